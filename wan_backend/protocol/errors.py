@@ -1,0 +1,57 @@
+"""Error codes of the protocol and the exceptions that carry them. Standard library only.
+
+ProtocolError           becomes a JSON-RPC error object
+`- Refusal              a person's wish that can't be met: carries a Problem (sentence, kind, fix)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .messages import Problem
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+REFUSED = -32001
+WRONG_VERSION = -32002
+NO_SUCH_JOB = -32003
+LINE_TOO_LONG = -32004
+
+MEANINGS = {
+    PARSE_ERROR: "The line is not JSON.",
+    INVALID_REQUEST: "The JSON is not a JSON-RPC 2.0 message.",
+    METHOD_NOT_FOUND: "There is no such method on this hop.",
+    INVALID_PARAMS: "A parameter is missing or of the wrong type; the message names it.",
+    INTERNAL_ERROR: "The receiver failed; its log says where.",
+    REFUSED: "What was asked can't be done; `data` is a Problem with a sentence for a person.",
+    WRONG_VERSION: "The two sides speak different versions of the protocol.",
+    NO_SUCH_JOB: "No job has that id.",
+    LINE_TOO_LONG: "A line was longer than the limit and was skipped.",
+}
+
+
+class ProtocolError(Exception):
+    """A failure that is answered as a JSON-RPC error object.
+
+    `message` is one sentence, `code` one of the constants of this module, `details` any JSON value.
+    """
+
+    def __init__(self, code: int, message: str, details: Any = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+class Refusal(ProtocolError):
+    """What was asked can't be done; carries the Problem that a person is to read."""
+
+    def __init__(self, problem: Problem) -> None:
+        from .conversion import to_json  # here, because conversion raises this module's errors
+
+        super().__init__(REFUSED, problem.sentence, to_json(problem))
+        self.problem = problem

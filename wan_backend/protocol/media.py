@@ -1,0 +1,25 @@
+"""How a take lies on the disk, so that both sides name its files alike. Standard library only.
+
+<media_folder>/<job_id>.partial/    while it is written
+<media_folder>/<job_id>/            once it is whole (one rename)
+    0001.png ... or take.mkv / take.mp4
+    take.json                       the settings that made it
+"""
+
+from __future__ import annotations
+
+from .messages import MediaFormat
+
+SETTINGS_FILE = "take.json"
+PARTIAL_SUFFIX = ".partial"
+MOVIE_FILES = {MediaFormat.FFV1: "take.mkv", MediaFormat.H264: "take.mp4"}
+
+
+def frame_file(index: int) -> str:
+    """The file name of frame `index` (from 0) of a take in PNG files."""
+    return f"{index + 1:04d}.png"
+
+
+def first_file(media_format: MediaFormat) -> str:
+    """The name of the file that Blender is given first."""
+    return MOVIE_FILES.get(media_format, frame_file(0))

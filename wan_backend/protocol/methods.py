@@ -1,0 +1,68 @@
+"""Which method takes and gives which message, on which hop. Standard library only.
+
+This table is what both sides dispatch from and what docs/protocol.md is written from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import messages as m
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of one hop; `result` is None for a notification."""
+
+    name: str
+    params: type
+    result: type | None
+    purpose: str
+
+
+def _table(*methods: Method) -> dict[str, Method]:
+    return {method.name: method for method in methods}
+
+
+SERVER_METHODS = _table(
+    Method("hello", m.HelloParams, m.HelloResult, "Greet; refused where the protocol versions differ."),
+    Method("models", m.Nothing, m.ModelsResult, "The catalogue, and what of it is on this machine."),
+    Method("plan", m.PlanParams, m.Plan, "What would be done: snapped size and frames, memory, why not."),
+    Method(
+        "submit", m.SubmitParams, m.JobStatus, "Put a job at the end of the queue; on disk when answered."
+    ),
+    Method("cancel", m.JobParams, m.JobStatus, "End a job in any state within 2 s."),
+    Method("retry", m.JobParams, m.JobStatus, "Queue a job that ended once more, as it was asked for."),
+    Method("list", m.Nothing, m.ListResult, "All jobs, oldest first."),
+    Method("settle", m.JobIdsParams, m.ListResult, "The saved project knows how these jobs ended."),
+    Method("clear", m.JobIdsParams, m.ListResult, "Forget jobs that ended; their media stays."),
+    Method("release", m.Nothing, m.WorkerStatus, "Free the card: end the worker if no job runs."),
+    Method("doctor", m.Nothing, m.DoctorResult, "What is here, what is missing, how to mend it."),
+    Method("shutdown", m.Nothing, m.Nothing, "Leave, as at the end of stdin."),
+)
+"""Client to server, on the server's stdin; the answers come on its stdout."""
+
+SERVER_EVENTS = _table(
+    Method("job", m.JobStatus, None, "A job changed."),
+    Method("worker", m.WorkerStatus, None, "The worker's life changed."),
+)
+"""Server to client, on the server's stdout."""
+
+WORKER_METHODS = _table(
+    Method("run", m.RunParams, m.RunResult, "Do a job; one at a time."),
+    Method("cancel", m.JobParams, m.Nothing, "Stop the job as soon as its arithmetic allows."),
+    Method("shutdown", m.Nothing, m.Nothing, "Leave, as at the end of stdin."),
+)
+"""Server to worker, on the worker's stdin."""
+
+WORKER_EVENTS = _table(
+    Method("ready", m.ReadyParams, None, "The worker can take a job."),
+    Method("progress", m.ProgressParams, None, "How far a job is."),
+)
+"""Worker to server, on the worker's stdout."""
+
+SETUP_EVENTS = _table(
+    Method("setup_plan", m.SetupPlan, None, "What the set-up would do."),
+    Method("setup", m.SetupProgress, None, "How far the set-up is."),
+)
+"""The set-up of the backend's environment (`python -m wan_backend.environment`) to the add-on, on stdout."""
