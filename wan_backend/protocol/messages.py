@@ -12,7 +12,7 @@ from fractions import Fraction
 
 PROTOCOL_VERSION = 1
 MAX_PROMPT_CHARACTERS = 5000
-"""About ten times what the text encoder reads (512 tokens); a longer prompt is refused, not cut in silence."""
+"""About ten times what the text encoder reads (512 tokens); a longer one is refused, not cut."""
 
 
 class JobState(StrEnum):
@@ -64,7 +64,7 @@ class FrameRate:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where on whose timeline a take is meant to land. The backend keeps it and hands it back, nothing more."""
+    """Where on whose timeline a take is meant to land. The backend only keeps it and hands it back."""
 
     project: str = ""
     """The .blend file's absolute path; empty while it was never saved."""
@@ -291,7 +291,7 @@ class PlanParams:
 
 @dataclass(frozen=True)
 class SubmitParams:
-    """A request to be done. The client makes the id (32 hexadecimal digits), so sending it twice is harmless."""
+    """A request to be done. The client makes the id (32 hexadecimal digits): sent twice, it counts once."""
 
     job_id: str
     request: TakeRequest
@@ -370,7 +370,7 @@ class ProgressParams:
 
 @dataclass(frozen=True)
 class SetupPlan:
-    """What setting up the backend's environment would do on this machine; shown before gigabytes are fetched."""
+    """What setting up the backend's environment would do here; shown before gigabytes are fetched."""
 
     python: str
     """The Python that the environment would be made with; empty where none fits."""
