@@ -1,0 +1,316 @@
+#!/usr/bin/env python3
+"""Builds, shows and tests Wan VSE, with the standard library alone (Python 3.11 or later).
+
+    python3 build.py demo         make what is needed and let a real Blender make a small film, under out/demo/
+    python3 build.py test         make what is needed and run the tests (--all-blenders: on every Blender we support)
+    python3 build.py extension    the installable extension and its repository index, in dist/
+    python3 build.py backend      the backend as a wheel, in dist/
+    python3 build.py install      install the extension in the Blender on PATH, and tell it of this clone's backend
+
+Everything is made inside this folder (build/, dist/, out/), and a second run sets nothing up again. Only `install`
+writes elsewhere: into Blender's user folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))
+
+from wan_backend.environment import create, interpreters, torch_build  # noqa: E402  (standard library only)
+
+ENVIRONMENTS = ROOT / "build" / "environments"
+DIST = ROOT / "dist"
+DEMO = ROOT / "out" / "demo"
+WEIGHTS = ROOT / "wan_backend" / "embedded" / "weights"
+
+BLENDERS = {"4.2.23": "3.11", "4.5.15": "3.11", "5.0.1": "3.11", "5.2.3": "3.13"}
+"""The bpy wheels that we test on, and the Python that each is made for."""
+DEFAULT_BLENDERS = ("5.0.1", "5.2.3")
+OLDEST_BLENDER = (4, 2)
+
+EXTENSION_ENTRY = '''"""Wan VSE, as Blender loads it. Written by build.py beside the manifest."""
+
+from .blender_addon import register, unregister
+
+__all__ = ["register", "unregister"]
+'''
+LARGEST_FILE_BYTES = 40_000_000
+
+
+class BuildFailed(Exception):
+    """A step failed; the message is a sentence for a person."""
+
+
+def say(sentence: str) -> None:
+    """One progress line."""
+    sys.stdout.write(f"[wan-vse] {sentence}\n")
+    sys.stdout.flush()
+
+
+def run(command: Sequence[str | Path], **more: object) -> None:
+    """Run a command in the clone; raises BuildFailed where it fails."""
+    result = subprocess.run([str(part) for part in command], cwd=ROOT, **more)  # type: ignore[call-overload]
+    if result.returncode:
+        raise BuildFailed(f"'{Path(command[0]).name} {command[1]} ...' ended with {result.returncode}; see above.")
+
+
+# --- environments ---------------------------------------------------------------------------------------------------
+
+
+def environment(name: str, versions: tuple[str, ...], steps: list[create.Step]) -> Path:
+    """The Python of the environment `name`, made if need be."""
+    folder = ENVIRONMENTS / name
+    if create.is_ready(folder, steps):
+        return create.python_of(folder)
+    interpreter = interpreters.find(versions)
+    if interpreter is None or f"{interpreter.version[0]}.{interpreter.version[1]}" not in versions:
+        raise BuildFailed(f"The environment '{name}' needs Python {' or '.join(versions)} with venv; install one.")
+    started = time.monotonic()
+
+    def report(step: int, count: int, sentence: str) -> None:
+        say(f"{name} {step}/{count}: {sentence}")
+
+    try:
+        with _log_file(name) as log, _stderr_to(log):
+            python = create.create(folder, interpreter, steps, report)
+    except create.SetupFailed as error:
+        raise BuildFailed(f"{error} Log: {ENVIRONMENTS / (name + '.log')}") from None
+    say(f"{name}: ready after {time.monotonic() - started:.0f} s")
+    return python
+
+
+def backend_environment(torch: str) -> Path:
+    """The backend's environment, with the tests' packages."""
+    steps = create.backend_steps(torch_build.choose(torch), test_packages("test", "check"))
+    python = environment("backend", interpreters.PREFERRED, steps)
+    if not (WEIGHTS / "model_index.json").exists():
+        say("backend: writing the small random model that stands in for the embedded one")
+        run([python, "-m", "wan_backend.embedded.standin", WEIGHTS])
+    return python
+
+
+def blender_environment(version: str) -> Path:
+    """An environment with Blender as a Python module."""
+    packages = (f"bpy=={version}", "numpy<2" if version == "5.0.1" else "numpy", *test_packages("test"))
+    step = create.Step(f"Installing Blender {version} as a module (about 370 MB)", packages)
+    return environment(f"blender-{version}", (BLENDERS[version],), [step])
+
+
+def test_packages(*groups: str) -> tuple[str, ...]:
+    """The pinned packages of pyproject.toml's dependency groups."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    return tuple(package for group in groups for package in project["dependency-groups"][group])
+
+
+def _log_file(name: str) -> contextlib.AbstractContextManager:
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    return open(ENVIRONMENTS / f"{name}.log", "ab")
+
+
+@contextlib.contextmanager
+def _stderr_to(file: object) -> Iterator[None]:
+    """Send this process's file descriptor 2 to `file`: pip's many lines belong in a log."""
+    kept = os.dup(2)
+    os.dup2(file.fileno(), 2)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def some_blender_environment() -> tuple[Path, str]:
+    """The first bpy environment that a Python of this machine can hold, newest pinned Python 3.11 one first."""
+    for version in DEFAULT_BLENDERS:
+        with contextlib.suppress(BuildFailed):
+            return blender_environment(version), version
+    raise BuildFailed(
+        "No Blender was found: put Blender 4.2 or later on PATH, or install Python 3.11 or 3.13 (with venv), for "
+        "which Blender exists as a Python module."
+    )
+
+
+def blender_on_path() -> str | None:
+    """The `blender` on PATH if it is new enough."""
+    found = shutil.which("blender")
+    if not found:
+        return None
+    answer = subprocess.run([found, "--version"], capture_output=True, text=True)
+    match = re.search(r"Blender (\d+)\.(\d+)", answer.stdout)
+    return found if match and (int(match[1]), int(match[2])) >= OLDEST_BLENDER else None
+
+
+# --- packaging ------------------------------------------------------------------------------------------------------
+
+
+def manifest() -> dict:
+    """blender_manifest.toml."""
+    return tomllib.loads((ROOT / "blender_manifest.toml").read_text("utf-8"))
+
+
+def build_extension(folder: Path = DIST) -> Path:
+    """Write the extension's zip and the static repository's index.json into `folder`; returns the zip."""
+    facts = manifest()
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = folder / f"{facts['id']}-{facts['version']}.zip"
+    partial = archive.with_suffix(".partial")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as package:
+        _add(package, "__init__.py", EXTENSION_ENTRY.encode())
+        for path in _extension_files():
+            _add(package, path.relative_to(ROOT).as_posix(), path.read_bytes())
+    os.replace(partial, archive)
+    (folder / "index.json").write_text(json.dumps(_index(facts, archive), indent=2) + "\n", "utf-8")
+    return archive
+
+
+def _extension_files() -> Iterator[Path]:
+    yield from (ROOT / "blender_manifest.toml", ROOT / "LICENSE")
+    for top in ("blender_addon", "wan_backend"):
+        for path in sorted((ROOT / top).rglob("*")):
+            if not path.is_file() or "__pycache__" in path.parts or path.name.startswith("."):
+                continue
+            if path.stat().st_size > LARGEST_FILE_BYTES:
+                raise BuildFailed(f"{path} is larger than {LARGEST_FILE_BYTES} bytes; weights are not shipped.")
+            yield path
+
+
+def _add(package: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """Add a file with a fixed date, so that equal sources give an equal zip."""
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16
+    package.writestr(entry, content)
+
+
+def _index(facts: dict, archive: Path) -> dict:
+    """A static extension repository, by Blender's schema v1: what Blender reads to update from a URL."""
+    content = archive.read_bytes()
+    entry = {key: facts[key] for key in facts if key != "schema_version" and not key.startswith("build")}
+    entry = {"schema_version": facts["schema_version"], **entry}
+    entry["archive_size"] = len(content)
+    entry["archive_hash"] = "sha256:" + hashlib.sha256(content).hexdigest()
+    entry["archive_url"] = f"./{archive.name}"
+    return {"version": "v1", "blocklist": [], "data": [entry]}
+
+
+# --- verbs ----------------------------------------------------------------------------------------------------------
+
+
+def do_extension(options: argparse.Namespace) -> None:
+    archive = build_extension()
+    say(f"extension: {archive} ({archive.stat().st_size / 1e6:.1f} MB), index: {DIST / 'index.json'}")
+
+
+def do_backend(options: argparse.Namespace) -> None:
+    python = backend_environment(options.torch)
+    DIST.mkdir(exist_ok=True)
+    run([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", DIST, ROOT])
+    (wheel,) = sorted(DIST.glob("wan_backend-*.whl"))[-1:]
+    say(f"backend: {wheel}")
+
+
+def do_demo(options: argparse.Namespace) -> None:
+    started = time.monotonic()
+    backend = backend_environment(options.torch)
+    arguments = ["--extension", build_extension(), "--out", DEMO]
+    blender = blender_on_path()
+    script = ROOT / "tests" / "demo" / "film.py"
+    if blender:
+        say(f"demo: using {blender}")
+        command = [blender, "-b", "--factory-startup", "--python-exit-code", "7", "-P", script, "--", *arguments]
+    else:
+        python, version = some_blender_environment()
+        say(f"demo: no Blender 4.2 or later on PATH; using Blender {version} as a module")
+        command = [python, script, *arguments]
+    setup = time.monotonic() - started
+    run(command, env=_blender_variables(backend, ROOT / "build" / "demo-user") | {"WAN_VSE_SETUP": f"{setup:.1f}"})
+    say(f"demo: done. Look at {DEMO / 'contact_sheet.png'} and {DEMO / 'timeline.mp4'}; open {DEMO / 'demo.blend'}.")
+
+
+def do_test(options: argparse.Namespace) -> None:
+    backend = backend_environment("cpu")
+    variables = _blender_variables(backend, ROOT / "build" / "test-user")
+    say("test: the backend")
+    run([backend, "-m", "pytest", "tests", *options.pytest], env=variables)
+    for version in _blenders_to_test(options.all_blenders):
+        try:
+            python = blender_environment(version)
+        except BuildFailed as error:
+            say(f"test: Blender {version} SKIPPED: {error}")
+            continue
+        say(f"test: the add-on in Blender {version}")
+        run([python, "-m", "pytest", "tests", *options.pytest], env=variables)
+    say("test: all passed")
+
+
+def do_install(options: argparse.Namespace) -> None:
+    blender = blender_on_path()
+    if not blender:
+        raise BuildFailed("No Blender 4.2 or later is on PATH; put it there, or install dist/*.zip by hand in Blender.")
+    backend = backend_environment(options.torch)
+    archive = build_extension()
+    run([blender, "--command", "extension", "install-file", "-r", "user_default", "-e", archive])
+    code = (
+        "import bpy, json, pathlib; folder = bpy.utils.extension_path_user("
+        "'bl_ext.user_default.wan_vse', path='backend', create=True);"
+        f"pathlib.Path(folder, 'backend.json').write_text(json.dumps({{'python': {str(backend)!r}}}))"
+    )
+    run([blender, "-b", "--python-exit-code", "7", "--python-expr", code])
+    say("install: done. Open Blender's sequencer and press N: the tab is called Wan.")
+
+
+def _blenders_to_test(all_of_them: bool) -> list[str]:
+    if all_of_them:
+        return list(BLENDERS)
+    for version in DEFAULT_BLENDERS:
+        if interpreters.find((BLENDERS[version],)):
+            return [version]
+    return []
+
+
+def _blender_variables(backend: Path, user: Path) -> dict[str, str]:
+    """The environment of a Blender that keeps its files in the clone and finds the clone's backend."""
+    user.mkdir(parents=True, exist_ok=True)
+    return {**os.environ, "BLENDER_USER_RESOURCES": str(user), "WAN_VSE_BACKEND_PYTHON": str(backend)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; the exit code is 0 where all went well."""
+    parser = argparse.ArgumentParser(
+        prog="build.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo|test|extension|backend|install")
+    for name in ("demo", "test", "extension", "backend", "install"):
+        verb = verbs.add_parser(name)
+        if name in ("demo", "backend", "install"):
+            default = "auto" if name == "install" else "cpu"
+            verb.add_argument("--torch", default=default, help="auto, cpu, cuda, rocm or mps (default: %(default)s)")
+        if name == "test":
+            verb.add_argument("--all-blenders", action="store_true", help="on 4.2, 4.5, 5.0 and 5.2")
+            verb.add_argument("pytest", nargs="*", help="passed on to pytest (after --)")
+    options = parser.parse_args(arguments)
+    try:
+        globals()[f"do_{options.verb}"](options)
+    except BuildFailed as error:
+        say(f"FAILED: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

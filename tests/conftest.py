@@ -1,0 +1,78 @@
+"""What every test shares. Runs in two environments, the backend's and Blender's; each collects what it can run.
+
+The add-on is tested as artists get it: the built extension, installed in Blender, in a user folder of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HAS_BPY = importlib.util.find_spec("bpy") is not None
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+PACKAGE = "bl_ext.user_default.wan_vse"
+
+collect_ignore = []
+if not HAS_BPY:
+    collect_ignore += ["blender_addon", "whole_path", "demo"]
+if not HAS_TORCH:
+    collect_ignore += ["wan_backend", "faults", "test_layers.py", "test_build.py"]
+
+if HAS_BPY:  # before the first import of bpy, which reads it once
+    USER_FOLDER = tempfile.mkdtemp(prefix="wan-vse-user-")
+    os.environ["BLENDER_USER_RESOURCES"] = USER_FOLDER
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+
+@pytest.fixture(scope="session")
+def extension() -> Iterator[str]:
+    """Build and install the extension once; gives the name of its package."""
+    import bpy
+
+    import build
+
+    with tempfile.TemporaryDirectory() as folder:
+        archive = build.build_extension(Path(folder))
+        bpy.ops.extensions.package_install_files(filepath=str(archive), repo="user_default", enable_on_install=True)
+    assert PACKAGE in bpy.context.preferences.addons, "Blender did not enable the extension"
+    yield PACKAGE
+    import addon_utils
+
+    addon_utils.disable(PACKAGE)
+    shutil.rmtree(USER_FOLDER, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def addon(extension: str) -> Callable[[str], ModuleType]:
+    """addon("timeline.holes") is that module of the installed add-on."""
+    return lambda name: importlib.import_module(f"{extension}.blender_addon.{name}")
+
+
+@pytest.fixture
+def scene(extension: str):
+    """An empty file with a scene of 1920x1080 at 24 fps that has a sequence editor and is the sequencer's scene."""
+    import bpy
+
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    if PACKAGE not in bpy.context.preferences.addons:
+        import addon_utils
+
+        addon_utils.enable(PACKAGE, default_set=True)
+    scene = bpy.context.scene
+    scene.render.resolution_x, scene.render.resolution_y, scene.render.fps = 1920, 1080, 24
+    scene.sequence_editor_create()
+    for workspace in bpy.data.workspaces:
+        if hasattr(workspace, "sequencer_scene"):
+            workspace.sequencer_scene = scene
+    return scene

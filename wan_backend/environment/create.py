@@ -1,0 +1,142 @@
+"""Makes a virtual environment in steps that can be taken up again. Standard library only.
+
+A folder is ready when its `environment.json` says so and names the same packages; that file is written last, so a
+half-made environment is never taken for a whole one. pip keeps what it has downloaded, so a second try after a
+failure goes on about where the first stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .interpreters import Interpreter
+from .torch_build import TorchBuild
+
+log = logging.getLogger(__name__)
+
+HERE = Path(__file__).parent
+REQUIREMENTS = HERE / "requirements.txt"
+CONSTRAINTS = HERE / "constraints.txt"
+READY_FILE = "environment.json"
+
+Report = Callable[[int, int, str], None]
+"""Called with the step's number (from 1), the number of steps, and a sentence."""
+
+
+class SetupFailed(Exception):
+    """A step failed; the message is a sentence for a person."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pip call."""
+
+    sentence: str
+    pip_arguments: tuple[str, ...]
+
+
+def python_of(folder: Path) -> Path:
+    """The environment's Python."""
+    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def backend_steps(torch: TorchBuild, more: Sequence[str] = ()) -> list[Step]:
+    """The pip calls of the backend's environment; `more` are further pinned packages, as the tests'."""
+    (torch_pin,) = [pin for pin in pins() if pin.startswith("torch==")]
+    size = f"{torch.download_bytes / 1e9:.1f} GB in all"
+    return [
+        Step(
+            f"Installing {torch_pin} ({torch.name} build; about {size})",
+            (torch_pin, "--no-deps", *torch.pip_arguments),
+        ),
+        Step(
+            "Installing diffusers, transformers and what they need",
+            ("-r", str(REQUIREMENTS), "-c", str(CONSTRAINTS), *more),
+        ),
+    ]
+
+
+def pins() -> list[str]:
+    """The lines of requirements.txt that name a package."""
+    lines = REQUIREMENTS.read_text("utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def is_ready(folder: Path, steps: Sequence[Step]) -> bool:
+    """True where the environment in `folder` was made whole, with the same packages, and its Python is there."""
+    try:
+        known = json.loads((folder / READY_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return known == _description(steps) and python_of(folder).exists()
+
+
+def create(folder: Path, interpreter: Interpreter, steps: Sequence[Step], report: Report) -> Path:
+    """Make or complete the environment in `folder` and return its Python; does nothing where it is ready.
+
+    Raises SetupFailed with a sentence; what pip said goes to stderr.
+    """
+    if is_ready(folder, steps):
+        return python_of(folder)
+    count = len(steps) + 1
+    (folder / READY_FILE).unlink(missing_ok=True)
+    report(1, count, f"Making the environment in {folder}")
+    _make_venv(folder, interpreter)
+    for number, step in enumerate(steps, start=2):
+        report(number, count, step.sentence)
+        _pip(folder, step)
+    partial = folder / (READY_FILE + ".partial")
+    partial.write_text(json.dumps(_description(steps)), "utf-8")
+    os.replace(partial, folder / READY_FILE)
+    return python_of(folder)
+
+
+def _description(steps: Sequence[Step]) -> dict[str, object]:
+    """What is installed, by content, so that an environment stays ready when the clone is moved."""
+    texts = []
+    for step in steps:
+        for argument in step.pip_arguments:
+            path = Path(argument)
+            texts.append(path.read_text("utf-8") if path.suffix == ".txt" and path.exists() else argument)
+    return {"state": "ready", "packages": texts}
+
+
+def _make_venv(folder: Path, interpreter: Interpreter) -> None:
+    if python_of(folder).exists() and _run([str(python_of(folder)), "-m", "pip", "--version"]) == 0:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if _run([interpreter.path, "-m", "venv", str(folder)]) != 0:
+        raise SetupFailed(
+            f"{interpreter.path} could not make an environment in {folder}; see the log, and check that the folder "
+            "can be written."
+        )
+
+
+def _pip(folder: Path, step: Step) -> None:
+    command = [str(python_of(folder)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    if _run([*command, "--progress-bar", "off", *step.pip_arguments]) != 0:
+        free = shutil.disk_usage(folder).free / 1e9
+        raise SetupFailed(
+            f"{step.sentence} failed ({free:.1f} GB are free there). The log says why; with the network and the "
+            "disk in order, set up again: it goes on where it stopped."
+        )
+
+
+def _run(command: list[str]) -> int:
+    """Run a step with its output on our stderr: stdout is the channel of events."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "OCIO")}
+    log.info("running %s", " ".join(command))
+    try:
+        return subprocess.run(command, stdout=2, stderr=2, stdin=subprocess.DEVNULL, env=environment).returncode
+    except OSError as error:
+        log.error("%s did not start: %s", command[0], error)
+        return -1

@@ -1,0 +1,57 @@
+"""Which build of torch fits this machine. Standard library only.
+
+Windows and ROCm builds live on PyTorch's own index; Linux with CUDA and macOS are served by the ordinary one.
+The CPU build is asked for with PyTorch's index beside the ordinary one: a local "+cpu" version counts as newer, so
+pip takes it wherever it finds one, and falls back to the ordinary build where that index can't be reached.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+_INDEX = "https://download.pytorch.org/whl/"
+
+
+@dataclass(frozen=True)
+class TorchBuild:
+    """A build of torch: what pip is told, and how much it fetches in all, the other packages included."""
+
+    name: str
+    pip_arguments: tuple[str, ...]
+    download_bytes: int
+
+
+BUILDS = {
+    "cpu": TorchBuild("cpu", ("--extra-index-url", _INDEX + "cpu"), 600_000_000),
+    "mps": TorchBuild("mps", (), 450_000_000),
+    "rocm": TorchBuild("rocm", ("--index-url", _INDEX + "rocm7.2"), 4_800_000_000),
+    "cuda": TorchBuild("cuda", (), 3_400_000_000),
+    "cuda-windows": TorchBuild("cuda", ("--index-url", _INDEX + "cu130"), 3_200_000_000),
+}
+
+
+def choose(wish: str = "auto") -> TorchBuild:
+    """The build for `wish` (auto, cpu, cuda, rocm, mps); auto looks at the machine.
+
+    Raises ValueError with the valid names.
+    """
+    name = _look() if wish == "auto" else wish
+    if name == "cuda" and sys.platform == "win32":
+        name = "cuda-windows"
+    if name not in BUILDS:
+        raise ValueError(f"There is no torch build '{wish}'; choose auto, cpu, cuda, rocm or mps.")
+    return BUILDS[name]
+
+
+def _look() -> str:
+    if sys.platform == "darwin":
+        return "mps" if platform.machine() == "arm64" else "cpu"
+    if shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists():
+        return "cuda"
+    if sys.platform == "linux" and Path("/dev/kfd").exists():
+        return "rocm"
+    return "cpu"
