@@ -1,0 +1,11 @@
+"""Jobs from the click to the take on the timeline. May import timeline, backend and the protocol.
+
+request    what the panel says, as a TakeRequest
+tracker    what is going on with every job; its `tick` is the add-on's only timer
+landing    which take goes where, and when that is allowed
+book       what this session knows of the open file's jobs
+handlers   loading, saving, undo and render, as they happen in Blender
+collect    copies takes beside the .blend
+project    which file a job belongs to
+folders    where this extension may write
+"""

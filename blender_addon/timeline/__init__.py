@@ -1,0 +1,10 @@
+"""The sequencer's timeline: strips, channels, holes and lengths. Knows bpy; knows no job queue and no backend.
+
+compat       every difference between the versions of Blender
+identity     the custom properties that tie a strip to its job
+channels     which channel is free
+holes        which stretch is empty
+length       scene frames and seconds, at the scene's exact rate
+placement    a placeholder onto the timeline, and the take in its place
+text_prompt  the prompt that a text block or a text strip holds
+"""
