@@ -5,8 +5,19 @@
 
 from __future__ import annotations
 
-from ...wan_backend.protocol.messages import SetupPlan, SetupProgress
-from .command import BackendSettings
+import logging
+import shutil
+import sys
+
+from ...wan_backend.protocol import OverlongLine, ProtocolError
+from ...wan_backend.protocol.conversion import from_json
+from ...wan_backend.protocol.envelope import Notification, parse_line
+from ...wan_backend.protocol.messages import Problem, SetupPlan, SetupProgress
+from ...wan_backend.protocol.methods import SETUP_EVENTS
+from .command import BackendCommand, BackendMissing, BackendSettings, child_environment
+from .process import ChildProcess
+
+log = logging.getLogger(__name__)
 
 
 class Setup:
@@ -21,19 +32,100 @@ class Setup:
         """What is going on or went wrong, for a person."""
         self.log = ""
         """Path of the log file; empty before the first start."""
+        self._child: ChildProcess | None = None
+        self._leaving: list[ChildProcess] = []
+
+    @property
+    def busy(self) -> bool:
+        """True while a child is at work."""
+        return self._child is not None
 
     def ask(self, settings: BackendSettings) -> None:
         """Find out what would be done; `plan` holds it when `state` is planned."""
-        raise NotImplementedError
+        self.plan = None
+        self._begin(settings, "plan", "planning", "Looking at what this machine needs.")
 
     def create(self, settings: BackendSettings) -> None:
         """Do it; resumes what an earlier try left."""
-        raise NotImplementedError
+        self.progress = None
+        self._begin(settings, "create", "running", "Setting up the backend.")
 
     def cancel(self) -> None:
         """Stop; what was made so far stays for the next try."""
-        raise NotImplementedError
+        if self._child is not None:
+            self._drop()
+            self.state, self.sentence = "idle", "The set-up was stopped; the next one goes on from there."
+
+    def close(self, patience_seconds: float) -> None:
+        """Blender or the add-on ends: let the children go, by force after `patience_seconds`."""
+        self.cancel()
+        for child in self._leaving:
+            child.end_now(patience_seconds)
+        self._leaving.clear()
 
     def tick(self, deadline: float) -> bool:
         """Read what the child says until `deadline` (of time.perf_counter); True where something changed."""
-        raise NotImplementedError
+        self._leaving = [child for child in self._leaving if not child.gone()]
+        child = self._child
+        if child is None:
+            return False
+        exit_code = child.exit_code
+        changed = False
+        for line in child.lines(deadline):
+            changed = True
+            self._take(line)
+        if exit_code is not None and self._child is child and not changed:
+            self._ended(child, exit_code)
+            changed = True
+        return changed
+
+    def _begin(self, settings: BackendSettings, verb: str, state: str, sentence: str) -> None:
+        self.cancel()
+        python = sys.executable or shutil.which("python3") or shutil.which("python") or ""
+        folder = str(settings.user_folder / "backend")
+        arguments = [python, "-m", "wan_backend.environment", verb, "--folder", folder, "--torch", "auto"]
+        command = BackendCommand(arguments, child_environment(settings.package_root))
+        try:
+            self._child = ChildProcess(command, settings.user_folder / "run", "setup")
+        except (BackendMissing, OSError) as error:
+            self.state, self.sentence = "failed", f"The set-up could not be started: {error}"
+            return
+        self.log = str(self._child.log_path)
+        self.state, self.sentence = state, sentence
+
+    def _take(self, line: bytes | OverlongLine) -> None:
+        if isinstance(line, OverlongLine):
+            return
+        try:
+            message = parse_line(line)
+            if isinstance(message, Notification) and message.method in SETUP_EVENTS:
+                kind = SETUP_EVENTS[message.method].params
+                self._hear(from_json(kind, message.params, message.method))
+        except ProtocolError as error:
+            log.warning("The set-up said something that can't be read: %s", error.message)
+
+    def _hear(self, said: SetupPlan | SetupProgress) -> None:
+        self.sentence = said.problem.sentence if said.problem else said.sentence
+        if isinstance(said, SetupPlan):
+            self.plan = said
+            if self.state == "planning":
+                self.state = "failed" if said.problem else "planned"
+            return
+        self.progress = said
+        self.state = {"done": "done", "failed": "failed"}.get(said.state, "running")
+
+    def _ended(self, child: ChildProcess, exit_code: int) -> None:
+        self._drop()
+        if self.state in ("planning", "running"):
+            words = child.last_words()
+            self.state = "failed"
+            self.sentence = f"The set-up ended unexpectedly (exit code {exit_code}){': ' + words if words else ''}."
+            self.progress = SetupProgress(
+                "failed", sentence=self.sentence, problem=Problem("setup", self.sentence, log=self.log)
+            )
+
+    def _drop(self) -> None:
+        if self._child is not None:
+            self._child.leave()
+            self._leaving.append(self._child)
+            self._child = None

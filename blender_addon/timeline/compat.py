@@ -55,6 +55,20 @@ def walk(scene: bpy.types.Scene) -> Iterator[tuple[Strip, Collection]]:
                 waiting.append(strips(strip))
 
 
+def shown_owner(scene: bpy.types.Scene) -> Any:
+    """The sequence editor, or the meta strip that is open in it; None where the scene has no editor yet."""
+    editor = scene.sequence_editor
+    if editor is not None and len(editor.meta_stack):
+        return editor.meta_stack[-1]
+    return editor
+
+
+def shown_strips(scene: bpy.types.Scene) -> Collection | tuple[()]:
+    """The strips that the timeline shows: those of the open meta strip, else those of the scene."""
+    owner = shown_owner(scene)
+    return () if owner is None else strips(owner)
+
+
 def active_strip(scene: bpy.types.Scene) -> Strip | None:
     """The strip that was clicked last."""
     editor = scene.sequence_editor
@@ -100,3 +114,45 @@ def new_color(collection: Collection, name: str, channel: int, start: int, lengt
 
 def _effects_take_length(collection: Collection) -> bool:
     return "length" in collection.bl_rna.functions["new_effect"].parameters
+
+
+def new_image(collection: Collection, name: str, path: str, channel: int, start: int) -> Strip:
+    """An image strip of one frame, scaled to fill the frame. The file must be there."""
+    return collection.new_image(name=name, filepath=path, channel=channel, frame_start=start, fit_method="FILL")
+
+
+def new_movie(collection: Collection, name: str, path: str, channel: int, start: int) -> Strip:
+    """A movie strip that plays one of its frames in each of the scene's, scaled to fill the frame."""
+    return collection.new_movie(name=name, filepath=path, channel=channel, frame_start=start, fit_method="FILL")
+
+
+def hand_over(scene: bpy.types.Scene, collection: Collection, old: Strip, new: Strip) -> None:
+    """Let `new` take the name, the animation and the effects of `old`, which is then removed.
+
+    The renaming comes before the removal also because 5.2 remembers which effects hang on which strip until a
+    strip is renamed, and would remove those of `old` although they were given to `new`.
+    """
+    name = old.name
+    new.name = f"{name[:48]} (take)"
+    for strip in list(collection):
+        for side in ("input_1", "input_2"):
+            if getattr(strip, side, None) == old:
+                setattr(strip, side, new)
+    old_path, new_path = (f'["{bpy.utils.escape_identifier(s.name)}"]' for s in (old, new))
+    for curve in _curves(scene):
+        if curve.data_path.startswith("sequence_editor.") and old_path in curve.data_path:
+            curve.data_path = curve.data_path.replace(old_path, new_path, 1)
+    old.name = f"{name[:48]} (old)"
+    collection.remove(old)
+    new.name = name
+
+
+def _curves(scene: bpy.types.Scene) -> list[Any]:
+    animation = scene.animation_data
+    action = None if animation is None else animation.action
+    if action is None:
+        return []
+    if not hasattr(action, "layers"):
+        return list(action.fcurves)
+    bags = (bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags)
+    return [curve for bag in bags for curve in bag.fcurves]

@@ -31,7 +31,7 @@ def hole_at(scene: bpy.types.Scene, frame: int) -> Hole | None:
     left, right = scene.frame_start, scene.frame_end + 1
     before: list[int] = []
     after: list[int] = []
-    for strip in compat.top_strips(scene):
+    for strip in compat.shown_strips(scene):
         if not is_seen(scene, strip):
             continue
         start, end = compat.start(strip), compat.end_exclusive(strip)
@@ -52,5 +52,5 @@ def is_seen(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
     """True where the strip is part of the picture."""
     if strip.type == "SOUND" or strip.mute:
         return False
-    channels = scene.sequence_editor.channels
+    channels = compat.shown_owner(scene).channels
     return not (strip.channel < len(channels) and channels[strip.channel].mute)

@@ -1,0 +1,219 @@
+"""A child process that can never make Blender wait: stdin is a pipe that is never waited for, stdout and stderr are
+files, and its end comes in steps that later ticks take. No bpy, no threads.
+
+The child leaves by itself when its stdin ends, so it also goes when Blender is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...wan_backend.protocol import LineSplitter, OverlongLine
+from .command import BackendCommand, BackendMissing
+
+log = logging.getLogger(__name__)
+
+TERMINATE_AFTER_SECONDS = 4.0
+"""After the end of stdin; the server allows itself 3 s."""
+KILL_AFTER_SECONDS = 5.0
+_CHUNK_BYTES = 65536
+_PIPE_BYTES = 1024
+"""Written at once; small, because a Windows pipe takes a piece whole or not at all."""
+_KEPT_LOGS = 8
+
+
+class ChildProcess:
+    """One child. Raises BackendMissing where it can't be started."""
+
+    def __init__(self, command: BackendCommand, run_folder: Path, name: str) -> None:
+        run_folder.mkdir(parents=True, exist_ok=True)
+        sweep_run_folder(run_folder)
+        stem = f"{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.out_path = run_folder / f"{stem}.out"
+        self.log_path = run_folder / f"{stem}.log"
+        self._outbox: deque[bytes] = deque()
+        self._splitter = LineSplitter()
+        self._leaving_since: float | None = None
+        self._terminated = False
+        with self.out_path.open("wb") as out, self.log_path.open("wb") as log_file:
+            self._process = _spawn(command, out, log_file)
+        self._output = self.out_path.open("rb", buffering=0)
+        if self._process.stdin is not None:
+            _never_wait(self._process.stdin.fileno())
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it lives; negative: ended by that signal."""
+        return self._process.poll()
+
+    def send(self, line: bytes) -> None:
+        """Put `line` in the outbox; it goes out now or in later ticks."""
+        self._outbox.append(line)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what the pipe takes without waiting."""
+        stdin = self._process.stdin
+        while self._outbox and stdin is not None and not stdin.closed:
+            piece = self._outbox[0]
+            try:
+                written = os.write(stdin.fileno(), piece[:_PIPE_BYTES])
+            except BlockingIOError:
+                return
+            except OSError:
+                self._outbox.clear()  # it is gone or going; its exit code tells the rest
+                return
+            if written == 0:
+                return
+            if written < len(piece):
+                self._outbox[0] = piece[written:]
+            else:
+                self._outbox.popleft()
+
+    def lines(self, deadline: float) -> Iterator[bytes | OverlongLine]:
+        """The whole lines that came since; reads until `deadline` (of time.perf_counter) and then later on."""
+        while not self._output.closed and time.perf_counter() < deadline:
+            chunk = self._output.read(_CHUNK_BYTES)
+            if not chunk:
+                return
+            yield from self._splitter.feed(chunk)
+
+    def last_words(self) -> str:
+        """The last line of its log, for a sentence."""
+        try:
+            with self.log_path.open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(0, file.tell() - 4096))
+                text = file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return lines[-1][:300] if lines else ""
+
+    def leave(self) -> None:
+        """Ask it to go: end its stdin. `gone` takes the further steps."""
+        if self._leaving_since is None:
+            self._leaving_since = time.monotonic()
+            _close(self._process.stdin)
+
+    def gone(self) -> bool:
+        """True once it ended after `leave`; ends it by force when its time is over. Never waits."""
+        if self._process.poll() is not None:
+            self._tidy()
+            return True
+        waited = time.monotonic() - (self._leaving_since or time.monotonic())
+        if waited > KILL_AFTER_SECONDS:
+            self._signal(force=True)
+        elif waited > TERMINATE_AFTER_SECONDS and not self._terminated:
+            self._terminated = True
+            self._signal(force=False)
+        return False
+
+    def end_now(self, patience_seconds: float = 0.0) -> None:
+        """For Blender's own end and for a child that hangs: at most `patience_seconds`, then by force."""
+        self.leave()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience_seconds)
+        if self._process.poll() is None:
+            self._signal(force=True)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.01)
+        self._tidy()
+
+    def _signal(self, force: bool) -> None:
+        with contextlib.suppress(OSError):
+            if sys.platform == "win32":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, signal.SIGKILL if force else signal.SIGTERM)
+
+    def _tidy(self) -> None:
+        _close(self._process.stdin)
+        self._output.close()
+        with contextlib.suppress(OSError):
+            self.out_path.unlink()
+
+
+def _spawn(command: BackendCommand, out: object, log_file: object) -> subprocess.Popen[bytes]:
+    apart: dict[str, object] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    try:
+        return subprocess.Popen(
+            command.arguments,
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=log_file,
+            env=command.environment,
+            bufsize=0,
+            **apart,
+        )
+    except (OSError, ValueError) as error:
+        program = command.arguments[0]
+        raise BackendMissing(f"The backend could not be started with {program} ({error}).") from None
+
+
+def _never_wait(descriptor: int) -> None:
+    if sys.platform != "win32":
+        os.set_blocking(descriptor, False)
+        return
+    import ctypes
+    import msvcrt
+
+    handle = ctypes.c_void_p(msvcrt.get_osfhandle(descriptor))
+    pipe_nowait = ctypes.c_ulong(1)  # os.set_blocking knows pipes only since Python 3.12
+    ctypes.windll.kernel32.SetNamedPipeHandleState(handle, ctypes.byref(pipe_nowait), None, None)
+
+
+def _close(stream: object) -> None:
+    if stream is not None:
+        with contextlib.suppress(OSError):
+            stream.close()
+
+
+def sweep_run_folder(run_folder: Path) -> None:
+    """Remove the files of Blenders that are gone; the newest logs stay for a person to read."""
+    dead = [path for path in run_folder.glob("*-*-*.*") if not _in_use(path)]
+    logs = sorted((path for path in dead if path.suffix == ".log"), key=_changed, reverse=True)
+    for path in [*logs[_KEPT_LOGS:], *(path for path in dead if path.suffix == ".out")]:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _in_use(path: Path) -> bool:
+    owner = path.stem.split("-")[-2]
+    if not owner.isdigit():
+        return True  # not one of ours
+    if int(owner) == os.getpid():
+        return path.suffix == ".out"
+    if sys.platform == "win32":
+        return False  # an open file can't be removed there; trying is the test (os.kill would end the process)
+    try:
+        os.kill(int(owner), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,133 @@
+"""The custom properties that tie a strip to its job. They go along through save, copy, split and undo.
+
+A strip is never kept as a Python reference from one tick to the next: it is found again by its id.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import bpy
+
+from . import compat
+
+JOB = "wan_vse_job"
+STRIP = "wan_vse_strip"
+ROLE = "wan_vse_role"
+REQUEST = "wan_vse_request"
+"""The TakeRequest as JSON."""
+TAKE = "wan_vse_take"
+"""The finished take's settings (Take) as JSON."""
+FIRST = "wan_vse_first"
+"""The scene frame on which the take's first frame falls; before the strip's start where it was trimmed."""
+WAS_START = "wan_vse_was_start"
+WAS_LENGTH = "wan_vse_was_length"
+DECLINED = "wan_vse_declined"
+"""On a placeholder whose take was placed and undone: the person has seen it and it's not placed by itself again."""
+
+PLACEHOLDER_ROLE = "placeholder"
+TAKE_ROLE = "take"
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A strip with a job, for the length of one tick."""
+
+    scene: bpy.types.Scene
+    strip: compat.Strip
+    collection: compat.Collection
+
+    @property
+    def job_id(self) -> str:
+        """The job that the strip waits for or shows."""
+        return str(self.strip.get(JOB, ""))
+
+    @property
+    def is_placeholder(self) -> bool:
+        """True where the take is not there yet."""
+        return self.strip.get(ROLE) == PLACEHOLDER_ROLE
+
+    @property
+    def declined(self) -> bool:
+        """True where the take was placed and undone before the file was saved."""
+        return bool(self.strip.get(DECLINED))
+
+
+def mark_placeholder(strip: compat.Strip, job_id: str, request_json: str) -> None:
+    """Tie a new placeholder to its job."""
+    strip[JOB], strip[STRIP], strip[ROLE] = job_id, new_id(), PLACEHOLDER_ROLE
+    strip[REQUEST] = request_json
+    strip[FIRST] = compat.start(strip)
+    _remember(strip)
+
+
+def mark_take(strip: compat.Strip, job_id: str, request_json: str, take_json: str) -> None:
+    """Tie a take to its job, with all that is needed to make it again."""
+    strip[JOB], strip[STRIP], strip[ROLE] = job_id, new_id(), TAKE_ROLE
+    strip[REQUEST], strip[TAKE] = request_json, take_json
+
+
+def new_id() -> str:
+    """An id for a strip."""
+    return uuid.uuid4().hex
+
+
+def marked(scene: bpy.types.Scene) -> Iterator[Marked]:
+    """Every strip of the scene that has a job."""
+    for strip, collection in compat.walk(scene):
+        if JOB in strip:
+            yield Marked(scene, strip, collection)
+
+
+def all_marked() -> list[Marked]:
+    """Every strip of the open file that has a job."""
+    scenes = [scene for scene in bpy.data.scenes if scene.library is None]
+    return [found for scene in scenes for found in marked(scene)]
+
+
+def find(strip_id: str) -> Marked | None:
+    """The strip with this id, wherever it is in the open file."""
+    return next((found for found in all_marked() if found.strip.get(STRIP) == strip_id), None)
+
+
+def sweep() -> list[Marked]:
+    """Every strip with a job, once each has an id of its own and each placeholder knows where its take begins.
+
+    Copies, halves of a split and copied scenes come with the id of their origin: all but the first get a new one.
+    """
+    found = all_marked()
+    ids: set[str] = set()
+    for each in found:
+        if each.strip.get(STRIP, "") in ids or not each.strip.get(STRIP):
+            each.strip[STRIP] = new_id()
+        ids.add(each.strip[STRIP])
+        if each.is_placeholder:
+            _follow(each.strip)
+    return found
+
+
+def offset_frames(strip: compat.Strip) -> int:
+    """How many of the take's first frames the placeholder leaves out, trimmed or split as it is now."""
+    return max(0, compat.start(strip) - int(strip.get(FIRST, compat.start(strip))))
+
+
+def _follow(strip: compat.Strip) -> None:
+    """A placeholder that moved takes its take's beginning along; one that was trimmed leaves it where it is.
+
+    Blender keeps no hidden media for a colour strip, so that the two look alike but for the length.
+    """
+    start, length = compat.start(strip), compat.length_frames(strip)
+    was_start, was_length = int(strip.get(WAS_START, start)), int(strip.get(WAS_LENGTH, length))
+    if (start, length) == (was_start, was_length):
+        return
+    if length == was_length:
+        strip[FIRST] = int(strip.get(FIRST, was_start)) + start - was_start
+    elif length > was_length and start < int(strip.get(FIRST, start)):
+        strip[FIRST] = start  # pulled out beyond where it began: the take begins there
+    _remember(strip)
+
+
+def _remember(strip: compat.Strip) -> None:
+    strip[WAS_START], strip[WAS_LENGTH] = compat.start(strip), compat.length_frames(strip)

@@ -1,0 +1,28 @@
+"""Scene frames and seconds, at the scene's exact rate."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import bpy
+
+from ...wan_backend.protocol.messages import FrameRate
+
+LONGEST_FRAMES = 1_048_574
+"""Blender's last frame."""
+
+
+def rate_of(scene: bpy.types.Scene) -> FrameRate:
+    """The scene's frame rate. Blender keeps `fps_base` as a 32-bit float; six digits are what was meant."""
+    return FrameRate(scene.render.fps, round(scene.render.fps_base, 6))
+
+
+def frames_of(seconds: float, rate: FrameRate) -> int:
+    """How many frames of `rate` come nearest to `seconds`; at least one."""
+    frames = Fraction(seconds).limit_denominator(1_000_000) * rate.exact()
+    return min(LONGEST_FRAMES, max(1, int(frames + Fraction(1, 2))))
+
+
+def seconds_of(frames: int, rate: FrameRate) -> float:
+    """How long `frames` of `rate` last, in seconds."""
+    return float(frames / rate.exact())

@@ -1,0 +1,129 @@
+"""A placeholder onto the timeline, and the take in its place. Pushes no undo steps: its callers do.
+
+Takes are opaque and fill the frame, so ALPHA_OVER, Blender's own default for strips, shows them exactly, and fades
+to what lies below still work; REPLACE would fade to black.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import bpy
+
+from . import channels, compat, identity
+
+NAME_CHARACTERS = 40
+PLACEHOLDER_COLOR = (0.16, 0.13, 0.27)
+
+
+class TakeGone(Exception):
+    """The take's files are not all there; the message is a sentence."""
+
+
+class NoRoom(Exception):
+    """Every channel is taken there; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class TakeFiles:
+    """A finished take as Blender needs it."""
+
+    folder: str
+    """Absolute."""
+    files: tuple[str, ...]
+    """The names of its PNG files in order, or of its one movie."""
+    frames: int
+    is_movie: bool
+
+
+def strip_name(prompt: str) -> str:
+    """The prompt's first words, short enough for a strip's name."""
+    words = " ".join(prompt.split())
+    if len(words) <= NAME_CHARACTERS:
+        return words or "Take"
+    return words[:NAME_CHARACTERS].rsplit(" ", 1)[0].rstrip(" ,.;:") or "Take"
+
+
+def add_placeholder(scene: bpy.types.Scene, name: str, channel: int, start: int, length_frames: int) -> compat.Strip:
+    """A colour strip where the take will be, active and selected alone."""
+    scene.sequence_editor_create()
+    collection = compat.strips(compat.shown_owner(scene))
+    for strip in collection:
+        strip.select = False
+    strip = compat.new_color(collection, name, channel, start, length_frames)
+    strip.color = PLACEHOLDER_COLOR
+    strip.select = True
+    scene.sequence_editor.active_strip = strip
+    return strip
+
+
+def put_in_place(found: identity.Marked, take: TakeFiles, asked_frames: int) -> compat.Strip:
+    """Let the take replace its placeholder: same channel, start and length, name, mute, lock, tag and effects.
+
+    Raises TakeGone. `asked_frames` is the length that was asked for.
+    """
+    old = found.strip
+    start, length = compat.start(old), compat.length_frames(old)
+    offset = min(identity.offset_frames(old), take.frames - 1)
+    if take.frames < asked_frames:
+        length = min(length, take.frames - offset)  # no model could make more; a hole is better than a still
+    new = _new_strip(found.collection, old.name, take, old.channel, start - offset)
+    compat.set_handles(new, start, start + length)
+    new.channel = old.channel
+    for name in ("mute", "lock", "color_tag", "blend_type", "blend_alpha", "select"):
+        setattr(new, name, getattr(old, name))
+    editor = found.scene.sequence_editor
+    was_active = editor.active_strip == old
+    compat.hand_over(found.scene, found.collection, old, new)
+    if was_active:
+        editor.active_strip = new
+    return new
+
+
+def put_on_timeline(
+    scene: bpy.types.Scene, name: str, take: TakeFiles, channel: int, start: int, length_frames: int
+) -> compat.Strip:
+    """The take on `channel` if it is free there, else on the first free one above or below.
+
+    Raises TakeGone and NoRoom.
+    """
+    length = min(length_frames, take.frames)
+    scene.sequence_editor_create()
+    free = channels.first_free(scene, start, start + length, channel)
+    free = free or channels.first_free(scene, start, start + length)
+    if free is None:
+        raise NoRoom(f"Every channel is taken at frame {start}: make room, then place the take again.")
+    collection = compat.strips(compat.shown_owner(scene))
+    strip = _new_strip(collection, name, take, free, start)
+    compat.set_handles(strip, start, start + length)
+    return strip
+
+
+def media_path(folder: str) -> str:
+    """`folder` as a strip keeps it: relative where it lies beside the .blend, so that both can be moved together."""
+    blend = bpy.data.filepath
+    if not blend:
+        return folder
+    beside = os.path.dirname(os.path.abspath(blend))
+    inside = os.path.normcase(folder).startswith(os.path.normcase(beside) + os.sep)
+    return bpy.path.relpath(folder) if inside else folder
+
+
+def _new_strip(collection: compat.Collection, name: str, take: TakeFiles, channel: int, start: int) -> compat.Strip:
+    # A frame that is missing when Blender renders can crash it, so nothing is added that isn't there.
+    try:
+        there = set(os.listdir(take.folder))
+    except OSError:
+        there = set()
+    missing = [name for name in take.files if name not in there]
+    if missing:
+        raise TakeGone(f"The take's {missing[0]} is gone from {take.folder}: make the take again.")
+    path = os.path.join(media_path(take.folder), take.files[0])
+    if take.is_movie:
+        return compat.new_movie(collection, name, path, channel, start)
+    strip = compat.new_image(collection, name, path, channel, start)
+    for file in take.files[1:]:
+        strip.elements.append(file)
+    strip.colorspace_settings.name = "sRGB"
+    return strip
