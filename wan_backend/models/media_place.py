@@ -1,0 +1,81 @@
+"""Whether a take can be written where it is to go. Standard library and protocol only; no torch.
+
+Looks, and changes nothing: a plan is asked for at every key press in the panel.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from ..protocol.messages import Problem
+
+RESERVE_BYTES = 16 << 20
+"""Left free beside the take, for its settings, the queue and the logs."""
+
+
+def check(folder: str, needed_bytes: int) -> Problem | None:
+    """Why a take of `needed_bytes` can't be written under `folder`, or None."""
+    if not folder or "\0" in folder or not os.path.isabs(folder):
+        shown = folder.replace("\0", "?")
+        return _refuse(f"The media folder '{shown}' is not a full path; choose another in the preferences.")
+    try:
+        return _check_place(Path(folder), needed_bytes)
+    except OSError as error:
+        return _refuse(f"The media folder {folder} can't be used ({reason(error)}); choose another in the preferences.")
+
+
+def reason(error: OSError) -> str:
+    """The system's words for `error`, without its number and path."""
+    return error.strerror or str(error)
+
+
+def is_full(error: OSError) -> bool:
+    """True where `error` says that there is no room left on the disk."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def size_in_words(size_bytes: int) -> str:
+    """A size for a person: "350 MB", "28.9 GB"."""
+    if size_bytes >= 1e9:
+        return f"{size_bytes / 1e9:.1f} GB"
+    return f"{max(1, round(size_bytes / 1e6))} MB"
+
+
+def _check_place(folder: Path, needed_bytes: int) -> Problem | None:
+    place = folder
+    while not _exists(place):
+        if place.parent == place:
+            return _refuse(f"There is no drive or folder {place}; choose another media folder in the preferences.")
+        place = place.parent
+    if not place.is_dir():
+        return _refuse(
+            f"The media folder {folder} can't be made: {place} is a file; rename that file or choose another folder."
+        )
+    if not os.access(place, os.W_OK | os.X_OK):
+        return _refuse(
+            f"The folder {place} can't be written to; choose another media folder in the preferences "
+            "or change the folder's permissions."
+        )
+    free_bytes = shutil.disk_usage(place).free
+    if free_bytes < needed_bytes + RESERVE_BYTES:
+        return Problem(
+            "disk_full",
+            f"The take needs about {size_in_words(needed_bytes + RESERVE_BYTES)} in {folder}, but only "
+            f"{size_in_words(free_bytes)} are free; make room on that disk or choose another media folder.",
+        )
+    return None
+
+
+def _exists(place: Path) -> bool:
+    try:
+        place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _refuse(sentence: str) -> Problem:
+    return Problem("folder", sentence)

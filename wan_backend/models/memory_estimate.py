@@ -1,0 +1,28 @@
+"""How much of a device's memory a take needs, about. Catalogue only; no torch.
+
+The parts run one after another (text encoder, transformer, autoencoder), each alone on the device, in 16 bit.
+The factors were fitted to published peaks of full-size models at 832x480 with 81 frames.
+"""
+
+from __future__ import annotations
+
+from .catalogue import ModelEntry
+
+BYTES_A_WEIGHT = 2
+HIDDEN_TENSORS = 24
+"""Tensors of the size of the hidden states that are alive at once, the feed-forward's wider ones counted in."""
+FULL_SIZE_TENSORS = 3
+"""Tensors of four full-size frames, 32 bit, that decoding one latent frame keeps alive."""
+FIXED_BYTES = 500_000_000
+"""What a device's runtime takes for itself."""
+
+
+def peak_bytes(entry: ModelEntry, width: int, height: int, frames: int) -> int:
+    """The peak over the three phases, for frames of width x height."""
+    weights = entry.weights
+    latent_frames = (frames - 1) // 4 + 1
+    tokens = latent_frames * (width // 16) * (height // 16)
+    encode = weights.text_encoder * BYTES_A_WEIGHT
+    denoise = weights.transformer * BYTES_A_WEIGHT + tokens * weights.hidden * BYTES_A_WEIGHT * HIDDEN_TENSORS
+    decode = weights.vae * 4 + width * height * 4 * weights.vae_width * 4 * FULL_SIZE_TENSORS
+    return max(encode, denoise, decode) + FIXED_BYTES

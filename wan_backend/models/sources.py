@@ -1,0 +1,143 @@
+"""Where a model's files are on this machine. Standard library and protocol only; no torch, and nothing is fetched.
+
+Looked at in this order: the folder that comes with the package, every models folder (itself, its subfolder named by
+the model's id, its subfolder named as the repository), the Hugging Face cache.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..protocol.messages import Problem
+from . import wholeness
+from .catalogue import PACKAGE, ModelEntry
+from .media_place import reason, size_in_words
+
+
+@dataclass(frozen=True)
+class Found:
+    """The model is here and whole."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The model can't be used; `problem` says what to do. Its kind is model_missing or model_broken."""
+
+    problem: Problem
+
+
+def find(entry: ModelEntry, models_folders: Iterable[str | Path] = ()) -> Found | Missing:
+    """The first whole folder of the model; where there is none, what is wrong with the one that comes nearest."""
+    complaints: list[str] = []
+    broken: Missing | None = None
+    for folder in _candidates(entry, models_folders, complaints):
+        try:
+            _check_kind(entry, folder)
+            wholeness.check(folder)
+            return Found(folder)
+        except wholeness.NotWhole as why:
+            broken = broken or _broken(entry, folder, str(why))
+    return broken or _missing(entry, complaints)
+
+
+def hub_cache() -> Path:
+    """The folder of the Hugging Face cache, by the environment variables that its own library reads."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if os.environ.get(name):
+            return Path(os.environ[name]).expanduser()
+    home = os.environ.get("HF_HOME")
+    if not home:
+        home = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    return Path(home).expanduser() / "hub"
+
+
+def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: list[str]) -> Iterator[Path]:
+    if entry.package_folder and (PACKAGE / entry.package_folder / "model_index.json").is_file():
+        yield PACKAGE / entry.package_folder
+    for folder in map(Path, folders):
+        try:
+            yield from _in_models_folder(entry, folder)
+        except (OSError, ValueError) as error:
+            why = reason(error) if isinstance(error, OSError) else "not a path"
+            complaints.append(f"The models folder {folder} can't be read ({why}); choose another in the preferences.")
+    if entry.repo:
+        snapshot = _in_hub_cache(entry.repo)
+        if snapshot is not None:
+            yield snapshot
+
+
+def _in_models_folder(entry: ModelEntry, folder: Path) -> list[Path]:
+    names = {entry.id, entry.repo.rpartition("/")[2]} - {""}
+    held = {child.name for child in folder.iterdir()}
+    if "model_index.json" in held:
+        return [folder] if folder.name in names or _looks_like(entry, folder) else []
+    return [folder / name for name in sorted(names & held) if (folder / name).is_dir()]
+
+
+def _in_hub_cache(repo: str) -> Path | None:
+    """The snapshot of the repository's main branch, else the newest one."""
+    home = hub_cache() / ("models--" + repo.replace("/", "--"))
+    try:
+        snapshot = home / "snapshots" / (home / "refs" / "main").read_text("utf-8").strip()
+        if snapshot.is_dir():
+            return snapshot
+    except (OSError, ValueError):
+        pass  # no main branch was ever fetched, or not by name; any snapshot will do
+    try:
+        snapshots = [child for child in (home / "snapshots").iterdir() if child.is_dir()]
+    except OSError:
+        return None
+    return max(snapshots, key=lambda child: child.stat().st_mtime, default=None)
+
+
+def _looks_like(entry: ModelEntry, folder: Path) -> bool:
+    """Whether a folder of any name holds this model, told by its class and by its transformer's shape."""
+    try:
+        _check_kind(entry, folder)
+    except wholeness.NotWhole:
+        return False
+    return entry.weights.layers > 0
+
+
+def _check_kind(entry: ModelEntry, folder: Path) -> None:
+    """Raise NotWhole where the folder holds another model."""
+    found = wholeness.read_index(folder).get("_class_name")
+    if found not in entry.pipelines:
+        raise wholeness.NotWhole(f"it holds a {str(found)[:60]}, which is not this model")
+    if not entry.weights.layers:
+        return
+    try:
+        config = json.loads((folder / "transformer" / "config.json").read_bytes())
+        shape = int(config["num_layers"]), int(config["num_attention_heads"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return  # what is missing in it, the check of its files says better
+    if shape != (entry.weights.layers, entry.weights.heads):
+        raise wholeness.NotWhole(f"its transformer has {shape[0]} layers of {shape[1]} heads, so it is another model")
+
+
+def _broken(entry: ModelEntry, folder: Path, why: str) -> Missing:
+    mend = "fetch it again" if entry.repo else "install the backend again"
+    if entry.repo and folder.parent.name != "snapshots":
+        mend = "copy the model there again, or choose another models folder in the preferences"
+    return Missing(Problem("model_broken", f"{entry.label} in {folder} can't be used because {why}; {mend}."))
+
+
+def _missing(entry: ModelEntry, complaints: list[str]) -> Missing:
+    if complaints:
+        return Missing(Problem("model_missing", f"{entry.label} is not here. {complaints[0]}"))
+    if not entry.repo:
+        return Missing(Problem("model_missing", f"{entry.label} is not in this backend; install the backend again."))
+    return Missing(
+        Problem(
+            "model_missing",
+            f"{entry.label} is not on this machine; fetch it ({size_in_words(entry.download_bytes)}) with "
+            f"'python -m wan_backend models --download {entry.id}', or choose the models folder that has it "
+            "in the preferences.",
+        )
+    )
