@@ -209,6 +209,8 @@ class SizeRow:
     name: str
     width: int
     height: int
+    default: bool = False
+    """True for the one to begin with."""
 
 
 @dataclass(frozen=True)
