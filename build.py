@@ -239,6 +239,7 @@ def do_demo(options: argparse.Namespace) -> None:
         command = [python, script, *arguments]
     setup = time.monotonic() - started
     run(command, env=_blender_variables(backend, ROOT / "build" / "demo-user") | {"WAN_VSE_SETUP": f"{setup:.1f}"})
+    run([backend, ROOT / "tests" / "demo" / "contact_sheet.py", DEMO])
     say(f"demo: done. Look at {DEMO / 'contact_sheet.png'} and {DEMO / 'timeline.mp4'}; open {DEMO / 'demo.blend'}.")
 
 
