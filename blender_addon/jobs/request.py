@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import random
 from dataclasses import dataclass
 from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol.messages import TakeRequest
+from ...wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, MediaFormat, Origin, Quality, TakeRequest
+from ..timeline import channels, holes, length, text_prompt
+from . import folders, project
+
+HIGHEST_SEED = 2**31 - 1
+MEDIA_FOLDER = "wan"
+"""Beside the .blend."""
 
 
 class Refused(Exception):
@@ -34,14 +42,84 @@ class Placement:
 
 def length_of(scene: bpy.types.Scene, settings: Any) -> Placement:
     """Where the take would go and how long it would be. Raises Refused."""
-    raise NotImplementedError
+    start = scene.frame_current
+    if settings.length_mode == "HOLE":
+        hole = holes.hole_at(scene, start)
+        if hole is None:
+            raise Refused("There is no hole under the playhead: move it into one, or set a length.")
+        start, frames = hole.start, hole.length_frames
+    elif settings.length_mode == "SECONDS":
+        frames = length.frames_of(settings.length_seconds, length.rate_of(scene))
+    else:
+        frames = settings.length_frames
+    channel = channels.first_free(scene, start, start + frames)
+    if channel is None:
+        raise Refused("Every channel is taken at the playhead: make room, or move it.")
+    return Placement(channel, start, frames)
 
 
 def prompt_of(scene: bpy.types.Scene, settings: Any) -> str:
     """The prompt, from wherever the settings say. Raises Refused where it is empty or too long."""
-    raise NotImplementedError
+    prompt = _raw_prompt(scene, settings).strip()
+    if not prompt:
+        raise Refused("The prompt is empty: describe what is to be seen.")
+    _check_length(prompt, "prompt")
+    return prompt
 
 
 def build(scene: bpy.types.Scene, settings: Any, preferences: Any) -> TakeRequest:
     """The request that Generate would send now; draws a seed where none is locked. Raises Refused."""
-    raise NotImplementedError
+    prompt = prompt_of(scene, settings)
+    negative_prompt = settings.negative_prompt.strip()
+    _check_length(negative_prompt, "negative prompt")
+    if not settings.model:
+        raise Refused("Choose a model; the list is empty until the backend has answered.")
+    placement = length_of(scene, settings)
+    render = scene.render
+    return TakeRequest(
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        model=settings.model,
+        width=max(1, render.resolution_x * render.resolution_percentage // 100),
+        height=max(1, render.resolution_y * render.resolution_percentage // 100),
+        resolution=settings.resolution or "exact",
+        length_frames=placement.length_frames,
+        frame_rate=length.rate_of(scene),
+        seed=settings.seed if settings.seed_locked else random.randint(0, HIGHEST_SEED),
+        quality=Quality(settings.quality.lower()),
+        media_format=MediaFormat(settings.media_format.lower()),
+        media_folder=media_folder(preferences),
+        origin=Origin(project.path(), project.id_to_be(), scene.name_full, placement.channel, placement.start),
+    )
+
+
+def media_folder(preferences: Any) -> str:
+    """The absolute folder that takes go into: the preferences', else `wan/` beside the .blend, else our own."""
+    wanted = preferences.media_folder.strip() if preferences is not None else ""
+    saved = bool(bpy.data.filepath)
+    if wanted and (saved or not wanted.startswith("//")):
+        return os.path.abspath(bpy.path.abspath(wanted))
+    if saved:
+        return os.path.join(os.path.dirname(project.path()), MEDIA_FOLDER)
+    return str(folders.user_folder() / "media" / project.id_to_be())
+
+
+def _raw_prompt(scene: bpy.types.Scene, settings: Any) -> str:
+    if settings.prompt_source == "TEXT_BLOCK":
+        if settings.prompt_text is None:
+            raise Refused("Choose the text block that holds the prompt.")
+        return text_prompt.from_text_block(settings.prompt_text)
+    if settings.prompt_source == "TEXT_STRIP":
+        text = text_prompt.from_text_strip(scene)
+        if text is None:
+            raise Refused("Select the text strip that holds the prompt.")
+        return text
+    return settings.prompt
+
+
+def _check_length(text: str, what: str) -> None:
+    if len(text) > MAX_PROMPT_CHARACTERS:
+        raise Refused(
+            f"The {what} has {len(text):,} characters, and the model reads about "
+            f"{MAX_PROMPT_CHARACTERS // 10}: shorten it to at most {MAX_PROMPT_CHARACTERS:,}."
+        )

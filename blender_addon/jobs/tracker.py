@@ -1,98 +1,316 @@
-"""What is going on with every job. One Tracker for a Blender; all of it happens in `tick`, in slices."""
+"""What is going on with every job. One Tracker for a Blender; all of it happens in `tick`, in slices.
+
+The tracker holds no strip and no scene from one tick to the next.
+"""
 
 from __future__ import annotations
 
+import atexit
+import logging
+import time
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol.messages import JobStatus, ModelRow, Plan, TakeRequest, WorkerStatus
+from ...wan_backend.protocol.messages import (
+    HelloResult,
+    JobIdsParams,
+    JobParams,
+    JobStatus,
+    ListResult,
+    ModelRow,
+    ModelsResult,
+    Plan,
+    TakeRequest,
+    WorkerStatus,
+)
+from ..backend.connection import BackendState, Connection
 from ..backend.setup import Setup
+from ..stopwatch import timed
+from . import folders, handlers, landing, project
+from .collect import Collector
+from .job_list import JobList
+from .open_file import OpenFile
+from .outbox import Outbox
+from .planner import Planner
+from .request import Refused
 
+__all__ = ["BackendState", "Tracker", "get", "register", "unregister"]
 
-@dataclass(frozen=True)
-class BackendState:
-    """How the backend is."""
+log = logging.getLogger(__name__)
 
-    state: str = "off"
-    """off, starting, ready, missing, failed."""
-    sentence: str = ""
-    log: str = ""
-    """Path of the log; empty before the first start."""
+SLICE_SECONDS = 0.008
+BUSY_SECONDS = 0.05
+"""From one tick to the next while something is going on."""
+IDLE_SECONDS = 0.5
+SWEEP_SECONDS = 1.0
+EXIT_PATIENCE_SECONDS = 0.3
+"""So long Blender's own end waits for the backend's; it leaves by itself in any case."""
 
 
 class Tracker:
     """Everything that the panel shows and the operators do. Never blocks."""
 
     def __init__(self) -> None:
-        self.backend = BackendState()
         self.models: list[ModelRow] = []
         self.worker = WorkerStatus("none")
-        self.plan: Plan | None = None
-        """What would be done for the request last given to `want_plan`; None while it isn't known."""
-        self.plan_sentence = ""
-        """Why there is no plan, where the backend said so."""
         self.setup = Setup()
+        self.collector = Collector()
         self.on_change: list[Callable[[], None]] = []
+        self.file = OpenFile()
+        self._list = JobList()
+        self._planner = Planner(self._note_change)
+        self._connection = Connection(folders.backend_settings, self._on_ready, self._on_event, self._on_lost)
+        self._outbox = Outbox(self._list, self._note_change)
+        self._wanted = self._ever_started = False
+        self._listed = False
+        self._changed = False
+        self._next_sweep = 0.0
 
-    def want(self) -> None:
-        """Someone looks: the next tick starts the backend, if it never was. Safe in a draw."""
+    # What the panel shows
 
-    def start(self) -> None:
-        """Start the backend now, also after it failed."""
+    @property
+    def backend(self) -> BackendState:
+        """How the backend is."""
+        return self._connection.state
 
-    def stop(self) -> None:
-        """End the backend; jobs that run become interrupted."""
+    @property
+    def plan(self) -> Plan | None:
+        """What would be done for the request last given to `want_plan`; None while it isn't known."""
+        return self._planner.plan
 
-    def restart(self) -> None:
-        """Stop, then start, with the preferences as they are now."""
+    @property
+    def plan_sentence(self) -> str:
+        """Why there is no plan, where the backend said so."""
+        return self._planner.sentence
 
     def model(self, model_id: str) -> ModelRow | None:
         """A model of the catalogue; None where it isn't known (yet)."""
-        raise NotImplementedError
+        return next((row for row in self.models if row.model == model_id), None)
 
     def jobs(self) -> list[JobStatus]:
         """The open file's jobs, newest first, then those of other files, newest first."""
-        raise NotImplementedError
+        return self._list.in_order(self.belongs_here)
+
+    def job(self, job_id: str) -> JobStatus | None:
+        """One job; None where nobody knows it."""
+        return self._list.get(job_id)
 
     def belongs_here(self, job_id: str) -> bool:
         """True where the job was asked for in the open file."""
-        raise NotImplementedError
+        status = self._list.get(job_id)
+        return status is not None and self.file.has(status)
+
+    # The backend
+
+    def want(self) -> None:
+        """Someone looks: the next tick starts the backend, if it never was. Safe in a draw."""
+        self._wanted = True
+
+    def start(self) -> None:
+        """Start the backend now, also after it failed."""
+        self._ever_started = True
+        self._connection.start()
+        self._note_change()
+
+    def stop(self) -> None:
+        """End the backend; jobs that run become interrupted."""
+        self._connection.stop()
+        self._on_lost()
+
+    def restart(self) -> None:
+        """Stop, then start, with the preferences as they are now."""
+        self.stop()
+        self.start()
 
     def want_plan(self, request: TakeRequest) -> None:
         """Ask what would be done for `request`; the answer comes as `plan`. Safe in a draw."""
+        self._planner.want(request)
+
+    # What the operators do
 
     def generate(self, scene: bpy.types.Scene, request: TakeRequest, name: str = "") -> str:
         """Put a placeholder where `request.origin` says and ask for the take; gives the job's id.
 
-        `name` is the strip's; without one, the prompt's first words. Raises Refused.
+        `name` is the strip's; without one, the prompt's first words. The caller pushes the undo step.
         """
-        raise NotImplementedError
+        if self.backend.state in ("missing", "failed"):
+            raise Refused(self.backend.sentence)
+        planned, real = project.id_to_be(), project.ensure()
+        origin = replace(request.origin, project=project.path(), project_id=real, scene=scene.name_full)
+        folder = request.media_folder.replace(planned, real)
+        request = replace(request, origin=origin, media_folder=folder)
+        job_id = uuid.uuid4().hex
+        self.file.add_placeholder(scene, job_id, request, name)
+        self._submit(job_id, request)
+        return job_id
 
     def cancel(self, job_id: str) -> None:
         """End a job in any state."""
+        self._outbox.cancel(job_id)
+        self._note_change()
 
     def retry(self, job_id: str) -> None:
         """Ask once more for a job that ended without a take."""
+        status = self._list.get(job_id)
+        if status is None or not status.state.ended:
+            return
+        self.want()
+        self.file.book.forget(job_id)
+        if self._list.is_servers(job_id) and self._connection.client is not None:
+            self._connection.client.call("retry", JobParams(job_id), self._hear, self._outbox.refused(job_id))
+        else:
+            self._submit(job_id, status.request)
+        self._note_change()
 
     def clear(self) -> None:
         """Forget the jobs that ended; their media and their strips stay."""
+        ended = self._list.ended()
+        servers = [job_id for job_id in ended if self._list.is_servers(job_id)]
+        self._list.forget(ended)
+        self.file.cleared.update(ended)
+        if servers and self._connection.client is not None:
+            self._connection.client.call("clear", JobIdsParams(servers), self._hear_list)
+        self._note_change()
 
     def can_place(self, job_id: str) -> bool:
         """True where `place` would work: the take is on the disk."""
-        raise NotImplementedError
+        status = self._list.get(job_id)
+        return status is not None and landing.is_whole(status)
 
     def place(self, job_id: str, scene: bpy.types.Scene) -> bool:
         """Put a take on the timeline now: in place of its placeholder, else where it was asked for.
 
-        The caller pushes the undo step. False where it can't be.
+        The caller pushes the undo step. False where it isn't known; raises Refused with what is in the way.
         """
-        raise NotImplementedError
+        status = self._list.get(job_id)
+        if status is None or status.take is None:
+            return False
+        self.file.place(status, scene)
+        self._note_change()
+        return True
+
+    def collect(self) -> None:
+        """Begin to copy the takes beside the .blend and to point their strips there. Raises Refused."""
+        self.collector.begin()
+        self._note_change()
+
+    # The timer
 
     def tick(self) -> float:
-        """One slice of the work, at most 8 ms; gives the seconds to the next."""
-        return 1.0
+        """One slice of the work, about 8 ms at most; gives the seconds to the next."""
+        with timed("timer: tick"):
+            deadline = time.perf_counter() + SLICE_SECONDS
+            self._run_children(deadline)
+            self._work_on_file(deadline)
+            if self._changed:
+                self._changed = False
+                for callback in self.on_change:
+                    callback()
+        return BUSY_SECONDS if self._is_busy() else IDLE_SECONDS
+
+    def close(self, patience_seconds: float = EXIT_PATIENCE_SECONDS) -> None:
+        """Blender or the add-on ends: no child is left behind."""
+        self._connection.close(patience_seconds)
+        self.setup.close(patience_seconds)
+
+    def file_loaded(self) -> None:
+        """A file was opened, or the same one again."""
+        self.file.opened()
+        self.collector.stop()
+        if self.file.waits and not bpy.app.background:
+            self.want()
+        self._note_change()
+
+    def file_saved(self) -> None:
+        """The open file is on the disk: tell the server which jobs' ends it knows."""
+        self._outbox.settle(self.file.settled(self._list.all()))
+        self._note_change()
+
+    def strips_changed(self) -> None:
+        """An undo or redo has put other strips in the old ones' place."""
+        self.file.strips_changed()
+        self._note_change()
+
+    def _run_children(self, deadline: float) -> None:
+        if self._wanted and not self._ever_started:
+            self.start()
+        if self._connection.tick(deadline):
+            self._changed = True
+        was_busy = self.setup.busy
+        if self.setup.tick(deadline):
+            self._changed = True
+        if was_busy and self.setup.state == "done":
+            self.restart()
+        if self.backend.state == "ready" and self._connection.client is not None:
+            self._outbox.tick(self._connection.client)
+            self._planner.tick(self._connection.client)
+        elif self.backend.state in ("missing", "failed"):
+            self._outbox.give_up(self.backend.sentence)
+
+    def _work_on_file(self, deadline: float) -> None:
+        if self.collector.tick(deadline):
+            self._changed = True
+        knows = self._listed or self.backend.state in ("missing", "failed")
+        if knows and self.file.adopt_unknown(self._list):
+            self._changed = True
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + SWEEP_SECONDS
+            self.file.sweep_if_changed()
+        if self.file.land_one(self._list):
+            self._changed = True
+
+    def _is_busy(self) -> bool:
+        running = any(not status.state.ended for status in self._list.all())
+        return running or self.backend.state == "starting" or self.setup.busy or self.collector.busy
+
+    # What the server says
+
+    def _on_ready(self, hello: HelloResult) -> None:
+        client = self._connection.client
+        assert client is not None
+        log.info("Backend %s, process %d", hello.version, hello.pid)
+        client.call("models", answered=self._hear_models)
+        client.call("list", answered=self._hear_list)
+        self._note_change()
+
+    def _on_event(self, name: str, message: Any) -> None:
+        if name == "job":
+            self._hear(message)
+        elif name == "worker":
+            self.worker = message
+        self._note_change()
+
+    def _on_lost(self) -> None:
+        self._listed = False
+        self.worker = WorkerStatus("none")
+        self._planner.forget()
+        self._outbox.server_gone()
+        self._note_change()
+
+    def _hear(self, status: JobStatus) -> None:
+        self._list.hear(status)
+        self._note_change()
+
+    def _hear_list(self, result: ListResult) -> None:
+        self._list.hear_all(result.jobs)
+        self._listed = True
+        self._note_change()
+
+    def _hear_models(self, result: ModelsResult) -> None:
+        self.models = result.models
+        self._note_change()
+
+    def _submit(self, job_id: str, request: TakeRequest) -> None:
+        self.want()
+        self._outbox.submit(job_id, request)
+        self._note_change()
+
+    def _note_change(self) -> None:
+        self._changed = True
 
 
 _tracker: Tracker | None = None
@@ -108,7 +326,31 @@ def get() -> Tracker:
 
 def register() -> None:
     """Start the timer and the handlers."""
+    handlers.register(get)
+    if not bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.register(_on_timer, first_interval=IDLE_SECONDS, persistent=True)
+    atexit.register(_close)
 
 
 def unregister() -> None:
     """Stop the timer, the handlers and the backend."""
+    global _tracker
+    atexit.unregister(_close)
+    if bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.unregister(_on_timer)
+    handlers.unregister()
+    _close()
+    _tracker = None
+
+
+def _on_timer() -> float:
+    try:
+        return get().tick()
+    except Exception:
+        log.exception("A tick failed")
+        return IDLE_SECONDS
+
+
+def _close() -> None:
+    if _tracker is not None:
+        _tracker.close()

@@ -5,6 +5,7 @@ Probes with hasattr, so that no name that a version warns about is touched. Fram
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -156,3 +157,20 @@ def _curves(scene: bpy.types.Scene) -> list[Any]:
         return list(action.fcurves)
     bags = (bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags)
     return [curve for bag in bags for curve in bag.fcurves]
+
+
+def media_folder(strip: Strip) -> str | None:
+    """The absolute folder that an image or movie strip plays from; None for other strips."""
+    if strip.type == "IMAGE":
+        return os.path.normpath(bpy.path.abspath(strip.directory))
+    if strip.type == "MOVIE":
+        return os.path.dirname(os.path.normpath(bpy.path.abspath(strip.filepath)))
+    return None
+
+
+def set_media_folder(strip: Strip, folder: str) -> None:
+    """Let an image or movie strip play the same files from another folder."""
+    if strip.type == "IMAGE":
+        strip.directory = folder
+    else:
+        strip.filepath = os.path.join(folder, bpy.path.basename(strip.filepath))

@@ -1,0 +1,145 @@
+"""Copies takes that lie elsewhere beside the .blend, a slice in each tick, then points their strips there.
+
+The originals stay: an undo, or another file, may still show them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import bpy
+
+from ...wan_backend.protocol.media import PARTIAL_SUFFIX
+from ..timeline import compat, identity, placement
+from . import landing, project
+from .request import MEDIA_FOLDER, Refused
+
+log = logging.getLogger(__name__)
+
+PIECE_BYTES = 1 << 20
+
+
+@dataclass
+class _Folder:
+    source: Path
+    target: Path
+    files: deque[str] = field(default_factory=deque)
+    listed: bool = False
+
+    @property
+    def partial(self) -> Path:
+        return self.target.with_name(self.target.name + PARTIAL_SUFFIX)
+
+
+class Collector:
+    """One collection at a time."""
+
+    def __init__(self) -> None:
+        self.sentence = ""
+        """How it goes or ended, for a person."""
+        self.progress = 0.0
+        self._todo: deque[_Folder] = deque()
+        self._moved: dict[str, str] = {}
+        self._count = 0
+        self._copying: tuple[BinaryIO, BinaryIO] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """True until the strips are pointed at the copies."""
+        return bool(self._todo or self._moved)
+
+    def begin(self) -> None:
+        """Find what is to be copied. Raises Refused with the reason why nothing is."""
+        if not bpy.data.filepath:
+            raise Refused("Save the .blend first: the takes are copied beside it.")
+        if self.busy:
+            raise Refused("The takes are being copied already.")
+        target = Path(project.path()).parent / MEDIA_FOLDER
+        sources = far_folders()
+        if not sources:
+            raise Refused("Every take lies beside the .blend already.")
+        self._todo = deque(_Folder(source, target / source.name) for source in sources)
+        self._count, self.progress, self.sentence = len(sources), 0.0, "Copying takes."
+
+    def stop(self) -> None:
+        """Another file was opened: what is half copied is left out."""
+        self._close()
+        for folder in self._todo:
+            shutil.rmtree(folder.partial, ignore_errors=True)
+        self._todo.clear()
+        self._moved.clear()
+
+    def tick(self, deadline: float) -> bool:
+        """Copy until `deadline` (of time.perf_counter); True where something changed."""
+        if not self.busy:
+            return False
+        try:
+            while self._todo and time.perf_counter() < deadline:
+                self._step(self._todo[0])
+        except OSError as error:
+            self.stop()
+            self.sentence = f"The takes could not be copied ({error}): mend that, then collect again."
+            return True
+        if not self._todo and landing.allowed():
+            self._point_strips()
+        return True
+
+    def _step(self, folder: _Folder) -> None:
+        if not folder.listed:
+            folder.listed = True
+            if not folder.target.is_dir():
+                shutil.rmtree(folder.partial, ignore_errors=True)
+                folder.partial.mkdir(parents=True)
+                folder.files.extend(sorted(os.listdir(folder.source)))
+        elif self._copying is not None:
+            self._copy_piece()
+        elif folder.files:
+            name = folder.files.popleft()
+            source = (folder.source / name).open("rb")
+            self._copying = (source, (folder.partial / name).open("wb"))
+        else:
+            if folder.partial.is_dir():
+                folder.partial.rename(folder.target)
+            self._moved[str(folder.source)] = str(folder.target)
+            self._todo.popleft()
+            self.progress = len(self._moved) / self._count
+
+    def _copy_piece(self) -> None:
+        assert self._copying is not None
+        source, target = self._copying
+        piece = source.read(PIECE_BYTES)
+        if piece:
+            target.write(piece)
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        for file in self._copying or ():
+            with contextlib.suppress(OSError):
+                file.close()
+        self._copying = None
+
+    def _point_strips(self) -> None:
+        for found in identity.all_marked():
+            target = self._moved.get(str(compat.media_folder(found.strip) or ""))
+            if target is not None:
+                compat.set_media_folder(found.strip, placement.media_path(target))
+        self.sentence = f"{len(self._moved)} takes lie beside the .blend now; save it to keep that."
+        self._moved.clear()
+        bpy.ops.ed.undo_push(message="Collect takes")
+
+
+def far_folders() -> list[Path]:
+    """The folders of the open file's takes that do not lie beside the .blend, each once."""
+    beside = os.path.normcase(os.path.dirname(project.path())) + os.sep
+    folders = (compat.media_folder(found.strip) for found in identity.all_marked() if not found.is_placeholder)
+    far = {folder for folder in folders if folder and not os.path.normcase(str(folder)).startswith(beside)}
+    return sorted(Path(folder) for folder in far if os.path.isdir(folder))

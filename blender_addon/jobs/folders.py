@@ -1,0 +1,45 @@
+"""Where this extension is, where it may write, and what its preferences say about the backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..backend.command import BackendSettings
+
+PACKAGE = __package__.rsplit(".", 2)[0]
+"""The extension's root package, as Blender names it: "bl_ext.user_default.wan_vse"."""
+
+
+def package_root() -> Path:
+    """The folder that holds `blender_addon` and `wan_backend`."""
+    return Path(__file__).resolve().parents[2]
+
+
+def user_folder() -> Path:
+    """The extension's own folder, outside of its package: it stays through updates."""
+    return Path(bpy.utils.extension_path_user(PACKAGE, create=True))
+
+
+def preferences() -> Any | None:
+    """The add-on's preferences; None where the add-on is not enabled by Blender (as in tests of a part)."""
+    addon = bpy.context.preferences.addons.get(PACKAGE)
+    return None if addon is None else addon.preferences
+
+
+def backend_settings() -> BackendSettings:
+    """What the preferences say about the backend, now."""
+    wanted = preferences()
+    around = {"package_root": package_root(), "user_folder": user_folder()}
+    if wanted is None:
+        return BackendSettings(**around)
+    return BackendSettings(
+        **around,
+        command=wanted.backend_command,
+        models_folder=bpy.path.abspath(wanted.models_folder),
+        device=wanted.device.lower() or "auto",
+        memory_budget_gib=wanted.memory_budget_gib,
+        online=bool(bpy.app.online_access and wanted.allow_downloads),
+    )

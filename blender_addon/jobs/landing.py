@@ -1,0 +1,130 @@
+"""Which finished take goes where, and when that is allowed. Knows no backend."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import bpy
+
+from ...wan_backend.protocol.conversion import from_json, to_json
+from ...wan_backend.protocol.errors import ProtocolError
+from ...wan_backend.protocol.media import SETTINGS_FILE, frame_file
+from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, Take, TakeRequest
+from ..timeline import identity, placement
+from . import project
+from .book import Book
+
+log = logging.getLogger(__name__)
+
+MODAL_PREFIXES = ("TRANSFORM_OT_", "SEQUENCER_OT_")
+"""Operators during which a strip may not change under the mouse: an undo step then can end Blender."""
+
+
+def allowed() -> bool:
+    """True where strips may be changed now: no render runs, and nobody drags one."""
+    if bpy.app.is_job_running("RENDER"):
+        return False
+    windows = bpy.context.window_manager.windows if bpy.context.window_manager else ()
+    return not any(
+        operator.bl_idname.startswith(MODAL_PREFIXES) for window in windows for operator in window.modal_operators
+    )
+
+
+def is_whole(status: JobStatus) -> bool:
+    """True where the job's take is on the disk."""
+    take = status.take
+    return (
+        status.state is JobState.DONE
+        and take is not None
+        and os.path.isfile(os.path.join(take.folder, take.first_file))
+    )
+
+
+def take_on_disk(job_id: str, request: TakeRequest) -> Take | None:
+    """The take of a job that no backend knows any more, from its own folder; None where there is none."""
+    for parent in dict.fromkeys((request.media_folder, bpy.path.abspath("//wan"))):
+        folder = Path(parent) / job_id
+        try:
+            settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+            take = from_json(Take, settings["take"], "take")
+        except (OSError, ValueError, KeyError, TypeError, ProtocolError):
+            continue
+        return Take(**{**vars(take), "folder": str(folder)})
+    return None
+
+
+def files_of(take: Take) -> placement.TakeFiles:
+    """The take as the timeline needs it."""
+    if take.media_format is MediaFormat.PNG:
+        files = tuple(frame_file(index) for index in range(take.frames))
+        return placement.TakeFiles(take.folder, files, take.frames, is_movie=False)
+    return placement.TakeFiles(take.folder, (take.first_file,), take.frames, is_movie=True)
+
+
+def land_by_itself(status: JobStatus, marked: Iterable[identity.Marked], book: Book) -> bool:
+    """Place a done take where it is waited for; False where it is left to the person or needs nothing.
+
+    Raises TakeGone and NoRoom. Every placeholder of the job gets the take, unless the person has undone that.
+    Without one, the take goes where it was asked for, if the file never saw its placeholder: Blender ended, or
+    the file was loaded again, before that was saved.
+    """
+    mine = [found for found in marked if found.job_id == status.job_id]
+    waiting = [found for found in mine if found.is_placeholder and not found.declined]
+    if status.job_id in book.landed:
+        return False
+    if waiting:
+        replace_placeholders(status, waiting)
+        return True
+    if mine or status.settled or status.job_id in book.seen | book.removed:
+        return False
+    if not project.is_origin(status.request.origin, status.job_id in book.adopted):
+        return False
+    add_at_recorded_place(status, _recorded_scene(status))
+    return True
+
+
+def land_by_hand(status: JobStatus, scene: bpy.types.Scene, belongs_here: bool) -> None:
+    """Place a done take because the person said so. Raises TakeGone and NoRoom."""
+    waiting = [f for f in identity.sweep() if f.job_id == status.job_id and f.is_placeholder]
+    if waiting:
+        replace_placeholders(status, waiting)
+    elif belongs_here:
+        add_at_recorded_place(status, scene)
+    else:
+        add_at_recorded_place(status, scene, start=scene.frame_current)
+
+
+def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> None:
+    """Give each placeholder the take. Raises TakeGone before anything is changed."""
+    assert status.take is not None
+    files = files_of(status.take)
+    strip_ids = [found.strip[identity.STRIP] for found in waiting]
+    for strip_id in strip_ids:
+        found = identity.find(strip_id)  # again: replacing one can move the others in memory
+        if found is not None:
+            _mark(placement.put_in_place(found, files, status.request.length_frames), status)
+
+
+def add_at_recorded_place(status: JobStatus, scene: bpy.types.Scene, start: int | None = None) -> None:
+    """Put the take where it was asked for, or at `start`. Raises TakeGone and NoRoom."""
+    assert status.take is not None
+    origin, request = status.request.origin, status.request
+    place = origin.start if start is None else start
+    name = placement.strip_name(request.prompt)
+    channel = max(1, min(origin.channel, 128))
+    files = files_of(status.take)
+    strip = placement.put_on_timeline(scene, name, files, channel, place, request.length_frames)
+    _mark(strip, status)
+
+
+def _recorded_scene(status: JobStatus) -> bpy.types.Scene:
+    return bpy.data.scenes.get(status.request.origin.scene) or bpy.context.scene
+
+
+def _mark(strip: object, status: JobStatus) -> None:
+    request_json, take_json = (json.dumps(to_json(value)) for value in (status.request, status.take))
+    identity.mark_take(strip, status.job_id, request_json, take_json)

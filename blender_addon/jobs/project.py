@@ -1,0 +1,59 @@
+"""Which file a job belongs to: the .blend's path, and an id kept in the file for as long as it has no path."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+import bpy
+
+from ...wan_backend.protocol.messages import Origin
+
+KEY = "wan_vse_project"
+"""A custom property of the scenes; it goes along through save as."""
+
+_next_id = uuid.uuid4().hex
+
+
+def ids() -> set[str]:
+    """The ids of the open file; empty before its first job."""
+    return {str(scene[KEY]) for scene in bpy.data.scenes if KEY in scene}
+
+
+def id_to_be() -> str:
+    """The open file's id, or the one that `ensure` will give it. Changes nothing."""
+    return next((str(scene[KEY]) for scene in bpy.data.scenes if KEY in scene), _next_id)
+
+
+def ensure() -> str:
+    """The open file's id, written into every scene that lacks one."""
+    project_id = id_to_be()
+    for scene in bpy.data.scenes:
+        if KEY not in scene and scene.library is None:
+            scene[KEY] = project_id
+    return project_id
+
+
+def forget() -> None:
+    """Another file was loaded: the next id is a new one."""
+    global _next_id
+    _next_id = uuid.uuid4().hex
+
+
+def path() -> str:
+    """The open file's absolute path; empty while it was never saved."""
+    return os.path.abspath(bpy.data.filepath) if bpy.data.filepath else ""
+
+
+def is_origin(origin: Origin, known: bool) -> bool:
+    """True where a job of this origin belongs to the open file.
+
+    The path decides. The id decides where the job's file was never saved or is no longer there (it was renamed or
+    moved), and where this session knows the job as the open file's (`known`: it was saved under another name).
+    """
+    here = path()
+    if here and origin.project and os.path.normcase(origin.project) == os.path.normcase(here):
+        return True
+    if not origin.project_id or origin.project_id not in ids():
+        return False
+    return known or not origin.project or not os.path.exists(origin.project)
