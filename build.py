@@ -5,6 +5,7 @@
     python3 build.py test         make what is needed and run the tests (--all-blenders: on every Blender we support)
     python3 build.py extension    the installable extension and its repository index, in dist/
     python3 build.py backend      the backend as a wheel, in dist/
+    python3 build.py bench        how long the add-on keeps Blender's main thread over a whole job
     python3 build.py install      install the extension in the Blender on PATH, and tell it of this clone's backend
 
 Everything is made inside this folder (build/, dist/, out/), and a second run sets nothing up again. Only `install`
@@ -227,20 +228,17 @@ def do_backend(options: argparse.Namespace) -> None:
 def do_demo(options: argparse.Namespace) -> None:
     started = time.monotonic()
     backend = backend_environment(options.torch)
-    arguments = ["--extension", build_extension(), "--out", DEMO]
-    blender = blender_on_path()
-    script = ROOT / "tests" / "demo" / "film.py"
-    if blender:
-        say(f"demo: using {blender}")
-        command = [blender, "-b", "--factory-startup", "--python-exit-code", "7", "-P", script, "--", *arguments]
-    else:
-        python, version = some_blender_environment()
-        say(f"demo: no Blender 4.2 or later on PATH; using Blender {version} as a module")
-        command = [python, script, *arguments]
+    command = _in_blender(ROOT / "tests" / "demo" / "film.py", "--extension", build_extension(), "--out", DEMO)
     setup = time.monotonic() - started
     run(command, env=_blender_variables(backend, ROOT / "build" / "demo-user") | {"WAN_VSE_SETUP": f"{setup:.1f}"})
     run([backend, ROOT / "tests" / "demo" / "contact_sheet.py", DEMO])
     say(f"demo: done. Look at {DEMO / 'contact_sheet.png'} and {DEMO / 'timeline.mp4'}; open {DEMO / 'demo.blend'}.")
+
+
+def do_bench(options: argparse.Namespace) -> None:
+    backend = backend_environment(options.torch)
+    command = _in_blender(ROOT / "tests" / "benchmark" / "main_thread.py", "--extension", build_extension())
+    run(command, env=_blender_variables(backend, ROOT / "build" / "bench-user"))
 
 
 def do_test(options: argparse.Namespace) -> None:
@@ -275,6 +273,17 @@ def do_install(options: argparse.Namespace) -> None:
     say("install: done. Open Blender's sequencer and press N: the tab is called Wan.")
 
 
+def _in_blender(script: Path, *arguments: object) -> list[object]:
+    """The command that runs `script` in a Blender without a window: the one on PATH, else a module."""
+    blender = blender_on_path()
+    if blender:
+        say(f"using {blender}")
+        return [blender, "-b", "--factory-startup", "--python-exit-code", "7", "-P", script, "--", *arguments]
+    python, version = some_blender_environment()
+    say(f"no Blender 4.2 or later on PATH; using Blender {version} as a module")
+    return [python, script, *arguments]
+
+
 def _blenders_to_test(all_of_them: bool) -> list[str]:
     if all_of_them:
         return list(BLENDERS)
@@ -295,10 +304,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="build.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo|test|extension|backend|install")
-    for name in ("demo", "test", "extension", "backend", "install"):
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo|test|extension|backend|bench|install")
+    for name in ("demo", "test", "extension", "backend", "bench", "install"):
         verb = verbs.add_parser(name)
-        if name in ("demo", "backend", "install"):
+        if name in ("demo", "backend", "bench", "install"):
             default = "auto" if name == "install" else "cpu"
             verb.add_argument("--torch", default=default, help="auto, cpu, cuda, rocm or mps (default: %(default)s)")
         if name == "test":

@@ -154,6 +154,17 @@ def make_take(scene, tracker, where: str, playhead: int, wish: dict) -> dict:
     }
 
 
+def add_many_strips(scene, count: int) -> None:
+    """Fill the timeline past the film's end, as a long cut does."""
+    strips = footage.strips_of(scene)
+    for index in range(count):
+        place = {"channel": 1 + index % 4, "frame_start": footage.END + 10 * (index // 4)}
+        if "length" in strips.bl_rna.functions["new_effect"].parameters:
+            strips.new_effect(name="Cut", type="COLOR", length=8, **place)
+        else:
+            strips.new_effect(name="Cut", type="COLOR", frame_end=place["frame_start"] + 8, **place)
+
+
 def take_strip(scene, status):
     """The image strip that shows the take of `status`, or None."""
     if status.take is None:
