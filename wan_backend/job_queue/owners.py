@@ -1,0 +1,74 @@
+"""Which live server owns which jobs, by locks that the system gives up when a process dies, however it dies.
+
+Several servers may share a state folder (two windows of Blender). Each holds servers/<its id>.lock as long as it
+lives; a job names its owner, and is left alone while that owner lives. May import filelock; no torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LOCK_TIMEOUT_SECONDS = 0.5
+"""Others hold these locks for a moment; the server must answer within a second of its start."""
+
+
+class Owner:
+    """This server's own mark in the state folder."""
+
+    def __init__(self, state_folder: Path) -> None:
+        """Take the lock. Raises OSError where the folder can't be written."""
+        self.id = uuid.uuid4().hex
+        self._folder = state_folder / "servers"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self._file(self.id))
+        self._lock.acquire(timeout=LOCK_TIMEOUT_SECONDS)
+
+    @contextlib.contextmanager
+    def adopting(self) -> Iterator[None]:
+        """While this is held, no other server decides whose jobs are whose. Raises Timeout where one hangs at it."""
+        with FileLock(self._folder / "adopt.lock", timeout=LOCK_TIMEOUT_SECONDS):
+            yield
+
+    def is_alive(self, owner_id: str) -> bool:
+        """Whether another server of that id lives; its lock file is removed where it doesn't."""
+        if owner_id == self.id:
+            return False
+        file = self._file(owner_id)
+        if not owner_id.isalnum() or not file.exists():
+            return False
+        lock = FileLock(file)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        if sys.platform != "win32":  # there, an open file can't be removed
+            _remove(file)
+        lock.release()
+        _remove(file)
+        return False
+
+    def others_alive(self) -> bool:
+        """Whether any other server lives on this state folder."""
+        ids = [file.stem for file in self._folder.glob("*.lock") if file.stem not in ("adopt", self.id)]
+        return any([self.is_alive(owner_id) for owner_id in ids])
+
+    def release(self) -> None:
+        """Give the lock up: this server leaves."""
+        if sys.platform != "win32":
+            _remove(self._file(self.id))
+        self._lock.release()
+        _remove(self._file(self.id))
+
+    def _file(self, owner_id: str) -> Path:
+        return self._folder / f"{owner_id}.lock"
+
+
+def _remove(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink(missing_ok=True)

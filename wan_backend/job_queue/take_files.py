@@ -1,0 +1,61 @@
+"""What lies in the media folder for a job: its take, or what a dead worker left. Standard library and protocol only."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+from pathlib import Path
+
+from ..protocol import ProtocolError
+from ..protocol.conversion import from_json
+from ..protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE, frame_file
+from ..protocol.messages import MediaFormat, Take, TakeRequest
+from .durable_file import read_json
+
+log = logging.getLogger(__name__)
+
+
+def folder_of(request: TakeRequest, job_id: str) -> Path:
+    """Where the take of the job is, once it is whole."""
+    return Path(request.media_folder) / job_id
+
+
+def whole_take(request: TakeRequest, job_id: str) -> Take | None:
+    """The job's take where it is on the disk with all its files; a worker may have finished it unheard."""
+    folder = folder_of(request, job_id)
+    try:
+        written = read_json(folder / SETTINGS_FILE)
+        take = dataclasses.replace(from_json(Take, written["take"], "take"), folder=str(folder))
+        names = [frame_file(index) for index in range(take.frames)]
+        if take.media_format is not MediaFormat.PNG:
+            names = [MOVIE_FILES[take.media_format]]
+        whole = all((folder / name).stat().st_size > 0 for name in names)
+    except (OSError, ValueError, KeyError, TypeError, ProtocolError):
+        return None
+    return take if whole else None
+
+
+def remove_partial(request: TakeRequest, job_id: str) -> None:
+    """Remove the half-made take of a job that no worker has any more."""
+    partial = folder_of(request, job_id).with_name(job_id + PARTIAL_SUFFIX)
+    try:
+        if partial.is_dir() and not partial.is_symlink():
+            shutil.rmtree(partial)
+    except (OSError, ValueError) as error:
+        log.warning("%s could not be removed: %s", partial, error)
+
+
+def set_aside(request: TakeRequest, job_id: str) -> None:
+    """Rename a take's folder that lost some of its files, so that the take can be made again in its place."""
+    folder = folder_of(request, job_id)
+    try:
+        number = 1
+        while folder.is_dir():
+            aside = folder.with_name(f"{job_id}.damaged-{number}")
+            number += 1
+            if not aside.exists():
+                folder.rename(aside)
+                log.warning("%s was not whole and is now %s", folder, aside)
+    except (OSError, ValueError) as error:
+        log.warning("%s could not be set aside: %s", folder, error)
