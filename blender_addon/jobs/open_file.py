@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import bpy
 
@@ -18,7 +19,6 @@ from ..timeline import compat, identity, placement
 from . import landing, project
 from .book import Book
 from .job_list import JobList
-from .request import Refused
 
 log = logging.getLogger(__name__)
 
@@ -90,13 +90,12 @@ class OpenFile:
         self.book.see([job_id])
         self.waits = True
 
-    def place(self, status: JobStatus, scene: bpy.types.Scene) -> None:
-        """Place a take because the person said so. Raises Refused."""
-        try:
+    def place(self, status: JobStatus, scene: bpy.types.Scene) -> bool:
+        """Place a take because the person said so; False where `problems` says why not."""
+        with self._problems_of(status):
             landing.land_by_hand(status, scene, self.has(status))
-        except (placement.TakeGone, placement.NoRoom) as error:
-            raise Refused(str(error)) from None
-        self._landed(status)
+            self._landed(status)
+        return status.job_id not in self.problems
 
     def land_one(self, jobs: JobList) -> bool:
         """Place at most one finished take that is waited for, if strips may be changed now."""
@@ -111,16 +110,22 @@ class OpenFile:
         return False
 
     def _land(self, status: JobStatus, marked: list[identity.Marked]) -> bool:
+        landed = False
+        with self._problems_of(status):
+            landed = landing.land_by_itself(status, marked, self.book)
+        if landed:
+            self._landed(status)
+            bpy.ops.ed.undo_push(message="Place take")
+        return landed
+
+    @contextmanager
+    def _problems_of(self, status: JobStatus) -> Iterator[None]:
+        self.problems.pop(status.job_id, None)
         try:
-            if not landing.land_by_itself(status, marked, self.book):
-                return False
+            yield
         except (placement.TakeGone, placement.NoRoom) as error:
             log.warning("%s", error)
             self.problems[status.job_id] = str(error)
-            return True
-        self._landed(status)
-        bpy.ops.ed.undo_push(message="Place take")
-        return True
 
     def adopt_unknown(self, jobs: JobList) -> bool:
         """Bring placeholders whose job the server doesn't know into the list, done where their take is on disk."""
@@ -162,7 +167,6 @@ class OpenFile:
         self.book.landed.add(status.job_id)
         self.book.judged.add(status.job_id)
         self.book.see([status.job_id])
-        self.problems.pop(status.job_id, None)
         self._here.pop(status.job_id, None)
 
     def _forget_here(self) -> None:

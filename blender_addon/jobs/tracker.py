@@ -184,14 +184,21 @@ class Tracker:
     def place(self, job_id: str, scene: bpy.types.Scene) -> bool:
         """Put a take on the timeline now: in place of its placeholder, else where it was asked for.
 
-        The caller pushes the undo step. False where it isn't known; raises Refused with what is in the way.
+        The caller pushes the undo step. False where it can't be; `problem_of` then says why.
         """
         status = self._list.get(job_id)
-        if status is None or status.take is None:
-            return False
-        self.file.place(status, scene)
+        placed = status is not None and status.take is not None and self.file.place(status, scene)
         self._note_change()
-        return True
+        return placed
+
+    def problem_of(self, job_id: str) -> str:
+        """Why a finished take could not be placed; empty where nothing is in the way."""
+        return self.file.problems.get(job_id, "")
+
+    def free_card(self) -> None:
+        """Let go of the loaded model and its memory, unless a job runs."""
+        if self._connection.client is not None:
+            self._connection.client.call("release", answered=self._hear_worker)
 
     def collect(self) -> None:
         """Begin to copy the takes beside the .blend and to point their strips there. Raises Refused."""
@@ -281,8 +288,7 @@ class Tracker:
         if name == "job":
             self._hear(message)
         elif name == "worker":
-            self.worker = message
-        self._note_change()
+            self._hear_worker(message)
 
     def _on_lost(self) -> None:
         self._listed = False
@@ -302,6 +308,10 @@ class Tracker:
 
     def _hear_models(self, result: ModelsResult) -> None:
         self.models = result.models
+        self._note_change()
+
+    def _hear_worker(self, worker: WorkerStatus) -> None:
+        self.worker = worker
         self._note_change()
 
     def _submit(self, job_id: str, request: TakeRequest) -> None:
