@@ -1,0 +1,74 @@
+"""A take's folder: written aside, and there only when whole. Standard library and protocol only.
+
+<media_folder>/<job_id>.partial/ becomes <media_folder>/<job_id>/ by one rename, after its settings are written.
+Errors of the disk come through as OSError.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..protocol.media import PARTIAL_SUFFIX, SETTINGS_FILE
+from .png_sequence import write_whole
+
+REPLACED_SUFFIX = ".replaced"
+
+
+class TakeFolder:
+    """`with TakeFolder(...) as take:` write into `take.partial`, then `publish`; else nothing is left behind."""
+
+    def __init__(self, media_folder: Path, job_id: str) -> None:
+        self.partial = media_folder / (job_id + PARTIAL_SUFFIX)
+        self.final = media_folder / job_id
+        self._published = False
+
+    def __enter__(self) -> TakeFolder:
+        if self.partial.exists():  # of this job, before its worker died
+            shutil.rmtree(self.partial)
+        self.partial.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._published:
+            shutil.rmtree(self.partial, ignore_errors=True)
+
+    def publish(self, settings: dict[str, Any]) -> Path:
+        """Write `settings` beside the media and give the folder its name; returns the folder.
+
+        A take that this very job made before is replaced; until the new one is there, it stays.
+        """
+        content = json.dumps(settings, indent=2).encode("ascii") + b"\n"
+        write_whole(self.partial / SETTINGS_FILE, content)
+        _sync_folder(self.partial)
+        replaced = self.final.with_name(self.final.name + REPLACED_SUFFIX)
+        if self.final.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+            os.rename(self.final, replaced)
+        try:
+            os.rename(self.partial, self.final)
+        except OSError:
+            if replaced.exists():
+                os.rename(replaced, self.final)
+            raise
+        self._published = True
+        shutil.rmtree(replaced, ignore_errors=True)
+        _sync_folder(self.final.parent)
+        return self.final
+
+
+def _sync_folder(folder: Path) -> None:
+    """See the folder's own entries onto the disk, where the system can."""
+    with suppress(OSError):  # Windows opens no folders; some network disks sync none
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
