@@ -1,0 +1,215 @@
+"""Loads the parts of a Wan model from a folder as diffusers saves it. May import torch and diffusers.
+
+Safetensors only, never from the network; each part when it is first wanted; every failure a Refusal whose
+sentence names the part or the file.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from safetensors import SafetensorError, safe_open
+
+from ..protocol.errors import Refusal
+from ..protocol.messages import Problem
+from . import devices, wholeness
+
+log = logging.getLogger(__name__)
+
+INDEX_FILE = "model_index.json"
+TRANSFORMER_CLASSES = {
+    "WanTransformer3DModel": diffusers.WanTransformer3DModel,
+    "WanVACETransformer3DModel": diffusers.WanVACETransformer3DModel,
+}
+PARTS = ("text_encoder", "transformer", "vae")
+_LOAD_ERRORS = (
+    OSError,
+    ValueError,  # also JSON errors
+    TypeError,
+    KeyError,
+    AttributeError,
+    RuntimeError,  # also NotImplementedError, for tensors left without content
+    ImportError,
+    SafetensorError,
+)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The number format of each part's weights."""
+
+    text_encoder: torch.dtype
+    transformer: torch.dtype
+    vae: torch.dtype
+
+    @classmethod
+    def for_device(cls, device: torch.device) -> Precision:
+        """bfloat16 on a card (diffusers keeps the norms in float32), float32 on the CPU."""
+        if device.type == "cpu":
+            return cls(torch.float32, torch.float32, torch.float32)
+        vae = torch.bfloat16 if device.type == "cuda" else torch.float32
+        return cls(torch.bfloat16, torch.bfloat16, vae)
+
+
+class WanModel:
+    """A Wan model in a folder; its parts come into memory when first asked for and stay until dropped."""
+
+    def __init__(self, folder: Path, device: torch.device, precision: Precision | None = None) -> None:
+        self.folder = folder
+        self.device = device
+        self.precision = precision or Precision.for_device(device)
+        self._parts: dict[str, Any] = {}
+        self.classes = _read_index(folder)
+
+    @property
+    def controlled(self) -> bool:
+        """True for a VACE transformer, which always wants control latents."""
+        return self.classes["transformer"] == "WanVACETransformer3DModel"
+
+    @property
+    def tokenizer(self) -> Any:
+        """The text encoder's tokenizer."""
+        return self._kept("tokenizer", self._load_tokenizer)
+
+    @property
+    def text_encoder(self) -> Any:
+        """The UMT5 encoder."""
+        return self._kept("text_encoder", self._load_text_encoder)
+
+    @property
+    def transformer(self) -> Any:
+        """The diffusion transformer, of the class that the folder's index names."""
+        kind = TRANSFORMER_CLASSES[self.classes["transformer"]]
+        return self._kept("transformer", lambda: self._load_diffusers("transformer", kind))
+
+    @property
+    def vae(self) -> Any:
+        """The video autoencoder."""
+        return self._kept("vae", lambda: self._load_diffusers("vae", diffusers.AutoencoderKLWan))
+
+    def part(self, name: str) -> Any:
+        """The part of that name: one of PARTS."""
+        return getattr(self, name)
+
+    def loaded(self, part: str) -> bool:
+        """True where `part` is in memory."""
+        return part in self._parts
+
+    def drop(self, part: str) -> None:
+        """Forget `part`; it is read from the disk again when next wanted."""
+        self._parts.pop(part, None)
+
+    def config(self, part: str) -> dict[str, Any]:
+        """The part's configuration, without loading its weights."""
+        name = "scheduler_config.json" if part == "scheduler" else "config.json"
+        return _read_json(self.folder / part / name)
+
+    def parameter_count(self, part: str) -> int:
+        """How many numbers the part's weights are, read from the heads of its files."""
+        if self.loaded(part):
+            return sum(weight.numel() for weight in self._parts[part].parameters())
+        count = 0
+        for file in sorted((self.folder / part).glob("*.safetensors")):
+            try:
+                with safe_open(file, framework="pt") as tensors:
+                    count += sum(_numel(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
+            except (OSError, SafetensorError) as error:
+                raise self._broken(part, error) from error
+        return count
+
+    def _kept(self, name: str, load: Callable[[], Any]) -> Any:
+        if name not in self._parts:
+            log.info("loading %s of %s", name, self.folder)
+            self._parts[name] = load()
+        return self._parts[name]
+
+    def _load_tokenizer(self) -> Any:
+        try:
+            return transformers.AutoTokenizer.from_pretrained(self.folder, subfolder="tokenizer", local_files_only=True)
+        except _LOAD_ERRORS as error:
+            raise self._broken("tokenizer", error) from error
+
+    def _load_text_encoder(self) -> Any:
+        return self._load("text_encoder", transformers.UMT5EncoderModel, {"dtype": self.precision.text_encoder})
+
+    def _load_diffusers(self, part: str, kind: Any) -> Any:
+        return self._load(part, kind, {"torch_dtype": getattr(self.precision, part)})
+
+    def _load(self, part: str, kind: Any, precision: dict[str, torch.dtype]) -> Any:
+        try:
+            module, report = kind.from_pretrained(
+                self.folder,
+                subfolder=part,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                **precision,
+            )
+        except _LOAD_ERRORS as error:
+            if devices.is_out_of_memory(error):
+                raise
+            raise self._broken(part, error) from error
+        missing = sorted(report["missing_keys"])
+        if missing:
+            sentence = f"{len(missing)} of its tensors are missing, the first is {missing[0]}"
+            raise _refusal(f"The {_spoken(part)} in {self.folder} is not whole: {sentence}. Download it again.")
+        return module.eval().requires_grad_(False)
+
+    def _broken(self, part: str, error: Exception) -> Refusal:
+        """The sentence for a part that would not load: the damaged file by name where there is one."""
+        log.error("%s of %s would not load", part, self.folder, exc_info=error)
+        try:
+            wholeness.check(self.folder)
+        except wholeness.NotWhole as why:
+            return _refusal(f"The model in {self.folder} can't be loaded because {why}; download it again.")
+        reason = str(error).strip().split("\n")[0].rstrip(".")[:300]
+        return _refusal(f"The {_spoken(part)} in {self.folder} can't be loaded: {reason}.")
+
+
+def _read_index(folder: Path) -> dict[str, str]:
+    """Part name -> class name, from the folder's index; raises Refusal where it is not a Wan model."""
+    if not (folder / INDEX_FILE).is_file():
+        raise _refusal(
+            f"{folder} holds no model: there is no {INDEX_FILE} in it. Choose the folder that has one.",
+            "model_missing",
+        )
+    index = _read_json(folder / INDEX_FILE)
+    classes = {name: row[1] for name, row in index.items() if isinstance(row, list) and len(row) == 2}
+    found = str(classes.get("transformer"))
+    if found not in TRANSFORMER_CLASSES or classes.get("vae") != "AutoencoderKLWan":
+        kind = index.get("_class_name", "something unknown")
+        raise _refusal(f"{folder} holds {kind}, which is not a Wan model that this version can run.")
+    return classes
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _refusal(f"{file} can't be read: {error}. Download the model again.") from error
+    if not isinstance(value, dict):
+        raise _refusal(f"{file} is not what it should be; download the model again.")
+    return value
+
+
+def _numel(shape: list[int]) -> int:
+    count = 1
+    for extent in shape:
+        count *= extent
+    return count
+
+
+def _spoken(part: str) -> str:
+    return {"text_encoder": "text encoder", "vae": "autoencoder"}.get(part, part)
+
+
+def _refusal(sentence: str, kind: str = "model_broken") -> Refusal:
+    return Refusal(Problem(kind, sentence))

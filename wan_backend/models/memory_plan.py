@@ -1,0 +1,118 @@
+"""Where each part of a model sits during a job, so that its peak fits the memory that is free. No torch here.
+
+The parts run one after another: the text encoder, the transformer, the autoencoder. What fits stays on the
+device from job to job; what does not leaves it after its phase; a transformer that does not fit even alone is
+streamed through it block by block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .memory_estimate import FIXED_BYTES, FULL_SIZE_TENSORS, HIDDEN_TENSORS
+
+STREAMED_SHARE = 0.1
+"""Of a streamed transformer's weights, about what is on the device at once: two blocks and the ends."""
+
+
+class Place(StrEnum):
+    """Where a part is, and what becomes of it after its phase."""
+
+    RESIDENT = "resident"
+    """On the device, and stays."""
+    PHASED = "phased"
+    """On the device for its phase, else in the machine's memory."""
+    READ_AGAIN = "read_again"
+    """On the device for its phase, then forgotten."""
+    STREAMED = "streamed"
+    """In the machine's memory; its blocks visit the device one by one."""
+    ON_CPU = "on_cpu"
+    """Runs where it is, in the machine's memory."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes of each part's weights, and of each phase's working memory."""
+
+    text_encoder: int
+    transformer: int
+    vae: int
+    encode: int = 0
+    denoise: int = 0
+    decode: int = 0
+
+    @property
+    def together(self) -> int:
+        """All weights at once, and the largest working memory."""
+        return self.text_encoder + self.transformer + self.vae + max(self.encode, self.denoise, self.decode)
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """A place for each part, and the peak on the device that follows."""
+
+    text_encoder: Place
+    transformer: Place
+    vae: Place
+    peak_bytes: int
+
+    def place(self, part: str) -> Place:
+        """The place of a part by its name."""
+        place: Place = getattr(self, part)
+        return place
+
+
+def working_bytes(width: int, height: int, frames: int, hidden: int, vae_width: int, number: int) -> Needs:
+    """Needs with the working memory alone: of `frames` frames of width x height pixels.
+
+    `hidden` and `vae_width` are the channels of the transformer and of the autoencoder at full size; `number`
+    is the bytes of a number in the transformer's hidden states.
+    """
+    tokens = ((frames - 1) // 4 + 1) * (width // 16) * (height // 16)
+    denoise = tokens * hidden * number * HIDDEN_TENSORS
+    decode = width * height * 4 * vae_width * number * FULL_SIZE_TENSORS
+    return Needs(0, 0, 0, encode=FIXED_BYTES, denoise=denoise + FIXED_BYTES, decode=decode + FIXED_BYTES)
+
+
+def choose(needs: Needs, device_bytes: int, host_bytes: int) -> MemoryPlan:
+    """The plan for a card with `device_bytes` and a machine with `host_bytes` to spare.
+
+    Always gives a plan; where its peak is over `device_bytes`, nothing smaller is known.
+    """
+    if needs.together <= device_bytes:
+        return MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, needs.together)
+    encoder, encode_peak = _choose_encoder(needs, device_bytes, host_bytes)
+    both = needs.transformer + needs.vae + max(needs.denoise, needs.decode)
+    if both <= device_bytes and both + encode_peak - needs.encode <= device_bytes:
+        return MemoryPlan(encoder, Place.RESIDENT, Place.RESIDENT, both)
+    alone = max(needs.transformer + needs.denoise, needs.vae + needs.decode)
+    out = Place.PHASED if needs.transformer <= host_bytes else Place.READ_AGAIN
+    if alone <= device_bytes:
+        return MemoryPlan(encoder, out, Place.PHASED, max(alone, encode_peak))
+    streamed = int(needs.transformer * STREAMED_SHARE) + needs.denoise
+    peak = max(streamed, needs.vae + needs.decode, encode_peak)
+    return MemoryPlan(encoder, Place.STREAMED, Place.PHASED, peak)
+
+
+def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:
+    """The plan where the CPU is the device: what does not fit together is read again for each job."""
+    if needs.together <= host_bytes:
+        return MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, needs.together)
+    both = needs.transformer + needs.vae + max(needs.denoise, needs.decode)
+    peak = max(both, needs.text_encoder + needs.encode)
+    if both <= host_bytes:
+        # Read again, too, where the encoder comes second: a new prompt for a warm model.
+        stays = both + needs.text_encoder <= host_bytes
+        place = Place.RESIDENT if stays else Place.READ_AGAIN
+        return MemoryPlan(Place.READ_AGAIN, place, place, peak)
+    return MemoryPlan(Place.READ_AGAIN, Place.READ_AGAIN, Place.READ_AGAIN, peak)
+
+
+def _choose_encoder(needs: Needs, device_bytes: int, host_bytes: int) -> tuple[Place, int]:
+    """The text encoder's place where not all fits together, and its peak on the device."""
+    alone = needs.text_encoder + needs.encode
+    if alone > device_bytes:
+        return Place.ON_CPU, 0
+    room = needs.text_encoder + needs.transformer <= host_bytes
+    return (Place.PHASED if room else Place.READ_AGAIN), alone

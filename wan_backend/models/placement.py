@@ -1,0 +1,120 @@
+"""Puts a model's parts where the memory plan says, phase by phase. May import torch, loader and memory_plan."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import torch
+
+from . import devices, memory_plan
+from .loader import PARTS, WanModel
+from .memory_plan import MemoryPlan, Needs, Place
+
+log = logging.getLogger(__name__)
+
+
+def plan_memory(model: WanModel, width: int, height: int, frames: int, budget_bytes: int | None = None) -> MemoryPlan:
+    """The memory plan for a take of `model`: from its weights, the frames, and what is free at this moment.
+
+    `budget_bytes` limits what the job may have on the device.
+    """
+    needs = _needs(model, width, height, frames)
+    free = devices.free_bytes(model.device) + _held_bytes(model, model.device.type)
+    if budget_bytes is not None:
+        free = min(free, budget_bytes)
+    if model.device.type != "cuda":  # on a Mac, too, the card's memory is the machine's
+        plan = memory_plan.choose_on_cpu(needs, free)
+    else:
+        plan = memory_plan.choose(needs, free, psutil.virtual_memory().available + _held_bytes(model, "cpu"))
+    log.info("memory: %s, %.2f GB free on %s", plan, free / 1e9, model.device)
+    return plan
+
+
+class Placement:
+    """A model under a memory plan: `with placement.use("vae") as vae:` has it ready on its device."""
+
+    def __init__(self, model: WanModel, plan: MemoryPlan, on_load: Callable[[str], None] = lambda _part: None) -> None:
+        self.model = model
+        self.plan = plan
+        self.load_seconds = 0.0
+        """Time spent so far in reading parts and moving them."""
+        self._on_load = on_load
+        for part in PARTS:
+            self._make_way(part)
+
+    @contextmanager
+    def use(self, part: str) -> Iterator[Any]:
+        """The part, where it is to run; afterwards it leaves the device if the plan says so."""
+        module = self._bring(part)
+        try:
+            yield module
+        finally:
+            del module
+            self._make_way(part)
+
+    def _bring(self, part: str) -> Any:
+        started = time.monotonic()
+        if not self.model.loaded(part):
+            self._on_load(part)
+        module = self.model.part(part)
+        place = self.plan.place(part)
+        if place is Place.STREAMED:
+            _stream(module, self.model.device)
+        else:
+            module.to(self.model.device if place is not Place.ON_CPU else "cpu")
+        self.load_seconds += time.monotonic() - started
+        return module
+
+    def _make_way(self, part: str) -> None:
+        """Take from the device what the plan does not leave there."""
+        place = self.plan.place(part)
+        if not self.model.loaded(part):
+            return
+        module = self.model.part(part)
+        if getattr(module, "streamed", False):
+            if place is not Place.STREAMED:
+                self.model.drop(part)  # its hooks go with it
+        elif place is Place.READ_AGAIN:
+            self.model.drop(part)
+        elif place is not Place.RESIDENT and module.device.type != "cpu":
+            module.to("cpu")
+        else:
+            return
+        del module
+        devices.release(self.model.device)
+
+
+def _stream(transformer: Any, device: torch.device) -> None:
+    if getattr(transformer, "streamed", False):
+        return
+    transformer.to("cpu")
+    transformer.enable_group_offload(
+        onload_device=device,
+        offload_device=torch.device("cpu"),
+        offload_type="block_level",
+        num_blocks_per_group=1,
+        use_stream=device.type == "cuda",
+    )
+    transformer.streamed = True
+
+
+def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
+    number = model.precision.transformer.itemsize
+    config, vae_config = model.config("transformer"), model.config("vae")
+    hidden = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
+    vae_width = int(vae_config.get("decoder_base_dim") or vae_config.get("base_dim", 96))
+    working = memory_plan.working_bytes(width, height, frames, hidden, vae_width, number)
+    weights = {part: model.parameter_count(part) * getattr(model.precision, part).itemsize for part in PARTS}
+    return Needs(**weights, encode=working.encode, denoise=working.denoise, decode=working.decode)
+
+
+def _held_bytes(model: WanModel, device_type: str) -> int:
+    """Bytes of the model's own parts that are on such a device already."""
+    modules = [model.part(part) for part in PARTS if model.loaded(part)]
+    weights = [weight for module in modules for weight in module.parameters()]
+    return sum(w.numel() * w.element_size() for w in weights if w.device.type == device_type)
