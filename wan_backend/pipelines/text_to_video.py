@@ -1,0 +1,101 @@
+"""Text to video: a prompt and noise, nothing else. May import torch, models and protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..models.placement import Placement
+from ..protocol.errors import Refusal
+from ..protocol.messages import Plan, Problem, TakeRequest
+from . import vace_control
+from .conditions import Conditions
+from .prompt_encoding import PromptCache, clean, encode
+from .stopping import ShouldStop, check, never
+
+
+@dataclass
+class Kept:
+    """What preparing leaves for the next job of the same model."""
+
+    prompts: PromptCache = field(default_factory=PromptCache)
+    blank_control: tuple[tuple[int, int, int], torch.Tensor] | None = None
+    """(frames, width, height) and the control latents for them, on the CPU."""
+
+
+def prepare(
+    placement: Placement, request: TakeRequest, plan: Plan, kept: Kept, should_stop: ShouldStop = never
+) -> Conditions:
+    """The conditions of a text to video job; raises Refusal where the model can't do it, or Stopped."""
+    model = placement.model
+    transformer, vae = model.config("transformer"), model.config("vae")
+    _check(transformer, vae, plan)
+    dtype = model.precision.transformer
+
+    guided = plan.guidance_scale > 1
+    prompts = [request.prompt, request.negative_prompt] if guided else [request.prompt]
+    embeds = [each.to(model.device, dtype) for each in _embeds(placement, kept.prompts, prompts, should_stop)]
+    control = None
+    if model.controlled:
+        control = _blank_control(placement, kept, plan, should_stop).to(model.device, dtype)
+    check(should_stop)
+    latents = noise(request.seed, plan, int(transformer["in_channels"]), _factor(vae)).to(model.device)
+    return Conditions(embeds[0], embeds[1] if guided else None, latents, control)
+
+
+def noise(seed: int, plan: Plan, channels: int, factor: int) -> torch.Tensor:
+    """(1, channels, T, h, w) float32 noise, drawn on the CPU: the same for a seed on every device."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    shape = (1, channels, (plan.model_frames - 1) // 4 + 1, plan.height // factor, plan.width // factor)
+    return torch.randn(shape, generator=generator, dtype=torch.float32)
+
+
+def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None:
+    """Say in words what would else be an error about shapes, deep in the arithmetic."""
+    channels = int(transformer.get("in_channels", 16))
+    if channels != int(vae.get("z_dim", 16)):
+        raise _refusal("model_broken", "This model wants a picture to start from; choose one for text to video.")
+    multiple = _factor(vae) * 2
+    if plan.width % multiple or plan.height % multiple or plan.width < 1 or plan.height < 1:
+        size = f"{plan.width} x {plan.height}"
+        raise _refusal("bad_size", f"{size} can't be made: both sides must be multiples of {multiple}.")
+    if plan.model_frames % 4 != 1:
+        raise _refusal("bad_length", f"{plan.model_frames} frames can't be made: it must be 4k + 1.")
+    longest = max((plan.model_frames - 1) // 4 + 1, plan.width // multiple, plan.height // multiple)
+    if longest > int(transformer.get("rope_max_seq_len", 1024)):
+        raise _refusal("bad_size", "This size or length is more than the model can place; make it smaller.")
+
+
+def _embeds(
+    placement: Placement, cache: PromptCache, prompts: list[str], should_stop: ShouldStop
+) -> list[torch.Tensor]:
+    """The embeddings of `prompts`; the text encoder is not even loaded where all of them are known."""
+    new = [prompt for prompt in prompts if cache.get(clean(prompt)) is None]
+    if new:
+        tokenizer = placement.model.tokenizer
+        with placement.use("text_encoder") as text_encoder:
+            for prompt in new:
+                check(should_stop)
+                cache.put(clean(prompt), encode(tokenizer, text_encoder, prompt, should_stop))
+    found = [cache.get(clean(prompt)) for prompt in prompts]
+    return [embeds for embeds in found if embeds is not None]
+
+
+def _blank_control(placement: Placement, kept: Kept, plan: Plan, should_stop: ShouldStop) -> torch.Tensor:
+    size = (plan.model_frames, plan.width, plan.height)
+    if kept.blank_control is None or kept.blank_control[0] != size:
+        with placement.use("vae") as vae:
+            check(should_stop)
+            control = vace_control.blank(vae, *size, should_stop)
+        kept.blank_control = (size, control.to("cpu"))
+    return kept.blank_control[1]
+
+
+def _factor(vae: dict[str, Any]) -> int:
+    return int(2 ** len(vae.get("temperal_downsample", (False, True, True))))
+
+
+def _refusal(kind: str, sentence: str) -> Refusal:
+    return Refusal(Problem(kind, sentence))
