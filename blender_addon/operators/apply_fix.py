@@ -1,0 +1,96 @@
+"""Does what a Fix of the backend says: changes one setting of the panel, or one thing about the backend.
+
+May import properties, preferences, jobs and timeline; never ui.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import bpy
+
+from ..properties import WanSettings, settings_of
+from ..stopwatch import timed
+from .load_settings import fill
+from .refusing import Refusing, job_of, timeline_refusal
+
+
+class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
+    """Change the setting in the panel as the button says. For a job, its other settings are loaded first"""
+
+    bl_idname = "wan_vse.apply_fix"
+    bl_label = "Wan: Apply Fix"
+    bl_options: ClassVar = {"REGISTER", "UNDO", "INTERNAL"}
+
+    setting: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+    value: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+    action: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+    job_id: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return timeline_refusal(context)
+
+    @timed("operator apply_fix")
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        settings = settings_of(context)
+        if self.action:
+            return ACTIONS[self.action]() if self.action in ACTIONS else self._refuse(f"do '{self.action}'")
+        if self.setting not in SETTERS:
+            return self._refuse(f"set '{self.setting}'")
+        job = job_of(self.job_id) if self.job_id else None
+        if job is not None:
+            fill(settings, job.request)
+        try:
+            SETTERS[self.setting](settings, self.value)
+        except (TypeError, ValueError):
+            return self._refuse(f"set '{self.setting}' to '{self.value}'")
+        return {"FINISHED"}
+
+    def _refuse(self, what: str) -> set[str]:
+        self.report({"WARNING"}, f"This version of the panel can't {what}: update Wan VSE.")
+        return {"CANCELLED"}
+
+
+def _set_seed(settings: WanSettings, value: str) -> None:
+    settings.seed, settings.seed_locked = int(value), True
+
+
+def _set_length(settings: WanSettings, value: str) -> None:
+    settings.length_mode, settings.length_frames = "FRAMES", int(value)
+
+
+def _set_resolution(settings: WanSettings, value: str) -> None:
+    settings.resolution = value
+
+
+def _set_model(settings: WanSettings, value: str) -> None:
+    settings.model = value
+
+
+def _set_quality(settings: WanSettings, value: str) -> None:
+    settings.quality = value.upper()
+
+
+def _set_media_format(settings: WanSettings, value: str) -> None:
+    settings.media_format = value.upper()
+
+
+SETTERS: dict[str, Callable[[WanSettings, str], None]] = {
+    "seed": _set_seed,
+    "length_frames": _set_length,
+    "resolution": _set_resolution,
+    "model": _set_model,
+    "quality": _set_quality,
+    "media_format": _set_media_format,
+}
+"""What a Fix of the backend may set, by the name of the request's field."""
+
+ACTIONS: dict[str, Callable[[], set[str]]] = {
+    "open_preferences": lambda: bpy.ops.wan_vse.open_preferences(),
+    "setup_backend": lambda: bpy.ops.wan_vse.setup_backend("INVOKE_DEFAULT"),
+    "restart_backend": lambda: bpy.ops.wan_vse.restart_backend(),
+    "free_card": lambda: bpy.ops.wan_vse.free_card(),
+}
+"""What a Fix of the backend may do, by its name."""

@@ -1,0 +1,74 @@
+"""Asks for another take with a strip's own settings.
+
+May import properties, preferences, jobs and timeline; never ui.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import ClassVar
+
+import bpy
+
+from ...wan_backend.protocol.messages import Origin, TakeRequest
+from .. import preferences
+from ..jobs import project, request, tracker
+from ..properties import LARGEST_SEED
+from ..stopwatch import timed
+from ..timeline import channels, compat, length
+from .load_settings import made_refusal, request_of
+from .refusing import Refusing, backend_refusal
+
+
+class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
+    """Ask for another take with the active strip's own settings, above it and over the frames that it covers now"""
+
+    bl_idname = "wan_vse.regenerate"
+    bl_label = "Wan: Regenerate Take"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    seed: bpy.props.EnumProperty(
+        name="Seed",
+        description="Which seed the new take has",
+        items=[
+            ("NEW", "New Seed", "Another take of the same prompt"),
+            ("SAME", "Same Seed", "The same take once more, such as after its files were lost"),
+        ],
+    )
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return made_refusal(context) or backend_refusal()
+
+    @timed("operator regenerate")
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        scene = compat.sequencer_scene(context)
+        strip = compat.active_strip(scene)
+        made = request_of(strip)
+        if made is None:
+            self.report({"WARNING"}, f"{made_refusal(context)}.")
+            return {"CANCELLED"}
+        try:
+            again = _again(scene, strip, made, self.seed == "SAME")
+            tracker.get().generate(scene, again, strip.name)
+        except request.Refused as refused:
+            self.report({"WARNING"}, refused.sentence)
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Asked for another take on channel {again.origin.channel}.")
+        return {"FINISHED"}
+
+
+def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_seed: bool) -> TakeRequest:
+    start, end = compat.start(strip), compat.end_exclusive(strip)
+    channel = channels.first_free(scene, start, end, strip.channel + 1) or channels.first_free(scene, start, end)
+    if channel is None:
+        raise request.Refused("Every channel is taken over this strip: make room above it.")
+    return replace(
+        made,
+        length_frames=end - start,
+        frame_rate=length.rate_of(scene),
+        seed=made.seed if same_seed else secrets.randbelow(LARGEST_SEED + 1),
+        media_folder=request.media_folder(preferences.get()),
+        origin=Origin(project.path(), project.id_to_be(), scene.name_full, channel, start),
+    )

@@ -1,0 +1,109 @@
+"""The extension's preferences: where things are and what may be used. How they are drawn is ui/preferences_page.py's.
+
+May import jobs; is imported by operators and ui.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
+
+from .jobs import tracker
+
+PACKAGE = __package__.rpartition(".")[0]
+"""The extension's own package ("bl_ext.user_default.wan_vse"), by which Blender knows its preferences."""
+
+DEVICES = [
+    ("auto", "Automatic", "Use the graphics card if there is one that fits, else the processor"),
+    ("cuda", "Graphics Card (CUDA or ROCm)", "Use an NVIDIA card, or an AMD card under ROCm"),
+    ("mps", "Apple GPU", "Use the graphics part of an Apple chip"),
+    ("cpu", "Processor", "Use the processor alone, which is very slow with the large models"),
+]
+
+
+def _backend_changed(self: Any, context: bpy.types.Context) -> None:
+    """The backend reads these when it starts: restart it where nothing is lost by it, else offer a button."""
+    session = tracker.get()
+    if session.backend.state == "off":
+        return
+    if any(not job.state.ended for job in session.jobs()):
+        context.window_manager.wan_vse.restart_needed = True
+    else:
+        session.restart()
+
+
+def _page(preferences: WanPreferences, context: bpy.types.Context) -> None:
+    """Draws the page; ui.preferences_page puts itself here, as this module may not import ui."""
+
+
+draw_page = _page
+
+
+class WanPreferences(bpy.types.AddonPreferences):
+    """What holds for every project on this machine."""
+
+    bl_idname = PACKAGE
+
+    backend_command: StringProperty(
+        name="Backend",
+        description="A Python that has the backend's packages. Leave it empty to use the one that Set Up Backend made",
+        subtype="FILE_PATH",
+        update=_backend_changed,
+    )
+    models_folder: StringProperty(
+        name="Models Folder",
+        description="A folder with Wan models in the diffusers layout. Models in the Hugging Face cache are found "
+        "without it",
+        subtype="DIR_PATH",
+        update=_backend_changed,
+    )
+    device: EnumProperty(
+        name="Device",
+        description="What the models run on",
+        items=DEVICES,
+        default="auto",
+        update=_backend_changed,
+    )
+    memory_budget_gib: FloatProperty(
+        name="Memory Budget",
+        description="How much of the card's memory may be used, in GiB, so that Blender keeps some. Zero is all of it",
+        default=0.0,
+        min=0.0,
+        max=1024.0,
+        soft_max=96.0,
+        step=100,
+        precision=1,
+        update=_backend_changed,
+    )
+    media_folder: StringProperty(
+        name="Media Folder",
+        description="Where takes are kept. Leave it empty to keep them in a folder named wan beside the .blend file",
+        subtype="DIR_PATH",
+    )
+    allow_downloads: BoolProperty(
+        name="Allow Downloads",
+        description="Let the backend fetch models from Hugging Face when a job needs one. Off, nothing is fetched",
+        default=False,
+        update=_backend_changed,
+    )
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Blender calls this to show the page."""
+        draw_page(self, context)
+
+
+def get() -> WanPreferences:
+    """The preferences of this extension."""
+    return bpy.context.preferences.addons[PACKAGE].preferences
+
+
+def register() -> None:
+    """Make the preferences known to Blender."""
+    bpy.utils.register_class(WanPreferences)
+
+
+def unregister() -> None:
+    """Take them back."""
+    bpy.utils.unregister_class(WanPreferences)

@@ -1,0 +1,284 @@
+"""What a person sets in the panel (kept in the scene), and what is shown there only while Blender runs.
+
+May import jobs and timeline; is imported by operators and ui. Changes nothing but its own values.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from ..wan_backend.protocol.messages import ModelRow
+from .jobs import tracker
+from .timeline import compat, length
+
+EMBEDDED = "embedded"
+"""The small model that is part of the extension: the only one that is always known."""
+EXACT = "exact"
+"""The resolution that asks for the scene's own."""
+LARGEST_SEED = 2**31 - 1
+
+_kept_items: dict[str, list[tuple[str, str, str, int]]] = {}
+"""Blender keeps no reference to the strings of an enum's callback: without this they would be freed under it."""
+
+
+def _number(identifier: str) -> int:
+    """A number that stays with an enum's item when others come and go, as .blend files keep only the number."""
+    return zlib.crc32(identifier.encode()) & 0x3FFFFFFF
+
+
+def _items(kind: str, rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str, int]]:
+    items = [(*row, _number(row[0])) for row in rows]
+    if _kept_items.get(kind) != items:
+        _kept_items[kind] = items
+    return _kept_items[kind]
+
+
+def _model_rows(settings: Any) -> list[tuple[str, str, str]]:
+    models = tracker.get().models
+    rows = [(row.model, row.label if row.here else f"{row.label} (not here)", row.sentence) for row in models]
+    known = {row[0] for row in rows}
+    for wanted in (settings.model_id, EMBEDDED):
+        if wanted and wanted not in known:
+            rows.append((wanted, wanted, "The backend has not said yet what it knows of this model"))
+            known.add(wanted)
+    return rows
+
+
+def _model_items(settings: Any, context: Any) -> list[tuple[str, str, str, int]]:
+    return _items("model", _model_rows(settings))
+
+
+def _chosen_model(settings: Any) -> str:
+    """The model that was chosen; before that, the first real one that is here, else the embedded one."""
+    if settings.model_id:
+        return settings.model_id
+    here = [row.model for row in tracker.get().models if row.here and row.model != EMBEDDED]
+    return here[0] if here else EMBEDDED
+
+
+def _get_model(settings: Any) -> int:
+    return _number(_chosen_model(settings))
+
+
+def _set_model(settings: Any, value: int) -> None:
+    settings.model_id = next(row[0] for row in _model_rows(settings) if _number(row[0]) == value)
+
+
+def _resolution_rows(settings: Any) -> list[tuple[str, str, str]]:
+    row: ModelRow | None = tracker.get().model(_chosen_model(settings))
+    sizes = row.sizes if row else []
+    rows = [
+        (size.name, size.name, f"As many pixels as {size.width} x {size.height}, in the scene's aspect")
+        for size in sizes
+    ]
+    if not row and settings.resolution_name not in ("", EXACT):
+        rows.append((settings.resolution_name, settings.resolution_name, "A size of the chosen model"))
+    return [*rows, (EXACT, "Scene", "The scene's own resolution, or the nearest that the model can make")]
+
+
+def _resolution_items(settings: Any, context: Any) -> list[tuple[str, str, str, int]]:
+    return _items("resolution", _resolution_rows(settings))
+
+
+def _get_resolution(settings: Any) -> int:
+    names = [row[0] for row in _resolution_rows(settings)]
+    if settings.resolution_name in names:
+        return _number(settings.resolution_name)
+    row = tracker.get().model(_chosen_model(settings))
+    default = next((size.name for size in row.sizes if size.default), names[0]) if row else names[0]
+    return _number(default)
+
+
+def _set_resolution(settings: Any, value: int) -> None:
+    settings.resolution_name = next(row[0] for row in _resolution_rows(settings) if _number(row[0]) == value)
+
+
+def _frames_changed(settings: Any, context: Any) -> None:
+    rate = length.rate_of(settings.id_data)
+    if length.frames_of(settings.length_seconds, rate) != settings.length_frames:
+        settings.length_seconds = length.seconds_of(settings.length_frames, rate)
+
+
+def _seconds_changed(settings: Any, context: Any) -> None:
+    frames = length.frames_of(settings.length_seconds, length.rate_of(settings.id_data))
+    if frames != settings.length_frames:
+        settings.length_frames = frames
+
+
+class WanSettings(bpy.types.PropertyGroup):
+    """`scene.wan_vse`: what is asked for. Saved with the .blend."""
+
+    prompt_source: EnumProperty(
+        name="Prompt From",
+        description="Where the prompt is written",
+        items=[
+            ("FIELD", "Field", "Write the prompt in the field below", "GREASEPENCIL", 0),
+            ("TEXT_BLOCK", "Text", "Take the prompt from a text block, which can have many lines", "TEXT", 1),
+            ("TEXT_STRIP", "Strip", "Take the prompt from the selected text strip of the timeline", "FONT_DATA", 2),
+        ],
+    )
+    prompt: StringProperty(
+        name="Prompt",
+        description="What the take shows: subject, action, place, light, camera. English works best",
+    )
+    prompt_text: PointerProperty(
+        name="Prompt Text",
+        description="The text block that holds the prompt",
+        type=bpy.types.Text,
+    )
+    negative_prompt: StringProperty(
+        name="Negative Prompt",
+        description="What the take is to stay clear of, such as blur, text or watermarks",
+    )
+    model: EnumProperty(
+        name="Model",
+        description="The Wan model that makes the take",
+        items=_model_items,
+        get=_get_model,
+        set=_set_model,
+    )
+    model_id: StringProperty(options={"HIDDEN"})
+    """What `model` keeps: its id, since the list comes from the backend and may not be known yet."""
+    quality: EnumProperty(
+        name="Quality",
+        description="How much work the take is worth",
+        items=[
+            ("DRAFT", "Draft", "Fewest steps: to see whether the idea works"),
+            ("STANDARD", "Standard", "The model's usual number of steps"),
+            ("BEST", "Best", "More steps: slower, with finer detail and steadier motion"),
+        ],
+        default="STANDARD",
+    )
+    length_mode: EnumProperty(
+        name="Length",
+        description="How the take's length is given",
+        items=[
+            ("FRAMES", "Frames", "Give the length in frames of the scene"),
+            ("SECONDS", "Seconds", "Give the length in seconds"),
+            ("HOLE", "Fill Hole", "Fill the hole under the playhead, from strip to strip"),
+        ],
+    )
+    length_frames: IntProperty(
+        name="Frames",
+        description="How many frames of the scene the take covers",
+        default=72,
+        min=1,
+        soft_max=500,
+        max=100_000,
+        update=_frames_changed,
+    )
+    length_seconds: FloatProperty(
+        name="Seconds",
+        description="How many seconds of the scene the take covers",
+        default=3.0,
+        min=0.04,
+        soft_max=20.0,
+        max=4000.0,
+        step=10,
+        precision=2,
+        update=_seconds_changed,
+    )
+    seed: IntProperty(
+        name="Seed",
+        description="The same seed with the same settings makes the same take again",
+        default=0,
+        min=0,
+        max=LARGEST_SEED,
+    )
+    seed_locked: BoolProperty(
+        name="Lock Seed",
+        description="Keep this seed. Unlocked, every take draws a new one, which is then shown here",
+        default=False,
+    )
+    resolution: EnumProperty(
+        name="Size",
+        description="How large the model makes the picture. The take is scaled to fill the scene's frame",
+        items=_resolution_items,
+        get=_get_resolution,
+        set=_set_resolution,
+    )
+    resolution_name: StringProperty(options={"HIDDEN"})
+    """What `resolution` keeps, for the same reason as `model_id`."""
+    media_format: EnumProperty(
+        name="Kept As",
+        description="How the take is kept on the disk",
+        items=[
+            ("PNG", "PNG Files", "One file a frame: exact, and any frame can be repaired alone"),
+            ("FFV1", "FFV1 Movie", "One lossless movie file, as exact as PNG files"),
+            ("H264", "H.264 Movie", "One small movie file, with slight losses"),
+        ],
+    )
+
+
+class WithSettings:
+    """Settings of which some are looked at differently: reads from `settings` but for `changed`."""
+
+    def __init__(self, settings: WanSettings, **changed: Any) -> None:
+        self._settings = settings
+        self.__dict__.update(changed)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._settings, name)
+
+
+class WanJobRow(bpy.types.PropertyGroup):
+    """One row of the queue: `name` is the job's id; all else is asked of the tracker."""
+
+
+class WanSession(bpy.types.PropertyGroup):
+    """`window_manager.wan_vse`: what is shown now. Not part of any project."""
+
+    rows: CollectionProperty(type=WanJobRow)
+    active_row: IntProperty(
+        name="Job",
+        description="The job whose details are shown",
+        options={"SKIP_SAVE"},
+    )
+    restart_needed: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})
+    """Preferences were changed that the running backend has not read."""
+
+
+def settings_of(context: bpy.types.Context) -> WanSettings | None:
+    """The settings of the scene that the sequencer shows; None where it shows none."""
+    scene = compat.sequencer_scene(context)
+    return None if scene is None else scene.wan_vse
+
+
+def active_job_id(context: bpy.types.Context) -> str:
+    """The id of the job whose row is chosen in the queue; empty where none is."""
+    session = context.window_manager.wan_vse
+    if 0 <= session.active_row < len(session.rows):
+        return session.rows[session.active_row].name
+    return ""
+
+
+_CLASSES = (WanSettings, WanJobRow, WanSession)
+
+
+def register() -> None:
+    """Make the properties known to Blender."""
+    for one in _CLASSES:
+        bpy.utils.register_class(one)
+    bpy.types.Scene.wan_vse = PointerProperty(type=WanSettings)
+    bpy.types.WindowManager.wan_vse = PointerProperty(type=WanSession)
+
+
+def unregister() -> None:
+    """Take them back; what a scene kept stays in its file."""
+    del bpy.types.WindowManager.wan_vse
+    del bpy.types.Scene.wan_vse
+    for one in reversed(_CLASSES):
+        bpy.utils.unregister_class(one)
+    _kept_items.clear()

@@ -1,0 +1,140 @@
+"""How the backend is, and what to do about it: the same in the sidebar and in the preferences. Draws only."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..jobs import tracker
+from . import paragraph, wording
+
+WORDS = {
+    "off": ("The backend has not been started.", "PAUSE"),
+    "starting": ("The backend is starting.", "SORTTIME"),
+    "ready": ("The backend is ready.", "CHECKMARK"),
+    "missing": ("The backend is not set up.", "INFO"),
+    "failed": ("The backend has stopped.", "ERROR"),
+}
+FIRST_STEPS = (
+    "Wan VSE makes footage with a program of its own, the backend, so that Blender stays free. It is set up once."
+)
+
+
+def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """What stands in the way of generating; nothing where all is well."""
+    session = tracker.get()
+    if session.setup.state in ("planning", "planned", "running", "failed"):
+        draw_setup(layout.box(), context)
+        return
+    state = session.backend.state
+    if state == "missing":
+        box = layout.box()
+        paragraph.draw(box, context, FIRST_STEPS, "INFO")
+        draw_setup_button(box)
+        row = box.row()
+        row.operator("wan_vse.open_preferences", text="It Is Elsewhere...", icon="PREFERENCES")
+    elif state == "failed":
+        draw_failure(layout.box(), context)
+    elif state in ("off", "starting"):
+        layout.label(text=WORDS[state][0], icon=WORDS[state][1])
+
+
+def draw_failure(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Why the backend stopped, with its log and a way on."""
+    backend = tracker.get().backend
+    box.alert = True
+    paragraph.draw(box, context, backend.sentence or WORDS["failed"][0], "ERROR")
+    box.alert = False
+    row = box.row(align=True)
+    row.operator("wan_vse.restart_backend", text="Restart", icon="FILE_REFRESH")
+    if backend.log:
+        row.operator("wan_vse.open_log", text="Open Log", icon="TEXT").path = backend.log
+
+
+def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """The backend's state in full: its sentence, its worker, and its buttons."""
+    session = tracker.get()
+    backend = session.backend
+    words, icon = WORDS.get(backend.state, (backend.state, "QUESTION"))
+    if backend.state == "failed":
+        draw_failure(layout, context)
+    else:
+        paragraph.draw(layout, context, backend.sentence or words, icon)
+    if backend.state == "ready":
+        draw_worker(layout, context)
+    if context.window_manager.wan_vse.restart_needed:
+        paragraph.draw(layout, context, "Preferences were changed; they hold from the next start.", "INFO")
+    row = layout.row(align=True)
+    if backend.state != "failed":
+        row.operator("wan_vse.restart_backend", text="Restart", icon="FILE_REFRESH")
+        row.operator("wan_vse.open_log", text="Open Log", icon="TEXT").path = backend.log
+
+
+def draw_worker(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """What the model runs on, and the card's memory."""
+    worker = tracker.get().worker
+    if worker.device:
+        layout.label(text=f"Runs on {worker.device}, torch {worker.torch}", icon="MEMORY", translate=False)
+    if worker.state == "broken" and worker.sentence:
+        paragraph.draw(layout, context, worker.sentence, "ERROR")
+    layout.operator("wan_vse.free_card", text="Free Card Memory", icon="X")
+
+
+def draw_setup(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """How far the set-up is: planning, waiting for a yes, running, failed or done."""
+    setup = tracker.get().setup
+    if setup.state == "planning":
+        box.label(text="Looking at what this machine needs...", icon="SORTTIME")
+    elif setup.state == "planned" and setup.plan is not None:
+        _draw_plan(box, context)
+    elif setup.state == "running":
+        _draw_progress(box, context)
+    elif setup.state == "failed":
+        box.alert = True
+        problem = setup.progress.problem if setup.progress else None
+        paragraph.draw(box, context, problem.sentence if problem else setup.sentence, "ERROR")
+        box.alert = False
+        row = box.row(align=True)
+        row.operator("wan_vse.setup_backend", text="Try Again", icon="FILE_REFRESH")
+        if setup.log:
+            row.operator("wan_vse.open_log", text="Open Log", icon="TEXT").path = setup.log
+    elif setup.state == "done":
+        box.label(text="The backend is set up.", icon="CHECKMARK")
+
+
+def draw_setup_button(layout: bpy.types.UILayout) -> None:
+    """The button, and why it is grey where Blender is offline."""
+    row = layout.row()
+    row.scale_y = 1.4
+    row.operator("wan_vse.setup_backend", text="Set Up Backend", icon="IMPORT")
+    if not bpy.app.online_access:
+        layout.label(text="Blender is offline.", icon="INTERNET_OFFLINE")
+        layout.prop(bpy.context.preferences.system, "use_online_access", text="Allow Online Access")
+
+
+def _draw_plan(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    plan = tracker.get().setup.plan
+    paragraph.draw(box, context, plan.sentence, "INFO")
+    if plan.problem is not None:
+        box.alert = True
+        paragraph.draw(box, context, plan.problem.sentence, "ERROR")
+        box.alert = False
+        box.operator("wan_vse.setup_backend", text="Look Again", icon="FILE_REFRESH")
+        return
+    row = box.row(align=True)
+    row.operator_context = "EXEC_DEFAULT"
+    row.operator("wan_vse.confirm_setup", text=f"Fetch {wording.size(plan.download_bytes)}", icon="IMPORT")
+    row.operator("wan_vse.cancel_setup", text="Not Now", icon="X")
+
+
+def _draw_progress(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    setup = tracker.get().setup
+    done = setup.progress
+    box.label(text="Setting up the backend", icon="IMPORT")
+    if done is not None:
+        text = f"Step {done.step} of {done.steps}" if done.steps else ""
+        box.progress(factor=done.progress, type="BAR", text=text)
+    paragraph.draw(box, context, done.sentence if done and done.sentence else setup.sentence)
+    row = box.row(align=True)
+    row.operator("wan_vse.cancel_setup", text="Cancel", icon="X")
+    if setup.log:
+        row.operator("wan_vse.open_log", text="Open Log", icon="TEXT").path = setup.log

@@ -1,0 +1,82 @@
+"""The operators in the sequencer's own menus: there Blender's search (F3) finds them, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+
+class WAN_VSE_MT_wan(bpy.types.Menu):
+    """Everything that can be done without the sidebar."""
+
+    bl_idname = "WAN_VSE_MT_wan"
+    bl_label = "Wan"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Blender calls this to show the menu."""
+        layout = self.layout
+        layout.operator_context = "INVOKE_DEFAULT"
+        for group in _GROUPS:
+            for name, text, icon in group:
+                layout.operator(f"wan_vse.{name}", text=text, icon=icon)
+            layout.separator()
+        layout.operator("wan_vse.regenerate", text="Regenerate Take with New Seed").seed = "NEW"
+        layout.operator("wan_vse.regenerate", text="Regenerate Take with Same Seed").seed = "SAME"
+
+
+_GROUPS = (
+    (
+        ("generate", "Generate Take", "RENDER_ANIMATION"),
+        ("generate_into_hole", "Generate into Hole", "SNAP_MIDPOINT"),
+        ("new_seed", "New Seed", "FILE_REFRESH"),
+        ("write_prompt_text", "Write Prompt as Text", "TEXT"),
+        ("load_settings", "Load Settings from Strip", "COPYDOWN"),
+    ),
+    (
+        ("show_take", "Show Strip of Job", "VIEWZOOM"),
+        ("place_take", "Place Take", "SEQUENCE"),
+        ("cancel_job", "Cancel Job", "X"),
+        ("retry_job", "Try Job Again", "FILE_REFRESH"),
+        ("cancel_all", "Cancel All Jobs", "X"),
+        ("clear_jobs", "Clear Ended Jobs", "TRASH"),
+    ),
+    (
+        ("use_standard_view", "Use Standard View", "COLOR"),
+        ("collect_takes", "Collect Takes beside the File", "FILE_FOLDER"),
+    ),
+    (
+        ("setup_backend", "Set Up Backend", "IMPORT"),
+        ("cancel_setup", "Cancel Set-Up", "X"),
+        ("restart_backend", "Restart Backend", "FILE_REFRESH"),
+        ("free_card", "Free Card Memory", "MEMORY"),
+        ("open_log", "Open Log of Backend", "TEXT"),
+        ("open_preferences", "Open Preferences", "PREFERENCES"),
+    ),
+)
+
+
+def _in_strip_menu(self: Any, context: bpy.types.Context) -> None:
+    self.layout.separator()
+    self.layout.menu(WAN_VSE_MT_wan.bl_idname, icon="RENDER_ANIMATION")
+
+
+def _in_add_menu(self: Any, context: bpy.types.Context) -> None:
+    self.layout.separator()
+    self.layout.operator("wan_vse.generate", text="Wan Take", icon="RENDER_ANIMATION")
+    self.layout.operator("wan_vse.generate_into_hole", text="Wan Take into Hole", icon="SNAP_MIDPOINT")
+
+
+CLASSES = (WAN_VSE_MT_wan,)
+
+
+def register() -> None:
+    """Put the entries at the ends of Blender's menus."""
+    bpy.types.SEQUENCER_MT_strip.append(_in_strip_menu)
+    bpy.types.SEQUENCER_MT_add.append(_in_add_menu)
+
+
+def unregister() -> None:
+    """Take them out."""
+    bpy.types.SEQUENCER_MT_add.remove(_in_add_menu)
+    bpy.types.SEQUENCER_MT_strip.remove(_in_strip_menu)

@@ -1,0 +1,73 @@
+"""Text in several lines, broken where the region ends: Blender's labels have one line and are cut off."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import blf
+import bpy
+
+_MARGIN_PIXELS = 44
+"""What a panel, a box and their paddings take from the region's width at a scale of 1."""
+_ICON_PIXELS = 20
+_FONT = 0
+
+
+def draw(
+    layout: bpy.types.UILayout,
+    context: bpy.types.Context,
+    text: str,
+    icon: str = "NONE",
+    most_lines: int = 12,
+    width_pixels: float | None = None,
+) -> None:
+    """`text` as labels below each other; `icon` before the first. Cut with three dots after `most_lines`."""
+    scale = context.preferences.system.ui_scale
+    wide = context.region.width if context.region else 300
+    room = (width_pixels or wide) - (_MARGIN_PIXELS + (_ICON_PIXELS if icon != "NONE" else 0)) * scale
+    points = context.preferences.ui_styles[0].widget.points * scale
+    lines = list(broken(text, max(60, int(room)), points))
+    if len(lines) > most_lines:
+        lines = [*lines[: most_lines - 1], lines[most_lines - 1] + " ..."]
+    column = layout.column(align=True)
+    for number, line in enumerate(lines):
+        row = column.row()
+        row.scale_y = 0.8
+        first = icon if number == 0 else "BLANK1"
+        row.label(text=line, icon="NONE" if icon == "NONE" else first, translate=False)
+
+
+@lru_cache(maxsize=256)
+def broken(text: str, width_pixels: int, points: float) -> tuple[str, ...]:
+    """`text` in lines of at most `width_pixels`, in the interface's font of `points`."""
+    blf.size(_FONT, points)
+    lines: list[str] = []
+    for paragraph in text[:4000].splitlines():
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}" if line else word
+            if line and _width(longer) > width_pixels:
+                lines.append(line)
+                line = word
+            else:
+                line = longer
+            while _width(line) > width_pixels and len(line) > 1:  # a path without spaces
+                kept = _fitting(line, width_pixels)
+                lines.append(line[:kept])
+                line = line[kept:]
+        if line:
+            lines.append(line)
+    return tuple(lines)
+
+
+def _fitting(line: str, width_pixels: int) -> int:
+    """How many first characters of `line` fit; at least one."""
+    low, high = 1, len(line)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if _width(line[:middle]) <= width_pixels else (low, middle - 1)
+    return low
+
+
+def _width(text: str) -> float:
+    return blf.dimensions(_FONT, text)[0]

@@ -1,0 +1,73 @@
+"""How the extension's preferences look. Draws only."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..jobs import tracker
+from ..preferences import WanPreferences
+from ..stopwatch import timed
+from . import backend_box, paragraph
+
+
+@timed("draw: preferences")
+def draw(preferences: WanPreferences, context: bpy.types.Context) -> None:
+    """The whole page."""
+    layout = preferences.layout
+    tracker.get().want()
+    draw_backend(layout, context, preferences)
+    draw_models(layout, context, preferences)
+    draw_takes(layout, context, preferences)
+
+
+def draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:
+    """How the backend is, its set-up, and where it is."""
+    box = layout.box()
+    box.label(text="Backend")
+    session = tracker.get()
+    if session.setup.state not in ("idle", "done"):
+        backend_box.draw_setup(box, context)
+    elif session.backend.state == "missing":
+        paragraph.draw(box, context, backend_box.FIRST_STEPS, "INFO")
+        backend_box.draw_setup_button(box)
+    else:
+        backend_box.draw_state(box, context)
+    fields = _fields(box)
+    fields.prop(preferences, "backend_command", placeholder="The one that was set up")
+    if session.backend.state != "missing" and session.setup.state in ("idle", "done"):
+        fields.operator("wan_vse.setup_backend", text="Set Up Again", icon="IMPORT")
+
+
+def draw_models(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:
+    """Where the models are, what they run on, and whether they may be fetched."""
+    box = layout.box()
+    box.label(text="Models")
+    fields = _fields(box)
+    fields.prop(preferences, "models_folder", placeholder="The Hugging Face cache")
+    fields.prop(preferences, "device")
+    fields.prop(preferences, "memory_budget_gib", text="Memory Budget (GiB)")
+    row = fields.row()
+    row.active = bpy.app.online_access
+    row.prop(preferences, "allow_downloads")
+    if preferences.allow_downloads and not bpy.app.online_access:
+        sentence = "Blender is offline, so nothing is fetched: allow online access under System first."
+        paragraph.draw(box, context, sentence, "INTERNET_OFFLINE")
+    for model in tracker.get().models:
+        line = box.column(align=True)
+        line.active = model.here
+        icon = "CHECKMARK" if model.here else "IMPORT"
+        paragraph.draw(line, context, f"{model.label} ({model.licence}): {model.sentence}", icon)
+
+
+def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:
+    """Where takes are kept."""
+    box = layout.box()
+    box.label(text="Takes")
+    _fields(box).prop(preferences, "media_folder", placeholder="wan/ beside the .blend file")
+
+
+def _fields(box: bpy.types.UILayout) -> bpy.types.UILayout:
+    column = box.column()
+    column.use_property_split = True
+    column.use_property_decorate = False
+    return column

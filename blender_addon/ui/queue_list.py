@@ -1,0 +1,150 @@
+"""The queue: one row a job, and the details of the chosen one. Draws only."""
+
+from __future__ import annotations
+
+import bpy
+
+from ...wan_backend.protocol.messages import JobState, JobStatus
+from ..jobs import tracker
+from ..operators.refusing import ROW_POINTER, job_of
+from ..properties import active_job_id
+from . import paragraph, wording
+
+RED_STATES = (JobState.FAILED, JobState.INTERRUPTED)
+
+
+class WAN_VSE_UL_queue(bpy.types.UIList):
+    """Rows of `window_manager.wan_vse.rows`, which hold ids; what they show is asked of the tracker."""
+
+    bl_idname = "WAN_VSE_UL_queue"
+
+    def draw_item(
+        self,
+        context: bpy.types.Context,
+        layout: bpy.types.UILayout,
+        data: bpy.types.AnyType,
+        item: bpy.types.PropertyGroup,
+        icon: int,
+        active_data: bpy.types.AnyType,
+        active_property: str,
+        index: int = 0,
+        flt_flag: int = 0,
+    ) -> None:
+        """One job: what it is, how far it is, and the button that is most likely wanted."""
+        job = job_of(item.name)
+        if job is None:
+            return
+        row = layout.row(align=True)
+        row.context_pointer_set(ROW_POINTER, item)
+        split = row.split(factor=0.52, align=True)
+        name = split.row(align=True)
+        name.alert = job.state in RED_STATES
+        name.label(text=wording.one_line(job.request.prompt)[:80], icon=wording.STATE_ICONS[job.state], translate=False)
+        _draw_row_state(split.row(align=True), job)
+        _draw_row_button(row, job)
+
+    def filter_items(
+        self, context: bpy.types.Context, data: bpy.types.AnyType, property_name: str
+    ) -> tuple[list[int], list[int]]:
+        """The list's search field looks into prompts."""
+        rows = getattr(data, property_name)
+        wanted = self.filter_name.lower()
+        if not wanted:
+            return [], []
+        prompts = {job.job_id: job.request.prompt.lower() for job in tracker.get().jobs()}
+        return [self.bitflag_filter_item if wanted in prompts.get(row.name, "") else 0 for row in rows], []
+
+
+def _draw_row_state(row: bpy.types.UILayout, job: JobStatus) -> None:
+    if job.state.ended or job.state is JobState.QUEUED:
+        row.alert = job.state in RED_STATES
+        words = wording.STATE_WORDS[job.state]
+        if job.state is JobState.DONE and not tracker.get().belongs_here(job.job_id):
+            words = "In another file"
+        row.label(text=words)
+    else:
+        row.progress(factor=job.progress, type="BAR", text=wording.short_progress(job))
+
+
+def _draw_row_button(row: bpy.types.UILayout, job: JobStatus) -> None:
+    if not job.state.ended:
+        button = row.operator("wan_vse.cancel_job", text="", icon="X", emboss=False)
+    elif job.take is None:
+        button = row.operator("wan_vse.retry_job", text="", icon="FILE_REFRESH", emboss=False)
+    else:
+        button = row.operator("wan_vse.show_take", text="", icon="VIEWZOOM", emboss=False)
+    button.job_id = job.job_id
+
+
+def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """The list, and the details of the chosen job."""
+    session = context.window_manager.wan_vse
+    if not session.rows:
+        layout.label(text="No jobs yet.", icon="INFO")
+        return
+    layout.template_list(WAN_VSE_UL_queue.bl_idname, "", session, "rows", session, "active_row", rows=3, maxrows=8)
+    row = layout.row(align=True)
+    row.operator("wan_vse.cancel_all", text="Cancel All", icon="X")
+    row.operator("wan_vse.clear_jobs", text="Clear Ended", icon="TRASH")
+    job = job_of(active_job_id(context))
+    if job is not None:
+        box = layout.box()
+        box.context_pointer_set(ROW_POINTER, session.rows[session.active_row])
+        draw_job(box, context, job)
+
+
+def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
+    """One job in full."""
+    paragraph.draw(box, context, job.request.prompt, wording.STATE_ICONS[job.state], most_lines=4)
+    if job.problem is not None and job.state is not JobState.CANCELLED:
+        draw_problem(box, context, job)
+    elif job.state.ended:
+        box.label(text=_ending(job))
+    else:
+        box.progress(factor=job.progress, type="BAR", text=wording.progress(job))
+        if job.sentence:
+            paragraph.draw(box, context, job.sentence)
+    _draw_facts(box, job)
+    _draw_job_buttons(box, job)
+
+
+def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
+    """Why a job failed, with what would help and the log."""
+    column = box.column(align=True)
+    column.alert = True
+    paragraph.draw(column, context, job.problem.sentence, "ERROR")
+    for fix in job.problem.fixes:
+        button = box.operator("wan_vse.apply_fix", text=fix.label, icon="TOOL_SETTINGS")
+        button.setting, button.value, button.action, button.job_id = fix.setting, fix.value, fix.action, job.job_id
+    if job.problem.log:
+        box.operator("wan_vse.open_log", text="Open Log", icon="TEXT").path = job.problem.log
+
+
+def _ending(job: JobStatus) -> str:
+    spent = job.seconds
+    made = spent.load + spent.encode + spent.denoise + spent.decode
+    if job.state is JobState.DONE and made:
+        return f"Done in {wording.duration(made)}"
+    return wording.STATE_WORDS[job.state]
+
+
+def _draw_facts(box: bpy.types.UILayout, job: JobStatus) -> None:
+    row = tracker.get().model(job.request.model)
+    column = box.column(align=True)
+    column.scale_y = 0.8
+    column.active = False
+    column.label(text=f"{row.label if row else job.request.model}, seed {job.request.seed}", translate=False)
+    if job.plan is not None:
+        column.label(text=", ".join(wording.plan(job.plan)), translate=False)
+
+
+def _draw_job_buttons(box: bpy.types.UILayout, job: JobStatus) -> None:
+    row = box.row(align=True)
+    if not job.state.ended:
+        row.operator("wan_vse.cancel_job", text="Cancel", icon="X").job_id = job.job_id
+    elif job.take is None:
+        row.operator("wan_vse.retry_job", text="Try Again", icon="FILE_REFRESH").job_id = job.job_id
+    else:
+        row.operator("wan_vse.place_take", text="Place", icon="SEQUENCE").job_id = job.job_id
+    row.operator("wan_vse.show_take", text="Show", icon="VIEWZOOM").job_id = job.job_id
+    row.operator("wan_vse.load_settings", text="Settings", icon="COPYDOWN").job_id = job.job_id

@@ -1,0 +1,322 @@
+"""The tab "Wan" of the sequencer's sidebar. Each draw_* shows one concern; none changes anything.
+
+May import operators, properties, preferences, jobs and timeline.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+import bpy
+
+from ...wan_backend.protocol.messages import Fix, Plan
+from .. import preferences
+from ..jobs import collect, project, request, tracker
+from ..operators.load_settings import request_of
+from ..operators.use_standard_view import changes_colours
+from ..properties import WanSettings, WithSettings
+from ..stopwatch import timed
+from ..timeline import compat, length, text_prompt
+from . import backend_box, paragraph, queue_list, wording
+
+ANY_PROMPT = "any"
+"""Stands for the prompt while there is none: what would be made does not depend on it."""
+PROMPT_LINES = 6
+
+
+class _InSequencer:
+    bl_space_type = "SEQUENCE_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Wan"
+
+
+class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
+    """What is asked for, what would come of it, and the button."""
+
+    bl_idname = "WAN_VSE_PT_generate"
+    bl_label = "Generate"
+
+    @timed("draw: generate")
+    def draw(self, context: bpy.types.Context) -> None:
+        """Blender calls this to show the panel."""
+        layout = self.layout
+        tracker.get().want()
+        scene = compat.sequencer_scene(context)
+        if scene is None:
+            paragraph.draw(layout, context, "The sequencer shows no scene: choose or add one in its header.", "INFO")
+            return
+        settings = scene.wan_vse
+        backend_box.draw_notice(layout, context)
+        draw_prompt(layout, context, scene, settings)
+        draw_model(layout, context, settings)
+        draw_length(layout, scene, settings)
+        draw_seed(layout, settings)
+        draw_outcome(layout, context, scene, settings)
+        draw_button(layout, settings)
+        draw_hints(layout, context, scene)
+
+
+class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
+    """What is seldom changed."""
+
+    bl_idname = "WAN_VSE_PT_more"
+    bl_label = "More"
+    bl_parent_id = "WAN_VSE_PT_generate"
+    bl_options: ClassVar = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """There is nothing to set without a scene."""
+        return compat.sequencer_scene(context) is not None
+
+    @timed("draw: more")
+    def draw(self, context: bpy.types.Context) -> None:
+        """Blender calls this to show the panel."""
+        settings = compat.sequencer_scene(context).wan_vse
+        layout = self.layout
+        layout.label(text="Negative Prompt")
+        layout.prop(settings, "negative_prompt", text="")
+        row = layout.row()
+        row.label(text="Kept As")
+        row.prop(settings, "media_format", text="")
+        draw_media_folder(layout, context)
+
+
+class WAN_VSE_PT_queue(_InSequencer, bpy.types.Panel):
+    """Every job that the backend has."""
+
+    bl_idname = "WAN_VSE_PT_queue"
+    bl_label = "Queue"
+
+    @timed("draw: queue")
+    def draw(self, context: bpy.types.Context) -> None:
+        """Blender calls this to show the panel."""
+        queue_list.draw_queue(self.layout, context)
+
+
+class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
+    """How the active strip was made, and another of its kind."""
+
+    bl_idname = "WAN_VSE_PT_take"
+    bl_label = "Active Take"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only for strips that were made here."""
+        scene = compat.sequencer_scene(context)
+        return scene is not None and request_of(compat.active_strip(scene)) is not None
+
+    @timed("draw: take")
+    def draw(self, context: bpy.types.Context) -> None:
+        """Blender calls this to show the panel."""
+        made = request_of(compat.active_strip(compat.sequencer_scene(context)))
+        layout = self.layout
+        paragraph.draw(layout, context, made.prompt, "FONT_DATA", most_lines=PROMPT_LINES)
+        row = tracker.get().model(made.model)
+        facts = f"{row.label if row else made.model}, {made.quality.value}, seed {made.seed}"
+        paragraph.draw(layout, context, facts, "BLANK1")
+        row = layout.row(align=True)
+        row.operator("wan_vse.regenerate", text="New Seed", icon="FILE_REFRESH").seed = "NEW"
+        row.operator("wan_vse.regenerate", text="Same Seed", icon="LOOP_BACK").seed = "SAME"
+        layout.operator("wan_vse.load_settings", text="Load Settings", icon="COPYDOWN")
+
+
+class WAN_VSE_PT_backend(_InSequencer, bpy.types.Panel):
+    """The program that makes the takes."""
+
+    bl_idname = "WAN_VSE_PT_backend"
+    bl_label = "Backend"
+    bl_options: ClassVar = {"DEFAULT_CLOSED"}
+
+    @timed("draw: backend")
+    def draw(self, context: bpy.types.Context) -> None:
+        """Blender calls this to show the panel."""
+        backend_box.draw_state(self.layout, context)
+        self.layout.operator("wan_vse.open_preferences", text="Preferences", icon="PREFERENCES")
+
+
+def draw_prompt(
+    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, settings: WanSettings
+) -> None:
+    """Where the prompt comes from, and as much of it as can be shown."""
+    column = layout.column(align=True)
+    column.row(align=True).prop(settings, "prompt_source", expand=True)
+    if settings.prompt_source == "FIELD":
+        field = column.row(align=True)
+        field.scale_y = 1.3
+        field.prop(settings, "prompt", text="", placeholder="Describe what is to be seen")
+        _draw_long_prompt(layout, context, settings.prompt)
+    elif settings.prompt_source == "TEXT_BLOCK":
+        row = column.row(align=True)
+        row.prop(settings, "prompt_text", text="")
+        row.operator("wan_vse.write_prompt_text", text="", icon="GREASEPENCIL" if settings.prompt_text else "ADD")
+        if settings.prompt_text is not None:
+            _draw_lines(layout, context, text_prompt.from_text_block(settings.prompt_text), "The text is empty.")
+    else:
+        text = text_prompt.from_text_strip(scene)
+        _draw_lines(layout, context, text or "", "Select a text strip in the timeline.")
+
+
+def _draw_long_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, prompt: str) -> None:
+    """A field shows the beginning only: the whole is written below it where it does not fit."""
+    if len(prompt) > 30:
+        column = layout.column()
+        column.active = False
+        paragraph.draw(column, context, prompt[:2000], most_lines=PROMPT_LINES)
+
+
+def _draw_lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, otherwise: str) -> None:
+    box = layout.box()
+    if text.strip():
+        paragraph.draw(box, context, text[:2000], most_lines=PROMPT_LINES)
+    else:
+        paragraph.draw(box, context, otherwise, "INFO")
+
+
+def draw_model(layout: bpy.types.UILayout, context: bpy.types.Context, settings: WanSettings) -> None:
+    """Which model, how good and how large."""
+    column = layout.column(align=True)
+    _labelled(column, "Model").prop(settings, "model", text="")
+    _labelled(column, "Size").prop(settings, "resolution", text="")
+    layout.row(align=True).prop(settings, "quality", expand=True)
+    row = tracker.get().model(settings.model)
+    if row is not None and not row.here:
+        paragraph.draw(layout.box(), context, row.sentence, "ERROR")
+
+
+def draw_length(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings) -> None:
+    """How long, in the unit that is given, with the other beside it."""
+    column = layout.column(align=True)
+    column.row(align=True).prop(settings, "length_mode", expand=True)
+    rate = length.rate_of(scene)
+    row = column.row(align=True)
+    if settings.length_mode == "FRAMES":
+        row.prop(settings, "length_frames", text="Frames")
+        other = f"{length.seconds_of(settings.length_frames, rate):.2f} s"
+    elif settings.length_mode == "SECONDS":
+        row.prop(settings, "length_seconds", text="Seconds")
+        other = wording.frames(length.frames_of(settings.length_seconds, rate))
+    else:
+        try:
+            place = request.length_of(scene, settings)
+            frames = place.length_frames
+            row.label(text=f"Frames {place.start} to {place.end_exclusive - 1}", icon="SNAP_MIDPOINT")
+            other = f"{wording.frames(frames)}, {length.seconds_of(frames, rate):.2f} s"
+        except request.Refused:
+            row.label(text="No hole under the playhead", icon="INFO")
+            return
+    right = row.row()
+    right.alignment = "RIGHT"
+    right.label(text=other)
+
+
+def draw_seed(layout: bpy.types.UILayout, settings: WanSettings) -> None:
+    """The seed, its lock, and another one."""
+    row = layout.row(align=True)
+    field = row.row(align=True)
+    field.active = settings.seed_locked
+    field.prop(settings, "seed")
+    locked = settings.seed_locked
+    row.prop(settings, "seed_locked", text="", icon="LOCKED" if locked else "UNLOCKED", toggle=True)
+    row.operator("wan_vse.new_seed", text="", icon="FILE_REFRESH")
+
+
+def draw_outcome(
+    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, settings: WanSettings
+) -> None:
+    """What would be made and where it would go, as the backend plans it; or what stands in the way."""
+    session = tracker.get()
+    if session.backend.state != "ready":
+        return
+    try:
+        asked = request.build(scene, _with_any_prompt(scene, settings), preferences.get())
+    except request.Refused as refused:
+        paragraph.draw(layout.box(), context, refused.sentence, "INFO")
+        return
+    session.want_plan(asked)
+    box = layout.box()
+    if session.plan is not None:
+        draw_plan(box, context, session.plan)
+    else:
+        paragraph.draw(box, context, session.plan_sentence or "Working out what would be made...", "SORTTIME")
+    last = asked.origin.start + asked.length_frames - 1
+    place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {last}"
+    box.label(text=place, icon="SEQUENCE", translate=False)
+
+
+def _with_any_prompt(scene: bpy.types.Scene, settings: WanSettings) -> WanSettings | WithSettings:
+    """The settings; where their prompt can't be used, with another, so that a plan can be shown all the same."""
+    try:
+        request.prompt_of(scene, settings)
+    except request.Refused:
+        return WithSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
+    return settings
+
+
+def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -> None:
+    """The size and length that the model makes, what was changed to make it possible, and what makes it impossible."""
+    if plan.problem is not None:
+        column = box.column(align=True)
+        column.alert = True
+        paragraph.draw(column, context, plan.problem.sentence, "ERROR")
+        for fix in plan.problem.fixes:
+            draw_fix(box, fix)
+        return
+    model, timeline = wording.plan(plan)
+    column = box.column(align=True)
+    column.label(text=model, icon="RENDER_ANIMATION", translate=False)
+    column.label(text=f"{timeline}, {plan.steps} steps", icon="BLANK1", translate=False)
+    if plan.memory_bytes:
+        needs = f"About {wording.size(plan.memory_bytes)} of memory, {wording.size(plan.disk_bytes)} on the disk"
+        paragraph.draw(box, context, needs, "MEMORY")
+    for note in plan.notes:
+        paragraph.draw(box, context, note, "INFO")
+
+
+def draw_fix(layout: bpy.types.UILayout, fix: Fix) -> None:
+    """One thing that would help, as a button."""
+    button = layout.operator("wan_vse.apply_fix", text=fix.label, icon="TOOL_SETTINGS")
+    button.setting, button.value, button.action = fix.setting, fix.value, fix.action
+
+
+def draw_button(layout: bpy.types.UILayout, settings: WanSettings) -> None:
+    """The button that all of this is for."""
+    row = layout.row()
+    row.scale_y = 1.8
+    text = "Generate into Hole" if settings.length_mode == "HOLE" else "Generate"
+    row.operator("wan_vse.generate", text=text, icon="RENDER_ANIMATION")
+
+
+def draw_hints(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene) -> None:
+    """What would spoil a take's colours or loosen it from its file."""
+    if changes_colours(scene):
+        box = layout.box()
+        view = scene.view_settings.view_transform
+        paragraph.draw(box, context, f"The {view} view changes the colours of footage.", "COLOR")
+        box.operator("wan_vse.use_standard_view", text="Use Standard View")
+    session = tracker.get()
+    if session.collector.busy:
+        layout.progress(factor=session.collector.progress, type="BAR", text="Copying takes")
+    elif project.path() and collect.far_folders():
+        box = layout.box()
+        paragraph.draw(box, context, "Some takes do not lie beside the .blend file.", "FILE_FOLDER")
+        box.operator("wan_vse.collect_takes", text="Collect Takes")
+
+
+def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Where takes go."""
+    if project.path() or preferences.get().media_folder:
+        text = f"Takes go to {request.media_folder(preferences.get())}{os.sep}"
+    else:
+        text = "Takes go to the extension's folder until the .blend is saved, then to wan/ beside it."
+    paragraph.draw(layout, context, text, "FILE_FOLDER")
+
+
+def _labelled(layout: bpy.types.UILayout, text: str) -> bpy.types.UILayout:
+    split = layout.split(factor=0.28, align=True)
+    split.label(text=text)
+    return split.row(align=True)
+
+
+CLASSES = (WAN_VSE_PT_generate, WAN_VSE_PT_more, WAN_VSE_PT_queue, WAN_VSE_PT_take, WAN_VSE_PT_backend)

@@ -1,0 +1,84 @@
+"""States, times and sizes as words and icons. No drawing."""
+
+from __future__ import annotations
+
+from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, Plan
+
+STATE_WORDS = {
+    JobState.QUEUED: "Waiting",
+    JobState.LOADING: "Loading the model",
+    JobState.ENCODING: "Reading the prompt",
+    JobState.DENOISING: "Making the picture",
+    JobState.DECODING: "Writing the frames",
+    JobState.DONE: "Done",
+    JobState.FAILED: "Failed",
+    JobState.CANCELLED: "Cancelled",
+    JobState.INTERRUPTED: "Interrupted",
+}
+STATE_ICONS = {
+    JobState.QUEUED: "SORTTIME",
+    JobState.LOADING: "IMPORT",
+    JobState.ENCODING: "FONT_DATA",
+    JobState.DENOISING: "RENDER_ANIMATION",
+    JobState.DECODING: "FILE_MOVIE",
+    JobState.DONE: "CHECKMARK",
+    JobState.FAILED: "ERROR",
+    JobState.CANCELLED: "CANCEL",
+    JobState.INTERRUPTED: "PAUSE",
+}
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, as precise as a person needs: "8 s", "2 min 10 s", "1 h 5 min"."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
+    hours, rest = divmod(whole, 3600)
+    return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"
+
+
+def size(size_bytes: int) -> str:
+    """Bytes as "640 MB" or "2.4 GB"."""
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{max(1, round(size_bytes / 1e6))} MB"
+
+
+def frames(count: int) -> str:
+    """ "1 frame" or "81 frames"."""
+    return f"{count} frame" if count == 1 else f"{count} frames"
+
+
+def rate(frame_rate: FrameRate) -> str:
+    """A frame rate as Blender writes it: 24, 23.98."""
+    return f"{float(frame_rate.exact()):.2f}".rstrip("0").rstrip(".")
+
+
+def plan(made: Plan) -> tuple[str, str]:
+    """What the model makes, and what comes of it on the timeline."""
+    model = f"{made.width} x {made.height}, {frames(made.model_frames)} at {rate(made.model_frame_rate)} fps"
+    return model, f"{frames(made.take_frames)} on the timeline"
+
+
+def progress(job: JobStatus) -> str:
+    """How far a job is, in words: "Step 3 of 8, 12 s left"."""
+    parts = [f"Step {job.step} of {job.steps}"] if job.steps and job.state is JobState.DENOISING else []
+    parts = parts or [STATE_WORDS[job.state]]
+    if job.eta_seconds is not None and not job.state.ended:
+        parts.append(f"{duration(job.eta_seconds)} left")
+    return ", ".join(parts)
+
+
+def short_progress(job: JobStatus) -> str:
+    """How far a job is, for a narrow bar: "3/8, 12 s"."""
+    parts = [f"{job.step}/{job.steps}"] if job.steps and job.state is JobState.DENOISING else []
+    parts = parts or [f"{int(job.progress * 100)}%"]
+    if job.eta_seconds is not None:
+        parts.append(duration(job.eta_seconds))
+    return ", ".join(parts)
+
+
+def one_line(text: str) -> str:
+    """Any text as one line."""
+    return " ".join(text.split())
