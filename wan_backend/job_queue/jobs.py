@@ -178,9 +178,15 @@ class JobQueue:
     def tell_queued(self, sentence: str) -> None:
         """Say something to those who wait for a queued job."""
         for job in self._jobs.values():
-            if job.status.state is JobState.QUEUED and job.status.sentence != sentence:
-                job.status = dataclasses.replace(job.status, sentence=sentence)
-                self._on_change(job.status, True)
+            if job.status.state is JobState.QUEUED:
+                self.say(job.status.job_id, sentence)
+
+    def say(self, job_id: str, sentence: str) -> None:
+        """Say what goes on with a job; not kept on disk."""
+        job = self._job(job_id)
+        if job.status.sentence != sentence:
+            job.status = dataclasses.replace(job.status, sentence=sentence)
+            self._on_change(job.status, True)
 
     def save_unsaved(self) -> None:
         """Write what could not be written before."""

@@ -1,0 +1,172 @@
+"""A worker without a model, for tests of the server: the prompt says how it behaves. Standard library and protocol.
+
+The words of the prompt, done in turn:
+    frames:N        write N frames, each in its time (see frame_seconds), then finish; without it, as the plan says
+    slow:S          each frame takes S seconds
+    hang            stop answering, cancel or not
+    deaf            go on for a minute, and don't hear a cancel
+    exit:C          end with exit code C        signal:N   end by signal N
+    oom             refuse: out of memory       error      an error without a problem
+    garbage         write lines that are no protocol, then finish
+    lie             answer with a result of the wrong shape
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import struct
+import sys
+import threading
+import time
+import zlib
+from pathlib import Path
+
+from wan_backend.protocol import PROTOCOL_VERSION, LineSplitter, ProtocolError, Refusal
+from wan_backend.protocol.conversion import from_json, to_json
+from wan_backend.protocol.envelope import Notification, Request, Response, parse_line
+from wan_backend.protocol.errors import INTERNAL_ERROR
+from wan_backend.protocol.media import PARTIAL_SUFFIX, SETTINGS_FILE, frame_file
+from wan_backend.protocol.messages import (
+    JobState,
+    PhaseSeconds,
+    Problem,
+    ProgressParams,
+    ReadyParams,
+    RunParams,
+    RunResult,
+    Take,
+)
+
+CALLS: queue.SimpleQueue[Request] = queue.SimpleQueue()
+CANCELLED = threading.Event()
+
+
+def main() -> None:
+    """Say ready, then run what comes."""
+    if os.environ.get("FAKE_WORKER_DIES"):
+        sys.stderr.write("ImportError: no module named torch\n")
+        sys.exit(7)
+    threading.Thread(target=_read, daemon=True).start()
+    _send(Notification("ready", to_json(ReadyParams(PROTOCOL_VERSION, "cpu", "fake", os.getpid()))).line())
+    while True:
+        request = CALLS.get()
+        CANCELLED.clear()
+        try:
+            result = Run(from_json(RunParams, request.params)).go()
+            _send(Response(request.id, to_json(result)).line())
+        except ProtocolError as error:
+            _send(Response.failure(request.id, error).line())
+
+
+def _read() -> None:
+    splitter = LineSplitter()
+    while chunk := os.read(0, 65536):
+        for line in splitter.feed(chunk):
+            message = parse_line(line)
+            if message.method == "cancel":
+                CANCELLED.set()
+                _send(Response(message.id, {}).line())
+            elif message.method == "run":
+                CALLS.put(message)
+            elif message.method == "shutdown":
+                os._exit(0)
+    os._exit(0)
+
+
+def _send(line: bytes) -> None:
+    os.write(1, line)
+
+
+class Run:
+    """One job."""
+
+    def __init__(self, params: RunParams) -> None:
+        self.params = params
+        self.words = dict(word.partition(":")[::2] for word in params.request.prompt.split())
+        self.folder = Path(params.request.media_folder) / params.job_id
+        self.partial = self.folder.with_name(params.job_id + PARTIAL_SUFFIX)
+        self.frames = int(self.words.get("frames") or params.plan.take_frames)
+        self.frame_seconds = float(self.words.get("slow") or 0)
+
+    def go(self) -> RunResult | dict:
+        """Behave as the prompt says."""
+        for state in (JobState.LOADING, JobState.ENCODING, JobState.DENOISING):
+            self.tell(state, 0.1)
+        self.misbehave()
+        self.partial.mkdir(parents=True, exist_ok=True)
+        for index in range(self.frames):
+            self.pause(self.frame_seconds)
+            self.write_frame(index)
+            self.tell(JobState.DECODING, (index + 1) / self.frames)
+        return {"take": "none"} if "lie" in self.words else RunResult(self.finish(), PhaseSeconds(denoise=0.1))
+
+    def misbehave(self) -> None:
+        """What can go wrong before the first frame."""
+        words = self.words
+        if "garbage" in words:
+            _send(b'{"half\nnot json\n[]\n' + b"\xff\xfe\n" + b"x" * (3 << 20) + b"\n")
+            _send(Notification("progress", {"job_id": 7}).line())
+        if "exit" in words:
+            sys.stderr.write("RuntimeError: told to exit\n")
+            sys.stderr.flush()
+            os._exit(int(words["exit"]))
+        if "signal" in words:
+            os.kill(os.getpid(), int(words["signal"]))
+            time.sleep(10)
+        if "hang" in words or "deaf" in words:
+            time.sleep(60)
+        if "oom" in words:
+            raise Refusal(Problem("out_of_memory", "The card's memory ran out; choose a smaller size."))
+        if "error" in words:
+            raise ProtocolError(INTERNAL_ERROR, "something odd")
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the job is cancelled meanwhile."""
+        if CANCELLED.wait(seconds) if seconds else CANCELLED.is_set():
+            for file in self.partial.glob("*"):
+                file.unlink()
+            self.partial.rmdir()
+            raise Refusal(Problem("cancelled", "Cancelled."))
+
+    def write_frame(self, index: int) -> None:
+        """A real PNG file, whole or not there."""
+        file = self.partial / frame_file(index)
+        temporary = file.with_suffix(".tmp")
+        with open(temporary, "wb") as stream:
+            stream.write(png(self.params.plan.width, self.params.plan.height, index))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, file)
+
+    def finish(self) -> Take:
+        """Write the settings, rename the folder."""
+        request, plan = self.params.request, self.params.plan
+        take = Take(
+            str(self.folder), frame_file(0), request.media_format, self.frames, plan.width, plan.height, request.frame_rate
+        )
+        settings = {"format": 1, "job_id": self.params.job_id, "request": to_json(request), "take": to_json(take)}
+        (self.partial / SETTINGS_FILE).write_text(json.dumps(settings))
+        os.rename(self.partial, self.folder)
+        return take
+
+    def tell(self, state: JobState, progress: float) -> None:
+        """An event."""
+        report = ProgressParams(self.params.job_id, state, 1, self.params.plan.steps, progress, 1.0, state.value)
+        _send(Notification("progress", to_json(report)).line())
+
+
+def png(width: int, height: int, index: int) -> bytes:
+    """A picture of one colour, which is the frame's number."""
+    row = b"\0" + bytes([index % 256, index // 256 % 256, 77]) * width
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * height, 1)) + chunk(b"IEND", b"")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""`python -m wan_backend serve|generate|models|doctor|bench`. Imports nothing heavy: `serve` must answer in a second."""
+
+from __future__ import annotations
+
+import sys
+
+from .command_line.arguments import run
+
+
+def main() -> int:
+    """The exit code."""
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""The verbs and their flags. Each verb's own module is imported only where it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+
+from .. import __version__
+from ..protocol.messages import Quality
+from ..server.serve import add_arguments, add_machine_arguments
+
+VERBS = {
+    "serve": "wan_backend.server.serve",
+    "generate": "wan_backend.command_line.generate",
+    "models": "wan_backend.command_line.models",
+    "doctor": "wan_backend.command_line.doctor",
+}
+
+
+def run(arguments: list[str]) -> int:
+    """Do what the command line says; the exit code."""
+    if arguments[:1] == ["bench"]:  # has flags of its own, and needs torch
+        return int(importlib.import_module("wan_backend.bench").main(arguments[1:]))
+    options = parser().parse_args(arguments)
+    return int(importlib.import_module(VERBS[options.verb]).main(options))
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs but `bench`."""
+    made = argparse.ArgumentParser(prog="wan_backend", description="Runs the open Wan video models.")
+    made.add_argument("--version", action="version", version=__version__)
+    verbs = made.add_subparsers(dest="verb", required=True)
+    add_arguments(verbs.add_parser("serve", help="serve a client on stdin and stdout, as Blender does"))
+    _add_generate(verbs.add_parser("generate", help="make a video from a prompt"))
+    _add_models(verbs.add_parser("models", help="list the models, or fetch one"))
+    _add_doctor(verbs.add_parser("doctor", help="say what is here, what is missing and how to mend it"))
+    verbs.add_parser("bench", help="measure speed and memory (bench --help)", add_help=False)
+    return made
+
+
+def _add_generate(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("prompt", help="what is to be seen, in a sentence")
+    verb.add_argument(
+        "-o", "--output", type=Path, required=True, help="file.mp4 (H.264), file.mkv (FFV1, lossless) or a folder (PNG)"
+    )
+    verb.add_argument("--model", default="embedded", help="an id that `models` lists")
+    verb.add_argument("--frames", type=int, help="at the model's own rate; all it can do where not given")
+    verb.add_argument("--size", help="as 832x480, or a size of the model by name")
+    verb.add_argument("--seed", type=int, default=1)
+    verb.add_argument("--negative", default="", help="what is not to be seen")
+    verb.add_argument("--steps", type=int)
+    verb.add_argument("--guidance", type=float)
+    verb.add_argument("--quality", choices=[quality.value for quality in Quality], default="standard")
+    verb.add_argument("--overwrite", action="store_true", help="replace what is there")
+    add_machine_arguments(verb)
+    verb.add_argument("--worker-command", default="", help=argparse.SUPPRESS)
+
+
+def _add_models(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--json", action="store_true", help="for a program")
+    verb.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="look here too")
+    verb.add_argument("--download", metavar="MODEL", help="fetch it from the Hugging Face hub into its cache")
+    verb.add_argument("--yes", action="store_true", help="do not ask before fetching")
+
+
+def _add_doctor(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--json", action="store_true", help="for a program")
+    verb.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="look here too")
+    verb.add_argument("--state", type=Path, help="a server's folder of queue and logs")

@@ -1,0 +1,123 @@
+"""One method for each of the protocol's server methods, under its name. Single-threaded."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from .. import __version__
+from ..job_queue.jobs import JobQueue
+from ..models import catalogue, planning
+from ..protocol import PROTOCOL_VERSION, ProtocolError, Refusal
+from ..protocol import messages as m
+from ..protocol.errors import WRONG_VERSION
+from . import doctor
+from .dispatch import Later
+from .inbox import Call, Inbox
+from .job_runner import JobRunner
+from .planner import Planner
+from .worker_life import WorkerLife
+
+log = logging.getLogger(__name__)
+
+
+class Handlers:
+    """What each method does."""
+
+    def __init__(
+        self,
+        state_folder: Path,
+        log_file: Path,
+        inbox: Inbox,
+        queue: JobQueue,
+        planner: Planner,
+        runner: JobRunner,
+        life: WorkerLife,
+        leave: Callable[[str], None],
+    ) -> None:
+        self._state_folder, self._log_file, self._inbox = state_folder, log_file, inbox
+        self._queue, self._planner, self._runner, self._life = queue, planner, runner, life
+        self._leave = leave
+
+    def hello(self, params: m.HelloParams) -> m.HelloResult:
+        """Greet, and have a worker ready by the time the first job comes."""
+        if params.protocol != PROTOCOL_VERSION:
+            older = "the add-on" if params.protocol < PROTOCOL_VERSION else "the backend"
+            raise ProtocolError(
+                WRONG_VERSION,
+                f"The backend speaks version {PROTOCOL_VERSION} of the protocol and the add-on version "
+                f"{params.protocol}; update {older}.",
+            )
+        log.info("Greeted by %.100s", params.client)
+        self._inbox.put(Call(self._life.want))
+        tasks = {task: None for entry in catalogue.load().models.values() for task in entry.tasks}
+        return m.HelloResult(
+            PROTOCOL_VERSION, __version__, list(tasks), os.getpid(), str(self._state_folder), str(self._log_file)
+        )
+
+    def models(self, params: m.Nothing) -> m.ModelsResult:
+        """The catalogue, and what of it is here."""
+        return m.ModelsResult(self._planner.rows())
+
+    def plan(self, params: m.PlanParams) -> m.Plan:
+        """What would be done."""
+        return self._planner.plan(params.request)
+
+    def submit(self, params: m.SubmitParams) -> m.JobStatus:
+        """Take a job on."""
+        if self._queue.has(params.job_id):
+            return self._queue.status(params.job_id)
+        plan = self._planner.plan(params.request)
+        if plan.problem is not None:
+            raise Refusal(plan.problem)
+        return self._queue.submit(params.job_id, planning.cleaned(params.request), plan)
+
+    def cancel(self, params: m.JobParams) -> m.JobStatus:
+        """End a job."""
+        return self._runner.cancel(params.job_id)
+
+    def retry(self, params: m.JobParams) -> m.JobStatus:
+        """Queue a job again."""
+        return self._runner.retry(params.job_id)
+
+    def list(self, params: m.Nothing) -> m.ListResult:
+        """All jobs; those of servers that died meanwhile are taken over first."""
+        self._queue.adopt()
+        return m.ListResult(self._queue.statuses())
+
+    def settle(self, params: m.JobIdsParams) -> m.ListResult:
+        """The saved project knows of these jobs."""
+        self._queue.settle(params.job_ids)
+        return m.ListResult(self._queue.statuses())
+
+    def clear(self, params: m.JobIdsParams) -> m.ListResult:
+        """Forget jobs that ended."""
+        self._queue.clear(params.job_ids)
+        return m.ListResult(self._queue.statuses())
+
+    def release(self, params: m.Nothing) -> m.WorkerStatus:
+        """Free the card."""
+        self._runner.forgive()
+        self._life.release()
+        return self._life.status
+
+    def doctor(self, params: m.Nothing) -> Later:
+        """Look at everything, on a thread of its own: it may take seconds."""
+        worker, rows = self._life.status, self._planner.rows()
+
+        def start(hand_in: Callable[[m.DoctorResult], None]) -> None:
+            def examine() -> None:
+                found = m.DoctorResult(doctor.examine(self._state_folder, rows, worker))
+                self._inbox.put(Call(lambda: hand_in(found)))
+
+            threading.Thread(target=examine, name="doctor", daemon=True).start()
+
+        return Later(start)
+
+    def shutdown(self, params: m.Nothing) -> m.Nothing:
+        """Leave."""
+        self._leave("the client asked for it")
+        return m.Nothing()

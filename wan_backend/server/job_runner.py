@@ -1,0 +1,119 @@
+"""The queue's jobs go to the worker and come back. Single-threaded; job queue, models and protocol only."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from ..job_queue.jobs import WAITING, JobQueue, is_working
+from ..protocol.messages import (
+    JobState,
+    JobStatus,
+    Problem,
+    ProgressParams,
+    RunParams,
+    RunResult,
+    WorkerStatus,
+)
+from .planner import Planner
+from .worker_life import WorkerLife
+
+log = logging.getLogger(__name__)
+
+CANCELLED = Problem("cancelled", "Cancelled.")
+LEFT = "The backend ended while this job ran; retry it."
+
+
+class JobRunner:
+    """Hears the worker, feeds it, and keeps the queue's jobs true to what happens."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        life: WorkerLife,
+        planner: Planner,
+        device: str,
+        memory_budget_bytes: int | None,
+        on_worker: Callable[[WorkerStatus], None],
+    ) -> None:
+        self._queue, self._life, self._planner = queue, life, planner
+        self._device, self._memory_budget_bytes = device, memory_budget_bytes
+        self._on_worker = on_worker
+        life.listener = self
+
+    def advance(self) -> None:
+        """Give the worker the next job, or have a worker where one waits."""
+        if self._life.busy_with or self._queue.next_queued() is None:
+            return
+        if self._life.status.state == "broken":
+            self._queue.tell_queued(self._life.status.sentence)
+        elif self._life.can_take_a_job:
+            self._start_next()
+        else:
+            self._life.want()
+
+    def cancel(self, job_id: str) -> JobStatus:
+        """End a job; one that the worker has ends within the worker's time for it."""
+        status = self._queue.status(job_id)
+        if status.state is JobState.QUEUED:
+            self._queue.end(job_id, JobState.CANCELLED, CANCELLED)
+        elif is_working(status):
+            self._queue.say(job_id, "Cancelling.")
+            self._life.cancel(job_id)
+        return self._queue.status(job_id)
+
+    def retry(self, job_id: str) -> JobStatus:
+        """Queue a job again, and forgive the workers that died."""
+        status = self._queue.retry(job_id)
+        self.forgive()
+        return status
+
+    def forgive(self) -> None:
+        """Let workers be started again."""
+        if self._life.status.state == "broken":
+            self._queue.tell_queued(WAITING)
+        self._life.reset()
+
+    def leave(self) -> None:
+        """The server ends: its running job is interrupted, queued ones stay for the next server."""
+        job_id = self._life.busy_with
+        self._life.stop(1.0)
+        if job_id:
+            self._queue.end(job_id, JobState.INTERRUPTED, Problem("interrupted", LEFT))
+
+    def worker_changed(self, status: WorkerStatus) -> None:
+        """The worker's life changed."""
+        self._on_worker(status)
+
+    def job_progressed(self, report: ProgressParams) -> None:
+        """The worker's job went on."""
+        self._queue.progress(report)
+
+    def job_finished(self, job_id: str, result: RunResult) -> None:
+        """The worker made the take."""
+        self._queue.finish(job_id, result)
+
+    def job_failed(self, job_id: str, problem: Problem) -> None:
+        """The worker could not, or died."""
+        state = JobState.CANCELLED if problem.kind == "cancelled" else JobState.FAILED
+        self._queue.end(job_id, state, problem)
+
+    def _start_next(self) -> None:
+        """Plan again, because disks and models change while a job waits; then hand it over."""
+        while (status := self._queue.next_queued()) is not None:
+            plan = self._planner.plan(status.request)
+            if plan.problem is None:
+                break
+            self._queue.end(status.job_id, JobState.FAILED, plan.problem)
+        else:
+            return
+        try:
+            folder = self._planner.folder(plan.model)
+        except LookupError as gone:
+            self._queue.end(status.job_id, JobState.FAILED, Problem("model_missing", str(gone)))
+            return
+        self._queue.replan(status.job_id, plan)
+        started = self._queue.start(status.job_id)
+        self._life.run(
+            RunParams(status.job_id, started.request, plan, str(folder), self._device, self._memory_budget_bytes)
+        )

@@ -1,0 +1,55 @@
+"""Where the logs are, and that they don't grow for ever. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+SERVER_LOG_BYTES = 1_000_000
+SERVER_LOGS_KEPT = 3
+WORKER_LOGS_KEPT = 20
+
+
+def start_logging(file: Path) -> None:
+    """Log to `file` and to stderr; where the file can't be written, to stderr alone."""
+    logging.raiseExceptions = False  # a log that can't be written, as on a full disk, must not stop the work
+    shape = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(
+            logging.handlers.RotatingFileHandler(
+                file,
+                maxBytes=SERVER_LOG_BYTES,
+                backupCount=SERVER_LOGS_KEPT,
+                encoding="utf-8",
+                errors="backslashreplace",
+            )
+        )
+    for handler in handlers:
+        handler.setFormatter(shape)
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+
+
+def new_worker_log(folder: Path) -> tuple[Path, BinaryIO | None]:
+    """A new file worker-<n>.log, open for writing; None where the disk won't have it. Old ones are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = sorted(int(n) for file in folder.glob("worker-*.log") if (n := file.stem[7:]).isdecimal())
+    for old in numbers[: -WORKER_LOGS_KEPT + 1]:
+        with contextlib.suppress(OSError):
+            (folder / f"worker-{old}.log").unlink()
+    number = numbers[-1] if numbers else 0
+    while True:
+        number += 1
+        file = folder / f"worker-{number}.log"
+        try:
+            return file, open(file, "xb")
+        except FileExistsError:
+            continue  # another server took that number just now
+        except OSError as error:
+            logging.getLogger(__name__).error("%s can't be written: %s", file, error)
+            return file, None

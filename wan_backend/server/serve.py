@@ -1,0 +1,210 @@
+"""`python -m wan_backend serve`: the server's start, its main loop, its end. No torch.
+
+One thread has all the state and takes one event after another from the inbox; see standard_io and worker_process for
+the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..job_queue.jobs import JobQueue
+from ..job_queue.owners import Owner
+from ..protocol.conversion import to_json
+from ..protocol.envelope import Notification
+from ..protocol.messages import JobStatus, WorkerStatus
+from ..protocol.methods import SERVER_METHODS
+from . import log_files, worker_process
+from .dispatch import Dispatcher
+from .handlers import Handlers
+from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
+from .job_runner import JobRunner
+from .planner import Planner
+from .standard_io import StandardInput, StandardOutput, exit_hard_after, private_stdout
+from .worker_life import WorkerLife
+
+log = logging.getLogger(__name__)
+
+CANT_START = 3
+PROGRESS_SECONDS = 0.1
+"""Progress of a job is told at most this often."""
+IDLE_SECONDS = 5.0
+"""How often an idle server looks whether something could not be written before."""
+LEAVE_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the server was started with."""
+
+    state: Path
+    models_folders: list[str] = field(default_factory=list)
+    device: str = "auto"
+    memory_budget_bytes: int | None = None
+    online: bool = False
+    worker_command: list[str] = field(default_factory=list)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `serve`."""
+    parser.add_argument("--state", type=Path, required=True, help="folder of the queue and the logs")
+    add_machine_arguments(parser)
+    parser.add_argument("--online", action="store_true", help="allow the network")
+    parser.add_argument("--worker-command", type=json.loads, default=[], help=argparse.SUPPRESS)
+
+
+def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that say where models are and what may be used."""
+    parser.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="look here too")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
+    parser.add_argument("--memory-budget-gib", type=float, metavar="X", help="use at most so much of the device")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Serve until stdin ends; the exit code."""
+    budget = options.memory_budget_gib
+    made = Options(
+        options.state.absolute(),
+        options.models_folder,
+        options.device,
+        int(budget * (1 << 30)) if budget and budget > 0 else None,
+        options.online,
+        options.worker_command,
+    )
+    try:
+        server = Server(made)
+    except OSError as error:
+        sentence = f"The state folder {made.state} can't be used ({error.strerror or error}); choose another."
+        sys.stderr.write(sentence + "\n")
+        return CANT_START
+    server.run()
+    return 0
+
+
+class Server:
+    """The parts, put together."""
+
+    def __init__(self, options: Options) -> None:
+        """Take the state folder. Raises OSError."""
+        options.state.mkdir(parents=True, exist_ok=True)
+        if not options.online:
+            os.environ["HF_HUB_OFFLINE"] = "1"
+        owner = Owner(options.state)
+        logs = options.state / "logs"
+        log_file = logs / (f"server-{owner.id[:8]}.log" if owner.others_alive() else "server.log")
+        log_files.start_logging(log_file)
+        self._owner = owner
+        self._inbox: Inbox = queue.SimpleQueue()
+        self._output = StandardOutput(self._inbox, private_stdout())
+        self._input = StandardInput(self._inbox, sys.stdin.buffer)
+        self._leaving = ""
+        self._progress: dict[str, JobStatus] = {}
+        self._told_at = 0.0
+        self._queue = JobQueue(options.state, owner, self._on_job)
+        command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
+        life = WorkerLife(command, worker_process.environment(options.online), logs, self._inbox)
+        planner = Planner(options.models_folders, options.memory_budget_bytes)
+        self._life = life
+        self._runner = JobRunner(
+            self._queue, life, planner, options.device, options.memory_budget_bytes, self._on_worker
+        )
+        handlers = Handlers(options.state, log_file, self._inbox, self._queue, planner, self._runner, life, self._leave)
+        self._dispatcher = Dispatcher(SERVER_METHODS, handlers, self._output.send)
+
+    def run(self) -> None:
+        """Serve until there is no client or a signal says to leave."""
+        signal.signal(signal.SIGTERM, lambda *_: self._inbox.put(Leave("asked by a signal")))
+        signal.signal(signal.SIGINT, lambda *_: self._inbox.put(Leave("asked by Ctrl-C")))
+        log.info("Process %d serves", os.getpid())
+        self._output.start()
+        self._input.start()
+        self._queue.adopt()
+        while not self._leaving:
+            self._take_one()
+        self._end()
+
+    def _take_one(self) -> None:
+        try:
+            event = self._inbox.get(timeout=self._patience())
+        except queue.Empty:
+            event = None
+        try:
+            if event is not None:
+                self._handle(event)
+            self._life.tick()
+            self._tell_progress()
+            if self._dispatcher.greeted:
+                self._runner.advance()
+            if event is None:
+                self._queue.save_unsaved()
+        except Exception:  # the edge of the process: the queue must outlive any one event
+            log.exception("Something failed while handling %.200r", event)
+
+    def _handle(self, event: ClientLine | WorkerLine | WorkerExit | Call | Leave) -> None:
+        match event:
+            case ClientLine(line):
+                self._input.handled()
+                self._dispatcher.handle(line)
+            case WorkerLine():
+                self._life.on_line(event)
+            case WorkerExit():
+                self._life.on_exit(event)
+            case Call(do):
+                do()
+            case Leave(why):
+                self._leave(why)
+
+    def _patience(self) -> float:
+        waits = [IDLE_SECONDS]
+        if self._progress:
+            waits.append(max(0.0, self._told_at + PROGRESS_SECONDS - time.monotonic()))
+        deadline = self._life.seconds_to_deadline()
+        if deadline is not None:
+            waits.append(deadline)
+        return min(waits)
+
+    def _on_job(self, status: JobStatus, state_changed: bool) -> None:
+        if state_changed:
+            self._progress.pop(status.job_id, None)
+            self._tell("job", status)
+        else:
+            self._progress[status.job_id] = status
+
+    def _on_worker(self, status: WorkerStatus) -> None:
+        self._tell("worker", status)
+
+    def _tell_progress(self) -> None:
+        now = time.monotonic()
+        if self._progress and now >= self._told_at + PROGRESS_SECONDS:
+            for status in self._progress.values():
+                self._tell("job", status, droppable=True)
+            self._progress.clear()
+            self._told_at = now
+
+    def _tell(self, method: str, message: JobStatus | WorkerStatus, droppable: bool = False) -> None:
+        if self._dispatcher.greeted:
+            self._output.send(Notification(method, to_json(message)).line(), droppable)
+
+    def _leave(self, why: str) -> None:
+        log.info("Leaving: %s", why)
+        self._leaving = why
+
+    def _end(self) -> None:
+        """Within two seconds: no worker, no half-made take, everything on disk."""
+        exit_hard_after(LEAVE_SECONDS)
+        self._runner.leave()
+        self._queue.save_unsaved()
+        self._owner.release()
+        self._output.close(0.5)
+        log.info("Left")
+        logging.shutdown()
+        os._exit(0)  # threads that wait at a pipe can't be joined

@@ -1,0 +1,126 @@
+"""The threads at the server's stdin and stdout. Standard library and protocol only.
+
+stdin's thread also sees to it that the server ends when its client does, even if the main thread hangs. stdout's
+thread keeps a client that reads slowly from stopping the server; what waits for it is bounded.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from typing import BinaryIO
+
+from ..protocol import LineSplitter
+from .inbox import ClientLine, Inbox, Leave
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 1 << 16
+MAX_WAITING_LINES = 1000
+"""Lines from the client that the main thread hasn't taken yet; past this, the client has to wait."""
+MAX_WAITING_BYTES = 32 << 20
+"""Bytes that the client hasn't read yet; past this, progress is not told, and then the server leaves."""
+HARD_EXIT_SECONDS = 3.0
+
+
+class StandardInput:
+    """Reads the client's lines into the inbox; at the end of stdin, asks the server to leave, then makes it."""
+
+    def __init__(self, inbox: Inbox, stream: BinaryIO) -> None:
+        self._inbox = inbox
+        self._stream = stream
+        self._room = threading.Semaphore(MAX_WAITING_LINES)
+
+    def start(self) -> None:
+        """Begin to read."""
+        threading.Thread(target=self._read, name="stdin", daemon=True).start()
+
+    def handled(self) -> None:
+        """The main thread is done with a line."""
+        self._room.release()
+
+    def _read(self) -> None:
+        splitter = LineSplitter()
+        try:
+            while chunk := os.read(self._stream.fileno(), CHUNK_BYTES):
+                for line in splitter.feed(chunk):
+                    self._room.acquire()
+                    self._inbox.put(ClientLine(line))
+        except OSError as error:
+            log.error("stdin can't be read: %s", error)
+        exit_hard_after(HARD_EXIT_SECONDS)
+        self._inbox.put(Leave("stdin ended"))
+
+
+class StandardOutput:
+    """Writes lines to the client, each whole, in the order of `send`. Safe from any thread."""
+
+    def __init__(self, inbox: Inbox, stream: BinaryIO) -> None:
+        self._inbox = inbox
+        self._stream = stream
+        self._lines: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._changed = threading.Condition()
+        self._closing = False
+        self._dead = False
+        self._thread = threading.Thread(target=self._write, name="stdout", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def send(self, line: bytes, droppable: bool = False) -> None:
+        """Have `line` written; a droppable one is left out while the client is far behind."""
+        with self._changed:
+            if self._dead or (droppable and self._waiting_bytes > MAX_WAITING_BYTES // 2):
+                return
+            self._lines.append(line)
+            self._waiting_bytes += len(line)
+            if self._waiting_bytes > MAX_WAITING_BYTES:
+                self._dead = True
+                self._lines.clear()
+                self._inbox.put(Leave("the client does not read its answers"))
+            self._changed.notify()
+
+    def close(self, timeout_seconds: float) -> None:
+        """Write what waits, as long as the time allows."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout_seconds)
+
+    def _write(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._lines or self._closing)
+                if not self._lines:
+                    return
+                lines = b"".join(self._lines)
+                self._lines.clear()
+            try:
+                self._stream.write(lines)
+                self._stream.flush()
+            except (OSError, ValueError) as error:
+                with self._changed:
+                    self._dead = True
+                self._inbox.put(Leave(f"stdout can't be written: {error}"))
+                return
+            with self._changed:
+                self._waiting_bytes -= len(lines)
+
+
+def private_stdout() -> BinaryIO:
+    """stdout for the protocol alone: whatever else in this process writes to it goes to stderr from now on."""
+    stream = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return stream
+
+
+def exit_hard_after(seconds: float) -> None:
+    """End this process then, whatever its main thread does."""
+    timer = threading.Timer(seconds, os._exit, [1])
+    timer.daemon = True
+    timer.start()
