@@ -64,7 +64,9 @@ class Planner:
             sentence=f"In {found.folder}." if isinstance(found, sources.Found) else found.problem.sentence,
             frame_rate=entry.rate,
             max_frames=entry.max_frames,
-            sizes=[SizeRow(size.name, size.width, size.height) for size in entry.sizes],
+            sizes=[
+                SizeRow(size.name, size.width, size.height, size.name == entry.default_size) for size in entry.sizes
+            ],
             licence=entry.licence,
             download_bytes=entry.download_bytes,
             folder=str(found.folder) if isinstance(found, sources.Found) else "",
