@@ -68,6 +68,7 @@ class WanModel:
         self.precision = precision or Precision.for_device(device)
         self._parts: dict[str, Any] = {}
         self.classes = _read_index(folder)
+        self._stamp = _stamp(folder)
 
     @property
     def controlled(self) -> bool:
@@ -106,6 +107,14 @@ class WanModel:
     def drop(self, part: str) -> None:
         """Forget `part`; it is read from the disk again when next wanted."""
         self._parts.pop(part, None)
+
+    def drop_all(self) -> None:
+        """Forget every part."""
+        self._parts.clear()
+
+    def unchanged(self) -> bool:
+        """False where the folder's files are others than those that were there at first."""
+        return self._stamp == _stamp(self.folder)
 
     def config(self, part: str) -> dict[str, Any]:
         """The part's configuration, without loading its weights."""
@@ -188,6 +197,12 @@ def _read_index(folder: Path) -> dict[str, str]:
         kind = index.get("_class_name", "something unknown")
         raise _refusal(f"{folder} holds {kind}, which is not a Wan model that this version can run.")
     return classes
+
+
+def _stamp(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, length and time of every weights file: tells whether a model was exchanged on the disk."""
+    files = sorted(folder.glob("*/*.safetensors"))
+    return [(str(file), found.st_size, found.st_mtime_ns) for file in files for found in [file.stat()]]
 
 
 def _read_json(file: Path) -> dict[str, Any]:

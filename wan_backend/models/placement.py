@@ -38,12 +38,19 @@ def plan_memory(model: WanModel, width: int, height: int, frames: int, budget_by
 class Placement:
     """A model under a memory plan: `with placement.use("vae") as vae:` has it ready on its device."""
 
-    def __init__(self, model: WanModel, plan: MemoryPlan, on_load: Callable[[str], None] = lambda _part: None) -> None:
+    def __init__(
+        self,
+        model: WanModel,
+        plan: MemoryPlan,
+        on_load: Callable[[str], None] = lambda _part: None,
+        on_ready: Callable[[str], None] = lambda _part: None,
+    ) -> None:
+        """`on_load(part)` is called before a part is read from the disk, `on_ready(part)` once it is in place."""
         self.model = model
         self.plan = plan
         self.load_seconds = 0.0
         """Time spent so far in reading parts and moving them."""
-        self._on_load = on_load
+        self._on_load, self._on_ready = on_load, on_ready
         for part in PARTS:
             self._make_way(part)
 
@@ -51,6 +58,7 @@ class Placement:
     def use(self, part: str) -> Iterator[Any]:
         """The part, where it is to run; afterwards it leaves the device if the plan says so."""
         module = self._bring(part)
+        self._on_ready(part)
         try:
             yield module
         finally:

@@ -1,0 +1,42 @@
+"""`python -m wan_backend.worker`: runs jobs one at a time until stdin ends. The edge of the process.
+
+The main thread does the jobs; the listener's thread reads stdin. Logs go to stderr.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+
+from .channel import Channel, guard_standard_streams
+from .listener import Listener
+from .parent_death import die_with_parent
+
+log = logging.getLogger("wan_backend.worker")
+
+
+def main() -> int:
+    """Take jobs until the listener leaves."""
+    source, sink = guard_standard_streams()
+    faulthandler.enable(sys.stderr)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    die_with_parent()
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    channel = Channel(sink)
+    listener = Listener(source, channel)
+    listener.start()  # before torch, so that the end of stdin is seen while it loads
+    from .shop import Shop  # brings torch and diffusers, which take seconds
+
+    shop = Shop(channel)
+    channel.event("ready", shop.ready())
+    while True:
+        run = listener.runs.get()
+        answer = shop.do(run)
+        listener.done(run)
+        answer()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

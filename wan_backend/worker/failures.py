@@ -1,0 +1,106 @@
+"""What went wrong, as a Problem for a person. May import torch, models, pipelines and protocol."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+from ..models import catalogue, devices, media_place
+from ..pipelines.stopping import Stopped
+from ..protocol.errors import Refusal
+from ..protocol.messages import Fix, Plan, Problem, RunParams
+
+LEAST_FRAMES = 9
+
+
+def problem_of(error: BaseException, params: RunParams, device_name: str) -> Problem:
+    """The Problem that `error` is for the job `params`."""
+    if isinstance(error, Refusal):
+        return error.problem
+    if isinstance(error, Stopped):
+        return Problem("cancelled", "The job was cancelled.")
+    if devices.is_out_of_memory(error):
+        return out_of_memory(params, device_name)
+    if isinstance(error, OSError):
+        return disk_problem(error, params)
+    sentence = f"The worker failed ({type(error).__name__}); try again, and send in the log if it comes back."
+    return Problem("internal", sentence, log=_log_file())
+
+
+def out_of_memory(params: RunParams, device_name: str) -> Problem:
+    """A take was too much for the device, with what would be less."""
+    plan = params.plan
+    sentence = (
+        f"{device_name} ran out of memory at {plan.width} x {plan.height} with {plan.model_frames} frames; "
+        "choose a smaller size or a shorter length, or close other programs that use it."
+    )
+    return Problem("out_of_memory", sentence, _smaller(params), log=_log_file())
+
+
+def disk_problem(error: OSError, params: RunParams) -> Problem:
+    """Why the take could not be written."""
+    folder = params.request.media_folder
+    if error.errno == errno.ENOSPC or error.errno == getattr(errno, "EDQUOT", None):
+        needed = media_place.size_in_words(params.plan.disk_bytes)
+        sentence = (
+            f"The disk of {folder} is full: {_free(folder)} are free, the take needs about {needed}; "
+            "make room and try again, or choose another media folder."
+        )
+        return Problem("disk_full", sentence, log=_log_file())
+    where = error.filename or folder
+    sentence = f"{where} can't be written ({media_place.reason(error)}); choose another media folder."
+    return Problem("folder", sentence, log=_log_file())
+
+
+def _free(folder: str) -> str:
+    place = Path(folder)
+    while not place.exists() and place.parent != place:
+        place = place.parent
+    try:
+        return media_place.size_in_words(shutil.disk_usage(place).free)
+    except OSError:
+        return "0 MB"
+
+
+def _smaller(params: RunParams) -> list[Fix]:
+    fixes = [_smaller_size(params.plan), _shorter(params)]
+    return [fix for fix in fixes if fix is not None]
+
+
+def _smaller_size(plan: Plan) -> Fix | None:
+    """The largest size of the model that is smaller than this one."""
+    try:
+        sizes = catalogue.entry(plan.model).sizes
+    except catalogue.UnknownModel:
+        return None
+    fitting = [size for size in sizes if size.width * size.height < 0.9 * plan.width * plan.height]
+    if not fitting:
+        return None
+    best = max(fitting, key=lambda size: size.width * size.height)
+    return Fix(f"Make it in {best.name}", "resolution", best.name)
+
+
+def _shorter(params: RunParams) -> Fix | None:
+    """About half as long."""
+    plan = params.plan
+    if plan.model_frames < 2 * LEAST_FRAMES:
+        return None
+    model_frames = (plan.model_frames - 1) // 8 * 4 + 1
+    seconds = Fraction(model_frames - 1) / plan.model_frame_rate.exact()
+    length = int(seconds * params.request.frame_rate.exact()) + 1
+    return Fix(f"Make it {length} frames long", "length_frames", str(length))
+
+
+def _log_file() -> str:
+    """The file that stderr goes to, where the system can tell."""
+    if sys.platform != "linux":
+        return ""
+    try:
+        target = os.readlink("/proc/self/fd/2")
+    except OSError:
+        return ""
+    return target if target.startswith("/") and Path(target).is_file() else ""

@@ -1,0 +1,128 @@
+"""How far a job is and how long it will take. Standard library and protocol only.
+
+The whole job is four phases; each has a share of the bar that is learnt from the jobs before it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..protocol.messages import JobState, PhaseSeconds, ProgressParams
+
+PHASES = (JobState.LOADING, JobState.ENCODING, JobState.DENOISING, JobState.DECODING)
+FIRST_SHARES = (0.05, 0.05, 0.75, 0.15)
+"""Shares of the bar before anything was measured."""
+LEAST_PAUSE_SECONDS = 0.05
+"""Events within one phase come no closer, except its last."""
+NEARLY = 0.999
+"""The bar is full only when the take is on the disk, which the answer to `run` says, not an event."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much there is to do: what the measured seconds are scaled by."""
+
+    tokens: int
+    """Pixels times frames, in any fixed unit."""
+    passes: int
+    """Steps, twice with guidance."""
+
+
+@dataclass
+class Pace:
+    """Seconds for a unit of work, from the last job of this model; None while unknown."""
+
+    denoise: float | None = None
+    decode: float | None = None
+    load: float = 0.0
+    encode: float = 0.0
+
+    def learn(self, seconds: PhaseSeconds, work: Work) -> None:
+        """Keep what a finished job took."""
+        self.denoise = seconds.denoise / max(1, work.tokens * work.passes)
+        self.decode = seconds.decode / max(1, work.tokens)
+        self.load, self.encode = seconds.load, seconds.encode
+
+    def expected(self, work: Work) -> tuple[float, ...] | None:
+        """Seconds of each phase, as far as known."""
+        if self.denoise is None or self.decode is None:
+            return None
+        denoise = self.denoise * work.tokens * work.passes
+        return (self.load, self.encode, denoise, self.decode * work.tokens)
+
+
+class Progress:
+    """Turns what the job says into events."""
+
+    def __init__(
+        self,
+        job_id: str,
+        steps: int,
+        send: Callable[[ProgressParams], None],
+        expected: tuple[float, ...] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._job_id, self._steps, self._send, self._clock = job_id, steps, send, clock
+        self._expected = expected
+        total = sum(expected) if expected else 0.0
+        self._shares = tuple(part / total for part in expected) if expected and total > 0 else FIRST_SHARES
+        self._state = JobState.LOADING
+        self._phase_began = clock()
+        self._first_unit: float | None = None
+        self._last_sent = float("-inf")
+        self._step = 0
+        self._shown = 0.0
+
+    def phase(self, state: JobState, sentence: str) -> None:
+        """The job is in `state` from now on."""
+        if state is not self._state:
+            self._state, self._phase_began, self._first_unit = state, self._clock(), None
+        self._emit(0.0, sentence, eta_seconds=self._eta(0, 1))
+
+    def advance(self, done: int, total: int, sentence: str) -> None:
+        """`done` of `total` like pieces of this phase are ready."""
+        now = self._clock()
+        if done == 1:
+            self._first_unit = now
+        if self._state is JobState.DENOISING:
+            self._step = done
+        if done < total and now - self._last_sent < LEAST_PAUSE_SECONDS:
+            return
+        self._emit(done / total, sentence, self._eta(done, total))
+
+    def _emit(self, fraction: float, sentence: str, eta_seconds: float | None) -> None:
+        before = sum(self._shares[: PHASES.index(self._state)])
+        share = self._shares[PHASES.index(self._state)]
+        # Loading comes again when the next part is wanted: the bar never runs backwards.
+        self._shown = max(self._shown, min(NEARLY, before + share * fraction))
+        self._last_sent = self._clock()
+        self._send(
+            ProgressParams(self._job_id, self._state, self._step, self._steps, self._shown, eta_seconds, sentence)
+        )
+
+    def _eta(self, done: int, total: int) -> float | None:
+        """Seconds to the end of the job: measured for this phase, expected for those after it."""
+        index = PHASES.index(self._state)
+        rest = self._rest_of_phase(done, total)
+        if rest is None:
+            rest = self._expected[index] * (1 - done / total) if self._expected else None
+        if rest is None:
+            return None
+        return rest + self._later_seconds(index, rest, done, total)
+
+    def _rest_of_phase(self, done: int, total: int) -> float | None:
+        """From the pieces done so far; the first is left out where there are more, for it warms things up."""
+        if done < 1:
+            return None
+        now = self._clock()
+        if done == 1 or self._first_unit is None:
+            return (now - self._phase_began) * (total - done) / done
+        return (now - self._first_unit) * (total - done) / (done - 1)
+
+    def _later_seconds(self, index: int, rest: float, done: int, total: int) -> float:
+        if self._expected:
+            return sum(self._expected[index + 1 :])
+        whole = rest * total / max(1, total - done) if done < total else self._clock() - self._phase_began
+        return whole * sum(self._shares[index + 1 :]) / self._shares[index]

@@ -1,0 +1,95 @@
+"""Where jobs are done: keeps one model warm, answers for each job, and survives what goes wrong in it.
+
+May import torch, pipelines, models and protocol. The edge of the worker: whatever a job raises ends here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import diffusers
+import torch
+import transformers
+
+from ..models import devices
+from ..models.loader import WanModel
+from ..protocol import PROTOCOL_VERSION
+from ..protocol.errors import ProtocolError, Refusal
+from ..protocol.messages import ReadyParams, RunParams, RunResult
+from . import failures
+from .channel import Channel
+from .listener import Run
+from .take_job import TakeJob, WarmModel
+
+log = logging.getLogger(__name__)
+
+
+class Shop:
+    """Does the jobs of one worker, one after another."""
+
+    def __init__(self, channel: Channel) -> None:
+        diffusers.utils.logging.disable_progress_bar()
+        transformers.logging.disable_progress_bar()
+        self._channel = channel
+        self._warm: WarmModel | None = None
+
+    def ready(self) -> ReadyParams:
+        """Who is ready: with the device that a job would get by itself."""
+        device = devices.name(devices.choose("auto"))
+        return ReadyParams(PROTOCOL_VERSION, device, torch.__version__, os.getpid())
+
+    def do(self, run: Run) -> Callable[[], None]:
+        """Do a job; returns what sends its answer, for when the next job may come."""
+        try:
+            result = self._make(run)
+        except Exception as error:  # noqa: BLE001 - the worker lives on, whatever a job's libraries raise
+            refusal = self._refusal(error, run.params)
+            del error  # its traceback holds the job's tensors
+            self._clean_up()
+            return lambda: self._channel.refuse(run.request_id, refusal)
+        return lambda: self._channel.answer(run.request_id, result)
+
+    def _make(self, run: Run) -> RunResult:
+        log.info("job %s begins", run.params.job_id)
+        warm = self._warm_model(run.params)
+        job = TakeJob(run.params, warm, lambda report: self._channel.event("progress", report), run.cancelled.is_set)
+        return job.make()
+
+    def _warm_model(self, params: RunParams) -> WarmModel:
+        """The model of the job; another one leaves memory first."""
+        device = devices.choose(params.device)
+        folder = Path(params.model_folder)
+        if self._warm is not None:
+            model = self._warm.model
+            if model.folder == folder and model.device == device and model.unchanged():
+                return self._warm
+            self._warm = None
+            del model
+            devices.release(device)
+        self._warm = WarmModel(WanModel(folder, device))
+        return self._warm
+
+    def _refusal(self, error: Exception, params: RunParams) -> Refusal:
+        device = self._warm.model.device if self._warm else torch.device("cpu")
+        name = "The machine" if device.type == "cpu" else "The graphics card"
+        problem = failures.problem_of(error, params, name)
+        if problem.kind != "cancelled":
+            expected = isinstance(error, ProtocolError)
+            log.error("job %s: %s", params.job_id, problem.sentence, exc_info=None if expected else error)
+        else:
+            log.info("job %s is cancelled", params.job_id)
+        if problem.kind == "out_of_memory" and self._warm is not None:
+            self._warm.model.drop_all()  # whatever was half moved is read anew by the next job
+        return Refusal(problem)
+
+    def _clean_up(self) -> None:
+        """Give the memory of a job that failed back."""
+        if self._warm is None:
+            return
+        began = time.monotonic()
+        devices.release(self._warm.model.device)
+        log.info("memory given back in %.2f s", time.monotonic() - began)

@@ -1,0 +1,207 @@
+"""One job from RunParams to a take on the disk. May import torch, pipelines, models, frames and protocol."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..frames.movie import Movie
+from ..frames.png_sequence import PngSequence
+from ..frames.schedule import shown_in
+from ..frames.take_folder import TakeFolder
+from ..models import devices, media_place
+from ..models.loader import WanModel
+from ..models.placement import Placement, plan_memory
+from ..pipelines import text_to_video
+from ..pipelines.decode import decode
+from ..pipelines.denoise import denoise
+from ..pipelines.sampling import make_scheduler
+from ..pipelines.stopping import ShouldStop, check
+from ..protocol.conversion import to_json
+from ..protocol.errors import Refusal
+from ..protocol.media import first_file
+from ..protocol.messages import (
+    JobState,
+    MediaFormat,
+    PhaseSeconds,
+    Problem,
+    ProgressParams,
+    RunParams,
+    RunResult,
+    Take,
+)
+from .progress import Pace, Progress, Work
+
+log = logging.getLogger(__name__)
+
+PREPARE = {"text_to_video": text_to_video.prepare}
+LOADING = {
+    "text_encoder": "Loading the text encoder",
+    "transformer": "Loading the transformer",
+    "vae": "Loading the autoencoder",
+}
+ENCODING = {"text_encoder": "Reading the prompt", "vae": "Preparing the control"}
+
+
+@dataclass
+class WarmModel:
+    """The model that stays in memory between jobs, and what was learnt of it."""
+
+    model: WanModel
+    kept: text_to_video.Kept = field(default_factory=text_to_video.Kept)
+    pace: Pace = field(default_factory=Pace)
+
+
+class TakeJob:
+    """Makes one take; `make` is called once."""
+
+    def __init__(
+        self,
+        params: RunParams,
+        warm: WarmModel,
+        send: Callable[[ProgressParams], None],
+        should_stop: ShouldStop,
+    ) -> None:
+        self._params, self._plan, self._request = params, params.plan, params.request
+        self._warm, self._should_stop = warm, should_stop
+        self._denoised = False
+        guided = 2 if self._plan.guidance_scale > 1 else 1
+        tokens = self._plan.width * self._plan.height * self._plan.model_frames
+        self._work = Work(tokens, self._plan.steps * guided)
+        self._progress = Progress(params.job_id, self._plan.steps, send, warm.pace.expected(self._work))
+
+    def make(self) -> RunResult:
+        """The take, whole on the disk. Raises Refusal, Stopped, OSError, or what the libraries raise."""
+        self._progress.phase(JobState.LOADING, "Getting ready")
+        folder = Path(self._request.media_folder)
+        problem = media_place.check(str(folder), self._plan.disk_bytes)
+        if problem is not None:
+            raise Refusal(problem)
+        with TakeFolder(folder, self._params.job_id) as take_folder:
+            return self._make_in(take_folder)
+
+    def _make_in(self, take_folder: TakeFolder) -> RunResult:
+        plan, placement = self._plan, self._place()
+        began, loaded = time.monotonic(), 0.0
+        marks: list[float] = []
+
+        def lap() -> None:
+            """Note the seconds since the last lap, without those that loading took."""
+            nonlocal began, loaded
+            now = time.monotonic()
+            marks.append(now - began - (placement.load_seconds - loaded))
+            began, loaded = now, placement.load_seconds
+
+        conditions = self._prepare(placement)
+        lap()
+        latents = self._denoise(placement, conditions)
+        del conditions
+        lap()
+        self._decode(placement, latents, take_folder.partial)
+        lap()
+        seconds = PhaseSeconds(0.0, placement.load_seconds, *marks)
+        self._warm.pace.learn(seconds, self._work)
+        rate = self._request.frame_rate
+        take = Take(
+            folder=str(take_folder.final),
+            first_file=first_file(self._request.media_format),
+            media_format=self._request.media_format,
+            frames=plan.take_frames,
+            width=plan.width,
+            height=plan.height,
+            frame_rate=rate,
+        )
+        check(self._should_stop)
+        take_folder.publish(self._settings(take, seconds))
+        return RunResult(take, seconds)
+
+    def _place(self) -> Placement:
+        plan = self._plan
+        memory = plan_memory(
+            self._warm.model, plan.width, plan.height, plan.model_frames, self._params.memory_budget_bytes
+        )
+        return Placement(self._warm.model, memory, self._on_load, self._on_ready)
+
+    def _on_load(self, part: str) -> None:
+        check(self._should_stop)
+        self._progress.phase(JobState.LOADING, LOADING[part])
+
+    def _on_ready(self, part: str) -> None:
+        """A part stands ready: the phase that it is for begins."""
+        check(self._should_stop)
+        if part == "transformer":
+            self._progress.phase(JobState.DENOISING, f"Step 0 of {self._plan.steps}")
+        elif self._denoised:
+            self._progress.phase(JobState.DECODING, "Making the pictures")
+        else:
+            self._progress.phase(JobState.ENCODING, ENCODING[part])
+
+    def _prepare(self, placement: Placement) -> Any:
+        prepare = PREPARE.get(self._request.task)
+        if prepare is None:
+            task = self._request.task.replace("_", " ")
+            raise Refusal(Problem("bad_setting", f"This version can't do {task}; update Wan VSE."))
+        conditions = prepare(placement, self._request, self._plan, self._warm.kept, self._should_stop)
+        check(self._should_stop)
+        return conditions
+
+    def _denoise(self, placement: Placement, conditions: Any) -> torch.Tensor:
+        plan = self._plan
+        config = self._warm.model.config("scheduler")
+        scheduler = make_scheduler(config, plan.sampler, plan.flow_shift)
+        with placement.use("transformer") as transformer:
+            latents = denoise(
+                transformer,
+                scheduler,
+                conditions,
+                steps=plan.steps,
+                guidance_scale=plan.guidance_scale,
+                on_step=lambda n: self._progress.advance(n, plan.steps, f"Step {n} of {plan.steps}"),
+                should_stop=self._should_stop,
+            )
+        self._denoised = True
+        return latents
+
+    def _decode(self, placement: Placement, latents: torch.Tensor, folder: Path) -> None:
+        plan, request = self._plan, self._request
+        scene_rate = request.frame_rate.exact()
+        shown = shown_in(plan.take_frames, plan.model_frames, plan.model_frame_rate.exact(), scene_rate)
+        with placement.use("vae") as vae:
+            writer: Any = PngSequence(folder)
+            if request.media_format is not MediaFormat.PNG:
+                file = folder / first_file(request.media_format)
+                writer = Movie(file, request.media_format, scene_rate, plan.width, plan.height)
+            done = 0
+            try:
+                for pictures in decode(vae, latents, self._should_stop):
+                    for picture in pictures:
+                        writer.write(picture, shown[done])
+                        done += 1
+                    self._progress.advance(done, plan.model_frames, f"Frame {done} of {plan.model_frames}")
+            finally:
+                writer.close()
+
+    def _settings(self, take: Take, seconds: PhaseSeconds) -> dict[str, Any]:
+        """What take.json says: all that is needed to make the take again, and how it was made."""
+        return {
+            "format": 1,
+            "job_id": self._params.job_id,
+            "request": to_json(self._request),
+            "plan": to_json(self._plan),
+            "take": to_json(take),
+            "seconds": to_json(seconds),
+            "backend": {
+                "version": __version__,
+                "torch": torch.__version__,
+                "device": devices.name(self._warm.model.device),
+            },
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
