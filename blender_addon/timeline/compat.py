@@ -97,12 +97,19 @@ def content_start(strip: Strip) -> int:
 
 
 def set_handles(strip: Strip, start: int, end_exclusive: int) -> None:
-    """Let the strip cover [start, end_exclusive) without moving its media."""
-    left, right = (
-        ("left_handle", "right_handle") if hasattr(strip, "left_handle") else ("frame_final_start", "frame_final_end")
-    )
-    setattr(strip, left, start)
-    setattr(strip, right, end_exclusive)
+    """Let the strip cover [start, end_exclusive) without moving its media.
+
+    Where that overlaps another strip, Blender may bump this one to another channel.
+    """
+    names = ("left_handle", "right_handle") if hasattr(strip, "left_handle") else _OLD_HANDLES
+    pairs = list(zip(names, (start, end_exclusive), strict=True))
+    if start >= getattr(strip, names[1]):
+        pairs.reverse()  # a handle can't be pulled past the other one
+    for name, frame in pairs:
+        setattr(strip, name, frame)
+
+
+_OLD_HANDLES = ("frame_final_start", "frame_final_end")
 
 
 def new_color(collection: Collection, name: str, channel: int, start: int, length_frames: int) -> Strip:

@@ -68,14 +68,16 @@ def put_in_place(found: identity.Marked, take: TakeFiles, asked_frames: int) -> 
     offset = min(identity.offset_frames(old), take.frames - 1)
     if take.frames < asked_frames:
         length = min(length, take.frames - offset)  # no model could make more; a hole is better than a still
-    new = _new_strip(found.collection, old.name, take, old.channel, start - offset)
+    channel, begins = old.channel, start - offset
+    aside = _channel_aside(found.collection, min(begins, start), max(begins + take.frames, start + length))
+    new = _new_strip(found.collection, old.name, take, aside, begins)
     compat.set_handles(new, start, start + length)
-    new.channel = old.channel
     for name in ("mute", "lock", "color_tag", "blend_type", "blend_alpha", "select"):
         setattr(new, name, getattr(old, name))
     editor = found.scene.sequence_editor
     was_active = editor.active_strip == old
     compat.hand_over(found.scene, found.collection, old, new)
+    new.channel = channel
     if was_active:
         editor.active_strip = new
     return new
@@ -95,8 +97,10 @@ def put_on_timeline(
     if free is None:
         raise NoRoom(f"Every channel is taken at frame {start}: make room, then place the take again.")
     collection = compat.strips(compat.shown_owner(scene))
-    strip = _new_strip(collection, name, take, free, start)
+    aside = _channel_aside(collection, start, start + take.frames)
+    strip = _new_strip(collection, name, take, aside, start)
     compat.set_handles(strip, start, start + length)
+    strip.channel = free
     return strip
 
 
@@ -108,6 +112,17 @@ def media_path(folder: str) -> str:
     beside = os.path.dirname(os.path.abspath(blend))
     inside = os.path.normcase(folder).startswith(os.path.normcase(beside) + os.sep)
     return bpy.path.relpath(folder) if inside else folder
+
+
+def _channel_aside(collection: compat.Collection, start: int, end_exclusive: int) -> int:
+    """A channel where a strip can be cut to length before it goes to its own, where Blender would bump it."""
+    taken = {
+        strip.channel
+        for strip in collection
+        if compat.start(strip) < end_exclusive and compat.end_exclusive(strip) > start
+    }
+    free = (channel for channel in range(channels.HIGHEST, 0, -1) if channel not in taken)
+    return next(free, channels.HIGHEST)
 
 
 def _new_strip(collection: compat.Collection, name: str, take: TakeFiles, channel: int, start: int) -> compat.Strip:

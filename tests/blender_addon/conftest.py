@@ -1,0 +1,87 @@
+"""Fixtures of the add-on's tests: the fake backend, and a tracker that the test pumps."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+FAKE = Path(__file__).with_name("fake_backend.py")
+
+
+@pytest.fixture
+def user_folder(extension: str, addon) -> Iterator[Path]:
+    """The extension's own folder, emptied around the test."""
+    folder = addon("jobs.folders").user_folder()
+    shutil.rmtree(folder, ignore_errors=True)
+    yield addon("jobs.folders").user_folder()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def fake_backend(scene, addon, user_folder: Path) -> None:
+    """The preferences name the fake backend."""
+    preferences = addon("jobs.folders").preferences()
+    preferences.backend_command = f"{shlex.quote(sys.executable)} {shlex.quote(str(FAKE))}"
+
+
+@pytest.fixture
+def session(fake_backend, addon) -> Iterator[SimpleNamespace]:
+    """A new tracker with the fake backend and what tests do with it."""
+    import bpy
+
+    module = addon("jobs.tracker")
+    module.unregister()
+    module.register()
+    bpy.ops.ed.undo_push(message="Before")
+    yield SimpleNamespace(
+        tracker=module.get(),
+        until=lambda condition, seconds=10.0: pump(module.get(), condition, seconds),
+        ask=lambda scene, prompt="fog", start=10, frames=8, channel=1: ask(
+            addon, module.get(), scene, prompt, start, frames, channel
+        ),
+    )
+    module.unregister()
+    addon("jobs.folders").preferences().backend_command = ""
+    module.register()
+
+
+def pump(tracker, condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Tick until `condition()` holds; fails with what the tracker says otherwise."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"{tracker.backend} {[(j.state, j.sentence) for j in tracker.jobs()]}"
+        tracker.tick()
+        time.sleep(0.01)
+
+
+def ask(addon, tracker, scene, prompt: str, start: int, frames: int, channel: int) -> str:
+    """Generate, as the operator does, and push the undo step that the operator's would be."""
+    import bpy
+
+    settings = SimpleNamespace(
+        prompt_source="FIELD",
+        prompt=prompt,
+        prompt_text=None,
+        negative_prompt="",
+        model="embedded",
+        quality="STANDARD",
+        length_mode="FRAMES",
+        length_frames=frames,
+        length_seconds=1.0,
+        seed=7,
+        seed_locked=True,
+        resolution="144p",
+        media_format="PNG",
+    )
+    scene.frame_set(start)
+    request = addon("jobs.request").build(scene, settings, SimpleNamespace(media_folder=""))
+    job_id = tracker.generate(scene, request)
+    bpy.ops.ed.undo_push(message="Generate")
+    return job_id

@@ -1,0 +1,205 @@
+"""A backend for the tests of the add-on: speaks the protocol in plain Python, makes real PNG files, fails on demand.
+
+Started as `python fake_backend.py ... --state FOLDER`. What happens to a job is a word in its prompt:
+refuse, fail, hang (never ends), die (at work), slow, garbage (bad lines between good ones), half (lines in halves).
+How it starts is the variable FAKE_BACKEND: die, mute, old (another protocol), leaden (does not leave).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from pathlib import Path
+
+from fake_backend_frames import HEIGHT, WIDTH, png
+
+MANNER = os.environ.get("FAKE_BACKEND", "")
+STATE = Path(sys.argv[sys.argv.index("--state") + 1])
+JOBS_FILE = STATE / "fake_jobs.json"
+ENDED = ("done", "failed", "cancelled", "interrupted")
+
+
+def write_take(job_id: str, request: dict) -> dict:
+    """A whole take on the disk, as a worker leaves it; gives the Take."""
+    folder = Path(request["media_folder"]) / job_id
+    partial = folder.with_name(job_id + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    frames = min(request["length_frames"], 65)
+    for index in range(frames):
+        (partial / f"{index + 1:04d}.png").write_bytes(png(index))
+    take = {
+        "folder": str(folder),
+        "first_file": "0001.png",
+        "media_format": "png",
+        "frames": frames,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "frame_rate": request["frame_rate"],
+    }
+    settings = {"format": 1, "job_id": job_id, "request": request, "take": take}
+    (partial / "take.json").write_text(json.dumps(settings))
+    partial.rename(folder)
+    return take
+
+
+class FakeBackend:
+    """Its jobs, and the lines that it sends."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, dict] = {}
+        self.lines: queue.Queue = queue.Queue()
+        if JOBS_FILE.is_file():
+            self.jobs = json.loads(JOBS_FILE.read_text())
+        for job in self.jobs.values():
+            if job["state"] not in (*ENDED, "queued"):
+                problem = {"kind": "interrupted", "sentence": "The backend was ended: press Retry."}
+                job.update(state="interrupted", problem=problem)
+
+    def keep(self) -> None:
+        STATE.mkdir(parents=True, exist_ok=True)
+        JOBS_FILE.with_suffix(".new").write_text(json.dumps(self.jobs))
+        os.replace(JOBS_FILE.with_suffix(".new"), JOBS_FILE)
+
+    def send(self, message: dict, halves: bool = False) -> None:
+        line = json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n"
+        middle = len(line) // 2 if halves else 0
+        for piece in (line[:middle], line[middle:]):
+            if piece:
+                sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
+                time.sleep(0.06 if halves else 0)
+
+    def change(self, job: dict, **values: object) -> None:
+        job.update(values)
+        self.keep()
+        if "garbage" in job["request"]["prompt"]:
+            sys.stdout.buffer.write(b'\xff\xfe not json\n{"jsonrpc": "2.0", "method": "job", "params": 7}\n[]\n')
+        self.send({"method": "job", "params": job}, halves="half" in job["request"]["prompt"])
+
+    def work(self) -> None:
+        """One step of the first job that is not ended."""
+        job = next((job for job in self.jobs.values() if job["state"] not in ENDED), None)
+        if job is None:
+            return
+        prompt = job["request"]["prompt"]
+        if job["state"] == "queued":
+            self.change(job, state="denoising", step=0, steps=4)
+        elif "die" in prompt and not job.get("retried"):
+            os._exit(9)
+        elif "fail" in prompt and not job.get("retried"):
+            problem = {"kind": "out_of_memory", "sentence": "The card is full: choose a smaller size."}
+            self.change(job, state="failed", problem=problem)
+        elif "hang" in prompt:
+            time.sleep(0.05)
+        elif job["step"] < job["steps"]:
+            time.sleep(0.3 if "slow" in prompt else 0.01)
+            self.change(job, step=job["step"] + 1, progress=job["step"] / 5, sentence="Denoising")
+        else:
+            self.change(job, state="done", progress=1.0, take=write_take(job["job_id"], job["request"]))
+
+    def answer(self, call: dict) -> None:
+        method, params, request_id = call["method"], call["params"], call["id"]
+        result = getattr(self, f"do_{method}")(params)
+        self.send({"id": request_id, **result})
+
+    def do_hello(self, params: dict) -> dict:
+        if MANNER == "old":
+            return {"error": {"code": -32002, "message": "This backend speaks version 0."}}
+        names = {"version": "0.0.1", "tasks": ["text_to_video"], "pid": os.getpid()}
+        return {"result": {"protocol": params["protocol"], **names, "state_folder": str(STATE), "log": ""}}
+
+    def do_models(self, params: dict) -> dict:
+        row = {
+            "model": "embedded",
+            "label": "Fake",
+            "tasks": ["text_to_video"],
+            "here": True,
+            "sentence": "Here.",
+            "frame_rate": {"fps": 16},
+            "max_frames": 65,
+            "sizes": [{"name": "144p", "width": 256, "height": 144}],
+            "licence": "none",
+            "download_bytes": 0,
+        }
+        return {"result": {"models": [row]}}
+
+    def do_plan(self, params: dict) -> dict:
+        plan = {
+            "model": "embedded",
+            "width": WIDTH,
+            "height": HEIGHT,
+            "model_frames": 5,
+            "model_frame_rate": {"fps": 16},
+            "take_frames": params["request"]["length_frames"],
+            "steps": 4,
+            "guidance_scale": 1.0,
+            "flow_shift": 3.0,
+            "sampler": "none",
+        }
+        return {"result": plan}
+
+    def do_submit(self, params: dict) -> dict:
+        job_id, request = params["job_id"], params["request"]
+        if "refuse" in request["prompt"]:
+            problem = {"kind": "model_missing", "sentence": "The model is not here: download it."}
+            return {"error": {"code": -32001, "message": problem["sentence"], "data": problem}}
+        if job_id not in self.jobs:
+            self.jobs[job_id] = {"job_id": job_id, "state": "queued", "request": request, "created": time.time()}
+            self.keep()
+        return {"result": self.jobs[job_id]}
+
+    def do_cancel(self, params: dict) -> dict:
+        job = self.jobs[params["job_id"]]
+        if job["state"] not in ENDED:
+            self.change(job, state="cancelled")
+        return {"result": job}
+
+    def do_retry(self, params: dict) -> dict:
+        job = self.jobs[params["job_id"]]
+        self.change(job, state="queued", problem=None, retried=True, settled=False)
+        return {"result": job}
+
+    def do_list(self, params: dict) -> dict:
+        return {"result": {"jobs": list(self.jobs.values())}}
+
+    def do_settle(self, params: dict) -> dict:
+        for job_id in params["job_ids"]:
+            self.jobs[job_id]["settled"] = True
+        self.keep()
+        return self.do_list({})
+
+    def do_clear(self, params: dict) -> dict:
+        for job_id in params["job_ids"]:
+            del self.jobs[job_id]
+        self.keep()
+        return self.do_list({})
+
+    def do_release(self, params: dict) -> dict:
+        return {"result": {"state": "none"}}
+
+    def run(self) -> None:
+        threading.Thread(target=self.read, daemon=True).start()
+        while True:
+            try:
+                self.answer(self.lines.get(timeout=0.01))
+            except queue.Empty:
+                self.work()
+
+    def read(self) -> None:
+        for line in sys.stdin.buffer:
+            self.lines.put(json.loads(line))
+        if MANNER != "leaden":
+            os._exit(0)
+
+
+if __name__ == "__main__":
+    if MANNER == "die":
+        sys.exit("The fake backend was told to die.")
+    if MANNER == "mute":
+        sys.stdin.buffer.read()
+        sys.exit(0)
+    FakeBackend().run()
