@@ -26,8 +26,8 @@ from .catalogue import ModelEntry
 MIN_FRAME_RATE, MAX_FRAME_RATE = Fraction(1), Fraction(240)
 LIMITS = {"steps": (1, 200), "guidance_scale": (0.0, 30.0), "flow_shift": (0.01, 100.0)}
 """Least and most of the settings that a request may give for itself."""
-BYTES_A_PIXEL = {MediaFormat.PNG: 3.0, MediaFormat.FFV1: 3.0, MediaFormat.H264: 0.5}
-"""Of a take's files; for the lossless ones the worst case, which is grain."""
+BYTES_A_PIXEL = {MediaFormat.PNG: 3.0, MediaFormat.FFV1: 3.0, MediaFormat.H264: 1.0}
+"""Of a take's files, at the worst, which is grain."""
 
 
 def plan(request: TakeRequest, entry: ModelEntry) -> Plan:

@@ -5,27 +5,35 @@ The worker is asked because it is the very thing that has to work: it is started
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import platform
+import queue
 import shutil
-import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 from ..models import sources
 from ..models.media_place import reason, size_in_words
-from ..protocol.messages import Finding, ModelRow, WorkerStatus
-from . import worker_process
+from ..protocol import ProtocolError
+from ..protocol.conversion import from_json
+from ..protocol.envelope import Notification, parse_line
+from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerStatus
+from . import death
+from .inbox import Inbox, WorkerExit, WorkerLine
+from .worker_process import WorkerProcess, environment
 
 WORKER_SECONDS = 120.0
 COMFORTABLE_BYTES = 20_000_000_000
 SET_UP = "Set up the backend again with the button in the add-on's preferences."
 
 
-def examine(state_folder: Path, rows: list[ModelRow], worker: WorkerStatus | None = None) -> list[Finding]:
+def examine(state_folder: Path | None, rows: list[ModelRow], worker: WorkerStatus | None = None) -> list[Finding]:
     """All findings; takes seconds where no worker is up to be asked."""
-    return [_python(), _torch(worker), _folder(state_folder), _disk(state_folder), _cache(), *_models(rows)]
+    state = [] if state_folder is None else [_folder(state_folder)]
+    return [_python(), _torch(worker), *state, _disk(state_folder or Path.home()), _cache(), *_models(rows)]
 
 
 def _python() -> Finding:
@@ -38,24 +46,39 @@ def _python() -> Finding:
 def _torch(worker: WorkerStatus | None) -> Finding:
     if worker is not None and worker.torch:
         return _torch_found(worker.torch, worker.device)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "wan_backend.worker"],
-            input=b"",
-            capture_output=True,
-            env=worker_process.environment(online=False),
-            timeout=WORKER_SECONDS,
-            check=False,
-            **worker_process.own_group(),
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding("torch", False, f"The worker could not be asked: {error}.", SET_UP)
-    try:
-        ready = json.loads(done.stdout.split(b"\n")[0])["params"]
-        return _torch_found(str(ready["torch"]), str(ready["device"]))
-    except (ValueError, KeyError, TypeError):
-        said = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1][:200]
-        return Finding("torch", False, f"The worker does not start: {said or 'it says nothing'}.", SET_UP)
+    inbox: Inbox = queue.SimpleQueue()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as logs:
+        try:
+            command = [sys.executable, "-m", "wan_backend.worker"]
+            process = WorkerProcess(1, command, environment(online=False), Path(logs), inbox)
+        except OSError as error:
+            return Finding("torch", False, f"The worker can't be started ({reason(error)}).", SET_UP)
+        try:
+            ready = _first_ready(inbox)
+        finally:
+            process.kill()
+        if ready is None:
+            said = death.last_line(process.log_file) or "it says nothing"
+            return Finding("torch", False, f"The worker does not start: {said}.", SET_UP)
+    return _torch_found(ready.torch, ready.device)
+
+
+def _first_ready(inbox: Inbox) -> ReadyParams | None:
+    """What the worker says of itself; None where it ends first, or takes too long."""
+    until = time.monotonic() + WORKER_SECONDS
+    while (left := until - time.monotonic()) > 0:
+        try:
+            event = inbox.get(timeout=left)
+        except queue.Empty:
+            return None
+        if isinstance(event, WorkerExit):
+            return None
+        if isinstance(event, WorkerLine) and isinstance(event.line, bytes):
+            with contextlib.suppress(ProtocolError):
+                message = parse_line(event.line)
+                if isinstance(message, Notification) and message.method == "ready":
+                    return from_json(ReadyParams, message.params)
+    return None
 
 
 def _torch_found(version: str, device: str) -> Finding:
@@ -95,7 +118,7 @@ def _models(rows: list[ModelRow]) -> list[Finding]:
         Finding(
             "model " + row.model,
             row.here or any_here,
-            f"{row.label}: {row.sentence}",
+            f"{row.label}: {row.sentence}" if row.here else row.sentence,
             "" if row.here or not row.download_bytes else f"python -m wan_backend models --download {row.model}",
         )
         for row in rows

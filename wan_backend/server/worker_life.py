@@ -146,7 +146,9 @@ class WorkerLife:
     def tick(self) -> None:
         """Kill the worker where its time is up."""
         if self._process is not None and self._deadline is not None and time.monotonic() >= self._deadline:
-            self._killed_because = "did not get ready in time" if self.status.state == "starting" else "did not stop in time"
+            self._killed_because = (
+                "did not get ready in time" if self.status.state == "starting" else "did not stop in time"
+            )
             log.warning("Worker %d %s and is killed", self._process.number, self._killed_because)
             self._deadline = None
             self._process.kill()

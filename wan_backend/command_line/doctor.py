@@ -1,0 +1,31 @@
+"""`doctor`: what is here, what is missing, how to mend it. Exit code 0 where all is good."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from ..protocol.conversion import to_json
+from ..protocol.messages import Finding
+from ..server import doctor
+from ..server.planner import Planner
+
+
+def main(options: argparse.Namespace) -> int:
+    """Examine and say; the exit code."""
+    rows = Planner([os.path.abspath(folder) for folder in options.models_folder], None).rows()
+    findings = doctor.examine(options.state, rows)
+    sys.stdout.write(json.dumps(to_json(findings), indent=1) + "\n" if options.json else lines(findings))
+    return 0 if all(finding.good for finding in findings) else 1
+
+
+def lines(findings: list[Finding]) -> str:
+    """The findings for a terminal: what is wrong first."""
+    text = ""
+    for finding in sorted(findings, key=lambda finding: finding.good):
+        text += f"{'good ' if finding.good else 'WRONG'} {finding.topic}: {finding.sentence}\n"
+        if finding.mend:
+            text += f"      {finding.mend}\n"
+    return text

@@ -1,0 +1,147 @@
+"""`generate`: a prompt becomes a file, through a server of its own. No torch.
+
+Exit codes: 0 made, 1 failed, 2 refused as it was asked, 3 the backend did not start, 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+
+from ..models import catalogue
+from ..models.catalogue import ModelEntry
+from ..protocol import ProtocolError, Refusal
+from ..protocol.messages import JobParams, JobState, JobStatus, Quality, SubmitParams, TakeRequest
+from .output_place import OutputPlace, OutputRefused, choose
+from .serve_child import ServeChild, ServerGone
+
+FAILED, REFUSED, NOT_STARTED, CANCELLED = 1, 2, 3, 130
+SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Make the take; the exit code."""
+    job_id = uuid.uuid4().hex
+    try:
+        entry = catalogue.entry(options.model)
+        place = choose(options.output, job_id, options.overwrite)
+        request = build_request(options, entry, place)
+    except (catalogue.UnknownModel, OutputRefused, ValueError) as error:
+        return _say(str(error), REFUSED)
+    state = Path(tempfile.mkdtemp(prefix="wan-backend-"))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = _generate(options, state, job_id, request, place)
+    finally:
+        place.tidy()
+    if code != FAILED:  # else the logs are still wanted
+        shutil.rmtree(state, ignore_errors=True)
+    return code
+
+
+def build_request(options: argparse.Namespace, entry: ModelEntry, place: OutputPlace) -> TakeRequest:
+    """The request that the flags mean; raises ValueError with a sentence."""
+    width, height, resolution = _size(options.size or entry.default_size, entry)
+    return TakeRequest(
+        prompt=options.prompt,
+        negative_prompt=options.negative,
+        model=entry.id,
+        width=width,
+        height=height,
+        resolution=resolution,
+        length_frames=entry.max_frames if options.frames is None else options.frames,
+        frame_rate=entry.rate,
+        seed=options.seed,
+        quality=Quality(options.quality),
+        steps=options.steps,
+        guidance_scale=options.guidance,
+        media_folder=str(place.workshop),
+        media_format=place.media_format,
+    )
+
+
+def _size(wanted: str, entry: ModelEntry) -> tuple[int, int, str]:
+    """Width, height and the request's `resolution`."""
+    numbers = SIZE.fullmatch(wanted)
+    if numbers:
+        return int(numbers[1]), int(numbers[2]), "exact"
+    named = entry.size(wanted)
+    if named is None:
+        names = ", ".join(size.name for size in entry.sizes)
+        raise ValueError(f"'{wanted}' is not a size; give one as 832x480, or one of {names}.")
+    return named.width, named.height, named.name
+
+
+def _generate(options: argparse.Namespace, state: Path, job_id: str, request: TakeRequest, place: OutputPlace) -> int:
+    try:
+        with ServeChild(state, options) as server:
+            status = server.call("submit", SubmitParams(job_id, request))
+            for note in status.plan.notes if status.plan else []:
+                sys.stderr.write(note + "\n")
+            status = _follow(server, status)
+    except Refusal as refusal:
+        return _say(refusal.message, REFUSED)
+    except (ServerGone, ProtocolError) as error:
+        return _say(str(error), NOT_STARTED)
+    except KeyboardInterrupt:
+        return _say("Cancelled.", CANCELLED)
+    return _deliver(status, place)
+
+
+def _follow(server: ServeChild, status: JobStatus) -> JobStatus:
+    """The status with which the job ends; Ctrl-C cancels it, a second one leaves at once."""
+    shown = ""
+    cancelled = False
+    while not status.state.ended:
+        try:
+            event = server.event(JobStatus, "job")
+        except KeyboardInterrupt:
+            if cancelled:
+                raise
+            cancelled = True
+            status = server.call("cancel", JobParams(status.job_id))
+            continue
+        if event.job_id == status.job_id:
+            status = event
+            shown = _show(status, shown)
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
+    return status
+
+
+def _show(status: JobStatus, shown: str) -> str:
+    """Write how far the job is; on a terminal over the line before, else where the phase changed."""
+    percent = f"{status.progress:4.0%}"
+    left = f", about {status.eta_seconds:.0f} s left" if status.eta_seconds else ""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{percent} {status.sentence}{left}".ljust(79)[:79])
+        sys.stderr.flush()
+    elif status.state.value != shown:
+        sys.stderr.write(f"{percent} {status.sentence}\n")
+    return status.state.value
+
+
+def _deliver(status: JobStatus, place: OutputPlace) -> int:
+    if status.state is JobState.CANCELLED:
+        return _say("Cancelled.", CANCELLED)
+    if status.take is None:
+        problem = status.problem
+        log = f" Its log: {problem.log}" if problem and problem.log else ""
+        return _say((problem.sentence if problem else "The take was not made.") + log, FAILED)
+    try:
+        place.receive(status.take)
+    except OSError as error:
+        return _say(f"{place.target} can't be written ({error.strerror or error}); choose another name.", REFUSED)
+    sys.stdout.write(f"{place.target}\n")
+    return 0
+
+
+def _say(sentence: str, code: int) -> int:
+    sys.stderr.write(sentence.encode("utf-8", "replace").decode("utf-8") + "\n")
+    return code
