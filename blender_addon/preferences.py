@@ -84,7 +84,7 @@ class WanPreferences(bpy.types.AddonPreferences):
     )
     allow_downloads: BoolProperty(
         name="Allow Downloads",
-        description="Let the backend fetch models from Hugging Face when a job needs one. Off, nothing is fetched",
+        description="Let the backend reach Hugging Face for the files of models. Off, it never uses the network",
         default=False,
         update=_backend_changed,
     )

@@ -25,6 +25,8 @@ from .timeline import compat, length
 
 EMBEDDED = "embedded"
 """The small model that is part of the extension: the only one that is always known."""
+_FIRST_LABELS = {EMBEDDED: "Embedded (small)"}
+"""What to call a model before the backend has answered."""
 EXACT = "exact"
 """The resolution that asks for the scene's own."""
 LARGEST_SEED = 2**31 - 1
@@ -51,7 +53,9 @@ def _model_rows(settings: Any) -> list[tuple[str, str, str]]:
     known = {row[0] for row in rows}
     for wanted in (settings.model_id, EMBEDDED):
         if wanted and wanted not in known:
-            rows.append((wanted, wanted, "The backend has not said yet what it knows of this model"))
+            rows.append(
+                (wanted, _FIRST_LABELS.get(wanted, wanted), "The backend has not said yet what it knows of this model")
+            )
             known.add(wanted)
     return rows
 

@@ -7,8 +7,8 @@ from functools import lru_cache
 import blf
 import bpy
 
-_MARGIN_PIXELS = 44
-"""What a panel, a box and their paddings take from the region's width at a scale of 1."""
+_MARGIN_PIXELS = 82
+"""What the tabs, a panel, a box and their paddings take from the region's width at a scale of 1."""
 _ICON_PIXELS = 20
 _FONT = 0
 
@@ -22,11 +22,8 @@ def draw(
     width_pixels: float | None = None,
 ) -> None:
     """`text` as labels below each other; `icon` before the first. Cut with three dots after `most_lines`."""
-    scale = context.preferences.system.ui_scale
-    wide = context.region.width if context.region else 300
-    room = (width_pixels or wide) - (_MARGIN_PIXELS + (_ICON_PIXELS if icon != "NONE" else 0)) * scale
-    points = context.preferences.ui_styles[0].widget.points * scale
-    lines = list(broken(text, max(60, int(room)), points))
+    room, points = _room(context, icon != "NONE", width_pixels)
+    lines = list(broken(text, room, points))
     if len(lines) > most_lines:
         lines = [*lines[: most_lines - 1], lines[most_lines - 1] + " ..."]
     column = layout.column(align=True)
@@ -35,6 +32,19 @@ def draw(
         row.scale_y = 0.8
         first = icon if number == 0 else "BLANK1"
         row.label(text=line, icon="NONE" if icon == "NONE" else first, translate=False)
+
+
+def fits(context: bpy.types.Context, text: str) -> bool:
+    """True where a field as wide as the region shows all of `text`."""
+    return len(broken(text, *_room(context, False, None))) <= 1
+
+
+def _room(context: bpy.types.Context, has_icon: bool, width_pixels: float | None) -> tuple[int, float]:
+    """The pixels that a line may take, and the points of the interface's font."""
+    scale = context.preferences.system.ui_scale
+    wide = width_pixels or (context.region.width if context.region else 300)
+    room = wide - (_MARGIN_PIXELS + (_ICON_PIXELS if has_icon else 0)) * scale
+    return max(60, int(room)), context.preferences.ui_styles[0].widget.points * scale
 
 
 @lru_cache(maxsize=256)

@@ -8,6 +8,7 @@ from ...wan_backend.protocol.messages import JobState, JobStatus
 from ..jobs import tracker
 from ..operators.refusing import ROW_POINTER, job_of
 from ..properties import active_job_id
+from ..timeline import compat, identity
 from . import paragraph, wording
 
 RED_STATES = (JobState.FAILED, JobState.INTERRUPTED)
@@ -36,7 +37,8 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
             return
         row = layout.row(align=True)
         row.context_pointer_set(ROW_POINTER, item)
-        split = row.split(factor=0.52, align=True)
+        running = not job.state.ended and job.state is not JobState.QUEUED
+        split = row.split(factor=0.5 if running else 0.68, align=True)
         name = split.row(align=True)
         name.alert = job.state in RED_STATES
         name.label(text=wording.one_line(job.request.prompt)[:80], icon=wording.STATE_ICONS[job.state], translate=False)
@@ -82,7 +84,7 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if not session.rows:
         layout.label(text="No jobs yet.", icon="INFO")
         return
-    layout.template_list(WAN_VSE_UL_queue.bl_idname, "", session, "rows", session, "active_row", rows=3, maxrows=8)
+    layout.template_list(WAN_VSE_UL_queue.bl_idname, "", session, "rows", session, "active_row", rows=2, maxrows=8)
     row = layout.row(align=True)
     row.operator("wan_vse.cancel_all", text="Cancel All", icon="X")
     row.operator("wan_vse.clear_jobs", text="Clear Ended", icon="TRASH")
@@ -105,7 +107,7 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
         if job.sentence:
             paragraph.draw(box, context, job.sentence)
     _draw_facts(box, job)
-    _draw_job_buttons(box, job)
+    _draw_job_buttons(box, context, job)
 
 
 def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
@@ -138,13 +140,22 @@ def _draw_facts(box: bpy.types.UILayout, job: JobStatus) -> None:
         column.label(text=", ".join(wording.plan(job.plan)), translate=False)
 
 
-def _draw_job_buttons(box: bpy.types.UILayout, job: JobStatus) -> None:
+def _is_placed(context: bpy.types.Context, job: JobStatus) -> bool:
+    scene = compat.sequencer_scene(context)
+    strips = () if scene is None else compat.shown_strips(scene)
+    return any(
+        strip.get(identity.JOB) == job.job_id and strip.get(identity.ROLE) == identity.TAKE_ROLE for strip in strips
+    )
+
+
+def _draw_job_buttons(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
     row = box.row(align=True)
     if not job.state.ended:
         row.operator("wan_vse.cancel_job", text="Cancel", icon="X").job_id = job.job_id
     elif job.take is None:
         row.operator("wan_vse.retry_job", text="Try Again", icon="FILE_REFRESH").job_id = job.job_id
     else:
-        row.operator("wan_vse.place_take", text="Place", icon="SEQUENCE").job_id = job.job_id
+        text = "Place Again" if _is_placed(context, job) else "Place"
+        row.operator("wan_vse.place_take", text=text, icon="SEQUENCE").job_id = job.job_id
     row.operator("wan_vse.show_take", text="Show", icon="VIEWZOOM").job_id = job.job_id
     row.operator("wan_vse.load_settings", text="Settings", icon="COPYDOWN").job_id = job.job_id

@@ -49,7 +49,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         settings = scene.wan_vse
         backend_box.draw_notice(layout, context)
         draw_prompt(layout, context, scene, settings)
-        draw_model(layout, context, settings)
+        draw_model(layout, settings)
         draw_length(layout, scene, settings)
         draw_seed(layout, settings)
         draw_outcome(layout, context, scene, settings)
@@ -160,7 +160,7 @@ def draw_prompt(
 
 def _draw_long_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, prompt: str) -> None:
     """A field shows the beginning only: the whole is written below it where it does not fit."""
-    if len(prompt) > 30:
+    if not paragraph.fits(context, prompt):
         column = layout.column()
         column.active = False
         paragraph.draw(column, context, prompt[:2000], most_lines=PROMPT_LINES)
@@ -174,15 +174,12 @@ def _draw_lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: st
         paragraph.draw(box, context, otherwise, "INFO")
 
 
-def draw_model(layout: bpy.types.UILayout, context: bpy.types.Context, settings: WanSettings) -> None:
+def draw_model(layout: bpy.types.UILayout, settings: WanSettings) -> None:
     """Which model, how good and how large."""
     column = layout.column(align=True)
     _labelled(column, "Model").prop(settings, "model", text="")
     _labelled(column, "Size").prop(settings, "resolution", text="")
     layout.row(align=True).prop(settings, "quality", expand=True)
-    row = tracker.get().model(settings.model)
-    if row is not None and not row.here:
-        paragraph.draw(layout.box(), context, row.sentence, "ERROR")
 
 
 def draw_length(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings) -> None:

@@ -72,7 +72,6 @@ def _draw() -> None:
     scene = compat.sequencer_scene(context)
     if scene is None or context.space_data.view_type == "PREVIEW" or context.region.type != "WINDOW":
         return
-    gpu.state.blend_set("ALPHA")
     if tracker.get().jobs():
         _draw_placeholders(context, scene)
     if tab_in_view(context.area):
@@ -149,6 +148,7 @@ def _outline(box: Box, color: Color) -> None:
 
 
 def _shade(kind: str, corners: tuple[tuple[float, float], ...], color: Color) -> None:
+    gpu.state.blend_set("ALPHA")  # writing text ends it
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     shader.uniform_float("color", color)
     batch_for_shader(shader, kind, {"pos": corners}).draw(shader)
