@@ -1,0 +1,286 @@
+"""Saving, loading and reloading while jobs run: each take lands where it is waited for, and in no other file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+
+import bpy
+import pytest
+
+
+@pytest.fixture
+def desk(session, addon):
+    return Desk(session, addon)
+
+
+class Desk:
+    """Files and the open one's strips, in short words."""
+
+    def __init__(self, session, addon):
+        self.session, self.tracker, self.compat = session, session.tracker, addon("timeline.compat")
+
+    def save(self, path, **options):
+        bpy.ops.wm.save_as_mainfile(filepath=str(path), **options)
+
+    def load(self, path):
+        bpy.ops.wm.open_mainfile(filepath=str(path))
+
+    def new(self):
+        bpy.ops.wm.read_homefile(use_empty=True, load_ui=False)
+        bpy.context.scene.sequence_editor_create()
+
+    def places(self):
+        strips = self.compat.all_strips(bpy.context.scene)
+        return sorted((s.type, self.compat.start(s), self.compat.end_exclusive(s), s.channel) for s in strips)
+
+    def until_done(self, job_id):
+        self.session.until(lambda: (job := self.tracker.job(job_id)) and job.state.value == "done")
+
+    def until_settled(self, job_id, settled=True):
+        self.session.until(lambda: (job := self.tracker.job(job_id)) and job.settled == settled)
+
+    def idle(self):
+        for _ in range(40):
+            self.tracker.tick()
+
+    def ask(self, prompt="slow fog", **where):
+        return self.session.ask(bpy.context.scene, prompt, **where)
+
+
+COLOR, IMAGE = ("COLOR", 10, 18, 1), ("IMAGE", 10, 18, 1)
+
+
+def test_media_goes_beside_the_blend_once_it_is_saved(desk, tmp_path, user_folder):
+    first = desk.ask("fog")
+    desk.until_done(first)
+    assert desk.tracker.job(first).take.folder.startswith(str(user_folder / "media"))
+    desk.save(tmp_path / "film.blend")
+    second = desk.ask("fog", channel=2)
+    desk.session.until(lambda: desk.places().count(IMAGE) == 1 and len(desk.places()) == 2)
+    desk.until_done(second)
+    desk.idle()
+    assert desk.tracker.job(second).take.folder == str(tmp_path / "wan" / second)
+    directories = [strip.directory for strip in desk.compat.all_strips(bpy.context.scene)]
+    assert f"//wan/{second}/" in directories
+
+
+def test_saved_takes_settle_their_jobs(desk, tmp_path):
+    job_id = desk.ask("fog")
+    desk.session.until(lambda: desk.places() == [IMAGE])
+    assert not desk.tracker.job(job_id).settled
+    desk.save(tmp_path / "copy.blend", copy=True)
+    desk.idle()
+    assert not desk.tracker.job(job_id).settled
+    desk.save(tmp_path / "film.blend")
+    desk.until_settled(job_id)
+
+
+def test_a_result_waits_for_its_file(desk, tmp_path):
+    desk.save(tmp_path / "a.blend")
+    job_id = desk.ask()
+    desk.save(tmp_path / "a.blend")
+    desk.new()
+    desk.until_done(job_id)
+    desk.idle()
+    assert desk.places() == []
+    assert not desk.tracker.belongs_here(job_id)
+    desk.load(tmp_path / "a.blend")
+    assert desk.places() == [COLOR]
+    desk.session.until(lambda: desk.places() == [IMAGE])
+    assert desk.tracker.belongs_here(job_id)
+
+
+def test_it_waits_in_another_saved_file_too(desk, tmp_path):
+    desk.new()
+    desk.save(tmp_path / "b.blend")
+    desk.new()
+    desk.save(tmp_path / "a.blend")
+    job_id = desk.ask()
+    desk.load(tmp_path / "b.blend")
+    desk.until_done(job_id)
+    desk.idle()
+    assert desk.places() == []
+    desk.load(tmp_path / "a.blend")
+    desk.session.until(lambda: desk.places() == [IMAGE])
+
+
+def test_save_as_takes_the_job_along(desk, tmp_path):
+    desk.save(tmp_path / "a.blend")
+    desk.ask()
+    desk.save(tmp_path / "b.blend")
+    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.load(tmp_path / "a.blend")
+    desk.session.until(lambda: desk.places() == [IMAGE])  # unsaved in b.blend: not lost for a.blend either
+
+
+def test_save_as_of_a_removed_placeholder_keeps_the_job_with_the_open_file(desk, tmp_path):
+    desk.save(tmp_path / "a.blend")
+    job_id = desk.ask()
+    desk.compat.strips(bpy.context.scene.sequence_editor).remove(desk.compat.all_strips(bpy.context.scene)[0])
+    desk.save(tmp_path / "b.blend")
+    desk.until_done(job_id)
+    desk.idle()
+    assert desk.places() == []
+    assert desk.tracker.belongs_here(job_id)
+
+
+def test_a_variant_of_the_file_does_not_get_the_others_jobs(desk, tmp_path):
+    desk.save(tmp_path / "a.blend")
+    first = desk.ask("fog")
+    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.save(tmp_path / "a.blend")
+    desk.until_settled(first)
+    shutil.copy(tmp_path / "a.blend", tmp_path / "b.blend")
+    desk.load(tmp_path / "b.blend")
+    job_id = desk.ask(channel=2, start=30)
+    desk.load(tmp_path / "a.blend")
+    desk.until_done(job_id)
+    desk.idle()
+    assert desk.places() == [IMAGE]
+    desk.load(tmp_path / "b.blend")
+    desk.session.until(lambda: desk.places() == [IMAGE, ("IMAGE", 30, 38, 1)])
+
+
+def test_reloading_without_the_placeholder_lands_at_the_recorded_place(desk, tmp_path):
+    desk.save(tmp_path / "a.blend")
+    job_id = desk.ask()
+    desk.load(tmp_path / "a.blend")
+    assert desk.places() == []
+    desk.until_done(job_id)
+    desk.session.until(lambda: desk.places() == [IMAGE])
+
+
+def test_reloading_a_landed_but_unsaved_take_lands_it_again(desk, tmp_path):
+    desk.save(tmp_path / "a.blend")
+    desk.ask("fog")
+    desk.save(tmp_path / "a.blend")
+    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.load(tmp_path / "a.blend")
+    assert desk.places() == [COLOR]
+    desk.session.until(lambda: desk.places() == [IMAGE])
+
+
+def test_a_renamed_file_is_known_by_its_id(desk, tmp_path):
+    desk.save(tmp_path / "a.blend")
+    desk.ask("fog", start=50)
+    desk.save(tmp_path / "a.blend")
+    job_id = desk.ask(channel=2)
+    desk.new()
+    (tmp_path / "a.blend").rename(tmp_path / "renamed.blend")
+    desk.until_done(job_id)
+    desk.load(tmp_path / "renamed.blend")
+    desk.session.until(lambda: desk.places() == [IMAGE, ("IMAGE", 50, 58, 1)])
+
+
+def test_an_undone_take_that_was_saved_is_not_placed_by_itself(desk, tmp_path):
+    desk.save(tmp_path / "a.blend")
+    job_id = desk.ask("fog")
+    desk.session.until(lambda: desk.places() == [IMAGE])
+    bpy.ops.ed.undo()
+    desk.save(tmp_path / "a.blend")
+    desk.until_settled(job_id)
+    desk.load(tmp_path / "a.blend")
+    desk.idle()
+    assert desk.places() == [COLOR]
+    assert desk.tracker.place(job_id, bpy.context.scene)
+    assert desk.places() == [IMAGE]
+
+
+def test_an_unsaved_files_job_stays_in_the_list_when_the_file_is_gone(desk):
+    job_id = desk.ask()
+    desk.new()
+    desk.until_done(job_id)
+    desk.idle()
+    assert desk.places() == []
+    bpy.context.scene.frame_set(77)
+    assert desk.tracker.place(job_id, bpy.context.scene)
+    assert desk.places() == [("IMAGE", 77, 85, 1)]
+
+
+def test_a_take_lands_in_the_scene_of_its_placeholder(desk):
+    first = bpy.context.scene
+    second = bpy.data.scenes.new("Second")
+    second.sequence_editor_create()
+    job_id = desk.session.ask(second, "slow fog", 10, 8, 1)
+    desk.until_done(job_id)
+    desk.session.until(lambda: [s.type for s in desk.compat.all_strips(second)] == ["IMAGE"])
+    assert list(desk.compat.all_strips(first)) == []
+
+
+def test_a_file_from_elsewhere_offers_its_placeholders(desk, tmp_path, user_folder, addon):
+    desk.save(tmp_path / "a.blend")
+    job_id = desk.ask("hang")
+    desk.save(tmp_path / "a.blend")
+    desk.tracker.stop()
+    shutil.rmtree(user_folder / "state", ignore_errors=True)  # as on another machine
+    addon("jobs.tracker").unregister()
+    addon("jobs.tracker").register()
+    desk.session.tracker = desk.tracker = addon("jobs.tracker").get()
+    desk.load(tmp_path / "a.blend")
+    desk.tracker.want()
+    pump(desk, lambda: desk.tracker.job(job_id))
+    job = desk.tracker.job(job_id)
+    assert (job.state.value, job.request.prompt) == ("interrupted", "hang")
+    assert "Retry" in job.sentence
+    desk.tracker.retry(job_id)
+    pump(desk, lambda: desk.tracker.job(job_id).state.value == "denoising")
+
+
+def test_a_take_whose_job_nobody_knows_lands_from_its_own_folder(desk, tmp_path, user_folder, addon):
+    desk.save(tmp_path / "a.blend")
+    job_id = desk.ask()
+    desk.save(tmp_path / "a.blend")
+    desk.new()
+    desk.until_done(job_id)
+    desk.tracker.stop()
+    shutil.rmtree(user_folder / "state")
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "a.blend").rename(tmp_path / "moved" / "a.blend")
+    (tmp_path / "wan").rename(tmp_path / "moved" / "wan")
+    addon("jobs.tracker").unregister()
+    addon("jobs.tracker").register()
+    desk.tracker = addon("jobs.tracker").get()
+    desk.load(tmp_path / "moved" / "a.blend")
+    desk.tracker.want()
+    pump(desk, lambda: desk.places() == [IMAGE])
+
+
+def test_takes_are_collected_beside_the_blend(desk, tmp_path, addon):
+    refused = addon("jobs.request").Refused
+    job_id = desk.ask("fog")
+    desk.session.until(lambda: desk.places() == [IMAGE])
+    with pytest.raises(refused, match="Save"):
+        desk.tracker.collect()
+    desk.save(tmp_path / "film.blend")
+    desk.tracker.collect()
+    desk.session.until(lambda: not desk.tracker.collector.busy)
+    (strip,) = desk.compat.all_strips(bpy.context.scene)
+    assert strip.directory.rstrip("/") == f"//wan/{job_id}"
+    assert len(list((tmp_path / "wan" / job_id).glob("*.png"))) == 8
+    assert json.loads((tmp_path / "wan" / job_id / "take.json").read_text())["job_id"] == job_id
+    with pytest.raises(refused, match="already"):
+        desk.tracker.collect()
+    bpy.ops.ed.undo()
+    (strip,) = desk.compat.all_strips(bpy.context.scene)
+    assert not strip.directory.startswith("//")
+
+
+def test_a_collection_that_cannot_be_written_says_so(desk, tmp_path):
+    desk.ask("fog")
+    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.save(tmp_path / "film.blend")
+    (tmp_path / "wan").write_text("in the way")
+    desk.tracker.collect()
+    desk.session.until(lambda: not desk.tracker.collector.busy)
+    assert "could not be copied" in desk.tracker.collector.sentence
+
+
+def pump(desk, condition):
+    for _ in range(1000):
+        if condition():
+            return
+        desk.tracker.tick()
+        time.sleep(0.01)
+    raise AssertionError(desk.tracker.jobs())
