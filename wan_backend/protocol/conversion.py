@@ -6,6 +6,7 @@ Reading is strict about types, lenient about unknown keys (a newer peer may send
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -63,7 +64,7 @@ def _read_union(kind: Any, value: Any, where: str) -> Any:
 
 def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
     _expect(isinstance(value, dict), where, "an object", value)
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     arguments = {}
     for field in dataclasses.fields(kind):
         if field.name in value:
@@ -71,6 +72,12 @@ def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ProtocolError(INVALID_PARAMS, f"{where}.{field.name} is missing.")
     return kind(**arguments)
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The resolved type hints of a class: compiling them anew for each message costs a window milliseconds."""
+    return typing.get_type_hints(kind)
 
 
 def _read_plain(kind: Any, value: Any, where: str) -> Any:
