@@ -36,21 +36,20 @@ class Pace:
 
     denoise: float | None = None
     decode: float | None = None
-    load: float = 0.0
     encode: float = 0.0
 
     def learn(self, seconds: PhaseSeconds, work: Work) -> None:
         """Keep what a finished job took."""
         self.denoise = seconds.denoise / max(1, work.tokens * work.passes)
         self.decode = seconds.decode / max(1, work.tokens)
-        self.load, self.encode = seconds.load, seconds.encode
+        self.encode = seconds.encode
 
     def expected(self, work: Work) -> tuple[float, ...] | None:
-        """Seconds of each phase, as far as known."""
+        """Seconds of each phase of a job of the same model, which by then is loaded; None before the first."""
         if self.denoise is None or self.decode is None:
             return None
         denoise = self.denoise * work.tokens * work.passes
-        return (self.load, self.encode, denoise, self.decode * work.tokens)
+        return (0.0, self.encode, denoise, self.decode * work.tokens)
 
 
 class Progress:
@@ -74,6 +73,8 @@ class Progress:
         self._last_sent = float("-inf")
         self._step = 0
         self._shown = 0.0
+        self._bar_seconds: float | None = None
+        """Seconds of the whole bar by the last phase that was measured; None before."""
 
     def phase(self, state: JobState, sentence: str) -> None:
         """The job is in `state` from now on."""
@@ -106,11 +107,16 @@ class Progress:
         """Seconds to the end of the job: measured for this phase, expected for those after it."""
         index = PHASES.index(self._state)
         rest = self._rest_of_phase(done, total)
-        if rest is None:
-            rest = self._expected[index] * (1 - done / total) if self._expected else None
-        if rest is None:
+        if rest is not None and self._shares[index] > 0:
+            whole = rest + self._clock() - self._phase_began
+            self._bar_seconds = whole / self._shares[index]
+        if self._expected:
+            rest = self._expected[index] * (1 - done / total) if rest is None else rest
+            return rest + sum(self._expected[index + 1 :])
+        if self._bar_seconds is None:
             return None
-        return rest + self._later_seconds(index, rest, done, total)
+        rest = self._bar_seconds * self._shares[index] if rest is None else rest
+        return rest + self._bar_seconds * sum(self._shares[index + 1 :])
 
     def _rest_of_phase(self, done: int, total: int) -> float | None:
         """From the pieces done so far; the first is left out where there are more, for it warms things up."""
@@ -120,9 +126,3 @@ class Progress:
         if done == 1 or self._first_unit is None:
             return (now - self._phase_began) * (total - done) / done
         return (now - self._first_unit) * (total - done) / (done - 1)
-
-    def _later_seconds(self, index: int, rest: float, done: int, total: int) -> float:
-        if self._expected:
-            return sum(self._expected[index + 1 :])
-        whole = rest * total / max(1, total - done) if done < total else self._clock() - self._phase_began
-        return whole * sum(self._shares[index + 1 :]) / self._shares[index]

@@ -19,7 +19,7 @@ from ..models import devices
 from ..models.loader import WanModel
 from ..protocol import PROTOCOL_VERSION
 from ..protocol.errors import ProtocolError, Refusal
-from ..protocol.messages import ReadyParams, RunParams, RunResult
+from ..protocol.messages import Problem, ReadyParams, RunParams, RunResult
 from . import failures
 from .channel import Channel
 from .listener import Run
@@ -48,10 +48,11 @@ class Shop:
             result = self._make(run)
         except Exception as error:  # noqa: BLE001 - the worker lives on, whatever a job's libraries raise
             refusal = self._refusal(error, run.params)
-            del error  # its traceback holds the job's tensors
-            self._clean_up()
-            return lambda: self._channel.refuse(run.request_id, refusal)
-        return lambda: self._channel.answer(run.request_id, result)
+        else:
+            return lambda: self._channel.answer(run.request_id, result)
+        # Only here is the error gone, and with its traceback the job's tensors.
+        self._give_memory_back(refusal.problem)
+        return lambda: self._channel.refuse(run.request_id, refusal)
 
     def _make(self, run: Run) -> RunResult:
         log.info("job %s begins", run.params.job_id)
@@ -67,11 +68,12 @@ class Shop:
             model = self._warm.model
             if model.folder == folder and model.device == device and model.unchanged():
                 return self._warm
-            self._warm = None
             del model
-            devices.release(device)
-        self._warm = WarmModel(WanModel(folder, device))
-        return self._warm
+        new = WarmModel(WanModel(folder, device))  # refused before the old one has to go
+        self._warm = None
+        devices.release(device)
+        self._warm = new
+        return new
 
     def _refusal(self, error: Exception, params: RunParams) -> Refusal:
         device = self._warm.model.device if self._warm else torch.device("cpu")
@@ -82,14 +84,14 @@ class Shop:
             log.error("job %s: %s", params.job_id, problem.sentence, exc_info=None if expected else error)
         else:
             log.info("job %s is cancelled", params.job_id)
-        if problem.kind == "out_of_memory" and self._warm is not None:
-            self._warm.model.drop_all()  # whatever was half moved is read anew by the next job
         return Refusal(problem)
 
-    def _clean_up(self) -> None:
-        """Give the memory of a job that failed back."""
+    def _give_memory_back(self, problem: Problem) -> None:
+        """Free what a job that failed has left."""
         if self._warm is None:
             return
         began = time.monotonic()
+        if problem.kind == "out_of_memory":
+            self._warm.model.drop_all()  # whatever was half moved is read anew by the next job
         devices.release(self._warm.model.device)
         log.info("memory given back in %.2f s", time.monotonic() - began)
