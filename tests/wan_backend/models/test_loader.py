@@ -1,0 +1,135 @@
+"""Loading: the right classes and number formats; and one sentence that names what is broken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from wan_backend.models.loader import Precision, WanModel
+from wan_backend.protocol.errors import Refusal
+
+CPU = torch.device("cpu")
+VAE_FILE = "vae/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture
+def folder(vace_folder: Path, tmp_path: Path) -> Path:
+    """A checkpoint that the test may break."""
+    return Path(shutil.copytree(vace_folder, tmp_path / "model"))
+
+
+def refused(folder: Path, part: str = "vae") -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        WanModel(folder, CPU).part(part)
+    return caught.value
+
+
+def test_parts_load_when_asked_for_and_can_be_dropped(vace_folder):
+    model = WanModel(vace_folder, CPU)
+    assert not any(model.loaded(part) for part in ("text_encoder", "transformer", "vae"))
+    assert type(model.transformer).__name__ == "WanVACETransformer3DModel"
+    assert model.loaded("transformer") and not model.loaded("vae")
+    assert model.transformer is model.transformer
+    assert not any(weight.requires_grad for weight in model.transformer.parameters())
+    model.drop("transformer")
+    assert not model.loaded("transformer")
+
+
+def test_the_transformers_class_is_the_index_word(vace_folder, t2v_folder):
+    assert WanModel(vace_folder, CPU).controlled
+    plain = WanModel(t2v_folder, CPU)
+    assert not plain.controlled
+    assert type(plain.transformer).__name__ == "WanTransformer3DModel"
+
+
+def test_bfloat16_keeps_the_norms_in_float32(vace_folder):
+    half = torch.bfloat16
+    model = WanModel(vace_folder, CPU, Precision(half, half, half))
+    assert model.transformer.dtype == half
+    assert model.transformer.scale_shift_table.dtype == torch.float32
+    assert model.transformer.blocks[0].norm2.weight.dtype == torch.float32
+    assert next(model.text_encoder.parameters()).dtype == half
+    assert model.vae.dtype == half
+
+
+def test_a_card_gets_bfloat16_and_the_cpu_float32():
+    assert Precision.for_device(CPU).transformer == torch.float32
+    assert Precision.for_device(torch.device("cuda")) == Precision(torch.bfloat16, torch.bfloat16, torch.bfloat16)
+
+
+def test_parameters_are_counted_without_loading(vace_folder):
+    model = WanModel(vace_folder, CPU)
+    counted = model.parameter_count("transformer")
+    assert not model.loaded("transformer")
+    assert counted == sum(weight.numel() for weight in model.transformer.parameters()) > 10_000
+
+
+def test_a_folder_without_an_index_is_missing(tmp_path):
+    with pytest.raises(Refusal) as caught:
+        WanModel(tmp_path, CPU)
+    assert caught.value.problem.kind == "model_missing"
+    assert str(tmp_path) in caught.value.problem.sentence
+
+
+def test_another_pipeline_is_not_taken_for_wan(folder):
+    (folder / "model_index.json").write_text(
+        json.dumps({"_class_name": "FluxPipeline", "transformer": ["diffusers", "FluxTransformer2DModel"]})
+    )
+    with pytest.raises(Refusal, match="FluxPipeline"):
+        WanModel(folder, CPU)
+
+
+def test_an_index_that_is_no_json_is_refused(folder):
+    (folder / "model_index.json").write_bytes(b"\xff\xfe{")
+    with pytest.raises(Refusal, match=r"model_index\.json"):
+        WanModel(folder, CPU)
+
+
+@pytest.mark.parametrize("part", ["vae", "transformer", "text_encoder"])
+def test_a_truncated_file_is_named(folder, part):
+    (file,) = (folder / part).glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:-1000])
+    problem = refused(folder, part).problem
+    assert problem.kind == "model_broken"
+    assert f"{part}/{file.name}" in problem.sentence
+    assert "download it again" in problem.sentence
+
+
+def test_missing_tensors_are_counted_and_named(folder):
+    weights = load_file(folder / VAE_FILE)
+    del weights["decoder.conv_in.weight"]
+    save_file(weights, folder / VAE_FILE)
+    assert "decoder.conv_in.weight" in refused(folder).problem.sentence
+
+
+def test_weights_of_another_size_are_refused(folder):
+    file = folder / "transformer" / "config.json"
+    config = json.loads(file.read_text())
+    config["ffn_dim"] *= 2
+    file.write_text(json.dumps(config))
+    assert refused(folder, "transformer").problem.kind == "model_broken"
+
+
+def test_pickled_weights_are_never_read(folder):
+    torch.save(load_file(folder / VAE_FILE), folder / "vae" / "diffusion_pytorch_model.bin")
+    (folder / VAE_FILE).unlink()
+    assert "safetensors" in refused(folder).problem.sentence
+
+
+def test_a_missing_tokenizer_is_a_sentence(folder):
+    shutil.rmtree(folder / "tokenizer")
+    with pytest.raises(Refusal, match="tokenizer"):
+        _ = WanModel(folder, CPU).tokenizer
+
+
+def test_an_exchange_of_the_files_is_noticed(folder):
+    model = WanModel(folder, CPU)
+    assert model.unchanged()
+    weights = load_file(folder / VAE_FILE)
+    save_file({name: weight + 1 for name, weight in weights.items()}, folder / VAE_FILE, {"made": "again"})
+    assert not model.unchanged()

@@ -1,0 +1,68 @@
+"""Which parts stay on the card, for cards and machines of several sizes."""
+
+from __future__ import annotations
+
+import pytest
+
+from wan_backend.models.memory_plan import Needs, Place, choose, choose_on_cpu, working_bytes
+
+GB = 10**9
+SMALL = Needs(text_encoder=11 * GB, transformer=3 * GB, vae=GB // 4, encode=GB // 2, denoise=3 * GB, decode=2 * GB)
+LARGE = Needs(text_encoder=11 * GB, transformer=28 * GB, vae=GB // 4, encode=GB // 2, denoise=9 * GB, decode=2 * GB)
+
+
+def test_everything_stays_where_everything_fits():
+    plan = choose(SMALL, 80 * GB, 64 * GB)
+    assert {plan.text_encoder, plan.transformer, plan.vae} == {Place.RESIDENT}
+    assert plan.peak_bytes == SMALL.together
+
+
+def test_the_text_encoder_is_the_first_to_leave():
+    plan = choose(SMALL, 16 * GB, 64 * GB)
+    assert plan.text_encoder is Place.PHASED
+    assert plan.vae is Place.PHASED or plan.transformer is Place.RESIDENT
+    assert plan.peak_bytes <= 16 * GB
+
+
+def test_a_text_encoder_that_does_not_fit_runs_on_the_cpu():
+    plan = choose(SMALL, 8 * GB, 64 * GB)
+    assert plan.text_encoder is Place.ON_CPU
+    assert plan.peak_bytes <= 8 * GB
+
+
+def test_a_text_encoder_is_read_again_where_the_machine_is_short_too():
+    assert choose(SMALL, 12 * GB, 8 * GB).text_encoder is Place.READ_AGAIN
+
+
+def test_a_transformer_that_does_not_fit_is_streamed():
+    plan = choose(LARGE, 16 * GB, 64 * GB)
+    assert plan.transformer is Place.STREAMED
+    assert plan.vae is Place.PHASED
+    assert plan.peak_bytes <= 16 * GB
+
+
+def test_a_plan_is_given_even_where_nothing_fits_and_its_peak_says_so():
+    plan = choose(LARGE, 4 * GB, 64 * GB)
+    assert plan.transformer is Place.STREAMED
+    assert plan.peak_bytes > 4 * GB
+
+
+@pytest.mark.parametrize("card_gb", range(4, 100, 3))
+@pytest.mark.parametrize("needs", [SMALL, LARGE])
+def test_the_peak_is_over_the_card_only_where_all_is_out_already(needs, card_gb):
+    plan = choose(needs, card_gb * GB, 64 * GB)
+    assert plan.peak_bytes <= card_gb * GB or plan.transformer is Place.STREAMED
+
+
+def test_on_the_cpu_nothing_is_moved_only_read_again():
+    assert choose_on_cpu(SMALL, 64 * GB).text_encoder is Place.RESIDENT
+    short = choose_on_cpu(SMALL, 12 * GB)
+    assert short.text_encoder is Place.READ_AGAIN
+    shortest = choose_on_cpu(LARGE, 30 * GB)
+    assert {shortest.text_encoder, shortest.transformer, shortest.vae} == {Place.READ_AGAIN}
+
+
+def test_working_memory_grows_with_the_frames():
+    small, large = (working_bytes(832, 480, frames, 1536, 96, 2) for frames in (17, 81))
+    assert large.denoise > 2 * small.denoise
+    assert large.decode == small.decode  # a latent frame at a time
