@@ -58,8 +58,8 @@ class FrameRate:
     fps_base: float = 1.0
 
     def exact(self) -> Fraction:
-        """The rate as a fraction; 1.001 is read as 1001/1000, not as the float nearest to it."""
-        return Fraction(self.fps) / Fraction(self.fps_base).limit_denominator(100_000)
+        """The rate as a fraction; 1.001 is read as 1001/1000, not as Blender's 32 bit float nearest to it."""
+        return Fraction(self.fps) / Fraction(self.fps_base).limit_denominator(10_000)
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ class Problem:
     """What went wrong or can't be done: one sentence for a person, which also says what to do."""
 
     kind: str
-    """bad_prompt, bad_size, bad_length, model_missing, model_broken, folder, disk_full, out_of_memory,
-    worker_died, worker_breaker, interrupted, internal."""
+    """bad_prompt, bad_size, bad_length, bad_setting, model_missing, model_broken, folder, disk_full, out_of_memory,
+    worker_died, cancelled, interrupted, internal."""
     sentence: str
     fixes: list[Fix] = field(default_factory=list)
     log: str = ""
