@@ -144,7 +144,13 @@ class Run:
         """Write the settings, rename the folder."""
         request, plan = self.params.request, self.params.plan
         take = Take(
-            str(self.folder), frame_file(0), request.media_format, self.frames, plan.width, plan.height, request.frame_rate
+            str(self.folder),
+            frame_file(0),
+            request.media_format,
+            self.frames,
+            plan.width,
+            plan.height,
+            request.frame_rate,
         )
         settings = {"format": 1, "job_id": self.params.job_id, "request": to_json(request), "take": to_json(take)}
         (self.partial / SETTINGS_FILE).write_text(json.dumps(settings))
@@ -165,7 +171,12 @@ def png(width: int, height: int, index: int) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * height, 1)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(row * height, 1))
+        + chunk(b"IEND", b"")
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,41 @@
+"""A folder that looks like a whole model, of a few bytes, for tests that load nothing. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+PARTS = {
+    "text_encoder": ("transformers", "UMT5EncoderModel", "model.safetensors"),
+    "transformer": ("diffusers", "WanTransformer3DModel", "diffusion_pytorch_model.safetensors"),
+    "vae": ("diffusers", "AutoencoderKLWan", "diffusion_pytorch_model.safetensors"),
+}
+
+
+def write(folder: Path, pipeline: str = "WanVACEPipeline", layers: int = 2, heads: int = 2) -> Path:
+    """Write it; `layers` and `heads` go into the transformer's config."""
+    index = {
+        "_class_name": pipeline,
+        "boundary_ratio": None,
+        "scheduler": ["diffusers", "UniPCMultistepScheduler"],
+        "tokenizer": ["transformers", "T5Tokenizer"],
+        "transformer_2": [None, None],
+    }
+    for part, (library, kind, weights) in PARTS.items():
+        index[part] = [library, kind]
+        (folder / part).mkdir(parents=True)
+        config = {"num_layers": layers, "num_attention_heads": heads} if part == "transformer" else {}
+        (folder / part / "config.json").write_text(json.dumps(config))
+        (folder / part / weights).write_bytes(safetensors())
+    for name in ("scheduler/scheduler_config.json", "tokenizer/tokenizer.json"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_text("{}")
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def safetensors(values: int = 16) -> bytes:
+    """A whole safetensors file of that many 32 bit numbers."""
+    header = json.dumps({"a": {"dtype": "F32", "shape": [values], "data_offsets": [0, 4 * values]}}).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(4 * values)

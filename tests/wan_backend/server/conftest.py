@@ -1,0 +1,40 @@
+"""Servers for tests: started by `serve`, all ended at the end of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.wan_backend.models import tiny_folder
+from tests.wan_backend.server.served import Served
+
+
+@pytest.fixture(scope="session")
+def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with the embedded model in it."""
+    folder = tmp_path_factory.mktemp("models")
+    tiny_folder.write(folder / "embedded")
+    return folder
+
+
+@pytest.fixture
+def serve(tmp_path: Path, models_folder: Path) -> Iterator[Callable[..., Served]]:
+    """serve(*flags, **environment) is a greeted server on the test's state folder."""
+    started: list[Served] = []
+
+    def start(*flags: str, greet: bool = True, **more: object) -> Served:
+        served = Served(tmp_path / "state", models_folder, *flags, **more)
+        started.append(served)
+        return served.__enter__() if greet else served
+
+    yield start
+    for served in started:
+        served.close()
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    """A media folder, not made yet."""
+    return tmp_path / "media"

@@ -1,0 +1,103 @@
+"""The server's end: no process, no half-made take, nothing forgotten."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.wan_backend.server.served import Served, is_alive, processes_with, request
+
+
+def gone_within(pids: list[int], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while any(map(is_alive, pids)) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not any(map(is_alive, pids))
+
+
+@pytest.mark.parametrize("prompt", ["slow:0.2 frames:200", "deaf", "hang"])
+@pytest.mark.parametrize("how", ["stdin", "SIGTERM", "shutdown"])
+def test_leaving_while_a_job_runs(serve, media, prompt, how):
+    server = serve(MARK="leaving-test")
+    job_id = server.submit(request(media, prompt))
+    waiting = server.submit(request(media, "fog"))
+    server.wait_for(job_id, "denoising")
+    pids = processes_with("leaving-test")
+    assert len(pids) == 2
+    begun = time.monotonic()
+    if how == "SIGTERM":
+        server.process.send_signal(signal.SIGTERM)
+    elif how == "shutdown":
+        server.send(b'{"jsonrpc": "2.0", "id": "x", "method": "shutdown"}\n')
+    else:
+        server.process.stdin.close()
+    assert server.process.wait(3) == 0
+    assert time.monotonic() - begun < 2
+    assert gone_within(pids, 0.5)
+    assert not list(media.glob("*.partial"))
+    server.close()
+    again = serve()
+    jobs = again.jobs()
+    assert jobs[job_id]["state"] == "interrupted" and "retry" in jobs[job_id]["problem"]["sentence"]
+    again.wait_for(waiting, "done")
+
+
+def test_a_server_that_hangs_is_made_to_leave(serve, media):
+    server = serve(MARK="hanging-test")
+    server.wait_for_worker("ready")
+    pids = processes_with("hanging-test")
+    server.process.send_signal(signal.SIGSTOP)
+    server.process.stdin.close()
+    time.sleep(0.2)
+    server.process.send_signal(signal.SIGCONT)
+    assert gone_within(pids, 5)
+
+
+def test_a_killed_server_takes_its_worker_along(serve, media):
+    server = serve(MARK="killed-test")
+    job_id = server.submit(request(media, "slow:0.2 frames:200"))
+    server.wait_for(job_id, "decoding")
+    pids = processes_with("killed-test")
+    server.kill()
+    assert gone_within(pids, 5)
+    again = serve()
+    assert again.jobs()[job_id]["state"] == "interrupted"
+    assert not list(media.glob("*.partial"))
+    again.call("retry", job_id=job_id)
+    again.wait_for(job_id, "decoding")
+    again.call("cancel", job_id=job_id)
+    again.wait_for(job_id, "cancelled")
+
+
+def test_a_take_finished_unheard_is_found(serve, media):
+    """The worker renamed the take's folder, and the server was killed before it wrote that down."""
+    server = serve()
+    job_id = server.submit(request(media, "fog"))
+    server.wait_for(job_id, "done")
+    server.close()
+    state = server.state / "jobs" / job_id / "state.json"
+    state.write_text(state.read_text().replace('"state": "done"', '"state": "decoding"'))
+    job = serve().jobs()[job_id]
+    assert job["state"] == "done" and job["take"]["frames"] == 5
+
+
+def test_two_servers_on_one_state_folder(serve, media, tmp_path, models_folder):
+    first = serve()
+    running = first.submit(request(media, "slow:0.2 frames:100"))
+    first.wait_for(running, "decoding")
+    second = Served(tmp_path / "state", models_folder)
+    with second:
+        assert second.jobs() == {}
+        own = second.submit(request(media, "fog"))
+        second.wait_for(own, "done")
+        assert list(first.jobs()) == [running] and first.jobs()[running]["state"] == "decoding"
+        assert second.call("hello", protocol=1)["log"] != first.call("hello", protocol=1)["log"]
+        queued = first.submit(request(media, "fog"))
+        first.kill()
+        deadline = time.monotonic() + 5
+        while len(second.jobs()) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert second.jobs()[running]["state"] == "interrupted"
+        second.wait_for(queued, "done")
