@@ -40,7 +40,6 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
         running = not job.state.ended and job.state is not JobState.QUEUED
         split = row.split(factor=0.5 if running else 0.68, align=True)
         name = split.row(align=True)
-        name.alert = job.state in RED_STATES
         name.label(text=wording.one_line(job.request.prompt)[:80], icon=wording.STATE_ICONS[job.state], translate=False)
         _draw_row_state(split.row(align=True), job)
         _draw_row_button(row, job)

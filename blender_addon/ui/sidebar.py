@@ -200,8 +200,7 @@ def draw_length(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: Wa
             frames = place.length_frames
             row.label(text=f"Frames {place.start} to {place.end_exclusive - 1}", icon="SNAP_MIDPOINT")
             other = f"{wording.frames(frames)}, {length.seconds_of(frames, rate):.2f} s"
-        except request.Refused:
-            row.label(text="No hole under the playhead", icon="INFO")
+        except request.Refused:  # draw_outcome says why
             return
     right = row.row()
     right.alignment = "RIGHT"
@@ -224,12 +223,12 @@ def draw_outcome(
 ) -> None:
     """What would be made and where it would go, as the backend plans it; or what stands in the way."""
     session = tracker.get()
-    if session.backend.state != "ready":
-        return
     try:
         asked = request.build(scene, _with_any_prompt(scene, settings), preferences.get())
     except request.Refused as refused:
         paragraph.draw(layout.box(), context, refused.sentence, "INFO")
+        return
+    if session.backend.state != "ready":
         return
     session.want_plan(asked)
     box = layout.box()
@@ -237,8 +236,8 @@ def draw_outcome(
         draw_plan(box, context, session.plan)
     else:
         paragraph.draw(box, context, session.plan_sentence or "Working out what would be made...", "SORTTIME")
-    last = asked.origin.start + asked.length_frames - 1
-    place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {last}"
+    frames = wording.coming_frames(asked.length_frames, session.plan)
+    place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {asked.origin.start + frames - 1}"
     box.label(text=place, icon="SEQUENCE", translate=False)
 
 

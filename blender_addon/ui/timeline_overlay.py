@@ -31,6 +31,8 @@ TEXT: Color = (1.0, 1.0, 1.0, 0.95)
 _STRIP_LOW, _STRIP_HIGH = 0.05, 0.95
 """A strip's edges within its channel."""
 _BAR_HIGH = 0.26
+_BODY_HIGH = 0.62
+"""So much of a strip lies below the line with its name."""
 _POINTS = 10
 _FONT = 0
 
@@ -102,7 +104,7 @@ def _draw_placeholders(context: bpy.types.Context, scene: bpy.types.Scene) -> No
 def _draw_job(job: JobStatus, box: Box, scale: float) -> None:
     height = box.top - box.bottom
     if job.state in (JobState.FAILED, JobState.INTERRUPTED):
-        _fill(box, FAILED)
+        _fill(Box(box.left, box.bottom, box.right, box.bottom + height * _BODY_HIGH), FAILED)
     elif not job.state.ended:
         top = box.bottom + height * _BAR_HIGH
         _fill(Box(box.left, box.bottom, box.right, top), TRACK)
@@ -124,7 +126,8 @@ def _draw_asked_range(context: bpy.types.Context, scene: bpy.types.Scene) -> Non
         place = request.length_of(scene, scene.wan_vse)
     except request.Refused:
         return
-    box = _box(context.region, place.start, place.end_exclusive, place.channel)
+    frames = wording.coming_frames(place.length_frames, tracker.get().plan)
+    box = _box(context.region, place.start, place.start + frames, place.channel)
     if box.within(context.region.width, context.region.height):
         _fill(box, INSIDE)
         _outline(box, OUTLINE)

@@ -61,6 +61,11 @@ def plan(made: Plan) -> tuple[str, str]:
     return model, f"{frames(made.take_frames)} on the timeline"
 
 
+def coming_frames(asked_frames: int, made: Plan | None) -> int:
+    """How many frames will come: what was asked for, unless no model can make so many."""
+    return asked_frames if made is None or made.problem is not None else min(asked_frames, made.take_frames)
+
+
 def progress(job: JobStatus) -> str:
     """How far a job is, in words: "Step 3 of 8, 12 s left"."""
     parts = [f"Step {job.step} of {job.steps}"] if job.steps and job.state is JobState.DENOISING else []
