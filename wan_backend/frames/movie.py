@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -39,7 +40,11 @@ class Movie:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self._finish()
+        else:  # what went wrong is to be heard of, not that the file can't be closed because of it
+            with suppress(av.FFmpegError, OSError, ValueError):
+                self._container.close()
 
     def write(self, frame: np.ndarray, indices: list[int]) -> None:
         """`frame` (H, W, 3, uint8 RGB) as the take's frames `indices`, which follow those written before."""
@@ -49,7 +54,7 @@ class Movie:
             self._next += 1
             self._mux(self._stream.encode(self._convert(frame, index)))
 
-    def close(self) -> None:
+    def _finish(self) -> None:
         """Write what the encoder still holds, and see the file onto the disk."""
         try:
             self._mux(self._stream.encode(None))

@@ -31,9 +31,6 @@ class PngSequence:
         for index in indices:
             write_whole(self._folder / frame_file(index), png.data)
 
-    def close(self) -> None:
-        """Nothing is left to be written."""
-
 
 def write_whole(file: Path, content: bytes | memoryview) -> None:
     """Write `file` so that it is never there in part: under another name, then to the disk, then renamed."""

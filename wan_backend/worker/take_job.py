@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,20 +175,20 @@ class TakeJob:
         plan, request = self._plan, self._request
         scene_rate = request.frame_rate.exact()
         shown = shown_in(plan.take_frames, plan.model_frames, plan.model_frame_rate.exact(), scene_rate)
-        with placement.use("vae") as vae:
-            writer: Any = PngSequence(folder)
-            if request.media_format is not MediaFormat.PNG:
-                file = folder / first_file(request.media_format)
-                writer = Movie(file, request.media_format, scene_rate, plan.width, plan.height)
+        with placement.use("vae") as vae, self._writer(folder) as writer:
             done = 0
-            try:
-                for pictures in decode(vae, latents, self._should_stop):
-                    for picture in pictures:
-                        writer.write(picture, shown[done])
-                        done += 1
-                    self._progress.advance(done, plan.model_frames, f"Frame {done} of {plan.model_frames}")
-            finally:
-                writer.close()
+            for pictures in decode(vae, latents, self._should_stop):
+                for picture in pictures:
+                    writer.write(picture, shown[done])
+                    done += 1
+                self._progress.advance(done, plan.model_frames, f"Frame {done} of {plan.model_frames}")
+
+    def _writer(self, folder: Path) -> AbstractContextManager[PngSequence | Movie]:
+        request, plan = self._request, self._plan
+        if request.media_format is MediaFormat.PNG:
+            return nullcontext(PngSequence(folder))
+        file = folder / first_file(request.media_format)
+        return Movie(file, request.media_format, request.frame_rate.exact(), plan.width, plan.height)
 
     def _settings(self, take: Take, seconds: PhaseSeconds) -> dict[str, Any]:
         """What take.json says: all that is needed to make the take again, and how it was made."""
