@@ -1,0 +1,103 @@
+"""What the worker hears: in any order, at any time, also when it is nonsense."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wan_backend.protocol.conversion import to_json
+from wan_backend.protocol.envelope import Notification, Request
+from wan_backend.protocol.errors import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    LINE_TOO_LONG,
+    METHOD_NOT_FOUND,
+    NO_SUCH_JOB,
+    PARSE_ERROR,
+)
+from wan_backend.protocol.framing import MAX_LINE_BYTES
+from wan_backend.protocol.messages import FrameRate, Plan, RunParams, TakeRequest
+from wan_backend.worker.channel import Channel
+from wan_backend.worker.listener import Listener
+
+RATE = FrameRate(16)
+PLAN = Plan("m", 64, 64, 5, RATE, 5, 1, 1.0, 3.0, "unipc")
+RUN = to_json(RunParams("job", TakeRequest("p", "m", 64, 64, 5, RATE, 1, "/x"), PLAN, "/model"))
+
+
+def hear(lines: bytes) -> tuple[Listener, list[dict]]:
+    """A listener that has heard `lines` to their end, and what it answered."""
+    source, feed = os.pipe()
+    answers, sink = os.pipe()
+    codes = []
+    listener = Listener(source, Channel(sink), codes.append)
+    with os.fdopen(feed, "wb") as stream, os.fdopen(answers, "rb") as out:
+        thread = threading.Thread(target=listener.listen)
+        thread.start()
+        stream.write(lines)
+        stream.close()
+        thread.join(10)
+        os.close(sink)
+        os.close(source)
+        said = [json.loads(line) for line in out.read().splitlines()]
+    assert codes and set(codes) == {0}, "the listener did not leave at the end of stdin"
+    return listener, said
+
+
+def codes_of(said: list[dict]) -> list[int]:
+    return [answer["error"]["code"] for answer in said]
+
+
+def test_a_run_is_handed_over_and_a_second_one_refused():
+    listener, said = hear(Request(1, "run", RUN).line() + Request(2, "run", RUN).line())
+    run = listener.runs.get_nowait()
+    assert run.request_id == 1 and run.params.job_id == "job" and not run.cancelled.is_set()
+    assert codes_of(said) == [INVALID_REQUEST] and said[0]["id"] == 2
+    listener.done(run)
+
+
+def test_cancel_reaches_the_run_that_waits_or_works():
+    listener, said = hear(Request(1, "run", RUN).line() + Request(2, "cancel", {"job_id": "job"}).line())
+    assert listener.runs.get_nowait().cancelled.is_set()
+    assert said == [{"jsonrpc": "2.0", "id": 2, "result": {}}]
+
+
+def test_cancel_of_another_job_is_refused():
+    listener, said = hear(Request(1, "run", RUN).line() + Request(2, "cancel", {"job_id": "other"}).line())
+    assert codes_of(said) == [NO_SUCH_JOB]
+    assert not listener.runs.get_nowait().cancelled.is_set()
+
+
+def test_shutdown_is_answered():
+    assert hear(Request(1, "shutdown").line())[1] == [{"jsonrpc": "2.0", "id": 1, "result": {}}]
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b"{nonsense\n", PARSE_ERROR),
+        (b"[1]\n", INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1,"result":{}}\n', INVALID_REQUEST),
+        (Request(1, "dance").line(), METHOD_NOT_FOUND),
+        (Request(1, "cancel", {"job_id": 5}).line(), INVALID_PARAMS),
+        (Request(1, "run", {**RUN, "plan": {}}).line(), INVALID_PARAMS),
+        (Notification("dance", {}).line(), METHOD_NOT_FOUND),
+        (b"x" * (MAX_LINE_BYTES + 1) + b"\n", LINE_TOO_LONG),
+    ],
+)
+def test_what_is_wrong_is_answered_and_the_next_line_heard(line, code):
+    _listener, said = hear(line + Request(9, "cancel", {"job_id": "none"}).line())
+    assert codes_of(said) == [code, NO_SUCH_JOB]
+    assert all(answer["error"]["message"].endswith(".") for answer in said)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.binary(max_size=300))
+def test_no_bytes_end_the_listening(garbage):
+    _listener, said = hear(garbage + b"\n" + Request(9, "cancel", {"job_id": "none"}).line())
+    assert codes_of(said)[-1] == NO_SUCH_JOB

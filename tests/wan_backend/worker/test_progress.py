@@ -1,0 +1,88 @@
+"""The bar goes forward, is full only at the end, and its time left comes from what was measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from wan_backend.protocol.messages import JobState, PhaseSeconds
+from wan_backend.worker.progress import Pace, Progress, Work
+
+
+class Clock:
+    """A clock that goes when told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def whole_job(clock: Clock, expected=None, step_seconds=2.0, frame_seconds=1.0):
+    sent = []
+    progress = Progress("job", 4, sent.append, expected, clock)
+    progress.phase(JobState.LOADING, "loading")
+    progress.phase(JobState.ENCODING, "encoding")
+    progress.phase(JobState.LOADING, "loading again")
+    progress.phase(JobState.DENOISING, "step 0")
+    clock.now += 10  # the first step warms things up
+    progress.advance(1, 4, "step 1")
+    for step in (2, 3, 4):
+        clock.now += step_seconds
+        progress.advance(step, 4, f"step {step}")
+    progress.phase(JobState.DECODING, "decoding")
+    for frame in range(1, 6):
+        clock.now += frame_seconds
+        progress.advance(frame, 5, f"frame {frame}")
+    return sent
+
+
+def test_the_bar_never_runs_back_and_is_never_full(clock):
+    sent = whole_job(clock)
+    shown = [report.progress for report in sent]
+    assert shown == sorted(shown)
+    assert 0.99 < shown[-1] < 1
+    assert [report.step for report in sent][-1] == 4
+
+
+def test_time_left_leaves_the_slow_first_step_out(clock):
+    reports = {report.sentence: report for report in whole_job(clock)}
+    assert reports["loading"].eta_seconds is None
+    in_denoising = reports["step 3"].eta_seconds
+    assert 2.0 <= in_denoising < 2.0 + 16  # one more step, and a share for the decode
+    assert reports["frame 3"].eta_seconds == pytest.approx(2.0)
+    assert reports["frame 5"].eta_seconds == 0
+
+
+def test_what_was_learnt_is_scaled_to_the_work(clock):
+    pace = Pace()
+    assert pace.expected(Work(10, 10)) is None
+    pace.learn(PhaseSeconds(0, 9, 1, 20, 5), Work(tokens=10, passes=10))
+    assert pace.expected(Work(tokens=20, passes=5)) == (0, 1, pytest.approx(20), pytest.approx(10))
+
+
+def test_a_warm_model_knows_the_time_from_the_start(clock):
+    reports = whole_job(clock, expected=(0.0, 1.0, 20.0, 5.0))
+    assert reports[0].eta_seconds == pytest.approx(26)
+    by_sentence = {report.sentence: report for report in reports}
+    assert by_sentence["step 4"].eta_seconds == pytest.approx(5)
+
+
+def test_events_are_no_flood(clock):
+    sent = whole_job(clock, step_seconds=0.001, frame_seconds=0.001)
+    assert len(sent) < 10
+    assert sent[-1].sentence == "frame 5"
+
+
+def test_zero_seconds_are_no_error():
+    clock = Clock()
+    sent = []
+    progress = Progress("job", 1, sent.append, (0.0, 0.0, 0.0, 0.0), clock)
+    progress.phase(JobState.DENOISING, "")
+    progress.advance(1, 1, "")
+    assert sent[-1].progress < 1

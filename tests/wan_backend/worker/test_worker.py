@@ -1,0 +1,304 @@
+"""The real process with a tiny checkpoint: takes on the disk, cancelling, refusing, and going on afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from wan_backend.protocol.conversion import from_json, to_json
+from wan_backend.protocol.envelope import Request
+from wan_backend.protocol.errors import REFUSED
+from wan_backend.protocol.messages import (
+    FrameRate,
+    MediaFormat,
+    Plan,
+    Problem,
+    ProgressParams,
+    ReadyParams,
+    RunParams,
+    RunResult,
+    TakeRequest,
+)
+
+WAIT_SECONDS = 120
+
+
+class Worker:
+    """The process, its events, and what it answered."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        with log.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "wan_backend.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
+        self.progress: list[ProgressParams] = []
+        self._number = 0
+        self.ready = from_json(ReadyParams, self.read()["params"])
+
+    def send(self, method: str, params: Any) -> int:
+        self._number += 1
+        self.write(Request(self._number, method, to_json(params)).line())
+        return self._number
+
+    def write(self, line: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line)
+        self.process.stdin.flush()
+
+    def read(self) -> dict[str, Any]:
+        """The next line; the worker is killed where none comes."""
+        assert self.process.stdout is not None
+        alarm = threading.Timer(WAIT_SECONDS, self.process.kill)
+        alarm.start()
+        line = self.process.stdout.readline()
+        alarm.cancel()
+        assert line, f"the worker is gone: {self.log.read_text()[-2000:]}"
+        value: dict[str, Any] = json.loads(line)
+        return value
+
+    def answer(self, number: int | None) -> dict[str, Any]:
+        """What is answered to request `number`; progress on the way is kept."""
+        while "method" in (message := self.read()) or message["id"] != number:
+            if message.get("method") == "progress":
+                self.progress.append(from_json(ProgressParams, message["params"]))
+        return message
+
+    def wait_for(self, state: str, step: int = 0) -> None:
+        """Read until the job is there."""
+        while True:
+            message = self.read()
+            assert message.get("method") == "progress", message
+            if message["params"]["state"] == state and message["params"]["step"] >= step:
+                return
+
+    def run(self, params: RunParams) -> RunResult:
+        self.progress = []
+        answer = self.answer(self.send("run", params))
+        assert "error" not in answer, (answer, self.log.read_text()[-3000:])
+        return from_json(RunResult, answer["result"])
+
+    def refusal(self, params: RunParams) -> Problem:
+        return problem_in(self.answer(self.send("run", params)))
+
+
+def problem_in(answer: dict[str, Any]) -> Problem:
+    assert answer["error"]["code"] == REFUSED
+    return from_json(Problem, answer["error"]["data"])
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """One worker for all tests here: each so proves that those before it did it no harm."""
+    worker = Worker(tmp_path_factory.mktemp("log") / "worker.log")
+    yield worker
+    assert worker.process.stdin is not None
+    worker.process.stdin.close()
+    worker.process.wait(5)
+    assert worker.process.stdout is not None
+    worker.process.stdout.close()
+
+
+@pytest.fixture
+def params(vace_folder: Path, tmp_path: Path):
+    """Makes RunParams: nine frames of 64 x 48, shown at 24 fps."""
+
+    def make(job: str = "a" * 32, media_format=MediaFormat.PNG, folder=vace_folder, media=None, **plan) -> RunParams:
+        media = media or tmp_path / "wan – 'films'"
+        rate = FrameRate(24, 1.001)
+        request = TakeRequest("fog", "embedded", 64, 48, 12, rate, 5, str(media), media_format=media_format)
+        values = {"width": 64, "height": 48, "model_frames": 9, "take_frames": 12, "steps": 2, "guidance_scale": 3.0}
+        settled = Plan(
+            "embedded", **{**values, **plan}, model_frame_rate=FrameRate(16), flow_shift=3.0, sampler="unipc"
+        )
+        return RunParams(job, request, settled, str(folder), device="cpu")
+
+    return make
+
+
+def pictures(folder: str) -> np.ndarray:
+    return np.stack([cv2.imread(str(file))[:, :, ::-1] for file in sorted(Path(folder).glob("*.png"))])
+
+
+def left_behind(media: str) -> list[str]:
+    return sorted(entry.name for entry in Path(media).iterdir()) if Path(media).exists() else []
+
+
+def test_it_says_who_it_is(worker):
+    assert worker.ready.pid == worker.process.pid
+    assert worker.ready.protocol == 1 and worker.ready.torch and worker.ready.device
+
+
+def test_a_take_is_whole_on_the_disk(worker, params):
+    asked = params()
+    result = worker.run(asked)
+    take = result.take
+    assert take.folder == os.path.join(asked.request.media_folder, asked.job_id)
+    assert left_behind(asked.request.media_folder) == [asked.job_id]
+    frames = pictures(take.folder)
+    assert frames.shape == (12, 48, 64, 3) == (take.frames, take.height, take.width, 3)
+    assert take.first_file == "0001.png" and take.frame_rate == asked.request.frame_rate
+    assert frames.std() > 10 and not np.array_equal(frames[0], frames[-1])
+    settings = json.loads((Path(take.folder) / "take.json").read_text())
+    assert settings["format"] == 1 and settings["job_id"] == asked.job_id
+    assert from_json(TakeRequest, settings["request"]) == asked.request
+    assert from_json(Plan, settings["plan"]) == asked.plan
+    assert settings["backend"]["device"] == "cpu" and settings["made"].endswith("+00:00")
+
+
+def test_progress_goes_through_the_phases_and_never_says_done(worker, params):
+    worker.run(params())
+    states = list(dict.fromkeys(report.state.value for report in worker.progress))
+    assert states[0] == "loading" and states[-2:] == ["denoising", "decoding"]
+    shown = [report.progress for report in worker.progress]
+    assert shown == sorted(shown) and shown[-1] < 1
+    assert worker.progress[-1].step == 2 and worker.progress[-1].eta_seconds == 0
+
+
+def test_the_seed_means_the_same_frames_bit_for_bit(worker, params):
+    first, again = (pictures(worker.run(params(job)).take.folder) for job in ("b" * 32, "c" * 32))
+    assert np.array_equal(first, again)
+    asked = to_json(params("d" * 32))
+    other_seed = from_json(RunParams, {**asked, "request": {**asked["request"], "seed": 6}})
+    assert not np.array_equal(pictures(worker.run(other_seed).take.folder), first)
+    other_prompt = from_json(RunParams, {**asked, "request": {**asked["request"], "prompt": "a red ball"}})
+    assert not np.array_equal(pictures(worker.run(other_prompt).take.folder), first)
+
+
+def test_movies_show_the_same_frames(worker, params):
+    frames = pictures(worker.run(params()).take.folder)
+    take = worker.run(params("f" * 32, MediaFormat.FFV1)).take
+    with av.open(os.path.join(take.folder, take.first_file)) as container:
+        movie = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    assert np.array_equal(movie, frames)
+    take = worker.run(params("e" * 32, MediaFormat.H264)).take
+    with av.open(os.path.join(take.folder, take.first_file)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 12
+
+
+@pytest.mark.parametrize(("state", "step"), [("loading", 0), ("denoising", 1), ("decoding", 0)])
+@pytest.mark.parametrize("media_format", [MediaFormat.PNG, MediaFormat.H264])
+def test_cancel_lands_within_a_second_and_leaves_nothing(worker, params, state, step, media_format):
+    asked = params("9" * 32, media_format, width=256, height=144, model_frames=33, take_frames=49, steps=12)
+    number = worker.send("run", asked)
+    worker.wait_for(state, step)
+    began = time.monotonic()
+    worker.send("cancel", {"job_id": asked.job_id})
+    problem = problem_in(worker.answer(number))
+    assert time.monotonic() - began < 1.5
+    assert problem.kind == "cancelled"
+    assert left_behind(asked.request.media_folder) == []
+
+
+def test_a_job_after_a_cancelled_one_is_unharmed(worker, params):
+    first = pictures(worker.run(params()).take.folder)
+    asked = params("8" * 32, steps=200)
+    number = worker.send("run", asked)
+    worker.wait_for("denoising", 3)
+    worker.send("cancel", {"job_id": asked.job_id})
+    worker.answer(number)
+    assert np.array_equal(pictures(worker.run(params()).take.folder), first)
+
+
+def test_a_second_job_and_nonsense_are_refused_while_one_runs(worker, params):
+    asked = params("7" * 32, steps=60)
+    number = worker.send("run", asked)
+    worker.wait_for("denoising")
+    second = worker.answer(worker.send("run", params("6" * 32)))
+    assert "busy" in second["error"]["message"]
+    worker.write(b"{nonsense\n")
+    assert worker.answer(None)["error"]["code"] == -32700
+    assert "error" in worker.answer(worker.send("dance", {}))
+    assert "result" in worker.answer(number)
+
+
+def test_a_model_that_is_missing_or_broken_is_a_sentence(worker, params, tmp_path):
+    assert worker.refusal(params(folder=tmp_path)).kind == "model_missing"
+    (tmp_path / "model_index.json").write_text("{}")
+    assert worker.refusal(params(folder=tmp_path)).kind == "model_broken"
+
+
+def test_a_media_folder_that_can_not_be_made_is_a_sentence(worker, params, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    problem = worker.refusal(params(media=tmp_path / "file" / "wan"))
+    assert problem.kind == "folder" and "file" in problem.sentence
+
+
+def test_an_error_nobody_thought_of_is_internal_and_names_the_log(worker, params):
+    problem = worker.refusal(params(take_frames=-1, model_frames=9, steps=-3))
+    assert problem.kind == "internal"
+    if sys.platform == "linux":
+        assert problem.log == str(worker.log)
+    assert "Traceback" in worker.log.read_text()
+    worker.run(params())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a small disk is mounted for it")
+def test_a_disk_that_fills_up_while_it_writes_is_a_sentence(worker, params, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a small disk")
+    try:
+        for media_format in MediaFormat:
+            asked = params("5" * 32, media_format, media=disk / "wan", width=256, height=144)
+            problem = worker.refusal(asked)
+            assert problem.kind == "disk_full", problem
+            assert "free" in problem.sentence
+            assert left_behind(asked.request.media_folder) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_it_leaves_within_a_second_of_the_end_of_stdin(tmp_path, params, busy):
+    worker = Worker(tmp_path / "log")
+    if busy:
+        worker.send("run", params(width=256, height=144, steps=500))
+        worker.wait_for("denoising", 1)
+    assert worker.process.stdin is not None and worker.process.stdout is not None
+    began = time.monotonic()
+    worker.process.stdin.close()
+    assert worker.process.wait(5) == 0
+    assert time.monotonic() - began < 1
+    worker.process.stdout.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells of a parent's death on Linux alone")
+def test_it_dies_with_its_parent_even_where_stdin_stays_open(tmp_path):
+    read, write = os.pipe()
+    script = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-m', 'wan_backend.worker'], stdin={read})\n"
+        "print(child.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, pass_fds=[read])
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    while b"ready" not in parent.stdout.readline():
+        pass
+    parent.kill()
+    parent.wait(5)
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{child}/stat").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline, "the worker outlived its parent"
+        time.sleep(0.05)
+    parent.stdout.close()
+    os.close(read)
+    os.close(write)
