@@ -56,7 +56,7 @@ def document() -> str:
     kinds = _kinds(messages.__name__)
     parts += [_message(kind) for kind in kinds]
     parts.append("## Errors\n\n| code | name | meaning |\n|---|---|---|")
-    codes = {value: name for name, value in vars(errors).items() if name.isupper() and isinstance(value, int)}
+    codes = {value: name for name, value in vars(errors).items() if type(value) is int}
     parts.append("\n".join(f"| {code} | `{codes[code]}` | {text} |" for code, text in errors.MEANINGS.items()) + "\n")
     parts.append(f"## A take on the disk\n\n```\n{inspect.cleandoc(media.__doc__ or '')}\n```\n")
     return "\n".join(parts)

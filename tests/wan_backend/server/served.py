@@ -24,12 +24,20 @@ PATIENCE_SECONDS = 20.0
 class Served:
     """The server, its lines as they come, and calls that wait for their answers."""
 
-    def __init__(self, state: Path, models: Path, *flags: str, command: list[str] | None = None, **environment: str):
+    def __init__(
+        self,
+        state: Path,
+        models: Path,
+        *flags: str,
+        command: list[str] | None = None,
+        prefix: tuple[str, ...] = (),
+        **environment: str,
+    ):
         worker = command or [sys.executable, str(FAKE_WORKER)]
         self.started = time.monotonic()
         given = ["--state", str(state), "--models-folder", str(models), "--worker-command", json.dumps(worker), *flags]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "wan_backend", "serve", *given],
+            [*prefix, sys.executable, "-m", "wan_backend", "serve", *given],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

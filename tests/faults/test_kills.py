@@ -1,0 +1,163 @@
+"""kill -9 of server and worker at random moments, and what is lost by it: nothing.
+
+FAULTS_KILLS says how many kills (50), FAULTS_SEED repeats a run.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import random
+import signal
+import sys
+import time
+import uuid
+import zlib
+from pathlib import Path
+
+import pytest
+
+from tests.wan_backend.server.served import Served, processes_with, request
+
+log = logging.getLogger(__name__)
+
+KILLS = int(os.environ.get("FAULTS_KILLS", "50"))
+LIVES = ("queued", "loading", "encoding", "denoising", "decoding")
+MARK = "wan-vse-kill-test"
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+]
+
+
+def is_whole_png(file: Path) -> bool:
+    """Every chunk is there, with its checksum, to the last."""
+    content = file.read_bytes()
+    place, kind = 8, b""
+    while place < len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        kind, body = content[place + 4 : place + 8], content[place + 8 : place + 8 + length]
+        if zlib.crc32(kind + body) != int.from_bytes(content[place + 8 + length : place + 12 + length], "big"):
+            return False
+        place += 12 + length
+    return content.startswith(b"\x89PNG\r\n\x1a\n") and kind == b"IEND"
+
+
+class Campaign:
+    """A client that goes on through one server after another, and counts."""
+
+    def __init__(self, state: Path, models: Path, media: Path, seed: int) -> None:
+        self.state, self.models, self.media = state, models, media
+        self.random = random.Random(seed)
+        self.answered: set[str] = set()
+        self.kills: collections.Counter[str] = collections.Counter()
+        self.server = self.start()
+
+    def start(self) -> Served:
+        return Served(self.state, self.models, MARK=f"{MARK}-{os.getpid()}").__enter__()
+
+    def submit_some(self) -> None:
+        for _ in range(self.random.randint(1, 3)):
+            frames = self.random.randint(2, 12)
+            prompt = f"frames:{frames} slow:{self.random.choice([0, 0.005, 0.02])}"
+            self.answered.add(self.server.submit(request(self.media, prompt, length_frames=frames)))
+
+    def wait_for_a_random_moment(self) -> None:
+        time.sleep(self.random.uniform(0, 0.4))
+
+    def kill_server(self) -> None:
+        """In half of the cases while it takes a job on; then whether it has the job is open, but not broken."""
+        states = self.running_states()
+        if self.random.random() < 0.5:
+            body = f'{{"jsonrpc":"2.0","id":"x","method":"submit","params":{{"job_id":"{uuid.uuid4().hex}","request":'
+            wanted = request(self.media, "frames:3")
+            self.server.send((body + str(wanted).replace("'", '"') + "}}\n").encode())
+            time.sleep(self.random.uniform(0, 0.01))
+        self.server.kill()
+        self.kills["server " + states] += 1
+        deadline = time.monotonic() + 5
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not self.processes(), "a process was left behind for more than 5 s"
+        self.server = self.start()
+
+    def kill_worker(self) -> None:
+        workers = [pid for pid in self.processes() if pid != self.server.process.pid]
+        if not workers:
+            return
+        self.kills["worker " + self.running_states()] += 1
+        os.kill(workers[0], signal.SIGKILL)
+
+    def processes(self) -> list[int]:
+        return processes_with(f"{MARK}-{os.getpid()}")
+
+    def running_states(self) -> str:
+        told = [m["params"]["state"] for m in self.server.messages if m.get("method") == "job"]
+        return told[-1] if told else "idle"
+
+    def check(self) -> None:
+        """Every job that was ever answered is here; done ones are whole."""
+        jobs = self.server.jobs()
+        assert self.answered <= set(jobs), "a job was lost"
+        for job in jobs.values():
+            if job["state"] == "done":
+                self.check_take(job)
+            elif job["state"] not in LIVES:
+                assert job["problem"]["sentence"].endswith("."), job
+
+    def check_take(self, job: dict) -> None:
+        folder = Path(job["take"]["folder"])
+        assert (folder / "take.json").is_file()
+        names = {file.name for file in folder.iterdir()}
+        assert names == {"take.json"} | {f"{n + 1:04d}.png" for n in range(job["take"]["frames"])}
+
+    def retry_ended(self) -> None:
+        for job in self.server.jobs().values():
+            if job["state"] in ("failed", "interrupted"):
+                self.server.call("retry", job_id=job["job_id"])
+
+    def finish(self) -> dict[str, dict]:
+        """Let every job be made, with no more kills."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            jobs = self.server.jobs()
+            if all(job["state"] == "done" for job in jobs.values()):
+                return jobs
+            self.retry_ended()
+            time.sleep(0.2)
+        raise AssertionError(collections.Counter(job["state"] for job in self.server.jobs().values()))
+
+
+def test_no_kill_loses_anything(tmp_path, models_folder, media, record_property):
+    seed = int(os.environ.get("FAULTS_SEED", random.randrange(1 << 32)))
+    record_property("seed", seed)
+    campaign = Campaign(tmp_path / "state", models_folder, media, seed)
+    try:
+        while campaign.kills.total() < KILLS:
+            campaign.submit_some()
+            campaign.wait_for_a_random_moment()
+            if campaign.random.random() < 0.6:
+                campaign.kill_server()
+            else:
+                campaign.kill_worker()
+            campaign.check()
+            campaign.retry_ended()
+        jobs = campaign.finish()
+        campaign.check()
+    except BaseException as error:
+        error.add_note(f"FAULTS_SEED={seed}; kills: {dict(campaign.kills)}")
+        raise
+    finally:
+        campaign.server.close()
+    log.warning("%d kills, %d jobs, all made; %s", campaign.kills.total(), len(jobs), dict(campaign.kills))
+    assert len(jobs) >= len(campaign.answered) > 0
+    assert all(is_whole_png(file) for file in media.glob("*/*.png"))
+    leftovers = [entry.name for entry in media.iterdir() if entry.name not in jobs]
+    assert leftovers == [], "half-made takes were left behind"
+    assert not [entry for entry in (tmp_path / "state" / "jobs").glob(".*")]
+    assert not list((tmp_path / "state" / "jobs").glob("*/*.tmp"))
+    time.sleep(0.2)
+    assert campaign.processes() == []
