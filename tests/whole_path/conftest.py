@@ -1,0 +1,94 @@
+"""The real extension, server, worker and model; only the person is played by the tests.
+
+The backend's Python is named by the variable WAN_VSE_BACKEND_PYTHON; without it these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+SECONDS_FOR_A_TAKE = 180.0
+
+collect_ignore_glob = [] if os.environ.get("WAN_VSE_BACKEND_PYTHON") else ["test_*.py"]
+
+
+class Studio:
+    """An editor at work: asks through the add-on's own operators, waits by pumping its timer, looks at strips."""
+
+    def __init__(self, addon: Callable) -> None:
+        self.addon = addon
+        self.tracker = addon("jobs.tracker").get()
+        self.compat = addon("timeline.compat")
+
+    def start(self) -> None:
+        """As the first draw of the panel does; then wait for the backend."""
+        self.tracker.want()
+        self.until(lambda: self.tracker.backend.state == "ready" and self.tracker.models, 30)
+
+    def ask(self, prompt: str, scene=None, **settings: object) -> str:
+        """Fill in the panel and press Generate; gives the job's id."""
+        import bpy
+
+        scene = scene or bpy.context.scene
+        before = {job.job_id for job in self.tracker.jobs()}
+        values = {"model": "embedded", "quality": "DRAFT", "length_mode": "FRAMES", "length_frames": 9, **settings}
+        scene.wan_vse.prompt = prompt
+        for name, value in values.items():
+            setattr(scene.wan_vse, name, value)
+        assert bpy.ops.wan_vse.generate() == {"FINISHED"}
+        (job_id,) = {job.job_id for job in self.tracker.jobs()} - before
+        return job_id
+
+    def strips(self, scene=None) -> list:
+        import bpy
+
+        return list(self.compat.all_strips(scene or bpy.context.scene))
+
+    def takes(self, scene=None) -> list:
+        return [strip for strip in self.strips(scene) if strip.get("wan_vse_role") == "take"]
+
+    def placeholders(self, scene=None) -> list:
+        return [strip for strip in self.strips(scene) if strip.get("wan_vse_role") == "placeholder"]
+
+    def range(self, strip) -> tuple[int, int]:
+        return self.compat.start(strip), self.compat.end_exclusive(strip)
+
+    def state(self, job_id: str) -> str:
+        job = self.tracker.job(job_id)
+        return job.state.value if job else "unknown"
+
+    def until(self, condition: Callable[[], object], seconds: float = SECONDS_FOR_A_TAKE) -> None:
+        """Tick until `condition()` holds."""
+        end = time.monotonic() + seconds
+        while not condition():
+            jobs = [(job.state.value, job.sentence, job.problem) for job in self.tracker.jobs()]
+            assert time.monotonic() < end, f"{self.tracker.backend} {jobs}"
+            time.sleep(min(0.05, self.tracker.tick()))
+
+    def idle(self, ticks: int = 20) -> None:
+        for _ in range(ticks):
+            self.tracker.tick()
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def studio(scene, addon) -> Iterator[Studio]:
+    """A small film of 256x144 at 24 fps in a new session of the extension, with the backend started."""
+    import bpy
+
+    module = addon("jobs.tracker")
+    module.unregister()
+    shutil.rmtree(addon("jobs.folders").user_folder(), ignore_errors=True)
+    module.register()
+    scene.render.resolution_x, scene.render.resolution_y = 256, 144
+    bpy.ops.ed.undo_push(message="Before")
+    studio = Studio(addon)
+    studio.start()
+    yield studio
+    module.unregister()
+    module.register()
