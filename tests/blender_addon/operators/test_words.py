@@ -1,0 +1,64 @@
+"""What a person reads of the operators and the settings: labels, tooltips, and that F3 finds them."""
+
+from __future__ import annotations
+
+import re
+
+import bpy
+import pytest
+
+NOT_IN_MENUS = {"WAN_VSE_OT_apply_fix", "WAN_VSE_OT_confirm_setup"}
+"""These mean nothing without the button that they belong to."""
+
+
+def operators(addon):
+    return addon("operators").CLASSES
+
+
+def is_sentence(text: str) -> bool:
+    """Blender ends a tooltip with a full stop itself, so that it must not have one."""
+    return bool(re.fullmatch(r"[A-Z][^\n]{8,}[^\s.!?,:;]", text)) and "TODO" not in text
+
+
+def test_every_operator_can_be_read(addon, scene) -> None:
+    for operator in operators(addon):
+        assert operator.bl_label.startswith("Wan: "), operator
+        assert is_sentence(operator.__doc__), operator.__doc__
+        for prop in getattr(bpy.ops.wan_vse, operator.bl_idname.partition(".")[2]).get_rna_type().properties:
+            assert prop.is_hidden or prop.identifier in ("rna_type",) or is_sentence(prop.description), prop
+
+
+def test_what_changes_the_timeline_can_be_undone(addon) -> None:
+    undoable = {operator.__name__ for operator in operators(addon) if "UNDO" in operator.bl_options}
+    names = ("generate", "generate_into_hole", "regenerate", "place_take", "load_settings", "use_standard_view")
+    assert {f"WAN_VSE_OT_{name}" for name in names} <= undoable
+
+
+def test_the_search_finds_every_operator(addon) -> None:
+    """F3 searches menus: each operator is in one, and none is hidden from the search of operators."""
+    menus = addon("ui.menus")
+    in_menu = {f"WAN_VSE_OT_{name}" for group in menus._GROUPS for name, _, _ in group} | {"WAN_VSE_OT_regenerate"}
+    for operator in operators(addon):
+        if operator.__name__ not in NOT_IN_MENUS:
+            assert "INTERNAL" not in operator.bl_options
+            assert operator.__name__ in in_menu
+
+
+@pytest.mark.parametrize("owner", ["WanSettings", "WanPreferences"])
+def test_every_setting_has_a_tooltip(addon, scene, owner: str) -> None:
+    cls = getattr(addon("properties" if owner == "WanSettings" else "preferences"), owner)
+    seen = 0
+    for prop in cls.bl_rna.properties:
+        if prop.identifier in ("rna_type", "name", "bl_idname") or prop.is_hidden:
+            continue
+        seen += 1
+        assert prop.name and is_sentence(prop.description), prop.identifier
+        if prop.type == "ENUM":
+            for item in prop.enum_items_static:
+                assert item.name and is_sentence(item.description), (prop.identifier, item.identifier)
+    assert seen >= 6
+
+
+def test_no_operator_of_another_kind_is_registered(addon) -> None:
+    registered = {name for name in dir(bpy.types) if name.startswith("WAN_VSE_OT_")}
+    assert registered == {operator.__name__ for operator in operators(addon)}

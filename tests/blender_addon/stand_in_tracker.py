@@ -1,0 +1,128 @@
+"""A tracker that stands still: tests of the face say what it knows, and read what was asked of it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+
+class StandInTracker:
+    """What the operators and the panel use of the tracker; every order is noted in `asked`."""
+
+    def __init__(self, messages: Any) -> None:
+        self.messages = messages
+        self.backend = SimpleNamespace(state="ready", sentence="The backend is ready.", log="/tmp/server.log")
+        self.models = [
+            messages.ModelRow(
+                model=name,
+                label=label,
+                tasks=["text_to_video"],
+                here=here,
+                sentence=f"{label} is somewhere.",
+                frame_rate=messages.FrameRate(16),
+                max_frames=81,
+                sizes=[messages.SizeRow("360p", 640, 360), messages.SizeRow("480p", 832, 480, True)],
+                licence="Apache-2.0",
+                download_bytes=0,
+            )
+            for name, label, here in (("embedded", "Embedded", True), ("big", "Big", True), ("far", "Far", False))
+        ]
+        self.worker = messages.WorkerStatus("ready", "cuda", "2.13")
+        self.plan = None
+        self.plan_sentence = ""
+        self.setup = SimpleNamespace(
+            state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
+        )
+        self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
+        self.on_change: list[Any] = []
+        self.all: list[Any] = []
+        self.placeable: set[str] = set()
+        self.elsewhere: set[str] = set()
+        self.asked: list[tuple[Any, ...]] = getattr(self, "asked", [])
+        for name, call in self._notes("cancel", "retry", "clear", "restart", "free_card", "collect").items():
+            setattr(self, name, call)
+
+    def _notes(self, *names: str) -> dict[str, Any]:
+        self.asked = getattr(self, "asked", [])
+        return {name: lambda *values, name=name: self.asked.append((name, *values)) for name in names}
+
+    def want(self) -> None:
+        """A draw may call this."""
+
+    def want_plan(self, request: Any) -> None:
+        """A draw may call this."""
+        self.planned = request
+
+    def jobs(self) -> list[Any]:
+        """What the test put there."""
+        return self.all
+
+    def job(self, job_id: str) -> Any:
+        """One of them."""
+        return next((job for job in self.all if job.job_id == job_id), None)
+
+    def model(self, model_id: str) -> Any:
+        """One of the models."""
+        return next((row for row in self.models if row.model == model_id), None)
+
+    def belongs_here(self, job_id: str) -> bool:
+        """True but for those that the test put elsewhere."""
+        return job_id not in self.elsewhere
+
+    def can_place(self, job_id: str) -> bool:
+        """True for those that the test says."""
+        return job_id in self.placeable
+
+    def place(self, job_id: str, scene: Any) -> bool:
+        """Noted."""
+        self.asked.append(("place", job_id))
+        return True
+
+    def generate(self, scene: Any, request: Any, name: str = "") -> str:
+        """Noted."""
+        self.asked.append(("generate", request, name))
+        return "0" * 32
+
+    def add(self, job_id: str, state: str = "done", **more: Any) -> Any:
+        """One more job."""
+        m = self.messages
+        request = m.TakeRequest(
+            prompt=more.pop("prompt", "fog over pines"),
+            model="big",
+            width=1920,
+            height=1080,
+            length_frames=81,
+            frame_rate=m.FrameRate(24),
+            seed=7,
+            media_folder="/tmp/wan",
+            resolution="360p",
+            quality=m.Quality.BEST,
+        )
+        job = m.JobStatus(job_id, m.JobState(state), more.pop("request", request), **more)
+        self.all.insert(0, job)
+        return job
+
+
+@pytest.fixture
+def told(scene, addon, extension: str, monkeypatch) -> Iterator[StandInTracker]:
+    """What the add-on takes for its tracker in this test."""
+    import bpy
+
+    tracker = StandInTracker(importlib.import_module(f"{extension}.wan_backend.protocol.messages"))
+    monkeypatch.setattr(addon("jobs.tracker"), "get", lambda: tracker)
+    yield tracker
+    session = bpy.context.window_manager.wan_vse
+    session.rows.clear()
+    session.restart_needed = False
+
+
+@pytest.fixture
+def settings(told: StandInTracker, scene):
+    """The scene's settings, with a prompt and the embedded model."""
+    settings = scene.wan_vse
+    settings.prompt, settings.model_id = "fog over pines", "embedded"
+    return settings

@@ -1,0 +1,192 @@
+"""Every panel draws in every state, with icons, operators and properties that this Blender has, and changes nothing.
+
+Without a window there is no layout to draw into: a recorder takes its place and checks what it is given.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import bpy
+import pytest
+
+ICONS = set(bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items.keys())
+STATES = ("queued", "loading", "encoding", "denoising", "decoding", "done", "failed", "cancelled", "interrupted")
+
+
+class Recorder:
+    """Takes a layout's place; `words` gathers what a person would read, `orders` the operators."""
+
+    def __init__(self, words: list[str] | None = None, orders: list[str] | None = None) -> None:
+        self.__dict__["words"] = [] if words is None else words
+        self.__dict__["orders"] = [] if orders is None else orders
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        assert name in bpy.types.UILayout.bl_rna.properties, name
+
+    def __getattr__(self, name: str) -> Any:
+        function = bpy.types.UILayout.bl_rna.functions.get(name)
+        assert function is not None or hasattr(bpy.types.UILayout, name), name
+        return lambda *values, **named: self._take(name, *values, **named)
+
+    def _take(self, name: str, *values: Any, icon: str = "NONE", text: str = "", **named: Any) -> Any:
+        assert icon in ICONS, icon
+        self.words.append(text)
+        if name == "operator":
+            module, _, operator = values[0].partition(".")
+            assert hasattr(bpy.types, f"{module.upper()}_OT_{operator}"), values
+            self.orders.append(operator)
+            return SimpleNamespace()
+        if name == "prop":
+            assert values[1] in values[0].bl_rna.properties, values
+        if name == "progress":
+            assert 0 <= named["factor"] <= 1
+        return Recorder(self.words, self.orders)
+
+
+def draw(panel: Any, **more: Any) -> Recorder:
+    """Draw a panel and give what it drew."""
+    layout = Recorder()
+    panel.draw(SimpleNamespace(layout=layout, **more), bpy.context)
+    return layout
+
+
+def draw_all(addon) -> Recorder:
+    """Everything that a person can see."""
+    addon("ui.refresh").refresh()
+    layout = Recorder()
+    for panel in addon("ui.sidebar").CLASSES:
+        if not hasattr(panel, "poll") or panel.poll(bpy.context):
+            panel.draw(SimpleNamespace(layout=layout), bpy.context)
+    preferences = addon("preferences").get()
+    page = SimpleNamespace(layout=layout, bl_rna=preferences.bl_rna, **{"allow_downloads": True, "media_folder": ""})
+    addon("ui.preferences_page").draw(page, bpy.context)
+    queue = addon("ui.queue_list").WAN_VSE_UL_queue
+    for row in bpy.context.window_manager.wan_vse.rows:
+        queue.draw_item(SimpleNamespace(), bpy.context, layout, None, row, 0, None, "active_row")
+    return layout
+
+
+def said(layout: Recorder) -> str:
+    return " ".join(layout.words)
+
+
+@pytest.mark.parametrize("state", ["off", "starting", "ready", "missing", "failed"])
+@pytest.mark.parametrize("source", ["FIELD", "TEXT_BLOCK", "TEXT_STRIP"])
+def test_every_backend_state_draws(told, settings, addon, state: str, source: str) -> None:
+    told.backend.state = state
+    settings.prompt_source = source
+    assert draw_all(addon).orders
+
+
+@pytest.mark.parametrize("mode", ["FRAMES", "SECONDS", "HOLE"])
+def test_every_length_draws(told, settings, addon, mode: str) -> None:
+    settings.length_mode = mode
+    assert "generate" in draw_all(addon).orders
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_job_draws(told, settings, addon, state: str) -> None:
+    problem = None
+    if state in ("failed", "interrupted"):
+        fix = told.messages.Fix("Use Draft", "quality", "draft")
+        problem = told.messages.Problem("x", "It went wrong: do this.", [fix], "/tmp/worker.log")
+    told.add("a" * 32, state, problem=problem, progress=0.4, step=3, steps=8, eta_seconds=72.0)
+    drawn = draw_all(addon)
+    if state == "denoising":
+        assert "Step 3 of 8, 1 min 12 s left" in said(drawn)
+    if problem:
+        assert "It went wrong: do this." in said(drawn)
+        assert {"apply_fix", "open_log", "retry_job"} <= set(drawn.orders)
+
+
+@pytest.mark.parametrize("state", ["planning", "planned", "running", "failed", "done"])
+def test_every_step_of_the_set_up_draws(told, settings, addon, state: str) -> None:
+    told.backend.state = "missing"
+    told.setup.state, told.setup.sentence = state, "Fetching torch."
+    told.setup.plan = told.messages.SetupPlan("/usr/bin/python3", "cpu", "/tmp/x", 2_400_000_000, "About 2.4 GB.")
+    told.setup.progress = told.messages.SetupProgress("running", 2, 5, 0.3, "Fetching torch.")
+    drawn = draw_all(addon)
+    expected = {
+        "planned": "Fetch 2.4 GB",
+        "running": "Step 2 of 5",
+        "planning": "Looking at",
+        "failed": "Try Again",
+        "done": "Set Up Backend",
+    }[state]
+    assert expected in said(drawn)
+
+
+def test_a_fresh_user_is_told_what_to_do_first(told, settings, addon) -> None:
+    told.backend.state = "missing"
+    drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
+    assert drawn.orders[0] == "setup_backend"
+    assert "set up once" in said(drawn)
+
+
+def test_the_plan_is_told_before_the_click(told, settings, addon) -> None:
+    m = told.messages
+    told.plan = m.Plan(
+        "embedded", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, "unipc", 9_000_000_000, 50_000_000,
+        ["Height 468 became 464."],
+    )  # fmt: skip
+    text = said(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
+    assert "832 x 464, 81 frames at 16 fps" in text
+    assert "121 frames on the timeline" in text
+    assert "Height 468 became 464." in text
+    assert "9.0 GB" in text
+
+
+def test_a_plan_that_can_not_be_done_has_buttons(told, settings, addon) -> None:
+    m = told.messages
+    problem = m.Problem("bad_length", "Too long: use 97 frames.", [m.Fix("Use 97 frames", "length_frames", "97")])
+    told.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, "unipc", problem=problem)
+    drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
+    assert "apply_fix" in drawn.orders
+    assert "Too long: use 97 frames." in said(drawn)
+
+
+def test_a_plan_is_asked_for_without_a_prompt_too(told, settings, addon) -> None:
+    settings.prompt = ""
+    draw(addon("ui.sidebar").WAN_VSE_PT_generate)
+    assert told.planned.model == "embedded"
+
+
+def test_agx_brings_the_hint(told, settings, scene, addon) -> None:
+    scene.view_settings.view_transform = "AgX"
+    assert "use_standard_view" in draw(addon("ui.sidebar").WAN_VSE_PT_generate).orders
+    scene.view_settings.view_transform = "Standard"
+    assert "use_standard_view" not in draw(addon("ui.sidebar").WAN_VSE_PT_generate).orders
+
+
+def test_no_draw_changes_anything(told, settings, addon, scene) -> None:
+    def snapshot() -> object:
+        names = [prop.identifier for prop in settings.bl_rna.properties]
+        kept = {name: str(getattr(settings, name)) for name in names}
+        return kept, [len(getattr(bpy.data, kind)) for kind in ("scenes", "texts", "images")], list(scene.keys())
+
+    told.add("a" * 32, "failed")
+    addon("ui.refresh").refresh()
+    before = snapshot()
+    draw_all(addon)
+    assert snapshot() == before
+    assert told.asked == []
+
+
+def test_a_prompt_of_100_000_characters_draws(told, settings, addon) -> None:
+    settings.prompt = "words " * 16_000 + "x" * 4_000
+    assert len(settings.prompt) >= 100_000
+    draw(addon("ui.sidebar").WAN_VSE_PT_generate)
+    told.add("a" * 32, "queued", prompt=settings.prompt)
+    draw_all(addon)
+
+
+def test_the_list_is_searched_by_prompt(told, addon) -> None:
+    told.add("a" * 32, prompt="A red fox")
+    told.add("b" * 32, prompt="A tram")
+    addon("ui.refresh").refresh()
+    stand_in = SimpleNamespace(filter_name="FOX", bitflag_filter_item=1 << 30)
+    queue = addon("ui.queue_list").WAN_VSE_UL_queue
+    flags, _ = queue.filter_items(stand_in, bpy.context, bpy.context.window_manager.wan_vse, "rows")
+    assert flags == [0, 1 << 30]

@@ -1,0 +1,110 @@
+"""The settings: what stays in step, what is kept, and enums whose lists come and go."""
+
+from __future__ import annotations
+
+import gc
+
+import bpy
+import pytest
+
+
+def test_frames_and_seconds_stay_in_step(settings, scene) -> None:
+    settings.length_frames = 48
+    assert settings.length_seconds == pytest.approx(2.0)
+    settings.length_seconds = 5.0
+    assert settings.length_frames == 120
+
+
+def test_seconds_keep_what_was_typed(settings) -> None:
+    settings.length_seconds = 3.41
+    assert settings.length_frames == 82
+    assert settings.length_seconds == pytest.approx(3.41)
+
+
+@pytest.mark.parametrize(("fps", "base"), [(24, 1.001), (25, 1.0), (30, 1.001), (60, 1.0)])
+def test_frames_survive_the_way_there_and_back(settings, scene, fps: int, base: float) -> None:
+    scene.render.fps, scene.render.fps_base = fps, base
+    for frames in (1, 7, 81, 250, 9999):
+        settings.length_frames = frames
+        assert settings.length_frames == frames
+
+
+def test_a_model_that_was_not_chosen_is_the_first_real_one_here(told, scene) -> None:
+    assert scene.wan_vse.model == "big"
+    told.models = told.models[:1]
+    assert scene.wan_vse.model == "embedded"
+
+
+def test_the_chosen_model_stays_while_the_backend_is_away(told, settings) -> None:
+    settings.model = "far"
+    told.models = []
+    assert settings.model == "far"
+
+
+def test_before_the_backend_answers_the_embedded_model_can_be_chosen(told, scene) -> None:
+    told.models = []
+    scene.wan_vse.model = "embedded"
+    assert scene.wan_vse.model == "embedded"
+
+
+def test_the_size_begins_with_the_models_own(told, settings) -> None:
+    assert settings.resolution == "480p"
+    settings.resolution = "360p"
+    assert settings.resolution == "360p"
+
+
+def test_a_size_that_the_model_lacks_gives_way(told, settings) -> None:
+    settings.resolution_name = "4k"
+    assert settings.resolution == "480p"
+
+
+def test_choices_are_kept_by_name_in_the_file(told, settings, tmp_path) -> None:
+    settings.model, settings.resolution = "far", "360p"
+    path = str(tmp_path / "a film.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    told.models = list(reversed(told.models))
+    bpy.ops.wm.open_mainfile(filepath=path)
+    kept = bpy.context.scene.wan_vse
+    assert (kept.model, kept.resolution) == ("far", "360p")
+
+
+def test_enum_strings_are_kept_alive(told, settings, addon) -> None:
+    """Blender reads freed memory where an enum's callback keeps no reference to its strings."""
+    items = addon("properties")._model_items(settings, None)
+    assert addon("properties")._model_items(settings, None) is items
+    del items
+    gc.collect()
+    names = [item.name for item in settings.bl_rna.properties["model"].enum_items]
+    assert all(name.isprintable() for name in names)
+    assert addon("properties")._kept_items["model"][0][0] == "embedded"
+
+
+def test_the_queue_rows_follow_the_tracker(told, addon) -> None:
+    session = bpy.context.window_manager.wan_vse
+    refresh = addon("ui.refresh").refresh
+    told.add("a" * 32)
+    told.add("b" * 32)
+    refresh()
+    assert [row.name for row in session.rows] == ["b" * 32, "a" * 32]
+    session.active_row = 1
+    told.add("c" * 32)
+    refresh()
+    assert session.rows[session.active_row].name == "c" * 32, "a new job is chosen"
+    session.active_row = 2
+    told.all.pop(1)
+    refresh()
+    assert session.rows[session.active_row].name == "a" * 32, "the chosen job stays chosen"
+
+
+def test_backend_preferences_restart_it_when_idle(told, addon) -> None:
+    preferences = addon("preferences").get()
+    session = bpy.context.window_manager.wan_vse
+    try:
+        preferences.memory_budget_gib = 8
+        assert told.asked == [("restart",)]
+        told.add("a" * 32, "denoising")
+        preferences.memory_budget_gib = 9
+        assert told.asked == [("restart",)] and session.restart_needed
+    finally:
+        told.backend.state = "off"
+        preferences.memory_budget_gib = 0
