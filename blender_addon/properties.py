@@ -187,7 +187,7 @@ class WanSettings(bpy.types.PropertyGroup):
         name="Seconds",
         description="How many seconds of the scene the take covers",
         default=3.0,
-        min=0.04,
+        min=0.001,
         soft_max=20.0,
         max=4000.0,
         step=10,

@@ -71,6 +71,8 @@ class OnJob(Refusing):
         """Find the job, refuse in a sentence, or do it."""
         row = getattr(context, ROW_POINTER, None)
         job = job_of(self.job_id or (row.name if row is not None else "") or active_job_id(context))
+        if job is None and not self.job_id:
+            job = next((each for each in tracker.get().jobs() if not self.job_refusal(each)), None)
         sentence = self.job_refusal(job) if job else NO_JOB
         if job is None or sentence:
             self.report({"WARNING"}, f"{sentence}.")  # type: ignore[attr-defined]
