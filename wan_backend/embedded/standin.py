@@ -18,14 +18,13 @@ import torch
 import transformers
 from diffusers import (
     AutoencoderKLWan,
-    DiffusionPipeline,
     UniPCMultistepScheduler,
     WanPipeline,
     WanTransformer3DModel,
     WanVACEPipeline,
     WanVACETransformer3DModel,
 )
-from transformers import T5TokenizerFast, UMT5Config, UMT5EncoderModel
+from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
 
 TEXT_WIDTH = 32
 TRANSFORMER: dict[str, Any] = {
@@ -50,15 +49,15 @@ def write(folder: Path, seed: int = 0, kind: str = "vace") -> None:
     make_pipeline(seed, kind).save_pretrained(folder, safe_serialization=True)
 
 
-def make_pipeline(seed: int = 0, kind: str = "vace") -> DiffusionPipeline:
-    """The checkpoint as a diffusers pipeline, float32 on the CPU; leaves torch's random state as it was."""
+def make_pipeline(seed: int = 0, kind: str = "vace") -> Any:
+    """The checkpoint as a pipeline of diffusers, float32 on the CPU; leaves torch's random state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts: dict[str, Any] = {
-            "tokenizer": _tokenizer(),
+            "tokenizer": make_tokenizer(),
             "text_encoder": _text_encoder(),
             "vae": _vae(),
-            "scheduler": _scheduler(),
+            "scheduler": make_scheduler(),
         }
         if kind == "vace":
             parts["transformer"] = _lively(WanVACETransformer3DModel(**TRANSFORMER, **VACE))
@@ -67,10 +66,10 @@ def make_pipeline(seed: int = 0, kind: str = "vace") -> DiffusionPipeline:
         return WanPipeline(**parts)
 
 
-def _tokenizer() -> T5TokenizerFast:
+def make_tokenizer() -> T5Tokenizer:
     """One token a printable ASCII character; any other character is the unknown token."""
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
-    return T5TokenizerFast(vocab=special + [(chr(code), -3.0) for code in range(33, 127)], extra_ids=0)
+    return T5Tokenizer(vocab=special + [(chr(code), -3.0) for code in range(33, 127)], extra_ids=0)
 
 
 def _text_encoder() -> UMT5EncoderModel:
@@ -78,21 +77,23 @@ def _text_encoder() -> UMT5EncoderModel:
     return UMT5EncoderModel(config).eval()
 
 
-def _vae() -> AutoencoderKLWan:
-    vae = AutoencoderKLWan(base_dim=2, z_dim=16, num_res_blocks=1).eval()
+def _vae() -> Any:
+    vae: Any = AutoencoderKLWan(base_dim=2, z_dim=16, num_res_blocks=1)
+    vae.eval()
     with torch.no_grad():  # random weights paint a flat grey; louder ones paint colours
         vae.decoder.conv_out.weight.mul_(2.0)
         vae.decoder.conv_out.bias.zero_()
     return vae
 
 
-def _scheduler() -> UniPCMultistepScheduler:
+def make_scheduler() -> UniPCMultistepScheduler:
+    """As Wan's own checkpoints have it."""
     return UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0, num_train_timesteps=1000
     )
 
 
-def _lively(transformer: torch.nn.Module) -> torch.nn.Module:
+def _lively(transformer: Any) -> Any:
     """The same transformer with louder weights, so that the prompt and the steps show in the pixels."""
     with torch.no_grad():
         for name, weight in transformer.named_parameters():

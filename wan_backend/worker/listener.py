@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..protocol.conversion import from_json
 from ..protocol.envelope import Notification, Request, RequestId, parse_line
@@ -91,7 +92,7 @@ class Listener:
         if method is None:
             known = ", ".join(WORKER_METHODS)
             raise ProtocolError(METHOD_NOT_FOUND, f'There is no method "{message.method[:80]}"; there are {known}.')
-        params = from_json(method.params, message.params)
+        params: Any = from_json(method.params, message.params)
         if isinstance(params, RunParams):
             self._begin(Run(request_id, params))
         elif isinstance(params, JobParams):
