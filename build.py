@@ -228,6 +228,8 @@ def do_backend(options: argparse.Namespace) -> None:
 def do_demo(options: argparse.Namespace) -> None:
     started = time.monotonic()
     backend = backend_environment(options.torch)
+    shutil.rmtree(DEMO, ignore_errors=True)
+    run([backend, ROOT / "tests" / "demo" / "draw_media.py", DEMO / "media"])
     command = _in_blender(ROOT / "tests" / "demo" / "film.py", "--extension", build_extension(), "--out", DEMO)
     setup = time.monotonic() - started
     run(command, env=_blender_variables(backend, ROOT / "build" / "demo-user") | {"WAN_VSE_SETUP": f"{setup:.1f}"})
@@ -237,7 +239,10 @@ def do_demo(options: argparse.Namespace) -> None:
 
 def do_bench(options: argparse.Namespace) -> None:
     backend = backend_environment(options.torch)
-    command = _in_blender(ROOT / "tests" / "benchmark" / "main_thread.py", "--extension", build_extension())
+    media = ROOT / "build" / "bench-media"
+    run([backend, ROOT / "tests" / "demo" / "draw_media.py", media])
+    script = ROOT / "tests" / "benchmark" / "main_thread.py"
+    command = _in_blender(script, "--extension", build_extension(), "--media", media)
     run(command, env=_blender_variables(backend, ROOT / "build" / "bench-user"))
 
 

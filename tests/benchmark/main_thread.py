@@ -1,7 +1,7 @@
 """Measures how long the add-on keeps Blender's main thread over a whole job, and prints the median and the worst.
 
-    blender --factory-startup -P main_thread.py -- --extension ZIP       in a window, with Blender's own timers
-    python main_thread.py --extension ZIP                                Blender as a module; the script pumps
+    blender --factory-startup -P main_thread.py -- --extension ZIP --media FOLDER    in a window, with its timers
+    python main_thread.py --extension ZIP --media FOLDER    Blender as a module; the script pumps
 
 The cut is a large one, 500 strips, because looking through the strips is what could grow. A job's takes are placed
 as always. Exit code 1 where a call was longer than the limit (one frame of a 60 Hz window).
@@ -32,12 +32,14 @@ def main() -> None:
     """Lay out the cut, ask for a take, then measure until it has landed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--extension", required=True)
+    parser.add_argument("--media", type=Path, required=True, help="the folder that demo/draw_media.py has filled")
     arguments = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:]
+    options = parser.parse_args(arguments)
     bpy.ops.extensions.package_install_files(
-        filepath=parser.parse_args(arguments).extension, repo="user_default", enable_on_install=True, overwrite=True
+        filepath=options.extension, repo="user_default", enable_on_install=True, overwrite=True
     )
     folder = Path(tempfile.mkdtemp(prefix="wan-vse-benchmark-"))
-    scene = footage.lay_out(folder)
+    scene = footage.lay_out(options.media)
     film.add_many_strips(scene, STRIPS)
     bpy.ops.wm.save_as_mainfile(filepath=str(folder / "benchmark.blend"))
     measurement = Measurement()
@@ -45,8 +47,9 @@ def main() -> None:
         while (pause := measurement.step(pump=True)) is not None:
             time.sleep(pause)
         sys.exit(measurement.exit_code)
-    measurement.show_panel()
-    bpy.app.timers.register(lambda: measurement.step(pump=False), first_interval=1.0, persistent=True)
+    # Each in a turn of its own: an area can't be changed in the same turn in which a file was loaded.
+    bpy.app.timers.register(measurement.show_panel, first_interval=1.0, persistent=True)
+    bpy.app.timers.register(lambda: measurement.step(pump=False), first_interval=3.0, persistent=True)
 
 
 class Measurement:
@@ -113,4 +116,7 @@ class Measurement:
 
 
 if __name__ == "__main__":
-    main()
+    if bpy.app.background or bpy.app.module:
+        main()
+    else:
+        bpy.app.timers.register(main, first_interval=1.0)

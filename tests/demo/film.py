@@ -2,7 +2,7 @@
 
     blender -b --factory-startup -P film.py -- --extension ZIP --out FOLDER      or      python film.py ...
 
-Writes demo.blend, the takes' frames, timeline.mp4 and report.json into FOLDER.
+FOLDER/media holds the drawn files. Writes demo.blend, the takes' frames, timeline.mp4 and report.json into FOLDER.
 """
 
 from __future__ import annotations
@@ -45,12 +45,10 @@ def main() -> int:
     parser.add_argument("--extension", required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:])
-    shutil.rmtree(options.out, ignore_errors=True)
-    options.out.mkdir(parents=True)
     bpy.ops.extensions.package_install_files(
         filepath=options.extension, repo="user_default", enable_on_install=True, overwrite=True
     )
-    scene = footage.lay_out(options.out)
+    scene = footage.lay_out(options.out / "media")
     film = options.out / "demo.blend"
     bpy.ops.wm.save_as_mainfile(filepath=str(film))
     scene = bpy.data.scenes[scene.name]
