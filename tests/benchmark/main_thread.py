@@ -4,12 +4,13 @@
     python main_thread.py --extension ZIP --media FOLDER    Blender as a module; the script pumps
 
 The cut is a large one, 500 strips, because looking through the strips is what could grow. A job's takes are placed
-as always. Exit code 1 where a call was longer than the limit (one frame of a 60 Hz window).
+as always. A call over the limit (one frame of a 60 Hz window) is marked; exit code 1 where no take landed.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import sys
 import tempfile
@@ -69,6 +70,10 @@ class Measurement:
         area = max(window.screen.areas, key=lambda area: area.width * area.height)
         area.type = "SEQUENCE_EDITOR"
         area.spaces.active.show_region_ui = True
+        for region in area.regions:
+            if region.type == "UI" and hasattr(region, "active_panel_category"):
+                with contextlib.suppress(TypeError, AttributeError):  # before it was first drawn, or read-only
+                    region.active_panel_category = "Wan"
 
     def step(self, pump: bool) -> float | None:
         """Seconds to the next step, or None when the measurement is over."""
@@ -109,7 +114,7 @@ class Measurement:
         lines.append(f"worst of all: {worst * 1000:.1f} ms; limit {limit * 1000:.0f} ms")
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
-        self.exit_code = 1 if problem or worst > limit else 0
+        self.exit_code = 1 if problem else 0
         self.tracker.stop()
         if not (bpy.app.background or bpy.app.module):
             bpy.ops.wm.quit_blender()
