@@ -14,9 +14,10 @@ import sys
 import typing
 from collections.abc import Iterator
 from enum import Enum, EnumType
+from types import ModuleType
 from typing import Any
 
-from . import errors, framing, media, messages, methods
+from . import errors, framing, media, messages, methods, takes
 from .methods import Method
 
 HOPS = [
@@ -53,8 +54,7 @@ def document() -> str:
     for title, table, sentence in HOPS:
         parts.append(f"## {title}\n\n{sentence}\n\n{_method_table(table)}")
     parts.append("## Messages\n")
-    kinds = _kinds(messages.__name__)
-    parts += [_message(kind) for kind in kinds]
+    parts += [_message(kind) for kind in [*_kinds(takes), *_kinds(messages)]]
     parts.append("## Errors\n\n| code | name | meaning |\n|---|---|---|")
     codes = {value: name for name, value in vars(errors).items() if type(value) is int}
     parts.append("\n".join(f"| {code} | `{codes[code]}` | {text} |" for code, text in errors.MEANINGS.items()) + "\n")
@@ -77,10 +77,9 @@ def _method_table(table: dict[str, Method]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _kinds(module: str) -> list[type]:
+def _kinds(module: ModuleType) -> list[type]:
     """The messages in the order in which they are defined."""
-    found = vars(messages).values()
-    return [kind for kind in found if isinstance(kind, type) and kind.__module__ == module and kind.__doc__]
+    return [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__]
 
 
 def _message(kind: type) -> str:
@@ -139,7 +138,7 @@ def _type(kind: Any) -> str:
 
 
 def _link(kind: type) -> str:
-    if kind.__module__ == messages.__name__:
+    if kind.__module__ in (takes.__name__, messages.__name__):
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
     return {str: "string", int: "integer", float: "number", bool: "true or false"}[kind]
 
