@@ -1,0 +1,180 @@
+"""Where models are found, and how a folder that is not one, or not whole, is told."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from tests.wan_backend.models import tiny_folder
+from wan_backend.models import catalogue, sources, wholeness
+
+SMALL, LARGE = catalogue.entry("wan2.1-t2v-1.3b"), catalogue.entry("wan2.1-t2v-14b")
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def write_small(folder):
+    return tiny_folder.write(folder, "WanPipeline", layers=30, heads=12)
+
+
+def sentence(found) -> str:
+    assert isinstance(found, sources.Missing)
+    assert found.problem.sentence.endswith(".")
+    return found.problem.sentence
+
+
+@pytest.mark.parametrize("name", ["wan2.1-t2v-1.3b", "Wan2.1-T2V-1.3B-Diffusers"])
+def test_in_a_models_folder_by_name(tmp_path, name):
+    wanted = write_small(tmp_path / "models" / name)
+    assert sources.find(SMALL, [tmp_path / "nothing", tmp_path / "models"]) == sources.Found(wanted)
+
+
+def test_the_models_folder_itself_told_by_its_transformer(tmp_path):
+    wanted = write_small(tmp_path / "my model")
+    assert sources.find(SMALL, [wanted]) == sources.Found(wanted)
+    assert isinstance(sources.find(LARGE, [wanted]), sources.Missing)
+
+
+def test_in_the_cache_by_its_main_branch(empty_cache):
+    home = empty_cache / "models--Wan-AI--Wan2.1-T2V-1.3B-Diffusers"
+    tiny_folder.write(home / "snapshots" / "old", "WanPipeline", layers=30, heads=12)
+    wanted = write_small(home / "snapshots" / "abc")
+    os.utime(wanted, (1, 1))
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text("abc")
+    assert sources.find(SMALL) == sources.Found(wanted)
+    (home / "refs" / "main").unlink()
+    assert sources.find(SMALL) == sources.Found(home / "snapshots" / "old")
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({"HF_HUB_CACHE": "/a"}, "/a"),
+        ({"HF_HOME": "/b"}, "/b/hub"),
+        ({"XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
+        ({"HOME": "/d"}, "/d/.cache/huggingface/hub"),
+    ],
+)
+def test_the_cache_is_where_the_library_has_it(monkeypatch, variables, wanted):
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert str(sources.hub_cache()) == wanted
+
+
+def test_not_here_says_how_to_fetch_it():
+    assert "fetch it (28.9 GB)" in sentence(sources.find(SMALL))
+    assert "--download wan2.1-t2v-1.3b" in sentence(sources.find(SMALL))
+
+
+@pytest.mark.parametrize("wrong", ["absent", "file", "nul"])
+def test_a_models_folder_that_is_none_is_said(tmp_path, wrong):
+    (tmp_path / "file").write_text("")
+    folder = "\0" if wrong == "nul" else str(tmp_path / wrong)
+    assert "can't be read" in sentence(sources.find(SMALL, [folder]))
+    assert "preferences" in sentence(sources.find(SMALL, [folder]))
+
+
+def test_a_folder_of_the_right_name_with_another_model_is_refused(tmp_path):
+    write_small(tmp_path / "wan2.1-t2v-14b")
+    assert "30 layers of 12 heads" in sentence(sources.find(LARGE, [tmp_path]))
+    tiny_folder.write(tmp_path / "wan2.1-t2v-1.3b", "StableDiffusionPipeline")
+    assert "StableDiffusionPipeline" in sentence(sources.find(SMALL, [tmp_path]))
+
+
+def test_a_folder_with_something_else_in_it(tmp_path):
+    (tmp_path / "wan2.1-t2v-1.3b").mkdir()
+    assert "model_index.json' is missing" in sentence(sources.find(SMALL, [tmp_path]))
+
+
+def test_a_whole_folder_wins_over_a_broken_one(tmp_path):
+    write_small(tmp_path / "a" / SMALL.id)
+    (tmp_path / "a" / SMALL.id / "vae" / "config.json").unlink()
+    wanted = write_small(tmp_path / "b" / SMALL.id)
+    assert sources.find(SMALL, [tmp_path / "a", tmp_path / "b"]) == sources.Found(wanted)
+
+
+WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
+
+
+@pytest.mark.parametrize("missing", [
+    "vae/config.json", "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors",
+    "tokenizer/tokenizer.json", "scheduler/scheduler_config.json", "model_index.json",
+])  # fmt: skip
+def test_a_missing_file_is_named(tmp_path, missing):
+    folder = write_small(tmp_path / SMALL.id)
+    (folder / missing).unlink()
+    said = sentence(sources.find(SMALL, [tmp_path]))
+    assert missing.split("/")[0] in said and "can't be used because" in said
+
+
+def test_a_missing_part_is_named(tmp_path):
+    import shutil
+
+    folder = write_small(tmp_path / "m")
+    shutil.rmtree(folder / "vae")
+    with pytest.raises(wholeness.NotWhole, match="folder 'vae' is missing"):
+        wholeness.check(folder)
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 4, 8, 40, -1])
+def test_a_cut_off_file_is_named(tmp_path, kept_bytes):
+    folder = write_small(tmp_path / "m")
+    whole = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(whole[:kept_bytes])
+    with pytest.raises(wholeness.NotWhole, match=WEIGHTS + "' is (cut off|not a safetensors file)"):
+        wholeness.check(folder)
+
+
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"\xff" * 100, b"\x05\0\0\0\0\0\0\0[[[[[", bytes(100)])
+def test_something_else_in_the_place_of_weights(tmp_path, content):
+    folder = write_small(tmp_path / "m")
+    (folder / WEIGHTS).write_bytes(content)
+    with pytest.raises(wholeness.NotWhole, match="not a safetensors file"):
+        wholeness.check(folder)
+
+
+def test_a_mended_file_is_looked_at_again(tmp_path):
+    folder = write_small(tmp_path / "m")
+    whole = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(whole[:-1])
+    with pytest.raises(wholeness.NotWhole):
+        wholeness.check(folder)
+    (folder / WEIGHTS).write_bytes(whole)
+    wholeness.check(folder)
+
+
+def test_every_shard_of_an_index_must_be_there(tmp_path):
+    folder = write_small(tmp_path / "m")
+    (folder / WEIGHTS).rename(folder / "transformer" / "a-00001-of-00002.safetensors")
+    mapping = {"x": "a-00001-of-00002.safetensors", "y": "a-00002-of-00002.safetensors"}
+    (folder / "transformer" / "a.safetensors.index.json").write_text(json.dumps({"weight_map": mapping}))
+    with pytest.raises(wholeness.NotWhole, match=r"a-00002-of-00002\.safetensors' is missing"):
+        wholeness.check(folder)
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    folder = write_small(tmp_path / "m")
+    (folder / WEIGHTS).rename(folder / "transformer" / "pytorch_model.bin")
+    with pytest.raises(wholeness.NotWhole, match="only pickled weights"):
+        wholeness.check(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "[" * 100_000, "\0"])
+def test_an_index_that_is_no_index(tmp_path, content):
+    folder = write_small(tmp_path / "m")
+    (folder / "model_index.json").write_text(content)
+    with pytest.raises(wholeness.NotWhole, match=r"model_index\.json"):
+        wholeness.check(folder)
+
+
+def test_the_stand_in_is_whole(vace_folder):
+    wholeness.check(vace_folder)
