@@ -6,19 +6,19 @@ from collections.abc import Iterable
 
 
 class Book:
-    """Sets of job ids; all but `removed` begin anew when a file is loaded."""
+    """Sets of job ids; all but `removed` and `homes` begin anew when a file is loaded."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
         """Had a strip in the open file, or were asked for in it."""
         self.landed: set[str] = set()
         """Were placed; if an undo brings the placeholder back, that is what the person wants."""
-        self.adopted: set[str] = set()
-        """Belonged to the open file when it was saved under another name."""
         self.judged: set[str] = set()
         """Are done and were either placed or left to the person."""
         self.removed: set[str] = set()
         """Had a strip that the person removed (or whose making was undone) before another file was loaded."""
+        self.homes: dict[str, str] = {}
+        """The path of the file that a job belongs to since it was saved under that name."""
 
     def see(self, present: Iterable[str]) -> None:
         """These jobs have a strip in the open file now."""
@@ -34,7 +34,6 @@ class Book:
         """Another file was loaded, or the same one again as it was saved."""
         self.seen.clear()
         self.landed.clear()
-        self.adopted.clear()
         self.judged.clear()
 
     def forget(self, job_id: str) -> None:

@@ -81,7 +81,7 @@ def land_by_itself(status: JobStatus, marked: Iterable[identity.Marked], book: B
         return True
     if mine or status.settled or status.job_id in book.seen | book.removed:
         return False
-    if not project.is_origin(status.request.origin, status.job_id in book.adopted):
+    if not project.is_origin(status.request.origin, book.homes.get(status.job_id, "")):
         return False
     add_at_recorded_place(status, _recorded_scene(status))
     return True

@@ -41,21 +41,21 @@ class OpenFile:
         self._here: dict[str, bool] = {}
         self._unknown_checked = False
         self._strips = -1
+        self._ours: list[str] = []
 
     def has(self, status: JobStatus) -> bool:
         """True where the job belongs to the open file."""
         job_id = status.job_id
         if job_id not in self._here:
             book = self.book
-            known = job_id in book.adopted or job_id in book.seen
-            self._here[job_id] = known or project.is_origin(status.request.origin, known)
+            home = book.homes.get(job_id, "")
+            self._here[job_id] = job_id in book.seen or project.is_origin(status.request.origin, home)
         return self._here[job_id]
 
     def opened(self) -> None:
         """Another file was loaded, or the same one again."""
         project.forget()
         self.book.open_file()
-        self._forget_here()
         self.cleared.clear()
         self.strips_changed()
 
@@ -146,11 +146,12 @@ class OpenFile:
         for found in identity.sweep():
             if found.is_placeholder and found.job_id in self.book.landed:
                 found.strip[identity.DECLINED] = True
-        self.book.adopted.update(status.job_id for status in statuses if self.has(status))
+        self._ours = [status.job_id for status in statuses if self.has(status)]
 
     def settled(self, statuses: Iterable[JobStatus]) -> list[str]:
         """The jobs whose end the file knows, now that it is saved under its own name."""
-        self._forget_here()
+        self.book.homes.update(dict.fromkeys(self._ours, project.path()))
+        self._here.clear()
         marked = identity.all_marked()
         present = {found.job_id for found in marked}
         waiting = {found.job_id for found in marked if found.is_placeholder and not found.declined}
@@ -168,9 +169,6 @@ class OpenFile:
         self.book.judged.add(status.job_id)
         self.book.see([status.job_id])
         self._here.pop(status.job_id, None)
-
-    def _forget_here(self) -> None:
-        self._here.clear()
 
 
 def _status_of_unknown(found: identity.Marked) -> JobStatus | None:

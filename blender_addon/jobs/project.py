@@ -45,15 +45,15 @@ def path() -> str:
     return os.path.abspath(bpy.data.filepath) if bpy.data.filepath else ""
 
 
-def is_origin(origin: Origin, known: bool) -> bool:
+def is_origin(origin: Origin, home: str = "") -> bool:
     """True where a job of this origin belongs to the open file.
 
-    The path decides. The id decides where the job's file was never saved or is no longer there (it was renamed or
-    moved), and where this session knows the job as the open file's (`known`: it was saved under another name).
+    The path decides: the origin's, or `home`, the one that its file was saved under since. The id decides where the
+    job's file was never saved, or is no longer there (it was renamed or moved).
     """
-    here = path()
-    if here and origin.project and os.path.normcase(origin.project) == os.path.normcase(here):
+    theirs, ours = home or origin.project, path()
+    if theirs and ours and os.path.normcase(theirs) == os.path.normcase(ours):
         return True
     if not origin.project_id or origin.project_id not in ids():
         return False
-    return known or not origin.project or not os.path.exists(origin.project)
+    return not theirs or not os.path.exists(theirs)

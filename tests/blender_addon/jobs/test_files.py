@@ -112,7 +112,11 @@ def test_save_as_takes_the_job_along(desk, tmp_path):
     desk.save(tmp_path / "b.blend")
     desk.session.until(lambda: desk.places() == [IMAGE])
     desk.load(tmp_path / "a.blend")
-    desk.session.until(lambda: desk.places() == [IMAGE])  # unsaved in b.blend: not lost for a.blend either
+    desk.idle()
+    assert desk.places() == []
+    desk.load(tmp_path / "b.blend")
+    assert desk.places() == [COLOR]
+    desk.session.until(lambda: desk.places() == [IMAGE])  # had landed, but was not saved
 
 
 def test_save_as_of_a_removed_placeholder_keeps_the_job_with_the_open_file(desk, tmp_path):

@@ -1,0 +1,69 @@
+"""A Blender of its own that asks for a take and then works until it is killed. Run by test_kill.py.
+
+    python editor_process.py PACKAGE BLEND STATE SAVE
+
+Asks in BLEND, saves it before, after or not (SAVE is "before" or "after" the asking), and says, one JSON line each,
+which processes there are and when the job is in STATE ("landed": its take is on the timeline).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+
+import bpy
+
+
+def say(**values: object) -> None:
+    sys.stderr.write(json.dumps(values) + "\n")
+    sys.stderr.flush()
+
+
+def children_of(pid: int) -> list[int]:
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def main() -> None:
+    import addon_utils  # Blender puts it on the path when bpy is imported
+
+    package, blend, wanted_state, save = sys.argv[1:]
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    addon_utils.enable(package, default_set=True)
+    scene = bpy.context.scene
+    scene.sequence_editor_create()
+    for workspace in bpy.data.workspaces:
+        if hasattr(workspace, "sequencer_scene"):
+            workspace.sequencer_scene = scene
+    scene.render.resolution_x, scene.render.resolution_y = 256, 144
+    bpy.ops.wm.save_as_mainfile(filepath=blend)
+    tracker = importlib.import_module(f"{package}.blender_addon.jobs.tracker").get()
+    compat = importlib.import_module(f"{package}.blender_addon.timeline.compat")
+    tracker.want()
+    while not tracker.models:
+        tracker.tick()
+        time.sleep(0.01)
+    scene.frame_set(33)
+    settings = scene.wan_vse
+    settings.prompt, settings.model, settings.quality, settings.length_frames = "fog", "embedded", "BEST", 17
+    assert bpy.ops.wan_vse.generate() == {"FINISHED"}
+    if save == "after":
+        bpy.ops.wm.save_mainfile()
+    (job,) = tracker.jobs()
+    server = tracker._connection._child.pid
+    told = False
+    while True:
+        tracker.tick()
+        time.sleep(0.005)
+        landed = any(strip.get("wan_vse_role") == "take" for strip in compat.all_strips(scene))
+        state = "landed" if landed else tracker.job(job.job_id).state.value
+        if state == wanted_state and not told:
+            told = True
+            say(job_id=job.job_id, processes=[os.getpid(), server, *children_of(server)])
+
+
+if __name__ == "__main__":
+    main()

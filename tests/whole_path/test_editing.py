@@ -1,0 +1,107 @@
+"""What an editor does while a real job runs, and where things may not be written."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import bpy
+import pytest
+
+
+def test_undo_redo_split_and_duplicate_while_it_is_made(studio):
+    scene = bpy.context.scene
+    scene.frame_set(10)
+    job_id = studio.ask("fog", length_frames=17, quality="BEST")
+    bpy.ops.ed.undo_push(message="Generate")
+    bpy.ops.ed.undo()
+    assert studio.strips() == []
+    bpy.ops.ed.redo()
+    (placeholder,) = studio.placeholders()
+    placeholder.split(frame=15, split_method="SOFT")
+    bpy.ops.ed.undo_push(message="Split")
+    assert studio.state(job_id) != "done"
+    studio.until(lambda: len(studio.takes()) == 2)
+    assert sorted(studio.range(take) for take in studio.takes()) == [(10, 15), (15, 27)]
+    assert sorted(take.elements[0].filename for take in studio.takes()) == ["0001.png", "0001.png"]
+    first_shown = sorted(studio.compat.start(take) - studio.compat.content_start(take) for take in studio.takes())
+    assert first_shown == [0, 5]
+    bpy.ops.ed.undo()
+    assert [studio.range(strip) for strip in studio.placeholders()] == [(10, 15), (15, 27)]
+    studio.idle()
+    assert studio.takes() == []
+
+
+def test_save_load_and_reload_while_it_is_made(studio, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.context.scene.frame_set(5)
+    studio.ask("fog", quality="BEST", length_frames=17)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "b.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True)
+    studio.until(lambda: all(job.state.ended for job in studio.tracker.jobs()))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    studio.idle()
+    assert studio.strips() == []
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "b.blend"))
+    studio.until(studio.takes, 10)
+    assert [studio.range(take) for take in studio.takes()] == [(5, 22)]
+
+
+def test_a_render_while_it_is_made(studio, tmp_path):
+    scene = bpy.context.scene
+    scene.render.filepath = str(tmp_path / "r_")
+    scene.frame_end = 30
+    studio.ask("fog", length_frames=17)
+    landed_during_render = []
+    look = lambda *_: (studio.tracker.tick(), landed_during_render.extend(studio.takes()))  # noqa: E731
+    bpy.app.handlers.render_write.append(look)
+    try:
+        end = time.monotonic() + 60
+        while studio.tracker.jobs()[0].state.value != "done" and time.monotonic() < end:
+            bpy.ops.render.render(animation=True)
+    finally:
+        bpy.app.handlers.render_write.remove(look)
+    assert landed_during_render == []
+    studio.until(studio.takes, 10)
+
+
+@pytest.mark.parametrize("folder", ["with spaces", 'it\'s "quoted" & 100%', "köln–東京 \N{CLAPPER BOARD}"])
+def test_any_path_will_do(studio, tmp_path, folder):
+    if os.name == "nt" and '"' in folder:
+        pytest.skip("Windows has no such file names")
+    place = tmp_path / folder
+    place.mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(place / "film 東.blend"))
+    job_id = studio.ask("fog")
+    studio.until(studio.takes)
+    (take,) = studio.takes()
+    assert studio.tracker.job(job_id).take.folder == str(place / "wan" / job_id)
+    assert take.directory.startswith("//wan/")
+    shown = Path(bpy.path.abspath(take.directory)) / take.elements[8].filename
+    assert shown.is_file()
+
+
+def test_a_project_folder_that_cannot_be_written_is_a_sentence(studio, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
+    (tmp_path / "wan").write_text("in the way of the media folder, also for root")
+    job_id = studio.ask("fog")
+    studio.until(lambda: studio.state(job_id) == "failed", 30)
+    problem = studio.tracker.job(job_id).problem
+    assert problem.kind == "folder", problem
+    assert str(tmp_path) in problem.sentence
+    (tmp_path / "wan").unlink()
+    assert bpy.ops.wan_vse.retry_job(job_id=job_id) == {"FINISHED"}
+    studio.until(studio.takes)
+
+
+def test_cancel_and_the_next_job_is_unharmed(studio):
+    first = studio.ask("fog", quality="BEST", length_frames=33)
+    studio.until(lambda: studio.state(first) in ("denoising", "decoding"))
+    began = time.monotonic()
+    assert bpy.ops.wan_vse.cancel_job(job_id=first) == {"FINISHED"}
+    studio.until(lambda: studio.state(first) == "cancelled", 10)
+    assert time.monotonic() - began < 2.0
+    studio.ask("rain")
+    studio.until(studio.takes)
+    assert len(studio.placeholders()) == 1
