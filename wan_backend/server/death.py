@@ -32,14 +32,14 @@ def in_words(code: int, log_file: Path) -> str:
 
     A clause without its subject: "crashed inside a library (segmentation fault)".
     """
+    if code & 0xFFFFFFFF in WINDOWS_CODES:
+        return WINDOWS_CODES[code & 0xFFFFFFFF]
     if code < 0:
         try:
             name = signal.Signals(-code).name
         except ValueError:
             name = f"signal {-code}"
         return SIGNALS.get(name, f"was ended by {name}")
-    if code & 0xFFFFFFFF in WINDOWS_CODES:
-        return WINDOWS_CODES[code & 0xFFFFFFFF]
     last = last_line(log_file)
     quote = f": {last}" if last else ""
     return f"ended by itself (exit code {code}){quote}"

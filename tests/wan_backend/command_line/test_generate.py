@@ -1,0 +1,169 @@
+"""`generate` as a person runs it, with the fake worker; and once with the real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.wan_backend.models import tiny_folder
+from tests.wan_backend.server.served import FAKE_WORKER, ROOT, processes_with
+
+FAKE = ["--worker-command", json.dumps([sys.executable, str(FAKE_WORKER)])]
+
+
+@pytest.fixture(scope="module")
+def models_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    tiny_folder.write(folder / "embedded")
+    return folder
+
+
+@pytest.fixture
+def generate(tmp_path, models_folder):
+    """generate(prompt, output, *flags) is the finished process."""
+    (tmp_path / "temporary").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")}
+
+    def start(prompt: str, output: str, *flags: str, wait: bool = True, fake: bool = True, **more: str):
+        command = [sys.executable, "-m", "wan_backend", "generate", prompt, "-o", output]
+        command += [*flags, "--models-folder", str(models_folder), *(FAKE if fake else [])]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env={**environment, **more}, text=True, encoding="utf-8",
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        if not wait:
+            return process
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+    return start
+
+
+def visible(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()} - {"temporary"}
+
+
+def test_a_folder_of_frames(generate, tmp_path):
+    code, out, err = generate("fog", "take one", "--frames", "7", "--size", "144x90")
+    assert code == 0, err
+    assert out.strip() == str(tmp_path / "take one")
+    assert len(list((tmp_path / "take one").glob("*.png"))) == 7
+    assert "144x90 became 144x96" in err and "100% Done." in err
+    assert json.loads((tmp_path / "take one" / "take.json").read_bytes())["request"]["length_frames"] == 7
+    assert visible(tmp_path) == {"take one"} and not list((tmp_path / "temporary").iterdir())
+
+
+def test_all_flags_reach_the_request(generate, tmp_path):
+    flags = "--frames 5 --size 128p --seed 7 --steps 3 --guidance 2.5 --quality best --device cpu --memory-budget-gib 1"
+    code, _, err = generate("fog", "out", *flags.split(), "--negative", "rain")
+    assert code == 0, err
+    request = json.loads((tmp_path / "out" / "take.json").read_bytes())["request"]
+    assert (request["seed"], request["steps"], request["guidance_scale"], request["quality"]) == (7, 3, 2.5, "best")
+    assert (request["negative_prompt"], request["resolution"]) == ("rain", "128p")
+    assert request["frame_rate"]["fps"] == 16
+
+
+def test_an_empty_folder_is_used_and_a_take_is_replaced_only_when_asked(generate, tmp_path):
+    (tmp_path / "out").mkdir()
+    assert generate("fog", "out", "--frames", "5")[0] == 0
+    code, _, err = generate("fog", "out", "--frames", "6")
+    assert code == 2 and "--overwrite" in err
+    assert generate("fog", "out", "--frames", "6", "--overwrite")[0] == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("prompt", "output", "flags", "words"),
+    [
+        ("", "out", [], "prompt is empty"),
+        ("fog", "out.gif", [], "'.gif' is not known"),
+        ("fog", "no/such/out.mp4", [], "There is no folder"),
+        ("fog", "full", [], "other files in it"),
+        ("fog", "file", [], "is a file"),
+        ("fog", "full.mp4", [], "is a folder"),
+        ("fog", "there.mkv", [], "exists already"),
+        ("fog", "out", ["--size", "big"], "give one as 832x480, or one of 128p"),
+        ("fog", "out", ["--size", "0x5"], "no pixels"),
+        ("fog", "out", ["--model", "nonsense"], "there are embedded"),
+        ("fog", "out", ["--frames", "0"], "give 1 to 65 frames"),
+        ("fog", "out", ["--seed", "-1"], "seed"),
+    ],
+)
+def test_what_can_not_be_done_is_one_sentence(generate, tmp_path, prompt, output, flags, words):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("")
+    (tmp_path / "full.mp4").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "there.mkv").write_text("")
+    before = visible(tmp_path)
+    code, out, err = generate(prompt, output, *flags)
+    assert code == 2 and out == "" and words in err and err.count("\n") == 1
+    assert visible(tmp_path) == before
+
+
+def test_a_worker_that_dies_is_said_with_its_log(generate, tmp_path):
+    code, _, err = generate("exit:3", "out", "--frames", "5")
+    assert code == 1 and "told to exit" in err
+    assert Path(err.strip().rpartition("Its log: ")[2]).is_file()
+    assert visible(tmp_path) == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_cancels_cleanly(generate, tmp_path, number):
+    process = generate("slow:0.2 frames:500", "out", wait=False, MARK="ctrl-c-test")
+    for line in process.stderr:
+        if "decoding" in line:
+            break
+    assert len(processes_with("ctrl-c-test")) == 3
+    begun = time.monotonic()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130 and "Cancelled." in err and "Traceback" not in err
+    assert time.monotonic() - begun < 3
+    assert processes_with("ctrl-c-test") == [] and visible(tmp_path) == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_killed_generate_leaves_no_process(generate, tmp_path):
+    process = generate("slow:0.2 frames:500", "out", wait=False, MARK="killed-generate-test")
+    for line in process.stderr:
+        if "decoding" in line:
+            break
+    process.kill()
+    process.communicate(timeout=10)
+    deadline = time.monotonic() + 5
+    while processes_with("killed-generate-test") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes_with("killed-generate-test") == []
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["fog.mp4", "fog.mkv", "fog"])
+def test_the_real_worker_and_the_stand_in(tmp_path, vace_folder, output):
+    """Server, worker, pipeline and writer, all real; the model is the tiny random one."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "embedded").symlink_to(vace_folder)
+    flags = f"--frames 6 --size 128x96 --steps 2 --device cpu --models-folder {tmp_path}/models".split()
+    done = subprocess.run(
+        [sys.executable, "-m", "wan_backend", "generate", "fog over pines", "-o", str(tmp_path / output), *flags],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    import imageio.v3
+
+    if output == "fog":
+        frames = [imageio.v3.imread(file) for file in sorted((tmp_path / output).glob("*.png"))]
+    else:
+        frames = list(imageio.v3.imiter(tmp_path / output, plugin="pyav"))
+    assert len(frames) == 6 and all(frame.shape == (96, 128, 3) for frame in frames)
+    assert frames[0].std() > 1
