@@ -74,6 +74,7 @@ def child_environment(package_root: Path, around: Mapping[str, str] | None = Non
     for name in SCRUBBED:
         kept.pop(name, None)
     kept["PYTHONPATH"] = str(package_root)
+    kept["PYTHONSAFEPATH"] = "1"  # or a module that lies in Blender's current folder would go before ours
     kept["PYTHONUNBUFFERED"] = "1"
     kept["PYTHONIOENCODING"] = "utf-8"
     return kept
@@ -87,7 +88,7 @@ def _from_preferences(settings: BackendSettings) -> list[str] | None:
         raise BackendMissing(
             f"The backend set in the preferences, {words[0]}, is not there: correct it, or clear the field."
         )
-    return words
+    return [os.path.abspath(words[0]), *words[1:]]
 
 
 def split_command(text: str) -> list[str]:
@@ -108,7 +109,7 @@ def _from_variable(environment: Mapping[str, str]) -> list[str] | None:
         return None
     if not Path(python).is_file():
         raise BackendMissing(f"{PYTHON_VARIABLE} names {python}, which is not there: correct or unset it.")
-    return [python]
+    return [os.path.abspath(python)]
 
 
 def _from_setup(settings: BackendSettings) -> list[str]:

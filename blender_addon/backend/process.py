@@ -46,7 +46,7 @@ class ChildProcess:
         self._leaving_since: float | None = None
         self._terminated = False
         with self.out_path.open("wb") as out, self.log_path.open("wb") as log_file:
-            self._process = _spawn(command, out, log_file)
+            self._process = _spawn(command, run_folder, out, log_file)
         self._output = self.out_path.open("rb", buffering=0)
         if self._process.stdin is not None:
             _never_wait(self._process.stdin.fileno())
@@ -149,7 +149,7 @@ class ChildProcess:
             self.out_path.unlink()
 
 
-def _spawn(command: BackendCommand, out: object, log_file: object) -> subprocess.Popen[bytes]:
+def _spawn(command: BackendCommand, folder: Path, out: object, log_file: object) -> subprocess.Popen[bytes]:
     apart: dict[str, object] = {"start_new_session": True}
     if sys.platform == "win32":
         apart = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -160,6 +160,7 @@ def _spawn(command: BackendCommand, out: object, log_file: object) -> subprocess
             stdout=out,
             stderr=log_file,
             env=command.environment,
+            cwd=folder,
             bufsize=0,
             **apart,
         )

@@ -20,7 +20,7 @@ def package_root() -> Path:
 
 def user_folder() -> Path:
     """The extension's own folder, outside of its package: it stays through updates."""
-    return Path(bpy.utils.extension_path_user(PACKAGE, create=True))
+    return Path(bpy.utils.extension_path_user(PACKAGE, create=True)).absolute()
 
 
 def preferences() -> Any | None:

@@ -1,0 +1,101 @@
+"""Requests, answers and events over a child that is only a queue of lines."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+class Child:
+    """Stands in for ChildProcess."""
+
+    def __init__(self):
+        self.sent, self.incoming = [], []
+
+    def send(self, line):
+        self.sent.append(json.loads(line))
+
+    def flush(self):
+        pass
+
+    def lines(self, deadline):
+        lines, self.incoming = self.incoming, []
+        return iter(lines)
+
+    def says(self, **message):
+        self.incoming.append(json.dumps({"jsonrpc": "2.0", **message}).encode())
+
+
+@pytest.fixture
+def talk(addon):
+    return Talk(addon)
+
+
+class Talk:
+    def __init__(self, addon):
+        self.child, self.events, self.answers, self.failures = Child(), [], [], []
+        self.client = addon("backend.client").Client(self.child, lambda *event: self.events.append(event))
+
+    def call(self, method, **more):
+        self.client.call(method, None, self.answers.append, self.failures.append, **more)
+
+    def tick(self):
+        return self.client.tick(time.perf_counter() + 1)
+
+
+def test_answers_find_their_questions_in_any_order(talk):
+    talk.call("list")
+    talk.call("release")
+    assert [message["method"] for message in talk.child.sent] == ["list", "release"]
+    talk.child.says(id=2, result={"state": "none"})
+    talk.child.says(id=1, result={"jobs": []})
+    assert talk.tick()
+    assert [type(answer).__name__ for answer in talk.answers] == ["WorkerStatus", "ListResult"]
+    assert not talk.tick()
+
+
+def test_errors_go_to_the_one_who_asked(talk):
+    talk.call("list")
+    talk.child.says(id=1, error={"code": -32603, "message": "It failed.", "data": {"more": 1}})
+    talk.tick()
+    assert [(error.code, error.message, error.details) for error in talk.failures] == [
+        (-32603, "It failed.", {"more": 1})
+    ]
+
+
+def test_an_answer_of_the_wrong_shape_is_a_failure(talk):
+    talk.call("list")
+    talk.child.says(id=1, result={"jobs": 7})
+    talk.tick()
+    assert "list.jobs" in talk.failures[0].message
+
+
+def test_events_are_typed(talk):
+    talk.child.says(method="worker", params={"state": "busy", "device": "cpu"})
+    talk.child.says(method="unheard_of", params={})
+    talk.tick()
+    assert [(name, event.state) for name, event in talk.events] == [("worker", "busy")]
+
+
+def test_a_late_answer_is_told(talk):
+    talk.call("list", within_seconds=-1)
+    assert talk.client.overdue() == "list"
+    talk.child.says(id=1, result={"jobs": []})
+    talk.tick()
+    assert talk.client.overdue() == ""
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.binary(max_size=200) | st.sampled_from([b"[]", b"{}", b'{"jsonrpc":"2.0","id":1,"result":{}}'])))
+def test_no_line_does_harm(addon, lines):
+    talk = Talk(addon)
+    talk.call("doctor")
+    talk.child.incoming = lines
+    talk.tick()
+    talk.child.says(method="worker", params={"state": "busy"})
+    talk.tick()
+    assert talk.events[-1][0] == "worker"

@@ -1,0 +1,147 @@
+"""A child that never makes its parent wait."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+@pytest.fixture
+def start(addon, tmp_path):
+    """start(program) runs Python code as a child; all are gone after the test."""
+    module, made = addon("backend.process"), []
+
+    def start(program: str):
+        environment = addon("backend.command").child_environment(tmp_path)
+        command = addon("backend.command").BackendCommand([sys.executable, "-c", program], environment)
+        made.append(module.ChildProcess(command, tmp_path / "run", "server"))
+        return made[-1]
+
+    yield start
+    for child in made:
+        child.end_now()
+
+
+def lines(child, count: int, seconds: float = 10.0) -> list:
+    found: list = []
+    end = time.monotonic() + seconds
+    while len(found) < count and time.monotonic() < end:
+        child.flush()
+        found += child.lines(time.perf_counter() + 0.01)
+        time.sleep(0.005)
+    return found
+
+
+def wait_until_gone(child, seconds: float) -> float:
+    began = time.monotonic()
+    while not child.gone():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def test_what_is_sent_comes_back_whole(start):
+    child = start(
+        "import sys\nfor line in sys.stdin.buffer:\n    sys.stdout.buffer.write(line[::-1].strip() + b'\\n')\n"
+        "    sys.stdout.buffer.flush()"
+    )
+    child.send(b"abc\n")
+    child.send(b"x" * 300_000 + b"\n")
+    assert lines(child, 2) == [b"cba", b"x" * 300_000]
+
+
+def test_a_child_that_does_not_read_blocks_nobody(start):
+    child = start("import time; time.sleep(60)")
+    began = time.perf_counter()
+    for _ in range(40):
+        child.send(b"y" * 100_000 + b"\n")
+    assert time.perf_counter() - began < 0.5
+
+
+def test_reading_keeps_to_its_deadline(start):
+    child = start("import sys\nwhile True: sys.stdout.write('z' * 1000 + '\\n')")
+    time.sleep(0.3)
+    began = time.perf_counter()
+    read = list(child.lines(began + 0.005))
+    assert read
+    assert time.perf_counter() - began < 0.1
+
+
+def test_it_leaves_when_its_stdin_ends(start):
+    child = start("import sys; sys.stdin.read()")
+    child.leave()
+    assert wait_until_gone(child, 3) < 3
+    assert child.exit_code == 0
+    assert not child.out_path.exists()
+    assert child.log_path.exists()
+
+
+def test_one_that_will_not_leave_is_ended_by_force(start, addon, monkeypatch):
+    monkeypatch.setattr(addon("backend.process"), "TERMINATE_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr(addon("backend.process"), "KILL_AFTER_SECONDS", 0.4)
+    child = start(
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)"
+    )
+    assert lines(child, 1) == [b"up"]
+    child.leave()
+    assert wait_until_gone(child, 5) > 0.3
+    assert child.exit_code == -9
+
+
+def test_each_step_of_the_end_is_short(start):
+    child = start("import time; time.sleep(60)")
+    began = time.perf_counter()
+    child.leave()
+    child.gone()
+    assert time.perf_counter() - began < 0.016
+
+
+def test_a_module_lying_in_the_current_folder_is_not_taken_for_the_backend(addon, tmp_path, monkeypatch):
+    for folder, word in (("current", "wrong"), ("root", "right")):
+        package = tmp_path / folder / "wan_backend"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "__main__.py").write_text(f"print('{word}')")
+    monkeypatch.chdir(tmp_path / "current")
+    environment = addon("backend.command").child_environment(tmp_path / "root")
+    command = addon("backend.command").BackendCommand([sys.executable, "-m", "wan_backend"], environment)
+    child = addon("backend.process").ChildProcess(command, tmp_path / "run", "server")
+    assert lines(child, 1) == [b"right"]
+    child.end_now(1.0)
+
+
+def test_its_last_words_are_kept(start):
+    child = start("import sys; sys.exit('the disk is full')")
+    while child.exit_code is None:
+        time.sleep(0.01)
+    assert child.last_words() == "the disk is full"
+
+
+def test_a_program_that_is_not_there_is_a_sentence(addon, tmp_path):
+    command = addon("backend.command")
+    wrong = command.BackendCommand([str(tmp_path / "none")], {})
+    with pytest.raises(command.BackendMissing, match="could not be started"):
+        addon("backend.process").ChildProcess(wrong, tmp_path / "run", "server")
+
+
+def test_files_of_blenders_that_are_gone_are_swept(addon, tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    old = [tmp_path / f"server-{gone.pid}-{n:08x}.log" for n in range(12)]
+    for number, path in enumerate(old):
+        path.touch()
+        os.utime(path, (number, number))
+    lost = tmp_path / f"server-{gone.pid}-00000000.out"
+    in_use = tmp_path / f"server-{os.getppid()}-00000000.out"
+    foreign = tmp_path / "a-note-of-mine.out"
+    for path in (lost, in_use, foreign):
+        path.touch()
+    addon("backend.process").sweep_run_folder(tmp_path)
+    assert not lost.exists()
+    assert in_use.exists()
+    assert foreign.exists()
+    assert sorted(path for path in old if path.exists()) == old[4:]

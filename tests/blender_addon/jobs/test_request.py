@@ -1,0 +1,112 @@
+"""What the panel says, as a request."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import bpy
+import pytest
+
+
+@pytest.fixture
+def build(scene, addon):
+    """build(setting=value...) is the request for a panel with these settings."""
+    usual = {
+        "prompt_source": "FIELD",
+        "prompt": "fog",
+        "prompt_text": None,
+        "negative_prompt": " ",
+        "model": "embedded",
+        "quality": "BEST",
+        "length_mode": "FRAMES",
+        "length_frames": 9,
+        "length_seconds": 2.0,
+        "seed": 5,
+        "seed_locked": True,
+        "resolution": "144p",
+        "media_format": "FFV1",
+    }
+
+    def build(media_folder="", **settings):
+        preferences = SimpleNamespace(media_folder=media_folder)
+        return addon("jobs.request").build(scene, SimpleNamespace(**{**usual, **settings}), preferences)
+
+    return build
+
+
+def refusal(addon, build, **settings):
+    with pytest.raises(addon("jobs.request").Refused) as caught:
+        build(**settings)
+    return caught.value.sentence
+
+
+def test_everything_of_the_panel_is_in_it(scene, build):
+    scene.render.resolution_percentage = 50
+    scene.render.fps, scene.render.fps_base = 24, 1.001
+    scene.frame_set(12)
+    request = build()
+    assert (request.prompt, request.negative_prompt, request.model) == ("fog", "", "embedded")
+    assert (request.width, request.height, request.resolution) == (960, 540, "144p")
+    assert (request.length_frames, request.frame_rate.fps, request.frame_rate.fps_base) == (9, 24, 1.001)
+    assert (request.seed, request.quality.value, request.media_format.value) == (5, "best", "ffv1")
+    assert (request.origin.scene, request.origin.channel, request.origin.start) == (scene.name, 1, 12)
+    assert request.origin.project == ""
+    assert request.origin.project_id
+
+
+def test_a_seed_is_drawn_where_none_is_locked(build):
+    seeds = {build(seed_locked=False).seed for _ in range(20)}
+    assert len(seeds) > 15
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_seconds_become_frames(scene, build):
+    scene.render.fps = 30
+    assert build(length_mode="SECONDS").length_frames == 60
+
+
+def test_a_hole_gives_start_and_length(scene, build, addon):
+    compat = addon("timeline.compat")
+    collection = compat.strips(scene.sequence_editor)
+    compat.new_color(collection, "a", 2, 1, 20)
+    compat.new_color(collection, "b", 1, 50, 20)
+    scene.frame_set(30)
+    request = build(length_mode="HOLE")
+    assert (request.origin.start, request.length_frames, request.origin.channel) == (21, 29, 1)
+    scene.frame_set(5)
+    assert "no hole" in refusal(addon, build, length_mode="HOLE")
+
+
+def test_prompts_from_elsewhere(build, addon):
+    assert "text block" in refusal(addon, build, prompt_source="TEXT_BLOCK")
+    text = bpy.data.texts.new("P")
+    text.write("rain\nat night")
+    assert build(prompt_source="TEXT_BLOCK", prompt_text=text).prompt == "rain at night"
+    assert "text strip" in refusal(addon, build, prompt_source="TEXT_STRIP")
+
+
+def test_what_cannot_be_asked_is_a_sentence(build, addon):
+    assert "empty" in refusal(addon, build, prompt=" \n ")
+    assert "100,000 characters" in refusal(addon, build, prompt="x" * 100_000)
+    assert "negative prompt" in refusal(addon, build, negative_prompt="x" * 5001)
+    assert "model" in refusal(addon, build, model="")
+    assert build(prompt="\N{PILE OF POO} \u202e\x07 ünïcödé " + "\ud800").prompt.startswith("\N{PILE OF POO}")
+
+
+def test_where_media_goes(build, tmp_path, addon):
+    folder = addon("jobs.folders").user_folder()
+    assert build().media_folder.startswith(os.path.join(str(folder), "media"))
+    assert build(media_folder=str(tmp_path / "takes")).media_folder == str(tmp_path / "takes")
+    assert build(media_folder="//takes").media_folder.startswith(str(folder))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a b.blend"))
+    assert build().media_folder == str(tmp_path / "wan")
+    assert build(media_folder="//takes").media_folder == str(tmp_path / "takes")
+    assert build().origin.project == str(tmp_path / "a b.blend")
+
+
+def test_building_changes_nothing(scene, build):
+    build()
+    assert list(scene.keys()) == [] or set(scene.keys()) <= {"wan_vse"}
+    assert not scene.is_property_readonly("frame_current")
+    assert len(bpy.data.scenes) == 1

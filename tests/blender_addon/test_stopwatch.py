@@ -1,0 +1,46 @@
+"""How long our calls take."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+
+@pytest.fixture
+def stopwatch(addon):
+    module = addon("stopwatch")
+    module.reset()
+    return module
+
+
+def test_it_counts_blocks_and_functions(stopwatch):
+    @stopwatch.timed("double")
+    def double(self, number):
+        return number * 2
+
+    for number in range(3):
+        assert double(None, number) == number * 2
+    with stopwatch.timed("nap"):
+        time.sleep(0.02)
+    report = stopwatch.report()
+    assert report["double"][0] == 3
+    assert report["nap"][0] == 1
+    assert 0.02 <= report["nap"][1] == report["nap"][2]
+    assert report["double"][1] <= report["double"][2] < 0.02
+
+
+def test_a_failure_is_counted_and_passed_on(stopwatch):
+    with pytest.raises(KeyError), stopwatch.timed("fails"):
+        raise KeyError
+    assert stopwatch.report()["fails"][0] == 1
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
+def test_blender_sees_the_arguments_that_it_counts(stopwatch, count):
+    names = ", ".join(f"a{number}" for number in range(count))
+    function = stopwatch.timed("f")(eval(f"lambda {names}: ({names})"))
+    function(*range(count))
+    assert stopwatch.report()["f"][0] == 1
+    if count in (2, 3):
+        assert function.__code__.co_argcount == count
