@@ -147,12 +147,12 @@ class WanModel:
             raise self._broken("tokenizer", error) from error
 
     def _load_text_encoder(self) -> Any:
-        return self._load("text_encoder", transformers.UMT5EncoderModel, {"dtype": self.precision.text_encoder})
+        return self._load("text_encoder", transformers.UMT5EncoderModel, self.precision.text_encoder)
 
     def _load_diffusers(self, part: str, kind: Any) -> Any:
-        return self._load(part, kind, {"torch_dtype": getattr(self.precision, part)})
+        return self._load(part, kind, getattr(self.precision, part))
 
-    def _load(self, part: str, kind: Any, precision: dict[str, torch.dtype]) -> Any:
+    def _load(self, part: str, kind: Any, dtype: torch.dtype) -> Any:
         try:
             module, report = kind.from_pretrained(
                 self.folder,
@@ -160,7 +160,7 @@ class WanModel:
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
-                **precision,
+                dtype=dtype,
             )
         except _LOAD_ERRORS as error:
             if devices.is_out_of_memory(error):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,16 @@ def test_parts_load_when_asked_for_and_can_be_dropped(vace_folder):
     assert not any(weight.requires_grad for weight in model.transformer.parameters())
     model.drop("transformer")
     assert not model.loaded("transformer")
+
+
+def test_loading_never_reaches_for_the_network(vace_folder, monkeypatch):
+    def refuse(*_arguments):
+        raise AssertionError("loading from a folder reached for the network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    model = WanModel(vace_folder, CPU)
+    assert all(getattr(model, part) is not None for part in ("tokenizer", "text_encoder", "transformer", "vae"))
 
 
 def test_the_transformers_class_is_the_index_word(vace_folder, t2v_folder):

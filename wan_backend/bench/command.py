@@ -1,0 +1,187 @@
+"""The benchmark's command line and its course. May import torch, models and the bench package.
+
+After a take that does not count, both engines make one in turn, `--repeat` times; the medians are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+import transformers
+
+from ..models import catalogue, devices, sources
+from ..models.loader import PARTS, Precision, WanModel
+from ..protocol.errors import Refusal
+from . import report
+from .engines import Engine, Ours, Stock, Work
+from .meter import Measured, Meter
+from .random_weights import TRANSFORMERS, RandomModel
+
+FAILED = 2
+
+
+@dataclass
+class Course:
+    """What was measured of one engine."""
+
+    encode: Measured = field(default_factory=Measured)
+    denoise: Measured = field(default_factory=Measured)
+    decode: Measured = field(default_factory=Measured)
+    steps: list[float] = field(default_factory=list)
+    frames: np.ndarray | None = None
+
+
+def run(arguments: list[str]) -> int:
+    """Do what the command line says; the exit code."""
+    options = _parser().parse_args(arguments)
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.logging.disable_progress_bar()
+    try:
+        device = devices.choose(options.device)
+        work = _work(options)
+        model, load = _load(options, device)
+        rows, difference = _measure(model, work, options.repeat, load)
+    except (Refusal, catalogue.UnknownModel) as error:
+        sys.stderr.write(f"{error}\n")
+        return FAILED
+    about: dict[str, Any] = {
+        "device": devices.name(device),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "model": str(model.folder),
+        "work": vars(work),
+        "repeat": options.repeat,
+        "largest_difference_of_frames": difference,
+    }
+    size = f"{work.width}x{work.height}, {work.frames} frames, {work.steps} steps, guidance {work.guidance_scale:g}"
+    sys.stdout.write(f"{model.folder.name} on {about['device']}, torch {torch.__version__}: {size}\n")
+    sys.stdout.write(report.table(rows) + "\n")
+    sys.stdout.write(f"largest difference of the frames: {difference} of 255\n")
+    if options.json is not None:
+        options.json.write_text(json.dumps(report.to_json(rows, about), indent=2) + "\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m wan_backend bench", description="Our speed and memory beside stock diffusers', in one run."
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", default="embedded", help="an id that `models` lists")
+    which.add_argument("--folder", type=Path, help="a folder with a model in it")
+    which.add_argument("--random-weights", choices=list(TRANSFORMERS), help="a full-size model, made on the spot")
+    parser.add_argument("--models-folder", action="append", default=[], help="where models are looked for")
+    parser.add_argument("--size", default="256x144", help="width x height, multiples of 16")
+    parser.add_argument("--frames", type=int, default=33, help="4k + 1")
+    parser.add_argument("--steps", type=int, default=4, help="at least 2: the first is left out")
+    parser.add_argument("--guidance", type=float, default=5.0, help="1 runs the transformer once a step")
+    parser.add_argument("--flow-shift", type=float, default=3.0)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    return parser
+
+
+def _work(options: argparse.Namespace) -> Work:
+    try:
+        width, height = (int(side) for side in options.size.lower().split("x"))
+    except ValueError:
+        _parser().error(f"--size {options.size}: give width x height, as 832x480")
+    if width % 16 or height % 16 or min(width, height) < 16:
+        _parser().error(f"--size {options.size}: both must be multiples of 16")
+    if options.frames < 1 or options.frames % 4 != 1:
+        _parser().error(f"--frames {options.frames}: give 4k + 1, as 81")
+    if options.steps < 2 or options.repeat < 1:
+        _parser().error("give at least 2 --steps and 1 --repeat")
+    return Work(width, height, options.frames, options.steps, options.guidance, options.flow_shift)
+
+
+def _load(options: argparse.Namespace, device: torch.device) -> tuple[WanModel, report.Row]:
+    """The model with all its parts on the device, and how long that took each engine."""
+    if options.random_weights:
+        return RandomModel(options.random_weights, device), report.Row("load", None, None, None, None)
+    folder = options.folder or _find(options.model, options.models_folder)
+    WanModel(folder, device)  # says what is wrong with the folder, where something is
+    stock, ours = Measured(), Measured()
+    # Twice, and the better counts: the first to read finds nothing in the system's cache.
+    for _ in range(2):
+        _load_stock(folder, device, stock)
+        model = _load_ours(folder, device, ours)
+    row = report.Row("load", min(stock.seconds), min(ours.seconds), stock.peak_bytes, ours.peak_bytes)
+    return model, row
+
+
+def _load_stock(folder: Path, device: torch.device, measured: Measured) -> None:
+    precision = Precision.for_device(device)
+    dtypes = {part: getattr(precision, part) for part in PARTS}
+    with Meter(device, measured):
+        pipe = diffusers.DiffusionPipeline.from_pretrained(
+            folder, dtype={**dtypes, "default": torch.float32}, local_files_only=True
+        ).to(device)
+    del pipe
+    devices.release(device)
+
+
+def _load_ours(folder: Path, device: torch.device, measured: Measured) -> WanModel:
+    devices.release(device)
+    with Meter(device, measured):
+        model = WanModel(folder, device)
+        for part in PARTS:
+            model.part(part).to(device)
+        _ = model.tokenizer
+    return model
+
+
+def _find(model_id: str, models_folders: list[str]) -> Path:
+    found = sources.find(catalogue.entry(model_id), models_folders)
+    if isinstance(found, sources.Missing):
+        raise Refusal(found.problem)
+    return found.folder
+
+
+def _measure(model: WanModel, work: Work, repeat: int, load: report.Row) -> tuple[list[report.Row], int]:
+    """The table's rows, and the largest difference between the engines' frames."""
+    engines: list[Engine] = [Stock(model, work), Ours(model, work)]
+    for engine in engines:  # unmeasured: whoever comes first warms things up for both
+        _one(engine, Course(), model.device)
+    courses = [Course(), Course()]
+    for _ in range(repeat):
+        for engine, course in zip(engines, courses, strict=True):
+            _one(engine, course, model.device)
+    stock, ours = courses
+    assert stock.frames is not None and ours.frames is not None
+    difference = int(np.abs(stock.frames.astype(np.int16) - ours.frames).max())
+    rows = [load]
+    for phase in ("encode", "decode"):
+        theirs, own = getattr(stock, phase), getattr(ours, phase)
+        rows.append(report.Row(phase, theirs.median_seconds, own.median_seconds, theirs.peak_bytes, own.peak_bytes))
+    step = report.Row(
+        "step",
+        float(np.median(stock.steps)),
+        float(np.median(ours.steps)),
+        stock.denoise.peak_bytes,
+        ours.denoise.peak_bytes,
+    )
+    rows.insert(2, step)
+    return rows, difference
+
+
+def _one(engine: Engine, course: Course, device: torch.device) -> None:
+    """One take by one engine."""
+    with Meter(device, course.encode):
+        conditions = engine.encode()
+    with Meter(device, course.denoise):
+        latents, steps = engine.denoise(conditions)
+    course.steps += steps
+    with Meter(device, course.decode):
+        course.frames = engine.decode(latents)
+    del conditions, latents
+    devices.release(device)

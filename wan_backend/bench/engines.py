@@ -1,0 +1,179 @@
+"""The two that are compared, with one face: stock diffusers, and ours. Both run the very same modules.
+
+May import torch, diffusers, models, pipelines and protocol.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from diffusers import UniPCMultistepScheduler, WanPipeline, WanVACEPipeline
+
+from ..models.loader import WanModel
+from ..models.memory_plan import MemoryPlan, Place
+from ..models.placement import Placement
+from ..pipelines import text_to_video
+from ..pipelines.conditions import Conditions
+from ..pipelines.decode import decode
+from ..pipelines.denoise import denoise
+from ..pipelines.sampling import make_scheduler
+from ..protocol.messages import FrameRate, Plan, TakeRequest
+from .meter import synchronise
+
+PROMPT = "Fog rolls over a pine forest at dawn, slow dolly forward."
+NEGATIVE_PROMPT = "blurry, overexposed, static, worst quality"
+RESIDENT = MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be made; the same for both."""
+
+    width: int
+    height: int
+    frames: int
+    steps: int
+    guidance_scale: float
+    flow_shift: float
+    seed: int = 0
+
+
+class Engine(Protocol):
+    """What is measured of each; one phase's result is the next one's input."""
+
+    name: str
+
+    def encode(self) -> Conditions:
+        """All that comes before the first step."""
+
+    def denoise(self, conditions: Conditions) -> tuple[torch.Tensor, list[float]]:
+        """Latents, and the seconds of each step but the first."""
+
+    def decode(self, latents: torch.Tensor) -> np.ndarray:
+        """Frames (N, H, W, 3), uint8."""
+
+
+class Ours:
+    """Our pipeline."""
+
+    name = "ours"
+
+    def __init__(self, model: WanModel, work: Work) -> None:
+        self._model, self._work = model, work
+        self._placement = Placement(model, RESIDENT)
+
+    def encode(self) -> Conditions:
+        work, rate = self._work, FrameRate(16)
+        request = TakeRequest(
+            PROMPT, "", work.width, work.height, work.frames, rate, work.seed, "", negative_prompt=NEGATIVE_PROMPT
+        )
+        plan = Plan(
+            "", work.width, work.height, work.frames, rate, work.frames,
+            work.steps, work.guidance_scale, work.flow_shift, "unipc",
+        )  # fmt: skip
+        return text_to_video.prepare(self._placement, request, plan, text_to_video.Kept())
+
+    def denoise(self, conditions: Conditions) -> tuple[torch.Tensor, list[float]]:
+        work, steps = self._work, StepTimes(self._model.device)
+        latents = denoise(
+            self._model.transformer,
+            make_scheduler(self._model.config("scheduler"), "unipc", work.flow_shift),
+            conditions,
+            steps=work.steps,
+            guidance_scale=work.guidance_scale,
+            on_step=lambda _done: steps.note(),
+        )
+        return latents, steps.seconds
+
+    def decode(self, latents: torch.Tensor) -> np.ndarray:
+        return np.concatenate(list(decode(self._model.vae, latents)))
+
+
+class Stock:
+    """diffusers' own pipeline over the same modules."""
+
+    name = "diffusers"
+
+    def __init__(self, model: WanModel, work: Work) -> None:
+        self._model, self._work = model, work
+        kind: Any = WanVACEPipeline if model.controlled else WanPipeline
+        config = model.config("scheduler")
+        scheduler = UniPCMultistepScheduler.from_config(config, flow_shift=work.flow_shift)
+        self._pipe: Any = kind(
+            tokenizer=model.tokenizer,
+            text_encoder=model.text_encoder,
+            transformer=model.transformer,
+            vae=model.vae,
+            scheduler=scheduler,
+        )
+        self._pipe.set_progress_bar_config(disable=True)
+
+    @torch.no_grad()
+    def encode(self) -> Conditions:
+        work, pipe, device = self._work, self._pipe, self._model.device
+        positive, negative = pipe.encode_prompt(
+            PROMPT, NEGATIVE_PROMPT, work.guidance_scale > 1, max_sequence_length=512, device=device
+        )
+        generator = torch.Generator().manual_seed(work.seed)
+        shape = (1, int(pipe.transformer.config.in_channels), work.height, work.width, work.frames)
+        latents = pipe.prepare_latents(*shape, torch.float32, device, generator)
+        if self._model.controlled:
+            size = (1, work.height, work.width, work.frames)
+            video, mask, references = pipe.preprocess_conditions(None, None, None, *size, torch.float32, device)
+            control = pipe.prepare_video_latents(video, mask, references, None, device)
+            pipe.prepare_masks(mask, references)
+            del control  # its `__call__` makes them anew
+        return Conditions(positive, negative, latents)
+
+    def denoise(self, conditions: Conditions) -> tuple[torch.Tensor, list[float]]:
+        work, steps = self._work, StepTimes(self._model.device)
+
+        def on_step(_pipe: Any, _index: int, _timestep: Any, _tensors: Any) -> dict[str, Any]:
+            steps.note()
+            return {}
+
+        result = self._pipe(
+            prompt_embeds=conditions.prompt_embeds,
+            negative_prompt_embeds=conditions.negative_prompt_embeds,
+            latents=conditions.latents,
+            height=work.height,
+            width=work.width,
+            num_frames=work.frames,
+            num_inference_steps=work.steps,
+            guidance_scale=work.guidance_scale,
+            output_type="latent",
+            callback_on_step_end=on_step,
+        )
+        return result.frames, steps.seconds
+
+    @torch.no_grad()
+    def decode(self, latents: torch.Tensor) -> np.ndarray:
+        pipe, vae = self._pipe, self._pipe.vae
+        latents = latents.to(vae.dtype)
+        mean = torch.tensor(vae.config.latents_mean).view(1, -1, 1, 1, 1).to(latents)
+        inverse = 1.0 / torch.tensor(vae.config.latents_std).view(1, -1, 1, 1, 1).to(latents)
+        video = vae.decode(latents / inverse + mean, return_dict=False)[0]
+        frames = pipe.video_processor.postprocess_video(video, output_type="np")[0]
+        return (frames * 255).round().astype(np.uint8)
+
+
+class StepTimes:
+    """Seconds between the ends of steps."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._ends: list[float] = []
+
+    def note(self) -> None:
+        """A step has ended."""
+        synchronise(self._device)
+        self._ends.append(time.perf_counter())
+
+    @property
+    def seconds(self) -> list[float]:
+        """Of each step but the first, which warms things up."""
+        return [after - before for before, after in zip(self._ends, self._ends[1:], strict=False)]

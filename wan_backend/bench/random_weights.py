@@ -1,0 +1,85 @@
+"""Full-size models of random weights, made in place: for speed and memory, where no checkpoint is to be had.
+
+May import torch, diffusers, transformers and models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from transformers import UMT5Config, UMT5EncoderModel
+
+from ..embedded.standin import make_scheduler, make_tokenizer
+from ..models.loader import Precision, WanModel
+
+TRANSFORMERS: dict[str, dict[str, int]] = {
+    "1.3B": {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30},
+    "14B": {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
+}
+"""As the configurations of Wan-AI/Wan2.1-T2V-1.3B-Diffusers and -14B-Diffusers say; the rest is the class's own."""
+UMT5_XXL: dict[str, Any] = {
+    "vocab_size": 256384,
+    "d_model": 4096,
+    "d_kv": 64,
+    "d_ff": 10240,
+    "num_layers": 24,
+    "num_heads": 64,
+    "feed_forward_proj": "gated-gelu",
+}
+
+
+class RandomModel(WanModel):
+    """A Wan model that is in no folder; a part that was dropped can't be read again."""
+
+    def __init__(self, size: str, device: torch.device) -> None:
+        self.folder = Path("random weights") / size
+        self.device = device
+        self.precision = Precision.for_device(device)
+        self.classes = {"transformer": "WanTransformer3DModel", "vae": "AutoencoderKLWan"}
+        self._scheduler: Any = make_scheduler()
+        torch.manual_seed(0)
+        with _made_on(device, self.precision.text_encoder):
+            text_encoder: Any = UMT5EncoderModel(UMT5Config(**UMT5_XXL))
+        with _made_on(device, self.precision.transformer):
+            transformer: Any = WanTransformer3DModel(**TRANSFORMERS[size])
+        with _made_on(device, self.precision.vae):
+            vae: Any = AutoencoderKLWan()
+        _restore_fp32(transformer)
+        self._parts = {"tokenizer": make_tokenizer(), "text_encoder": text_encoder}
+        self._parts |= {"transformer": transformer, "vae": vae}
+        for part in (text_encoder, transformer, vae):
+            part.eval().requires_grad_(False)
+
+    def config(self, part: str) -> dict[str, Any]:
+        """The part's configuration."""
+        if part == "scheduler":
+            return {**self._scheduler.config, "_class_name": type(self._scheduler).__name__}
+        return dict(self._parts[part].config)
+
+    def unchanged(self) -> bool:
+        """There are no files that could change."""
+        return True
+
+
+@contextmanager
+def _made_on(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Modules made within are on `device` in `dtype` from the start, so that 14 billion numbers fit."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with device:
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _restore_fp32(transformer: Any) -> None:
+    """The modules that diffusers keeps in float32 when it loads a checkpoint."""
+    for name, weight in transformer.named_parameters():
+        if any(kept in name.split(".") for kept in transformer._keep_in_fp32_modules):
+            weight.data = weight.data.float()
