@@ -36,7 +36,7 @@ BACKEND = {
     "pipelines": {"loading", "models", "frames"},
     "loading": {"models"},
     "frames": set(),
-    "bench": {"worker", "pipelines", "loading", "models", "frames"},
+    "bench": {"embedded", "worker", "pipelines", "loading", "models", "frames"},
     "embedded": {"pipelines", "loading", "models", "frames"},
     "environment": set(),
     "protocol": set(),
