@@ -3,6 +3,8 @@
 request    what the panel says, as a TakeRequest
 tracker    what is going on with every job; its `tick` is the add-on's only timer
 landing    which take goes where, and when that is allowed
+open_file  the open file's strips and jobs
+server     what the server knows and is still to be told (job_list, outbox, planner)
 book       what this session knows of the open file's jobs
 handlers   loading, saving, undo and render, as they happen in Blender
 collect    copies takes beside the .blend

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from ...wan_backend.protocol import ProtocolError
 from ...wan_backend.protocol.conversion import from_json
+from ...wan_backend.protocol.errors import NO_SUCH_JOB
 from ...wan_backend.protocol.messages import (
     JobIdsParams,
     JobParams,
@@ -21,7 +22,7 @@ from .job_list import JobList
 
 
 class Outbox:
-    """Jobs to submit, jobs to cancel and jobs to settle."""
+    """Jobs to submit, cancel, retry, settle and clear."""
 
     def __init__(self, jobs: JobList, on_change: Callable[[], None]) -> None:
         self._jobs = jobs
@@ -29,6 +30,8 @@ class Outbox:
         self._submits: dict[str, TakeRequest] = {}
         self._cancels: set[str] = set()
         self._settles: set[str] = set()
+        self._retries: dict[str, TakeRequest] = {}
+        self._clears: set[str] = set()
         self._under_way: set[str] = set()
 
     def submit(self, job_id: str, request: TakeRequest) -> None:
@@ -43,6 +46,17 @@ class Outbox:
             self._jobs.end(job_id, JobState.CANCELLED)
         else:
             self._cancels.add(job_id)
+
+    def retry(self, status: JobStatus) -> None:
+        """Ask once more for a job that ended."""
+        if not self._jobs.is_servers(status.job_id):
+            self.submit(status.job_id, status.request)
+            return
+        self._retries[status.job_id] = status.request
+
+    def clear(self, job_ids: Iterable[str]) -> None:
+        """The jobs, which ended, are of no more interest."""
+        self._clears.update(job_ids)
 
     def settle(self, job_ids: Iterable[str]) -> None:
         """The saved file knows how these jobs ended."""
@@ -70,10 +84,13 @@ class Outbox:
             if job_id not in self._submits:
                 self._cancels.discard(job_id)
                 client.call("cancel", JobParams(job_id), self._hear)
-        if self._settles and not self._submits:
-            params = JobIdsParams(sorted(self._settles))
-            self._settles.clear()
-            client.call("settle", params, self._hear_list)
+        for job_id, request in self._retries.items():
+            client.call("retry", JobParams(job_id), self._hear, self._not_retried(job_id, request))
+        self._retries.clear()
+        for method, job_ids in (("settle", self._settles), ("clear", self._clears)):
+            if job_ids and not self._submits:
+                client.call(method, JobIdsParams(sorted(job_ids)), self._hear_list)
+                job_ids.clear()
 
     def refused(self, job_id: str) -> Callable[[ProtocolError], None]:
         """What to do when the server won't have the job: the job says why."""
@@ -88,6 +105,15 @@ class Outbox:
                 self._jobs.ask(job_id, status.request, "")
             self._jobs.end(job_id, JobState.FAILED, problem_of(error))
             self._on_change()
+
+        return take
+
+    def _not_retried(self, job_id: str, request: TakeRequest) -> Callable[[ProtocolError], None]:
+        def take(error: ProtocolError) -> None:
+            if error.code == NO_SUCH_JOB:
+                self.submit(job_id, request)
+            else:
+                self.refused(job_id)(error)
 
         return take
 

@@ -11,32 +11,19 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol.messages import (
-    HelloResult,
-    JobIdsParams,
-    JobParams,
-    JobStatus,
-    ListResult,
-    ModelRow,
-    ModelsResult,
-    Plan,
-    TakeRequest,
-    WorkerStatus,
-)
-from ..backend.connection import BackendState, Connection
+from ...wan_backend.protocol.messages import JobStatus, ModelRow, Plan, TakeRequest, WorkerStatus
+from ..backend.connection import BackendState
 from ..backend.setup import Setup
 from ..stopwatch import timed
 from . import folders, handlers, landing, project
 from .collect import Collector
 from .job_list import JobList
 from .open_file import OpenFile
-from .outbox import Outbox
-from .planner import Planner
 from .request import Refused
+from .server import Server
 
 __all__ = ["BackendState", "Tracker", "get", "register", "unregister"]
 
@@ -55,18 +42,12 @@ class Tracker:
     """Everything that the panel shows and the operators do. Never blocks."""
 
     def __init__(self) -> None:
-        self.models: list[ModelRow] = []
-        self.worker = WorkerStatus("none")
         self.setup = Setup()
         self.collector = Collector()
         self.on_change: list[Callable[[], None]] = []
         self.file = OpenFile()
         self._list = JobList()
-        self._planner = Planner(self._note_change)
-        self._connection = Connection(folders.backend_settings, self._on_ready, self._on_event, self._on_lost)
-        self._outbox = Outbox(self._list, self._note_change)
-        self._wanted = self._ever_started = False
-        self._listed = False
+        self.server = Server(self._list, folders.backend_settings, self._note_change)
         self._changed = False
         self._next_sweep = 0.0
 
@@ -75,17 +56,27 @@ class Tracker:
     @property
     def backend(self) -> BackendState:
         """How the backend is."""
-        return self._connection.state
+        return self.server.state
+
+    @property
+    def models(self) -> list[ModelRow]:
+        """The catalogue; empty until the backend has answered."""
+        return self.server.models
+
+    @property
+    def worker(self) -> WorkerStatus:
+        """How the process is that has the model."""
+        return self.server.worker
 
     @property
     def plan(self) -> Plan | None:
         """What would be done for the request last given to `want_plan`; None while it isn't known."""
-        return self._planner.plan
+        return self.server.planner.plan
 
     @property
     def plan_sentence(self) -> str:
         """Why there is no plan, where the backend said so."""
-        return self._planner.sentence
+        return self.server.planner.sentence
 
     def model(self, model_id: str) -> ModelRow | None:
         """A model of the catalogue; None where it isn't known (yet)."""
@@ -108,18 +99,15 @@ class Tracker:
 
     def want(self) -> None:
         """Someone looks: the next tick starts the backend, if it never was. Safe in a draw."""
-        self._wanted = True
+        self.server.want()
 
     def start(self) -> None:
         """Start the backend now, also after it failed."""
-        self._ever_started = True
-        self._connection.start()
-        self._note_change()
+        self.server.start()
 
     def stop(self) -> None:
         """End the backend; jobs that run become interrupted."""
-        self._connection.stop()
-        self._on_lost()
+        self.server.stop()
 
     def restart(self) -> None:
         """Stop, then start, with the preferences as they are now."""
@@ -128,7 +116,7 @@ class Tracker:
 
     def want_plan(self, request: TakeRequest) -> None:
         """Ask what would be done for `request`; the answer comes as `plan`. Safe in a draw."""
-        self._planner.want(request)
+        self.server.planner.want(request)
 
     # What the operators do
 
@@ -137,7 +125,7 @@ class Tracker:
 
         `name` is the strip's; without one, the prompt's first words. The caller pushes the undo step.
         """
-        if self.backend.state in ("missing", "failed"):
+        if self.server.is_out_of_reach:
             raise Refused(self.backend.sentence)
         planned, real = project.id_to_be(), project.ensure()
         origin = replace(request.origin, project=project.path(), project_id=real, scene=scene.name_full)
@@ -145,12 +133,14 @@ class Tracker:
         request = replace(request, origin=origin, media_folder=folder)
         job_id = uuid.uuid4().hex
         self.file.add_placeholder(scene, job_id, request, name)
-        self._submit(job_id, request)
+        self.want()
+        self.server.outbox.submit(job_id, request)
+        self._note_change()
         return job_id
 
     def cancel(self, job_id: str) -> None:
         """End a job in any state."""
-        self._outbox.cancel(job_id)
+        self.server.outbox.cancel(job_id)
         self._note_change()
 
     def retry(self, job_id: str) -> None:
@@ -160,20 +150,15 @@ class Tracker:
             return
         self.want()
         self.file.book.forget(job_id)
-        if self._list.is_servers(job_id) and self._connection.client is not None:
-            self._connection.client.call("retry", JobParams(job_id), self._hear, self._outbox.refused(job_id))
-        else:
-            self._submit(job_id, status.request)
+        self.server.outbox.retry(status)
         self._note_change()
 
     def clear(self) -> None:
         """Forget the jobs that ended; their media and their strips stay."""
         ended = self._list.ended()
-        servers = [job_id for job_id in ended if self._list.is_servers(job_id)]
+        self.server.outbox.clear([job_id for job_id in ended if self._list.is_servers(job_id)])
         self._list.forget(ended)
         self.file.cleared.update(ended)
-        if servers and self._connection.client is not None:
-            self._connection.client.call("clear", JobIdsParams(servers), self._hear_list)
         self._note_change()
 
     def can_place(self, job_id: str) -> bool:
@@ -197,8 +182,7 @@ class Tracker:
 
     def free_card(self) -> None:
         """Let go of the loaded model and its memory, unless a job runs."""
-        if self._connection.client is not None:
-            self._connection.client.call("release", answered=self._hear_worker)
+        self.server.free_card()
 
     def collect(self) -> None:
         """Begin to copy the takes beside the .blend and to point their strips there. Raises Refused."""
@@ -221,7 +205,7 @@ class Tracker:
 
     def close(self, patience_seconds: float = EXIT_PATIENCE_SECONDS) -> None:
         """Blender or the add-on ends: no child is left behind."""
-        self._connection.close(patience_seconds)
+        self.server.connection.close(patience_seconds)
         self.setup.close(patience_seconds)
 
     def file_loaded(self) -> None:
@@ -234,7 +218,7 @@ class Tracker:
 
     def file_saved(self) -> None:
         """The open file is on the disk: tell the server which jobs' ends it knows."""
-        self._outbox.settle(self.file.settled(self._list.all()))
+        self.server.outbox.settle(self.file.settled(self._list.all()))
         self._note_change()
 
     def strips_changed(self) -> None:
@@ -243,25 +227,17 @@ class Tracker:
         self._note_change()
 
     def _run_children(self, deadline: float) -> None:
-        if self._wanted and not self._ever_started:
-            self.start()
-        if self._connection.tick(deadline):
-            self._changed = True
+        self.server.tick(deadline)
         was_busy = self.setup.busy
         if self.setup.tick(deadline):
             self._changed = True
-        if was_busy and self.setup.state == "done":
+        if was_busy and not self.setup.busy and self.setup.state == "done":
             self.restart()
-        if self.backend.state == "ready" and self._connection.client is not None:
-            self._outbox.tick(self._connection.client)
-            self._planner.tick(self._connection.client)
-        elif self.backend.state in ("missing", "failed"):
-            self._outbox.give_up(self.backend.sentence)
 
     def _work_on_file(self, deadline: float) -> None:
         if self.collector.tick(deadline):
             self._changed = True
-        knows = self._listed or self.backend.state in ("missing", "failed")
+        knows = self.server.listed or self.server.is_out_of_reach
         if knows and self.file.adopt_unknown(self._list):
             self._changed = True
         if time.monotonic() >= self._next_sweep:
@@ -273,51 +249,6 @@ class Tracker:
     def _is_busy(self) -> bool:
         running = any(not status.state.ended for status in self._list.all())
         return running or self.backend.state == "starting" or self.setup.busy or self.collector.busy
-
-    # What the server says
-
-    def _on_ready(self, hello: HelloResult) -> None:
-        client = self._connection.client
-        assert client is not None
-        log.info("Backend %s, process %d", hello.version, hello.pid)
-        client.call("models", answered=self._hear_models)
-        client.call("list", answered=self._hear_list)
-        self._note_change()
-
-    def _on_event(self, name: str, message: Any) -> None:
-        if name == "job":
-            self._hear(message)
-        elif name == "worker":
-            self._hear_worker(message)
-
-    def _on_lost(self) -> None:
-        self._listed = False
-        self.worker = WorkerStatus("none")
-        self._planner.forget()
-        self._outbox.server_gone()
-        self._note_change()
-
-    def _hear(self, status: JobStatus) -> None:
-        self._list.hear(status)
-        self._note_change()
-
-    def _hear_list(self, result: ListResult) -> None:
-        self._list.hear_all(result.jobs)
-        self._listed = True
-        self._note_change()
-
-    def _hear_models(self, result: ModelsResult) -> None:
-        self.models = result.models
-        self._note_change()
-
-    def _hear_worker(self, worker: WorkerStatus) -> None:
-        self.worker = worker
-        self._note_change()
-
-    def _submit(self, job_id: str, request: TakeRequest) -> None:
-        self.want()
-        self._outbox.submit(job_id, request)
-        self._note_change()
 
     def _note_change(self) -> None:
         self._changed = True

@@ -15,6 +15,8 @@ import threading
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # a backend is started without its script's folder on the path
+
 from fake_backend_frames import HEIGHT, WIDTH, png
 
 MANNER = os.environ.get("FAKE_BACKEND", "")
@@ -159,6 +161,8 @@ class FakeBackend:
         return {"result": job}
 
     def do_retry(self, params: dict) -> dict:
+        if params["job_id"] not in self.jobs:
+            return {"error": {"code": -32003, "message": "No such job."}}
         job = self.jobs[params["job_id"]]
         self.change(job, state="queued", problem=None, retried=True, settled=False)
         return {"result": job}

@@ -53,7 +53,7 @@ def main() -> None:
     if save == "after":
         bpy.ops.wm.save_mainfile()
     (job,) = tracker.jobs()
-    server = tracker._connection._child.pid
+    server = tracker.server.connection._child.pid
     told = False
     while True:
         tracker.tick()

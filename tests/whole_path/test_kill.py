@@ -47,7 +47,7 @@ def work_and_be_killed(extension: str, blend: Path, state: str, save: str) -> st
 def stopped(studio):
     """The studio with its own backend out of the way, so that the killed editor's is alone in the folder."""
     studio.tracker.stop()
-    studio.until(lambda: not studio.tracker._connection._leaving, 10)
+    studio.until(lambda: not studio.tracker.server.connection._leaving, 10)
     return studio
 
 
@@ -92,7 +92,7 @@ def test_a_take_that_had_landed_unsaved_lands_again(stopped, extension, tmp_path
 def test_a_killed_server_is_started_again_and_says_what_became_of_the_job(studio):
     job_id = studio.ask("fog", quality="BEST", length_frames=33)
     studio.until(lambda: studio.state(job_id) in ("denoising", "decoding"))
-    server = studio.tracker._connection._child.pid
+    server = studio.tracker.server.connection._child.pid
     os.kill(server, signal.SIGKILL)
     studio.until(lambda: studio.state(job_id) == "interrupted", 60)
     assert studio.tracker.backend.state == "ready"

@@ -178,9 +178,32 @@ def test_a_backend_that_dies_at_work_comes_back_and_its_job_is_offered_again(ses
 def test_a_backend_that_is_killed_before_it_had_the_job_gets_it_again(session, scene, film):
     session.tracker.want()
     session.until(lambda: session.tracker.backend.state == "ready")
-    os.kill(session.tracker._connection._child.pid, signal.SIGKILL)
+    os.kill(session.tracker.server.connection._child.pid, signal.SIGKILL)
     session.ask(scene)
     session.until(film.takes)
+
+
+def test_a_retry_while_the_backend_is_away_is_not_lost(session, scene, film):
+    job_id = session.ask(scene, "fail")
+    film.until_state(job_id, "failed")
+    session.tracker.stop()
+    session.tracker.retry(job_id)
+    session.tracker.start()
+    session.until(film.takes)
+
+
+def test_a_retry_of_a_job_that_the_backend_has_forgotten_asks_for_it_anew(session, scene, film, user_folder):
+    job_id = session.ask(scene, "fail")
+    film.until_state(job_id, "failed")
+    session.tracker.stop()
+    session.until(lambda: not session.tracker.server.connection._leaving)
+    (user_folder / "state" / "fake_jobs.json").write_text("{}")
+    session.tracker.retry(job_id)
+    session.tracker.start()
+    film.until_state(job_id, "failed")
+    session.until(lambda: film.job(job_id).created > 0 and session.tracker.server.listed)
+    film.until_state(job_id, "failed")
+    assert film.job(job_id).problem.kind == "out_of_memory"
 
 
 def test_three_quick_deaths_stop_the_respawning(session, scene, film, monkeypatch):
@@ -260,7 +283,7 @@ def test_the_plan_is_asked_for_once_the_panel_is_left_alone(session, scene, addo
 def test_nobody_is_left_behind(session, scene, addon):
     session.tracker.want()
     session.until(lambda: session.tracker.backend.state == "ready")
-    process = session.tracker._connection._child._process
+    process = session.tracker.server.connection._child._process
     addon("jobs.tracker").unregister()
     process.wait(5)
     addon("jobs.tracker").register()

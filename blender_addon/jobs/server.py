@@ -1,0 +1,112 @@
+"""The server as the jobs see it: what it knows, what it is asked, and what it is still to be told.
+
+No strip and no scene is known here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ...wan_backend.protocol.messages import HelloResult, ListResult, ModelRow, ModelsResult, WorkerStatus
+from ..backend.command import BackendSettings
+from ..backend.connection import BackendState, Connection
+from .job_list import JobList
+from .outbox import Outbox
+from .planner import Planner
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """One server after another; what they say goes into the list of jobs."""
+
+    def __init__(self, jobs: JobList, settings: Callable[[], BackendSettings], on_change: Callable[[], None]) -> None:
+        self.models: list[ModelRow] = []
+        self.worker = WorkerStatus("none")
+        self.listed = False
+        """True while the list of jobs is the server's own."""
+        self.planner = Planner(on_change)
+        self.outbox = Outbox(jobs, on_change)
+        self.connection = Connection(settings, self._on_ready, self._on_event, self._on_lost)
+        self._jobs = jobs
+        self._on_change = on_change
+        self._wanted = self._ever_started = False
+
+    @property
+    def state(self) -> BackendState:
+        """How the backend is."""
+        return self.connection.state
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """True where there will be no server until the person does something."""
+        return self.state.state in ("missing", "failed")
+
+    def want(self) -> None:
+        """The next tick starts the server, if it never was."""
+        self._wanted = True
+
+    def start(self) -> None:
+        """Start it now, also after it failed."""
+        self._ever_started = True
+        self.connection.start()
+        self._on_change()
+
+    def stop(self) -> None:
+        """End it."""
+        self.connection.stop()
+        self._on_lost()
+
+    def tick(self, deadline: float) -> None:
+        """Read and write until `deadline` (of time.perf_counter)."""
+        if self._wanted and not self._ever_started:
+            self.start()
+        if self.connection.tick(deadline):
+            self._on_change()
+        if self.state.state == "ready" and self.connection.client is not None:
+            self.outbox.tick(self.connection.client)
+            self.planner.tick(self.connection.client)
+        elif self.is_out_of_reach:
+            self.outbox.give_up(self.state.sentence)
+
+    def free_card(self) -> None:
+        """Let go of the loaded model and its memory, unless a job runs."""
+        if self.connection.client is not None:
+            self.connection.client.call("release", answered=self._hear_worker)
+
+    def _on_ready(self, hello: HelloResult) -> None:
+        client = self.connection.client
+        assert client is not None
+        log.info("Backend %s, process %d", hello.version, hello.pid)
+        client.call("models", answered=self._hear_models)
+        client.call("list", answered=self._hear_list)
+        self._on_change()
+
+    def _on_event(self, name: str, message: Any) -> None:
+        if name == "job":
+            self._jobs.hear(message)
+            self._on_change()
+        elif name == "worker":
+            self._hear_worker(message)
+
+    def _on_lost(self) -> None:
+        self.listed = False
+        self.worker = WorkerStatus("none")
+        self.planner.forget()
+        self.outbox.server_gone()
+        self._on_change()
+
+    def _hear_list(self, result: ListResult) -> None:
+        self._jobs.hear_all(result.jobs)
+        self.listed = True
+        self._on_change()
+
+    def _hear_models(self, result: ModelsResult) -> None:
+        self.models = result.models
+        self._on_change()
+
+    def _hear_worker(self, worker: WorkerStatus) -> None:
+        self.worker = worker
+        self._on_change()

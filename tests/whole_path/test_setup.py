@@ -1,0 +1,36 @@
+"""The button "Set up backend", for real: a separate environment is made and a backend answers from it."""
+
+from __future__ import annotations
+
+import time
+
+import bpy
+import pytest
+
+LONGEST_SECONDS = 900
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bpy.app.version[:2] != (5, 0), reason="fetches 600 MB; once, on Blender 5.0, is enough")
+def test_the_button_makes_an_environment_that_answers(scene, addon, monkeypatch) -> None:
+    monkeypatch.delenv("WAN_VSE_BACKEND_PYTHON", raising=False)
+    monkeypatch.setattr(bpy.context.preferences.system, "use_online_access", True, raising=False)
+    tracker = addon("jobs.tracker").get()
+    tracker.stop()
+    tracker.start()
+    _pump(tracker, lambda: tracker.backend.state == "missing", 10)
+    assert "Set up backend" in tracker.backend.sentence
+    assert bpy.ops.wan_vse.setup_backend("EXEC_DEFAULT") == {"FINISHED"}
+    _pump(tracker, lambda: tracker.setup.state in ("done", "failed"), LONGEST_SECONDS)
+    assert tracker.setup.state == "done", tracker.setup.sentence
+    _pump(tracker, lambda: tracker.backend.state == "ready" and tracker.models, 30)
+    assert "embedded" in {row.model for row in tracker.models}
+    tracker.stop()
+
+
+def _pump(tracker, until, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, (tracker.backend, tracker.setup.sentence)
+        tracker.tick()
+        time.sleep(0.05)
