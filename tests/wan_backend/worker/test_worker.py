@@ -51,6 +51,14 @@ class Worker:
         self._number = 0
         self.ready = from_json(ReadyParams, self.read()["params"])
 
+    def end(self) -> int:
+        """Close its stdin; gives its exit code."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        code = self.process.wait(5)
+        self.process.stdout.close()
+        return code
+
     def send(self, method: str, params: Any) -> int:
         self._number += 1
         self.write(Request(self._number, method, to_json(params)).line())
@@ -107,11 +115,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """One worker for all tests here: each so proves that those before it did it no harm."""
     worker = Worker(tmp_path_factory.mktemp("log") / "worker.log")
     yield worker
-    assert worker.process.stdin is not None
-    worker.process.stdin.close()
-    worker.process.wait(5)
-    assert worker.process.stdout is not None
-    worker.process.stdout.close()
+    worker.end()
 
 
 @pytest.fixture
@@ -178,6 +182,14 @@ def test_the_seed_means_the_same_frames_bit_for_bit(worker, params):
     assert not np.array_equal(pictures(worker.run(other_seed).take.folder), first)
     other_prompt = from_json(RunParams, {**asked, "request": {**asked["request"], "prompt": "a red ball"}})
     assert not np.array_equal(pictures(worker.run(other_prompt).take.folder), first)
+
+
+def test_another_worker_makes_the_same_frames(worker, params, tmp_path):
+    frames = pictures(worker.run(params("b" * 32)).take.folder)
+    other = Worker(tmp_path / "log")
+    again = pictures(other.run(params("c" * 32)).take.folder)
+    other.end()
+    assert np.array_equal(frames, again)
 
 
 def test_movies_show_the_same_frames(worker, params):
@@ -272,12 +284,9 @@ def test_it_leaves_within_a_second_of_the_end_of_stdin(tmp_path, params, busy):
     if busy:
         worker.send("run", params(width=256, height=144, steps=500))
         worker.wait_for("denoising", 1)
-    assert worker.process.stdin is not None and worker.process.stdout is not None
     began = time.monotonic()
-    worker.process.stdin.close()
-    assert worker.process.wait(5) == 0
+    assert worker.end() == 0
     assert time.monotonic() - began < 1
-    worker.process.stdout.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system tells of a parent's death on Linux alone")
