@@ -48,4 +48,4 @@ class Leave:
 
 Event = ClientLine | WorkerLine | WorkerExit | Call | Leave
 Inbox = queue.SimpleQueue[Event]
-"""A SimpleQueue, because a signal handler may put into it while the main thread takes from it."""
+"""Any thread may put into it; the main thread alone takes from it."""

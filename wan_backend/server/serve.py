@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import queue
-import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ from .handlers import Handlers
 from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
 from .job_runner import JobRunner
 from .planner import Planner
-from .standard_io import StandardInput, StandardOutput, exit_hard_after, private_stdout
+from .standard_io import StandardInput, StandardOutput, exit_hard_after, leave_at_signals, private_stdout
 from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,8 @@ PROGRESS_SECONDS = 0.1
 """Progress of a job is told at most this often."""
 IDLE_SECONDS = 5.0
 """How often an idle server looks whether something could not be written before."""
-LEAVE_SECONDS = 3.0
+LEAVE_SECONDS = 1.8
+"""A disk that stalls must not hold the server: what is not written by then, the next server finds out by itself."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until there is no client or a signal says to leave."""
-        signal.signal(signal.SIGTERM, lambda *_: self._inbox.put(Leave("asked by a signal")))
-        signal.signal(signal.SIGINT, lambda *_: self._inbox.put(Leave("asked by Ctrl-C")))
+        leave_at_signals(self._inbox)
         log.info("Process %d serves", os.getpid())
         self._output.start()
         self._input.start()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import socket
 import sys
 import threading
 from collections import deque
@@ -117,6 +119,28 @@ def private_stdout() -> BinaryIO:
     stream = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return stream
+
+
+def leave_at_signals(inbox: Inbox) -> None:
+    """Have SIGTERM and SIGINT ask the server to leave, from the moment that they come.
+
+    A handler in Python runs only once the main thread is awake, and one that arrives just before it goes to sleep at
+    the inbox would wait for the next event; the bytes that signals write to a socket wake a thread at once.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    signal.set_wakeup_fd(theirs.fileno())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+
+    threading.Thread(target=_watch_signals, args=[ours, theirs, inbox], name="signals", daemon=True).start()
+
+
+def _watch_signals(ours: socket.socket, theirs: socket.socket, inbox: Inbox) -> None:
+    """`theirs` is here so that it stays open as long as it is written to."""
+    while number := ours.recv(1):
+        inbox.put(Leave(f"asked by {signal.Signals(number[0]).name}"))
+    theirs.close()
 
 
 def exit_hard_after(seconds: float) -> None:

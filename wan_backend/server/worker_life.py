@@ -24,7 +24,7 @@ from ..protocol.messages import (
     WorkerStatus,
 )
 from . import death
-from .inbox import Inbox, WorkerExit, WorkerLine
+from .inbox import Call, Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -96,6 +96,7 @@ class WorkerLife:
             self._process = WorkerProcess(self._started, self._command, self._environment, self._logs, self._inbox)
         except OSError as error:
             self._died(f"could not be started ({error.strerror or error})", None)
+            self._inbox.put(Call(lambda: None))  # no thread will tell of its end, and a job may wait for the next try
             return
         log.info("Worker %d started: process %d", self._started, self._process.pid)
         self._deadline = self._started_at + START_SECONDS
