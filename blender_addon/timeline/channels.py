@@ -15,16 +15,18 @@ def first_free(scene: bpy.types.Scene, start: int, end_exclusive: int, lowest: i
 
     Channels that are locked or muted are passed over: a take is not to land where nobody may touch or see it.
     """
-    taken = {
-        strip.channel
-        for strip in compat.shown_strips(scene)
-        if compat.start(strip) < end_exclusive and compat.end_exclusive(strip) > start
-    }
+    taken = taken_channels(compat.shown_strips(scene), start, end_exclusive)
     owner = compat.shown_owner(scene)
     for channel in range(lowest, HIGHEST + 1):
         if channel not in taken and not _closed(owner, channel):
             return channel
     return None
+
+
+def taken_channels(collection: compat.Collection, start: int, end_exclusive: int) -> set[int]:
+    """The channels where something lies in [start, end_exclusive)."""
+    strips = compat.columns(collection)
+    return set(strips.channels[strips.overlapping(start, end_exclusive)].tolist())
 
 
 def _closed(owner: object, channel: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import bpy
+import numpy as np
 
 from . import compat
 
@@ -28,29 +29,19 @@ def hole_at(scene: bpy.types.Scene, frame: int) -> Hole | None:
     Strips that are muted, lie in a muted channel or only sound don't count. Where no strip bounds the hole on
     one side, the scene's frame range does; where that doesn't either, there is no hole to fill.
     """
-    left, right = scene.frame_start, scene.frame_end + 1
-    before: list[int] = []
-    after: list[int] = []
-    for strip in compat.shown_strips(scene):
-        if not is_seen(scene, strip):
-            continue
-        start, end = compat.start(strip), compat.end_exclusive(strip)
-        if start <= frame < end:
-            return None
-        if end <= frame:
-            before.append(end)
-        else:
-            after.append(start)
-    start = max(before) if before else left
-    end = min(after) if after else right
+    strips = compat.columns(compat.shown_strips(scene))
+    seen = ~(strips.mutes | strips.sounds | np.isin(strips.channels, _muted_channels(scene)))
+    starts, ends = strips.starts[seen], strips.ends_exclusive[seen]
+    if np.any((starts <= frame) & (frame < ends)):
+        return None
+    before, after = ends[ends <= frame], starts[starts > frame]
+    start = int(before.max()) if before.size else scene.frame_start
+    end = int(after.min()) if after.size else scene.frame_end + 1
     if not start <= frame < end:
         return None
     return Hole(start, end)
 
 
-def is_seen(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
-    """True where the strip is part of the picture."""
-    if strip.type == "SOUND" or strip.mute:
-        return False
-    channels = compat.shown_owner(scene).channels
-    return not (strip.channel < len(channels) and channels[strip.channel].mute)
+def _muted_channels(scene: bpy.types.Scene) -> list[int]:
+    owner = compat.shown_owner(scene)
+    return [] if owner is None else [number for number, channel in enumerate(owner.channels) if channel.mute]

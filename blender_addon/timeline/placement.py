@@ -73,7 +73,8 @@ def put_in_place(found: identity.Marked, take: TakeFiles, asked_frames: int) -> 
     new = _new_strip(found.collection, old.name, take, aside, begins)
     compat.set_handles(new, start, start + length)
     for name in ("mute", "lock", "color_tag", "blend_type", "blend_alpha", "select"):
-        setattr(new, name, getattr(old, name))
+        if getattr(new, name) != getattr(old, name):  # setting some of these makes Blender redo the whole timeline
+            setattr(new, name, getattr(old, name))
     editor = found.scene.sequence_editor
     was_active = editor.active_strip == old
     compat.hand_over(found.scene, found.collection, old, new)
@@ -116,11 +117,7 @@ def media_path(folder: str) -> str:
 
 def _channel_aside(collection: compat.Collection, start: int, end_exclusive: int) -> int:
     """A channel where a strip can be cut to length before it goes to its own, where Blender would bump it."""
-    taken = {
-        strip.channel
-        for strip in collection
-        if compat.start(strip) < end_exclusive and compat.end_exclusive(strip) > start
-    }
+    taken = channels.taken_channels(collection, start, end_exclusive)
     free = (channel for channel in range(channels.HIGHEST, 0, -1) if channel not in taken)
     return next(free, channels.HIGHEST)
 
