@@ -11,13 +11,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+TEMPORARY_SUFFIX = ".tmp"
+"""Of a file that is being written; one that a kill left is worth nothing."""
 REPLACE_TRIES = 5
 """On Windows a virus scanner may hold a file for a moment."""
 
 
 def write_json(file: Path, value: Any) -> None:
     """Put `value` into `file`: a temporary file, flushed to the disk, renamed over it. Raises OSError."""
-    handle, temporary = tempfile.mkstemp(prefix=file.name + ".", suffix=".tmp", dir=file.parent)
+    handle, temporary = tempfile.mkstemp(prefix=file.name + ".", suffix=TEMPORARY_SUFFIX, dir=file.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(json.dumps(value, indent=1, allow_nan=False).encode("ascii"))

@@ -198,6 +198,7 @@ class JobQueue:
         if self._is_owned(job.owner):
             return
         job_id, before = job.status.job_id, job.status.state
+        self._store.remove_temporaries(job_id)
         job.owner = self._owner.id
         self._jobs[job_id] = job
         if before in (JobState.DONE, JobState.CANCELLED) or job.broken:

@@ -20,7 +20,7 @@ from typing import Any
 from ..protocol import ProtocolError
 from ..protocol.conversion import from_json, to_json
 from ..protocol.messages import FrameRate, JobState, JobStatus, Problem, TakeRequest
-from .durable_file import read_json, sync_folder, write_json
+from .durable_file import TEMPORARY_SUFFIX, read_json, sync_folder, write_json
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,12 @@ class JobStore:
         for child in self._folder.glob(".*.*.*"):
             if not owner_is_alive(child.name.split(".")[2]):
                 shutil.rmtree(child, ignore_errors=True)
+
+    def remove_temporaries(self, job_id: str) -> None:
+        """Remove what its server left in a job's folder when it was killed while it wrote there."""
+        for file in (self._folder / job_id).glob("*" + TEMPORARY_SUFFIX):
+            with contextlib.suppress(OSError):
+                file.unlink()
 
     def load(self, job_id: str) -> Job:
         """The job of that id, marked as broken where its files are damaged; never raises for their content."""

@@ -107,6 +107,14 @@ def test_half_made_folders_of_dead_servers_are_removed(tmp_path, open_queue):
     assert list((tmp_path / "jobs").iterdir()) == []
 
 
+@pytest.mark.parametrize("state", ["queued", "decoding", "done"])
+def test_a_file_half_written_by_a_killed_server_is_removed(tmp_path, open_queue, state):
+    folder = write_job(tmp_path, A, state=state)
+    (folder / "state.json.abc.tmp").write_text('{"form')
+    open_queue()
+    assert {file.name for file in folder.iterdir()} == {"request.json", "state.json"}
+
+
 def test_the_jobs_of_a_server_that_lives_are_left_alone(tmp_path, open_queue):
     first = open_queue()
     request = take_request()
