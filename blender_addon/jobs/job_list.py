@@ -62,10 +62,6 @@ class JobList:
             self._local.pop(job_id, None)
             self._server.pop(job_id, None)
 
-    def ended(self) -> list[str]:
-        """The ids of all jobs that will not go on by themselves."""
-        return [status.job_id for status in self.all() if status.state.ended]
-
     def in_order(self, belongs_here: Callable[[str], bool]) -> list[JobStatus]:
         """The open file's jobs first; newest first in both halves."""
         return sorted(self.all(), key=lambda s: (not belongs_here(s.job_id), -s.created, s.job_id))

@@ -20,13 +20,17 @@ from .book import Book
 
 log = logging.getLogger(__name__)
 
-MODAL_PREFIXES = ("TRANSFORM_OT_", "SEQUENCER_OT_")
-"""Operators during which a strip may not change under the mouse: an undo step then can end Blender."""
+MODAL_PREFIXES = ("TRANSFORM_OT_", "SEQUENCER_OT_", "RENDER_OT_")
+"""Operators during which no strip may change: under the mouse, an undo step can end Blender."""
 
 
-def allowed() -> bool:
-    """True where strips may be changed now: no render runs, and nobody drags one."""
-    if bpy.app.is_job_running("RENDER"):
+def allowed(rendering: bool = False) -> bool:
+    """True where strips may be changed now: no render runs, and nobody drags one.
+
+    `rendering` is what the handlers have heard. With a window Blender itself knows better: there a render that
+    could be heard of is one of its jobs, also when it ends without a word.
+    """
+    if bpy.app.is_job_running("RENDER") or (rendering and bpy.app.background):
         return False
     windows = bpy.context.window_manager.windows if bpy.context.window_manager else ()
     return not any(

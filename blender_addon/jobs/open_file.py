@@ -100,7 +100,7 @@ class OpenFile:
     def land_one(self, jobs: JobList) -> bool:
         """Place at most one finished take that is waited for, if strips may be changed now."""
         due = [s for s in jobs.all() if s.state is JobState.DONE and s.job_id not in self.book.judged]
-        if not due or self.loading or self.rendering or not landing.allowed():
+        if not due or self.loading or not landing.allowed(self.rendering):
             return False
         marked = identity.sweep()
         for status in sorted(due, key=lambda status: status.created):
@@ -126,6 +126,10 @@ class OpenFile:
         except (placement.TakeGone, placement.NoRoom) as error:
             log.warning("%s", error)
             self.problems[status.job_id] = str(error)
+
+    def is_dealt_with(self, job_id: str) -> bool:
+        """True where the job's result was placed or left to the person."""
+        return job_id in self.book.judged
 
     def adopt_unknown(self, jobs: JobList) -> bool:
         """Bring placeholders whose job the server doesn't know into the list, done where their take is on disk."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import bpy
 
-from ...wan_backend.protocol.messages import JobStatus, ModelRow, Plan, TakeRequest, WorkerStatus
+from ...wan_backend.protocol.messages import JobState, JobStatus, ModelRow, Plan, TakeRequest, WorkerStatus
 from ..backend.connection import BackendState
 from ..backend.setup import Setup
 from ..stopwatch import timed
@@ -154,8 +154,8 @@ class Tracker:
         self._note_change()
 
     def clear(self) -> None:
-        """Forget the jobs that ended; their media and their strips stay."""
-        ended = self._list.ended()
+        """Forget the jobs that ended; their media and their strips stay, and so do results that no file has yet."""
+        ended = [status.job_id for status in self._list.all() if self._may_be_forgotten(status)]
         self.server.outbox.clear([job_id for job_id in ended if self._list.is_servers(job_id)])
         self._list.forget(ended)
         self.file.cleared.update(ended)
@@ -243,12 +243,17 @@ class Tracker:
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
             self.file.sweep_if_changed()
-        if self.file.land_one(self._list):
+        if time.perf_counter() < deadline and self.file.land_one(self._list):
             self._changed = True
 
     def _is_busy(self) -> bool:
         running = any(not status.state.ended for status in self._list.all())
         return running or self.backend.state == "starting" or self.setup.busy or self.collector.busy
+
+    def _may_be_forgotten(self, status: JobStatus) -> bool:
+        if status.state is JobState.DONE and not status.settled:
+            return self.file.has(status) and self.file.is_dealt_with(status.job_id)
+        return status.state.ended
 
     def _note_change(self) -> None:
         self._changed = True

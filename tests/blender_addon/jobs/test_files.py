@@ -251,6 +251,21 @@ def test_a_take_whose_job_nobody_knows_lands_from_its_own_folder(desk, tmp_path,
     pump(desk, lambda: desk.places() == [IMAGE])
 
 
+def test_clear_keeps_results_that_no_file_has_yet(desk, tmp_path):
+    desk.save(tmp_path / "a.blend")
+    waiting = desk.ask()
+    desk.new()
+    landed = desk.ask("fog")
+    desk.until_done(waiting)
+    desk.until_done(landed)
+    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.tracker.clear()
+    desk.idle()
+    assert [job.job_id for job in desk.tracker.jobs()] == [waiting]
+    desk.load(tmp_path / "a.blend")
+    desk.session.until(lambda: desk.places() == [IMAGE])
+
+
 def test_takes_are_collected_beside_the_blend(desk, tmp_path, addon):
     refused = addon("jobs.request").Refused
     job_id = desk.ask("fog")
