@@ -26,7 +26,7 @@ def first_free(scene: bpy.types.Scene, start: int, end_exclusive: int, lowest: i
 def taken_channels(collection: compat.Collection, start: int, end_exclusive: int) -> set[int]:
     """The channels where something lies in [start, end_exclusive)."""
     strips = compat.columns(collection)
-    return set(strips.channels[strips.overlapping(start, end_exclusive)].tolist())
+    return {strips.channels[index] for index in strips.overlapping(start, end_exclusive)}
 
 
 def _closed(owner: object, channel: int) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import bpy
-import numpy as np
 
 from . import compat
 
@@ -30,18 +29,18 @@ def hole_at(scene: bpy.types.Scene, frame: int) -> Hole | None:
     one side, the scene's frame range does; where that doesn't either, there is no hole to fill.
     """
     strips = compat.columns(compat.shown_strips(scene))
-    seen = ~(strips.mutes | strips.sounds | np.isin(strips.channels, _muted_channels(scene)))
-    starts, ends = strips.starts[seen], strips.ends_exclusive[seen]
-    if np.any((starts <= frame) & (frame < ends)):
+    muted = _muted_channels(scene)
+    rows = zip(strips.starts, strips.ends_exclusive, strips.channels, strips.mutes, strips.sounds, strict=True)
+    seen = [row[:2] for row in rows if not (row[3] or row[4] or row[2] in muted)]
+    if any(first <= frame < end for first, end in seen):
         return None
-    before, after = ends[ends <= frame], starts[starts > frame]
-    start = int(before.max()) if before.size else scene.frame_start
-    end = int(after.min()) if after.size else scene.frame_end + 1
+    start = max((end for _, end in seen if end <= frame), default=scene.frame_start)
+    end = min((first for first, _ in seen if first > frame), default=scene.frame_end + 1)
     if not start <= frame < end:
         return None
     return Hole(start, end)
 
 
-def _muted_channels(scene: bpy.types.Scene) -> list[int]:
+def _muted_channels(scene: bpy.types.Scene) -> set[int]:
     owner = compat.shown_owner(scene)
-    return [] if owner is None else [number for number, channel in enumerate(owner.channels) if channel.mute]
+    return set() if owner is None else {number for number, channel in enumerate(owner.channels) if channel.mute}
