@@ -67,16 +67,16 @@ def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if backend.state != "failed":
         row.operator("wan_vse.restart_backend", text="Restart", icon="FILE_REFRESH")
         row.operator("wan_vse.open_log", text="Open Log", icon="TEXT").path = backend.log
+        row.operator("wan_vse.free_card", text="Free Card", icon="MEMORY")
 
 
 def draw_worker(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """What the model runs on, and the card's memory."""
+    """What the model runs on, and what is wrong with it."""
     worker = tracker.get().worker
     if worker.device:
         layout.label(text=f"Runs on {worker.device}, torch {worker.torch}", icon="MEMORY", translate=False)
     if worker.state == "broken" and worker.sentence:
         paragraph.draw(layout, context, worker.sentence, "ERROR")
-    layout.operator("wan_vse.free_card", text="Free Card Memory", icon="X")
 
 
 def draw_setup(box: bpy.types.UILayout, context: bpy.types.Context) -> None:

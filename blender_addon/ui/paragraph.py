@@ -10,6 +10,8 @@ import bpy
 _MARGIN_PIXELS = 82
 """What the tabs, a panel, a box and their paddings take from the region's width at a scale of 1."""
 _ICON_PIXELS = 20
+_FIELD_PIXELS = 18
+"""So much more room than a label in a box has a field of the panel's whole width."""
 _FONT = 0
 
 
@@ -36,7 +38,8 @@ def draw(
 
 def fits(context: bpy.types.Context, text: str) -> bool:
     """True where a field as wide as the region shows all of `text`."""
-    return len(broken(text, *_room(context, False, None))) <= 1
+    room, points = _room(context, False, None)
+    return len(broken(text, room + int(_FIELD_PIXELS * context.preferences.system.ui_scale), points)) <= 1
 
 
 def _room(context: bpy.types.Context, has_icon: bool, width_pixels: float | None) -> tuple[int, float]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import bpy
 
-from ..jobs import tracker
+from ...wan_backend.protocol.messages import ModelRow
+from ..jobs import folders, tracker
 from ..preferences import WanPreferences
 from ..stopwatch import timed
 from . import backend_box, paragraph
@@ -55,8 +56,16 @@ def draw_models(layout: bpy.types.UILayout, context: bpy.types.Context, preferen
     for model in tracker.get().models:
         line = box.column(align=True)
         line.active = model.here
-        icon = "CHECKMARK" if model.here else "IMPORT"
-        paragraph.draw(line, context, f"{model.label} ({model.licence}): {model.sentence}", icon)
+        paragraph.draw(line, context, *_model_line(model))
+
+
+def _model_line(model: ModelRow) -> tuple[str, str]:
+    """What is known of a model, and its icon."""
+    if not model.here:
+        return model.sentence, "IMPORT"
+    ours = str(folders.package_root())
+    where = "It is part of this extension." if model.folder.startswith(ours) else model.sentence
+    return f"{model.label} ({model.licence}): {where}", "CHECKMARK"
 
 
 def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:

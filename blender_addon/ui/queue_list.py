@@ -103,9 +103,9 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
         box.label(text=_ending(job))
     else:
         box.progress(factor=job.progress, type="BAR", text=wording.progress(job))
-        if job.sentence:
+        if job.sentence and not wording.progress(job).startswith(job.sentence.rstrip(".")):
             paragraph.draw(box, context, job.sentence)
-    _draw_facts(box, job)
+    _draw_facts(box, context, job)
     _draw_job_buttons(box, context, job)
 
 
@@ -129,14 +129,13 @@ def _ending(job: JobStatus) -> str:
     return wording.STATE_WORDS[job.state]
 
 
-def _draw_facts(box: bpy.types.UILayout, job: JobStatus) -> None:
+def _draw_facts(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
     row = tracker.get().model(job.request.model)
     column = box.column(align=True)
-    column.scale_y = 0.8
     column.active = False
-    column.label(text=f"{row.label if row else job.request.model}, seed {job.request.seed}", translate=False)
+    paragraph.draw(column, context, f"{row.label if row else job.request.model}, seed {job.request.seed}")
     if job.plan is not None:
-        column.label(text=", ".join(wording.plan(job.plan)), translate=False)
+        paragraph.draw(column, context, ", ".join(wording.plan(job.plan)))
 
 
 def _is_placed(context: bpy.types.Context, job: JobStatus) -> bool:
