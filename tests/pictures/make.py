@@ -1,0 +1,198 @@
+"""Makes docs/images: runs inside a Blender with a window (see `run` beside this file) and acts as a person would.
+
+    blender --python make.py -- --extension ZIP --work FOLDER --out FOLDER
+
+`story` is a generator that a timer steps: it yields what to wait for, so that Blender draws in between.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import shots
+import window
+
+PACKAGE = "bl_ext.user_default.wan_vse"
+PROMPT = "fog rolling over a pine forest at dawn, slow dolly forward"
+SECOND_PROMPT = "an old tram turns a corner, sparks at the wire"
+LONGEST_WAIT_SECONDS = 240
+SETTLE_SECONDS = 1.2
+"""So long Blender gets to draw what was changed."""
+
+log = logging.getLogger("pictures")
+Wait = Callable[[], Any]
+
+
+def story(work: Path, out: Path) -> Iterator[Wait | None]:
+    """Every picture, in the order in which a person would see them. None waits for a redraw."""
+    bpy.ops.wm.read_homefile(app_template="Video_Editing")
+    yield None
+    scene_name = shots.lay_out(work).name
+    bpy.ops.wm.save_as_mainfile(filepath=str(work / "film.blend"))
+    window.clear_for_cutting()
+    yield None  # Blender crashes where an area is touched before the new layout was drawn
+    tracker = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.tracker").get()
+    window.show_sidebar()
+    yield None
+    window.choose_tab()
+    scene = bpy.data.scenes[scene_name]
+    scene.frame_set(90)
+    settings = scene.wan_vse
+    settings.prompt, settings.model_id, settings.length_mode = PROMPT, "embedded", "HOLE"
+    settings.quality, settings.seed, settings.seed_locked = "BEST", 7, True
+    window.view_all()
+    yield lambda: tracker.backend.state == "ready" and tracker.plan
+    yield None
+    window.shoot_areas(out / "timeline_before.png", _cutting_areas())
+    window.fill_window()
+    yield None
+    window.shoot_sidebar(out / "sidebar_idle.png")
+    yield from _running(tracker, scene_name, out)
+    yield from _done(tracker, scene_name, out)
+    yield from _failed(tracker, scene_name, work, out)
+    yield from _preferences(out)
+
+
+def _running(tracker: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
+    _generate()
+    settings = bpy.data.scenes[scene_name].wan_vse
+    settings.prompt, settings.length_mode, settings.length_frames = SECOND_PROMPT, "FRAMES", 24
+    settings.quality = "DRAFT"
+    bpy.data.scenes[scene_name].frame_set(10)
+    _generate()
+    yield lambda: len(tracker.jobs()) == 2 and tracker.jobs()[1].step >= 4
+    bpy.context.window_manager.wan_vse.active_row = 1
+    bpy.data.scenes[scene_name].sequence_editor.active_strip = None
+    window.timeline().tag_redraw()
+    yield None
+    window.shoot_sidebar(out / "sidebar_running.png")
+    window.shoot_area(out / "timeline_running.png", window.timeline(), bottom_part=0.4)
+
+
+def _done(tracker: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
+    yield lambda: all(job.take is not None for job in tracker.jobs())
+    scene = bpy.data.scenes[scene_name]
+    yield lambda: all(strip.type != "COLOR" for strip in scene.sequence_editor.strips)
+    with window.in_timeline():
+        bpy.ops.wan_vse.show_take(job_id=tracker.jobs()[1].job_id)
+    scene.frame_set(100)
+    yield None
+    window.shoot_sidebar(out / "sidebar_done.png")
+    window.fill_window()
+    yield None
+    window.view_all()
+    yield None
+    window.shoot_areas(out / "timeline_after.png", _cutting_areas())
+
+
+def _failed(tracker: Any, scene_name: str, work: Path, out: Path) -> Iterator[Wait | None]:
+    """A real failure: the worker is killed at its work, as the system does where the memory runs out."""
+    scene = bpy.data.scenes[scene_name]
+    scene.frame_set(140)
+    settings = scene.wan_vse
+    settings.prompt, settings.length_frames, settings.quality = "a red fox crosses a frozen lake", 48, "BEST"
+    window.fill_window()
+    _generate()
+    yield lambda: tracker.jobs()[0].step >= 2
+    os.kill(_worker_of(work), signal.SIGKILL)
+    yield lambda: tracker.jobs()[0].state.ended
+    scene.sequence_editor.active_strip = None
+    yield None
+    window.shoot_sidebar(out / "sidebar_failed.png")
+    window.shoot_area(out / "timeline_failed.png", window.timeline(), bottom_part=0.4)
+    bpy.ops.wan_vse.retry_job(job_id=tracker.jobs()[0].job_id)
+    yield lambda: tracker.jobs()[0].take is not None
+    window.fill_window()
+    yield None
+
+
+def _worker_of(work: Path) -> int:
+    """The process of the worker whose server keeps its state in `work`. Linux only, as the pictures are."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes()
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            server = Path("/proc", parent, "cmdline").read_bytes()
+        except OSError:
+            continue  # it ended while we looked
+        if b"wan_backend.worker" in command and str(work).encode() in server:
+            return int(process.name)
+    raise RuntimeError("There is no worker to kill.")
+
+
+def _preferences(out: Path) -> Iterator[Wait | None]:
+    window.leave_the_timeline()
+    yield None
+    window.show_preferences(PACKAGE)
+    yield None
+    window.shoot_preferences(out / "preferences.png")
+
+
+def _cutting_areas() -> list[bpy.types.Area]:
+    """The timeline and the preview above it."""
+    return list(window.main_window().screen.areas)
+
+
+def _generate() -> None:
+    with window.in_timeline():
+        result = bpy.ops.wan_vse.generate()
+    if result != {"FINISHED"}:
+        raise RuntimeError(f"Generate gave {result}.")
+
+
+def perform(steps: Iterator[Wait | None], work: Path) -> Callable[[], float | None]:
+    """A timer's function that goes on with `steps` when what they wait for is there, and ends Blender at the end."""
+    waiting: list[Any] = [None, time.monotonic()]
+
+    def step() -> float | None:
+        wait, since = waiting
+        try:
+            if wait is not None and not wait():
+                if time.monotonic() - since > LONGEST_WAIT_SECONDS:
+                    raise TimeoutError("What the story waits for did not come.")
+                return 0.2
+            waiting[:] = next(steps), time.monotonic()
+            return SETTLE_SECONDS if waiting[0] is None else 0.2
+        except StopIteration:
+            (work / "done").touch()
+        except Exception:  # noqa: BLE001 - the edge of this process: said, and Blender ended
+            traceback.print_exc()
+        bpy.ops.wm.quit_blender()
+        return None
+
+    return step
+
+
+def main() -> None:
+    """Install the extension and begin."""
+    parser = argparse.ArgumentParser()
+    for name in ("--extension", "--work", "--out"):
+        parser.add_argument(name, type=Path, required=True)
+    options = parser.parse_args(sys.argv[sys.argv.index("--") + 1 :])
+    logging.basicConfig(level=logging.INFO)
+    bpy.context.preferences.view.show_splash = False
+    bpy.context.preferences.view.ui_scale = 0.95  # the whole sidebar fits a screen of 900 lines
+    bpy.ops.extensions.package_install_files(
+        filepath=str(options.extension), repo="user_default", enable_on_install=True
+    )
+    work = options.work.absolute()
+    timer = perform(story(work, options.out.absolute()), work)
+    bpy.app.timers.register(timer, first_interval=1.0, persistent=True)
+
+
+if __name__ == "__main__":
+    main()
