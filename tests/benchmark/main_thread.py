@@ -10,7 +10,6 @@ as always. A call over the limit (one frame of a 60 Hz window) is marked; exit c
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import sys
 import tempfile
@@ -50,6 +49,7 @@ def main() -> None:
         sys.exit(measurement.exit_code)
     # Each in a turn of its own: an area can't be changed in the same turn in which a file was loaded.
     bpy.app.timers.register(measurement.show_panel, first_interval=1.0, persistent=True)
+    bpy.app.timers.register(measurement.choose_tab, first_interval=2.0, persistent=True)
     bpy.app.timers.register(lambda: measurement.step(pump=False), first_interval=3.0, persistent=True)
 
 
@@ -70,10 +70,11 @@ class Measurement:
         area = max(window.screen.areas, key=lambda area: area.width * area.height)
         area.type = "SEQUENCE_EDITOR"
         area.spaces.active.show_region_ui = True
-        for region in area.regions:
-            if region.type == "UI" and hasattr(region, "active_panel_category"):
-                with contextlib.suppress(TypeError, AttributeError):  # before it was first drawn, or read-only
-                    region.active_panel_category = "Wan"
+
+    def choose_tab(self) -> None:
+        """Show our tab; possible once the sidebar was drawn."""
+        area = next(a for a in bpy.context.window_manager.windows[0].screen.areas if a.type == "SEQUENCE_EDITOR")
+        next(region for region in area.regions if region.type == "UI").active_panel_category = "Wan"
 
     def step(self, pump: bool) -> float | None:
         """Seconds to the next step, or None when the measurement is over."""
