@@ -1,0 +1,54 @@
+"""What the overlay writes and how it decides; its drawing needs a window (tests/pictures looks at that)."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+JOB = "a" * 32
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("queued", "Waiting"),
+        ("denoising", "Step 3 of 8, 9 s left"),
+        ("done", "press Place"),
+        ("cancelled", "Cancelled"),
+    ],
+)
+def test_captions(told, addon, state: str, words: str) -> None:
+    job = told.add(JOB, state, step=3, steps=8, eta_seconds=9.0)
+    assert words in addon("ui.timeline_overlay").caption(job)
+
+
+def test_a_failure_is_said_on_the_strip(told, addon) -> None:
+    job = told.add(JOB, "failed", problem=told.messages.Problem("x", "The disk is full: make room."))
+    assert addon("ui.timeline_overlay").caption(job) == "Failed: The disk is full: make room."
+
+
+def test_what_is_out_of_view_is_not_drawn(addon) -> None:
+    box = addon("ui.timeline_overlay").Box
+    assert box(10, 10, 20, 20).within(100, 100)
+    assert not box(-20, 10, -5, 20).within(100, 100)
+    assert not box(10, 120, 20, 140).within(100, 100)
+
+
+def test_the_outline_is_as_long_as_the_take_will_be(told, addon) -> None:
+    m, coming = told.messages, addon("ui.wording").coming_frames
+    plan = m.Plan("embedded", 1, 1, 65, m.FrameRate(16), 97, 8, 1.0, 1.0, "unipc")
+    assert coming(216, None) == 216
+    assert coming(216, plan) == 97
+    assert coming(48, plan) == 48
+
+
+@pytest.mark.parametrize(("width", "category", "seen"), [(300, "Wan", True), (300, "Tool", False), (1, "Wan", False)])
+def test_the_range_is_shown_with_the_tab_only(addon, width: int, category: str, seen: bool) -> None:
+    region = SimpleNamespace(type="UI", width=width, active_panel_category=category)
+    area = SimpleNamespace(regions=[SimpleNamespace(type="WINDOW"), region])
+    assert addon("ui.timeline_overlay").tab_in_view(area) is seen
+
+
+def test_without_a_window_nothing_is_hung_in(addon, scene) -> None:
+    assert addon("ui.timeline_overlay")._handler is None
