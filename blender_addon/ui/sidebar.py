@@ -10,18 +10,15 @@ from typing import ClassVar
 
 import bpy
 
-from ...wan_backend.protocol.messages import Fix, Plan
 from .. import preferences
 from ..jobs import collect, project, request, tracker
 from ..operators.load_settings import request_of
 from ..operators.use_standard_view import changes_colours
-from ..properties import WanSettings, WithSettings
+from ..properties import WanSettings
 from ..stopwatch import timed
 from ..timeline import compat, length, text_prompt
-from . import backend_box, paragraph, queue_list, wording
+from . import backend_box, outcome, paragraph, queue_list, wording
 
-ANY_PROMPT = "any"
-"""Stands for the prompt while there is none: what would be made does not depend on it."""
 PROMPT_LINES = 6
 
 
@@ -52,7 +49,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         draw_model(layout, settings)
         draw_length(layout, scene, settings)
         draw_seed(layout, settings)
-        draw_outcome(layout, context, scene, settings)
+        outcome.draw_outcome(layout, context, scene, settings)
         draw_button(layout, settings)
         draw_hints(layout, context, scene)
 
@@ -200,7 +197,7 @@ def draw_length(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: Wa
             frames = place.length_frames
             row.label(text=f"Frames {place.start} to {place.end_exclusive - 1}", icon="SNAP_MIDPOINT")
             other = f"{wording.frames(frames)}, {length.seconds_of(frames, rate):.2f} s"
-        except request.Refused:  # draw_outcome says why
+        except request.Refused:  # the outcome says why
             return
     right = row.row()
     right.alignment = "RIGHT"
@@ -216,64 +213,6 @@ def draw_seed(layout: bpy.types.UILayout, settings: WanSettings) -> None:
     locked = settings.seed_locked
     row.prop(settings, "seed_locked", text="", icon="LOCKED" if locked else "UNLOCKED", toggle=True)
     row.operator("wan_vse.new_seed", text="", icon="FILE_REFRESH")
-
-
-def draw_outcome(
-    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, settings: WanSettings
-) -> None:
-    """What would be made and where it would go, as the backend plans it; or what stands in the way."""
-    session = tracker.get()
-    try:
-        asked = request.build(scene, _with_any_prompt(scene, settings), preferences.get())
-    except request.Refused as refused:
-        paragraph.draw(layout.box(), context, refused.sentence, "INFO")
-        return
-    if session.backend.state != "ready":
-        return
-    session.want_plan(asked)
-    box = layout.box()
-    if session.plan is not None:
-        draw_plan(box, context, session.plan)
-    else:
-        paragraph.draw(box, context, session.plan_sentence or "Working out what would be made...", "SORTTIME")
-    frames = wording.coming_frames(asked.length_frames, session.plan)
-    place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {asked.origin.start + frames - 1}"
-    box.label(text=place, icon="SEQUENCE", translate=False)
-
-
-def _with_any_prompt(scene: bpy.types.Scene, settings: WanSettings) -> WanSettings | WithSettings:
-    """The settings; where their prompt can't be used, with another, so that a plan can be shown all the same."""
-    try:
-        request.prompt_of(scene, settings)
-    except request.Refused:
-        return WithSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
-    return settings
-
-
-def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -> None:
-    """The size and length that the model makes, what was changed to make it possible, and what makes it impossible."""
-    if plan.problem is not None:
-        column = box.column(align=True)
-        column.alert = True
-        paragraph.draw(column, context, plan.problem.sentence, "ERROR")
-        for fix in plan.problem.fixes:
-            draw_fix(box, fix)
-        return
-    model, timeline = wording.plan(plan)
-    column = box.column(align=True)
-    column.label(text=model, icon="RENDER_ANIMATION", translate=False)
-    column.label(text=f"{timeline}, {plan.steps} steps", icon="BLANK1", translate=False)
-    if plan.memory_bytes:
-        needs = f"About {wording.size(plan.memory_bytes)} of memory, {wording.size(plan.disk_bytes)} on the disk"
-        paragraph.draw(box, context, needs, "MEMORY")
-    for note in plan.notes:
-        paragraph.draw(box, context, note, "INFO")
-
-
-def draw_fix(layout: bpy.types.UILayout, fix: Fix) -> None:
-    """One thing that would help, as a button."""
-    button = layout.operator("wan_vse.apply_fix", text=fix.label, icon="TOOL_SETTINGS")
-    button.setting, button.value, button.action = fix.setting, fix.value, fix.action
 
 
 def draw_button(layout: bpy.types.UILayout, settings: WanSettings) -> None:

@@ -1,0 +1,72 @@
+"""What would be made and where it would go, before the click; or what stands in the way. Draws only."""
+
+from __future__ import annotations
+
+import bpy
+
+from ...wan_backend.protocol.messages import Fix, Plan
+from .. import preferences
+from ..jobs import request, tracker
+from ..properties import WanSettings, WithSettings
+from . import paragraph, wording
+
+ANY_PROMPT = "any"
+"""Stands for the prompt while there is none: what would be made does not depend on it."""
+
+
+def draw_outcome(
+    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, settings: WanSettings
+) -> None:
+    """What would be made and where it would go, as the backend plans it; or what stands in the way."""
+    session = tracker.get()
+    try:
+        asked = request.build(scene, _with_any_prompt(scene, settings), preferences.get())
+    except request.Refused as refused:
+        paragraph.draw(layout.box(), context, refused.sentence, "INFO")
+        return
+    if session.backend.state != "ready":
+        return
+    session.want_plan(asked)
+    box = layout.box()
+    if session.plan is not None:
+        draw_plan(box, context, session.plan)
+    else:
+        paragraph.draw(box, context, session.plan_sentence or "Working out what would be made...", "SORTTIME")
+    frames = wording.coming_frames(asked.length_frames, session.plan)
+    place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {asked.origin.start + frames - 1}"
+    box.label(text=place, icon="SEQUENCE", translate=False)
+
+
+def _with_any_prompt(scene: bpy.types.Scene, settings: WanSettings) -> WanSettings | WithSettings:
+    """The settings; where their prompt can't be used, with another, so that a plan can be shown all the same."""
+    try:
+        request.prompt_of(scene, settings)
+    except request.Refused:
+        return WithSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
+    return settings
+
+
+def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -> None:
+    """The size and length that the model makes, what was changed to make it possible, and what makes it impossible."""
+    if plan.problem is not None:
+        column = box.column(align=True)
+        column.alert = True
+        paragraph.draw(column, context, plan.problem.sentence, "ERROR")
+        for fix in plan.problem.fixes:
+            draw_fix(box, fix)
+        return
+    model, timeline = wording.plan(plan)
+    column = box.column(align=True)
+    column.label(text=model, icon="RENDER_ANIMATION", translate=False)
+    column.label(text=f"{timeline}, {plan.steps} steps", icon="BLANK1", translate=False)
+    if plan.memory_bytes:
+        needs = f"About {wording.size(plan.memory_bytes)} of memory, {wording.size(plan.disk_bytes)} on the disk"
+        paragraph.draw(box, context, needs, "MEMORY")
+    for note in plan.notes:
+        paragraph.draw(box, context, note, "INFO")
+
+
+def draw_fix(layout: bpy.types.UILayout, fix: Fix) -> None:
+    """One thing that would help, as a button."""
+    button = layout.operator("wan_vse.apply_fix", text=fix.label, icon="TOOL_SETTINGS")
+    button.setting, button.value, button.action = fix.setting, fix.value, fix.action
