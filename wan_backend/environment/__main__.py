@@ -96,7 +96,8 @@ def _leave_with_parent() -> None:
     """End, with pip, when stdin ends: Blender was closed or the set-up cancelled."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        # Not sys.stdin: its lock, held by this thread as it waits, would make a normal exit a fatal error.
+        while os.read(0, 4096):
             pass
         if hasattr(os, "killpg") and os.getpid() == os.getpgrp():
             os.killpg(os.getpgrp(), 15)

@@ -109,3 +109,22 @@ def test_no_python_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(interpreters, "find", lambda *_: None)
     plan = program.make_plan(tmp_path, "cpu")
     assert plan.problem and "Install Python 3.12" in plan.problem.sentence
+
+
+def test_it_exits_in_peace_while_stdin_is_open(tmp_path: Path) -> None:
+    """A thread that waited in sys.stdin once made every exit a fatal Python error."""
+    (tmp_path / "backend").write_text("a file where the folder should be")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "wan_backend.environment", "create", "--folder", str(tmp_path / "backend")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    with child:
+        assert child.stdout and child.stderr
+        last = json.loads(child.stdout.read().splitlines()[-1])
+        assert b"Fatal" not in child.stderr.read()
+        assert child.wait(30) == 1
+    assert last["params"]["state"] == "failed"
