@@ -15,6 +15,7 @@ import bpy
 from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.messages import JobState, JobStatus, Problem, TakeRequest
+from ..stopwatch import timed
 from ..timeline import compat, identity, placement
 from . import landing, project
 from .book import Book
@@ -111,11 +112,12 @@ class OpenFile:
 
     def _land(self, status: JobStatus, marked: list[identity.Marked]) -> bool:
         landed = False
-        with self._problems_of(status):
+        with self._problems_of(status), timed("timer: of which placing"):
             landed = landing.land_by_itself(status, marked, self.book)
         if landed:
             self._landed(status)
-            bpy.ops.ed.undo_push(message="Place take")
+            with timed("timer: of which the undo step"):
+                bpy.ops.ed.undo_push(message="Place take")
         return landed
 
     @contextmanager
