@@ -28,6 +28,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
@@ -43,6 +44,8 @@ BLENDERS = {"4.2.23": "3.11", "4.5.15": "3.11", "5.0.1": "3.11", "5.2.3": "3.13"
 """The bpy wheels that we test on, and the Python that each is made for."""
 DEFAULT_BLENDERS = ("5.0.1", "5.2.3")
 OLDEST_BLENDER = (4, 2)
+
+PYTEST = ("tests", "--quiet", "--numprocesses", "2", "--durations", "5")
 
 EXTENSION_ENTRY = '''"""Wan VSE, as Blender loads it. Written by build.py beside the manifest."""
 
@@ -63,11 +66,12 @@ def say(sentence: str) -> None:
     sys.stdout.flush()
 
 
-def run(command: Sequence[str | Path], **more: object) -> None:
+def run(command: Sequence[object], variables: dict[str, str] | None = None) -> None:
     """Run a command in the clone; raises BuildFailed where it fails."""
-    result = subprocess.run([str(part) for part in command], cwd=ROOT, **more)  # type: ignore[call-overload]
+    words = [str(part) for part in command]
+    result = subprocess.run(words, cwd=ROOT, env=variables)
     if result.returncode:
-        raise BuildFailed(f"'{Path(command[0]).name} {command[1]} ...' ended with {result.returncode}; see above.")
+        raise BuildFailed(f"'{Path(words[0]).name} {words[1]} ...' ended with {result.returncode}; see above.")
 
 
 # --- environments ---------------------------------------------------------------------------------------------------
@@ -118,16 +122,16 @@ def test_packages(*groups: str) -> tuple[str, ...]:
     return tuple(package for group in groups for package in project["dependency-groups"][group])
 
 
-def _log_file(name: str) -> contextlib.AbstractContextManager:
+def _log_file(name: str) -> BinaryIO:
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     return open(ENVIRONMENTS / f"{name}.log", "ab")
 
 
 @contextlib.contextmanager
-def _stderr_to(file: object) -> Iterator[None]:
+def _stderr_to(file: BinaryIO) -> Iterator[None]:
     """Send this process's file descriptor 2 to `file`: pip's many lines belong in a log."""
     kept = os.dup(2)
-    os.dup2(file.fileno(), 2)  # type: ignore[attr-defined]
+    os.dup2(file.fileno(), 2)
     try:
         yield
     finally:
@@ -159,7 +163,7 @@ def blender_on_path() -> str | None:
 # --- packaging ------------------------------------------------------------------------------------------------------
 
 
-def manifest() -> dict:
+def manifest() -> dict[str, Any]:
     """blender_manifest.toml."""
     return tomllib.loads((ROOT / "blender_manifest.toml").read_text("utf-8"))
 
@@ -198,7 +202,7 @@ def _add(package: zipfile.ZipFile, name: str, content: bytes) -> None:
     package.writestr(entry, content)
 
 
-def _index(facts: dict, archive: Path) -> dict:
+def _index(facts: dict[str, Any], archive: Path) -> dict[str, Any]:
     """A static extension repository, by Blender's schema v1: what Blender reads to update from a URL."""
     content = archive.read_bytes()
     entry = {key: facts[key] for key in facts if key != "schema_version" and not key.startswith("build")}
@@ -232,7 +236,7 @@ def do_demo(options: argparse.Namespace) -> None:
     run([backend, ROOT / "tests" / "demo" / "draw_media.py", DEMO / "media"])
     command = _in_blender(ROOT / "tests" / "demo" / "film.py", "--extension", build_extension(), "--out", DEMO)
     setup = time.monotonic() - started
-    run(command, env=_blender_variables(backend, ROOT / "build" / "demo-user") | {"WAN_VSE_SETUP": f"{setup:.1f}"})
+    run(command, _blender_variables(backend, ROOT / "build" / "demo-user") | {"WAN_VSE_SETUP": f"{setup:.1f}"})
     run([backend, ROOT / "tests" / "demo" / "contact_sheet.py", DEMO])
     say(f"demo: done. Look at {DEMO / 'contact_sheet.png'} and {DEMO / 'timeline.mp4'}; open {DEMO / 'demo.blend'}.")
 
@@ -243,14 +247,14 @@ def do_bench(options: argparse.Namespace) -> None:
     run([backend, ROOT / "tests" / "demo" / "draw_media.py", media])
     script = ROOT / "tests" / "benchmark" / "main_thread.py"
     command = _in_blender(script, "--extension", build_extension(), "--media", media)
-    run(command, env=_blender_variables(backend, ROOT / "build" / "bench-user"))
+    run(command, _blender_variables(backend, ROOT / "build" / "bench-user"))
 
 
 def do_test(options: argparse.Namespace) -> None:
     backend = backend_environment("cpu")
     variables = _blender_variables(backend, ROOT / "build" / "test-user")
     say("test: the backend")
-    run([backend, "-m", "pytest", "tests", *options.pytest], env=variables)
+    run([backend, "-m", "pytest", *PYTEST, *options.pytest], variables)
     for version in _blenders_to_test(options.all_blenders):
         try:
             python = blender_environment(version)
@@ -258,7 +262,7 @@ def do_test(options: argparse.Namespace) -> None:
             say(f"test: Blender {version} SKIPPED: {error}")
             continue
         say(f"test: the add-on in Blender {version}")
-        run([python, "-m", "pytest", "tests", *options.pytest], env=variables)
+        run([python, "-m", "pytest", *PYTEST, *options.pytest], variables)
     say("test: all passed")
 
 
