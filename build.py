@@ -111,7 +111,8 @@ def backend_environment(torch: str) -> Path:
 
 def blender_environment(version: str) -> Path:
     """An environment with Blender as a Python module."""
-    packages = (f"bpy=={version}", "numpy<2" if version == "5.0.1" else "numpy", *test_packages("test"))
+    numpy = {"3.11": "numpy==1.26.4", "3.13": "numpy==2.5.5"}[BLENDERS[version]]  # bpy itself pins none
+    packages = (f"bpy=={version}", numpy, *test_packages("test"))
     step = create.Step(f"Installing Blender {version} as a module (about 370 MB)", packages)
     return environment(f"blender-{version}", (BLENDERS[version],), [step])
 
