@@ -103,6 +103,7 @@ def backend_environment(torch: str) -> Path:
     """The backend's environment, with the tests' packages."""
     steps = create.backend_steps(torch_build.choose(torch), test_packages("test", "check"))
     python = environment("backend", interpreters.PREFERRED, steps)
+    create.link_package(ENVIRONMENTS / "backend")
     if not (WEIGHTS / "model_index.json").exists():
         say("backend: writing the small random model that stands in for the embedded one")
         run([python, "-m", "wan_backend.embedded.standin", WEIGHTS])

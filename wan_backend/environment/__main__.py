@@ -76,6 +76,7 @@ def _create(plan: SetupPlan, wish: str) -> int:
 
     try:
         made = create.create(folder / "environment", python, steps, report)
+        create.link_package(folder / "environment")
         partial = folder / (BACKEND_FILE + ".partial")
         partial.write_text(json.dumps({"python": str(made)}), "utf-8")
         os.replace(partial, folder / BACKEND_FILE)

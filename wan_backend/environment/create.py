@@ -99,6 +99,12 @@ def create(folder: Path, interpreter: Interpreter, steps: Sequence[Step], report
     return python_of(folder)
 
 
+def link_package(folder: Path) -> None:
+    """Let the environment's Python find this wan_backend, so that `python -m wan_backend ...` works from anywhere."""
+    for packages in (*folder.glob("lib/python3*/site-packages"), *folder.glob("Lib/site-packages")):
+        (packages / "wan_backend.pth").write_text(f"{HERE.parents[1]}\n", "utf-8")
+
+
 def _description(steps: Sequence[Step]) -> dict[str, object]:
     """What is installed, by content, so that an environment stays ready when the clone is moved."""
     texts = []

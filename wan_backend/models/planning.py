@@ -29,6 +29,9 @@ LIMITS = {"steps": (1, 200), "guidance_scale": (0.0, 30.0), "flow_shift": (0.01,
 BYTES_A_PIXEL = {MediaFormat.PNG: 3.0, MediaFormat.FFV1: 3.0, MediaFormat.H264: 1.0}
 """Of a take's files, at the worst, which is grain."""
 
+READ_CHARACTERS = 2000
+"""About what 512 tokens hold, in English: so much of a prompt reaches the text encoder."""
+
 
 def plan(request: TakeRequest, entry: ModelEntry) -> Plan:
     """What would be done for `request` by the model `entry`; `problem` says why it can't be, where it can't."""
@@ -36,6 +39,10 @@ def plan(request: TakeRequest, entry: ModelEntry) -> Plan:
     problems = [_wrong_task(request, entry), _wrong_text(request), _wrong_settings(request)]
     if cleaned(request) != request:
         notes.append("Characters of the prompt that are no text were left out.")
+    if len(request.prompt) > READ_CHARACTERS:
+        notes.append(
+            f"The model reads about the first {READ_CHARACTERS} characters of a prompt, and passes over the rest."
+        )
     size = _size(request, entry, problems)
     notes += size.notes
     model_frames, take_frames = _frames(request, entry, notes, problems)

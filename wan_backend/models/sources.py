@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,12 @@ def _broken(entry: ModelEntry, folder: Path, why: str) -> Missing:
     return Missing(Problem("model_broken", f"{entry.label} in {folder} can't be used because {why}; {mend}."))
 
 
+def download_command(model_id: str) -> str:
+    """What a person types to fetch a model, with this very Python: others don't know the backend."""
+    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    return f"{python} -m wan_backend models --download {model_id}"
+
+
 def _missing(entry: ModelEntry, complaints: list[str]) -> Missing:
     if complaints:
         return Missing(Problem("model_missing", f"{entry.label} is not here. {complaints[0]}"))
@@ -137,7 +144,7 @@ def _missing(entry: ModelEntry, complaints: list[str]) -> Missing:
         Problem(
             "model_missing",
             f"{entry.label} is not on this machine; fetch it ({size_in_words(entry.download_bytes)}) with "
-            f"'python -m wan_backend models --download {entry.id}', or choose the models folder that has it "
+            f"'{download_command(entry.id)}' in a terminal, or choose the models folder that has it "
             "in the preferences.",
         )
     )

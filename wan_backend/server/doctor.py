@@ -119,7 +119,7 @@ def _models(rows: list[ModelRow]) -> list[Finding]:
             "model " + row.model,
             row.here or any_here,
             f"{row.label}: {row.sentence}" if row.here else row.sentence,
-            "" if row.here or not row.download_bytes else f"python -m wan_backend models --download {row.model}",
+            "" if row.here or not row.download_bytes else sources.download_command(row.model),
         )
         for row in rows
     ]

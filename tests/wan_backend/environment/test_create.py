@@ -51,6 +51,16 @@ def test_goes_on_after_a_failed_step_and_then_does_nothing(tmp_path: Path) -> No
     assert again == []
 
 
+def test_its_python_knows_the_backend_from_anywhere(tmp_path: Path) -> None:
+    python = create.create(tmp_path / "environment", this_python(), [], lambda *_: None)
+    create.link_package(tmp_path / "environment")
+    question = "import wan_backend; print(wan_backend.__file__)"
+    answer = subprocess.run(
+        [str(python), "-I", "-c", question], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert Path(answer.stdout.strip()) == ROOT / "wan_backend" / "__init__.py"
+
+
 def test_other_packages_make_it_unready(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     create.python_of(tmp_path).parent.mkdir(exist_ok=True)

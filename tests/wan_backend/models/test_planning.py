@@ -153,3 +153,9 @@ def test_room_on_the_disk_is_estimated_by_format():
     bytes_of = {f: plan(media_format=f, length_frames=24).disk_bytes for f in MediaFormat}
     assert bytes_of[MediaFormat.PNG] >= 24 * 832 * 480 * 3
     assert bytes_of[MediaFormat.H264] < bytes_of[MediaFormat.PNG]
+
+
+def test_a_prompt_longer_than_the_model_reads_is_said():
+    short, long = plan(prompt="a" * planning.READ_CHARACTERS), plan(prompt="a" * (planning.READ_CHARACTERS + 1))
+    assert not any("first 2000 characters" in note for note in short.notes)
+    assert any("first 2000 characters" in note for note in long.notes) and long.problem is None
