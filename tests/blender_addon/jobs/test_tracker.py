@@ -201,7 +201,8 @@ def test_a_retry_of_a_job_that_the_backend_has_forgotten_asks_for_it_anew(sessio
     session.tracker.retry(job_id)
     session.tracker.start()
     film.until_state(job_id, "failed")
-    session.until(lambda: film.job(job_id).created > 0 and session.tracker.server.listed)
+    # The new server's list comes without the job; for a moment, until its answer to the retry, nobody knows it.
+    session.until(lambda: session.tracker.server.listed and film.job(job_id) and film.job(job_id).created > 0)
     film.until_state(job_id, "failed")
     assert film.job(job_id).problem.kind == "out_of_memory"
 
