@@ -80,7 +80,9 @@ def save_split(folder: Path, name: str, state: dict[str, Tensor], parts: int) ->
     groups: list[dict[str, Tensor]] = [{} for _ in range(parts)]
     filled = 0
     for key, tensor in state.items():
-        groups[min(parts - 1, int(filled / limit))][key] = tensor.float().contiguous().cpu()
+        groups[min(parts - 1, int(filled / limit))][key] = (
+            tensor.detach().cpu().to(torch.float32, copy=True).contiguous()
+        )
         filled += tensor.numel()
     for i, group in enumerate(groups):
         save_file(group, folder / f"{name}-{i}.safetensors")
