@@ -246,6 +246,18 @@ def track(scene: Scene, *, frames: int = 33, height: int = 144, width: int = 256
     return rows.view(frames, 3)
 
 
+def outline(scene: Scene, *, height: int = 144, width: int = 256) -> Tensor:
+    """The shape's mask HW in 0..1 in a scene's only frame, without painting anything."""
+    aspect = width / height
+    x, y, radius, angle = _path([scene], _progress(1, "cpu") + 0.5, aspect)
+    ys = ((torch.arange(height) + 0.5) / height - 0.5).view(1, 1, -1, 1)
+    xs = (((torch.arange(width) + 0.5) / width - 0.5) * aspect).view(1, 1, 1, -1)
+    dx, dy = (xs - x) / radius, (ys - y) / radius
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    distance = _shape_sdf([scene], dx * cos + dy * sin, dy * cos - dx * sin) * radius * height
+    return torch.sigmoid(-distance / 0.6)[0, 0]
+
+
 def edges(frames: Tensor) -> Tensor:
     """White lines on black, N3THW in 0..1, from the brightness steps of NCTHW frames."""
     grey = frames.mean(1, keepdim=True)
