@@ -21,10 +21,11 @@ from .pacing import Average, Pace, load_split, save_split, say
 from .scenes import LOOKS, LORA_LOOK, sample_scenes
 
 Size = tuple[int, int, int]  # frames, height, width
+FIRST_FRAME_COUNTS = 4.0  # it stands alone in its latent, and stills are kept by it
 _TILE = (72, 64)  # eight of them make a frame of 144x256
 _STAGES: list[tuple[float, list[tuple[Size, int]]]] = [
-    (0.30, [((9, *_TILE), 32)]),
-    (0.75, [((33, *_TILE), 10)]),
+    (0.25, [((9, *_TILE), 32)]),
+    (0.65, [((33, *_TILE), 10)]),
     (1.01, [((33, 144, 256), 4), ((65, *_TILE), 12)]),
 ]
 
@@ -83,8 +84,12 @@ def loss_of(whole: autoencoder.WholeClip, clip: Tensor, kl_weight: float) -> tup
     latents = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     error = whole.decode(latents) - clip
-    squared = error.square().mean()
-    return error.abs().mean() + 2 * squared + kl_weight * kl, squared.detach()
+    share = torch.ones(clip.shape[2], device=clip.device)
+    share[0] = FIRST_FRAME_COUNTS
+    share = share / share.mean()
+    squared = error.square().mean((0, 1, 3, 4))
+    lost = ((error.abs().mean((0, 1, 3, 4)) + 2 * squared) * share).mean()
+    return lost + kl_weight * kl, squared.mean().detach()
 
 
 def psnr(squared_error: float) -> float:
