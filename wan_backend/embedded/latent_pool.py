@@ -6,7 +6,7 @@ May import torch. One pool is one size of clip; its entries are drawn until its 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -39,13 +39,14 @@ class Scale:
 
 
 class Coder:
-    """Draws scenes and codes them with a trained autoencoder."""
+    """Draws scenes, all in `look` where one is given, and codes them with a trained autoencoder."""
 
-    def __init__(self, vae: Any, tokenizer: Any, device: str, seed: int) -> None:
+    def __init__(self, vae: Any, tokenizer: Any, device: str, seed: int, look: str | None = None) -> None:
         self.whole = WholeClip(vae)
         self.tokenizer = tokenizer
         self.device = device
         self.rng = random.Random(seed)
+        self.look = look
 
     @torch.no_grad()
     def latents(self, clips: Tensor) -> Tensor:
@@ -57,6 +58,8 @@ class Coder:
         """`count` clips: x, inactive, reactive (latents), mask (latent frames) and ids (prompts)."""
         frames, height, width = size
         scenes = sample_scenes(self.rng.randrange(10**6), count, frames=frames)
+        if self.look is not None:
+            scenes = [replace(scene, look=self.look) for scene in scenes]
         drawn = world.draw(scenes, frames=frames, height=height, width=width, device=self.device)
         names = self.rng.choices(list(tasks.WEIGHTS), list(tasks.WEIGHTS.values()), k=count)
         condition = tasks.prepare(names, scenes, drawn, self.rng)

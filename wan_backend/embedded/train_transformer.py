@@ -93,7 +93,8 @@ def _fill(coder: Coder, options: argparse.Namespace, scale: Scale | None) -> tup
     return pools, scale
 
 
-def _load(options: argparse.Namespace, tokenizer: Any) -> tuple[Any, Painter, Scale | None]:
+def load(options: argparse.Namespace, tokenizer: Any) -> tuple[Any, Painter, Scale | None]:
+    """The autoencoder and the painter on their device, with the scale of the latents where resumed."""
     torch.manual_seed(options.seed)
     vae: Any = AutoencoderKLWan(**(checkpoint.SMALL_VAE if options.small else autoencoder.CONFIG))
     files = sorted(Path(options.vae).glob("vae-*.safetensors"))
@@ -123,7 +124,7 @@ def train(options: argparse.Namespace) -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     tokenizer = text.make_tokenizer()
-    vae, painter, scale = _load(options, tokenizer)
+    vae, painter, scale = load(options, tokenizer)
     pools, scale = _fill(Coder(vae, tokenizer, options.device, options.seed + 1), options, scale)
     if options.compile:
         painter.transformer.compile_repeated_blocks(fullgraph=True)

@@ -7,8 +7,9 @@ import json
 import pytest
 import torch
 from diffusers import AutoencoderKLWan, WanVACEPipeline
+from safetensors.torch import load_file
 
-from wan_backend.embedded import checkpoint, tasks, text, train_transformer
+from wan_backend.embedded import checkpoint, low_rank, tasks, text, train_lora, train_transformer
 from wan_backend.embedded.pacing import load_split, save_split
 
 
@@ -73,3 +74,46 @@ def test_the_loss_falls_on_one_batch():
 def test_every_task_is_trained_on():
     assert set(tasks.CONTROLS) < set(tasks.WEIGHTS)
     assert all(weight > 0 for weight in tasks.WEIGHTS.values())
+
+
+@pytest.mark.parametrize("kind", ["style", "draft"])
+def test_a_lora_is_saved_with_the_keys_of_the_transformer(trained, kind):
+    file = trained / f"{kind}.safetensors"
+    folders = ["--vae", str(trained / "vae"), "--transformer", str(trained / "two")]
+    rest = ["--minutes", "0.0001", "--pool-seconds", "0.01", "--device", "cpu", "--small"]
+    train_lora.main([kind, str(file), *folders, *rest])
+    state = load_file(file)
+    modules = dict(train_transformer.Painter(len(text.make_tokenizer()), small=True).named_modules())
+    for key, weight in state.items():
+        name, side = key.removesuffix(".weight").rsplit(".", 1)
+        linear = modules[name]
+        expected = linear.in_features if side == "lora_A" else linear.out_features
+        assert weight.shape[1 if side == "lora_A" else 0] == expected
+    assert any(weight.abs().max() > 0 for key, weight in state.items() if "lora_B" in key)
+
+
+def test_a_lora_changes_nothing_at_first_and_can_be_switched_off():
+    torch.manual_seed(0)
+    painter = train_transformer.Painter(len(text.make_tokenizer()), small=True)
+    given = (torch.randn(1, 16, 2, 4, 4), torch.tensor([0.5]), torch.randn(1, 96, 2, 4, 4), torch.ones(1, 4).long())
+    with torch.no_grad():
+        plain = painter.velocity(*given)
+        layers = low_rank.attach(painter.transformer, 2)
+        assert torch.equal(painter.velocity(*given), plain)
+        for layer in layers.values():
+            layer.lora_B.weight.add_(0.1)
+        assert not torch.allclose(painter.velocity(*given), plain)
+        low_rank.switch(layers, False)
+        assert torch.equal(painter.velocity(*given), plain)
+
+
+@pytest.mark.parametrize(("kind", "most_bytes"), [("style", 1_000_000), ("draft", 2_000_000)])
+def test_the_loras_are_small_enough(kind, most_bytes):
+    transformer = train_transformer.Painter(len(text.make_tokenizer())).transformer
+    layers = low_rank.attach(transformer, train_lora.RANKS[kind])
+    numbers = sum(layer.lora_A.weight.numel() + layer.lora_B.weight.numel() for layer in layers.values())
+    assert 2 * numbers < most_bytes - 50_000
+
+
+def test_the_draft_steps_are_the_schedulers_own():
+    assert train_lora.draft_sigmas() == pytest.approx([1, 0.9, 0.75, 0.5, 0])
