@@ -92,6 +92,19 @@ def test_a_lora_is_saved_with_the_keys_of_the_transformer(trained, kind):
     assert any(weight.abs().max() > 0 for key, weight in state.items() if "lora_B" in key)
 
 
+def test_diffusers_loads_the_lora_whole(trained, tmp_path):
+    pytest.importorskip("peft")
+    painter = train_transformer.Painter(len(text.make_tokenizer()), small=True)
+    layers = low_rank.attach(painter.transformer, 2)
+    low_rank.save(layers, tmp_path / "lora.safetensors")
+    parts = sorted((trained / "vae").glob("*.safetensors"))
+    pipeline = checkpoint.assemble(parts, trained / "two", small=True)
+    pipeline.load_lora_weights(tmp_path, weight_name="lora.safetensors", adapter_name="style")
+    assert pipeline.get_list_adapters() == {"transformer": ["style"]}
+    loaded = [name for name, _ in pipeline.transformer.named_parameters() if "lora_A" in name]
+    assert len(loaded) == len(layers)
+
+
 def test_a_lora_changes_nothing_at_first_and_can_be_switched_off():
     torch.manual_seed(0)
     painter = train_transformer.Painter(len(text.make_tokenizer()), small=True)
