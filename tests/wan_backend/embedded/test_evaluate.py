@@ -1,0 +1,105 @@
+"""The evaluation tells a painter that obeys from one that does not, and paints as the pipeline does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from wan_backend.embedded import evaluate, standin, tasks, world
+from wan_backend.embedded.judge import Judge
+
+
+class DrawnJudge(Judge):
+    """Sees the shape where it is red."""
+
+    def masks(self, take):
+        red = (take[0] - take[1:].amax(0)).clamp(0, 1)
+        return (red > 0.25).float()
+
+
+def _trial(paint):
+    return evaluate.Trial(paint, DrawnJudge(), frames=9, height=72, width=128)
+
+
+def _obedient(kept):
+    """Paints what it was given, and between it what was drawn."""
+
+    def paint(prompt, seed, condition):
+        generator = torch.Generator().manual_seed(seed)
+        if condition is None:
+            return torch.rand(3, 9, 72, 128, generator=generator)
+        take = (condition.inactive + condition.reactive)[0] / 2 + 0.5
+        return take if kept else torch.rand(take.shape, generator=generator)
+
+    return paint
+
+
+def test_a_still_that_is_kept_passes_and_one_that_is_not_fails():
+    assert all(row.kept for row in evaluate.image_rows(_trial(_obedient(True)), 2))
+    assert not any(row.kept for row in evaluate.image_rows(_trial(_obedient(False)), 2))
+
+
+def test_the_path_of_a_drawn_fill_is_read(monkeypatch):
+    def scenes(seed, count, moving=None, **fixed):
+        return [evaluate.replace(scene, colour="red", look="flat", background="sky", **fixed) for scene in drawn]
+
+    drawn = [scene for scene in evaluate.sample_scenes(5, 40) if scene.motion in ("left", "down")][:2]
+    monkeypatch.setattr(evaluate, "_scenes", scenes)
+    chosen = iter(scenes(0, 2, camera="static"))
+
+    def paint(prompt, seed, condition):
+        return world.draw([next(chosen)], frames=9, height=72, width=128).frames[0]
+
+    rows = evaluate.fill_rows(_trial(paint), 2)
+    assert [row.kept for row in rows] == [True, True, True]
+    chosen = iter(scenes(0, 2, camera="static"))
+    assert all(row.kept for row in evaluate.extend_rows(_trial(paint), 2))
+
+
+def test_seeds_are_told_apart():
+    assert all(row.kept for row in evaluate.seed_rows(_trial(_obedient(True))))
+    same = evaluate.seed_rows(_trial(lambda prompt, seed, condition: torch.zeros(3, 9, 72, 128)))
+    assert [row.kept for row in same] == [True, False]
+
+
+def test_a_row_says_when_its_floor_is_missed():
+    assert "MISSED" in str(evaluate.Row("a claim", 27.9, 28, "dB", 3))
+    assert "ok" in str(evaluate.Row("a claim", 28.0, 28, "dB", 3))
+
+
+def test_the_pipeline_paints_from_words_and_from_a_condition():
+    pipeline = standin.make_pipeline()
+    pipeline.set_progress_bar_config(disable=True)
+    paint = evaluate.painter_of(pipeline, frames=5, height=32, width=48, steps=1, guidance_scale=1.0)
+    clip = torch.rand(1, 3, 5, 32, 48) * 2 - 1
+    mask = tasks.mask_of(5, 1, 0)
+    condition = tasks.Condition(clip * (1 - mask).view(1, 1, -1, 1, 1), torch.zeros_like(clip), mask[None])
+    free, held = paint("a red ball", 1, None), paint("a red ball", 1, condition)
+    assert free.shape == held.shape == (3, 5, 32, 48)
+    assert not torch.equal(free, held)
+    assert torch.equal(free, paint("a red ball", 1, None))
+
+
+def test_the_autoencoders_rows_measure_it(monkeypatch):
+    monkeypatch.setattr(evaluate.world, "draw", lambda scenes, frames: _small(frames))
+    rows = evaluate.autoencoder_rows(standin.make_pipeline().vae, 1, "cpu")
+    assert len(rows) == 3
+    assert not any(row.kept for row in rows)
+
+
+def _small(frames):
+    clip = torch.rand(1, 3, frames, 32, 48)
+    return world.Drawing(clip, clip[:, :1], clip[:, :1])
+
+
+def test_without_a_judge_it_says_what_to_do(tmp_path, capsys):
+    assert evaluate.main(["--judge", str(tmp_path / "none.safetensors")]) == 2
+    assert "train one" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_every_row_is_measured():
+    trial = _trial(_obedient(True))
+    rows = [*evaluate.word_rows(trial, 1), *evaluate.guided_rows(trial, 1)]
+    assert len(rows) == 8
+    assert all(0 <= row.figure <= 100 for row in rows)

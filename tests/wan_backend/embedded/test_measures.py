@@ -1,0 +1,48 @@
+"""The measures read drawn clips right: motion, camera, places; and a flat error gives its PSNR."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+
+from wan_backend.embedded import measures, scenes, world
+
+BASE = scenes.sample_scene(random.Random(4))
+
+
+def _clip(**words):
+    scene = replace(BASE, **({"camera": "static", "motion": "still", "shape": "square", "background": "sand"} | words))
+    drawn = world.draw([scene], frames=17)
+    take = drawn.frames[0] + 0.02 * torch.randn(drawn.frames.shape[1:], generator=torch.Generator().manual_seed(0))
+    return scene, take, drawn.mask[0, 0]
+
+
+@pytest.mark.parametrize("motion", ["still", "left", "right", "up", "down", "grow", "shrink"])
+def test_motion_is_read(motion):
+    _, _, masks = _clip(motion=motion)
+    assert measures.motion_of(measures.sight(masks, 144, 256)) == motion
+
+
+@pytest.mark.parametrize("camera", scenes.CAMERAS)
+@pytest.mark.parametrize(("background", "look"), [("sky", "watercolour"), ("grass", "neon"), ("night", "sketch")])
+def test_camera_is_read(camera, background, look):
+    _, take, masks = _clip(camera=camera, background=background, look=look, motion="spin")
+    assert measures.camera_of(take, masks) == camera
+
+
+def test_places_are_those_of_the_scene():
+    scene, _, masks = _clip(motion="right")
+    seen = measures.sight(masks, 144, 256)
+    truth = world.track(scene, frames=17)
+    assert (seen.x - truth[:, 0]).abs().max() < 1
+    assert (seen.y - truth[:, 1]).abs().max() < 1
+    assert measures.is_monotone(seen.x)
+    assert not measures.is_monotone(torch.cat([seen.x, seen.x.flip(0)[:10]]))
+
+
+def test_psnr_of_a_flat_error():
+    picture = torch.rand(3, 8, 8)
+    assert measures.psnr(picture, picture + 0.1) == pytest.approx(20, abs=0.01)

@@ -1,0 +1,132 @@
+"""The recipe in miniature: train, resume, put together, load by diffusers, and paint."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from diffusers import AutoencoderKLWan, WanVACEPipeline
+from safetensors.torch import load_file
+
+from wan_backend.embedded import checkpoint, low_rank, tasks, text, train_lora, train_transformer
+from wan_backend.embedded.pacing import load_split, save_split
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipe")
+    torch.manual_seed(0)
+    save_split(folder / "vae", "vae", AutoencoderKLWan(**checkpoint.SMALL_VAE).state_dict(), 2)
+    common = ["--vae", str(folder / "vae"), "--minutes", "0.01", "--pool-seconds", "0.01"]
+    common += ["--device", "cpu", "--small"]
+    train_transformer.main([*common, "--out", str(folder / "one")])
+    train_transformer.main([*common, "--out", str(folder / "two"), "--resume", str(folder / "one")])
+    return folder
+
+
+def test_a_run_goes_on_from_what_was_saved(trained):
+    one, two = (load_split(sorted((trained / name).glob("*.safetensors"))) for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    assert torch.equal(one["mean"], two["mean"])
+    changed = [key for key in one if not torch.equal(one[key], two[key])]
+    assert any("shared" in key or "embed_tokens" in key for key in changed)
+    assert any("vace_blocks" in key for key in changed)
+
+
+def test_the_checkpoint_loads_by_diffusers_and_paints(trained):
+    folder = trained / "weights"
+    parts = ["--vae", str(trained / "vae"), "--transformer", str(trained / "two"), "--small"]
+    assert checkpoint.main([str(folder), *parts]) == 0
+    pipeline = WanVACEPipeline.from_pretrained(folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    assert index["transformer"] == ["diffusers", "WanVACETransformer3DModel"]
+    pipeline.set_progress_bar_config(disable=True)
+    frames = pipeline("a red ball", height=32, width=48, num_frames=5, num_inference_steps=2, output_type="np").frames
+    assert frames.shape == (1, 5, 32, 48, 3)
+    assert len(set(pipeline.vae.config.latents_mean)) == 16
+
+
+def test_the_whole_checkpoint_is_small_enough():
+    with torch.device("meta"):
+        painter = train_transformer.Painter(len(text.make_tokenizer()))
+        vae = AutoencoderKLWan(**checkpoint.autoencoder.CONFIG)
+    weights = [*painter.parameters(), *vae.parameters()]
+    assert 2 * sum(weight.numel() for weight in weights) < checkpoint.MOST_BYTES - 500_000
+
+
+def test_the_loss_falls_on_one_batch():
+    torch.manual_seed(0)
+    painter = train_transformer.Painter(len(text.make_tokenizer()), small=True)
+    optimizer = torch.optim.AdamW(painter.parameters(), lr=3e-3)
+    x = torch.randn(2, 16, 2, 4, 4)
+    batch = (x, x, torch.zeros_like(x), torch.ones(2, 2), torch.ones(2, text.LONGEST, dtype=torch.long))
+    losses = []
+    for _ in range(60):
+        loss, _ = train_transformer.loss_of(painter, *batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+def test_every_task_is_trained_on():
+    assert set(tasks.CONTROLS) < set(tasks.WEIGHTS)
+    assert all(weight > 0 for weight in tasks.WEIGHTS.values())
+
+
+@pytest.mark.parametrize("kind", ["style", "draft"])
+def test_a_lora_is_saved_with_the_keys_of_the_transformer(trained, kind):
+    file = trained / f"{kind}.safetensors"
+    folders = ["--vae", str(trained / "vae"), "--transformer", str(trained / "two")]
+    rest = ["--minutes", "0.0001", "--pool-seconds", "0.01", "--device", "cpu", "--small"]
+    train_lora.main([kind, str(file), *folders, *rest])
+    state = load_file(file)
+    modules = dict(train_transformer.Painter(len(text.make_tokenizer()), small=True).named_modules())
+    for key, weight in state.items():
+        name, side = key.removesuffix(".weight").rsplit(".", 1)
+        linear = modules[name]
+        expected = linear.in_features if side == "lora_A" else linear.out_features
+        assert weight.shape[1 if side == "lora_A" else 0] == expected
+    assert any(weight.abs().max() > 0 for key, weight in state.items() if "lora_B" in key)
+
+
+def test_diffusers_loads_the_lora_whole(trained, tmp_path):
+    pytest.importorskip("peft")
+    painter = train_transformer.Painter(len(text.make_tokenizer()), small=True)
+    layers = low_rank.attach(painter.transformer, 2)
+    low_rank.save(layers, tmp_path / "lora.safetensors")
+    parts = sorted((trained / "vae").glob("*.safetensors"))
+    pipeline = checkpoint.assemble(parts, trained / "two", small=True)
+    pipeline.load_lora_weights(tmp_path, weight_name="lora.safetensors", adapter_name="style")
+    assert pipeline.get_list_adapters() == {"transformer": ["style"]}
+    loaded = [name for name, _ in pipeline.transformer.named_parameters() if "lora_A" in name]
+    assert len(loaded) == len(layers)
+
+
+def test_a_lora_changes_nothing_at_first_and_can_be_switched_off():
+    torch.manual_seed(0)
+    painter = train_transformer.Painter(len(text.make_tokenizer()), small=True)
+    given = (torch.randn(1, 16, 2, 4, 4), torch.tensor([0.5]), torch.randn(1, 96, 2, 4, 4), torch.ones(1, 4).long())
+    with torch.no_grad():
+        plain = painter.velocity(*given)
+        layers = low_rank.attach(painter.transformer, 2)
+        assert torch.equal(painter.velocity(*given), plain)
+        for layer in layers.values():
+            layer.lora_B.weight.add_(0.1)
+        assert not torch.allclose(painter.velocity(*given), plain)
+        low_rank.switch(layers, False)
+        assert torch.equal(painter.velocity(*given), plain)
+
+
+@pytest.mark.parametrize(("kind", "most_bytes"), [("style", 1_000_000), ("draft", 2_000_000)])
+def test_the_loras_are_small_enough(kind, most_bytes):
+    transformer = train_transformer.Painter(len(text.make_tokenizer())).transformer
+    layers = low_rank.attach(transformer, train_lora.RANKS[kind])
+    numbers = sum(layer.lora_A.weight.numel() + layer.lora_B.weight.numel() for layer in layers.values())
+    assert 2 * numbers < most_bytes - 50_000
+
+
+def test_the_draft_steps_are_the_schedulers_own():
+    assert train_lora.draft_sigmas() == pytest.approx([1, 0.9, 0.75, 0.5, 0])

@@ -1,0 +1,279 @@
+"""Measures the shipped checkpoint against its claims, on scenes and combinations of words it never saw.
+
+    python -m wan_backend.embedded.evaluate [--weights FOLDER] [--takes 1.0] [--device cpu]
+
+Prints a table; leaves with 1 where a floor is missed. Takes are painted by diffusers' own pipeline.
+May import torch, diffusers and numpy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import WanVACEPipeline
+from PIL import Image
+from torch import Tensor
+
+from . import judge as judges
+from . import measures, prompts, tasks, world
+from .scenes import LOOKS, Scene, sample_scenes
+
+WEIGHTS = Path(__file__).with_name("weights")
+SEED = 10**6 + 100
+KEPT_FRAMES = 9
+Painter = Callable[[str, int, tasks.Condition | None], Tensor]
+"""(prompt, seed, condition or None) to a take CTHW in 0..1."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; `floor` is in the unit of `figure`."""
+
+    claim: str
+    figure: float
+    floor: float
+    unit: str
+    count: int
+
+    @property
+    def kept(self) -> bool:
+        """True where the figure reaches the floor."""
+        return self.figure >= self.floor
+
+    def __str__(self) -> str:
+        verdict = "ok" if self.kept else "MISSED"
+        return f"{self.claim:<44} {self.figure:6.1f} {self.unit:<2} of {self.floor:g}, n={self.count:<4} {verdict}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How takes are measured: the painter, the judge, and the size of a take."""
+
+    paint: Painter
+    judge: judges.Judge
+    frames: int = 33
+    height: int = 144
+    width: int = 256
+
+    def draw(self, scene: Scene, look: str | None = None) -> world.Drawing:
+        """The scene at this trial's size."""
+        return world.draw([scene], frames=self.frames, height=self.height, width=self.width, look=look)
+
+    def seen(self, take: Tensor) -> measures.Sighting:
+        """Where the judge sees the shape."""
+        return measures.sight(self.judge.masks(take), self.height, self.width)
+
+    def prepared(self, task: str, scene: Scene, seed: int) -> tasks.Condition:
+        """The condition of a task for the scene as it is drawn."""
+        return tasks.prepare([task], [scene], self.draw(scene), random.Random(seed))
+
+
+def _share(claim: str, rights: Sequence[bool], floor: float = 90) -> Row:
+    return Row(claim, 100 * sum(rights) / max(1, len(rights)), floor, "%", len(rights))
+
+
+def _least(claim: str, figures: Sequence[float], floor: float) -> Row:
+    """The mean of some PSNRs."""
+    return Row(claim, sum(figures) / max(1, len(figures)), floor, "dB", len(figures))
+
+
+def _scenes(seed: int, count: int, moving: Sequence[str] | None = None, **fixed: Any) -> list[Scene]:
+    found: list[Scene] = []
+    while len(found) < count:
+        for scene in sample_scenes(seed, 4 * count, held_out=True):
+            if (moving is None or scene.motion in moving) and len(found) < count:
+                found.append(replace(scene, **fixed))
+        seed += 1
+    return found
+
+
+@torch.no_grad()
+def autoencoder_rows(vae: Any, count: int, device: str) -> list[Row]:
+    """Held-out clips coded and decoded: 33 frames, their last eight, and 65 frames."""
+    whole, last, long = [], [], []
+    for frames, scenes in ((33, _scenes(SEED, count)), (65, _scenes(SEED + 50, max(1, count // 4)))):
+        for scene in scenes:
+            clip = world.draw([scene], frames=frames).frames
+            given = (clip * 2 - 1).to(device, vae.dtype)
+            back = vae.decode(vae.encode(given).latent_dist.mode()).sample.float().cpu() / 2 + 0.5
+            if frames == 33:
+                whole.append(measures.psnr(back, clip))
+                last.append(measures.psnr(back[:, :, -8:], clip[:, :, -8:]))
+            else:
+                long.append(measures.psnr(back, clip))
+    claims = ("autoencoder, 33 frames", "autoencoder, the last 8 frames", "autoencoder, 65 frames")
+    return [_least(claim, figures, 32) for claim, figures in zip(claims, (whole, last, long), strict=True)]
+
+
+def word_rows(trial: Trial, count: int) -> list[Row]:
+    """Takes from words alone."""
+    rights: dict[str, list[bool]] = {name: [] for name in (*judges.QUESTIONS, "motion", "camera")}
+    for i, scene in enumerate(_scenes(SEED + 100, count)):
+        take = trial.paint(prompts.plain(scene), i, None)
+        for name, answer in trial.judge.answers(take).items():
+            rights[name].append(answer == getattr(scene, name))
+        masks = trial.judge.masks(take)
+        rights["camera"].append(measures.camera_of(take, masks) == scene.camera)
+        if scene.motion not in ("spin", "still") and not scene.camera.startswith("zoom"):
+            seen = measures.motion_of(measures.sight(masks, trial.height, trial.width), trial.width)
+            rights["motion"].append(seen == scene.motion)
+    return [_share(f"text to video: {name} as said", right) for name, right in rights.items()]
+
+
+def image_rows(trial: Trial, count: int) -> list[Row]:
+    """Takes from a still."""
+    figures = []
+    for i, scene in enumerate(_scenes(SEED + 200, count)):
+        condition = trial.prepared("image", scene, i)
+        take = trial.paint(prompts.plain(scene), i, condition)
+        figures.append(measures.psnr(take[:, 0], condition.inactive[0, :, 0] / 2 + 0.5))
+    return [_least("image to video: frame 1 is the still", figures, 28)]
+
+
+def fill_rows(trial: Trial, count: int) -> list[Row]:
+    """Takes between two stills."""
+    first, last, monotone = [], [], []
+    for i, scene in enumerate(_scenes(SEED + 300, count, ("left", "right", "up", "down"), camera="static")):
+        clip = trial.draw(scene).frames
+        mask = tasks.mask_of(trial.frames, 1, 1)
+        kept = (clip * 2 - 1) * (1 - mask).view(1, 1, -1, 1, 1)
+        take = trial.paint(prompts.plain(scene), i, tasks.Condition(kept, torch.zeros_like(kept), mask[None]))
+        first.append(measures.psnr(take[:, 0], clip[0, :, 0]))
+        last.append(measures.psnr(take[:, -1], clip[0, :, -1]))
+        seen = trial.seen(take)
+        monotone.append(measures.is_monotone(seen.x if scene.motion in ("left", "right") else seen.y))
+    return [
+        _least("fill gap: first frame", first, 28),
+        _least("fill gap: last frame", last, 28),
+        _share("fill gap: the path goes one way", monotone),
+    ]
+
+
+def extend_rows(trial: Trial, count: int) -> list[Row]:
+    """Takes that go on from the first frames of a clip."""
+    rights = []
+    kept_frames = min(KEPT_FRAMES, trial.frames - 4)
+    for i, scene in enumerate(_scenes(SEED + 400, count, ("left", "right", "up", "down"), camera="static")):
+        clip = trial.draw(scene).frames
+        mask = tasks.mask_of(trial.frames, kept_frames, 0)
+        kept = (clip * 2 - 1) * (1 - mask).view(1, 1, -1, 1, 1)
+        take = trial.paint(prompts.plain(scene), i, tasks.Condition(kept, torch.zeros_like(kept), mask[None]))
+        seen = trial.seen(take[:, kept_frames - 1 :])
+        rights.append(measures.motion_of(seen, trial.width) == scene.motion)
+    return [_share("extend: goes on as it went", rights)]
+
+
+def guided_rows(trial: Trial, count: int) -> list[Row]:
+    """Takes that follow another look's frames, and takes that follow depth."""
+    restyled, followed = [], []
+    for i, scene in enumerate(_scenes(SEED + 500, count)):
+        truth = world.track(scene, frames=trial.frames, height=trial.height, width=trial.width)
+        look = LOOKS[(LOOKS.index(scene.look) + 1 + i % 3) % len(LOOKS)]
+        source = trial.draw(scene).frames * 2 - 1
+        ones = torch.ones(1, trial.frames)
+        wanted = replace(scene, look=look)
+        take = trial.paint(prompts.plain(wanted), i, tasks.Condition(torch.zeros_like(source), source, ones))
+        seen = trial.seen(take)
+        away = torch.hypot(seen.x - truth[:, 0], seen.y - truth[:, 1]).median()
+        restyled.append(trial.judge.answers(take)["look"] == look and float(away) <= 4 * trial.width / 256)
+        take = trial.paint(prompts.plain(scene), i, trial.prepared("depth", scene, i))
+        seen, drawn = trial.seen(take), measures.sight(trial.draw(scene).mask[0, 0], trial.height, trial.width)
+        limit = 0.06 * trial.width
+        apart = torch.stack([seen.x - drawn.x, seen.y - drawn.y, seen.size - drawn.size]).abs().amax(0)
+        followed.append(float(apart.median()) <= limit)
+    return [
+        _share("restyle: the look asked for, shape in place", restyled),
+        _share("depth control: place and size follow", followed),
+    ]
+
+
+def seed_rows(trial: Trial) -> list[Row]:
+    """The same seed twice, and another."""
+    prompt = prompts.plain(_scenes(SEED + 600, 1)[0])
+    one, same, other = (trial.paint(prompt, seed, None) for seed in (1, 1, 2))
+    return [
+        _share("same seed, same take", [torch.equal(one, same)], 100),
+        _share("other seed, other take", [float((one - other).abs().mean()) > 0.01], 100),
+    ]
+
+
+def _pictures(frames: Tensor) -> list[Image.Image]:
+    """CTHW in 0..1 as pictures."""
+    pixels = (frames.clamp(0, 1) * 255).round().byte().permute(1, 2, 3, 0).numpy()
+    return [Image.fromarray(np.ascontiguousarray(frame)) for frame in pixels]
+
+
+def painter_of(pipeline: Any, *, frames: int, height: int, width: int, steps: int, guidance_scale: float) -> Painter:
+    """Paints with a WanVACEPipeline, given its conditions as pictures, as a person would."""
+
+    def paint(prompt: str, seed: int, condition: tasks.Condition | None) -> Tensor:
+        given: dict[str, Any] = {}
+        if condition is not None:
+            video = (condition.inactive + condition.reactive)[0] / 2 + 0.5
+            mask = condition.mask[0].view(1, -1, 1, 1).expand_as(video)
+            given = {"video": _pictures(video), "mask": _pictures(mask)}
+        made = pipeline(
+            prompt,
+            height=height,
+            width=width,
+            num_frames=frames,
+            num_inference_steps=steps,
+            guidance_scale=guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(seed),
+            output_type="np",
+            **given,
+        ).frames[0]
+        return torch.from_numpy(np.ascontiguousarray(made)).permute(3, 0, 1, 2).float()
+
+    return paint
+
+
+def table(trial: Trial, vae: Any, takes: float, device: str) -> list[Row]:
+    """All rows; `takes` scales how many takes each is measured on."""
+
+    def many(count: int) -> int:
+        return max(1, round(count * takes))
+
+    return [
+        *autoencoder_rows(vae, many(8), device),
+        *word_rows(trial, many(20)),
+        *image_rows(trial, many(5)),
+        *fill_rows(trial, many(5)),
+        *extend_rows(trial, many(5)),
+        *guided_rows(trial, many(5)),
+        *seed_rows(trial),
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m wan_backend.embedded.evaluate", description=__doc__)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--judge", type=Path, default=judges.WEIGHTS)
+    parser.add_argument("--takes", type=float, default=1.0)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--guidance-scale", type=float, default=3.0)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args(arguments)
+    if not options.judge.is_file():
+        sys.stderr.write(f"There is no judge at {options.judge}: train one with wan_backend.embedded.judge.\n")
+        return 2
+    pipeline = WanVACEPipeline.from_pretrained(options.weights, torch_dtype=torch.float32).to(options.device)
+    pipeline.set_progress_bar_config(disable=True)
+    size = {"frames": 33, "height": 144, "width": 256}
+    paint = painter_of(pipeline, **size, steps=options.steps, guidance_scale=options.guidance_scale)
+    rows = table(Trial(paint, judges.load(options.judge)), pipeline.vae, options.takes, options.device)
+    sys.stdout.write("".join(f"{row}\n" for row in rows))
+    return 0 if all(row.kept for row in rows) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

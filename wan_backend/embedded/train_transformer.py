@@ -1,0 +1,173 @@
+"""Trains the embedded model's VACE transformer with its text encoder, all tasks mixed. For a GPU.
+
+`python -m wan_backend.embedded.train_transformer --vae FOLDER --minutes 8 --out FOLDER [--resume FOLDER]`
+Flow matching as Wan has it: x = (1 - sigma) * clip + sigma * noise, the target is noise - clip.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLWan, WanVACETransformer3DModel
+from torch import Tensor, nn
+
+from . import autoencoder, checkpoint, tasks, text
+from .graphed import TrainingStep
+from .latent_pool import Coder, LatentPool, Scale
+from .pacing import Average, Pace, load_split, save_split, say
+
+Bucket = tuple[tuple[int, int, int], int, float]  # frames, height, width; batch; share of the pool's time
+_BUCKETS: list[Bucket] = [
+    ((33, 144, 256), 48, 0.7),
+    ((33, 128, 128), 96, 0.06),
+    ((17, 208, 384), 40, 0.08),
+    ((65, 144, 256), 24, 0.08),
+    ((9, 256, 144), 144, 0.08),
+]
+_SMALL_BUCKETS: list[Bucket] = [((9, 32, 48), 2, 0.7), ((5, 48, 32), 2, 0.3)]
+_EVERY = 6  # of so many steps all but one are of the first size
+NULL_CHANCE = 0.1
+SHIFT = 3.0
+
+
+def _rms_norm(norm: nn.RMSNorm, x: Tensor) -> Tensor:
+    """The norm in the number format of `x`: torch fuses it only where the weight has the same."""
+    assert norm.weight is not None
+    return nn.functional.rms_norm(x, norm.normalized_shape, norm.weight.to(x.dtype), norm.eps)
+
+
+class Painter(nn.Module):
+    """The two parts that learn together."""
+
+    def __init__(self, tokens: int, *, small: bool = False) -> None:
+        super().__init__()
+        config = checkpoint.SMALL_TRANSFORMER if small else checkpoint.TRANSFORMER
+        self.transformer: Any = WanVACETransformer3DModel(**config)
+        self.encoder: Any = text.make_encoder(tokens)
+        norms = [module for module in self.modules() if isinstance(module, nn.RMSNorm)]
+        for norm in norms:
+            norm.forward = partial(_rms_norm, norm)  # type: ignore[method-assign]
+
+    def velocity(self, noisy: Tensor, sigma: Tensor, control: Tensor, ids: Tensor) -> Tensor:
+        """What the transformer says of noisy latents N16THW at `sigma` N in 0..1."""
+        words = text.embed(self.encoder, ids)
+        return self.transformer(
+            hidden_states=noisy,
+            timestep=sigma * 1000,
+            encoder_hidden_states=words,
+            control_hidden_states=control,
+            return_dict=False,
+        )[0]
+
+
+def loss_of(
+    painter: Painter, x: Tensor, inactive: Tensor, reactive: Tensor, mask: Tensor, ids: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The flow matching loss of one batch, twice (to learn from and to show)."""
+    x = x.float()
+    u = torch.sigmoid(torch.randn(x.shape[0], device=x.device))
+    sigma = SHIFT * u / (1 + (SHIFT - 1) * u)
+    noise = torch.randn_like(x)
+    share = sigma.view(-1, 1, 1, 1, 1)
+    noisy = (1 - share) * x + share * noise
+    control = tasks.control(inactive.float(), reactive.float(), mask)
+    error = painter.velocity(noisy, sigma, control, ids).float() - (noise - x)
+    loss = error.square().mean()
+    return loss, loss
+
+
+def _fill(coder: Coder, options: argparse.Namespace, scale: Scale | None) -> tuple[list[LatentPool], Scale]:
+    buckets = _SMALL_BUCKETS if options.small else _BUCKETS
+    pools = []
+    for size, _, share in buckets:
+        pool = LatentPool(coder, size, options.pool_seconds * share, 2 if options.small else 16)
+        scale = scale or Scale.measured(pool.held["x"])
+        pool.scale_by(scale)
+        pools.append(pool)
+        say(f"pool of {size}: {len(pool)} clips")
+    assert scale is not None
+    return pools, scale
+
+
+def load(options: argparse.Namespace, tokenizer: Any) -> tuple[Any, Painter, Scale | None]:
+    """The autoencoder and the painter on their device, with the scale of the latents where resumed."""
+    torch.manual_seed(options.seed)
+    vae: Any = AutoencoderKLWan(**(checkpoint.SMALL_VAE if options.small else autoencoder.CONFIG))
+    files = sorted(Path(options.vae).glob("vae-*.safetensors"))
+    vae.load_state_dict(load_split(files))
+    painter = Painter(len(tokenizer), small=options.small)
+    scale = None
+    if options.resume:
+        folder = Path(options.resume)
+        painter.transformer.load_state_dict(load_split(sorted(folder.glob("transformer-*.safetensors"))))
+        painter.encoder.load_state_dict(load_split(sorted(folder.glob("text-*.safetensors"))))
+        held = load_split([folder / "latents-0.safetensors"])
+        scale = Scale(held["mean"].to(options.device), held["std"].to(options.device))
+    return vae.to(options.device).requires_grad_(False), painter.to(options.device), scale
+
+
+def _save(painter: Painter, average: Average, scale: Scale, out: Path) -> None:
+    average.swap()
+    save_split(out, "transformer", painter.transformer.state_dict(), 4)
+    save_split(out, "text", painter.encoder.state_dict(), 1)
+    save_split(out, "latents", {"mean": scale.mean, "std": scale.std}, 1)
+    average.swap()
+
+
+def train(options: argparse.Namespace) -> None:
+    """The whole run."""
+    pace = Pace(options.minutes, done=options.done, total=options.total)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    tokenizer = text.make_tokenizer()
+    vae, painter, scale = load(options, tokenizer)
+    pools, scale = _fill(Coder(vae, tokenizer, options.device, options.seed + 1), options, scale)
+    if options.compile:
+        painter.transformer.compile_repeated_blocks(fullgraph=True)
+    null_ids = text.tokenize(tokenizer, [""]).to(options.device)
+    step_on = TrainingStep(
+        list(painter.parameters()), lambda *batch: loss_of(painter, *batch), options.device, weight_decay=0.01
+    )
+    average = Average(painter)
+    buckets = _SMALL_BUCKETS if options.small else _BUCKETS
+    step, shown_at, saved_at, total = 0, pace.elapsed, pace.elapsed, 0.0
+    say(f"{pace.elapsed:.2f} min: training begins")
+    while not pace.over:
+        which = 1 + (step // _EVERY) % (len(buckets) - 1) if step % _EVERY == _EVERY - 1 else 0
+        batch = pools[which].take(buckets[which][1], null_ids, NULL_CHANCE)
+        loss = step_on(pace.rate(options.rate), *batch)
+        average.update()
+        step += 1
+        if pace.elapsed - shown_at > 0.2 or step in (1, 10, 50):
+            shown_at, total = pace.elapsed, loss.item()
+            say(f"{pace.elapsed:.3f} min step {step} {buckets[which][0]} loss {total:.4f}")
+        if pace.elapsed - saved_at > 1:
+            saved_at = pace.elapsed
+            _save(painter, average, scale, Path(options.out))
+    _save(painter, average, scale, Path(options.out))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m wan_backend.embedded.train_transformer", description=__doc__)
+    parser.add_argument("--vae", required=True, help="what train_autoencoder saved")
+    parser.add_argument("--minutes", type=float, required=True, help="all of the run, the pool too")
+    parser.add_argument("--done", type=float, default=0.0, help="minutes of earlier runs")
+    parser.add_argument("--total", type=float, help="minutes of all runs together")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--resume")
+    parser.add_argument("--rate", type=float, default=6e-4)
+    parser.add_argument("--pool-seconds", type=float, default=45)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--small", action="store_true", help="miniatures, to try the code")
+    train(parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    main()
