@@ -65,5 +65,5 @@ def test_no_pixels_is_refused(width, height):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(sizes.SizeRefused, match="choose one of 128p, 144p, 216p"):
+    with pytest.raises(sizes.SizeRefused, match="choose one of 128p, 144p, 208p"):
         sizes.snap(EMBEDDED, 16, 9, "480p")
