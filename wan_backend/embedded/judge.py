@@ -121,7 +121,7 @@ def train(file: Path, minutes: float, device: str = "cpu", seed: int = 0) -> Non
     optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=1e-3)
     pace = Pace(minutes)
     step, shown_at = 0, 0.0
-    while not pace.over:
+    while step == 0 or not pace.over:
         frames, masks, right = _frames(rng, 64 if device == "cuda" else 16, device)
         logits, found = judge(frames)
         errors = {name: F.cross_entropy(logits[name], right[name]) for name in QUESTIONS}

@@ -142,7 +142,7 @@ def train(options: argparse.Namespace) -> None:
     supplies: dict[Size, Supply] = {}
     pace = Pace(options.minutes, done=options.done, total=options.total)
     step, shown_at, saved_at = 0, 0.0, 0.0
-    while not pace.over:
+    while step == 0 or not pace.over:
         sizes = next(sizes for end, sizes in _STAGES if pace.progress < end)
         size, batch = sizes[step % len(sizes)]
         if options.small:

@@ -136,7 +136,7 @@ def train(options: argparse.Namespace) -> None:
     buckets = _SMALL_BUCKETS if options.small else _BUCKETS
     step, shown_at, saved_at, total = 0, pace.elapsed, pace.elapsed, 0.0
     say(f"{pace.elapsed:.2f} min: training begins")
-    while not pace.over:
+    while step == 0 or not pace.over:
         which = 1 + (step // _EVERY) % (len(buckets) - 1) if step % _EVERY == _EVERY - 1 else 0
         batch = pools[which].take(buckets[which][1], null_ids, NULL_CHANCE)
         loss = step_on(pace.rate(options.rate), *batch)
