@@ -219,6 +219,8 @@ def _index(facts: dict[str, Any], archive: Path) -> dict[str, Any]:
 
 
 def do_extension(options: argparse.Namespace) -> None:
+    if not (WEIGHTS / "model_index.json").exists():
+        backend_environment("cpu")  # writes the model that the extension brings along
     archive = build_extension()
     say(f"extension: {archive} ({archive.stat().st_size / 1e6:.1f} MB), index: {DIST / 'index.json'}")
 
