@@ -90,7 +90,8 @@ class Columns:
     ends_exclusive: array[int]
     channels: array[int]
     mutes: list[bool]
-    sounds: list[bool]
+    overlays: list[bool]
+    """Sound, text and adjustment strips: they lie over or under footage, and are none."""
 
     def overlapping(self, start: int, end_exclusive: int) -> list[int]:
         """The indices of the strips that cover any frame of [start, end_exclusive)."""
@@ -111,13 +112,14 @@ def columns(collection: Collection | tuple[()]) -> Columns:
     if mutes:
         collection.foreach_get("mute", mutes)
     left, right = _HANDLES
-    sound = _BASE.bl_rna.properties["type"].enum_items["SOUND"].value
+    kinds = _BASE.bl_rna.properties["type"].enum_items
+    overlays = {kinds[name].value for name in ("SOUND", "TEXT", "ADJUSTMENT")}
     return Columns(
         column(left),
         column(right),
         column("channel"),
         mutes,
-        [kind == sound for kind in column("type")],
+        [kind in overlays for kind in column("type")],
     )
 
 

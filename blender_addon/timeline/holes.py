@@ -25,12 +25,12 @@ class Hole:
 def hole_at(scene: bpy.types.Scene, frame: int) -> Hole | None:
     """The hole around `frame`; None where a strip covers it, or where nothing bounds it on either side.
 
-    Strips that are muted, lie in a muted channel or only sound don't count. Where no strip bounds the hole on
-    one side, the scene's frame range does; where that doesn't either, there is no hole to fill.
+    Strips that are muted or lie in a muted channel don't count, nor do sound, text and adjustment strips. Where no
+    strip bounds the hole on one side, the scene's frame range does; where that doesn't either, there is no hole.
     """
     strips = compat.columns(compat.shown_strips(scene))
     muted = _muted_channels(scene)
-    rows = zip(strips.starts, strips.ends_exclusive, strips.channels, strips.mutes, strips.sounds, strict=True)
+    rows = zip(strips.starts, strips.ends_exclusive, strips.channels, strips.mutes, strips.overlays, strict=True)
     seen = [row[:2] for row in rows if not (row[3] or row[4] or row[2] in muted)]
     if any(first <= frame < end for first, end in seen):
         return None

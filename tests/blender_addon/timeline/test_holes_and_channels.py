@@ -39,6 +39,18 @@ def test_under_a_strip_there_is_no_hole(scene, holes, color):
     assert holes.hole_at(scene, 1) is None
 
 
+@pytest.mark.parametrize("kind", ["TEXT", "ADJUSTMENT"])
+def test_titles_and_adjustments_over_a_hole_leave_it_one(scene, holes, color, addon, kind):
+    compat = addon("timeline.compat")
+    color(1, 20)
+    color(50, 60)
+    strips = compat.strips(scene.sequence_editor)
+    over = {"name": "over", "type": kind, "channel": 3, "frame_start": 1}
+    timed = "length" in strips.bl_rna.functions["new_effect"].parameters
+    strips.new_effect(**over, **({"length": 80} if timed else {"frame_end": 81}))
+    assert holes.hole_at(scene, 30) == holes.Hole(20, 50)
+
+
 def test_the_scenes_range_bounds_a_hole_at_either_end(scene, holes, color):
     scene.frame_start, scene.frame_end = 1, 100
     assert holes.hole_at(scene, 50) == holes.Hole(1, 101)
