@@ -129,6 +129,10 @@ class OpenFile:
             log.warning("%s", error)
             self.problems[status.job_id] = str(error)
 
+    def waiting_jobs(self) -> set[str]:
+        """The jobs that have a placeholder in the open file."""
+        return {found.job_id for found in identity.all_marked() if found.is_placeholder}
+
     def is_dealt_with(self, job_id: str) -> bool:
         """True where the job's result was placed or left to the person."""
         return job_id in self.book.judged

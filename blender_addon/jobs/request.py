@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, MediaFormat, Origin, Quality, TakeRequest
+from ...wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, MediaFormat, ModelRow, Origin, Quality, TakeRequest
 from ..timeline import channels, holes, length, text_prompt
 from . import folders, project
 
@@ -65,6 +67,14 @@ def prompt_of(scene: bpy.types.Scene, settings: Any) -> str:
         raise Refused("The prompt is empty: describe what is to be seen.")
     _check_length(prompt, "prompt")
     return prompt
+
+
+def within_model(asked: TakeRequest, model: ModelRow | None) -> TakeRequest:
+    """The request, no longer than its model can make in one go: a placeholder then covers what will come."""
+    if model is None:
+        return asked
+    longest = Fraction(model.max_frames - 1) / model.frame_rate.exact() * asked.frame_rate.exact()
+    return replace(asked, length_frames=min(asked.length_frames, math.floor(longest) + 1))
 
 
 def build(scene: bpy.types.Scene, settings: Any, preferences: Any) -> TakeRequest:

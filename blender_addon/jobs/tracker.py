@@ -155,7 +155,8 @@ class Tracker:
 
     def clear(self) -> None:
         """Forget the jobs that ended; their media and their strips stay, and so do results that no file has yet."""
-        ended = [status.job_id for status in self._list.all() if self._may_be_forgotten(status)]
+        waiting = self.file.waiting_jobs()
+        ended = [status.job_id for status in self._list.all() if self._may_be_forgotten(status, waiting)]
         self.server.outbox.clear([job_id for job_id in ended if self._list.is_servers(job_id)])
         self._list.forget(ended)
         self.file.cleared.update(ended)
@@ -250,7 +251,9 @@ class Tracker:
         running = any(not status.state.ended for status in self._list.all())
         return running or self.backend.state == "starting" or self.setup.busy or self.collector.busy
 
-    def _may_be_forgotten(self, status: JobStatus) -> bool:
+    def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:
+        if status.state is JobState.DONE and status.job_id in waiting:
+            return False  # its placing was undone: the list alone has the button that places it again
         if status.state is JobState.DONE and not status.settled:
             return self.file.has(status) and self.file.is_dealt_with(status.job_id)
         return status.state.ended

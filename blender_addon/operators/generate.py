@@ -59,6 +59,7 @@ def submit(operator: bpy.types.Operator, context: bpy.types.Context, settings: W
     scene = compat.sequencer_scene(context)
     try:
         asked = wanted(scene, settings)
+        asked = request.within_model(asked, tracker.get().model(asked.model))
         tracker.get().generate(scene, asked)
     except request.Refused as refused:
         operator.report({"WARNING"}, refused.sentence)

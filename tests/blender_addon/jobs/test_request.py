@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from types import SimpleNamespace
 
@@ -110,3 +111,13 @@ def test_building_changes_nothing(scene, build):
     assert list(scene.keys()) == [] or set(scene.keys()) <= {"wan_vse"}
     assert not scene.is_property_readonly("frame_current")
     assert len(bpy.data.scenes) == 1
+
+
+def test_a_request_is_no_longer_than_its_model_can_make(build, addon, extension):
+    messages = importlib.import_module(f"{extension}.wan_backend.protocol.messages")
+    model = messages.ModelRow("m", "M", [], True, "", messages.FrameRate(16), 81, [], "", 0)
+    request = addon("jobs.request")
+    assert request.within_model(build(length_frames=500), model).length_frames == 121
+    assert request.within_model(build(length_frames=121), model).length_frames == 121
+    assert request.within_model(build(length_frames=120), model).length_frames == 120
+    assert request.within_model(build(length_frames=500), None).length_frames == 500

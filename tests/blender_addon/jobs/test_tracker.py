@@ -80,6 +80,18 @@ def test_landing_is_one_undo_step_and_is_not_done_again_by_itself(session, scene
     assert film.places() == [("IMAGE", 10, 18, 1)]
 
 
+def test_a_take_whose_landing_was_undone_is_not_cleared_out_of_reach(session, scene, film):
+    job_id = session.ask(scene)
+    session.until(film.takes)
+    bpy.ops.ed.undo()
+    session.tracker.clear()
+    film.idle()
+    assert film.job(job_id) and session.tracker.can_place(job_id)
+    assert session.tracker.place(job_id, bpy.context.scene)
+    session.tracker.clear()
+    assert film.job(job_id) is None
+
+
 def test_a_later_edit_can_be_undone_without_losing_the_take(session, scene, film):
     session.ask(scene)
     session.until(film.takes)
