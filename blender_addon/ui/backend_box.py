@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 
+from .. import preferences
 from ..jobs import tracker
 from . import paragraph, wording
 
@@ -28,14 +29,24 @@ def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     state = session.backend.state
     if state == "missing":
         box = layout.box()
-        paragraph.draw(box, context, FIRST_STEPS, "INFO")
-        draw_setup_button(box)
+        draw_missing(box, context)
         row = box.row()
         row.operator("wan_vse.open_preferences", text="It Is Elsewhere...", icon="PREFERENCES")
     elif state == "failed":
         draw_failure(layout.box(), context)
     elif state in ("off", "starting"):
         layout.label(text=WORDS[state][0], icon=WORDS[state][1])
+
+
+def draw_missing(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """A newcomer's first step; or what is wrong with the backend that the preferences name, which goes first."""
+    if preferences.get().backend_command:
+        box.alert = True
+        paragraph.draw(box, context, tracker.get().backend.sentence, "ERROR")
+        box.alert = False
+        return
+    paragraph.draw(box, context, FIRST_STEPS, "INFO")
+    draw_setup_button(box)
 
 
 def draw_failure(box: bpy.types.UILayout, context: bpy.types.Context) -> None:

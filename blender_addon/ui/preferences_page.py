@@ -29,8 +29,7 @@ def draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, prefere
     if session.setup.state not in ("idle", "done"):
         backend_box.draw_setup(box, context)
     elif session.backend.state == "missing":
-        paragraph.draw(box, context, backend_box.FIRST_STEPS, "INFO")
-        backend_box.draw_setup_button(box)
+        backend_box.draw_missing(box, context)
     else:
         backend_box.draw_state(box, context)
     fields = _fields(box)

@@ -60,8 +60,8 @@ def _draw_row_state(row: bpy.types.UILayout, job: JobStatus) -> None:
     if job.state.ended or job.state is JobState.QUEUED:
         row.alert = job.state in RED_STATES
         words = wording.STATE_WORDS[job.state]
-        if job.state is JobState.DONE and not tracker.get().belongs_here(job.job_id):
-            words = "In another file"
+        if not tracker.get().belongs_here(job.job_id):
+            words = "In another file" if job.state is JobState.DONE else f"{words}, other file"
         row.label(text=words)
     else:
         row.progress(factor=job.progress, type="BAR", text=wording.short_progress(job))
@@ -151,7 +151,7 @@ def _draw_job_buttons(box: bpy.types.UILayout, context: bpy.types.Context, job: 
     if not job.state.ended:
         row.operator("wan_vse.cancel_job", text="Cancel", icon="X").job_id = job.job_id
     elif job.take is None:
-        row.operator("wan_vse.retry_job", text="Try Again", icon="FILE_REFRESH").job_id = job.job_id
+        row.operator("wan_vse.retry_job", text="Retry", icon="FILE_REFRESH").job_id = job.job_id
     else:
         text = "Place Again" if _is_placed(context, job) else "Place"
         row.operator("wan_vse.place_take", text=text, icon="SEQUENCE").job_id = job.job_id

@@ -49,9 +49,10 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         draw_model(layout, settings)
         draw_length(layout, scene, settings)
         draw_seed(layout, settings)
+        draw_colour_hint(layout, context, scene)
         outcome.draw_outcome(layout, context, scene, settings)
         draw_button(layout, settings)
-        draw_hints(layout, context, scene)
+        draw_collecting(layout, context)
 
 
 class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
@@ -223,13 +224,17 @@ def draw_button(layout: bpy.types.UILayout, settings: WanSettings) -> None:
     row.operator("wan_vse.generate", text=text, icon="RENDER_ANIMATION")
 
 
-def draw_hints(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene) -> None:
-    """What would spoil a take's colours or loosen it from its file."""
+def draw_colour_hint(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene) -> None:
+    """What would spoil a take's colours."""
     if changes_colours(scene):
         box = layout.box()
         view = scene.view_settings.view_transform
         paragraph.draw(box, context, f"The {view} view changes the colours of footage.", "COLOR")
         box.operator("wan_vse.use_standard_view", text="Use Standard View")
+
+
+def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Takes that their file could be parted from, and what became of collecting them."""
     session = tracker.get()
     if session.collector.busy:
         layout.progress(factor=session.collector.progress, type="BAR", text="Copying takes")
@@ -237,6 +242,8 @@ def draw_hints(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bp
         box = layout.box()
         paragraph.draw(box, context, "Some takes do not lie beside the .blend file.", "FILE_FOLDER")
         box.operator("wan_vse.collect_takes", text="Collect Takes")
+    if session.collector.sentence and not session.collector.busy:
+        paragraph.draw(layout, context, session.collector.sentence, "INFO")
 
 
 def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

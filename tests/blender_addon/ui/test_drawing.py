@@ -190,3 +190,20 @@ def test_the_list_is_searched_by_prompt(told, addon) -> None:
     queue = addon("ui.queue_list").WAN_VSE_UL_queue
     flags, _ = queue.filter_items(stand_in, bpy.context, bpy.context.window_manager.wan_vse, "rows")
     assert flags == [0, 1 << 30]
+
+
+def test_a_wrong_backend_in_the_preferences_is_said_and_not_set_up_again(told, settings, addon) -> None:
+    told.backend.state, told.backend.sentence = "missing", "/nope/python is not there: correct it, or clear the field."
+    preferences = addon("preferences").get()
+    preferences.backend_command = "/nope/python"
+    try:
+        drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
+    finally:
+        preferences.backend_command = ""
+    assert "/nope/python is not there" in said(drawn)
+    assert "setup_backend" not in drawn.orders
+
+
+def test_what_became_of_collecting_is_said(told, settings, addon) -> None:
+    told.collector.sentence = "2 takes lie beside the .blend now."
+    assert "2 takes lie beside" in said(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
