@@ -49,7 +49,7 @@ LOADING = {
     "transformer": "Loading the transformer",
     "vae": "Loading the autoencoder",
 }
-ENCODING = {"text_encoder": "Reading the prompt", "vae": "Preparing the control"}
+ENCODING = {"text_encoder": "Reading the prompt", "vae": "Preparing the canvas"}
 
 
 @dataclass
