@@ -100,6 +100,7 @@ def _shoot(path: Path, x: int, y: int, width: int, height: int, trim: bool = Fal
 
 def clear_for_cutting() -> None:
     """Leave only the preview and the timeline of the Video Editing workspace."""
+    main_window().cursor_warp(10, 10)  # no tooltip in the pictures
     for kind in ("FILE_BROWSER", "PROPERTIES"):
         _close(next(area for area in main_window().screen.areas if area.type == kind))
 
