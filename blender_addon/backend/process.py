@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 TERMINATE_AFTER_SECONDS = 4.0
 """After the end of stdin; the server allows itself 3 s."""
+DEATH_SECONDS = 0.5
+"""At most so long until a process that was killed by force is gone."""
 KILL_AFTER_SECONDS = 5.0
 _CHUNK_BYTES = 65536
 _PIPE_BYTES = 1024
@@ -132,7 +134,7 @@ class ChildProcess:
         if self._process.poll() is None:
             self._signal(force=True)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.01)
+                self._process.wait(DEATH_SECONDS)  # a busy machine takes its time over it; unreaped, it stays a zombie
         self._tidy()
 
     def _signal(self, force: bool) -> None:
