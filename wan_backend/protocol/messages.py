@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 from .takes import (
     MAX_PROMPT_CHARACTERS,
+    Conform,
     Fix,
     FrameRate,
+    Framing,
+    Guide,
     JobState,
     JobStatus,
     MediaFormat,
@@ -20,17 +23,23 @@ from .takes import (
     Plan,
     Problem,
     Quality,
+    Role,
+    Source,
     Take,
     TakeRequest,
+    Task,
 )
 
 __all__ = [
     "MAX_PROMPT_CHARACTERS",
     "PROTOCOL_VERSION",
+    "Conform",
     "DoctorResult",
     "Finding",
     "Fix",
     "FrameRate",
+    "Framing",
+    "Guide",
     "HelloParams",
     "HelloResult",
     "JobIdsParams",
@@ -50,18 +59,21 @@ __all__ = [
     "ProgressParams",
     "Quality",
     "ReadyParams",
+    "Role",
     "RunParams",
     "RunResult",
     "SetupPlan",
     "SetupProgress",
     "SizeRow",
+    "Source",
     "SubmitParams",
     "Take",
     "TakeRequest",
+    "Task",
     "WorkerStatus",
 ]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,54 @@ class JobState(StrEnum):
         return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED)
 
 
+class Task(StrEnum):
+    """What is asked for. A request's `task` is one of these."""
+
+    TEXT_TO_VIDEO = "text_to_video"
+    IMAGE_TO_VIDEO = "image_to_video"
+    RESTYLE = "restyle"
+    FILL_GAP = "fill_gap"
+    EXTEND = "extend"
+    PREVIS = "previs"
+
+
+class Role(StrEnum):
+    """What a source is to the take that is made from it."""
+
+    FIRST = "first"
+    """One picture, which the take begins on (image to video)."""
+    LAST = "last"
+    """One picture, which the take ends on (image to video)."""
+    FOOTAGE = "footage"
+    """As many frames as the take, which it follows (restyle)."""
+    BEFORE = "before"
+    """The frames right before the take, the last one touching it (fill gap, extend forward)."""
+    AFTER = "after"
+    """The frames right after the take, the first one touching it (fill gap, extend backward)."""
+    DEPTH = "depth"
+    """As many frames as the take: depth as grey levels, near is bright (previs)."""
+    LOOK = "look"
+    """One picture that says what the take looks like (previs)."""
+
+
+class Guide(StrEnum):
+    """What of the footage a restyled take keeps to."""
+
+    NONE = "none"
+    DEPTH = "depth"
+    EDGES = "edges"
+    FRAMES = "frames"
+
+
+class Conform(StrEnum):
+    """How the model's frames become the scene's, where their rates differ."""
+
+    FLOW = "flow"
+    """Frames between two are made by following the motion."""
+    REPEAT = "repeat"
+    """The frame nearest in time is shown."""
+
+
 class Quality(StrEnum):
     """How much work a take is worth; the catalogue says what it means for each model."""
 
@@ -74,6 +122,50 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Framing:
+    """How a source's pictures lie in the scene's frame, as Blender shows them: cut, mirrored, scaled and moved.
+
+    The part of the picture `crop` leaves is stretched over the rectangle `x, y, width, height` of the frame
+    (from its upper left corner, in pixels of a frame of `canvas_width` x `canvas_height`). What of the frame it
+    doesn't cover is black.
+    """
+
+    canvas_width: int
+    canvas_height: int
+    x: float
+    y: float
+    width: float
+    height: float
+    crop_left: float = 0.0
+    """In pixels of the picture, as the other three."""
+    crop_top: float = 0.0
+    crop_right: float = 0.0
+    crop_bottom: float = 0.0
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures that a take is made from, where they lie: one for each frame of the scene, in order."""
+
+    role: Role
+    folder: str
+    """Absolute."""
+    files: list[str]
+    """Names in `folder`: one movie, or pictures. A name may come again where a picture is held."""
+    is_movie: bool = False
+    first_frame: int = 0
+    """Of a movie: the frame shown first, from 0; the others follow one by one."""
+    frames: int = 1
+    """How many there are. Of pictures, as many as `files`."""
+    framing: Framing | None = None
+    """None where a picture is the scene's whole frame already."""
+    rendered: bool = False
+    """True where the files were rendered for this take."""
+
+
+@dataclass(frozen=True)
 class TakeRequest:
     """Everything needed to make a take, and to make it again."""
 
@@ -99,6 +191,16 @@ class TakeRequest:
     flow_shift: float | None = None
     media_format: MediaFormat = MediaFormat.PNG
     origin: Origin = field(default_factory=Origin)
+    sources: list[Source] = field(default_factory=list)
+    """What it is made from; at most one of each role. Which ones, `task` says."""
+    strength: float = 1.0
+    """0 to 1: how far a restyled take may leave its footage, or a previs what was blocked out."""
+    guide: Guide = Guide.NONE
+    conform: Conform = Conform.FLOW
+
+    def source(self, role: Role) -> Source | None:
+        """The source of that role, or None."""
+        return next((source for source in self.sources if source.role is role), None)
 
 
 @dataclass(frozen=True)
@@ -116,8 +218,8 @@ class Problem:
     """What went wrong or can't be done: one sentence for a person, which also says what to do."""
 
     kind: str
-    """bad_prompt, bad_size, bad_length, bad_setting, model_missing, model_broken, folder, disk_full, out_of_memory,
-    worker_died, cancelled, interrupted, internal."""
+    """bad_prompt, bad_size, bad_length, bad_setting, bad_source, model_missing, model_broken, folder, disk_full,
+    out_of_memory, worker_died, cancelled, interrupted, internal."""
     sentence: str
     fixes: list[Fix] = field(default_factory=list)
     log: str = ""
@@ -140,6 +242,10 @@ class Plan:
     guidance_scale: float
     flow_shift: float
     sampler: str
+    kept_before: int = 0
+    """The first so many of the model's frames are the source before the take; the last of them touches it."""
+    kept_after: int = 0
+    """The last so many of the model's frames are the source after the take."""
     memory_bytes: int = 0
     """Estimated peak of the device's memory."""
     disk_bytes: int = 0

@@ -93,7 +93,7 @@ def test_two_servers_on_one_state_folder(serve, media, tmp_path, models_folder):
         own = second.submit(request(media, "fog"))
         second.wait_for(own, "done")
         assert list(first.jobs()) == [running] and first.jobs()[running]["state"] == "decoding"
-        assert second.call("hello", protocol=1)["log"] != first.call("hello", protocol=1)["log"]
+        assert second.call("hello", protocol=2)["log"] != first.call("hello", protocol=2)["log"]
         queued = first.submit(request(media, "fog"))
         first.kill()
         deadline = time.monotonic() + 5

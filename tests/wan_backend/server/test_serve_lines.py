@@ -91,7 +91,7 @@ def test_a_client_that_does_not_read_for_a_while_loses_no_answer(tmp_path, model
         [sys.executable, "-m", "wan_backend", "serve", "--state", str(tmp_path / "s")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT,
     )  # fmt: skip
-    hello = b'{"jsonrpc": "2.0", "id": "h", "method": "hello", "params": {"protocol": 1}}\n'
+    hello = b'{"jsonrpc": "2.0", "id": "h", "method": "hello", "params": {"protocol": 2}}\n'
     process.stdin.write(hello + b'{"jsonrpc": "2.0", "id": 1, "method": "models"}\n' * 500)
     process.stdin.flush()
     found = 0
