@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import prompts, tasks, text, world
-from .autoencoder import WholeClip
+from .autoencoder import WholeClip, compiled_norm_silu
 from .pacing import Pace
 from .scenes import sample_scenes
 
@@ -42,7 +42,8 @@ class Coder:
     """Draws scenes, all in `look` where one is given, and codes them with a trained autoencoder."""
 
     def __init__(self, vae: Any, tokenizer: Any, device: str, seed: int, look: str | None = None) -> None:
-        self.whole = WholeClip(vae)
+        self.whole = WholeClip(vae, compiled_norm_silu() if device == "cuda" else None)
+        self._blank: dict[torch.Size, Tensor] = {}
         self.tokenizer = tokenizer
         self.device = device
         self.rng = random.Random(seed)
@@ -53,6 +54,17 @@ class Coder:
         """The means, not normalised, of clips in -1..1."""
         with torch.autocast(self.device, torch.bfloat16):
             return self.whole.encode(clips)[0]
+
+    def conditions(self, clips: Tensor) -> Tensor:
+        """The same of conditions, of which many are blank (grey all over) and coded once for each size."""
+        size = clips.shape[1:]
+        if size not in self._blank:
+            self._blank[size] = self.latents(torch.zeros_like(clips[:1]))
+        out = self._blank[size].repeat(clips.shape[0], 1, 1, 1, 1)
+        rows = clips.abs().amax((1, 2, 3, 4)).nonzero().flatten()
+        if len(rows):
+            out[rows] = self.latents(clips[rows])
+        return out
 
     def batch(self, size: tuple[int, int, int], count: int) -> dict[str, Tensor]:
         """`count` clips: x, inactive, reactive (latents), mask (latent frames) and ids (prompts)."""
@@ -71,30 +83,46 @@ class Coder:
         x = self.latents(drawn.frames * 2 - 1)
         return {
             "x": x,
-            "inactive": self.latents(condition.inactive),
-            "reactive": self.latents(condition.reactive),
+            "inactive": self.conditions(condition.inactive),
+            "reactive": self.conditions(condition.reactive),
             "mask": tasks.latent_mask(condition.mask, x.shape[2]),
             "ids": torch.stack(ids).to(self.device),
         }
 
 
 class LatentPool:
-    """The coded clips of one size."""
+    """The coded clips of one size, the oldest replaced by new ones as training goes on."""
 
-    def __init__(self, coder: Coder, size: tuple[int, int, int], seconds: float, chunk: int) -> None:
-        parts: list[dict[str, Tensor]] = []
-        pace = Pace(seconds / 60)
-        while not parts or not pace.over:
-            parts.append(coder.batch(size, chunk))
-        self.held = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+    def __init__(self, coder: Coder, size: tuple[int, int, int], chunk: int, room: int) -> None:
+        """Room for `room` clips, filled `chunk` at a time."""
+        self.coder, self.size, self.chunk, self.room = coder, size, chunk, room
+        self.held: dict[str, Tensor] = {}
+        self.filled = self._next = 0
 
     def __len__(self) -> int:
-        return self.held["x"].shape[0]
+        return self.filled
 
-    def scale_by(self, scale: Scale) -> None:
-        """Normalise all latents."""
-        for key in ("x", "inactive", "reactive"):
-            self.held[key] = scale.normalise(self.held[key]).to(torch.bfloat16)
+    def fill(self, scale: Scale | None, seconds: float = 0.0) -> Scale:
+        """Code clips for so long, at least one chunk; measures the scale of the latents where there is none."""
+        pace = Pace(seconds / 60)
+        while True:
+            made = self.coder.batch(self.size, self.chunk)
+            scale = scale or Scale.measured(made["x"])
+            for key in ("x", "inactive", "reactive"):
+                made[key] = scale.normalise(made[key]).to(torch.bfloat16)
+            self._put(made)
+            if pace.over or self.filled == self.room:
+                return scale
+
+    def _put(self, made: dict[str, Tensor]) -> None:
+        count = min(self.chunk, self.room)
+        if not self.held:
+            self.held = {key: value.new_empty(self.room, *value.shape[1:]) for key, value in made.items()}
+        begin = min(self._next, self.room - count)
+        for key, value in made.items():
+            self.held[key][begin : begin + count] = value[:count]
+        self.filled = max(self.filled, begin + count)
+        self._next = (begin + count) % self.room
 
     def take(self, count: int, null_ids: Tensor, null_chance: float) -> tuple[Tensor, ...]:
         """x, inactive, reactive, mask, ids of a random batch; some prompts are the empty one."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+SOFTNESS = 0.9
+"""Of a shape's edge, in pixels."""
 _GLOW = {
     "sky": (0.10, 0.75, 0.95),
     "sand": (0.95, 0.45, 0.15),
@@ -54,7 +56,7 @@ def _rgb(values: tuple[float, float, float], like: Tensor) -> Tensor:
     return torch.tensor(values, device=like.device, dtype=like.dtype).view(1, 3, 1, 1, 1)
 
 
-def _inside(paint: Paint, softness: float = 0.6) -> Tensor:
+def _inside(paint: Paint, softness: float = SOFTNESS) -> Tensor:
     return torch.sigmoid(-paint.distance / softness).unsqueeze(1)
 
 
@@ -72,7 +74,7 @@ def _fill(paint: Paint) -> Tensor:
 
 
 def _flat(paint: Paint, backgrounds: Sequence[str]) -> Tensor:
-    fill = _fill(paint) * (1 - 0.3 * _line(paint, 2.0, -1.0))
+    fill = _fill(paint) * (1 - 0.3 * _line(paint, 2.6, -1.0))
     return paint.ground + (fill - paint.ground) * _inside(paint)
 
 
@@ -81,9 +83,9 @@ def _sketch(paint: Paint, backgrounds: Sequence[str]) -> Tensor:
     tone = 0.55 + 0.45 * _luminance(paint.ground)
     ground = paper * tone * 0.72 + 0.28 * (0.35 + 0.65 * paint.ground)
     hatch = torch.sin((paint.local[0] + paint.local[1]) * 9.0).unsqueeze(1)
-    fill = paper * 0.5 + _fill(paint) * 0.5 + 0.05 * hatch
+    fill = paper * 0.5 + _fill(paint) * 0.5 + 0.035 * hatch
     picture = ground + (fill - ground) * _inside(paint)
-    return picture * (1 - 0.85 * _line(paint, 1.9))
+    return picture * (1 - 0.8 * _line(paint, 2.6))
 
 
 def _neon(paint: Paint, backgrounds: Sequence[str]) -> Tensor:
@@ -114,7 +116,7 @@ def _blueprint(paint: Paint, backgrounds: Sequence[str]) -> Tensor:
         grid = grid + torch.exp(8 * (torch.cos(2 * math.pi * axis / 0.25) - 1))
     picture = ground + 0.13 * grid.unsqueeze(1)
     picture = picture + 0.16 * _inside(paint) * (1 - 0.3 * paint.fine.unsqueeze(1))
-    return picture + (0.95 - picture) * 0.9 * _line(paint, 2.0)
+    return picture + (0.95 - picture) * 0.9 * _line(paint, 2.6)
 
 
 _LOOKS: dict[str, Callable[[Paint, Sequence[str]], Tensor]] = {

@@ -76,19 +76,17 @@ def control(inactive: Tensor, reactive: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([inactive, reactive, planes], dim=1)
 
 
-def _guide(task: str, scene: Scene, drawn: world.Drawing, i: int, rng: random.Random) -> Tensor:
-    """The reactive video of one clip, CTHW in 0..1."""
+def _restyled(scenes: Sequence[Scene], drawn: world.Drawing, rng: random.Random) -> Tensor:
+    """The scenes in other looks, NCTHW in 0..1."""
     frames, height, width = drawn.frames.shape[2:]
-    if task == "restyle":
-        look = rng.choice([name for name in LOOKS if name != scene.look])
-        other = replace(scene, look=look)
-        one = world.draw([other], frames=frames, height=height, width=width, device=drawn.frames.device)
-        return one.frames[0]
-    if task == "edges":
-        return world.edges(drawn.frames[i : i + 1])[0]
-    depth = world.depth_frames(drawn.depth[i : i + 1])[0]
-    low, high = rng.uniform(0, 0.15), rng.uniform(0.85, 1.0)  # other renderers measure depth otherwise
-    return low + (high - low) * depth ** rng.uniform(0.7, 1.4)
+    others = [replace(s, look=rng.choice([name for name in LOOKS if name != s.look])) for s in scenes]
+    return world.draw(others, frames=frames, height=height, width=width, device=drawn.frames.device).frames
+
+
+def _shown_depth(depth: Tensor, rng: random.Random) -> Tensor:
+    """Depth frames of one clip, CTHW in 0..1: other renderers measure depth otherwise."""
+    low, high = rng.uniform(0, 0.15), rng.uniform(0.85, 1.0)
+    return low + (high - low) * world.depth_frames(depth)[0] ** rng.uniform(0.7, 1.4)
 
 
 def prepare(tasks: Sequence[str], scenes: Sequence[Scene], drawn: world.Drawing, rng: random.Random) -> Condition:
@@ -96,10 +94,16 @@ def prepare(tasks: Sequence[str], scenes: Sequence[Scene], drawn: world.Drawing,
     clips = drawn.frames * 2 - 1
     frames = clips.shape[2]
     inactive, reactive, masks = torch.zeros_like(clips), torch.zeros_like(clips), []
-    for i, (task, scene) in enumerate(zip(tasks, scenes, strict=True)):
+    restyled = [i for i, task in enumerate(tasks) if task == "restyle"]
+    others = iter(_restyled([scenes[i] for i in restyled], drawn, rng) if restyled else ())
+    for i, task in enumerate(tasks):
         mask = mask_of(frames, *kept_frames(task, frames, rng)).to(clips)
         masks.append(mask)
         inactive[i] = clips[i] * (1 - mask).view(1, -1, 1, 1)
-        if task in CONTROLS or task == "still and depth":
-            reactive[i] = (_guide(task, scene, drawn, i, rng) * 2 - 1) * mask.view(1, -1, 1, 1)
+        if task == "restyle":
+            reactive[i] = next(others) * 2 - 1
+        elif task == "edges":
+            reactive[i] = world.edges(drawn.frames[i : i + 1])[0] * 2 - 1
+        elif task in ("depth", "still and depth"):
+            reactive[i] = (_shown_depth(drawn.depth[i : i + 1], rng) * 2 - 1) * mask.view(1, -1, 1, 1)
     return Condition(inactive, reactive, torch.stack(masks))

@@ -40,7 +40,9 @@ def make_encoder(tokens: int) -> Any:
         num_heads=4,
         dropout_rate=0.0,
     )
-    return UMT5EncoderModel(config)
+    encoder: Any = UMT5EncoderModel(config)
+    encoder.set_attn_implementation("eager")
+    return encoder
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str]) -> Tensor:
@@ -53,6 +55,8 @@ def tokenize(tokenizer: Any, texts: Sequence[str]) -> Tensor:
 def embed(encoder: Any, ids: Tensor) -> Tensor:
     """What the pipelines make of a prompt: N x PIPELINE_LENGTH x WIDTH, zeros after its end."""
     mask = ids.ne(0)
-    hidden = encoder(ids, mask.long()).last_hidden_state
+    # As numbers to add: transformers would look at a plain mask on the host, which no CUDA graph can hold.
+    hidden_from = (1.0 - mask.float())[:, None, None, :] * torch.finfo(torch.float32).min
+    hidden = encoder(ids, hidden_from.expand(-1, -1, ids.shape[1], -1)).last_hidden_state
     hidden = hidden * mask.unsqueeze(-1)
     return torch.nn.functional.pad(hidden, (0, 0, 0, PIPELINE_LENGTH - ids.shape[1]))

@@ -23,11 +23,13 @@ from .scenes import LOOKS, LORA_LOOK, sample_scenes
 Size = tuple[int, int, int]  # frames, height, width
 FIRST_FRAME_COUNTS = 4.0  # it stands alone in its latent, and stills are kept by it
 _TILE = (72, 64)  # eight of them make a frame of 144x256
+_WHOLE: Size = (33, 144, 256)
 _STAGES: list[tuple[float, list[tuple[Size, int]]]] = [
-    (0.25, [((9, *_TILE), 32)]),
-    (0.65, [((33, *_TILE), 10)]),
-    (1.01, [((33, 144, 256), 4), ((65, *_TILE), 12)]),
+    (0.15, [((9, *_TILE), 48)]),
+    (0.45, [((33, *_TILE), 16)]),
+    (1.01, [(_WHOLE, 4), ((65, *_TILE), 12), (_WHOLE, 4), ((17, 208, 384), 3)]),
 ]
+"""Until which part of the time: sizes in turn, each with its batch. Long clips teach colours that don't drift."""
 
 
 class Supply:
@@ -84,8 +86,7 @@ def loss_of(whole: autoencoder.WholeClip, clip: Tensor, kl_weight: float) -> tup
     latents = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     error = whole.decode(latents) - clip
-    share = torch.ones(clip.shape[2], device=clip.device)
-    share[0] = FIRST_FRAME_COUNTS
+    share = 1 + (FIRST_FRAME_COUNTS - 1) * (torch.arange(clip.shape[2], device=clip.device) == 0)
     share = share / share.mean()
     squared = error.square().mean((0, 1, 3, 4))
     lost = ((error.abs().mean((0, 1, 3, 4)) + 2 * squared) * share).mean()
@@ -130,6 +131,13 @@ def _make(options: argparse.Namespace) -> Any:
     return vae.to(options.device)
 
 
+def _sizes(progress: float, stage: int | None) -> list[tuple[Size, int]]:
+    """What is trained on at that part of the time, or in that stage where one is given."""
+    if stage is not None:
+        return _STAGES[stage][1]
+    return next(sizes for end, sizes in _STAGES if progress < end)
+
+
 def train(options: argparse.Namespace) -> None:
     """The whole run."""
     torch._dynamo.config.cache_size_limit = 64
@@ -137,19 +145,26 @@ def train(options: argparse.Namespace) -> None:
     vae = _make(options)
     whole = autoencoder.WholeClip(vae, autoencoder.compiled_norm_silu() if options.device == "cuda" else None)
     weights = [p for p in vae.parameters() if p.requires_grad]
-    step_on = TrainingStep(weights, lambda clip: loss_of(whole, clip, options.kl), options.device)
+    ends = [vae.encoder.conv_in.weight, vae.decoder.conv_out.weight, vae.quant_conv.weight, vae.post_quant_conv.weight]
+    step_on = TrainingStep(
+        weights,
+        lambda clip: loss_of(whole, clip, options.kl),
+        options.device,
+        adam_only=ends,
+        matrices=options.optimizer == "muon",
+    )
     average = Average(vae)
     supplies: dict[Size, Supply] = {}
     pace = Pace(options.minutes, done=options.done, total=options.total)
     step, shown_at, saved_at = 0, 0.0, 0.0
     while step == 0 or not pace.over:
-        sizes = next(sizes for end, sizes in _STAGES if pace.progress < end)
+        sizes = _sizes(pace.progress, options.stage)
         size, batch = sizes[step % len(sizes)]
         if options.small:
             size, batch = (5, *_TILE), 2
         torch.backends.cudnn.benchmark = size[1:] == _TILE  # seconds for each new size: only where it pays
         if size not in supplies:
-            supplies[size] = Supply(size, 2 if options.small else 64 if size[0] < 65 else 24, step, options.device)
+            supplies[size] = Supply(size, 2 if options.small else 24, options.seed + step, options.device)
         squared = step_on(pace.rate(options.rate), supplies[size].take(batch))
         average.update()
         step += 1
@@ -180,6 +195,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", required=True)
     parser.add_argument("--resume")
     parser.add_argument("--rate", type=float, default=4e-4)
+    parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
+    parser.add_argument("--stage", type=int, choices=range(len(_STAGES)), help="only this stage, all the time")
     parser.add_argument("--kl", type=float, default=1e-5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda")

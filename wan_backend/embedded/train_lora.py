@@ -47,11 +47,10 @@ def _guided(painter: base.Painter, x: Tensor, sigma: Tensor, control: Tensor, id
 
 
 def draft_loss(
-    painter: base.Painter, layers: dict[str, low_rank.LowRank], null_ids: Tensor, *batch: Tensor
+    painter: base.Painter, layers: dict[str, low_rank.LowRank], null_ids: Tensor, ends: Tensor, *batch: Tensor
 ) -> tuple[Tensor, Tensor]:
     """How far one draft step is from the guided model's several over the same stretch."""
     x, inactive, reactive, mask, ids = batch
-    ends = torch.tensor(draft_sigmas(), device=x.device)
     which = torch.randint(DRAFT_STEPS, (x.shape[0],), device=x.device)
     start, end = ends[which], ends[which + 1]
     shape = (-1, 1, 1, 1, 1)
@@ -83,16 +82,16 @@ def train(options: argparse.Namespace) -> None:
     look = LORA_LOOK if options.kind == "style" else None
     coder = Coder(vae, tokenizer, options.device, options.seed + 7, look)
     size = _SMALL_SIZE if options.small else _SIZE
-    pool = LatentPool(coder, size, options.pool_seconds, 2 if options.small else 16)
-    pool.scale_by(scale)
+    pool = LatentPool(coder, size, 2 if options.small else 16, 64 if options.small else 4000)
+    pool.fill(scale, options.pool_seconds)
     null_ids = text.tokenize(tokenizer, [""]).to(options.device)
     loss_of: Callable[..., Any] = partial(base.loss_of, painter)
     if options.kind == "draft":
-        loss_of = partial(draft_loss, painter, layers, null_ids)
+        loss_of = partial(draft_loss, painter, layers, null_ids, torch.tensor(draft_sigmas(), device=options.device))
     learned = torch.nn.ModuleList(
         side for layer in layers.values() for side in (layer.lora_A, layer.lora_B)
     ).requires_grad_(True)
-    step_on = TrainingStep(list(learned.parameters()), loss_of, options.device, weight_decay=0.0)
+    step_on = TrainingStep(list(learned.parameters()), loss_of, options.device, weight_decay=0.0, matrices=False)
     average = Average(learned, decay=0.99)
     step, shown_at = 0, pace.elapsed
     while step == 0 or not pace.over:

@@ -32,6 +32,8 @@ _SMALL_BUCKETS: list[Bucket] = [((9, 32, 48), 2, 0.7), ((5, 48, 32), 2, 0.3)]
 _EVERY = 6  # of so many steps all but one are of the first size
 NULL_CHANCE = 0.1
 SHIFT = 3.0
+NEW_SHARE = 0.15
+"""Of the training time, for coding new clips."""
 
 
 def _rms_norm(norm: nn.RMSNorm, x: Tensor) -> Tensor:
@@ -51,6 +53,11 @@ class Painter(nn.Module):
         norms = [module for module in self.modules() if isinstance(module, nn.RMSNorm)]
         for norm in norms:
             norm.forward = partial(_rms_norm, norm)  # type: ignore[method-assign]
+
+    def ends(self) -> list[nn.Parameter]:
+        """The weights at the ends: embeddings of pixels, words and time, and what makes pixels again."""
+        tables = ("patch_embedding", "proj_out", "shared", "embed_tokens", "relative_attention", "scale_shift_table")
+        return [w for name, w in self.named_parameters() if any(table in name for table in tables)]
 
     def velocity(self, noisy: Tensor, sigma: Tensor, control: Tensor, ids: Tensor) -> Tensor:
         """What the transformer says of noisy latents N16THW at `sigma` N in 0..1."""
@@ -84,9 +91,8 @@ def _fill(coder: Coder, options: argparse.Namespace, scale: Scale | None) -> tup
     buckets = _SMALL_BUCKETS if options.small else _BUCKETS
     pools = []
     for size, _, share in buckets:
-        pool = LatentPool(coder, size, options.pool_seconds * share, 2 if options.small else 16)
-        scale = scale or Scale.measured(pool.held["x"])
-        pool.scale_by(scale)
+        pool = LatentPool(coder, size, 2 if options.small else 16, 64 if options.small else int(32_000 * share))
+        scale = pool.fill(scale, options.pool_seconds * share)
         pools.append(pool)
         say(f"pool of {size}: {len(pool)} clips")
     assert scale is not None
@@ -125,26 +131,41 @@ def train(options: argparse.Namespace) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     tokenizer = text.make_tokenizer()
     vae, painter, scale = load(options, tokenizer)
-    pools, scale = _fill(Coder(vae, tokenizer, options.device, options.seed + 1), options, scale)
+    coder = Coder(vae, tokenizer, options.device, options.seed + 1)
+    pools, scale = _fill(coder, options, scale)
     if options.compile:
         painter.transformer.compile_repeated_blocks(fullgraph=True)
     null_ids = text.tokenize(tokenizer, [""]).to(options.device)
     step_on = TrainingStep(
-        list(painter.parameters()), lambda *batch: loss_of(painter, *batch), options.device, weight_decay=0.01
+        list(painter.parameters()),
+        lambda *batch: loss_of(painter, *batch),
+        options.device,
+        adam_only=painter.ends(),
+        weight_decay=0.01,
+        matrices=options.optimizer == "muon",
     )
     average = Average(painter)
     buckets = _SMALL_BUCKETS if options.small else _BUCKETS
     step, shown_at, saved_at, total = 0, pace.elapsed, pace.elapsed, 0.0
     say(f"{pace.elapsed:.2f} min: training begins")
+    began, coding = pace.elapsed, 0.0
+    shares = [share for _, _, share in buckets]
     while step == 0 or not pace.over:
         which = 1 + (step // _EVERY) % (len(buckets) - 1) if step % _EVERY == _EVERY - 1 else 0
         batch = pools[which].take(buckets[which][1], null_ids, NULL_CHANCE)
         loss = step_on(pace.rate(options.rate), *batch)
         average.update()
         step += 1
+        if coding < NEW_SHARE * (pace.elapsed - began):
+            loss.item()  # what waits on the device is training's time, not coding's
+            started = pace.elapsed
+            coder.rng.choices(pools, shares)[0].fill(scale)
+            loss.item()
+            coding += pace.elapsed - started
         if pace.elapsed - shown_at > 0.2 or step in (1, 10, 50):
             shown_at, total = pace.elapsed, loss.item()
-            say(f"{pace.elapsed:.3f} min step {step} {buckets[which][0]} loss {total:.4f}")
+            clips = sum(len(pool) for pool in pools)
+            say(f"{pace.elapsed:.3f} min step {step} {buckets[which][0]} loss {total:.4f}, {clips} clips")
         if pace.elapsed - saved_at > 1:
             saved_at = pace.elapsed
             _save(painter, average, scale, Path(options.out))
@@ -161,7 +182,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", required=True)
     parser.add_argument("--resume")
     parser.add_argument("--rate", type=float, default=6e-4)
-    parser.add_argument("--pool-seconds", type=float, default=45)
+    parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
+    parser.add_argument("--pool-seconds", type=float, default=30)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda")

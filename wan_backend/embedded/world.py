@@ -148,9 +148,9 @@ def _stars(scenes: Sequence[Scene], u: Tensor, v: Tensor) -> Tensor:
     cx, cy = torch.floor(u / cell), torch.floor(v / cell)
     code = torch.sin(cx * 12.9898 + cy * 78.233 + offset) * 437.585
     a, b, c = (torch.remainder(code * k, 1.0) for k in (1.0, 7.31, 13.77))
-    dx = u / cell - cx - (0.3 + 0.4 * a)
-    dy = v / cell - cy - (0.3 + 0.4 * b)
-    return torch.exp(-(dx * dx + dy * dy) / (2 * 0.075**2)) * (c > 0.35) * (0.45 + 0.5 * a)
+    dx = u / cell - cx - (0.34 + 0.32 * a)
+    dy = v / cell - cy - (0.34 + 0.32 * b)
+    return torch.exp(-(dx * dx + dy * dy) / (2 * 0.115**2)) * (c > 0.35) * (0.4 + 0.35 * a)
 
 
 def _mix(low: tuple[float, ...], high: tuple[float, ...], amount: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ def _mix(low: tuple[float, ...], high: tuple[float, ...], amount: Tensor) -> Ten
 def _background(name: str, u: Tensor, v: Tensor, broad: Tensor, fine: Tensor, dots: Tensor) -> Tensor:
     """Colour N3THW of one kind of ground at world position u, v."""
     if name == "sky":
-        cloud = torch.sigmoid((broad + 0.35 * fine - 0.75) * 11)
+        cloud = torch.sigmoid((broad + 0.35 * fine - 0.75) * 9)
         base = _mix((0.30, 0.55, 0.92), (0.60, 0.80, 0.98), torch.sigmoid(v * 2.5))
         return base + (0.97 - base) * 0.85 * cloud.unsqueeze(1)
     if name == "sand":
@@ -171,7 +171,7 @@ def _background(name: str, u: Tensor, v: Tensor, broad: Tensor, fine: Tensor, do
     if name == "night":
         return _mix((0.03, 0.04, 0.13), (0.16, 0.12, 0.32), broad) + dots.unsqueeze(1)
     blades = torch.sin(2 * math.pi * (u * 3.8 + 0.2 * torch.sin(v * 6) + 0.7 * broad))
-    return _mix((0.13, 0.27, 0.08), (0.42, 0.55, 0.18), 0.45 + 0.25 * blades + 0.7 * (fine - 0.5))
+    return _mix((0.13, 0.27, 0.08), (0.42, 0.55, 0.18), 0.45 + 0.22 * blades + 0.55 * (fine - 0.5))
 
 
 def _ground(scenes: Sequence[Scene], u: Tensor, v: Tensor, broad: Tensor, fine: Tensor) -> Tensor:
@@ -208,7 +208,7 @@ def draw(
     if look is not None:
         scenes = [replace(scene, look=look) for scene in scenes]
     paint = _paint(scenes, frames, height, width, device)
-    mask = torch.sigmoid(-paint.distance / 0.6)
+    mask = torch.sigmoid(-paint.distance / looks.SOFTNESS)
     pictures = looks.render([s.look for s in scenes], [s.background for s in scenes], paint)
     return Drawing(pictures.clamp(0, 1), _depth(scenes, paint.world[1], mask), mask.unsqueeze(1))
 
@@ -255,7 +255,7 @@ def outline(scene: Scene, *, height: int = 144, width: int = 256) -> Tensor:
     dx, dy = (xs - x) / radius, (ys - y) / radius
     cos, sin = torch.cos(angle), torch.sin(angle)
     distance = _shape_sdf([scene], dx * cos + dy * sin, dy * cos - dx * sin) * radius * height
-    return torch.sigmoid(-distance / 0.6)[0, 0]
+    return torch.sigmoid(-distance / looks.SOFTNESS)[0, 0]
 
 
 def edges(frames: Tensor) -> Tensor:
