@@ -43,15 +43,20 @@ def norm_silu(x: Tensor, gamma: Tensor) -> Tensor:
     return F.silu(wide * (scale * x.shape[-1] ** 0.5) * gamma).to(x.dtype)
 
 
+def stacked_norm_silu(x: Tensor, gamma: Tensor) -> Tensor:
+    """The norm and SiLU of each frame, stacked with those of the two before it: what a convolution over time takes."""
+    return _stack(norm_silu(x, gamma))
+
+
 class WholeClip:
     """Encodes and decodes whole clips with the modules of one `AutoencoderKLWan`.
 
-    Inside, activations are NTHWC. `fused` may be a compiled `norm_silu`.
+    Inside, activations are NTHWC. `fused` may be a compiled `stacked_norm_silu`.
     """
 
     def __init__(self, vae: Any, fused: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
         self.vae = vae
-        self.norm_silu = fused or norm_silu
+        self.stacked = fused or stacked_norm_silu
         device = next(vae.parameters()).device
         self._phases = torch.tensor(_PHASES, device=device)
 
@@ -62,7 +67,7 @@ class WholeClip:
         for layer in coder.down_blocks:
             x = self._residual(layer, x) if hasattr(layer, "conv1") else self._resample(layer, x)
         x = self._middle(coder.mid_block, x)
-        x = self._conv(coder.conv_out, self.norm_silu(x, coder.norm_out.gamma.flatten()))
+        x = self._after_norm(coder.norm_out, coder.conv_out, x)
         moments = self._conv(self.vae.quant_conv, x).float().permute(0, 4, 1, 2, 3)
         mean, log_variance = moments.chunk(2, dim=1)
         return mean, log_variance.clamp(-30, 20)
@@ -77,7 +82,7 @@ class WholeClip:
                 x = self._residual(layer, x)
             if block.upsamplers is not None:
                 x = self._resample(block.upsamplers[0], x)
-        x = self._conv(coder.conv_out, self.norm_silu(x, coder.norm_out.gamma.flatten()))
+        x = self._after_norm(coder.norm_out, coder.conv_out, x)
         return x.float().permute(0, 4, 1, 2, 3)
 
     def _flat(self, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1) -> Tensor:
@@ -92,16 +97,22 @@ class WholeClip:
 
     def _conv(self, conv: Any, x: Tensor) -> Tensor:
         """A causal convolution: its time taps become channels of a flat one."""
-        weight = conv.weight
-        if weight.shape[2] == 1:
-            return self._flat(x, weight[:, :, 0], conv.bias)
-        return self._flat(_stack(x), weight.transpose(1, 2).flatten(1, 2), conv.bias)
+        if conv.weight.shape[2] == 1:
+            return self._flat(x, conv.weight[:, :, 0], conv.bias)
+        return self._over_time(conv, _stack(x))
+
+    def _after_norm(self, norm: Any, conv: Any, x: Tensor) -> Tensor:
+        """A causal convolution of the normed and activated input."""
+        return self._over_time(conv, self.stacked(x, norm.gamma.flatten()))
+
+    def _over_time(self, conv: Any, stacked: Tensor) -> Tensor:
+        return self._flat(stacked, conv.weight.transpose(1, 2).flatten(1, 2), conv.bias)
 
     def _residual(self, block: Any, x: Tensor) -> Tensor:
         shortcut = block.conv_shortcut
         kept = x if isinstance(shortcut, nn.Identity) else self._conv(shortcut, x)
-        x = self._conv(block.conv1, self.norm_silu(x, block.norm1.gamma.flatten()))
-        return kept + self._conv(block.conv2, self.norm_silu(x, block.norm2.gamma.flatten()))
+        x = self._after_norm(block.norm1, block.conv1, x)
+        return kept + self._after_norm(block.norm2, block.conv2, x)
 
     def _middle(self, block: Any, x: Tensor) -> Tensor:
         x = self._residual(block.resnets[0], x)
@@ -154,12 +165,13 @@ class WholeClip:
 
 
 def compiled_norm_silu() -> Callable[[Tensor, Tensor], Tensor]:
-    """`norm_silu` as one kernel per number of channels."""
-    rows_norm_silu: Callable[[Tensor, Tensor], Tensor] = torch.compile(norm_silu, dynamic=True)
+    """`stacked_norm_silu` as one kernel per number of channels."""
+    compiled: Callable[[Tensor, Tensor], Tensor] = torch.compile(stacked_norm_silu, dynamic=True)
 
     def fused(x: Tensor, gamma: Tensor) -> Tensor:
-        rows = x.reshape(-1, x.shape[-1])
-        torch._dynamo.mark_static(rows, 1)
-        return rows_norm_silu(rows, gamma).view(x.shape)
+        n, t, h, w, c = x.shape
+        rows = x.reshape(n, t, h * w, c)
+        torch._dynamo.mark_static(rows, 3)
+        return compiled(rows, gamma).view(n, t, h, w, 3 * c)
 
     return fused
