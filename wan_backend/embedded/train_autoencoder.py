@@ -171,7 +171,7 @@ def train(options: argparse.Namespace) -> None:
         if pace.elapsed - shown_at > 0.2 or step in (1, 10, 50):
             shown_at = pace.elapsed
             say(f"{pace.elapsed:.3f} min step {step} {size} {psnr(squared.item()):.2f} dB")
-        if pace.elapsed - saved_at > 1:
+        if pace.elapsed - saved_at > 2:
             saved_at = pace.elapsed
             _save(vae, whole, average, options)
     _save(vae, whole, average, options)

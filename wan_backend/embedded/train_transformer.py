@@ -187,7 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
     parser.add_argument("--pool-seconds", type=float, default=30)
     parser.add_argument(
-        "--compile", action="store_true", help="fuse the blocks' small operations: a minute, then faster"
+        "--compile", action="store_true", help="a minute's wait, then faster steps"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda")
