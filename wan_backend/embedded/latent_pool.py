@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import prompts, tasks, text, world
-from .autoencoder import WholeClip, compiled_norm_silu
+from .autoencoder import WholeClip
 from .pacing import Pace
 from .scenes import sample_scenes
 
@@ -42,7 +42,7 @@ class Coder:
     """Draws scenes, all in `look` where one is given, and codes them with a trained autoencoder."""
 
     def __init__(self, vae: Any, tokenizer: Any, device: str, seed: int, look: str | None = None) -> None:
-        self.whole = WholeClip(vae, compiled_norm_silu() if device == "cuda" else None)
+        self.whole = WholeClip(vae)  # compiling would take longer than it spares
         self._blank: dict[torch.Size, Tensor] = {}
         self.tokenizer = tokenizer
         self.device = device

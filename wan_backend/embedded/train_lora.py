@@ -28,7 +28,7 @@ from .scenes import LORA_LOOK
 
 RANKS = {"style": 4, "draft": 16}
 DRAFT_STEPS = 4
-TEACHER_STEPS = 4  # of the guided model, for each of the draft's
+TEACHER_STEPS = 2  # of the guided model, for each of the draft's
 GUIDANCE_SCALE = 3.0
 _SIZE = (33, 144, 256)
 _SMALL_SIZE = (9, 32, 48)

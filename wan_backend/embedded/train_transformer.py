@@ -32,7 +32,7 @@ _SMALL_BUCKETS: list[Bucket] = [((9, 32, 48), 2, 0.7), ((5, 48, 32), 2, 0.3)]
 _EVERY = 6  # of so many steps all but one are of the first size
 NULL_CHANCE = 0.1
 SHIFT = 3.0
-NEW_SHARE = 0.15
+NEW_SHARE = 0.2
 """Of the training time, for coding new clips."""
 
 
@@ -91,7 +91,7 @@ def _fill(coder: Coder, options: argparse.Namespace, scale: Scale | None) -> tup
     buckets = _SMALL_BUCKETS if options.small else _BUCKETS
     pools = []
     for size, _, share in buckets:
-        pool = LatentPool(coder, size, 2 if options.small else 16, 64 if options.small else int(32_000 * share))
+        pool = LatentPool(coder, size, 2 if options.small else 32, 64 if options.small else int(32_000 * share))
         scale = pool.fill(scale, options.pool_seconds * share)
         pools.append(pool)
         say(f"pool of {size}: {len(pool)} clips")
@@ -136,7 +136,7 @@ def train(options: argparse.Namespace) -> None:
     coder = Coder(vae, tokenizer, options.device, options.seed + 1)
     pools, scale = _fill(coder, options, scale)
     if options.compile:
-        painter.transformer.compile_repeated_blocks(dynamic=True)  # one for all sizes
+        painter.transformer.compile_repeated_blocks(dynamic=False)
     null_ids = text.tokenize(tokenizer, [""]).to(options.device)
     step_on = TrainingStep(
         list(painter.parameters()),
@@ -156,6 +156,8 @@ def train(options: argparse.Namespace) -> None:
         which = 1 + (step // _EVERY) % (len(buckets) - 1) if step % _EVERY == _EVERY - 1 else 0
         batch = pools[which].take(buckets[which][1], null_ids, NULL_CHANCE)
         loss = step_on(pace.rate(options.rate), *batch)
+        if step == 0:  # compiling for each of the other sizes would take longer than it spares
+            torch.compiler.set_stance("eager_on_recompile")
         average.update()
         step += 1
         if coding < NEW_SHARE * (pace.elapsed - began):
