@@ -13,10 +13,10 @@ import bpy
 
 from ...wan_backend.protocol.messages import Origin, TakeRequest
 from .. import preferences
-from ..jobs import project, request, tracker
+from ..jobs import orders, project, request, sourcing, tracker
 from ..properties import LARGEST_SEED
 from ..stopwatch import timed
-from ..timeline import channels, compat, length
+from ..timeline import channels, compat, identity, length, provenance
 from .load_settings import made_refusal, request_of
 from .refusing import Refusing, backend_refusal
 
@@ -51,7 +51,8 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
             return {"CANCELLED"}
         try:
             again = _again(scene, strip, made, self.seed == "SAME")
-            tracker.get().generate(scene, again, strip.name)
+            asked = strip.get(provenance.ASKED, "") if again.sources else ""
+            tracker.get().generate(scene, orders.Order(again, asked=asked), strip.name)
         except request.Refused as refused:
             self.report({"WARNING"}, refused.sentence)
             return {"CANCELLED"}
@@ -61,6 +62,11 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
 
 def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_seed: bool) -> TakeRequest:
     start, end = compat.start(strip), compat.end_exclusive(strip)
+    if made.sources:  # they are as long as the take was
+        if not all(sourcing.is_there(source) for source in made.sources):
+            raise request.Refused("What this take was made from is no longer on the disk: select it, and ask anew.")
+        start -= _left_out(strip)
+        end = start + made.length_frames
     channel = channels.first_free(scene, start, end, strip.channel + 1) or channels.first_free(scene, start, end)
     if channel is None:
         raise request.Refused("Every channel is taken over this strip: make room above it.")
@@ -72,3 +78,10 @@ def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_
         media_folder=request.media_folder(preferences.get()),
         origin=Origin(project.path(), project.id_to_be(), scene.name_full, channel, start),
     )
+
+
+def _left_out(strip: compat.Strip) -> int:
+    """How many of the take's first frames the strip doesn't show."""
+    if strip.get(identity.ROLE) == identity.PLACEHOLDER_ROLE:
+        return identity.offset_frames(strip)
+    return max(0, compat.start(strip) - compat.content_start(strip))

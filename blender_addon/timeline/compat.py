@@ -232,3 +232,20 @@ def set_media_folder(strip: Strip, folder: str) -> None:
         strip.directory = folder
     else:
         strip.filepath = os.path.join(folder, bpy.path.basename(strip.filepath))
+
+
+def selected(collection: Collection | tuple[()]) -> list[int]:
+    """The indices of the selected strips."""
+    flags = [False] * len(collection)
+    if flags:
+        collection.foreach_get("select", flags)
+    return [index for index, flag in enumerate(flags) if flag]
+
+
+def held_frames(strip: Strip) -> tuple[int, int]:
+    """How many frames before and after its media the strip covers: there Blender holds the first or last picture."""
+    names = ("left_handle_offset", "right_handle_offset")
+    if names[0] not in _BASE.bl_rna.properties:
+        names = ("frame_offset_start", "frame_offset_end")
+    before, after = (max(0, -round(getattr(strip, name))) for name in names)
+    return before, after
