@@ -42,7 +42,7 @@ def extend(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list
     check_seen((strip,))
     if strip.type == "ADJUSTMENT":
         raise NoAim(f"'{strip.name}' has no picture of its own: select the strip that is to be longer.")
-    backward = goes_backward(strip, wishes)
+    backward = goes_backward(strip, wishes.backward)
     held = strip.held_before if backward else strip.held_after
     frames = held or wishes.extend_frames
     if backward:
@@ -59,11 +59,11 @@ def extend(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list
     return [Aim(Task.EXTEND, start, end, channel, (wanted,), sources=(strip,))]
 
 
-def goes_backward(strip: Picked, wishes: Wishes) -> bool:
+def goes_backward(strip: Picked, wished: bool) -> bool:
     """The side that is held; where both are or none is, the one that the panel says."""
     if bool(strip.held_before) != bool(strip.held_after):
         return bool(strip.held_before)
-    return wishes.backward
+    return wished
 
 
 def _sides(scene: bpy.types.Scene, selection: Selection) -> tuple[Picked, Picked]:

@@ -1,0 +1,154 @@
+"""Which task is shown, the five others, and the settings of the shown one alone. Draws only."""
+
+from __future__ import annotations
+
+import bpy
+
+from ...wan_backend.protocol.messages import Task
+from ..jobs import request
+from ..properties import WanSettings, task
+from ..timeline import aim_beside, length, selection
+from . import paragraph, wording
+
+BUTTONS = {
+    Task.TEXT_TO_VIDEO: ("generate", "Generate"),
+    Task.IMAGE_TO_VIDEO: ("animate_picture", "Animate Picture"),
+    Task.RESTYLE: ("restyle", "Restyle"),
+    Task.FILL_GAP: ("fill_gap", "Fill Gap"),
+    Task.EXTEND: ("extend", "Extend"),
+    Task.PREVIS: ("dress_previs", "Dress Previs"),
+}
+"""The operator of each task, and what its button says."""
+_ICONS = {Task[item[0]]: item[3] for item in task.TASK_ITEMS}
+
+
+def draw_choice(
+    layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, picked: selection.Selection
+) -> None:
+    """The task that the selection implies, in words; the others as icons beside it."""
+    first = selection.implied(scene, picked)
+    row = layout.row(align=True)
+    row.scale_y = 1.2
+    row.prop_enum(settings, "task", first.name)
+    others = row.row(align=True)
+    others.alignment = "RIGHT"
+    for other in Task:
+        if other is not first:
+            others.prop_enum(settings, "task", other.name, text="")
+
+
+def draw_made_from(
+    layout: bpy.types.UILayout, context: bpy.types.Context, shown: Task, picked: selection.Selection
+) -> None:
+    """Which strips the task is about, in a line."""
+    text = made_from(shown, picked)
+    if text:
+        paragraph.draw(layout, context, text, _ICONS[shown], most_lines=2)
+
+
+def made_from(shown: Task, picked: selection.Selection) -> str:
+    """Which strips the task is about; empty where it's about none or can't be done with them."""
+    names = [f"'{strip.name}'" for strip in picked.footage]
+    if shown is Task.TEXT_TO_VIDEO or not names:
+        return ""
+    if shown is Task.FILL_GAP and len(names) == 2:
+        return f"Between {names[0]} and {names[1]}"
+    if shown is Task.IMAGE_TO_VIDEO and len(names) == 2:
+        return f"From {names[0]} to {names[1]}"
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def draw_settings(
+    layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, picked: selection.Selection
+) -> None:
+    """What only the shown task has to set."""
+    shown = task.task_of(settings)
+    column = layout.column(align=True)
+    if shown is Task.TEXT_TO_VIDEO:
+        if settings.prompt_source == "TEXT_STRIP":
+            count = len(picked.texts)
+            if count:
+                column.label(text=f"{count} {'take' if count == 1 else 'takes'}, as long as the text strips")
+        else:
+            draw_length(column, scene, settings)
+            if picked.texts:
+                column.label(text="For a take of each text strip, choose Strip.", icon="INFO")
+    elif shown is Task.IMAGE_TO_VIDEO:
+        if len(picked.footage) < 2:
+            column.prop(settings, "as_long_as_strip")
+        if not settings.as_long_as_strip and len(picked.footage) < 2:
+            draw_length(column, scene, settings, with_hole=False)
+    elif shown is Task.RESTYLE:
+        column.prop(settings, "strength", slider=True)
+        row = column.row(align=True)
+        row.prop(settings, "guide", expand=True)
+    elif shown is Task.EXTEND:
+        _draw_extend(column, scene, settings, picked)
+    elif shown is Task.PREVIS:
+        column.prop(settings, "freedom", slider=True)
+        row = column.row()
+        row.label(text="As Blocked Out")
+        right = row.row()
+        right.alignment = "RIGHT"
+        right.label(text="Free")
+
+
+def draw_length(
+    layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, with_hole: bool = True
+) -> None:
+    """How long, in the unit that is given, with the other beside it."""
+    row = layout.row(align=True)
+    for mode in ("FRAMES", "SECONDS", "HOLE") if with_hole else ("FRAMES", "SECONDS"):
+        row.prop_enum(settings, "length_mode", mode)
+    rate = length.rate_of(scene)
+    row = layout.row(align=True)
+    if settings.length_mode == "SECONDS":
+        row.prop(settings, "length_seconds", text="Seconds")
+        other = wording.frames(length.frames_of(settings.length_seconds, rate))
+    elif settings.length_mode == "FRAMES" or not with_hole:
+        row.prop(settings, "length_frames", text="Frames")
+        other = f"{length.seconds_of(settings.length_frames, rate):.2f} s"
+    else:
+        try:
+            place = request.length_of(scene, settings)
+        except request.Refused:  # the outcome says why
+            return
+        row.label(text=f"Frames {place.start} to {place.end_exclusive - 1}", icon="SNAP_MIDPOINT")
+        other = f"{wording.frames(place.length_frames)}, {length.seconds_of(place.length_frames, rate):.2f} s"
+    right = row.row()
+    right.alignment = "RIGHT"
+    right.label(text=other)
+
+
+def draw_button(layout: bpy.types.UILayout, settings: WanSettings, picked: selection.Selection) -> None:
+    """The button that all of this is for."""
+    shown = task.task_of(settings)
+    operator, text = BUTTONS[shown]
+    if shown is Task.TEXT_TO_VIDEO and settings.prompt_source == "TEXT_STRIP" and len(picked.texts) > 1:
+        text = f"Generate {len(picked.texts)} Takes"
+    elif shown is Task.TEXT_TO_VIDEO and settings.length_mode == "HOLE":
+        text = "Generate into Hole"
+    row = layout.row()
+    row.scale_y = 1.8
+    row.operator(f"wan_vse.{operator}", text=text, icon="RENDER_ANIMATION")
+
+
+def _draw_extend(
+    column: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, picked: selection.Selection
+) -> None:
+    strip = picked.footage[0] if len(picked.footage) == 1 else None
+    held_sides = 0 if strip is None else (strip.held_before > 0) + (strip.held_after > 0)
+    if held_sides != 1:
+        column.row(align=True).prop(settings, "extend_direction", expand=True)
+    rate = length.rate_of(scene)
+    row = column.row(align=True)
+    if strip is not None and held_sides:
+        backward = aim_beside.goes_backward(strip, settings.extend_direction == "BACKWARD")
+        frames = strip.held_before if backward else strip.held_after
+        row.label(text=f"The held part: {wording.frames(frames)}", icon="SNAP_MIDPOINT")
+    else:
+        frames = settings.extend_frames
+        row.prop(settings, "extend_frames")
+    right = row.row()
+    right.alignment = "RIGHT"
+    right.label(text=f"{length.seconds_of(frames, rate):.2f} s")
