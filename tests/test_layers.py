@@ -23,6 +23,7 @@ ADD_ON = {
     "preferences": {"jobs", "backend", "stopwatch"},
     "jobs": {"timeline", "backend", "stopwatch"},
     "timeline": {"stopwatch"},
+    "background": set(),
     "backend": {"stopwatch"},
     "stopwatch": set(),
 }

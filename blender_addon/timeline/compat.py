@@ -149,6 +149,21 @@ def content_start(strip: Strip) -> int:
     return round(strip.content_start if hasattr(strip, "content_start") else strip.frame_start)
 
 
+def content_frames(strip: Strip) -> int:
+    """How many frames the strip's media has, without what was cut off for good."""
+    return strip.content_duration if hasattr(strip, "content_duration") else strip.frame_duration
+
+
+def trim_start(strip: Strip) -> int:
+    """How many of the media's first frames were cut off for good."""
+    return strip.content_trim_start if hasattr(strip, "content_trim_start") else strip.animation_offset_start
+
+
+def is_on_whole_frames(strip: Strip) -> bool:
+    """True where the media begins on a frame and not between two."""
+    return float(strip.content_start if hasattr(strip, "content_start") else strip.frame_start).is_integer()
+
+
 def set_handles(strip: Strip, start: int, end_exclusive: int) -> None:
     """Let the strip cover [start, end_exclusive) without moving its media.
 
@@ -204,6 +219,16 @@ def hand_over(scene: bpy.types.Scene, collection: Collection, old: Strip, new: S
     old.name = f"{name[:48]} (old)"
     collection.remove(old)
     new.name = name
+
+
+def is_animated(scene: bpy.types.Scene, strip: Strip) -> bool:
+    """True where curves, drivers or tracks may change anything of the strip over time."""
+    animation = scene.animation_data
+    if animation is None:
+        return False
+    path = f'["{bpy.utils.escape_identifier(strip.name)}"]'
+    paths = [curve.data_path for curve in (*_curves(scene), *animation.drivers)]
+    return len(animation.nla_tracks) > 0 or any(p.startswith("sequence_editor.") and path in p for p in paths)
 
 
 def _curves(scene: bpy.types.Scene) -> list[Any]:
