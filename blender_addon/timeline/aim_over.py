@@ -48,7 +48,10 @@ def picture(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> lis
 
 
 def restyle(scene: bpy.types.Scene, selection: Selection) -> list[Aim]:
-    """A take over each selected strip; strips that overlap in time are seen together, as one. Raises NoAim."""
+    """A take over each selected strip. Raises NoAim.
+
+    Strips that overlap in time get one take together, of what the preview shows there.
+    """
     if not selection.footage:
         return [_composite(scene)]
     check_seen(selection.footage)
@@ -56,9 +59,7 @@ def restyle(scene: bpy.types.Scene, selection: Selection) -> list[Aim]:
     for group in _groups(selection.footage):
         start, end = group[0].start, max(strip.end_exclusive for strip in group)
         top = max(strip.channel for strip in group)
-        names = tuple(strip.name for strip in group)
-        if any(strip.type == "ADJUSTMENT" for strip in group):
-            names = _up_to(scene, start, end, top)
+        names = (group[0].name,) if len(group) == 1 else ()
         channel = free_channel(scene, start, end, top, aims)
         wanted = (Wanted(Role.FOOTAGE, start, end, names),)
         aims.append(Aim(Task.RESTYLE, start, end, channel, wanted, sources=group))
@@ -97,23 +98,12 @@ def _composite(scene: bpy.types.Scene) -> Aim:
     if not scene.use_preview_range:
         raise NoAim("Select the strips to restyle, or set a preview range (P) around the frames.")
     start, end = scene.frame_preview_start, scene.frame_preview_end + 1
-    names = _up_to(scene, start, end, None)
-    if not names:
-        raise NoAim(f"There is nothing to see in the preview range, frames {start} to {end - 1}: move it over strips.")
     strips = compat.columns(compat.shown_strips(scene))
-    top = max(strips.channels[index] for index in strips.overlapping(start, end))
-    return Aim(Task.RESTYLE, start, end, free_channel(scene, start, end, top), (Wanted(Role.FOOTAGE, start, end),))
-
-
-def _up_to(scene: bpy.types.Scene, start: int, end: int, top: int | None) -> tuple[str, ...]:
-    """The names of what can be seen there, up to the channel `top`."""
-    collection = compat.shown_strips(scene)
-    strips = compat.columns(collection)
-    return tuple(
-        collection[index].name
-        for index in strips.overlapping(start, end)
-        if (top is None or strips.channels[index] <= top) and collection[index].type != "SOUND"
-    )
+    there = strips.overlapping(start, end)
+    if not there:
+        raise NoAim(f"There is no strip in the preview range, frames {start} to {end - 1}: move it over strips.")
+    channel = free_channel(scene, start, end, max(strips.channels[index] for index in there))
+    return Aim(Task.RESTYLE, start, end, channel, (Wanted(Role.FOOTAGE, start, end),))
 
 
 def _groups(strips: tuple[Picked, ...]) -> list[tuple[Picked, ...]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import bpy
 
 from ...wan_backend.protocol.messages import Fix, Plan
-from .. import preferences
 from ..jobs import request, tracker
-from ..properties import WanSettings, WithSettings
-from . import paragraph, wording
+from ..operators import asking
+from ..properties import WanSettings, WithSettings, task_of
+from . import paragraph, thumbnails, wording
 
 ANY_PROMPT = "any"
 """Stands for the prompt while there is none: what would be made does not depend on it."""
@@ -20,10 +20,12 @@ def draw_outcome(
     """What would be made and where it would go, as the backend plans it; or what stands in the way."""
     session = tracker.get()
     try:
-        asked = request.build(scene, _with_any_prompt(scene, settings), preferences.get())
+        made = asking.wanted(scene, _with_any_prompt(scene, settings), task_of(settings))
+        asked = asking.planned(scene, made[0])
     except request.Refused as refused:
         paragraph.draw(layout.box(), context, refused.sentence, "INFO")
         return
+    thumbnails.draw(layout, asked.sources)
     if session.backend.state != "ready":
         return
     session.want_plan(asked)
@@ -32,9 +34,13 @@ def draw_outcome(
         draw_plan(box, context, session.plan)
     else:
         paragraph.draw(box, context, session.plan_sentence or "Working out what would be made...", "SORTTIME")
-    frames = wording.coming_frames(asked.length_frames, session.plan)
+    frames = wording.coming_frames(asked.length_frames, session.plan_of(asked))
     place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {asked.origin.start + frames - 1}"
     box.label(text=place, icon="SEQUENCE", translate=False)
+    if len(made) > 1:
+        box.label(text=f"The first of {len(made)} takes", icon="BLANK1")
+    if any(source.rendered for source in asked.sources):
+        box.label(text="The source is rendered first, in the background", icon="RENDER_STILL")
 
 
 def _with_any_prompt(scene: bpy.types.Scene, settings: WanSettings) -> WanSettings | WithSettings:

@@ -65,14 +65,7 @@ def draw_settings(
     shown = task.task_of(settings)
     column = layout.column(align=True)
     if shown is Task.TEXT_TO_VIDEO:
-        if settings.prompt_source == "TEXT_STRIP":
-            count = len(picked.texts)
-            if count:
-                column.label(text=f"{count} {'take' if count == 1 else 'takes'}, as long as the text strips")
-        else:
-            draw_length(column, scene, settings)
-            if picked.texts:
-                column.label(text="For a take of each text strip, choose Strip.", icon="INFO")
+        _draw_text(column, scene, settings, len(picked.texts))
     elif shown is Task.IMAGE_TO_VIDEO:
         if len(picked.footage) < 2:
             column.prop(settings, "as_long_as_strip")
@@ -131,6 +124,16 @@ def draw_button(layout: bpy.types.UILayout, settings: WanSettings, picked: selec
     row = layout.row()
     row.scale_y = 1.8
     row.operator(f"wan_vse.{operator}", text=text, icon="RENDER_ANIMATION")
+
+
+def _draw_text(column: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, texts: int) -> None:
+    if settings.prompt_source != "TEXT_STRIP":
+        draw_length(column, scene, settings)
+        if texts:
+            column.label(text="For a take of each text strip, choose Strip.", icon="INFO")
+    elif texts:
+        text = "A take as long as the text strip" if texts == 1 else f"{texts} takes, as long as their strips"
+        column.label(text=text)
 
 
 def _draw_extend(

@@ -70,6 +70,10 @@ class StandInTracker:
         """Whatever the test says."""
         return self.plan
 
+    def problem_of(self, job_id: str) -> str:
+        """Nothing is in the way."""
+        return ""
+
     def note_of(self, job_id: str) -> str:
         """Nothing to say."""
         return ""
