@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from array import array
 from typing import Any
 
@@ -53,6 +54,9 @@ def render(asked: dict[str, Any], report: Report) -> None:
         files = output.render_frames(scene, shot, os.path.join(partial, f"shot_{number}"))
         rendered += [files[frame] for frame in shot]
     output.settle(asked, partial, rendered)
+    for number in range(len(asked["shots"])):
+        for name in ("measured", "shot"):
+            shutil.rmtree(os.path.join(asked["folder"], f"{name}_{number}"))
     with open(os.path.join(asked["folder"], RANGES), "w", encoding="utf-8") as file:
         json.dump(ranges, file)
 

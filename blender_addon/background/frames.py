@@ -21,7 +21,7 @@ def steps(asked: dict[str, Any]) -> int:
 def render(asked: dict[str, Any], report: Report) -> None:
     """Render what is asked. Raises RuntimeError."""
     scene = bpy.data.scenes[asked["scene"]]
-    show_only(scene, asked["strips"])
+    mutes = show_only(scene, asked["strips"])
     scene.render.use_sequencer = True
     scene.render.resolution_percentage = 100
     output.set_view(scene, "Standard")
@@ -30,21 +30,26 @@ def render(asked: dict[str, Any], report: Report) -> None:
     partial = output.partial_folder(asked)
     files = output.render_frames(scene, numbers, partial)
     output.settle(asked, partial, [files[number] for number in numbers])
+    for muted, was in mutes:
+        muted.mute = was
 
 
-def show_only(scene: bpy.types.Scene, names: list[str]) -> None:
-    """Mute the strips that are not named; an adjustment strip shows what lies below it, so that stays."""
+def show_only(scene: bpy.types.Scene, names: list[str]) -> list[tuple[Any, bool]]:
+    """Mute the strips that are not named, unmute the others; gives all whose mute changed, with what it was.
+
+    An adjustment strip shows what lies below it, so that stays.
+    """
     if not names:
-        return
+        return []
     editor = scene.sequence_editor
     owner = editor.meta_stack[-1] if len(editor.meta_stack) else editor
     strips = owner.strips if hasattr(owner, "strips") else owner.sequences
     chosen = [strip for strip in strips if strip.name in names]
     adjusting = any(strip.type == "ADJUSTMENT" for strip in chosen)
     highest = max(strip.channel for strip in chosen)
-    for strip in strips:
-        if strip in chosen:
-            strip.mute = False
-            owner.channels[strip.channel].mute = False
-        elif not adjusting or strip.channel >= highest:
-            strip.mute = True
+    wanted = [(strip, False) for strip in chosen] + [(owner.channels[strip.channel], False) for strip in chosen]
+    wanted += [(s, True) for s in strips if s not in chosen and not (adjusting and s.channel < highest)]
+    changed = [(muted, muted.mute) for muted, mute in wanted if muted.mute != mute]
+    for muted, was in changed:
+        muted.mute = not was
+    return changed
