@@ -5,12 +5,13 @@ May import properties, preferences, jobs and timeline; never ui.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import bpy
 
-from ...wan_backend.protocol.messages import TakeRequest, Task
+from ...wan_backend.protocol.messages import Source, TakeRequest, Task
 from .. import preferences
 from ..jobs import orders, request, tracker
 from ..properties import WanSettings, WithSettings, settings_of, task_of
@@ -20,6 +21,7 @@ from .refusing import Refusing, backend_refusal, timeline_refusal
 
 PLANNED = "planned"
 """Stands for the job's id while a take is only planned."""
+LOOK_SECONDS = 0.5
 Settings = WithSettings | WanSettings
 
 
@@ -61,8 +63,41 @@ def wanted(scene: bpy.types.Scene, settings: Settings, task: Task) -> list[order
 
 
 def planned(scene: bpy.types.Scene, order: orders.Order) -> TakeRequest:
-    """The request with its sources as they will be, to be planned. Raises Refused."""
-    return replace(order.request, sources=[source for _, source, _ in orders.sources_of(scene, order, PLANNED)])
+    """The request with its sources as they will be, to be planned. Raises Refused.
+
+    Cheap enough for a draw: the files behind the strips are looked at twice a second at most.
+    """
+    global _looked_at
+    if order.aim is None or not order.aim.wanted:
+        return order.request
+    key = (scene.as_pointer(), order.aim.wanted, order.request.media_folder)
+    if _looked_at is None or _looked_at.key != key or time.monotonic() > _looked_at.until:
+        _looked_at = _look(scene, order, key)
+    if _looked_at.refused is not None:
+        raise _looked_at.refused
+    return replace(order.request, sources=list(_looked_at.sources))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What was found behind the strips of an order, for a moment."""
+
+    key: tuple[Any, ...]
+    until: float
+    sources: tuple[Source, ...] = ()
+    refused: request.Refused | None = None
+
+
+_looked_at: _Look | None = None
+
+
+def _look(scene: bpy.types.Scene, order: orders.Order, key: tuple[Any, ...]) -> _Look:
+    until = time.monotonic() + (0.0 if bpy.app.background else LOOK_SECONDS)
+    try:
+        sources = tuple(source for _, source, _ in orders.sources_of(scene, order, PLANNED))
+    except request.Refused as refused:
+        return _Look(key, until, refused=refused)
+    return _Look(key, until, sources)
 
 
 def shown_task(context: bpy.types.Context) -> Task:
