@@ -15,16 +15,13 @@ WIDTH, HEIGHT = 160, 90
 
 @pytest.fixture
 def cut(scene, addon, tmp_path):
-    """A scene of 160x90 with ways to add strips, and `source(name, start, end)`: the Source and whether it's rendered."""
+    """A scene of 160x90 with ways to add strips; `source(name, start, end)` is the Source and whether it's rendered."""
     scene.render.resolution_x, scene.render.resolution_y = WIDTH, HEIGHT
     compat, footage = addon("timeline.compat"), addon("timeline.footage")
     strips = compat.strips(scene.sequence_editor)
 
     def stills(name="shot", start=1, count=10, channel=1, size=(WIDTH, HEIGHT), into=strips):
-        files = [
-            pictures.write_png(tmp_path / f"{name}_{i:02d}.png", pictures.drawn(*size, i))
-            for i in range(count)
-        ]
+        files = [pictures.write_png(tmp_path / f"{name}_{i:02d}.png", pictures.drawn(*size, i)) for i in range(count)]
         strip = into.new_image(name, str(files[0]), channel, start, fit_method="ORIGINAL")
         for file in files[1:]:
             strip.elements.append(file.name)
@@ -121,53 +118,59 @@ def test_a_movie_that_is_trimmed_for_good_begins_later(cut):
     assert source.first_frame == 3
 
 
-@pytest.mark.parametrize(
-    "what",
-    ["held movie", "movie of another rate", "backwards movie", "rotation", "fade", "modifier", "animation", "strobe",
-     "saturation", "add", "two sizes", "two strips", "nothing named", "other colours", "nearest"],
-)  # fmt: skip
-def test_whatever_is_not_plain_is_rendered(cut, what):
+CHANGES = {
+    "rotated": lambda strip: setattr(strip.transform, "rotation", 0.1),
+    "faded": lambda strip: setattr(strip, "blend_alpha", 0.5),
+    "modified": lambda strip: strip.modifiers.new("Brighter", "BRIGHT_CONTRAST"),
+    "animated": lambda strip: strip.transform.keyframe_insert("offset_x", frame=1),
+    "held by strobe": lambda strip: setattr(strip, "strobe", 2),
+    "pale": lambda strip: setattr(strip, "color_saturation", 0.5),
+    "added": lambda strip: setattr(strip, "blend_type", "ADD"),
+    "of other colours": lambda strip: setattr(strip.colorspace_settings, "name", "Linear Rec.709"),
+    "enlarged without smoothing": lambda strip: setattr(strip.transform, "filter", "NEAREST"),
+}
+
+
+def is_rendered(cut, names, end: int) -> bool:
+    source, must = cut.source(*names, start=1, end=end)
+    if must:
+        assert source.rendered and source.framing is None
+        assert source.folder == str(cut.folder / "job" / "footage")
+        assert source.files == [f"{i + 1:04d}.png" for i in range(end - 1)]
+    return must
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_a_strip_to_which_something_is_done_is_rendered(cut, how):
     strip = cut.stills()
-    names, end = ("shot",), 3
-    if "movie" in what:
-        strip = cut.movie(rate=cut.scene.render.fps + (6 if "rate" in what else 0))
-        names = ("movie",)
-    match what:
-        case "held movie":
-            cut.compat.set_handles(strip, 1, 20)
-            end = 15
-        case "backwards movie":
-            strip.use_reverse_frames = True
-        case "rotation":
-            strip.transform.rotation = 0.1
-        case "fade":
-            strip.blend_alpha = 0.5
-        case "modifier":
-            strip.modifiers.new("Brighter", "BRIGHT_CONTRAST")
-        case "animation":
-            strip.transform.keyframe_insert("offset_x", frame=1)
-        case "strobe":
-            strip.strobe = 2
-        case "saturation":
-            strip.color_saturation = 0.5
-        case "add":
-            strip.blend_type = "ADD"
-        case "two sizes":
-            pictures.write_png(cut.folder / "shot_01.png", pictures.drawn(80, 45))
-        case "two strips":
-            cut.stills("other", channel=3)
-            names = ("shot", "other")
-        case "nothing named":
-            names = ()
-        case "other colours":
-            strip.colorspace_settings.name = "Linear Rec.709"
-        case "nearest":
-            strip.transform.filter = "NEAREST"
-    source, rendered = cut.source(*names, start=1, end=end)
-    assert rendered and source.rendered
-    assert source.folder == str(cut.folder / "job" / "footage")
-    assert source.files == [f"{i + 1:04d}.png" for i in range(end - 1)]
-    assert source.framing is None
+    assert not is_rendered(cut, ["shot"], 3)
+    CHANGES[how](strip)
+    assert is_rendered(cut, ["shot"], 3)
+
+
+def test_a_movie_that_does_not_simply_play_is_rendered(cut):
+    strip = cut.movie()
+    cut.compat.set_handles(strip, 1, 20)
+    assert not is_rendered(cut, ["movie"], 12)
+    assert is_rendered(cut, ["movie"], 15), "its last frame is held"
+    strip.use_reverse_frames = True
+    assert is_rendered(cut, ["movie"], 5)
+    cut.movie("slow", rate=cut.scene.render.fps + 6)
+    assert is_rendered(cut, ["slow"], 5), "Blender may play it at its own speed"
+
+
+def test_several_strips_or_the_composite_are_rendered(cut):
+    cut.stills()
+    cut.stills("other", channel=3)
+    assert is_rendered(cut, ["shot", "other"], 5)
+    assert is_rendered(cut, [], 5)
+
+
+def test_pictures_of_two_sizes_are_rendered(cut):
+    cut.stills()
+    pictures.write_png(cut.folder / "shot_01.png", pictures.drawn(80, 45))
+    assert is_rendered(cut, ["shot"], 3)
+    assert not is_rendered(cut, ["shot"], 2)
 
 
 def test_what_lies_elsewhere_in_the_frame_has_a_framing(cut):
@@ -223,7 +226,7 @@ def test_a_strip_in_a_meta_is_a_sentence_until_the_meta_is_open(cut, scene):
     cut.stills("inner", into=cut.compat.strips(meta))
     cut.compat.set_handles(meta, 1, 11)
     assert "meta strip" in cut.refused("inner", start=1, end=4)
-    source, rendered = cut.source("meta", start=1, end=4)
+    _, rendered = cut.source("meta", start=1, end=4)
     assert rendered
 
 
