@@ -118,7 +118,7 @@ class Resampler:
         if self._span is not None:
             size = plane.shape[1], self.size
             return np.asarray(cv2.resize(plane[self._span[0] : self._span[1]], size, interpolation=cv2.INTER_AREA))
-        out = plane.take(self._index[0], axis=0)
+        out: np.ndarray = plane.take(self._index[0], axis=0)
         out *= self._weight[0]
         for index, weight in zip(self._index[1:], self._weight[1:], strict=True):
             more = plane.take(index, axis=0)
@@ -140,7 +140,7 @@ class PlaneResampler:
     def __init__(self, across: Axis, down: Axis, width: int, height: int, smooth: bool = False) -> None:
         """`width` and `height` are the plane's."""
         self._across, self._down = Resampler(across, width, smooth), Resampler(down, height, smooth)
-        self._columns_first = self._across.even or not self._down.even and across.ratio > down.ratio
+        self._columns_first = self._across.even or (not self._down.even and across.ratio > down.ratio)
         self.coverage: np.ndarray | None = self._down.coverage[:, None] * self._across.coverage
         if np.allclose(self.coverage, 1, atol=1e-4):
             self.coverage = None
