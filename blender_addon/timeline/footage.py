@@ -5,6 +5,7 @@ A plain movie or image strip is read straight from its media; whatever else is t
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def _read_straight(scene: bpy.types.Scene, wanted: Wanted, strip: compat.Strip) 
     if size is None or not framing.can_be_framed(strip, size):
         return None
     indices = media_files.media_indices(strip, wanted.frames)
-    if strip.type == "MOVIE" and any(later - earlier != 1 for earlier, later in zip(indices, indices[1:])):
+    if strip.type == "MOVIE" and any(later - earlier != 1 for earlier, later in itertools.pairwise(indices)):
         return None  # a frame is held, or it runs backwards
     return Source(
         wanted.role,
@@ -128,8 +129,10 @@ def _check_covers(strip: compat.Strip, frames: range) -> None:
 def _check_all(scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip]) -> None:
     """Raise Unusable where a strip that is seen in those frames can't be shown."""
     collection = compat.shown_strips(scene)
+    for strip in _inputs(chosen):
+        _check(scene, strip, range(compat.start(strip), compat.end_exclusive(strip)))  # an effect may show any of it
     if chosen and not any(strip.type == "ADJUSTMENT" for strip in chosen):
-        seen = list(_with_inputs(chosen))
+        seen = chosen
     else:
         highest = max((strip.channel for strip in chosen), default=None)
         seen = [s for s in collection if s in chosen or (not s.mute and (highest is None or s.channel < highest))]
@@ -162,11 +165,9 @@ def _overlap(strip: compat.Strip, frames: range) -> range:
     return range(max(frames.start, compat.start(strip)), min(frames.stop, compat.end_exclusive(strip)))
 
 
-def _with_inputs(strips: list[compat.Strip]) -> Iterator[compat.Strip]:
-    waiting, seen = list(strips), set()
-    while waiting:
-        strip = waiting.pop()
-        if strip.name not in seen:
-            seen.add(strip.name)
-            yield strip
-            waiting += [s for s in (getattr(strip, "input_1", None), getattr(strip, "input_2", None)) if s is not None]
+def _inputs(strips: list[compat.Strip]) -> Iterator[compat.Strip]:
+    """What effect strips are made from, all the way down."""
+    for strip in strips:
+        inputs = [s for s in (getattr(strip, "input_1", None), getattr(strip, "input_2", None)) if s is not None]
+        yield from inputs
+        yield from _inputs(inputs)

@@ -54,8 +54,8 @@ def check_there(scene: bpy.types.Scene, strip: compat.Strip, names: list[str]) -
     if lost:
         more = f" and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
         raise Unusable(
-            f"“{strip.name}” plays {', '.join(lost[:NAMES_SHOWN])}{more}, which can't be found in {folder}: put it back "
-            "there, or find it with File > External Data > Find Missing Files."
+            f"“{strip.name}” plays {', '.join(lost[:NAMES_SHOWN])}{more}, which can't be found in {folder}: put it "
+            "back there, or find it with File > External Data > Find Missing Files."
         )
     if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0):
         raise Unusable(

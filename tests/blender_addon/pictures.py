@@ -1,4 +1,4 @@
-"""Pictures for the tests: drawn with numpy, written as PNG, read back and rendered by Blender, laid as a Framing says."""
+"""Pictures for the tests: drawn, written as PNG, read back and rendered by Blender, laid as a Framing says."""
 
 from __future__ import annotations
 
@@ -48,6 +48,13 @@ def read(path: Path) -> np.ndarray:
 
 def render(scene, frame: int, folder: Path) -> np.ndarray:
     """The frame as Blender renders the timeline, in Standard view (H, W, 3, uint8)."""
+    return render_range(scene, range(frame, frame + 1), folder)[0]
+
+
+def render_range(scene, frames: range, folder: Path) -> list[np.ndarray]:
+    """The frames as Blender renders the timeline in one go, in Standard view (each H, W, 3, uint8)."""
+    import bpy
+
     render, settings = scene.render, scene.render.image_settings
     if hasattr(settings, "media_type"):
         settings.media_type = "IMAGE"
@@ -55,15 +62,14 @@ def render(scene, frame: int, folder: Path) -> np.ndarray:
     settings.color_management = "FOLLOW_SCENE"
     scene.view_settings.view_transform = "Standard"
     render.dither_intensity = 0.0
-    scene.frame_start = scene.frame_end = frame
+    scene.frame_start, scene.frame_end = frames.start, frames.stop - 1
     folder.mkdir(exist_ok=True)
     render.filepath = str(folder / "frame_####")
-    file = Path(render.frame_path(frame=frame))
-    file.unlink(missing_ok=True)
-    import bpy
-
+    files = [Path(render.frame_path(frame=frame)) for frame in frames]
+    for file in files:
+        file.unlink(missing_ok=True)
     bpy.ops.render.render(animation=True, scene=scene.name)
-    return np.rint(read(file) * 255).astype(np.uint8)
+    return [np.rint(read(file) * 255).astype(np.uint8) for file in files]
 
 
 def laid(picture: np.ndarray, framing, around: int = 3) -> np.ndarray:
@@ -75,8 +81,24 @@ def laid(picture: np.ndarray, framing, around: int = 3) -> np.ndarray:
     step = (np.arange(around) + 0.5) / around - 0.5
     lines = []
     for size, begin, length, low, high, whole, mirrored in (
-        (framing.canvas_width, framing.x, framing.width, framing.crop_left, framing.crop_right, width, framing.mirror_x),
-        (framing.canvas_height, framing.y, framing.height, framing.crop_top, framing.crop_bottom, height, framing.mirror_y),
+        (
+            framing.canvas_width,
+            framing.x,
+            framing.width,
+            framing.crop_left,
+            framing.crop_right,
+            width,
+            framing.mirror_x,
+        ),
+        (
+            framing.canvas_height,
+            framing.y,
+            framing.height,
+            framing.crop_top,
+            framing.crop_bottom,
+            height,
+            framing.mirror_y,
+        ),
     ):
         place = (np.arange(size)[:, None] + 0.5 + step) - begin
         place = length - place if mirrored else place
@@ -89,6 +111,14 @@ def laid(picture: np.ndarray, framing, around: int = 3) -> np.ndarray:
             covered = in_y[:, row, None, None] & in_x[None, :, column, None]
             result += covered * _between(picture, x[:, column], y[:, row])
     return np.rint(result / around**2).clip(0, 255).astype(np.uint8)
+
+
+def away_from_edges(framing) -> np.ndarray:
+    """Which pixels of the frame lie on no edge of the picture; on them, each way of scaling does as it likes."""
+    x, y = np.arange(framing.canvas_width) + 0.5, np.arange(framing.canvas_height) + 0.5
+    on_x = np.minimum(abs(x - framing.x), abs(x - framing.x - framing.width)) <= 1
+    on_y = np.minimum(abs(y - framing.y), abs(y - framing.y - framing.height)) <= 1
+    return ~(on_x[None, :] | on_y[:, None])
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:

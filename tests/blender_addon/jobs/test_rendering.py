@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 import warnings
 from pathlib import Path
@@ -86,15 +88,15 @@ def new_effect(compat, strips, name: str, kind: str, channel: int, start: int, e
     return strips.new_effect(name=name, type=kind, channel=channel, frame_start=start, **place)
 
 
-def own_render(scene, strips, names, frame: int, folder: Path) -> np.ndarray:
-    """Blender's own render of a frame with only those strips; no name: with all. Leaves nothing changed."""
+def own_render(scene, strips, names, frames: range, folder: Path) -> list[np.ndarray]:
+    """Blender's own render of the frames with only those strips; no name: with all. Leaves nothing changed."""
     was = [(strip, strip.mute) for strip in strips]
     view = scene.view_settings.view_transform
     if names:
         for strip in strips:
             strip.mute = strip.name not in names
     try:
-        return pictures.render(scene, frame, folder)
+        return pictures.render_range(scene, frames, folder)
     finally:
         scene.view_settings.view_transform = view
         for strip, mute in was:
@@ -168,8 +170,8 @@ def test_what_is_rendered_is_blenders_own_render(scene, addon, strips, rendering
     shown_with = {"adjust": ("below", "turned", "tinted", "adjust"), "cross": ("cross", "left", "right")}
     for (names, (start, end)), source in zip(chosen.items(), sources, strict=True):
         alone = shown_with.get(names[0], names) if names else ()
-        for frame, picture in zip(range(start, end), rendered(source), strict=True):
-            own = own_render(scene, strips, alone, frame, tmp_path / "own")
+        owns = own_render(scene, strips, alone, range(start, end), tmp_path / "own")
+        for frame, own, picture in zip(range(start, end), owns, rendered(source), strict=True):
             assert own.std() > 1, (names, frame)
             assert np.array_equal(picture, own), (names, frame, pictures.psnr(picture, own))
 
@@ -192,3 +194,123 @@ def state_of(scene, addon) -> dict:
     for collection in ("scenes", "objects", "materials", "images", "worlds", "actions", "meshes", "cameras"):
         found[collection] = sorted(block.name for block in getattr(bpy.data, collection))
     return found
+
+
+def test_the_undo_steps_and_the_selection_stay(scene, addon, strips, rendering, tmp_path):
+    strip = add_pictures(strips, tmp_path / "media", "shot", 1, 1, 5)
+    bpy.ops.ed.undo_push(message="Before")
+    strip.blend_alpha = 0.5
+    strip.select, scene.frame_current = True, 3
+    bpy.ops.ed.undo_push(message="Fade")
+    before = state_of(scene, addon)
+    rendering.ask(rendering.wanted("shot", frames=(1, 3)))
+    assert state_of(scene, addon) == before
+    bpy.ops.ed.undo()
+    (strip,) = addon("timeline.compat").all_strips(bpy.context.scene)
+    assert strip.blend_alpha == 1.0, "one undo takes the last step back, and no other lies above it"
+
+
+def test_relative_paths_are_found_from_the_copy(scene, strips, rendering, tmp_path):
+    strip = add_pictures(strips, tmp_path / "media", "shot", 1, 1, 5)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
+    strip.directory = "//media/"
+    strip.transform.rotation = 0.2
+    (source,) = rendering.ask(rendering.wanted("shot", frames=(2, 4)))
+    owns = own_render(scene, strips, (), range(2, 4), tmp_path / "own")
+    assert all(np.array_equal(own, picture) for own, picture in zip(owns, rendered(source), strict=True))
+    assert bpy.data.filepath == str(tmp_path / "film.blend")
+
+
+def test_what_is_transparent_is_black(strips, rendering, tmp_path):
+    picture = np.full((HEIGHT, WIDTH, 4), 200, np.uint8)
+    picture[: HEIGHT // 2, :, 3], picture[HEIGHT // 2 :, :, 3] = 0, 128
+    file = pictures.write_png(tmp_path / "half.png", picture)
+    strip = strips.new_image("half", str(file), 1, 1, fit_method="ORIGINAL")
+    strip.modifiers.new("None", "BRIGHT_CONTRAST")
+    (source,) = rendering.ask(rendering.wanted("half"))
+    (shown,) = rendered(source)
+    assert shown[: HEIGHT // 2].max() == 0
+    assert abs(int(shown[-1, 0, 0]) - 100) <= 1
+
+
+def test_progress_goes_up_and_nothing_is_left_behind(strips, rendering, tmp_path):
+    add_pictures(strips, tmp_path / "media", "shot", 1, 1, 5).blend_alpha = 0.5
+    rendering.ask(rendering.wanted("shot", frames=(1, 6)))
+    known = [value for value in rendering.told.progress if value is not None]
+    assert known == sorted(known) and known[0] >= 0 and known[-1] <= 1
+    assert rendering.renderer.progress("job") is None
+    assert not list((tmp_path / "run").glob("copy-of-*"))
+
+
+def test_jobs_are_rendered_one_after_the_other(strips, rendering, tmp_path):
+    strip = add_pictures(strips, tmp_path / "media", "shot", 1, 1, 5)
+    strip.blend_alpha = 0.5
+    (first,) = rendering.begin(rendering.wanted("shot"), job="first")
+    strip.blend_alpha = 0.1
+    (second,) = rendering.begin(rendering.wanted("shot"), job="second")
+    rendering.until()
+    assert rendering.told.ready == ["first", "second"]
+    assert rendered(first)[0].mean() > 3 * rendered(second)[0].mean(), "each as the file was when it was asked for"
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_cancelled_job_leaves_nothing(strips, rendering, tmp_path, started):
+    add_pictures(strips, tmp_path / "media", "shot", 1, 1, 40).blend_alpha = 0.5
+    (source,) = rendering.begin(rendering.wanted("shot", frames=(1, 41)))
+    if started:
+        rendering.until(lambda: (rendering.renderer.progress("job") or 0) > 0)
+    rendering.renderer.cancel("job")
+    rendering.until()
+    assert rendering.told.ready == [] and rendering.told.failed == {}
+    assert not Path(source.folder).exists()
+    assert not list((tmp_path / "run").glob("copy-of-*"))
+
+
+def test_a_child_that_dies_is_a_sentence_and_the_next_job_goes_on(strips, rendering, tmp_path):
+    add_pictures(strips, tmp_path / "media", "shot", 1, 1, 40).blend_alpha = 0.5
+    rendering.begin(rendering.wanted("shot", frames=(1, 41)), job="first")
+    (second,) = rendering.begin(rendering.wanted("shot"), job="second")
+    rendering.until(lambda: (rendering.renderer.progress("first") or 0) > 0)
+    os.kill(rendering.renderer._child.pid, signal.SIGKILL)
+    rendering.until()
+    assert list(rendering.told.failed) == ["first"]
+    assert "could not render" in rendering.told.failed["first"]
+    assert rendering.told.ready == ["second"] and len(rendered(second)) == 1
+
+
+def test_a_copy_that_cannot_be_saved_is_a_sentence(scene, addon, strips, tmp_path):
+    told = {}
+    blocked = tmp_path / "run"
+    blocked.write_text("a file where the folder should be")
+    renderer = addon("jobs.rendering").Renderer(lambda: blocked, lambda job: None, told.__setitem__)
+    renderer.ask("job", scene, [])
+    assert told == {}, "not before a tick"
+    renderer.tick(time.perf_counter() + 1)
+    assert "could not be saved" in told["job"] and not renderer.busy
+
+
+def test_what_goes_wrong_in_the_child_is_told(scene, strips, rendering, tmp_path):
+    street = block_out()
+    strips.new_scene("street", street, 1, 1)
+    bpy.data.objects["Cube"].hide_render = True
+    rendering.begin(rendering.wanted("street", frames=(1, 3), role="DEPTH", depth=True))
+    rendering.until()
+    assert "nothing is to be seen in “Street”" in rendering.told.failed["job"]
+
+
+def test_the_child_goes_with_blender(strips, rendering, tmp_path):
+    add_pictures(strips, tmp_path / "media", "shot", 1, 1, 40).blend_alpha = 0.5
+    rendering.begin(rendering.wanted("shot", frames=(1, 41)))
+    rendering.until(lambda: (rendering.renderer.progress("job") or 0) > 0)
+    child = rendering.renderer._child
+    child._process.stdin.close()  # as the system does when Blender is killed
+    assert child._process.wait(20) != 0
+
+
+def test_a_take_and_the_look_of_it_come_from_one_copy(strips, rendering, tmp_path):
+    strips.new_scene("street", block_out(), 1, 1)
+    depth, look = rendering.ask(
+        rendering.wanted("street", frames=(1, 4), role="DEPTH", depth=True),
+        rendering.wanted("street", role="LOOK"),
+    )
+    assert len(depth.files) == 3 and rendered(look)[0].std() > 1
