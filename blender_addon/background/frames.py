@@ -12,6 +12,9 @@ import bpy
 from . import output
 from .report import Report
 
+ROLE = "wan_vse_role"
+"""As in timeline/identity.py, which can't be imported here."""
+
 
 def steps(asked: dict[str, Any]) -> int:
     """How many pictures are written for it."""
@@ -37,18 +40,18 @@ def render(asked: dict[str, Any], report: Report) -> None:
 def show_only(scene: bpy.types.Scene, names: list[str]) -> list[tuple[Any, bool]]:
     """Mute the strips that are not named, unmute the others; gives all whose mute changed, with what it was.
 
-    An adjustment strip shows what lies below it, so that stays.
+    An adjustment strip shows what lies below it, so that stays. Placeholders have nothing to show yet.
     """
-    if not names:
-        return []
     editor = scene.sequence_editor
     owner = editor.meta_stack[-1] if len(editor.meta_stack) else editor
     strips = owner.strips if hasattr(owner, "strips") else owner.sequences
     chosen = [strip for strip in strips if strip.name in names]
     adjusting = any(strip.type == "ADJUSTMENT" for strip in chosen)
-    highest = max(strip.channel for strip in chosen)
+    highest = max((strip.channel for strip in chosen), default=0)
     wanted = [(strip, False) for strip in chosen] + [(owner.channels[strip.channel], False) for strip in chosen]
-    wanted += [(s, True) for s in strips if s not in chosen and not (adjusting and s.channel < highest)]
+    seen = [s for s in strips if not names or s in chosen or (adjusting and s.channel < highest)]
+    seen = [s for s in seen if s.get(ROLE) != "placeholder"]
+    wanted += [(s, True) for s in strips if s not in seen]
     changed = [(muted, muted.mute) for muted, mute in wanted if muted.mute != mute]
     for muted, was in changed:
         muted.mute = not was

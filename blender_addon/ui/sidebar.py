@@ -14,7 +14,7 @@ from .. import preferences
 from ..jobs import collect, project, request, tracker
 from ..operators.load_settings import request_of
 from ..operators.use_standard_view import changes_colours
-from ..properties import WanSettings, task_of
+from ..properties import WanSettings
 from ..stopwatch import timed
 from ..timeline import compat, selection, text_prompt
 from . import backend_box, outcome, paragraph, queue_list, task_box
@@ -47,7 +47,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         picked = selection.read(scene)
         backend_box.draw_notice(layout, context)
         task_box.draw_choice(layout, scene, settings, picked)
-        task_box.draw_made_from(layout, context, task_of(settings), picked)
+        task_box.draw_made_from(layout, context, scene, settings)
         draw_prompt(layout, context, scene, settings)
         draw_model(layout, settings)
         task_box.draw_settings(layout, scene, settings, picked)

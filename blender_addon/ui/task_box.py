@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import bpy
 
-from ...wan_backend.protocol.messages import Task
-from ..jobs import request
+from ...wan_backend.protocol.messages import Role, Task
+from ..jobs import orders, request, tracker
 from ..properties import WanSettings, task
 from ..timeline import aim_beside, length, selection
+from ..timeline.aim import Aim
 from . import paragraph, wording
 
 BUTTONS = {
@@ -19,6 +20,12 @@ BUTTONS = {
     Task.PREVIS: ("dress_previs", "Dress Previs"),
 }
 """The operator of each task, and what its button says."""
+_BETWEEN = {
+    Task.FILL_GAP: "From {} into {}",
+    Task.IMAGE_TO_VIDEO: "From {} to {}",
+    Task.PREVIS: "{} in the look of {}",
+    Task.RESTYLE: "{} and {}, as the preview shows them",
+}
 _ICONS = {Task[item[0]]: item[3] for item in task.TASK_ITEMS}
 
 
@@ -38,24 +45,33 @@ def draw_choice(
 
 
 def draw_made_from(
-    layout: bpy.types.UILayout, context: bpy.types.Context, shown: Task, picked: selection.Selection
+    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, settings: WanSettings
 ) -> None:
-    """Which strips the task is about, in a line."""
-    text = made_from(shown, picked)
-    if text:
-        paragraph.draw(layout, context, text, _ICONS[shown], most_lines=2)
+    """Which strips the task is about, in a line or two; nothing where it's about none, or can't be done."""
+    shown = task.task_of(settings)
+    if shown is Task.TEXT_TO_VIDEO:
+        return
+    try:
+        aims = orders.aims_of(scene, settings, shown, tracker.get().model(settings.model))
+    except request.Refused:  # the outcome says why
+        return
+    paragraph.draw(layout, context, made_from(aims), _ICONS[shown], most_lines=2)
 
 
-def made_from(shown: Task, picked: selection.Selection) -> str:
-    """Which strips the task is about; empty where it's about none or can't be done with them."""
-    names = [f"'{strip.name}'" for strip in picked.footage]
-    if shown is Task.TEXT_TO_VIDEO or not names:
-        return ""
-    if shown is Task.FILL_GAP and len(names) == 2:
-        return f"Between {names[0]} and {names[1]}"
-    if shown is Task.IMAGE_TO_VIDEO and len(names) == 2:
-        return f"From {names[0]} to {names[1]}"
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def made_from(aims: list[Aim]) -> str:
+    """Which strips the takes are made from."""
+    names = [f"'{strip.name}'" for strip in aims[0].sources]
+    if len(aims) > 1:
+        return f"{names[0]} and {len(aims) - 1} more, a take for each"
+    if not names:
+        return "What the preview shows in its range"
+    words = _BETWEEN.get(aims[0].task, "{} and {}")
+    if len(names) == 2:
+        return words.format(*names)
+    if aims[0].task is Task.EXTEND:
+        backward = aims[0].wanted[0].role is Role.AFTER
+        return f"Up to the start of {names[0]}" if backward else f"On from the end of {names[0]}"
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more, as the preview shows them"
 
 
 def draw_settings(
@@ -73,8 +89,8 @@ def draw_settings(
             draw_length(column, scene, settings, with_hole=False)
     elif shown is Task.RESTYLE:
         column.prop(settings, "strength", slider=True)
-        row = column.row(align=True)
-        row.prop(settings, "guide", expand=True)
+        column.label(text="Keep of the Footage")
+        column.row(align=True).prop(settings, "guide", expand=True)
     elif shown is Task.EXTEND:
         _draw_extend(column, scene, settings, picked)
     elif shown is Task.PREVIS:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import json
+
 import bpy
 import pytest
 
@@ -140,3 +144,52 @@ def test_nothing_of_the_cut_is_touched(told, film) -> None:
         assert getattr(bpy.ops.wan_vse, name)() == FINISHED
     film.select()
     assert (film.places(), film.read()) == before
+
+
+def test_a_fix_goes_to_the_setting_of_the_shown_task(told, film) -> None:
+    settings = film.scene.wan_vse
+    film.select("Blocked")
+    bpy.ops.wan_vse.apply_fix(setting="strength", value="0.5")
+    assert (settings.freedom, round(settings.strength, 4)) == (0.5, 0.7)
+    settings.task = "EXTEND"
+    bpy.ops.wan_vse.apply_fix(setting="length_frames", value="30")
+    assert (settings.extend_frames, settings.length_frames) == (30, 72)
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_another_take_of_the_same_sources(told, film, addon, found) -> None:
+    """They lie on the disk; where not, that is said."""
+    film.select("A")
+    bpy.ops.wan_vse.restyle()
+    order = told.orders.pop()
+    m = told.messages
+    files = ["0001.png", "0002.png"]
+    folder = film.folder / "footage"
+    if found:
+        folder.mkdir()
+        for name in files:
+            (folder / name).write_bytes(b"x")
+    source = m.Source(m.Role.FOOTAGE, str(folder), files, frames=40, rendered=True)
+    request = dataclasses.replace(order.request, sources=[source])
+    strip = addon("timeline.placement").add_placeholder(film.scene, "P", 2, 1, 40)
+    conversion = importlib.import_module(told.messages.__name__.replace("messages", "conversion"))
+    addon("timeline.identity").mark_placeholder(strip, "a" * 32, json.dumps(conversion.to_json(request)))
+    provenance = addon("timeline.provenance")
+    strip[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.aim))
+    film.compat.set_handles(strip, 5, 30)
+    assert bpy.ops.wan_vse.regenerate(seed="NEW") == (FINISHED if found else CANCELLED)
+    if found:
+        (again,) = told.orders
+        assert (again.request.origin.start, again.request.length_frames) == (1, 40), "as long as its footage"
+        assert again.request.sources == [source]
+        assert provenance.read(again.asked).sources[0].name == "A"
+
+
+def test_settings_of_a_restyled_take_come_back(told, film, addon) -> None:
+    settings = film.scene.wan_vse
+    settings.strength, settings.guide, settings.conform = 0.25, "FRAMES", "REPEAT"
+    film.select("A")
+    bpy.ops.wan_vse.restyle()
+    settings.strength, settings.guide, settings.conform = 0.9, "NONE", "FLOW"
+    addon("operators.load_settings").fill(settings, told.orders[0].request)
+    assert (settings.strength, settings.guide, settings.conform) == (0.25, "FRAMES", "REPEAT")

@@ -83,9 +83,16 @@ def test_another_task_is_one_click_away_until_the_selection_changes(panel, setti
     assert panel("A").orders[-1] == "extend", "what was chosen for these strips holds for them"
 
 
-def test_what_it_is_made_from_is_said(panel) -> None:
-    assert "Between 'A' and 'B'" in panel("A", "B").words
+def test_what_it_is_made_from_is_said(panel, settings) -> None:
+    assert "From 'A' into 'B'" in panel("A", "B").words
+    assert "From 'A' into 'B'" in panel(frame=50).words, "around the playhead"
     assert "'Blocked'" in panel("Blocked").words
+    assert "'Blocked' in the look of 'Still'" in panel("Blocked", "Still").words
+    panel("Still")
+    settings.task = "EXTEND"
+    assert "On from the end of 'Still'" in panel.again().words
+    settings.extend_direction = "BACKWARD"
+    assert "Up to the start of 'Still'" in panel.again().words
 
 
 def test_the_place_is_said_before_the_click(panel, told) -> None:
