@@ -12,6 +12,7 @@ from .apply_fix import WAN_VSE_OT_apply_fix
 from .cancel_all import WAN_VSE_OT_cancel_all
 from .cancel_job import WAN_VSE_OT_cancel_job
 from .cancel_setup import WAN_VSE_OT_cancel_setup
+from .choose_task import WAN_VSE_OT_choose_task
 from .clear_jobs import WAN_VSE_OT_clear_jobs
 from .collect_takes import WAN_VSE_OT_collect_takes
 from .confirm_setup import WAN_VSE_OT_confirm_setup
@@ -48,6 +49,7 @@ CLASSES = (
     WAN_VSE_OT_new_seed,
     WAN_VSE_OT_write_prompt_text,
     WAN_VSE_OT_use_standard_view,
+    WAN_VSE_OT_choose_task,
     WAN_VSE_OT_apply_fix,
     WAN_VSE_OT_cancel_job,
     WAN_VSE_OT_cancel_all,

@@ -38,11 +38,20 @@ def task_of(settings: Any) -> Task:
     return _TASKS[_get_task(settings)]
 
 
+def chosen_or(settings: Any, picked: selection.Selection, implied: Task) -> Task:
+    """The task that was chosen for what is selected; without one, the implied one."""
+    return _chosen(settings, picked) or implied
+
+
+def _chosen(settings: Any, picked: selection.Selection) -> Task | None:
+    if settings.task_chosen in Task.__members__ and settings.task_chosen_for == picked.key:
+        return Task[settings.task_chosen]
+    return None
+
+
 def _get_task(settings: Any) -> int:
-    chosen = selection.read(settings.id_data)
-    if settings.task_chosen in Task.__members__ and settings.task_chosen_for == chosen.key:
-        return _TASKS.index(Task[settings.task_chosen])
-    return _TASKS.index(selection.implied(settings.id_data, chosen))
+    picked = selection.read(settings.id_data)
+    return _TASKS.index(_chosen(settings, picked) or selection.implied(settings.id_data, picked))
 
 
 def _set_task(settings: Any, value: int) -> None:

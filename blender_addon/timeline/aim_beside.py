@@ -5,10 +5,9 @@ from __future__ import annotations
 import bpy
 
 from ...wan_backend.protocol.messages import Role, Task
-from . import holes
 from .aim import Aim, NoAim, Wishes, check_seen, free_channel, own_channel, quoted
 from .footage import Wanted
-from .selection import Picked, Selection, neighbours
+from .selection import Picked, Selection, around
 
 
 def gap(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Aim]:
@@ -72,10 +71,9 @@ def _sides(scene: bpy.types.Scene, selection: Selection) -> tuple[Picked, Picked
         return strips[0], strips[1]
     if strips:
         raise NoAim("Select the two strips at both sides of the hole, or none with the playhead in the hole.")
-    hole = holes.hole_at(scene, selection.frame)
+    hole, left, right = around(scene, selection.frame)
     if hole is None:
         raise NoAim("There is no hole under the playhead: move it into one, or select the strips at both sides.")
-    left, right = neighbours(scene, hole)
     if left is None or right is None:
         side = "before" if left is None else "after"
         raise NoAim(f"There is no strip {side} the hole: use Extend, or Text to fill it.")

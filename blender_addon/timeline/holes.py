@@ -22,13 +22,14 @@ class Hole:
         return self.end_exclusive - self.start
 
 
-def hole_at(scene: bpy.types.Scene, frame: int) -> Hole | None:
+def hole_at(scene: bpy.types.Scene, frame: int, strips: compat.Columns | None = None) -> Hole | None:
     """The hole around `frame`; None where a strip covers it, or where nothing bounds it on either side.
 
     Strips that are muted or lie in a muted channel don't count, nor do sound, text and adjustment strips. Where no
     strip bounds the hole on one side, the scene's frame range does; where that doesn't either, there is no hole.
+    `strips` are those that are shown, where the caller has read them already.
     """
-    strips = compat.columns(compat.shown_strips(scene))
+    strips = strips or compat.columns(compat.shown_strips(scene))
     muted = muted_channels(scene)
     rows = zip(strips.starts, strips.ends_exclusive, strips.channels, strips.mutes, strips.overlays, strict=True)
     seen = [row[:2] for row in rows if not (row[3] or row[4] or row[2] in muted)]

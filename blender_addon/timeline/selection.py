@@ -110,10 +110,17 @@ def pick(strip: compat.Strip, muted_channels: set[int]) -> Picked:
     )
 
 
-def neighbours(scene: bpy.types.Scene, hole: holes.Hole) -> tuple[Picked | None, Picked | None]:
-    """The strips that touch `hole` from the left and from the right; of several, the one on top. Placeholders too."""
+def around(scene: bpy.types.Scene, frame: int) -> tuple[holes.Hole | None, Picked | None, Picked | None]:
+    """The hole around `frame`, and the strips that touch it from the left and the right: of several the one on top.
+
+    Placeholders are such strips, too.
+    """
     collection = compat.shown_strips(scene)
-    strips, muted = compat.columns(collection), holes.muted_channels(scene)
+    strips = compat.columns(collection)
+    hole = holes.hole_at(scene, frame, strips)
+    if hole is None:
+        return None, None, None
+    muted = holes.muted_channels(scene)
     found: list[Picked | None] = []
     for column, edge in ((strips.ends_exclusive, hole.start), (strips.starts, hole.end_exclusive)):
         touching = [
@@ -123,7 +130,7 @@ def neighbours(scene: bpy.types.Scene, hole: holes.Hole) -> tuple[Picked | None,
         ]
         top = max(touching, key=lambda index: strips.channels[index], default=None)
         found.append(None if top is None else pick(collection[top], muted))
-    return found[0], found[1]
+    return hole, found[0], found[1]
 
 
 def implied(scene: bpy.types.Scene, selection: Selection) -> Task:
@@ -153,9 +160,8 @@ def _implied_by(strip: Picked) -> Task:
 
 
 def _implied_by_playhead(scene: bpy.types.Scene, selection: Selection) -> Task:
-    hole = None if selection.texts else holes.hole_at(scene, selection.frame)
-    if hole is None:
+    if selection.texts:
         return Task.TEXT_TO_VIDEO
-    left, right = neighbours(scene, hole)
+    _, left, right = around(scene, selection.frame)
     both = left is not None and right is not None and not (left.waits or right.waits)
     return Task.FILL_GAP if both else Task.TEXT_TO_VIDEO

@@ -7,21 +7,18 @@ import bpy
 from ...wan_backend.protocol.messages import Fix, Plan
 from ..jobs import request, tracker
 from ..operators import asking
-from ..properties import WanSettings, WithSettings, task_of
-from . import paragraph, thumbnails, wording
-
-ANY_PROMPT = "any"
-"""Stands for the prompt while there is none: what would be made does not depend on it."""
+from . import paragraph, shown, thumbnails, wording
 
 
 def draw_outcome(
-    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, settings: WanSettings
+    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, seen: shown.Shown
 ) -> None:
     """What would be made and where it would go, as the backend plans it; or what stands in the way."""
     session = tracker.get()
     try:
-        made = asking.wanted(scene, _with_any_prompt(scene, settings), task_of(settings))
-        asked = asking.planned(scene, made[0])
+        if seen.refused:
+            raise request.Refused(seen.refused)
+        asked = asking.planned(scene, seen.made[0])
     except request.Refused as refused:
         paragraph.draw(layout.box(), context, refused.sentence, "INFO")
         return
@@ -37,19 +34,10 @@ def draw_outcome(
     frames = wording.coming_frames(asked.length_frames, session.plan_of(asked))
     place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {asked.origin.start + frames - 1}"
     box.label(text=place, icon="SEQUENCE", translate=False)
-    if len(made) > 1:
-        box.label(text=f"The first of {len(made)} takes", icon="BLANK1")
+    if len(seen.made) > 1:
+        box.label(text=f"The first of {len(seen.made)} takes", icon="BLANK1")
     if any(source.rendered for source in asked.sources):
         box.label(text="The source is rendered first, in the background", icon="RENDER_STILL")
-
-
-def _with_any_prompt(scene: bpy.types.Scene, settings: WanSettings) -> WanSettings | WithSettings:
-    """The settings; where their prompt can't be used, with another, so that a plan can be shown all the same."""
-    try:
-        request.prompt_of(scene, settings)
-    except request.Refused:
-        return WithSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
-    return settings
 
 
 def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -> None:

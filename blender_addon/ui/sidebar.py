@@ -16,8 +16,8 @@ from ..operators.load_settings import request_of
 from ..operators.use_standard_view import changes_colours
 from ..properties import WanSettings
 from ..stopwatch import timed
-from ..timeline import compat, selection, text_prompt
-from . import backend_box, outcome, paragraph, queue_list, task_box
+from ..timeline import compat, text_prompt
+from . import backend_box, outcome, paragraph, queue_list, shown, task_box
 
 PROMPT_LINES = 6
 
@@ -44,17 +44,17 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
             paragraph.draw(layout, context, "The sequencer shows no scene: choose or add one in its header.", "INFO")
             return
         settings = scene.wan_vse
-        picked = selection.read(scene)
+        seen = shown.look(scene, settings)
         backend_box.draw_notice(layout, context)
-        task_box.draw_choice(layout, scene, settings, picked)
-        task_box.draw_made_from(layout, context, scene, settings)
+        task_box.draw_choice(layout, seen)
+        task_box.draw_made_from(layout, context, seen)
         draw_prompt(layout, context, scene, settings)
         draw_model(layout, settings)
-        task_box.draw_settings(layout, scene, settings, picked)
+        task_box.draw_settings(layout, scene, settings, seen)
         draw_seed(layout, settings)
         draw_colour_hint(layout, context, scene)
-        outcome.draw_outcome(layout, context, scene, settings)
-        task_box.draw_button(layout, settings, picked)
+        outcome.draw_outcome(layout, context, scene, seen)
+        task_box.draw_button(layout, settings, seen)
         draw_collecting(layout, context)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import bpy
 
 from ...wan_backend.protocol.messages import Role, Task
-from ..jobs import orders, request, tracker
-from ..properties import WanSettings, task
+from ..jobs import request
+from ..properties import WanSettings
+from ..properties.task import TASK_ITEMS
 from ..timeline import aim_beside, length, selection
 from ..timeline.aim import Aim
 from . import paragraph, wording
+from .shown import Shown
 
 BUTTONS = {
     Task.TEXT_TO_VIDEO: ("generate", "Generate"),
@@ -26,36 +28,32 @@ _BETWEEN = {
     Task.PREVIS: "{} in the look of {}",
     Task.RESTYLE: "{} and {}, as the preview shows them",
 }
-_ICONS = {Task[item[0]]: item[3] for item in task.TASK_ITEMS}
+_NAMES = {Task[item[0]]: item[1] for item in TASK_ITEMS}
+_ICONS = {Task[item[0]]: item[3] for item in TASK_ITEMS}
 
 
-def draw_choice(
-    layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, picked: selection.Selection
-) -> None:
+def draw_choice(layout: bpy.types.UILayout, seen: Shown) -> None:
     """The task that the selection implies, in words; the others as icons beside it."""
-    first = selection.implied(scene, picked)
     row = layout.row(align=True)
     row.scale_y = 1.2
-    row.prop_enum(settings, "task", first.name)
+    _draw_one(row, seen, seen.implied, _NAMES[seen.implied])
     others = row.row(align=True)
     others.alignment = "RIGHT"
     for other in Task:
-        if other is not first:
-            others.prop_enum(settings, "task", other.name, text="")
+        if other is not seen.implied:
+            _draw_one(others, seen, other, "")
 
 
-def draw_made_from(
-    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, settings: WanSettings
-) -> None:
+def _draw_one(row: bpy.types.UILayout, seen: Shown, one: Task, text: str) -> None:
+    button = row.operator("wan_vse.choose_task", text=text, icon=_ICONS[one], depress=one is seen.task)
+    button.task = one.name
+
+
+def draw_made_from(layout: bpy.types.UILayout, context: bpy.types.Context, seen: Shown) -> None:
     """Which strips the task is about, in a line or two; nothing where it's about none, or can't be done."""
-    shown = task.task_of(settings)
-    if shown is Task.TEXT_TO_VIDEO:
-        return
-    try:
-        aims = orders.aims_of(scene, settings, shown, tracker.get().model(settings.model))
-    except request.Refused:  # the outcome says why
-        return
-    paragraph.draw(layout, context, made_from(aims), _ICONS[shown], most_lines=2)
+    aims = [order.aim for order in seen.made if order.aim is not None]
+    if aims and seen.task is not Task.TEXT_TO_VIDEO:
+        paragraph.draw(layout, context, made_from(aims), _ICONS[seen.task], most_lines=2)
 
 
 def made_from(aims: list[Aim]) -> str:
@@ -74,11 +72,9 @@ def made_from(aims: list[Aim]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more, as the preview shows them"
 
 
-def draw_settings(
-    layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, picked: selection.Selection
-) -> None:
+def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, seen: Shown) -> None:
     """What only the shown task has to set."""
-    shown = task.task_of(settings)
+    shown, picked = seen.task, seen.picked
     column = layout.column(align=True)
     if shown is Task.TEXT_TO_VIDEO:
         _draw_text(column, scene, settings, len(picked.texts))
@@ -129,9 +125,9 @@ def draw_length(
     right.label(text=other)
 
 
-def draw_button(layout: bpy.types.UILayout, settings: WanSettings, picked: selection.Selection) -> None:
+def draw_button(layout: bpy.types.UILayout, settings: WanSettings, seen: Shown) -> None:
     """The button that all of this is for."""
-    shown = task.task_of(settings)
+    shown, picked = seen.task, seen.picked
     operator, text = BUTTONS[shown]
     if shown is Task.TEXT_TO_VIDEO and settings.prompt_source == "TEXT_STRIP" and len(picked.texts) > 1:
         text = f"Generate {len(picked.texts)} Takes"
