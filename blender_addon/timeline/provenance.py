@@ -12,10 +12,11 @@ from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol.messages import Role
+from ...wan_backend.protocol.messages import Role, Task
 from . import compat
 from .aim import Aim
 from .footage import Wanted
+from .selection import pick
 
 ASKED = "wan_vse_asked"
 """On a placeholder and its take: task, place, sources and what was wanted of them, as JSON."""
@@ -85,6 +86,13 @@ def wanted_now(scene: bpy.types.Scene, asked: Asked) -> list[Wanted]:
         shift = by.pop() if len(by) == 1 else 0
         moved.append(replace(wanted, start=wanted.start + shift, end_exclusive=wanted.end_exclusive + shift))
     return moved
+
+
+def aim(scene: bpy.types.Scene, asked: Asked, start: int, end_exclusive: int, channel: int) -> Aim:
+    """The same once more, at another place."""
+    there = [strip for source in asked.sources if (strip := strip_of(scene, source)) is not None]
+    picked = tuple(pick(strip, set()) for strip in there)
+    return Aim(Task(asked.task), start, end_exclusive, channel, tuple(wanted_now(scene, asked)), sources=picked)
 
 
 def _shifts(scene: bpy.types.Scene, sources: Iterable[Source]) -> list[tuple[Source, int | None]]:

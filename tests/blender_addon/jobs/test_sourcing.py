@@ -117,6 +117,24 @@ def test_what_is_sent_is_what_the_panel_says(desk) -> None:
     assert (extend.task, extend.strength, extend.guide.value) == ("extend", 1.0, "none")
 
 
+def test_a_hole_of_one_frame_is_filled(desk) -> None:
+    desk.cut.shot("Left", 200, 220, 3)
+    desk.cut.shot("Right", 221, 240, 3)
+    desk.ask("FILL_GAP", "Left", "Right")
+    assert desk.until_landed() == [(220, 221, 3)]
+
+
+def test_in_an_open_meta_strip_the_take_lands_in_it(desk) -> None:
+    meta = desk.cut.strips.new_meta(name="Meta", channel=8, frame_start=1)
+    desk.strips[COLOUR].move_to_meta(meta)
+    desk.cut.compat.set_handles(meta, 10, 40)
+    desk.scene.sequence_editor.display_stack(meta)
+    desk.ask()
+    assert desk.until_landed() == [(10, 40, 2)]
+    meta = desk.strips["Meta"]
+    assert [s.get("wan_vse_role") for s in desk.cut.compat.strips(meta)] == [None, "take"]
+
+
 def test_a_plain_picture_needs_no_rendering(desk) -> None:
     desk.cut.shot("Shot", 100, 130)
     desk.ask("RESTYLE", "Shot")
@@ -361,6 +379,21 @@ class TestWhereTheTakeGoes:
 
         place, _ = made(change)
         assert place[:2] == (10, 40)
+
+
+@pytest.mark.slow
+def test_a_blender_in_the_background_renders_it(session, scene, addon, cut, tmp_path) -> None:
+    """Without a stand-in: what the server gets is the colour strip, and the open file is as it was."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
+    cut.compat.new_color(cut.strips, COLOUR, 1, 10, 3).color = (1.0, 0.0, 0.0)
+    desk = Desk(None, session, addon, cut)
+    job_id = desk.ask()
+    session.until(desk.takes, 60.0)
+    assert desk.takes() == [(10, 13, 2)]
+    (source,) = desk.job(job_id).request.sources
+    picture = bpy.data.images.load(os.path.join(source.folder, source.files[-1]))
+    assert tuple(picture.size) == (1920, 1080)
+    assert list(picture.pixels[:4]) == pytest.approx([1.0, 0.0, 0.0, 1.0], abs=0.01)
 
 
 def test_what_a_placeholder_remembers_can_be_read_again(desk, addon) -> None:

@@ -158,7 +158,7 @@ def test_a_fix_goes_to_the_setting_of_the_shown_task(told, film) -> None:
 
 @pytest.mark.parametrize("found", [True, False])
 def test_another_take_of_the_same_sources(told, film, addon, found) -> None:
-    """They lie on the disk; where not, that is said."""
+    """They lie on the disk; where not, they are looked at once more."""
     film.select("A")
     bpy.ops.wan_vse.restyle()
     order = told.orders.pop()
@@ -177,12 +177,15 @@ def test_another_take_of_the_same_sources(told, film, addon, found) -> None:
     provenance = addon("timeline.provenance")
     strip[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.aim))
     film.compat.set_handles(strip, 5, 30)
-    assert bpy.ops.wan_vse.regenerate(seed="NEW") == (FINISHED if found else CANCELLED)
+    assert bpy.ops.wan_vse.regenerate(seed="NEW") == FINISHED
+    (again,) = told.orders
+    assert (again.request.origin.start, again.request.length_frames) == (1, 40), "as long as its footage"
     if found:
-        (again,) = told.orders
-        assert (again.request.origin.start, again.request.length_frames) == (1, 40), "as long as its footage"
-        assert again.request.sources == [source]
+        assert (again.request.sources, again.aim) == ([source], None)
         assert provenance.read(again.asked).sources[0].name == "A"
+    else:
+        (wanted,) = again.aim.wanted
+        assert (wanted.start, wanted.end_exclusive, wanted.strip_names) == (1, 41, ("A",))
 
 
 def test_settings_of_a_restyled_take_come_back(told, film, addon) -> None:
