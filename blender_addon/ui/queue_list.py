@@ -9,7 +9,7 @@ from ..jobs import tracker
 from ..operators.refusing import ROW_POINTER, job_of
 from ..properties import active_job_id
 from ..timeline import compat, identity
-from . import paragraph, thumbnails, wording
+from . import paragraph, task_box, thumbnails, wording
 
 RED_STATES = (JobState.FAILED, JobState.INTERRUPTED)
 
@@ -142,7 +142,8 @@ def _draw_facts(box: bpy.types.UILayout, context: bpy.types.Context, job: JobSta
     row = tracker.get().model(job.request.model)
     column = box.column(align=True)
     column.active = False
-    paragraph.draw(column, context, f"{row.label if row else job.request.model}, seed {job.request.seed}")
+    facts = f"{row.label if row else job.request.model}, seed {job.request.seed}"
+    paragraph.draw(column, context, f"{task_box.name_of(job.request.task)}: {facts}")
     if job.plan is not None:
         paragraph.draw(column, context, ", ".join(wording.plan(job.plan)))
 

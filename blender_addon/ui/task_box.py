@@ -32,6 +32,11 @@ _NAMES = {Task[item[0]]: item[1] for item in TASK_ITEMS}
 _ICONS = {Task[item[0]]: item[3] for item in TASK_ITEMS}
 
 
+def name_of(asked: str) -> str:
+    """What a request's task is called; a newer version's by its own word."""
+    return next((name for one, name in _NAMES.items() if one.value == asked), asked)
+
+
 def draw_choice(layout: bpy.types.UILayout, seen: Shown) -> None:
     """The task that the selection implies, in words; the others as icons beside it."""
     row = layout.row(align=True)

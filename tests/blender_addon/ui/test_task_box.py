@@ -151,3 +151,12 @@ def test_a_job_whose_source_is_rendered_says_so(told, addon) -> None:
     assert wording.short_progress(job) == "40%"
     waiting = told.add("b" * 32, "queued", sentence="Waiting.")
     assert wording.progress(waiting) == "Waiting"
+
+
+def test_the_queue_says_which_task_a_job_is(told, addon) -> None:
+    told.add("a" * 32, "done")
+    addon("ui.refresh").refresh()
+    layout = Recorder()
+    addon("ui.sidebar").WAN_VSE_PT_queue.draw(SimpleNamespace(layout=layout), bpy.context)
+    assert "Text: Big, seed 7" in layout.words
+    assert addon("ui.task_box").name_of("relight") == "relight"
