@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import bpy
 
 from ...wan_backend.protocol.messages import Framing
@@ -10,6 +13,8 @@ from . import compat
 PLAIN_BLENDS = frozenset({"REPLACE", "CROSS", "ALPHA_OVER"})
 """They show an opaque strip as it is."""
 PLAIN_SPACE = "sRGB"
+NEAR = 1e-4
+"""Pixels that are no difference: Blender keeps a transform in floats of 32 bit."""
 
 
 def framing_of(scene: bpy.types.Scene, strip: compat.Strip, picture: tuple[int, int]) -> Framing:
@@ -20,23 +25,34 @@ def framing_of(scene: bpy.types.Scene, strip: compat.Strip, picture: tuple[int, 
     """
     frame = frame_size(scene)
     transform, crop = strip.transform, strip.crop
-    x, width = _placed(picture[0], frame[0], transform.scale_x, transform.offset_x, transform.origin[0])
-    y, height = _placed(picture[1], frame[1], transform.scale_y, transform.offset_y, transform.origin[1])
-    x, width = x + crop.min_x * width / picture[0], width * (1 - (crop.min_x + crop.max_x) / picture[0])
-    y, height = y + crop.min_y * height / picture[1], height * (1 - (crop.min_y + crop.max_y) / picture[1])
+    across = _placed(picture[0], frame[0], transform.scale_x, transform.offset_x, transform.origin[0])
+    up = _placed(picture[1], frame[1], transform.scale_y, transform.offset_y, transform.origin[1])
+    across = _cut(across, crop.min_x, crop.max_x, frame[0])
+    up = _cut(up, crop.min_y, crop.max_y, frame[1])
     return Framing(
         *frame,
-        x=frame[0] - x - width if strip.use_flip_x else x,
-        y=y if strip.use_flip_y else frame[1] - y - height,
-        width=width,
-        height=height,
-        crop_left=crop.min_x,
-        crop_top=crop.max_y,
-        crop_right=crop.max_x,
-        crop_bottom=crop.min_y,
+        x=frame[0] - across.end if strip.use_flip_x else across.begin,
+        y=up.begin if strip.use_flip_y else frame[1] - up.end,
+        width=across.end - across.begin,
+        height=up.end - up.begin,
+        crop_left=across.cut_low,
+        crop_top=up.cut_high,
+        crop_right=across.cut_high,
+        crop_bottom=up.cut_low,
         mirror_x=strip.use_flip_x,
         mirror_y=strip.use_flip_y,
     )
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Where a picture lies along one axis of the frame, in Blender's direction."""
+
+    begin: float
+    end: float
+    scale: float
+    cut_low: float = 0.0
+    cut_high: float = 0.0
 
 
 def frame_size(scene: bpy.types.Scene) -> tuple[int, int]:
@@ -91,7 +107,33 @@ def _colours_pass(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
     return alpha and all(space.name == PLAIN_SPACE for space in spaces)
 
 
-def _placed(picture: int, frame: int, scale: float, offset: float, origin: float) -> tuple[float, float]:
-    """Where a whole picture begins along one axis of the frame, and how long it is there."""
+def _placed(picture: int, frame: int, scale: float, offset: float, origin: float) -> _Side:
+    """A whole picture along one axis of the frame."""
     middle = int((frame - picture) / 2)  # Blender leaves the half pixel out, towards nought
-    return middle + offset + origin * picture * (1 - scale), scale * picture
+    begin = middle + offset + origin * picture * (1 - scale)
+    return _Side(begin, begin + scale * picture, scale)
+
+
+def _cut(side: _Side, low: float, high: float, frame: int) -> _Side:
+    """What the crop leaves of it, with the edges where they would have to be for a pixel to be as bright as Blender's.
+
+    Blender shows nothing in a pixel whose middle isn't covered (an end there doesn't cover it), and in one that is
+    covered by c it shows c * c of the picture, where a Framing's reader shows as much as is covered.
+    """
+    begin, end = side.begin + low * side.scale, side.end - high * side.scale
+    first, last = math.floor(begin + NEAR), math.ceil(end - NEAR)
+    shown_begin = first + 1 - _shown(first + 1 - begin, 0.5 - NEAR) if 0 <= first < frame else begin
+    if -1 < begin < -NEAR:
+        shown_begin = 1 - (1 + begin) ** 2  # Blender takes the frame's first pixel for the one before it
+    shown_end = last - 1 + _shown(end - last + 1, 0.5 + NEAR) if 0 < last <= frame else end
+    if shown_begin >= shown_end:  # a line so thin that nothing is shown of it
+        return _Side(begin, end, side.scale, low, high)
+    low += (shown_begin - begin) / side.scale
+    high += (end - shown_end) / side.scale
+    return _Side(shown_begin, shown_end, side.scale, low, high)
+
+
+def _shown(covered: float, least: float) -> float:
+    if covered > 1 - NEAR:
+        return covered
+    return covered**2 if covered >= least else 0.0

@@ -73,52 +73,27 @@ def render_range(scene, frames: range, folder: Path) -> list[np.ndarray]:
 
 
 def laid(picture: np.ndarray, framing, around: int = 3) -> np.ndarray:
-    """The picture in the scene's frame as the Framing says, with values between pixels read linearly.
-
-    A pixel is black where its middle is not covered, and darker where only a part is, as Blender has it.
-    """
+    """The picture in the scene's frame as the Framing says, with values between pixels read linearly."""
     height, width = picture.shape[:2]
     step = (np.arange(around) + 0.5) / around - 0.5
+    f = framing
     lines = []
     for size, begin, length, low, high, whole, mirrored in (
-        (
-            framing.canvas_width,
-            framing.x,
-            framing.width,
-            framing.crop_left,
-            framing.crop_right,
-            width,
-            framing.mirror_x,
-        ),
-        (
-            framing.canvas_height,
-            framing.y,
-            framing.height,
-            framing.crop_top,
-            framing.crop_bottom,
-            height,
-            framing.mirror_y,
-        ),
+        (f.canvas_width, f.x, f.width, f.crop_left, f.crop_right, width, f.mirror_x),
+        (f.canvas_height, f.y, f.height, f.crop_top, f.crop_bottom, height, f.mirror_y),
     ):
-        place = (np.arange(size)[:, None] + 0.5 + step) - begin
-        place = length - place if mirrored else place
-        inside = (place >= 0) & (place < length)
-        lines.append((place / length * (whole - low - high) + low, inside & inside[:, around // 2, None]))
-    (x, in_x), (y, in_y) = lines
-    result = np.zeros((framing.canvas_height, framing.canvas_width, 3))
+        pixel = np.arange(size)
+        covered = np.minimum(pixel + 1, begin + length) - np.maximum(pixel, begin)
+        place = (pixel[:, None] + 0.5 + step) - begin
+        place = (length - place if mirrored else place).clip(0, length)
+        lines.append((place / length * (whole - low - high) + low, covered.clip(0, 1)))
+    (x, over_x), (y, over_y) = lines
+    result = np.zeros((f.canvas_height, f.canvas_width, 3))
     for column in range(around):
         for row in range(around):
-            covered = in_y[:, row, None, None] & in_x[None, :, column, None]
-            result += covered * _between(picture, x[:, column], y[:, row])
-    return np.rint(result / around**2).clip(0, 255).astype(np.uint8)
-
-
-def away_from_edges(framing) -> np.ndarray:
-    """Which pixels of the frame lie on no edge of the picture; on them, each way of scaling does as it likes."""
-    x, y = np.arange(framing.canvas_width) + 0.5, np.arange(framing.canvas_height) + 0.5
-    on_x = np.minimum(abs(x - framing.x), abs(x - framing.x - framing.width)) <= 1
-    on_y = np.minimum(abs(y - framing.y), abs(y - framing.y - framing.height)) <= 1
-    return ~(on_x[None, :] | on_y[:, None])
+            result += _between(picture, x[:, column], y[:, row]) / around**2
+    result *= over_y[:, None, None] * over_x[None, :, None]
+    return np.rint(result).clip(0, 255).astype(np.uint8)
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:

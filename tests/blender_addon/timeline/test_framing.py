@@ -18,6 +18,7 @@ TRANSFORMS = {
         "min_x": 20, "max_x": 50, "min_y": 60, "max_y": 10, "scale_x": 0.8, "scale_y": 0.9, "offset_x": 40,
         "offset_y": 22, "use_flip_x": True,
     },
+    "over the first edge by a half": {"scale_x": 1.5, "scale_y": 1.5, "offset_x": 0.5, "origin": (0.0, 0.0)},
     "upside down": {"use_flip_y": True, "offset_y": 30, "min_y": 20},
 }  # fmt: skip
 
@@ -42,6 +43,4 @@ def test_a_framing_says_where_blender_shows_a_picture(scene, addon, tmp_path, si
     shown = pictures.render(scene, 1, tmp_path / "render")
     lies = framing.framing_of(scene, strip, size)
     expected = pictures.laid(picture, lies)
-    assert pictures.psnr(shown, expected) >= 37, lies
-    inner = pictures.away_from_edges(lies)
-    assert pictures.psnr(shown[inner], expected[inner]) >= 45, lies
+    assert pictures.psnr(shown, expected) >= 45, lies
