@@ -1,6 +1,8 @@
 """Jobs from the click to the take on the timeline. May import timeline, backend and the protocol.
 
 request    what the panel says, as a TakeRequest
+orders     what it says with what is selected: the takes that one click asks for
+sourcing   jobs whose sources are rendered before the server gets them (rendering; journal, on the disk)
 tracker    what is going on with every job; its `tick` is the add-on's only timer
 landing    which take goes where, and when that is allowed
 open_file  the open file's strips and jobs

@@ -14,7 +14,7 @@ from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.media import SETTINGS_FILE, frame_file
 from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, Take, TakeRequest
-from ..timeline import identity, placement
+from ..timeline import following, identity, placement, provenance
 from . import project
 from .book import Book
 
@@ -69,48 +69,61 @@ def files_of(take: Take) -> placement.TakeFiles:
     return placement.TakeFiles(take.folder, (take.first_file,), take.frames, is_movie=True)
 
 
-def land_by_itself(status: JobStatus, marked: Iterable[identity.Marked], book: Book) -> bool:
-    """Place a done take where it is waited for; False where it is left to the person or needs nothing.
+def land_by_itself(status: JobStatus, marked: Iterable[identity.Marked], book: Book) -> str | None:
+    """Place a done take where it is waited for; None where it is left to the person or needs nothing.
 
-    Raises TakeGone and NoRoom. Every placeholder of the job gets the take, unless the person has undone that.
+    Gives what the person has to know of it, mostly nothing. Raises TakeGone and NoRoom.
+
+    Every placeholder of the job gets the take, unless the person has undone that.
     Without one, the take goes where it was asked for, if the file never saw its placeholder: Blender ended, or
     the file was loaded again, before that was saved.
     """
     mine = [found for found in marked if found.job_id == status.job_id]
     waiting = [found for found in mine if found.is_placeholder and not found.declined]
     if status.job_id in book.landed:
-        return False
+        return None
     if waiting:
-        replace_placeholders(status, waiting)
-        return True
+        return replace_placeholders(status, waiting)
     if mine or status.settled or status.job_id in book.seen | book.removed:
-        return False
+        return None
     if not project.is_origin(status.request.origin, book.homes.get(status.job_id, "")):
-        return False
+        return None
     add_at_recorded_place(status, _recorded_scene(status))
-    return True
+    return ""
 
 
-def land_by_hand(status: JobStatus, scene: bpy.types.Scene, belongs_here: bool) -> None:
-    """Place a done take because the person said so. Raises TakeGone and NoRoom."""
+def land_by_hand(status: JobStatus, scene: bpy.types.Scene, belongs_here: bool) -> str:
+    """Place a done take because the person said so; gives what they have to know. Raises TakeGone and NoRoom."""
     waiting = [f for f in identity.sweep() if f.job_id == status.job_id and f.is_placeholder]
     if waiting:
-        replace_placeholders(status, waiting)
-    elif belongs_here:
+        return replace_placeholders(status, waiting)
+    if belongs_here:
         add_at_recorded_place(status, scene)
     else:
         add_at_recorded_place(status, scene, start=scene.frame_current)
+    return ""
 
 
-def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> None:
-    """Give each placeholder the take. Raises TakeGone before anything is changed."""
+def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> str:
+    """Give each placeholder the take, where its sources are now; gives what the person has to know.
+
+    Raises TakeGone before anything is changed.
+    """
     assert status.take is not None
     files = files_of(status.take)
+    placement.check_there(files)
     strip_ids = [found.strip[identity.STRIP] for found in waiting]
+    said = ""
     for strip_id in strip_ids:
         found = identity.find(strip_id)  # again: replacing one can move the others in memory
         if found is not None:
-            _mark(placement.put_in_place(found, files, status.request.length_frames), status)
+            said = (following.follow(found) if len(strip_ids) == 1 else "") or said
+            asked = found.strip.get(provenance.ASKED)
+            made = placement.put_in_place(found, files, status.request.length_frames)
+            _mark(made, status)
+            if asked:
+                made[provenance.ASKED] = asked
+    return said
 
 
 def add_at_recorded_place(status: JobStatus, scene: bpy.types.Scene, start: int | None = None) -> None:

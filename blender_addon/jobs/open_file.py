@@ -16,7 +16,7 @@ from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.messages import JobState, JobStatus, Problem, TakeRequest
 from ..stopwatch import timed
-from ..timeline import compat, identity, placement
+from ..timeline import compat, identity, placement, provenance
 from . import landing, project
 from .book import Book
 from .job_list import JobList
@@ -37,6 +37,8 @@ class OpenFile:
         """Jobs that the person has cleared from the list; their placeholders don't bring them back."""
         self.problems: dict[str, str] = {}
         """Why a done job could not be placed: job id to sentence."""
+        self.notes: dict[str, str] = {}
+        """What a person has to know of how a take was placed: job id to sentence."""
         self.waits = False
         """True where the file holds placeholders."""
         self._here: dict[str, bool] = {}
@@ -82,19 +84,27 @@ class OpenFile:
             self.waits = any(found.is_placeholder for found in marked)
             self.book.see(found.job_id for found in marked)
 
-    def add_placeholder(self, scene: bpy.types.Scene, job_id: str, request: TakeRequest, name: str) -> None:
-        """Show at once where the take will be."""
+    def add_placeholder(
+        self, scene: bpy.types.Scene, job_id: str, request: TakeRequest, name: str, asked: str = ""
+    ) -> None:
+        """Show at once where the take will be. `asked` is what it is to remember of the strips that it is made from.
+
+        Where there are such, they stay selected: one click more makes another take of them.
+        """
         origin = request.origin
         name = name or placement.strip_name(request.prompt)
-        strip = placement.add_placeholder(scene, name, origin.channel, origin.start, request.length_frames)
+        place = (origin.channel, origin.start, request.length_frames)
+        strip = placement.add_placeholder(scene, name, *place, select=not asked)
         identity.mark_placeholder(strip, job_id, json.dumps(to_json(request)))
+        if asked:
+            strip[provenance.ASKED] = asked
         self.book.see([job_id])
         self.waits = True
 
     def place(self, status: JobStatus, scene: bpy.types.Scene) -> bool:
         """Place a take because the person said so; False where `problems` says why not."""
         with self._problems_of(status):
-            landing.land_by_hand(status, scene, self.has(status))
+            self._note(status, landing.land_by_hand(status, scene, self.has(status)))
             self._landed(status)
         return status.job_id not in self.problems
 
@@ -111,10 +121,12 @@ class OpenFile:
         return False
 
     def _land(self, status: JobStatus, marked: list[identity.Marked]) -> bool:
-        landed = False
+        said = None
         with self._problems_of(status), timed("timer: of which placing"):
-            landed = landing.land_by_itself(status, marked, self.book)
+            said = landing.land_by_itself(status, marked, self.book)
+        landed = said is not None
         if landed:
+            self._note(status, said)
             self._landed(status)
             with timed("timer: of which the undo step"):
                 bpy.ops.ed.undo_push(message="Place take")
@@ -128,6 +140,11 @@ class OpenFile:
         except (placement.TakeGone, placement.NoRoom) as error:
             log.warning("%s", error)
             self.problems[status.job_id] = str(error)
+
+    def _note(self, status: JobStatus, sentence: str) -> None:
+        self.notes.pop(status.job_id, None)
+        if sentence:
+            self.notes[status.job_id] = sentence
 
     def waiting_jobs(self) -> set[str]:
         """The jobs that have a placeholder in the open file."""

@@ -52,7 +52,11 @@ class Outbox:
         if not self._jobs.is_servers(status.job_id):
             self.submit(status.job_id, status.request)
             return
-        self._retries[status.job_id] = status.request
+        self.retry_at_server(status.job_id, status.request)
+
+    def retry_at_server(self, job_id: str, request: TakeRequest) -> None:
+        """Ask once more for a job that the server has; where it turns out not to, the job is submitted anew."""
+        self._retries[job_id] = request
 
     def clear(self, job_ids: Iterable[str]) -> None:
         """The jobs, which ended, are of no more interest."""

@@ -25,10 +25,15 @@ class Planner:
         self._wanted: TakeRequest | None = None
         self._wanted_since = 0.0
         self._asked: TakeRequest | None = None
+        self._planned: TakeRequest | None = None
+
+    def plan_of(self, request: TakeRequest) -> Plan | None:
+        """The plan, where it is that of `request`."""
+        return self.plan if self._planned == _key(request) else None
 
     def want(self, request: TakeRequest) -> None:
         """`request` is what the panel says now; its seed and place make no difference."""
-        key = replace(request, seed=0, origin=Origin())
+        key = _key(request)
         if key != self._wanted:
             self._wanted, self._wanted_since = key, time.monotonic()
 
@@ -41,7 +46,7 @@ class Planner:
 
         def answered(plan: Plan) -> None:
             if wanted == self._wanted:
-                self.plan, self.sentence = plan, ""
+                self.plan, self.sentence, self._planned = plan, "", wanted
                 self._on_change()
 
         def failed(error: ProtocolError) -> None:
@@ -54,3 +59,7 @@ class Planner:
     def forget(self) -> None:
         """The server is another one: its models may be other ones, so ask again."""
         self._asked = None
+
+
+def _key(request: TakeRequest) -> TakeRequest:
+    return replace(request, seed=0, origin=Origin())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import uuid
+from dataclasses import replace
 
 import bpy
 
-from ...wan_backend.protocol.messages import Origin
+from ...wan_backend.protocol.messages import Origin, TakeRequest
 
 KEY = "wan_vse_project"
 """A custom property of the scenes; it goes along through save as."""
@@ -32,6 +33,13 @@ def ensure() -> str:
         if KEY not in scene and scene.library is None:
             scene[KEY] = project_id
     return project_id
+
+
+def at_home(request: TakeRequest, scene: bpy.types.Scene) -> TakeRequest:
+    """The request with the open file as its origin, which gets its id with that."""
+    planned, real = id_to_be(), ensure()
+    origin = replace(request.origin, project=path(), project_id=real, scene=scene.name_full)
+    return replace(request, origin=origin, media_folder=request.media_folder.replace(planned, real))
 
 
 def forget() -> None:

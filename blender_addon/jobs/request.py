@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import os
 import random
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, MediaFormat, ModelRow, Origin, Quality, TakeRequest
+from ...wan_backend.protocol.messages import (
+    MAX_PROMPT_CHARACTERS,
+    MediaFormat,
+    Origin,
+    Plan,
+    Quality,
+    TakeRequest,
+    Task,
+)
 from ..timeline import channels, holes, length, text_prompt
 from . import folders, project
 
 HIGHEST_SEED = 2**31 - 1
 MEDIA_FOLDER = "wan"
 """Beside the .blend."""
+_MAY_BE_SHORTER = (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)
+"""The others are as long as what they are made from, or as the place that they fill."""
 
 
 class Refused(Exception):
@@ -62,29 +70,37 @@ def length_of(scene: bpy.types.Scene, settings: Any) -> Placement:
 
 def prompt_of(scene: bpy.types.Scene, settings: Any) -> str:
     """The prompt, from wherever the settings say. Raises Refused where it is empty or too long."""
-    prompt = _raw_prompt(scene, settings).strip()
+    return checked(_raw_prompt(scene, settings))
+
+
+def checked(text: str) -> str:
+    """The text as a prompt. Raises Refused where it is empty or too long."""
+    prompt = text.strip()
     if not prompt:
         raise Refused("The prompt is empty: describe what is to be seen.")
     _check_length(prompt, "prompt")
     return prompt
 
 
-def within_model(asked: TakeRequest, model: ModelRow | None) -> TakeRequest:
-    """The request, no longer than its model can make in one go: a placeholder then covers what will come."""
-    if model is None:
+def within_plan(asked: TakeRequest, plan: Plan | None) -> TakeRequest:
+    """The request, no longer than what its plan says will come: a placeholder then covers just that."""
+    if plan is None or plan.problem is not None or asked.task not in _MAY_BE_SHORTER:
         return asked
-    longest = Fraction(model.max_frames - 1) / model.frame_rate.exact() * asked.frame_rate.exact()
-    return replace(asked, length_frames=min(asked.length_frames, math.floor(longest) + 1))
+    return replace(asked, length_frames=min(asked.length_frames, plan.take_frames))
 
 
 def build(scene: bpy.types.Scene, settings: Any, preferences: Any) -> TakeRequest:
-    """The request that Generate would send now; draws a seed where none is locked. Raises Refused."""
+    """A take of the prompt at the playhead or in the hole; draws a seed where none is locked. Raises Refused."""
     prompt = prompt_of(scene, settings)
+    return compose(scene, settings, preferences, prompt, length_of(scene, settings))
+
+
+def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str, placement: Placement) -> TakeRequest:
+    """A take of `prompt` at `placement`, with the settings that every task has. Raises Refused."""
     negative_prompt = settings.negative_prompt.strip()
     _check_length(negative_prompt, "negative prompt")
     if not settings.model:
         raise Refused("Choose a model; the list is empty until the backend has answered.")
-    placement = length_of(scene, settings)
     render = scene.render
     return TakeRequest(
         prompt=prompt,

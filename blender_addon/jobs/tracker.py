@@ -22,8 +22,10 @@ from . import folders, handlers, landing, project
 from .collect import Collector
 from .job_list import JobList
 from .open_file import OpenFile
+from .orders import Order
 from .request import Refused
 from .server import Server
+from .sourcing import Sourcing
 
 __all__ = ["BackendState", "Tracker", "get", "register", "unregister"]
 
@@ -48,6 +50,7 @@ class Tracker:
         self.file = OpenFile()
         self._list = JobList()
         self.server = Server(self._list, folders.backend_settings, self._note_change)
+        self.sourcing = Sourcing(self._list, self.server.outbox, folders.user_folder, self._note_change)
         self._changed = False
         self._next_sweep = 0.0
 
@@ -72,6 +75,10 @@ class Tracker:
     def plan(self) -> Plan | None:
         """What would be done for the request last given to `want_plan`; None while it isn't known."""
         return self.server.planner.plan
+
+    def plan_of(self, request: TakeRequest) -> Plan | None:
+        """The plan, where it is that of `request`."""
+        return self.server.planner.plan_of(request)
 
     @property
     def plan_sentence(self) -> str:
@@ -120,27 +127,25 @@ class Tracker:
 
     # What the operators do
 
-    def generate(self, scene: bpy.types.Scene, request: TakeRequest, name: str = "") -> str:
-        """Put a placeholder where `request.origin` says and ask for the take; gives the job's id.
+    def generate(self, scene: bpy.types.Scene, order: Order, name: str = "") -> str:
+        """Put a placeholder where the request's origin says and ask for the take; gives the job's id.
 
-        `name` is the strip's; without one, the prompt's first words. The caller pushes the undo step.
+        `name` is the strip's; without one, the prompt's first words. The caller pushes the undo step. Raises Refused.
         """
         if self.server.is_out_of_reach:
             raise Refused(self.backend.sentence)
-        planned, real = project.id_to_be(), project.ensure()
-        origin = replace(request.origin, project=project.path(), project_id=real, scene=scene.name_full)
-        folder = request.media_folder.replace(planned, real)
-        request = replace(request, origin=origin, media_folder=folder)
         job_id = uuid.uuid4().hex
-        self.file.add_placeholder(scene, job_id, request, name)
+        order = replace(order, request=project.at_home(order.request, scene))
+        asked = self.sourcing.send(job_id, scene, order)
+        self.file.add_placeholder(scene, job_id, self._list.get(job_id).request, name, asked)
         self.want()
-        self.server.outbox.submit(job_id, request)
         self._note_change()
         return job_id
 
     def cancel(self, job_id: str) -> None:
         """End a job in any state."""
-        self.server.outbox.cancel(job_id)
+        if not self.sourcing.cancel(job_id):
+            self.server.outbox.cancel(job_id)
         self._note_change()
 
     def retry(self, job_id: str) -> None:
@@ -150,7 +155,8 @@ class Tracker:
             return
         self.want()
         self.file.book.forget(job_id)
-        self.server.outbox.retry(status)
+        if not self.sourcing.retry(status, self.file.has(status)):
+            self.server.outbox.retry(status)
         self._note_change()
 
     def clear(self) -> None:
@@ -181,6 +187,10 @@ class Tracker:
         """Why a finished take could not be placed; empty where nothing is in the way."""
         return self.file.problems.get(job_id, "")
 
+    def note_of(self, job_id: str) -> str:
+        """What a person has to know of how a take was placed; mostly nothing."""
+        return self.file.notes.get(job_id, "")
+
     def free_card(self) -> None:
         """Let go of the loaded model and its memory, unless a job runs."""
         self.server.free_card()
@@ -207,6 +217,7 @@ class Tracker:
     def close(self, patience_seconds: float = EXIT_PATIENCE_SECONDS) -> None:
         """Blender or the add-on ends: no child is left behind."""
         self.server.connection.close(patience_seconds)
+        self.sourcing.close(patience_seconds)
         self.setup.close(patience_seconds)
 
     def file_loaded(self) -> None:
@@ -229,6 +240,8 @@ class Tracker:
 
     def _run_children(self, deadline: float) -> None:
         self.server.tick(deadline)
+        if self.sourcing.tick(deadline):
+            self._changed = True
         was_busy = self.setup.busy
         if self.setup.tick(deadline):
             self._changed = True

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import bpy
 
+from .animate_picture import WAN_VSE_OT_animate_picture
 from .apply_fix import WAN_VSE_OT_apply_fix
 from .cancel_all import WAN_VSE_OT_cancel_all
 from .cancel_job import WAN_VSE_OT_cancel_job
 from .cancel_setup import WAN_VSE_OT_cancel_setup
+from .choose_task import WAN_VSE_OT_choose_task
 from .clear_jobs import WAN_VSE_OT_clear_jobs
 from .collect_takes import WAN_VSE_OT_collect_takes
 from .confirm_setup import WAN_VSE_OT_confirm_setup
+from .dress_previs import WAN_VSE_OT_dress_previs
+from .extend import WAN_VSE_OT_extend
+from .fill_gap import WAN_VSE_OT_fill_gap
 from .free_card import WAN_VSE_OT_free_card
 from .generate import WAN_VSE_OT_generate
 from .generate_into_hole import WAN_VSE_OT_generate_into_hole
@@ -24,6 +29,7 @@ from .open_preferences import WAN_VSE_OT_open_preferences
 from .place_take import WAN_VSE_OT_place_take
 from .regenerate import WAN_VSE_OT_regenerate
 from .restart_backend import WAN_VSE_OT_restart_backend
+from .restyle import WAN_VSE_OT_restyle
 from .retry_job import WAN_VSE_OT_retry_job
 from .setup_backend import WAN_VSE_OT_setup_backend
 from .show_take import WAN_VSE_OT_show_take
@@ -33,11 +39,17 @@ from .write_prompt_text import WAN_VSE_OT_write_prompt_text
 CLASSES = (
     WAN_VSE_OT_generate,
     WAN_VSE_OT_generate_into_hole,
+    WAN_VSE_OT_animate_picture,
+    WAN_VSE_OT_restyle,
+    WAN_VSE_OT_fill_gap,
+    WAN_VSE_OT_extend,
+    WAN_VSE_OT_dress_previs,
     WAN_VSE_OT_regenerate,
     WAN_VSE_OT_load_settings,
     WAN_VSE_OT_new_seed,
     WAN_VSE_OT_write_prompt_text,
     WAN_VSE_OT_use_standard_view,
+    WAN_VSE_OT_choose_task,
     WAN_VSE_OT_apply_fix,
     WAN_VSE_OT_cancel_job,
     WAN_VSE_OT_cancel_all,

@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import bpy
 
-from ..properties import WanSettings, settings_of
+from ...wan_backend.protocol.messages import Task
+from ..properties import WanSettings, settings_of, task_of
 from ..stopwatch import timed
 from .load_settings import fill
 from .refusing import Refusing, job_of, timeline_refusal
@@ -58,7 +59,27 @@ def _set_seed(settings: WanSettings, value: str) -> None:
 
 
 def _set_length(settings: WanSettings, value: str) -> None:
-    settings.length_mode, settings.length_frames = "FRAMES", int(value)
+    frames = int(value)
+    if task_of(settings) is Task.EXTEND:
+        settings.extend_frames = frames
+    else:
+        settings.length_mode, settings.length_frames, settings.as_long_as_strip = "FRAMES", frames, False
+
+
+def _set_strength(settings: WanSettings, value: str) -> None:
+    setattr(settings, "freedom" if task_of(settings) is Task.PREVIS else "strength", float(value))
+
+
+def _set_guide(settings: WanSettings, value: str) -> None:
+    settings.guide = value.upper()
+
+
+def _set_conform(settings: WanSettings, value: str) -> None:
+    settings.conform = value.upper()
+
+
+def _set_task(settings: WanSettings, value: str) -> None:
+    settings.task = value.upper()
 
 
 def _set_resolution(settings: WanSettings, value: str) -> None:
@@ -80,6 +101,10 @@ def _set_media_format(settings: WanSettings, value: str) -> None:
 SETTERS: dict[str, Callable[[WanSettings, str], None]] = {
     "seed": _set_seed,
     "length_frames": _set_length,
+    "strength": _set_strength,
+    "guide": _set_guide,
+    "conform": _set_conform,
+    "task": _set_task,
     "resolution": _set_resolution,
     "model": _set_model,
     "quality": _set_quality,

@@ -12,7 +12,7 @@ import bpy
 
 from ...wan_backend.protocol import ProtocolError
 from ...wan_backend.protocol.conversion import from_json
-from ...wan_backend.protocol.messages import TakeRequest
+from ...wan_backend.protocol.messages import TakeRequest, Task
 from ..properties import LARGEST_SEED, WanSettings, settings_of
 from ..stopwatch import timed
 from ..timeline import compat, identity
@@ -73,4 +73,11 @@ def fill(settings: WanSettings, request: TakeRequest) -> None:
     settings.model_id, settings.resolution_name = request.model, request.resolution
     settings.quality, settings.media_format = request.quality.name, request.media_format.name
     settings.length_mode, settings.length_frames = "FRAMES", request.length_frames
+    settings.conform = request.conform.name
+    if request.task == Task.RESTYLE:
+        settings.strength, settings.guide = request.strength, request.guide.name
+    elif request.task == Task.PREVIS:
+        settings.freedom = request.strength
+    elif request.task == Task.EXTEND:
+        settings.extend_frames = request.length_frames
     settings.seed, settings.seed_locked = min(max(0, request.seed), LARGEST_SEED), True

@@ -13,10 +13,10 @@ import bpy
 
 from ...wan_backend.protocol.messages import Origin, TakeRequest
 from .. import preferences
-from ..jobs import project, request, tracker
+from ..jobs import orders, project, request, sourcing, tracker
 from ..properties import LARGEST_SEED
 from ..stopwatch import timed
-from ..timeline import channels, compat, length
+from ..timeline import channels, compat, identity, length, provenance
 from .load_settings import made_refusal, request_of
 from .refusing import Refusing, backend_refusal
 
@@ -51,7 +51,7 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
             return {"CANCELLED"}
         try:
             again = _again(scene, strip, made, self.seed == "SAME")
-            tracker.get().generate(scene, again, strip.name)
+            tracker.get().generate(scene, _order(scene, strip, again), strip.name)
         except request.Refused as refused:
             self.report({"WARNING"}, refused.sentence)
             return {"CANCELLED"}
@@ -61,6 +61,9 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
 
 def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_seed: bool) -> TakeRequest:
     start, end = compat.start(strip), compat.end_exclusive(strip)
+    if made.sources:  # they are as long as the take was
+        start -= _left_out(strip)
+        end = start + made.length_frames
     channel = channels.first_free(scene, start, end, strip.channel + 1) or channels.first_free(scene, start, end)
     if channel is None:
         raise request.Refused("Every channel is taken over this strip: make room above it.")
@@ -72,3 +75,21 @@ def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_
         media_folder=request.media_folder(preferences.get()),
         origin=Origin(project.path(), project.id_to_be(), scene.name_full, channel, start),
     )
+
+
+def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> orders.Order:
+    """With the sources that the strip was made from, as they lie on the disk; where not, looked at once more."""
+    if all(sourcing.is_there(source) for source in again.sources):
+        return orders.Order(again, asked=strip.get(provenance.ASKED, "") if again.sources else "")
+    asked = provenance.of(strip)
+    if asked is None:
+        raise request.Refused("What this take was made from is no longer known: select it, and ask anew.")
+    start = again.origin.start
+    return orders.Order(again, provenance.aim(scene, asked, start, start + again.length_frames, again.origin.channel))
+
+
+def _left_out(strip: compat.Strip) -> int:
+    """How many of the take's first frames the strip doesn't show."""
+    if strip.get(identity.ROLE) == identity.PLACEHOLDER_ROLE:
+        return identity.offset_frames(strip)
+    return max(0, compat.start(strip) - compat.content_start(strip))

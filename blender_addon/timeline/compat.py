@@ -149,6 +149,21 @@ def content_start(strip: Strip) -> int:
     return round(strip.content_start if hasattr(strip, "content_start") else strip.frame_start)
 
 
+def content_frames(strip: Strip) -> int:
+    """How many frames the strip's media has, without what was cut off for good."""
+    return strip.content_duration if hasattr(strip, "content_duration") else strip.frame_duration
+
+
+def trim_start(strip: Strip) -> int:
+    """How many of the media's first frames were cut off for good."""
+    return strip.content_trim_start if hasattr(strip, "content_trim_start") else strip.animation_offset_start
+
+
+def is_on_whole_frames(strip: Strip) -> bool:
+    """True where the media begins on a frame and not between two."""
+    return float(strip.content_start if hasattr(strip, "content_start") else strip.frame_start).is_integer()
+
+
 def set_handles(strip: Strip, start: int, end_exclusive: int) -> None:
     """Let the strip cover [start, end_exclusive) without moving its media.
 
@@ -206,6 +221,16 @@ def hand_over(scene: bpy.types.Scene, collection: Collection, old: Strip, new: S
     new.name = name
 
 
+def is_animated(scene: bpy.types.Scene, strip: Strip) -> bool:
+    """True where curves, drivers or tracks may change anything of the strip over time."""
+    animation = scene.animation_data
+    if animation is None:
+        return False
+    path = f'["{bpy.utils.escape_identifier(strip.name)}"]'
+    paths = [curve.data_path for curve in (*_curves(scene), *animation.drivers)]
+    return len(animation.nla_tracks) > 0 or any(p.startswith("sequence_editor.") and path in p for p in paths)
+
+
 def _curves(scene: bpy.types.Scene) -> list[Any]:
     animation = scene.animation_data
     action = None if animation is None else animation.action
@@ -232,3 +257,20 @@ def set_media_folder(strip: Strip, folder: str) -> None:
         strip.directory = folder
     else:
         strip.filepath = os.path.join(folder, bpy.path.basename(strip.filepath))
+
+
+def selected(collection: Collection | tuple[()]) -> list[int]:
+    """The indices of the selected strips."""
+    flags = [False] * len(collection)
+    if flags:
+        collection.foreach_get("select", flags)
+    return [index for index, flag in enumerate(flags) if flag]
+
+
+def held_frames(strip: Strip) -> tuple[int, int]:
+    """How many frames before and after its media the strip covers: there Blender holds the first or last picture."""
+    names = ("left_handle_offset", "right_handle_offset")
+    if names[0] not in _BASE.bl_rna.properties:
+        names = ("frame_offset_start", "frame_offset_end")
+    before, after = (max(0, -round(getattr(strip, name))) for name in names)
+    return before, after

@@ -22,14 +22,15 @@ class Hole:
         return self.end_exclusive - self.start
 
 
-def hole_at(scene: bpy.types.Scene, frame: int) -> Hole | None:
+def hole_at(scene: bpy.types.Scene, frame: int, strips: compat.Columns | None = None) -> Hole | None:
     """The hole around `frame`; None where a strip covers it, or where nothing bounds it on either side.
 
     Strips that are muted or lie in a muted channel don't count, nor do sound, text and adjustment strips. Where no
     strip bounds the hole on one side, the scene's frame range does; where that doesn't either, there is no hole.
+    `strips` are those that are shown, where the caller has read them already.
     """
-    strips = compat.columns(compat.shown_strips(scene))
-    muted = _muted_channels(scene)
+    strips = strips or compat.columns(compat.shown_strips(scene))
+    muted = muted_channels(scene)
     rows = zip(strips.starts, strips.ends_exclusive, strips.channels, strips.mutes, strips.overlays, strict=True)
     seen = [row[:2] for row in rows if not (row[3] or row[4] or row[2] in muted)]
     if any(first <= frame < end for first, end in seen):
@@ -41,6 +42,7 @@ def hole_at(scene: bpy.types.Scene, frame: int) -> Hole | None:
     return Hole(start, end)
 
 
-def _muted_channels(scene: bpy.types.Scene) -> set[int]:
+def muted_channels(scene: bpy.types.Scene) -> set[int]:
+    """The channels that the preview leaves out."""
     owner = compat.shown_owner(scene)
     return set() if owner is None else {number for number, channel in enumerate(owner.channels) if channel.mute}

@@ -45,16 +45,20 @@ def strip_name(prompt: str) -> str:
     return words[:NAME_CHARACTERS].rsplit(" ", 1)[0].rstrip(" ,.;:") or "Take"
 
 
-def add_placeholder(scene: bpy.types.Scene, name: str, channel: int, start: int, length_frames: int) -> compat.Strip:
-    """A colour strip where the take will be, active and selected alone."""
+def add_placeholder(
+    scene: bpy.types.Scene, name: str, channel: int, start: int, length_frames: int, select: bool = True
+) -> compat.Strip:
+    """A colour strip where the take will be; active and selected alone, unless the selection is to stay."""
     scene.sequence_editor_create()
     collection = compat.strips(compat.shown_owner(scene))
-    for strip in collection:
-        strip.select = False
+    if select:
+        for strip in collection:
+            strip.select = False
     strip = compat.new_color(collection, name, channel, start, length_frames)
     strip.color = PLACEHOLDER_COLOR
-    strip.select = True
-    scene.sequence_editor.active_strip = strip
+    strip.select = select
+    if select:
+        scene.sequence_editor.active_strip = strip
     return strip
 
 
@@ -122,8 +126,8 @@ def _channel_aside(collection: compat.Collection, start: int, end_exclusive: int
     return next(free, channels.HIGHEST)
 
 
-def _new_strip(collection: compat.Collection, name: str, take: TakeFiles, channel: int, start: int) -> compat.Strip:
-    # A frame that is missing when Blender renders can crash it, so nothing is added that isn't there.
+def check_there(take: TakeFiles) -> None:
+    """Raises TakeGone: a frame that is missing when Blender renders can crash it, so nothing is added without."""
     try:
         there = set(os.listdir(take.folder))
     except OSError:
@@ -131,6 +135,10 @@ def _new_strip(collection: compat.Collection, name: str, take: TakeFiles, channe
     missing = [name for name in take.files if name not in there]
     if missing:
         raise TakeGone(f"The take's {missing[0]} is gone from {take.folder}: make the take again.")
+
+
+def _new_strip(collection: compat.Collection, name: str, take: TakeFiles, channel: int, start: int) -> compat.Strip:
+    check_there(take)
     path = os.path.join(media_path(take.folder), take.files[0])
     if take.is_movie:
         return compat.new_movie(collection, name, path, channel, start)

@@ -9,7 +9,7 @@ import bpy
 
 from .. import preferences
 from ..jobs import tracker
-from . import menus, preferences_page, queue_list, refresh, sidebar, timeline_overlay
+from . import menus, preferences_page, queue_list, refresh, sidebar, thumbnails, timeline_overlay
 
 CLASSES = (queue_list.WAN_VSE_UL_queue, *menus.CLASSES, *sidebar.CLASSES)
 
@@ -20,6 +20,7 @@ def register() -> None:
         bpy.utils.register_class(one)
     preferences.draw_page = preferences_page.draw
     menus.register()
+    thumbnails.register()
     timeline_overlay.register()
     tracker.get().on_change.append(refresh.refresh)
 
@@ -27,6 +28,7 @@ def register() -> None:
 def unregister() -> None:
     """Take everything away. The tracker is gone before, and the call-back with it."""
     timeline_overlay.unregister()
+    thumbnails.unregister()
     menus.unregister()
     for one in reversed(CLASSES):
         bpy.utils.unregister_class(one)

@@ -29,6 +29,13 @@ _GROUPS = (
     (
         ("generate", "Generate Take", "RENDER_ANIMATION"),
         ("generate_into_hole", "Generate into Hole", "SNAP_MIDPOINT"),
+        ("animate_picture", "Animate Picture", "IMAGE_DATA"),
+        ("restyle", "Restyle Footage", "BRUSH_DATA"),
+        ("fill_gap", "Fill Gap", "ARROW_LEFTRIGHT"),
+        ("extend", "Extend Strip", "TRACKING_FORWARDS"),
+        ("dress_previs", "Dress Previs", "VIEW_CAMERA"),
+    ),
+    (
         ("new_seed", "New Seed", "FILE_REFRESH"),
         ("write_prompt_text", "Write Prompt as Text", "TEXT"),
         ("load_settings", "Load Settings from Strip", "COPYDOWN"),

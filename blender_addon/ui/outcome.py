@@ -5,25 +5,24 @@ from __future__ import annotations
 import bpy
 
 from ...wan_backend.protocol.messages import Fix, Plan
-from .. import preferences
 from ..jobs import request, tracker
-from ..properties import WanSettings, WithSettings
-from . import paragraph, wording
-
-ANY_PROMPT = "any"
-"""Stands for the prompt while there is none: what would be made does not depend on it."""
+from ..operators import asking
+from . import paragraph, shown, thumbnails, wording
 
 
 def draw_outcome(
-    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, settings: WanSettings
+    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, seen: shown.Shown
 ) -> None:
     """What would be made and where it would go, as the backend plans it; or what stands in the way."""
     session = tracker.get()
     try:
-        asked = request.build(scene, _with_any_prompt(scene, settings), preferences.get())
+        if seen.refused:
+            raise request.Refused(seen.refused)
+        asked = asking.planned(scene, seen.made[0])
     except request.Refused as refused:
         paragraph.draw(layout.box(), context, refused.sentence, "INFO")
         return
+    thumbnails.draw(layout, asked.sources)
     if session.backend.state != "ready":
         return
     session.want_plan(asked)
@@ -32,18 +31,13 @@ def draw_outcome(
         draw_plan(box, context, session.plan)
     else:
         paragraph.draw(box, context, session.plan_sentence or "Working out what would be made...", "SORTTIME")
-    frames = wording.coming_frames(asked.length_frames, session.plan)
+    frames = wording.coming_frames(asked.length_frames, session.plan_of(asked))
     place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {asked.origin.start + frames - 1}"
     box.label(text=place, icon="SEQUENCE", translate=False)
-
-
-def _with_any_prompt(scene: bpy.types.Scene, settings: WanSettings) -> WanSettings | WithSettings:
-    """The settings; where their prompt can't be used, with another, so that a plan can be shown all the same."""
-    try:
-        request.prompt_of(scene, settings)
-    except request.Refused:
-        return WithSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
-    return settings
+    if len(seen.made) > 1:
+        box.label(text=f"The first of {len(seen.made)} takes", icon="BLANK1")
+    if any(source.rendered for source in asked.sources):
+        box.label(text="The source is rendered first, in the background", icon="RENDER_STILL")
 
 
 def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -> None:

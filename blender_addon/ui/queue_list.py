@@ -9,7 +9,7 @@ from ..jobs import tracker
 from ..operators.refusing import ROW_POINTER, job_of
 from ..properties import active_job_id
 from ..timeline import compat, identity
-from . import paragraph, wording
+from . import paragraph, task_box, thumbnails, wording
 
 RED_STATES = (JobState.FAILED, JobState.INTERRUPTED)
 
@@ -37,7 +37,7 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
             return
         row = layout.row(align=True)
         row.context_pointer_set(ROW_POINTER, item)
-        running = not job.state.ended and job.state is not JobState.QUEUED
+        running = _is_running(job)
         split = row.split(factor=0.5 if running else 0.68, align=True)
         name = split.row(align=True)
         name.label(text=wording.one_line(job.request.prompt)[:80], icon=wording.STATE_ICONS[job.state], translate=False)
@@ -56,8 +56,13 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
         return [self.bitflag_filter_item if wanted in prompts.get(row.name, "") else 0 for row in rows], []
 
 
+def _is_running(job: JobStatus) -> bool:
+    waits = job.state is JobState.QUEUED and not wording.is_rendering(job)
+    return not (job.state.ended or waits)
+
+
 def _draw_row_state(row: bpy.types.UILayout, job: JobStatus) -> None:
-    if job.state.ended or job.state is JobState.QUEUED:
+    if not _is_running(job):
         row.alert = job.state in RED_STATES
         words = wording.STATE_WORDS[job.state]
         if not tracker.get().belongs_here(job.job_id):
@@ -105,6 +110,10 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
         box.progress(factor=job.progress, type="BAR", text=wording.progress(job))
         if job.sentence and not wording.progress(job).startswith(job.sentence.rstrip(".")):
             paragraph.draw(box, context, job.sentence)
+    note = tracker.get().note_of(job.job_id) or tracker.get().problem_of(job.job_id)
+    if note:
+        paragraph.draw(box, context, note, "INFO")
+    thumbnails.draw(box, job.request.sources)
     _draw_facts(box, context, job)
     _draw_job_buttons(box, context, job)
 
@@ -133,7 +142,8 @@ def _draw_facts(box: bpy.types.UILayout, context: bpy.types.Context, job: JobSta
     row = tracker.get().model(job.request.model)
     column = box.column(align=True)
     column.active = False
-    paragraph.draw(column, context, f"{row.label if row else job.request.model}, seed {job.request.seed}")
+    facts = f"{row.label if row else job.request.model}, seed {job.request.seed}"
+    paragraph.draw(column, context, f"{task_box.name_of(job.request.task)}: {facts}")
     if job.plan is not None:
         paragraph.draw(column, context, ", ".join(wording.plan(job.plan)))
 

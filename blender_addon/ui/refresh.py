@@ -18,6 +18,12 @@ def refresh() -> None:
     """Something changed."""
     for manager in bpy.data.window_managers:
         mirror_rows(manager.wan_vse)
+    redraw()
+
+
+def redraw() -> None:
+    """Ask Blender to draw again what shows anything of ours."""
+    for manager in bpy.data.window_managers:
         for window in manager.windows:
             for area in window.screen.areas:
                 if area.type in _AREAS:

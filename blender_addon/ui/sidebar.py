@@ -16,8 +16,8 @@ from ..operators.load_settings import request_of
 from ..operators.use_standard_view import changes_colours
 from ..properties import WanSettings
 from ..stopwatch import timed
-from ..timeline import compat, length, text_prompt
-from . import backend_box, outcome, paragraph, queue_list, wording
+from ..timeline import compat, text_prompt
+from . import backend_box, outcome, paragraph, queue_list, shown, task_box
 
 PROMPT_LINES = 6
 
@@ -44,14 +44,17 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
             paragraph.draw(layout, context, "The sequencer shows no scene: choose or add one in its header.", "INFO")
             return
         settings = scene.wan_vse
+        seen = shown.look(scene, settings)
         backend_box.draw_notice(layout, context)
+        task_box.draw_choice(layout, seen)
+        task_box.draw_made_from(layout, context, seen)
         draw_prompt(layout, context, scene, settings)
         draw_model(layout, settings)
-        draw_length(layout, scene, settings)
+        task_box.draw_settings(layout, scene, settings, seen)
         draw_seed(layout, settings)
         draw_colour_hint(layout, context, scene)
-        outcome.draw_outcome(layout, context, scene, settings)
-        draw_button(layout, settings)
+        outcome.draw_outcome(layout, context, scene, seen)
+        task_box.draw_button(layout, settings, seen)
         draw_collecting(layout, context)
 
 
@@ -78,6 +81,9 @@ class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
         row = layout.row()
         row.label(text="Kept As")
         row.prop(settings, "media_format", text="")
+        row = layout.row()
+        row.label(text="Between Frames")
+        row.prop(settings, "conform", text="")
         draw_media_folder(layout, context)
 
 
@@ -180,31 +186,6 @@ def draw_model(layout: bpy.types.UILayout, settings: WanSettings) -> None:
     layout.row(align=True).prop(settings, "quality", expand=True)
 
 
-def draw_length(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings) -> None:
-    """How long, in the unit that is given, with the other beside it."""
-    column = layout.column(align=True)
-    column.row(align=True).prop(settings, "length_mode", expand=True)
-    rate = length.rate_of(scene)
-    row = column.row(align=True)
-    if settings.length_mode == "FRAMES":
-        row.prop(settings, "length_frames", text="Frames")
-        other = f"{length.seconds_of(settings.length_frames, rate):.2f} s"
-    elif settings.length_mode == "SECONDS":
-        row.prop(settings, "length_seconds", text="Seconds")
-        other = wording.frames(length.frames_of(settings.length_seconds, rate))
-    else:
-        try:
-            place = request.length_of(scene, settings)
-            frames = place.length_frames
-            row.label(text=f"Frames {place.start} to {place.end_exclusive - 1}", icon="SNAP_MIDPOINT")
-            other = f"{wording.frames(frames)}, {length.seconds_of(frames, rate):.2f} s"
-        except request.Refused:  # the outcome says why
-            return
-    right = row.row()
-    right.alignment = "RIGHT"
-    right.label(text=other)
-
-
 def draw_seed(layout: bpy.types.UILayout, settings: WanSettings) -> None:
     """The seed, its lock, and another one."""
     row = layout.row(align=True)
@@ -214,14 +195,6 @@ def draw_seed(layout: bpy.types.UILayout, settings: WanSettings) -> None:
     locked = settings.seed_locked
     row.prop(settings, "seed_locked", text="", icon="LOCKED" if locked else "UNLOCKED", toggle=True)
     row.operator("wan_vse.new_seed", text="", icon="FILE_REFRESH")
-
-
-def draw_button(layout: bpy.types.UILayout, settings: WanSettings) -> None:
-    """The button that all of this is for."""
-    row = layout.row()
-    row.scale_y = 1.8
-    text = "Generate into Hole" if settings.length_mode == "HOLE" else "Generate"
-    row.operator("wan_vse.generate", text=text, icon="RENDER_ANIMATION")
 
 
 def draw_colour_hint(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene) -> None:

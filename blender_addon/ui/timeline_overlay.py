@@ -14,8 +14,9 @@ import bpy
 import gpu
 from gpu_extras.batch import batch_for_shader
 
-from ...wan_backend.protocol.messages import JobState, JobStatus
-from ..jobs import request, tracker
+from ...wan_backend.protocol.messages import JobState, JobStatus, Task
+from ..jobs import orders, request, tracker
+from ..properties import task_of
 from ..stopwatch import timed
 from ..timeline import compat, identity
 from . import wording
@@ -122,15 +123,20 @@ def caption(job: JobStatus) -> str:
 
 
 def _draw_asked_range(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
+    settings = scene.wan_vse
+    task = task_of(settings)
     try:
-        place = request.length_of(scene, scene.wan_vse)
+        places = orders.places_of(scene, settings, task, tracker.get().model(settings.model))
     except request.Refused:
         return
-    frames = wording.coming_frames(place.length_frames, tracker.get().plan)
-    box = _box(context.region, place.start, place.start + frames, place.channel)
-    if box.within(context.region.width, context.region.height):
-        _fill(box, INSIDE)
-        _outline(box, OUTLINE)
+    for place in places:
+        frames = place.length_frames
+        if task is Task.TEXT_TO_VIDEO and len(places) == 1:
+            frames = wording.coming_frames(frames, tracker.get().plan)
+        box = _box(context.region, place.start, place.start + frames, place.channel)
+        if box.within(context.region.width, context.region.height):
+            _fill(box, INSIDE)
+            _outline(box, OUTLINE)
 
 
 def _box(region: bpy.types.Region, start: int, end_exclusive: int, channel: int) -> Box:

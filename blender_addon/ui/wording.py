@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, Plan
+from ..jobs.sourcing import RENDERING
 
 STATE_WORDS = {
     JobState.QUEUED: "Waiting",
@@ -66,10 +67,20 @@ def coming_frames(asked_frames: int, made: Plan | None) -> int:
     return asked_frames if made is None or made.problem is not None else min(asked_frames, made.take_frames)
 
 
+def is_rendering(job: JobStatus) -> bool:
+    """True while what the take is made from is rendered: the backend doesn't have the job yet."""
+    return job.state is JobState.QUEUED and job.sentence == RENDERING
+
+
+def state(job: JobStatus) -> str:
+    """What goes on with a job, or how it ended."""
+    return RENDERING.removesuffix(".") if is_rendering(job) else STATE_WORDS[job.state]
+
+
 def progress(job: JobStatus) -> str:
     """How far a job is, in words: "Step 3 of 8, 12 s left"."""
     parts = [f"Step {job.step} of {job.steps}"] if job.steps and job.state is JobState.DENOISING else []
-    parts = parts or [STATE_WORDS[job.state]]
+    parts = parts or [state(job)]
     if job.eta_seconds is not None and not job.state.ended:
         parts.append(f"{duration(job.eta_seconds)} left")
     return ", ".join(parts)

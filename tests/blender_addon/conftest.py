@@ -82,6 +82,6 @@ def ask(addon, tracker, scene, prompt: str, start: int, frames: int, channel: in
     )
     scene.frame_set(start)
     request = addon("jobs.request").build(scene, settings, SimpleNamespace(media_folder=""))
-    job_id = tracker.generate(scene, request)
+    job_id = tracker.generate(scene, addon("jobs.orders").Order(request))
     bpy.ops.ed.undo_push(message="Generate")
     return job_id

@@ -34,6 +34,7 @@ class StandInTracker:
         self.worker = messages.WorkerStatus("ready", "cuda", "2.13")
         self.plan = None
         self.plan_sentence = ""
+        self.orders: list[Any] = []
         self.setup = SimpleNamespace(
             state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
         )
@@ -65,6 +66,18 @@ class StandInTracker:
         """One of them."""
         return next((job for job in self.all if job.job_id == job_id), None)
 
+    def plan_of(self, request: Any) -> Any:
+        """Whatever the test says."""
+        return self.plan
+
+    def problem_of(self, job_id: str) -> str:
+        """Nothing is in the way."""
+        return ""
+
+    def note_of(self, job_id: str) -> str:
+        """Nothing to say."""
+        return ""
+
     def model(self, model_id: str) -> Any:
         """One of the models."""
         return next((row for row in self.models if row.model == model_id), None)
@@ -82,9 +95,10 @@ class StandInTracker:
         self.asked.append(("place", job_id))
         return True
 
-    def generate(self, scene: Any, request: Any, name: str = "") -> str:
+    def generate(self, scene: Any, order: Any, name: str = "") -> str:
         """Noted."""
-        self.asked.append(("generate", request, name))
+        self.asked.append(("generate", order.request, name))
+        self.orders.append(order)
         return "0" * 32
 
     def add(self, job_id: str, state: str = "done", **more: Any) -> Any:

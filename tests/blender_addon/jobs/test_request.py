@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 from types import SimpleNamespace
@@ -113,11 +114,12 @@ def test_building_changes_nothing(scene, build):
     assert len(bpy.data.scenes) == 1
 
 
-def test_a_request_is_no_longer_than_its_model_can_make(build, addon, extension):
+def test_a_request_is_no_longer_than_its_plan_says(build, addon, extension):
     messages = importlib.import_module(f"{extension}.wan_backend.protocol.messages")
-    model = messages.ModelRow("m", "M", [], True, "", messages.FrameRate(16), 81, [], "", 0)
-    request = addon("jobs.request")
-    assert request.within_model(build(length_frames=500), model).length_frames == 121
-    assert request.within_model(build(length_frames=121), model).length_frames == 121
-    assert request.within_model(build(length_frames=120), model).length_frames == 120
-    assert request.within_model(build(length_frames=500), None).length_frames == 500
+    plan = messages.Plan("m", 1, 1, 81, messages.FrameRate(16), 121, 1, 1.0, 1.0, "unipc")
+    within = addon("jobs.request").within_plan
+    assert within(build(length_frames=500), plan).length_frames == 121
+    assert within(build(length_frames=120), plan).length_frames == 120
+    assert within(build(length_frames=500), None).length_frames == 500
+    whole = dataclasses.replace(build(length_frames=500), task="restyle")
+    assert within(whole, plan).length_frames == 500, "it is as long as its footage"

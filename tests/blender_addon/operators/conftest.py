@@ -1,5 +1,6 @@
-"""The stand-in tracker for the tests of this folder."""
+"""The stand-in tracker and the cut for the tests of this folder."""
 
+from cut import cut
 from stand_in_tracker import settings, told
 
-__all__ = ["settings", "told"]
+__all__ = ["cut", "settings", "told"]

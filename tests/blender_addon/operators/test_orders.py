@@ -131,6 +131,10 @@ def test_settings_that_can_not_be_read_are_refused(told, take, addon) -> None:
         ("quality", "draft", "quality", "DRAFT"),
         ("media_format", "ffv1", "media_format", "FFV1"),
         ("seed", "1", "seed", 1),
+        ("strength", "0.5", "strength", 0.5),
+        ("guide", "depth", "guide", "DEPTH"),
+        ("conform", "repeat", "conform", "REPEAT"),
+        ("task", "extend", "task", "EXTEND"),
     ],
 )
 def test_a_fix_sets_the_panel(told, settings, setting: str, value: str, name: str, expected: object) -> None:

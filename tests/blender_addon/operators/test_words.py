@@ -7,7 +7,7 @@ import re
 import bpy
 import pytest
 
-NOT_IN_MENUS = {"WAN_VSE_OT_apply_fix", "WAN_VSE_OT_confirm_setup"}
+NOT_IN_MENUS = {"WAN_VSE_OT_apply_fix", "WAN_VSE_OT_choose_task", "WAN_VSE_OT_confirm_setup"}
 """These mean nothing without the button that they belong to."""
 
 

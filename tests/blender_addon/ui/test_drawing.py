@@ -128,8 +128,8 @@ def test_a_fresh_user_is_told_what_to_do_first(told, settings, addon) -> None:
 def test_the_plan_is_told_before_the_click(told, settings, addon) -> None:
     m = told.messages
     told.plan = m.Plan(
-        "embedded", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, "unipc", 9_000_000_000, 50_000_000,
-        ["Height 468 became 464."],
+        "embedded", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, "unipc",
+            memory_bytes=9_000_000_000, disk_bytes=50_000_000, notes=["Height 468 became 464."],
     )  # fmt: skip
     text = said(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
     assert "832 x 464, 81 frames at 16 fps" in text

@@ -92,7 +92,7 @@ def test_an_empty_folder_is_used_and_a_take_is_replaced_only_when_asked(generate
         ("fog", "out", ["--size", "big"], "give one as 832x480, or one of 128p"),
         ("fog", "out", ["--size", "0x5"], "no pixels"),
         ("fog", "out", ["--model", "nonsense"], "there are embedded"),
-        ("fog", "out", ["--frames", "0"], "give 1 to 65 frames"),
+        ("fog", "out", ["--frames", "0"], "give 1 to 2000 frames"),
         ("fog", "out", ["--seed", "-1"], "seed"),
     ],
 )

@@ -19,9 +19,22 @@ from bpy.props import (
     StringProperty,
 )
 
-from ..wan_backend.protocol.messages import ModelRow
-from .jobs import tracker
-from .timeline import compat, length
+from ...wan_backend.protocol.messages import ModelRow
+from ..jobs import tracker
+from ..timeline import compat, length
+from .task import TaskSettings, task_of
+
+__all__ = [
+    "EMBEDDED",
+    "EXACT",
+    "LARGEST_SEED",
+    "WanSession",
+    "WanSettings",
+    "WithSettings",
+    "active_job_id",
+    "settings_of",
+    "task_of",
+]
 
 EMBEDDED = "embedded"
 """The small model that is part of the extension: the only one that is always known."""
@@ -121,7 +134,7 @@ def _seconds_changed(settings: Any, context: Any) -> None:
         settings.length_frames = frames
 
 
-class WanSettings(bpy.types.PropertyGroup):
+class WanSettings(TaskSettings, bpy.types.PropertyGroup):
     """`scene.wan_vse`: what is asked for. Saved with the .blend."""
 
     prompt_source: EnumProperty(

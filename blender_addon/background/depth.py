@@ -1,0 +1,170 @@
+"""How far away things are in a scene, as grey levels: near is bright, and nothing at all is black. bpy only.
+
+Asked: `scene`, `camera` (the strip's own, or ""), `layer` (or ""), `shots` (the scene's frames of each shot, in order,
+in all as many as `files`), `folder`, `files`.
+
+Cycles renders it on the processor, with one material for everything that shines as 1 / distance; distance is along the
+camera's axis. Levels are even in 1 / distance, as the depth that control models were trained on: 0 is the shot's
+farthest and 1 its nearest point, held through the shot. The file RANGES holds both for each shot.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from array import array
+from typing import Any
+
+import bpy
+
+from . import output
+from .report import Report
+
+RANGES = "depth.json"
+MEASURED_PIXELS = 6000
+"""Of each frame that the range is measured on."""
+MEASURED_FRAMES = 24
+"""Of each shot, evenly spread, the first and the last among them."""
+MARGIN = 1.02
+"""What is measured on a part of the pixels is widened by so much."""
+
+
+def steps(asked: dict[str, Any]) -> int:
+    """How many pictures are written for it."""
+    return sum(len(set(shot)) + len(_some(shot)) for shot in asked["shots"])
+
+
+def render(asked: dict[str, Any], report: Report) -> None:
+    """Render what is asked. Raises RuntimeError."""
+    scene = bpy.data.scenes[asked["scene"]]
+    _look_through(scene, asked["camera"])
+    layer = _only_layer(scene, asked["layer"])
+    _render_bare(scene)
+    _hide_fog(scene)
+    levels = _shine_by_distance(layer)
+    partial = output.partial_folder(asked)
+    rendered: list[str] = []
+    ranges = []
+    for number, shot in enumerate(asked["shots"]):
+        near, far = _measure(scene, levels, shot, os.path.join(partial, f"measured_{number}"))
+        ranges.append({"frames": len(shot), "near": near, "far": far})
+        _set_levels(levels, 1 / far, 1 / near)
+        output.set_file(scene, "PNG", "BW", "16")
+        files = output.render_frames(scene, shot, os.path.join(partial, f"shot_{number}"))
+        rendered += [files[frame] for frame in shot]
+    output.settle(asked, partial, rendered)
+    for number in range(len(asked["shots"])):
+        for name in ("measured", "shot"):
+            shutil.rmtree(os.path.join(asked["folder"], f"{name}_{number}"))
+    with open(os.path.join(asked["folder"], RANGES), "w", encoding="utf-8") as file:
+        json.dump(ranges, file)
+
+
+def _look_through(scene: bpy.types.Scene, camera: str) -> None:
+    if camera:
+        scene.camera = bpy.data.objects[camera]
+        for marker in scene.timeline_markers:
+            marker.camera = None
+    for each in bpy.data.cameras:
+        each.dof.use_dof = False
+
+
+def _only_layer(scene: bpy.types.Scene, name: str) -> bpy.types.ViewLayer:
+    """The layer that Blender takes for a scene strip: the strip's own, else the first that is rendered."""
+    layers = scene.view_layers
+    chosen = layers[name] if name else next((layer for layer in layers if layer.use), layers[0])
+    for layer in layers:
+        layer.use = layer == chosen
+    return chosen
+
+
+def _render_bare(scene: bpy.types.Scene) -> None:
+    """One ray through the middle of each pixel, and nothing that comes after it."""
+    render, cycles = scene.render, scene.cycles
+    render.engine = "CYCLES"
+    render.use_sequencer = render.use_compositing = render.use_freestyle = render.use_motion_blur = False
+    render.film_transparent = False
+    render.use_persistent_data = True
+    cycles.device, cycles.samples = "CPU", 1
+    cycles.use_denoising = cycles.use_adaptive_sampling = cycles.use_auto_tile = False
+    cycles.max_bounces, cycles.film_exposure = 0, 1.0
+    cycles.pixel_filter_type, cycles.filter_width = "BOX", 0.01
+    cycles.sample_clamp_direct = 0.0
+    scene.world = None
+    output.set_view(scene, "Raw")
+
+
+def _hide_fog(scene: bpy.types.Scene) -> None:
+    """What is made of volume alone would be a solid body, with one material for everything."""
+    for thing in scene.objects:
+        materials = [slot.material for slot in thing.material_slots if slot.material]
+        if thing.type == "VOLUME" or (materials and all(_is_fog(material) for material in materials)):
+            thing.hide_render = True
+
+
+def _is_fog(material: bpy.types.Material) -> bool:
+    output_node = material.node_tree.get_output_node("CYCLES") if material.node_tree else None
+    if output_node is None:
+        return False
+    return output_node.inputs["Volume"].is_linked and not output_node.inputs["Surface"].is_linked
+
+
+def _shine_by_distance(layer: bpy.types.ViewLayer) -> bpy.types.Node:
+    """Give everything in the layer the material; returns the node that turns 1 / distance into levels."""
+    material = bpy.data.materials.new("Depth")
+    if material.node_tree is None:
+        material.use_nodes = True
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    nodes.clear()
+    camera, near = nodes.new("ShaderNodeCameraData"), nodes.new("ShaderNodeMath")
+    near.operation, near.inputs[0].default_value = "DIVIDE", 1.0
+    levels, light, end = (nodes.new(f"ShaderNode{name}") for name in ("MapRange", "Emission", "OutputMaterial"))
+    levels.clamp = True
+    links.new(camera.outputs["View Z Depth"], near.inputs[1])
+    links.new(near.outputs["Value"], levels.inputs["Value"])
+    links.new(levels.outputs["Result"], light.inputs["Strength"])
+    links.new(light.outputs["Emission"], end.inputs["Surface"])
+    light.inputs["Color"].default_value = (1.0, 1.0, 1.0, 1.0)
+    layer.material_override = material
+    return levels
+
+
+def _set_levels(levels: bpy.types.Node, dark: float, bright: float) -> None:
+    levels.inputs["From Min"].default_value, levels.inputs["From Max"].default_value = dark, bright
+
+
+def _some(shot: list[int]) -> list[int]:
+    frames = sorted(set(shot))
+    count = min(len(frames), MEASURED_FRAMES)
+    return [frames[round(index * (len(frames) - 1) / max(1, count - 1))] for index in range(count)]
+
+
+def _measure(scene: bpy.types.Scene, levels: bpy.types.Node, shot: list[int], folder: str) -> tuple[float, float]:
+    """The nearest and farthest distance in a shot, from small pictures of some of its frames."""
+    render = scene.render
+    kept = render.resolution_percentage
+    share = (MEASURED_PIXELS / (render.resolution_x * render.resolution_y)) ** 0.5
+    render.resolution_percentage = max(1, min(kept, round(100 * share)))
+    levels.clamp = False
+    _set_levels(levels, 0.0, 1.0)
+    output.set_file(scene, "OPEN_EXR", "RGB", "32")
+    try:
+        files = output.render_frames(scene, _some(shot), folder)
+    finally:
+        render.resolution_percentage = kept
+        levels.clamp = True
+    values = [value for file in set(files.values()) for value in _values(file) if value > 0]
+    if not values:
+        raise RuntimeError(f"nothing is to be seen in “{scene.name}” from frame {min(shot)} to {max(shot)}")
+    return 1 / (max(values) * MARGIN), MARGIN / min(values)
+
+
+def _values(file: str) -> array[float]:
+    image = bpy.data.images.load(file)
+    image.colorspace_settings.name = "Non-Color"
+    pixels = array("f", bytes(4 * len(image.pixels)))
+    image.pixels.foreach_get(pixels)
+    channels = image.channels
+    bpy.data.images.remove(image)
+    return pixels[::channels]

@@ -1,0 +1,86 @@
+"""How pictures are written: numbered PNG files, first aside, then all at once under their own names. bpy only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import bpy
+
+PARTIAL_SUFFIX = ".partial"
+COMPRESSION = 10
+
+
+def set_view(scene: bpy.types.Scene, view: str) -> None:
+    """Show colours as `view` (Standard or Raw) does on an sRGB display, with nothing done to them."""
+    displays = scene.display_settings.bl_rna.properties["display_device"].enum_items
+    if "sRGB" in displays:
+        scene.display_settings.display_device = "sRGB"
+    settings = scene.view_settings
+    settings.view_transform, settings.look = view, "None"
+    settings.exposure, settings.gamma = 0.0, 1.0
+    for name in ("use_curve_mapping", "use_white_balance"):
+        if hasattr(settings, name):
+            setattr(settings, name, False)
+    scene.render.image_settings.color_management = "FOLLOW_SCENE"
+    scene.render.dither_intensity = 0.0
+
+
+def set_file(scene: bpy.types.Scene, file_format: str, color_mode: str, color_depth: str) -> None:
+    """Write single pictures, unmarked and unbordered, each one anew."""
+    render, settings = scene.render, scene.render.image_settings
+    if hasattr(settings, "media_type"):
+        settings.media_type = "IMAGE"
+    settings.file_format, settings.color_mode, settings.color_depth = file_format, color_mode, color_depth
+    settings.compression = COMPRESSION
+    render.use_stamp = render.use_multiview = render.use_border = render.use_placeholder = False
+    render.use_overwrite = render.use_file_extension = True
+
+
+def render_frames(scene: bpy.types.Scene, numbers: Sequence[int], folder: str) -> dict[int, str]:
+    """Render those frames of the scene into `folder`; gives the file of each. Raises RuntimeError."""
+    os.makedirs(folder, exist_ok=True)
+    scene.render.filepath = os.path.join(folder, "frame_######")
+    scene.frame_step = 1
+    for first, last in _runs(sorted(set(numbers))):
+        scene.frame_start, scene.frame_end = first, last
+        bpy.ops.render.render(animation=True, scene=scene.name)
+    files = {number: scene.render.frame_path(frame=number) for number in numbers}
+    for number, file in files.items():
+        if not os.path.isfile(file):
+            raise RuntimeError(f"frame {number} of “{scene.name}” was not written to {folder}")
+    return files
+
+
+def partial_folder(asked: dict[str, Any]) -> str:
+    """An empty folder beside the one that was asked for."""
+    folder = str(asked["folder"]) + PARTIAL_SUFFIX
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    return folder
+
+
+def settle(asked: dict[str, Any], partial: str, rendered: Sequence[str]) -> None:
+    """Name the rendered files as was asked, and put them where they are waited for."""
+    left = list(rendered)
+    for name, file in zip(asked["files"], rendered, strict=True):
+        left.remove(file)
+        target = os.path.join(partial, name)
+        if file in left:
+            shutil.copyfile(file, target)  # a frame that is held
+        else:
+            os.replace(file, target)
+    shutil.rmtree(asked["folder"], ignore_errors=True)
+    os.replace(partial, asked["folder"])
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs

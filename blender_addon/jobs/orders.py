@@ -1,0 +1,104 @@
+"""What the panel says, as the takes that one click asks for. Changes nothing; refuses in sentences."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any
+
+import bpy
+
+from ...wan_backend.protocol.messages import Conform, FrameRate, Guide, ModelRow, Source, TakeRequest, Task
+from ..timeline import aims, footage, length, selection
+from ..timeline.aim import Aim, NoAim, Wishes
+from . import request
+
+SOURCES_FOLDER = "sources"
+"""In the media folder; holds a folder for each job whose sources are rendered."""
+_USUAL_RATE = FrameRate(16)
+_STRENGTHS = {Task.RESTYLE: "strength", Task.PREVIS: "freedom"}
+
+
+@dataclass(frozen=True)
+class Order:
+    """One take: the request without its sources, and what it is aimed at."""
+
+    request: TakeRequest
+    aim: Aim | None = None
+    asked: str = ""
+    """What the placeholder is to remember, where that is not of `aim`: the sources are those of an earlier take."""
+
+
+def orders(
+    scene: bpy.types.Scene, settings: Any, preferences: Any, task: Task, model: ModelRow | None = None
+) -> list[Order]:
+    """The takes that would be asked for now. Raises Refused."""
+    if task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP":
+        return [Order(_tuned(request.build(scene, settings, preferences), settings, task))]
+    made = aims_of(scene, settings, task, model)
+    asked = []
+    for aim in made:
+        prompt = request.checked(aim.prompt) if aim.prompt else request.prompt_of(scene, settings)
+        place = request.Placement(aim.channel, aim.start, aim.length_frames)
+        composed = request.compose(scene, settings, preferences, prompt, place)
+        asked.append(Order(_tuned(composed, settings, task), aim))
+    return asked
+
+
+def aims_of(scene: bpy.types.Scene, settings: Any, task: Task, model: ModelRow | None = None) -> list[Aim]:
+    """Where the takes would go, and what they would be made from. Raises Refused."""
+    try:
+        return aims.aims(scene, selection.read(scene), task, _wishes(scene, settings, model))
+    except NoAim as none:
+        raise request.Refused(none.sentence) from none
+
+
+def places_of(
+    scene: bpy.types.Scene, settings: Any, task: Task, model: ModelRow | None = None
+) -> list[request.Placement]:
+    """Where the takes would go. Raises Refused."""
+    if task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP":
+        return [request.length_of(scene, settings)]
+    return [
+        request.Placement(aim.channel, aim.start, aim.length_frames) for aim in aims_of(scene, settings, task, model)
+    ]
+
+
+def sources_of(scene: bpy.types.Scene, order: Order, job_id: str) -> list[tuple[footage.Wanted, Source, bool]]:
+    """What the take is made from, and what of it is to be rendered first. Raises Refused."""
+    wanted = order.aim.wanted if order.aim is not None else ()
+    folder = sources_folder(order.request, job_id)
+    try:
+        return [(each, *footage.source_or_render(scene, each, folder)) for each in wanted]
+    except footage.Unusable as unusable:
+        raise request.Refused(unusable.sentence) from unusable
+
+
+def sources_folder(asked: TakeRequest, job_id: str) -> str:
+    """The folder for what is rendered for a job."""
+    return os.path.join(asked.media_folder, SOURCES_FOLDER, job_id)
+
+
+def _wishes(scene: bpy.types.Scene, settings: Any, model: ModelRow | None) -> Wishes:
+    rate = length.rate_of(scene)
+    seconds = settings.length_mode == "SECONDS"
+    frames = length.frames_of(settings.length_seconds, rate) if seconds else settings.length_frames
+    return Wishes(
+        length_frames=frames,
+        as_long_as_strip=settings.as_long_as_strip,
+        extend_frames=settings.extend_frames,
+        backward=settings.extend_direction == "BACKWARD",
+        model_rate=(model.frame_rate if model else _USUAL_RATE).exact(),
+        scene_rate=rate.exact(),
+    )
+
+
+def _tuned(asked: TakeRequest, settings: Any, task: Task) -> TakeRequest:
+    """With what the task alone has to set."""
+    return replace(
+        asked,
+        task=task.value,
+        strength=round(getattr(settings, _STRENGTHS[task]), 4) if task in _STRENGTHS else 1.0,
+        guide=Guide(settings.guide.lower()) if task is Task.RESTYLE else Guide.NONE,
+        conform=Conform(settings.conform.lower()),
+    )

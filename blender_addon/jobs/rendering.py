@@ -1,0 +1,205 @@
+"""Renders Sources with a Blender in the background, on a saved copy of the open file. One job at a time, no threads.
+
+The open file, its settings and its undo steps stay as they are, and the window stays free.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ...wan_backend.protocol.messages import Source
+from ..backend.command import BackendMissing
+from ..backend.process import ChildProcess
+from ..timeline.footage import Wanted
+from . import render_order
+
+log = logging.getLogger(__name__)
+
+LEFT_BEHIND_SECONDS = 86_400.0
+"""A copy that is older was left by a Blender that ended before its rendering did."""
+FOLDER = "copy-of-"
+
+
+@dataclass
+class _Asked:
+    """What is to be rendered for one job."""
+
+    job_id: str
+    folder: Path
+    """Holds the copy, the order and the report; goes when it's done."""
+    targets: list[Path] = field(default_factory=list)
+    order: Path | None = None
+    problem: str = ""
+    done: float = 0.0
+
+
+class Renderer:
+    """Owned by the tracker and ticked by it.
+
+    `on_ready(job_id)` is called when all that was asked for a job is on the disk, `on_failed(job_id, sentence)` when
+    it can't be; one of them once for each job that wasn't cancelled, always from `tick`.
+    """
+
+    def __init__(
+        self,
+        run_folder: Callable[[], Path],
+        on_ready: Callable[[str], None],
+        on_failed: Callable[[str, str], None],
+    ) -> None:
+        self._run_folder = run_folder
+        self._on_ready = on_ready
+        self._on_failed = on_failed
+        self._queue: deque[_Asked] = deque()
+        self._child: ChildProcess | None = None
+        """Renders the first of the queue."""
+        self._leaving: list[tuple[ChildProcess, _Asked]] = []
+
+    @property
+    def busy(self) -> bool:
+        """True while anything is rendered, waits for it, or ends."""
+        return bool(self._queue or self._leaving)
+
+    def ask(self, job_id: str, scene: bpy.types.Scene, wanted: list[tuple[Wanted, Source]]) -> None:
+        """Save a copy of the open file as it is now; it's rendered from in later ticks.
+
+        `wanted` is what `source_or_render` said has to be rendered, as it was given and answered.
+        """
+        run = self._run_folder()
+        asked = _Asked(job_id, run / f"{FOLDER}{job_id}", [Path(source.folder) for _, source in wanted])
+        self._queue.append(asked)
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            _remove_left_behind(run)
+            asked.folder.mkdir(exist_ok=True)
+            asked.order = render_order.write(asked.folder, scene, wanted)
+        except (OSError, RuntimeError) as error:
+            log.warning("No copy of the file for job %s: %s", job_id, error)
+            asked.problem = (
+                f"A copy of the file to render from could not be saved in {run} ({_plain(error)}): make room there, "
+                "or allow writing there, then try again."
+            )
+
+    def tick(self, deadline: float) -> bool:
+        """Look after the child until `deadline` (of time.perf_counter); True where something changed."""
+        self._leaving = [left for left in self._leaving if not self._has_left(*left)]
+        if not self._queue or time.perf_counter() > deadline:
+            return False
+        asked = self._queue[0]
+        if asked.problem:
+            self._end(asked)
+            return True
+        if self._child is None:
+            self._start(asked)
+            return True
+        exit_code = self._child.exit_code
+        report = _read_report(asked.folder)
+        done = report.get("done", 0) / max(1, report.get("of", 1))
+        changed = done != asked.done
+        asked.done = done
+        if exit_code is None:
+            return changed
+        if exit_code != 0 or not all(target.is_dir() for target in asked.targets):
+            asked.problem = self._why(self._child, exit_code, str(report.get("failed", "")))
+        self._end(asked)
+        return True
+
+    def cancel(self, job_id: str) -> None:
+        """Don't render for that job; what was rendered for it is removed."""
+        for asked in [asked for asked in self._queue if asked.job_id == job_id]:
+            child = self._let_go(asked)
+            if child is not None:
+                child.leave()
+                self._leaving.append((child, asked))
+            else:
+                _remove(asked)
+
+    def progress(self, job_id: str) -> float | None:
+        """0 to 1; None where nothing is rendered for that job."""
+        return next((asked.done for asked in self._queue if asked.job_id == job_id), None)
+
+    def close(self, patience_seconds: float) -> None:
+        """Blender or the add-on ends: no child is left behind."""
+        for asked in list(self._queue):
+            self.cancel(asked.job_id)
+        for child, asked in self._leaving:
+            child.end_now(patience_seconds)
+            _remove(asked)
+        self._leaving.clear()
+
+    def _start(self, asked: _Asked) -> None:
+        assert asked.order is not None
+        try:
+            self._child = ChildProcess(render_order.command(asked.order), self._run_folder(), "render")
+        except (BackendMissing, OSError) as error:
+            asked.problem = f"Blender could not be started to render the strips: {error}"
+
+    def _end(self, asked: _Asked) -> None:
+        child = self._let_go(asked)
+        if child is not None:
+            child.leave()
+            child.gone()
+        if asked.problem:
+            _remove(asked)
+            self._on_failed(asked.job_id, asked.problem)
+        else:
+            shutil.rmtree(asked.folder, ignore_errors=True)
+            self._on_ready(asked.job_id)
+
+    def _let_go(self, asked: _Asked) -> ChildProcess | None:
+        """Take it out of the queue; gives the child where one renders it."""
+        child = None
+        if self._queue[0] is asked:
+            child, self._child = self._child, None
+        self._queue.remove(asked)
+        return child
+
+    def _has_left(self, child: ChildProcess, asked: _Asked) -> bool:
+        if not child.gone():
+            return False
+        _remove(asked)
+        return True
+
+    def _why(self, child: ChildProcess, exit_code: int, said: str) -> str:
+        log.error("Rendering ended with %d: %s; see %s", exit_code, said, child.log_path)
+        why = said or child.last_words() or f"exit code {exit_code}"
+        return (
+            f"Blender could not render the strips ({_plain(why)}): render them once with Render > Render Animation, "
+            f"mend what that says, then try again. The log is {child.log_path}."
+        )
+
+
+def _read_report(folder: Path) -> dict[str, Any]:
+    try:
+        report = json.loads((folder / "report.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _remove(asked: _Asked) -> None:
+    for target in asked.targets:
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.rmtree(f"{target}.partial", ignore_errors=True)
+    shutil.rmtree(asked.folder, ignore_errors=True)
+
+
+def _remove_left_behind(run: Path) -> None:
+    oldest = time.time() - LEFT_BEHIND_SECONDS
+    for folder in run.glob(f"{FOLDER}*"):
+        if os.path.getmtime(folder) < oldest:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _plain(error: object) -> str:
+    return str(error).strip().removeprefix("Error: ").rstrip(".")

@@ -1,0 +1,185 @@
+"""Jobs whose sources are rendered before the server gets them: asked for, cancelled, tried again, never lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import bpy
+
+from ...wan_backend.protocol.messages import JobState, JobStatus, Problem, Source, TakeRequest
+from ..stopwatch import timed
+from ..timeline import footage, identity, provenance
+from . import orders
+from .job_list import JobList
+from .journal import Journal
+from .outbox import Outbox
+from .rendering import Renderer
+from .request import Refused
+
+RENDERING = "Rendering the source."
+"""The sentence of a job while its sources are rendered."""
+ORPHAN = Problem("interrupted", "Blender ended while the source was rendered: press Retry to have it rendered again.")
+
+Rendered = list[tuple[footage.Wanted, Source]]
+
+
+class Sourcing:
+    """Owns the Renderer; gives what it has rendered to the outbox."""
+
+    def __init__(self, jobs: JobList, outbox: Outbox, user_folder: Callable[[], Path], on_change: Callable[[], None]):
+        self._jobs = jobs
+        self._outbox = outbox
+        self._on_change = on_change
+        self._user_folder = user_folder
+        self._renderer = Renderer(lambda: user_folder() / "run", self._ready, self._failed)
+        self._waiting: dict[str, TakeRequest] = {}
+        self._at_server: set[str] = set()
+        """Jobs that wait for sources and that the server has from an earlier try."""
+        self._asked: dict[str, str] = {}
+        """What the placeholder of a job remembers; kept here, too, as the placeholder may be undone."""
+        self._journal: Journal | None = None
+
+    @property
+    def busy(self) -> bool:
+        """True while a source is rendered."""
+        return bool(self._waiting)
+
+    def send(self, job_id: str, scene: bpy.types.Scene, order: orders.Order) -> str:
+        """Give the job to the server, once what is to be rendered for it is; gives what its placeholder remembers.
+
+        To be called before there is a placeholder: it's no part of what is rendered. Raises Refused.
+        """
+        if order.aim is None:  # of a prompt alone, or once more with the sources of an earlier take
+            self._send(job_id, scene, order.request, order.asked, [])
+            return order.asked
+        made = orders.sources_of(scene, order, job_id)
+        request = replace(order.request, sources=[source for _, source, _ in made])
+        asked = provenance.write(provenance.remember(scene, order.aim)) if made else ""
+        to_render = [(wanted, source) for wanted, source, render in made if render]
+        try:
+            self._send(job_id, scene, request, asked, to_render)
+        except footage.Unusable as unusable:
+            raise Refused(unusable.sentence) from unusable
+        return asked
+
+    def _send(self, job_id: str, scene: bpy.types.Scene, request: TakeRequest, asked: str, to_render: Rendered) -> None:
+        """Raises footage.Unusable."""
+        if asked:
+            self._asked[job_id] = asked
+        if not to_render:
+            self._hand_on(job_id, request)
+            return
+        with timed("operator: of which the copy to render from"):
+            self._renderer.ask(job_id, scene, to_render)
+        self._waiting[job_id] = request
+        self._books().keep(job_id, request, asked)
+        self._jobs.ask(job_id, request, RENDERING)
+
+    def cancel(self, job_id: str) -> bool:
+        """End a job that the server hasn't got; False where it has."""
+        if job_id not in self._waiting:
+            return False
+        del self._waiting[job_id]
+        self._at_server.discard(job_id)
+        self._renderer.cancel(job_id)
+        self._books().drop(job_id)
+        self._jobs.end(job_id, JobState.CANCELLED)
+        return True
+
+    def retry(self, status: JobStatus, belongs_here: bool) -> bool:
+        """Render once more what is not on the disk; False where all is there and the server may try at once."""
+        if all(is_there(source) for source in status.request.sources):
+            return False
+        try:
+            if not belongs_here:
+                raise footage.Unusable("The strips of this job are in another file: open it, then press Retry.")
+            self._render_again(status)
+        except footage.Unusable as unusable:
+            self._jobs.ask(status.job_id, status.request, "")
+            self._jobs.end(status.job_id, JobState.FAILED, Problem("bad_source", unusable.sentence))
+        return True
+
+    def tick(self, deadline: float) -> bool:
+        """Look after the renderer until `deadline`; True where something changed."""
+        changed = self._renderer.tick(deadline)
+        for job_id, request in self._waiting.items():
+            progress = self._renderer.progress(job_id) or 0.0
+            status = self._jobs.get(job_id)
+            if status is not None and status.progress != progress:
+                self._jobs.keep(replace(status, request=request, progress=progress))
+                changed = True
+        if self._books().touch():
+            changed |= self._look_after_journal()
+        return changed
+
+    def close(self, patience_seconds: float) -> None:
+        """Blender ends; what is still to be rendered stays in the journal."""
+        self._renderer.close(patience_seconds)
+
+    def _render_again(self, status: JobStatus) -> None:
+        job_id, asked = status.job_id, self._remembered(status.job_id)
+        scene = bpy.data.scenes.get(status.request.origin.scene)
+        if asked is None or scene is None:
+            raise footage.Unusable("What this take was made from is no longer known: select it, and ask anew.")
+        folder = orders.sources_folder(status.request, job_id)
+        wanted_now = provenance.wanted_now(scene, asked)
+        made = [(wanted, *footage.source_or_render(scene, wanted, folder)) for wanted in wanted_now]
+        request = replace(status.request, sources=[source for _, source, _ in made])
+        to_render = [(wanted, source) for wanted, source, render in made if render]
+        if self._jobs.is_servers(job_id):
+            self._at_server.add(job_id)
+        self._send(job_id, scene, request, provenance.write(asked), to_render)
+
+    def _remembered(self, job_id: str) -> provenance.Asked | None:
+        strips = (found.strip for found in identity.all_marked() if found.job_id == job_id)
+        kept = next((asked for strip in strips if (asked := provenance.of(strip)) is not None), None)
+        return kept or provenance.read(self._asked.get(job_id, ""))
+
+    def _ready(self, job_id: str) -> None:
+        request = self._waiting.pop(job_id, None)
+        if request is not None:
+            self._hand_on(job_id, request)
+            self._on_change()
+
+    def _failed(self, job_id: str, sentence: str) -> None:
+        if self._waiting.pop(job_id, None) is not None:
+            self._jobs.end(job_id, JobState.FAILED, Problem("bad_source", sentence))
+            self._on_change()
+
+    def _hand_on(self, job_id: str, request: TakeRequest) -> None:
+        if job_id in self._at_server:
+            self._at_server.discard(job_id)
+            self._outbox.retry_at_server(job_id, request)
+        else:
+            self._outbox.submit(job_id, request)
+
+    def _look_after_journal(self) -> bool:
+        """Forget what the server has; take over what a Blender left that ended."""
+        for job_id in list(self._books().mine):
+            if self._jobs.is_servers(job_id) or self._jobs.get(job_id) is None:
+                self._books().drop(job_id)
+        changed = False
+        for job_id, request, asked in self._books().orphans():
+            self._asked[job_id] = asked
+            if self._jobs.get(job_id) is None:
+                problem = ORPHAN
+                self._jobs.keep(
+                    JobStatus(job_id, JobState.INTERRUPTED, request, sentence=problem.sentence, problem=problem)
+                )
+                changed = True
+        return changed
+
+    def _books(self) -> Journal:
+        if self._journal is None:
+            self._journal = Journal(self._user_folder() / "waiting")
+        return self._journal
+
+
+def is_there(source: Source) -> bool:
+    """True where what the server would read is on the disk. Of many pictures, the first and the last are looked at."""
+    if not source.rendered:
+        return True  # the artist's own media: the server says what is wrong with it
+    return all(os.path.isfile(os.path.join(source.folder, name)) for name in {source.files[0], source.files[-1]})

@@ -1,0 +1,173 @@
+"""From strips and a range of the scene to the Sources that a take is made from. Changes nothing.
+
+A plain movie or image strip is read straight from its media; whatever else is to be rendered (by jobs.rendering).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import bpy
+
+from ...wan_backend.protocol.media import frame_file
+from ...wan_backend.protocol.messages import Framing, Role, Source
+from . import compat, framing, media_files, scene_strips
+from .media_files import Unusable
+
+__all__ = ["Unusable", "Wanted", "source_or_render"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the backend has to see, in frames of the scene."""
+
+    role: Role
+    start: int
+    end_exclusive: int
+    strip_names: tuple[str, ...] = ()
+    """Of the timeline that is shown; none: the composite of the range."""
+    depth: bool = False
+    """True: how far away things are in the one scene strip that is named."""
+
+    @property
+    def frames(self) -> range:
+        """The scene's frames that are wanted."""
+        return range(self.start, self.end_exclusive)
+
+
+def source_or_render(scene: bpy.types.Scene, wanted: Wanted, folder: str) -> tuple[Source, bool]:
+    """The Source as it will be, and whether it must be rendered first. Raises Unusable.
+
+    `folder` is the job's own: what is rendered goes into a folder in it that is named like the role.
+    """
+    if not wanted.frames:
+        raise Unusable("There is no frame in what was chosen: choose a strip or a range of one frame or more.")
+    chosen = [_named(scene, name) for name in wanted.strip_names]
+    for strip in chosen:
+        _check_covers(strip, wanted.frames)
+    if wanted.depth:
+        return _depth(scene, wanted, chosen, folder)
+    _check_all(scene, wanted.frames, chosen)
+    source = _read_straight(scene, wanted, chosen[0]) if len(chosen) == 1 else None
+    if source is not None:
+        return source, False
+    return _rendered(wanted, folder, None), True
+
+
+def _rendered(wanted: Wanted, folder: str, lies: Framing | None) -> Source:
+    files = [frame_file(index) for index in range(len(wanted.frames))]
+    target = os.path.join(os.path.abspath(folder), wanted.role.value)
+    return Source(wanted.role, target, files, frames=len(files), framing=lies, rendered=True)
+
+
+def _depth(scene: bpy.types.Scene, wanted: Wanted, chosen: list[compat.Strip], folder: str) -> tuple[Source, bool]:
+    if len(chosen) != 1:
+        raise Unusable("Depth is rendered from one scene strip: select one.")
+    (strip,) = chosen
+    scene_strips.check_depth(scene, strip, wanted.frames)
+    size = scene_strips.picture_size(strip)
+    if not framing.can_be_framed(strip, size):
+        raise Unusable(f"“{strip.name}” is turned, mirrored by its scale or cropped away: clear its transform.")
+    return _rendered(wanted, folder, _framing(scene, strip, size)), True
+
+
+def _read_straight(scene: bpy.types.Scene, wanted: Wanted, strip: compat.Strip) -> Source | None:
+    """The Source of a plain strip; None where Blender has to render it."""
+    if strip.type not in ("MOVIE", "IMAGE") or not framing.is_plain(scene, strip):
+        return None
+    names = media_files.names_of(strip, wanted.frames)
+    size = media_files.picture_size(scene, strip, names)
+    if size is None or not framing.can_be_framed(strip, size):
+        return None
+    indices = media_files.media_indices(strip, wanted.frames)
+    if strip.type == "MOVIE" and any(later - earlier != 1 for earlier, later in itertools.pairwise(indices)):
+        return None  # a frame is held, or it runs backwards
+    return Source(
+        wanted.role,
+        media_files.folder_of(scene, strip),
+        names,
+        is_movie=strip.type == "MOVIE",
+        first_frame=indices[0] + compat.trim_start(strip) if strip.type == "MOVIE" else 0,
+        frames=len(wanted.frames),
+        framing=_framing(scene, strip, size),
+    )
+
+
+def _framing(scene: bpy.types.Scene, strip: compat.Strip, size: tuple[int, int]) -> Framing | None:
+    lies = framing.framing_of(scene, strip, size)
+    return None if framing.is_whole_frame(lies, size) else lies
+
+
+def _named(scene: bpy.types.Scene, name: str) -> compat.Strip:
+    shown = compat.shown_strips(scene)
+    if name in shown:
+        return shown[name]
+    for strip, _ in compat.walk(scene):
+        if strip.name == name:
+            raise Unusable(
+                f"“{name}” lies in a meta strip that isn't open: open it with Tab, or choose the meta strip itself."
+            )
+    raise Unusable(f"There is no strip “{name}” on the timeline any more: choose one that is there.")
+
+
+def _check_covers(strip: compat.Strip, frames: range) -> None:
+    start, end = compat.start(strip), compat.end_exclusive(strip)
+    if start >= end:
+        raise Unusable(f"“{strip.name}” is no frame long: pull one of its ends.")
+    if strip.type == "SOUND":
+        raise Unusable(f"“{strip.name}” is sound: choose a strip with a picture.")
+    if frames.start < start or frames.stop > end:
+        raise Unusable(
+            f"“{strip.name}” covers the frames {start} to {end - 1}, and {frames.start} to {frames.stop - 1} were "
+            "asked for: move or lengthen it."
+        )
+
+
+def _check_all(scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip]) -> None:
+    """Raise Unusable where a strip that is seen in those frames can't be shown."""
+    collection = compat.shown_strips(scene)
+    for strip in _inputs(chosen):
+        _check(scene, strip, range(compat.start(strip), compat.end_exclusive(strip)))  # an effect may show any of it
+    if chosen and not any(strip.type == "ADJUSTMENT" for strip in chosen):
+        seen = chosen
+    else:
+        highest = max((strip.channel for strip in chosen), default=None)
+        seen = [s for s in collection if s in chosen or (not s.mute and (highest is None or s.channel < highest))]
+        if not any(_overlap(strip, frames) for strip in seen):
+            raise Unusable(
+                f"Nothing is seen from frame {frames.start} to {frames.stop - 1}: choose a range with strips in it."
+            )
+    for strip in seen:
+        _check(scene, strip, frames)
+
+
+def _check(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> None:
+    part = _overlap(strip, frames)
+    if not part:
+        return
+    if strip.type == "SCENE":
+        scene_strips.check(scene, strip, part)
+    elif strip.type in ("MOVIE", "IMAGE"):
+        # Where the speed changes it's not known here which of the files are seen, so all of them must be there.
+        whole = framing.is_retimed(scene, strip) and strip.type == "IMAGE"
+        names = [e.filename for e in strip.elements] if whole else media_files.names_of(strip, part)
+        media_files.check_there(scene, strip, names)
+    elif strip.type == "META":
+        for inner in compat.strips(strip):
+            if not inner.mute:
+                _check(scene, inner, frames)
+
+
+def _overlap(strip: compat.Strip, frames: range) -> range:
+    return range(max(frames.start, compat.start(strip)), min(frames.stop, compat.end_exclusive(strip)))
+
+
+def _inputs(strips: list[compat.Strip]) -> Iterator[compat.Strip]:
+    """What effect strips are made from, all the way down."""
+    for strip in strips:
+        inputs = [s for s in (getattr(strip, "input_1", None), getattr(strip, "input_2", None)) if s is not None]
+        yield from inputs
+        yield from _inputs(inputs)

@@ -1,0 +1,84 @@
+"""The files that strips play: where they are, and whether they are there. Reads, changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import bpy
+
+from . import compat
+from .picture_size import Size, size_of
+
+NAMES_SHOWN = 3
+
+
+class Unusable(Exception):
+    """What was asked for can't be a source; `sentence` says what to do."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+def folder_of(scene: bpy.types.Scene, strip: compat.Strip) -> str:
+    """The absolute folder of a movie's or image strip's files."""
+    path = strip.directory if strip.type == "IMAGE" else os.path.dirname(strip.filepath)
+    return os.path.abspath(bpy.path.abspath(path or "//", library=scene.library))
+
+
+def names_of(strip: compat.Strip, frames: Iterator[int] | range) -> list[str]:
+    """The file that is shown in each of the scene's frames; the first and last are held past the media's ends."""
+    if strip.type == "MOVIE":
+        return [bpy.path.basename(strip.filepath)]
+    names = [element.filename for element in strip.elements]
+    return [names[min(index + compat.trim_start(strip), len(names) - 1)] for index in media_indices(strip, frames)]
+
+
+def media_indices(strip: compat.Strip, frames: Iterator[int] | range) -> list[int]:
+    """Which of the media's frames, from 0 after the trim, is shown in each of the scene's; not for retimed strips."""
+    last = compat.content_frames(strip) - 1
+    start = compat.content_start(strip)
+    indices = [frame - start for frame in frames]
+    if strip.type == "IMAGE" and len(strip.elements) == 1:
+        return [0] * len(indices)
+    if getattr(strip, "use_reverse_frames", False):
+        indices = [last - max(0, index) if index <= last else 0 for index in indices]
+    return [min(max(index, 0), last) for index in indices]
+
+
+def check_there(scene: bpy.types.Scene, strip: compat.Strip, names: list[str]) -> None:
+    """Raise Unusable where one of a strip's files is missing, empty or not to be read."""
+    folder = folder_of(scene, strip)
+    lost = [name for name in dict.fromkeys(names) if not _is_file(os.path.join(folder, name))]
+    if lost:
+        more = f" and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
+        raise Unusable(
+            f"“{strip.name}” plays {', '.join(lost[:NAMES_SHOWN])}{more}, which can't be found in {folder}: put it "
+            "back there, or find it with File > External Data > Find Missing Files."
+        )
+    if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0):
+        raise Unusable(
+            f"“{strip.name}” plays {names[0]}, which Blender can't read: convert it to H.264 in MP4, for example, "
+            "and put that in its place."
+        )
+
+
+def picture_size(scene: bpy.types.Scene, strip: compat.Strip, names: list[str]) -> Size | None:
+    """The size that all of those pictures have; None where they differ or it can't be told."""
+    if strip.type == "MOVIE":
+        element = strip.elements[0] if len(strip.elements) else None
+        return (element.orig_width, element.orig_height) if element and element.orig_width > 0 else None
+    folder = folder_of(scene, strip)
+    try:
+        sizes = {size_of(os.path.join(folder, name)) for name in dict.fromkeys(names)}
+    except OSError:
+        return None
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return os.path.isfile(path) and os.path.getsize(path) > 0
+    except OSError:
+        return False

@@ -1,0 +1,406 @@
+"""Jobs that are made from strips: from the click over the rendering to the take, and whatever comes between."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from types import SimpleNamespace
+
+import bpy
+import pytest
+
+COLOUR = "Colour"
+
+
+@pytest.fixture
+def desk(renderer, session, scene, addon, cut, tmp_path):
+    """A colour strip at 10 to 40 on channel 1, which has to be rendered, and short words."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
+    cut.compat.new_color(cut.strips, COLOUR, 1, 10, 30)
+    cut.compat.new_color(cut.strips, "Next", 1, 60, 30)
+    bpy.ops.ed.undo_push(message="A cut")
+    return Desk(renderer, session, addon, cut)
+
+
+class Desk:
+    """What these tests do."""
+
+    def __init__(self, renderer, session, addon, cut):
+        self.renderer, self.session, self.addon, self.cut = renderer, session, addon, cut
+        self.tracker = session.tracker
+
+    @property
+    def scene(self):
+        return bpy.context.scene
+
+    @property
+    def strips(self):
+        return self.cut.compat.all_strips(self.scene)
+
+    def ask(self, task="RESTYLE", *names, prompt="slow fog", **settings):
+        """What the operator of the task does; gives the job's id."""
+        self.cut.scene = self.scene
+        self.cut.select(*(names or (COLOUR,)))
+        panel = self.scene.wan_vse
+        panel.prompt, panel.model_id = prompt, "embedded"
+        for name, value in settings.items():
+            setattr(panel, name, value)
+        task = self.addon("properties.task").Task[task]
+        (order,) = self.addon("jobs.orders").orders(self.scene, panel, SimpleNamespace(media_folder=""), task)
+        job_id = self.tracker.generate(self.scene, order)
+        bpy.ops.ed.undo_push(message="Ask")
+        return job_id
+
+    def job(self, job_id):
+        return self.tracker.job(job_id)
+
+    def until(self, job_id, state):
+        self.session.until(lambda: self.job(job_id) and self.job(job_id).state.value == state)
+
+    def takes(self):
+        start, end = self.cut.compat.start, self.cut.compat.end_exclusive
+        return sorted((start(s), end(s), s.channel) for s in self.strips if s.get("wan_vse_role") == "take")
+
+    def until_landed(self):
+        self.session.until(self.takes)
+        return self.takes()
+
+    def idle(self, seconds=0.3):
+        end = time.monotonic() + seconds
+        self.session.until(lambda: time.monotonic() > end)
+
+    def restart(self):
+        """As if this Blender had been killed and another begun."""
+        self.addon("jobs.tracker").unregister()
+        self.addon("jobs.tracker").register()
+        self.session.tracker = self.tracker = self.addon("jobs.tracker").get()
+        self.session.until = lambda condition, seconds=10.0: pump(self.tracker, condition, seconds)
+        self.tracker.want()
+
+
+def pump(tracker, condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, [(job.state, job.sentence) for job in tracker.jobs()]
+        tracker.tick()
+        time.sleep(0.01)
+
+
+def test_the_source_is_rendered_then_the_job_goes_out(desk) -> None:
+    desk.renderer.manner = "wait"
+    job_id = desk.ask()
+    desk.idle()
+    job = desk.job(job_id)
+    assert (job.state.value, job.sentence) == ("queued", "Rendering the source.")
+    assert desk.renderer.made.placeholders_at_asking == 0, "the placeholder is no part of what is rendered"
+    desk.renderer.made.done = 0.5
+    desk.session.until(lambda: desk.job(job_id).progress == 0.5)
+    desk.renderer.manner = "ready"
+    assert desk.until_landed() == [(10, 40, 2)]
+    (source,) = desk.job(job_id).request.sources
+    assert (source.role.value, source.frames, source.rendered) == ("footage", 30, True)
+    assert source.folder.endswith(os.path.join("wan", "sources", job_id, "footage"))
+
+
+def test_what_is_sent_is_what_the_panel_says(desk) -> None:
+    job = desk.job(desk.ask(strength=0.25, guide="FRAMES", conform="REPEAT"))
+    request = job.request
+    assert (request.task, request.strength, request.guide.value, request.conform.value) == (
+        "restyle",
+        0.25,
+        "frames",
+        "repeat",
+    )
+    extend = desk.job(desk.ask("EXTEND", strength=0.25)).request
+    assert (extend.task, extend.strength, extend.guide.value) == ("extend", 1.0, "none")
+
+
+def test_a_hole_of_one_frame_is_filled(desk) -> None:
+    desk.cut.shot("Left", 200, 220, 3)
+    desk.cut.shot("Right", 221, 240, 3)
+    desk.ask("FILL_GAP", "Left", "Right")
+    assert desk.until_landed() == [(220, 221, 3)]
+
+
+def test_in_an_open_meta_strip_the_take_lands_in_it(desk) -> None:
+    meta = desk.cut.strips.new_meta(name="Meta", channel=8, frame_start=1)
+    desk.strips[COLOUR].move_to_meta(meta)
+    desk.cut.compat.set_handles(meta, 10, 40)
+    desk.scene.sequence_editor.display_stack(meta)
+    desk.ask()
+    assert desk.until_landed() == [(10, 40, 2)]
+    meta = desk.strips["Meta"]
+    assert [s.get("wan_vse_role") for s in desk.cut.compat.strips(meta)] == [None, "take"]
+
+
+def test_a_plain_picture_needs_no_rendering(desk) -> None:
+    desk.cut.shot("Shot", 100, 130)
+    desk.ask("RESTYLE", "Shot")
+    assert desk.renderer.made.asked == []
+    assert desk.until_landed() == [(100, 130, 2)]
+
+
+def test_the_selection_stays_for_another_take(desk) -> None:
+    desk.ask()
+    assert [strip.name for strip in desk.cut.read().footage] == [COLOUR]
+    desk.ask()
+    channels = sorted(s.channel for s in desk.strips if s.get("wan_vse_role") == "placeholder")
+    assert channels == [2, 3]
+
+
+def test_cancel_while_rendering(desk) -> None:
+    desk.renderer.manner = "wait"
+    job_id = desk.ask()
+    desk.tracker.cancel(job_id)
+    assert desk.job(job_id).state.value == "cancelled"
+    assert desk.renderer.made.cancelled == [job_id]
+    desk.renderer.manner = "ready"
+    desk.idle()
+    assert desk.takes() == []
+    desk.tracker.retry(job_id)
+    assert desk.until_landed() == [(10, 40, 2)]
+
+
+def test_a_failure_is_a_sentence_and_retry_renders_again(desk) -> None:
+    desk.renderer.manner = "The disk is full: make room, then press Retry."
+    job_id = desk.ask()
+    desk.until(job_id, "failed")
+    assert desk.job(job_id).problem.sentence == "The disk is full: make room, then press Retry."
+    desk.renderer.manner = "ready"
+    desk.tracker.retry(job_id)
+    assert desk.until_landed() == [(10, 40, 2)]
+
+
+def test_what_can_not_be_rendered_is_refused_before_anything_changes(desk, addon) -> None:
+    desk.renderer.made.refuses = addon("timeline.footage").Unusable("The disk is full: make room.")
+    before = desk.cut.places()
+    with pytest.raises(addon("jobs.request").Refused, match="disk is full"):
+        desk.ask()
+    assert desk.cut.places() == before
+    assert desk.tracker.jobs() == []
+
+
+def test_retry_of_a_job_that_the_server_has_renders_what_is_gone(desk) -> None:
+    job_id = desk.ask(prompt="fail")
+    desk.until(job_id, "failed")
+    shutil.rmtree(desk.job(job_id).request.sources[0].folder)
+    desk.tracker.retry(job_id)
+    assert len(desk.renderer.made.asked) == 2
+    assert desk.until_landed() == [(10, 40, 2)]
+
+
+def test_retry_renders_the_strip_where_it_is_now(desk) -> None:
+    desk.renderer.manner = "Blender ended: press Retry."
+    job_id = desk.ask()
+    desk.until(job_id, "failed")
+    desk.cut.compat.set_handles(desk.strips[COLOUR], 15, 45)
+    desk.renderer.manner = "ready"
+    desk.tracker.retry(job_id)
+    wanted, _ = desk.renderer.made.asked[-1][1][0]
+    assert (wanted.start, wanted.end_exclusive) == (15, 45)
+    assert desk.until_landed() == [(15, 45, 2)]
+
+
+def test_retry_without_the_strip_is_a_sentence(desk) -> None:
+    desk.renderer.manner = "Blender ended: press Retry."
+    job_id = desk.ask()
+    desk.until(job_id, "failed")
+    desk.cut.strips.remove(desk.strips[COLOUR])
+    desk.tracker.retry(job_id)
+    problem = desk.job(job_id).problem
+    assert problem.kind == "bad_source"
+    assert COLOUR in problem.sentence
+
+
+def test_a_blender_that_was_killed_while_rendering_loses_nothing(desk, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(desk.addon("jobs.journal"), "ORPHANED_SECONDS", 0.0)
+    desk.renderer.manner = "wait"
+    job_id = desk.ask()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "film.blend"))  # neither strips nor placeholder were saved
+    desk.restart()
+    desk.session.until(lambda: desk.job(job_id))
+    job = desk.job(job_id)
+    assert job.state.value == "interrupted"
+    assert "Blender ended while the source was rendered" in job.sentence
+    assert desk.tracker.belongs_here(job_id)
+    desk.cut.compat.new_color(desk.cut.compat.strips(desk.scene.sequence_editor), COLOUR, 1, 10, 30)
+    desk.renderer.manner = "ready"
+    desk.tracker.retry(job_id)
+    assert desk.until_landed() == [(10, 40, 2)]
+
+
+def test_with_a_saved_placeholder_too(desk, tmp_path, monkeypatch) -> None:
+    desk.renderer.manner = "wait"
+    job_id = desk.ask()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
+    shutil.rmtree(desk.addon("jobs.folders").user_folder() / "waiting")
+    desk.restart()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "film.blend"))
+    desk.session.until(lambda: desk.job(job_id))
+    assert desk.job(job_id).state.value == "interrupted"
+    desk.renderer.manner = "ready"
+    desk.tracker.retry(job_id)
+    assert desk.until_landed() == [(10, 40, 2)]
+
+
+def test_the_journal_of_a_blender_that_lives_is_left_alone(desk) -> None:
+    folder = desk.addon("jobs.folders").user_folder() / "waiting"
+    desk.renderer.manner = "wait"
+    job_id = desk.ask()
+    assert (folder / f"{job_id}.json").is_file()
+    others = desk.addon("jobs.journal").Journal(folder)
+    assert list(others.orphans()) == []
+    desk.renderer.manner = "ready"
+    desk.until_landed()
+    desk.tracker.sourcing._books()._next_touch = 0.0
+    desk.idle(0.1)
+    assert not (folder / f"{job_id}.json").exists(), "the server has it"
+
+
+def test_another_files_strips_are_not_rendered(desk, tmp_path) -> None:
+    desk.renderer.manner = "Blender ended: press Retry."
+    job_id = desk.ask()
+    desk.until(job_id, "failed")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True, load_ui=False)
+    bpy.context.scene.sequence_editor_create()
+    desk.tracker.retry(job_id)
+    assert "another file" in desk.job(job_id).problem.sentence
+
+
+def test_a_take_is_one_undo_step_and_the_cut_is_as_it_was(desk) -> None:
+    before = desk.cut.places()
+    desk.ask()
+    desk.until_landed()
+    assert [place for place in desk.cut.places() if place in before] == before
+    bpy.ops.ed.undo()
+    desk.cut.scene = desk.scene
+    assert sorted(strip.type for strip in desk.strips) == ["COLOR"] * 3
+    bpy.ops.ed.undo()
+    desk.cut.scene = desk.scene
+    assert desk.cut.places() == before
+
+
+class TestWhereTheTakeGoes:
+    """Its source was moved, trimmed or deleted while it was made."""
+
+    @pytest.fixture
+    def made(self, desk):
+        """made(task, change) asks, changes the cut, lets the take land; gives its place and what is said of it."""
+
+        def make(change, task="RESTYLE", *names, **settings):
+            desk.renderer.manner = "wait"
+            job_id = desk.ask(task, *names, **settings)
+            change()
+            desk.renderer.manner = "ready"
+            (place,) = desk.until_landed()
+            return place, desk.tracker.note_of(job_id)
+
+        return make
+
+    def move(self, desk, by, *names):
+        for name in names:
+            strip = desk.strips[name]
+            channel, strip.channel = strip.channel, 100  # where it meets nothing on its way
+            start, end = desk.cut.compat.start(strip), desk.cut.compat.end_exclusive(strip)
+            desk.cut.compat.set_handles(strip, start + by, end + by)
+            strip.channel = channel
+
+    def test_it_goes_along_with_a_strip_that_was_moved(self, desk, made) -> None:
+        assert made(lambda: self.move(desk, 100, COLOUR)) == ((110, 140, 2), "")
+
+    def test_and_up_with_it(self, desk, made) -> None:
+        def change():
+            desk.strips[COLOUR].channel = 6
+
+        assert made(change) == ((10, 40, 7), "")
+
+    def test_not_where_something_lies_already(self, desk, made) -> None:
+        desk.cut.compat.new_color(desk.cut.strips, "In the way", 2, 110, 10)
+        assert made(lambda: self.move(desk, 100, COLOUR)) == ((110, 140, 3), "")
+
+    def test_a_trimmed_strips_take_is_trimmed(self, desk, made) -> None:
+        desk.cut.shot("Shot", 200, 240)
+
+        def change():
+            desk.cut.compat.set_handles(desk.strips["Shot"], 205, 230)
+
+        desk.renderer.manner = "wait"
+        job_id = desk.ask("RESTYLE", "Shot", prompt="slow slow fog")
+        change()
+        (place,) = desk.until_landed()
+        assert place == (205, 230, 2)
+        assert desk.tracker.note_of(job_id) == ""
+        (take,) = [s for s in desk.strips if s.get("wan_vse_role") == "take"]
+        assert desk.cut.compat.content_start(take) == 200, "frame for frame over its source"
+
+    def test_a_deleted_strip_is_said(self, desk, made) -> None:
+        place, note = made(lambda: desk.cut.strips.remove(desk.strips[COLOUR]))
+        assert place == (10, 40, 2)
+        assert f"'{COLOUR}' is gone" in note
+
+    def test_the_persons_own_place_counts_more(self, desk, made) -> None:
+        def change():
+            (strip,) = [s for s in desk.strips if s.get("wan_vse_role") == "placeholder"]
+            desk.cut.compat.set_handles(strip, 300, 330)
+            self.move(desk, 100, COLOUR)
+
+        assert made(change) == ((300, 330, 2), "")
+
+    def test_a_hole_that_moved_with_both_sides(self, desk, made) -> None:
+        desk.cut.shot("Right", 60, 100, 3)
+        change = lambda: self.move(desk, 200, COLOUR, "Next")  # noqa: E731
+        assert made(change, "FILL_GAP", COLOUR, "Next") == ((240, 260, 1), "")
+
+    def test_a_hole_that_changed_is_said(self, desk, made) -> None:
+        place, note = made(lambda: self.move(desk, 5, "Next"), "FILL_GAP", COLOUR, "Next")
+        assert place == (40, 60, 1)
+        assert "The hole has 25 frames now, the take 20" in note
+
+    def test_a_strip_that_was_trimmed_away_from_its_extension_is_said(self, desk, made) -> None:
+        desk.cut.shot("Shot", 200, 240)
+
+        def change():
+            desk.cut.compat.set_handles(desk.strips["Shot"], 200, 230)
+
+        desk.ask("EXTEND", "Shot", prompt="slow slow fog")
+        change()
+        (place,) = desk.until_landed()
+        assert place == (240, 264, 1)
+        (job,) = desk.tracker.jobs()
+        assert "'Shot' was trimmed" in desk.tracker.note_of(job.job_id)
+
+    def test_a_strip_that_is_in_a_meta_now(self, desk, made) -> None:
+        def change():
+            meta = desk.cut.strips.new_meta(name="Meta", channel=8, frame_start=1)
+            desk.strips[COLOUR].move_to_meta(meta)
+
+        place, _ = made(change)
+        assert place[:2] == (10, 40)
+
+
+@pytest.mark.slow
+def test_a_blender_in_the_background_renders_it(session, scene, addon, cut, tmp_path) -> None:
+    """Without a stand-in: what the server gets is the colour strip, and the open file is as it was."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
+    cut.compat.new_color(cut.strips, COLOUR, 1, 10, 3).color = (1.0, 0.0, 0.0)
+    desk = Desk(None, session, addon, cut)
+    job_id = desk.ask()
+    session.until(desk.takes, 60.0)
+    assert desk.takes() == [(10, 13, 2)]
+    (source,) = desk.job(job_id).request.sources
+    picture = bpy.data.images.load(os.path.join(source.folder, source.files[-1]))
+    assert tuple(picture.size) == (1920, 1080)
+    assert list(picture.pixels[:4]) == pytest.approx([1.0, 0.0, 0.0, 1.0], abs=0.01)
+
+
+def test_what_a_placeholder_remembers_can_be_read_again(desk, addon) -> None:
+    desk.ask()
+    (strip,) = [s for s in desk.strips if s.get("wan_vse_role") == "placeholder"]
+    asked = addon("timeline.provenance").of(strip)
+    assert (asked.task, asked.start, asked.end_exclusive) == ("restyle", 10, 40)
+    assert (asked.sources[0].name, asked.wanted[0].strip_names) == (COLOUR, (COLOUR,))
+    assert addon("timeline.provenance").read("{") is None
+    assert addon("timeline.provenance").read(json.dumps({"task": 1})) is None

@@ -1,0 +1,274 @@
+"""Each task's range, place and sources, and every refusal as a sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from fractions import Fraction
+
+import pytest
+
+
+@pytest.fixture
+def aims(cut, addon, extension):
+    """aims("restyle", "A", frame=.., wish=..) is what that task would do with these strips selected."""
+    module = addon("timeline.aims")
+    task_of = importlib.import_module(f"{extension}.wan_backend.protocol.messages").Task
+
+    def ask(task: str, *names: str, frame: int = 1, **wishes: object):
+        cut.scene.frame_set(frame)
+        wish = dataclasses.replace(module.Wishes(), **wishes)
+        return module.aims(cut.scene, cut.select(*names), task_of(task), wish)
+
+    ask.error = module.NoAim
+    return ask
+
+
+def place(aim) -> tuple[int, int, int]:
+    return aim.start, aim.end_exclusive, aim.channel
+
+
+def seen(aim) -> list[tuple[str, int, int, tuple[str, ...]]]:
+    return [(wanted.role.value, wanted.start, wanted.end_exclusive, wanted.strip_names) for wanted in aim.wanted]
+
+
+def no(aims, task: str, *names: str, **more: object) -> str:
+    with pytest.raises(aims.error) as caught:
+        aims(task, *names, **more)
+    sentence = caught.value.sentence
+    assert sentence.endswith(".") and sentence[0] in "'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    return sentence
+
+
+class TestText:
+    def test_each_text_strip_gets_a_take_as_long_as_itself(self, cut, aims) -> None:
+        cut.text("rain", 40, 60)
+        cut.text("fog\nat dawn", 10, 30, 6)
+        cut.text("both", 15, 50, 7)
+        made = aims("text_to_video", "rain", "fog\nat dawn", "both")
+        assert [(aim.prompt, *place(aim)) for aim in made] == [
+            ("fog at dawn", 10, 30, 1),
+            ("both", 15, 50, 2),
+            ("rain", 40, 60, 1),
+        ]
+
+    def test_an_empty_one_is_said(self, cut, aims) -> None:
+        cut.text("", 1, 9)
+        assert "'empty' is empty" in no(aims, "text_to_video", "empty")
+        assert "Select the text strips" in no(aims, "text_to_video")
+
+
+class TestImage:
+    def test_a_still_is_animated_over_its_strip(self, cut, aims) -> None:
+        cut.still("Still", 10, 60)
+        (aim,) = aims("image_to_video", "Still", frame=30)
+        assert place(aim) == (10, 60, 2)
+        assert seen(aim) == [("first", 10, 11, ("Still",))]
+
+    def test_or_as_long_as_is_said(self, cut, aims) -> None:
+        cut.still("Still", 10, 60)
+        (aim,) = aims("image_to_video", "Still", as_long_as_strip=False, length_frames=100)
+        assert place(aim) == (10, 110, 2)
+
+    def test_a_picture_of_one_frame_takes_the_given_length(self, cut, aims) -> None:
+        cut.still("Still", 10, 11)
+        assert place(aims("image_to_video", "Still", length_frames=48)[0]) == (10, 58, 2)
+
+    def test_of_footage_the_frame_at_the_playhead_is_meant(self, cut, aims) -> None:
+        cut.shot("Shot", 10, 60)
+        (aim,) = aims("image_to_video", "Shot", frame=30)
+        assert (place(aim), seen(aim)) == ((30, 60, 2), [("first", 30, 31, ("Shot",))])
+        (aim,) = aims("image_to_video", "Shot", frame=100)
+        assert place(aim) == (10, 60, 2)
+
+    def test_a_second_picture_is_the_last_frame(self, cut, aims) -> None:
+        cut.still("A", 10, 20, 2)
+        cut.still("B", 40, 60, 3)
+        (aim,) = aims("image_to_video", "A", "B")
+        assert place(aim) == (10, 60, 4)
+        assert seen(aim) == [("first", 10, 11, ("A",)), ("last", 59, 60, ("B",))]
+
+    def test_refusals(self, cut, aims) -> None:
+        assert "Select the strip with the picture" in no(aims, "image_to_video")
+        for name in ("A", "B", "C"):
+            cut.still(name, 1, 9, "ABC".index(name) + 1)
+        assert "3 strips are selected" in no(aims, "image_to_video", "A", "B", "C")
+        cut.strips["A"].mute = True
+        assert "'A' or its channel is muted" in no(aims, "image_to_video", "A")
+
+
+class TestRestyle:
+    def test_it_covers_its_strip_on_the_channel_above(self, cut, aims) -> None:
+        cut.shot("Shot", 10, 60, 3)
+        (aim,) = aims("restyle", "Shot")
+        assert (place(aim), seen(aim)) == ((10, 60, 4), [("footage", 10, 60, ("Shot",))])
+
+    def test_channels_that_are_taken_muted_or_locked_are_passed_over(self, cut, aims) -> None:
+        cut.shot("Shot", 10, 60, 3)
+        cut.shot("Other", 50, 70, 4)
+        channels = cut.scene.sequence_editor.channels
+        channels[5].mute = channels[6].lock = True
+        assert place(aims("restyle", "Shot")[0]) == (10, 60, 7)
+
+    def test_a_locked_strip_may_be_looked_at(self, cut, aims) -> None:
+        cut.shot("Shot", 10, 60, 3).lock = True
+        cut.scene.sequence_editor.channels[3].lock = True
+        assert place(aims("restyle", "Shot")[0]) == (10, 60, 4)
+
+    def test_each_shot_gets_its_own_take(self, cut, aims) -> None:
+        cut.shot("A", 10, 30)
+        cut.shot("B", 30, 60)
+        made = aims("restyle", "A", "B")
+        assert [(place(aim), seen(aim)[0][3]) for aim in made] == [((10, 30, 2), ("A",)), ((30, 60, 2), ("B",))]
+
+    def test_what_overlaps_is_seen_as_the_preview_shows_it(self, cut, aims) -> None:
+        cut.shot("A", 10, 30)
+        cut.shot("B", 20, 60, 2)
+        (aim,) = aims("restyle", "A", "B")
+        assert (place(aim), seen(aim)) == ((10, 60, 3), [("footage", 10, 60, ())])
+
+    def test_without_a_selection_the_preview_range_is_meant(self, cut, aims) -> None:
+        assert "preview range (P)" in no(aims, "restyle")
+        cut.scene.use_preview_range = True
+        cut.scene.frame_preview_start, cut.scene.frame_preview_end = 10, 19
+        assert "no strip in the preview range, frames 10 to 19" in no(aims, "restyle")
+        cut.shot("A", 1, 30, 2)
+        (aim,) = aims("restyle")
+        assert (place(aim), seen(aim)) == ((10, 20, 3), [("footage", 10, 20, ())])
+
+    def test_an_adjustment_strip_is_named_itself(self, cut, aims) -> None:
+        cut.shot("A", 1, 30)
+        cut.effect("Grade", "ADJUSTMENT", 5, 25, 2)
+        assert seen(aims("restyle", "Grade")[0]) == [("footage", 5, 25, ("Grade",))]
+
+    def test_no_channel_is_free_above(self, cut, aims) -> None:
+        cut.shot("Top", 10, 60, 128)
+        assert "Every channel above channel 128" in no(aims, "restyle", "Top")
+
+    def test_too_many_strips_are_said(self, cut, aims) -> None:
+        names = [f"s{index}" for index in range(70)]
+        for index, name in enumerate(names):
+            cut.compat.new_color(cut.strips, name, 1, index * 10, 10)
+        assert "70 strips are selected: select at most 64" in no(aims, "restyle", *names)
+
+
+class TestFillGap:
+    def test_two_selected_strips(self, cut, aims) -> None:
+        cut.shot("A", 1, 41, 2)
+        cut.shot("B", 61, 101, 3)
+        (aim,) = aims("fill_gap", "A", "B")
+        assert place(aim) == (41, 61, 2)
+        assert seen(aim) == [("before", 16, 41, ("A",)), ("after", 61, 86, ("B",))]
+
+    def test_as_many_frames_are_shown_as_the_model_may_look_at(self, cut, aims) -> None:
+        cut.shot("A", 1, 121)
+        cut.shot("B", 131, 241)
+        (aim,) = aims("fill_gap", "A", "B", scene_rate=Fraction(60))
+        assert [wanted.end_exclusive - wanted.start for wanted in aim.wanted] == [61, 61]
+        (aim,) = aims("fill_gap", "A", "B", scene_rate=Fraction(24000, 1001))
+        assert [wanted.end_exclusive - wanted.start for wanted in aim.wanted] == [25, 25]
+
+    def test_short_neighbours_are_shown_whole(self, cut, aims) -> None:
+        cut.shot("A", 1, 4)
+        cut.shot("B", 10, 11)
+        (aim,) = aims("fill_gap", "A", "B")
+        assert seen(aim) == [("before", 1, 4, ("A",)), ("after", 10, 11, ("B",))]
+
+    def test_around_the_playhead(self, cut, aims) -> None:
+        cut.shot("A", 1, 41)
+        cut.shot("B", 61, 101)
+        cut.text("title", 30, 80)
+        (aim,) = aims("fill_gap", frame=50)
+        assert (place(aim), [one[3] for one in seen(aim)]) == ((41, 61, 1), [("A",), ("B",)])
+
+    def test_the_strips_own_channels_come_first(self, cut, aims) -> None:
+        cut.shot("A", 1, 41, 1)
+        cut.shot("B", 61, 101, 2)
+        cut.shot("Between", 45, 50, 1)
+        assert place(aims("fill_gap", "A", "B")[0]) == (41, 61, 2)
+        cut.scene.sequence_editor.channels[2].lock = True
+        assert place(aims("fill_gap", "A", "B")[0]) == (41, 61, 3)
+
+    @pytest.mark.parametrize("frames", [1, 1000])
+    def test_holes_of_one_and_of_a_thousand_frames(self, cut, aims, frames: int) -> None:
+        cut.shot("A", 1, 41)
+        cut.shot("B", 41 + frames, 101 + frames)
+        (aim,) = aims("fill_gap", "A", "B")
+        assert (aim.start, aim.length_frames) == (41, frames)
+
+    def test_refusals(self, cut, aims, addon) -> None:
+        assert "no hole under the playhead" in no(aims, "fill_gap", frame=999)
+        cut.shot("A", 1, 41)
+        assert "no strip after the hole" in no(aims, "fill_gap", frame=50)
+        cut.shot("B", 41, 61)
+        cut.shot("C", 50, 90, 2)
+        assert "'A' and 'B' touch" in no(aims, "fill_gap", "A", "B")
+        assert "'B' and 'C' overlap" in no(aims, "fill_gap", "B", "C")
+        assert "Select the two strips" in no(aims, "fill_gap", "A")
+        cut.scene.sequence_editor.channels[3].mute = True
+        cut.shot("Muted", 120, 130, 3)
+        assert "'Muted' or its channel is muted" in no(aims, "fill_gap", "A", "Muted")
+
+    def test_a_neighbour_that_is_still_made_is_said(self, cut, aims, addon) -> None:
+        cut.shot("A", 1, 41)
+        strip = addon("timeline.placement").add_placeholder(cut.scene, "P", 1, 61, 20)
+        addon("timeline.identity").mark_placeholder(strip, "job", "{}")
+        assert "'P' is still being made" in no(aims, "fill_gap", frame=50)
+
+
+class TestExtend:
+    def test_forward_and_backward_touch_the_strip(self, cut, aims) -> None:
+        cut.shot("A", 101, 141, 2)
+        (aim,) = aims("extend", "A", extend_frames=30)
+        assert (place(aim), seen(aim)) == ((141, 171, 2), [("before", 116, 141, ("A",))])
+        (aim,) = aims("extend", "A", extend_frames=30, backward=True)
+        assert (place(aim), seen(aim)) == ((71, 101, 2), [("after", 101, 126, ("A",))])
+
+    def test_where_its_channel_is_taken_it_goes_above(self, cut, aims) -> None:
+        cut.shot("A", 1, 41)
+        cut.shot("B", 50, 90)
+        assert place(aims("extend", "A", extend_frames=30)[0]) == (41, 71, 2)
+
+    def test_a_held_part_is_what_is_made(self, cut, aims) -> None:
+        strip = cut.shot("A", 101, 141)
+        cut.compat.set_handles(strip, 101, 157)
+        (aim,) = aims("extend", "A", extend_frames=30, backward=True)
+        assert (place(aim), seen(aim)) == ((141, 157, 2), [("before", 116, 141, ("A",))])
+        cut.compat.set_handles(strip, 90, 141)
+        (aim,) = aims("extend", "A")
+        assert (place(aim), seen(aim)) == ((90, 101, 2), [("after", 101, 126, ("A",))])
+        cut.compat.set_handles(strip, 90, 157)
+        assert place(aims("extend", "A")[0]) == (141, 157, 2)
+        assert place(aims("extend", "A", backward=True)[0]) == (90, 101, 2)
+
+    def test_refusals(self, cut, aims) -> None:
+        assert "Select the strip that is to be longer" in no(aims, "extend")
+        cut.shot("A", 11, 41)
+        cut.shot("B", 50, 90)
+        cut.effect("Grade", "ADJUSTMENT", 1, 90)
+        assert "one strip only" in no(aims, "extend", "A", "B")
+        assert "Only 11 frames lie before the strip" in no(aims, "extend", "A", backward=True)
+        assert "no picture of its own" in no(aims, "extend", "Grade")
+
+
+class TestPrevis:
+    def test_depth_of_the_strips_range(self, cut, aims) -> None:
+        cut.scene_strip("Blocked", 10, 60)
+        (aim,) = aims("previs", "Blocked")
+        assert (place(aim), seen(aim)) == ((10, 60, 2), [("depth", 10, 60, ("Blocked",))])
+        assert aim.wanted[0].depth
+
+    def test_a_picture_beside_it_is_the_look(self, cut, aims) -> None:
+        cut.scene_strip("Blocked", 10, 60)
+        cut.scene_strip("Next", 60, 80)
+        cut.still("Look", 100, 120)
+        made = aims("previs", "Blocked", "Next", "Look")
+        assert [seen(aim)[1] for aim in made] == [("look", 100, 101, ("Look",))] * 2
+        assert [place(aim) for aim in made] == [(10, 60, 2), (60, 80, 2)]
+
+    def test_refusals(self, cut, aims) -> None:
+        cut.still("Look", 100, 120)
+        assert "Select a scene strip" in no(aims, "previs", "Look")
+        cut.still("Other", 130, 140)
+        cut.scene_strip("Blocked", 10, 60)
+        assert "2 pictures are selected" in no(aims, "previs", "Look", "Other", "Blocked")

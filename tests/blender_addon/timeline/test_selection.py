@@ -1,0 +1,105 @@
+"""What is read of the selection, and the task that it implies."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+
+@pytest.fixture
+def implied(cut):
+    """implied("A", "B") is the task for these strips selected; implied() for the playhead alone."""
+
+    def ask(*names: str, frame: int = 1) -> str:
+        cut.scene.frame_set(frame)
+        return cut.selection.implied(cut.scene, cut.select(*names)).value
+
+    return ask
+
+
+def test_nothing_but_a_playhead_is_text(implied) -> None:
+    assert implied() == "text_to_video"
+
+
+def test_the_playhead_in_a_hole_between_strips_is_fill_gap(cut, implied) -> None:
+    cut.shot("A", 1, 20)
+    assert implied(frame=30) == "text_to_video"
+    cut.shot("B", 50, 60)
+    assert implied(frame=30) == "fill_gap"
+    assert implied(frame=10) == "text_to_video"
+    assert implied(frame=70) == "text_to_video"
+
+
+def test_one_strip(cut, implied) -> None:
+    cut.shot("Shot", 1, 20)
+    cut.still("Still", 30, 60)
+    cut.scene_strip("Blocked", 70, 90)
+    cut.effect("Grade", "ADJUSTMENT", 1, 90)
+    cut.text("fog", 1, 20)
+    assert implied("Shot") == "restyle"
+    assert implied("Still") == "image_to_video"
+    assert implied("Blocked") == "previs"
+    assert implied("Grade") == "restyle"
+    assert implied("fog") == "text_to_video"
+
+
+def test_a_strip_that_was_pulled_past_its_media_is_extend(cut, implied) -> None:
+    strip = cut.shot("Shot", 20, 40)
+    cut.compat.set_handles(strip, 20, 50)
+    assert implied("Shot") == "extend"
+    (picked,) = cut.read().footage
+    assert (picked.held_before, picked.held_after, picked.shown_end) == (0, 10, 40)
+    cut.compat.set_handles(strip, 12, 40)
+    (picked,) = cut.read().footage
+    assert (picked.held_before, picked.held_after, picked.shown_start) == (8, 0, 20)
+
+
+def test_a_trimmed_strip_holds_nothing(cut) -> None:
+    strip = cut.shot("Shot", 20, 40)
+    cut.compat.set_handles(strip, 25, 30)
+    (picked,) = cut.select("Shot").footage
+    assert (picked.held_before, picked.held_after) == (0, 0)
+
+
+def test_two_strips(cut, implied) -> None:
+    cut.shot("A", 1, 20)
+    cut.shot("B", 30, 40, 4)
+    cut.shot("C", 40, 50, 4)
+    cut.still("Still", 20, 30)
+    cut.still("Other", 20, 30, 2)
+    cut.scene_strip("Blocked", 60, 80)
+    assert implied("A", "B") == "fill_gap"
+    assert implied("B", "C") == "restyle"
+    assert implied("Still", "Other") == "image_to_video"
+    assert implied("Blocked", "Still") == "previs"
+    assert implied("A", "B", "C") == "restyle"
+
+
+def test_sound_and_placeholders_are_no_footage(cut, implied, addon) -> None:
+    strip = addon("timeline.placement").add_placeholder(cut.scene, "P", 2, 1, 20)
+    addon("timeline.identity").mark_placeholder(strip, "job", "{}")
+    assert implied("P") == "text_to_video"
+    assert cut.read().footage == ()
+
+
+def test_two_thousand_strips_are_read_within_a_draw(cut, implied) -> None:
+    for index in range(2000):
+        cut.compat.new_color(cut.strips, f"s{index}", 1 + index % 20, 10 * (index // 20), 9)
+    for strip in cut.strips:
+        strip.select = True
+    began = time.perf_counter()
+    selection = cut.read()
+    assert time.perf_counter() - began < 0.05
+    assert selection.count == 2000
+    assert len(selection.footage) <= cut.selection.MOST
+
+
+def test_in_an_open_meta_its_own_strips_are_read(cut) -> None:
+    inner = cut.shot("Inner", 20, 40)
+    meta = cut.strips.new_meta(name="Meta", channel=5, frame_start=1)
+    inner.move_to_meta(meta)
+    cut.compat.set_handles(meta, 20, 40)
+    assert [strip.name for strip in cut.select("Meta", "Inner").footage] == ["Meta"]
+    cut.scene.sequence_editor.display_stack(meta)
+    assert [strip.name for strip in cut.select("Inner").footage] == ["Inner"]

@@ -1,0 +1,162 @@
+"""The task in the panel: the implied one first, the others one click away, each with its own settings alone."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import bpy
+import pytest
+from test_drawing import Recorder
+
+
+class Buttons(Recorder):
+    """Notes the properties and the choices, too."""
+
+    def __init__(self, words=None, orders=None, choices=None) -> None:
+        super().__init__(words, orders)
+        self.__dict__["choices"] = [] if choices is None else choices
+
+    def _take(self, name, *values, **named):
+        if name in ("prop", "prop_enum"):
+            self.words.append(".".join(str(value) for value in values[1:]))
+        made = super()._take(name, *values, **named)
+        if name == "operator" and values[0] == "wan_vse.choose_task":
+            self.choices.append(made)
+        return Buttons(self.words, self.orders, self.choices) if isinstance(made, Recorder) else made
+
+
+@pytest.fixture
+def panel(told, settings, cut, addon):
+    """panel("A") selects and draws; gives what can be read and pressed."""
+
+    def draw(*names: str, frame: int = 1) -> Buttons:
+        cut.scene.frame_set(frame)
+        cut.select(*names)
+        return redraw()
+
+    def redraw() -> Buttons:
+        layout = Buttons()
+        addon("ui.sidebar").WAN_VSE_PT_generate.draw(SimpleNamespace(layout=layout), bpy.context)
+        return layout
+
+    cut.shot("A", 1, 41)
+    cut.shot("B", 61, 101)
+    cut.still("Still", 101, 141)
+    cut.scene_strip("Blocked", 141, 181)
+    draw.again = redraw
+    return draw
+
+
+OWN = {
+    "length_mode": "TEXT_TO_VIDEO",
+    "as_long_as_strip": "IMAGE_TO_VIDEO",
+    "strength": "RESTYLE",
+    "guide": "RESTYLE",
+    "extend_frames": "EXTEND",
+    "extend_direction": "EXTEND",
+    "freedom": "PREVIS",
+}
+
+
+@pytest.mark.parametrize(
+    ("selected", "task", "operator"),
+    [
+        ((), "TEXT_TO_VIDEO", "generate"),
+        (("A",), "RESTYLE", "restyle"),
+        (("Still",), "IMAGE_TO_VIDEO", "animate_picture"),
+        (("A", "B"), "FILL_GAP", "fill_gap"),
+        (("Blocked",), "PREVIS", "dress_previs"),
+    ],
+)
+def test_the_implied_task_comes_first_and_the_others_beside_it(panel, selected, task, operator) -> None:
+    drawn = panel(*selected, frame=300)
+    choices = [choice.task for choice in drawn.choices]
+    assert choices[0] == task
+    assert len(set(choices)) == 6
+    assert drawn.orders[-1] == operator
+    shown = {name for name in OWN if any(word.partition(".")[0] == name for word in drawn.words)}
+    assert shown == {name for name, owner in OWN.items() if owner == task}
+
+
+def test_another_task_is_one_click_away_until_the_selection_changes(panel, settings) -> None:
+    panel("A")
+    assert bpy.ops.wan_vse.choose_task(task="EXTEND") == {"FINISHED"}
+    assert settings.task == "EXTEND"
+    drawn = panel.again()
+    assert drawn.orders[-1] == "extend"
+    assert {"extend_frames", "extend_direction"} <= set(drawn.words)
+    assert "strength" not in drawn.words
+    assert panel("Still").orders[-1] == "animate_picture"
+    assert panel("A").orders[-1] == "extend", "what was chosen for these strips holds for them"
+
+
+def test_what_it_is_made_from_is_said(panel, settings) -> None:
+    assert "From 'A' into 'B'" in panel("A", "B").words
+    assert "From 'A' into 'B'" in panel(frame=50).words, "around the playhead"
+    assert "'Blocked'" in panel("Blocked").words
+    assert "'Blocked' in the look of 'Still'" in panel("Blocked", "Still").words
+    panel("Still")
+    settings.task = "EXTEND"
+    assert "On from the end of 'Still'" in panel.again().words
+    settings.extend_direction = "BACKWARD"
+    assert "Up to the start of 'Still'" in panel.again().words
+
+
+def test_the_place_is_said_before_the_click(panel, told) -> None:
+    assert "Channel 1, frames 41 to 60" in panel("A", "B").words
+    assert told.planned.task == "fill_gap"
+    assert [source.role.value for source in told.planned.sources] == ["before", "after"]
+
+
+def test_a_held_part_is_said(panel, cut) -> None:
+    cut.compat.set_handles(cut.strips["B"], 61, 113)
+    cut.strips["B"].channel = 4
+    cut.compat.set_handles(cut.strips["B"], 61, 113)
+    assert "The held part: 12 frames" in panel("B").words
+
+
+def test_what_is_rendered_first_is_said(panel, cut) -> None:
+    cut.compat.new_color(cut.strips, "Colour", 1, 300, 20)
+    assert any("rendered first" in word for word in panel("Colour").words)
+    assert not any("rendered first" in word for word in panel("A").words)
+
+
+def test_several_text_strips_are_counted(panel, cut, settings) -> None:
+    cut.text("rain", 300, 330)
+    cut.text("fog", 340, 350)
+    assert any("choose Strip" in word for word in panel("rain", "fog").words)
+    settings.prompt_source = "TEXT_STRIP"
+    drawn = panel("rain", "fog")
+    assert "Generate 2 Takes" in drawn.words
+    assert "The first of 2 takes" in drawn.words
+
+
+def test_a_refusal_is_said_in_the_panel(panel, cut) -> None:
+    cut.shot("Muted", 300, 320).mute = True
+    assert any("muted" in word for word in panel("Muted").words)
+
+
+def test_the_choice_is_kept_in_the_file(panel, settings, tmp_path) -> None:
+    panel("A")
+    settings.task = "EXTEND"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    assert bpy.context.scene.wan_vse.task == "EXTEND"
+
+
+def test_a_job_whose_source_is_rendered_says_so(told, addon) -> None:
+    wording = addon("ui.wording")
+    job = told.add("a" * 32, "queued", sentence="Rendering the source.", progress=0.4)
+    assert wording.progress(job) == "Rendering the source"
+    assert wording.short_progress(job) == "40%"
+    waiting = told.add("b" * 32, "queued", sentence="Waiting.")
+    assert wording.progress(waiting) == "Waiting"
+
+
+def test_the_queue_says_which_task_a_job_is(told, addon) -> None:
+    told.add("a" * 32, "done")
+    addon("ui.refresh").refresh()
+    layout = Recorder()
+    addon("ui.sidebar").WAN_VSE_PT_queue.draw(SimpleNamespace(layout=layout), bpy.context)
+    assert "Text: Big, seed 7" in layout.words
+    assert addon("ui.task_box").name_of("relight") == "relight"
