@@ -11,6 +11,7 @@ from ..models.placement import Placement
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, Problem, TakeRequest
 from . import vace_control
+from .autoencoder import latent_frames, spatial_factor
 from .conditions import Conditions
 from .prompt_encoding import PromptCache, clean, encode
 from .stopping import ShouldStop, check, never
@@ -41,14 +42,15 @@ def prepare(
     if model.controlled:
         control = _blank_control(placement, kept, plan, should_stop).to(model.device, dtype)
     check(should_stop)
-    latents = noise(request.seed, plan, int(transformer["in_channels"]), _factor(vae)).to(model.device)
+    latents = noise(request.seed, plan, int(transformer["in_channels"]), spatial_factor(vae)).to(model.device)
     return Conditions(embeds[0], embeds[1] if guided else None, latents, control)
 
 
-def noise(seed: int, plan: Plan, channels: int, factor: int) -> torch.Tensor:
-    """(1, channels, T, h, w) float32 noise, drawn on the CPU: the same for a seed on every device."""
+def noise(seed: int, plan: Plan, channels: int, factor: int, references: int = 0) -> torch.Tensor:
+    """(1, channels, references + T, h, w) float32 noise, drawn on the CPU: the same for a seed on every device."""
     generator = torch.Generator("cpu").manual_seed(seed)
-    shape = (1, channels, (plan.model_frames - 1) // 4 + 1, plan.height // factor, plan.width // factor)
+    frames = references + latent_frames(plan.model_frames)
+    shape = (1, channels, frames, plan.height // factor, plan.width // factor)
     return torch.randn(shape, generator=generator, dtype=torch.float32)
 
 
@@ -57,13 +59,14 @@ def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None
     channels = int(transformer.get("in_channels", 16))
     if channels != int(vae.get("z_dim", 16)):
         raise _refusal("model_broken", "This model wants a picture to start from; choose one for text to video.")
-    multiple = _factor(vae) * 2
+    multiple = spatial_factor(vae) * 2
     if plan.width % multiple or plan.height % multiple or plan.width < 1 or plan.height < 1:
         size = f"{plan.width} x {plan.height}"
         raise _refusal("bad_size", f"{size} can't be made: both sides must be multiples of {multiple}.")
     if plan.model_frames % 4 != 1:
         raise _refusal("bad_length", f"{plan.model_frames} frames can't be made: it must be 4k + 1.")
-    longest = max((plan.model_frames - 1) // 4 + 1, plan.width // multiple, plan.height // multiple)
+    in_one_pass = latent_frames(min(plan.model_frames, plan.window_frames or plan.model_frames))
+    longest = max(in_one_pass, plan.width // multiple, plan.height // multiple)
     if longest > int(transformer.get("rope_max_seq_len", 1024)):
         raise _refusal("bad_size", "This size or length is more than the model can place; make it smaller.")
 
@@ -91,10 +94,6 @@ def _blank_control(placement: Placement, kept: Kept, plan: Plan, should_stop: Sh
             control = vace_control.blank(vae, *size, should_stop)
         kept.blank_control = (size, control.to("cpu"))
     return kept.blank_control[1]
-
-
-def _factor(vae: dict[str, Any]) -> int:
-    return int(2 ** len(vae.get("temperal_downsample", (False, True, True))))
 
 
 def _refusal(kind: str, sentence: str) -> Refusal:
