@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
+from wan_backend.protocol import PROTOCOL_VERSION
 from wan_backend.protocol.conversion import from_json, to_json
 from wan_backend.protocol.envelope import Request
 from wan_backend.protocol.errors import REFUSED
@@ -145,7 +146,7 @@ def left_behind(media: str) -> list[str]:
 
 def test_it_says_who_it_is(worker):
     assert worker.ready.pid == worker.process.pid
-    assert worker.ready.protocol == 1 and worker.ready.torch and worker.ready.device
+    assert worker.ready.protocol == PROTOCOL_VERSION and worker.ready.torch and worker.ready.device
 
 
 def test_a_take_is_whole_on_the_disk(worker, params):
