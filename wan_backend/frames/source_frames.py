@@ -1,4 +1,4 @@
-"""A source's frames as the model sees them. May import numpy, opencv, av, imageio and protocol.
+"""A source's frames as the model sees them. May import numpy, opencv, imageio, protocol and its neighbours.
 
 The files lie on the disk where the request says; nothing is kept of them but the frames that are asked for.
 """
@@ -10,10 +10,14 @@ from pathlib import Path
 
 import av
 import cv2
+import imageio.v3 as imageio
 import numpy as np
 
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, Source
+from .colour import FrameReader, opaque
+from .framing import axes
+from .movie_frames import MovieFrames, Unreadable
 
 
 def read(
@@ -24,18 +28,79 @@ def read(
     `frames` counts from the source's first frame, is sorted, and may repeat one. `scene_size` is the scene's width
     and height, for sources that say nothing of their framing. Raises Refusal (bad_source) where a file can't be read.
     """
-    wanted = [source.first_frame + index for index in frames] if source.is_movie else list(frames)
-    path = Path(source.folder) / source.files[0]
-    if not source.is_movie:
-        for index in wanted:
-            file = Path(source.folder) / source.files[index]
-            picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-            if picture is None:
-                raise Refusal(Problem("bad_source", f"The picture {file} can't be read; choose another."))
-            yield cv2.resize(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), (width, height), interpolation=cv2.INTER_AREA)
-        return
-    with av.open(str(path)) as container:
-        for number, frame in enumerate(container.decode(video=0)):
-            for _ in range(wanted.count(number)):
-                picture = frame.to_ndarray(format="rgb24")
-                yield cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    if not source.files:
+        raise Refusal(Problem("bad_source", "A source of this take has no files; choose its strip again."))
+    if source.is_movie:
+        yield from _from_movie(source, frames, (width, height), scene_size)
+    else:
+        yield from _from_pictures(source, frames, (width, height), scene_size)
+
+
+def _from_movie(
+    source: Source, frames: Sequence[int], size: tuple[int, int], scene_size: tuple[int, int]
+) -> Iterator[np.ndarray]:
+    file = Path(source.folder) / source.files[0]
+    reader: FrameReader | None = None
+    shown, picture = None, np.empty(0)
+    try:
+        with MovieFrames(file) as movie:
+            for frame in movie.frames([source.first_frame + index for index in frames]):
+                if reader is None:
+                    reader = FrameReader(*axes(source.framing, (frame.width, frame.height), size, scene_size))
+                if frame is not shown:
+                    shown, picture = frame, reader.picture(frame)
+                yield picture
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise _refused("movie", file, error) from error
+
+
+def _from_pictures(
+    source: Source, frames: Sequence[int], size: tuple[int, int], scene_size: tuple[int, int]
+) -> Iterator[np.ndarray]:
+    readers: dict[tuple[int, int], FrameReader] = {}
+    shown, picture = "", np.empty(0)
+    for index in frames:
+        name = source.files[min(index, len(source.files) - 1)]
+        if name != shown:
+            file = Path(source.folder) / name
+            try:
+                pixels = load_picture(file)
+                full = pixels.shape[1], pixels.shape[0]
+                if full not in readers:
+                    readers[full] = FrameReader(*axes(source.framing, full, size, scene_size))
+                shown, picture = name, readers[full].from_rgb(pixels)
+            except (OSError, ValueError, cv2.error) as error:
+                raise _refused("picture", file, error) from error
+        yield picture
+
+
+def load_picture(file: Path) -> np.ndarray:
+    """float32 RGB (H, W, 3) in 0..255, laid over black by its alpha. Raises OSError or ValueError."""
+    content = np.fromfile(file, np.uint8)  # opencv can't open names beyond ASCII on Windows
+    if not content.size:
+        raise ValueError("it is empty")
+    pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        found = np.asarray(imageio.imread(file, index=0))
+    elif pixels.ndim == 3:
+        found = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA))
+    else:
+        found = pixels
+    if found.ndim == 2:
+        found = np.repeat(found[..., None], 3, axis=2)
+    elif found.shape[2] == 2:
+        found = found[..., [0, 0, 0, 1]]
+    if found.dtype not in (np.uint8, np.uint16):
+        raise ValueError("its levels are not of 8 or 16 bit")
+    return opaque(found)
+
+
+def _refused(kind: str, file: Path, error: Exception) -> Refusal:
+    if isinstance(error, FileNotFoundError):
+        sentence = f"The {kind} {file} is not there any more; put it back or choose another strip."
+        return Refusal(Problem("bad_source", sentence))
+    why = f"the system says: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
+    if not isinstance(error, Unreadable | OSError | av.FFmpegError) and "\n" in why:
+        why = "its format is not known"
+    advice = "convert it to MP4 or PNG, or choose another strip"
+    return Refusal(Problem("bad_source", f"The {kind} {file} can't be read ({why[:160]}); {advice}."))

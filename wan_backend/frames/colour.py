@@ -1,0 +1,132 @@
+"""Decoded movie frames as RGB, as their file tags them. May import numpy, opencv, av and framing.
+
+Planes are brought to the model's size first and turned to RGB then: the same numbers, a fraction of the work. What a
+file doesn't say is read as Blender reads it: BT.601, limited range (grey without tags is full range).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+
+from .framing import Axis, PlaneResampler
+
+WEIGHTS = {
+    1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593),
+}  # fmt: skip
+"""Of red and of blue in the brightness, by the number that ITU-T H.273 gives a colour matrix."""
+BT601 = (0.299, 0.114)
+FULL_RANGE = 2
+
+
+class FrameReader:
+    """Turns frames of one movie into the model's pictures; what it prepares, it keeps for the next frame."""
+
+    def __init__(self, across: Axis, down: Axis) -> None:
+        self._across, self._down = across, down
+        self._resamplers: dict[tuple[int, int, bool], PlaneResampler] = {}
+
+    def picture(self, frame: Any) -> np.ndarray:
+        """uint8 RGB of the model's size from an av.VideoFrame."""
+        planes = _yuv_planes(frame)
+        if planes is None:
+            return self.from_rgb(_rgb(frame))
+        bits = frame.format.components[0].bits
+        full = is_full_range(frame)
+        black, white, grey = (0, (1 << bits) - 1, 1 << (bits - 1)) if full else _limited(bits)
+        luma = self._resampled(planes[0], chroma=False, zero=black)
+        spread = (1 << bits) - 1 if full else 224 << (bits - 8)
+        if len(planes) == 1:
+            return as_bytes(cv2.merge([luma * (255 / (white - black))] * 3))
+        chroma = [self._resampled(plane, chroma=True, zero=grey) for plane in planes[1:3]]
+        return as_bytes(cv2.transform(cv2.merge([luma, *chroma]), _matrix(frame.colorspace, white - black, spread)))
+
+    def from_rgb(self, picture: np.ndarray) -> np.ndarray:
+        """uint8 RGB of the model's size from a picture as `opaque` gives it."""
+        return as_bytes(cv2.merge([self._resampled(channel, chroma=False) for channel in cv2.split(picture)]))
+
+    def _resampled(self, plane: np.ndarray, chroma: bool, zero: float = 0.0) -> np.ndarray:
+        height, width = plane.shape
+        key = width, height, chroma
+        if key not in self._resamplers:
+            full_width, full_height = self._full_size if chroma else (width, height)
+            across, down = self._across.scaled(width / full_width), self._down.scaled(height / full_height)
+            self._resamplers[key] = PlaneResampler(across, down, width, height, smooth=chroma)
+        if not chroma:
+            self._full_size = width, height
+        return self._resamplers[key](plane, zero)
+
+
+def as_bytes(picture: np.ndarray) -> np.ndarray:
+    """Levels of 0..255 in any number type as uint8, rounded, and cut where they are beyond."""
+    return np.asarray(cv2.add(picture, 0.0, dtype=cv2.CV_8U))
+
+
+def opaque(picture: np.ndarray) -> np.ndarray:
+    """float32 RGB in 0..255 of a picture (H, W, 3 or 4, uint8 or uint16), laid over black by its alpha."""
+    floats = picture[..., :3].astype(np.float32)
+    if picture.dtype == np.uint16:
+        floats *= 1 / 257
+    if picture.shape[2] == 4:
+        floats *= picture[..., 3:].astype(np.float32) * (1 / np.iinfo(picture.dtype).max)
+    return floats
+
+
+def is_full_range(frame: Any) -> bool:
+    """Whether black is 0 and white the highest level."""
+    name = frame.format.name
+    if name.startswith(("yuvj", "gray")):
+        return True
+    return int(frame.color_range) == FULL_RANGE
+
+
+def _limited(bits: int) -> tuple[int, int, int]:
+    return 16 << (bits - 8), 235 << (bits - 8), 1 << (bits - 1)
+
+
+def _matrix(colorspace: int, luma_levels: float, chroma_levels: float) -> np.ndarray:
+    """3 x 3: RGB in 0..255 from brightness and colour differences."""
+    red, blue = WEIGHTS.get(int(colorspace), BT601)
+    green = 1 - red - blue
+    y, c = 255 / luma_levels, 255 / chroma_levels
+    u, v = 2 * (1 - blue) * c, 2 * (1 - red) * c
+    return np.array([[y, 0, v], [y, -u * blue / green, -v * red / green], [y, u, 0]], np.float32)
+
+
+def _yuv_planes(frame: Any) -> list[np.ndarray] | None:
+    """The planes of a frame that has brightness and colours in planes of their own, else None."""
+    name, parts = frame.format.name, frame.format.components
+    plain = name.startswith("yuv") or name.startswith("gray")
+    if not plain or len({part.plane for part in parts}) < len(parts) or name.endswith(("be", "f32le", "f16le")):
+        return None
+    if any(part.is_alpha for part in parts) or parts[0].bits < 8:
+        return None
+    kind = np.uint8 if parts[0].bits == 8 else np.uint16
+    planes = []
+    for part in parts:
+        plane = frame.planes[part.plane]
+        rows = np.frombuffer(plane, kind).reshape(-1, plane.line_size // np.dtype(kind).itemsize)
+        planes.append(rows[: part.height, : part.width])
+    return planes
+
+
+def _rgb(frame: Any) -> np.ndarray:
+    """Any other frame by ffmpeg's own conversion, with its alpha laid over black."""
+    parts = frame.format.components
+    alpha = frame.format.has_palette or any(part.is_alpha for part in parts)
+    deep = max(part.bits for part in parts) > 8
+    target = ("rgba64le" if alpha else "rgb48le") if deep else ("rgba" if alpha else "rgb24")
+    if frame.format.is_rgb or frame.format.has_palette:
+        converted = frame.reformat(format=target)
+    else:
+        known = int(frame.colorspace) in WEIGHTS
+        converted = frame.reformat(
+            format=target,
+            src_colorspace=int(frame.colorspace) if known else Colorspace.ITU601,
+            src_color_range=ColorRange.JPEG if is_full_range(frame) else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+        )
+    return opaque(converted.to_ndarray())

@@ -1,0 +1,124 @@
+"""Single frames of a movie, found exactly. May import av only.
+
+A movie's frame n is the one that is shown at n / rate seconds from its start, as Blender counts them. What a file
+says of its keyframes is not trusted: a seek that lands past the frame goes back further, at last to the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+
+STEPS_BACK_SECONDS = (0.0, 1.0, 5.0, 25.0)
+"""How far before a frame a seek aims, one after another, until it lands before it."""
+DECODED_ON_FRAMES = 48
+"""So many frames ahead are decoded through; a frame further on is sought."""
+
+
+class Unreadable(ValueError):
+    """The movie has no pictures that can be decoded; the message says why, as half a sentence."""
+
+
+class MovieFrames:
+    """The decoded frames of one file; `with MovieFrames(path) as movie`."""
+
+    def __init__(self, path: Path) -> None:
+        self._container = av.open(str(path), "r")
+        videos = self._container.streams.video
+        if not videos:
+            self._container.close()
+            raise Unreadable("it has no picture track")
+        self._stream: Any = videos[0]
+        self._stream.thread_type = "AUTO"
+        self._base: Fraction = self._stream.time_base or Fraction(1, 90_000)
+        self._rate = Fraction(self._stream.guessed_rate or self._stream.average_rate or 25)
+        self._start: int | None = self._stream.start_time
+        self._coming: Iterator[Any] = iter(())
+        self._shown: Any = None
+        self._next: Any = None
+
+    def __enter__(self) -> MovieFrames:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._coming = iter(())
+        self._container.close()
+
+    def frames(self, wanted: Sequence[int]) -> Iterator[Any]:
+        """An av.VideoFrame for each of the sorted numbers; past the end, the last one. Raises Unreadable."""
+        at: int | None = None
+        for number in wanted:
+            if at is None or number - at > DECODED_ON_FRAMES:
+                self._seek(number)
+            at = number
+            due = self._due(number)
+            while self._next is not None and (self._shown is None or self._next.pts <= due):
+                self._shown, self._next = self._next, next(self._coming, None)
+            if self._shown is None:
+                raise Unreadable("none of its pictures can be decoded")
+            yield self._shown
+
+    def _due(self, number: int) -> int:
+        """The time stamp at which the frame of that number is shown."""
+        return (self._start or 0) + round(number / self._rate / self._base)
+
+    def _seek(self, number: int) -> None:
+        """Come to stand at or before the frame; decoding goes on from there."""
+        due = self._due(number)
+        if self._start is not None and number > 0:
+            for back in STEPS_BACK_SECONDS:
+                aim = due - int(back / self._base)
+                if aim <= self._start:
+                    break
+                if self._land(aim) and self._next.pts <= due:
+                    return
+        self._rewind()
+
+    def _land(self, aim: int) -> bool:
+        """Seek; True where decoding then begins with a whole picture."""
+        try:
+            self._container.seek(aim, stream=self._stream)
+        except (av.FFmpegError, OSError):
+            return False
+        self._begin()
+        return self._next is not None and self._next.key_frame and not self._next.is_corrupt
+
+    def _rewind(self) -> None:
+        """Start from the file's first frame, in a container that is opened anew: that works for every format."""
+        name = self._container.name
+        self._container.close()
+        self._container = av.open(name, "r")
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self._begin()
+        if self._start is None and self._next is not None:
+            self._start = self._next.pts
+
+    def _begin(self) -> None:
+        self._coming = self._stamped(self._decoded())
+        self._shown, self._next = None, next(self._coming, None)
+
+    def _decoded(self) -> Iterator[Any]:
+        """The frames from here on; a packet that can't be decoded is passed over, as players do."""
+        try:
+            for packet in self._container.demux(self._stream):
+                try:
+                    yield from packet.decode()
+                except av.InvalidDataError:
+                    continue
+        except (av.FFmpegError, OSError):
+            return  # a file that breaks off shows what it has
+
+    def _stamped(self, frames: Iterator[Any]) -> Iterator[Any]:
+        """Frames without a time stamp are counted; that is right where decoding began at the start."""
+        for count, frame in enumerate(frames):
+            if frame.pts is None:
+                frame.pts = self._due(count)
+            yield frame
