@@ -140,7 +140,7 @@ class PlaneResampler:
     def __init__(self, across: Axis, down: Axis, width: int, height: int, smooth: bool = False) -> None:
         """`width` and `height` are the plane's."""
         self._across, self._down = Resampler(across, width, smooth), Resampler(down, height, smooth)
-        self._columns_first = self._across.even or not self._down.even and across.ratio > down.ratio
+        self._columns_first = self._across.even or (not self._down.even and across.ratio > down.ratio)
         self.coverage: np.ndarray | None = self._down.coverage[:, None] * self._across.coverage
         if np.allclose(self.coverage, 1, atol=1e-4):
             self.coverage = None
