@@ -52,13 +52,11 @@ class Gatherer:
 
     def footage(self) -> Canvas:
         """What is restyled, as what guides it and as what the noise starts from."""
-        guide = self._request.guide
-        wanted = guide is not Guide.NONE or self._request.strength < 1
-        footage = self._film(Role.FOOTAGE) if wanted else None
+        guide, footage = self._request.guide, self._film(Role.FOOTAGE)
         depth = self._film(Role.DEPTH) if guide is Guide.DEPTH else None
-        if footage is None:
-            return Canvas(guide=depth)
-        return Canvas(guide=depth if depth is not None else self._guide(footage, guide), footage=footage)
+        if depth is None and footage is not None:
+            return Canvas(guide=self._guide(footage, guide), footage=footage)
+        return Canvas(guide=depth, footage=footage)
 
     def blocking(self) -> Canvas:
         """The scene's depth, and the picture of its look: as a reference, or else as the first frame."""

@@ -16,6 +16,9 @@ import numpy as np
 
 from ..frames.colour_match import ColourMatch
 
+SEAM_FRAMES = 4
+"""So many kept frames next to a seam tell its colour: about a latent frame, the one made beside what follows."""
+
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -32,7 +35,8 @@ def finished(
         yield from made
     elif after:
         with Spool(spool_file) as spool:
-            pairs = {n: (picture, kept[n]) for n, picture in spool.filled(made) if n in before or n in after}
+            near = {*before[-SEAM_FRAMES:], *after[:SEAM_FRAMES]}
+            pairs = {n: (picture, kept[n]) for n, picture in spool.filled(made) if n in near}
             match = _match(pairs, before, after, frames)
             yield from _corrected(spool.pictures(), kept, match)
     else:
@@ -112,8 +116,8 @@ def _from_before(
     """With kept frames at the beginning alone, each picture can go on as it comes."""
     pairs: dict[int, Pair] = {}
     for number in before:
-        picture = next(made)
-        pairs[number] = (picture, kept[number])
+        pairs[number] = (next(made), kept[number])
+        pairs.pop(number - SEAM_FRAMES, None)
         yield kept[number]
     yield from _corrected(made, kept, _match(pairs, before, range(frames, frames), frames), len(before))
 
@@ -129,4 +133,5 @@ def _corrected(
 def _match(pairs: Mapping[int, Pair], before: range, after: range, frames: int) -> ColourMatch:
     first = before[-1] if before else 0
     last = after[0] if after else frames - 1
-    return ColourMatch.measured([pairs[n] for n in before], [pairs[n] for n in after], first, last)
+    near_before, near_after = before[-SEAM_FRAMES:], after[:SEAM_FRAMES]
+    return ColourMatch.measured([pairs[n] for n in near_before], [pairs[n] for n in near_after], first, last)

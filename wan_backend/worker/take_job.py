@@ -109,11 +109,13 @@ class TakeJob:
 
         canvas = self._gather()
         conditions = self._prepare(placement, canvas)
+        kept = canvas.kept
+        del canvas
         lap()
         latents = self._denoise(placement, conditions)
         del conditions
         lap()
-        self._decode(placement, latents, canvas, take_folder.partial)
+        self._decode(placement, latents, kept, take_folder.partial)
         lap()
         seconds = PhaseSeconds(0.0, placement.load_seconds, *marks)
         self._warm.pace.learn(seconds, self._work)
@@ -133,7 +135,7 @@ class TakeJob:
 
     def _place(self) -> Placement:
         plan = self._plan
-        at_once = plan.window_frames or plan.model_frames
+        at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
         memory = plan_memory(self._warm.model, plan.width, plan.height, at_once, self._params.memory_budget_bytes)
         return Placement(self._warm.model, memory, self._on_load, self._on_ready)
 
@@ -162,7 +164,7 @@ class TakeJob:
         return conditions
 
     def _denoise(self, placement: Placement, conditions: Conditions) -> torch.Tensor:
-        plan = self._plan
+        plan, steps = self._plan, self._plan.steps - conditions.first_step
         config = self._warm.model.config("scheduler")
         scheduler = make_scheduler(config, plan.sampler, plan.flow_shift)
         with placement.use("transformer") as transformer:
@@ -173,13 +175,13 @@ class TakeJob:
                 steps=plan.steps,
                 guidance_scale=plan.guidance_scale,
                 window=latent_frames(plan.window_frames) if plan.window_frames else 0,
-                on_step=lambda n: self._progress.advance(n, plan.steps, f"Step {n} of {plan.steps}"),
+                on_step=lambda n: self._progress.advance(n, steps, f"Step {n} of {steps}"),
                 should_stop=self._should_stop,
             )
         self._denoised = True
         return latents
 
-    def _decode(self, placement: Placement, latents: torch.Tensor, canvas: Canvas, folder: Path) -> None:
+    def _decode(self, placement: Placement, latents: torch.Tensor, kept: dict[int, np.ndarray], folder: Path) -> None:
         frames, done = self._plan.model_frames, 0
         conformer = Conformer(Schedule.of(self._plan, self._request), self._request.conform)
 
@@ -194,7 +196,7 @@ class TakeJob:
 
         def take_pictures(vae: Any) -> Iterator[tuple[int, np.ndarray]]:
             made = counted(picture for some in decode(vae, latents, self._should_stop) for picture in some)
-            for number, picture in enumerate(counted(finished(made, frames, canvas.kept, folder / SPOOL_FILE))):
+            for number, picture in enumerate(counted(finished(made, frames, kept, folder / SPOOL_FILE))):
                 yield from conformer.feed(number, picture)
             yield from conformer.finish()
 
