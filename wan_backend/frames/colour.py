@@ -27,6 +27,7 @@ class FrameReader:
 
     def __init__(self, across: Axis, down: Axis) -> None:
         self._across, self._down = across, down
+        self._full_size = 1, 1
         self._resamplers: dict[tuple[int, int, bool], PlaneResampler] = {}
 
     def picture(self, frame: Any) -> np.ndarray:
@@ -50,19 +51,19 @@ class FrameReader:
 
     def _resampled(self, plane: np.ndarray, chroma: bool, zero: float = 0.0) -> np.ndarray:
         height, width = plane.shape
-        key = width, height, chroma
-        if key not in self._resamplers:
-            full_width, full_height = self._full_size if chroma else (width, height)
-            across, down = self._across.scaled(width / full_width), self._down.scaled(height / full_height)
-            self._resamplers[key] = PlaneResampler(across, down, width, height, smooth=chroma)
         if not chroma:
             self._full_size = width, height
+        key = width, height, chroma
+        if key not in self._resamplers:
+            full_width, full_height = self._full_size
+            across, down = self._across.scaled(width / full_width), self._down.scaled(height / full_height)
+            self._resamplers[key] = PlaneResampler(across, down, width, height, smooth=chroma)
         return self._resamplers[key](plane, zero)
 
 
 def as_bytes(picture: np.ndarray) -> np.ndarray:
     """Levels of 0..255 in any number type as uint8, rounded, and cut where they are beyond."""
-    return np.asarray(cv2.add(picture, 0.0, dtype=cv2.CV_8U))
+    return np.asarray(cv2.add(picture, np.zeros(4), dtype=cv2.CV_8U))
 
 
 def opaque(picture: np.ndarray) -> np.ndarray:

@@ -118,7 +118,7 @@ class Resampler:
         if self._span is not None:
             size = plane.shape[1], self.size
             return np.asarray(cv2.resize(plane[self._span[0] : self._span[1]], size, interpolation=cv2.INTER_AREA))
-        out = plane.take(self._index[0], axis=0)
+        out: np.ndarray = plane.take(self._index[0], axis=0)
         out *= self._weight[0]
         for index, weight in zip(self._index[1:], self._weight[1:], strict=True):
             more = plane.take(index, axis=0)

@@ -27,10 +27,15 @@ class Schedule:
     model_frames: int
     kept_before: int = 0
     kept_after: int = 0
+    follows: bool = False
+    """True where each of the model's frames is made after one frame of the scene (restyle, previs)."""
+    after_frames: int = 0
+    """How many frames the source after the take has; 0: as many as are kept."""
 
     @classmethod
     def of(cls, plan: Plan, request: TakeRequest) -> Schedule:
         """The schedule of a planned take."""
+        after = request.source(Role.AFTER)
         return cls(
             plan.model_frame_rate.exact(),
             request.frame_rate.exact(),
@@ -38,6 +43,8 @@ class Schedule:
             plan.model_frames,
             plan.kept_before,
             plan.kept_after,
+            request.source(Role.FOOTAGE) is not None or request.source(Role.DEPTH) is not None,
+            0 if after is None else after.frames,
         )
 
     @property
@@ -70,6 +77,27 @@ class Schedule:
     def scene_frame(self, model_frame: int) -> int:
         """The scene's frame nearest in time to a model's frame; a tie goes to the later one."""
         return math.floor((model_frame - self.first_position) / self.step + Fraction(1, 2))
+
+    def times(self) -> list[Fraction]:
+        """When the model's frames are, in frames of the scene; never falling.
+
+        A frame that is one of the scene's (kept, or followed) is at that frame's time, the others at their own.
+        """
+        times = [self._time(j) for j in range(self.model_frames)]
+        for j in reversed(range(self.model_frames - 1)):
+            times[j] = min(times[j], times[j + 1])
+        return times
+
+    def _time(self, model_frame: int) -> Fraction:
+        own = (model_frame - self.first_position) / self.step
+        if model_frame < self.kept_before:
+            return Fraction(self.scene_frame(model_frame))
+        if model_frame >= self.model_frames - self.kept_after:
+            last = self.take_frames + self.after_frames - 1 if self.after_frames else self.scene_frame(model_frame)
+            return Fraction(min(self.scene_frame(model_frame), last))
+        if self.follows:
+            return Fraction(min(self.scene_frame(model_frame), self.take_frames - 1))
+        return own
 
     def kept(self) -> list[int]:
         """The model's frames that are of the sources before and after the take, in order."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..protocol.conversion import from_json
-from ..protocol.messages import FrameRate, Quality
+from ..protocol.messages import FrameRate, Quality, Task
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CATALOGUE_FILE = Path(__file__).with_name("catalogue.toml")
@@ -104,6 +104,18 @@ class ModelEntry:
         """Steps, guidance, flow shift and sampler of a quality."""
         presets = {Quality.DRAFT: self.draft, Quality.STANDARD: self.standard, Quality.BEST: self.best}
         return presets[quality]
+
+    @property
+    def is_control(self) -> bool:
+        """True for a control model (VACE), which does all tasks by one way."""
+        return any("VACE" in name for name in self.pipelines)
+
+    def makes_long(self, task: str) -> bool:
+        """Whether a take may be longer than `max_frames`, made in windows that overlap.
+
+        A model made for pictures alone can't: it knows its picture only as the first frame of a window.
+        """
+        return self.is_control or task != Task.IMAGE_TO_VIDEO
 
     def size(self, name: str) -> NamedSize | None:
         """The size of that name, or None."""

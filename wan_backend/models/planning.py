@@ -7,7 +7,6 @@ a negative seed) is refused with one sentence, and where something would help, w
 from __future__ import annotations
 
 import dataclasses
-import math
 import unicodedata
 from fractions import Fraction
 
@@ -20,11 +19,16 @@ from ..protocol.messages import (
     Problem,
     TakeRequest,
 )
-from . import media_place, memory_estimate, sizes
+from . import asked_sources, media_place, memory_estimate, sizes
 from .catalogue import ModelEntry
+from .lengths import Lengths, lengths
 
 MIN_FRAME_RATE, MAX_FRAME_RATE = Fraction(1), Fraction(240)
-LIMITS = {"steps": (1, 200), "guidance_scale": (0.0, 30.0), "flow_shift": (0.01, 100.0)}
+MOST_TAKE_FRAMES = 2000
+"""A longer take would be worked at for hours, and lost whole if anything went wrong."""
+MOST_MODEL_FRAMES = 4001
+"""For scenes of so few frames a second that 2,000 of them last very long."""
+LIMITS = {"steps": (1, 200), "guidance_scale": (0.0, 30.0), "flow_shift": (0.01, 100.0), "strength": (0.0, 1.0)}
 """Least and most of the settings that a request may give for itself."""
 BYTES_A_PIXEL = {MediaFormat.PNG: 3.0, MediaFormat.FFV1: 3.0, MediaFormat.H264: 1.0}
 """Of a take's files, at the worst, which is grain."""
@@ -45,20 +49,25 @@ def plan(request: TakeRequest, entry: ModelEntry) -> Plan:
         )
     size = _size(request, entry, problems)
     notes += size.notes
-    model_frames, take_frames = _frames(request, entry, notes, problems)
+    take_frames, clip = _frames(request, entry, notes, problems)
+    problems.append(asked_sources.check(request))
+    window_frames = entry.max_frames if clip.model_frames > entry.max_frames else 0
     preset = entry.preset(request.quality)
     made = Plan(
         model=entry.id,
         width=size.width,
         height=size.height,
-        model_frames=model_frames,
+        model_frames=clip.model_frames,
         model_frame_rate=entry.rate,
         take_frames=take_frames,
         steps=preset.steps if request.steps is None else request.steps,
         guidance_scale=preset.guidance_scale if request.guidance_scale is None else request.guidance_scale,
         flow_shift=preset.flow_shift if request.flow_shift is None else request.flow_shift,
         sampler=preset.sampler,
-        memory_bytes=memory_estimate.peak_bytes(entry, size.width, size.height, model_frames),
+        kept_before=clip.kept_before,
+        kept_after=clip.kept_after,
+        window_frames=window_frames,
+        memory_bytes=memory_estimate.peak_bytes(entry, size.width, size.height, window_frames or clip.model_frames),
         disk_bytes=_disk_bytes(request.media_format, size.width, size.height, take_frames),
         notes=notes,
     )
@@ -78,12 +87,6 @@ def cleaned(request: TakeRequest) -> TakeRequest:
         prompt=_readable(request.prompt),
         negative_prompt=_readable(request.negative_prompt),
     )
-
-
-def model_frames_for(length_frames: int, scene_rate: Fraction, entry: ModelEntry) -> int:
-    """The fewest frames, 4k + 1, whose last is not before the take's last: both count their time from frame 0."""
-    needed = Fraction(length_frames - 1) / scene_rate * entry.frame_rate
-    return max(entry.min_frames, 4 * math.ceil(needed / 4) + 1)
 
 
 def _readable(text: str) -> str:
@@ -138,27 +141,39 @@ def _size(request: TakeRequest, entry: ModelEntry, problems: list[Problem | None
 
 def _frames(
     request: TakeRequest, entry: ModelEntry, notes: list[str], problems: list[Problem | None]
-) -> tuple[int, int]:
-    """Frames that the model makes, and frames of the take."""
+) -> tuple[int, Lengths]:
+    """Frames of the take, and the clip that the model makes for it."""
     scene_rate = _scene_rate(request.frame_rate)
     if scene_rate is None:
         sentence = "The scene's frame rate can't be used; set one from 1 to 240 frames a second."
         problems.append(Problem("bad_length", sentence))
-        return entry.min_frames, entry.min_frames
-    most = int(Fraction(entry.max_frames - 1) / entry.frame_rate * scene_rate) + 1
-    if request.length_frames < 1:
-        sentence = f"A length of {request.length_frames} frames is nothing; give 1 to {most} frames."
-        one_second = min(most, round(scene_rate))
-        fix = Fix(f"Use {one_second} frames", "length_frames", str(one_second))
-        problems.append(Problem("bad_length", sentence, [fix]))
-        return entry.min_frames, 1
-    take_frames = min(request.length_frames, most)
+        return entry.min_frames, Lengths(entry.min_frames)
+    most = min(MOST_TAKE_FRAMES, int(MOST_MODEL_FRAMES / entry.frame_rate * scene_rate))
+    if not 1 <= request.length_frames <= most:
+        problems.append(_wrong_length(request.length_frames, most, scene_rate))
+        return 1, Lengths(entry.min_frames)
+    take_frames = request.length_frames
+    if not entry.makes_long(request.task):
+        take_frames = min(take_frames, int(Fraction(entry.max_frames - 1) / entry.frame_rate * scene_rate) + 1)
+    clip = lengths(request, take_frames, scene_rate, entry)
+    seconds = (entry.max_frames - 1) / entry.frame_rate
     if take_frames < request.length_frames:
-        seconds = (entry.max_frames - 1) / entry.frame_rate
         notes.append(
-            f"{request.length_frames} frames became {take_frames}: {entry.label} makes at most {seconds:g} s in one go."
+            f"{request.length_frames} frames became {take_frames}: from a picture, {entry.label} makes at most "
+            f"{seconds:g} s. A VACE model makes longer ones."
         )
-    return model_frames_for(take_frames, scene_rate, entry), take_frames
+    elif clip.model_frames > entry.max_frames:
+        notes.append(f"{entry.label} makes {seconds:g} s at a time, so the take is made in parts that overlap.")
+    return take_frames, clip
+
+
+def _wrong_length(length_frames: int, most: int, scene_rate: Fraction) -> Problem:
+    if length_frames < 1:
+        use, sentence = min(most, round(scene_rate)), f"A length of {length_frames} frames is nothing"
+    else:
+        use, sentence = most, f"A take of {length_frames:,} frames is too long"
+    fix = Fix(f"Use {use} frames", "length_frames", str(use))
+    return Problem("bad_length", f"{sentence}; give 1 to {most} frames.", [fix])
 
 
 def _scene_rate(rate: FrameRate) -> Fraction | None:

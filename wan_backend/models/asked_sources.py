@@ -1,0 +1,83 @@
+"""Whether a request brings the sources that its task needs. Standard library and protocol only.
+
+Looks, and changes nothing. Files that are rendered for the take are not there yet when it is planned, and are not
+looked for.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+
+from ..protocol.messages import Fix, Framing, Problem, Role, Source, TakeRequest, Task
+
+NEEDED = {
+    Task.IMAGE_TO_VIDEO: (Role.FIRST,),
+    Task.RESTYLE: (Role.FOOTAGE,),
+    Task.FILL_GAP: (Role.BEFORE, Role.AFTER),
+    Task.PREVIS: (Role.DEPTH,),
+}
+"""Extend is not here: it needs one of two."""
+ABSENT = {
+    Role.FIRST: "There is no picture to begin on; select an image strip, or put the playhead on a strip.",
+    Role.FOOTAGE: "There is nothing to restyle; select a strip, or a range of frames.",
+    Role.BEFORE: "There is nothing before the gap; put the playhead between two strips.",
+    Role.AFTER: "There is nothing after the gap; put the playhead between two strips.",
+    Role.DEPTH: "There is no depth of the scene to follow; select a scene strip.",
+}
+LOOKED_FOR_FILES = 32
+"""Of a long row of pictures, so many are looked for."""
+
+
+def check(request: TakeRequest) -> Problem | None:
+    """Why the request's sources can't be used, or None."""
+    roles = [source.role for source in request.sources]
+    if len(set(roles)) != len(roles):
+        return _bad("Two sources of the take have the same part in it; select its strips again.")
+    for role in NEEDED.get(Task(request.task), ()) if request.task in list(Task) else ():
+        if role not in roles:
+            return _bad(ABSENT[role])
+    if request.task == Task.EXTEND and (Role.BEFORE in roles) == (Role.AFTER in roles):
+        return _bad("A take extends one strip, at its end or at its beginning; select one strip.")
+    problems = (_wrong(source, request) for source in request.sources)
+    return next((problem for problem in problems if problem is not None), None)
+
+
+def _wrong(source: Source, request: TakeRequest) -> Problem | None:
+    """What is wrong with one source."""
+    what = source.files[0] if source.files else "a source"
+    if source.frames < 1 or not source.files or source.first_frame < 0:
+        return _bad(f"Nothing is to be seen of {what}: it is no frame long; choose another strip.")
+    if not source.is_movie and source.frames != len(source.files):
+        return _bad(
+            f"The pictures from {what} on are {len(source.files)}, not {source.frames}; select the strip again."
+        )
+    if source.role in (Role.FOOTAGE, Role.DEPTH) and source.frames != request.length_frames:
+        fix = Fix(f"Use {source.frames} frames", "length_frames", str(source.frames))
+        sentence = f"{what} has {source.frames} frames here, but the take is to have {request.length_frames}"
+        return Problem("bad_source", f"{sentence}; both must be the same.", [fix])
+    if source.framing is not None and not _has_size(source.framing):
+        return _bad(f"Nothing of {what} is in the frame; check its strip's scale and crop.")
+    if not source.folder or "\0" in source.folder or not os.path.isabs(source.folder):
+        return _bad(f"The folder of {what} is not known; save the file, or choose another strip.")
+    return None if source.rendered else _lost(source)
+
+
+def _lost(source: Source) -> Problem | None:
+    names = list(dict.fromkeys(source.files))
+    step = math.ceil(len(names) / LOOKED_FOR_FILES)
+    for name in dict.fromkeys([*names[::step], names[-1]]):
+        file = os.path.join(source.folder, name)
+        if not os.path.isfile(file):
+            return _bad(f"{file} is not there any more; put it back, or choose another strip.")
+    return None
+
+
+def _has_size(framing: Framing) -> bool:
+    sides = framing.canvas_width, framing.canvas_height, framing.width, framing.height
+    places = framing.x, framing.y, framing.crop_left, framing.crop_top, framing.crop_right, framing.crop_bottom
+    return all(math.isfinite(place) for place in (*sides, *places)) and min(sides) > 0
+
+
+def _bad(sentence: str) -> Problem:
+    return Problem("bad_source", sentence)
