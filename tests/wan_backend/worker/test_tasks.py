@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 
 from tests.wan_backend.worker.footage import HEIGHT, WIDTH, picture, source
 from tests.wan_backend.worker.worker_process import Worker, left_behind, pictures, problem_in
+from wan_backend.models import catalogue, planning
 from wan_backend.protocol.messages import Conform, FrameRate, Guide, Plan, Role, RunParams, TakeRequest, Task
 
 MODEL_RATE = FrameRate(16)
@@ -108,6 +110,35 @@ ASKED = {
 }
 
 
+SCENES = {24: FrameRate(24), 30: FrameRate(30, 1.001), 50: FrameRate(50)}
+
+
+@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("name", ASKED)
+def test_what_the_planner_plans_is_made_by_the_embedded_model(worker, params, name, scene):
+    task, more = ASKED[name]
+    entry = catalogue.entry("embedded")
+    asked = params(task, catalogue.PACKAGE / entry.package_folder, take=37, **more)
+    request = dataclasses.replace(
+        asked.request, model="embedded", width=128, height=96, frame_rate=SCENES[scene], steps=2
+    )
+    plan = planning.plan(request, entry)
+    assert plan.problem is None and (plan.width, plan.height) == (128, 96)
+    frames = taken(worker, dataclasses.replace(asked, request=request, plan=plan))
+    assert frames.shape == (37, 96, 128, 3)
+
+
+@pytest.mark.parametrize("name", ["text", "extend", "fill gap", "restyle by edges"])
+def test_ten_seconds_are_planned_in_windows_and_made(worker, params, name):
+    task, more = ASKED[name]
+    entry = catalogue.entry("embedded")
+    asked = params(task, catalogue.PACKAGE / entry.package_folder, take=240, **more)
+    request = dataclasses.replace(asked.request, model="embedded", width=128, height=96, steps=2)
+    plan = planning.plan(request, entry)
+    assert plan.problem is None and plan.window_frames and plan.model_frames > plan.window_frames
+    assert len(taken(worker, dataclasses.replace(asked, request=request, plan=plan))) == 240
+
+
 def taken(worker: Worker, asked: RunParams) -> np.ndarray:
     """The take's frames; it is whole, and nothing else lies about."""
     take = worker.run(asked).take
@@ -118,7 +149,7 @@ def taken(worker: Worker, asked: RunParams) -> np.ndarray:
     settings = json.loads((Path(take.folder) / "take.json").read_text())
     assert settings["request"]["task"] == asked.request.task
     frames = pictures(take.folder)
-    assert frames.shape == (asked.request.length_frames, HEIGHT, WIDTH, 3) and frames.std() > 5
+    assert frames.shape == (take.frames, asked.plan.height, asked.plan.width, 3) and frames.std() > 5
     return frames
 
 
