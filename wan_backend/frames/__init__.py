@@ -1,4 +1,4 @@
-"""From decoded pictures to a take on the disk. May import numpy, opencv, av and protocol; never torch.
+"""From source files to the model's pictures, and from decoded pictures to a take. Never imports torch.
 
 This module imports nothing.
 """

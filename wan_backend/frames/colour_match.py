@@ -1,4 +1,4 @@
-"""Made frames take the colour of the frames that they meet at a seam. May import numpy only.
+"""Made frames take the colour of the frames that they meet at a seam. May import numpy and opencv.
 
 Kept frames come back from the model a little off. What brings them back to the true ones, a gain and an offset a
 channel, is measured at each seam and laid on the frames made between, from one seam's to the other's. It's always
@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
+FLAT_LEVELS = 1.0
+"""A channel whose levels differ by less (standard deviation) is only shifted."""
 GAIN_LIMITS = (0.8, 1.25)
 """A gain beyond them says that the pictures differ in more than colour."""
 
@@ -56,7 +59,7 @@ class ColourMatch:
             return picture
         levels = np.arange(256, dtype=np.float64)[:, None] * found.gain + found.offset
         table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-        return np.stack([table[:, c][picture[..., c]] for c in range(3)], axis=-1)
+        return np.asarray(cv2.LUT(picture, table[None]))
 
     def _at(self, model_frame: int) -> Correction | None:
         if self._before is None or self._after is None:
@@ -73,8 +76,14 @@ def _correction(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Correction | 
     """The gain and offset that bring the made pictures to the true ones' mean and spread; None without pairs."""
     if not pairs:
         return None
-    made = np.concatenate([pair[0].reshape(-1, 3) for pair in pairs]).astype(np.float64)
-    true = np.concatenate([pair[1].reshape(-1, 3) for pair in pairs]).astype(np.float64)
-    spread = made.std(axis=0)
-    gain = np.where(spread > 1.0, true.std(axis=0) / np.maximum(spread, 1e-6), 1.0).clip(*GAIN_LIMITS)
-    return Correction(gain, true.mean(axis=0) - gain * made.mean(axis=0))
+    (made, spread), (true, true_spread) = (_moments([pair[side] for pair in pairs]) for side in (0, 1))
+    gain = np.where(spread > FLAT_LEVELS, true_spread / np.maximum(spread, FLAT_LEVELS), 1.0).clip(*GAIN_LIMITS)
+    return Correction(gain, true - gain * made)
+
+
+def _moments(pictures: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel over all the pictures."""
+    each = np.array([np.concatenate(cv2.meanStdDev(picture), axis=1) for picture in pictures], np.float64)
+    mean = each[..., 0].mean(axis=0)
+    squares = (each[..., 1] ** 2 + each[..., 0] ** 2).mean(axis=0)
+    return mean, np.sqrt(np.maximum(squares - mean**2, 0.0))

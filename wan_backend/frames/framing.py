@@ -22,6 +22,10 @@ NEAR = 1e-6
 """Pixels that are no difference."""
 
 
+class NothingShown(ValueError):
+    """Nothing of the picture is in the frame; the message says why, as half a sentence."""
+
+
 @dataclass(frozen=True)
 class Axis:
     """One axis of the way from the model's picture over the canvas to the media."""
@@ -75,16 +79,16 @@ def axes(
     """The horizontal and the vertical axis, for a picture of that width and height and the model's `size`.
 
     `canvas` is the scene's width and height, for a picture without a framing: it fills the whole frame.
-    Raises ValueError where nothing of the picture would be shown.
+    Raises NothingShown.
     """
     lies = framing or Framing(*canvas, 0.0, 0.0, *canvas)
     if min(lies.canvas_width, lies.canvas_height, lies.width, lies.height) <= 0:
-        raise ValueError("the picture has no size in the frame")
+        raise NothingShown("the picture has no size in the frame")
     scale = max(lies.canvas_width / size[0], lies.canvas_height / size[1])
     across = lies.crop_left, picture[0] - lies.crop_right
     down = lies.crop_top, picture[1] - lies.crop_bottom
     if across[1] - across[0] < NEAR or down[1] - down[0] < NEAR:
-        raise ValueError("the crop leaves nothing of the picture")
+        raise NothingShown("the crop leaves nothing of the picture")
     return (
         Axis(size[0], lies.canvas_width, scale, lies.x, lies.width, *across, lies.mirror_x),
         Axis(size[1], lies.canvas_height, scale, lies.y, lies.height, *down, lies.mirror_y),

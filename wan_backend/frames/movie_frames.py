@@ -6,6 +6,7 @@ says of its keyframes is not trusted: a seek that lands past the frame goes back
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,8 @@ import av
 
 STEPS_BACK_SECONDS = (0.0, 1.0, 5.0, 25.0)
 """How far before a frame a seek aims, one after another, until it lands before it."""
+NEVER_SOUGHT = {"mpeg", "mpegvideo", "h264", "hevc", "m4v"}
+"""Formats (ffmpeg's names) whose time stamps are wrong or missing after a seek: read from their start."""
 DECODED_ON_FRAMES = 48
 """So many frames ahead are decoded through; a frame further on is sought."""
 
@@ -66,13 +69,15 @@ class MovieFrames:
             yield self._shown
 
     def _due(self, number: int) -> int:
-        """The time stamp at which the frame of that number is shown."""
-        return (self._start or 0) + round(number / self._rate / self._base)
+        """The time stamp at which the frame of that number is surely shown; files round theirs to whole ticks."""
+        ticks = 1 / self._rate / self._base
+        return (self._start or 0) + math.floor(number * ticks + Fraction(1, 2)) + (1 if ticks >= 4 else 0)
 
     def _seek(self, number: int) -> None:
         """Come to stand at or before the frame; decoding goes on from there."""
         due = self._due(number)
-        if self._start is not None and number > 0:
+        trusted = not NEVER_SOUGHT & set(self._container.format.name.split(","))
+        if trusted and self._start is not None and number > 0:
             for back in STEPS_BACK_SECONDS:
                 aim = due - int(back / self._base)
                 if aim <= self._start:

@@ -16,7 +16,7 @@ import numpy as np
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, Source
 from .colour import FrameReader, opaque
-from .framing import axes
+from .framing import NothingShown, axes
 from .movie_frames import MovieFrames, Unreadable
 
 
@@ -78,7 +78,7 @@ def load_picture(file: Path) -> np.ndarray:
     """float32 RGB (H, W, 3) in 0..255, laid over black by its alpha. Raises OSError or ValueError."""
     content = np.fromfile(file, np.uint8)  # opencv can't open names beyond ASCII on Windows
     if not content.size:
-        raise ValueError("it is empty")
+        raise Unreadable("it is empty")
     pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         found = np.asarray(imageio.imread(file, index=0))
@@ -91,16 +91,18 @@ def load_picture(file: Path) -> np.ndarray:
     elif found.shape[2] == 2:
         found = found[..., [0, 0, 0, 1]]
     if found.dtype not in (np.uint8, np.uint16):
-        raise ValueError("its levels are not of 8 or 16 bit")
+        raise Unreadable("its levels are not of 8 or 16 bit")
     return opaque(found)
 
 
 def _refused(kind: str, file: Path, error: Exception) -> Refusal:
     if isinstance(error, FileNotFoundError):
-        sentence = f"The {kind} {file} is not there any more; put it back or choose another strip."
+        sentence = f"The {kind} {file} is not there any more; put it back, or choose another strip."
         return Refusal(Problem("bad_source", sentence))
-    why = f"the system says: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
-    if not isinstance(error, Unreadable | OSError | av.FFmpegError) and "\n" in why:
-        why = "its format is not known"
+    why = "its format is not known, or it is damaged"
+    if isinstance(error, Unreadable | NothingShown):
+        why = str(error)
+    elif isinstance(error, PermissionError | IsADirectoryError):
+        why = str(error.strerror).lower()
     advice = "convert it to MP4 or PNG, or choose another strip"
-    return Refusal(Problem("bad_source", f"The {kind} {file} can't be read ({why[:160]}); {advice}."))
+    return Refusal(Problem("bad_source", f"The {kind} {file} can't be used: {why}; {advice}."))

@@ -42,7 +42,7 @@ def test_the_table(tmp_path, capsys):
 def test_for_a_program(capsys):
     assert arguments.run(["models", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["model"] for row in rows] == ["embedded", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b"]
+    assert [row["model"] for row in rows] == ["embedded", "wan2.1-vace-1.3b", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b"]
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("yes\n", 0), ("n\n", 1), ("\n", 1), ("", 1)])

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wan_backend.frames.schedule import model_frame_of, shown_in
-from wan_backend.protocol.messages import FrameRate
+from tests.wan_backend.frames.asked import RATES as SCENE_RATES
+from tests.wan_backend.frames.asked import asked, rate_name
+from wan_backend.frames.schedule import Schedule, model_frame_of, shown_in
+from wan_backend.models import catalogue, planning
+from wan_backend.protocol.messages import FrameRate, Role
 
 RATES = [Fraction(24000, 1001), *map(Fraction, (12, 16, 24, 25)), Fraction(30000, 1001), *map(Fraction, (30, 50, 60))]
 
@@ -52,3 +55,50 @@ def test_the_last_frame_is_held_where_the_model_made_too_few():
 def test_a_slower_scene_leaves_frames_out(scene):
     shown = shown_in(4, 17, Fraction(16), scene)
     assert sum(map(len, shown)) == 4 and [] in shown
+
+
+def scheduled(name, length, rate, neighbour_frames=100):
+    request = asked(name, length, rate, neighbour_frames)
+    return Schedule.of(planning.plan(request, catalogue.entry("embedded")), request), request
+
+
+@pytest.mark.parametrize("rate", SCENE_RATES, ids=rate_name)
+@pytest.mark.parametrize("name", ["fill", "extend", "extend backward", "restyle", "previs"])
+def test_each_kept_frame_is_the_scenes_frame_nearest_in_time(rate, name):
+    for length in range(5, 251):
+        schedule, request = scheduled(name, length, rate)
+        for source in request.sources:
+            for j, frame in schedule.frames_of(source).items():
+                time = (j - schedule.first_position) / schedule.step
+                scene = {Role.BEFORE: frame - 100, Role.AFTER: frame + length}.get(source.role, frame)
+                assert 0 <= frame < max(source.frames, 1)
+                if source.role in (Role.FOOTAGE, Role.DEPTH) and time > length - 1:
+                    assert scene == length - 1  # held past its end
+                elif source.role is not Role.LOOK:
+                    assert abs(scene - time) <= Fraction(1, 2)
+
+
+@pytest.mark.parametrize("rate", SCENE_RATES, ids=rate_name)
+def test_the_frames_at_the_seams_are_the_neighbours_own(rate):
+    """Before the take, its last frame; after it, where the take alone meets it, its very first."""
+    for length in range(1, 120):
+        forward, request = scheduled("extend", length, rate)
+        assert forward.frames_of(request.sources[0])[forward.kept_before - 1] == 99
+        assert forward.position(-1) == forward.kept_before - 1
+        backward, request = scheduled("extend backward", length, rate)
+        first = backward.model_frames - backward.kept_after
+        assert backward.frames_of(request.sources[0])[first] == 0
+        assert backward.position(length) == first and backward.first_position >= 0
+
+
+def test_a_neighbour_that_is_too_short_is_held():
+    schedule, request = scheduled("fill", 24, FrameRate(24), neighbour_frames=1)
+    assert set(schedule.frames_of(request.sources[0]).values()) == {0}
+    assert set(schedule.frames_of(request.sources[1]).values()) == {0}
+    times = schedule.times()
+    assert times[0] == -1 and set(times[-schedule.kept_after :]) == {24}
+
+
+def test_kept_says_both_ends():
+    schedule = Schedule(Fraction(16), Fraction(24), 10, 21, 5, 4)
+    assert schedule.kept() == [0, 1, 2, 3, 4, 17, 18, 19, 20]

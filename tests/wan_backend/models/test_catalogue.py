@@ -6,7 +6,7 @@ import pytest
 
 from wan_backend.models import catalogue, sizes
 from wan_backend.protocol import ProtocolError
-from wan_backend.protocol.messages import Quality
+from wan_backend.protocol.messages import Quality, Task
 
 MODELS = catalogue.load().models.values()
 
@@ -18,11 +18,21 @@ def changed(find: str, put: str) -> str:
 
 
 def test_the_models_of_this_version_are_there():
-    assert list(catalogue.load().models) == ["embedded", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b"]
+    assert list(catalogue.load().models) == ["embedded", "wan2.1-vace-1.3b", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b"]
+
+
+def test_a_control_model_does_every_task_at_any_length():
+    for name in ("embedded", "wan2.1-vace-1.3b"):
+        entry = catalogue.entry(name)
+        assert entry.is_control and sorted(entry.tasks) == sorted(Task)
+        assert all(entry.makes_long(task) for task in Task)
+    assert not catalogue.entry("wan2.1-t2v-1.3b").is_control
 
 
 def test_an_unknown_model_lists_the_known_ones():
-    with pytest.raises(catalogue.UnknownModel, match=r"there are embedded, wan2\.1-t2v-1\.3b, wan2\.1-t2v-14b"):
+    with pytest.raises(
+        catalogue.UnknownModel, match=r"there are embedded, wan2\.1-vace-1\.3b, wan2\.1-t2v-1\.3b, wan2\.1-t2v-14b"
+    ):
         catalogue.entry("wan3")
 
 

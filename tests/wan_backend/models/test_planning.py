@@ -30,22 +30,15 @@ def test_the_fewest_model_frames_that_reach_the_last_scene_frame(rate):
     for length in range(1, 251):
         made = plan(length_frames=length, frame_rate=rate)
         n = made.model_frames
-        assert made.problem is None and n % 4 == 1 and SMALL.min_frames <= n <= SMALL.max_frames
-        last = Fraction(made.take_frames - 1) / rate.exact()
+        assert made.problem is None and n % 4 == 1 and n >= SMALL.min_frames and made.take_frames == length
+        last = Fraction(length - 1) / rate.exact()
         assert Fraction(n - 1, SMALL.frame_rate) >= last
         assert n == SMALL.min_frames or Fraction(n - 5, SMALL.frame_rate) < last
-        if made.take_frames < length:
-            assert Fraction(made.take_frames, 1) / rate.exact() > Fraction(80, 16)  # one more would not fit
-            assert made.notes == [
-                f"{length} frames became {made.take_frames}: {SMALL.label} makes at most 5 s in one go."
-            ]
+        if n > SMALL.max_frames:
+            assert made.window_frames == SMALL.max_frames
+            assert made.notes == [f"{SMALL.label} makes 5 s at a time, so the take is made in parts that overlap."]
         else:
-            assert made.take_frames == length and made.notes == []
-
-
-def test_an_absurd_length_is_cut_and_said():
-    made = plan(length_frames=2**62, frame_rate=FrameRate(24))
-    assert made.take_frames == 121 and made.model_frames == 81 and "became 121" in made.notes[0]
+            assert made.window_frames == 0 and made.notes == []
 
 
 @pytest.mark.parametrize("length", [0, -1, -(2**62)])

@@ -1,0 +1,126 @@
+"""Every take covers exactly the frames that were asked for, at true speed, whatever the task and the rates."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from tests.wan_backend.frames.asked import RATES, TASKS, asked, rate_name
+from wan_backend.frames import conform
+from wan_backend.frames.conform import Conformer
+from wan_backend.frames.schedule import Schedule
+from wan_backend.models import catalogue, planning
+from wan_backend.protocol.messages import Conform, FrameRate
+
+EMBEDDED = catalogue.entry("embedded")
+HALF = 0.5 + 1e-9
+
+
+class Between:
+    """In Motion's place: a "picture" is the time that it shows, and between two lies the time between."""
+
+    def __init__(self, first, second):
+        self.first, self.second = first, second
+
+    def between(self, share):
+        return self.first + share * (self.second - self.first)
+
+
+def shown_time(schedule):
+    """The time that each of the model's frames shows, at the model's own rate, in frames of the scene.
+
+    What follows footage shows its last frame from its end on.
+    """
+    first, step = float(schedule.first_position), float(schedule.step)
+    last = schedule.take_frames - 1 if schedule.follows else float("inf")
+    return lambda j: min((j - first) / step, last)
+
+
+def conformed(schedule, conform_by, picture_of):
+    conformer = Conformer(schedule, conform_by)
+    took = []
+    for j in range(schedule.model_frames):
+        took += conformer.feed(j, picture_of(j))
+    return [*took, *conformer.finish()]
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("rate", RATES, ids=rate_name)
+def test_length_and_place_of_every_take(monkeypatch, name, rate):
+    monkeypatch.setattr(conform, "Motion", Between)
+    for length in range(5, 251):
+        request = asked(name, length, rate)
+        made = planning.plan(request, EMBEDDED)
+        assert made.problem is None and made.take_frames == length and made.model_frames % 4 == 1, length
+        schedule = Schedule.of(made, request)
+        took = conformed(schedule, Conform.FLOW, shown_time(schedule))
+        assert [i for i, _ in took] == list(range(length)), length
+        assert max(abs(shown - i) for i, shown in took) <= HALF, length
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("model_fps", [12, 16, 24, 30])
+@pytest.mark.parametrize("scene", [FrameRate(8), FrameRate(12), FrameRate(15), FrameRate(24, 1.001), FrameRate(120)])
+def test_any_two_rates(monkeypatch, name, model_fps, scene):
+    monkeypatch.setattr(conform, "Motion", Between)
+    entry = dataclasses.replace(EMBEDDED, frame_rate=model_fps)
+    for length in (1, 2, 3, 7, 33, 101):
+        request = asked(name, length, scene)
+        schedule = Schedule.of(planning.plan(request, entry), request)
+        took = conformed(schedule, Conform.FLOW, shown_time(schedule))
+        assert [i for i, _ in took] == list(range(length))
+        assert max(abs(shown - i) for i, shown in took) <= HALF
+
+
+def test_a_clip_that_follows_footage_gives_its_very_frames_back(monkeypatch):
+    """Where the model's frame was made after a frame of the scene, it is shown at that frame's time."""
+    monkeypatch.setattr(conform, "Motion", Between)
+    for rate in RATES:
+        for length in (5, 24, 97):
+            request = asked("restyle", length, rate)
+            schedule = Schedule.of(planning.plan(request, EMBEDDED), request)
+            shows = schedule.frames_of(request.sources[0])
+            took = conformed(schedule, Conform.FLOW, lambda j, shows=shows: float(shows[j]))
+            assert [shown for _, shown in took] == pytest.approx(list(range(length)), abs=1 / 16)
+
+
+def test_repeat_shows_the_nearest_in_time():
+    schedule = Schedule(Fraction(16), Fraction(24), 7, 5)
+    assert [shown for _, shown in conformed(schedule, Conform.REPEAT, lambda j: j)] == [0, 1, 1, 2, 3, 3, 4]
+
+
+def test_the_same_rate_is_one_to_one_and_nearly_the_same_is_never_blended():
+    schedule = Schedule(Fraction(16), Fraction(16), 5, 5)
+    assert conformed(schedule, Conform.FLOW, lambda j: j) == [(i, i) for i in range(5)]
+    schedule = Schedule(Fraction(24), Fraction(24000, 1001), 240, 241)
+    assert conformed(schedule, Conform.FLOW, lambda j: j) == [(i, i) for i in range(240)]
+
+
+def test_a_clip_that_is_too_short_is_held():
+    schedule = Schedule(Fraction(16), Fraction(16), 4, 2)
+    assert conformed(schedule, Conform.FLOW, lambda j: j) == [(0, 0), (1, 1), (2, 1), (3, 1)]
+
+
+def test_frames_come_as_soon_as_they_can():
+    conformer = Conformer(Schedule(Fraction(16), Fraction(24), 7, 5), Conform.FLOW)
+    pictures = [np.full((4, 4, 3), j, np.uint8) for j in range(5)]
+    assert [[i for i, _ in conformer.feed(j, picture)] for j, picture in enumerate(pictures)] == [
+        [0], [1], [2, 3], [4], [5, 6],
+    ]  # fmt: skip
+    assert list(conformer.finish()) == []
+
+
+def test_frames_next_to_a_seam_lie_between_the_neighbour_and_the_made():
+    """The last kept frame is the scene's frame before the take; the first kept one after it, that or a later one."""
+    for rate in RATES:
+        for length in range(5, 251):
+            request = asked("fill", length, rate)
+            schedule = Schedule.of(planning.plan(request, EMBEDDED), request)
+            times = schedule.times()
+            assert times == sorted(times)
+            assert times[schedule.kept_before - 1] == -1
+            after = times[schedule.model_frames - schedule.kept_after]
+            assert length <= after < length + 1 / float(schedule.step) + 0.5

@@ -1,0 +1,85 @@
+"""Depth of footage, as a guide to restyle it by. May import torch, transformers, models and stopping.
+
+No depth model comes with the backend. One is used where it lies: beside the video model's folder, or in the Hugging
+Face cache; any that transformers knows as a depth estimation model whose larger numbers are nearer.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from ..models.sources import hub_cache
+from ..protocol.errors import Refusal
+from ..protocol.messages import Fix, Guide, Problem
+from .stopping import ShouldStop, check, never
+
+KIND = "ForDepthEstimation"
+"""How transformers' names of such models end."""
+CACHED = "models--depth-anything--Depth-Anything-V2-Small-hf"
+SHORT_SIDE = 518
+"""Pixels of the shorter side that the model looks at; what Depth Anything was trained at."""
+MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the pictures that nearly all image models were trained on."""
+OUTLIERS_PERCENT = 0.5
+"""So much of the nearest and of the farthest may be cut off, for the sake of all between."""
+
+
+def find(model_folder: Path) -> Path | None:
+    """The folder of a depth model on this machine, or None."""
+    beside = sorted(child for child in model_folder.parent.iterdir() if child.is_dir())
+    cached = sorted((hub_cache() / CACHED / "snapshots").glob("*"))
+    return next((folder for folder in (*beside, *cached) if _is_depth_model(folder)), None)
+
+
+def follow(film: np.ndarray, model_folder: Path, device: str, should_stop: ShouldStop = never) -> np.ndarray:
+    """Depth of `film` (T, H, W, 3, uint8 RGB) as grey levels of the same shape, near is bright.
+
+    The range is the whole film's, so that it doesn't breathe. Raises Refusal where there is no depth model, Stopped.
+    """
+    folder = find(model_folder)
+    if folder is None:
+        fix = Fix("Use edges", "guide", Guide.EDGES.value)
+        sentence = "Depth can't be told from footage here, as no depth model is on this machine; choose edges instead."
+        raise Refusal(Problem("bad_setting", sentence, [fix]))
+    model = _load(folder, device)
+    near = np.stack([_nearness(model, picture, should_stop) for picture in film])
+    low, high = np.percentile(near, (OUTLIERS_PERCENT, 100 - OUTLIERS_PERCENT))
+    levels = np.clip((near - low) / max(high - low, 1e-6), 0, 1) * 255
+    return np.repeat(np.rint(levels).astype(np.uint8)[..., None], 3, axis=3)
+
+
+def _is_depth_model(folder: Path) -> bool:
+    try:
+        names = json.loads((folder / "config.json").read_bytes()).get("architectures") or []
+        return any(str(name).endswith(KIND) for name in names)
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
+
+
+def _load(folder: Path, device: str) -> Any:
+    from transformers import AutoModelForDepthEstimation  # here, for it takes seconds, and few takes need it
+
+    model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True)
+    return model.to(device).eval()
+
+
+@torch.no_grad()
+def _nearness(model: Any, picture: np.ndarray, should_stop: ShouldStop) -> np.ndarray:
+    """float32 (H, W), larger is nearer."""
+    check(should_stop)
+    height, width = picture.shape[:2]
+    patch = getattr(model.config, "patch_size", None) or 14
+    scale = SHORT_SIDE / min(height, width)
+    size = max(patch, round(width * scale / patch) * patch), max(patch, round(height * scale / patch) * patch)
+    grown = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
+    pixels = torch.from_numpy((grown - np.array(MEAN, np.float32)) / np.array(SPREAD, np.float32)).permute(2, 0, 1)[
+        None
+    ]
+    found = model(pixels.to(model.device)).predicted_depth[0].float().cpu().numpy()
+    return np.asarray(cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR))
