@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -12,13 +12,18 @@ from ..frames.schedule import Schedule
 from ..models import catalogue
 from ..pipelines.canvas import Canvas
 from ..pipelines.stopping import ShouldStop, check, never
-from ..protocol.errors import Refusal
-from ..protocol.messages import Guide, Plan, Problem, Role, Source, TakeRequest, Task
+from ..protocol.messages import Guide, Plan, Role, Source, TakeRequest, Task
+
+DepthOf = Callable[[np.ndarray], np.ndarray]
+"""Depth of footage (T, H, W, 3), as pictures of the same shape."""
 
 
-def gather(request: TakeRequest, plan: Plan, should_stop: ShouldStop = never) -> Canvas:
-    """The pictures that `request` names, at the plan's size and rate. Raises Refusal (bad_source), or Stopped."""
-    gatherer = Gatherer(request, plan, should_stop)
+def gather(request: TakeRequest, plan: Plan, depth_of: DepthOf, should_stop: ShouldStop = never) -> Canvas:
+    """The pictures that `request` names, at the plan's size and rate. Raises Refusal (bad_source), or Stopped.
+
+    `depth_of` is asked only where footage is to be followed by a depth that no source gives.
+    """
+    gatherer = Gatherer(request, plan, depth_of, should_stop)
     if request.task == Task.IMAGE_TO_VIDEO:
         return Canvas(kept=gatherer.ends())
     if request.task in (Task.FILL_GAP, Task.EXTEND):
@@ -33,8 +38,9 @@ def gather(request: TakeRequest, plan: Plan, should_stop: ShouldStop = never) ->
 class Gatherer:
     """Reads the sources of one request."""
 
-    def __init__(self, request: TakeRequest, plan: Plan, should_stop: ShouldStop) -> None:
-        self._request, self._plan, self._should_stop = request, plan, should_stop
+    def __init__(self, request: TakeRequest, plan: Plan, depth_of: DepthOf, should_stop: ShouldStop) -> None:
+        self._request, self._plan = request, plan
+        self._depth_of, self._should_stop = depth_of, should_stop
         self._schedule = Schedule.of(plan, request)
 
     def pictures(self, role: Role) -> dict[int, np.ndarray]:
@@ -75,8 +81,7 @@ class Gatherer:
                 lines[index] = guides.edges(picture)
             return lines
         if guide is Guide.DEPTH:
-            sentence = "Depth can't be told from this footage; choose edges as the guide."
-            raise Refusal(Problem("bad_setting", sentence))
+            return self._depth_of(footage)
         return None
 
     def _film(self, role: Role) -> np.ndarray | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ..frames.take_folder import TakeFolder
 from ..models import devices, media_place
 from ..models.loader import WanModel
 from ..models.placement import Placement, plan_memory
-from ..pipelines import tasks, text_to_video
+from ..pipelines import depth_guide, tasks, text_to_video
 from ..pipelines.autoencoder import latent_frames
 from ..pipelines.canvas import Canvas
 from ..pipelines.conditions import Conditions
@@ -156,7 +157,9 @@ class TakeJob:
     def _gather(self) -> Canvas:
         if self._request.sources:
             self._progress.phase(JobState.ENCODING, "Reading the footage")
-        return gather(self._request, self._plan, self._should_stop)
+        model, stop = self._warm.model, self._should_stop
+        depth_of = partial(depth_guide.follow, model_folder=model.folder, device=str(model.device), should_stop=stop)
+        return gather(self._request, self._plan, depth_of, stop)
 
     def _prepare(self, placement: Placement, canvas: Canvas) -> Conditions:
         conditions = tasks.prepare(placement, self._request, self._plan, canvas, self._warm.kept, self._should_stop)

@@ -98,6 +98,26 @@ def test_a_long_take_in_windows_equals_the_unwindowed_one(sampler, references):
     assert set(model.frames) == {references + 17} and len(model.frames) == 2 * 6 * 3
 
 
+def test_a_take_of_one_window_is_made_as_if_there_were_none(vace_folder):
+    """Bit for bit what the plain loop gives."""
+    transformer = WanModel(vace_folder, torch.device("cpu")).transformer
+    generator = torch.Generator().manual_seed(0)
+    noise, control = (torch.randn(1, n, 5, 8, 8, generator=generator) for n in (16, 96))
+    embeds, other = (torch.randn(1, 512, 32, generator=generator) for _ in range(2))
+    latents, scheduler = noise, make_scheduler({}, "unipc", 3.0)
+    scheduler.set_timesteps(4)
+    with torch.no_grad():
+        for t in scheduler.timesteps:
+            towards, away = (transformer(latents, t.expand(1), each, None, control)[0] for each in (embeds, other))
+            latents = scheduler.step(away + 4.0 * (towards - away), t, latents, return_dict=False)[0]
+    for window in (0, 5, 17):
+        made = denoise(
+            transformer, make_scheduler({}, "unipc", 3.0), Conditions(embeds, other, noise, control),
+            steps=4, guidance_scale=4.0, window=window,
+        )  # fmt: skip
+        assert torch.equal(made, latents)
+
+
 def test_a_real_transformer_agrees_with_itself_where_windows_meet(vace_folder):
     """No step at the seams: neighbouring frames of a windowed take differ as those of an unwindowed one do."""
     transformer = WanModel(vace_folder, torch.device("cpu")).transformer

@@ -24,7 +24,7 @@ def gathered(
     plan = Plan(
         model, WIDTH, HEIGHT, frames, MODEL_RATE, take, 2, 3.0, 3.0, "unipc", kept_before=before, kept_after=after
     )
-    return gather(request, plan, should_stop)
+    return gather(request, plan, lambda film: 255 - film, should_stop)
 
 
 def shown(pictures) -> dict[int, int]:
@@ -92,6 +92,11 @@ def test_a_restyle_has_its_footage_at_the_model_s_times(tmp_path, guide):
         assert np.array_equal(canvas.guide[3], guides.edges(canvas.footage[3]))
     else:
         assert shown(canvas.guide) == {frame: number + 30 for frame, number in shown(canvas.footage).items()}
+
+
+def test_depth_that_no_source_gives_is_told_from_the_footage(tmp_path):
+    canvas = gathered(Task.RESTYLE, [source(tmp_path, Role.FOOTAGE, range(12))], guide=Guide.DEPTH)
+    assert np.array_equal(canvas.guide, 255 - canvas.footage)
 
 
 def test_previs_has_depth_and_a_look(tmp_path):

@@ -214,6 +214,11 @@ def test_a_source_that_is_gone_is_a_sentence_and_leaves_nothing(worker, params, 
     assert left_behind(asked.request.media_folder) == []
 
 
+def test_depth_of_footage_without_a_depth_model_is_a_sentence_with_a_fix(worker, params, vace_folder):
+    problem = worker.refusal(params(Task.RESTYLE, vace_folder, guide=Guide.DEPTH))
+    assert "edges" in problem.sentence and problem.fixes[0].value == "edges"
+
+
 def test_a_cancel_while_it_decodes_leaves_nothing(worker, params, vace_folder):
     asked = params(Task.FILL_GAP, vace_folder, take=200)
     number = worker.send("run", asked)
