@@ -66,14 +66,30 @@ def as_bytes(picture: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.add(picture, np.zeros(4), dtype=cv2.CV_8U))
 
 
-def opaque(picture: np.ndarray) -> np.ndarray:
-    """float32 RGB in 0..255 of a picture (H, W, 3 or 4, uint8 or uint16), laid over black by its alpha."""
+def opaque(picture: np.ndarray, in_light: bool = False) -> np.ndarray:
+    """float32 RGB in 0..255 of a picture (H, W, 3 or 4, uint8 or uint16), laid over black by its alpha.
+
+    `in_light` weakens the light and not the levels, as Blender does with pictures of 16 bit.
+    """
     floats = picture[..., :3].astype(np.float32)
     if picture.dtype == np.uint16:
         floats *= 1 / 257
     if picture.shape[2] == 4:
-        floats *= picture[..., 3:].astype(np.float32) * (1 / np.iinfo(picture.dtype).max)
+        alpha = picture[..., 3:].astype(np.float32) * np.float32(1 / np.iinfo(picture.dtype).max)
+        floats = _levels(_light(floats) * alpha) if in_light else floats * alpha
     return floats
+
+
+def _light(levels: np.ndarray) -> np.ndarray:
+    """The sRGB standard's light (0..1) of levels in 0..255."""
+    share = levels / 255
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+
+
+def _levels(light: np.ndarray) -> np.ndarray:
+    """And back."""
+    share = np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055)
+    return (share * 255).astype(np.float32)
 
 
 def is_full_range(frame: Any) -> bool:

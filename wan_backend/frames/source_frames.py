@@ -92,7 +92,7 @@ def load_picture(file: Path) -> np.ndarray:
         found = found[..., [0, 0, 0, 1]]
     if found.dtype not in (np.uint8, np.uint16):
         raise Unreadable("its levels are not of 8 or 16 bit")
-    return opaque(found)
+    return opaque(found, in_light=found.dtype == np.uint16)
 
 
 def _refused(kind: str, file: Path, error: Exception) -> Refusal:

@@ -58,9 +58,9 @@ def shift(one, other):
     """How far `other` lies from `one`, in pixels, by least squares over the slopes."""
     grey = [np.asarray(p, np.float64).mean(axis=2) for p in (one, other)]
     down, across = np.gradient(grey[0])
-    slopes = np.stack([across.ravel(), down.ravel()], axis=1)
-    found, *_ = np.linalg.lstsq(slopes, (grey[0] - grey[1]).ravel(), rcond=None)
-    return np.abs(found).max()
+    slopes, apart = (across, down), grey[0] - grey[1]
+    normal = np.array([[np.sum(one * other) for other in slopes] for one in slopes])
+    return np.abs(np.linalg.solve(normal, [np.sum(one * apart) for one in slopes])).max()
 
 
 def psnr(one, other):

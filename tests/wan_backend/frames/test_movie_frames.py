@@ -10,6 +10,7 @@ import pytest
 from tests.wan_backend.frames.written_movies import SIZE, number_in, write
 from wan_backend.frames.movie_frames import MovieFrames
 from wan_backend.frames.source_frames import read
+from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import Role, Source
 
 FILES = {
@@ -82,3 +83,19 @@ def test_a_file_that_breaks_off_shows_what_it_has(tmp_path):
     movie.write_bytes(content[: len(content) // 2])
     shown = numbers(movie, range(100))
     assert shown[:40] == list(range(40)) and shown[-1] < 60
+
+
+def test_a_codec_that_nobody_knows_is_a_sentence(tmp_path):
+    movie = write(tmp_path / "a.mov", 3, "prores_ks", "yuv422p10le")
+    content = movie.read_bytes()
+    assert b"apcn" in content or b"apch" in content
+    movie.write_bytes(content.replace(b"apcn", b"QQQQ").replace(b"apch", b"QQQQ"))
+    with pytest.raises(Refusal, match=r"a\.mov can't be used: none of its pictures can be decoded; convert it"):
+        numbers(movie, [0])
+
+
+def test_a_movie_without_keyframes_near_is_read_from_its_start(tmp_path, monkeypatch):
+    """Seeks that land nowhere useful cost time, never a wrong frame."""
+    movie = write(tmp_path / "a.mp4", 120, "libx264", "yuv420p", Fraction(24), {"g": "1000"})
+    monkeypatch.setattr(MovieFrames, "_land", lambda self, aim: False)
+    assert numbers(movie, [0, 60, 119]) == [0, 60, 119]

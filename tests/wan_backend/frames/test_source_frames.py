@@ -75,6 +75,14 @@ def test_grey_deep_and_transparent(tmp_path):
     assert np.abs(found - picture() * (alpha / 255.0)).max() <= 0.51
 
 
+def test_sixteen_bit_fades_in_light_as_blender_does(tmp_path):
+    """Half transparent white is half the light, which is the level 188 of sRGB; of 8 bit it is the level 128."""
+    for kind, expected in ((np.uint16, 188), (np.uint8, 128)):
+        white = np.full((48, 96, 4), np.iinfo(kind).max, kind)
+        white[..., 3] = np.iinfo(kind).max // 2 + 1
+        assert np.abs(only(of(save(tmp_path / "a.png", white))).astype(int) - expected).max() <= 1
+
+
 def test_a_transparent_picture_is_laid_over_black_before_it_shrinks(tmp_path):
     """A white dot on what is transparent white stays a white dot: no light comes from what can't be seen."""
     rgba = np.full((48, 96, 4), 255, np.uint8)
