@@ -82,6 +82,8 @@ class ModelEntry:
     """On the Hugging Face hub; empty where it isn't there."""
     package_folder: str = ""
     """Inside this package; empty where the model does not come with it."""
+    references: bool = True
+    """True where a control model knows reference pictures; else a picture of a look is its first frame."""
 
     @property
     def min_frames(self) -> int:

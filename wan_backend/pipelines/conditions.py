@@ -1,10 +1,12 @@
-"""What every task's `prepare` hands to `denoise`. May import torch alone."""
+"""What every task's `prepare` hands to `denoise`. May import torch and windows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+
+from .windows import Window, cut
 
 
 @dataclass(frozen=True)
@@ -19,3 +21,28 @@ class Conditions:
     """(1, C, T, H, W) of the latent grid, float32: the noise that the first step starts from."""
     control: torch.Tensor | None = None
     """(1, 96, T, H, W) for a VACE transformer: kept and changing latents, and the mask; else None."""
+    released: torch.Tensor | None = None
+    """The same without its guide, for the steps after `held_steps`; None where the guide holds to the end."""
+    held_steps: float = 0.0
+    """How many steps `control` guides before `released` does; in a step that it ends within, they are mixed."""
+    references: int = 0
+    """Latent frames before the film's own, which only show how it is to look; `denoise` takes them away."""
+    source: torch.Tensor | None = None
+    """(1, C, T, H, W) clean latents that the first step starts from, noised by `latents`; None: noise alone."""
+    first_step: int = 0
+    """How many of the scheduler's steps are left out at the beginning, for `source` is there already."""
+
+    def control_of(self, step: int) -> torch.Tensor | None:
+        """The control of that step, counted from 0."""
+        if self.control is None or self.released is None or step + 1 <= self.held_steps:
+            return self.control
+        if step >= self.held_steps:
+            return self.released
+        return torch.lerp(self.released, self.control, self.held_steps - step)
+
+    def cut(self, window: Window) -> Conditions:
+        """What `window` sees of them."""
+        if self.control is None:
+            return self
+        released = None if self.released is None else cut(self.released, self.references, window)
+        return replace(self, control=cut(self.control, self.references, window), released=released)

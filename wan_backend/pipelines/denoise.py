@@ -1,4 +1,4 @@
-"""The one denoising loop, for every task. May import torch, conditions and stopping."""
+"""The one denoising loop, for every task. May import torch, conditions, windows and stopping."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 from .conditions import Conditions
 from .stopping import ShouldStop, check, checked, never
+from .windows import blended, plan_windows
 
 
 @torch.no_grad()
@@ -19,26 +20,44 @@ def denoise(
     *,
     steps: int,
     guidance_scale: float,
+    window: int = 0,
     on_step: Callable[[int], None] = lambda _done: None,
     should_stop: ShouldStop = never,
 ) -> torch.Tensor:
-    """(1, C, T, H, W) float32 latents, clean; `on_step(n)` is called after the n-th step.
+    """(1, C, T, H, W) float32 latents, clean; `on_step(n)` is called after the n-th step that is made.
 
-    Raises Stopped before the next block of the transformer once `should_stop()` is true; the transformer is
-    left as it was. A guidance_scale of at most 1 runs the transformer once a step, not twice.
+    `window` is the most latent frames that the transformer sees at once (0: all). Raises Stopped before the next
+    block of the transformer once `should_stop()` is true; the transformer is left as it was. A guidance_scale of at
+    most 1 runs the transformer once a step, not twice.
     """
-    device = conditions.latents.device
-    scheduler.set_timesteps(steps, device=device)
-    scheduler.set_begin_index(0)  # spares a wait for the card in every step
-    latents = conditions.latents
+    first, references = conditions.first_step, conditions.references
+    scheduler.set_timesteps(steps, device=conditions.latents.device)
+    scheduler.set_begin_index(first)  # spares a wait for the card in every step
+    latents = _noised(scheduler, conditions)
+    windows = plan_windows(latents.shape[2] - references, window)
+    seen = [conditions] if len(windows) == 1 else [conditions.cut(each) for each in windows]
     blocks = [*transformer.blocks, *getattr(transformer, "vace_blocks", [])]
     with checked(blocks, should_stop):
-        for done, timestep in enumerate(scheduler.timesteps, start=1):
+        for done, timestep in enumerate(scheduler.timesteps[first:], start=1):
             check(should_stop)
-            velocity = _velocity(transformer, conditions, latents, timestep, guidance_scale)
-            latents = scheduler.step(velocity, timestep, latents, return_dict=False)[0]
+            step = first + done - 1
+
+            def velocity(index: int, part: torch.Tensor, step: int = step, t: torch.Tensor = timestep) -> torch.Tensor:
+                return _velocity(transformer, seen[index], part, t, guidance_scale, step)
+
+            latents = scheduler.step(
+                blended(latents, references, windows, velocity), timestep, latents, return_dict=False
+            )[0]
             on_step(done)
-    return latents
+    return latents[:, :, references:]
+
+
+def _noised(scheduler: Any, conditions: Conditions) -> torch.Tensor:
+    """What the first step starts from: the noise, or the source with as much noise as that step expects."""
+    if conditions.source is None:
+        return conditions.latents
+    sigma = scheduler.sigmas[conditions.first_step].to(conditions.latents)
+    return (1 - sigma) * conditions.source + sigma * conditions.latents
 
 
 def _velocity(
@@ -47,6 +66,7 @@ def _velocity(
     latents: torch.Tensor,
     timestep: torch.Tensor,
     guidance_scale: float,
+    step: int,
 ) -> torch.Tensor:
     """The guided prediction for `latents` at `timestep`; shapes as the latents."""
     fixed: dict[str, Any] = {
@@ -54,8 +74,9 @@ def _velocity(
         "timestep": timestep.expand(latents.shape[0]),
         "return_dict": False,
     }
-    if conditions.control is not None:
-        fixed["control_hidden_states"] = conditions.control
+    control = conditions.control_of(step)
+    if control is not None:
+        fixed["control_hidden_states"] = control
     prediction = transformer(encoder_hidden_states=conditions.prompt_embeds, **fixed)[0]
     if guidance_scale <= 1 or conditions.negative_prompt_embeds is None:
         return prediction

@@ -88,7 +88,7 @@ class Progress:
         if done == 1:
             self._first_unit = now
         if self._state is JobState.DENOISING:
-            self._step = done
+            self._step, self._steps = done, total  # fewer than planned where a take starts from footage
         if done < total and now - self._last_sent < LEAST_PAUSE_SECONDS:
             return
         self._emit(done / total, sentence, self._eta(done, total))

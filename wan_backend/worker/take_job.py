@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from .. import __version__
+from ..frames.conform import Conformer
 from ..frames.movie import Movie
 from ..frames.png_sequence import PngSequence
-from ..frames.schedule import shown_in
+from ..frames.schedule import Schedule
 from ..frames.take_folder import TakeFolder
 from ..models import devices, media_place
 from ..models.loader import WanModel
 from ..models.placement import Placement, plan_memory
-from ..pipelines import text_to_video
+from ..pipelines import depth_guide, tasks, text_to_video
+from ..pipelines.autoencoder import latent_frames
+from ..pipelines.canvas import Canvas
+from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise
 from ..pipelines.sampling import make_scheduler
@@ -33,17 +39,18 @@ from ..protocol.messages import (
     JobState,
     MediaFormat,
     PhaseSeconds,
-    Problem,
     ProgressParams,
     RunParams,
     RunResult,
     Take,
 )
+from .gather import gather
+from .pictures import finished, runs
 from .progress import Pace, Progress, Work
 
 log = logging.getLogger(__name__)
 
-PREPARE = {"text_to_video": text_to_video.prepare}
+SPOOL_FILE = "decoded.part"
 LOADING = {
     "text_encoder": "Loading the text encoder",
     "transformer": "Loading the transformer",
@@ -101,12 +108,15 @@ class TakeJob:
             marks.append(now - began - (placement.load_seconds - loaded))
             began, loaded = now, placement.load_seconds
 
-        conditions = self._prepare(placement)
+        canvas = self._gather()
+        conditions = self._prepare(placement, canvas)
+        kept = canvas.kept
+        del canvas
         lap()
         latents = self._denoise(placement, conditions)
         del conditions
         lap()
-        self._decode(placement, latents, take_folder.partial)
+        self._decode(placement, latents, kept, take_folder.partial)
         lap()
         seconds = PhaseSeconds(0.0, placement.load_seconds, *marks)
         self._warm.pace.learn(seconds, self._work)
@@ -126,9 +136,8 @@ class TakeJob:
 
     def _place(self) -> Placement:
         plan = self._plan
-        memory = plan_memory(
-            self._warm.model, plan.width, plan.height, plan.model_frames, self._params.memory_budget_bytes
-        )
+        at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
+        memory = plan_memory(self._warm.model, plan.width, plan.height, at_once, self._params.memory_budget_bytes)
         return Placement(self._warm.model, memory, self._on_load, self._on_ready)
 
     def _on_load(self, part: str) -> None:
@@ -145,17 +154,20 @@ class TakeJob:
         else:
             self._progress.phase(JobState.ENCODING, ENCODING[part])
 
-    def _prepare(self, placement: Placement) -> Any:
-        prepare = PREPARE.get(self._request.task)
-        if prepare is None:
-            task = self._request.task.replace("_", " ")
-            raise Refusal(Problem("bad_setting", f"This version can't do {task}; update Wan VSE."))
-        conditions = prepare(placement, self._request, self._plan, self._warm.kept, self._should_stop)
+    def _gather(self) -> Canvas:
+        if self._request.sources:
+            self._progress.phase(JobState.ENCODING, "Reading the footage")
+        model, stop = self._warm.model, self._should_stop
+        depth_of = partial(depth_guide.follow, model_folder=model.folder, device=str(model.device), should_stop=stop)
+        return gather(self._request, self._plan, depth_of, stop)
+
+    def _prepare(self, placement: Placement, canvas: Canvas) -> Conditions:
+        conditions = tasks.prepare(placement, self._request, self._plan, canvas, self._warm.kept, self._should_stop)
         check(self._should_stop)
         return conditions
 
-    def _denoise(self, placement: Placement, conditions: Any) -> torch.Tensor:
-        plan = self._plan
+    def _denoise(self, placement: Placement, conditions: Conditions) -> torch.Tensor:
+        plan, steps = self._plan, self._plan.steps - conditions.first_step
         config = self._warm.model.config("scheduler")
         scheduler = make_scheduler(config, plan.sampler, plan.flow_shift)
         with placement.use("transformer") as transformer:
@@ -165,23 +177,35 @@ class TakeJob:
                 conditions,
                 steps=plan.steps,
                 guidance_scale=plan.guidance_scale,
-                on_step=lambda n: self._progress.advance(n, plan.steps, f"Step {n} of {plan.steps}"),
+                window=latent_frames(plan.window_frames) if plan.window_frames else 0,
+                on_step=lambda n: self._progress.advance(n, steps, f"Step {n} of {steps}"),
                 should_stop=self._should_stop,
             )
         self._denoised = True
         return latents
 
-    def _decode(self, placement: Placement, latents: torch.Tensor, folder: Path) -> None:
-        plan, request = self._plan, self._request
-        scene_rate = request.frame_rate.exact()
-        shown = shown_in(plan.take_frames, plan.model_frames, plan.model_frame_rate.exact(), scene_rate)
+    def _decode(self, placement: Placement, latents: torch.Tensor, kept: dict[int, np.ndarray], folder: Path) -> None:
+        frames, done = self._plan.model_frames, 0
+        conformer = Conformer(Schedule.of(self._plan, self._request), self._request.conform)
+
+        def counted(pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+            """Each picture counts twice: when it is decoded, and when it is finished."""
+            nonlocal done
+            for number, picture in enumerate(pictures, start=1):
+                check(self._should_stop)
+                done += 1
+                self._progress.advance(done, 2 * frames, f"Frame {number} of {frames}")
+                yield picture
+
+        def take_pictures(vae: Any) -> Iterator[tuple[int, np.ndarray]]:
+            made = counted(picture for some in decode(vae, latents, self._should_stop) for picture in some)
+            for number, picture in enumerate(counted(finished(made, frames, kept, folder / SPOOL_FILE))):
+                yield from conformer.feed(number, picture)
+            yield from conformer.finish()
+
         with placement.use("vae") as vae, self._writer(folder) as writer:
-            done = 0
-            for pictures in decode(vae, latents, self._should_stop):
-                for picture in pictures:
-                    writer.write(picture, shown[done])
-                    done += 1
-                self._progress.advance(done, plan.model_frames, f"Frame {done} of {plan.model_frames}")
+            for picture, indices in runs(take_pictures(vae)):
+                writer.write(picture, indices)
 
     def _writer(self, folder: Path) -> AbstractContextManager[PngSequence | Movie]:
         request, plan = self._request, self._plan

@@ -1,0 +1,111 @@
+"""From a request's sources to the canvas of its task. May import frames, models, pipelines and protocol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from ..frames import guides, source_frames
+from ..frames.schedule import Schedule
+from ..models import catalogue
+from ..pipelines.canvas import Canvas
+from ..pipelines.stopping import ShouldStop, check, never
+from ..protocol.messages import Guide, Plan, Role, Source, TakeRequest, Task
+
+DepthOf = Callable[[np.ndarray], np.ndarray]
+"""Depth of footage (T, H, W, 3), as pictures of the same shape."""
+
+
+def gather(request: TakeRequest, plan: Plan, depth_of: DepthOf, should_stop: ShouldStop = never) -> Canvas:
+    """The pictures that `request` names, at the plan's size and rate. Raises Refusal (bad_source), or Stopped.
+
+    `depth_of` is asked only where footage is to be followed by a depth that no source gives.
+    """
+    gatherer = Gatherer(request, plan, depth_of, should_stop)
+    if request.task == Task.IMAGE_TO_VIDEO:
+        return Canvas(kept=gatherer.ends())
+    if request.task in (Task.FILL_GAP, Task.EXTEND):
+        return Canvas(kept={**gatherer.pictures(Role.BEFORE), **gatherer.pictures(Role.AFTER)})
+    if request.task == Task.RESTYLE:
+        return gatherer.footage()
+    if request.task == Task.PREVIS:
+        return gatherer.blocking()
+    return Canvas()
+
+
+class Gatherer:
+    """Reads the sources of one request."""
+
+    def __init__(self, request: TakeRequest, plan: Plan, depth_of: DepthOf, should_stop: ShouldStop) -> None:
+        self._request, self._plan = request, plan
+        self._depth_of, self._should_stop = depth_of, should_stop
+        self._schedule = Schedule.of(plan, request)
+
+    def pictures(self, role: Role) -> dict[int, np.ndarray]:
+        """The model's frames that the source of that role shows; none where there is no such source."""
+        source = self._request.source(role)
+        return {} if source is None else dict(self._read(source))
+
+    def ends(self) -> dict[int, np.ndarray]:
+        """The first picture at the first frame; the last one from where the take ends to where the model does."""
+        first, last = self.pictures(Role.FIRST), self.pictures(Role.LAST)
+        if not last:
+            return first
+        end = max(1, math.floor(self._schedule.position(self._plan.take_frames - 1)))
+        return {**first, **dict.fromkeys(range(end, self._plan.model_frames), last[0])}
+
+    def footage(self) -> Canvas:
+        """What is restyled, as what guides it and as what the noise starts from."""
+        guide, footage = self._request.guide, self._film(Role.FOOTAGE)
+        depth = self._film(Role.DEPTH) if guide is Guide.DEPTH else None
+        if depth is None and footage is not None:
+            return Canvas(guide=self._guide(footage, guide), footage=footage)
+        return Canvas(guide=depth, footage=footage)
+
+    def blocking(self) -> Canvas:
+        """The scene's depth, and the picture of its look: as a reference, or else as the first frame."""
+        look, depth = self.pictures(Role.LOOK), self._film(Role.DEPTH)
+        if look and not _takes_references(self._plan.model):
+            return Canvas(kept=look, guide=depth)
+        return Canvas(guide=depth, look=look.get(0))
+
+    def _guide(self, footage: np.ndarray, guide: Guide) -> np.ndarray | None:
+        if guide is Guide.FRAMES:
+            return footage
+        if guide is Guide.EDGES:
+            lines = np.empty_like(footage)
+            for index, picture in enumerate(footage):
+                check(self._should_stop)
+                lines[index] = guides.edges(picture)
+            return lines
+        if guide is Guide.DEPTH:
+            return self._depth_of(footage)
+        return None
+
+    def _film(self, role: Role) -> np.ndarray | None:
+        """(model frames, H, W, 3) of the source of that role, or None where there is no such source."""
+        source = self._request.source(role)
+        if source is None:
+            return None
+        film = np.zeros((self._plan.model_frames, self._plan.height, self._plan.width, 3), np.uint8)
+        for frame, picture in self._read(source):
+            film[frame] = picture
+        return film
+
+    def _read(self, source: Source) -> Iterator[tuple[int, np.ndarray]]:
+        """The model's frames that show `source`, in order, each with its picture."""
+        shown = self._schedule.frames_of(source)
+        plan, scene_size = self._plan, (self._request.width, self._request.height)
+        pictures = source_frames.read(source, list(shown.values()), plan.width, plan.height, scene_size)
+        for frame, picture in zip(shown, pictures, strict=True):
+            check(self._should_stop)
+            yield frame, picture
+
+
+def _takes_references(model: str) -> bool:
+    try:
+        return catalogue.entry(model).references
+    except catalogue.UnknownModel:
+        return True
