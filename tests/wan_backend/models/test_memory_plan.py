@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wan_backend.models.memory_plan import Needs, Place, choose, choose_on_cpu, working_bytes
+from wan_backend.models.memory_plan import Clip, Needs, Place, choose, choose_on_cpu, working_bytes
 
 GB = 10**9
 SMALL = Needs(text_encoder=11 * GB, transformer=3 * GB, vae=GB // 4, encode=GB // 2, denoise=3 * GB, decode=2 * GB)
@@ -63,6 +63,6 @@ def test_on_the_cpu_nothing_is_moved_only_read_again():
 
 
 def test_working_memory_grows_with_the_frames():
-    small, large = (working_bytes(832, 480, frames, 1536, 96, 2) for frames in (17, 81))
+    small, large = (working_bytes(Clip(832, 480, frames), 1536, 96, 2) for frames in (17, 81))
     assert large.denoise > 2 * small.denoise
     assert large.decode == small.decode  # a latent frame at a time

@@ -1,0 +1,92 @@
+"""Pixels to latents, a latent frame at a time, and what one latent stands for. May import torch, diffusers, stopping.
+
+AutoencoderKLWan is causal: a latent frame needs only the pictures up to its own, and of those before it what the
+encoder's convolutions keep. So pictures come to the device four at a time, however long the film is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, WanResidualBlock, patchify
+
+from .stopping import ShouldStop, check, checked, never
+
+GROUP = 4
+"""Pictures in a latent frame; the first latent frame is one picture alone."""
+
+
+def spatial_factor(config: Mapping[str, Any]) -> int:
+    """How many pixels of a side one latent stands for, from the autoencoder's config. The one place that says so."""
+    told = config.get("scale_factor_spatial")
+    if told:
+        return int(told)
+    halvings = len(config.get("temperal_downsample", (False, True, True)))
+    return int(2**halvings * (config.get("patch_size") or 1))
+
+
+def latent_frames(frames: int) -> int:
+    """How many latent frames `frames` pictures (4k + 1) become."""
+    return (frames - 1) // GROUP + 1
+
+
+@dataclass(frozen=True)
+class Film:
+    """`frames` pictures of one size; those that `pictures` does not hold are grey (0 of -1 to 1)."""
+
+    frames: int
+    width: int
+    height: int
+    pictures: Mapping[int, np.ndarray]
+    """Frame -> (H, W, 3) uint8 RGB."""
+
+    def pixels(self, start: int, end_exclusive: int) -> torch.Tensor:
+        """(1, 3, frames, H, W) float32 in -1 to 1, on the CPU."""
+        pixels = torch.zeros(1, 3, end_exclusive - start, self.height, self.width)
+        for place, frame in enumerate(range(start, end_exclusive)):
+            picture = self.pictures.get(frame)
+            if picture is not None:
+                levels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+                pixels[0, :, place] = levels.float().div(255).mul(2).sub(1)
+        return pixels
+
+
+def encode(vae: Any, film: Film, should_stop: ShouldStop = never) -> torch.Tensor:
+    """(1, C, T, h, w) latents of `film`, normalised for the transformer, in the autoencoder's number format.
+
+    Equals `vae.encode` of the whole film. Raises Stopped between the encoder's blocks; its cache is empty afterwards,
+    whatever happened.
+    """
+    blocks = [part for part in vae.encoder.modules() if isinstance(part, WanResidualBlock | WanResample)]
+    pieces = []
+    try:
+        vae.clear_cache()
+        with torch.no_grad(), checked(blocks, should_stop):
+            for index in range(latent_frames(film.frames)):
+                check(should_stop)
+                start = max(0, GROUP * (index - 1) + 1)
+                pixels = film.pixels(start, GROUP * index + 1)
+                pieces.append(_encode_one(vae, pixels.to(vae.device, vae.dtype)))
+    finally:
+        vae.clear_cache()
+    return normalise(vae, torch.cat(pieces, dim=2))
+
+
+def normalise(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """The autoencoder's latents as the transformer's: less its mean, through its standard deviation."""
+    mean = torch.tensor(vae.config.latents_mean, device=latents.device).view(1, -1, 1, 1, 1)
+    inverse = 1.0 / torch.tensor(vae.config.latents_std, device=latents.device).view(1, -1, 1, 1, 1)
+    return ((latents.float() - mean) * inverse).to(vae.dtype)
+
+
+def _encode_one(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """The most likely latents of one picture, or of the next four."""
+    if vae.config.patch_size is not None:
+        pixels = patchify(pixels, patch_size=vae.config.patch_size)
+    vae._enc_conv_idx = [0]
+    moments = vae.quant_conv(vae.encoder(pixels, feat_cache=vae._enc_feat_map, feat_idx=vae._enc_conv_idx))
+    return moments.chunk(2, dim=1)[0]
