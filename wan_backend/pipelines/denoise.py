@@ -1,4 +1,4 @@
-"""The one denoising loop, for every task. May import torch, conditions and stopping."""
+"""The one denoising loop, for every task. May import torch, conditions, windows and stopping."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 from .conditions import Conditions
 from .stopping import ShouldStop, check, checked, never
+from .windows import blended, plan_windows
 
 
 @torch.no_grad()
@@ -19,26 +20,43 @@ def denoise(
     *,
     steps: int,
     guidance_scale: float,
+    window: int = 0,
     on_step: Callable[[int], None] = lambda _done: None,
     should_stop: ShouldStop = never,
 ) -> torch.Tensor:
     """(1, C, T, H, W) float32 latents, clean; `on_step(n)` is called after the n-th step.
 
-    Raises Stopped before the next block of the transformer once `should_stop()` is true; the transformer is
-    left as it was. A guidance_scale of at most 1 runs the transformer once a step, not twice.
+    `window` is the most latent frames that the transformer sees at once (0: all). Raises Stopped before the next
+    block of the transformer once `should_stop()` is true; the transformer is left as it was. A guidance_scale of at
+    most 1 runs the transformer once a step, not twice.
     """
-    device = conditions.latents.device
-    scheduler.set_timesteps(steps, device=device)
-    scheduler.set_begin_index(0)  # spares a wait for the card in every step
-    latents = conditions.latents
+    first, references = conditions.first_step, conditions.references
+    scheduler.set_timesteps(steps, device=conditions.latents.device)
+    scheduler.set_begin_index(first)  # spares a wait for the card in every step
+    latents = _noised(scheduler, conditions)
+    windows = plan_windows(latents.shape[2] - references, window)
+    seen = [conditions] if len(windows) == 1 else [conditions.cut(each) for each in windows]
     blocks = [*transformer.blocks, *getattr(transformer, "vace_blocks", [])]
     with checked(blocks, should_stop):
-        for done, timestep in enumerate(scheduler.timesteps, start=1):
+        for done, timestep in enumerate(scheduler.timesteps[first:], start=first + 1):
             check(should_stop)
-            velocity = _velocity(transformer, conditions, latents, timestep, guidance_scale)
-            latents = scheduler.step(velocity, timestep, latents, return_dict=False)[0]
+
+            def velocity(index: int, part: torch.Tensor, step: int = done - 1, t: torch.Tensor = timestep) -> Any:
+                return _velocity(transformer, seen[index], part, t, guidance_scale, step)
+
+            latents = scheduler.step(
+                blended(latents, references, windows, velocity), timestep, latents, return_dict=False
+            )[0]
             on_step(done)
-    return latents
+    return _with_given(conditions, latents)[:, :, references:]
+
+
+def _noised(scheduler: Any, conditions: Conditions) -> torch.Tensor:
+    """What the first step starts from: the noise, or the source with as much noise as that step expects."""
+    if conditions.source is None:
+        return conditions.latents
+    sigma = scheduler.sigmas[conditions.first_step].to(conditions.latents)
+    return (1 - sigma) * conditions.source + sigma * conditions.latents
 
 
 def _velocity(
@@ -47,17 +65,44 @@ def _velocity(
     latents: torch.Tensor,
     timestep: torch.Tensor,
     guidance_scale: float,
+    step: int,
 ) -> torch.Tensor:
     """The guided prediction for `latents` at `timestep`; shapes as the latents."""
     fixed: dict[str, Any] = {
-        "hidden_states": latents.to(transformer.dtype),
-        "timestep": timestep.expand(latents.shape[0]),
+        "hidden_states": _input(conditions, latents).to(transformer.dtype),
+        "timestep": _times(transformer, conditions, latents, timestep),
         "return_dict": False,
     }
-    if conditions.control is not None:
-        fixed["control_hidden_states"] = conditions.control
+    control = conditions.control_of(step)
+    if control is not None:
+        fixed["control_hidden_states"] = control
+    if conditions.image_embeds is not None:
+        fixed["encoder_hidden_states_image"] = conditions.image_embeds
     prediction = transformer(encoder_hidden_states=conditions.prompt_embeds, **fixed)[0]
     if guidance_scale <= 1 or conditions.negative_prompt_embeds is None:
         return prediction
     away = transformer(encoder_hidden_states=conditions.negative_prompt_embeds, **fixed)[0]
     return away + guidance_scale * (prediction - away)
+
+
+def _input(conditions: Conditions, latents: torch.Tensor) -> torch.Tensor:
+    """The latents as the transformer takes them: with what is given, and what is joined to their channels."""
+    latents = _with_given(conditions, latents)
+    return latents if conditions.joined is None else torch.cat([latents, conditions.joined], dim=1)
+
+
+def _with_given(conditions: Conditions, latents: torch.Tensor) -> torch.Tensor:
+    """The latents with those that are given in their place, which no step changes."""
+    given = conditions.given
+    return latents if given is None else torch.cat([given, latents[:, :, given.shape[2] :]], dim=2)
+
+
+def _times(transformer: Any, conditions: Conditions, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+    """The time of the whole clip; where latent frames are given, of each token: theirs is 0, the end."""
+    if conditions.given is None:
+        return timestep.expand(latents.shape[0])
+    frames, height, width = latents.shape[2:]
+    deep, high, wide = transformer.config.patch_size
+    times = timestep.float().expand(frames // deep, height // high, width // wide).clone()
+    times[: conditions.given.shape[2] // deep] = 0
+    return times.reshape(1, -1)

@@ -246,6 +246,9 @@ class Plan:
     """The first so many of the model's frames are the source before the take; the last of them touches it."""
     kept_after: int = 0
     """The last so many of the model's frames are the source after the take."""
+    window_frames: int = 0
+    """The most of the model's frames that one pass of its transformer holds; 0: one pass holds them all. A longer
+    take is worked at in windows that overlap."""
     memory_bytes: int = 0
     """Estimated peak of the device's memory."""
     disk_bytes: int = 0

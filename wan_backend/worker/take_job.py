@@ -46,10 +46,11 @@ log = logging.getLogger(__name__)
 PREPARE = {"text_to_video": text_to_video.prepare}
 LOADING = {
     "text_encoder": "Loading the text encoder",
+    "image_encoder": "Loading the image encoder",
     "transformer": "Loading the transformer",
     "vae": "Loading the autoencoder",
 }
-ENCODING = {"text_encoder": "Reading the prompt", "vae": "Preparing the canvas"}
+ENCODING = {"text_encoder": "Reading the prompt", "image_encoder": "Looking at the pictures", "vae": "Preparing the canvas"}
 
 
 @dataclass

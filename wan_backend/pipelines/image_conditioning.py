@@ -1,0 +1,91 @@
+"""Image to video on a model made for it. May import torch, models and protocol.
+
+As WanImageToVideoPipeline does it, for all four layouts: the pictures joined to the input, with an image encoder's
+eyes or without, or the first latent frame given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..models.layout import Layout
+from ..models.placement import Placement
+from ..protocol.errors import Refusal
+from ..protocol.messages import Plan, Problem, TakeRequest
+from . import text_to_video
+from .autoencoder import GROUP, Film, encode
+from .canvas import Canvas
+from .conditions import Conditions
+from .stopping import ShouldStop, check, never
+from .text_to_video import Kept
+
+
+def prepare(
+    placement: Placement, request: TakeRequest, plan: Plan, canvas: Canvas, kept: Kept, should_stop: ShouldStop = never
+) -> Conditions:
+    """The conditions of a take that begins on `canvas.kept[0]` and, where the model can, ends on the last frame kept.
+
+    Raises Refusal where the model can't do it, or Stopped.
+    """
+    model = placement.model
+    pictures = _pictures(model.layout, plan, canvas)
+    conditions = text_to_video.start(placement, request, plan, kept, should_stop)
+    check(should_stop)
+    if model.layout.looks_at_pictures:
+        conditions = replace(conditions, image_embeds=_seen(placement, list(pictures.values())))
+        check(should_stop)
+    only_first = model.layout is Layout.FIRST_LATENT
+    film = Film(1 if only_first else plan.model_frames, plan.width, plan.height, pictures)
+    with placement.use("vae") as vae:
+        latents = encode(vae, film, should_stop).to(conditions.latents)
+    check(should_stop)
+    if only_first:
+        return replace(conditions, given=latents)
+    return replace(conditions, joined=torch.cat([_given_mask(film, latents), latents], dim=1))
+
+
+def _pictures(layout: Layout, plan: Plan, canvas: Canvas) -> dict[int, np.ndarray]:
+    """The first picture, and the last where there is one, by their frames; raises Refusal where they don't suit."""
+    if layout in (Layout.TEXT, Layout.CONTROL):
+        raise _refusal("bad_setting", "This model is not for image to video alone; choose one that is.")
+    last = plan.model_frames - 1
+    if not set(canvas.kept) <= {0, last}:
+        raise ValueError(f"frames {sorted(canvas.kept)} of {plan.model_frames} can't be given to a model for pictures")
+    if 0 not in canvas.kept:
+        raise _refusal("bad_source", "There is no picture to begin on; choose an image or a frame of a movie.")
+    if layout is Layout.FIRST_AND_LAST and last not in canvas.kept:
+        sentence = "This model goes from a first picture to a last one; choose a last picture too, or another model."
+        raise _refusal("bad_source", sentence)
+    if layout in (Layout.FIRST_PICTURE, Layout.FIRST_LATENT) and last in canvas.kept:
+        sentence = "This model knows no last picture; leave it out, or choose a model that takes two."
+        raise _refusal("bad_source", sentence)
+    return {frame: canvas.kept[frame] for frame in sorted(canvas.kept)}
+
+
+@torch.no_grad()
+def _seen(placement: Placement, pictures: Sequence[np.ndarray]) -> torch.Tensor:
+    """(pictures, tokens, width): the image encoder's last hidden states but one, for the transformer."""
+    model = placement.model
+    images = [Image.fromarray(each) for each in pictures]
+    pixels = model.image_processor(images=images, return_tensors="pt").pixel_values
+    with placement.use("image_encoder") as image_encoder:
+        pixels = pixels.to(image_encoder.device, image_encoder.dtype)
+        states = image_encoder(pixel_values=pixels, output_hidden_states=True).hidden_states[-2]
+    return states.to(model.device, model.precision.transformer)
+
+
+def _given_mask(film: Film, latents: torch.Tensor) -> torch.Tensor:
+    """(1, 4, T, h, w) like `latents`: 1 where one of a latent's four frames is given; the first stands four times."""
+    frames = [0] * (GROUP - 1) + list(range(film.frames))
+    given = torch.tensor([float(frame in film.pictures) for frame in frames])
+    given = given.view(1, -1, GROUP, 1, 1).transpose(1, 2)
+    return given.to(latents).expand(-1, -1, -1, *latents.shape[3:])
+
+
+def _refusal(kind: str, sentence: str) -> Refusal:
+    return Refusal(Problem(kind, sentence))

@@ -1,0 +1,61 @@
+"""Restyle on a text to video model, from noised footage. May import torch, models and protocol.
+
+As WanVideoToVideoPipeline does it: the first steps are left out, and the next one starts from the footage's latents
+with the noise that it expects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..models.layout import Layout
+from ..models.placement import Placement
+from ..protocol.errors import Refusal
+from ..protocol.messages import Guide, Plan, Problem, TakeRequest
+from . import text_to_video
+from .autoencoder import Film, encode
+from .canvas import Canvas
+from .conditions import Conditions
+from .stopping import ShouldStop, check, never
+from .text_to_video import Kept
+
+
+def prepare(
+    placement: Placement, request: TakeRequest, plan: Plan, canvas: Canvas, kept: Kept, should_stop: ShouldStop = never
+) -> Conditions:
+    """The conditions of a take made from `canvas.footage`; raises Refusal where the model can't do it, or Stopped."""
+    footage = _footage(placement.model.layout, request, plan, canvas)
+    conditions = text_to_video.start(placement, request, plan, kept, should_stop)
+    film = Film(plan.model_frames, plan.width, plan.height, dict(enumerate(footage)))
+    with placement.use("vae") as vae:
+        check(should_stop)
+        source = encode(vae, film, should_stop)
+    check(should_stop)
+    first_step = steps_left_out(plan.steps, request.strength)
+    return replace(conditions, source=source.to(conditions.latents), first_step=first_step)
+
+
+def steps_left_out(steps: int, strength: float) -> int:
+    """How many steps the footage spares at `strength`, counted as WanVideoToVideoPipeline does; one is always made."""
+    return steps - max(1, min(int(steps * strength), steps))
+
+
+def _footage(layout: Layout, request: TakeRequest, plan: Plan, canvas: Canvas) -> np.ndarray:
+    """The footage; raises Refusal where the model or the request don't suit."""
+    if layout not in (Layout.TEXT, Layout.FIRST_LATENT):
+        raise _refusal("bad_setting", "This model can't start from footage; choose one for text to video or control.")
+    if request.guide not in (Guide.NONE, Guide.FRAMES):
+        guide = request.guide.value
+        sentence = f"This model can't keep to {guide}; choose no guide, or a control model (VACE)."
+        raise _refusal("bad_setting", sentence)
+    if canvas.footage is None:
+        raise _refusal("bad_source", "There is no footage to restyle; select a strip or a range of frames.")
+    if len(canvas.footage) != plan.model_frames:
+        raise ValueError(f"{len(canvas.footage)} frames of footage for {plan.model_frames} of the model")
+    return canvas.footage
+
+
+def _refusal(kind: str, sentence: str) -> Refusal:
+    return Refusal(Problem(kind, sentence))
