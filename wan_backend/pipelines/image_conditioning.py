@@ -28,19 +28,21 @@ from .text_to_video import Kept
 def prepare(
     placement: Placement, request: TakeRequest, plan: Plan, canvas: Canvas, kept: Kept, should_stop: ShouldStop = never
 ) -> Conditions:
-    """The conditions of a take that begins on `canvas.kept[0]` and, where the model can, ends on the last frame kept.
+    """The conditions of a take that begins on `canvas.kept[0]` and, where that is kept too, ends on the last frame.
 
-    Raises Refusal where the model can't do it, or Stopped.
+    The last picture may be held: kept at the frames right before the last as well. Raises Refusal where the model
+    can't do it, or Stopped.
     """
     model = placement.model
-    pictures = _pictures(model.layout, plan, canvas)
+    _check(model.layout, plan, canvas)
     conditions = text_to_video.start(placement, request, plan, kept, should_stop)
     check(should_stop)
     if model.layout.looks_at_pictures:
-        conditions = replace(conditions, image_embeds=_seen(placement, list(pictures.values())))
+        ends = [canvas.kept[frame] for frame in (0, plan.model_frames - 1) if frame in canvas.kept]
+        conditions = replace(conditions, image_embeds=_seen(placement, ends))
         check(should_stop)
     only_first = model.layout is Layout.FIRST_LATENT
-    film = Film(1 if only_first else plan.model_frames, plan.width, plan.height, pictures)
+    film = Film(1 if only_first else plan.model_frames, plan.width, plan.height, canvas.kept)
     with placement.use("vae") as vae:
         latents = encode(vae, film, should_stop).to(conditions.latents)
     check(should_stop)
@@ -49,22 +51,22 @@ def prepare(
     return replace(conditions, joined=torch.cat([_given_mask(film, latents), latents], dim=1))
 
 
-def _pictures(layout: Layout, plan: Plan, canvas: Canvas) -> dict[int, np.ndarray]:
-    """The first picture, and the last where there is one, by their frames; raises Refusal where they don't suit."""
+def _check(layout: Layout, plan: Plan, canvas: Canvas) -> None:
+    """Raise Refusal where the pictures don't suit the model."""
     if layout in (Layout.TEXT, Layout.CONTROL):
-        raise _refusal("bad_setting", "This model is not for image to video alone; choose one that is.")
+        raise _refusal("bad_setting", "This model is not made for image to video; choose one that is.")
     last = plan.model_frames - 1
-    if not set(canvas.kept) <= {0, last}:
+    two = last > 0 and last in canvas.kept
+    if not two and not set(canvas.kept) <= {0}:
         raise ValueError(f"frames {sorted(canvas.kept)} of {plan.model_frames} can't be given to a model for pictures")
     if 0 not in canvas.kept:
         raise _refusal("bad_source", "There is no picture to begin on; choose an image or a frame of a movie.")
-    if layout is Layout.FIRST_AND_LAST and last not in canvas.kept:
+    if layout is Layout.FIRST_AND_LAST and not two:
         sentence = "This model goes from a first picture to a last one; choose a last picture too, or another model."
         raise _refusal("bad_source", sentence)
-    if layout in (Layout.FIRST_PICTURE, Layout.FIRST_LATENT) and last in canvas.kept:
+    if layout in (Layout.FIRST_PICTURE, Layout.FIRST_LATENT) and two:
         sentence = "This model knows no last picture; leave it out, or choose a model that takes two."
         raise _refusal("bad_source", sentence)
-    return {frame: canvas.kept[frame] for frame in sorted(canvas.kept)}
 
 
 @torch.no_grad()

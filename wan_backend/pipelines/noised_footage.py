@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from ..models.layout import Layout
 from ..models.placement import Placement
 from ..protocol.errors import Refusal
@@ -25,9 +23,15 @@ from .text_to_video import Kept
 def prepare(
     placement: Placement, request: TakeRequest, plan: Plan, canvas: Canvas, kept: Kept, should_stop: ShouldStop = never
 ) -> Conditions:
-    """The conditions of a take made from `canvas.footage`; raises Refusal where the model can't do it, or Stopped."""
-    footage = _footage(placement.model.layout, request, plan, canvas)
+    """The conditions of a take made from `canvas.footage`; raises Refusal where the model can't do it, or Stopped.
+
+    At a strength of 1 the footage is all but gone in the noise, and may be missing.
+    """
+    _check(placement.model.layout, request, plan, canvas)
     conditions = text_to_video.start(placement, request, plan, kept, should_stop)
+    footage = canvas.footage
+    if footage is None:
+        return conditions
     film = Film(plan.model_frames, plan.width, plan.height, dict(enumerate(footage)))
     with placement.use("vae") as vae:
         check(should_stop)
@@ -42,19 +46,18 @@ def steps_left_out(steps: int, strength: float) -> int:
     return steps - max(1, min(int(steps * strength), steps))
 
 
-def _footage(layout: Layout, request: TakeRequest, plan: Plan, canvas: Canvas) -> np.ndarray:
-    """The footage; raises Refusal where the model or the request don't suit."""
+def _check(layout: Layout, request: TakeRequest, plan: Plan, canvas: Canvas) -> None:
+    """Raise Refusal where the model or the footage don't suit."""
     if layout not in (Layout.TEXT, Layout.FIRST_LATENT):
         raise _refusal("bad_setting", "This model can't start from footage; choose one for text to video or control.")
     if request.guide not in (Guide.NONE, Guide.FRAMES):
         guide = request.guide.value
         sentence = f"This model can't keep to {guide}; choose no guide, or a control model (VACE)."
         raise _refusal("bad_setting", sentence)
-    if canvas.footage is None:
+    if canvas.footage is None and request.strength < 1:
         raise _refusal("bad_source", "There is no footage to restyle; select a strip or a range of frames.")
-    if len(canvas.footage) != plan.model_frames:
+    if canvas.footage is not None and len(canvas.footage) != plan.model_frames:
         raise ValueError(f"{len(canvas.footage)} frames of footage for {plan.model_frames} of the model")
-    return canvas.footage
 
 
 def _refusal(kind: str, sentence: str) -> Refusal:

@@ -50,7 +50,11 @@ LOADING = {
     "transformer": "Loading the transformer",
     "vae": "Loading the autoencoder",
 }
-ENCODING = {"text_encoder": "Reading the prompt", "image_encoder": "Looking at the pictures", "vae": "Preparing the canvas"}
+ENCODING = {
+    "text_encoder": "Reading the prompt",
+    "image_encoder": "Looking at the pictures",
+    "vae": "Preparing the canvas",
+}
 
 
 @dataclass

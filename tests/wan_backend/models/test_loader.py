@@ -58,6 +58,42 @@ def test_the_transformers_class_is_the_index_word(vace_folder, t2v_folder):
     assert type(plain.transformer).__name__ == "WanTransformer3DModel"
 
 
+def test_an_image_encoder_is_a_part_where_the_model_looks_at_pictures(first_and_last_folder, pictures_folder):
+    model = WanModel(first_and_last_folder, CPU)
+    assert model.parts == ("text_encoder", "transformer", "vae", "image_encoder")
+    assert type(model.part("image_encoder")).__name__ == "CLIPVisionModel"
+    assert model.image_processor.crop_size["height"] == 28
+    assert model.parameter_count("image_encoder") > 1000
+    assert "image_encoder" not in WanModel(pictures_folder, CPU).parts
+
+
+def test_parts_that_do_not_go_together_are_a_sentence(folder, first_and_last_folder, tmp_path):
+    config = json.loads((folder / "transformer" / "config.json").read_text())
+    (folder / "transformer" / "config.json").write_text(json.dumps({**config, "in_channels": 48}))
+    with pytest.raises(Refusal, match="takes 48 channels") as caught:
+        WanModel(folder, CPU)
+    assert caught.value.problem.kind == "model_broken"
+    blind = Path(shutil.copytree(first_and_last_folder, tmp_path / "blind"))
+    shutil.rmtree(blind / "image_encoder")
+    with pytest.raises(Refusal, match="image encoder for that is missing"):
+        WanModel(blind, CPU)
+
+
+def test_two_transformers_are_refused(t2v_folder, tmp_path):
+    folder = Path(shutil.copytree(t2v_folder, tmp_path / "model"))
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "transformer_2": index["transformer"]}))
+    with pytest.raises(Refusal, match="two transformers"):
+        WanModel(folder, CPU)
+
+
+def test_a_missing_image_processor_is_a_sentence(first_picture_folder, tmp_path):
+    folder = Path(shutil.copytree(first_picture_folder, tmp_path / "model"))
+    shutil.rmtree(folder / "image_processor")
+    with pytest.raises(Refusal, match="image_processor"):
+        _ = WanModel(folder, CPU).image_processor
+
+
 def test_bfloat16_keeps_the_norms_in_float32(vace_folder):
     half = torch.bfloat16
     model = WanModel(vace_folder, CPU, Precision(half, half, half))
