@@ -22,6 +22,7 @@ from ..protocol.messages import (
 )
 from . import media_place, memory_estimate, sizes
 from .catalogue import ModelEntry
+from .layout_tasks import unsuited
 
 MIN_FRAME_RATE, MAX_FRAME_RATE = Fraction(1), Fraction(240)
 LIMITS = {"steps": (1, 200), "guidance_scale": (0.0, 30.0), "flow_shift": (0.01, 100.0)}
@@ -37,6 +38,7 @@ def plan(request: TakeRequest, entry: ModelEntry) -> Plan:
     """What would be done for `request` by the model `entry`; `problem` says why it can't be, where it can't."""
     notes: list[str] = []
     problems = [_wrong_task(request, entry), _wrong_text(request), _wrong_settings(request)]
+    problems.append(unsuited(request, entry.layout))
     if cleaned(request) != request:
         notes.append("Characters of the prompt that are no text were left out.")
     if len(request.prompt) > READ_CHARACTERS:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from ..models.layout import Layout
+from ..models.layout_tasks import KNOWS_LAST, LAST_UNKNOWN, LAST_WANTED
 from ..models.placement import Placement
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, Problem, TakeRequest
@@ -62,11 +63,9 @@ def _check(layout: Layout, plan: Plan, canvas: Canvas) -> None:
     if 0 not in canvas.kept:
         raise _refusal("bad_source", "There is no picture to begin on; choose an image or a frame of a movie.")
     if layout is Layout.FIRST_AND_LAST and not two:
-        sentence = "This model goes from a first picture to a last one; choose a last picture too, or another model."
-        raise _refusal("bad_source", sentence)
-    if layout in (Layout.FIRST_PICTURE, Layout.FIRST_LATENT) and two:
-        sentence = "This model knows no last picture; leave it out, or choose a model that takes two."
-        raise _refusal("bad_source", sentence)
+        raise _refusal("bad_source", LAST_WANTED)
+    if two and layout not in KNOWS_LAST:
+        raise _refusal("bad_source", LAST_UNKNOWN)
 
 
 @torch.no_grad()

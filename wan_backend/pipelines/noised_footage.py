@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..models.layout import Layout
+from ..models.layout_tasks import unkept
 from ..models.placement import Placement
 from ..protocol.errors import Refusal
-from ..protocol.messages import Guide, Plan, Problem, TakeRequest
+from ..protocol.messages import Plan, Problem, TakeRequest
 from . import text_to_video
 from .autoencoder import Film, encode
 from .canvas import Canvas
@@ -50,10 +51,9 @@ def _check(layout: Layout, request: TakeRequest, plan: Plan, canvas: Canvas) -> 
     """Raise Refusal where the model or the footage don't suit."""
     if layout not in (Layout.TEXT, Layout.FIRST_LATENT):
         raise _refusal("bad_setting", "This model can't start from footage; choose one for text to video or control.")
-    if request.guide not in (Guide.NONE, Guide.FRAMES):
-        guide = request.guide.value
-        sentence = f"This model can't keep to {guide}; choose no guide, or a control model (VACE)."
-        raise _refusal("bad_setting", sentence)
+    unkept_guide = unkept(request.guide)
+    if unkept_guide is not None:
+        raise Refusal(unkept_guide)
     if canvas.footage is None and request.strength < 1:
         raise _refusal("bad_source", "There is no footage to restyle; select a strip or a range of frames.")
     if canvas.footage is not None and len(canvas.footage) != plan.model_frames:
