@@ -1,4 +1,7 @@
-"""Which `prepare` a task has on a model that is not VACE. May import torch, models and protocol."""
+"""Which `prepare` a task has on a model that is not VACE. May import torch, models and protocol.
+
+Text to video is not here: it has the same one on every model.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +10,20 @@ from collections.abc import Callable
 from ..models.layout import Layout
 from ..models.placement import Placement
 from ..protocol.messages import Plan, TakeRequest, Task
-from . import image_conditioning, noised_footage, text_to_video
+from . import image_conditioning, noised_footage
 from .canvas import Canvas
 from .conditions import Conditions
-from .stopping import ShouldStop, never
+from .stopping import ShouldStop
 from .text_to_video import Kept
 
 Prepare = Callable[[Placement, TakeRequest, Plan, Canvas, Kept, ShouldStop], Conditions]
 
 
-def text(
-    placement: Placement, request: TakeRequest, plan: Plan, canvas: Canvas, kept: Kept, should_stop: ShouldStop = never
-) -> Conditions:
-    """Nothing but the prompt."""
-    return text_to_video.prepare(placement, request, plan, kept, should_stop)
-
-
 _IMAGE: dict[Task, Prepare] = {Task.IMAGE_TO_VIDEO: image_conditioning.prepare}
 PREPARE: dict[Layout, dict[Task, Prepare]] = {
-    Layout.TEXT: {Task.TEXT_TO_VIDEO: text, Task.RESTYLE: noised_footage.prepare},
+    Layout.TEXT: {Task.RESTYLE: noised_footage.prepare},
     Layout.FIRST_PICTURE: _IMAGE,
     Layout.FIRST_AND_LAST: _IMAGE,
     Layout.PICTURES: _IMAGE,
-    Layout.FIRST_LATENT: {Task.TEXT_TO_VIDEO: text, Task.RESTYLE: noised_footage.prepare, **_IMAGE},
+    Layout.FIRST_LATENT: {Task.RESTYLE: noised_footage.prepare, **_IMAGE},
 }

@@ -164,9 +164,9 @@ def test_footage_of_another_length_is_a_fault(t2v_folder):
         noised_footage.prepare(place(t2v_folder)[0], REQUEST, PLAN, Canvas(footage=FOOTAGE[:5]), Kept())
 
 
-def test_every_layout_but_the_control_models_has_its_tasks():
+def test_every_layout_but_the_control_models_has_its_tasks_beside_text():
     assert set(dedicated.PREPARE) == set(Layout) - {Layout.CONTROL}
-    assert set(dedicated.PREPARE[Layout.FIRST_LATENT]) == {Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO, Task.RESTYLE}
+    assert set(dedicated.PREPARE[Layout.FIRST_LATENT]) == {Task.IMAGE_TO_VIDEO, Task.RESTYLE}
 
 
 def test_windows_see_their_own_part_of_what_is_joined_and_given():
