@@ -7,6 +7,7 @@ import shutil
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -65,6 +66,24 @@ def test_an_image_encoder_is_a_part_where_the_model_looks_at_pictures(first_and_
     assert model.image_processor.crop_size["height"] == 28
     assert model.parameter_count("image_encoder") > 1000
     assert "image_encoder" not in WanModel(pictures_folder, CPU).parts
+
+
+@torch.no_grad()
+def test_an_image_encoder_loads_by_the_names_that_are_published(first_picture_folder, tmp_path):
+    """The hub's files were saved by an older transformers, which named and listed things otherwise."""
+    folder = Path(shutil.copytree(first_picture_folder, tmp_path / "model"))
+    file = folder / "image_encoder" / "model.safetensors"
+    weights = {f"vision_model.{name}": weight for name, weight in load_file(file).items()}
+    weights["vision_model.embeddings.position_ids"] = torch.arange(5)[None]
+    save_file(weights, file, {"format": "pt"})
+    file = folder / "image_processor" / "preprocessor_config.json"
+    config = {**json.loads(file.read_text()), "image_processor_type": "CLIPImageProcessor"}
+    file.write_text(json.dumps({**config, "processor_class": "CLIPProcessor"}))
+    models = [WanModel(first_picture_folder, CPU), WanModel(folder, CPU)]
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    pixels = [model.image_processor(images=[picture], return_tensors="pt").pixel_values for model in models]
+    seen = [model.image_encoder(pixel_values=pixels[0]).last_hidden_state for model in models]
+    assert torch.equal(*pixels) and torch.equal(*seen)
 
 
 def test_parts_that_do_not_go_together_are_a_sentence(folder, first_and_last_folder, tmp_path):
