@@ -50,7 +50,7 @@ class Film:
         for place, frame in enumerate(range(start, end_exclusive)):
             picture = self.pictures.get(frame)
             if picture is not None:
-                levels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+                levels = torch.tensor(picture).permute(2, 0, 1)
                 pixels[0, :, place] = levels.float().div(255).mul(2).sub(1)
         return pixels
 

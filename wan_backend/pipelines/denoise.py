@@ -24,7 +24,7 @@ def denoise(
     on_step: Callable[[int], None] = lambda _done: None,
     should_stop: ShouldStop = never,
 ) -> torch.Tensor:
-    """(1, C, T, H, W) float32 latents, clean; `on_step(n)` is called after the n-th step.
+    """(1, C, T, H, W) float32 latents, clean; `on_step(n)` is called after the n-th step that is made.
 
     `window` is the most latent frames that the transformer sees at once (0: all). Raises Stopped before the next
     block of the transformer once `should_stop()` is true; the transformer is left as it was. A guidance_scale of at
@@ -38,10 +38,11 @@ def denoise(
     seen = [conditions] if len(windows) == 1 else [conditions.cut(each) for each in windows]
     blocks = [*transformer.blocks, *getattr(transformer, "vace_blocks", [])]
     with checked(blocks, should_stop):
-        for done, timestep in enumerate(scheduler.timesteps[first:], start=first + 1):
+        for done, timestep in enumerate(scheduler.timesteps[first:], start=1):
             check(should_stop)
+            step = first + done - 1
 
-            def velocity(index: int, part: torch.Tensor, step: int = done - 1, t: torch.Tensor = timestep) -> Any:
+            def velocity(index: int, part: torch.Tensor, step: int = step, t: torch.Tensor = timestep) -> torch.Tensor:
                 return _velocity(transformer, seen[index], part, t, guidance_scale, step)
 
             latents = scheduler.step(
