@@ -25,3 +25,33 @@ def _checkpoint(factory: pytest.TempPathFactory, kind: str) -> Path:
     folder = factory.mktemp(kind) / "model"
     standin.write(folder, kind=kind)
     return folder
+
+
+@pytest.fixture(scope="session")
+def first_picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint as Wan 2.1 I2V is. Not to be changed, as the three after it."""
+    return _picture_checkpoint(tmp_path_factory, "first_picture")
+
+
+@pytest.fixture(scope="session")
+def first_and_last_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint as Wan 2.1 FLF2V is."""
+    return _picture_checkpoint(tmp_path_factory, "first_and_last")
+
+
+@pytest.fixture(scope="session")
+def pictures_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint as Wan 2.2 I2V is, with one transformer."""
+    return _picture_checkpoint(tmp_path_factory, "pictures")
+
+
+@pytest.fixture(scope="session")
+def first_latent_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint as Wan 2.2 TI2V is."""
+    return _picture_checkpoint(tmp_path_factory, "first_latent")
+
+
+def _picture_checkpoint(factory: pytest.TempPathFactory, layout: str) -> Path:
+    from tests.wan_backend.models import small_checkpoints
+
+    return small_checkpoints.write(factory.mktemp(layout) / "model", layout)

@@ -15,6 +15,7 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5Config, UMT5EncoderModel
 
 from ..embedded.standin import make_scheduler, make_tokenizer
+from ..models.layout import Layout
 from ..models.loader import Precision, WanModel
 
 TRANSFORMERS: dict[str, dict[str, int]] = {
@@ -40,6 +41,7 @@ class RandomModel(WanModel):
         self.folder = Path("random weights") / size
         self.device = device
         self.precision = Precision.for_device(device)
+        self.layout = Layout.TEXT
         self.classes = {"transformer": "WanTransformer3DModel", "vae": "AutoencoderKLWan"}
         self._scheduler: Any = make_scheduler()
         torch.manual_seed(0)

@@ -7,6 +7,7 @@ Flow matching as Wan has it: x = (1 - sigma) * clip + sigma * noise, the target 
 from __future__ import annotations
 
 import argparse
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,13 +125,35 @@ def _save(painter: Painter, average: Average, scale: Scale, out: Path) -> None:
     average.swap()
 
 
-def train(options: argparse.Namespace) -> None:
-    """The whole run."""
-    pace = Pace(options.minutes, done=options.done, total=options.total)
+def _prepare_device() -> None:
     torch._dynamo.config.suppress_errors = True  # what does not compile runs as it is
     torch._dynamo.config.cache_size_limit = 64
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+
+
+class _Coding:
+    """New clips for the pools while training goes on, for a fixed share of its time."""
+
+    def __init__(self, coder: Coder, pools: list[LatentPool], shares: list[float], scale: Scale) -> None:
+        self.coder, self.pools, self.shares, self.scale = coder, pools, shares, scale
+        self.clock = Pace(math.inf)
+        self.minutes = 0.0
+
+    def some(self, waited_for: Tensor) -> None:
+        """Code a chunk if it is time; what waits on the device for `waited_for` is training's time, not coding's."""
+        if self.minutes >= NEW_SHARE * self.clock.elapsed:
+            return
+        waited_for.item()
+        started = self.clock.elapsed
+        self.coder.rng.choices(self.pools, self.shares)[0].fill(self.scale)
+        self.minutes += self.clock.elapsed - started
+
+
+def train(options: argparse.Namespace) -> None:
+    """The whole run."""
+    pace = Pace(options.minutes, done=options.done, total=options.total)
+    _prepare_device()
     tokenizer = text.make_tokenizer()
     vae, painter, scale = load(options, tokenizer)
     coder = Coder(vae, tokenizer, options.device, options.seed + 1)
@@ -148,28 +171,19 @@ def train(options: argparse.Namespace) -> None:
     )
     average = Average(painter)
     buckets = _SMALL_BUCKETS if options.small else _BUCKETS
-    step, shown_at, saved_at, total = 0, pace.elapsed, pace.elapsed, 0.0
-    say(f"{pace.elapsed:.2f} min: training begins")
-    began, coding = pace.elapsed, 0.0
-    shares = [share for _, _, share in buckets]
+    coding = _Coding(coder, pools, [share for _, _, share in buckets], scale)
+    step, shown_at, saved_at = 0, pace.elapsed, pace.elapsed
     while step == 0 or not pace.over:
         which = 1 + (step // _EVERY) % (len(buckets) - 1) if step % _EVERY == _EVERY - 1 else 0
-        batch = pools[which].take(buckets[which][1], null_ids, NULL_CHANCE)
-        loss = step_on(pace.rate(options.rate), *batch)
+        loss = step_on(pace.rate(options.rate), *pools[which].take(buckets[which][1], null_ids, NULL_CHANCE))
         if step == 0:  # compiling for each of the other sizes would take longer than it spares
             torch.compiler.set_stance("eager_on_recompile")
         average.update()
         step += 1
-        if coding < NEW_SHARE * (pace.elapsed - began):
-            loss.item()  # what waits on the device is training's time, not coding's
-            started = pace.elapsed
-            coder.rng.choices(pools, shares)[0].fill(scale)
-            loss.item()
-            coding += pace.elapsed - started
+        coding.some(loss)
         if pace.elapsed - shown_at > 0.2 or step in (1, 10, 50):
-            shown_at, total = pace.elapsed, loss.item()
-            clips = sum(len(pool) for pool in pools)
-            say(f"{pace.elapsed:.3f} min step {step} {buckets[which][0]} loss {total:.4f}, {clips} clips")
+            shown_at, clips = pace.elapsed, sum(len(pool) for pool in pools)
+            say(f"{shown_at:.3f} min step {step} {buckets[which][0]} loss {loss.item():.4f}, {clips} clips")
         if pace.elapsed - saved_at > 1:
             saved_at = pace.elapsed
             _save(painter, average, scale, Path(options.out))
@@ -188,9 +202,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rate", type=float, default=2.5e-3)
     parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
     parser.add_argument("--pool-seconds", type=float, default=30)
-    parser.add_argument(
-        "--compile", action="store_true", help="a minute's wait, then faster steps"
-    )
+    parser.add_argument("--compile", action="store_true", help="a minute's wait, then faster steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--small", action="store_true", help="miniatures, to try the code")

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..protocol.conversion import from_json
 from ..protocol.messages import FrameRate, Quality, Task
+from .layout import Layout
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CATALOGUE_FILE = Path(__file__).with_name("catalogue.toml")
@@ -49,10 +50,11 @@ class Weights:
     hidden: int
     """Channels of the transformer's hidden states."""
     vae_width: int
-    """Channels of the autoencoder at full resolution."""
+    """Channels of the autoencoder at full resolution; of a patched one, what its own are for each pixel."""
     layers: int = 0
     """Blocks of the transformer; 0 where a folder is not to be told by it."""
     heads: int = 0
+    image_encoder: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class ModelEntry:
     weights: Weights
     repo: str = ""
     """On the Hugging Face hub; empty where it isn't there."""
+    layout: Layout | None = None
+    """What it is conditioned by; tells folders apart that are alike in all else. None: not looked at."""
     package_folder: str = ""
     """Inside this package; empty where the model does not come with it."""
     references: bool = True

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
 from . import devices, wholeness
+from .layout import Layout, Unfit, told
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ TRANSFORMER_CLASSES = {
     "WanVACETransformer3DModel": diffusers.WanVACETransformer3DModel,
 }
 PARTS = ("text_encoder", "transformer", "vae")
+"""Of every model; one that looks at pictures has an image encoder, too."""
 _LOAD_ERRORS = (
     OSError,
     ValueError,  # also JSON errors
@@ -49,6 +51,8 @@ class Precision:
     text_encoder: torch.dtype
     transformer: torch.dtype
     vae: torch.dtype
+    image_encoder: torch.dtype = torch.float32
+    """It runs once a take; Wan's own pipelines keep it in 32 bit."""
 
     @classmethod
     def for_device(cls, device: torch.device) -> Precision:
@@ -67,13 +71,20 @@ class WanModel:
         self.device = device
         self.precision = precision or Precision.for_device(device)
         self._parts: dict[str, Any] = {}
-        self.classes = _read_index(folder)
+        index = _read_index(folder)
+        self.classes = _classes(index)
+        self.layout = _read_layout(folder, index)
         self._stamp = _stamp(folder)
 
     @property
     def controlled(self) -> bool:
         """True for a VACE transformer, which always wants control latents."""
-        return self.classes["transformer"] == "WanVACETransformer3DModel"
+        return self.layout is Layout.CONTROL
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of its parts."""
+        return (*PARTS, "image_encoder") if self.layout.looks_at_pictures else PARTS
 
     @property
     def tokenizer(self) -> Any:
@@ -96,8 +107,19 @@ class WanModel:
         """The video autoencoder."""
         return self._kept("vae", lambda: self._load_diffusers("vae", diffusers.AutoencoderKLWan))
 
+    @property
+    def image_encoder(self) -> Any:
+        """The CLIP encoder of a model that looks at pictures."""
+        load = lambda: self._load("image_encoder", transformers.CLIPVisionModel, self.precision.image_encoder)  # noqa: E731
+        return self._kept("image_encoder", load)
+
+    @property
+    def image_processor(self) -> Any:
+        """What brings a picture to the size and the colours that the image encoder knows."""
+        return self._kept("image_processor", self._load_image_processor)
+
     def part(self, name: str) -> Any:
-        """The part of that name: one of PARTS."""
+        """The part of that name: one of `parts`."""
         return getattr(self, name)
 
     def loaded(self, part: str) -> bool:
@@ -149,6 +171,16 @@ class WanModel:
     def _load_text_encoder(self) -> Any:
         return self._load("text_encoder", transformers.UMT5EncoderModel, self.precision.text_encoder)
 
+    def _load_image_processor(self) -> Any:
+        # By its own name, for the general one takes another arithmetic where torchvision is installed; and whatever
+        # the index says, for there it may be a whole CLIPProcessor, of which only this is wanted.
+        try:
+            return transformers.CLIPImageProcessorPil.from_pretrained(
+                self.folder, subfolder="image_processor", local_files_only=True
+            )
+        except _LOAD_ERRORS as error:
+            raise self._broken("image_processor", error) from error
+
     def _load_diffusers(self, part: str, kind: Any) -> Any:
         return self._load(part, kind, getattr(self.precision, part))
 
@@ -183,20 +215,35 @@ class WanModel:
         return _refusal(f"The {_spoken(part)} in {self.folder} can't be loaded: {reason}.")
 
 
-def _read_index(folder: Path) -> dict[str, str]:
-    """Part name -> class name, from the folder's index; raises Refusal where it is not a Wan model."""
+def _read_index(folder: Path) -> dict[str, Any]:
+    """The folder's index; raises Refusal where it is not a Wan model's."""
     if not (folder / INDEX_FILE).is_file():
         raise _refusal(
             f"{folder} holds no model: there is no {INDEX_FILE} in it. Choose the folder that has one.",
             "model_missing",
         )
     index = _read_json(folder / INDEX_FILE)
-    classes = {name: row[1] for name, row in index.items() if isinstance(row, list) and len(row) == 2}
+    classes = _classes(index)
     found = str(classes.get("transformer"))
     if found not in TRANSFORMER_CLASSES or classes.get("vae") != "AutoencoderKLWan":
         kind = index.get("_class_name", "something unknown")
         raise _refusal(f"{folder} holds {kind}, which is not a Wan model that this version can run.")
-    return classes
+    return index
+
+
+def _classes(index: dict[str, Any]) -> dict[str, str]:
+    """Part name -> class name."""
+    return {name: row[1] for name, row in index.items() if isinstance(row, list) and len(row) == 2}
+
+
+def _read_layout(folder: Path, index: dict[str, Any]) -> Layout:
+    """What the model is conditioned by; raises Refusal where its parts don't go together."""
+    transformer, vae = (_read_json(folder / part / "config.json") for part in ("transformer", "vae"))
+    file = folder / "image_encoder" / "config.json"
+    try:
+        return told(index, transformer, vae, _read_json(file) if file.is_file() else None)
+    except Unfit as why:
+        raise _refusal(f"The model in {folder} can't be run because {why}; choose another model.") from why
 
 
 def _stamp(folder: Path) -> list[tuple[str, int, int]]:
@@ -223,7 +270,7 @@ def _numel(shape: list[int]) -> int:
 
 
 def _spoken(part: str) -> str:
-    return {"text_encoder": "text encoder", "vae": "autoencoder"}.get(part, part)
+    return {"vae": "autoencoder"}.get(part, part.replace("_", " "))
 
 
 def _refusal(sentence: str, kind: str = "model_broken") -> Refusal:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .memory_estimate import FIXED_BYTES, FULL_SIZE_TENSORS, HIDDEN_TENSORS
+from .memory_estimate import FIXED_BYTES, FULL_SIZE_TENSORS, HIDDEN_TENSORS, TIMED_TENSORS
 
 STREAMED_SHARE = 0.1
 """Of a streamed transformer's weights, about what is on the device at once: two blocks and the ends."""
@@ -38,6 +38,7 @@ class Needs:
     text_encoder: int
     transformer: int
     vae: int
+    image_encoder: int = 0
     encode: int = 0
     denoise: int = 0
     decode: int = 0
@@ -45,7 +46,12 @@ class Needs:
     @property
     def together(self) -> int:
         """All weights at once, and the largest working memory."""
-        return self.text_encoder + self.transformer + self.vae + max(self.encode, self.denoise, self.decode)
+        return self.encoders + self.transformer + self.vae + max(self.encode, self.denoise, self.decode)
+
+    @property
+    def encoders(self) -> int:
+        """The weights of the text encoder and the image encoder, which run in one phase, one after another."""
+        return self.text_encoder + self.image_encoder
 
 
 @dataclass(frozen=True)
@@ -58,20 +64,35 @@ class MemoryPlan:
     peak_bytes: int
 
     def place(self, part: str) -> Place:
-        """The place of a part by its name."""
-        place: Place = getattr(self, part)
+        """The place of a part by its name. The image encoder, a tenth of the text encoder, goes where that goes."""
+        place: Place = getattr(self, "text_encoder" if part == "image_encoder" else part)
         return place
 
 
-def working_bytes(width: int, height: int, frames: int, hidden: int, vae_width: int, number: int) -> Needs:
-    """Needs with the working memory alone: of `frames` frames of width x height pixels.
+@dataclass(frozen=True)
+class Clip:
+    """What is made: frames of width x height pixels, of which a token of the transformer is `token` a side."""
+
+    width: int
+    height: int
+    frames: int
+    token: int = 16
+
+    @property
+    def tokens(self) -> int:
+        """Of the whole clip."""
+        return ((self.frames - 1) // 4 + 1) * (self.width // self.token) * (self.height // self.token)
+
+
+def working_bytes(clip: Clip, hidden: int, vae_width: int, number: int, timed: bool = False) -> Needs:
+    """Needs with the working memory alone.
 
     `hidden` and `vae_width` are the channels of the transformer and of the autoencoder at full size; `number`
-    is the bytes of a number in the transformer's hidden states.
+    is the bytes of a number in the transformer's hidden states; `timed` is true where each token has its own time.
     """
-    tokens = ((frames - 1) // 4 + 1) * (width // 16) * (height // 16)
-    denoise = tokens * hidden * number * HIDDEN_TENSORS
-    decode = width * height * 4 * vae_width * number * FULL_SIZE_TENSORS
+    tensors = HIDDEN_TENSORS + (TIMED_TENSORS if timed else 0)
+    denoise = clip.tokens * hidden * number * tensors
+    decode = clip.width * clip.height * 4 * vae_width * number * FULL_SIZE_TENSORS
     return Needs(0, 0, 0, encode=FIXED_BYTES, denoise=denoise + FIXED_BYTES, decode=decode + FIXED_BYTES)
 
 
@@ -100,10 +121,10 @@ def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:
     if needs.together <= host_bytes:
         return MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, needs.together)
     both = needs.transformer + needs.vae + max(needs.denoise, needs.decode)
-    peak = max(both, needs.text_encoder + needs.encode)
+    peak = max(both, needs.text_encoder + needs.encode, needs.image_encoder + needs.encode)
     if both <= host_bytes:
         # Read again, too, where the encoder comes second: a new prompt for a warm model.
-        stays = both + needs.text_encoder <= host_bytes
+        stays = both + needs.encoders <= host_bytes
         place = Place.RESIDENT if stays else Place.READ_AGAIN
         return MemoryPlan(Place.READ_AGAIN, place, place, peak)
     return MemoryPlan(Place.READ_AGAIN, Place.READ_AGAIN, Place.READ_AGAIN, peak)
@@ -111,8 +132,8 @@ def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:
 
 def _choose_encoder(needs: Needs, device_bytes: int, host_bytes: int) -> tuple[Place, int]:
     """The text encoder's place where not all fits together, and its peak on the device."""
-    alone = needs.text_encoder + needs.encode
+    alone = max(needs.text_encoder, needs.image_encoder) + needs.encode
     if alone > device_bytes:
         return Place.ON_CPU, 0
-    room = needs.text_encoder + needs.transformer <= host_bytes
+    room = needs.encoders + needs.transformer <= host_bytes
     return (Place.PHASED if room else Place.READ_AGAIN), alone

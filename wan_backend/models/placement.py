@@ -12,7 +12,8 @@ import psutil
 import torch
 
 from . import devices, memory_plan
-from .loader import PARTS, WanModel
+from .layout import Layout
+from .loader import WanModel
 from .memory_plan import MemoryPlan, Needs, Place
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Placement:
         self.load_seconds = 0.0
         """Time spent so far in reading parts and moving them."""
         self._on_load, self._on_ready = on_load, on_ready
-        for part in PARTS:
+        for part in model.parts:
             self._make_way(part)
 
     @contextmanager
@@ -116,13 +117,16 @@ def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
     config, vae_config = model.config("transformer"), model.config("vae")
     hidden = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
     vae_width = int(vae_config.get("decoder_base_dim") or vae_config.get("base_dim", 96))
-    working = memory_plan.working_bytes(width, height, frames, hidden, vae_width, number)
-    weights = {part: model.parameter_count(part) * getattr(model.precision, part).itemsize for part in PARTS}
+    patch = int(vae_config.get("patch_size") or 1)
+    clip = memory_plan.Clip(width, height, frames, token=16 * patch)
+    timed = model.layout is Layout.FIRST_LATENT
+    working = memory_plan.working_bytes(clip, hidden, vae_width // patch**2, number, timed)
+    weights = {part: model.parameter_count(part) * getattr(model.precision, part).itemsize for part in model.parts}
     return Needs(**weights, encode=working.encode, denoise=working.denoise, decode=working.decode)
 
 
 def _held_bytes(model: WanModel, device_type: str) -> int:
     """Bytes of the model's own parts that are on such a device already."""
-    modules = [model.part(part) for part in PARTS if model.loaded(part)]
+    modules = [model.part(part) for part in model.parts if model.loaded(part)]
     weights = [weight for module in modules for weight in module.parameters()]
     return sum(w.numel() * w.element_size() for w in weights if w.device.type == device_type)

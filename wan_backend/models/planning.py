@@ -21,6 +21,7 @@ from ..protocol.messages import (
 )
 from . import asked_sources, media_place, memory_estimate, sizes
 from .catalogue import ModelEntry
+from .layout_tasks import unsuited
 from .lengths import Lengths, lengths
 
 MIN_FRAME_RATE, MAX_FRAME_RATE = Fraction(1), Fraction(240)
@@ -41,6 +42,7 @@ def plan(request: TakeRequest, entry: ModelEntry) -> Plan:
     """What would be done for `request` by the model `entry`; `problem` says why it can't be, where it can't."""
     notes: list[str] = []
     problems = [_wrong_task(request, entry), _wrong_text(request), _wrong_settings(request)]
+    problems.append(unsuited(request, entry.layout))
     if cleaned(request) != request:
         notes.append("Characters of the prompt that are no text were left out.")
     if len(request.prompt) > READ_CHARACTERS:

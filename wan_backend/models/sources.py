@@ -12,10 +12,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..protocol.messages import Problem
 from . import wholeness
 from .catalogue import PACKAGE, ModelEntry
+from .layout import Unfit, told
 from .media_place import reason, size_in_words
 
 
@@ -98,7 +100,10 @@ def _in_hub_cache(repo: str) -> Path | None:
 
 
 def _looks_like(entry: ModelEntry, folder: Path) -> bool:
-    """Whether a folder of any name holds this model, told by its class and by its transformer's shape."""
+    """Whether a folder of any name holds this model, told by its class, its transformer's shape and its layout.
+
+    Models of one shape that were only trained at other sizes, as Wan 2.1's two I2V are, can't be told apart so.
+    """
     try:
         _check_kind(entry, folder)
     except wholeness.NotWhole:
@@ -108,18 +113,35 @@ def _looks_like(entry: ModelEntry, folder: Path) -> bool:
 
 def _check_kind(entry: ModelEntry, folder: Path) -> None:
     """Raise NotWhole where the folder holds another model."""
-    found = wholeness.read_index(folder).get("_class_name")
+    index = wholeness.read_index(folder)
+    found = index.get("_class_name")
     if found not in entry.pipelines:
         raise wholeness.NotWhole(f"it holds a {str(found)[:60]}, which is not this model")
     if not entry.weights.layers:
         return
     try:
-        config = json.loads((folder / "transformer" / "config.json").read_bytes())
+        config = _config(folder, "transformer")
         shape = int(config["num_layers"]), int(config["num_attention_heads"])
+        vae = _config(folder, "vae")
+        image_encoder = _config(folder, "image_encoder") if (folder / "image_encoder").is_dir() else None
     except (OSError, ValueError, TypeError, KeyError):
         return  # what is missing in it, the check of its files says better
     if shape != (entry.weights.layers, entry.weights.heads):
         raise wholeness.NotWhole(f"its transformer has {shape[0]} layers of {shape[1]} heads, so it is another model")
+    try:
+        layout = told(index, config, vae, image_encoder)
+    except Unfit as why:
+        raise wholeness.NotWhole(str(why)) from None
+    if entry.layout is not None and layout is not entry.layout:
+        raise wholeness.NotWhole(f"it holds a model that makes {layout.words}, which is another")
+
+
+def _config(folder: Path, part: str) -> dict[str, Any]:
+    """The part's config.json; raises OSError or ValueError."""
+    config = json.loads((folder / part / "config.json").read_bytes())
+    if not isinstance(config, dict):
+        raise ValueError(f"{part}/config.json is not an object")
+    return config
 
 
 def _broken(entry: ModelEntry, folder: Path, why: str) -> Missing:

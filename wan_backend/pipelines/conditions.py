@@ -32,6 +32,15 @@ class Conditions:
     first_step: int = 0
     """How many of the scheduler's steps are left out at the beginning, for `source` is there already."""
 
+    joined: torch.Tensor | None = None
+    """(1, 4 + C, T, H, W), float32, joined to the latents' channels: which of each four frames are given, and the
+    latents of the film that has them alone. None for a transformer that takes latents only."""
+    image_embeds: torch.Tensor | None = None
+    """(pictures, tokens, width): what the image encoder sees, in the transformer's number format; else None."""
+    given: torch.Tensor | None = None
+    """(1, C, n, H, W), float32: the first n latent frames, clean, for a transformer that is told the time of each
+    token; None where all is to be made."""
+
     def control_of(self, step: int) -> torch.Tensor | None:
         """The control of that step, counted from 0."""
         if self.control is None or self.released is None or step + 1 <= self.held_steps:
@@ -42,7 +51,14 @@ class Conditions:
 
     def cut(self, window: Window) -> Conditions:
         """What `window` sees of them."""
-        if self.control is None:
-            return self
-        released = None if self.released is None else cut(self.released, self.references, window)
-        return replace(self, control=cut(self.control, self.references, window), released=released)
+
+        def part(whole: torch.Tensor | None) -> torch.Tensor | None:
+            return None if whole is None else cut(whole, self.references, window)
+
+        return replace(
+            self,
+            control=part(self.control),
+            released=part(self.released),
+            joined=part(self.joined),
+            given=self.given if window.start == 0 else None,
+        )

@@ -49,7 +49,7 @@ def denoise(
                 blended(latents, references, windows, velocity), timestep, latents, return_dict=False
             )[0]
             on_step(done)
-    return latents[:, :, references:]
+    return _with_given(conditions, latents)[:, :, references:]
 
 
 def _noised(scheduler: Any, conditions: Conditions) -> torch.Tensor:
@@ -70,15 +70,40 @@ def _velocity(
 ) -> torch.Tensor:
     """The guided prediction for `latents` at `timestep`; shapes as the latents."""
     fixed: dict[str, Any] = {
-        "hidden_states": latents.to(transformer.dtype),
-        "timestep": timestep.expand(latents.shape[0]),
+        "hidden_states": _input(conditions, latents).to(transformer.dtype),
+        "timestep": _times(transformer, conditions, latents, timestep),
         "return_dict": False,
     }
     control = conditions.control_of(step)
     if control is not None:
         fixed["control_hidden_states"] = control
+    if conditions.image_embeds is not None:
+        fixed["encoder_hidden_states_image"] = conditions.image_embeds
     prediction = transformer(encoder_hidden_states=conditions.prompt_embeds, **fixed)[0]
     if guidance_scale <= 1 or conditions.negative_prompt_embeds is None:
         return prediction
     away = transformer(encoder_hidden_states=conditions.negative_prompt_embeds, **fixed)[0]
     return away + guidance_scale * (prediction - away)
+
+
+def _input(conditions: Conditions, latents: torch.Tensor) -> torch.Tensor:
+    """The latents as the transformer takes them: with what is given, and what is joined to their channels."""
+    latents = _with_given(conditions, latents)
+    return latents if conditions.joined is None else torch.cat([latents, conditions.joined], dim=1)
+
+
+def _with_given(conditions: Conditions, latents: torch.Tensor) -> torch.Tensor:
+    """The latents with those that are given in their place, which no step changes."""
+    given = conditions.given
+    return latents if given is None else torch.cat([given, latents[:, :, given.shape[2] :]], dim=2)
+
+
+def _times(transformer: Any, conditions: Conditions, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+    """The time of the whole clip; where latent frames are given, of each token: theirs is 0, the end."""
+    if conditions.given is None:
+        return timestep.expand(latents.shape[0])
+    frames, height, width = latents.shape[2:]
+    deep, high, wide = transformer.config.patch_size
+    times = timestep.float().expand(frames // deep, height // high, width // wide).clone()
+    times[: conditions.given.shape[2] // deep] = 0
+    return times.reshape(1, -1)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ..models.layout import Layout
 from ..models.placement import Placement
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, Problem, TakeRequest, Task
-from . import text_to_video, vace_tasks
+from . import dedicated, text_to_video, vace_tasks
 from .canvas import Canvas
 from .conditions import Conditions
 from .stopping import ShouldStop, never
@@ -19,8 +20,11 @@ def prepare(
     if request.task == Task.TEXT_TO_VIDEO:
         return text_to_video.prepare(placement, request, plan, kept, should_stop)
     known = request.task in tuple(Task)
-    if known and placement.model.controlled:
-        return vace_tasks.PREPARE[Task(request.task)](placement, request, plan, canvas, kept, should_stop)
+    layout = placement.model.layout
+    of_layout = vace_tasks.PREPARE if layout is Layout.CONTROL else dedicated.PREPARE[layout]
+    of_task = of_layout.get(Task(request.task)) if known else None
+    if of_task is not None:
+        return of_task(placement, request, plan, canvas, kept, should_stop)
     words = request.task[:40].replace("_", " ")
     sentence = f"This model can't do {words}; choose a control model (VACE)."
     if not known:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..models.layout import Layout
 from ..models.placement import Placement
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, Problem, TakeRequest
@@ -45,6 +46,8 @@ def prepare(
     placement: Placement, request: TakeRequest, plan: Plan, kept: Kept, should_stop: ShouldStop = never
 ) -> Conditions:
     """The conditions of a text to video job; raises Refusal where the model can't do it, or Stopped."""
+    if placement.model.layout not in (Layout.TEXT, Layout.CONTROL, Layout.FIRST_LATENT):
+        raise _refusal("bad_setting", "This model wants a picture to start from; choose one for text to video.")
     conditions = start(placement, request, plan, kept, should_stop)
     model = placement.model
     if not model.controlled:
@@ -76,8 +79,7 @@ def start(
     guided = plan.guidance_scale > 1
     prompts = [request.prompt, request.negative_prompt] if guided else [request.prompt]
     embeds = [each.to(model.device, dtype) for each in _embeds(placement, kept.prompts, prompts, should_stop)]
-    channels = int(transformer["in_channels"])
-    latents = noise(request.seed, plan, channels, spatial_factor(vae), references).to(model.device)
+    latents = noise(request.seed, plan, int(vae.get("z_dim", 16)), spatial_factor(vae), references).to(model.device)
     return Conditions(embeds[0], embeds[1] if guided else None, latents, references=references)
 
 
@@ -91,9 +93,6 @@ def noise(seed: int, plan: Plan, channels: int, factor: int, references: int = 0
 
 def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None:
     """Say in words what would else be an error about shapes, deep in the arithmetic."""
-    channels = int(transformer.get("in_channels", 16))
-    if channels != int(vae.get("z_dim", 16)):
-        raise _refusal("model_broken", "This model wants a picture to start from; choose one for text to video.")
     multiple = spatial_factor(vae) * 2
     if plan.width % multiple or plan.height % multiple or plan.width < 1 or plan.height < 1:
         size = f"{plan.width} x {plan.height}"

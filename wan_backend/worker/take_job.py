@@ -53,10 +53,15 @@ log = logging.getLogger(__name__)
 SPOOL_FILE = "decoded.part"
 LOADING = {
     "text_encoder": "Loading the text encoder",
+    "image_encoder": "Loading the image encoder",
     "transformer": "Loading the transformer",
     "vae": "Loading the autoencoder",
 }
-ENCODING = {"text_encoder": "Reading the prompt", "vae": "Preparing the canvas"}
+ENCODING = {
+    "text_encoder": "Reading the prompt",
+    "image_encoder": "Looking at the pictures",
+    "vae": "Preparing the canvas",
+}
 
 
 @dataclass

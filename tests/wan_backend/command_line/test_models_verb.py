@@ -14,7 +14,7 @@ from tests.wan_backend.models import tiny_folder
 from tests.wan_backend.server.served import ROOT
 from wan_backend.command_line import arguments, models
 from wan_backend.command_line import doctor as doctor_verb
-from wan_backend.models import download, sources
+from wan_backend.models import catalogue, download, sources
 from wan_backend.protocol.messages import Finding
 
 
@@ -42,7 +42,7 @@ def test_the_table(tmp_path, capsys):
 def test_for_a_program(capsys):
     assert arguments.run(["models", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["model"] for row in rows] == ["embedded", "wan2.1-vace-1.3b", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b"]
+    assert [row["model"] for row in rows] == list(catalogue.load().models)
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("yes\n", 0), ("n\n", 1), ("\n", 1), ("", 1)])

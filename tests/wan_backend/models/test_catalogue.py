@@ -18,7 +18,15 @@ def changed(find: str, put: str) -> str:
 
 
 def test_the_models_of_this_version_are_there():
-    assert list(catalogue.load().models) == ["embedded", "wan2.1-vace-1.3b", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b"]
+    assert list(catalogue.load().models) == [
+        "embedded",
+        "wan2.1-vace-1.3b",
+        "wan2.1-t2v-1.3b",
+        "wan2.1-t2v-14b",
+        "wan2.1-i2v-14b-480p",
+        "wan2.1-flf2v-14b-720p",
+        "wan2.2-ti2v-5b",
+    ]
 
 
 def test_a_control_model_does_every_task_at_any_length():
@@ -40,6 +48,19 @@ def test_an_unknown_model_lists_the_known_ones():
 def test_better_qualities_take_more_steps(entry):
     steps = [entry.preset(quality).steps for quality in (Quality.DRAFT, Quality.STANDARD, Quality.BEST)]
     assert steps == sorted(set(steps))
+
+
+@pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry.id)
+def test_a_download_is_about_as_large_as_its_weights(entry):
+    weights = entry.weights
+    count = weights.transformer + weights.text_encoder + weights.image_encoder + weights.vae
+    assert not entry.repo or 2 * count < entry.download_bytes < 4.05 * count
+
+
+def test_no_two_entries_are_told_by_the_same_marks():
+    marks = [(entry.layout, entry.weights.layers, entry.weights.heads) for entry in MODELS if entry.repo]
+    assert None not in [layout for layout, _, _ in marks]
+    assert len(set(marks)) == len(marks)
 
 
 @pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry.id)

@@ -7,6 +7,7 @@ import shutil
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -56,6 +57,60 @@ def test_the_transformers_class_is_the_index_word(vace_folder, t2v_folder):
     plain = WanModel(t2v_folder, CPU)
     assert not plain.controlled
     assert type(plain.transformer).__name__ == "WanTransformer3DModel"
+
+
+def test_an_image_encoder_is_a_part_where_the_model_looks_at_pictures(first_and_last_folder, pictures_folder):
+    model = WanModel(first_and_last_folder, CPU)
+    assert model.parts == ("text_encoder", "transformer", "vae", "image_encoder")
+    assert type(model.part("image_encoder")).__name__ == "CLIPVisionModel"
+    assert model.image_processor.crop_size["height"] == 28
+    assert model.parameter_count("image_encoder") > 1000
+    assert "image_encoder" not in WanModel(pictures_folder, CPU).parts
+
+
+@torch.no_grad()
+def test_an_image_encoder_loads_by_the_names_that_are_published(first_picture_folder, tmp_path):
+    """The hub's files were saved by an older transformers, which named and listed things otherwise."""
+    folder = Path(shutil.copytree(first_picture_folder, tmp_path / "model"))
+    file = folder / "image_encoder" / "model.safetensors"
+    weights = {f"vision_model.{name}": weight for name, weight in load_file(file).items()}
+    weights["vision_model.embeddings.position_ids"] = torch.arange(5)[None]
+    save_file(weights, file, {"format": "pt"})
+    file = folder / "image_processor" / "preprocessor_config.json"
+    config = {**json.loads(file.read_text()), "image_processor_type": "CLIPImageProcessor"}
+    file.write_text(json.dumps({**config, "processor_class": "CLIPProcessor"}))
+    models = [WanModel(first_picture_folder, CPU), WanModel(folder, CPU)]
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    pixels = [model.image_processor(images=[picture], return_tensors="pt").pixel_values for model in models]
+    seen = [model.image_encoder(pixel_values=pixels[0]).last_hidden_state for model in models]
+    assert torch.equal(*pixels) and torch.equal(*seen)
+
+
+def test_parts_that_do_not_go_together_are_a_sentence(folder, first_and_last_folder, tmp_path):
+    config = json.loads((folder / "transformer" / "config.json").read_text())
+    (folder / "transformer" / "config.json").write_text(json.dumps({**config, "in_channels": 48}))
+    with pytest.raises(Refusal, match="takes 48 channels") as caught:
+        WanModel(folder, CPU)
+    assert caught.value.problem.kind == "model_broken"
+    blind = Path(shutil.copytree(first_and_last_folder, tmp_path / "blind"))
+    shutil.rmtree(blind / "image_encoder")
+    with pytest.raises(Refusal, match="image encoder for that is missing"):
+        WanModel(blind, CPU)
+
+
+def test_two_transformers_are_refused(t2v_folder, tmp_path):
+    folder = Path(shutil.copytree(t2v_folder, tmp_path / "model"))
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "transformer_2": index["transformer"]}))
+    with pytest.raises(Refusal, match="two transformers"):
+        WanModel(folder, CPU)
+
+
+def test_a_missing_image_processor_is_a_sentence(first_picture_folder, tmp_path):
+    folder = Path(shutil.copytree(first_picture_folder, tmp_path / "model"))
+    shutil.rmtree(folder / "image_processor")
+    with pytest.raises(Refusal, match="image_processor"):
+        _ = WanModel(folder, CPU).image_processor
 
 
 def test_bfloat16_keeps_the_norms_in_float32(vace_folder):

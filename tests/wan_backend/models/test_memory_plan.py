@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from wan_backend.models.memory_plan import Needs, Place, choose, choose_on_cpu, working_bytes
+from wan_backend.models.memory_plan import Clip, Needs, Place, choose, choose_on_cpu, working_bytes
 
 GB = 10**9
 SMALL = Needs(text_encoder=11 * GB, transformer=3 * GB, vae=GB // 4, encode=GB // 2, denoise=3 * GB, decode=2 * GB)
@@ -62,7 +64,22 @@ def test_on_the_cpu_nothing_is_moved_only_read_again():
     assert {shortest.text_encoder, shortest.transformer, shortest.vae} == {Place.READ_AGAIN}
 
 
+def test_an_image_encoder_goes_where_the_text_encoder_goes():
+    with_eyes = dataclasses.replace(LARGE, image_encoder=GB)
+    assert with_eyes.together == LARGE.together + GB
+    for card_gb, host_gb in ((80, 64), (40, 64), (40, 8), (8, 64)):
+        plan = choose(with_eyes, card_gb * GB, host_gb * GB)
+        assert plan.place("image_encoder") is plan.text_encoder
+
+
+def test_tokens_of_a_patched_autoencoder_are_larger_and_times_for_each_cost_more():
+    clip, patched = (Clip(1280, 704, 121, token) for token in (16, 32))
+    assert clip.tokens == 4 * patched.tokens == 31 * 44 * 80
+    plain, timed = (working_bytes(patched, 3072, 64, 2, timed) for timed in (False, True))
+    assert timed.denoise > 1.5 * plain.denoise and timed.decode == plain.decode
+
+
 def test_working_memory_grows_with_the_frames():
-    small, large = (working_bytes(832, 480, frames, 1536, 96, 2) for frames in (17, 81))
+    small, large = (working_bytes(Clip(832, 480, frames), 1536, 96, 2) for frames in (17, 81))
     assert large.denoise > 2 * small.denoise
     assert large.decode == small.decode  # a latent frame at a time

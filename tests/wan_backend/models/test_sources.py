@@ -23,6 +23,25 @@ def write_small(folder):
     return tiny_folder.write(folder, "WanPipeline", layers=30, heads=12)
 
 
+def write_large(folder, layout):
+    """A folder of 40 layers of 40 heads, which only the configuration tells from others such."""
+    tiny_folder.write(folder, "WanPipeline" if layout == "text" else "WanImageToVideoPipeline", layers=40, heads=40)
+    if layout == "text":
+        return folder
+    more = {"in_channels": 36, "image_dim": 1280, "pos_embed_seq_len": 514 if layout == "first_and_last" else None}
+    file = folder / "transformer" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **more}))
+    index = json.loads((folder / "model_index.json").read_text())
+    index["image_encoder"] = ["transformers", "CLIPVisionModel"]
+    index["image_processor"] = ["transformers", "CLIPProcessor"]  # as the published FLF2V has it
+    (folder / "model_index.json").write_text(json.dumps(index))
+    for part, name in (("image_encoder", "config.json"), ("image_processor", "preprocessor_config.json")):
+        (folder / part).mkdir()
+        (folder / part / name).write_text(json.dumps({"hidden_size": 1280, "image_size": 224, "patch_size": 14}))
+    (folder / "image_encoder" / "model.safetensors").write_bytes(tiny_folder.safetensors())
+    return folder
+
+
 def sentence(found) -> str:
     assert isinstance(found, sources.Missing)
     assert found.problem.sentence.endswith(".")
@@ -39,6 +58,38 @@ def test_the_models_folder_itself_told_by_its_transformer(tmp_path):
     wanted = write_small(tmp_path / "my model")
     assert sources.find(SMALL, [wanted]) == sources.Found(wanted)
     assert isinstance(sources.find(LARGE, [wanted]), sources.Missing)
+
+
+TOLD_APART = {"text": LARGE.id, "first_picture": "wan2.1-i2v-14b-480p", "first_and_last": "wan2.1-flf2v-14b-720p"}
+
+
+@pytest.mark.parametrize("layout", TOLD_APART)
+def test_models_of_one_size_are_told_apart_by_looking_inside(tmp_path, layout):
+    wanted = write_large(tmp_path / "my model", layout)
+    for other, model_id in TOLD_APART.items():
+        found = sources.find(catalogue.entry(model_id), [wanted])
+        assert found == sources.Found(wanted) if other == layout else isinstance(found, sources.Missing)
+
+
+def test_a_folder_of_the_right_name_with_another_layout_is_refused(tmp_path):
+    write_large(tmp_path / "wan2.1-i2v-14b-480p", "first_and_last")
+    said = sentence(sources.find(catalogue.entry("wan2.1-i2v-14b-480p"), [tmp_path]))
+    assert "video from a first and a last picture" in said
+
+
+@pytest.mark.parametrize("part", ["image_encoder/model.safetensors", "image_processor/preprocessor_config.json"])
+def test_a_missing_piece_of_the_image_encoder_is_named(tmp_path, part):
+    folder = write_large(tmp_path / "wan2.1-i2v-14b-480p", "first_picture")
+    (folder / part).unlink()
+    said = sentence(sources.find(catalogue.entry("wan2.1-i2v-14b-480p"), [tmp_path]))
+    assert part.split("/")[0] in said and "can't be used because" in said
+
+
+def test_two_transformers_are_said(tmp_path):
+    folder = write_large(tmp_path / LARGE.id, "text")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "transformer_2": index["transformer"]}))
+    assert "two transformers" in sentence(sources.find(LARGE, [tmp_path]))
 
 
 def test_in_the_cache_by_its_main_branch(empty_cache):

@@ -23,7 +23,8 @@ def write(folder: Path, pipeline: str = "WanVACEPipeline", layers: int = 2, head
         "transformer_2": [None, None],
     }
     for part, (library, kind, weights) in PARTS.items():
-        index[part] = [library, kind]
+        vace = part == "transformer" and pipeline == "WanVACEPipeline"
+        index[part] = [library, "WanVACETransformer3DModel" if vace else kind]
         (folder / part).mkdir(parents=True)
         config = {"num_layers": layers, "num_attention_heads": heads} if part == "transformer" else {}
         (folder / part / "config.json").write_text(json.dumps(config))

@@ -74,7 +74,7 @@ def test_what_the_model_can_not_do_is_a_sentence(t2v_folder, change, kind):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "kind"), [("in_channels", 36, "model_broken"), ("rope_max_seq_len", 2, "bad_size")]
+    ("key", "value", "kind"), [("in_channels", 36, "bad_setting"), ("rope_max_seq_len", 2, "bad_size")]
 )
 def test_a_transformer_that_does_not_fit_is_a_sentence(t2v_folder, tmp_path, key, value, kind):
     folder = shutil.copytree(t2v_folder, tmp_path / "model")

@@ -1,0 +1,109 @@
+"""Which kind of Wan model a folder holds, told by its configuration. Standard library and protocol only; no torch.
+
+The names in model_index.json don't tell: image to video, first and last frame to video and Wan 2.2's all have one
+class, and a Wan 2.2 TI2V has the class of text to video. Taken one for another, they fail with a word about shapes,
+or paint nonsense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+MASK_CHANNELS = 4
+"""Of what a picture model's input has beside two latents: which of the four frames of each latent are given."""
+
+
+class Layout(StrEnum):
+    """What a model is conditioned by, beside the prompt."""
+
+    TEXT = "text"
+    """Nothing."""
+    CONTROL = "control"
+    """Control frames and a mask (VACE)."""
+    FIRST_PICTURE = "first_picture"
+    """The first picture, joined to the input and seen by an image encoder (Wan 2.1 I2V)."""
+    FIRST_AND_LAST = "first_and_last"
+    """The first picture and the last, both in that way (Wan 2.1 FLF2V)."""
+    PICTURES = "pictures"
+    """The first picture and, where wanted, the last, joined to the input alone (Wan 2.2 I2V)."""
+    FIRST_LATENT = "first_latent"
+    """The first latent frame, or nothing: the transformer is told the time of each token (Wan 2.2 TI2V)."""
+
+    @property
+    def looks_at_pictures(self) -> bool:
+        """True where an image encoder is part of the model."""
+        return self in (Layout.FIRST_PICTURE, Layout.FIRST_AND_LAST)
+
+    @property
+    def words(self) -> str:
+        """What such a model makes, in words."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Layout.TEXT: "text to video",
+    Layout.CONTROL: "video from control frames",
+    Layout.FIRST_PICTURE: "video from a first picture",
+    Layout.FIRST_AND_LAST: "video from a first and a last picture",
+    Layout.PICTURES: "video from pictures without an image encoder",
+    Layout.FIRST_LATENT: "video from text or a first picture",
+}
+
+
+class Unfit(Exception):
+    """The parts don't make a model that can be run; the message is a clause that says why, to follow "because"."""
+
+
+def told(
+    index: Mapping[str, Any],
+    transformer: Mapping[str, Any],
+    vae: Mapping[str, Any],
+    image_encoder: Mapping[str, Any] | None = None,
+) -> Layout:
+    """The layout, from model_index.json and the parts' config.json; raises Unfit.
+
+    `image_encoder` is its config, None where there is no such file.
+    """
+    if _class_of(index, "transformer_2") is not None:
+        raise Unfit("it has two transformers (transformer_2), and this version runs models with one")
+    latent, channels = _number(vae, "z_dim", 16), _number(transformer, "in_channels", 16)
+    if channels == latent:
+        if _class_of(index, "transformer") == "WanVACETransformer3DModel":
+            return Layout.CONTROL
+        return Layout.FIRST_LATENT if index.get("expand_timesteps") is True else Layout.TEXT
+    if channels != 2 * latent + MASK_CHANNELS:
+        raise Unfit(f"its transformer takes {channels} channels, which don't go with the autoencoder's {latent}")
+    if transformer.get("image_dim") is None:
+        return Layout.PICTURES
+    _check_image_encoder(index, transformer, image_encoder)
+    return Layout.FIRST_PICTURE if transformer.get("pos_embed_seq_len") is None else Layout.FIRST_AND_LAST
+
+
+def _check_image_encoder(
+    index: Mapping[str, Any], transformer: Mapping[str, Any], image_encoder: Mapping[str, Any] | None
+) -> None:
+    if _class_of(index, "image_encoder") is None or image_encoder is None:
+        raise Unfit("its transformer looks at pictures, but the image encoder for that is missing")
+    if _class_of(index, "image_encoder") != "CLIPVisionModel":
+        raise Unfit(f"its image encoder is a {_class_of(index, 'image_encoder')}, not a CLIPVisionModel")
+    wanted, width = _number(transformer, "image_dim", 0), _number(image_encoder, "hidden_size", 768)
+    if width != wanted:
+        raise Unfit(f"its image encoder gives {width} numbers a token, where the transformer takes {wanted}")
+    tokens = (_number(image_encoder, "image_size", 224) // max(1, _number(image_encoder, "patch_size", 32))) ** 2 + 1
+    places = transformer.get("pos_embed_seq_len")
+    if places is not None and places != 2 * tokens:
+        raise Unfit(f"its image encoder gives {tokens} tokens a picture, where the transformer has {places} for two")
+
+
+def _class_of(index: Mapping[str, Any], part: str) -> str | None:
+    row = index.get(part)
+    return row[1] if isinstance(row, list) and len(row) == 2 and isinstance(row[1], str) else None
+
+
+def _number(config: Mapping[str, Any], key: str, default: int) -> int:
+    value = config.get(key, default)
+    if not isinstance(value, int):
+        raise Unfit(f"'{key}' in one of its config.json files is not a number")
+    return value

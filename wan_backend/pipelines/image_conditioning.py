@@ -1,0 +1,92 @@
+"""Image to video on a model made for it. May import torch, models and protocol.
+
+As WanImageToVideoPipeline does it, for all four layouts: the pictures joined to the input, with an image encoder's
+eyes or without, or the first latent frame given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..models.layout import Layout
+from ..models.layout_tasks import KNOWS_LAST, LAST_UNKNOWN, LAST_WANTED
+from ..models.placement import Placement
+from ..protocol.errors import Refusal
+from ..protocol.messages import Plan, Problem, TakeRequest
+from . import text_to_video
+from .autoencoder import GROUP, Film, encode
+from .canvas import Canvas
+from .conditions import Conditions
+from .stopping import ShouldStop, check, never
+from .text_to_video import Kept
+
+
+def prepare(
+    placement: Placement, request: TakeRequest, plan: Plan, canvas: Canvas, kept: Kept, should_stop: ShouldStop = never
+) -> Conditions:
+    """The conditions of a take that begins on `canvas.kept[0]` and, where that is kept too, ends on the last frame.
+
+    The last picture may be held: kept at the frames right before the last as well. Raises Refusal where the model
+    can't do it, or Stopped.
+    """
+    model = placement.model
+    _check(model.layout, plan, canvas)
+    conditions = text_to_video.start(placement, request, plan, kept, should_stop)
+    check(should_stop)
+    if model.layout.looks_at_pictures:
+        ends = [canvas.kept[frame] for frame in (0, plan.model_frames - 1) if frame in canvas.kept]
+        conditions = replace(conditions, image_embeds=_seen(placement, ends))
+        check(should_stop)
+    only_first = model.layout is Layout.FIRST_LATENT
+    film = Film(1 if only_first else plan.model_frames, plan.width, plan.height, canvas.kept)
+    with placement.use("vae") as vae:
+        latents = encode(vae, film, should_stop).to(conditions.latents)
+    check(should_stop)
+    if only_first:
+        return replace(conditions, given=latents)
+    return replace(conditions, joined=torch.cat([_given_mask(film, latents), latents], dim=1))
+
+
+def _check(layout: Layout, plan: Plan, canvas: Canvas) -> None:
+    """Raise Refusal where the pictures don't suit the model."""
+    if layout in (Layout.TEXT, Layout.CONTROL):
+        raise _refusal("bad_setting", "This model is not made for image to video; choose one that is.")
+    last = plan.model_frames - 1
+    two = last > 0 and last in canvas.kept
+    if not two and not set(canvas.kept) <= {0}:
+        raise ValueError(f"frames {sorted(canvas.kept)} of {plan.model_frames} can't be given to a model for pictures")
+    if 0 not in canvas.kept:
+        raise _refusal("bad_source", "There is no picture to begin on; choose an image or a frame of a movie.")
+    if layout is Layout.FIRST_AND_LAST and not two:
+        raise _refusal("bad_source", LAST_WANTED)
+    if two and layout not in KNOWS_LAST:
+        raise _refusal("bad_source", LAST_UNKNOWN)
+
+
+@torch.no_grad()
+def _seen(placement: Placement, pictures: Sequence[np.ndarray]) -> torch.Tensor:
+    """(pictures, tokens, width): the image encoder's last hidden states but one, for the transformer."""
+    model = placement.model
+    images = [Image.fromarray(each) for each in pictures]
+    pixels = model.image_processor(images=images, return_tensors="pt").pixel_values
+    with placement.use("image_encoder") as image_encoder:
+        pixels = pixels.to(image_encoder.device, image_encoder.dtype)
+        states = image_encoder(pixel_values=pixels, output_hidden_states=True).hidden_states[-2]
+    return states.to(model.device, model.precision.transformer)
+
+
+def _given_mask(film: Film, latents: torch.Tensor) -> torch.Tensor:
+    """(1, 4, T, h, w) like `latents`: 1 where one of a latent's four frames is given; the first stands four times."""
+    frames = [0] * (GROUP - 1) + list(range(film.frames))
+    given = torch.tensor([float(frame in film.pictures) for frame in frames])
+    given = given.view(1, -1, GROUP, 1, 1).transpose(1, 2)
+    return given.to(latents).expand(-1, -1, -1, *latents.shape[3:])
+
+
+def _refusal(kind: str, sentence: str) -> Refusal:
+    return Refusal(Problem(kind, sentence))
