@@ -188,9 +188,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rate", type=float, default=2.5e-3)
     parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
     parser.add_argument("--pool-seconds", type=float, default=30)
-    parser.add_argument(
-        "--compile", action="store_true", help="a minute's wait, then faster steps"
-    )
+    parser.add_argument("--compile", action="store_true", help="a minute's wait, then faster steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--small", action="store_true", help="miniatures, to try the code")
