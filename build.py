@@ -38,7 +38,6 @@ from wan_backend.environment import create, interpreters, torch_build  # noqa: E
 ENVIRONMENTS = ROOT / "build" / "environments"
 DIST = ROOT / "dist"
 DEMO = ROOT / "out" / "demo"
-WEIGHTS = ROOT / "wan_backend" / "embedded" / "weights"
 
 BLENDERS = {"4.2.23": "3.11", "4.5.15": "3.11", "5.0.1": "3.11", "5.2.3": "3.13"}
 """The bpy wheels that we test on, and the Python that each is made for."""
@@ -104,9 +103,6 @@ def backend_environment(torch: str) -> Path:
     steps = create.backend_steps(torch_build.choose(torch), test_packages("test", "check"))
     python = environment("backend", interpreters.PREFERRED, steps)
     create.link_package(ENVIRONMENTS / "backend")
-    if not (WEIGHTS / "model_index.json").exists():
-        say("backend: writing the small random model that stands in for the embedded one")
-        run([python, "-m", "wan_backend.embedded.standin", WEIGHTS])
     return python
 
 
@@ -192,7 +188,7 @@ def _extension_files() -> Iterator[Path]:
             if not path.is_file() or "__pycache__" in path.parts or path.name.startswith("."):
                 continue
             if path.stat().st_size > LARGEST_FILE_BYTES:
-                raise BuildFailed(f"{path} is larger than {LARGEST_FILE_BYTES} bytes; weights are not shipped.")
+                raise BuildFailed(f"{path} is larger than {LARGEST_FILE_BYTES} bytes; such weights are not shipped.")
             yield path
 
 
@@ -219,8 +215,6 @@ def _index(facts: dict[str, Any], archive: Path) -> dict[str, Any]:
 
 
 def do_extension(options: argparse.Namespace) -> None:
-    if not (WEIGHTS / "model_index.json").exists():
-        backend_environment("cpu")  # writes the model that the extension brings along
     archive = build_extension()
     say(f"extension: {archive} ({archive.stat().st_size / 1e6:.1f} MB), index: {DIST / 'index.json'}")
 

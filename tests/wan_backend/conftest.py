@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def vace_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stand-in for the embedded model: a tiny random VACE checkpoint. Not to be changed."""
+    """A tiny VACE checkpoint of random weights, for what needs no meaning. Not to be changed."""
     return _checkpoint(tmp_path_factory, "vace")
 
 

@@ -1,4 +1,4 @@
-"""A tiny Wan VACE checkpoint of random weights, in the layout that diffusers saves: for tests and first runs.
+"""A tiny Wan VACE checkpoint of random weights, in the layout that diffusers saves: for tests.
 
     python -m wan_backend.embedded.standin FOLDER [--seed 0] [--kind vace|t2v]
 
