@@ -15,8 +15,8 @@ from torch import Tensor
 from .scenes import CAMERAS
 
 FAR_PIXELS = 14  # of 256: less than half of the shortest way that a moving shape goes
-_AMOUNTS = tuple(0.02 + 0.005 * step for step in range(11))  # of the frame, in an eighth of the clip
-GROWS = 0.3  # the logarithm of the change of width
+_AMOUNTS = tuple(0.02 + 0.01 * step for step in range(6))  # of the frame, in an eighth of the clip
+GROWS, GROWS_ANYWAY = 0.3, 0.42  # the logarithm of the change of width
 
 
 def psnr(one: Tensor, other: Tensor) -> float:
@@ -50,16 +50,20 @@ def _change(values: Tensor) -> float:
 
 
 def motion_of(seen: Sighting, width: int = 256) -> str:
-    """left, right, up, down, grow, shrink or still (a spin shows in none of these numbers)."""
+    """left, right, up, down, grow, shrink or still (a spin shows in none of these numbers).
+
+    What grows much grows: the way that it goes meanwhile is the camera's.
+    """
     dx, dy = _change(seen.x), _change(seen.y)
-    if max(abs(dx), abs(dy)) > FAR_PIXELS * width / 256:
-        if abs(dx) > abs(dy):
-            return "right" if dx > 0 else "left"
-        return "down" if dy > 0 else "up"
     growth = _change(torch.log(seen.size.clamp_min(1)))
-    if abs(growth) > GROWS:
+    far = max(abs(dx), abs(dy)) > FAR_PIXELS * width / 256
+    if abs(growth) > (GROWS_ANYWAY if far else GROWS):
         return "grow" if growth > 0 else "shrink"
-    return "still"
+    if not far:
+        return "still"
+    if abs(dx) > abs(dy):
+        return "right" if dx > 0 else "left"
+    return "down" if dy > 0 else "up"
 
 
 def is_monotone(values: Tensor, slack: float = 1.5) -> bool:

@@ -46,3 +46,9 @@ def test_places_are_those_of_the_scene():
 def test_psnr_of_a_flat_error():
     picture = torch.rand(3, 8, 8)
     assert measures.psnr(picture, picture + 0.1) == pytest.approx(20, abs=0.01)
+
+
+@pytest.mark.parametrize(("motion", "camera"), [("grow", "pan left"), ("shrink", "tilt down"), ("grow", "tilt up")])
+def test_what_grows_while_the_camera_moves_is_said_to_grow(motion, camera):
+    _, _, masks = _clip(motion=motion, camera=camera)
+    assert measures.motion_of(measures.sight(masks, 144, 256)) == motion
