@@ -154,7 +154,8 @@ def fill_rows(trial: Trial, count: int) -> list[Row]:
         first.append(measures.psnr(take[:, 0], clip[0, :, 0]))
         last.append(measures.psnr(take[:, -1], clip[0, :, -1]))
         seen = trial.seen(take)
-        monotone.append(measures.is_monotone(seen.x if scene.motion in ("left", "right") else seen.y))
+        path = seen.x if scene.motion in ("left", "right") else seen.y
+        monotone.append(measures.is_monotone(path) and measures.motion_of(seen, trial.width) == scene.motion)
     return [
         _least("fill gap: first frame", first, 28),
         _least("fill gap: last frame", last, 28),
