@@ -22,7 +22,7 @@ def block_out_scene() -> bpy.types.Scene:
     scene = bpy.data.scenes.new("Blocking")
     _render_quickly(scene)
     scene.frame_start, scene.frame_end = 1, END - SCENE_START
-    _ball(scene, (0, 0, 1.3), 1.3, (0.55, 0.55, 0.6))
+    _ball(scene, (0, 0, 0.9), 0.9, (0.55, 0.55, 0.6))
     _box(scene, (0, 6, -0.05), (60, 40, 0.1), (0.32, 0.3, 0.28))
     scene.world = bpy.data.worlds.new("Sky")
     scene.world.color = (0.35, 0.5, 0.7)

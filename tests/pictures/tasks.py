@@ -21,6 +21,7 @@ Wait = Callable[[], Any]
 
 def story(work: Path, out: Path) -> Iterator[Wait | None]:
     """Two pictures of each task. None waits for a redraw."""
+    bpy.context.preferences.view.ui_scale = 0.78  # each task's panel is seen to its button
     bpy.ops.wm.read_homefile(app_template="Video_Editing")
     yield None
     scene = bpy.context.window_manager.windows[0].workspace.sequencer_scene or bpy.context.scene
@@ -50,8 +51,8 @@ def _task(tracker: Any, scene_name: str, step: film.Step, out: Path) -> Iterator
     for setting, value in step.settings.items():
         setattr(settings, setting, value)
     if not step.selected or step.task == "extend":
-        settings.task = step.task.upper()
-    if step.task not in ("text_to_video", "image_to_video"):
+        settings.task = step.task.upper()  # the selection implies another
+    if step.task != "text_to_video":
         scene.frame_set((start + end) // 2)
     yield None
     yield lambda: tracker.plan
