@@ -89,7 +89,7 @@ def caption(step: dict) -> str:
         f"made in {work:.0f} s",
     ]
     if "first_frame_psnr_db" in found:
-        words.append(f"its first frame is the still within {found['first_frame_psnr_db']:.0f} dB")
+        words.append(f"its first frame against the still: {found['first_frame_psnr_db']:.0f} dB")
     for side in ("before", "after"):
         if f"seam_{side}" in found:
             words.append(f"step {side} {found[f'seam_{side}']:.1f} (own {found[f'neighbour_{side}']:.1f})")

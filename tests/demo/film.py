@@ -74,7 +74,7 @@ STEPS = (
     Step(
         "previs",
         "dress_previs",
-        "a red circle rests on sand, the camera pans right",
+        "a red circle in the sky, the camera pans right",
         4,
         ("Blocking",),
         settings={"freedom": 0.1},

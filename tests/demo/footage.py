@@ -18,20 +18,20 @@ SCENE_START, END = 205, 241
 
 
 def block_out_scene() -> bpy.types.Scene:
-    """A ball on the ground, blocked out, past which a camera trucks."""
+    """A ball before a far wall, blocked out, past which a camera trucks."""
     scene = bpy.data.scenes.new("Blocking")
     _render_quickly(scene)
     scene.frame_start, scene.frame_end = 1, END - SCENE_START
-    _ball(scene, (0, 0, 0.9), 0.9, (0.55, 0.55, 0.6))
-    _box(scene, (0, 6, -0.05), (60, 40, 0.1), (0.32, 0.3, 0.28))
+    _ball(scene, (0, 0, 2.0), 0.75, (0.55, 0.55, 0.6))
+    _box(scene, (0, 40, 0), (120, 0.1, 80), (0.35, 0.42, 0.5))
     scene.world = bpy.data.worlds.new("Sky")
     scene.world.color = (0.35, 0.5, 0.7)
     if scene.world.node_tree:
         scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.35, 0.5, 0.7, 1)
     camera = bpy.data.objects.new("Truck", bpy.data.cameras.new("Truck"))
-    camera.rotation_euler = (math.radians(78), 0, 0)
+    camera.rotation_euler = (math.radians(90), 0, 0)
     for frame, x in ((1, -1.6), (scene.frame_end, 1.6)):
-        camera.location = (x, -9.0, 3.3)
+        camera.location = (x, -9.0, 2.0)
         camera.keyframe_insert("location", frame=frame)
     scene.collection.objects.link(camera)
     scene.camera = camera
