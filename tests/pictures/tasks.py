@@ -68,7 +68,7 @@ def _task(tracker: Any, scene_name: str, step: film.Step, out: Path) -> Iterator
         raise RuntimeError(f"{step.task}: {tracker.jobs()[0].problem}")
     yield lambda: film.take_strip(bpy.data.scenes[scene_name], tracker.jobs()[0])
     scene = bpy.data.scenes[scene_name]
-    _select(scene, (film.take_strip(scene, tracker.jobs()[0]).name,))
+    _select(scene, ())
     scene.frame_set((start + end) // 2)
     yield None
     yield None
