@@ -235,7 +235,8 @@ def do_demo(options: argparse.Namespace) -> None:
     command = _in_blender(ROOT / "tests" / "demo" / "film.py", "--extension", build_extension(), "--out", DEMO)
     setup = time.monotonic() - started
     run(command, _blender_variables(backend, ROOT / "build" / "demo-user") | {"WAN_VSE_SETUP": f"{setup:.1f}"})
-    run([backend, ROOT / "tests" / "demo" / "contact_sheet.py", DEMO])
+    for script in ("measure.py", "contact_sheet.py"):
+        run([backend, ROOT / "tests" / "demo" / script, DEMO])
     say(f"demo: done. Look at {DEMO / 'contact_sheet.png'} and {DEMO / 'timeline.mp4'}; open {DEMO / 'demo.blend'}.")
 
 

@@ -1,44 +1,75 @@
-"""Draws the demo film's media: a dawn in 48 frames, and a still of the night. Runs in the backend's environment.
+"""Draws the demo film's media from the world that the embedded model knows. Runs in the backend's environment.
 
+A movie that is cut in two (with a hole between the shots), a still, and a shot in pictures that is restyled.
 Blender's own numpy is not used, because Debian's Blender comes without.
 """
 
 from __future__ import annotations
 
-import math
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
+from PIL import Image
 
-WIDTH, HEIGHT = 960, 540
-SHOT_FRAMES = 48
+from wan_backend.embedded import world
+from wan_backend.embedded.scenes import Scene
+from wan_backend.frames.movie import Movie
+from wan_backend.protocol.messages import MediaFormat
+
+WIDTH, HEIGHT, RATE = 768, 432, 24
+"""Three times the size that the model works at: what is read of it has to be scaled, as footage has."""
+MOVIE_FRAMES, SHOT_FRAMES = 72, 36
+STILL = "still.png"
 
 
-def landscape(time: float, night: bool) -> np.ndarray:
-    """A drawn landscape (H, W, 3, uint8) at `time` from 0 to 1: a sun or moon over hills."""
-    x, y = np.meshgrid(np.linspace(0, WIDTH / HEIGHT, WIDTH), np.linspace(0, 1, HEIGHT))
-    top, low = ((14, 18, 52), (52, 60, 110)) if night else ((70, 110, 190), (250, 190, 120))
-    blend = y[..., None]
-    picture = np.array(top) * (1 - blend) + np.array(low) * blend
-    middle = (0.4 + 0.9 * time, 0.55 - 0.3 * math.sin(math.pi * time))
-    distance = np.hypot(x - middle[0], y - middle[1])
-    light = np.clip((0.09 - distance) * 200, 0, 1)[..., None]
-    picture = picture * (1 - light) + np.array((230, 235, 245) if night else (255, 240, 190)) * light
-    for level, (base, colour) in enumerate(((0.62, 0.55), (0.74, 0.35), (0.86, 0.18))):
-        line = base + 0.07 * np.sin(3.1 * x + 1.7 * level + time * (level + 1) * 0.3) + 0.02 * np.sin(11 * x + level)
-        hill = np.clip((y - line) * 300, 0, 1)[..., None]
-        picture = picture * (1 - hill) + np.array((60, 90, 70)) * colour * (0.6 if night else 1.6) * hill
-    return np.clip(picture, 0, 255).astype(np.uint8)
+def scene(colour: str, shape: str, background: str, motion: str, camera: str = "static", **numbers: float) -> Scene:
+    """A scene of the world with middling numbers, but for those that are given."""
+    middling = {
+        "x": 0.0,
+        "y": 0.0,
+        "travel": 0.45,
+        "radius": 0.19,
+        "growth": 1.6,
+        "angle": 0.1,
+        "spin": 3.0,
+        "camera_travel": 0.3,
+        "zoom": 1.5,
+        "nearness": 0.9,
+        "texture_seed": 5,
+    }
+    return Scene(colour, shape, background, "flat", motion, camera, **middling | numbers)
+
+
+MOVIE = scene("yellow", "circle", "night", "right", y=0.05, travel=0.55, texture_seed=21)
+PICTURE = scene("red", "circle", "sand", "still", x=-0.1, radius=0.2)
+SHOT = scene("blue", "square", "grass", "still", "pan right", texture_seed=11)
+
+
+def draw(drawn: Scene, frames: int) -> list[np.ndarray]:
+    """The scene's frames (H, W, 3, uint8), as large as the media."""
+    clip = world.draw([drawn], frames=frames).frames[0].permute(1, 2, 3, 0)
+    pictures = (clip * 255).round().byte().numpy()
+    size = (WIDTH, HEIGHT)
+    return [np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC)) for picture in pictures]
+
+
+def write_movie(path: Path, pictures: list[np.ndarray]) -> None:
+    """H.264, as a camera or an editor gives it."""
+    with Movie(path, MediaFormat.H264, Fraction(RATE), WIDTH, HEIGHT) as movie:
+        for index, picture in enumerate(pictures):
+            movie.write(picture, [index])
 
 
 def main(folder: Path) -> int:
-    """Write the PNG files into `folder`; returns 0."""
+    """Write the files into `folder`; returns 0."""
     folder.mkdir(parents=True, exist_ok=True)
-    for index in range(SHOT_FRAMES):
-        imageio.imwrite(folder / f"dawn_{index + 1:04d}.png", landscape(index / SHOT_FRAMES, night=False))
-    imageio.imwrite(folder / "night.png", landscape(0.5, night=True))
+    write_movie(folder / "moon.mp4", draw(MOVIE, MOVIE_FRAMES))
+    imageio.imwrite(folder / STILL, draw(PICTURE, 1)[0])
+    for index, picture in enumerate(draw(SHOT, SHOT_FRAMES), start=1):
+        imageio.imwrite(folder / f"shot_{index:04d}.png", picture)
     return 0
 
 

@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
@@ -26,11 +27,69 @@ import rendering
 
 PACKAGE = "bl_ext.user_default.wan_vse"
 LONGEST_WAIT_SECONDS = 600
+PHASES = ("queue", "load", "encode", "denoise", "decode")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a person does for one task: selects, moves the playhead, types, sets, presses."""
+
+    task: str
+    operator: str
+    prompt: str
+    seed: int
+    selected: tuple[str, ...] = ()
+    playhead: int = 1
+    settings: dict = field(default_factory=dict)
+
+
 STEPS = (
-    # what the person does, where the playhead stands, the settings, the operator
-    ("at the playhead", 13, {"prompt": "a red ball drifts to the left over a night sky", "seed": 7, "length": 36}),
-    ("into the hole", 120, {"prompt": "a yellow star spins over sand, camera pans right", "seed": 12}),
+    Step(
+        "text_to_video",
+        "generate",
+        "a green ring moves left over a night sky",
+        7,
+        (),
+        footage.TEXT_START,
+        {"length_mode": "FRAMES", "length_frames": footage.STILL_START - footage.TEXT_START},
+    ),
+    Step("image_to_video", "animate_picture", "a red circle moves right on sand", 3, ("Still",)),
+    Step(
+        "restyle",
+        "restyle",
+        "a blue square rests on grass, the camera pans right, neon",
+        5,
+        ("Meadow",),
+        settings={"guide": "EDGES", "strength": 1.0},
+    ),
+    Step("fill_gap", "fill_gap", "a yellow circle moves right over a night sky", 11, ("Moon left", "Moon right")),
+    Step(
+        "extend",
+        "extend",
+        "a yellow circle moves right over a night sky",
+        11,
+        ("Moon right",),
+        settings={"extend_direction": "FORWARD", "extend_frames": footage.SCENE_START - footage.RIGHT_END},
+    ),
+    Step(
+        "previs",
+        "dress_previs",
+        "a red circle in the sky, the camera pans right",
+        4,
+        ("Blocking",),
+        settings={"freedom": 0.1},
+    ),
 )
+"""One of each task, in the order of the timeline."""
+PLACES = {
+    "text_to_video": (footage.TEXT_START, footage.STILL_START),
+    "image_to_video": (footage.STILL_START, footage.SHOT_START),
+    "restyle": (footage.SHOT_START, footage.LEFT_START),
+    "fill_gap": (footage.HOLE_START, footage.RIGHT_START),
+    "extend": (footage.RIGHT_END, footage.SCENE_START),
+    "previs": (footage.SCENE_START, footage.END),
+}
+"""Where each take is to be: the first frame, and the one after the last."""
 
 
 def say(sentence: str) -> None:
@@ -56,11 +115,13 @@ def main() -> int:
     report = {"blender": bpy.app.version_string, "backend": {}, "steps": []}
     setup_seconds = float(os.environ.get("WAN_VSE_SETUP", "0"))
     setup_seconds += wait_for_backend(tracker)
-    for number, (where, playhead, wish) in enumerate(STEPS, start=1):
-        step = make_take(scene, tracker, where, playhead, wish)
-        step["seconds"]["setup"] = round(setup_seconds if number == 1 else 0.0, 3)
-        report["steps"].append(step)
-        keep_frames(scene, step, options.out / "frames" / f"{number:02d}")
+    before = laid_out(scene)
+    for number, step in enumerate(STEPS, start=1):
+        made = make_take(scene, tracker, step)
+        made["seconds"]["setup"] = round(setup_seconds if number == 1 else 0.0, 3)
+        report["steps"].append(made)
+        keep_frames(made, options.out / "frames" / f"{number:02d}")
+    report["sources"] = {"before": before, "after": {name: laid_out(scene).get(name) for name in before}}
     worker = tracker.worker
     report["backend"] = {"device": worker.device, "torch": worker.torch, "model": scene.wan_vse.model}
     bpy.ops.wm.save_as_mainfile(filepath=str(film))
@@ -106,22 +167,33 @@ def sequencer(scene):
         yield
 
 
-def make_take(scene, tracker, where: str, playhead: int, wish: dict) -> dict:
-    """Type the prompt, press the button, wait for the strip; returns the report's step."""
+def laid_out(scene) -> dict:
+    """Where each strip is and what it shows: what no task may change."""
+    names = ("type", "channel", "frame_final_start", "frame_final_end", "frame_start", "mute", "blend_type")
+    return {
+        strip.name: [str(getattr(strip, name)) for name in names] + [str(strip.get("wan_vse_role", ""))]
+        for strip in footage.strips_of(scene)
+    }
+
+
+def make_take(scene, tracker, step: Step) -> dict:
+    """Select, type the prompt, press the button, wait for the strip; returns the report's step."""
     settings = scene.wan_vse
-    scene.frame_current = playhead
-    settings.prompt, settings.seed, settings.seed_locked = wish["prompt"], wish["seed"], True
+    scene.frame_current = step.playhead
+    for strip in footage.strips_of(scene):
+        strip.select = strip.name in step.selected
+    settings.prompt, settings.seed, settings.seed_locked = step.prompt, step.seed, True
     settings.model = "embedded"
+    for name, value in step.settings.items():
+        setattr(settings, name, value)
+    implied = settings.task.lower()
     before = {job.job_id for job in tracker.jobs()}
+    say(f"{step.task}: {step.prompt!r}")
     with sequencer(scene):
-        if "length" in wish:
-            settings.length_mode, settings.length_frames = "FRAMES", wish["length"]
-            result = bpy.ops.wan_vse.generate()
-        else:
-            result = bpy.ops.wan_vse.generate_into_hole()
+        result = getattr(bpy.ops.wan_vse, step.operator)()
     assert "FINISHED" in result, result
     (job_id,) = {job.job_id for job in tracker.jobs()} - before
-    say(f"generating {where}: {wish['prompt']!r}")
+    started = time.monotonic()
 
     def job():
         return next(job for job in tracker.jobs() if job.job_id == job_id)
@@ -132,24 +204,30 @@ def make_take(scene, tracker, where: str, playhead: int, wish: dict) -> dict:
         raise SystemExit(f"The take failed: {status.problem.sentence if status.problem else status.state}")
     strip = take_strip(scene, status)
     start, end = int(strip.frame_final_start), int(strip.frame_final_end)
-    say(f"landed: channel {strip.channel}, frames {start} to {end - 1}")
+    say(f"landed after {time.monotonic() - started:.0f} s: channel {strip.channel}, frames {start} to {end - 1}")
+    seconds = {name: round(getattr(status.seconds, name), 3) for name in PHASES}
     return {
         "task": status.request.task,
+        "implied_task": implied,
         "prompt": status.request.prompt,
         "seed": status.request.seed,
-        "where": where,
-        "asked": {"start": status.request.origin.start, "length_frames": status.request.length_frames},
+        "selected": list(step.selected),
+        "asked": {
+            "channel": status.request.origin.channel,
+            "start": status.request.origin.start,
+            "length_frames": status.request.length_frames,
+        },
         "strip": {"name": strip.name, "channel": strip.channel, "start": start, "end_exclusive": end},
         "take": status.take.folder,
-        "seconds": {
-            "queue": round(status.seconds.queue, 3),
-            "load": round(status.seconds.load, 3),
-            "encode": round(status.seconds.encode, 3),
-            "denoise": round(status.seconds.denoise, 3),
-            "decode": round(status.seconds.decode, 3),
-            "place": round(place_seconds, 4),
-        },
+        "sources": [source_of(source) for source in status.request.sources],
+        "seconds": {**seconds, "place": round(place_seconds, 4)},
     }
+
+
+def source_of(source) -> dict:
+    """What the backend was given to see."""
+    names = ("folder", "files", "is_movie", "first_frame", "frames", "rendered")
+    return {"role": source.role.value, **{name: getattr(source, name) for name in names}}
 
 
 def add_many_strips(scene, count: int) -> None:
@@ -174,7 +252,7 @@ def take_strip(scene, status):
     return None
 
 
-def keep_frames(scene, step: dict, folder: Path) -> None:
+def keep_frames(step: dict, folder: Path) -> None:
     """Copy the take's frames beside the report."""
     folder.mkdir(parents=True)
     for file in sorted(Path(step["take"]).glob("*.png")):

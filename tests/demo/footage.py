@@ -6,29 +6,32 @@ import itertools
 import math
 from pathlib import Path
 
+import bmesh
 import bpy
 
-SHOT_START, STILL_START, HOLE_START, SCENE_START, END = 1, 49, 97, 145, 193
+FPS = 24
+TEXT_START, STILL_START, SHOT_START = 1, 37, 73
+LEFT_START, HOLE_START, RIGHT_START, RIGHT_END = 109, 133, 157, 181
+SCENE_START, END = 205, 241
+"""Where things begin: [TEXT_START, STILL_START) is free, [HOLE_START, RIGHT_START) is the hole between two shots,
+[RIGHT_END, SCENE_START) is where the right one is to go on."""
 
 
 def block_out_scene() -> bpy.types.Scene:
-    """A blocked-out street with a camera that dollies through it."""
-    scene = bpy.data.scenes.new("Street")
+    """A ball before a far wall, blocked out, past which a camera trucks."""
+    scene = bpy.data.scenes.new("Blocking")
     _render_quickly(scene)
     scene.frame_start, scene.frame_end = 1, END - SCENE_START
-    for index in range(10):
-        height = 2.0 + (index * 7 % 5)
-        side = -1 if index % 2 else 1
-        _box(scene, (side * 3.0, index * 2.2, height / 2), (1.4, 1.4, height), (0.25 + index * 0.06, 0.35, 0.4))
-    _box(scene, (0, 10, -0.05), (14, 40, 0.1), (0.32, 0.3, 0.28))
+    _ball(scene, (0, 0, 2.0), 0.75, (0.55, 0.55, 0.6))
+    _box(scene, (0, 40, 0), (120, 0.1, 80), (0.35, 0.42, 0.5))
     scene.world = bpy.data.worlds.new("Sky")
     scene.world.color = (0.35, 0.5, 0.7)
     if scene.world.node_tree:
         scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.35, 0.5, 0.7, 1)
-    camera = bpy.data.objects.new("Dolly", bpy.data.cameras.new("Dolly"))
-    camera.rotation_euler = (math.radians(86), 0, 0)
-    for frame, y in ((1, -9.0), (scene.frame_end, 4.0)):
-        camera.location = (0.3, y, 1.7)
+    camera = bpy.data.objects.new("Truck", bpy.data.cameras.new("Truck"))
+    camera.rotation_euler = (math.radians(90), 0, 0)
+    for frame, x in ((1, -1.6), (scene.frame_end, 1.6)):
+        camera.location = (x, -9.0, 2.0)
         camera.keyframe_insert("location", frame=frame)
     scene.collection.objects.link(camera)
     scene.camera = camera
@@ -54,6 +57,20 @@ def _box(scene: bpy.types.Scene, middle: tuple, size: tuple, colour: tuple) -> N
     block = bpy.data.objects.new("Block", mesh)
     block.location = middle
     scene.collection.objects.link(block)
+
+
+def _ball(scene: bpy.types.Scene, middle: tuple, radius: float, colour: tuple) -> None:
+    mesh = bpy.data.meshes.new("Ball")
+    shape = bmesh.new()
+    bmesh.ops.create_uvsphere(shape, u_segments=48, v_segments=24, radius=radius)
+    for face in shape.faces:
+        face.smooth = True
+    shape.to_mesh(mesh)
+    shape.free()
+    mesh.materials.append(_clay(colour))
+    ball = bpy.data.objects.new("Ball", mesh)
+    ball.location = middle
+    scene.collection.objects.link(ball)
 
 
 def _clay(colour: tuple) -> bpy.types.Material:
@@ -85,21 +102,38 @@ def lay_out(media: Path) -> bpy.types.Scene:
     """Lay out the film with the drawn files in `media`; gives the scene that is cut."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     scene = bpy.context.scene
-    scene.name = "Film"
-    _render_quickly(scene)
-    scene.render.resolution_x, scene.render.resolution_y, scene.render.fps = 1920, 1080, 24
-    scene.view_settings.view_transform = "Standard"
-    scene.frame_start, scene.frame_end = 1, END - 1
-    scene.sequence_editor_create()
-    strips = strips_of(scene)
-    first, *others = sorted(file.name for file in media.glob("dawn_*.png"))
-    shot = strips.new_image("Dawn", str(media / first), 1, SHOT_START, fit_method="FILL")
-    for name in others:
-        shot.elements.append(name)
-    still = strips.new_image("Night still", str(media / "night.png"), 1, STILL_START, fit_method="FILL")
-    still.frame_final_end = HOLE_START
-    strips.new_scene("Street", block_out_scene(), 1, SCENE_START)
+    cut(scene, media)
     for workspace in bpy.data.workspaces:
         if hasattr(workspace, "sequencer_scene"):
             workspace.sequencer_scene = scene
     return scene
+
+
+def cut(scene: bpy.types.Scene, media: Path) -> None:
+    """Make `scene` the film's: its size, its rate and its strips."""
+    scene.name = "Film"
+    _render_quickly(scene)
+    scene.render.resolution_x, scene.render.resolution_y, scene.render.fps = 1280, 720, FPS
+    scene.view_settings.view_transform = "Standard"
+    scene.frame_start, scene.frame_end = 1, END - 1
+    scene.sequence_editor_create()
+    strips = strips_of(scene)
+    still = strips.new_image("Still", str(media / "still.png"), 1, STILL_START, fit_method="FILL")
+    still.frame_final_end = SHOT_START
+    first, *others = sorted(file.name for file in media.glob("shot_*.png"))
+    shot = strips.new_image("Meadow", str(media / first), 1, SHOT_START, fit_method="FILL")
+    for name in others:
+        shot.elements.append(name)
+    _cut_in_two(strips, media / "moon.mp4")
+    strips.new_scene("Blocking", block_out_scene(), 1, SCENE_START)
+    for strip in strips:
+        strip.select = False
+
+
+def _cut_in_two(strips, movie: Path) -> None:
+    """Two shots of one movie, whose middle is missing."""
+    for name, start, end in (("Moon left", LEFT_START, HOLE_START), ("Moon right", RIGHT_START, RIGHT_END)):
+        strip = strips.new_movie(name, str(movie), 1, LEFT_START, fit_method="FILL")
+        if start > LEFT_START:
+            strip.frame_final_start = start
+        strip.frame_final_end = end

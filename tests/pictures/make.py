@@ -2,13 +2,14 @@
 
     blender --python make.py -- --extension ZIP --work FOLDER --out FOLDER
 
-`story` is a generator that a timer steps: it yields what to wait for, so that Blender draws in between.
+A story is a generator that a timer steps: it yields what to wait for, so that Blender draws in between.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import logging
 import os
 import signal
@@ -24,11 +25,12 @@ import bpy
 sys.path.insert(0, str(Path(__file__).parent))
 
 import shots
+import tasks
 import window
 
 PACKAGE = "bl_ext.user_default.wan_vse"
-PROMPT = "fog rolling over a pine forest at dawn, slow dolly forward"
-SECOND_PROMPT = "an old tram turns a corner, sparks at the wire"
+PROMPT = "an orange circle rises in the sky, the camera pans right"
+SECOND_PROMPT = "a white star spins over a night sky"
 LONGEST_WAIT_SECONDS = 240
 SETTLE_SECONDS = 1.2
 """So long Blender gets to draw what was changed."""
@@ -37,8 +39,8 @@ log = logging.getLogger("pictures")
 Wait = Callable[[], Any]
 
 
-def story(work: Path, out: Path) -> Iterator[Wait | None]:
-    """Every picture, in the order in which a person would see them. None waits for a redraw."""
+def workplace(work: Path, out: Path) -> Iterator[Wait | None]:
+    """The panel, the queue, the preferences, in the order in which a person would see them. None waits for a redraw."""
     bpy.ops.wm.read_homefile(app_template="Video_Editing")
     yield None
     scene_name = shots.lay_out(work).name
@@ -54,6 +56,7 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     settings = scene.wan_vse
     settings.prompt, settings.model_id, settings.length_mode = PROMPT, "embedded", "HOLE"
     settings.quality, settings.seed, settings.seed_locked = "BEST", 7, True
+    settings.task = "TEXT_TO_VIDEO"
     window.view_all()
     yield lambda: tracker.backend.state == "ready" and tracker.plan
     yield None
@@ -104,7 +107,7 @@ def _failed(tracker: Any, scene_name: str, work: Path, out: Path) -> Iterator[Wa
     scene = bpy.data.scenes[scene_name]
     scene.frame_set(140)
     settings = scene.wan_vse
-    settings.prompt, settings.length_frames, settings.quality = "a red fox crosses a frozen lake", 48, "BEST"
+    settings.prompt, settings.length_frames, settings.quality = "a red circle moves left on grass", 48, "BEST"
     window.fill_window()
     _generate()
     yield lambda: tracker.jobs()[0].step >= 2
@@ -177,11 +180,15 @@ def perform(steps: Iterator[Wait | None], work: Path) -> Callable[[], float | No
     return step
 
 
+STORIES = {"workplace": workplace, "tasks": tasks.story}
+
+
 def main() -> None:
     """Install the extension and begin."""
     parser = argparse.ArgumentParser()
     for name in ("--extension", "--work", "--out"):
         parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--only", choices=STORIES, help="one part of the pictures")
     options = parser.parse_args(sys.argv[sys.argv.index("--") + 1 :])
     logging.basicConfig(level=logging.INFO)
     bpy.context.preferences.view.show_splash = False
@@ -190,7 +197,9 @@ def main() -> None:
         filepath=str(options.extension), repo="user_default", enable_on_install=True
     )
     work = options.work.absolute()
-    timer = perform(story(work, options.out.absolute()), work)
+    told = [STORIES[options.only]] if options.only else STORIES.values()
+    steps = itertools.chain.from_iterable(story(work, options.out.absolute()) for story in told)
+    timer = perform(steps, work)
     bpy.app.timers.register(timer, first_interval=1.0, persistent=True)
 
 

@@ -13,7 +13,7 @@ TABS_PIXELS = 24
 """The column of tabs at a sidebar's right edge."""
 ABOVE_PAGE_PIXELS = 222
 """The search field, and Blender's own lines on an extension."""
-LARGEST_BYTES = 300_000
+LARGEST_BYTES = 190_000
 
 
 def main_window() -> bpy.types.Window:
