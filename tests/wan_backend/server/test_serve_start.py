@@ -10,6 +10,7 @@ import time
 from tests.wan_backend.server.served import ROOT
 from wan_backend.protocol import PROTOCOL_VERSION
 from wan_backend.protocol.errors import INVALID_REQUEST, WRONG_VERSION
+from wan_backend.protocol.messages import Task
 from wan_backend.protocol.methods import SERVER_METHODS
 from wan_backend.server.handlers import Handlers
 
@@ -50,7 +51,7 @@ def test_hello_says_who_answers(serve, tmp_path):
     server = serve(greet=False)
     hello = server.call("hello", protocol=PROTOCOL_VERSION, client="a test", later_addition=1)
     assert hello["protocol"] == PROTOCOL_VERSION and hello["pid"] == server.process.pid
-    assert hello["tasks"] == ["text_to_video"]
+    assert hello["tasks"] == list(Task)
     assert hello["state_folder"] == str(tmp_path / "state")
     assert hello["log"].endswith("server.log")
 
