@@ -164,7 +164,7 @@ class WholeClip:
         return torch.cat([x[:, :1], rest.reshape(n, 2 * t, h, w, c // 2)], dim=1)
 
 
-def compiled_norm_silu() -> Callable[[Tensor, Tensor], Tensor]:
+def compiled_stacked_norm_silu() -> Callable[[Tensor, Tensor], Tensor]:
     """`stacked_norm_silu` as one kernel per number of channels."""
     compiled: Callable[[Tensor, Tensor], Tensor] = torch.compile(stacked_norm_silu, dynamic=True)
 

@@ -143,7 +143,7 @@ def train(options: argparse.Namespace) -> None:
     torch._dynamo.config.cache_size_limit = 64
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     vae = _make(options)
-    whole = autoencoder.WholeClip(vae, autoencoder.compiled_norm_silu() if options.device == "cuda" else None)
+    whole = autoencoder.WholeClip(vae, autoencoder.compiled_stacked_norm_silu() if options.device == "cuda" else None)
     weights = [p for p in vae.parameters() if p.requires_grad]
     ends = [vae.encoder.conv_in.weight, vae.decoder.conv_out.weight, vae.quant_conv.weight, vae.post_quant_conv.weight]
     step_on = TrainingStep(

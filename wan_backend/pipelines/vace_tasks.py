@@ -16,6 +16,7 @@ from . import text_to_video, vace_control
 from .autoencoder import Film, encode
 from .canvas import Canvas
 from .conditions import Conditions
+from .noised_footage import steps_left_out
 from .stopping import ShouldStop, check, never
 from .text_to_video import Kept
 
@@ -67,11 +68,6 @@ PREPARE: dict[Task, Prepare] = {
     Task.EXTEND: continued,
     Task.PREVIS: previs,
 }
-
-
-def steps_left_out(steps: int, strength: float) -> int:
-    """How many steps a source spares at `strength`, as WanVideoToVideoPipeline counts; one is always made."""
-    return steps - max(1, min(int(steps * strength), steps))
 
 
 def _controlled(
