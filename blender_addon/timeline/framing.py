@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import bpy
 
@@ -13,6 +14,8 @@ from . import compat
 PLAIN_BLENDS = frozenset({"REPLACE", "CROSS", "ALPHA_OVER"})
 """They show an opaque strip as it is."""
 PLAIN_SPACE = "sRGB"
+AVERAGED_BELOW = 0.5
+"""Of the picture's size on both axes: from there on, Blender's automatic filter is the box."""
 NEAR = 1e-4
 """Pixels that are no difference: Blender keeps a transform in floats of 32 bit."""
 
@@ -27,8 +30,9 @@ def framing_of(scene: bpy.types.Scene, strip: compat.Strip, picture: tuple[int, 
     transform, crop = strip.transform, strip.crop
     across = _placed(picture[0], frame[0], transform.scale_x, transform.offset_x, transform.origin[0])
     up = _placed(picture[1], frame[1], transform.scale_y, transform.offset_y, transform.origin[1])
-    across = _cut(across, crop.min_x, crop.max_x, frame[0])
-    up = _cut(up, crop.min_y, crop.max_y, frame[1])
+    averaged = _is_averaged(transform)
+    across = _cut(across, crop.min_x, crop.max_x, frame[0], averaged)
+    up = _cut(up, crop.min_y, crop.max_y, frame[1], averaged)
     return Framing(
         *frame,
         x=frame[0] - across.end if strip.use_flip_x else across.begin,
@@ -114,18 +118,26 @@ def _placed(picture: int, frame: int, scale: float, offset: float, origin: float
     return _Side(begin, begin + scale * picture, scale)
 
 
-def _cut(side: _Side, low: float, high: float, frame: int) -> _Side:
+def _is_averaged(transform: Any) -> bool:
+    """True where Blender shrinks by the mean of samples (its box filter)."""
+    small = transform.scale_x < AVERAGED_BELOW and transform.scale_y < AVERAGED_BELOW
+    return transform.filter == "BOX" or (transform.filter == "AUTO" and small)
+
+
+def _cut(side: _Side, low: float, high: float, frame: int, averaged: bool) -> _Side:
     """What the crop leaves of it, with the edges where they would have to be for a pixel to be as bright as Blender's.
 
-    Blender shows nothing in a pixel whose middle isn't covered (an end there doesn't cover it), and in one that is
-    covered by c it shows c * c of the picture, where a Framing's reader shows as much as is covered.
+    Blender samples a pixel in its middle, or, where it averages, in as many places as it has of the media's pixels.
+    Of one that is covered by c it shows c * c of the picture, times the share of the samples that are covered (an end
+    there doesn't cover one), where a Framing's reader shows as much as is covered.
     """
+    samples = max(1, round(1 / side.scale)) if averaged else 1
     begin, end = side.begin + low * side.scale, side.end - high * side.scale
     first, last = math.floor(begin + NEAR), math.ceil(end - NEAR)
-    shown_begin = first + 1 - _shown(first + 1 - begin, 0.5 - NEAR) if 0 <= first < frame else begin
+    shown_begin = first + 1 - _shown(first + 1 - begin, samples, NEAR) if 0 <= first < frame else begin
     if -1 < begin < -NEAR:
         shown_begin = 1 - (1 + begin) ** 2  # Blender takes the frame's first pixel for the one before it
-    shown_end = last - 1 + _shown(end - last + 1, 0.5 + NEAR) if 0 < last <= frame else end
+    shown_end = last - 1 + _shown(end - last + 1, samples, -NEAR) if 0 < last <= frame else end
     if shown_begin >= shown_end:  # a line so thin that nothing is shown of it
         return _Side(begin, end, side.scale, low, high)
     low += (shown_begin - begin) / side.scale
@@ -133,7 +145,9 @@ def _cut(side: _Side, low: float, high: float, frame: int) -> _Side:
     return _Side(shown_begin, shown_end, side.scale, low, high)
 
 
-def _shown(covered: float, least: float) -> float:
+def _shown(covered: float, samples: int, leeway: float) -> float:
+    """How much is shown of a picture that covers so much of a pixel, from one of its ends."""
     if covered > 1 - NEAR:
         return covered
-    return covered**2 if covered >= least else 0.0
+    hit = sum((place + 0.5) / samples <= covered + leeway for place in range(samples))
+    return covered**2 * hit / samples

