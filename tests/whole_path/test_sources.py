@@ -136,7 +136,8 @@ def film(folder: Path, file_format: str, codec: str, ending: str, frames: int = 
 
 
 def test_reading_is_three_times_faster_than_rendering(cut):
-    path = film(cut.folder, "MPEG4", "H264", "mp4", frames=48)
+    cut.scene.render.resolution_x, cut.scene.render.resolution_y = 1920, 1080
+    path = film(cut.folder, "MPEG4", "H264", "mp4", frames=48, size=(1920, 1080))
     strip = cut.strips.new_movie("movie", str(path), 1, 1, fit_method="FIT")
     asked = cut.source("movie", 1, 49)
     seconds = min(read_by_backend(cut.addon, [asked], cut.folder)[1] for _ in range(3))  # of which one is undisturbed
