@@ -92,7 +92,7 @@ def caption(step: dict) -> str:
         words.append(f"its first frame against the still: {found['first_frame_psnr_db']:.0f} dB")
     for side in ("before", "after"):
         if f"seam_{side}" in found:
-            words.append(f"step {side} {found[f'seam_{side}']:.1f} (own {found[f'neighbour_{side}']:.1f})")
+            words.append(f"seam {side} {found[f'seam_{side}']:.1f} (own {found[f'neighbour_{side}']:.1f})")
     return "; ".join(words)
 
 

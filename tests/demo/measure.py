@@ -32,12 +32,17 @@ def measures(step: dict, take: list[np.ndarray]) -> dict[str, float]:
         if source["role"] == "first":
             found["first_frame_psnr_db"] = psnr(take[0], pictures[0])
         elif source["role"] == "before":
-            found["seam_before"] = difference(pictures[-1], take[0])
+            found["seam_before"] = difference(going_on(pictures[-2], pictures[-1]), take[0])
             found["neighbour_before"] = difference(pictures[-2], pictures[-1])
         elif source["role"] == "after":
-            found["seam_after"] = difference(take[-1], pictures[0])
+            found["seam_after"] = difference(going_on(pictures[1], pictures[0]), take[-1])
             found["neighbour_after"] = difference(pictures[0], pictures[1])
     return {name: round(value, 3) for name, value in found.items()}
+
+
+def going_on(far: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """The linear continuation of two frames of a neighbour, to the side of `near`."""
+    return (2 * near.astype(float) - far).clip(0, 255)
 
 
 def pictures_of(source: dict, indices, width: int, height: int) -> list[np.ndarray]:

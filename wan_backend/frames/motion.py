@@ -1,4 +1,4 @@
-"""Pictures between two pictures, made by following the motion. May import numpy and opencv.
+"""Pictures between two pictures, or after them, made by following the motion. May import numpy and opencv.
 
 The optical flow is measured both ways. Each of the two pictures is carried along its own flow to the time asked for,
 and where the two flows don't agree, as beside a thing that moves before its background, the picture counts that
@@ -39,16 +39,22 @@ class Motion:
             return self._first
         if share >= 1:
             return self._second
-        if min(self._first.shape[:2]) < LEAST_SIDE:
+        if not can_be_followed(self._first):
             return np.asarray(cv2.addWeighted(self._first, 1 - share, self._second, share, 0))
-        if self._is_cut:
+        if self.is_cut:
             return self._first if share < 0.5 else self._second
         ahead, back = self._flows
-        carried, sure = _carried(self._first, ahead, back, share)
-        carried_back, sure_back = _carried(self._second, back, ahead, 1 - share)
+        moved, sure = _carried(self._first, ahead, back, share)
+        moved_back, sure_back = _carried(self._second, back, ahead, 1 - share)
         weight, weight_back = sure * (1 - share), sure_back * share
         part = weight_back / (weight + weight_back)
-        return np.asarray(cv2.blendLinear(carried, carried_back, 1 - part, part))
+        return np.asarray(cv2.blendLinear(moved, moved_back, 1 - part, part))
+
+    def beyond(self, share: float) -> np.ndarray:
+        """The picture at 1 + `share` of the way: what moves goes on as it went."""
+        if self._same or share <= 0 or not can_be_followed(self._second) or self.is_cut:
+            return self._second
+        return carried(self._second, _where(self._flows[1], -share) * share)
 
     @cached_property
     def _same(self) -> bool:
@@ -57,25 +63,40 @@ class Motion:
     @cached_property
     def _flows(self) -> tuple[np.ndarray, np.ndarray]:
         """From the first picture to the second, and back: float32 (H, W, 2), in pixels."""
-        grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (self._first, self._second)]
-        flow = _flow(grey[0].size)
-        start: Any = None
-        return np.asarray(flow.calc(grey[0], grey[1], start)), np.asarray(flow.calc(grey[1], grey[0], start))
+        return flow(self._first, self._second), flow(self._second, self._first)
 
     @cached_property
-    def _is_cut(self) -> bool:
+    def is_cut(self) -> bool:
+        """True where the two are of different shots."""
         apart = float(cv2.mean(cv2.absdiff(self._first, self._second))[0])
         if apart < CUT_LEVELS:
             return False
-        carried = cv2.remap(self._second, *_places(self._flows[0]), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        left = float(cv2.mean(cv2.absdiff(self._first, carried))[0])
-        return left > FOUND * apart
+        brought = carried(self._second, self._flows[0], smooth=True)
+        left = float(cv2.mean(cv2.absdiff(self._first, brought))[0])
+        return bool(left > FOUND * apart)
 
 
-def _flow(pixels: int) -> cv2.DISOpticalFlow:
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    flow.setFinestScale(1 if pixels < SMALL_PIXELS else 2)
-    return flow
+def can_be_followed(picture: np.ndarray) -> bool:
+    """False for a picture too small for a flow."""
+    return min(picture.shape[:2]) >= LEAST_SIDE
+
+
+def flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """For each pixel of the first picture, how far away it is in the second: float32 (H, W, 2), in pixels.
+
+    Both are uint8 (H, W, 3) RGB that `can_be_followed`.
+    """
+    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search.setFinestScale(1 if grey[0].size < SMALL_PIXELS else 2)
+    start: Any = None
+    return np.asarray(search.calc(grey[0], grey[1], start))
+
+
+def carried(picture: np.ndarray, away: np.ndarray, smooth: bool = False) -> np.ndarray:
+    """The picture (H, W, any) whose pixels are taken from so far away; `smooth` between pixels by straight lines."""
+    kernel = cv2.INTER_LINEAR if smooth else cv2.INTER_CUBIC
+    return np.asarray(cv2.remap(picture, *_places(away), kernel, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _places(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,13 +110,16 @@ def _places(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _carried(picture: np.ndarray, ahead: np.ndarray, back: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     """The picture moved along `share` of its flow, and how sure each pixel of it is (0..1, float32)."""
+    there = _where(ahead, share)
+    moved = carried(picture, there * -share)
+    astray = there + carried(back, there * (1 - share), smooth=True)
+    squared = np.einsum("hwc,hwc->hw", astray, astray) / (DISAGREEMENT_PIXELS**2)
+    return moved, (1 / (1 + squared * squared) + 1e-3).astype(np.float32)
+
+
+def _where(ahead: np.ndarray, share: float) -> np.ndarray:
+    """For each pixel at `share` of the way, the flow of what lies there then."""
     there = ahead
     for _ in range(ROUNDS):
-        places = _places(there * -share)
-        there = cv2.remap(ahead, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    places = _places(there * -share)
-    moved = cv2.remap(picture, *places, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    other = cv2.remap(back, *_places(there * (1 - share)), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    astray = there + other
-    squared = np.einsum("hwc,hwc->hw", astray, astray) / (DISAGREEMENT_PIXELS**2)
-    return np.asarray(moved), (1 / (1 + squared * squared) + 1e-3).astype(np.float32)
+        there = carried(ahead, there * -share, smooth=True)
+    return there

@@ -1,4 +1,4 @@
-"""From the model's pictures to the take's: colour at the seams, true kept frames. May import numpy, frames, protocol.
+"""From the model's pictures to the take's: true kept frames, seams that can't be seen. May import numpy and frames.
 
 Pictures come in as they are decoded. Where the frames after the take are kept, what is made can only be corrected once
 those are decoded, too; till then, it lies in a file, for a long film is more than memory should hold.
@@ -6,7 +6,8 @@ those are decoded, too; till then, it lies in a file, for a long film is more th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..frames.colour_match import ColourMatch
+from ..frames.seam import EASED_FRAMES, Seam
 
 SEAM_FRAMES = 4
 """So many kept frames next to a seam tell its colour: about a latent frame, the one made beside what follows."""
@@ -23,11 +25,16 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 def finished(
-    made: Iterable[np.ndarray], frames: int, kept: Mapping[int, np.ndarray], spool_file: Path
+    made: Iterable[np.ndarray],
+    frames: int,
+    kept: Mapping[int, np.ndarray],
+    spool_file: Path,
+    times: Sequence[float] | None = None,
 ) -> Iterator[np.ndarray]:
-    """The model's `frames` pictures in order: kept ones as they truly are, made ones in their neighbours' colour.
+    """The model's `frames` pictures in order: kept ones as they truly are, made ones going over into them.
 
-    `made` gives every decoded picture in order, the kept ones as well. `spool_file` is there only meanwhile. Raises
+    `made` gives every decoded picture in order, the kept ones as well. `times` are the frames' where the kept ones are
+    footage, whose motion goes on at the seams; None where they are stills. `spool_file` is there only meanwhile. Raises
     OSError where the disk is full.
     """
     before, after = leading(kept), trailing(kept, frames)
@@ -37,10 +44,10 @@ def finished(
         with Spool(spool_file) as spool:
             near = {*before[-SEAM_FRAMES:], *after[:SEAM_FRAMES]}
             pairs = {n: (picture, kept[n]) for n, picture in spool.filled(made) if n in near}
-            match = _match(pairs, before, after, frames)
-            yield from _corrected(spool.pictures(), kept, match)
+            finisher = Finisher(pairs, before, after, frames, kept, times)
+            yield from finisher.finish(spool.pictures())
     else:
-        yield from _from_before(iter(made), before, frames, kept)
+        yield from _from_before(iter(made), before, frames, kept, times)
 
 
 def runs(pictures: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[np.ndarray, list[int]]]:
@@ -111,7 +118,11 @@ class Spool:
 
 
 def _from_before(
-    made: Iterator[np.ndarray], before: range, frames: int, kept: Mapping[int, np.ndarray]
+    made: Iterator[np.ndarray],
+    before: range,
+    frames: int,
+    kept: Mapping[int, np.ndarray],
+    times: Sequence[float] | None,
 ) -> Iterator[np.ndarray]:
     """With kept frames at the beginning alone, each picture can go on as it comes."""
     pairs: dict[int, Pair] = {}
@@ -119,19 +130,75 @@ def _from_before(
         pairs[number] = (next(made), kept[number])
         pairs.pop(number - SEAM_FRAMES, None)
         yield kept[number]
-    yield from _corrected(made, kept, _match(pairs, before, range(frames, frames), frames), len(before))
+    finisher = Finisher(pairs, before, range(frames, frames), frames, kept, times)
+    yield from finisher.finish(made, len(before))
 
 
-def _corrected(
-    made: Iterable[np.ndarray], kept: Mapping[int, np.ndarray], match: ColourMatch, start: int = 0
-) -> Iterator[np.ndarray]:
-    for number, picture in enumerate(made, start):
-        true = kept.get(number)
-        yield match.apply(number, picture) if true is None else true
+class Finisher:
+    """Knows both seams, and brings the made frames between them to what they meet."""
 
+    def __init__(
+        self,
+        pairs: Mapping[int, Pair],
+        before: range,
+        after: range,
+        frames: int,
+        kept: Mapping[int, np.ndarray],
+        times: Sequence[float] | None,
+    ) -> None:
+        """`pairs` are the decoded and the true pictures of the kept frames next to the seams."""
+        self._pairs, self._before, self._after, self._kept, self._times = pairs, before, after, kept, times
+        first, last = before[-1] if before else 0, after[0] if after else frames - 1
+        sides = [[pairs[n] for n in side] for side in (before[-SEAM_FRAMES:], after[:SEAM_FRAMES])]
+        self._match = ColourMatch.measured(sides[0], sides[1], first, last)
+        self._made = range(len(before), after[0] if after else frames)
+        self._eased = min(EASED_FRAMES, len(self._made) // (2 if before and after else 1))
 
-def _match(pairs: Mapping[int, Pair], before: range, after: range, frames: int) -> ColourMatch:
-    first = before[-1] if before else 0
-    last = after[0] if after else frames - 1
-    near_before, near_after = before[-SEAM_FRAMES:], after[:SEAM_FRAMES]
-    return ColourMatch.measured([pairs[n] for n in near_before], [pairs[n] for n in near_after], first, last)
+    def finish(self, pictures: Iterable[np.ndarray], start: int = 0) -> Iterator[np.ndarray]:
+        """The decoded pictures from number `start` on, finished."""
+        numbered = self._corrected(pictures, start)
+        if self._before:
+            numbered = self._out_of_before(numbered)
+        if self._after:
+            numbered = self._into_after(numbered)
+        for _, picture in numbered:
+            yield picture
+
+    def _corrected(self, pictures: Iterable[np.ndarray], start: int) -> Iterator[tuple[int, np.ndarray]]:
+        for number, picture in enumerate(pictures, start):
+            true = self._kept.get(number)
+            yield number, self._match.apply(number, picture) if true is None else true
+
+    def _out_of_before(self, numbered: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
+        seam: Seam | None = None
+        for number, picture in numbered:
+            distance = number - self._made.start
+            if 0 <= distance < self._eased:
+                seam = seam or self._seam(self._before[-1], -1, picture)
+                picture = seam.apply(distance, picture)
+            yield number, picture
+
+    def _into_after(self, numbered: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
+        """The last made frames wait for one another: the seam is measured at the very last."""
+        waiting: deque[tuple[int, np.ndarray]] = deque()
+        for number, picture in numbered:
+            if number < self._made.stop - self._eased or number >= self._made.stop:
+                yield number, picture
+                continue
+            waiting.append((number, picture))
+            if number == self._made.stop - 1:
+                seam = self._seam(self._after[0], 1, picture)
+                while waiting:
+                    early, made = waiting.popleft()
+                    yield early, seam.apply(number - early, made)
+
+    def _seam(self, near: int, outwards: int, beside: np.ndarray) -> Seam:
+        """The seam at the kept frame `near`; `outwards`, -1 or 1, is the way to the other kept ones."""
+        far, made = near + outwards, near - outwards
+        times = self._times
+        if times is None or far not in self._kept:
+            decoded, true = self._pairs[near]
+            return Seam.of_detail(true, self._match.apply(near, decoded), beside, self._eased)
+        gap, step = abs(times[near] - times[far]), abs(times[made] - times[near])
+        ratio = step / gap if gap else 0.0
+        return Seam.going_on(self._kept[far], self._kept[near], ratio, beside, self._eased)

@@ -191,7 +191,10 @@ class TakeJob:
 
     def _decode(self, placement: Placement, latents: torch.Tensor, kept: dict[int, np.ndarray], folder: Path) -> None:
         frames, done = self._plan.model_frames, 0
-        conformer = Conformer(Schedule.of(self._plan, self._request), self._request.conform)
+        schedule = Schedule.of(self._plan, self._request)
+        conformer = Conformer(schedule, self._request.conform)
+        continues = self._plan.kept_before or self._plan.kept_after
+        times = [float(time) for time in schedule.times()] if continues else None
 
         def counted(pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
             """Each picture counts twice: when it is decoded, and when it is finished."""
@@ -204,7 +207,7 @@ class TakeJob:
 
         def take_pictures(vae: Any) -> Iterator[tuple[int, np.ndarray]]:
             made = counted(picture for some in decode(vae, latents, self._should_stop) for picture in some)
-            for number, picture in enumerate(counted(finished(made, frames, kept, folder / SPOOL_FILE))):
+            for number, picture in enumerate(counted(finished(made, frames, kept, folder / SPOOL_FILE, times))):
                 yield from conformer.feed(number, picture)
             yield from conformer.finish()
 

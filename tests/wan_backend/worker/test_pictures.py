@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import pytest
 
+from tests.wan_backend.frames.test_motion import as_bytes, moved, texture
 from wan_backend.worker.pictures import finished, leading, runs, trailing
 
 FRAMES = 17
 OFFSET = np.array([12, -7, 4])
+GROUND = texture(112, 240, 1)
 
 
 def truth() -> np.ndarray:
@@ -111,3 +114,37 @@ def test_a_picture_shown_for_several_frames_is_written_once():
     found = [(picture is one, indices) for picture, indices in runs([(0, one), (1, one), (2, other), (3, one)])]
     assert found == [(True, [0, 1]), (False, [2]), (True, [3])]
     assert list(runs([])) == []
+
+
+def lagging(frames: int, seams: tuple[int, int]) -> list[np.ndarray]:
+    """A film whose frames between the seams lie behind, as the model may make them."""
+    return [moving(n - 1.5) if seams[0] <= n < seams[1] else moving(n) for n in range(frames)]
+
+
+def moving(position: float) -> np.ndarray:
+    return as_bytes(moved(GROUND, 20 + 1.5 * position, 20, (128, 72)))
+
+
+@pytest.mark.parametrize("sides", ["before", "after", "both"])
+def test_the_motion_goes_on_over_the_seams(tmp_path, sides):
+    first, last = 5 if sides != "after" else 0, 21 if sides != "before" else 25
+    given = {n: moving(n) for n in range(25) if not first <= n < last}
+    made = lagging(25, (first, last))
+    pictures = list(finished(iter(made), 25, given, tmp_path / "spool", [float(n) for n in range(25)]))
+    inner = np.s_[:, 8:-8]
+    own = np.abs(moving(1)[inner].astype(float) - moving(0)[inner]).mean()
+    for beside, near, far in [(first, first - 1, first - 2), (last - 1, last, last + 1)]:
+        if near in given and far in given:
+            linear = 2 * given[near].astype(float) - given[far]
+            assert np.abs(pictures[beside][inner] - linear[inner]).mean() <= own
+            assert np.abs(made[beside][inner] - linear[inner]).mean() > 1.2 * own, "it would have been met anyway"
+    assert np.array_equal(pictures[13], made[13]), "the middle is the model's own"
+
+
+def test_a_still_gives_the_frames_after_it_its_detail_and_not_its_rest(tmp_path):
+    decoded = [cv2.GaussianBlur(moving(n), (0, 0), 1.2) for n in range(17)]
+    pictures = list(finished(iter(decoded), 17, {0: moving(0)}, tmp_path / "spool"))
+    inner = np.s_[:, 8:-8]
+    for n in (1, 2):
+        left, was = (np.abs(p[n][inner].astype(float) - moving(n)[inner]).mean() for p in (pictures, decoded))
+        assert left < 0.6 * was
