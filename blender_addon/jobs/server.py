@@ -15,6 +15,7 @@ from ..backend.connection import BackendState, Connection
 from .job_list import JobList
 from .outbox import Outbox
 from .planner import Planner
+from .thumbnails import Thumbnails
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class Server:
         self.listed = False
         """True while the list of jobs is the server's own."""
         self.planner = Planner(on_change)
+        self.thumbnails = Thumbnails(on_change)
         self.outbox = Outbox(jobs, on_change)
         self.connection = Connection(settings, self._on_ready, self._on_event, self._on_lost)
         self._jobs = jobs
@@ -68,6 +70,7 @@ class Server:
         if self.state.state == "ready" and self.connection.client is not None:
             self.outbox.tick(self.connection.client)
             self.planner.tick(self.connection.client)
+            self.thumbnails.tick(self.connection.client)
         elif self.is_out_of_reach:
             self.outbox.give_up(self.state.sentence)
 
@@ -95,6 +98,7 @@ class Server:
         self.listed = False
         self.worker = WorkerStatus("none")
         self.planner.forget()
+        self.thumbnails.forget()
         self.outbox.server_gone()
         self._on_change()
 

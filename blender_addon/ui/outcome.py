@@ -22,7 +22,7 @@ def draw_outcome(
     except request.Refused as refused:
         paragraph.draw(layout.box(), context, refused.sentence, "INFO")
         return
-    thumbnails.draw(layout, asked.sources)
+    thumbnails.draw(layout, asked)
     if session.backend.state != "ready":
         return
     session.want_plan(asked)

@@ -113,7 +113,7 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
     note = tracker.get().note_of(job.job_id) or tracker.get().problem_of(job.job_id)
     if note:
         paragraph.draw(box, context, note, "INFO")
-    thumbnails.draw(box, job.request.sources)
+    thumbnails.draw(box, job.request)
     _draw_facts(box, context, job)
     _draw_job_buttons(box, context, job)
 

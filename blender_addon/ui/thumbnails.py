@@ -1,18 +1,19 @@
-"""Small pictures of what a take is made from, where its files are there anyway. A draw only asks for them.
+"""Small pictures of what a take is made from, as the backend reads it. A draw only asks for them.
 
-Blender reads the files in threads of its own; what a draw asked for is given to Blender by a timer.
+The backend makes the files, and Blender reads them in threads of its own; a timer gives them to Blender.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 import bpy
 import bpy.utils.previews
 
-from ...wan_backend.protocol.messages import Role, Source
+from ...wan_backend.protocol.messages import Role, TakeRequest, Thumbnail
+from ..jobs import tracker
 from . import refresh
 
 MOST = 240
@@ -27,12 +28,13 @@ _WORDS = {
     Role.DEPTH: "Depth",
     Role.LOOK: "Look",
 }
+_EDGES = "Edges"
 _SIZE = 3.6
 
 _kept: Any = None
 """Blender's own collection of previews, by path."""
-_asked: dict[str, str] = {}
-"""Path to kind; to be loaded by the timer."""
+_asked: dict[str, None] = {}
+"""Paths, in order; to be loaded by the timer."""
 
 
 def register() -> None:
@@ -52,42 +54,34 @@ def unregister() -> None:
         _kept = None
 
 
-def pictures(source: Source) -> list[tuple[str, str]]:
-    """Path and kind of what is shown of a source: its first and its last picture, or a movie's only one."""
-    if source.is_movie:
-        return [(os.path.join(source.folder, source.files[0]), "MOVIE")]
-    names = [source.files[0], source.files[-1]]
-    if source.role is Role.BEFORE:
-        names = names[1:]  # the one that touches the take
-    elif source.role is Role.AFTER:
-        names = names[:1]
-    return [(os.path.join(source.folder, name), "IMAGE") for name in dict.fromkeys(names)]
-
-
-def draw(layout: bpy.types.UILayout, sources: Iterable[Source]) -> None:
-    """Each source with its pictures, as far as they are there."""
-    shown = [(source, [icon_of(*picture) for picture in pictures(source)]) for source in sources]
-    shown = [(source, [icon for icon in icons if icon]) for source, icons in shown]
-    if not any(icons for _, icons in shown):
+def draw(layout: bpy.types.UILayout, request: TakeRequest) -> None:
+    """What the take is made from, and what guides it, as far as it is known."""
+    shown = [(title(picture), icon_of(picture.file)) for picture in tracker.get().server.thumbnails.of(request)]
+    shown = [(words, icon) for words, icon in shown if icon]
+    if not shown:
         return
     row = layout.row(align=True)
-    for source, icons in shown:
-        if icons:
-            column = row.column(align=True)
-            column.label(text=_WORDS[source.role])
-            side = column.row(align=True)
-            for icon in icons:
-                side.template_icon(icon_value=icon, scale=_SIZE)
+    for words, pictures in groupby(shown, key=lambda each: each[0]):
+        column = row.column(align=True)
+        column.label(text=words)
+        side = column.row(align=True)
+        for _, icon in pictures:
+            side.template_icon(icon_value=icon, scale=_SIZE)
 
 
-def icon_of(path: str, kind: str) -> int:
+def title(picture: Thumbnail) -> str:
+    """What stands over a picture."""
+    return _EDGES if picture.control and picture.role is Role.FOOTAGE else _WORDS[picture.role]
+
+
+def icon_of(path: str) -> int:
     """The icon of a file; 0 until it's known. Safe in a draw."""
     if _kept is None or bpy.app.background:
         return 0
     if path in _kept:
         return _kept[path].icon_id
     if path not in _asked and len(_asked) < MOST:
-        _asked[path] = kind
+        _asked[path] = None
         if not bpy.app.timers.is_registered(_load):
             bpy.app.timers.register(_load, first_interval=0.05)
     return 0
@@ -100,10 +94,10 @@ def _load() -> float | None:
     if len(_kept) > MOST:
         _kept.clear()
     there = []
-    for path, kind in list(_asked.items())[:AT_ONCE]:
+    for path in list(_asked)[:AT_ONCE]:
         del _asked[path]
         if os.path.isfile(path):
-            there.append(_kept.load(path, path, kind))
+            there.append(_kept.load(path, path, "IMAGE"))
     if there:
         refresh.redraw()
     return 0.05 if _asked else None

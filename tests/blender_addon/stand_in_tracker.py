@@ -16,6 +16,7 @@ class StandInTracker:
     def __init__(self, messages: Any) -> None:
         self.messages = messages
         self.backend = SimpleNamespace(state="ready", sentence="The backend is ready.", log="/tmp/server.log")
+        self.server = SimpleNamespace(thumbnails=SimpleNamespace(of=lambda request: []))
         self.models = [
             messages.ModelRow(
                 model=name,

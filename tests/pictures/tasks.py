@@ -55,8 +55,9 @@ def _task(tracker: Any, scene_name: str, step: film.Step, out: Path) -> Iterator
     if step.task != "text_to_video":
         scene.frame_set((start + end) // 2)
     yield None
-    yield lambda: tracker.plan
-    yield None
+    yield lambda: tracker.plan and not tracker.server.thumbnails.busy
+    for _ in range(3):  # the thumbnails are given to Blender, read, and drawn
+        yield None
     window.shoot_areas(out / f"{step.task}_before.png", _areas())
     jobs = len(tracker.jobs())
     with window.in_timeline():

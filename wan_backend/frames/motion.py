@@ -78,7 +78,7 @@ class Motion:
 
 def can_be_followed(picture: np.ndarray) -> bool:
     """False for a picture too small for a flow."""
-    return min(picture.shape[:2]) >= LEAST_SIDE
+    return bool(min(picture.shape[:2]) >= LEAST_SIDE)
 
 
 def flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:

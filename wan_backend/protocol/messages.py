@@ -70,6 +70,9 @@ __all__ = [
     "Take",
     "TakeRequest",
     "Task",
+    "Thumbnail",
+    "ThumbnailsParams",
+    "ThumbnailsResult",
     "WorkerStatus",
 ]
 
@@ -163,6 +166,32 @@ class PlanParams:
     """A request to be planned, not done."""
 
     request: TakeRequest
+
+
+@dataclass(frozen=True)
+class ThumbnailsParams:
+    """Sources to be shown small, as they lie in a scene's frame of that size, with what a guide makes of them."""
+
+    sources: list[Source]
+    width: int
+    height: int
+    guide: Guide = Guide.NONE
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """One small picture, a JPEG file; `control` says that it is what guides the take."""
+
+    role: Role
+    file: str
+    control: bool = False
+
+
+@dataclass(frozen=True)
+class ThumbnailsResult:
+    """The sources' pictures that matter: those beside the take, or first and last. None of files that can't be read."""
+
+    pictures: list[Thumbnail]
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ SERVER_METHODS = _table(
     Method("hello", m.HelloParams, m.HelloResult, "Greet; refused where the protocol versions differ."),
     Method("models", m.Nothing, m.ModelsResult, "The catalogue, and what of it is on this machine."),
     Method("plan", m.PlanParams, m.Plan, "What would be done: snapped size and frames, memory, why not."),
+    Method("thumbnails", m.ThumbnailsParams, m.ThumbnailsResult, "What sources look like, as they would be sent."),
     Method("submit", m.SubmitParams, m.JobStatus, "Put a job at the end of the queue; on disk when answered."),
     Method("cancel", m.JobParams, m.JobStatus, "End a job in any state within 2 s."),
     Method("retry", m.JobParams, m.JobStatus, "Queue a job that ended once more, as it was asked for."),

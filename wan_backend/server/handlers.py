@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .. import __version__
 from ..job_queue.jobs import JobQueue
@@ -19,6 +20,7 @@ from .dispatch import Later
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
 from .planner import Planner
+from .thumbnails import Thumbnails
 from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class Handlers:
         self._state_folder, self._log_file, self._inbox = state_folder, log_file, inbox
         self._queue, self._planner, self._runner, self._life = queue, planner, runner, life
         self._leave = leave
+        self._thumbnails = Thumbnails(state_folder / "thumbnails")
 
     def hello(self, params: m.HelloParams) -> m.HelloResult:
         """Greet, and have a worker ready by the time the first job comes."""
@@ -65,6 +68,10 @@ class Handlers:
     def plan(self, params: m.PlanParams) -> m.Plan:
         """What would be done."""
         return self._planner.plan(params.request)
+
+    def thumbnails(self, params: m.ThumbnailsParams) -> Later:
+        """Small pictures of sources, made beside the other work."""
+        return self._beside("thumbnails", lambda: self._thumbnails.of(params))
 
     def submit(self, params: m.SubmitParams) -> m.JobStatus:
         """Take a job on."""
@@ -107,13 +114,17 @@ class Handlers:
     def doctor(self, params: m.Nothing) -> Later:
         """Look at everything, on a thread of its own: it may take seconds."""
         worker, rows = self._life.status, self._planner.rows()
+        return self._beside("doctor", lambda: m.DoctorResult(doctor.examine(self._state_folder, rows, worker)))
 
-        def start(hand_in: Callable[[m.DoctorResult], None]) -> None:
-            def examine() -> None:
-                found = m.DoctorResult(doctor.examine(self._state_folder, rows, worker))
-                self._inbox.put(Call(lambda: hand_in(found)))
+    def _beside(self, name: str, work: Callable[[], Any]) -> Later:
+        """The result of `work`, done on a thread of its own."""
 
-            threading.Thread(target=examine, name="doctor", daemon=True).start()
+        def start(hand_in: Callable[[Any], None]) -> None:
+            def do() -> None:
+                result = work()
+                self._inbox.put(Call(lambda: hand_in(result)))
+
+            threading.Thread(target=do, name=name, daemon=True).start()
 
         return Later(start)
 
