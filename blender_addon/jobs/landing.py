@@ -131,7 +131,7 @@ def add_at_recorded_place(status: JobStatus, scene: bpy.types.Scene, start: int 
     assert status.take is not None
     origin, request = status.request.origin, status.request
     place = origin.start if start is None else start
-    name = placement.strip_name(request.prompt)
+    name = placement.strip_name(request)
     channel = max(1, min(origin.channel, 128))
     files = files_of(status.take)
     strip = placement.put_on_timeline(scene, name, files, channel, place, request.length_frames)

@@ -92,7 +92,7 @@ class OpenFile:
         Where there are such, they stay selected: one click more makes another take of them.
         """
         origin = request.origin
-        name = name or placement.strip_name(request.prompt)
+        name = name or placement.strip_name(request)
         place = (origin.channel, origin.start, request.length_frames)
         strip = placement.add_placeholder(scene, name, *place, select=not asked)
         identity.mark_placeholder(strip, job_id, json.dumps(to_json(request)))

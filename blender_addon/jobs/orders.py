@@ -8,7 +8,16 @@ from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol.messages import Conform, FrameRate, Guide, ModelRow, Source, TakeRequest, Task
+from ...wan_backend.protocol.messages import (
+    TELLING_ROLES,
+    Conform,
+    FrameRate,
+    Guide,
+    ModelRow,
+    Source,
+    TakeRequest,
+    Task,
+)
 from ..timeline import aims, footage, length, selection
 from ..timeline.aim import Aim, NoAim, Wishes
 from . import request
@@ -38,7 +47,8 @@ def orders(
     made = aims_of(scene, settings, task, model)
     asked = []
     for aim in made:
-        prompt = request.checked(aim.prompt) if aim.prompt else request.prompt_of(scene, settings)
+        told = any(wanted.role in TELLING_ROLES for wanted in aim.wanted)
+        prompt = request.checked(aim.prompt) if aim.prompt else request.prompt_of(scene, settings, told)
         place = request.Placement(aim.channel, aim.start, aim.length_frames)
         composed = request.compose(scene, settings, preferences, prompt, place)
         asked.append(Order(_tuned(composed, settings, task), aim))

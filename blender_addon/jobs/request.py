@@ -68,15 +68,15 @@ def length_of(scene: bpy.types.Scene, settings: Any) -> Placement:
     return Placement(channel, start, frames)
 
 
-def prompt_of(scene: bpy.types.Scene, settings: Any) -> str:
-    """The prompt, from wherever the settings say. Raises Refused where it is empty or too long."""
-    return checked(_raw_prompt(scene, settings))
+def prompt_of(scene: bpy.types.Scene, settings: Any, may_be_empty: bool = False) -> str:
+    """The prompt, from wherever the settings say. Raises Refused where it is too long, or empty and may not be."""
+    return checked(_raw_prompt(scene, settings), may_be_empty)
 
 
-def checked(text: str) -> str:
-    """The text as a prompt. Raises Refused where it is empty or too long."""
+def checked(text: str, may_be_empty: bool = False) -> str:
+    """The text as a prompt. Raises Refused where it is too long, or empty and may not be."""
     prompt = text.strip()
-    if not prompt:
+    if not prompt and not may_be_empty:
         raise Refused("The prompt is empty: describe what is to be seen.")
     _check_length(prompt, "prompt")
     return prompt

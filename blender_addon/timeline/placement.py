@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import bpy
 
+from ...wan_backend.protocol.messages import TakeRequest
 from . import channels, compat, identity
 
 NAME_CHARACTERS = 40
@@ -37,9 +38,9 @@ class TakeFiles:
     is_movie: bool
 
 
-def strip_name(prompt: str) -> str:
-    """The prompt's first words, short enough for a strip's name."""
-    words = " ".join(prompt.split())
+def strip_name(request: TakeRequest) -> str:
+    """The prompt's first words, short enough for a strip's name; the task where there is no prompt."""
+    words = " ".join(request.prompt.split()) or request.task.replace("_", " ").capitalize()
     if len(words) <= NAME_CHARACTERS:
         return words or "Take"
     return words[:NAME_CHARACTERS].rsplit(" ", 1)[0].rstrip(" ,.;:") or "Take"

@@ -40,7 +40,8 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
         running = _is_running(job)
         split = row.split(factor=0.5 if running else 0.68, align=True)
         name = split.row(align=True)
-        name.label(text=wording.one_line(job.request.prompt)[:80], icon=wording.STATE_ICONS[job.state], translate=False)
+        title = wording.one_line(wording.title(job.request))[:80]
+        name.label(text=title, icon=wording.STATE_ICONS[job.state], translate=False)
         _draw_row_state(split.row(align=True), job)
         _draw_row_button(row, job)
 
@@ -101,7 +102,7 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
     """One job in full."""
-    paragraph.draw(box, context, job.request.prompt, wording.STATE_ICONS[job.state], most_lines=4)
+    paragraph.draw(box, context, wording.title(job.request), wording.STATE_ICONS[job.state], most_lines=4)
     if job.problem is not None and job.state is not JobState.CANCELLED:
         draw_problem(box, context, job)
     elif job.state.ended:

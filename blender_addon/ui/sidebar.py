@@ -17,7 +17,7 @@ from ..operators.use_standard_view import changes_colours
 from ..properties import WanSettings
 from ..stopwatch import timed
 from ..timeline import compat, text_prompt
-from . import backend_box, outcome, paragraph, queue_list, shown, task_box
+from . import backend_box, outcome, paragraph, queue_list, shown, task_box, wording
 
 PROMPT_LINES = 6
 
@@ -116,7 +116,7 @@ class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
         """Blender calls this to show the panel."""
         made = request_of(compat.active_strip(compat.sequencer_scene(context)))
         layout = self.layout
-        paragraph.draw(layout, context, made.prompt, "FONT_DATA", most_lines=PROMPT_LINES)
+        paragraph.draw(layout, context, wording.title(made), "FONT_DATA", most_lines=PROMPT_LINES)
         row = tracker.get().model(made.model)
         facts = f"{row.label if row else made.model}, {made.quality.value}, seed {made.seed}"
         paragraph.draw(layout, context, facts, "BLANK1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, Plan
+from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, Plan, TakeRequest
 from ..jobs.sourcing import RENDERING
 
 STATE_WORDS = {
@@ -27,6 +27,11 @@ STATE_ICONS = {
     JobState.CANCELLED: "CANCEL",
     JobState.INTERRUPTED: "PAUSE",
 }
+
+
+def title(request: TakeRequest) -> str:
+    """The prompt; where there is none, the task."""
+    return request.prompt.strip() or f"{request.task.replace('_', ' ').capitalize()}, without a prompt"
 
 
 def duration(seconds: float) -> str:

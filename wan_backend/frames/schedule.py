@@ -117,20 +117,3 @@ class Schedule:
         else:
             wanted, shift = range(1), 0
         return {j: min(max(self.scene_frame(j) + shift, 0), source.frames - 1) for j in wanted}
-
-
-def model_frame_of(take_frame: int, model_rate: Fraction, scene_rate: Fraction) -> int:
-    """The model's frame nearest in time to the take's frame `take_frame` (from 0); a tie goes to the later.
-
-    Exact at any rate, 24000/1001 as well: the take's frame i is shown at i / scene_rate seconds.
-    """
-    return math.floor(take_frame * model_rate / scene_rate + Fraction(1, 2))
-
-
-def shown_in(take_frames: int, model_frames: int, model_rate: Fraction, scene_rate: Fraction) -> list[list[int]]:
-    """For each of the model's frames, the take's frames that show it, in order; together they are all of them."""
-    shown: list[list[int]] = [[] for _ in range(model_frames)]
-    for take_frame in range(take_frames):
-        index = min(model_frame_of(take_frame, model_rate, scene_rate), model_frames - 1)
-        shown[index].append(take_frame)
-    return shown

@@ -12,11 +12,13 @@ from fractions import Fraction
 
 from ..protocol.messages import (
     MAX_PROMPT_CHARACTERS,
+    TELLING_ROLES,
     Fix,
     FrameRate,
     MediaFormat,
     Plan,
     Problem,
+    Role,
     TakeRequest,
 )
 from . import asked_sources, media_place, memory_estimate, sizes
@@ -54,6 +56,8 @@ def plan(request: TakeRequest, entry: ModelEntry) -> Plan:
     take_frames, clip = _frames(request, entry, notes, problems)
     problems.append(asked_sources.check(request))
     window_frames = entry.max_frames if clip.model_frames > entry.max_frames else 0
+    waits = any(source.role in (Role.AFTER, Role.LAST) for source in request.sources)
+    spooled = clip.model_frames if waits else 0
     preset = entry.preset(request.quality)
     made = Plan(
         model=entry.id,
@@ -70,7 +74,7 @@ def plan(request: TakeRequest, entry: ModelEntry) -> Plan:
         kept_after=clip.kept_after,
         window_frames=window_frames,
         memory_bytes=memory_estimate.peak_bytes(entry, size.width, size.height, window_frames or clip.model_frames),
-        disk_bytes=_disk_bytes(request.media_format, size.width, size.height, take_frames),
+        disk_bytes=_disk_bytes(request.media_format, size.width, size.height, take_frames, spooled),
         notes=notes,
     )
     problems.append(media_place.check(request.media_folder, made.disk_bytes))
@@ -104,7 +108,8 @@ def _wrong_task(request: TakeRequest, entry: ModelEntry) -> Problem | None:
 
 
 def _wrong_text(request: TakeRequest) -> Problem | None:
-    if not _readable(request.prompt).strip():
+    told = any(source.role in TELLING_ROLES for source in request.sources)
+    if not told and not _readable(request.prompt).strip():
         return Problem("bad_prompt", "The prompt is empty; say in a sentence what is to be seen.")
     for name, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
         if len(text) > MAX_PROMPT_CHARACTERS:
@@ -186,5 +191,6 @@ def _scene_rate(rate: FrameRate) -> Fraction | None:
     return exact if MIN_FRAME_RATE <= exact <= MAX_FRAME_RATE else None
 
 
-def _disk_bytes(media_format: MediaFormat, width: int, height: int, frames: int) -> int:
-    return int(BYTES_A_PIXEL[media_format] * width * height * frames) + 4096 * frames
+def _disk_bytes(media_format: MediaFormat, width: int, height: int, frames: int, spooled: int) -> int:
+    """Of the take's files, and of the model's frames that wait in a file meanwhile, as they do for those after it."""
+    return int(BYTES_A_PIXEL[media_format] * width * height * frames) + 4096 * frames + 3 * width * height * spooled

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from .takes import (
     MAX_PROMPT_CHARACTERS,
+    TELLING_ROLES,
     Conform,
     Fix,
     FrameRate,
@@ -33,6 +34,7 @@ from .takes import (
 __all__ = [
     "MAX_PROMPT_CHARACTERS",
     "PROTOCOL_VERSION",
+    "TELLING_ROLES",
     "Conform",
     "DoctorResult",
     "Finding",

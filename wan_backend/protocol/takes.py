@@ -62,6 +62,10 @@ class Role(StrEnum):
     """One picture that says what the take looks like (previs)."""
 
 
+TELLING_ROLES = frozenset({Role.FIRST, Role.BEFORE, Role.AFTER, Role.LOOK})
+"""Sources that show by themselves what is to be seen: with one of them, a prompt may be empty."""
+
+
 class Guide(StrEnum):
     """What of the footage a restyled take keeps to."""
 

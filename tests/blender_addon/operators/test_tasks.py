@@ -55,6 +55,31 @@ def test_each_asks_for_its_own(told, film, operator, selected, task, roles, plac
     assert (request.origin.start, request.length_frames, request.origin.channel) == place
 
 
+@pytest.mark.parametrize(
+    ("operator", "selected", "name"),
+    [
+        ("animate_picture", ("Still",), "Image to video"),
+        ("fill_gap", ("A", "B"), "Fill gap"),
+        ("extend", ("A",), "Extend"),
+        ("dress_previs", ("Blocked", "Still"), "Previs"),
+    ],
+)
+def test_pictures_need_no_words(told, film, addon, operator, selected, name) -> None:
+    film.scene.wan_vse.prompt = ""
+    film.select(*selected)
+    assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
+    assert told.orders[0].request.prompt == ""
+    assert addon("timeline.placement").strip_name(told.orders[0].request) == name
+    assert addon("ui.wording").title(told.orders[0].request) == f"{name}, without a prompt"
+
+
+@pytest.mark.parametrize(("operator", "selected"), [("restyle", ("A",)), ("dress_previs", ("Blocked",))])
+def test_a_shape_alone_needs_words(told, film, operator, selected) -> None:
+    film.scene.wan_vse.prompt = ""
+    film.select(*selected)
+    assert "prompt is empty" in why_not(operator)
+
+
 def test_generate_is_text_whatever_is_selected(told, film) -> None:
     film.select("A")
     film.scene.frame_set(300)

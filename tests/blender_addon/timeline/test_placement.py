@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -196,10 +197,11 @@ def test_it_fills_the_frame(timeline, take):
     [
         ("fog", "fog"),
         ("  fog\n rolling ", "fog rolling"),
-        ("", "Take"),
+        ("", "Fill gap"),
         ("x" * 100, "x" * 40),
         ("fog rolling over a pine forest at dawn, slow dolly", "fog rolling over a pine forest at dawn"),
     ],
 )
 def test_strips_are_named_after_the_prompt(addon, prompt, name):
-    assert addon("timeline.placement").strip_name(prompt) == name
+    request = SimpleNamespace(prompt=prompt, task="fill_gap")
+    assert addon("timeline.placement").strip_name(request) == name

@@ -44,6 +44,20 @@ def test_what_is_missing_is_said(name, left, says):
     assert says in problem_of(name, sources=[source(role, 24) for role in left]).sentence
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_a_prompt_may_be_empty_where_a_picture_says_what_is_seen(name):
+    found = planning.plan(dataclasses.replace(asked(name, 24, FrameRate(24)), prompt=" "), EMBEDDED).problem
+    if name in ("text", "restyle"):
+        assert found.kind == "bad_prompt"
+    else:
+        assert found is None
+
+
+def test_a_depth_alone_says_nothing_of_the_look():
+    request = dataclasses.replace(asked("previs", 24, FrameRate(24)), prompt="", sources=[source(Role.DEPTH, 24)])
+    assert planning.plan(request, EMBEDDED).problem.kind == "bad_prompt"
+
+
 def test_an_end_and_a_look_may_be_left_out():
     assert problem_of("image", sources=[source(Role.FIRST, 1)]) is None
     assert problem_of("previs", sources=[source(Role.DEPTH, 24)]) is None

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.wan_backend.frames.asked import asked
 from tests.wan_backend.job_queue.written_jobs import take_request
 from wan_backend.models import catalogue, planning
 from wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, FrameRate, MediaFormat, Quality
@@ -146,6 +147,15 @@ def test_room_on_the_disk_is_estimated_by_format():
     bytes_of = {f: plan(media_format=f, length_frames=24).disk_bytes for f in MediaFormat}
     assert bytes_of[MediaFormat.PNG] >= 24 * 832 * 480 * 3
     assert bytes_of[MediaFormat.H264] < bytes_of[MediaFormat.PNG]
+
+
+def test_frames_that_wait_for_those_after_the_take_need_room_too():
+    forward, backward = (
+        planning.plan(asked(name, 24, FrameRate(24)), catalogue.entry("embedded"))
+        for name in ("extend", "extend backward")
+    )
+    waiting = backward.model_frames * backward.width * backward.height * 3
+    assert backward.disk_bytes == forward.disk_bytes + waiting
 
 
 def test_a_prompt_longer_than_the_model_reads_is_said():
