@@ -18,6 +18,8 @@ from .memory_plan import MemoryPlan, Needs, Place
 
 log = logging.getLogger(__name__)
 
+EXPERTS = ("transformer", "transformer_2")
+
 
 def plan_memory(model: WanModel, width: int, height: int, frames: int, budget_bytes: int | None = None) -> MemoryPlan:
     """The memory plan for a take of `model`: from its weights, the frames, and what is free at this moment.
@@ -68,6 +70,10 @@ class Placement:
 
     def _bring(self, part: str) -> Any:
         started = time.monotonic()
+        if part in EXPERTS and self.plan.one_expert:
+            for other in EXPERTS:
+                if other != part and self.model.loaded(other):
+                    self.model.drop(other)
         if not self.model.loaded(part):
             self._on_load(part)
         module = self.model.part(part)

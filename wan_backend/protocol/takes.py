@@ -242,6 +242,12 @@ class Plan:
     guidance_scale: float
     flow_shift: float
     sampler: str
+    low_noise_guidance_scale: float | None = None
+    """Of a model with two experts, the guidance of the second one; None: as the first one's."""
+    timesteps: list[float] = field(default_factory=list)
+    """The times of the steps (1000 is all noise), where the model was distilled to certain ones; else empty."""
+    lora: str = ""
+    """The catalogue's LoRA that these settings are for, which the worker applies; empty: none."""
     kept_before: int = 0
     """The first so many of the model's frames are the source before the take; the last of them touches it."""
     kept_after: int = 0

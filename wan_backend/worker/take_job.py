@@ -29,7 +29,8 @@ from ..pipelines.autoencoder import latent_frames
 from ..pipelines.canvas import Canvas
 from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode
-from ..pipelines.denoise import denoise
+from ..pipelines.denoise import denoise_in_turn
+from ..pipelines.experts import experts_of
 from ..pipelines.sampling import make_scheduler
 from ..pipelines.stopping import ShouldStop, check
 from ..protocol.conversion import to_json
@@ -55,6 +56,7 @@ LOADING = {
     "text_encoder": "Loading the text encoder",
     "image_encoder": "Loading the image encoder",
     "transformer": "Loading the transformer",
+    "transformer_2": "Loading the second transformer",
     "vae": "Loading the autoencoder",
 }
 ENCODING = {
@@ -152,7 +154,9 @@ class TakeJob:
     def _on_ready(self, part: str) -> None:
         """A part stands ready: the phase that it is for begins."""
         check(self._should_stop)
-        if part == "transformer":
+        if part == "transformer_2":
+            self._progress.phase(JobState.DENOISING, "Going on with the second transformer")
+        elif part == "transformer":
             self._progress.phase(JobState.DENOISING, f"Step 0 of {self._plan.steps}")
         elif self._denoised:
             self._progress.phase(JobState.DECODING, "Making the pictures")
@@ -174,18 +178,16 @@ class TakeJob:
     def _denoise(self, placement: Placement, conditions: Conditions) -> torch.Tensor:
         plan, steps = self._plan, self._plan.steps - conditions.first_step
         config = self._warm.model.config("scheduler")
-        scheduler = make_scheduler(config, plan.sampler, plan.flow_shift)
-        with placement.use("transformer") as transformer:
-            latents = denoise(
-                transformer,
-                scheduler,
-                conditions,
-                steps=plan.steps,
-                guidance_scale=plan.guidance_scale,
-                window=latent_frames(plan.window_frames) if plan.window_frames else 0,
-                on_step=lambda n: self._progress.advance(n, steps, f"Step {n} of {steps}"),
-                should_stop=self._should_stop,
-            )
+        scheduler = make_scheduler(config, plan.sampler, plan.flow_shift, plan.timesteps, self._request.seed)
+        latents = denoise_in_turn(
+            experts_of(placement, plan, scheduler.config.num_train_timesteps),
+            scheduler,
+            conditions,
+            steps=plan.steps,
+            window=latent_frames(plan.window_frames) if plan.window_frames else 0,
+            on_step=lambda n: self._progress.advance(n, steps, f"Step {n} of {steps}"),
+            should_stop=self._should_stop,
+        )
         self._denoised = True
         return latents
 
