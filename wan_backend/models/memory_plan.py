@@ -10,10 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .memory_estimate import FIXED_BYTES, FULL_SIZE_TENSORS, HIDDEN_TENSORS, TIMED_TENSORS
-
-STREAMED_SHARE = 0.1
-"""Of a streamed transformer's weights, about what is on the device at once: two blocks and the ends."""
+from .memory_estimate import FIXED_BYTES, FULL_SIZE_TENSORS, HIDDEN_TENSORS, STREAMED_SHARE, TIMED_TENSORS
 
 
 class Place(StrEnum):
@@ -144,7 +141,9 @@ def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:
         stays = both + needs.encoders <= host_bytes
         place = Place.RESIDENT if stays else Place.READ_AGAIN
         return MemoryPlan(Place.READ_AGAIN, place, place, peak)
-    peak = max(needs.expert + needs.vae + working, needs.text_encoder + needs.encode, needs.image_encoder + needs.encode)
+    peak = max(
+        needs.expert + needs.vae + working, needs.text_encoder + needs.encode, needs.image_encoder + needs.encode
+    )
     return MemoryPlan(Place.READ_AGAIN, Place.READ_AGAIN, Place.READ_AGAIN, peak)
 
 

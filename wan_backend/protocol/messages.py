@@ -103,6 +103,12 @@ class ModelRow:
     licence: str
     download_bytes: int
     folder: str = ""
+    notes: str = ""
+    """What an artist should know of it, in a sentence or two."""
+    memory_bytes: int = 0
+    """About what its default size takes of a card's memory at the longest; 0: not known."""
+    least_memory_bytes: int = 0
+    """The same where the card has less: slower, from the machine's memory."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from ..models import catalogue, planning, sources
+from ..models import catalogue, memory_estimate, planning, sources
 from ..models.catalogue import ModelEntry
 from ..models.media_place import size_in_words
 from ..protocol.messages import Fix, ModelRow, Plan, Problem, SizeRow, TakeRequest
@@ -56,6 +56,9 @@ class Planner:
     def _row(self, entry: ModelEntry) -> ModelRow:
         found = self.find(entry)
         here = isinstance(found, sources.Found)
+        size = entry.size(entry.default_size)
+        assert size is not None, "the catalogue was checked when it was read"
+        peaks = memory_estimate.peaks(entry, size.width, size.height, entry.max_frames)
         return ModelRow(
             model=entry.id,
             label=entry.label,
@@ -70,6 +73,9 @@ class Planner:
             licence=entry.licence,
             download_bytes=entry.download_bytes,
             folder=str(found.folder) if isinstance(found, sources.Found) else "",
+            notes=entry.notes,
+            memory_bytes=peaks.one_at_a_time,
+            least_memory_bytes=peaks.streamed,
         )
 
     def _fixes(self, wanted: str) -> list[Fix]:

@@ -1,4 +1,4 @@
-"""Two experts: equal to diffusers' own pipelines, each at its steps with its guidance, and never both where one fits."""
+"""Two experts: as diffusers' own pipelines have them, each at its steps, and never both where one fits."""
 
 from __future__ import annotations
 
@@ -145,4 +145,6 @@ def test_steps_are_counted_through_and_a_stop_is_heeded_in_both(text_experts_fol
                 should_stop=lambda last=last: len(done) >= last,
             )
         assert len(done) == last
-    assert not any(block._forward_pre_hooks for part in (model.transformer, model.transformer_2) for block in part.blocks)
+    assert not any(
+        block._forward_pre_hooks for part in (model.transformer, model.transformer_2) for block in part.blocks
+    )
