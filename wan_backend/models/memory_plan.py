@@ -73,6 +73,8 @@ class MemoryPlan:
     peak_bytes: int
     one_expert: bool = False
     """True where the machine's memory doesn't hold two experts: one is forgotten before the other is read."""
+    decode_fits: bool = True
+    """False where the autoencoder alone is more than the device can hold."""
 
     def place(self, part: str) -> Place:
         """The place of a part by its name. The image encoder, a tenth of the text encoder, goes where that goes, and

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ def plan_memory(model: WanModel, width: int, height: int, frames: int, budget_by
         plan = memory_plan.choose_on_cpu(needs, free)
     else:
         plan = memory_plan.choose(needs, free, psutil.virtual_memory().available + _held_bytes(model, "cpu"))
+    plan = dataclasses.replace(plan, decode_fits=needs.vae + needs.decode <= free)
     log.info("memory: %s, %.2f GB free on %s", plan, free / 1e9, model.device)
     return plan
 

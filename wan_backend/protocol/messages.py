@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from .takes import (
     MAX_PROMPT_CHARACTERS,
     Conform,
+    Decoder,
     Fix,
     FrameRate,
     Framing,
@@ -34,6 +35,7 @@ __all__ = [
     "MAX_PROMPT_CHARACTERS",
     "PROTOCOL_VERSION",
     "Conform",
+    "Decoder",
     "DoctorResult",
     "Finding",
     "Fix",
@@ -227,6 +229,8 @@ class RunParams:
     model_folder: str
     device: str = "auto"
     memory_budget_bytes: int | None = None
+    tiny_decoder: str = ""
+    """The file of the tiny autoencoder for this model's latents; empty where it is not here."""
 
 
 @dataclass(frozen=True)

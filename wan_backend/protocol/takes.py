@@ -88,6 +88,15 @@ class Quality(StrEnum):
     BEST = "best"
 
 
+class Decoder(StrEnum):
+    """What makes the pictures of the model's latents."""
+
+    WHOLE = "whole"
+    """The model's own autoencoder."""
+    TINY = "tiny"
+    """A tiny one: quicker, in less memory, with softer detail."""
+
+
 class MediaFormat(StrEnum):
     """How a take is kept: numbered PNG files, or one movie file."""
 
@@ -248,6 +257,7 @@ class Plan:
     """The times of the steps (1000 is all noise), where the model was distilled to certain ones; else empty."""
     lora: str = ""
     """The catalogue's LoRA that these settings are for, which the worker applies; empty: none."""
+    decoder: Decoder = Decoder.WHOLE
     kept_before: int = 0
     """The first so many of the model's frames are the source before the take; the last of them touches it."""
     kept_after: int = 0

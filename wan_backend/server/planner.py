@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from ..models import catalogue, memory_estimate, planning, sources
+from ..models import catalogue, extras, memory_estimate, planning, sources
 from ..models.catalogue import ModelEntry
 from ..models.media_place import size_in_words
-from ..protocol.messages import Fix, ModelRow, Plan, Problem, SizeRow, TakeRequest
+from ..protocol.messages import Decoder, Fix, ModelRow, Plan, Problem, Quality, SizeRow, TakeRequest
+
+TINY_NOTE = "The draft's pictures are made by the tiny autoencoder: quicker, with softer detail."
 
 
 class Planner:
@@ -25,6 +27,9 @@ class Planner:
         except catalogue.UnknownModel as unknown:
             return planning.impossible(request, Problem("model_missing", str(unknown), self._fixes(request.model)))
         made = planning.plan(request, entry)
+        if request.quality is Quality.DRAFT and self.tiny_decoder(entry.id):
+            notes = [*made.notes, TINY_NOTE]
+            made = dataclasses.replace(made, decoder=Decoder.TINY, notes=notes)
         budget = self._memory_budget_bytes
         if budget is not None and made.memory_bytes > budget:
             needed, allowed = size_in_words(made.memory_bytes), size_in_words(budget)
@@ -48,6 +53,12 @@ class Planner:
         if isinstance(found, sources.Missing):
             raise LookupError(found.problem.sentence)
         return found.folder
+
+    def tiny_decoder(self, model_id: str) -> str:
+        """The file of the tiny autoencoder for the model's latents; empty where there is none here."""
+        known = catalogue.load()
+        tiny = known.autoencoders.get(known.entry(model_id).tiny_decoder)
+        return str((tiny and extras.find_tiny(tiny, self._models_folders)) or "")
 
     def rows(self) -> list[ModelRow]:
         """The catalogue with what of it is here."""

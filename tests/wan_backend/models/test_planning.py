@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.wan_backend.job_queue.written_jobs import take_request
+from tests.wan_backend.models import tiny_folder
 from wan_backend.models import catalogue, memory_estimate, planning
-from wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, FrameRate, MediaFormat, Quality
+from wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, Decoder, FrameRate, MediaFormat, Quality
+from wan_backend.server.planner import Planner
 
 EMBEDDED, SMALL = catalogue.entry("embedded"), catalogue.entry("wan2.1-t2v-1.3b")
 RATES = [
@@ -113,15 +115,11 @@ def test_any_prompt_is_planned_and_made_harmless(prompt):
 
 
 def test_a_model_that_is_not_known_gives_a_plan_with_a_problem():
-    from wan_backend.server.planner import Planner
-
     made = Planner([], None).plan(take_request("/tmp", model="wan3"))
     assert made.problem.kind == "model_missing" and "there are embedded" in made.problem.sentence
 
 
 def test_a_memory_budget_that_is_too_small_is_noted():
-    from wan_backend.server.planner import Planner
-
     made = Planner([], 1 << 30).plan(take_request("/tmp", model="wan2.1-t2v-14b", width=832, height=480))
     assert "1.1 GB allowed" in made.notes[-1]
 
@@ -196,3 +194,24 @@ def test_memory_by_plan_falls_with_what_is_spared():
     two, one = (memory_estimate.peaks(entry, 832, 480, 81) for entry in (EXPERTS, catalogue.entry("wan2.1-t2v-14b")))
     assert two.one_at_a_time == one.one_at_a_time
     assert two.all_stay - one.all_stay == EXPERTS.weights.transformer * 2
+
+
+def test_a_draft_is_decoded_by_the_tiny_autoencoder_where_that_is_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    request = take_request("/tmp", model=SMALL.id, width=832, height=480, quality=Quality.DRAFT)
+    planner = Planner([str(tmp_path)], None)
+    assert planner.tiny_decoder(SMALL.id) == "" and planner.plan(request).decoder is Decoder.WHOLE
+    (tmp_path / "taew2_1.safetensors").write_bytes(tiny_folder.safetensors())
+    assert planner.tiny_decoder(SMALL.id) == str(tmp_path / "taew2_1.safetensors")
+    made = planner.plan(request)
+    assert made.decoder is Decoder.TINY and "tiny autoencoder" in made.notes[-1]
+    assert planner.plan(dataclasses.replace(request, quality=Quality.BEST)).decoder is Decoder.WHOLE
+    for other in ("wan2.2-ti2v-5b", "embedded"):  # whose latents are others
+        assert planner.tiny_decoder(other) == ""
+
+
+def test_every_row_says_its_notes_and_memory():
+    for row in Planner([], None).rows():
+        entry = catalogue.entry(row.model)
+        assert row.notes == entry.notes and row.licence == entry.licence
+        assert row.memory_bytes >= row.least_memory_bytes > 0
