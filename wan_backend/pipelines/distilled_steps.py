@@ -35,11 +35,16 @@ class DistilledScheduler:
         if not self._times or sorted(set(self._times), reverse=True) != self._times or self._times[-1] <= 0:
             raise ValueError(f"the times {self._times} don't fall towards 0")
         self._seed = seed
-        self.config = SimpleNamespace(num_train_timesteps=trained_timesteps)
+        self._trained = trained_timesteps
         self.sigmas = torch.tensor([time / trained_timesteps for time in self._times] + [0.0])
         """Shares of noise, on the CPU: of every step, and 0 for the end."""
         self.timesteps = torch.tensor(self._times)
         self._step = 0
+
+    @property
+    def config(self) -> SimpleNamespace:
+        """What is asked of a scheduler's configuration. Not kept, so that the state is plain numbers and tensors."""
+        return SimpleNamespace(num_train_timesteps=self._trained)
 
     def set_timesteps(self, steps: int, device: torch.device | str | None = None) -> None:
         """Begin anew; `steps` must be as many as there are times."""

@@ -8,27 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .choices import Conform, Decoder, Guide, JobState, MediaFormat, Quality, Role, Task
 from .takes import (
     MAX_PROMPT_CHARACTERS,
-    Conform,
-    Decoder,
     Fix,
     FrameRate,
     Framing,
-    Guide,
-    JobState,
     JobStatus,
-    MediaFormat,
     Origin,
     PhaseSeconds,
     Plan,
     Problem,
-    Quality,
-    Role,
     Source,
     Take,
     TakeRequest,
-    Task,
 )
 
 __all__ = [

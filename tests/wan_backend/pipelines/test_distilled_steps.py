@@ -72,6 +72,13 @@ def test_noise_is_the_seeds_and_a_step_can_be_begun_at():
     walked(make_scheduler({}, "dmd", 1.0, TIMES, seed=(1 << 63) - 1), clean, start)
 
 
+def test_its_state_is_plain_numbers_and_tensors():
+    scheduler = DistilledScheduler(TIMES, seed=1)
+    assert scheduler.config.num_train_timesteps == 1000
+    for value in vars(scheduler).values():
+        assert value is None or isinstance(value, int | list | torch.Tensor)
+
+
 def test_bfloat16_stays_bfloat16():
     scheduler = DistilledScheduler(TIMES, seed=1)
     scheduler.set_timesteps(3)
