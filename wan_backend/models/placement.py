@@ -72,10 +72,10 @@ class Placement:
 
     def _bring(self, part: str) -> Any:
         started = time.monotonic()
-        if part in EXPERTS and self.plan.one_expert:
-            for other in EXPERTS:
-                if other != part and self.model.loaded(other):
-                    self.model.drop(other)
+        for other in EXPERTS if part in EXPERTS and self.plan.one_expert else ():
+            if other != part and self.model.loaded(other):
+                self.model.drop(other)
+                devices.release(self.model.device)
         if not self.model.loaded(part):
             self._on_load(part)
         module = self.model.part(part)

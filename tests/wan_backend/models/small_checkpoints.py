@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanPipeline, WanTransformer3DModel
+from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel
 
 from wan_backend.embedded import standin
@@ -51,6 +52,14 @@ def write_distilled(folder: Path, layout: str, seed: int = 0) -> Path:
     write(folder, layout, seed)
     file = folder / "model_index.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "_class_name": "WanDMDPipeline"}))
+    if layout == "text":  # it was trained with sparse attention, whose gates are still among its weights
+        weights_file = next((folder / "transformer").glob("*.safetensors"))
+        weights = load_file(weights_file)
+        width = weights["blocks.0.attn1.to_q.weight"].shape[0]
+        for block in range(standin.TRANSFORMER["num_layers"]):
+            weights[f"blocks.{block}.to_gate_compress.weight"] = torch.zeros(width, width)
+            weights[f"blocks.{block}.to_gate_compress.bias"] = torch.zeros(width)
+        save_file(weights, weights_file, {"format": "pt"})
     return folder
 
 
