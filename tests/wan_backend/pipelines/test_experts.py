@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from contextlib import nullcontext
 
 import pytest
@@ -118,14 +120,20 @@ def test_turns_are_whole_and_in_order():
 )
 def test_the_first_expert_leaves_before_the_second_comes(text_experts_folder, plan):
     model = WanModel(text_experts_folder, torch.device("cpu"))
-    both_were_loaded = []
+    first: list[weakref.ref] = []
+    gone: list[bool] = []
+
+    def on_ready(part: str) -> None:
+        if part == "transformer":
+            first.append(weakref.ref(model.transformer))
 
     def on_load(part: str) -> None:
         if part == "transformer_2":
-            both_were_loaded.append(model.loaded("transformer"))
+            gc.collect()
+            gone.append(not model.loaded("transformer") and first[0]() is None)
 
-    made = ours(Placement(model, plan, on_load=on_load), SETTINGS[0], "text_to_video")
-    assert both_were_loaded == [False]
+    made = ours(Placement(model, plan, on_load=on_load, on_ready=on_ready), SETTINGS[0], "text_to_video")
+    assert gone == [True]
     assert torch.equal(made, ours(resident(model), SETTINGS[0], "text_to_video"))
 
 
