@@ -49,7 +49,7 @@ MAY_IMPORT = {
 """Which unit may import which; every one may import itself and the protocol."""
 LIGHT_MODELS = {
     "__init__", "catalogue", "sources", "wholeness", "sizes", "planning", "memory_estimate", "media_place", "download",
-    "lengths", "asked_sources",
+    "lengths", "asked_sources", "extras",
     "layout", "layout_tasks",
 }  # fmt: skip
 """Modules of wan_backend/models that the server reads; the others, `loading` above, are the worker's."""

@@ -62,7 +62,7 @@ def _items(kind: str, rows: list[tuple[str, str, str]]) -> list[tuple[str, str, 
 
 def _model_rows(settings: Any) -> list[tuple[str, str, str]]:
     models = tracker.get().models
-    rows = [(row.model, row.label if row.here else f"{row.label} (not here)", row.sentence) for row in models]
+    rows = [(row.model, row.label if row.here else f"{row.label} (not here)", _about(row)) for row in models]
     known = {row[0] for row in rows}
     for wanted in (settings.model_id, EMBEDDED):
         if wanted and wanted not in known:
@@ -71,6 +71,18 @@ def _model_rows(settings: Any) -> list[tuple[str, str, str]]:
             )
             known.add(wanted)
     return rows
+
+
+def _about(row: ModelRow) -> str:
+    """What the catalogue says of a model, for its tooltip; the last sentence without its stop, as Blender adds one."""
+    facts = [row.licence]
+    if row.memory_bytes >= 1e9:
+        least = f", {row.least_memory_bytes / 1e9:.0f} GB at the least" if row.least_memory_bytes else ""
+        facts.insert(0, f"about {row.memory_bytes / 1e9:.0f} GB of a card's memory at {row.max_frames} frames{least}")
+    if row.download_bytes:
+        facts.insert(0, f"{row.download_bytes / 1e9:.0f} GB to fetch")
+    sentence = "; ".join(facts)
+    return f"{row.notes} {sentence[:1].upper()}{sentence[1:]}. {row.sentence}".strip().removesuffix(".")
 
 
 def _model_items(settings: Any, context: Any) -> list[tuple[str, str, str, int]]:

@@ -51,6 +51,38 @@ def first_latent_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _picture_checkpoint(tmp_path_factory, "first_latent")
 
 
+@pytest.fixture(scope="session")
+def text_experts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint as Wan 2.2 T2V A14B is. Not to be changed, as the three after it."""
+    from tests.wan_backend.models import small_checkpoints
+
+    return small_checkpoints.write_experts(tmp_path_factory.mktemp("experts") / "model", "text")
+
+
+@pytest.fixture(scope="session")
+def pictures_experts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint as Wan 2.2 I2V A14B is."""
+    from tests.wan_backend.models import small_checkpoints
+
+    return small_checkpoints.write_experts(tmp_path_factory.mktemp("experts") / "model", "pictures")
+
+
+@pytest.fixture(scope="session")
+def fast_text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint as FastWan 2.1 1.3B is."""
+    from tests.wan_backend.models import small_checkpoints
+
+    return small_checkpoints.write_distilled(tmp_path_factory.mktemp("fast") / "model", "text")
+
+
+@pytest.fixture(scope="session")
+def fast_latent_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint as FastWan 2.2 TI2V 5B is."""
+    from tests.wan_backend.models import small_checkpoints
+
+    return small_checkpoints.write_distilled(tmp_path_factory.mktemp("fast") / "model", "first_latent")
+
+
 def _picture_checkpoint(factory: pytest.TempPathFactory, layout: str) -> Path:
     from tests.wan_backend.models import small_checkpoints
 

@@ -30,7 +30,7 @@ def table(rows: list[ModelRow]) -> str:
         sizes = ", ".join(size.name for size in row.sizes)
         lines.append(f"{'*' if row.here else ' '} {row.model:<18} {row.label}")
         lines.append(f"    {sizes}; up to {row.max_frames} frames at {row.frame_rate.fps} a second; {row.licence}")
-        lines.append(f"    {row.sentence}")
+        lines += [f"    {said}" for said in (row.notes, row.sentence) if said]
     return "\n".join([*lines, "", "* is on this machine.", ""])
 
 

@@ -1,4 +1,7 @@
-"""The models that the backend knows, read from catalogue.toml. Standard library and protocol only; no torch."""
+"""The models that the backend knows, their LoRAs and tiny autoencoders, read from catalogue.toml.
+
+Standard library and protocol only; no torch.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..protocol.conversion import from_json
 from ..protocol.messages import FrameRate, Quality, Task
@@ -15,6 +18,8 @@ from .layout import Layout
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CATALOGUE_FILE = Path(__file__).with_name("catalogue.toml")
+DISTILLED_SAMPLERS = ("distilled", "dmd")
+"""Those that take given times."""
 
 
 class UnknownModel(LookupError):
@@ -28,6 +33,8 @@ class NamedSize:
     name: str
     width: int
     height: int
+    trained: bool = True
+    """False: larger than anything that the model was trained at."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,10 @@ class QualityPreset:
     guidance_scale: float
     flow_shift: float
     sampler: str
+    low_noise_guidance_scale: float | None = None
+    """Of a model with two experts, the guidance of the second; None: as the first one's."""
+    timesteps: list[float] = field(default_factory=list)
+    """Of a distilled model, the times of its steps (1000 is all noise), after the flow shift; else empty."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,8 @@ class Weights:
     """Blocks of the transformer; 0 where a folder is not to be told by it."""
     heads: int = 0
     image_encoder: int = 0
+    experts: int = 1
+    """Transformers of that size, of which one works at a time."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,14 @@ class ModelEntry:
     """Inside this package; empty where the model does not come with it."""
     references: bool = True
     """True where a control model knows reference pictures; else a picture of a look is its first frame."""
+    notes: str = ""
+    """What an artist should know of it, in a sentence or two."""
+    draft_lora: str = ""
+    """The LoRA whose own settings Draft takes where its files are here; empty: none."""
+    tiny_decoder: str = ""
+    """The tiny autoencoder that can show its latents; empty: none."""
+    twin: bool = False
+    """True where another entry is alike in all that a folder's files tell, so that only the folder's name does."""
 
     @property
     def min_frames(self) -> int:
@@ -127,10 +148,51 @@ class ModelEntry:
 
 
 @dataclass(frozen=True)
+class LoraEntry:
+    """A LoRA that is known: a small addition to a model's weights."""
+
+    id: str
+    label: str
+    bases: list[str]
+    """The models that it was made for."""
+    files: list[str]
+    """One, or for a model of two experts one for each, in the order in which they work."""
+    licence: str
+    download_bytes: int
+    repo: str = ""
+    package_folder: str = ""
+    notes: str = ""
+    preset: QualityPreset | None = None
+    """Of one that distils, the settings that it was made for; None for a look."""
+
+
+@dataclass(frozen=True)
+class TinyEntry:
+    """A tiny autoencoder."""
+
+    id: str
+    label: str
+    repo: str
+    file: str
+    licence: str
+    download_bytes: int
+    latents: int
+    """Channels of a latent."""
+    patch: int = 1
+    """Pixels of a side that one place of its last layer holds."""
+    notes: str = ""
+
+
+_Entry = TypeVar("_Entry", ModelEntry, LoraEntry, TinyEntry)
+
+
+@dataclass(frozen=True)
 class Catalogue:
     """All models, in the order in which they are shown."""
 
     models: Mapping[str, ModelEntry] = field(default_factory=dict)
+    loras: Mapping[str, LoraEntry] = field(default_factory=dict)
+    autoencoders: Mapping[str, TinyEntry] = field(default_factory=dict)
 
     def entry(self, model_id: str) -> ModelEntry:
         """The model of that id; raises UnknownModel."""
@@ -140,16 +202,54 @@ class Catalogue:
             known = ", ".join(self.models)
             raise UnknownModel(f"There is no model '{model_id[:80]}'; there are {known}.") from None
 
+    def loras_of(self, model_id: str) -> list[LoraEntry]:
+        """The LoRAs that were made for that model."""
+        return [lora for lora in self.loras.values() if model_id in lora.bases]
+
 
 def read(text: str) -> Catalogue:
     """The catalogue that `text` (TOML) describes; raises ValueError or ProtocolError where it is wrong."""
-    rows: list[Any] = tomllib.loads(text)["model"]
-    entries = [from_json(ModelEntry, row, f"model[{number}]") for number, row in enumerate(rows)]
-    for entry in entries:
+    tables = tomllib.loads(text)
+    made = Catalogue(
+        _entries(ModelEntry, tables, "model"),
+        _entries(LoraEntry, tables, "lora"),
+        _entries(TinyEntry, tables, "autoencoder"),
+    )
+    for entry in made.models.values():
         _check(entry)
+        for name in {entry.draft_lora, entry.tiny_decoder} - {"", *made.loras, *made.autoencoders}:
+            raise ValueError(f"{entry.id}: there is no '{name}' in the catalogue.")
+    for lora in made.loras.values():
+        _check_lora(lora, made.models)
+    return made
+
+
+def _entries(kind: type[_Entry], tables: Mapping[str, Any], name: str) -> dict[str, _Entry]:
+    """Id -> entry of every table of that name."""
+    rows: list[Any] = tables.get(name, [])
+    entries = [from_json(kind, row, f"{name}[{number}]") for number, row in enumerate(rows)]
     if len({entry.id for entry in entries}) != len(entries):
-        raise ValueError("Two models of the catalogue have the same id.")
-    return Catalogue({entry.id: entry for entry in entries})
+        raise ValueError(f"Two entries '{name}' of the catalogue have the same id.")
+    return {entry.id: entry for entry in entries}
+
+
+def _check_lora(lora: LoraEntry, models: Mapping[str, ModelEntry]) -> None:
+    for base in lora.bases:
+        if base not in models:
+            raise ValueError(f"{lora.id}: its base '{base}' is not in the catalogue.")
+        if len(lora.files) != models[base].weights.experts:
+            raise ValueError(f"{lora.id}: {base} wants {models[base].weights.experts} files of it.")
+    if not lora.repo and not lora.package_folder:
+        raise ValueError(f"{lora.id}: neither repo nor package_folder says where it comes from.")
+    if lora.preset is not None:
+        _check_preset(lora.id, lora.preset)
+
+
+def _check_preset(name: str, preset: QualityPreset) -> None:
+    if preset.timesteps and len(preset.timesteps) != preset.steps:
+        raise ValueError(f"{name}: {preset.steps} steps, but {len(preset.timesteps)} times of steps.")
+    if bool(preset.timesteps) != (preset.sampler in DISTILLED_SAMPLERS):
+        raise ValueError(f"{name}: the sampler {preset.sampler} and the times of its steps don't go together.")
 
 
 def _check(entry: ModelEntry) -> None:
@@ -161,6 +261,8 @@ def _check(entry: ModelEntry) -> None:
         raise ValueError(f"{entry.id}: default_size is not one of its sizes.")
     if not entry.repo and not entry.package_folder:
         raise ValueError(f"{entry.id}: neither repo nor package_folder says where it comes from.")
+    for quality in Quality:
+        _check_preset(entry.id, entry.preset(quality))
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 The names in model_index.json don't tell: image to video, first and last frame to video and Wan 2.2's all have one
 class, and a Wan 2.2 TI2V has the class of text to video. Taken one for another, they fail with a word about shapes,
 or paint nonsense.
+
+Beside its layout, a model may have two experts (Wan 2.2 A14B): one transformer for the noisy steps, one for the rest.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+DISTILLED_CLASS = "WanDMDPipeline"
+"""What FastWan's indexes name: models for text alone, whatever their base can do."""
 MASK_CHANNELS = 4
 """Of what a picture model's input has beside two latents: which of the four frames of each latent are given."""
 
@@ -66,19 +70,37 @@ def told(
 
     `image_encoder` is its config, None where there is no such file.
     """
-    if _class_of(index, "transformer_2") is not None:
-        raise Unfit("it has two transformers (transformer_2), and this version runs models with one")
+    boundary(index)
     latent, channels = _number(vae, "z_dim", 16), _number(transformer, "in_channels", 16)
     if channels == latent:
         if _class_of(index, "transformer") == "WanVACETransformer3DModel":
             return Layout.CONTROL
-        return Layout.FIRST_LATENT if index.get("expand_timesteps") is True else Layout.TEXT
+        timed = index.get("expand_timesteps") is True and index.get("_class_name") != DISTILLED_CLASS
+        return Layout.FIRST_LATENT if timed else Layout.TEXT
     if channels != 2 * latent + MASK_CHANNELS:
         raise Unfit(f"its transformer takes {channels} channels, which don't go with the autoencoder's {latent}")
     if transformer.get("image_dim") is None:
         return Layout.PICTURES
     _check_image_encoder(index, transformer, image_encoder)
     return Layout.FIRST_PICTURE if transformer.get("pos_embed_seq_len") is None else Layout.FIRST_AND_LAST
+
+
+def boundary(index: Mapping[str, Any]) -> float | None:
+    """Of a model with two experts, where the second takes over, as a share of the noise (0 to 1); of others None.
+
+    Raises Unfit where the index names a second transformer and doesn't say when it works, or the other way.
+    """
+    first, second = _class_of(index, "transformer"), _class_of(index, "transformer_2")
+    ratio = index.get("boundary_ratio")
+    if second is None:
+        if ratio is not None:
+            raise Unfit("it is to change transformers on the way (boundary_ratio), but has only one")
+        return None
+    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < 1:
+        raise Unfit("it has two transformers, and its model_index.json doesn't say when each works (boundary_ratio)")
+    if first != second:
+        raise Unfit(f"its two transformers are a {first} and a {second}, which don't go together")
+    return float(ratio)
 
 
 def _check_image_encoder(

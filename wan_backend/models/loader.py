@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
 from . import devices, wholeness
-from .layout import Layout, Unfit, told
+from .layout import Layout, Unfit, boundary, told
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ TRANSFORMER_CLASSES = {
     "WanVACETransformer3DModel": diffusers.WanVACETransformer3DModel,
 }
 PARTS = ("text_encoder", "transformer", "vae")
-"""Of every model; one that looks at pictures has an image encoder, too."""
+"""Of every model; one that looks at pictures has an image encoder, too, and one with two experts `transformer_2`."""
 _LOAD_ERRORS = (
     OSError,
     ValueError,  # also JSON errors
@@ -54,6 +54,11 @@ class Precision:
     image_encoder: torch.dtype = torch.float32
     """It runs once a take; Wan's own pipelines keep it in 32 bit."""
 
+    @property
+    def transformer_2(self) -> torch.dtype:
+        """Of the second expert, where there is one."""
+        return self.transformer
+
     @classmethod
     def for_device(cls, device: torch.device) -> Precision:
         """bfloat16 on a card (diffusers keeps the norms in float32), float32 on the CPU."""
@@ -74,6 +79,8 @@ class WanModel:
         index = _read_index(folder)
         self.classes = _classes(index)
         self.layout = _read_layout(folder, index)
+        self.boundary = boundary(index)
+        """Where the second expert takes over, as a share of the noise; None for a model with one transformer."""
         self._stamp = _stamp(folder)
 
     @property
@@ -84,7 +91,8 @@ class WanModel:
     @property
     def parts(self) -> tuple[str, ...]:
         """The names of its parts."""
-        return (*PARTS, "image_encoder") if self.layout.looks_at_pictures else PARTS
+        seeing = ("image_encoder",) if self.layout.looks_at_pictures else ()
+        return (*PARTS, *seeing, *(("transformer_2",) if self.boundary is not None else ()))
 
     @property
     def tokenizer(self) -> Any:
@@ -101,6 +109,12 @@ class WanModel:
         """The diffusion transformer, of the class that the folder's index names."""
         kind = TRANSFORMER_CLASSES[self.classes["transformer"]]
         return self._kept("transformer", lambda: self._load_diffusers("transformer", kind))
+
+    @property
+    def transformer_2(self) -> Any:
+        """The second expert, for the steps with little noise."""
+        kind = TRANSFORMER_CLASSES[self.classes["transformer_2"]]
+        return self._kept("transformer_2", lambda: self._load_diffusers("transformer_2", kind))
 
     @property
     def vae(self) -> Any:
@@ -270,7 +284,7 @@ def _numel(shape: list[int]) -> int:
 
 
 def _spoken(part: str) -> str:
-    return {"vae": "autoencoder"}.get(part, part.replace("_", " "))
+    return {"vae": "autoencoder", "transformer_2": "second transformer"}.get(part, part.replace("_", " "))
 
 
 def _refusal(sentence: str, kind: str = "model_broken") -> Refusal:

@@ -1,10 +1,13 @@
 """How much of a device's memory a take needs, about. Catalogue only; no torch.
 
-The parts run one after another (text encoder, transformer, autoencoder), each alone on the device, in 16 bit.
+The parts run one after another (text encoder, transformer, autoencoder), each alone on the device, in 16 bit. With
+more memory they stay there from job to job; with less, the transformer visits the device block by block.
 The factors were fitted to published peaks of full-size models at 832x480 with 81 frames.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from .catalogue import ModelEntry
 from .layout import Layout
@@ -20,15 +23,41 @@ FULL_SIZE_TENSORS = 3
 """Tensors of four full-size frames, 32 bit, that decoding one latent frame keeps alive."""
 FIXED_BYTES = 500_000_000
 """What a device's runtime takes for itself."""
+STREAMED_SHARE = 0.1
+"""Of a streamed transformer's weights, about what is on the device at once: two blocks and the ends."""
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Bytes of the device's memory, by what is done to spare it."""
+
+    all_stay: int
+    """Every part stays on the device."""
+    one_at_a_time: int
+    """Each part alone."""
+    streamed: int
+    """The transformer in the machine's memory, a few blocks of it on the device; the text encoder on the CPU."""
 
 
 def peak_bytes(entry: ModelEntry, width: int, height: int, frames: int) -> int:
-    """The peak over the three phases, for frames of width x height."""
+    """The peak over the three phases, for frames of width x height: each part alone on the device."""
+    return peaks(entry, width, height, frames).one_at_a_time
+
+
+def peaks(entry: ModelEntry, width: int, height: int, frames: int) -> Peaks:
+    """The peak of each plan, for frames of width x height."""
     weights = entry.weights
     latent_frames = (frames - 1) // 4 + 1
     tokens = latent_frames * (width // entry.multiple) * (height // entry.multiple)
     tensors = HIDDEN_TENSORS + (TIMED_TENSORS if entry.layout is Layout.FIRST_LATENT else 0)
     encode = max(weights.text_encoder * BYTES_A_WEIGHT, weights.image_encoder * BYTES_AN_IMAGE_WEIGHT)
-    denoise = weights.transformer * BYTES_A_WEIGHT + tokens * weights.hidden * BYTES_A_WEIGHT * tensors
-    decode = weights.vae * 4 + width * height * 4 * weights.vae_width * 4 * FULL_SIZE_TENSORS
-    return max(encode, denoise, decode) + FIXED_BYTES
+    transformer = weights.transformer * BYTES_A_WEIGHT
+    denoise = tokens * weights.hidden * BYTES_A_WEIGHT * tensors
+    vae, decode = weights.vae * 4, width * height * 4 * weights.vae_width * 4 * FULL_SIZE_TENSORS
+    held = weights.text_encoder * BYTES_A_WEIGHT + weights.image_encoder * BYTES_AN_IMAGE_WEIGHT
+    held += transformer * weights.experts + vae
+    return Peaks(
+        all_stay=held + max(denoise, decode) + FIXED_BYTES,
+        one_at_a_time=max(encode, transformer + denoise, vae + decode) + FIXED_BYTES,
+        streamed=max(int(transformer * STREAMED_SHARE) + denoise, vae + decode) + FIXED_BYTES,
+    )

@@ -2,7 +2,7 @@
 
 The parts run one after another: the text encoder, the transformer, the autoencoder. What fits stays on the
 device from job to job; what does not leaves it after its phase; a transformer that does not fit even alone is
-streamed through it block by block.
+streamed through it block by block. A model with two experts needs one of them at a time.
 """
 
 from __future__ import annotations
@@ -10,10 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .memory_estimate import FIXED_BYTES, FULL_SIZE_TENSORS, HIDDEN_TENSORS, TIMED_TENSORS
-
-STREAMED_SHARE = 0.1
-"""Of a streamed transformer's weights, about what is on the device at once: two blocks and the ends."""
+from .memory_estimate import FIXED_BYTES, FULL_SIZE_TENSORS, HIDDEN_TENSORS, STREAMED_SHARE, TIMED_TENSORS
 
 
 class Place(StrEnum):
@@ -39,6 +36,8 @@ class Needs:
     transformer: int
     vae: int
     image_encoder: int = 0
+    transformer_2: int = 0
+    """The second expert, of a model that has two."""
     encode: int = 0
     denoise: int = 0
     decode: int = 0
@@ -46,7 +45,17 @@ class Needs:
     @property
     def together(self) -> int:
         """All weights at once, and the largest working memory."""
-        return self.encoders + self.transformer + self.vae + max(self.encode, self.denoise, self.decode)
+        return self.encoders + self.experts + self.vae + max(self.encode, self.denoise, self.decode)
+
+    @property
+    def experts(self) -> int:
+        """The weights of the transformer, or of both."""
+        return self.transformer + self.transformer_2
+
+    @property
+    def expert(self) -> int:
+        """The weights of the transformer, or of the larger of two."""
+        return max(self.transformer, self.transformer_2)
 
     @property
     def encoders(self) -> int:
@@ -62,10 +71,16 @@ class MemoryPlan:
     transformer: Place
     vae: Place
     peak_bytes: int
+    one_expert: bool = False
+    """True where the machine's memory doesn't hold two experts: one is forgotten before the other is read."""
+    decode_fits: bool = True
+    """False where the autoencoder alone is more than the device can hold."""
 
     def place(self, part: str) -> Place:
-        """The place of a part by its name. The image encoder, a tenth of the text encoder, goes where that goes."""
-        place: Place = getattr(self, "text_encoder" if part == "image_encoder" else part)
+        """The place of a part by its name. The image encoder, a tenth of the text encoder, goes where that goes, and
+        the second expert where the first does."""
+        goes_with = {"image_encoder": "text_encoder", "transformer_2": "transformer"}
+        place: Place = getattr(self, goes_with.get(part, part))
         return place
 
 
@@ -104,29 +119,33 @@ def choose(needs: Needs, device_bytes: int, host_bytes: int) -> MemoryPlan:
     if needs.together <= device_bytes:
         return MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, needs.together)
     encoder, encode_peak = _choose_encoder(needs, device_bytes, host_bytes)
-    both = needs.transformer + needs.vae + max(needs.denoise, needs.decode)
+    both = needs.experts + needs.vae + max(needs.denoise, needs.decode)
     if both <= device_bytes and both + encode_peak - needs.encode <= device_bytes:
         return MemoryPlan(encoder, Place.RESIDENT, Place.RESIDENT, both)
-    alone = max(needs.transformer + needs.denoise, needs.vae + needs.decode)
-    out = Place.PHASED if needs.transformer <= host_bytes else Place.READ_AGAIN
+    alone = max(needs.expert + needs.denoise, needs.vae + needs.decode)
+    out = Place.PHASED if needs.experts <= host_bytes else Place.READ_AGAIN
     if alone <= device_bytes:
         return MemoryPlan(encoder, out, Place.PHASED, max(alone, encode_peak))
-    streamed = int(needs.transformer * STREAMED_SHARE) + needs.denoise
+    streamed = int(needs.expert * STREAMED_SHARE) + needs.denoise
     peak = max(streamed, needs.vae + needs.decode, encode_peak)
-    return MemoryPlan(encoder, Place.STREAMED, Place.PHASED, peak)
+    return MemoryPlan(encoder, Place.STREAMED, Place.PHASED, peak, one_expert=needs.experts > host_bytes)
 
 
 def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:
     """The plan where the CPU is the device: what does not fit together is read again for each job."""
     if needs.together <= host_bytes:
         return MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, needs.together)
-    both = needs.transformer + needs.vae + max(needs.denoise, needs.decode)
+    working = max(needs.denoise, needs.decode)
+    both = needs.experts + needs.vae + working
     peak = max(both, needs.text_encoder + needs.encode, needs.image_encoder + needs.encode)
     if both <= host_bytes:
         # Read again, too, where the encoder comes second: a new prompt for a warm model.
         stays = both + needs.encoders <= host_bytes
         place = Place.RESIDENT if stays else Place.READ_AGAIN
         return MemoryPlan(Place.READ_AGAIN, place, place, peak)
+    peak = max(
+        needs.expert + needs.vae + working, needs.text_encoder + needs.encode, needs.image_encoder + needs.encode
+    )
     return MemoryPlan(Place.READ_AGAIN, Place.READ_AGAIN, Place.READ_AGAIN, peak)
 
 
@@ -135,5 +154,5 @@ def _choose_encoder(needs: Needs, device_bytes: int, host_bytes: int) -> tuple[P
     alone = max(needs.text_encoder, needs.image_encoder) + needs.encode
     if alone > device_bytes:
         return Place.ON_CPU, 0
-    room = needs.encoders + needs.transformer <= host_bytes
+    room = needs.encoders + needs.experts <= host_bytes
     return (Place.PHASED if room else Place.READ_AGAIN), alone

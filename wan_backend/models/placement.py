@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from .memory_plan import MemoryPlan, Needs, Place
 
 log = logging.getLogger(__name__)
 
+EXPERTS = ("transformer", "transformer_2")
+
 
 def plan_memory(model: WanModel, width: int, height: int, frames: int, budget_bytes: int | None = None) -> MemoryPlan:
     """The memory plan for a take of `model`: from its weights, the frames, and what is free at this moment.
@@ -32,6 +35,7 @@ def plan_memory(model: WanModel, width: int, height: int, frames: int, budget_by
         plan = memory_plan.choose_on_cpu(needs, free)
     else:
         plan = memory_plan.choose(needs, free, psutil.virtual_memory().available + _held_bytes(model, "cpu"))
+    plan = dataclasses.replace(plan, decode_fits=needs.vae + needs.decode <= free)
     log.info("memory: %s, %.2f GB free on %s", plan, free / 1e9, model.device)
     return plan
 
@@ -68,6 +72,10 @@ class Placement:
 
     def _bring(self, part: str) -> Any:
         started = time.monotonic()
+        for other in EXPERTS if part in EXPERTS and self.plan.one_expert else ():
+            if other != part and self.model.loaded(other):
+                self.model.drop(other)
+                devices.release(self.model.device)
         if not self.model.loaded(part):
             self._on_load(part)
         module = self.model.part(part)

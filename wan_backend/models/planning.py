@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
+from collections.abc import Collection
 from fractions import Fraction
 
 from ..protocol.messages import (
@@ -18,11 +19,12 @@ from ..protocol.messages import (
     MediaFormat,
     Plan,
     Problem,
+    Quality,
     Role,
     TakeRequest,
 )
-from . import asked_sources, media_place, memory_estimate, sizes
-from .catalogue import ModelEntry
+from . import asked_sources, catalogue, media_place, memory_estimate, sizes
+from .catalogue import ModelEntry, QualityPreset
 from .layout_tasks import unsuited
 from .lengths import Lengths, lengths
 
@@ -40,8 +42,11 @@ READ_CHARACTERS = 2000
 """About what 512 tokens hold, in English: so much of a prompt reaches the text encoder."""
 
 
-def plan(request: TakeRequest, entry: ModelEntry) -> Plan:
-    """What would be done for `request` by the model `entry`; `problem` says why it can't be, where it can't."""
+def plan(request: TakeRequest, entry: ModelEntry, loras: Collection[str] = ()) -> Plan:
+    """What would be done for `request` by the model `entry`; `problem` says why it can't be, where it can't.
+
+    `loras` are those of the catalogue that are on this machine.
+    """
     notes: list[str] = []
     problems = [_wrong_task(request, entry), _wrong_text(request), _wrong_settings(request)]
     problems.append(unsuited(request, entry.layout))
@@ -58,7 +63,7 @@ def plan(request: TakeRequest, entry: ModelEntry) -> Plan:
     window_frames = entry.max_frames if clip.model_frames > entry.max_frames else 0
     waits = any(source.role in (Role.AFTER, Role.LAST) for source in request.sources)
     spooled = clip.model_frames if waits else 0
-    preset = entry.preset(request.quality)
+    preset, lora = _preset(request, entry, loras, notes)
     made = Plan(
         model=entry.id,
         width=size.width,
@@ -66,10 +71,13 @@ def plan(request: TakeRequest, entry: ModelEntry) -> Plan:
         model_frames=clip.model_frames,
         model_frame_rate=entry.rate,
         take_frames=take_frames,
-        steps=preset.steps if request.steps is None else request.steps,
+        steps=preset.steps if request.steps is None or preset.timesteps else request.steps,
         guidance_scale=preset.guidance_scale if request.guidance_scale is None else request.guidance_scale,
-        flow_shift=preset.flow_shift if request.flow_shift is None else request.flow_shift,
+        flow_shift=preset.flow_shift if request.flow_shift is None or preset.timesteps else request.flow_shift,
         sampler=preset.sampler,
+        low_noise_guidance_scale=preset.low_noise_guidance_scale if request.guidance_scale is None else None,
+        timesteps=list(preset.timesteps),
+        lora=lora,
         kept_before=clip.kept_before,
         kept_after=clip.kept_after,
         window_frames=window_frames,
@@ -97,6 +105,22 @@ def cleaned(request: TakeRequest) -> TakeRequest:
 
 def _readable(text: str) -> str:
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cs", "Cc") else " " for c in text)
+
+
+def _preset(
+    request: TakeRequest, entry: ModelEntry, loras: Collection[str], notes: list[str]
+) -> tuple[QualityPreset, str]:
+    """The settings of the request's quality, and the LoRA that they are for, or nothing."""
+    preset, lora = entry.preset(request.quality), ""
+    known = catalogue.load().loras.get(entry.draft_lora) if entry.draft_lora in loras else None
+    if known is not None and known.preset is not None and request.quality is Quality.DRAFT:
+        preset, lora = known.preset, known.id
+        notes.append(f"The draft is made with the LoRA {known.label}.")
+    own = (preset.steps, preset.flow_shift)
+    if preset.timesteps and (request.steps or preset.steps, request.flow_shift or preset.flow_shift) != own:
+        made_by = "This LoRA" if lora else entry.label
+        notes.append(f"{made_by} was trained for {preset.steps} certain steps; steps and flow shift stay as they are.")
+    return preset, lora
 
 
 def _wrong_task(request: TakeRequest, entry: ModelEntry) -> Problem | None:

@@ -40,17 +40,20 @@ def snap(entry: ModelEntry, width: int, height: int, resolution: str = "exact") 
     if named is None:
         names = ", ".join(size.name for size in entry.sizes)
         raise SizeRefused(f"{entry.label} has no size '{resolution[:40]}'; choose one of {names}.")
+    notes = (
+        [] if named.trained else [f"{entry.label} was trained at smaller sizes: at {named.name}, things may repeat."]
+    )
     if named.width % entry.multiple == 0 and named.height % entry.multiple == 0:
         for native in ((named.width, named.height), (named.height, named.width)):
             if _aspect_error(*native, width / height) <= math.log(SAME_ASPECT):
-                return Snapped(*native, [])
+                return Snapped(*native, notes)
     best = _nearest(entry, width / height, named.width * named.height)
-    return Snapped(*best, _aspect_notes(entry, width / height, *best))
+    return Snapped(*best, notes + _aspect_notes(entry, width / height, *best))
 
 
 def largest_pixels(entry: ModelEntry) -> int:
-    """The most pixels that a frame of the model may have."""
-    return max(size.width * size.height for size in entry.sizes)
+    """The most pixels that a frame of the model may have, unless more are asked for by name."""
+    return max(size.width * size.height for size in entry.sizes if size.trained)
 
 
 def smallest_pixels(entry: ModelEntry) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from ..protocol.messages import Problem
 from . import wholeness
 from .catalogue import PACKAGE, ModelEntry
-from .layout import Unfit, told
+from .layout import Unfit, boundary, told
 from .media_place import reason, size_in_words
 
 
@@ -70,7 +70,7 @@ def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: li
             why = reason(error) if isinstance(error, OSError) else "not a path"
             complaints.append(f"The models folder {folder} can't be read ({why}); choose another in the preferences.")
     if entry.repo:
-        snapshot = _in_hub_cache(entry.repo)
+        snapshot = in_hub_cache(entry.repo)
         if snapshot is not None:
             yield snapshot
 
@@ -83,7 +83,7 @@ def _in_models_folder(entry: ModelEntry, folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names & held) if (folder / name).is_dir()]
 
 
-def _in_hub_cache(repo: str) -> Path | None:
+def in_hub_cache(repo: str) -> Path | None:
     """The snapshot of the repository's main branch, else the newest one."""
     home = hub_cache() / ("models--" + repo.replace("/", "--"))
     try:
@@ -102,13 +102,13 @@ def _in_hub_cache(repo: str) -> Path | None:
 def _looks_like(entry: ModelEntry, folder: Path) -> bool:
     """Whether a folder of any name holds this model, told by its class, its transformer's shape and its layout.
 
-    Models of one shape that were only trained at other sizes, as Wan 2.1's two I2V are, can't be told apart so.
+    Twins, of one shape and only trained at other sizes, as Wan 2.1's two I2V are, can't be told apart so.
     """
     try:
         _check_kind(entry, folder)
     except wholeness.NotWhole:
         return False
-    return entry.weights.layers > 0
+    return entry.weights.layers > 0 and not entry.twin
 
 
 def _check_kind(entry: ModelEntry, folder: Path) -> None:
@@ -130,10 +130,15 @@ def _check_kind(entry: ModelEntry, folder: Path) -> None:
         raise wholeness.NotWhole(f"its transformer has {shape[0]} layers of {shape[1]} heads, so it is another model")
     try:
         layout = told(index, config, vae, image_encoder)
+        experts = 1 if boundary(index) is None else 2
     except Unfit as why:
         raise wholeness.NotWhole(str(why)) from None
     if entry.layout is not None and layout is not entry.layout:
         raise wholeness.NotWhole(f"it holds a model that makes {layout.words}, which is another")
+    if experts != entry.weights.experts:
+        raise wholeness.NotWhole(
+            f"it has {'two transformers' if experts == 2 else 'one transformer'}, so it is another"
+        )
 
 
 def _config(folder: Path, part: str) -> dict[str, Any]:

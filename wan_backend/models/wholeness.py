@@ -56,7 +56,7 @@ def _check_part(folder: Path, part: str, kind: str) -> None:
     else:
         _read_json(folder / "config.json")
         for weights in _weight_files(folder, part):
-            _check_safetensors(weights, f"{part}/{weights.name}")
+            check_safetensors(weights, f"{part}/{weights.name}")
 
 
 def _weight_files(folder: Path, part: str) -> list[Path]:
@@ -75,7 +75,8 @@ def _weight_files(folder: Path, part: str) -> list[Path]:
     return files
 
 
-def _check_safetensors(file: Path, name: str) -> None:
+def check_safetensors(file: Path, name: str) -> None:
+    """Raise NotWhole, with `name` in its message, where the file is missing, none such, or cut off."""
     if not file.is_file():
         raise NotWhole(f"'{name}' is missing")
     found = file.stat()

@@ -1,18 +1,20 @@
-"""The one denoising loop, for every task. May import torch, conditions, windows and stopping."""
+"""The one denoising loop, for every task. May import torch, conditions, experts, windows and stopping."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 
 from .conditions import Conditions
+from .experts import Expert, turns
 from .stopping import ShouldStop, check, checked, never
 from .windows import blended, plan_windows
 
 
-@torch.no_grad()
 def denoise(
     transformer: Any,
     scheduler: Any,
@@ -24,11 +26,35 @@ def denoise(
     on_step: Callable[[int], None] = lambda _done: None,
     should_stop: ShouldStop = never,
 ) -> torch.Tensor:
+    """`denoise_in_turn` with one transformer, which makes all steps. A guidance_scale of at most 1 runs it once a
+    step, not twice.
+    """
+    return denoise_in_turn(
+        [Expert(lambda: nullcontext(transformer), guidance_scale)],
+        scheduler,
+        conditions,
+        steps=steps,
+        window=window,
+        on_step=on_step,
+        should_stop=should_stop,
+    )
+
+
+@torch.no_grad()
+def denoise_in_turn(
+    experts: Sequence[Expert],
+    scheduler: Any,
+    conditions: Conditions,
+    *,
+    steps: int,
+    window: int = 0,
+    on_step: Callable[[int], None] = lambda _done: None,
+    should_stop: ShouldStop = never,
+) -> torch.Tensor:
     """(1, C, T, H, W) float32 latents, clean; `on_step(n)` is called after the n-th step that is made.
 
-    `window` is the most latent frames that the transformer sees at once (0: all). Raises Stopped before the next
-    block of the transformer once `should_stop()` is true; the transformer is left as it was. A guidance_scale of at
-    most 1 runs the transformer once a step, not twice.
+    `window` is the most latent frames that a transformer sees at once (0: all). Raises Stopped before the next
+    block of a transformer once `should_stop()` is true; the transformer is left as it was.
     """
     first, references = conditions.first_step, conditions.references
     scheduler.set_timesteps(steps, device=conditions.latents.device)
@@ -36,20 +62,34 @@ def denoise(
     latents = _noised(scheduler, conditions)
     windows = plan_windows(latents.shape[2] - references, window)
     seen = [conditions] if len(windows) == 1 else [conditions.cut(each) for each in windows]
-    blocks = [*transformer.blocks, *getattr(transformer, "vace_blocks", [])]
-    with checked(blocks, should_stop):
-        for done, timestep in enumerate(scheduler.timesteps[first:], start=1):
-            check(should_stop)
-            step = first + done - 1
-
-            def velocity(index: int, part: torch.Tensor, step: int = step, t: torch.Tensor = timestep) -> torch.Tensor:
-                return _velocity(transformer, seen[index], part, t, guidance_scale, step)
-
-            latents = scheduler.step(
-                blended(latents, references, windows, velocity), timestep, latents, return_dict=False
-            )[0]
-            on_step(done)
+    for turn in turns(experts, scheduler.timesteps.tolist(), first):
+        check(should_stop)
+        with turn.expert.use() as transformer, checked(_blocks(transformer), should_stop):
+            for step in turn.steps:
+                check(should_stop)
+                velocity = partial(_seen_velocity, transformer, seen, scheduler.timesteps[step], turn.expert, step)
+                guided = blended(latents, references, windows, velocity)
+                latents = scheduler.step(guided, scheduler.timesteps[step], latents, return_dict=False)[0]
+                on_step(step - first + 1)
+        del transformer, velocity  # nothing here holds an expert that is to leave
     return _with_given(conditions, latents)[:, :, references:]
+
+
+def _blocks(transformer: Any) -> list[Any]:
+    return [*transformer.blocks, *getattr(transformer, "vace_blocks", [])]
+
+
+def _seen_velocity(
+    transformer: Any,
+    seen: Sequence[Conditions],
+    timestep: torch.Tensor,
+    expert: Expert,
+    step: int,
+    window: int,
+    latents: torch.Tensor,
+) -> torch.Tensor:
+    """The guided prediction for what one window sees."""
+    return _velocity(transformer, seen[window], latents, timestep, expert.guidance_scale, step)
 
 
 def _noised(scheduler: Any, conditions: Conditions) -> torch.Tensor:

@@ -1,19 +1,24 @@
-"""The scheduler of a job, from the model's own configuration. May import diffusers and protocol."""
+"""The scheduler of a job, from the model's own configuration. May import diffusers, distilled_steps and protocol."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
+from .distilled_steps import DistilledScheduler
 
-SAMPLERS = ("unipc", "euler")
+SAMPLERS = ("unipc", "euler", "distilled", "dmd")
+"""The last two are for models that were distilled to few steps, at times that the catalogue gives."""
 
 
-def make_scheduler(config: dict[str, Any], sampler: str, flow_shift: float) -> Any:
-    """The scheduler for `sampler` with `flow_shift`.
+def make_scheduler(
+    config: dict[str, Any], sampler: str, flow_shift: float, timesteps: Sequence[float] = (), seed: int = 0
+) -> Any:
+    """The scheduler for `sampler` with `flow_shift`, or for a distilled model's `timesteps`; raises Refusal.
 
     `config` is the folder's scheduler_config.json. diffusers' `from_config` loses the shift and the flow
     settings without a word between these two classes, so a foreign configuration gives only what both share.
@@ -33,5 +38,9 @@ def make_scheduler(config: dict[str, Any], sampler: str, flow_shift: float) -> A
         if kind == "FlowMatchEulerDiscreteScheduler":
             return FlowMatchEulerDiscreteScheduler.from_config(config, shift=flow_shift)
         return FlowMatchEulerDiscreteScheduler(num_train_timesteps=trained, shift=flow_shift)
+    if sampler in ("distilled", "dmd") and timesteps:
+        return DistilledScheduler(timesteps, trained, seed if sampler == "dmd" else None)
+    if sampler in SAMPLERS:
+        raise Refusal(Problem("internal", f'The sampler "{sampler}" was given no times of its steps.'))
     choices = ", ".join(SAMPLERS)
     raise Refusal(Problem("internal", f'There is no sampler "{sampler}"; there are {choices}.'))

@@ -76,7 +76,7 @@ def start(
     transformer, vae = model.config("transformer"), model.config("vae")
     _check(transformer, vae, plan)
     dtype = model.precision.transformer
-    guided = plan.guidance_scale > 1
+    guided = max(plan.guidance_scale, plan.low_noise_guidance_scale or 0.0) > 1
     prompts = [request.prompt, request.negative_prompt] if guided else [request.prompt]
     embeds = [each.to(model.device, dtype) for each in _embeds(placement, kept.prompts, prompts, should_stop)]
     latents = noise(request.seed, plan, int(vae.get("z_dim", 16)), spatial_factor(vae), references).to(model.device)

@@ -8,27 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .choices import TELLING_ROLES, Conform, Decoder, Guide, JobState, MediaFormat, Quality, Role, Task
 from .takes import (
     MAX_PROMPT_CHARACTERS,
-    TELLING_ROLES,
-    Conform,
     Fix,
     FrameRate,
     Framing,
-    Guide,
-    JobState,
     JobStatus,
-    MediaFormat,
     Origin,
     PhaseSeconds,
     Plan,
     Problem,
-    Quality,
-    Role,
     Source,
     Take,
     TakeRequest,
-    Task,
 )
 
 __all__ = [
@@ -36,6 +29,7 @@ __all__ = [
     "PROTOCOL_VERSION",
     "TELLING_ROLES",
     "Conform",
+    "Decoder",
     "DoctorResult",
     "Finding",
     "Fix",
@@ -108,6 +102,12 @@ class ModelRow:
     licence: str
     download_bytes: int
     folder: str = ""
+    notes: str = ""
+    """What an artist should know of it, in a sentence or two."""
+    memory_bytes: int = 0
+    """About what its default size takes of a card's memory at the longest; 0: not known."""
+    least_memory_bytes: int = 0
+    """The same where the card has less: slower, from the machine's memory."""
 
 
 @dataclass(frozen=True)
@@ -252,6 +252,8 @@ class RunParams:
     model_folder: str
     device: str = "auto"
     memory_budget_bytes: int | None = None
+    tiny_decoder: str = ""
+    """The file of the tiny autoencoder for this model's latents; empty where it is not here."""
 
 
 @dataclass(frozen=True)

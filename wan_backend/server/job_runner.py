@@ -114,6 +114,7 @@ class JobRunner:
             return
         self._queue.replan(status.job_id, plan)
         started = self._queue.start(status.job_id)
+        tiny = self._planner.tiny_decoder(plan.model)
         self._life.run(
-            RunParams(status.job_id, started.request, plan, str(folder), self._device, self._memory_budget_bytes)
+            RunParams(status.job_id, started.request, plan, str(folder), self._device, self._memory_budget_bytes, tiny)
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from ..models import catalogue, planning, sources
+from ..models import catalogue, extras, memory_estimate, planning, sources
 from ..models.catalogue import ModelEntry
 from ..models.media_place import size_in_words
-from ..protocol.messages import Fix, ModelRow, Plan, Problem, SizeRow, TakeRequest
+from ..protocol.messages import Decoder, Fix, ModelRow, Plan, Problem, Quality, SizeRow, TakeRequest
+
+TINY_NOTE = "The draft's pictures are made by the tiny autoencoder: quicker, with softer detail."
 
 
 class Planner:
@@ -25,6 +27,9 @@ class Planner:
         except catalogue.UnknownModel as unknown:
             return planning.impossible(request, Problem("model_missing", str(unknown), self._fixes(request.model)))
         made = planning.plan(request, entry)
+        if request.quality is Quality.DRAFT and self.tiny_decoder(entry.id):
+            notes = [*made.notes, TINY_NOTE]
+            made = dataclasses.replace(made, decoder=Decoder.TINY, notes=notes)
         budget = self._memory_budget_bytes
         if budget is not None and made.memory_bytes > budget:
             needed, allowed = size_in_words(made.memory_bytes), size_in_words(budget)
@@ -49,6 +54,12 @@ class Planner:
             raise LookupError(found.problem.sentence)
         return found.folder
 
+    def tiny_decoder(self, model_id: str) -> str:
+        """The file of the tiny autoencoder for the model's latents; empty where there is none here."""
+        known = catalogue.load()
+        tiny = known.autoencoders.get(known.entry(model_id).tiny_decoder)
+        return str((tiny and extras.find_tiny(tiny, self._models_folders)) or "")
+
     def rows(self) -> list[ModelRow]:
         """The catalogue with what of it is here."""
         return [self._row(entry) for entry in catalogue.load().models.values()]
@@ -56,6 +67,9 @@ class Planner:
     def _row(self, entry: ModelEntry) -> ModelRow:
         found = self.find(entry)
         here = isinstance(found, sources.Found)
+        size = entry.size(entry.default_size)
+        assert size is not None, "the catalogue was checked when it was read"
+        peaks = memory_estimate.peaks(entry, size.width, size.height, entry.max_frames)
         return ModelRow(
             model=entry.id,
             label=entry.label,
@@ -70,6 +84,9 @@ class Planner:
             licence=entry.licence,
             download_bytes=entry.download_bytes,
             folder=str(found.folder) if isinstance(found, sources.Found) else "",
+            notes=entry.notes,
+            memory_bytes=peaks.one_at_a_time,
+            least_memory_bytes=peaks.streamed,
         )
 
     def _fixes(self, wanted: str) -> list[Fix]:

@@ -70,6 +70,7 @@ class Progress:
         self._state = JobState.LOADING
         self._phase_began = clock()
         self._first_unit: float | None = None
+        self._first_done = 1
         self._last_sent = float("-inf")
         self._step = 0
         self._shown = 0.0
@@ -85,8 +86,8 @@ class Progress:
     def advance(self, done: int, total: int, sentence: str) -> None:
         """`done` of `total` like pieces of this phase are ready."""
         now = self._clock()
-        if done == 1:
-            self._first_unit = now
+        if done == 1 or self._first_unit is None:
+            self._first_unit, self._first_done = now, done
         if self._state is JobState.DENOISING:
             self._step, self._steps = done, total  # fewer than planned where a take starts from footage
         if done < total and now - self._last_sent < LEAST_PAUSE_SECONDS:
@@ -119,10 +120,13 @@ class Progress:
         return rest + self._bar_seconds * sum(self._shares[index + 1 :])
 
     def _rest_of_phase(self, done: int, total: int) -> float | None:
-        """From the pieces done so far; the first is left out where there are more, for it warms things up."""
+        """From the pieces done so far; the first is left out where there are more, for it warms things up.
+
+        Where the phase goes on after loading came between, it is counted from there.
+        """
         if done < 1:
             return None
         now = self._clock()
-        if done == 1 or self._first_unit is None:
-            return (now - self._phase_began) * (total - done) / done
-        return (now - self._first_unit) * (total - done) / (done - 1)
+        if done <= self._first_done or self._first_unit is None:
+            return (now - self._phase_began) * (total - done) / (done - self._first_done + 1)
+        return (now - self._first_unit) * (total - done) / (done - self._first_done)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,18 +24,20 @@ from ..frames.take_folder import TakeFolder
 from ..models import devices, media_place
 from ..models.loader import WanModel
 from ..models.placement import Placement, plan_memory
-from ..pipelines import depth_guide, tasks, text_to_video
+from ..pipelines import depth_guide, tasks, text_to_video, tiny_decoder
 from ..pipelines.autoencoder import latent_frames
 from ..pipelines.canvas import Canvas
 from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode
-from ..pipelines.denoise import denoise
+from ..pipelines.denoise import denoise_in_turn
+from ..pipelines.experts import experts_of
 from ..pipelines.sampling import make_scheduler
 from ..pipelines.stopping import ShouldStop, check
 from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
 from ..protocol.media import first_file
 from ..protocol.messages import (
+    Decoder,
     JobState,
     MediaFormat,
     PhaseSeconds,
@@ -50,11 +52,16 @@ from .progress import Pace, Progress, Work
 
 log = logging.getLogger(__name__)
 
+NO_TINY_NOTE = "The tiny autoencoder can't be loaded, so the model's own made the pictures; fetch the tiny one again."
 SPOOL_FILE = "decoded.part"
+TINY_NOTE = (
+    "The autoencoder needs more memory than there is, so the tiny one made the pictures: their detail is softer."
+)
 LOADING = {
     "text_encoder": "Loading the text encoder",
     "image_encoder": "Loading the image encoder",
     "transformer": "Loading the transformer",
+    "transformer_2": "Loading the second transformer",
     "vae": "Loading the autoencoder",
 }
 ENCODING = {
@@ -102,7 +109,8 @@ class TakeJob:
             return self._make_in(take_folder)
 
     def _make_in(self, take_folder: TakeFolder) -> RunResult:
-        plan, placement = self._plan, self._place()
+        placement = self._place()
+        plan = self._plan
         began, loaded = time.monotonic(), 0.0
         marks: list[float] = []
 
@@ -143,6 +151,8 @@ class TakeJob:
         plan = self._plan
         at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
         memory = plan_memory(self._warm.model, plan.width, plan.height, at_once, self._params.memory_budget_bytes)
+        if not memory.decode_fits and self._params.tiny_decoder and plan.decoder is Decoder.WHOLE:
+            self._plan = replace(plan, decoder=Decoder.TINY, notes=[*plan.notes, TINY_NOTE])
         return Placement(self._warm.model, memory, self._on_load, self._on_ready)
 
     def _on_load(self, part: str) -> None:
@@ -152,7 +162,9 @@ class TakeJob:
     def _on_ready(self, part: str) -> None:
         """A part stands ready: the phase that it is for begins."""
         check(self._should_stop)
-        if part == "transformer":
+        if part == "transformer_2":
+            self._progress.phase(JobState.DENOISING, "Going on with the second transformer")
+        elif part == "transformer":
             self._progress.phase(JobState.DENOISING, f"Step 0 of {self._plan.steps}")
         elif self._denoised:
             self._progress.phase(JobState.DECODING, "Making the pictures")
@@ -174,18 +186,16 @@ class TakeJob:
     def _denoise(self, placement: Placement, conditions: Conditions) -> torch.Tensor:
         plan, steps = self._plan, self._plan.steps - conditions.first_step
         config = self._warm.model.config("scheduler")
-        scheduler = make_scheduler(config, plan.sampler, plan.flow_shift)
-        with placement.use("transformer") as transformer:
-            latents = denoise(
-                transformer,
-                scheduler,
-                conditions,
-                steps=plan.steps,
-                guidance_scale=plan.guidance_scale,
-                window=latent_frames(plan.window_frames) if plan.window_frames else 0,
-                on_step=lambda n: self._progress.advance(n, steps, f"Step {n} of {steps}"),
-                should_stop=self._should_stop,
-            )
+        scheduler = make_scheduler(config, plan.sampler, plan.flow_shift, plan.timesteps, self._request.seed)
+        latents = denoise_in_turn(
+            experts_of(placement, plan, scheduler.config.num_train_timesteps),
+            scheduler,
+            conditions,
+            steps=plan.steps,
+            window=latent_frames(plan.window_frames) if plan.window_frames else 0,
+            on_step=lambda n: self._progress.advance(n, steps, f"Step {n} of {steps}"),
+            should_stop=self._should_stop,
+        )
         self._denoised = True
         return latents
 
@@ -205,15 +215,38 @@ class TakeJob:
                 self._progress.advance(done, 2 * frames, f"Frame {number} of {frames}")
                 yield picture
 
-        def take_pictures(vae: Any) -> Iterator[tuple[int, np.ndarray]]:
-            made = counted(picture for some in decode(vae, latents, self._should_stop) for picture in some)
+        def take_pictures(decoded: Iterator[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+            made = counted(picture for some in decoded for picture in some)
             for number, picture in enumerate(counted(finished(made, frames, kept, folder / SPOOL_FILE, times))):
                 yield from conformer.feed(number, picture)
             yield from conformer.finish()
 
-        with placement.use("vae") as vae, self._writer(folder) as writer:
-            for picture, indices in runs(take_pictures(vae)):
+        with self._decoded(placement, latents) as pictures, self._writer(folder) as writer:
+            for picture, indices in runs(take_pictures(pictures)):
                 writer.write(picture, indices)
+
+    @contextmanager
+    def _decoded(self, placement: Placement, latents: torch.Tensor) -> Iterator[Iterator[np.ndarray]]:
+        """The model's pictures, some at a time: by its autoencoder, or by the tiny one that was planned."""
+        tiny = self._tiny(placement, latents.shape[1]) if self._plan.decoder is Decoder.TINY else None
+        if tiny is not None:
+            self._on_ready("vae")
+            yield tiny_decoder.decode(tiny, latents, self._should_stop)
+            return
+        with placement.use("vae") as vae:
+            yield decode(vae, latents, self._should_stop)
+
+    def _tiny(self, placement: Placement, channels: int) -> tiny_decoder.TinyDecoder | None:
+        """The tiny autoencoder; None where it can't be loaded, and the model's own serves as well."""
+        model = self._warm.model
+        try:
+            return tiny_decoder.load(Path(self._params.tiny_decoder), channels, model.device, model.precision.vae)
+        except Refusal:
+            if not placement.plan.decode_fits:
+                raise
+        # The take is all but made: it isn't to be lost for want of the quicker way.
+        self._plan = replace(self._plan, decoder=Decoder.WHOLE, notes=[*self._plan.notes, NO_TINY_NOTE])
+        return None
 
     def _writer(self, folder: Path) -> AbstractContextManager[PngSequence | Movie]:
         request, plan = self._request, self._plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 
 import bpy
@@ -108,3 +109,20 @@ def test_backend_preferences_restart_it_when_idle(told, addon) -> None:
     finally:
         told.backend.state = "off"
         preferences.memory_budget_gib = 0
+
+
+def test_a_models_tooltip_says_what_the_catalogue_says(told, settings, addon) -> None:
+    far = dataclasses.replace(
+        told.models[2],
+        notes="Does every task.",
+        memory_bytes=37_100_000_000,
+        least_memory_bytes=11_400_000_000,
+        download_bytes=80_400_000_000,
+    )
+    told.models[2] = far
+    said = {row[0]: row[2] for row in addon("properties")._model_rows(settings)}
+    assert said["far"] == (
+        "Does every task. 80 GB to fetch; about 37 GB of a card's memory at 81 frames, 11 GB at the least; "
+        "Apache-2.0. Far is somewhere"
+    )
+    assert said["big"] == "Apache-2.0. Big is somewhere"

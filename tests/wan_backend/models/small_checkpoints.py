@@ -1,15 +1,17 @@
-"""Small random checkpoints of the models that are no stand-in: those that begin on a picture.
+"""Small random checkpoints of the models that are no stand-in: begun on a picture, of two experts, or distilled.
 
 Every part is of the true class, in the layout that diffusers saves. May import torch, diffusers and transformers.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanPipeline, WanTransformer3DModel
+from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel
 
 from wan_backend.embedded import standin
@@ -23,9 +25,42 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
     "first_picture": SEEING,
     "first_and_last": {**SEEING, "pos_embed_seq_len": 2 * EYE_TOKENS},
     "pictures": JOINED,
+    "text": {},
     "first_latent": {"in_channels": 48, "out_channels": 48},
 }
 """What the transformer has beside the stand-in's settings, by layout."""
+
+
+BOUNDARIES = {"text": 0.875, "pictures": 0.9}
+"""Where the second expert takes over in Wan 2.2's text to video and image to video."""
+
+
+def write_experts(folder: Path, layout: str, seed: int = 0) -> Path:
+    """Write a checkpoint as Wan 2.2 A14B is: `layout` is "text" or "pictures", and there are two transformers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        parts = dict(standin.make_pipeline(seed, "t2v").components)
+        parts |= {"transformer": _transformer(layout), "transformer_2": _transformer(layout)}
+        kind = WanPipeline if layout == "text" else WanImageToVideoPipeline
+        pipe: Any = kind(**parts, boundary_ratio=BOUNDARIES[layout])
+    pipe.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def write_distilled(folder: Path, layout: str, seed: int = 0) -> Path:
+    """Write a checkpoint as FastWan 1.3B ("text") or 5B ("first_latent") is: another class in the index, else alike."""
+    write(folder, layout, seed)
+    file = folder / "model_index.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "_class_name": "WanDMDPipeline"}))
+    if layout == "text":  # it was trained with sparse attention, whose gates are still among its weights
+        weights_file = next((folder / "transformer").glob("*.safetensors"))
+        weights = load_file(weights_file)
+        width = weights["blocks.0.attn1.to_q.weight"].shape[0]
+        for block in range(standin.TRANSFORMER["num_layers"]):
+            weights[f"blocks.{block}.to_gate_compress.weight"] = torch.zeros(width, width)
+            weights[f"blocks.{block}.to_gate_compress.bias"] = torch.zeros(width)
+        save_file(weights, weights_file, {"format": "pt"})
+    return folder
 
 
 def write(folder: Path, layout: str, seed: int = 0) -> Path:
@@ -37,6 +72,8 @@ def write(folder: Path, layout: str, seed: int = 0) -> Path:
         parts["transformer"] = _transformer(layout)
         if layout == "first_latent":
             pipe: Any = WanPipeline(**{**parts, "vae": _patched_vae()}, expand_timesteps=True)
+        elif layout == "text":
+            pipe = WanPipeline(**parts)
         else:
             eyes = _eyes() if layout.startswith("first") else {}
             pipe = WanImageToVideoPipeline(**parts, **eyes)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wan_backend.models.layout import Layout, Unfit, told
+from wan_backend.models.layout import Layout, Unfit, boundary, told
 
 LAYOUTS = {
     "t2v": Layout.TEXT,
@@ -16,10 +16,18 @@ LAYOUTS = {
     "first_and_last": Layout.FIRST_AND_LAST,
     "pictures": Layout.PICTURES,
     "first_latent": Layout.FIRST_LATENT,
+    "text_experts": Layout.TEXT,
+    "pictures_experts": Layout.PICTURES,
+    "fast_text": Layout.TEXT,
+    "fast_latent": Layout.TEXT,
 }
 SEEING = {"image_encoder": ["transformers", "CLIPVisionModel"], "transformer": ["diffusers", "WanTransformer3DModel"]}
 I2V = {"in_channels": 36, "image_dim": 1280, "pos_embed_seq_len": None}
 FLF2V = {**I2V, "pos_embed_seq_len": 514}
+SECOND = {
+    "transformer": ["diffusers", "WanTransformer3DModel"],
+    "transformer_2": ["diffusers", "WanTransformer3DModel"],
+}
 CLIP = {"hidden_size": 1280, "image_size": 224, "patch_size": 14}
 
 
@@ -44,7 +52,11 @@ def test_the_published_configurations_are_told():
 @pytest.mark.parametrize(
     ("index", "transformer", "vae", "eyes", "words"),
     [
-        ({"transformer_2": ["diffusers", "WanTransformer3DModel"]}, {}, {}, None, "two transformers"),
+        (SECOND, {}, {}, None, "two transformers, and its model_index.json doesn't say when"),
+        ({**SECOND, "boundary_ratio": 1.5}, {}, {}, None, "doesn't say when each works"),
+        ({**SECOND, "boundary_ratio": True}, {}, {}, None, "doesn't say when each works"),
+        ({"boundary_ratio": 0.9}, {}, {}, None, "has only one"),
+        ({**SECOND, "transformer": ["diffusers", "WanVACE"], "boundary_ratio": 0.9}, {}, {}, None, "a WanVACE and a"),
         ({}, {"in_channels": 48}, {"z_dim": 16}, None, "takes 48 channels, which don't go with the autoencoder's 16"),
         ({}, {"in_channels": 36}, {"z_dim": 48}, None, "takes 36 channels"),
         ({}, I2V, {}, CLIP, "image encoder for that is missing"),
@@ -65,6 +77,14 @@ def test_the_published_configurations_are_told():
 def test_parts_that_do_not_go_together_are_said(index, transformer, vae, eyes, words):
     with pytest.raises(Unfit, match=words):
         told(index, transformer, vae, eyes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ratio"), [("text_experts", 0.875), ("pictures_experts", 0.9), ("t2v", None), ("fast_text", None)]
+)
+def test_where_the_second_expert_takes_over_is_told(request, kind, ratio):
+    folder = request.getfixturevalue(f"{kind}_folder")
+    assert boundary(json.loads((folder / "model_index.json").read_bytes())) == ratio
 
 
 def test_only_two_layouts_look_at_pictures():

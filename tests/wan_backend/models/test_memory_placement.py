@@ -67,6 +67,16 @@ def test_a_streamed_transformer_gives_the_same_numbers(model):
         assert torch.equal(transformer(**inputs)[0], plain)
 
 
+def test_the_second_expert_is_reckoned_with(text_experts_folder):
+    two = WanModel(text_experts_folder, CPU)
+    assert two.parts[-1] == "transformer_2"
+    assert two.parameter_count("transformer_2") == two.parameter_count("transformer") > 0
+    plan = plan_memory(two, 64, 64, 5)
+    assert plan.place("transformer_2") is Place.RESIDENT and plan.decode_fits
+    short = plan_memory(two, 64, 64, 5, budget_bytes=1000)
+    assert short.place("transformer_2") is Place.READ_AGAIN and not short.decode_fits
+
+
 def test_a_budget_is_kept_to(model):
     assert plan_memory(model, 64, 64, 5).transformer is Place.RESIDENT
     assert plan_memory(model, 64, 64, 5, budget_bytes=1000).transformer is Place.READ_AGAIN

@@ -10,6 +10,15 @@ from wan_backend.models.memory_plan import Clip, Needs, Place, choose, choose_on
 
 GB = 10**9
 SMALL = Needs(text_encoder=11 * GB, transformer=3 * GB, vae=GB // 4, encode=GB // 2, denoise=3 * GB, decode=2 * GB)
+EXPERTS = Needs(
+    text_encoder=11 * GB,
+    transformer=28 * GB,
+    transformer_2=28 * GB,
+    vae=GB // 4,
+    encode=GB // 2,
+    denoise=9 * GB,
+    decode=2 * GB,
+)
 LARGE = Needs(text_encoder=11 * GB, transformer=28 * GB, vae=GB // 4, encode=GB // 2, denoise=9 * GB, decode=2 * GB)
 
 
@@ -50,10 +59,29 @@ def test_a_plan_is_given_even_where_nothing_fits_and_its_peak_says_so():
 
 
 @pytest.mark.parametrize("card_gb", range(4, 100, 3))
-@pytest.mark.parametrize("needs", [SMALL, LARGE])
+@pytest.mark.parametrize("needs", [SMALL, LARGE, EXPERTS])
 def test_the_peak_is_over_the_card_only_where_all_is_out_already(needs, card_gb):
     plan = choose(needs, card_gb * GB, 64 * GB)
     assert plan.peak_bytes <= card_gb * GB or plan.transformer is Place.STREAMED
+
+
+def test_two_experts_need_the_card_for_one_and_the_machine_for_two():
+    assert choose(EXPERTS, 80 * GB, 128 * GB).transformer is Place.RESIDENT
+    swapped = choose(EXPERTS, 40 * GB, 80 * GB)
+    assert swapped.transformer is swapped.place("transformer_2") is Place.PHASED
+    assert swapped.peak_bytes <= 40 * GB and not swapped.one_expert
+    assert choose(EXPERTS, 40 * GB, 32 * GB).transformer is Place.READ_AGAIN
+    streamed = choose(EXPERTS, 16 * GB, 128 * GB)
+    assert streamed.transformer is Place.STREAMED and not streamed.one_expert
+    assert choose(EXPERTS, 16 * GB, 40 * GB).one_expert
+    assert not choose(LARGE, 16 * GB, 40 * GB).one_expert
+
+
+def test_two_experts_on_the_cpu_are_read_one_after_the_other_where_both_do_not_fit():
+    assert choose_on_cpu(EXPERTS, 128 * GB).place("transformer_2") is Place.RESIDENT
+    short = choose_on_cpu(EXPERTS, 48 * GB)
+    assert short.place("transformer_2") is Place.READ_AGAIN
+    assert short.peak_bytes < 40 * GB  # one of them, the autoencoder and the working memory
 
 
 def test_on_the_cpu_nothing_is_moved_only_read_again():

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from tests.wan_backend.frames.asked import asked
 from tests.wan_backend.job_queue.written_jobs import take_request
-from wan_backend.models import catalogue, planning
-from wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, FrameRate, MediaFormat, Quality
+from tests.wan_backend.models import tiny_folder
+from wan_backend.models import catalogue, memory_estimate, planning
+from wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, Decoder, FrameRate, MediaFormat, Quality
+from wan_backend.server.planner import Planner
 
 EMBEDDED, SMALL = catalogue.entry("embedded"), catalogue.entry("wan2.1-t2v-1.3b")
 RATES = [
@@ -114,15 +116,11 @@ def test_any_prompt_is_planned_and_made_harmless(prompt):
 
 
 def test_a_model_that_is_not_known_gives_a_plan_with_a_problem():
-    from wan_backend.server.planner import Planner
-
     made = Planner([], None).plan(take_request("/tmp", model="wan3"))
     assert made.problem.kind == "model_missing" and "there are embedded" in made.problem.sentence
 
 
 def test_a_memory_budget_that_is_too_small_is_noted():
-    from wan_backend.server.planner import Planner
-
     made = Planner([], 1 << 30).plan(take_request("/tmp", model="wan2.1-t2v-14b", width=832, height=480))
     assert "1.1 GB allowed" in made.notes[-1]
 
@@ -162,3 +160,68 @@ def test_a_prompt_longer_than_the_model_reads_is_said():
     short, long = plan(prompt="a" * planning.READ_CHARACTERS), plan(prompt="a" * (planning.READ_CHARACTERS + 1))
     assert not any("first 2000 characters" in note for note in short.notes)
     assert any("first 2000 characters" in note for note in long.notes) and long.problem is None
+
+
+EXPERTS, FAST = catalogue.entry("wan2.2-t2v-a14b"), catalogue.entry("fastwan2.1-t2v-1.3b")
+
+
+def test_a_model_of_two_experts_has_a_guidance_for_each_until_one_is_asked_for():
+    made = plan(EXPERTS)
+    assert (made.guidance_scale, made.low_noise_guidance_scale) == (4.0, 3.0)
+    made = plan(EXPERTS, guidance_scale=6.0)
+    assert (made.guidance_scale, made.low_noise_guidance_scale) == (6.0, None)
+
+
+def test_a_distilled_model_keeps_to_its_steps_and_says_so():
+    made = plan(FAST)
+    assert (made.steps, made.sampler, made.timesteps, made.notes) == (3, "dmd", [1000, 757, 522], [])
+    for changes in ({"steps": 20}, {"flow_shift": 3.0}):
+        other = plan(FAST, **changes)
+        assert (other.steps, other.flow_shift, other.timesteps) == (made.steps, made.flow_shift, made.timesteps)
+        assert other.notes == [f"{FAST.label} was trained for 3 certain steps; steps and flow shift stay as they are."]
+    assert plan(FAST, steps=3).notes == []
+    assert plan(FAST, guidance_scale=2.0).guidance_scale == 2.0
+
+
+def test_a_draft_takes_the_settings_of_its_lora_where_that_is_here():
+    request = take_request("/tmp", width=832, height=480, quality=Quality.DRAFT)
+    here = ["wan2.2-t2v-a14b-4step", "wan2.1-t2v-14b-4step"]
+    made = planning.plan(request, EXPERTS, here)
+    assert (made.lora, made.steps, made.guidance_scale, made.sampler) == (EXPERTS.draft_lora, 4, 1.0, "distilled")
+    assert made.low_noise_guidance_scale is None and made.timesteps[-1] == 625
+    assert made.notes == ["The draft is made with the LoRA 4 steps (LightX2V)."]
+    for entry, quality, loras in ((EXPERTS, "draft", here[1:]), (EXPERTS, "best", here), (SMALL, "draft", here)):
+        request = take_request("/tmp", width=832, height=480, quality=Quality(quality))
+        without = planning.plan(request, entry, loras)
+        assert without.lora == "" and without.timesteps == [] and without.sampler == "unipc"
+
+
+def test_memory_by_plan_falls_with_what_is_spared():
+    for entry in catalogue.load().models.values():
+        for size in entry.sizes:
+            peaks = memory_estimate.peaks(entry, size.width, size.height, entry.max_frames)
+            assert peaks.all_stay >= peaks.one_at_a_time >= peaks.streamed > 0
+    two, one = (memory_estimate.peaks(entry, 832, 480, 81) for entry in (EXPERTS, catalogue.entry("wan2.1-t2v-14b")))
+    assert two.one_at_a_time == one.one_at_a_time
+    assert two.all_stay - one.all_stay == EXPERTS.weights.transformer * 2
+
+
+def test_a_draft_is_decoded_by_the_tiny_autoencoder_where_that_is_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    request = take_request("/tmp", model=SMALL.id, width=832, height=480, quality=Quality.DRAFT)
+    planner = Planner([str(tmp_path)], None)
+    assert planner.tiny_decoder(SMALL.id) == "" and planner.plan(request).decoder is Decoder.WHOLE
+    (tmp_path / "taew2_1.safetensors").write_bytes(tiny_folder.safetensors())
+    assert planner.tiny_decoder(SMALL.id) == str(tmp_path / "taew2_1.safetensors")
+    made = planner.plan(request)
+    assert made.decoder is Decoder.TINY and "tiny autoencoder" in made.notes[-1]
+    assert planner.plan(dataclasses.replace(request, quality=Quality.BEST)).decoder is Decoder.WHOLE
+    for other in ("wan2.2-ti2v-5b", "embedded"):  # whose latents are others
+        assert planner.tiny_decoder(other) == ""
+
+
+def test_every_row_says_its_notes_and_memory():
+    for row in Planner([], None).rows():
+        entry = catalogue.entry(row.model)
+        assert row.notes == entry.notes and row.licence == entry.licence
+        assert row.memory_bytes >= row.least_memory_bytes > 0

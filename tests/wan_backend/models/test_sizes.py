@@ -44,9 +44,20 @@ def test_any_size_becomes_one_that_the_model_can_do(entry, width, height, data):
     made = sizes.snap(entry, width, height, name)
     for side in (made.width, made.height):
         assert side % entry.multiple == 0 and entry.sides[0] <= side <= entry.sides[1]
-    assert made.width * made.height <= sizes.largest_pixels(entry) * 1.3
+    named = entry.size(name)
+    most = max(sizes.largest_pixels(entry), 0 if named is None else named.width * named.height)
+    assert made.width * made.height <= most * 1.3
     if name == "exact" and (made.width, made.height) != (width, height):
         assert len(made.notes) == 1 and f"became {made.width}x{made.height}" in made.notes[0]
+
+
+def test_a_size_beyond_the_training_comes_by_name_alone_and_with_a_warning():
+    large = catalogue.entry("wan2.2-t2v-a14b")
+    made = sizes.snap(large, 1920, 1080, "1080p")
+    assert (made.width, made.height) == (1920, 1088) and "trained at smaller sizes" in made.notes[0]
+    assert "trained at smaller sizes" in sizes.snap(large, 2048, 858, "1080p").notes[0]
+    scene = sizes.snap(large, 1920, 1080)
+    assert (scene.width, scene.height) == (1280, 720)
 
 
 @BOUNDED

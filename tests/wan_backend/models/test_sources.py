@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from unittest.mock import ANY
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.wan_backend.models import tiny_folder
 from wan_backend.models import catalogue, sources, wholeness
 
 SMALL, LARGE = catalogue.entry("wan2.1-t2v-1.3b"), catalogue.entry("wan2.1-t2v-14b")
+EXPERTS = catalogue.entry("wan2.2-t2v-a14b")
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +63,7 @@ def test_the_models_folder_itself_told_by_its_transformer(tmp_path):
     assert isinstance(sources.find(LARGE, [wanted]), sources.Missing)
 
 
-TOLD_APART = {"text": LARGE.id, "first_picture": "wan2.1-i2v-14b-480p", "first_and_last": "wan2.1-flf2v-14b-720p"}
+TOLD_APART = {"text": LARGE.id, "first_and_last": "wan2.1-flf2v-14b-720p"}
 
 
 @pytest.mark.parametrize("layout", TOLD_APART)
@@ -89,7 +92,38 @@ def test_two_transformers_are_said(tmp_path):
     folder = write_large(tmp_path / LARGE.id, "text")
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps({**index, "transformer_2": index["transformer"]}))
-    assert "two transformers" in sentence(sources.find(LARGE, [tmp_path]))
+    assert "doesn't say when each works" in sentence(sources.find(LARGE, [tmp_path]))
+    index |= {"transformer_2": index["transformer"], "boundary_ratio": 0.875}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    assert "two transformers, so it is another" in sentence(sources.find(LARGE, [tmp_path]))
+    assert sources.find(EXPERTS, [tmp_path / LARGE.id]) == sources.Missing(ANY)
+    second = folder / "transformer_2"
+    shutil.copytree(folder / "transformer", second)
+    assert sources.find(EXPERTS, [folder]) == sources.Found(folder)
+    next(second.glob("*.safetensors")).unlink()
+    assert "transformer_2" in sentence(sources.find(EXPERTS, [folder]))
+
+
+def test_one_expert_alone_is_no_model_of_two(tmp_path):
+    write_large(tmp_path / EXPERTS.id, "text")
+    assert "one transformer, so it is another" in sentence(sources.find(EXPERTS, [tmp_path]))
+
+
+def test_twins_are_found_by_their_names_alone(tmp_path):
+    twins = [catalogue.entry(f"wan2.1-i2v-14b-{size}") for size in ("480p", "720p")]
+    nameless = write_large(tmp_path / "my model", "first_picture")
+    for twin in twins:
+        assert isinstance(sources.find(twin, [nameless]), sources.Missing)
+    named = write_large(tmp_path / "models" / twins[1].repo.rpartition("/")[2], "first_picture")
+    assert sources.find(twins[1], [named]) == sources.find(twins[1], [tmp_path / "models"]) == sources.Found(named)
+    assert isinstance(sources.find(twins[0], [tmp_path / "models"]), sources.Missing)
+
+
+def test_a_distilled_model_is_told_from_its_base_by_its_index(tmp_path):
+    fast = catalogue.entry("fastwan2.1-t2v-1.3b")
+    wanted = tiny_folder.write(tmp_path / "fast", "WanDMDPipeline", layers=30, heads=12)
+    assert sources.find(fast, [wanted]) == sources.Found(wanted)
+    assert isinstance(sources.find(SMALL, [wanted]), sources.Missing)
 
 
 def test_in_the_cache_by_its_main_branch(empty_cache):
@@ -168,8 +202,6 @@ def test_a_missing_file_is_named(tmp_path, missing):
 
 
 def test_a_missing_part_is_named(tmp_path):
-    import shutil
-
     folder = write_small(tmp_path / "m")
     shutil.rmtree(folder / "vae")
     with pytest.raises(wholeness.NotWhole, match="folder 'vae' is missing"):

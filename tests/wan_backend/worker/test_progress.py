@@ -86,3 +86,22 @@ def test_zero_seconds_are_no_error():
     progress.phase(JobState.DENOISING, "")
     progress.advance(1, 1, "")
     assert sent[-1].progress < 1
+
+
+def test_time_left_is_counted_from_where_a_phase_goes_on_after_loading(clock):
+    sent = []
+    progress = Progress("job", 10, sent.append, None, clock)
+    progress.phase(JobState.DENOISING, "step 0")
+    for step in (1, 2, 3):
+        clock.now += 2
+        progress.advance(step, 10, f"step {step}")
+    progress.phase(JobState.LOADING, "the second transformer")
+    clock.now += 60
+    progress.phase(JobState.DENOISING, "going on")
+    etas = {}
+    for step in range(4, 11):
+        clock.now += 2
+        progress.advance(step, 10, f"step {step}")
+        etas[step] = sent[-1].eta_seconds
+    assert 12 <= etas[4] <= 12 + 8 and 10 <= etas[5] <= 10 + 8  # and a share for the decode
+    assert [report.progress for report in sent] == sorted(report.progress for report in sent)

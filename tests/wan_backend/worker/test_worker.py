@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ from tests.wan_backend.worker.worker_process import Worker, left_behind, picture
 from wan_backend.protocol import PROTOCOL_VERSION
 from wan_backend.protocol.conversion import from_json, to_json
 from wan_backend.protocol.messages import (
+    Decoder,
     FrameRate,
     MediaFormat,
     Plan,
@@ -219,3 +221,58 @@ def test_it_dies_with_its_parent_even_where_stdin_stays_open(tmp_path):
     parent.stdout.close()
     os.close(read)
     os.close(write)
+
+
+def test_a_tiny_autoencoder_makes_the_pictures_where_that_is_planned(worker, params, tmp_path):
+    from tests.wan_backend.pipelines import tiny_files
+
+    asked = params(decoder=Decoder.TINY)
+    tiny = dataclasses.replace(asked, tiny_decoder=str(tiny_files.write(tmp_path / "taew2_1.safetensors")))
+    take = worker.run(tiny).take
+    frames = pictures(take.folder)
+    assert frames.shape == (12, 48, 64, 3) and frames.std() > 5
+    whole = pictures(worker.run(params("b" * 32)).take.folder)
+    assert np.abs(frames.astype(int) - whole).mean() > 5
+
+
+def test_a_broken_tiny_autoencoder_loses_no_take_where_the_whole_one_fits(worker, params, tmp_path):
+    broken = dataclasses.replace(params(decoder=Decoder.TINY), tiny_decoder=str(tmp_path / "none.safetensors"))
+    take = worker.run(broken).take
+    assert np.array_equal(pictures(take.folder), pictures(worker.run(params("b" * 32)).take.folder))
+    settings = json.loads((Path(take.folder) / "take.json").read_text())
+    assert settings["plan"]["decoder"] == "whole" and "can't be loaded" in settings["plan"]["notes"][-1]
+    poor = dataclasses.replace(broken, job_id="c" * 32, memory_budget_bytes=1_000_000)
+    assert "none.safetensors can't be loaded" in worker.refusal(poor).sentence
+
+
+def test_a_tiny_autoencoder_helps_where_the_whole_one_does_not_fit(worker, params, tmp_path):
+    from tests.wan_backend.pipelines import tiny_files
+
+    file = str(tiny_files.write(tmp_path / "taew2_1.safetensors"))
+    asked = dataclasses.replace(params(), tiny_decoder=file, memory_budget_bytes=1_000_000)
+    settings = json.loads((Path(worker.run(asked).take.folder) / "take.json").read_text())
+    assert settings["plan"]["decoder"] == "tiny" and "the tiny one made" in settings["plan"]["notes"][-1]
+    roomy = dataclasses.replace(params("b" * 32), tiny_decoder=file)
+    settings = json.loads((Path(worker.run(roomy).take.folder) / "take.json").read_text())
+    assert settings["plan"]["decoder"] == "whole" and settings["plan"]["notes"] == []
+
+
+def test_a_model_of_two_experts_makes_a_take(worker, params, text_experts_folder):
+    take = worker.run(params(folder=text_experts_folder, steps=4, low_noise_guidance_scale=2.0)).take
+    assert pictures(take.folder).shape == (12, 48, 64, 3)
+    sentences = [report.sentence for report in worker.progress]
+    assert "Loading the second transformer" in sentences and sentences.index("Loading the transformer") < (
+        sentences.index("Loading the second transformer")
+    )
+    steps = [report.step for report in worker.progress if report.state.value == "denoising"]
+    assert steps == sorted(steps) and steps[-1] == 4
+    shown = [report.progress for report in worker.progress]
+    assert shown == sorted(shown)
+
+
+@pytest.mark.parametrize("kind", ["fast_text_folder", "fast_latent_folder"])
+def test_a_distilled_model_makes_a_take(worker, params, request, kind):
+    asked = params(folder=request.getfixturevalue(kind), steps=3, guidance_scale=1.0, timesteps=[1000.0, 757.0, 522.0])
+    plan = dataclasses.replace(asked.plan, sampler="dmd", height=64)
+    take = worker.run(dataclasses.replace(asked, plan=plan)).take
+    assert pictures(take.folder).shape == (12, 64, 64, 3)

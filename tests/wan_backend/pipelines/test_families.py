@@ -1,0 +1,75 @@
+"""A small checkpoint of every family makes every task of its entries, as the catalogue and the planner have them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from tests.wan_backend.job_queue.written_jobs import take_request
+from wan_backend.models import catalogue, planning
+from wan_backend.models.layout import Layout
+from wan_backend.models.loader import WanModel
+from wan_backend.models.memory_plan import MemoryPlan, Place
+from wan_backend.models.placement import Placement
+from wan_backend.pipelines import tasks, text_to_video
+from wan_backend.pipelines.canvas import Canvas
+from wan_backend.pipelines.decode import decode
+from wan_backend.pipelines.denoise import denoise_in_turn
+from wan_backend.pipelines.experts import experts_of
+from wan_backend.pipelines.sampling import make_scheduler
+from wan_backend.protocol.messages import Quality, Task
+
+ENTRIES = catalogue.load().models.values()
+FOLDERS = {
+    ("WanVACEPipeline", Layout.CONTROL, 1): "vace_folder",
+    ("WanPipeline", Layout.TEXT, 1): "t2v_folder",
+    ("WanPipeline", Layout.TEXT, 2): "text_experts_folder",
+    ("WanPipeline", Layout.FIRST_LATENT, 1): "first_latent_folder",
+    ("WanImageToVideoPipeline", Layout.FIRST_PICTURE, 1): "first_picture_folder",
+    ("WanImageToVideoPipeline", Layout.FIRST_AND_LAST, 1): "first_and_last_folder",
+    ("WanImageToVideoPipeline", Layout.PICTURES, 2): "pictures_experts_folder",
+}
+FAST = {16: "fast_text_folder", 32: "fast_latent_folder"}
+WIDTH, HEIGHT, FRAMES = 96, 64, 9
+CASES = [(entry, task) for entry in ENTRIES for task in entry.tasks]
+RANDOM = np.random.default_rng(3)
+FILM = RANDOM.integers(0, 256, (FRAMES, HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def folder_of(entry, request):
+    if entry.pipelines == ["WanDMDPipeline"]:
+        return request.getfixturevalue(FAST[entry.multiple])
+    return request.getfixturevalue(FOLDERS[entry.pipelines[0], entry.layout, entry.weights.experts])
+
+
+def canvas_of(entry, task: str) -> Canvas:
+    if task == Task.IMAGE_TO_VIDEO:
+        two = entry.layout is Layout.FIRST_AND_LAST
+        return Canvas({0: FILM[0], FRAMES - 1: FILM[-1]} if two else {0: FILM[0]})
+    return {
+        Task.TEXT_TO_VIDEO: Canvas(),
+        Task.RESTYLE: Canvas(footage=FILM, guide=FILM if entry.is_control else None),
+        Task.FILL_GAP: Canvas({0: FILM[0], FRAMES - 1: FILM[-1]}),
+        Task.EXTEND: Canvas({0: FILM[0]}),
+        Task.PREVIS: Canvas(guide=FILM),
+    }[Task(task)]
+
+
+@pytest.mark.parametrize(("entry", "task"), CASES, ids=[f"{entry.id}-{task}" for entry, task in CASES])
+def test_every_task_of_every_model(request, entry, task):
+    model = WanModel(folder_of(entry, request), torch.device("cpu"))
+    assert model.layout is entry.layout and (model.boundary is not None) == (entry.weights.experts == 2)
+    asked = take_request("/tmp", model=entry.id, task=task, quality=Quality.STANDARD, width=WIDTH, height=HEIGHT)
+    planned = planning.plan(asked, entry)
+    steps = planned.steps if planned.timesteps else 3  # the rest of the settings are the catalogue's
+    plan = dataclasses.replace(planned, width=WIDTH, height=HEIGHT, model_frames=FRAMES, steps=steps)
+    placement = Placement(model, MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0))
+    conditions = tasks.prepare(placement, asked, plan, canvas_of(entry, task), text_to_video.Kept())
+    scheduler = make_scheduler(model.config("scheduler"), plan.sampler, plan.flow_shift, plan.timesteps, asked.seed)
+    experts = experts_of(placement, plan, scheduler.config.num_train_timesteps)
+    latents = denoise_in_turn(experts, scheduler, conditions, steps=plan.steps)
+    frames = np.concatenate(list(decode(model.vae, latents)))
+    assert frames.shape == (FRAMES, HEIGHT, WIDTH, 3) and frames.std() > 2
