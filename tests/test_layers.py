@@ -49,7 +49,8 @@ MAY_IMPORT = {
 """Which unit may import which; every one may import itself and the protocol."""
 LIGHT_MODELS = {
     "__init__", "catalogue", "sources", "wholeness", "sizes", "planning", "memory_estimate", "media_place", "download",
-    "download_meter", "download_order", "download_problems", "fetch", "hub_cache", "hub_listing", "memory_plan",
+    "download_lock", "download_meter", "download_order", "download_problems", "fetch", "hub_cache", "hub_listing",
+    "memory_plan",
     "lengths", "asked_sources",
     "layout", "layout_tasks",
 }  # fmt: skip

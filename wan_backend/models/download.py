@@ -11,8 +11,7 @@ import io
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from ..protocol.downloads import DownloadPlan, DownloadState
@@ -20,6 +19,7 @@ from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
 from . import download_problems, hub_cache, hub_listing, wholeness
 from .catalogue import ModelEntry
+from .download_lock import alone
 from .download_meter import Meter, Tell
 from .download_order import Order, Wanted, free_bytes_at, look, place
 from .hub_listing import HubFile
@@ -64,7 +64,7 @@ def fetch(
         tell_plan(made)
     if made.problem is not None:
         raise Refusal(made.problem)
-    with _alone(order):
+    with alone(order.cache, order.listing.repo):
         meter = Meter(entry.id, order.total_bytes, str(order.cache), tell)
         meter.finished(sum(each.size_bytes for each in order.lent))
         for each in order.wanted:
@@ -144,17 +144,3 @@ def _assemble(order: Order) -> None:
         hub_cache.share(lent.source, lent.pointer)
     wholeness.check(order.snapshot)
     hub_cache.name_main(order.cache, order.listing.repo, order.listing.commit)
-
-
-@contextmanager
-def _alone(order: Order) -> Iterator[None]:
-    """No other process fetches this model into this cache meanwhile; given up when this one ends, however it ends."""
-    from filelock import FileLock, Timeout
-
-    folder = order.cache / ".locks" / hub_cache.repo_folder(order.cache, order.listing.repo).name
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / "download.lock", timeout=0):
-            yield
-    except Timeout:
-        raise download_problems.Elsewhere from None

@@ -122,7 +122,7 @@ def look(entry: ModelEntry, models_folders: list[str]) -> Order:
         raise Refusal(Problem("bad_setting", f"{entry.label} comes with the backend; there is nothing to fetch."))
     cache = place(models_folders)
     unfit = media_place.check(str(cache), 0)
-    if unfit is not None:
+    if unfit is not None and unfit.kind != "disk_full":  # how much room is needed is not known yet
         sentence = f"The folder {cache} can't take models; choose another models folder in the preferences."
         raise Refusal(Problem("folder", sentence, [download_problems.choose_folder()]))
     listing = hub_listing.read(entry.repo)

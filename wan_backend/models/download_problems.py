@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..protocol.messages import Fix, Problem
 from . import media_place
 from .catalogue import ModelEntry
+from .download_lock import Elsewhere
 from .wholeness import NotWhole
 
 LOG_IN = "log in with 'hf auth login' in a terminal, or set HF_TOKEN before Blender starts, then retry"
@@ -12,10 +13,6 @@ LOG_IN = "log in with 'hf auth login' in a terminal, or set HF_TOKEN before Blen
 
 class WrongChecksum(Exception):
     """A file came twice with another content than the hub says; the message is its name."""
-
-
-class Elsewhere(Exception):
-    """Another process is fetching the same model."""
 
 
 def retry(entry: ModelEntry) -> Fix:
@@ -86,7 +83,7 @@ def _from_network(error: Exception, entry: ModelEntry, again: list[Fix]) -> Prob
         sentence = f"{entry.label} is given to those who agreed to its terms: do so at {page}, {LOG_IN}."
         return Problem("not_allowed", sentence, again)
     if status == 401:
-        sentence = f"The hub wants to know who asks for {entry.label}: {LOG_IN}."
+        sentence = f"The hub gives {entry.label} only to those whom it knows, or has it no more: {LOG_IN}."
         return Problem("not_allowed", sentence, again)
     if status == 404 or isinstance(error, EntryNotFoundError):
         sentence = f"The hub has no {page} any more, or not all of its files; update Wan VSE, or choose another model."

@@ -73,9 +73,11 @@ class Planner:
         )
 
     def _fixes(self, wanted: str) -> list[Fix]:
-        """The models that are here, instead."""
+        """Fetching it, or the models that are here, instead."""
         others = [entry for entry in catalogue.load().models.values() if entry.id != wanted]
-        return [
+        entry = catalogue.load().models.get(wanted)
+        fetched = [Fix("Download...", action="download", value=wanted)] if entry is not None and entry.repo else []
+        return fetched + [
             Fix(f"Use {entry.label}", "model", entry.id)
             for entry in others
             if isinstance(self.find(entry), sources.Found)

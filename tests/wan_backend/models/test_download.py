@@ -15,6 +15,7 @@ from tests.wan_backend.models import fake_hub, tiny_folder
 from wan_backend.models import (
     catalogue,
     download,
+    download_lock,
     download_order,
     download_problems,
     hub_cache,
@@ -317,11 +318,12 @@ def test_a_folder_that_takes_nothing(hub, tmp_path):
     assert found.kind == "folder" and [fix.label for fix in found.fixes] == ["Choose Folder"]
 
 
-def test_one_process_at_a_time(hub):
-    order = download_order.look(CONTROL, [])
-    with download._alone(order):
+def test_one_process_at_a_time(hub, cache):
+    assert not download_lock.is_taken(cache, CONTROL.repo)
+    with download_lock.alone(cache, CONTROL.repo):
         assert problem().kind == "busy"
     fetch()
+    assert not download_lock.is_taken(cache, CONTROL.repo)
 
 
 def test_names_that_lead_outside_are_refused(hub, tmp_path):
