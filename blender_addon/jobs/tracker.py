@@ -20,6 +20,7 @@ from ..backend.setup import Setup
 from ..stopwatch import timed
 from . import folders, handlers, landing, project
 from .collect import Collector
+from .downloads import Downloads
 from .job_list import JobList
 from .open_file import OpenFile
 from .orders import Order
@@ -70,6 +71,11 @@ class Tracker:
     def worker(self) -> WorkerStatus:
         """How the process is that has the model."""
         return self.server.worker
+
+    @property
+    def downloads(self) -> Downloads:
+        """The models being fetched."""
+        return self.server.downloads
 
     @property
     def plan(self) -> Plan | None:
@@ -262,6 +268,7 @@ class Tracker:
 
     def _is_busy(self) -> bool:
         running = any(not status.state.ended for status in self._list.all())
+        running = running or self.downloads.busy
         return running or self.backend.state == "starting" or self.setup.busy or self.collector.busy
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:

@@ -47,7 +47,8 @@ def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -
         column.alert = True
         paragraph.draw(column, context, plan.problem.sentence, "ERROR")
         for fix in plan.problem.fixes:
-            draw_fix(box, fix)
+            if fix.action != "download":  # the model's own box, above, has that button and says more
+                draw_fix(box, fix)
         return
     model, timeline = wording.plan(plan)
     column = box.column(align=True)
