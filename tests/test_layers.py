@@ -50,7 +50,7 @@ MAY_IMPORT = {
 LIGHT_MODELS = {
     "__init__", "catalogue", "sources", "wholeness", "sizes", "planning", "memory_estimate", "media_place", "download",
     "download_lock", "download_meter", "download_order", "download_problems", "fetch", "hub_cache", "hub_listing",
-    "memory_plan",
+    "memory_plan", "outlook",
     "lengths", "asked_sources",
     "layout", "layout_tasks",
 }  # fmt: skip

@@ -20,7 +20,6 @@ from ..backend.setup import Setup
 from ..stopwatch import timed
 from . import folders, handlers, landing, project
 from .collect import Collector
-from .downloads import Downloads
 from .job_list import JobList
 from .open_file import OpenFile
 from .orders import Order
@@ -51,6 +50,7 @@ class Tracker:
         self.file = OpenFile()
         self._list = JobList()
         self.server = Server(self._list, folders.backend_settings, self._note_change)
+        self.downloads = self.server.downloads
         self.sourcing = Sourcing(self._list, self.server.outbox, folders.user_folder, self._note_change)
         self._changed = False
         self._next_sweep = 0.0
@@ -71,11 +71,6 @@ class Tracker:
     def worker(self) -> WorkerStatus:
         """How the process is that has the model."""
         return self.server.worker
-
-    @property
-    def downloads(self) -> Downloads:
-        """The models being fetched."""
-        return self.server.downloads
 
     @property
     def plan(self) -> Plan | None:
@@ -268,8 +263,9 @@ class Tracker:
 
     def _is_busy(self) -> bool:
         running = any(not status.state.ended for status in self._list.all())
-        running = running or self.downloads.busy
-        return running or self.backend.state == "starting" or self.setup.busy or self.collector.busy
+        return (
+            running or self.downloads.busy or self.backend.state == "starting" or self.setup.busy or self.collector.busy
+        )
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:
         if status.state is JobState.DONE and status.job_id in waiting:

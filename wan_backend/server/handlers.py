@@ -112,11 +112,13 @@ class Handlers:
 
     def doctor(self, params: m.Nothing) -> Later:
         """Look at everything, on a thread of its own: it may take seconds."""
-        worker, rows = self._life.status, self._planner.rows()
+        worker, planner = self._life.status, self._planner
+        rows = planner.rows()
+        asked = (self._state_folder, rows, worker, planner.models_folders, planner.memory_budget_bytes)
 
         def start(hand_in: Callable[[m.DoctorResult], None]) -> None:
             def examine() -> None:
-                found = m.DoctorResult(doctor.examine(self._state_folder, rows, worker))
+                found = m.DoctorResult(doctor.examine(*asked))
                 self._inbox.put(Call(lambda: hand_in(found)))
 
             threading.Thread(target=examine, name="doctor", daemon=True).start()

@@ -18,6 +18,16 @@ class Planner:
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
 
+    @property
+    def models_folders(self) -> list[str]:
+        """Where models are looked for, beside the cache of Hugging Face."""
+        return self._models_folders
+
+    @property
+    def memory_budget_bytes(self) -> int | None:
+        """What may be used of the device; None: all of it."""
+        return self._memory_budget_bytes
+
     def plan(self, request: TakeRequest) -> Plan:
         """What would be done, and why not; touches nothing."""
         try:
