@@ -262,10 +262,8 @@ class Tracker:
             self._changed = True
 
     def _is_busy(self) -> bool:
-        running = any(not status.state.ended for status in self._list.all())
-        return (
-            running or self.downloads.busy or self.backend.state == "starting" or self.setup.busy or self.collector.busy
-        )
+        running = self.downloads.busy or any(not status.state.ended for status in self._list.all())
+        return running or self.backend.state == "starting" or self.setup.busy or self.collector.busy
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:
         if status.state is JobState.DONE and status.job_id in waiting:
