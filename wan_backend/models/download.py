@@ -81,7 +81,7 @@ def _bring(wanted: Wanted, meter: Meter) -> None:
         return
     wanted.blob.parent.mkdir(parents=True, exist_ok=True)
     if wanted.twin is not None:
-        meter.say(DownloadState.RUNNING, 0, f"Sharing {file.name}", at_once=True)
+        meter.say(DownloadState.RUNNING, 0, f"Sharing {_spoken(file)}", at_once=True)
         hub_cache.share(wanted.twin, wanted.blob)
         return
     partial = hub_cache.partial_of(wanted.blob)
@@ -111,13 +111,19 @@ class _Counted(io.FileIO):
 
 
 def _write(file: HubFile, partial: Path, meter: Meter) -> None:
-    if hub_cache.fetched_bytes(partial, file.size_bytes) and partial.stat().st_size > file.size_bytes:
+    if partial.is_file() and partial.stat().st_size > file.size_bytes:
         partial.unlink()
-    with _Counted(partial, lambda size: meter.say(DownloadState.RUNNING, size, f"Fetching {file.name}")) as sink:
-        meter.say(DownloadState.RUNNING, sink.tell(), f"Fetching {file.name}", at_once=True)
+    with _Counted(partial, lambda size: meter.say(DownloadState.RUNNING, size, f"Fetching {_spoken(file)}")) as sink:
+        meter.say(DownloadState.RUNNING, sink.tell(), f"Fetching {_spoken(file)}", at_once=True)
         if sink.tell() < file.size_bytes:
             hub_listing.write(file, sink, sink.tell())
         os.fsync(sink.fileno())
+
+
+def _spoken(file: HubFile) -> str:
+    """What a person calls it: its part, for a shard's name fills a panel and says nothing."""
+    part, _, rest = file.name.partition("/")
+    return f"the {part.replace('_', ' ')}" if rest else part
 
 
 def _checksum(file: HubFile, path: Path, meter: Meter) -> str:
@@ -129,7 +135,7 @@ def _checksum(file: HubFile, path: Path, meter: Meter) -> str:
     with open(path, "rb", buffering=0) as stream:
         while chunk := stream.read(READ_BYTES):
             digest.update(chunk)
-            meter.say(DownloadState.CHECKING, file.size_bytes, f"Checking {file.name}")
+            meter.say(DownloadState.CHECKING, file.size_bytes, f"Checking {_spoken(file)}")
     return digest.hexdigest()
 
 

@@ -42,10 +42,12 @@ def partial_of(blob: Path) -> Path:
 
 def fetched_bytes(blob: Path, size_bytes: int) -> int:
     """How much of a blob of that size is here, whole or begun."""
-    for file in (blob, partial_of(blob)):
-        with contextlib.suppress(OSError):
-            return min(size_bytes, file.stat().st_size)
-    return 0
+    if is_here(blob, size_bytes):
+        return size_bytes
+    try:
+        return min(size_bytes, partial_of(blob).stat().st_size)
+    except OSError:
+        return 0
 
 
 def is_here(file: Path, size_bytes: int) -> bool:

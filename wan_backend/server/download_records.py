@@ -15,7 +15,7 @@ from ..job_queue import durable_file
 from ..models import catalogue, hub_cache
 from ..protocol import ProtocolError
 from ..protocol.conversion import from_json, to_json
-from ..protocol.downloads import DownloadFile, DownloadState, DownloadStatus
+from ..protocol.downloads import DownloadFile, DownloadPlan, DownloadState, DownloadStatus
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +26,28 @@ class Record:
 
     status: DownloadStatus
     files: list[DownloadFile] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    """Files that it had begun in another folder, before the models folder was changed; removed in the end."""
 
     @property
     def blobs(self) -> list[Path]:
         """What a cancelled download removes."""
         return [Path(file.blob) for file in self.files if file.blob]
+
+    @property
+    def left_blobs(self) -> list[Path]:
+        """What is of no more use once it is done: until then, whole files there are shared."""
+        return list(map(Path, self.left))
+
+    def planned(self, plan: DownloadPlan) -> Record:
+        """The same download, as it was planned just now."""
+        here_bytes = plan.total_bytes - plan.fetch_bytes
+        status = dataclasses.replace(
+            self.status, done_bytes=here_bytes, total_bytes=plan.total_bytes, folder=plan.folder
+        )
+        now = {file.blob for file in plan.files}
+        before = [*self.left, *(file.blob for file in self.files if file.blob)]
+        return Record(status, plan.files, [blob for blob in dict.fromkeys(before) if blob not in now])
 
 
 class DownloadRecords:
@@ -79,7 +96,8 @@ def _as_it_is_now(record: Record) -> Record:
     if status.state.active:
         sentence = "It was stopped in the middle; Resume goes on from there."
         status = dataclasses.replace(status, state=DownloadState.PAUSED, sentence=sentence)
-    return Record(dataclasses.replace(status, bytes_per_second=0.0, seconds_left=None), record.files)
+    status = dataclasses.replace(status, bytes_per_second=0.0, seconds_left=None)
+    return dataclasses.replace(record, status=status)
 
 
 def _bytes_here(file: DownloadFile) -> int:

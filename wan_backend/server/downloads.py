@@ -59,7 +59,7 @@ class Downloads:
             old, state=DownloadState.WAITING, problem=None, sentence=f"{entry.label} waits for its turn."
         )
         self._known.pop(model, None)  # to the end
-        self._set(Record(status, known.files if known is not None else []))
+        self._set(Record(status) if known is None else dataclasses.replace(known, status=status))
         self._advance()
         return self._known[model].status
 
@@ -68,7 +68,11 @@ class Downloads:
         record = self._record(model)
         if not record.status.state.active:
             return record.status
-        self._set(dataclasses.replace(record, status=_at_rest(record.status, DownloadState.PAUSED, "Paused.")))
+        self._set(
+            dataclasses.replace(
+                record, status=_at_rest(record.status, DownloadState.PAUSED, "What was fetched is kept.")
+            )
+        )
         self._stop_process(model)
         return self._known[model].status
 
@@ -121,7 +125,7 @@ class Downloads:
                 return
             if message.method == "fetch_plan":
                 plan = from_json(DownloadPlan, message.params)
-                self._set(Record(_planned(record.status, plan), plan.files))
+                self._set(record.planned(plan))
             elif message.method == "fetch":
                 self._hear(record, from_json(DownloadStatus, message.params))
         except ProtocolError as error:
@@ -131,6 +135,8 @@ class Downloads:
         if said.state is DownloadState.DONE:
             self._known[said.model] = Record(dataclasses.replace(said, folder=record.status.folder))
             self._records.remove(said.model)
+            if record.left:
+                threading.Thread(target=hub_cache.discard, args=[record.left_blobs], daemon=True).start()
             self._on_change(self._known[said.model].status)
         elif said.state is DownloadState.FAILED and said.problem is not None:
             self._end(said.model, said.problem)
@@ -162,7 +168,7 @@ class Downloads:
 
     def _discard(self, model: str) -> None:
         """Remove its files on a thread of its own: large ones take a disk its time."""
-        blobs = self._known[model].blobs
+        blobs = self._known[model].blobs + self._known[model].left_blobs
 
         def remove() -> None:
             freed = hub_cache.discard(blobs)
@@ -212,11 +218,6 @@ class Downloads:
 def _ended_badly(model: str, how: str, log_file: Path | None) -> Problem:
     sentence = f"The process that fetches models {how}; retry, it goes on from there."
     return Problem("internal", sentence, [download_problems.retry(catalogue.entry(model))], str(log_file or ""))
-
-
-def _planned(status: DownloadStatus, plan: DownloadPlan) -> DownloadStatus:
-    here_bytes = plan.total_bytes - plan.fetch_bytes
-    return dataclasses.replace(status, done_bytes=here_bytes, total_bytes=plan.total_bytes, folder=plan.folder)
 
 
 def _at_rest(status: DownloadStatus, state: DownloadState, sentence: str) -> DownloadStatus:

@@ -150,3 +150,14 @@ def test_a_job_without_its_model_has_the_button(told, settings, addon) -> None:
     problem = m.Problem("model_missing", "Far is not here.", [m.Fix("Download...", action="download", value="far")])
     told.add("a" * 32, "failed", problem=problem)
     assert "Download..." in said(draw_all(addon))
+
+
+def test_while_it_comes_the_outcome_is_no_alarm(told, settings, addon, d) -> None:
+    m = told.messages
+    problem = m.Problem("model_missing", "Far is not here.", [m.Fix("Download...", action="download", value="far")])
+    told.plan = m.Plan("far", 832, 480, 81, m.FrameRate(16), 81, 8, 3.0, 3.0, "unipc", problem=problem)
+    settings.model_id = "far"
+    assert "Far is not here." in said(draw_all(addon))
+    told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5, 10)
+    drawn = draw_all(addon)
+    assert "Far is not here." not in said(drawn) and "being downloaded" in said(drawn)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults import mounts
 from tests.wan_backend.models import fake_hub, tiny_folder
-from tests.wan_backend.server.served import is_alive, processes_with
+from tests.wan_backend.server.served import Served, is_alive, processes_with
 from wan_backend.models import catalogue
 
 SMALL, CONTROL = catalogue.entry("wan2.1-t2v-1.3b"), catalogue.entry("wan2.1-vace-1.3b")
@@ -226,6 +226,25 @@ def test_leaving_in_the_middle(served, hub):
     assert fetching(server) == []
     (status,) = served().call("downloads")["downloads"]
     assert status["state"] == "paused"
+
+
+def test_another_models_folder_leaves_nothing_behind(served, hub, models_folder, tmp_path):
+    pace(hub, 6.0)
+    server = served()
+    server.call("download", model=CONTROL.id)
+    begun(server, CONTROL)
+    server.end_stdin()
+    assert list(models_folder.glob("models--*/blobs/*"))
+    hub.slow_seconds = 0.0
+    (tmp_path / "other").mkdir()
+    with Served(server.state, tmp_path / "other", HF_ENDPOINT=hub.url) as again:
+        again.call("download", model=CONTROL.id)
+        told(again, CONTROL, "done")
+        until = time.monotonic() + 5
+        while list(models_folder.glob("models--*/blobs/*")):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    assert list((tmp_path / "other").glob("models--*/snapshots/*/model_index.json"))
 
 
 def test_two_servers_do_not_get_in_each_others_way(served, hub):
