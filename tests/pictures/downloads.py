@@ -61,6 +61,7 @@ def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
     yield lambda: session.downloads.status(MODEL).done_bytes > VALUES
     window.shoot_sidebar(out / "download_running.png")
     bpy.ops.wan_vse.pause_download(model=MODEL)
+    yield lambda: session.downloads.status(MODEL).state == "paused"
     hub.status[REPO] = 503
     bpy.ops.wan_vse.resume_download(model=MODEL)
     yield lambda: session.downloads.status(MODEL).state == "failed"

@@ -12,22 +12,21 @@ from .media_place import size_in_words
 from .memory_plan import Clip, MemoryPlan, Needs, Place
 
 CARD_BYTES, CPU_BYTES, IMAGE_ENCODER_BYTES = 2, 4, 4
-"""Of a weight: 16 bit on a card, 32 bit on the processor; the image encoder is kept in 32 bit."""
+"""Of a weight: 16 bit on a card and on a Mac, 32 bit on the processor; the image encoder is kept in 32 bit."""
 
 
-def plan_for(entry: ModelEntry, on_card: bool, device_bytes: int, host_bytes: int) -> MemoryPlan:
-    """The plan for the model's default size at its full length."""
-    needs = needs_of(entry, on_card)
-    if on_card:
+def plan_for(entry: ModelEntry, device: str, device_bytes: int, host_bytes: int) -> MemoryPlan:
+    """The plan for the model's default size at its full length on cuda, mps or cpu."""
+    needs = needs_of(entry, CPU_BYTES if device == "cpu" else CARD_BYTES)
+    if device == "cuda":
         return memory_plan.choose(needs, device_bytes, host_bytes)
     return memory_plan.choose_on_cpu(needs, host_bytes)
 
 
-def needs_of(entry: ModelEntry, on_card: bool) -> Needs:
-    """Bytes of its parts and of its phases, at its default size and full length."""
+def needs_of(entry: ModelEntry, number: int) -> Needs:
+    """Bytes of its parts and of its phases, at its default size and full length; `number` is those of a weight."""
     size = entry.size(entry.default_size)
     assert size is not None  # the catalogue was checked for it
-    number = CARD_BYTES if on_card else CPU_BYTES
     weights = entry.weights
     clip = Clip(size.width, size.height, entry.max_frames, token=entry.multiple)
     timed = entry.layout is Layout.FIRST_LATENT

@@ -72,7 +72,7 @@ class Card:
             return UNKNOWN
         entry = catalogue.entry(model)
         host = self.host_bytes if self.is_card else self.usable_bytes
-        plan = outlook.plan_for(entry, self.is_card, self.usable_bytes, host)
+        plan = outlook.plan_for(entry, self.device.partition(" ")[0], self.usable_bytes, host)
         words = outlook.in_words(entry, plan, self.is_card, self.usable_bytes)
         if self.is_card and self.free_bytes is None:
             words += " That is with nothing else on the card."

@@ -115,6 +115,7 @@ def test_the_doctor_says_what_is_wrong_first(monkeypatch, capsys):
 def test_the_doctor_asks_the_real_worker():
     done = subprocess.run([sys.executable, "-m", "wan_backend", "doctor"], cwd=ROOT, capture_output=True, check=False)
     assert b"torch 2." in done.stdout and b"good  python" in done.stdout
+    assert b"good  card: Takes are made on" in done.stdout and b" free." in done.stdout
 
 
 def test_a_wrong_command_line_is_told():

@@ -109,13 +109,14 @@ def test_the_plan_of_a_model_follows_the_card(model, free, words):
 
 def test_the_budget_counts_as_the_card():
     entry = catalogue.entry("wan2.1-t2v-14b")
-    plan = outlook.plan_for(entry, True, 140 * GB, 128 * GB)
+    plan = outlook.plan_for(entry, "cuda", 140 * GB, 128 * GB)
     assert plan.transformer is plan.text_encoder is Place.RESIDENT
     assert "streamed" in Card(H200, 150 * GB, 140 * GB, 128 * GB, 24 * GB).outlook(entry.id)
 
 
 def test_on_the_processor():
     assert "all of it stays in the memory" in Card("cpu", 256 * GB, 200 * GB, 200 * GB).outlook("wan2.1-t2v-1.3b")
+    assert "all of it stays in the memory" in Card("mps", 32 * GB, 30 * GB, 30 * GB).outlook("wan2.1-t2v-1.3b")
     assert "read from the disk again" in Card("cpu", 64 * GB, 30 * GB, 30 * GB).outlook("wan2.1-t2v-1.3b")
 
 
