@@ -366,3 +366,20 @@ def test_the_embedded_model_is_not_to_be_fetched():
         download_order.look(catalogue.entry("embedded"), [])
     assert "nothing to fetch" in refused.value.problem.sentence
     assert download_problems.choose_folder().action == "open_preferences"
+
+
+def test_a_model_with_a_borrowed_text_encoder_loads(hub, t2v_folder, vace_folder):
+    import torch
+
+    from wan_backend.models.loader import WanModel
+
+    hub.add(SMALL.repo, t2v_folder)
+    hub.add(CONTROL.repo, vace_folder)
+    folder, _ = fetch(SMALL)
+    assert any(name.startswith("text_encoder/") for name in hub.names())
+    model = WanModel(folder, torch.device("cpu"))
+    theirs = WanModel(vace_folder, torch.device("cpu"))
+    mine, wanted = model.text_encoder.state_dict(), theirs.text_encoder.state_dict()
+    assert all(torch.equal(mine[name], wanted[name]) for name in wanted)
+    assert model.transformer.config.num_layers and model.vae.config.z_dim
+    assert model.tokenizer("fog").input_ids == theirs.tokenizer("fog").input_ids
