@@ -142,7 +142,7 @@ def _models(rows: list[ModelRow], card: Card) -> list[Finding]:
         Finding(
             "model " + row.model,
             row.here or any_here,
-            f"{row.label}: {row.sentence} {card.outlook(row.model)}",
+            (f"{row.label}: " if row.here else "") + f"{row.sentence} {card.outlook(row.model)}",
             "" if row.here or not row.download_bytes else sources.download_command(row.model),
         )
         for row in rows
