@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
+from bpy.props import EnumProperty, FloatProperty, StringProperty
 
 from .jobs import tracker
 
@@ -28,7 +28,7 @@ def _backend_changed(self: Any, context: bpy.types.Context) -> None:
     session = tracker.get()
     if session.backend.state == "off":
         return
-    if any(not job.state.ended for job in session.jobs()):
+    if session.downloads.busy or any(not job.state.ended for job in session.jobs()):
         context.window_manager.wan_vse.restart_needed = True
     else:
         session.restart()
@@ -54,8 +54,8 @@ class WanPreferences(bpy.types.AddonPreferences):
     )
     models_folder: StringProperty(
         name="Models Folder",
-        description="A folder with Wan models in the diffusers layout. Models in the Hugging Face cache are found "
-        "without it",
+        description="A folder with Wan models in the diffusers layout, into which models are downloaded, too. Without "
+        "one, that is the Hugging Face cache, which is always looked into",
         subtype="DIR_PATH",
         update=_backend_changed,
     )
@@ -81,12 +81,6 @@ class WanPreferences(bpy.types.AddonPreferences):
         name="Media Folder",
         description="Where takes are kept. Leave it empty to keep them in a folder named wan beside the .blend file",
         subtype="DIR_PATH",
-    )
-    allow_downloads: BoolProperty(
-        name="Allow Downloads",
-        description="Let the backend reach Hugging Face for the files of models. Off, it never uses the network",
-        default=False,
-        update=_backend_changed,
     )
 
     def draw(self, context: bpy.types.Context) -> None:

@@ -49,6 +49,8 @@ MAY_IMPORT = {
 """Which unit may import which; every one may import itself and the protocol."""
 LIGHT_MODELS = {
     "__init__", "catalogue", "sources", "wholeness", "sizes", "planning", "memory_estimate", "media_place", "download",
+    "download_lock", "download_meter", "download_order", "download_problems", "fetch", "hub_cache", "hub_listing",
+    "memory_plan", "outlook",
     "lengths", "asked_sources", "extras",
     "layout", "layout_tasks",
 }  # fmt: skip
@@ -56,7 +58,7 @@ LIGHT_MODELS = {
 BLENDER = {"bpy", "bpy_extras", "bl_math", "blf", "gpu", "gpu_extras", "mathutils", "numpy"}
 WITHOUT_TORCH = {
     "wan_backend.job_queue": {"filelock"},
-    "wan_backend.models": {"huggingface_hub"},
+    "wan_backend.models": {"huggingface_hub", "httpx2", "filelock"},
     "wan_backend.server": set(),
     "wan_backend.command_line": set(),
     "wan_backend.__main__": set(),

@@ -38,7 +38,6 @@ class BackendSettings:
     device: str = "auto"
     memory_budget_gib: float = 0.0
     """0: no limit but the device's own."""
-    online: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,6 @@ def find(settings: BackendSettings, environment: Mapping[str, str] | None = None
         arguments += ["--device", settings.device]
     if settings.memory_budget_gib > 0:
         arguments += ["--memory-budget-gib", f"{settings.memory_budget_gib:g}"]
-    if settings.online:
-        arguments.append("--online")
     return BackendCommand(arguments, child_environment(settings.package_root, around))
 
 

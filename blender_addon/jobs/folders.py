@@ -41,5 +41,4 @@ def backend_settings() -> BackendSettings:
         models_folder=bpy.path.abspath(wanted.models_folder),
         device=wanted.device.lower() or "auto",
         memory_budget_gib=wanted.memory_budget_gib,
-        online=bool(bpy.app.online_access and wanted.allow_downloads),
     )

@@ -12,6 +12,7 @@ from typing import Any
 from ...wan_backend.protocol.messages import HelloResult, ListResult, ModelRow, ModelsResult, WorkerStatus
 from ..backend.command import BackendSettings
 from ..backend.connection import BackendState, Connection
+from .downloads import Downloads
 from .job_list import JobList
 from .outbox import Outbox
 from .planner import Planner
@@ -31,6 +32,7 @@ class Server:
         self.planner = Planner(on_change)
         self.thumbnails = Thumbnails(on_change)
         self.outbox = Outbox(jobs, on_change)
+        self.downloads = Downloads(lambda: self.connection.client, on_change, self._models_changed)
         self.connection = Connection(settings, self._on_ready, self._on_event, self._on_lost)
         self._jobs = jobs
         self._on_change = on_change
@@ -85,6 +87,7 @@ class Server:
         log.info("Backend %s, process %d", hello.version, hello.pid)
         client.call("models", answered=self._hear_models)
         client.call("list", answered=self._hear_list)
+        client.call("downloads", answered=self.downloads.hear_all)
         self._on_change()
 
     def _on_event(self, name: str, message: Any) -> None:
@@ -93,12 +96,21 @@ class Server:
             self._on_change()
         elif name == "worker":
             self._hear_worker(message)
+        elif name == "download":
+            self.downloads.hear(message)
+
+    def _models_changed(self) -> None:
+        """A model came: what the server knows of the models, and would do with them, is another."""
+        if self.connection.client is not None:
+            self.connection.client.call("models", answered=self._hear_models)
+            self.planner.forget()
 
     def _on_lost(self) -> None:
         self.listed = False
         self.worker = WorkerStatus("none")
         self.planner.forget()
         self.thumbnails.forget()
+        self.downloads.server_gone()
         self.outbox.server_gone()
         self._on_change()
 

@@ -50,6 +50,7 @@ class Tracker:
         self.file = OpenFile()
         self._list = JobList()
         self.server = Server(self._list, folders.backend_settings, self._note_change)
+        self.downloads = self.server.downloads
         self.sourcing = Sourcing(self._list, self.server.outbox, folders.user_folder, self._note_change)
         self._changed = False
         self._next_sweep = 0.0
@@ -261,7 +262,7 @@ class Tracker:
             self._changed = True
 
     def _is_busy(self) -> bool:
-        running = any(not status.state.ended for status in self._list.all())
+        running = self.downloads.busy or any(not status.state.ended for status in self._list.all())
         return running or self.backend.state == "starting" or self.setup.busy or self.collector.busy
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:

@@ -10,12 +10,15 @@ import bpy
 from .animate_picture import WAN_VSE_OT_animate_picture
 from .apply_fix import WAN_VSE_OT_apply_fix
 from .cancel_all import WAN_VSE_OT_cancel_all
+from .cancel_download import WAN_VSE_OT_cancel_download
 from .cancel_job import WAN_VSE_OT_cancel_job
 from .cancel_setup import WAN_VSE_OT_cancel_setup
 from .choose_task import WAN_VSE_OT_choose_task
 from .clear_jobs import WAN_VSE_OT_clear_jobs
 from .collect_takes import WAN_VSE_OT_collect_takes
+from .confirm_download import WAN_VSE_OT_confirm_download
 from .confirm_setup import WAN_VSE_OT_confirm_setup
+from .download_model import WAN_VSE_OT_download_model
 from .dress_previs import WAN_VSE_OT_dress_previs
 from .extend import WAN_VSE_OT_extend
 from .fill_gap import WAN_VSE_OT_fill_gap
@@ -26,10 +29,12 @@ from .load_settings import WAN_VSE_OT_load_settings
 from .new_seed import WAN_VSE_OT_new_seed
 from .open_log import WAN_VSE_OT_open_log
 from .open_preferences import WAN_VSE_OT_open_preferences
+from .pause_download import WAN_VSE_OT_pause_download
 from .place_take import WAN_VSE_OT_place_take
 from .regenerate import WAN_VSE_OT_regenerate
 from .restart_backend import WAN_VSE_OT_restart_backend
 from .restyle import WAN_VSE_OT_restyle
+from .resume_download import WAN_VSE_OT_resume_download
 from .retry_job import WAN_VSE_OT_retry_job
 from .setup_backend import WAN_VSE_OT_setup_backend
 from .show_take import WAN_VSE_OT_show_take
@@ -61,6 +66,11 @@ CLASSES = (
     WAN_VSE_OT_setup_backend,
     WAN_VSE_OT_confirm_setup,
     WAN_VSE_OT_cancel_setup,
+    WAN_VSE_OT_download_model,
+    WAN_VSE_OT_confirm_download,
+    WAN_VSE_OT_resume_download,
+    WAN_VSE_OT_pause_download,
+    WAN_VSE_OT_cancel_download,
     WAN_VSE_OT_restart_backend,
     WAN_VSE_OT_free_card,
     WAN_VSE_OT_open_log,

@@ -11,6 +11,7 @@ from typing import ClassVar
 import bpy
 
 from ...wan_backend.protocol.messages import Task
+from ..jobs import tracker
 from ..properties import WanSettings, settings_of, task_of
 from ..stopwatch import timed
 from .load_settings import fill
@@ -37,7 +38,7 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         settings = settings_of(context)
         if self.action:
-            return ACTIONS[self.action]() if self.action in ACTIONS else self._refuse(f"do '{self.action}'")
+            return ACTIONS[self.action](self.value) if self.action in ACTIONS else self._refuse(f"do '{self.action}'")
         if self.setting not in SETTERS:
             return self._refuse(f"set '{self.setting}'")
         job = job_of(self.job_id) if self.job_id else None
@@ -112,10 +113,18 @@ SETTERS: dict[str, Callable[[WanSettings, str], None]] = {
 }
 """What a Fix of the backend may set, by the name of the request's field."""
 
-ACTIONS: dict[str, Callable[[], set[str]]] = {
-    "open_preferences": lambda: bpy.ops.wan_vse.open_preferences(),
-    "setup_backend": lambda: bpy.ops.wan_vse.setup_backend("INVOKE_DEFAULT"),
-    "restart_backend": lambda: bpy.ops.wan_vse.restart_backend(),
-    "free_card": lambda: bpy.ops.wan_vse.free_card(),
+
+def _download(model: str) -> set[str]:
+    if tracker.get().downloads.status(model) is not None:
+        return bpy.ops.wan_vse.resume_download(model=model)
+    return bpy.ops.wan_vse.download_model("INVOKE_DEFAULT", model=model)
+
+
+ACTIONS: dict[str, Callable[[str], set[str]]] = {
+    "open_preferences": lambda _: bpy.ops.wan_vse.open_preferences(),
+    "setup_backend": lambda _: bpy.ops.wan_vse.setup_backend("INVOKE_DEFAULT"),
+    "restart_backend": lambda _: bpy.ops.wan_vse.restart_backend(),
+    "free_card": lambda _: bpy.ops.wan_vse.free_card(),
+    "download": _download,
 }
 """What a Fix of the backend may do, by its name."""

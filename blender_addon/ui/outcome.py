@@ -42,12 +42,16 @@ def draw_outcome(
 
 def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -> None:
     """The size and length that the model makes, what was changed to make it possible, and what makes it impossible."""
+    if plan.problem is not None and _is_coming(plan):
+        paragraph.draw(box, context, "The model is being downloaded; you can go on working.", "IMPORT")
+        return
     if plan.problem is not None:
         column = box.column(align=True)
         column.alert = True
         paragraph.draw(column, context, plan.problem.sentence, "ERROR")
         for fix in plan.problem.fixes:
-            draw_fix(box, fix)
+            if fix.action != "download":  # the model's own box, above, has that button and says more
+                draw_fix(box, fix)
         return
     model, timeline = wording.plan(plan)
     column = box.column(align=True)
@@ -58,6 +62,12 @@ def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -
         paragraph.draw(box, context, needs, "MEMORY")
     for note in plan.notes:
         paragraph.draw(box, context, note, "INFO")
+
+
+def _is_coming(plan: Plan) -> bool:
+    """True where all that is wrong is that the model is still being fetched."""
+    status = tracker.get().downloads.status(plan.model)
+    return plan.problem.kind == "model_missing" and status is not None and status.state.active
 
 
 def draw_fix(layout: bpy.types.UILayout, fix: Fix) -> None:

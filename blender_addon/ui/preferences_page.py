@@ -8,7 +8,7 @@ from ...wan_backend.protocol.messages import ModelRow
 from ..jobs import folders, tracker
 from ..preferences import WanPreferences
 from ..stopwatch import timed
-from . import backend_box, paragraph
+from . import backend_box, download_box, paragraph
 
 
 @timed("draw: preferences")
@@ -39,23 +39,18 @@ def draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, prefere
 
 
 def draw_models(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:
-    """Where the models are, what they run on, and whether they may be fetched."""
+    """Where the models are, what they run on, and the download of those that are not here."""
     box = layout.box()
     box.label(text="Models")
     fields = _fields(box)
     fields.prop(preferences, "models_folder", placeholder="The Hugging Face cache")
     fields.prop(preferences, "device")
     fields.prop(preferences, "memory_budget_gib", text="Memory Budget (GiB)")
-    row = fields.row()
-    row.active = bpy.app.online_access
-    row.prop(preferences, "allow_downloads")
-    if preferences.allow_downloads and not bpy.app.online_access:
-        sentence = "Blender is offline, so nothing is fetched: allow online access under System first."
-        paragraph.draw(box, context, sentence, "INTERNET_OFFLINE")
     for model in tracker.get().models:
         line = box.column(align=True)
         line.active = model.here
         paragraph.draw(line, context, *_model_line(model))
+        download_box.draw_model(box, context, model)
 
 
 def _model_line(model: ModelRow) -> tuple[str, str]:

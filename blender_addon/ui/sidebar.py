@@ -17,7 +17,7 @@ from ..operators.use_standard_view import changes_colours
 from ..properties import WanSettings
 from ..stopwatch import timed
 from ..timeline import compat, text_prompt
-from . import backend_box, outcome, paragraph, queue_list, shown, task_box, wording
+from . import backend_box, download_box, outcome, paragraph, queue_list, shown, task_box, wording
 
 PROMPT_LINES = 6
 
@@ -50,6 +50,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         task_box.draw_made_from(layout, context, seen)
         draw_prompt(layout, context, scene, settings)
         draw_model(layout, settings)
+        download_box.draw_for(layout, context, settings.model)
         task_box.draw_settings(layout, scene, settings, seen)
         draw_seed(layout, settings)
         draw_colour_hint(layout, context, scene)

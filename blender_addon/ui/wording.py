@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
 from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, Plan, TakeRequest
 from ..jobs.sourcing import RENDERING
 
@@ -49,6 +50,32 @@ def duration(seconds: float) -> str:
 def size(size_bytes: int) -> str:
     """Bytes as "640 MB" or "2.4 GB"."""
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{max(1, round(size_bytes / 1e6))} MB"
+
+
+def share(status: DownloadStatus) -> float:
+    """How much of a download is here, from 0 to 1."""
+    return min(1.0, max(0.0, status.done_bytes / status.total_bytes)) if status.total_bytes else 0.0
+
+
+def download_bytes(status: DownloadStatus) -> str:
+    """ "3.21 of 19.00 GB"; in MB where it is less than one."""
+    unit, words, digits = (1e9, "GB", 2) if status.total_bytes >= 1e9 else (1e6, "MB", 1)
+    return f"{status.done_bytes / unit:.{digits}f} of {status.total_bytes / unit:.{digits}f} {words}"
+
+
+def download_rate(status: DownloadStatus) -> str:
+    """ "45.2 MB a second, 5 min left"; empty while neither is known."""
+    parts = [f"{status.bytes_per_second / 1e6:.1f} MB a second"] if status.bytes_per_second > 0 else []
+    if status.seconds_left is not None:
+        parts.append(f"{duration(status.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def download_plan(made: DownloadPlan) -> list[str]:
+    """What a model would take, line by line."""
+    here = made.total_bytes - made.fetch_bytes
+    lines = [f"To fetch: {size(made.fetch_bytes)}" + (f"; {size(here)} are here already" if here else "")]
+    return [*lines, f"Free on the disk: {size(made.free_bytes)}", f"Into {made.folder}", *made.notes]
 
 
 def frames(count: int) -> str:

@@ -22,6 +22,7 @@ from fake_backend_frames import HEIGHT, WIDTH, png
 MANNER = os.environ.get("FAKE_BACKEND", "")
 STATE = Path(sys.argv[sys.argv.index("--state") + 1])
 JOBS_FILE = STATE / "fake_jobs.json"
+DOWNLOADS_FILE = STATE / "fake_downloads.json"
 ENDED = ("done", "failed", "cancelled", "interrupted")
 
 
@@ -56,6 +57,11 @@ class FakeBackend:
         self.lines: queue.Queue = queue.Queue()
         if JOBS_FILE.is_file():
             self.jobs = json.loads(JOBS_FILE.read_text())
+        self.downloads: dict[str, dict] = {}
+        if DOWNLOADS_FILE.is_file():
+            self.downloads = json.loads(DOWNLOADS_FILE.read_text())
+        for known in self.downloads.values():
+            known["state"] = "paused" if known["state"] == "running" else known["state"]
         for job in self.jobs.values():
             if job["state"] not in (*ENDED, "queued"):
                 problem = {"kind": "interrupted", "sentence": "The backend was ended: press Retry."}
@@ -114,6 +120,45 @@ class FakeBackend:
         names = {"version": "0.0.1", "tasks": ["text_to_video"], "pid": os.getpid()}
         return {"result": {"protocol": params["protocol"], **names, "state_folder": str(STATE), "log": ""}}
 
+    def do_download_plan(self, params: dict) -> dict:
+        far = params["model"]
+        numbers = {"total_bytes": 1000, "fetch_bytes": 900, "disk_bytes": 900, "free_bytes": 5000}
+        words = {"label": "Far", "folder": "/models", "licence": "none", "licence_url": "https://licence"}
+        if far == "nonsense":
+            return {"error": {"code": -32001, "message": "There is no such model.", "data": {}}}
+        return {"result": {"model": far, **words, **numbers}}
+
+    def change_download(self, model: str, **values: object) -> dict:
+        known = self.downloads.setdefault(model, {"model": model, "done_bytes": 0, "total_bytes": 1000})
+        known.update(values)
+        STATE.mkdir(parents=True, exist_ok=True)
+        DOWNLOADS_FILE.write_text(json.dumps(self.downloads))
+        self.send({"method": "download", "params": known})
+        return {"result": known}
+
+    def do_download(self, params: dict) -> dict:
+        return self.change_download(params["model"], state="running")
+
+    def do_pause_download(self, params: dict) -> dict:
+        return self.change_download(params["model"], state="paused")
+
+    def do_cancel_download(self, params: dict) -> dict:
+        cancelled = self.change_download(params["model"], state="cancelled")
+        del self.downloads[params["model"]]
+        return cancelled
+
+    def do_downloads(self, params: dict) -> dict:
+        return {"result": {"downloads": list(self.downloads.values())}}
+
+    def fetch(self) -> None:
+        """One step of what is being fetched."""
+        for model, known in list(self.downloads.items()):
+            if known["state"] == "running" and known["done_bytes"] < 1000:
+                time.sleep(0.05)
+                self.change_download(model, done_bytes=known["done_bytes"] + 50, bytes_per_second=50.0)
+            elif known["state"] == "running":
+                self.change_download(model, state="done")
+
     def do_models(self, params: dict) -> dict:
         row = {
             "model": "embedded",
@@ -127,7 +172,9 @@ class FakeBackend:
             "licence": "none",
             "download_bytes": 0,
         }
-        return {"result": {"models": [row]}}
+        here = self.downloads.get("far", {}).get("state") == "done"
+        far = {**row, "model": "far", "label": "Far", "here": here, "download_bytes": 1000}
+        return {"result": {"models": [row, far]}}
 
     def do_plan(self, params: dict) -> dict:
         plan = {
@@ -192,6 +239,7 @@ class FakeBackend:
                 self.answer(self.lines.get(timeout=0.01))
             except queue.Empty:
                 self.work()
+                self.fetch()
 
     def read(self) -> None:
         for line in sys.stdin.buffer:

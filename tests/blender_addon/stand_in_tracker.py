@@ -10,6 +10,31 @@ from typing import Any
 import pytest
 
 
+class StandInDownloads:
+    """Downloads that stand still."""
+
+    def __init__(self, asked: list[tuple[Any, ...]]) -> None:
+        self.plans: dict[str, Any] = {}
+        self.refused: dict[str, str] = {}
+        self.busy = False
+        self.asking: set[str] = set()
+        self.all: dict[str, Any] = {}
+        for name in ("ask", "start", "pause", "cancel", "forget"):
+            setattr(self, name, lambda model, name=name: asked.append((f"{name} download", model)))
+
+    def status(self, model: str) -> Any:
+        """What the test put there."""
+        return self.all.get(model)
+
+    def unfinished(self) -> list[Any]:
+        """All but those that are done."""
+        return [status for status in self.all.values() if status.state != "done"]
+
+    def is_asked(self, model: str) -> bool:
+        """True for those that the test says."""
+        return model in self.asking
+
+
 class StandInTracker:
     """What the operators and the panel use of the tracker; every order is noted in `asked`."""
 
@@ -28,7 +53,7 @@ class StandInTracker:
                 max_frames=81,
                 sizes=[messages.SizeRow("360p", 640, 360), messages.SizeRow("480p", 832, 480, True)],
                 licence="Apache-2.0",
-                download_bytes=0,
+                download_bytes=0 if here else 19_000_000_000,
             )
             for name, label, here in (("embedded", "Embedded", True), ("big", "Big", True), ("far", "Far", False))
         ]
@@ -39,6 +64,7 @@ class StandInTracker:
         self.setup = SimpleNamespace(
             state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
         )
+        self.downloads = StandInDownloads(self.asked)
         self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
         self.on_change: list[Any] = []
         self.all: list[Any] = []

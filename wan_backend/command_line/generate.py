@@ -14,7 +14,7 @@ import tempfile
 import uuid
 from pathlib import Path
 
-from ..models import catalogue
+from ..models import catalogue, sources
 from ..models.catalogue import ModelEntry
 from ..protocol import ProtocolError, Refusal
 from ..protocol.messages import JobParams, JobState, JobStatus, Quality, SubmitParams, TakeRequest
@@ -86,12 +86,18 @@ def _generate(options: argparse.Namespace, state: Path, job_id: str, request: Ta
                 sys.stderr.write(note + "\n")
             status = _follow(server, status)
     except Refusal as refusal:
-        return _say(refusal.message, REFUSED)
+        return _say(refusal.message + _how_to_fetch(refusal, request.model), REFUSED)
     except (ServerGone, ProtocolError) as error:
         return _say(str(error), NOT_STARTED)
     except KeyboardInterrupt:
         return _say("Cancelled.", CANCELLED)
     return _deliver(status, place)
+
+
+def _how_to_fetch(refusal: Refusal, model: str) -> str:
+    """At a terminal there is no button: the command that fetches the model."""
+    fetched = any(fix.action == "download" for fix in refusal.problem.fixes)
+    return f"\nDownload it with {sources.download_command(model)}" if fetched else ""
 
 
 def _follow(server: ServeChild, status: JobStatus) -> JobStatus:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 
-from ..models import catalogue, download
+from ..models import catalogue, download, sources
 from ..models.media_place import size_in_words
 from ..protocol.conversion import to_json
+from ..protocol.downloads import DownloadPlan, DownloadStatus
 from ..protocol.messages import ModelRow
 from ..server.planner import Planner
+
+log = logging.getLogger(__name__)
 
 
 def main(options: argparse.Namespace) -> int:
     """List the models or fetch one; the exit code."""
+    folders = [os.path.abspath(folder) for folder in options.models_folder]
     if options.download:
-        return fetch(options.download, options.yes)
-    rows = Planner([os.path.abspath(folder) for folder in options.models_folder], None).rows()
+        return fetch(options.download, options.yes, folders)
+    rows = Planner(folders, None).rows()
     sys.stdout.write(json.dumps(to_json(rows), indent=1) + "\n" if options.json else table(rows))
     return 0
 
@@ -31,33 +36,62 @@ def table(rows: list[ModelRow]) -> str:
         lines.append(f"{'*' if row.here else ' '} {row.model:<18} {row.label}")
         lines.append(f"    {sizes}; up to {row.max_frames} frames at {row.frame_rate.fps} a second; {row.licence}")
         lines += [f"    {said}" for said in (row.notes, row.sentence) if said]
-    return "\n".join([*lines, "", "* is on this machine.", ""])
+    fetched = f"Fetch one with {sources.download_command('ID')}"
+    return "\n".join([*lines, "", "* is on this machine.", fetched, ""])
 
 
-def fetch(model_id: str, yes: bool) -> int:
+def fetch(model_id: str, yes: bool, folders: list[str]) -> int:
     """Fetch a model, after saying how much it is; the exit code."""
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     try:
         entry = catalogue.entry(model_id)
-        problem = download.why_not(entry)
     except catalogue.UnknownModel as unknown:
-        problem = str(unknown)
-    if problem:
-        sys.stderr.write(problem + "\n")
+        sys.stderr.write(f"{unknown}\n")
         return 2
-    sys.stderr.write(
-        f"{entry.label}: up to {size_in_words(entry.download_bytes)} from huggingface.co/{entry.repo} "
-        f"({entry.licence}) into {download.place()}.\n"
-    )
+    planned = download.plan(entry, folders)
+    if planned.problem is not None:
+        sys.stderr.write(f"{planned.problem.sentence}\n")
+        return 2
+    sys.stderr.write(_summary(planned, entry.repo))
     if not yes and not _agreed():
         sys.stderr.write("Nothing was fetched.\n")
         return 1
     try:
-        folder = download.fetch(entry)
-    except download.DownloadFailed as failed:
-        sys.stderr.write(f"{failed}\n")
+        folder = download.fetch(entry, folders, _tell)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped; the same command goes on from there.\n")
         return 1
+    except Exception as error:  # the edge of the process: whatever went wrong becomes a sentence
+        log.debug("%s was not fetched", entry.id, exc_info=error)
+        sys.stderr.write(f"\n{download.problem_for(error, entry, folders).sentence}\n")
+        return 1
+    sys.stderr.write("\n")
     sys.stdout.write(f"{folder}\n")
     return 0
+
+
+def _summary(planned: DownloadPlan, repo: str) -> str:
+    """What a person is to know before the first byte."""
+    here = planned.total_bytes - planned.fetch_bytes
+    lines = [
+        f"{planned.label} from huggingface.co/{repo}: {size_in_words(planned.fetch_bytes)} to fetch"
+        + (f", {size_in_words(here)} are here already." if here else "."),
+        f"Licence: {planned.licence} ({planned.licence_url})",
+        f"Folder: {planned.folder}, where {size_in_words(planned.free_bytes)} are free.",
+        *planned.notes,
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _tell(status: DownloadStatus) -> None:
+    """How far it is, over the line before."""
+    words = f"{status.done_bytes / 1e9:.2f} of {status.total_bytes / 1e9:.2f} GB"
+    if status.bytes_per_second:
+        words += f", {status.bytes_per_second / 1e6:.1f} MB/s"
+    if status.seconds_left is not None:
+        words += f", {status.seconds_left / 60:.0f} min left"
+    sys.stderr.write(f"\r{words}, {status.sentence[:60]:<60}")
+    sys.stderr.flush()
 
 
 def _agreed() -> bool:

@@ -7,8 +7,9 @@ sizes            sizes that a model can do
 planning         a request and a model become a Plan
 memory_estimate  how much of a device's memory a take needs
 media_place      whether a take can be written where it is to go
-download         fetching a model, only when a person asked for it
+download         fetching a model, only when a person asked for it; download_order says which files, hub_listing asks
+                 the hub, hub_cache lays them on the disk, fetch is the process that does it for the server
 
-These import no torch: the server answers with them at once. The loader and the memory plan, beside them here,
+These import no torch: the server answers with them at once. The loader and the placement, beside them here,
 belong to the worker.
 """

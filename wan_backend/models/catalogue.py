@@ -95,6 +95,8 @@ class ModelEntry:
     weights: Weights
     repo: str = ""
     """On the Hugging Face hub; empty where it isn't there."""
+    text_encoder_repo: str = ""
+    """Whose text encoder and tokenizer are fetched for it; models that name the same one share it on the disk."""
     layout: Layout | None = None
     """What it is conditioned by; tells folders apart that are alike in all else. None: not looked at."""
     package_folder: str = ""

@@ -48,6 +48,13 @@ def free_bytes(device: torch.device) -> int:
     return int(free + reserve)
 
 
+def total_bytes(device: torch.device) -> int:
+    """All the memory that `device` has; asked so that nothing is taken of it."""
+    if device.type != "cuda":
+        return int(psutil.virtual_memory().total)
+    return int(torch.cuda.get_device_properties(device).total_memory)
+
+
 def release(device: torch.device) -> None:
     """Give memory that nothing uses back to the system."""
     gc.collect()

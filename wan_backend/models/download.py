@@ -1,57 +1,152 @@
-"""Fetches a model from the Hugging Face hub into its cache, only when a person asked for it. No torch.
+"""Fetches a model from the Hugging Face hub, only when a person asked for it. No torch.
 
-huggingface_hub keeps half-fetched files, so that a second try goes on where the first one stopped.
+It can be killed at any moment and goes on from there; no file is used before its checksum was right. See
+`download_order` for what is fetched and `hub_cache` for how it lies on the disk.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
+import logging
 import os
-import shutil
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
-from . import media_place
+from ..protocol.downloads import DownloadPlan, DownloadState
+from ..protocol.errors import Refusal
+from ..protocol.messages import Problem
+from . import download_problems, hub_cache, hub_listing, wholeness
 from .catalogue import ModelEntry
-from .sources import hub_cache
+from .download_lock import alone
+from .download_meter import Meter, Tell
+from .download_order import Order, Wanted, free_bytes_at, look, place
+from .hub_listing import HubFile
 
-PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "LICENSE*", "README.md"]
-"""No pickled weights: they could run any code."""
+log = logging.getLogger(__name__)
 
-
-class DownloadFailed(Exception):
-    """The model could not be fetched; the message is a sentence for a person."""
-
-
-def place() -> Path:
-    """The folder that models are fetched into."""
-    return hub_cache()
+READ_BYTES = 1 << 22
+LICENCE_PAGES = "https://huggingface.co/"
 
 
-def why_not(entry: ModelEntry) -> str:
-    """Why the model can't be fetched, or nothing."""
-    if not entry.repo:
-        return f"{entry.label} comes with the backend; there is nothing to fetch."
-    problem = media_place.check(os.path.abspath(place()), 0)
-    if problem is not None:
-        return f"The folder {place()} can't take the model; set HF_HOME to one that can be written."
-    existing = Path(os.path.abspath(place()))
-    while not existing.exists():
-        existing = existing.parent
-    free_bytes = shutil.disk_usage(existing).free
-    if free_bytes < entry.download_bytes:
-        needed, free = map(media_place.size_in_words, (entry.download_bytes, free_bytes))
-        return f"{entry.label} needs {needed} at {place()}, where {free} are free; make room, or set HF_HOME elsewhere."
-    return ""
-
-
-def fetch(entry: ModelEntry) -> Path:
-    """Fetch the model, or what of it is missing; its folder. Raises DownloadFailed."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
+def plan(entry: ModelEntry, models_folders: list[str]) -> DownloadPlan:
+    """What fetching the model would take; `problem` says why it can't be. Asks the hub, fetches no weights."""
     try:
-        return Path(snapshot_download(entry.repo, allow_patterns=PATTERNS, cache_dir=place()))
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        said = (str(error).strip().split("\n") or [""])[0][:200]
-        raise DownloadFailed(
-            f"{entry.label} could not be fetched ({said}); try again, it goes on from there."
-        ) from error
+        return look(entry, models_folders).plan()
+    except Exception as error:  # the edge: whatever went wrong becomes a sentence
+        log.info("no plan for %s", entry.id, exc_info=error)
+        return impossible(entry, models_folders, problem_for(error, entry, models_folders))
+
+
+def impossible(entry: ModelEntry, models_folders: list[str], problem: Problem) -> DownloadPlan:
+    """A plan that says why there is none."""
+    cache = place(models_folders)
+    free_bytes = free_bytes_at(cache)
+    page = LICENCE_PAGES + entry.repo
+    return DownloadPlan(entry.id, entry.label, str(cache), entry.licence, page, 0, 0, 0, free_bytes, problem=problem)
+
+
+def problem_for(error: Exception, entry: ModelEntry, models_folders: list[str]) -> Problem:
+    """The sentence for whatever was raised here."""
+    if isinstance(error, Refusal):
+        return error.problem
+    return download_problems.problem_of(error, entry, str(place(models_folders)))
+
+
+def fetch(
+    entry: ModelEntry, models_folders: list[str], tell: Tell, tell_plan: Callable[[DownloadPlan], None] | None = None
+) -> Path:
+    """Fetch the model, or what of it is missing; its folder. Raises Refusal, or what `problem_for` has words for."""
+    order = look(entry, models_folders)
+    made = order.plan()
+    if tell_plan is not None:
+        tell_plan(made)
+    if made.problem is not None:
+        raise Refusal(made.problem)
+    with alone(order.cache, order.listing.repo):
+        meter = Meter(entry.id, order.total_bytes, str(order.cache), tell)
+        meter.finished(sum(each.size_bytes for each in order.lent))
+        for each in order.wanted:
+            _bring(each, meter)
+            meter.finished(each.file.size_bytes)
+        _assemble(order)
+    return order.snapshot
+
+
+def _bring(wanted: Wanted, meter: Meter) -> None:
+    """Have the blob, whole and checked."""
+    file = wanted.file
+    if hub_cache.is_here(wanted.blob, file.size_bytes) or hub_cache.is_here(wanted.pointer, file.size_bytes):
+        return
+    wanted.blob.parent.mkdir(parents=True, exist_ok=True)
+    if wanted.twin is not None:
+        meter.say(DownloadState.RUNNING, 0, f"Sharing {_spoken(file)}", at_once=True)
+        hub_cache.share(wanted.twin, wanted.blob)
+        return
+    partial = hub_cache.partial_of(wanted.blob)
+    for _attempt in (1, 2):
+        _write(file, partial, meter)
+        if _checksum(file, partial, meter) == file.checksum:
+            os.replace(partial, wanted.blob)
+            return
+        log.warning("%s has another checksum than %s", partial, file.checksum)
+        partial.unlink()
+    raise download_problems.WrongChecksum(file.name)
+
+
+class _Counted(io.FileIO):
+    """A file that tells how long it is after each write, and writes all that it is given."""
+
+    def __init__(self, path: Path, tell: Callable[[int], None]) -> None:
+        super().__init__(path, "ab")
+        self._tell = tell
+
+    def write(self, content: bytes) -> int:  # type: ignore[override]
+        rest = memoryview(content)
+        while rest:
+            rest = rest[super().write(rest) :]
+        self._tell(self.tell())
+        return len(content)
+
+
+def _write(file: HubFile, partial: Path, meter: Meter) -> None:
+    if partial.is_file() and partial.stat().st_size > file.size_bytes:
+        partial.unlink()
+    with _Counted(partial, lambda size: meter.say(DownloadState.RUNNING, size, f"Fetching {_spoken(file)}")) as sink:
+        meter.say(DownloadState.RUNNING, sink.tell(), f"Fetching {_spoken(file)}", at_once=True)
+        if sink.tell() < file.size_bytes:
+            hub_listing.write(file, sink, sink.tell())
+        os.fsync(sink.fileno())
+
+
+def _spoken(file: HubFile) -> str:
+    """What a person calls it: its part, for a shard's name fills a panel and says nothing."""
+    part, _, rest = file.name.partition("/")
+    return f"the {part.replace('_', ' ')}" if rest else part
+
+
+def _checksum(file: HubFile, path: Path, meter: Meter) -> str:
+    """Of the file on the disk: SHA-256, or git's for what is not kept in LFS."""
+    if len(file.checksum) == 64:
+        digest = hashlib.sha256()
+    else:
+        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with open(path, "rb", buffering=0) as stream:
+        while chunk := stream.read(READ_BYTES):
+            digest.update(chunk)
+            meter.say(DownloadState.CHECKING, file.size_bytes, f"Checking {_spoken(file)}")
+    return digest.hexdigest()
+
+
+def _assemble(order: Order) -> None:
+    """All blobs are here: make them a snapshot, and the main one once it is whole."""
+    uses = Counter(each.blob for each in order.wanted)
+    for each in order.wanted:
+        uses[each.blob] -= 1
+        if hub_cache.is_here(each.blob, each.file.size_bytes):
+            hub_cache.point(each.pointer, each.blob, needed_again=uses[each.blob] > 0)
+    for lent in order.lent:
+        hub_cache.share(lent.source, lent.pointer)
+    wholeness.check(order.snapshot)
+    hub_cache.name_main(order.cache, order.listing.repo, order.listing.commit)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import wholeness
 from .catalogue import PACKAGE, LoraEntry, TinyEntry
-from .sources import in_hub_cache
+from .sources import hub_cache, in_hub_cache
 
 SUBFOLDERS = ("", "loras", "vae")
 
@@ -40,7 +40,7 @@ def _folders(package_folder: str, repo: str, models_folders: Iterable[str | Path
         yield PACKAGE / package_folder
     for folder in models_folders:
         yield from (Path(folder) / name for name in SUBFOLDERS)
-    snapshot = in_hub_cache(repo) if repo else None
+    snapshot = in_hub_cache(hub_cache(), repo) if repo else None
     if snapshot is not None:
         yield snapshot
 

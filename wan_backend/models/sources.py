@@ -1,7 +1,7 @@
 """Where a model's files are on this machine. Standard library and protocol only; no torch, and nothing is fetched.
 
 Looked at in this order: the folder that comes with the package, every models folder (itself, its subfolder named by
-the model's id, its subfolder named as the repository), the Hugging Face cache.
+the model's id, its subfolder named as the repository, and as a cache of Hugging Face), the Hugging Face cache.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: li
             why = reason(error) if isinstance(error, OSError) else "not a path"
             complaints.append(f"The models folder {folder} can't be read ({why}); choose another in the preferences.")
     if entry.repo:
-        snapshot = in_hub_cache(entry.repo)
+        snapshot = in_hub_cache(hub_cache(), entry.repo)
         if snapshot is not None:
             yield snapshot
 
@@ -80,12 +80,14 @@ def _in_models_folder(entry: ModelEntry, folder: Path) -> list[Path]:
     held = {child.name for child in folder.iterdir()}
     if "model_index.json" in held:
         return [folder] if folder.name in names or _looks_like(entry, folder) else []
-    return [folder / name for name in sorted(names & held) if (folder / name).is_dir()]
+    named = [folder / name for name in sorted(names & held) if (folder / name).is_dir()]
+    snapshot = in_hub_cache(folder, entry.repo) if entry.repo else None
+    return named if snapshot is None else [*named, snapshot]
 
 
-def in_hub_cache(repo: str) -> Path | None:
+def in_hub_cache(cache: Path, repo: str) -> Path | None:
     """The snapshot of the repository's main branch, else the newest one."""
-    home = hub_cache() / ("models--" + repo.replace("/", "--"))
+    home = cache / ("models--" + repo.replace("/", "--"))
     try:
         snapshot = home / "snapshots" / (home / "refs" / "main").read_text("utf-8").strip()
         if snapshot.is_dir():
@@ -150,7 +152,7 @@ def _config(folder: Path, part: str) -> dict[str, Any]:
 
 
 def _broken(entry: ModelEntry, folder: Path, why: str) -> Missing:
-    mend = "fetch it again" if entry.repo else "install the backend again"
+    mend = "download it again" if entry.repo else "install the backend again"
     if entry.repo and folder.parent.name != "snapshots":
         mend = "copy the model there again, or choose another models folder in the preferences"
     return Missing(Problem("model_broken", f"{entry.label} in {folder} can't be used because {why}; {mend}."))
@@ -170,8 +172,7 @@ def _missing(entry: ModelEntry, complaints: list[str]) -> Missing:
     return Missing(
         Problem(
             "model_missing",
-            f"{entry.label} is not on this machine; fetch it ({size_in_words(entry.download_bytes)}) with "
-            f"'{download_command(entry.id)}' in a terminal, or choose the models folder that has it "
-            "in the preferences.",
+            f"{entry.label} is not on this machine; download it ({size_in_words(entry.download_bytes)}), or choose the "
+            "models folder that has it in the preferences.",
         )
     )

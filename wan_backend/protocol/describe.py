@@ -17,7 +17,7 @@ from enum import Enum, EnumType
 from types import ModuleType
 from typing import Any
 
-from . import choices, errors, framing, media, messages, methods, takes
+from . import choices, downloads, errors, framing, media, messages, methods, takes
 from .methods import Method
 
 HOPS = [
@@ -25,6 +25,7 @@ HOPS = [
     ("Server to client: events", methods.SERVER_EVENTS, "Notifications; they come between the answers."),
     ("Server to worker", methods.WORKER_METHODS, "The server calls these; the worker answers each."),
     ("Worker to server: events", methods.WORKER_EVENTS, "Notifications."),
+    ("Fetch to server: events", methods.FETCH_EVENTS, "Lines on the stdout of `python -m wan_backend.models.fetch`."),
     ("Set-up to add-on: events", methods.SETUP_EVENTS, "Lines on the stdout of `python -m wan_backend.environment`."),
 ]
 
@@ -54,7 +55,7 @@ def document() -> str:
     for title, table, sentence in HOPS:
         parts.append(f"## {title}\n\n{sentence}\n\n{_method_table(table)}")
     parts.append("## Messages\n")
-    parts += [_message(kind) for kind in [*_kinds(choices), *_kinds(takes), *_kinds(messages)]]
+    parts += [_message(kind) for kind in [*_kinds(choices), *_kinds(takes), *_kinds(messages), *_kinds(downloads)]]
     parts.append("## Errors\n\n| code | name | meaning |\n|---|---|---|")
     codes = {value: name for name, value in vars(errors).items() if type(value) is int}
     parts.append("\n".join(f"| {code} | `{codes[code]}` | {text} |" for code, text in errors.MEANINGS.items()) + "\n")
@@ -138,7 +139,7 @@ def _type(kind: Any) -> str:
 
 
 def _link(kind: type) -> str:
-    if kind.__module__ in (choices.__name__, takes.__name__, messages.__name__):
+    if kind.__module__ in (choices.__name__, takes.__name__, messages.__name__, downloads.__name__):
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
     return {str: "string", int: "integer", float: "number", bool: "true or false"}[kind]
 

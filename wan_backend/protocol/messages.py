@@ -119,6 +119,10 @@ class WorkerStatus:
     device: str = ""
     torch: str = ""
     sentence: str = ""
+    device_bytes: int = 0
+    """All the memory of the device; 0 where that isn't known."""
+    host_bytes: int = 0
+    """What was free of the machine's memory when the worker came up."""
 
 
 @dataclass(frozen=True)
@@ -240,6 +244,10 @@ class ReadyParams:
     device: str
     torch: str
     pid: int
+    device_bytes: int = 0
+    """All the memory of the device; 0 where that isn't known."""
+    host_bytes: int = 0
+    """What is free of the machine's memory."""
 
 
 @dataclass(frozen=True)

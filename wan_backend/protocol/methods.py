@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import downloads as d
 from . import messages as m
 
 
@@ -37,6 +38,11 @@ SERVER_METHODS = _table(
     Method("clear", m.JobIdsParams, m.ListResult, "Forget jobs that ended; their media stays."),
     Method("release", m.Nothing, m.WorkerStatus, "Free the card: end the worker if no job runs."),
     Method("doctor", m.Nothing, m.DoctorResult, "What is here, what is missing, how to mend it."),
+    Method("download_plan", d.ModelParams, d.DownloadPlan, "What fetching a model would take; asks the hub."),
+    Method("download", d.ModelParams, d.DownloadStatus, "Fetch a model, or go on with it; one after another."),
+    Method("pause_download", d.ModelParams, d.DownloadStatus, "Stop for now; what was fetched stays."),
+    Method("cancel_download", d.ModelParams, d.DownloadStatus, "Stop, and remove what was fetched for it."),
+    Method("downloads", m.Nothing, d.DownloadsResult, "Every download, also those of servers that died."),
     Method("shutdown", m.Nothing, m.Nothing, "Leave, as at the end of stdin."),
 )
 """Client to server, on the server's stdin; the answers come on its stdout."""
@@ -44,6 +50,7 @@ SERVER_METHODS = _table(
 SERVER_EVENTS = _table(
     Method("job", m.JobStatus, None, "A job changed."),
     Method("worker", m.WorkerStatus, None, "The worker's life changed."),
+    Method("download", d.DownloadStatus, None, "A download changed."),
 )
 """Server to client, on the server's stdout."""
 
@@ -59,6 +66,12 @@ WORKER_EVENTS = _table(
     Method("progress", m.ProgressParams, None, "How far a job is."),
 )
 """Worker to server, on the worker's stdout."""
+
+FETCH_EVENTS = _table(
+    Method("fetch_plan", d.DownloadPlan, None, "What the fetch would take, or takes."),
+    Method("fetch", d.DownloadStatus, None, "How far the fetch is; its last line has `state` done or failed."),
+)
+"""The process that fetches a model (`python -m wan_backend.models.fetch`) to the server, on stdout."""
 
 SETUP_EVENTS = _table(
     Method("setup_plan", m.SetupPlan, None, "What the set-up would do."),

@@ -123,7 +123,7 @@ class TakeRequest:
 
 @dataclass(frozen=True)
 class Fix:
-    """One thing that would help, for a button: set `setting` of the request to `value`, or do `action`."""
+    """One thing that would help, for a button: set `setting` of the request to `value`, or do `action` (to `value`)."""
 
     label: str
     setting: str = ""

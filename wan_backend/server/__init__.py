@@ -8,6 +8,9 @@ planner         a request becomes a Plan, with the models that are here
 job_runner      the queue's jobs go to the worker and come back
 worker_life     start, cancel, kill, breaker
 worker_process  one worker as a child process
+downloads       models being fetched, one after another
+fetch_process   the process that speaks to the hub, as a child
+download_records  the downloads on the disk
 death           how a process ended, in words
 doctor          what is here, what is missing, how to mend it
 log_files       where the logs are

@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..models import sources
@@ -22,18 +23,30 @@ from ..protocol.conversion import from_json
 from ..protocol.envelope import Notification, parse_line
 from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerStatus
 from . import death
+from .card import Card
 from .inbox import Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess, environment
 
 WORKER_SECONDS = 120.0
 COMFORTABLE_BYTES = 20_000_000_000
+CHOOSE_ANOTHER = "Make it, mend its permissions, or name another."
 SET_UP = "Set up the backend again with the button in the add-on's preferences."
 
 
-def examine(state_folder: Path | None, rows: list[ModelRow], worker: WorkerStatus | None = None) -> list[Finding]:
+def examine(
+    state_folder: Path | None,
+    rows: list[ModelRow],
+    worker: WorkerStatus | None = None,
+    models_folders: Sequence[str] = (),
+    memory_budget_bytes: int | None = None,
+) -> list[Finding]:
     """All findings; takes seconds where no worker is up to be asked."""
     state = [] if state_folder is None else [_folder(state_folder)]
-    return [_python(), _torch(worker), *state, _disk(state_folder or Path.home()), _cache(), *_models(rows)]
+    torch, found = _torch(worker)
+    card = Card.of(found, memory_budget_bytes)
+    folders = [_models_folder(folder) for folder in models_folders]
+    disk = _disk(state_folder or Path.home())
+    return [_python(), torch, card.finding(), *state, disk, _cache(), *folders, *_models(rows, card)]
 
 
 def _python() -> Finding:
@@ -43,24 +56,26 @@ def _python() -> Finding:
     return Finding("python", good, f"Python {version} at {sys.executable}.", mend)
 
 
-def _torch(worker: WorkerStatus | None) -> Finding:
+def _torch(worker: WorkerStatus | None) -> tuple[Finding, WorkerStatus | None]:
+    """What is known of torch, and what the worker said of the machine."""
     if worker is not None and worker.torch:
-        return _torch_found(worker.torch, worker.device)
+        return _torch_found(worker.torch, worker.device), worker
     inbox: Inbox = queue.SimpleQueue()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as logs:
         try:
             command = [sys.executable, "-m", "wan_backend.worker"]
             process = WorkerProcess(1, command, environment(online=False), Path(logs), inbox)
         except OSError as error:
-            return Finding("torch", False, f"The worker can't be started ({reason(error)}).", SET_UP)
+            return Finding("torch", False, f"The worker can't be started ({reason(error)}).", SET_UP), None
         try:
             ready = _first_ready(inbox)
         finally:
             process.kill()
         if ready is None:
             said = death.last_line(process.log_file) or "it says nothing"
-            return Finding("torch", False, f"The worker does not start: {said}.", SET_UP)
-    return _torch_found(ready.torch, ready.device)
+            return Finding("torch", False, f"The worker does not start: {said}.", SET_UP), None
+    status = WorkerStatus("none", ready.device, ready.torch, "", ready.device_bytes, ready.host_bytes)
+    return _torch_found(ready.torch, ready.device), status
 
 
 def _first_ready(inbox: Inbox) -> ReadyParams | None:
@@ -111,14 +126,23 @@ def _cache() -> Finding:
     return Finding("cache", True, f"The folder of fetched models, {cache}, {held}.")
 
 
-def _models(rows: list[ModelRow]) -> list[Finding]:
-    """A model that isn't here is nothing bad, as long as one is."""
+def _models_folder(folder: str) -> Finding:
+    try:
+        held = sum(1 for _ in Path(folder).iterdir())
+    except (OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else "not a path"
+        return Finding("models folder", False, f"The models folder {folder} can't be read ({why}).", CHOOSE_ANOTHER)
+    return Finding("models folder", True, f"The models folder {folder} holds {held} files and folders.")
+
+
+def _models(rows: list[ModelRow], card: Card) -> list[Finding]:
+    """Where each is, and how it would run; one that isn't here is nothing bad, as long as another is."""
     any_here = any(row.here for row in rows)
     return [
         Finding(
             "model " + row.model,
             row.here or any_here,
-            f"{row.label}: {row.sentence}" if row.here else row.sentence,
+            (f"{row.label}: " if row.here else "") + f"{row.sentence} {card.outlook(row.model)}",
             "" if row.here or not row.download_bytes else sources.download_command(row.model),
         )
         for row in rows

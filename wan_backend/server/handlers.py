@@ -13,10 +13,13 @@ from .. import __version__
 from ..job_queue.jobs import JobQueue
 from ..models import catalogue, planning
 from ..protocol import PROTOCOL_VERSION, ProtocolError, Refusal
+from ..protocol import downloads as d
 from ..protocol import messages as m
 from ..protocol.errors import WRONG_VERSION
 from . import doctor
 from .dispatch import Later
+from .downloads import Downloads
+from .fetch_process import FetchCommand
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
 from .planner import Planner
@@ -38,10 +41,13 @@ class Handlers:
         planner: Planner,
         runner: JobRunner,
         life: WorkerLife,
+        downloads: Downloads,
+        fetch: FetchCommand,
         leave: Callable[[str], None],
     ) -> None:
         self._state_folder, self._log_file, self._inbox = state_folder, log_file, inbox
         self._queue, self._planner, self._runner, self._life = queue, planner, runner, life
+        self._downloads, self._fetch = downloads, fetch
         self._leave = leave
         self._thumbnails = Thumbnails(state_folder / "thumbnails")
 
@@ -113,8 +119,10 @@ class Handlers:
 
     def doctor(self, params: m.Nothing) -> Later:
         """Look at everything, on a thread of its own: it may take seconds."""
-        worker, rows = self._life.status, self._planner.rows()
-        return self._beside("doctor", lambda: m.DoctorResult(doctor.examine(self._state_folder, rows, worker)))
+        worker, planner = self._life.status, self._planner
+        rows = planner.rows()
+        asked = (self._state_folder, rows, worker, planner.models_folders, planner.memory_budget_bytes)
+        return self._beside("doctor", lambda: m.DoctorResult(doctor.examine(*asked)))
 
     def _beside(self, name: str, work: Callable[[], Any]) -> Later:
         """The result of `work`, done on a thread of its own."""
@@ -127,6 +135,30 @@ class Handlers:
             threading.Thread(target=do, name=name, daemon=True).start()
 
         return Later(start)
+
+    def download_plan(self, params: d.ModelParams) -> Later:
+        """What fetching a model would take; the hub is asked by a process of its own."""
+        try:
+            entry = catalogue.entry(params.model)
+        except catalogue.UnknownModel as unknown:
+            raise Refusal(m.Problem("model_missing", str(unknown))) from None
+        return self._fetch.plan(entry, self._inbox)
+
+    def download(self, params: d.ModelParams) -> d.DownloadStatus:
+        """Fetch a model, or go on with it."""
+        return self._downloads.start(params.model)
+
+    def pause_download(self, params: d.ModelParams) -> d.DownloadStatus:
+        """Stop a download for now."""
+        return self._downloads.pause(params.model)
+
+    def cancel_download(self, params: d.ModelParams) -> d.DownloadStatus:
+        """Stop a download and remove what was fetched for it."""
+        return self._downloads.cancel(params.model)
+
+    def downloads(self, params: m.Nothing) -> d.DownloadsResult:
+        """Every download."""
+        return d.DownloadsResult(self._downloads.statuses())
 
     def shutdown(self, params: m.Nothing) -> m.Nothing:
         """Leave."""

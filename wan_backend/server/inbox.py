@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..protocol import OverlongLine
 
@@ -49,3 +50,10 @@ class Leave:
 Event = ClientLine | WorkerLine | WorkerExit | Call | Leave
 Inbox = queue.SimpleQueue[Event]
 """Any thread may put into it; the main thread alone takes from it."""
+
+
+class Receiver(Protocol):
+    """What takes events: the inbox itself, or something before it that knows whose they are."""
+
+    def put(self, event: Event, /) -> None:
+        """Take it; from any thread."""

@@ -20,6 +20,16 @@ class Planner:
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
 
+    @property
+    def models_folders(self) -> list[str]:
+        """Where models are looked for, beside the cache of Hugging Face."""
+        return self._models_folders
+
+    @property
+    def memory_budget_bytes(self) -> int | None:
+        """What may be used of the device; None: all of it."""
+        return self._memory_budget_bytes
+
     def plan(self, request: TakeRequest) -> Plan:
         """What would be done, and why not; touches nothing."""
         try:
@@ -90,9 +100,11 @@ class Planner:
         )
 
     def _fixes(self, wanted: str) -> list[Fix]:
-        """The models that are here, instead."""
+        """Fetching it, or the models that are here, instead."""
         others = [entry for entry in catalogue.load().models.values() if entry.id != wanted]
-        return [
+        entry = catalogue.load().models.get(wanted)
+        fetched = [Fix("Download...", action="download", value=wanted)] if entry is not None and entry.repo else []
+        return fetched + [
             Fix(f"Use {entry.label}", "model", entry.id)
             for entry in others
             if isinstance(self.find(entry), sources.Found)

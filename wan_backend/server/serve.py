@@ -19,11 +19,14 @@ from pathlib import Path
 from ..job_queue.jobs import JobQueue
 from ..job_queue.owners import Owner
 from ..protocol.conversion import to_json
+from ..protocol.downloads import DownloadStatus
 from ..protocol.envelope import Notification
 from ..protocol.messages import JobStatus, WorkerStatus
 from ..protocol.methods import SERVER_METHODS
 from . import log_files, worker_process
 from .dispatch import Dispatcher
+from .downloads import Downloads
+from .fetch_process import FetchCommand
 from .handlers import Handlers
 from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
 from .job_runner import JobRunner
@@ -96,6 +99,7 @@ class Server:
     def __init__(self, options: Options) -> None:
         """Take the state folder. Raises OSError."""
         options.state.mkdir(parents=True, exist_ok=True)
+        offline = os.environ.get("HF_HUB_OFFLINE", "")
         if not options.online:
             os.environ["HF_HUB_OFFLINE"] = "1"
         owner = Owner(options.state)
@@ -117,7 +121,12 @@ class Server:
         self._runner = JobRunner(
             self._queue, life, planner, options.device, options.memory_budget_bytes, self._on_worker
         )
-        handlers = Handlers(options.state, log_file, self._inbox, self._queue, planner, self._runner, life, self._leave)
+        fetch = FetchCommand(options.models_folders, logs / "downloads", offline)
+        self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)
+        handlers = Handlers(
+            *(options.state, log_file, self._inbox, self._queue, planner, self._runner, life),
+            *(self._downloads, fetch, self._leave),
+        )
         self._dispatcher = Dispatcher(SERVER_METHODS, handlers, self._output.send)
 
     def run(self) -> None:
@@ -181,6 +190,9 @@ class Server:
     def _on_worker(self, status: WorkerStatus) -> None:
         self._tell("worker", status)
 
+    def _on_download(self, status: DownloadStatus) -> None:
+        self._tell("download", status, droppable=status.state.active)
+
     def _tell_progress(self) -> None:
         now = time.monotonic()
         if self._progress and now >= self._told_at + PROGRESS_SECONDS:
@@ -189,7 +201,7 @@ class Server:
             self._progress.clear()
             self._told_at = now
 
-    def _tell(self, method: str, message: JobStatus | WorkerStatus, droppable: bool = False) -> None:
+    def _tell(self, method: str, message: JobStatus | WorkerStatus | DownloadStatus, droppable: bool = False) -> None:
         if self._dispatcher.greeted:
             self._output.send(Notification(method, to_json(message)).line(), droppable)
 
@@ -200,6 +212,7 @@ class Server:
     def _end(self) -> None:
         """Within two seconds: no worker, no half-made take, everything on disk."""
         exit_hard_after(LEAVE_SECONDS)
+        self._downloads.leave()
         self._runner.leave()
         self._queue.save_unsaved()
         self._owner.release()

@@ -5,6 +5,7 @@ States: none, starting, ready, busy, broken. Single-threaded: all methods are ca
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from pathlib import Path
@@ -196,7 +197,8 @@ class WorkerLife:
             self._process.kill()
             return
         self._deadline = None
-        self._set(WorkerStatus("ready", ready.device, ready.torch, "The worker is ready."))
+        sizes = (ready.device_bytes, ready.host_bytes)
+        self._set(WorkerStatus("ready", ready.device, ready.torch, "The worker is ready.", *sizes))
 
     def _on_answer(self, answer: Response) -> None:
         job_id, self._job_id = self._job_id, ""
@@ -245,7 +247,7 @@ class WorkerLife:
             self.listener.job_failed(job_id, problem)
 
     def _set_state(self, state: str, sentence: str) -> None:
-        self._set(WorkerStatus(state, self.status.device, self.status.torch, sentence))
+        self._set(dataclasses.replace(self.status, state=state, sentence=sentence))
 
     def _set(self, status: WorkerStatus) -> None:
         if status != self.status:

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..protocol import LineSplitter
 from . import log_files
-from .inbox import Inbox, WorkerExit, WorkerLine
+from .inbox import Receiver, WorkerExit, WorkerLine
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,9 @@ DRAIN_SECONDS = 1.0
 class WorkerProcess:
     """A running worker. Its lines and its end come into the inbox under `number`."""
 
-    def __init__(self, number: int, command: list[str], environment: dict[str, str], logs: Path, inbox: Inbox) -> None:
+    def __init__(
+        self, number: int, command: list[str], environment: dict[str, str], logs: Path, inbox: Receiver
+    ) -> None:
         """Start it. Raises OSError."""
         self.number = number
         self._inbox = inbox

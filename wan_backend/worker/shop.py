@@ -39,8 +39,9 @@ class Shop:
 
     def ready(self) -> ReadyParams:
         """Who is ready: with the device that a job would get by itself."""
-        device = devices.name(devices.choose("auto"))
-        return ReadyParams(PROTOCOL_VERSION, device, torch.__version__, os.getpid())
+        device = devices.choose("auto")
+        total, host = devices.total_bytes(device), devices.free_bytes(torch.device("cpu"))
+        return ReadyParams(PROTOCOL_VERSION, devices.name(device), torch.__version__, os.getpid(), total, host)
 
     def do(self, run: Run) -> Callable[[], None]:
         """Do a job; returns what sends its answer, for when the next job may come."""

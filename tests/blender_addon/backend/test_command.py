@@ -50,11 +50,11 @@ def test_a_path_with_spaces_is_one_word_and_a_command_line_is_several(command, t
 
 def test_what_the_preferences_say_becomes_flags(command, settings, tmp_path):
     found = command.find(
-        settings(command=sys.executable, models_folder="/my models", device="cpu", memory_budget_gib=7.5, online=True)
+        settings(command=sys.executable, models_folder="/my models", device="cpu", memory_budget_gib=7.5)
     )
     assert found.arguments == [
         *(sys.executable, "-m", "wan_backend", "serve", "--state", str(tmp_path / "state")),
-        *("--models-folder", "/my models", "--device", "cpu", "--memory-budget-gib", "7.5", "--online"),
+        *("--models-folder", "/my models", "--device", "cpu", "--memory-budget-gib", "7.5"),
     ]
     plain = command.find(settings(command=sys.executable)).arguments
     assert plain[-2:] == ["--state", str(tmp_path / "state")]

@@ -108,6 +108,12 @@ def test_what_can_not_be_done_is_one_sentence(generate, tmp_path, prompt, output
     assert visible(tmp_path) == before
 
 
+def test_a_model_that_is_not_here_is_said_with_the_command(generate, tmp_path):
+    code, _, err = generate("fog", "out", "--model", "wan2.1-t2v-14b", HF_HUB_CACHE=str(tmp_path / "cache"))
+    assert code == 2 and "not on this machine" in err
+    assert err.splitlines()[1].endswith("-m wan_backend models --download wan2.1-t2v-14b")
+
+
 def test_a_worker_that_dies_is_said_with_its_log(generate, tmp_path):
     code, _, err = generate("exit:3", "out", "--frames", "5")
     assert code == 1 and "told to exit" in err

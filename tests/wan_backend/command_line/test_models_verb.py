@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
-import shutil
 import subprocess
 import sys
 
@@ -14,8 +14,9 @@ from tests.wan_backend.models import tiny_folder
 from tests.wan_backend.server.served import ROOT
 from wan_backend.command_line import arguments, models
 from wan_backend.command_line import doctor as doctor_verb
-from wan_backend.models import catalogue, download, sources
-from wan_backend.protocol.messages import Finding
+from wan_backend.models import catalogue, download
+from wan_backend.protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
+from wan_backend.protocol.messages import Finding, Problem
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +28,16 @@ def empty_cache(tmp_path, monkeypatch):
 def fetched(monkeypatch, tmp_path):
     """What would have been fetched."""
     found = []
-    monkeypatch.setattr(download, "fetch", lambda entry: found.append(entry.id) or tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**13, 0, 10**13))
+    monkeypatch.setattr(download, "plan", planned)
+    monkeypatch.setattr(download, "fetch", lambda entry, *_: found.append(entry.id) or tmp_path)
     return found
+
+
+def planned(entry, folders):
+    """A plan as the hub's answer makes it."""
+    page = f"https://huggingface.co/{entry.repo}"
+    sizes = (entry.download_bytes, entry.download_bytes - 10**9, entry.download_bytes, 10**12)
+    return DownloadPlan(entry.id, entry.label, "/models", entry.licence, page, *sizes)
 
 
 def test_the_table(tmp_path, capsys):
@@ -51,7 +59,8 @@ def test_fetching_says_size_and_licence_and_asks(fetched, monkeypatch, capsys, a
     assert arguments.run(["models", "--download", "wan2.1-t2v-1.3b"]) == code
     assert fetched == (["wan2.1-t2v-1.3b"] if code == 0 else [])
     err = capsys.readouterr().err
-    assert "28.9 GB" in err and "Apache-2.0" in err and "huggingface.co/Wan-AI/Wan2.1-T2V-1.3B-Diffusers" in err
+    assert "16.5 GB to fetch, 1.0 GB are here" in err and "Apache-2.0 (https://huggingface.co/Wan-AI/" in err
+    assert "/models, where 1000.0 GB are free" in err
 
 
 def test_yes_does_not_ask(fetched, monkeypatch):
@@ -61,39 +70,32 @@ def test_yes_does_not_ask(fetched, monkeypatch):
 
 
 @pytest.mark.parametrize(("model", "words"), [("embedded", "comes with the backend"), ("nonsense", "there are")])
-def test_what_can_not_be_fetched(fetched, capsys, model, words):
-    assert models.fetch(model, yes=True) == 2
-    assert words in capsys.readouterr().err and fetched == []
+def test_what_can_not_be_fetched(monkeypatch, capsys, model, words):
+    assert models.fetch(model, True, []) == 2
+    assert words in capsys.readouterr().err
 
 
-def test_too_little_room_is_said_before_fetching(fetched, monkeypatch, capsys):
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**10, 0, 10**10))
-    assert models.fetch("wan2.1-t2v-14b", yes=True) == 2
-    assert "needs 80.4 GB" in capsys.readouterr().err and fetched == []
+def test_a_problem_is_said_before_fetching(fetched, monkeypatch, capsys):
+    problem = Problem("disk_full", "Too little room.")
+    monkeypatch.setattr(download, "plan", lambda *given: dataclasses.replace(planned(*given), problem=problem))
+    assert models.fetch("wan2.1-t2v-14b", True, []) == 2
+    assert "Too little room." in capsys.readouterr().err and fetched == []
 
 
-def test_only_safetensors_are_asked_for(monkeypatch, tmp_path):
-    import huggingface_hub
+def test_a_failed_fetch_is_one_sentence(fetched, monkeypatch, capsys):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
 
-    asked = {}
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda repo, **more: asked.update(more) or str(tmp_path))
-    download.fetch(__import__("wan_backend.models.catalogue", fromlist=["x"]).entry("wan2.1-t2v-1.3b"))
-    assert "*.safetensors" in asked["allow_patterns"] and not any(
-        "bin" in p or "pt" in p for p in asked["allow_patterns"]
-    )
-    assert asked["cache_dir"] == sources.hub_cache()
+    monkeypatch.setattr(download, "fetch", fail)
+    assert models.fetch("wan2.1-t2v-1.3b", True, []) == 1
+    assert "is full; make room, then retry: what was fetched is kept." in capsys.readouterr().err
 
 
-def test_a_failed_fetch_is_one_sentence(monkeypatch, capsys):
-    import huggingface_hub
-
-    def fail(*_, **__):
-        raise OSError("no network\nmore words")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**13, 0, 10**13))
-    assert models.fetch("wan2.1-t2v-1.3b", yes=True) == 1
-    assert "(no network); try again" in capsys.readouterr().err
+def test_how_far_it_is(fetched, monkeypatch, capsys, tmp_path):
+    status = DownloadStatus("x", DownloadState.RUNNING, 10**9, 4 * 10**9, 5e7, 60.0, sentence="Fetching vae/x.")
+    monkeypatch.setattr(download, "fetch", lambda entry, folders, tell: tell(status) or tmp_path)
+    assert models.fetch("wan2.1-t2v-1.3b", True, []) == 0
+    assert "1.00 of 4.00 GB, 50.0 MB/s, 1 min left, Fetching vae/x." in capsys.readouterr().err
 
 
 def test_the_doctor_says_what_is_wrong_first(monkeypatch, capsys):
@@ -113,6 +115,7 @@ def test_the_doctor_says_what_is_wrong_first(monkeypatch, capsys):
 def test_the_doctor_asks_the_real_worker():
     done = subprocess.run([sys.executable, "-m", "wan_backend", "doctor"], cwd=ROOT, capture_output=True, check=False)
     assert b"torch 2." in done.stdout and b"good  python" in done.stdout
+    assert b"good  card: Takes are made on" in done.stdout and b" free." in done.stdout
 
 
 def test_a_wrong_command_line_is_told():

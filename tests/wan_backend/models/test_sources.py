@@ -156,8 +156,17 @@ def test_the_cache_is_where_the_library_has_it(monkeypatch, variables, wanted):
 
 
 def test_not_here_says_how_to_fetch_it():
-    assert "fetch it (28.9 GB)" in sentence(sources.find(SMALL))
-    assert "--download wan2.1-t2v-1.3b" in sentence(sources.find(SMALL))
+    assert "download it (17.5 GB)" in sentence(sources.find(SMALL))
+    assert "models folder" in sentence(sources.find(SMALL))
+
+
+def test_a_models_folder_may_be_a_cache_of_hugging_face(tmp_path):
+    home = tmp_path / "models" / "models--Wan-AI--Wan2.1-T2V-1.3B-Diffusers"
+    wanted = write_small(home / "snapshots" / ("a" * 40))
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text("a" * 40)
+    assert sources.find(SMALL, [tmp_path / "models"]) == sources.Found(wanted)
+    assert isinstance(sources.find(LARGE, [tmp_path / "models"]), sources.Missing)
 
 
 @pytest.mark.parametrize("wrong", ["absent", "file", "nul"])

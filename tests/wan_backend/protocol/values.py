@@ -25,6 +25,7 @@ TABLES = [
     methods.SERVER_EVENTS,
     methods.WORKER_METHODS,
     methods.WORKER_EVENTS,
+    methods.FETCH_EVENTS,
     methods.SETUP_EVENTS,
 ]
 KINDS = sorted(

@@ -44,7 +44,7 @@ class Served:
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             cwd=ROOT,
         )
-        self.state = state
+        self.state, self.models = state, models
         self.messages: list[dict[str, Any]] = []
         self._changed = threading.Condition()
         self._ids = 0

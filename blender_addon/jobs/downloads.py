@@ -1,0 +1,128 @@
+"""The downloads of models as the server tells them; what is asked of it. No bpy: nothing of this is in a .blend.
+
+The server has the state and keeps it on the disk; here is only what it said last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from ...wan_backend.protocol import ProtocolError
+from ...wan_backend.protocol.downloads import (
+    DownloadPlan,
+    DownloadsResult,
+    DownloadState,
+    DownloadStatus,
+    ModelParams,
+)
+from ..backend.client import Client
+
+PLAN_WITHIN_SECONDS = 90.0
+"""The server gives the hub a minute."""
+ENDED = "The backend ended; Resume goes on from there."
+
+
+class Downloads:
+    """By model. `client()` is the server's, or None while there is none; `on_done()` is called when a model came."""
+
+    def __init__(
+        self, client: Callable[[], Client | None], on_change: Callable[[], None], on_done: Callable[[], None]
+    ) -> None:
+        self.plans: dict[str, DownloadPlan] = {}
+        self.refused: dict[str, str] = {}
+        """Why the server would not do what was asked, by model."""
+        self._client, self._on_change, self._on_done = client, on_change, on_done
+        self._statuses: dict[str, DownloadStatus] = {}
+        self._asked: set[str] = set()
+
+    @property
+    def busy(self) -> bool:
+        """True while one goes on or waits."""
+        return any(status.state.active for status in self._statuses.values()) or bool(self._asked)
+
+    def status(self, model: str) -> DownloadStatus | None:
+        """How far it is; None where it was never asked for, or is done with."""
+        return self._statuses.get(model)
+
+    def unfinished(self) -> list[DownloadStatus]:
+        """Those that go on, wait, are paused or failed."""
+        return [status for status in self._statuses.values() if status.state is not DownloadState.DONE]
+
+    def is_asked(self, model: str) -> bool:
+        """True while the hub is asked what the model would take."""
+        return model in self._asked
+
+    def ask(self, model: str) -> None:
+        """Find out what it would take; the answer comes into `plans`."""
+        self.forget(model)
+
+        def answered(plan: DownloadPlan) -> None:
+            self._asked.discard(model)
+            self.plans[model] = plan
+            self._on_change()
+
+        def failed(error: ProtocolError) -> None:
+            self._asked.discard(model)
+            self._refuse(model, error)
+
+        client = self._client()
+        if client is not None:
+            self._asked.add(model)
+            client.call("download_plan", ModelParams(model), answered, failed, PLAN_WITHIN_SECONDS)
+        self._on_change()
+
+    def forget(self, model: str) -> None:
+        """Not now: what was said of it is not shown any more."""
+        self.plans.pop(model, None)
+        self.refused.pop(model, None)
+        self._on_change()
+
+    def start(self, model: str) -> None:
+        """Fetch it, or go on."""
+        self._order("download", model)
+
+    def pause(self, model: str) -> None:
+        """Stop it for now."""
+        self._order("pause_download", model)
+
+    def cancel(self, model: str) -> None:
+        """Stop it and remove what came of it."""
+        self._order("cancel_download", model)
+
+    def hear(self, status: DownloadStatus) -> None:
+        """The server told of one."""
+        before = self._statuses.get(status.model)
+        if status.state is DownloadState.CANCELLED:
+            self._statuses.pop(status.model, None)
+        else:
+            self._statuses[status.model] = status
+        if status.state is DownloadState.DONE and (before is None or before.state is not DownloadState.DONE):
+            self._on_done()
+        self._on_change()
+
+    def hear_all(self, result: DownloadsResult) -> None:
+        """The server told of all; others there are none."""
+        self._statuses = {status.model: status for status in result.downloads}
+        self._on_change()
+
+    def server_gone(self) -> None:
+        """What went on does so no more; the next server tells anew."""
+        self._asked.clear()
+        self.plans.clear()
+        for model, status in self._statuses.items():
+            if status.state.active:
+                self._statuses[model] = dataclasses.replace(
+                    status, state=DownloadState.PAUSED, bytes_per_second=0.0, seconds_left=None, sentence=ENDED
+                )
+
+    def _order(self, method: str, model: str) -> None:
+        self.forget(model)
+        client = self._client()
+        if client is not None:
+            client.call(method, ModelParams(model), self.hear, lambda error: self._refuse(model, error))
+
+    def _refuse(self, model: str, error: Any) -> None:
+        self.refused[model] = error.message
+        self._on_change()

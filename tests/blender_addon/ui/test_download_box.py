@@ -1,0 +1,163 @@
+"""The box of a model that is not here, in every state, and the operators that it offers."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import bpy
+import pytest
+from test_drawing import Recorder, draw_all, said
+
+GB = 1_000_000_000
+
+
+@pytest.fixture
+def d(extension: str) -> Any:
+    """The messages about downloads."""
+    return importlib.import_module(f"{extension}.wan_backend.protocol.downloads")
+
+
+@pytest.fixture
+def online(monkeypatch, addon) -> None:
+    """Blender may use the network."""
+    bpy.context.preferences.system.use_online_access = True
+
+
+@pytest.fixture
+def box(told, settings, addon, online):
+    """box() draws what is under the choice of the model, which is the one that isn't here."""
+    settings.model_id = "far"
+
+    def draw() -> Recorder:
+        layout = Recorder()
+        addon("ui.download_box").draw_for(layout, bpy.context, "far")
+        return layout
+
+    return draw
+
+
+def plan(d, **more: Any) -> Any:
+    values = {"total_bytes": 19 * GB, "fetch_bytes": 12 * GB, "disk_bytes": 12 * GB, "free_bytes": 80 * GB}
+    return d.DownloadPlan("far", "Far", "/models", "Apache-2.0", "https://licence", **{**values, **more})
+
+
+def test_a_model_that_is_here_has_no_box(told, settings, addon) -> None:
+    layout = Recorder()
+    addon("ui.download_box").draw_for(layout, bpy.context, "big")
+    assert layout.words == []
+
+
+def test_the_offer(told, box) -> None:
+    drawn = box()
+    assert drawn.orders == ["download_model"]
+    assert "Far is not here" in said(drawn) and "At most 19.0 GB, Apache-2.0" in said(drawn)
+
+
+def test_asking(told, box) -> None:
+    told.downloads.asking.add("far")
+    assert "Asking Hugging Face" in said(box())
+
+
+def test_the_plan_says_everything_before(told, box, d) -> None:
+    told.downloads.plans["far"] = plan(d, notes=["A note."])
+    drawn = box()
+    for words in ("12.0 GB", "7.0 GB are here already", "80.0 GB", "/models", "Licence: Apache-2.0", "A note."):
+        assert words in said(drawn)
+    assert drawn.orders == ["url_open", "confirm_download", "cancel_download"]
+
+
+def test_a_plan_that_can_not_be(told, box, d) -> None:
+    m = told.messages
+    fixes = [m.Fix("Retry", action="download", value="far"), m.Fix("Choose Folder", action="open_preferences")]
+    told.downloads.plans["far"] = plan(d, problem=m.Problem("disk_full", "Too little room.", fixes))
+    drawn = box()
+    assert "Too little room." in said(drawn) and drawn.orders == ["download_model", "open_preferences"]
+
+
+@pytest.mark.parametrize(
+    ("state", "orders", "words"),
+    [
+        ("waiting", ["pause_download", "cancel_download"], "Waiting for its turn"),
+        ("running", ["pause_download", "cancel_download"], "3.21 of 19.00 GB"),
+        ("checking", ["pause_download", "cancel_download"], "Checking"),
+        ("paused", ["resume_download", "cancel_download"], "Paused"),
+    ],
+)
+def test_how_far_it_is(told, box, d, state, orders, words) -> None:
+    told.downloads.all["far"] = d.DownloadStatus(
+        "far", d.DownloadState(state), 3_210_000_000, 19 * GB, 45_200_000, 350.0, "/models", "Fetching vae/x."
+    )
+    drawn = box()
+    assert drawn.orders == orders and words in said(drawn)
+    assert "45.2 MB a second, 5 min 50 s left" in said(drawn)
+
+
+def test_a_failed_one(told, box, d) -> None:
+    m = told.messages
+    problem = m.Problem("offline", "The hub can't be reached.", [m.Fix("Retry", action="download", value="far")], "/l")
+    told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.FAILED, 5, 10, problem=problem)
+    drawn = box()
+    assert drawn.orders == ["resume_download", "open_log", "cancel_download"]
+    assert said(drawn).count("can't be reached") == 1
+
+
+def test_downloads_of_other_models_are_seen_too(told, settings, addon, d) -> None:
+    told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5 * GB, 10 * GB)
+    layout = Recorder()
+    addon("ui.download_box").draw_for(layout, bpy.context, "embedded")
+    assert "Far: Downloading" in said(layout)
+    assert "5.00 of 10.00 GB" in said(draw_all(addon))
+
+
+def test_a_refusal_is_shown(told, box) -> None:
+    told.downloads.refused["far"] = "Another Blender is at it."
+    assert "Another Blender" in said(box())
+
+
+def test_offline_is_said_with_the_switch(told, box) -> None:
+    bpy.context.preferences.system.use_online_access = False
+    if bpy.app.online_access:
+        pytest.skip("this Blender is online whatever is set")
+    assert "Blender is offline." in said(box())
+    with pytest.raises(RuntimeError, match="allow online access"):
+        bpy.ops.wan_vse.download_model(model="far")
+
+
+def test_what_the_operators_ask(told, settings, online, d) -> None:
+    if not bpy.app.online_access:
+        pytest.skip("this Blender is offline whatever is set")
+    ops = bpy.ops.wan_vse
+    assert ops.download_model(model="far") == {"FINISHED"}
+    assert ops.confirm_download(model="far") == {"CANCELLED"}
+    told.downloads.plans["far"] = plan(d)
+    assert ops.confirm_download(model="far") == {"FINISHED"}
+    assert ops.pause_download(model="far") == {"CANCELLED"}
+    assert ops.cancel_download(model="far") == {"FINISHED"}
+    told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5, 10)
+    assert ops.pause_download(model="far") == {"FINISHED"}
+    assert ops.resume_download(model="far") == {"CANCELLED"}
+    assert ops.cancel_download(model="far") == {"FINISHED"}
+    told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.PAUSED, 5, 10)
+    assert ops.resume_download(model="far") == {"FINISHED"}
+    assert ops.apply_fix(action="download", value="far") == {"FINISHED"}
+    wanted = ["start", "start", "forget", "pause", "cancel", "start", "start"]
+    assert told.asked == [(f"{name} download", "far") for name in wanted]
+
+
+def test_a_job_without_its_model_has_the_button(told, settings, addon) -> None:
+    m = told.messages
+    problem = m.Problem("model_missing", "Far is not here.", [m.Fix("Download...", action="download", value="far")])
+    told.add("a" * 32, "failed", problem=problem)
+    assert "Download..." in said(draw_all(addon))
+
+
+def test_while_it_comes_the_outcome_is_no_alarm(told, settings, addon, d) -> None:
+    m = told.messages
+    problem = m.Problem("model_missing", "Far is not here.", [m.Fix("Download...", action="download", value="far")])
+    told.plan = m.Plan("far", 832, 480, 81, m.FrameRate(16), 81, 8, 3.0, 3.0, "unipc", problem=problem)
+    settings.model_id = "far"
+    assert "Far is not here." in said(draw_all(addon))
+    told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5, 10)
+    drawn = draw_all(addon)
+    assert "Far is not here." not in said(drawn) and "being downloaded" in said(drawn)

@@ -1,0 +1,385 @@
+"""Fetching a model from a hub: only what is needed, checked, gone on with after every kind of stop, and shared."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+import huggingface_hub.constants
+import pytest
+
+from tests.wan_backend.models import fake_hub, tiny_folder
+from wan_backend.models import (
+    catalogue,
+    download,
+    download_lock,
+    download_order,
+    download_problems,
+    hub_cache,
+    hub_listing,
+    media_place,
+    sources,
+)
+from wan_backend.protocol.downloads import DownloadState
+from wan_backend.protocol.errors import Refusal
+
+SMALL, CONTROL = catalogue.entry("wan2.1-t2v-1.3b"), catalogue.entry("wan2.1-vace-1.3b")
+TRANSFORMER = "transformer/diffusion_pytorch_model.safetensors"
+ENCODER = "text_encoder/model.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 0)  # put back after each test
+    monkeypatch.setattr(hub_listing, "CHUNK_BYTES", 1 << 14)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Both repositories, with what is not needed in them too; their text encoders differ."""
+    made = fake_hub.FakeHub()
+    tiny_folder.write(tmp_path / "small", "WanPipeline", layers=30, heads=12)
+    tiny_folder.write(tmp_path / "control", "WanVACEPipeline", layers=30, heads=12)
+    made.add(SMALL.repo, tmp_path / "small", LICENSE__txt=b"Apache", README__md=b"About")
+    made.add(CONTROL.repo, tmp_path / "control", README__md=b"About the other")
+    for number, repo in enumerate(made.repos.values()):
+        repo[TRANSFORMER] = tiny_folder.safetensors(100_000 + number)
+        repo[ENCODER] = tiny_folder.safetensors(50_000 + number)
+        repo["vae/diffusion_pytorch_model.safetensors"] = tiny_folder.safetensors(20_000)
+        repo["text_encoder/pytorch_model.bin"] = repo["assets/film.mp4"] = b"not needed"
+        repo["transformer/diffusion_pytorch_model.fp16.safetensors"] = b"not needed either"
+        repo["transformer_2/" + TRANSFORMER.partition("/")[2]] = b"nor this: the index has no such part"
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", made.url)
+    monkeypatch.setattr(
+        huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", made.url + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    yield made
+    made.close()
+
+
+def fetch(entry=CONTROL, folders=()):
+    """Fetch it; the folder, and what was told."""
+    told = []
+    return download.fetch(entry, list(folders), told.append), told
+
+
+def problem(entry=CONTROL, folders=()):
+    """Why it could not be fetched."""
+    with pytest.raises(Exception) as raised:
+        fetch(entry, folders)
+    return download.problem_for(raised.value, entry, list(folders))
+
+
+def partials(cache: Path) -> list[Path]:
+    return list(cache.rglob("*" + hub_cache.PARTIAL_SUFFIX))
+
+
+def test_a_model_is_fetched_and_found(hub, cache):
+    folder, told = fetch()
+    assert sources.find(CONTROL) == sources.Found(folder)
+    assert (folder / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
+    assert (
+        told[-1].done_bytes
+        <= told[-1].total_bytes
+        == sum(
+            len(content)
+            for name, content in hub.repos[CONTROL.repo].items()
+            if not any(word in name for word in (".bin", "assets", "fp16", "transformer_2"))
+        )
+    )
+    assert partials(cache) == []
+
+
+def test_what_is_not_needed_is_not_fetched(hub):
+    folder, _ = fetch()
+    assert not [name for name in hub.names() if any(word in name for word in (".bin", "mp4", "fp16", "transformer_2"))]
+    assert (folder / "README.md").is_file()
+
+
+def test_huggingface_hub_itself_finds_it_whole(hub, cache):
+    folder, _ = fetch()
+    hub.asked.clear()
+    wanted = ["*/config.json", TRANSFORMER]
+    again = huggingface_hub.snapshot_download(CONTROL.repo, allow_patterns=wanted, cache_dir=cache)
+    assert Path(again) == folder and hub.asked == []
+
+
+def test_the_text_encoder_is_fetched_once_for_all(hub):
+    control, _ = fetch(CONTROL)
+    hub.asked.clear()
+    folder, _ = fetch(SMALL)
+    assert sources.find(SMALL) == sources.Found(folder)
+    assert not [name for name in hub.names() if name.startswith(("text_encoder", "tokenizer"))]
+    assert os.path.samefile(folder / ENCODER, control / ENCODER)
+    shutil.rmtree(control.parent.parent)
+    assert isinstance(sources.find(SMALL), sources.Found), "each has it by a name of its own"
+
+
+def test_the_shared_text_encoder_comes_first_of_all_from_its_own_repository(hub):
+    folder, _ = fetch(SMALL)
+    assert (folder / ENCODER).read_bytes() == hub.repos[CONTROL.repo][ENCODER]
+    hub.asked.clear()
+    fetch(CONTROL)
+    assert ENCODER not in hub.names()
+
+
+def test_the_same_file_of_another_model_is_shared(hub):
+    fetch(CONTROL)
+    hub.asked.clear()
+    fetch(SMALL)
+    assert "vae/diffusion_pytorch_model.safetensors" not in hub.names()
+
+
+def test_a_copy_is_made_where_no_second_name_can_be_given(hub, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    fetch(CONTROL)
+    monkeypatch.setattr(os, "link", refuse)
+    folder, _ = fetch(SMALL)
+    assert (folder / ENCODER).read_bytes() == hub.repos[CONTROL.repo][ENCODER]
+
+
+@pytest.mark.parametrize("links", ["no symbolic ones", "none"])
+def test_disks_without_links(hub, monkeypatch, links):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    if links == "none":
+        monkeypatch.setattr(os, "link", refuse)
+    folder, _ = fetch()
+    assert sources.find(CONTROL) == sources.Found(folder)
+    hub.asked.clear()
+    assert download.plan(CONTROL, []).fetch_bytes == 0
+    fetch()
+    assert set(hub.names()) == {"model_index.json"}
+
+
+def test_the_plan_says_everything_before(hub, cache):
+    plan = download.plan(SMALL, [])
+    encoder = len(hub.repos[CONTROL.repo][ENCODER])
+    assert plan.fetch_bytes == plan.total_bytes > encoder and plan.problem is None
+    assert plan.licence == "Apache-2.0" and plan.licence_url == f"{hub.url}/{SMALL.repo}/blob/main/LICENSE.txt"
+    assert plan.folder == str(cache) and plan.free_bytes > 0
+    assert {file.repo for file in plan.files if file.name.startswith("text_encoder/")} == {CONTROL.repo}
+    assert hub.names() == ["model_index.json"] and not cache.exists()
+
+
+def test_the_plan_knows_what_is_here(hub):
+    fetch(CONTROL)
+    plan = download.plan(SMALL, [])
+    assert plan.fetch_bytes < plan.total_bytes - len(hub.repos[CONTROL.repo][ENCODER])
+    assert plan.notes == [f"The text encoder of {CONTROL.label} is used, which is here already."]
+    assert download.plan(CONTROL, []).fetch_bytes == 0
+
+
+def test_into_the_models_folder(hub, tmp_path):
+    (tmp_path / "models").mkdir()
+    folder, _ = fetch(CONTROL, [str(tmp_path / "models")])
+    assert folder.is_relative_to(tmp_path / "models")
+    assert sources.find(CONTROL, [tmp_path / "models"]) == sources.Found(folder)
+    assert isinstance(sources.find(CONTROL), sources.Missing)
+
+
+def test_a_begun_file_is_gone_on_with(hub, cache):
+    file = next(file for file in hub_listing.read(CONTROL.repo).files if file.name == TRANSFORMER)
+    blob = hub_cache.blob_of(cache, CONTROL.repo, file.checksum)
+    blob.parent.mkdir(parents=True)
+    hub_cache.partial_of(blob).write_bytes(hub.repos[CONTROL.repo][TRANSFORMER][:123_456])
+    plan = download.plan(CONTROL, [])
+    assert plan.fetch_bytes == plan.total_bytes - 123_456
+    folder, _ = fetch()
+    assert (TRANSFORMER, "bytes=123456-") in hub.asked
+    assert (folder / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
+
+
+def test_a_line_that_breaks_in_the_middle(hub):
+    hub.cut[TRANSFORMER] = 100_000
+    folder, _ = fetch()
+    assert (folder / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
+    assert [asked for name, asked in hub.asked if name == TRANSFORMER][1].startswith("bytes=")
+
+
+def test_a_hub_that_sends_the_whole_file_again(hub):
+    hub.cut[TRANSFORMER], hub.ignores_ranges = 100_000, True
+    folder, _ = fetch()
+    assert (folder / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
+
+
+@pytest.mark.parametrize("name", [TRANSFORMER, "README.md"])
+def test_a_file_that_came_damaged_is_fetched_again(hub, name):
+    hub.spoiled[name] = 1
+    folder, _ = fetch()
+    assert (folder / name).read_bytes() == hub.repos[CONTROL.repo][name]
+    assert hub.names().count(name) == 2
+
+
+def test_a_file_that_comes_damaged_twice_is_not_kept(hub, cache):
+    hub.spoiled[TRANSFORMER] = 2
+    found = problem()
+    assert found.kind == "checksum" and TRANSFORMER in found.sentence
+    assert [fix.label for fix in found.fixes] == ["Retry"]
+    assert partials(cache) == [] and isinstance(sources.find(CONTROL), sources.Missing)
+    fetch()  # what was right is kept
+    assert hub.names().count("vae/diffusion_pytorch_model.safetensors") <= 1
+
+
+def test_a_begun_file_of_wrong_content_heals(hub, cache):
+    file = next(file for file in hub_listing.read(CONTROL.repo).files if file.name == TRANSFORMER)
+    blob = hub_cache.blob_of(cache, CONTROL.repo, file.checksum)
+    blob.parent.mkdir(parents=True)
+    for length in (1000, file.size_bytes, file.size_bytes + 7):  # as a power cut may leave it
+        hub_cache.partial_of(blob).write_bytes(bytes(length))
+        folder, _ = fetch()
+        assert (folder / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
+        blob.unlink()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [(401, "not_allowed", "hf auth login"), (403, "not_allowed", "HF_TOKEN"), (404, "not_found", "choose another")],
+)
+def test_what_the_hub_refuses(hub, status, kind, words):
+    hub.status[CONTROL.repo] = status
+    found = problem()
+    assert found.kind == kind and words in found.sentence
+    assert download.plan(CONTROL, []).problem == found
+    assert [fix.action for fix in found.fixes] == ["download"]
+
+
+def test_terms_that_were_not_agreed_to(hub):
+    hub.gated.add(CONTROL.repo)
+    found = problem()
+    assert found.kind == "not_allowed" and "agreed to its terms" in found.sentence and CONTROL.repo in found.sentence
+
+
+def test_a_file_that_is_gone(hub):
+    hub.status[TRANSFORMER] = 404
+    assert problem().kind == "not_found"
+
+
+def test_a_hub_out_of_reach(hub, monkeypatch):
+    hub.close()
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    found = problem()
+    assert found.kind == "offline" and "can't be reached" in found.sentence
+
+
+def test_offline_by_wish(hub, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE is set" in problem().sentence
+
+
+def test_the_token_is_the_librarys_own(hub, monkeypatch, cache):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    fetch()
+    assert "Bearer hf_secret" in hub.tokens
+    assert not [file for file in cache.rglob("*") if file.is_file() and b"hf_secret" in file.read_bytes()]
+
+
+def test_too_little_room_is_said_before(hub, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 20_000_000))
+    monkeypatch.setattr(media_place, "RESERVE_BYTES", 19_900_000)
+    found = download.plan(CONTROL, []).problem
+    assert found.kind == "disk_full" and "where 20 MB are free" in found.sentence
+    assert [fix.label for fix in found.fixes] == ["Retry", "Choose Folder"]
+    hub.asked.clear()
+    assert problem().kind == "disk_full" and hub.names() == ["model_index.json"]
+
+
+def test_a_disk_that_fills_meanwhile(hub, monkeypatch):
+    whole = download._Counted.write
+
+    def write(sink, content):
+        if sink.tell() > 50_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(sink, content)
+
+    monkeypatch.setattr(download._Counted, "write", write)
+    found = problem()
+    assert found.kind == "disk_full" and "what was fetched is kept" in found.sentence
+    monkeypatch.setattr(download._Counted, "write", whole)
+    hub.asked.clear()
+    fetch()
+    assert hub.asked[1][1].startswith("bytes=")
+
+
+def test_a_folder_that_takes_nothing(hub, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    found = problem(CONTROL, [str(tmp_path / "file" / "models")])
+    assert found.kind == "folder" and [fix.label for fix in found.fixes] == ["Choose Folder"]
+
+
+def test_one_process_at_a_time(hub, cache):
+    assert not download_lock.is_taken(cache, CONTROL.repo)
+    with download_lock.alone(cache, CONTROL.repo):
+        assert problem().kind == "busy"
+    fetch()
+    assert not download_lock.is_taken(cache, CONTROL.repo)
+
+
+def test_names_that_lead_outside_are_refused(hub, tmp_path):
+    hub.repos[CONTROL.repo]["vae/../../../../../evil.json"] = b"{}"
+    found = problem()
+    assert found.kind == "model_broken" and not list(tmp_path.rglob("evil.json"))
+
+
+def test_a_repository_that_lacks_a_part(hub):
+    del hub.repos[CONTROL.repo]["vae/config.json"]
+    found = problem()
+    assert "'vae/config.json' is missing" in found.sentence
+    assert isinstance(sources.find(CONTROL), sources.Missing)
+
+
+def test_cancelling_keeps_nothing_but_what_others_need(hub, cache):
+    fetch(CONTROL)
+    hub.status[TRANSFORMER] = 500
+    plan = download.plan(SMALL, [])
+    problem(SMALL)
+    blobs = [Path(file.blob) for file in plan.files if file.blob]
+    assert any(blob.is_file() for blob in blobs)
+    assert hub_cache.discard([*blobs, cache / "elsewhere" / "x"]) > 0
+    assert not (cache / "models--Wan-AI--Wan2.1-T2V-1.3B-Diffusers" / "blobs").exists()
+    assert isinstance(sources.find(CONTROL), sources.Found)
+    whole = [file.resolve() for file in (cache / "models--Wan-AI--Wan2.1-VACE-1.3B-diffusers/blobs").iterdir()]
+    assert hub_cache.discard(whole) == 0 and isinstance(sources.find(CONTROL), sources.Found)
+
+
+def test_what_is_told_grows(hub):
+    hub.slow_seconds = 0.02
+    _, told = fetch()
+    numbers = [status.done_bytes for status in told]
+    assert numbers == sorted(numbers) and len(told) > 5
+    assert {status.state for status in told} <= {DownloadState.RUNNING, DownloadState.CHECKING}
+
+
+def test_the_embedded_model_is_not_to_be_fetched():
+    with pytest.raises(Refusal) as refused:
+        download_order.look(catalogue.entry("embedded"), [])
+    assert "nothing to fetch" in refused.value.problem.sentence
+    assert download_problems.choose_folder().action == "open_preferences"
+
+
+def test_a_model_with_a_borrowed_text_encoder_loads(hub, t2v_folder, vace_folder):
+    import torch
+
+    from wan_backend.models.loader import WanModel
+
+    hub.add(SMALL.repo, t2v_folder)
+    hub.add(CONTROL.repo, vace_folder)
+    folder, _ = fetch(SMALL)
+    assert any(name.startswith("text_encoder/") for name in hub.names())
+    model = WanModel(folder, torch.device("cpu"))
+    theirs = WanModel(vace_folder, torch.device("cpu"))
+    mine, wanted = model.text_encoder.state_dict(), theirs.text_encoder.state_dict()
+    assert all(torch.equal(mine[name], wanted[name]) for name in wanted)
+    assert model.transformer.config.num_layers and model.vae.config.z_dim
+    assert model.tokenizer("fog").input_ids == theirs.tokenizer("fog").input_ids

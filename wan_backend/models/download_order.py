@@ -1,0 +1,183 @@
+"""Which files make a model, where each comes from and where it goes. Asks the hub; fetches no weights; no torch.
+
+What is needed: the parts that the model's index names, as safetensors; one text encoder for all models that have the
+same; nothing that is on this machine already, as part of whatever model.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..protocol.downloads import DownloadFile, DownloadPlan
+from ..protocol.errors import Refusal
+from ..protocol.messages import Problem
+from . import catalogue, download_problems, hub_cache, hub_listing, media_place, sources
+from .catalogue import ModelEntry
+from .hub_listing import TEXT_PARTS, HubFile, Listing
+
+
+def place(models_folders: list[str]) -> Path:
+    """The folder that models are fetched into: the first models folder, else the cache of Hugging Face."""
+    first = next((Path(folder) for folder in models_folders if folder), None)
+    if first is None or (first / hub_listing.INDEX).is_file():  # a folder that is one model itself
+        return Path(os.path.abspath(sources.hub_cache()))
+    return Path(os.path.abspath(first))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file of the hub, and where it goes: first to `blob`, in the end to `pointer`. `twin` has the same content."""
+
+    file: HubFile
+    blob: Path
+    pointer: Path
+    twin: Path | None = None
+
+    @property
+    def fetched_bytes(self) -> int:
+        """How much of it need not be fetched."""
+        size_bytes = self.file.size_bytes
+        if self.twin is not None or hub_cache.is_here(self.pointer, size_bytes):
+            return size_bytes
+        return hub_cache.fetched_bytes(self.blob, size_bytes)
+
+    @property
+    def here(self) -> bool:
+        """True where nothing of it has to be fetched."""
+        size_bytes = self.file.size_bytes
+        known = self.twin is not None or hub_cache.is_here(self.blob, size_bytes)
+        return known or hub_cache.is_here(self.pointer, size_bytes)
+
+
+@dataclass(frozen=True)
+class Lent:
+    """A file of another model on this machine, and where the snapshot has it."""
+
+    source: Path
+    pointer: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """All that makes a model, settled."""
+
+    entry: ModelEntry
+    cache: Path
+    listing: Listing
+    wanted: list[Wanted]
+    lent: list[Lent] = field(default_factory=list)
+    lender: str = ""
+    """The model whose text encoder is used."""
+
+    @property
+    def snapshot(self) -> Path:
+        """The model's folder in the end."""
+        return hub_cache.snapshot_file(self.cache, self.listing.repo, self.listing.commit, "x").parent
+
+    def plan(self) -> DownloadPlan:
+        """In words and numbers."""
+        files = [_row(each) for each in self.wanted]
+        fetch_bytes = sum(each.file.size_bytes - each.fetched_bytes for each in self.wanted)
+        free_bytes = free_bytes_at(self.cache)
+        disk_bytes = fetch_bytes + self._copied_bytes()
+        problem = None
+        if disk_bytes and free_bytes < disk_bytes + media_place.RESERVE_BYTES:
+            problem = download_problems.too_little_room(self.entry, disk_bytes, free_bytes, str(self.cache))
+        notes = [f"The text encoder of {self.lender} is used, which is here already."] if self.lender else []
+        return DownloadPlan(
+            model=self.entry.id,
+            label=self.entry.label,
+            folder=str(self.cache),
+            licence=self.entry.licence,
+            licence_url=self.listing.licence_url,
+            total_bytes=self.total_bytes,
+            fetch_bytes=fetch_bytes,
+            disk_bytes=disk_bytes,
+            free_bytes=free_bytes,
+            files=files,
+            notes=notes,
+            problem=problem,
+        )
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all files, those that are here counted in."""
+        return sum(each.file.size_bytes for each in self.wanted) + sum(each.size_bytes for each in self.lent)
+
+    def _copied_bytes(self) -> int:
+        """What lies on another disk, where it can't be given a second name."""
+        device = _existing(self.cache).stat().st_dev
+        shared = [(each.twin, each.file.size_bytes) for each in self.wanted if each.twin is not None]
+        shared += [(each.source, each.size_bytes) for each in self.lent]
+        return sum(size_bytes for file, size_bytes in shared if file is not None and file.stat().st_dev != device)
+
+
+def look(entry: ModelEntry, models_folders: list[str]) -> Order:
+    """Ask the hub for the list of files and look which are here. Raises what `download_problems` has words for."""
+    if not entry.repo:
+        raise Refusal(Problem("bad_setting", f"{entry.label} comes with the backend; there is nothing to fetch."))
+    cache = place(models_folders)
+    unfit = media_place.check(str(cache), 0)
+    if unfit is not None and unfit.kind != "disk_full":  # how much room is needed is not known yet
+        sentence = f"The folder {cache} can't take models; choose another models folder in the preferences."
+        raise Refusal(Problem("folder", sentence, [download_problems.choose_folder()]))
+    listing = hub_listing.read(entry.repo)
+    parts = hub_listing.parts_of(listing)
+    lender = _lender(entry, models_folders)
+    if lender is None and entry.text_encoder_repo in ("", entry.repo):
+        files = listing.in_folders(parts)
+    else:
+        files = listing.in_folders(part for part in parts if part not in TEXT_PARTS)
+        if lender is None:
+            files += hub_listing.read(entry.text_encoder_repo).in_folders(TEXT_PARTS)
+    caches = list(dict.fromkeys([cache, *map(Path, models_folders), sources.hub_cache()]))
+    wanted = [_wanted(file, entry, listing.commit, cache, caches) for file in [*listing.about(), *files]]
+    order = Order(entry, cache, listing, wanted)
+    if lender is not None:
+        order = Order(entry, cache, listing, wanted, _lent(lender[1], order.snapshot), lender[0].label)
+    return order
+
+
+def _wanted(file: HubFile, entry: ModelEntry, commit: str, cache: Path, caches: list[Path]) -> Wanted:
+    blob = hub_cache.blob_of(cache, entry.repo, file.checksum)
+    pointer = hub_cache.snapshot_file(cache, entry.repo, commit, file.name)
+    known = hub_cache.is_here(blob, file.size_bytes) or hub_cache.is_here(pointer, file.size_bytes)
+    twin = None if known else hub_cache.twin_of(caches, file.checksum, file.size_bytes)
+    return Wanted(file, blob, pointer, twin)
+
+
+def _lender(entry: ModelEntry, models_folders: list[str]) -> tuple[ModelEntry, Path] | None:
+    """A model on this machine that has the same text encoder, and its folder."""
+    if not entry.text_encoder_repo:
+        return None
+    for other in catalogue.load().models.values():
+        if other.text_encoder_repo == entry.text_encoder_repo and other.id != entry.id:
+            found = sources.find(other, models_folders)
+            if isinstance(found, sources.Found):
+                return other, found.folder
+    return None
+
+
+def _lent(folder: Path, snapshot: Path) -> list[Lent]:
+    files = [file for part in TEXT_PARTS for file in sorted((folder / part).rglob("*")) if file.is_file()]
+    return [Lent(file, snapshot / file.relative_to(folder), file.stat().st_size) for file in files]
+
+
+def _row(wanted: Wanted) -> DownloadFile:
+    file = wanted.file
+    return DownloadFile(file.name, file.size_bytes, file.repo, wanted.here, str(wanted.blob))
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def free_bytes_at(folder: Path) -> int:
+    """The free room where `folder` is or would be."""
+    return shutil.disk_usage(_existing(folder)).free

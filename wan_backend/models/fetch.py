@@ -1,0 +1,85 @@
+"""`python -m wan_backend.models.fetch plan|run --model ID`: the process that fetches a model for the server. No torch.
+
+Says what it does in the protocol's lines on stdout, logs on stderr, and ends when its stdin does, or at a kill: what
+was fetched stays and the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+from typing import Any
+
+from ..protocol.conversion import to_json
+from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
+from ..protocol.envelope import Notification
+from . import catalogue, download
+
+log = logging.getLogger(__name__)
+
+FAILED = 1
+
+
+def main() -> int:
+    """Plan, or fetch; 0 where that went well."""
+    parser = argparse.ArgumentParser(prog="wan_backend.models.fetch")
+    parser.add_argument("verb", choices=["plan", "run"])
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--models-folder", action="append", default=[])
+    options = parser.parse_args()
+    sink = _private_stdout()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    threading.Thread(target=_leave_with_stdin, daemon=True).start()
+    entry = catalogue.entry(options.model)
+    if options.verb == "plan":
+        _send(sink, "fetch_plan", download.plan(entry, options.models_folder))
+        return 0
+    return _run(entry, options.models_folder, sink)
+
+
+def _run(entry: catalogue.ModelEntry, models_folders: list[str], sink: int) -> int:
+    planned: list[DownloadPlan] = []
+
+    def tell_plan(plan: DownloadPlan) -> None:
+        planned.append(plan)
+        _send(sink, "fetch_plan", plan)
+
+    try:
+        folder = download.fetch(entry, models_folders, lambda status: _send(sink, "fetch", status), tell_plan)
+    except Exception as error:  # the edge of the process: whatever went wrong becomes a sentence
+        log.warning("%s was not fetched", entry.id, exc_info=error)
+        problem = download.problem_for(error, entry, models_folders)
+        _send(sink, "fetch", DownloadStatus(entry.id, DownloadState.FAILED, problem=problem))
+        return FAILED
+    total = planned[0].total_bytes
+    done = DownloadStatus(entry.id, DownloadState.DONE, total, total, sentence=f"In {folder}.")
+    _send(sink, "fetch", done)
+    return 0
+
+
+def _private_stdout() -> int:
+    """A descriptor of the true stdout; whatever else is printed goes to stderr from now on."""
+    sink = os.dup(1)
+    os.dup2(2, 1)
+    return sink
+
+
+def _leave_with_stdin() -> None:
+    """The server holds stdin open as long as it lives and wants this process."""
+    while os.read(0, 1 << 10):
+        pass
+    os._exit(0)
+
+
+def _send(sink: int, method: str, message: Any) -> None:
+    rest = memoryview(Notification(method, to_json(message)).line())
+    while rest:
+        rest = rest[os.write(sink, rest) :]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,92 @@
+"""The card that takes are made on, as far as it can be told without torch. Models and protocol only.
+
+Its name and size are the worker's words; what is free of it now, NVIDIA's own program says where it is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import subprocess
+from dataclasses import dataclass
+
+from ..models import catalogue, outlook
+from ..models.media_place import size_in_words
+from ..protocol.messages import Finding, WorkerStatus
+from .worker_process import own_group
+
+log = logging.getLogger(__name__)
+
+ASK_NVIDIA = ("nvidia-smi", "--query-gpu=name,memory.free", "--format=csv,noheader,nounits")
+NVIDIA_SECONDS = 5.0
+MEBIBYTE = 1 << 20
+UNKNOWN = "How it would run is unknown until a worker has run."
+
+
+@dataclass(frozen=True)
+class Card:
+    """A device and its memory; without a name, nothing is known."""
+
+    device: str = ""
+    total_bytes: int = 0
+    free_bytes: int | None = None
+    """None where nothing here tells."""
+    host_bytes: int = 0
+    budget_bytes: int | None = None
+
+    @classmethod
+    def of(cls, worker: WorkerStatus | None, budget_bytes: int | None = None) -> Card:
+        """The card that the worker runs on."""
+        if worker is None or not worker.device or not worker.host_bytes:
+            return cls()
+        free_bytes = free_of(worker.device) if worker.device.startswith("cuda") else worker.host_bytes
+        return cls(worker.device, worker.device_bytes, free_bytes, worker.host_bytes, budget_bytes)
+
+    @property
+    def usable_bytes(self) -> int:
+        """What a job could have; all of it where it isn't known how much is free."""
+        usable = self.total_bytes if self.free_bytes is None else self.free_bytes
+        return usable if self.budget_bytes is None else min(usable, self.budget_bytes)
+
+    @property
+    def is_card(self) -> bool:
+        """True where the parts have to be brought to memory of its own."""
+        return self.device.startswith("cuda")
+
+    def finding(self) -> Finding:
+        """Which it is, in a sentence."""
+        if not self.device:
+            return Finding("card", True, "Which card takes are made on is unknown until a worker has run.")
+        kind = "card" if self.is_card else "memory"
+        free = "how much is free is not known" if self.free_bytes is None else f"{size_in_words(self.free_bytes)} free"
+        sentence = f"Takes are made on {self.device}: {size_in_words(self.total_bytes)} of {kind}, {free}."
+        if self.budget_bytes is not None:
+            sentence += f" {size_in_words(self.budget_bytes)} may be used."
+        if self.is_card:
+            sentence += f" The machine has {size_in_words(self.host_bytes)} of memory free."
+        return Finding("card", True, sentence)
+
+    def outlook(self, model: str) -> str:
+        """How a model of the catalogue would run here, in a sentence."""
+        if not self.device:
+            return UNKNOWN
+        entry = catalogue.entry(model)
+        host = self.host_bytes if self.is_card else self.usable_bytes
+        plan = outlook.plan_for(entry, self.device.partition(" ")[0], self.usable_bytes, host)
+        words = outlook.in_words(entry, plan, self.is_card, self.usable_bytes)
+        if self.is_card and self.free_bytes is None:
+            words += " That is with nothing else on the card."
+        return words
+
+
+def free_of(device: str) -> int | None:
+    """What is free on the NVIDIA card that a worker calls "cuda (NAME)"; None where it can't be told."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        said = subprocess.run(
+            ASK_NVIDIA, capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=True, **own_group()
+        ).stdout
+        for line in said.splitlines():
+            name, _, free = line.rpartition(",")
+            if name.strip() and f"({name.strip()})" in device and free.strip().isdigit():
+                return int(free) * MEBIBYTE
+    return None

@@ -1,0 +1,105 @@
+"""The downloads on the disk, one file each, so that they are offered again after any kind of end.
+
+Models, job_queue's durable files and protocol only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..job_queue import durable_file
+from ..models import catalogue, hub_cache
+from ..protocol import ProtocolError
+from ..protocol.conversion import from_json, to_json
+from ..protocol.downloads import DownloadFile, DownloadPlan, DownloadState, DownloadStatus
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A download, and the files that it writes."""
+
+    status: DownloadStatus
+    files: list[DownloadFile] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    """Files that it had begun in another folder, before the models folder was changed; removed in the end."""
+
+    @property
+    def blobs(self) -> list[Path]:
+        """What a cancelled download removes."""
+        return [Path(file.blob) for file in self.files if file.blob]
+
+    @property
+    def left_blobs(self) -> list[Path]:
+        """What is of no more use once it is done: until then, whole files there are shared."""
+        return list(map(Path, self.left))
+
+    def planned(self, plan: DownloadPlan) -> Record:
+        """The same download, as it was planned just now."""
+        here_bytes = plan.total_bytes - plan.fetch_bytes
+        status = dataclasses.replace(
+            self.status, done_bytes=here_bytes, total_bytes=plan.total_bytes, folder=plan.folder
+        )
+        now = {file.blob for file in plan.files}
+        before = [*self.left, *(file.blob for file in self.files if file.blob)]
+        return Record(status, plan.files, [blob for blob in dict.fromkeys(before) if blob not in now])
+
+
+class DownloadRecords:
+    """The folder of the records. A disk that won't have them costs only that nothing is offered again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self) -> dict[str, Record]:
+        """Every record, by model; those that were at work when their server ended are paused."""
+        found = {}
+        for file in sorted(self._folder.glob("*.json")):
+            try:
+                record = from_json(Record, durable_file.read_json(file))
+                catalogue.entry(record.status.model)
+            except (OSError, ValueError, ProtocolError, catalogue.UnknownModel) as error:
+                log.warning("%s is passed over: %s", file, error)
+                continue
+            found[record.status.model] = _as_it_is_now(record)
+        return found
+
+    def write(self, record: Record) -> None:
+        """Keep it."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            durable_file.write_json(self._file(record.status.model), to_json(record))
+        except OSError as error:
+            log.error("The download of %s can't be noted: %s", record.status.model, error)
+
+    def remove(self, model: str) -> None:
+        """Forget it."""
+        with contextlib.suppress(OSError):
+            self._file(model).unlink()
+
+    def _file(self, model: str) -> Path:
+        return self._folder / f"{model}.json"
+
+
+def _as_it_is_now(record: Record) -> Record:
+    """With the bytes that are on the disk: its server may have had no time to say the last ones."""
+    status = record.status
+    rest = status.total_bytes - sum(file.size_bytes for file in record.files)
+    done = rest + sum(_bytes_here(file) for file in record.files)
+    if record.files:
+        status = dataclasses.replace(status, done_bytes=max(0, min(done, status.total_bytes)))
+    if status.state.active:
+        sentence = "It was stopped in the middle; Resume goes on from there."
+        status = dataclasses.replace(status, state=DownloadState.PAUSED, sentence=sentence)
+    status = dataclasses.replace(status, bytes_per_second=0.0, seconds_left=None)
+    return dataclasses.replace(record, status=status)
+
+
+def _bytes_here(file: DownloadFile) -> int:
+    blob = Path(file.blob)
+    return hub_cache.fetched_bytes(blob, file.size_bytes) if file.blob else file.size_bytes

@@ -1,0 +1,224 @@
+"""The downloads: asked for, one at a time at work in a process of its own, paused, cancelled, kept on the disk.
+
+Single-threaded: all methods are called by the main thread, and the fetching process is heard through the inbox.
+Models and protocol only; the network is spoken to by that process alone (`wan_backend.models.fetch`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from ..models import catalogue, download_lock, download_problems, hub_cache
+from ..models.catalogue import ModelEntry
+from ..protocol import ProtocolError, Refusal
+from ..protocol.conversion import from_json
+from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
+from ..protocol.envelope import Notification, parse_line
+from ..protocol.messages import Problem
+from . import death
+from .download_records import DownloadRecords, Record
+from .fetch_process import FetchCommand, FetchProcess
+from .inbox import Call, Inbox
+
+log = logging.getLogger(__name__)
+
+
+class Downloads:
+    """Every download that this server knows, in the order in which they were asked for."""
+
+    def __init__(
+        self, state_folder: Path, command: FetchCommand, inbox: Inbox, on_change: Callable[[DownloadStatus], None]
+    ) -> None:
+        self._records = DownloadRecords(state_folder / "downloads")
+        self._command, self._inbox, self._on_change = command, inbox, on_change
+        self._known = self._records.read()
+        self._process: FetchProcess | None = None
+        self._model = ""
+        """The one whose process runs, perhaps on its way out."""
+        self._stopping = False
+        self._cancelled: set[str] = set()
+
+    def statuses(self) -> list[DownloadStatus]:
+        """All of them; those that another server left meanwhile are taken over first."""
+        for model, record in self._records.read().items():
+            self._known.setdefault(model, record)
+        return [record.status for record in self._known.values()]
+
+    def start(self, model: str) -> DownloadStatus:
+        """Put a download at the end of the queue, or one that stopped back into it. Raises Refusal."""
+        entry = self._entry(model)
+        known = self._known.get(model)
+        if known is not None and (known.status.state.active or model in self._cancelled):
+            return known.status
+        old = known.status if known is not None else DownloadStatus(model, DownloadState.WAITING)
+        status = dataclasses.replace(
+            old, state=DownloadState.WAITING, problem=None, sentence=f"{entry.label} waits for its turn."
+        )
+        self._known.pop(model, None)  # to the end
+        self._set(Record(status) if known is None else dataclasses.replace(known, status=status))
+        self._advance()
+        return self._known[model].status
+
+    def pause(self, model: str) -> DownloadStatus:
+        """Stop for now. Raises Refusal where it is not going on."""
+        record = self._record(model)
+        if not record.status.state.active:
+            return record.status
+        self._set(
+            dataclasses.replace(
+                record, status=_at_rest(record.status, DownloadState.PAUSED, "What was fetched is kept.")
+            )
+        )
+        self._stop_process(model)
+        return self._known[model].status
+
+    def cancel(self, model: str) -> DownloadStatus:
+        """Stop and remove what was fetched for it; its last event says when that is done. Raises Refusal."""
+        record = self._record(model)
+        entry = self._entry(model)
+        at_work = self._model == model
+        if not at_work and record.status.folder and self._is_taken(entry, Path(record.status.folder)):
+            raise Refusal(download_problems.problem_of(download_lock.Elsewhere(), entry, record.status.folder))
+        self._cancelled.add(model)
+        self._set(dataclasses.replace(record, status=_at_rest(record.status, DownloadState.PAUSED, "Cancelling.")))
+        if at_work:
+            self._stop_process(model)
+        else:
+            self._discard(model)
+        return self._known[model].status
+
+    def leave(self) -> None:
+        """The server ends: what was at work is offered again by the next one."""
+        if self._process is not None:
+            self._process.kill()
+        for record in self._known.values():
+            if record.status.state.active:
+                self._records.write(record)
+
+    def _advance(self) -> None:
+        """Begin the next one, if none is at work."""
+        if self._process is not None:
+            return
+        waiting = [model for model, record in self._known.items() if record.status.state is DownloadState.WAITING]
+        if not waiting:
+            return
+        self._model = model = waiting[0]
+        self._say(model, state=DownloadState.RUNNING, sentence="Asking the hub for its files.")
+        try:
+            self._process = self._command.start("run", model, self._inbox, self._on_line, self._on_exit)
+        except OSError as error:
+            self._model = ""
+            self._end(model, _ended_badly(model, f"could not be started ({error.strerror or error})", None))
+
+    def _on_line(self, line: bytes) -> None:
+        model = self._model
+        record = self._known.get(model)
+        if record is None or self._stopping:
+            return  # it was paused or cancelled, and said this before it was killed
+        try:
+            message = parse_line(line)
+            if not isinstance(message, Notification):
+                return
+            if message.method == "fetch_plan":
+                plan = from_json(DownloadPlan, message.params)
+                self._set(record.planned(plan))
+            elif message.method == "fetch":
+                self._hear(record, from_json(DownloadStatus, message.params))
+        except ProtocolError as error:
+            log.warning("The fetching process said what can't be understood: %s", error.message)
+
+    def _hear(self, record: Record, said: DownloadStatus) -> None:
+        if said.state is DownloadState.DONE:
+            self._known[said.model] = Record(dataclasses.replace(said, folder=record.status.folder))
+            self._records.remove(said.model)
+            if record.left:
+                threading.Thread(target=hub_cache.discard, args=[record.left_blobs], daemon=True).start()
+            self._on_change(self._known[said.model].status)
+        elif said.state is DownloadState.FAILED and said.problem is not None:
+            self._end(said.model, said.problem)
+        else:
+            self._known[said.model] = dataclasses.replace(record, status=said)
+            self._on_change(said)
+
+    def _on_exit(self, code: int) -> None:
+        model, process = self._model, self._process
+        self._process, self._model, self._stopping = None, "", False
+        record = self._known.get(model)
+        if model in self._cancelled:
+            self._discard(model)
+        elif record is not None and record.status.state.active and record.status.state is not DownloadState.WAITING:
+            log_file = process.log_file if process is not None else None
+            how = death.in_words(code, log_file) if log_file else "ended"
+            self._end(model, _ended_badly(model, how, log_file))
+        self._advance()
+
+    def _end(self, model: str, problem: Problem) -> None:
+        record = self._known[model]
+        status = _at_rest(record.status, DownloadState.FAILED, problem.sentence)
+        self._set(dataclasses.replace(record, status=dataclasses.replace(status, problem=problem)))
+
+    def _stop_process(self, model: str) -> None:
+        if self._model == model and self._process is not None:
+            self._stopping = True
+            self._process.kill()
+
+    def _discard(self, model: str) -> None:
+        """Remove its files on a thread of its own: large ones take a disk its time."""
+        blobs = self._known[model].blobs + self._known[model].left_blobs
+
+        def remove() -> None:
+            freed = hub_cache.discard(blobs)
+            self._inbox.put(Call(lambda: self._discarded(model, freed)))
+
+        threading.Thread(target=remove, name="discard", daemon=True).start()
+
+    def _discarded(self, model: str, freed_bytes: int) -> None:
+        log.info("The download of %s was cancelled; %d bytes were removed", model, freed_bytes)
+        self._cancelled.discard(model)
+        self._known.pop(model, None)
+        self._records.remove(model)
+        self._on_change(DownloadStatus(model, DownloadState.CANCELLED, sentence="Cancelled; nothing was kept."))
+
+    def _say(self, model: str, state: DownloadState, sentence: str) -> None:
+        record = self._known[model]
+        status = dataclasses.replace(record.status, state=state, sentence=sentence)
+        self._set(dataclasses.replace(record, status=status))
+
+    def _set(self, record: Record) -> None:
+        """Keep it on the disk too, and tell."""
+        self._known[record.status.model] = record
+        self._records.write(record)
+        self._on_change(record.status)
+
+    def _entry(self, model: str) -> ModelEntry:
+        try:
+            return catalogue.entry(model)
+        except catalogue.UnknownModel as unknown:
+            raise Refusal(Problem("model_missing", str(unknown))) from None
+
+    def _record(self, model: str) -> Record:
+        try:
+            return self._known[model]
+        except KeyError:
+            sentence = "That model is not being downloaded; press Download to begin."
+            raise Refusal(Problem("bad_setting", sentence)) from None
+
+    def _is_taken(self, entry: ModelEntry, folder: Path) -> bool:
+        try:
+            return download_lock.is_taken(folder, entry.repo)
+        except OSError as error:
+            log.warning("%s can't be looked at: %s", folder, error)
+            return False
+
+
+def _ended_badly(model: str, how: str, log_file: Path | None) -> Problem:
+    sentence = f"The process that fetches models {how}; retry, it goes on from there."
+    return Problem("internal", sentence, [download_problems.retry(catalogue.entry(model))], str(log_file or ""))
+
+
+def _at_rest(status: DownloadStatus, state: DownloadState, sentence: str) -> DownloadStatus:
+    return dataclasses.replace(status, state=state, sentence=sentence, bytes_per_second=0.0, seconds_left=None)

@@ -1,0 +1,92 @@
+"""The process that speaks to the hub, as a child of the server. Standard library and protocol only."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..models import download, download_problems
+from ..models.catalogue import ModelEntry
+from ..protocol.conversion import from_json
+from ..protocol.downloads import DownloadPlan
+from ..protocol.envelope import Notification, parse_line
+from ..protocol.messages import Problem
+from .dispatch import Later
+from .inbox import Call, Event, Inbox, WorkerExit, WorkerLine
+from .worker_process import WorkerProcess, environment
+
+FetchProcess = WorkerProcess
+PLAN_SECONDS = 60.0
+"""How long the hub may take to say what a model is made of."""
+
+
+@dataclass(frozen=True)
+class FetchCommand:
+    """How to start one: where models are looked for, and where its log goes."""
+
+    models_folders: list[str]
+    logs: Path
+    offline: str = ""
+    """HF_HUB_OFFLINE as this server was started with it: its own workers are kept offline in any case."""
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    def start(
+        self, verb: str, model: str, inbox: Inbox, on_line: Callable[[bytes], None], on_exit: Callable[[int], None]
+    ) -> FetchProcess:
+        """Start it; both call-backs come on the main thread. Raises OSError."""
+        arguments = [sys.executable, "-m", "wan_backend.models.fetch", verb, "--model", model]
+        for folder in self.models_folders:
+            arguments += ["--models-folder", folder]
+        around = {**environment(online=True), "HF_HUB_OFFLINE": self.offline or "0"}
+        return WorkerProcess(next(self._numbers), arguments, around, self.logs, _ToMain(inbox, on_line, on_exit))
+
+    def plan(self, entry: ModelEntry, inbox: Inbox) -> Later:
+        """What fetching the model would take, later."""
+
+        def start(hand_in: Callable[[DownloadPlan], None]) -> None:
+            found: list[DownloadPlan] = []
+
+            def on_line(line: bytes) -> None:
+                message = parse_line(line)
+                if isinstance(message, Notification) and message.method == "fetch_plan":
+                    found.append(from_json(DownloadPlan, message.params))
+
+            def on_exit(_code: int) -> None:
+                timer.cancel()
+                hand_in(found[0] if found else self._none(entry))
+
+            try:
+                process = self.start("plan", entry.id, inbox, on_line, on_exit)
+            except OSError:
+                hand_in(self._none(entry))
+                return
+            timer = threading.Timer(PLAN_SECONDS, process.kill)
+            timer.daemon = True
+            timer.start()
+
+        return Later(start)
+
+    def _none(self, entry: ModelEntry) -> DownloadPlan:
+        sentence = "The hub did not say what the model is made of; look at the network, then retry."
+        problem = Problem("offline", sentence, [download_problems.retry(entry)])
+        return download.impossible(entry, self.models_folders, problem)
+
+
+class _ToMain:
+    """Takes a process's events and has them handled by the main thread."""
+
+    def __init__(self, inbox: Inbox, on_line: Callable[[bytes], None], on_exit: Callable[[int], None]) -> None:
+        self._inbox, self._on_line, self._on_exit = inbox, on_line, on_exit
+
+    def put(self, event: Event, /) -> None:
+        """From the process's threads."""
+        if isinstance(event, WorkerLine) and isinstance(event.line, bytes):
+            line = event.line
+            self._inbox.put(Call(lambda: self._on_line(line)))
+        elif isinstance(event, WorkerExit):
+            code = event.code
+            self._inbox.put(Call(lambda: self._on_exit(code)))
