@@ -15,8 +15,9 @@ from ..server.planner import Planner
 
 def main(options: argparse.Namespace) -> int:
     """Examine and say; the exit code."""
-    rows = Planner([os.path.abspath(folder) for folder in options.models_folder], None).rows()
-    findings = doctor.examine(options.state, rows)
+    planner = Planner([os.path.abspath(folder) for folder in options.models_folder], None)
+    survey = planner.library.look()
+    findings = doctor.examine(options.state, planner.rows(), None, survey)
     sys.stdout.write(json.dumps(to_json(findings), indent=1) + "\n" if options.json else lines(findings))
     return 0 if all(finding.good for finding in findings) else 1
 

@@ -18,7 +18,9 @@ def main(options: argparse.Namespace) -> int:
     """List the models or fetch one; the exit code."""
     if options.download:
         return fetch(options.download, options.yes)
-    rows = Planner([os.path.abspath(folder) for folder in options.models_folder], None).rows()
+    planner = Planner([os.path.abspath(folder) for folder in options.models_folder], None)
+    planner.library.look()
+    rows = planner.rows()
     sys.stdout.write(json.dumps(to_json(rows), indent=1) + "\n" if options.json else table(rows))
     return 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from safetensors import safe_open
 
 from .files import headers
 from .files.recognise import PartFile, Piece, scale_of
+from .files.survey import SPIECE
 
-PLAIN_GGUF = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "F64": np.dtype("<f8")}
+PLAIN_GGUF: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "F64": np.dtype("<f8")}
 KNOWN_QUANTS = ("float8_e4m3fn", "float8_e5m2")
 """Of the forms that ComfyUI notes beside a weight; the others are packed."""
 
@@ -74,7 +76,7 @@ class FileTensors:
         tensor = self._header.tensors[source]
         content = self._bytes(tensor)
         if tensor.dtype in PLAIN_GGUF:
-            values = content.view(PLAIN_GGUF[tensor.dtype]).copy()
+            values = np.frombuffer(content, PLAIN_GGUF[tensor.dtype]).copy()
         elif tensor.dtype == "BF16":
             return torch.from_numpy(content.copy()).view(torch.bfloat16).reshape(tensor.shape)
         else:
@@ -94,6 +96,15 @@ def opened(part: PartFile) -> Iterator[FileTensors]:
         return
     with safe_open(part.file, framework="pt") as stream:
         yield FileTensors(part, stream)
+
+
+def tokenizer_model(file: Path) -> bytes:
+    """The sentencepiece model that a text encoder's file carries. Raises Unloadable, headers.Unreadable, OSError."""
+    name = next((name for name in headers.read(file).tensors if name.endswith(SPIECE)), None)
+    if name is None:
+        raise Unloadable("it carries no tokenizer")
+    with safe_open(file, framework="np") as stream:
+        return bytes(stream.get_tensor(name).tobytes())
 
 
 def _spread(scale: torch.Tensor, weight: torch.Tensor, name: str) -> torch.Tensor:

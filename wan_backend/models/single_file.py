@@ -93,8 +93,8 @@ def _fill(module: Any, tensors: FileTensors, dtype: torch.dtype) -> None:
 
 def _dtype_of(module: Any, name: str, dtype: torch.dtype) -> torch.dtype:
     """What diffusers keeps in float32 when it loads a folder stays so here."""
-    kept = isinstance(module, diffusers.ModelMixin) and (module._keep_in_fp32_modules or [])
-    return torch.float32 if kept and set(kept) & set(name.split(".")) else dtype
+    kept = getattr(module, "_keep_in_fp32_modules", None) if isinstance(module, diffusers.ModelMixin) else None
+    return torch.float32 if set(kept or ()) & set(name.split(".")) else dtype
 
 
 def _quantised(module: Any, part: PartFile, tensors: FileTensors, dtype: torch.dtype) -> Any:

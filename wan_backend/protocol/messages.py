@@ -6,7 +6,7 @@ Every class is a frozen dataclass of plain values; `conversion` writes and reads
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .takes import (
     MAX_PROMPT_CHARACTERS,
@@ -212,6 +212,16 @@ class ReadyParams:
 
 
 @dataclass(frozen=True)
+class ModelPart:
+    """Where one part of a model is."""
+
+    part: str
+    """transformer, transformer_2, text_encoder, vae, image_encoder or tokenizer."""
+    place: str
+    """A folder as diffusers saves a part, or one file."""
+
+
+@dataclass(frozen=True)
 class RunParams:
     """A job for a worker, with all that the server has settled."""
 
@@ -221,6 +231,10 @@ class RunParams:
     model_folder: str
     device: str = "auto"
     memory_budget_bytes: int | None = None
+    model_parts: list[ModelPart] = field(default_factory=list)
+    """Empty where every part is in a subfolder of `model_folder`."""
+    copies_folder: str = ""
+    """Where 16 bit copies of weights may be kept; empty: nowhere."""
 
 
 @dataclass(frozen=True)

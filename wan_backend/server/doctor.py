@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from ..models import sources
+from ..models.files.survey import Survey
 from ..models.media_place import reason, size_in_words
 from ..protocol import ProtocolError
 from ..protocol.conversion import from_json
@@ -26,14 +27,22 @@ from .inbox import Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess, environment
 
 WORKER_SECONDS = 120.0
+COPIES = "copies"
+"""The folder under the state folder where a worker keeps 16 bit copies of weights."""
 COMFORTABLE_BYTES = 20_000_000_000
 SET_UP = "Set up the backend again with the button in the add-on's preferences."
 
 
-def examine(state_folder: Path | None, rows: list[ModelRow], worker: WorkerStatus | None = None) -> list[Finding]:
-    """All findings; takes seconds where no worker is up to be asked."""
-    state = [] if state_folder is None else [_folder(state_folder)]
-    return [_python(), _torch(worker), *state, _disk(state_folder or Path.home()), _cache(), *_models(rows)]
+def examine(
+    state_folder: Path | None,
+    rows: list[ModelRow],
+    worker: WorkerStatus | None = None,
+    survey: Survey | None = None,
+) -> list[Finding]:
+    """All findings; takes seconds where no worker is up to be asked. `survey`: what the models folders hold."""
+    state = [] if state_folder is None else [_folder(state_folder), *_copies(state_folder / COPIES)]
+    found = [] if survey is None else _files(survey)
+    return [_python(), _torch(worker), *state, _disk(state_folder or Path.home()), _cache(), *_models(rows), *found]
 
 
 def _python() -> Finding:
@@ -109,6 +118,31 @@ def _cache() -> Finding:
     cache = sources.hub_cache()
     held = "is there" if cache.is_dir() else "is not there yet"
     return Finding("cache", True, f"The folder of fetched models, {cache}, {held}.")
+
+
+def _copies(folder: Path) -> list[Finding]:
+    """The 16 bit copies, which a person may want the room of."""
+    size_bytes = sum(file.stat().st_size for file in folder.glob("*/*") if file.is_file())
+    if not size_bytes:
+        return []
+    sentence = f"Copies in 16 bit of models that are kept in 32 take {size_in_words(size_bytes)} in {folder}."
+    return [Finding("copies", True, sentence, "They make loading faster, and may be deleted at any time.")]
+
+
+def _files(survey: Survey) -> list[Finding]:
+    """What each file of the models folders is; of those that aren't Wan's, how many."""
+    findings = []
+    for looked in survey.looked:
+        if looked.parts:
+            words = "; ".join(part.words for part in looked.parts)
+            findings.append(Finding("file", True, f"{looked.file}: {words}."))
+        elif looked.why:
+            mend = "Get the file again, or another; until then it isn't used."
+            findings.append(Finding("file", True, f"{looked.file} can't be used because {looked.why}.", mend))
+    others = sum(not looked.parts and not looked.why for looked in survey.looked)
+    if others:
+        findings.append(Finding("files", True, f"{others} files in the models folders hold no part of a Wan model."))
+    return findings
 
 
 def _models(rows: list[ModelRow]) -> list[Finding]:

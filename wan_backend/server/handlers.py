@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .. import __version__
 from ..job_queue.jobs import JobQueue
@@ -58,9 +59,9 @@ class Handlers:
             PROTOCOL_VERSION, __version__, list(tasks), os.getpid(), str(self._state_folder), str(self._log_file)
         )
 
-    def models(self, params: m.Nothing) -> m.ModelsResult:
-        """The catalogue, and what of it is here."""
-        return m.ModelsResult(self._planner.rows())
+    def models(self, params: m.Nothing) -> Later:
+        """The catalogue, and what of it is here, once the models folders have been looked through."""
+        return self._looked(lambda hand_in: hand_in(m.ModelsResult(self._planner.rows())))
 
     def plan(self, params: m.PlanParams) -> m.Plan:
         """What would be done."""
@@ -106,14 +107,27 @@ class Handlers:
 
     def doctor(self, params: m.Nothing) -> Later:
         """Look at everything, on a thread of its own: it may take seconds."""
-        worker, rows = self._life.status, self._planner.rows()
 
-        def start(hand_in: Callable[[m.DoctorResult], None]) -> None:
+        def begin(hand_in: Callable[[m.DoctorResult], None]) -> None:
+            worker, rows, survey = self._life.status, self._planner.rows(), self._planner.library.known()
+
             def examine() -> None:
-                found = m.DoctorResult(doctor.examine(self._state_folder, rows, worker))
+                found = m.DoctorResult(doctor.examine(self._state_folder, rows, worker, survey))
                 self._inbox.put(Call(lambda: hand_in(found)))
 
             threading.Thread(target=examine, name="doctor", daemon=True).start()
+
+        return self._looked(begin)
+
+    def _looked(self, then: Callable[[Callable[[Any], None]], None]) -> Later:
+        """Have the models folders looked through on a thread of its own, then go on here."""
+
+        def start(hand_in: Callable[[Any], None]) -> None:
+            def look() -> None:
+                self._planner.library.look()
+                self._inbox.put(Call(lambda: then(hand_in)))
+
+            threading.Thread(target=look, name="library", daemon=True).start()
 
         return Later(start)
 

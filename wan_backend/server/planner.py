@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 from ..models import catalogue, planning, sources
 from ..models.catalogue import ModelEntry
+from ..models.files.library import Library
 from ..models.media_place import size_in_words
 from ..protocol.messages import Fix, ModelRow, Plan, Problem, SizeRow, TakeRequest
+
+STILL_LOOKING = "The models folder is still being looked through; try again in a moment."
 
 
 class Planner:
@@ -17,6 +19,7 @@ class Planner:
     def __init__(self, models_folders: list[str], memory_budget_bytes: int | None) -> None:
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
+        self.library = Library(models_folders, sources.snapshots)
 
     def plan(self, request: TakeRequest) -> Plan:
         """What would be done, and why not; touches nothing."""
@@ -39,15 +42,19 @@ class Planner:
         return made
 
     def find(self, entry: ModelEntry) -> sources.Found | sources.Missing:
-        """Where the model is."""
-        return sources.find(entry, self._models_folders)
+        """Where the model is, as far as the folders have been looked at."""
+        survey = self.library.known()
+        found = sources.find(entry, self._models_folders, survey)
+        if survey is None and isinstance(found, sources.Missing) and self._models_folders:
+            return sources.Missing(Problem("model_missing", STILL_LOOKING))
+        return found
 
-    def folder(self, model_id: str) -> Path:
-        """The folder of a model that was planned with; raises LookupError where it is gone."""
+    def found(self, model_id: str) -> sources.Found:
+        """Where a model is that was planned with; raises LookupError where it is gone."""
         found = self.find(catalogue.entry(model_id))
         if isinstance(found, sources.Missing):
             raise LookupError(found.problem.sentence)
-        return found.folder
+        return found
 
     def rows(self) -> list[ModelRow]:
         """The catalogue with what of it is here."""
@@ -61,7 +68,7 @@ class Planner:
             label=entry.label,
             tasks=list(entry.tasks),
             here=here,
-            sentence=f"In {found.folder}." if isinstance(found, sources.Found) else found.problem.sentence,
+            sentence=found.sentence if isinstance(found, sources.Found) else found.problem.sentence,
             frame_rate=entry.rate,
             max_frames=entry.max_frames,
             sizes=[

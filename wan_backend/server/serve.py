@@ -24,6 +24,7 @@ from ..protocol.messages import JobStatus, WorkerStatus
 from ..protocol.methods import SERVER_METHODS
 from . import log_files, worker_process
 from .dispatch import Dispatcher
+from .doctor import COPIES
 from .handlers import Handlers
 from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
 from .job_runner import JobRunner
@@ -115,8 +116,9 @@ class Server:
         planner = Planner(options.models_folders, options.memory_budget_bytes)
         self._life = life
         self._runner = JobRunner(
-            self._queue, life, planner, options.device, options.memory_budget_bytes, self._on_worker
-        )
+            self._queue, life, planner, options.device, options.memory_budget_bytes, self._on_worker,
+            str(options.state / COPIES),
+        )  # fmt: skip
         handlers = Handlers(options.state, log_file, self._inbox, self._queue, planner, self._runner, life, self._leave)
         self._dispatcher = Dispatcher(SERVER_METHODS, handlers, self._output.send)
 

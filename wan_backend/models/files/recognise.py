@@ -10,7 +10,7 @@ from typing import Any
 
 from ..layout import Layout
 from . import configs, encoder_names, transformer_names, vae_names
-from .headers import Header, Tensor
+from .headers import Header, Tensor, read
 
 PREFIXES = {
     "transformer": ("", "model.diffusion_model.", "diffusion_model.", "model."),
@@ -71,6 +71,12 @@ class PartFile:
     """Of a transformer."""
     expert: str = ""
     """"high" or "low" for half of a Wan 2.2 A14B, told by the file's name, for nothing inside tells."""
+
+    @property
+    def count(self) -> int:
+        """How many numbers its weights are."""
+        tensors = read(self.file).tensors
+        return sum(tensors[piece.source].count // piece.of for piece in self.pieces.values())
 
     @property
     def words(self) -> str:
@@ -156,7 +162,9 @@ def _targets(part: str, under: Mapping[str, str]) -> Callable[[str], tuple[str, 
         return lambda name: encoder_names.image(name) or ()
     if any(anchor in under for anchor in OUR_ANCHORS):
         return lambda name: (name,)
-    one = transformer_names.to_diffusers if part == "transformer" else encoder_names.text
+    one: Callable[[str], str | None] = encoder_names.text
+    if part == "transformer":
+        one = transformer_names.to_diffusers
     if part == "vae":
         one = vae_names.namer(under)
     return lambda name: () if (ours := one(name)) is None else (ours,)
