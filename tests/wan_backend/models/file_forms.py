@@ -20,6 +20,9 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+from wan_backend.embedded import standin
+from wan_backend.models.files.configs import DEVIATION_48, MEAN_48
+
 Weights = dict[str, torch.Tensor]
 TEXT_WIDTH, IMAGE_WIDTH, TOKENS = 32, 80, 5
 TRANSFORMER: dict[str, Any] = {
@@ -50,8 +53,8 @@ def vae(patched: bool = False) -> Any:
         return _lively(diffusers.AutoencoderKLWan(base_dim=4, num_res_blocks=1), 1)
     more = {"scale_factor_spatial": 16, "patch_size": 2, "in_channels": 12, "out_channels": 12}
     made = diffusers.AutoencoderKLWan(
-        base_dim=4, decoder_base_dim=8, z_dim=48, num_res_blocks=1, is_residual=True, latents_mean=[0.0] * 48,
-        latents_std=[1.0] * 48, **more,
+        base_dim=4, decoder_base_dim=8, z_dim=48, num_res_blocks=1, is_residual=True, latents_mean=list(MEAN_48),
+        latents_std=list(DEVIATION_48), **more,
     )  # fmt: skip
     return _lively(made, 1)
 
@@ -72,6 +75,40 @@ def image_encoder() -> Any:
         patch_size=14, hidden_act="gelu",
     )  # fmt: skip
     return _lively(transformers.CLIPVisionModel(config), 3)
+
+
+def folder(place: Path, layout: str) -> Path:
+    """A whole model of that layout, as diffusers saves it, of the parts above."""
+    parts = {
+        "transformer": transformer(layout), "vae": vae(layout == "first_latent"), "text_encoder": text_encoder(),
+        "tokenizer": standin.make_tokenizer(), "scheduler": standin.make_scheduler(),
+    }  # fmt: skip
+    index: dict[str, Any] = {"_class_name": "WanPipeline", "expand_timesteps": layout == "first_latent"}
+    if layout in ("first_picture", "first_and_last"):
+        parts["image_encoder"] = image_encoder()
+        size = {"shortest_edge": 28}
+        parts["image_processor"] = transformers.CLIPImageProcessorPil(size=size, crop_size={"height": 28, "width": 28})
+    for name, part in parts.items():
+        part.save_pretrained(place / name)
+        index[name] = ["diffusers" if type(part).__module__.startswith("diffusers") else "transformers", _class(part)]
+    (place / "model_index.json").write_text(json.dumps(index))
+    return place
+
+
+def _class(part: Any) -> str:
+    return type(part).__name__
+
+
+def files(place: Path, layout: str, **forms: Callable[[Weights], Weights]) -> dict[str, Path]:
+    """The same model's parts as single files, each in the form that `forms` makes of it."""
+    parts = {"transformer": transformer(layout), "vae": vae(layout == "first_latent"), "text_encoder": text_encoder()}
+    if layout in ("first_picture", "first_and_last"):
+        parts["image_encoder"] = image_encoder()
+    made = {}
+    for name, part in parts.items():
+        weights = published(name, weights_of(part))
+        made[name] = write(place / f"{name}.safetensors", forms.get(name, lambda same: same)(weights))
+    return made
 
 
 def _lively(module: Any, seed: int) -> Any:
