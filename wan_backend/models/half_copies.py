@@ -31,7 +31,7 @@ SOURCE_NOTE = "source.json"
 BEGUN = ".begun"
 
 
-def place(copies: Path | None, source: Path, kept: tuple[str, ...], least_bytes: int = LEAST_BYTES) -> Path:
+def place(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
     """The folder to load from: the copy of `source`, made now where it's not there yet, or `source` itself.
 
     `kept` are the names of modules that stay in 32 bit. Never raises: without a copy the source is as good.
@@ -42,12 +42,14 @@ def place(copies: Path | None, source: Path, kept: tuple[str, ...], least_bytes:
         files = _weight_files(source)
         stamp = _stamp(files)
         size_bytes = _bytes_in_32_bit(files)
-        if size_bytes < least_bytes:
+        if size_bytes < LEAST_BYTES:
             return source
         copy = copies / hashlib.sha256(json.dumps([str(source), sorted(kept)]).encode()).hexdigest()[:16]
         if _is_of(copy, stamp):
             return copy
-        if not _has_room(copies, size_bytes // 2, least_bytes):
+        copies.mkdir(parents=True, exist_ok=True)
+        _sweep(copies)
+        if shutil.disk_usage(copies).free < size_bytes // 2 + LEFT_FREE_BYTES:
             log.info("no room for a 16 bit copy of %s", source)
             return source
         _make(source, files, stamp, copy, set(kept))
@@ -77,16 +79,20 @@ def _is_of(copy: Path, stamp: list[list[object]]) -> bool:
         return False
 
 
-def _has_room(copies: Path, needed_bytes: int, least_bytes: int) -> bool:
-    copies.mkdir(parents=True, exist_ok=True)
-    reserve = LEFT_FREE_BYTES if least_bytes == LEAST_BYTES else 0
-    return shutil.disk_usage(copies).free > needed_bytes + reserve
+def _sweep(copies: Path) -> None:
+    """Remove the copies of what is there no more, and what a worker left that was killed over one."""
+    for copy in copies.iterdir():
+        try:
+            source = Path(json.loads((copy / SOURCE_NOTE).read_bytes())["source"])
+        except (OSError, ValueError, KeyError, TypeError):
+            source = copies / "nothing"
+        if not source.is_dir() or BEGUN in copy.name:
+            log.info("%s is removed", copy)
+            shutil.rmtree(copy, ignore_errors=True)
 
 
 def _make(source: Path, files: list[Path], stamp: list[list[object]], copy: Path, kept: set[str]) -> None:
     began = time.monotonic()
-    for left in copy.parent.glob(f"{copy.name}{BEGUN}*"):
-        shutil.rmtree(left, ignore_errors=True)  # of a worker that was killed over it
     shutil.rmtree(copy, ignore_errors=True)
     begun = copy.with_name(f"{copy.name}{BEGUN}{os.getpid()}")
     begun.mkdir()

@@ -21,7 +21,10 @@ from .files.recognise import PartFile
 
 TIED = {"encoder.embed_tokens.weight": "shared.weight"}
 """Of a UMT5 encoder: two names of one tensor."""
-UNQUANTISED = ("F32", "F16", "BF16", "F64")
+KEPT_FORMS = {
+    "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K", "IQ4_NL", "IQ4_XS",
+}  # fmt: skip
+"""Blocks of GGUF that diffusers takes apart while it runs."""
 
 
 def load(part: PartFile, dtype: torch.dtype, quantised: bool = False) -> Any:
@@ -45,7 +48,7 @@ def load(part: PartFile, dtype: torch.dtype, quantised: bool = False) -> Any:
 
 def stays_quantised(part: PartFile) -> bool:
     """True for a part whose weights can stay in the blocks of its file."""
-    return part.part.startswith("transformer") and part.file.suffix.lower() == ".gguf" and part.form not in UNQUANTISED
+    return part.part.startswith("transformer") and part.file.suffix.lower() == ".gguf" and part.form in KEPT_FORMS
 
 
 def _empty(config: Any) -> Any:
@@ -105,7 +108,7 @@ def _quantised(module: Any, part: PartFile, tensors: FileTensors, dtype: torch.d
     linear = {f"{name}.weight" for name, layer in module.named_modules() if isinstance(layer, torch.nn.Linear)}
     state: dict[str, Any] = {}
     for name, empty in module.state_dict().items():
-        if name in linear and tensors.form(name) not in UNQUANTISED:
+        if name in linear and tensors.form(name) in KEPT_FORMS:
             kind = gguf.GGMLQuantizationType[tensors.form(name)]
             state[name] = GGUFParameter(tensors.blocks(name), quant_type=kind)
         else:

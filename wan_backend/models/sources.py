@@ -73,7 +73,8 @@ def _assembled(entry: ModelEntry, survey: Survey) -> Found | Missing | None:
         return Missing(Problem("model_missing", str(why)))
     if made is None:
         return None
-    others = f" Also here: {', '.join(made.others)}." if made.others else ""
+    more = f" and {len(made.others) - 3} more" if len(made.others) > 3 else ""
+    others = f" Also here: {', '.join(made.others[:3])}{more}." if made.others else ""
     return Found(made.parts["transformer"].parent, dict(made.parts), made.sentence + others)
 
 

@@ -308,3 +308,26 @@ def write_gguf(file: Path, weights: Weights, kind: str, architecture: str = "wan
     writer.write_tensors_to_file()
     writer.close()
     return file
+
+
+def write_random_blocks(file: Path, weights: Weights, kind: str) -> Path:
+    """A GGUF file whose large matrices are blocks of `kind` with random content and small scales."""
+    writer = gguf.GGUFWriter(file, "wan")
+    quant = gguf.GGMLQuantizationType[kind]
+    block, block_bytes = gguf.GGML_QUANT_SIZES[quant]
+    random = np.random.default_rng(0)
+    scales = {"Q4_K": [0, 2], "Q6_K": [208], "Q3_K": [108]}[kind]
+    for name, weight in weights.items():
+        if weight.ndim != 2 or weight.shape[1] % block:
+            writer.add_tensor(name, np.ascontiguousarray(weight.numpy()))
+            continue
+        count = weight.numel() // block
+        blocks = random.integers(0, 256, (count, block_bytes), dtype=np.uint8)
+        for place in scales:
+            blocks[:, place : place + 2] = np.full((count, 1), 1e-4, np.float16).view(np.uint8)
+        writer.add_tensor(name, blocks.reshape(weight.shape[0], -1), raw_dtype=quant)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file

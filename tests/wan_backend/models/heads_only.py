@@ -27,9 +27,9 @@ def write(file: Path, shapes: Shapes, dtype: str = "BF16") -> Path:
     return file
 
 
-def transformer(width: int = 1536, layers: int = 30, channels: int = 16, made: int = 16, control: int = 0) -> dict[
-    str, tuple[int, ...]
-]:
+def transformer(
+    width: int = 1536, layers: int = 30, channels: int = 16, made: int = 16, control: int = 0
+) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a published transformer; matrices are thin where nobody looks at their size."""
     shapes: dict[str, tuple[int, ...]] = {
         "patch_embedding.weight": (width, channels, 1, 2, 2), "patch_embedding.bias": (width,),

@@ -1,4 +1,4 @@
-"""Parts in single files, of every family and form: they load, run, and equal their source within the form's rounding."""
+"""Parts in single files, of every family and form: they load, run, and equal their source within its rounding."""
 
 from __future__ import annotations
 
@@ -147,6 +147,20 @@ def test_gguf_kept_in_its_blocks_equals_gguf_taken_apart(tmp_path):
     assert far(run_transformer(apart), run_transformer(kept)) < 0.02
     kept_bytes = sum(weight.numel() * weight.element_size() for weight in kept.parameters())
     assert kept_bytes < 0.4 * sum(weight.numel() * weight.element_size() for weight in apart.parameters())
+
+
+@pytest.mark.parametrize("kind", ["Q4_K", "Q6_K", "Q3_K"])
+def test_the_blocks_of_most_gguf_files(tmp_path, kind):
+    """No library writes these, so random blocks are: what each way of loading makes of them must agree."""
+    settings = {"num_attention_heads": 2, "ffn_dim": 256, "text_dim": 256, "freq_dim": 256}
+    weights = forms.published("transformer", forms.weights_of(forms.transformer("text", **settings)))
+    file = forms.write_random_blocks(tmp_path / "t.gguf", weights, kind)
+    apart, kept = load(file, "transformer"), load(file, "transformer", quantised=True)
+    assert type(kept.blocks[0].attn1.to_q).__name__ == "GGUFLinear"
+    assert all(torch.isfinite(weight).all() for weight in apart.parameters())
+    latents, words = torch.randn(1, 16, 2, 4, 4), torch.randn(1, 6, 256)
+    made = [module(latents, torch.tensor([500]), words, return_dict=False)[0].detach() for module in (apart, kept)]
+    assert far(*made) < 0.05
 
 
 @pytest.mark.parametrize("form", ["bf16", "scale_weight"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -73,9 +74,8 @@ def assemble(entry: ModelEntry, survey: Survey, entries: Iterable[ModelEntry]) -
     if tokenizer is None:
         raise Incomplete(_lacks(entry, first, f"the text encoder's tokenizer (20 MB); fetch it with '{_fetch()}'"))
     parts = {part: found.place for part, found in chosen.items()} | {"tokenizer": tokenizer}
-    places = ", ".join(_shown(chosen[part]) for part in sorted(chosen))
-    others = [str(found.place) for found in fitting if found.place not in parts.values()]
-    return Assembly(parts, f"Put together of {places}.", others)
+    others = [found.place.name for found in fitting if found.place not in parts.values()]
+    return Assembly(parts, _sentence(chosen), others)
 
 
 def index_of(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -175,8 +175,17 @@ def _lacks(entry: ModelEntry, transformer: Candidate, what: str) -> str:
     return f"{entry.label}: its transformer is {transformer.place}, but this machine lacks {what}."
 
 
-def _shown(candidate: Candidate) -> str:
-    return f"{candidate.place} ({candidate.form})" if candidate.form else str(candidate.place)
+def _sentence(chosen: Mapping[str, Candidate]) -> str:
+    """Which places they are: the folder that all are in, and what each is called there."""
+    try:
+        home = os.path.commonpath([found.place.parent for found in chosen.values()])
+    except ValueError:  # on several drives
+        home = ""
+    names = []
+    for found in chosen.values():
+        name = os.path.relpath(found.place, home) if home else str(found.place)
+        names.append(f"{name} ({found.form})" if found.form else name)
+    return f"Put together of {', '.join(names)}" + (f" in {home}." if home else ".")
 
 
 def _fetch() -> str:

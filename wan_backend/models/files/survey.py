@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ DEEPEST = 4
 MOST_FILES = 5000
 NOT_LOOKED_INTO = {"loras", "blobs", "node_modules", "site-packages", "__pycache__", "custom_nodes", "output", "input"}
 """Folders that hold no parts of models, however many files they have."""
+PICKLED = (".pth", ".pt", ".ckpt")
+OURS = re.compile(r"wan|umt5")
+"""In the name of a pickled file, which nobody should look into: it may be one of Wan's."""
 SPIECE = "spiece_model"
 TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 PARTS = {
@@ -104,6 +108,8 @@ def look(file: Path) -> Looked:
 
 @functools.lru_cache(maxsize=headers.KEPT_FILES)
 def _look(file: Path, _size_bytes: int, _modified_ns: int) -> Looked:
+    if file.suffix.lower() in PICKLED:
+        return Looked(file, why="it is pickled, which could run any code" if OURS.search(file.name.lower()) else "")
     try:
         return Looked(file, tuple(recognise(headers.read(file))))
     except NotOurs:
@@ -143,7 +149,7 @@ def _places(root: Path) -> Iterator[Path]:
             yield Path(folder)
             continue
         for name in sorted(names):
-            if name.lower().endswith(headers.SUFFIXES) and count < MOST_FILES:
+            if name.lower().endswith((*headers.SUFFIXES, *PICKLED)) and count < MOST_FILES:
                 count += 1
                 yield Path(folder) / name
 

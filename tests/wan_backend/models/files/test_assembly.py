@@ -59,7 +59,7 @@ def test_a_model_is_put_together_of_files(comfy):
         "tokenizer": comfy / "text_encoders" / "umt5_xxl_fp16.safetensors",
         "vae": comfy / "vae" / "wan_2.1_vae.safetensors",
     }
-    assert "umt5_xxl_fp16.safetensors (fp16)" in made.sentence
+    assert "umt5_xxl_fp16.safetensors (fp16)" in made.sentence and made.sentence.endswith(f" in {comfy}.")
 
 
 def test_names_and_folders_mean_nothing(comfy, tmp_path):
@@ -158,7 +158,9 @@ def test_a_fetched_model_lends_its_parts(comfy, tmp_path):
 
     home = tmp_path / "cache" / "models--Wan-AI--Some"
     folder = tiny_folder.write(home / "snapshots" / "1", "WanPipeline")
-    (folder / "text_encoder" / "config.json").write_text(json.dumps({"architectures": ["UMT5EncoderModel"], "d_model": 4096}))
+    (folder / "text_encoder" / "config.json").write_text(
+        json.dumps({"architectures": ["UMT5EncoderModel"], "d_model": 4096})
+    )
     shutil.rmtree(comfy / "text_encoders")
     looked = survey([comfy], sources.snapshots())
     answer = sources.find(SMALL, [comfy], looked)
@@ -174,8 +176,13 @@ def test_the_doctor_lists_what_was_recognised(comfy):
     assert "wan2.1_t2v_1.3B_bf16.safetensors: transformer for text to video, 30 layers, bf16." in said
     assert "umt5_xxl_fp16.safetensors: text encoder (UMT5), fp16." in said
     assert "broken.safetensors can't be used because it is not a safetensors file." in said
-    assert "partial.safetensors can't be used because one of its tensors is missing, blocks.3.scale_shift_table." in said
+    assert (
+        "partial.safetensors can't be used because one of its tensors is missing, blocks.3.scale_shift_table." in said
+    )
     assert "1 files in the models folders hold no part of a Wan model." in said
+    (comfy / "vae" / "Wan2.1_VAE.pth").write_bytes(b"")
+    said = "\n".join(finding.sentence for finding in doctor._files(survey([comfy])))
+    assert "Wan2.1_VAE.pth can't be used because it is pickled, which could run any code." in said
 
 
 def test_rows_of_the_panel_name_the_files(comfy):
@@ -197,6 +204,17 @@ def test_nobody_waits_for_the_first_look(comfy, monkeypatch):
     go_on.set()
     planner.library.look()
     assert isinstance(planner.find(SMALL), sources.Found)
+
+
+def test_a_plan_stays_quick_with_many_files(comfy):
+    for number in range(60):
+        heads_only.write(comfy / "unet" / f"{number}.safetensors", heads_only.transformer(5120, 40))
+    planner = Planner([str(comfy)], None)
+    planner.library.look()
+    began = time.monotonic()
+    for _time in range(5):
+        assert isinstance(planner.find(LARGE), sources.Found)
+    assert (time.monotonic() - began) / 5 < 0.05
 
 
 def test_many_files_are_looked_at_again_quickly(comfy):
