@@ -54,8 +54,8 @@ class WanPreferences(bpy.types.AddonPreferences):
     )
     models_folder: StringProperty(
         name="Models Folder",
-        description="A folder with Wan models in the diffusers layout. Models in the Hugging Face cache are found "
-        "without it",
+        description="A folder with Wan models in the diffusers layout, or the models folder of a ComfyUI. Models in "
+        "the Hugging Face cache are found without it",
         subtype="DIR_PATH",
         update=_backend_changed,
     )

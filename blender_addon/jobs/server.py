@@ -105,7 +105,6 @@ class Server:
 
     def _hear_models(self, result: ModelsResult) -> None:
         self.models = result.models
-        self.planner.forget()  # what was planned before they were known may have missed one
         self._on_change()
 
     def _hear_worker(self, worker: WorkerStatus) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from ..models import catalogue
 from ..models.catalogue import ModelEntry
 from ..protocol import ProtocolError, Refusal
-from ..protocol.messages import JobParams, JobState, JobStatus, Nothing, Quality, SubmitParams, TakeRequest
+from ..protocol.messages import JobParams, JobState, JobStatus, Quality, SubmitParams, TakeRequest
 from .output_place import OutputPlace, OutputRefused, choose
 from .serve_child import ServeChild, ServerGone
 
@@ -81,7 +81,6 @@ def _size(wanted: str, entry: ModelEntry) -> tuple[int, int, str]:
 def _generate(options: argparse.Namespace, state: Path, job_id: str, request: TakeRequest, place: OutputPlace) -> int:
     try:
         with ServeChild(state, options) as server:
-            server.call("models", Nothing())  # answered once the models folders have been looked through
             status = server.call("submit", SubmitParams(job_id, request))
             for note in status.plan.notes if status.plan else []:
                 sys.stderr.write(note + "\n")

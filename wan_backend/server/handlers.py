@@ -63,12 +63,26 @@ class Handlers:
         """The catalogue, and what of it is here, once the models folders have been looked through."""
         return self._looked(lambda hand_in: hand_in(m.ModelsResult(self._planner.rows())))
 
-    def plan(self, params: m.PlanParams) -> m.Plan:
+    def plan(self, params: m.PlanParams) -> m.Plan | Later:
         """What would be done."""
+        if not self._planner.ready:
+            return self._looked(lambda hand_in: hand_in(self._planner.plan(params.request)))
         return self._planner.plan(params.request)
 
-    def submit(self, params: m.SubmitParams) -> m.JobStatus:
+    def submit(self, params: m.SubmitParams) -> m.JobStatus | Later:
         """Take a job on."""
+        if self._planner.ready:
+            return self._submit(params)
+
+        def submit(hand_in: Callable[[Any], None]) -> None:
+            try:
+                hand_in(self._submit(params))
+            except ProtocolError as refused:
+                hand_in(refused)
+
+        return self._looked(submit)
+
+    def _submit(self, params: m.SubmitParams) -> m.JobStatus:
         if self._queue.has(params.job_id):
             return self._queue.status(params.job_id)
         plan = self._planner.plan(params.request)

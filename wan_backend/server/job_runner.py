@@ -51,7 +51,8 @@ class JobRunner:
         if self._life.status.state == "broken":
             self._queue.tell_queued(self._life.status.sentence)
         elif self._life.can_take_a_job:
-            self._start_next()
+            if self._planner.ready:
+                self._start_next()
         else:
             self._life.want()
 

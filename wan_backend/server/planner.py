@@ -10,8 +10,6 @@ from ..models.files.library import Library
 from ..models.media_place import size_in_words
 from ..protocol.messages import Fix, ModelRow, Plan, Problem, SizeRow, TakeRequest
 
-STILL_LOOKING = "The models folder is still being looked through; try again in a moment."
-
 
 class Planner:
     """Plans, given the models folders and the memory that may be used."""
@@ -20,6 +18,11 @@ class Planner:
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
         self.library = Library(models_folders, sources.snapshots)
+
+    @property
+    def ready(self) -> bool:
+        """False until the models folders have been looked through once."""
+        return self.library.known() is not None
 
     def plan(self, request: TakeRequest) -> Plan:
         """What would be done, and why not; touches nothing."""
@@ -43,11 +46,7 @@ class Planner:
 
     def find(self, entry: ModelEntry) -> sources.Found | sources.Missing:
         """Where the model is, as far as the folders have been looked at."""
-        survey = self.library.known()
-        found = sources.find(entry, self._models_folders, survey)
-        if survey is None and isinstance(found, sources.Missing) and self._models_folders:
-            return sources.Missing(Problem("model_missing", STILL_LOOKING))
-        return found
+        return sources.find(entry, self._models_folders, self.library.known())
 
     def found(self, model_id: str) -> sources.Found:
         """Where a model is that was planned with; raises LookupError where it is gone."""

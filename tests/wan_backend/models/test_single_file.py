@@ -149,6 +149,18 @@ def test_gguf_kept_in_its_blocks_equals_gguf_taken_apart(tmp_path):
     assert kept_bytes < 0.4 * sum(weight.numel() * weight.element_size() for weight in apart.parameters())
 
 
+def test_gguf_in_its_blocks_can_be_streamed(tmp_path):
+    weights = forms.published("transformer", forms.weights_of(forms.transformer("text")))
+    kept = load(forms.write_gguf(tmp_path / "t.gguf", weights, "Q8_0"), "transformer", quantised=True)
+    wanted = run_transformer(kept)
+    kept.to("cpu")
+    cpu = torch.device("cpu")
+    kept.enable_group_offload(
+        onload_device=cpu, offload_device=cpu, offload_type="block_level", num_blocks_per_group=1, use_stream=False
+    )
+    assert same(run_transformer(kept), wanted)
+
+
 @pytest.mark.parametrize("kind", ["Q4_K", "Q6_K", "Q3_K"])
 def test_the_blocks_of_most_gguf_files(tmp_path, kind):
     """No library writes these, so random blocks are: what each way of loading makes of them must agree."""

@@ -16,7 +16,7 @@ from wan_backend.models import catalogue, sources
 from wan_backend.models.files import library
 from wan_backend.models.files.survey import Survey, survey
 from wan_backend.server import doctor
-from wan_backend.server.planner import STILL_LOOKING, Planner
+from wan_backend.server.planner import Planner
 
 SMALL, LARGE = catalogue.entry("wan2.1-t2v-1.3b"), catalogue.entry("wan2.1-t2v-14b")
 TIMED, PICTURE = catalogue.entry("wan2.2-ti2v-5b"), catalogue.entry("wan2.1-i2v-14b-480p")
@@ -200,10 +200,10 @@ def test_nobody_waits_for_the_first_look(comfy, monkeypatch):
     began = time.monotonic()
     answer = planner.find(SMALL)
     assert time.monotonic() - began < 1.0
-    assert isinstance(answer, sources.Missing) and answer.problem.sentence == STILL_LOOKING
+    assert isinstance(answer, sources.Missing) and not planner.ready
     go_on.set()
     planner.library.look()
-    assert isinstance(planner.find(SMALL), sources.Found)
+    assert isinstance(planner.find(SMALL), sources.Found) and planner.ready
 
 
 def test_a_plan_stays_quick_with_many_files(comfy):
