@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..layout import Layout
@@ -32,6 +33,7 @@ SCALES = (".scale_weight", ".weight_scale")
 MARKS = (*SCALES, ".scale_input", ".input_scale", ".comfy_quant", ".weight_scale_2")
 MARKS_ALONE = ("scaled_fp8", "spiece_model", "tekken_model")
 """Names that are no weights: how weights are scaled, and a tokenizer."""
+TABLES = ("shared.weight", "token_embedding.weight", "pos_embedding.embedding.weight", "relative_attention_bias.weight")
 FORMS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16", "F8_E4M3": "fp8", "F8_E5M2": "fp8", "F64": "fp64"}
 UNREAD_FORMS = {"U8": "nvfp4 or int8", "I8": "int8", "I32": "a packed form", "U32": "a packed form"}
 UMT5_WORDS = 256384
@@ -70,7 +72,7 @@ class PartFile:
     layout: Layout | None = None
     """Of a transformer."""
     expert: str = ""
-    """"high" or "low" for half of a Wan 2.2 A14B, told by the file's name, for nothing inside tells."""
+    """Of a Wan 2.2 A14B, "high" or "low": told by a note in the file or by its name, for its tensors don't tell."""
 
     @property
     def count(self) -> int:
@@ -124,7 +126,7 @@ def _part(header: Header, part: str, prefix: str, under: Mapping[str, str]) -> I
     if part == "vae" and "qwen" in header.file.name.lower():
         raise Unusable("by its name it is Qwen-Image's autoencoder, whose tensors are named alike")
     form = _form(header, [piece.source for piece in pieces.values()])
-    expert = expert_of(header.file) if part == "transformer" else ""
+    expert = expert_of(header.file, header.notes) if part == "transformer" else ""
     yield PartFile(header.file, part, form, prefix, config, pieces, layout, expert)
 
 
@@ -234,11 +236,17 @@ def _scaled(header: Header, sources: list[str]) -> str:
     scaled = [name for name in sources if scale_of(header, name)]
     if not scaled and "scaled_fp8" not in " ".join(header.tensors):
         return ""
-    weights = (name for name in sources if header.tensors[name].dtype.startswith("F8_"))
-    bare = sorted(name for name in weights if not scale_of(header, name))
+    bare = sorted(name for name in sources if _wants_scale(header, name) and not scale_of(header, name))
     if bare:
         raise Unusable(f"it is fp8 scaled, but {len(bare)} of its weights have no scale, the first is {bare[0]}")
     return "fp8 scaled"
+
+
+def _wants_scale(header: Header, name: str) -> bool:
+    """True for the matrix of a layer in fp8; vectors and tables of embeddings may be in plain fp8 beside."""
+    tensor = header.tensors[name]
+    layer = name.endswith(".weight") and not name.endswith(TABLES)
+    return layer and len(tensor.shape) == 2 and tensor.dtype.startswith("F8_")
 
 
 def scale_of(header: Header, name: str) -> str | None:
@@ -255,9 +263,13 @@ def _is_mark(name: str) -> bool:
 _EXPERT = re.compile(r"(?:^|[^a-z])(high|low)(?:[^a-z]?noise)?(?:[^a-z]|$)")
 
 
-def expert_of(file: Path) -> str:
-    """ "high" or "low" where the name of the file, else of its folder, says so."""
-    for name in (file.stem, file.parent.name):
+TITLES = ("general.name", "general.basename", "modelspec.title", "title", "name")
+"""Notes in which a maker may have named the file."""
+
+
+def expert_of(file: Path, notes: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Which half it is ("high", "low") where a note in the file, else its name, else that of its folder, says so."""
+    for name in (*(notes[title] for title in TITLES if title in notes), file.stem, file.parent.name):
         found = _EXPERT.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
         if found:
             return found[1]

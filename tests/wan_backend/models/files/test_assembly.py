@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,8 +14,9 @@ import pytest
 
 from tests.wan_backend.models import heads_only
 from wan_backend.models import catalogue, sources
-from wan_backend.models.files import library
+from wan_backend.models.files import assembly, library
 from wan_backend.models.files.survey import Survey, survey
+from wan_backend.models.places import Places
 from wan_backend.server import doctor
 from wan_backend.server.planner import Planner
 
@@ -135,6 +137,32 @@ def test_halves_are_not_taken_for_the_whole_model_of_their_shape(comfy):
     assert "fetch it" in lacking(LARGE, comfy)
     heads_only.write(comfy / "unet" / "wan2.1_t2v_14B.safetensors", heads_only.transformer(5120, 40))
     assert found(LARGE, comfy).parts["transformer"].name == "wan2.1_t2v_14B.safetensors"
+
+
+def test_the_halves_of_an_a14b_make_a_model_together(comfy):
+    whole = dataclasses.replace(LARGE, id="wan2.2-t2v-a14b", repo="Wan-AI/Wan2.2-T2V-A14B-Diffusers")
+    high = heads_only.write(comfy / "unet" / "t2v_high_noise.safetensors", heads_only.transformer(5120, 40), "F8_E4M3")
+    with pytest.raises(assembly.Incomplete, match="lacks the low noise half"):
+        assembly.assemble(whole, survey([comfy]), [LARGE, whole])
+    low = heads_only.write(comfy / "unet" / "t2v_low_noise.safetensors", heads_only.transformer(5120, 40), "F8_E4M3")
+    made = assembly.assemble(whole, survey([comfy]), [LARGE, whole])
+    assert made is not None and (made.parts["transformer"], made.parts["transformer_2"]) == (high, low)
+    assert assembly.assemble(LARGE, survey([comfy]), [LARGE, whole]) is None
+    index = Places(comfy, made.parts).index()
+    assert (index["boundary_ratio"], index["transformer_2"][1]) == (0.875, "WanTransformer3DModel")
+
+
+def test_models_of_one_shape_are_told_by_name(comfy):
+    larger = dataclasses.replace(PICTURE, id="wan2.1-i2v-14b-720p", repo="Wan-AI/Wan2.1-I2V-14B-720P-Diffusers")
+    quick = dataclasses.replace(SMALL, id="fastwan2.1-t2v-1.3b", repo="FastVideo/FastWan2.1-T2V-1.3B-Diffusers")
+    shapes = heads_only.seeing(heads_only.transformer(5120, 40, 36), 40)
+    heads_only.write(comfy / "clip_vision" / "h.safetensors", heads_only.image_encoder())
+    heads_only.write(comfy / "unet" / "Wan2_1-I2V-14B-720P_fp8.safetensors", shapes)
+    alike = [SMALL, quick, PICTURE, larger]
+    assert assembly.assemble(PICTURE, survey([comfy]), alike) is None
+    assert assembly.assemble(larger, survey([comfy]), alike) is not None
+    assert assembly.assemble(quick, survey([comfy]), alike) is None
+    assert assembly.assemble(SMALL, survey([comfy]), alike) is not None
 
 
 def test_a_whole_folder_comes_before_files_and_lends_its_parts(comfy, tmp_path):

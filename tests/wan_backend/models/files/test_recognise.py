@@ -128,7 +128,15 @@ def test_fp8_with_a_missing_scale_is_refused(tmp_path):
     shapes = heads_only.transformer(layers=1)
     shapes |= {"blocks.0.ffn.0.scale_weight": (1,), "scaled_fp8": (0,)}
     said = refused(tmp_path, shapes, "F8_E4M3")
-    assert "have no scale, the first is blocks.0.cross_attn.k.bias" in said
+    assert "have no scale, the first is blocks.0.cross_attn.k.weight" in said
+
+
+def test_vectors_and_tables_need_no_scale_in_fp8_scaled(tmp_path):
+    shapes = heads_only.text_encoder()
+    for name in list(shapes):
+        if (".SelfAttention." in name or ".DenseReluDense." in name) and "relative_attention_bias" not in name:
+            shapes[name.replace(".weight", ".scale_weight")] = (1,)
+    assert told(heads_only.write(tmp_path / "x.safetensors", shapes, "F8_E4M3")).form == "fp8 scaled"
 
 
 def test_plain_fp8_is_told_from_scaled(tmp_path):
@@ -143,6 +151,12 @@ def test_plain_fp8_is_told_from_scaled(tmp_path):
 ])  # fmt: skip
 def test_halves_are_told_by_name(name, expert):
     assert recognise.expert_of(Path("/models") / f"{name}.safetensors") == expert
+
+
+def test_a_note_in_the_file_comes_before_its_name():
+    file = Path("/models/wan_low_noise.gguf")
+    assert recognise.expert_of(file, {"general.name": "Wan2.2 T2V A14B HighNoise"}) == "high"
+    assert recognise.expert_of(file, {"general.name": "Wan2.2 T2V A14B"}) == "low"
 
 
 def test_a_half_says_that_its_name_told(tmp_path):
