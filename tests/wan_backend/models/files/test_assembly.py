@@ -112,6 +112,11 @@ def test_an_autoencoder_of_the_other_kind_is_not_taken(comfy):
     assert found(SMALL, comfy).parts["vae"].name == "wan_2.1_vae.safetensors"
 
 
+def test_a_pruned_autoencoder_comes_after_the_whole_one(comfy):
+    shutil.copyfile(comfy / "vae" / "wan_2.1_vae.safetensors", comfy / "vae" / "lightvaew2_1.safetensors")
+    assert found(SMALL, comfy).parts["vae"].name == "wan_2.1_vae.safetensors"
+
+
 def test_a_picture_model_needs_eyes(comfy):
     shapes = heads_only.seeing(heads_only.transformer(5120, 40, 36), 40)
     heads_only.write(comfy / "unet" / "i2v_480p.safetensors", shapes, "F8_E4M3")
