@@ -25,6 +25,8 @@ class Library:
         self._known: Survey | None = None
         self._looked_at = 0.0
         self._lock = threading.Lock()
+        self._coming = False
+        """True while a look of our own accord is under way."""
 
     def look(self) -> Survey:
         """Look now; takes seconds where the folders are large and were never looked at."""
@@ -32,15 +34,16 @@ class Library:
             began = time.monotonic()
             try:
                 self._known = survey(self._folders, self._snapshots())
-            except (OSError, ValueError):  # a folder that goes away meanwhile, or that is no path
-                log.warning("The models folders could not be looked at", exc_info=True)
+            except Exception:  # the edge of a thread: whatever a folder does, those who wait get their answer
+                log.exception("The models folders could not be looked at")
                 self._known = self._known or Survey()
-            self._looked_at = time.monotonic()
+            self._looked_at, self._coming = time.monotonic(), False
             log.info("%d files looked at in %.2f s", len(self._known.looked), self._looked_at - began)
             return self._known
 
     def known(self) -> Survey | None:
         """What is known, at once; None before the first look is over. Has it looked at again where it is old."""
-        if time.monotonic() - self._looked_at > FRESH_SECONDS and not self._lock.locked():
+        if time.monotonic() - self._looked_at > FRESH_SECONDS and not self._coming:
+            self._coming = True
             threading.Thread(target=self.look, name="library", daemon=True).start()
         return self._known
