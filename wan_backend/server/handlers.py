@@ -7,18 +7,18 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from .. import __version__
 from ..job_queue.jobs import JobQueue
 from ..models import catalogue, planning
 from ..protocol import PROTOCOL_VERSION, ProtocolError, Refusal
 from ..protocol import messages as m
-from ..protocol.errors import INTERNAL_ERROR, WRONG_VERSION
+from ..protocol.errors import WRONG_VERSION
 from . import doctor
 from .dispatch import Later
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
+from .look_first import LookFirst
 from .planner import Planner
 from .worker_life import WorkerLife
 
@@ -42,7 +42,7 @@ class Handlers:
         self._state_folder, self._log_file, self._inbox = state_folder, log_file, inbox
         self._queue, self._planner, self._runner, self._life = queue, planner, runner, life
         self._leave = leave
-        self._waiting: list[Callable[[], None]] = []
+        self._look = LookFirst(planner, inbox)
 
     def hello(self, params: m.HelloParams) -> m.HelloResult:
         """Greet, and have a worker ready by the time the first job comes."""
@@ -62,16 +62,16 @@ class Handlers:
 
     def models(self, params: m.Nothing) -> Later:
         """The catalogue, and what of it is here, once the models folders have been looked through."""
-        return self._looked(lambda hand_in: hand_in(m.ModelsResult(self._planner.rows())))
+        return self._look.anew(lambda hand_in: hand_in(m.ModelsResult(self._planner.rows())))
 
     def plan(self, params: m.PlanParams) -> m.Plan | Later:
         """What would be done."""
-        answer: m.Plan | Later = self._once_looked(lambda: self._planner.plan(params.request))
+        answer: m.Plan | Later = self._look.once(lambda: self._planner.plan(params.request))
         return answer
 
     def submit(self, params: m.SubmitParams) -> m.JobStatus | Later:
         """Take a job on."""
-        answer: m.JobStatus | Later = self._once_looked(lambda: self._submit(params))
+        answer: m.JobStatus | Later = self._look.once(lambda: self._submit(params))
         return answer
 
     def _submit(self, params: m.SubmitParams) -> m.JobStatus:
@@ -123,45 +123,7 @@ class Handlers:
 
             threading.Thread(target=examine, name="doctor", daemon=True).start()
 
-        return self._looked(begin)
-
-    def _once_looked(self, answer: Callable[[], Any]) -> Any:
-        """The answer; a Later until the models folders have been looked through once. Keeps the order of the calls."""
-        if self._planner.ready and not self._waiting:
-            return answer()
-
-        def caught() -> Any:
-            try:
-                return answer()
-            except ProtocolError as refused:
-                return refused
-            except Exception:
-                log.exception("A call failed that had waited for the models folders")
-                return ProtocolError(INTERNAL_ERROR, "The backend failed; its log says where.")
-
-        def start(hand_in: Callable[[Any], None]) -> None:
-            self._waiting.append(lambda: hand_in(caught()))
-            if len(self._waiting) == 1:
-                self._looked(lambda _hand_in: self._answer_those_waiting()).start(hand_in)
-
-        return Later(start)
-
-    def _answer_those_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for answer in waiting:
-            answer()
-
-    def _looked(self, then: Callable[[Callable[[Any], None]], None]) -> Later:
-        """Have the models folders looked through on a thread of its own, then go on here."""
-
-        def start(hand_in: Callable[[Any], None]) -> None:
-            def look() -> None:
-                self._planner.library.look()
-                self._inbox.put(Call(lambda: then(hand_in)))
-
-            threading.Thread(target=look, name="library", daemon=True).start()
-
-        return Later(start)
+        return self._look.anew(begin)
 
     def shutdown(self, params: m.Nothing) -> m.Nothing:
         """Leave."""
