@@ -54,8 +54,8 @@ class WanPreferences(bpy.types.AddonPreferences):
     )
     models_folder: StringProperty(
         name="Models Folder",
-        description="A folder with Wan models in the diffusers layout, into which models are downloaded, too. Without "
-        "one, that is the Hugging Face cache, which is always looked into",
+        description="A folder with Wan models in the diffusers layout, or the models folder of a ComfyUI. Models are "
+        "downloaded into it, too. Without one, that is the Hugging Face cache, which is always looked into",
         subtype="DIR_PATH",
         update=_backend_changed,
     )

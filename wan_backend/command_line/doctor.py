@@ -16,7 +16,9 @@ from ..server.planner import Planner
 def main(options: argparse.Namespace) -> int:
     """Examine and say; the exit code."""
     folders = [os.path.abspath(folder) for folder in options.models_folder]
-    findings = doctor.examine(options.state, Planner(folders, None).rows(), None, folders)
+    planner = Planner(folders, None)
+    survey = planner.library.look()
+    findings = doctor.examine(options.state, planner.rows(), None, folders, survey=survey)
     sys.stdout.write(json.dumps(to_json(findings), indent=1) + "\n" if options.json else lines(findings))
     return 0 if all(finding.good for finding in findings) else 1
 

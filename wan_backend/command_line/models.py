@@ -23,7 +23,9 @@ def main(options: argparse.Namespace) -> int:
     folders = [os.path.abspath(folder) for folder in options.models_folder]
     if options.download:
         return fetch(options.download, options.yes, folders)
-    rows = Planner(folders, None).rows()
+    planner = Planner(folders, None)
+    planner.library.look()
+    rows = planner.rows()
     sys.stdout.write(json.dumps(to_json(rows), indent=1) + "\n" if options.json else table(rows))
     return 0
 

@@ -1,14 +1,13 @@
-"""Loads the parts of a Wan model from a folder as diffusers saves it. May import torch and diffusers.
+"""Loads the parts of a Wan model, from a folder as diffusers saves it or each from its own place. May import torch.
 
-Safetensors only, never from the network; each part when it is first wanted; every failure a Refusal whose
+Safetensors and GGUF only, never from the network; each part when it is first wanted; every failure a Refusal whose
 sentence names the part or the file.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,16 @@ from safetensors import SafetensorError, safe_open
 
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
-from . import devices, wholeness
-from .layout import Layout, Unfit, boundary, told
+from . import devices, half_copies, single_file, wholeness
+from .file_tensors import Unloadable, tokenizer_model
+from .files import headers
+from .files.recognise import PartFile
+from .layout import Layout, boundary
+from .places import Places, classes
+from .sentencepiece_tokenizer import SentencePieceTokenizer
 
 log = logging.getLogger(__name__)
 
-INDEX_FILE = "model_index.json"
 TRANSFORMER_CLASSES = {
     "WanTransformer3DModel": diffusers.WanTransformer3DModel,
     "WanVACETransformer3DModel": diffusers.WanVACETransformer3DModel,
@@ -53,6 +56,8 @@ class Precision:
     vae: torch.dtype
     image_encoder: torch.dtype = torch.float32
     """It runs once a take; Wan's own pipelines keep it in 32 bit."""
+    quantised: bool = False
+    """True where a GGUF transformer stays in its blocks: it needs a third of the memory, and more time a step."""
 
     @property
     def transformer_2(self) -> torch.dtype:
@@ -65,23 +70,33 @@ class Precision:
         if device.type == "cpu":
             return cls(torch.float32, torch.float32, torch.float32)
         vae = torch.bfloat16 if device.type == "cuda" else torch.float32
-        return cls(torch.bfloat16, torch.bfloat16, vae)
+        return cls(torch.bfloat16, torch.bfloat16, vae, quantised=device.type == "cuda")
 
 
 class WanModel:
-    """A Wan model in a folder; its parts come into memory when first asked for and stay until dropped."""
+    """A Wan model on the disk; its parts come into memory when first asked for and stay until dropped."""
 
-    def __init__(self, folder: Path, device: torch.device, precision: Precision | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        device: torch.device,
+        precision: Precision | None = None,
+        places: Mapping[str, Path] | None = None,
+        copies: Path | None = None,
+    ) -> None:
+        """`places`: each part's own, where not all are in `folder`; `copies`: where 16 bit copies may be kept."""
         self.folder = folder
+        self.places = Places(folder, places)
+        self._copies = copies
         self.device = device
         self.precision = precision or Precision.for_device(device)
         self._parts: dict[str, Any] = {}
-        index = _read_index(folder)
-        self.classes = _classes(index)
-        self.layout = _read_layout(folder, index)
+        index = self.places.index()
+        self.classes = classes(index)
+        self.layout = self.places.layout(index)
         self.boundary = boundary(index)
         """Where the second expert takes over, as a share of the noise; None for a model with one transformer."""
-        self._stamp = _stamp(folder)
+        self._stamp = self.places.stamp()
 
     @property
     def controlled(self) -> bool:
@@ -149,26 +164,48 @@ class WanModel:
         self._parts.clear()
 
     def unchanged(self) -> bool:
-        """False where the folder's files are others than those that were there at first."""
-        return self._stamp == _stamp(self.folder)
+        """False where the files are others than those that were there at first."""
+        return self._stamp == self.places.stamp()
+
+    def take_over(self, other: WanModel) -> None:
+        """Have those parts of `other` in memory that this model has from the same files, in the same format."""
+        shared = ("text_encoder", "vae", "image_encoder")
+        for part in shared:
+            if not other.loaded(part) or not self.places.holds(part):
+                continue
+            alike = self.device == other.device and getattr(self.precision, part) == getattr(other.precision, part)
+            if alike and self.places.part_stamp(part) == other.places.part_stamp(part):
+                log.info("%s of %s stays in memory", part, other.folder)
+                self._parts[part] = other._parts[part]
 
     def config(self, part: str) -> dict[str, Any]:
         """The part's configuration, without loading its weights."""
-        name = "scheduler_config.json" if part == "scheduler" else "config.json"
-        return _read_json(self.folder / part / name)
+        return self.places.config(part)
 
     def parameter_count(self, part: str) -> int:
         """How many numbers the part's weights are, read from the heads of its files."""
         if self.loaded(part):
             return sum(weight.numel() for weight in self._parts[part].parameters())
+        single = self.places.file(part)
+        if single is not None:
+            return single.count
         count = 0
-        for file in sorted((self.folder / part).glob("*.safetensors")):
+        for file in sorted(self.places.of(part).glob("*.safetensors")):
             try:
                 with safe_open(file, framework="pt") as tensors:
                     count += sum(_numel(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
             except (OSError, SafetensorError) as error:
                 raise self._broken(part, error) from error
         return count
+
+    def weight_bytes(self, part: str) -> int:
+        """How much memory the part's weights take once they are loaded."""
+        single = self.places.file(part) if not self.loaded(part) else None
+        if single is not None and self.precision.quantised and single_file.stays_quantised(single):
+            return single.file.stat().st_size
+        if self.loaded(part):
+            return sum(weight.numel() * weight.element_size() for weight in self._parts[part].parameters())
+        return self.parameter_count(part) * int(getattr(self.precision, part).itemsize)
 
     def _kept(self, name: str, load: Callable[[], Any]) -> Any:
         if name not in self._parts:
@@ -177,8 +214,11 @@ class WanModel:
         return self._parts[name]
 
     def _load_tokenizer(self) -> Any:
+        place = self.places.of("tokenizer")
         try:
-            return transformers.AutoTokenizer.from_pretrained(self.folder, subfolder="tokenizer", local_files_only=True)
+            if place.is_file():
+                return SentencePieceTokenizer(tokenizer_model(place))
+            return transformers.AutoTokenizer.from_pretrained(place, local_files_only=True)
         except _LOAD_ERRORS as error:
             raise self._broken("tokenizer", error) from error
 
@@ -189,6 +229,10 @@ class WanModel:
         # By its own name, for the general one takes another arithmetic where torchvision is installed; and whatever
         # the index says, for there it may be a whole CLIPProcessor, of which only this is wanted.
         try:
+            if self.places.assembled:
+                side = int(self.config("image_encoder").get("image_size", 224))
+                crop = {"height": side, "width": side}
+                return transformers.CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size=crop)
             return transformers.CLIPImageProcessorPil.from_pretrained(
                 self.folder, subfolder="image_processor", local_files_only=True
             )
@@ -199,10 +243,16 @@ class WanModel:
         return self._load(part, kind, getattr(self.precision, part))
 
     def _load(self, part: str, kind: Any, dtype: torch.dtype) -> Any:
+        single = self.places.file(part)
+        if single is not None:
+            return self._load_file(part, single, dtype)
+        folder = self.places.of(part)
+        if dtype == torch.bfloat16:
+            kept = kind._keep_in_fp32_modules if issubclass(kind, diffusers.ModelMixin) else None
+            folder = half_copies.place(self._copies, folder, tuple(kept or ()))
         try:
             module, report = kind.from_pretrained(
-                self.folder,
-                subfolder=part,
+                folder,
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
@@ -218,62 +268,27 @@ class WanModel:
             raise _refusal(f"The {_spoken(part)} in {self.folder} is not whole: {sentence}. Download it again.")
         return module.eval().requires_grad_(False)
 
+    def _load_file(self, part: str, single: PartFile, dtype: torch.dtype) -> Any:
+        try:
+            return single_file.load(single, dtype, self.precision.quantised)
+        except (Unloadable, headers.Unreadable) as why:
+            raise _refusal(f"{single.file} can't be loaded because {why}; get the file again, or another.") from why
+        except _LOAD_ERRORS as error:
+            if devices.is_out_of_memory(error):
+                raise
+            raise self._broken(part, error) from error
+
     def _broken(self, part: str, error: Exception) -> Refusal:
         """The sentence for a part that would not load: the damaged file by name where there is one."""
         log.error("%s of %s would not load", part, self.folder, exc_info=error)
         try:
-            wholeness.check(self.folder)
+            if not self.places.assembled:
+                wholeness.check(self.folder)
         except wholeness.NotWhole as why:
             return _refusal(f"The model in {self.folder} can't be loaded because {why}; download it again.")
         reason = str(error).strip().split("\n")[0].rstrip(".")[:300]
-        return _refusal(f"The {_spoken(part)} in {self.folder} can't be loaded: {reason}.")
-
-
-def _read_index(folder: Path) -> dict[str, Any]:
-    """The folder's index; raises Refusal where it is not a Wan model's."""
-    if not (folder / INDEX_FILE).is_file():
-        raise _refusal(
-            f"{folder} holds no model: there is no {INDEX_FILE} in it. Choose the folder that has one.",
-            "model_missing",
-        )
-    index = _read_json(folder / INDEX_FILE)
-    classes = _classes(index)
-    found = str(classes.get("transformer"))
-    if found not in TRANSFORMER_CLASSES or classes.get("vae") != "AutoencoderKLWan":
-        kind = index.get("_class_name", "something unknown")
-        raise _refusal(f"{folder} holds {kind}, which is not a Wan model that this version can run.")
-    return index
-
-
-def _classes(index: dict[str, Any]) -> dict[str, str]:
-    """Part name -> class name."""
-    return {name: row[1] for name, row in index.items() if isinstance(row, list) and len(row) == 2}
-
-
-def _read_layout(folder: Path, index: dict[str, Any]) -> Layout:
-    """What the model is conditioned by; raises Refusal where its parts don't go together."""
-    transformer, vae = (_read_json(folder / part / "config.json") for part in ("transformer", "vae"))
-    file = folder / "image_encoder" / "config.json"
-    try:
-        return told(index, transformer, vae, _read_json(file) if file.is_file() else None)
-    except Unfit as why:
-        raise _refusal(f"The model in {folder} can't be run because {why}; choose another model.") from why
-
-
-def _stamp(folder: Path) -> list[tuple[str, int, int]]:
-    """Name, length and time of every weights file: tells whether a model was exchanged on the disk."""
-    files = sorted(folder.glob("*/*.safetensors"))
-    return [(str(file), found.st_size, found.st_mtime_ns) for file in files for found in [file.stat()]]
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise _refusal(f"{file} can't be read: {error}. Download the model again.") from error
-    if not isinstance(value, dict):
-        raise _refusal(f"{file} is not what it should be; download the model again.")
-    return value
+        place = self.places.of(part) if self.places.assembled else self.folder
+        return _refusal(f"The {_spoken(part)} in {place} can't be loaded: {reason}.")
 
 
 def _numel(shape: list[int]) -> int:
@@ -287,5 +302,5 @@ def _spoken(part: str) -> str:
     return {"vae": "autoencoder", "transformer_2": "second transformer"}.get(part, part.replace("_", " "))
 
 
-def _refusal(sentence: str, kind: str = "model_broken") -> Refusal:
-    return Refusal(Problem(kind, sentence))
+def _refusal(sentence: str) -> Refusal:
+    return Refusal(Problem("model_broken", sentence))

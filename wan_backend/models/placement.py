@@ -129,7 +129,7 @@ def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
     clip = memory_plan.Clip(width, height, frames, token=16 * patch)
     timed = model.layout is Layout.FIRST_LATENT
     working = memory_plan.working_bytes(clip, hidden, vae_width // patch**2, number, timed)
-    weights = {part: model.parameter_count(part) * getattr(model.precision, part).itemsize for part in model.parts}
+    weights = {part: model.weight_bytes(part) for part in model.parts}
     return Needs(**weights, encode=working.encode, denoise=working.denoise, decode=working.decode)
 
 

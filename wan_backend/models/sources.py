@@ -1,7 +1,8 @@
 """Where a model's files are on this machine. Standard library and protocol only; no torch, and nothing is fetched.
 
 Looked at in this order: the folder that comes with the package, every models folder (itself, its subfolder named by
-the model's id, its subfolder named as the repository, and as a cache of Hugging Face), the Hugging Face cache.
+the model's id, its subfolder named as the repository, and as a cache of Hugging Face), the Hugging Face cache; and
+where none of these has the whole model, the parts of it that lie in files and folders of their own (see `files`).
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..protocol.messages import Problem
-from . import wholeness
+from . import catalogue, wholeness
 from .catalogue import PACKAGE, ModelEntry
+from .files import assembly
+from .files.survey import Survey
 from .layout import Unfit, boundary, told
 from .media_place import reason, size_in_words
 
@@ -26,6 +29,16 @@ class Found:
     """The model is here and whole."""
 
     folder: Path
+    """Of the model; where it is put together of parts, of its transformer."""
+    parts: dict[str, Path] = field(default_factory=dict)
+    """Where each part is; empty where all are in `folder`."""
+    words: str = ""
+    """Where it was found, in a sentence."""
+
+    @property
+    def sentence(self) -> str:
+        """Where it was found."""
+        return self.words or f"In {self.folder}."
 
 
 @dataclass(frozen=True)
@@ -35,8 +48,11 @@ class Missing:
     problem: Problem
 
 
-def find(entry: ModelEntry, models_folders: Iterable[str | Path] = ()) -> Found | Missing:
-    """The first whole folder of the model; where there is none, what is wrong with the one that comes nearest."""
+def find(entry: ModelEntry, models_folders: Iterable[str | Path] = (), survey: Survey | None = None) -> Found | Missing:
+    """The first whole folder of the model, else its parts; where it isn't here, what comes nearest and what it lacks.
+
+    `survey` is what is known of single files.
+    """
     complaints: list[str] = []
     broken: Missing | None = None
     for folder in _candidates(entry, models_folders, complaints):
@@ -46,7 +62,30 @@ def find(entry: ModelEntry, models_folders: Iterable[str | Path] = ()) -> Found 
             return Found(folder)
         except wholeness.NotWhole as why:
             broken = broken or _broken(entry, folder, str(why))
-    return broken or _missing(entry, complaints)
+    return _assembled(entry, survey or Survey()) or broken or _missing(entry, complaints)
+
+
+def _assembled(entry: ModelEntry, survey: Survey) -> Found | Missing | None:
+    """The model put together of parts; None where nothing of it is here but what any model has."""
+    try:
+        made = assembly.assemble(entry, survey, catalogue.load().models.values())
+    except assembly.Incomplete as why:
+        return Missing(Problem("model_missing", str(why)))
+    if made is None:
+        return None
+    more = f" and {len(made.others) - 3} more" if len(made.others) > 3 else ""
+    others = f" Also here: {', '.join(made.others[:3])}{more}." if made.others else ""
+    return Found(made.parts["transformer"].parent, dict(made.parts), made.sentence + others)
+
+
+def snapshots() -> list[Path]:
+    """The folders of all models in the Hugging Face cache that may lend a part."""
+    try:
+        homes = sorted(home for home in hub_cache().iterdir() if home.name.startswith("models--"))
+    except OSError:
+        return []
+    found = (in_hub_cache(hub_cache(), home.name.removeprefix("models--").replace("--", "/", 1)) for home in homes)
+    return [snapshot for snapshot in found if snapshot is not None]
 
 
 def hub_cache() -> Path:

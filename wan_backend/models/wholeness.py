@@ -31,7 +31,7 @@ def check(folder: Path) -> None:
     """Raise NotWhole where a part that model_index.json names is missing or broken."""
     try:
         for part, kind in _parts(read_index(folder)):
-            _check_part(folder / part, part, kind)
+            check_part(folder / part, part, kind)
     except OSError as error:
         raise NotWhole(f"{error.filename or folder} can't be read ({error.strerror or error})") from None
 
@@ -43,7 +43,8 @@ def _parts(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, value[1]
 
 
-def _check_part(folder: Path, part: str, kind: str) -> None:
+def check_part(folder: Path, part: str, kind: str) -> None:
+    """Raise NotWhole where a part's own folder is missing or broken; raises OSError, too."""
     if not folder.is_dir():
         raise NotWhole(f"its folder '{part}' is missing")
     if "Tokenizer" in kind:

@@ -17,9 +17,11 @@ from enum import Enum, EnumType
 from types import ModuleType
 from typing import Any
 
-from . import choices, downloads, errors, framing, media, messages, methods, takes
+from . import choices, downloads, errors, framing, media, messages, methods, takes, work
 from .methods import Method
 
+MODULES = (choices, takes, messages, work, downloads)
+"""Where messages are defined, in the order in which they are described."""
 HOPS = [
     ("Client to server", methods.SERVER_METHODS, "The client calls these; the server answers each."),
     ("Server to client: events", methods.SERVER_EVENTS, "Notifications; they come between the answers."),
@@ -55,7 +57,7 @@ def document() -> str:
     for title, table, sentence in HOPS:
         parts.append(f"## {title}\n\n{sentence}\n\n{_method_table(table)}")
     parts.append("## Messages\n")
-    parts += [_message(kind) for kind in [*_kinds(choices), *_kinds(takes), *_kinds(messages), *_kinds(downloads)]]
+    parts += [_message(kind) for module in MODULES for kind in _kinds(module)]
     parts.append("## Errors\n\n| code | name | meaning |\n|---|---|---|")
     codes = {value: name for name, value in vars(errors).items() if type(value) is int}
     parts.append("\n".join(f"| {code} | `{codes[code]}` | {text} |" for code, text in errors.MEANINGS.items()) + "\n")
@@ -139,7 +141,7 @@ def _type(kind: Any) -> str:
 
 
 def _link(kind: type) -> str:
-    if kind.__module__ in (choices.__name__, takes.__name__, messages.__name__, downloads.__name__):
+    if kind.__module__ in [module.__name__ for module in MODULES]:
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
     return {str: "string", int: "integer", float: "number", bool: "true or false"}[kind]
 

@@ -23,6 +23,7 @@ from .takes import (
     Take,
     TakeRequest,
 )
+from .work import ModelPart, ProgressParams, ReadyParams, RunParams, RunResult
 
 __all__ = [
     "MAX_PROMPT_CHARACTERS",
@@ -44,6 +45,7 @@ __all__ = [
     "JobStatus",
     "ListResult",
     "MediaFormat",
+    "ModelPart",
     "ModelRow",
     "ModelsResult",
     "Nothing",
@@ -234,55 +236,6 @@ class DoctorResult:
     """What is here, what is missing, how to mend it."""
 
     findings: list[Finding]
-
-
-@dataclass(frozen=True)
-class ReadyParams:
-    """A worker can take a job."""
-
-    protocol: int
-    device: str
-    torch: str
-    pid: int
-    device_bytes: int = 0
-    """All the memory of the device; 0 where that isn't known."""
-    host_bytes: int = 0
-    """What is free of the machine's memory."""
-
-
-@dataclass(frozen=True)
-class RunParams:
-    """A job for a worker, with all that the server has settled."""
-
-    job_id: str
-    request: TakeRequest
-    plan: Plan
-    model_folder: str
-    device: str = "auto"
-    memory_budget_bytes: int | None = None
-    tiny_decoder: str = ""
-    """The file of the tiny autoencoder for this model's latents; empty where it is not here."""
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a worker made."""
-
-    take: Take
-    seconds: PhaseSeconds
-
-
-@dataclass(frozen=True)
-class ProgressParams:
-    """How far a worker is with a job."""
-
-    job_id: str
-    state: JobState
-    step: int = 0
-    steps: int = 0
-    progress: float = 0.0
-    eta_seconds: float | None = None
-    sentence: str = ""
 
 
 @dataclass(frozen=True)

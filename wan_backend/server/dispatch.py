@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Later:
-    """What a handler returns that will have its result later: `start` is given the function to hand it to."""
+    """What a handler returns that has its result, or a ProtocolError, later: `start` is given where to hand it in."""
 
     def __init__(self, start: Callable[[Callable[[Any], None]], None]) -> None:
         self.start = start
@@ -75,7 +75,9 @@ class Dispatcher:
 
     def _answer_with(self, request_id: RequestId, result: Any) -> None:
         if isinstance(result, Later):
-            result.start(lambda value: self._answer(Response(request_id, to_json(value))))
+            result.start(lambda value: self._answer_with(request_id, value))
+        elif isinstance(result, ProtocolError):
+            self._answer(Response.failure(request_id, result))
         else:
             self._answer(Response(request_id, to_json(result)))
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..models import sources
+from ..models.files.survey import Survey
 from ..models.media_place import reason, size_in_words
 from ..protocol import ProtocolError
 from ..protocol.conversion import from_json
@@ -28,6 +29,8 @@ from .inbox import Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess, environment
 
 WORKER_SECONDS = 120.0
+COPIES = "copies"
+"""The folder under the state folder where a worker keeps 16 bit copies of weights."""
 COMFORTABLE_BYTES = 20_000_000_000
 CHOOSE_ANOTHER = "Make it, mend its permissions, or name another."
 SET_UP = "Set up the backend again with the button in the add-on's preferences."
@@ -39,14 +42,16 @@ def examine(
     worker: WorkerStatus | None = None,
     models_folders: Sequence[str] = (),
     memory_budget_bytes: int | None = None,
+    survey: Survey | None = None,
 ) -> list[Finding]:
-    """All findings; takes seconds where no worker is up to be asked."""
-    state = [] if state_folder is None else [_folder(state_folder)]
+    """All findings; takes seconds where no worker is up to be asked. `survey`: what the models folders hold."""
+    state = [] if state_folder is None else [_folder(state_folder), *_copies(state_folder / COPIES)]
     torch, found = _torch(worker)
     card = Card.of(found, memory_budget_bytes)
     folders = [_models_folder(folder) for folder in models_folders]
     disk = _disk(state_folder or Path.home())
-    return [_python(), torch, card.finding(), *state, disk, _cache(), *folders, *_models(rows, card)]
+    files = [] if survey is None else _files(survey)
+    return [_python(), torch, card.finding(), *state, disk, _cache(), *folders, *_models(rows, card), *files]
 
 
 def _python() -> Finding:
@@ -133,6 +138,31 @@ def _models_folder(folder: str) -> Finding:
         why = reason(error) if isinstance(error, OSError) else "not a path"
         return Finding("models folder", False, f"The models folder {folder} can't be read ({why}).", CHOOSE_ANOTHER)
     return Finding("models folder", True, f"The models folder {folder} holds {held} files and folders.")
+
+
+def _copies(folder: Path) -> list[Finding]:
+    """The 16 bit copies, which a person may want the room of."""
+    size_bytes = sum(file.stat().st_size for file in folder.glob("*/*") if file.is_file())
+    if not size_bytes:
+        return []
+    sentence = f"Copies in 16 bit of models that are kept in 32 take {size_in_words(size_bytes)} in {folder}."
+    return [Finding("copies", True, sentence, "They make loading faster, and may be deleted at any time.")]
+
+
+def _files(survey: Survey) -> list[Finding]:
+    """What each file of the models folders is; of those that aren't Wan's, how many."""
+    findings = []
+    for looked in survey.looked:
+        if looked.parts:
+            words = "; ".join(part.words for part in looked.parts)
+            findings.append(Finding("file", True, f"{looked.file}: {words}."))
+        elif looked.why:
+            mend = "Get the file again, or another; until then it isn't used."
+            findings.append(Finding("file", True, f"{looked.file} can't be used because {looked.why}.", mend))
+    others = sum(not looked.parts and not looked.why for looked in survey.looked)
+    if others:
+        findings.append(Finding("files", True, f"{others} files in the models folders hold no part of a Wan model."))
+    return findings
 
 
 def _models(rows: list[ModelRow], card: Card) -> list[Finding]:

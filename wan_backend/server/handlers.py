@@ -22,6 +22,7 @@ from .downloads import Downloads
 from .fetch_process import FetchCommand
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
+from .look_first import LookFirst
 from .planner import Planner
 from .thumbnails import Thumbnails
 from .worker_life import WorkerLife
@@ -50,6 +51,7 @@ class Handlers:
         self._downloads, self._fetch = downloads, fetch
         self._leave = leave
         self._thumbnails = Thumbnails(state_folder / "thumbnails")
+        self._look = LookFirst(planner, inbox)
 
     def hello(self, params: m.HelloParams) -> m.HelloResult:
         """Greet, and have a worker ready by the time the first job comes."""
@@ -67,20 +69,25 @@ class Handlers:
             PROTOCOL_VERSION, __version__, list(tasks), os.getpid(), str(self._state_folder), str(self._log_file)
         )
 
-    def models(self, params: m.Nothing) -> m.ModelsResult:
-        """The catalogue, and what of it is here."""
-        return m.ModelsResult(self._planner.rows())
+    def models(self, params: m.Nothing) -> Later:
+        """The catalogue, and what of it is here, once the models folders have been looked through."""
+        return self._look.anew(lambda hand_in: hand_in(m.ModelsResult(self._planner.rows())))
 
-    def plan(self, params: m.PlanParams) -> m.Plan:
+    def plan(self, params: m.PlanParams) -> m.Plan | Later:
         """What would be done."""
-        return self._planner.plan(params.request)
+        answer: m.Plan | Later = self._look.once(lambda: self._planner.plan(params.request))
+        return answer
 
     def thumbnails(self, params: m.ThumbnailsParams) -> Later:
         """Small pictures of sources, made beside the other work."""
         return self._beside("thumbnails", lambda: self._thumbnails.of(params))
 
-    def submit(self, params: m.SubmitParams) -> m.JobStatus:
+    def submit(self, params: m.SubmitParams) -> m.JobStatus | Later:
         """Take a job on."""
+        answer: m.JobStatus | Later = self._look.once(lambda: self._submit(params))
+        return answer
+
+    def _submit(self, params: m.SubmitParams) -> m.JobStatus:
         if self._queue.has(params.job_id):
             return self._queue.status(params.job_id)
         plan = self._planner.plan(params.request)
@@ -119,10 +126,14 @@ class Handlers:
 
     def doctor(self, params: m.Nothing) -> Later:
         """Look at everything, on a thread of its own: it may take seconds."""
-        worker, planner = self._life.status, self._planner
-        rows = planner.rows()
-        asked = (self._state_folder, rows, worker, planner.models_folders, planner.memory_budget_bytes)
-        return self._beside("doctor", lambda: m.DoctorResult(doctor.examine(*asked)))
+
+        def begin(hand_in: Callable[[m.DoctorResult], None]) -> None:
+            worker, planner = self._life.status, self._planner
+            asked = (self._state_folder, planner.rows(), worker, planner.models_folders, planner.memory_budget_bytes)
+            survey = planner.library.known()
+            self._beside("doctor", lambda: m.DoctorResult(doctor.examine(*asked, survey=survey))).start(hand_in)
+
+        return self._look.anew(begin)
 
     def _beside(self, name: str, work: Callable[[], Any]) -> Later:
         """The result of `work`, done on a thread of its own."""

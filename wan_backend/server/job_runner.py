@@ -9,6 +9,7 @@ from ..job_queue.jobs import WAITING, JobQueue, is_working
 from ..protocol.messages import (
     JobState,
     JobStatus,
+    ModelPart,
     Problem,
     ProgressParams,
     RunParams,
@@ -35,10 +36,12 @@ class JobRunner:
         device: str,
         memory_budget_bytes: int | None,
         on_worker: Callable[[WorkerStatus], None],
+        copies_folder: str = "",
     ) -> None:
+        """`copies_folder`: where a worker may keep 16 bit copies of weights."""
         self._queue, self._life, self._planner = queue, life, planner
         self._device, self._memory_budget_bytes = device, memory_budget_bytes
-        self._on_worker = on_worker
+        self._on_worker, self._copies_folder = on_worker, copies_folder
         life.listener = self
 
     def advance(self) -> None:
@@ -48,7 +51,8 @@ class JobRunner:
         if self._life.status.state == "broken":
             self._queue.tell_queued(self._life.status.sentence)
         elif self._life.can_take_a_job:
-            self._start_next()
+            if self._planner.ready:
+                self._start_next()
         else:
             self._life.want()
 
@@ -108,13 +112,15 @@ class JobRunner:
         else:
             return
         try:
-            folder = self._planner.folder(plan.model)
+            found = self._planner.found(plan.model)
         except LookupError as gone:
             self._queue.end(status.job_id, JobState.FAILED, Problem("model_missing", str(gone)))
             return
         self._queue.replan(status.job_id, plan)
         started = self._queue.start(status.job_id)
-        tiny = self._planner.tiny_decoder(plan.model)
-        self._life.run(
-            RunParams(status.job_id, started.request, plan, str(folder), self._device, self._memory_budget_bytes, tiny)
-        )
+        parts = [ModelPart(part, str(place)) for part, place in found.parts.items()]
+        params = RunParams(
+            status.job_id, started.request, plan, str(found.folder), self._device, self._memory_budget_bytes,
+            tiny_decoder=self._planner.tiny_decoder(plan.model), model_parts=parts, copies_folder=self._copies_folder,
+        )  # fmt: skip
+        self._life.run(params)

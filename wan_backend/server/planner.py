@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 from ..models import catalogue, extras, memory_estimate, planning, sources
 from ..models.catalogue import ModelEntry
+from ..models.files.library import Library
 from ..models.media_place import size_in_words
 from ..protocol.messages import Decoder, Fix, ModelRow, Plan, Problem, Quality, SizeRow, TakeRequest
 
@@ -19,6 +19,12 @@ class Planner:
     def __init__(self, models_folders: list[str], memory_budget_bytes: int | None) -> None:
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
+        self.library = Library(models_folders, sources.snapshots)
+
+    @property
+    def ready(self) -> bool:
+        """False until the models folders have been looked through once."""
+        return self.library.known() is not None
 
     @property
     def models_folders(self) -> list[str]:
@@ -54,15 +60,15 @@ class Planner:
         return made
 
     def find(self, entry: ModelEntry) -> sources.Found | sources.Missing:
-        """Where the model is."""
-        return sources.find(entry, self._models_folders)
+        """Where the model is, as far as the folders have been looked at."""
+        return sources.find(entry, self._models_folders, self.library.known())
 
-    def folder(self, model_id: str) -> Path:
-        """The folder of a model that was planned with; raises LookupError where it is gone."""
+    def found(self, model_id: str) -> sources.Found:
+        """Where a model is that was planned with; raises LookupError where it is gone."""
         found = self.find(catalogue.entry(model_id))
         if isinstance(found, sources.Missing):
             raise LookupError(found.problem.sentence)
-        return found.folder
+        return found
 
     def tiny_decoder(self, model_id: str) -> str:
         """The file of the tiny autoencoder for the model's latents; empty where there is none here."""
@@ -85,7 +91,7 @@ class Planner:
             label=entry.label,
             tasks=list(entry.tasks),
             here=here,
-            sentence=f"In {found.folder}." if isinstance(found, sources.Found) else found.problem.sentence,
+            sentence=found.sentence if isinstance(found, sources.Found) else found.problem.sentence,
             frame_rate=entry.rate,
             max_frames=entry.max_frames,
             sizes=[

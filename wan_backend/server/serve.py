@@ -25,6 +25,7 @@ from ..protocol.messages import JobStatus, WorkerStatus
 from ..protocol.methods import SERVER_METHODS
 from . import log_files, worker_process
 from .dispatch import Dispatcher
+from .doctor import COPIES
 from .downloads import Downloads
 from .fetch_process import FetchCommand
 from .handlers import Handlers
@@ -119,7 +120,8 @@ class Server:
         planner = Planner(options.models_folders, options.memory_budget_bytes)
         self._life = life
         self._runner = JobRunner(
-            self._queue, life, planner, options.device, options.memory_budget_bytes, self._on_worker
+            *(self._queue, life, planner, options.device, options.memory_budget_bytes, self._on_worker),
+            str(options.state / COPIES),
         )
         fetch = FetchCommand(options.models_folders, logs / "downloads", offline)
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)

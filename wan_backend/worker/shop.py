@@ -65,12 +65,17 @@ class Shop:
         """The model of the job; another one leaves memory first."""
         device = devices.choose(params.device)
         folder = Path(params.model_folder)
+        places = {part.part: Path(part.place) for part in params.model_parts}
+        copies = Path(params.copies_folder) if params.copies_folder else None
         if self._warm is not None:
             model = self._warm.model
-            if model.folder == folder and model.device == device and model.unchanged():
+            same = model.places.is_at(folder, places) and model.device == device
+            if same and model.unchanged():
                 return self._warm
             del model
-        new = WarmModel(WanModel(folder, device))  # refused before the old one has to go
+        new = WarmModel(WanModel(folder, device, places=places, copies=copies))  # refused before the old one has to go
+        if self._warm is not None:
+            new.model.take_over(self._warm.model)
         self._warm = None
         devices.release(device)
         self._warm = new

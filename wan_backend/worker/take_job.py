@@ -263,6 +263,7 @@ class TakeJob:
             "request": to_json(self._request),
             "plan": to_json(self._plan),
             "take": to_json(take),
+            "model_parts": to_json(self._params.model_parts),
             "seconds": to_json(seconds),
             "backend": {
                 "version": __version__,

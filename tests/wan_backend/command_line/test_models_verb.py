@@ -100,7 +100,7 @@ def test_how_far_it_is(fetched, monkeypatch, capsys, tmp_path):
 
 def test_the_doctor_says_what_is_wrong_first(monkeypatch, capsys):
     findings = [Finding("python", True, "Python."), Finding("torch", False, "No torch.", "Set it up.")]
-    monkeypatch.setattr(doctor_verb.doctor, "examine", lambda *_: findings)
+    monkeypatch.setattr(doctor_verb.doctor, "examine", lambda *_, **__: findings)
     assert arguments.run(["doctor"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "WRONG torch: No torch.",

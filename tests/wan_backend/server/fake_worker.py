@@ -153,6 +153,7 @@ class Run:
             request.frame_rate,
         )
         settings = {"format": 1, "job_id": self.params.job_id, "request": to_json(request), "take": to_json(take)}
+        settings["model_parts"] = to_json(self.params.model_parts)
         (self.partial / SETTINGS_FILE).write_text(json.dumps(settings))
         os.rename(self.partial, self.folder)
         return take

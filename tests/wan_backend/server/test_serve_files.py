@@ -1,0 +1,62 @@
+"""A server with a models folder as ComfyUI has it: what it tells of it, and what it tells its worker."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.wan_backend.models import heads_only
+from tests.wan_backend.server.served import request
+
+SMALL = "wan2.1-t2v-1.3b"
+
+
+@pytest.fixture
+def comfy(tmp_path) -> Path:
+    folder = tmp_path / "models"
+    heads_only.write(folder / "unet" / "t2v.safetensors", heads_only.transformer())
+    heads_only.write(folder / "clip" / "umt5.safetensors", heads_only.text_encoder())
+    heads_only.write(folder / "vae" / "vae.safetensors", heads_only.vae())
+    return folder
+
+
+def start(serve, comfy, tmp_path):
+    return serve("--models-folder", str(comfy), HF_HUB_CACHE=str(tmp_path / "cache"))
+
+
+def test_the_first_job_of_all_waits_for_the_look_and_gets_the_files(serve, comfy, media, tmp_path):
+    server = start(serve, comfy, tmp_path)
+    job_id = server.submit(request(media, "fog", length_frames=5, model=SMALL, resolution="480p"))
+    server.wait_for(job_id, "done")
+    told = json.loads((media / job_id / "take.json").read_bytes())["model_parts"]
+    assert {part["part"]: Path(part["place"]).name for part in told} == {
+        "transformer": "t2v.safetensors", "text_encoder": "umt5.safetensors", "tokenizer": "umt5.safetensors",
+        "vae": "vae.safetensors",
+    }  # fmt: skip
+
+
+def test_a_refusal_that_came_late_is_a_refusal(serve, comfy, media, tmp_path):
+    (comfy / "vae" / "vae.safetensors").unlink()
+    server = start(serve, comfy, tmp_path)
+    asked = request(media, "fog", length_frames=5, model=SMALL, resolution="480p")
+    refused = server.refused("submit", job_id="f" * 32, request=asked)
+    assert "put wan_2.1_vae.safetensors into 'vae'" in refused["data"]["sentence"]
+
+
+def test_models_and_doctor_tell_of_files(serve, comfy, tmp_path):
+    server = start(serve, comfy, tmp_path)
+    rows = {row["model"]: row for row in server.call("models")["models"]}
+    assert rows[SMALL]["here"] and "t2v.safetensors (bf16)" in rows[SMALL]["sentence"]
+    found = [finding["sentence"] for finding in server.call("doctor")["findings"] if finding["topic"] == "file"]
+    assert any("umt5.safetensors: text encoder (UMT5), bf16." in sentence for sentence in found)
+
+
+def test_a_file_that_comes_later_is_found(serve, comfy, tmp_path):
+    vae = comfy / "vae" / "vae.safetensors"
+    vae.unlink()
+    server = start(serve, comfy, tmp_path)
+    assert not {row["model"]: row["here"] for row in server.call("models")["models"]}[SMALL]
+    heads_only.write(vae, heads_only.vae())
+    assert {row["model"]: row["here"] for row in server.call("models")["models"]}[SMALL]

@@ -1,0 +1,141 @@
+"""Takes by models that are put together of files: the same as by the same model in a folder of diffusers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tests.wan_backend.models import file_forms as forms
+from tests.wan_backend.worker.footage import source
+from tests.wan_backend.worker.test_shop import Heard, outcome
+from wan_backend.models.files.survey import survey
+from wan_backend.models.loader import WanModel
+from wan_backend.protocol.messages import FrameRate, ModelPart, Plan, Role, RunParams, RunResult, TakeRequest, Task
+from wan_backend.worker.listener import Run
+from wan_backend.worker.shop import Shop
+
+RATE = FrameRate(16)
+ROLES = {"first_picture": [Role.FIRST], "pictures": [Role.FIRST], "first_and_last": [Role.FIRST, Role.LAST]}
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop(Heard())
+
+
+@pytest.fixture
+def run(tmp_path) -> Callable[..., Run]:
+    def make(layout: str, folder: Path, parts: dict[str, Path] | None = None, job: str = "folder") -> Run:
+        roles = ROLES.get(layout, [])
+        task = Task.IMAGE_TO_VIDEO if roles else Task.TEXT_TO_VIDEO
+        sources = [source(tmp_path / "sources", role, range(5, 6)) for role in roles]
+        request = TakeRequest("fog", "any", 64, 64, 5, RATE, 1, str(tmp_path / "takes"), task=task, sources=sources)
+        plan = Plan("any", 64, 64, 5, RATE, 5, 2, 3.0, 3.0, "unipc")
+        places = [ModelPart(part, str(place)) for part, place in (parts or {}).items()]
+        return Run(1, RunParams(job, request, plan, str(folder), device="cpu", model_parts=places))
+
+    return make
+
+
+def film(result: RunResult) -> np.ndarray:
+    assert isinstance(result, RunResult), result
+    files = sorted(Path(result.take.folder).glob("*.png"))
+    return np.stack([cv2.imread(str(file)) for file in files]).astype(int)
+
+
+@pytest.mark.parametrize("layout", forms.FAMILIES)
+def test_every_family_makes_the_same_take_from_files(shop, run, tmp_path, layout):
+    folder = forms.folder(tmp_path / "folder", layout)
+    parts = {**forms.files(tmp_path / "files", layout), "tokenizer": folder / "tokenizer"}
+    one = film(outcome(shop, run(layout, folder)))
+    other = film(outcome(shop, run(layout, tmp_path / "files", parts, "files")))
+    assert one.shape == (5, 64, 64, 3) and one.std() > 5
+    assert np.abs(one - other).max() <= 1
+
+
+def test_fp8_scaled_files_make_nearly_the_same_take(shop, run, tmp_path):
+    folder = forms.folder(tmp_path / "folder", "text")
+    parts = forms.files(
+        tmp_path / "files", "text", transformer=forms.scaled_fp8, vae=lambda w: forms.cast(w, torch.bfloat16)
+    )
+    one = film(outcome(shop, run("text", folder)))
+    parts["tokenizer"] = folder / "tokenizer"
+    other = film(outcome(shop, run("text", tmp_path / "files", parts, "files")))
+    assert 0 < np.abs(one - other).mean() < one.std() / 3
+
+
+def test_the_tokenizer_in_the_text_encoders_file_is_used(shop, run, tmp_path):
+    def with_tokenizer(weights: forms.Weights) -> forms.Weights:
+        return {**weights, "spiece_model": torch.tensor(list(forms.spiece()), dtype=torch.uint8)}
+
+    parts = forms.files(tmp_path / "files", "text", text_encoder=with_tokenizer)
+    looked = survey([tmp_path / "files"])
+    assert looked.tokenizers == (parts["text_encoder"],)
+    parts["tokenizer"] = parts["text_encoder"]
+    assert film(outcome(shop, run("text", tmp_path / "files", parts))).shape[0] == 5
+    tokenizer = shop._warm.model.tokenizer
+    import sentencepiece
+
+    wanted = sentencepiece.SentencePieceProcessor(model_proto=forms.spiece()).encode("the red circle at night")
+    tokens = tokenizer(["the red circle at night"], max_length=20, padding="max_length", return_tensors="pt")
+    assert tokens.input_ids[0].tolist() == [*wanted, 1] + [0] * (19 - len(wanted))
+    assert int(tokens.attention_mask.sum()) == len(wanted) + 1
+    cut = tokenizer(["the red circle at night"], max_length=4)
+    assert cut.input_ids[0].tolist() == [*wanted[:3], 1]
+
+
+def test_a_file_that_was_exchanged_since_is_refused_by_name(shop, run, tmp_path):
+    folder = forms.folder(tmp_path / "folder", "text")
+    parts = {**forms.files(tmp_path / "files", "text"), "tokenizer": folder / "tokenizer"}
+    weights = forms.published("transformer", forms.weights_of(forms.transformer("text")))
+    del weights["blocks.1.self_attn.q.weight"]
+    forms.write(parts["transformer"], weights)
+    problem = outcome(shop, run("text", tmp_path / "files", parts)).problem
+    assert problem.kind == "model_broken"
+    assert "transformer.safetensors can't be used because one of its tensors is missing, blocks.1" in problem.sentence
+    forms.write(parts["transformer"], {"x": torch.zeros(1)})
+    problem = outcome(shop, run("text", tmp_path / "files", parts)).problem
+    assert "transformer.safetensors holds no transformer of a Wan model any more" in problem.sentence
+
+
+def test_a_vae_that_lacks_a_tensor_is_refused_by_name_and_the_next_take_works(shop, run, tmp_path):
+    folder = forms.folder(tmp_path / "folder", "text")
+    parts = {**forms.files(tmp_path / "files", "text"), "tokenizer": folder / "tokenizer"}
+    weights = forms.published("vae", forms.weights_of(forms.vae()))
+    forms.write(parts["vae"], {name: weight for name, weight in weights.items() if name != "decoder.head.0.gamma"})
+    problem = outcome(shop, run("text", tmp_path / "files", parts)).problem
+    assert "vae.safetensors can't be loaded because 1 of its tensors are missing" in problem.sentence
+    forms.write(parts["vae"], weights)
+    assert isinstance(outcome(shop, run("text", tmp_path / "files", parts)), RunResult)
+
+
+def test_a_text_encoder_that_two_models_share_stays_in_memory(shop, run, tmp_path):
+    folder = forms.folder(tmp_path / "folder", "text")
+    one = {**forms.files(tmp_path / "one", "text"), "tokenizer": folder / "tokenizer"}
+    other = {**forms.files(tmp_path / "other", "control"), **{k: one[k] for k in ("text_encoder", "vae", "tokenizer")}}
+    outcome(shop, run("text", tmp_path / "one", one))
+    encoder = shop._warm.model.text_encoder
+    assert isinstance(outcome(shop, run("control", tmp_path / "other", other, "next")), RunResult)
+    assert shop._warm.model.controlled and shop._warm.model.text_encoder is encoder
+    own = {**other, "text_encoder": forms.files(tmp_path / "third", "text")["text_encoder"]}
+    outcome(shop, run("control", tmp_path / "other", own, "third"))
+    assert shop._warm.model.text_encoder is not encoder
+
+
+def test_gguf_in_its_blocks_is_counted_by_its_bytes(tmp_path):
+    parts = forms.files(tmp_path, "text")
+    weights = forms.published("transformer", forms.weights_of(forms.transformer("text")))
+    parts["transformer"] = forms.write_gguf(tmp_path / "t.gguf", weights, "Q4_0")
+    half = torch.bfloat16
+    from wan_backend.models.loader import Precision
+
+    apart = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half), parts)
+    kept = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half, quantised=True), parts)
+    assert apart.weight_bytes("transformer") == 2 * kept.parameter_count("transformer")
+    assert kept.weight_bytes("transformer") == parts["transformer"].stat().st_size
+    assert kept.transformer.blocks[0].ffn.net[2].weight.dtype == torch.uint8

@@ -1,0 +1,137 @@
+"""Reads the tensors of one part out of a file, in full precision whatever form they are in. May import torch and gguf.
+
+fp8 is multiplied by its scale, GGUF's blocks are taken apart by GGUF's own library; the scales that are for a card's
+fp8 arithmetic (of the input) are not needed, for that arithmetic isn't used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+
+from .files import headers
+from .files.recognise import PartFile, Piece, scale_of
+from .files.survey import SPIECE
+
+THREADS = min(16, os.cpu_count() or 1)
+PLAIN_GGUF: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "F64": np.dtype("<f8")}
+KNOWN_QUANTS = ("float8_e4m3fn", "float8_e5m2")
+"""Of the forms that ComfyUI notes beside a weight; the others are packed."""
+
+
+class Unloadable(Exception):
+    """The file can't be loaded; the message is a clause, to follow "because"."""
+
+
+class FileTensors:
+    """The tensors of a part, by the names of diffusers or transformers. Made by `opened`."""
+
+    def __init__(self, part: PartFile, stream: Any) -> None:
+        self._part, self._stream = part, stream
+        self._header = headers.read(part.file)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, from the head of the file."""
+        piece = self._part.pieces[name]
+        shape = self._header.tensors[piece.source].shape
+        return (shape[0] // piece.of, *shape[1:]) if piece.of > 1 else shape
+
+    def form(self, name: str) -> str:
+        """The number format, as the file names it."""
+        return self._header.tensors[self._part.pieces[name].source].dtype
+
+    def get(self, name: str, dtype: torch.dtype) -> torch.Tensor:
+        """The tensor as `dtype` on the CPU. Raises Unloadable."""
+        piece = self._part.pieces[name]
+        whole = self._gguf(piece.source) if self._header.is_gguf else self._safetensors(piece)
+        if piece.of > 1:
+            whole = whole.tensor_split(piece.of)[piece.index]
+        return whole.to(dtype).contiguous()
+
+    def blocks(self, name: str) -> torch.Tensor:
+        """uint8 (rows, bytes of a row): a GGUF tensor as it lies in the file."""
+        source = self._header.tensors[self._part.pieces[name].source]
+        return torch.from_numpy(self._bytes(source).reshape(source.shape[0], -1).copy())
+
+    def _safetensors(self, piece: Piece) -> torch.Tensor:
+        weight: torch.Tensor = self._stream.get_tensor(piece.source)
+        scale_name = scale_of(self._header, piece.source)
+        if scale_name is None:
+            return weight
+        note = piece.source.removesuffix(".weight") + ".comfy_quant"
+        if note in self._header.tensors:
+            _check_quant(piece.source, bytes(self._stream.get_tensor(note).tolist()))
+        scale = self._stream.get_tensor(scale_name).float()
+        return weight.float() * _spread(scale, weight, scale_name)
+
+    def _gguf(self, source: str) -> torch.Tensor:
+        import gguf  # here, for few models need it
+
+        tensor = self._header.tensors[source]
+        content = self._bytes(tensor)
+        if tensor.dtype in PLAIN_GGUF:
+            values = np.frombuffer(content, PLAIN_GGUF[tensor.dtype]).copy()
+        elif tensor.dtype == "BF16":
+            return torch.from_numpy(content.copy()).view(torch.bfloat16).reshape(tensor.shape)
+        else:
+            kind = gguf.GGMLQuantizationType[tensor.dtype]
+            rows = np.array_split(content.reshape(tensor.shape[0], -1), min(tensor.shape[0], THREADS))
+            with ThreadPoolExecutor(THREADS) as pool:  # one takes a hundred million numbers a second apart
+                values = np.concatenate(list(pool.map(lambda some: gguf.dequantize(some, kind), rows)))
+        return torch.from_numpy(np.ascontiguousarray(values)).reshape(tensor.shape)
+
+    def _bytes(self, tensor: headers.Tensor) -> np.ndarray:
+        return np.asarray(self._stream[tensor.start : tensor.end_exclusive])
+
+
+@contextmanager
+def opened(part: PartFile) -> Iterator[FileTensors]:
+    """The tensors of a part, as long as the file is open. Raises OSError, headers.Unreadable."""
+    if headers.read(part.file).is_gguf:
+        yield FileTensors(part, np.memmap(part.file, np.uint8, mode="r"))
+        return
+    with safe_open(part.file, framework="pt") as stream:
+        yield FileTensors(part, stream)
+
+
+def tokenizer_model(file: Path) -> bytes:
+    """The sentencepiece model that a text encoder's file carries. Raises Unloadable, headers.Unreadable, OSError."""
+    name = next((name for name in headers.read(file).tensors if name.endswith(SPIECE)), None)
+    if name is None:
+        raise Unloadable("it carries no tokenizer")
+    with safe_open(file, framework="np") as stream:
+        return bytes(stream.get_tensor(name).tobytes())
+
+
+def _spread(scale: torch.Tensor, weight: torch.Tensor, name: str) -> torch.Tensor:
+    """The scale in a shape that multiplies the weight: one for all, one a row, or one a column."""
+    if scale.numel() == 1:
+        return scale.reshape(())
+    if scale.shape[0] == weight.shape[0] and scale.numel() == weight.shape[0]:
+        return scale.reshape(-1, *[1] * (weight.ndim - 1))
+    if scale.ndim == 2 and tuple(scale.shape) == (1, weight.shape[-1]):
+        return scale
+    raise Unloadable(
+        f"its scale {name} has the shape {tuple(scale.shape)}, which this version can't read "
+        f"for a weight of {tuple(weight.shape)}"
+    )
+
+
+def _check_quant(name: str, note: bytes) -> None:
+    try:
+        found = str(json.loads(note).get("format", ""))
+    except (ValueError, AttributeError):
+        found = "something unreadable"
+    if found not in KNOWN_QUANTS:
+        raise Unloadable(
+            f"its weight {name} is in {found}, which this version can't read; get fp8 scaled, bf16 or GGUF"
+        )
