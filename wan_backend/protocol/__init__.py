@@ -7,6 +7,7 @@ framing     bytes to lines and back, with a limit on a line's length
 envelope    lines to JSON-RPC requests, responses and notifications
 messages    the dataclasses that travel as params and results
 takes       those of them that say what a take is
+loras       those of them that say which LoRAs it is made with
 methods     which method takes and gives which message, on which hop
 conversion  dataclasses to JSON and back, checked
 errors      error codes and the exceptions that carry them

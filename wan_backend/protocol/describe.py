@@ -17,7 +17,7 @@ from enum import Enum, EnumType
 from types import ModuleType
 from typing import Any
 
-from . import errors, framing, media, messages, methods, takes
+from . import errors, framing, loras, media, messages, methods, takes
 from .methods import Method
 
 HOPS = [
@@ -54,7 +54,7 @@ def document() -> str:
     for title, table, sentence in HOPS:
         parts.append(f"## {title}\n\n{sentence}\n\n{_method_table(table)}")
     parts.append("## Messages\n")
-    parts += [_message(kind) for kind in [*_kinds(takes), *_kinds(messages)]]
+    parts += [_message(kind) for kind in [*_kinds(takes), *_kinds(loras), *_kinds(messages)]]
     parts.append("## Errors\n\n| code | name | meaning |\n|---|---|---|")
     codes = {value: name for name, value in vars(errors).items() if type(value) is int}
     parts.append("\n".join(f"| {code} | `{codes[code]}` | {text} |" for code, text in errors.MEANINGS.items()) + "\n")
@@ -138,7 +138,7 @@ def _type(kind: Any) -> str:
 
 
 def _link(kind: type) -> str:
-    if kind.__module__ in (takes.__name__, messages.__name__):
+    if kind.__module__ in (takes.__name__, loras.__name__, messages.__name__):
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
     return {str: "string", int: "integer", float: "number", bool: "true or false"}[kind]
 

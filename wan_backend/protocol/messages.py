@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .loras import LEAST_STRENGTH, MAX_LORAS, MOST_STRENGTH, Expert, LoraUse
 from .takes import (
     MAX_PROMPT_CHARACTERS,
     Conform,
@@ -31,10 +32,14 @@ from .takes import (
 )
 
 __all__ = [
+    "LEAST_STRENGTH",
+    "MAX_LORAS",
     "MAX_PROMPT_CHARACTERS",
+    "MOST_STRENGTH",
     "PROTOCOL_VERSION",
     "Conform",
     "DoctorResult",
+    "Expert",
     "Finding",
     "Fix",
     "FrameRate",
@@ -47,6 +52,7 @@ __all__ = [
     "JobState",
     "JobStatus",
     "ListResult",
+    "LoraUse",
     "MediaFormat",
     "ModelRow",
     "ModelsResult",
