@@ -50,7 +50,7 @@ MAY_IMPORT = {
 LIGHT_MODELS = {
     "__init__", "catalogue", "sources", "wholeness", "sizes", "planning", "memory_estimate", "media_place", "download",
     "lengths", "asked_sources",
-    "layout", "layout_tasks",
+    "layout", "layout_tasks", "lora_names", "lora_file", "lora_fit", "lora_plan", "transformer_shapes",
 }  # fmt: skip
 """Modules of wan_backend/models that the server reads; the others, `loading` above, are the worker's."""
 BLENDER = {"bpy", "bpy_extras", "bl_math", "blf", "gpu", "gpu_extras", "mathutils", "numpy"}

@@ -38,6 +38,8 @@ class QualityPreset:
     guidance_scale: float
     flow_shift: float
     sampler: str
+    lora: str = ""
+    """The LoRA that these few steps stand on; "package:" begins a path in this package. Empty: none."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ..protocol.messages import (
     Problem,
     TakeRequest,
 )
-from . import asked_sources, media_place, memory_estimate, sizes
+from . import asked_sources, lora_plan, media_place, memory_estimate, sizes
 from .catalogue import ModelEntry
 from .layout_tasks import unsuited
 from .lengths import Lengths, lengths
@@ -52,7 +52,7 @@ def plan(request: TakeRequest, entry: ModelEntry) -> Plan:
     size = _size(request, entry, problems)
     notes += size.notes
     take_frames, clip = _frames(request, entry, notes, problems)
-    problems.append(asked_sources.check(request))
+    problems += [asked_sources.check(request), lora_plan.wrong(request)]
     window_frames = entry.max_frames if clip.model_frames > entry.max_frames else 0
     preset = entry.preset(request.quality)
     made = Plan(

@@ -221,8 +221,8 @@ class Problem:
     """What went wrong or can't be done: one sentence for a person, which also says what to do."""
 
     kind: str
-    """bad_prompt, bad_size, bad_length, bad_setting, bad_source, bad_lora, model_missing, model_broken, folder, disk_full,
-    out_of_memory, worker_died, cancelled, interrupted, internal."""
+    """bad_prompt, bad_size, bad_length, bad_setting, bad_source, bad_lora, model_missing, model_broken, folder,
+    disk_full, out_of_memory, worker_died, cancelled, interrupted, internal."""
     sentence: str
     fixes: list[Fix] = field(default_factory=list)
     log: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from ..models import catalogue, planning, sources
+from ..models import catalogue, lora_plan, planning, sources
 from ..models.catalogue import ModelEntry
 from ..models.media_place import size_in_words
 from ..protocol.messages import Fix, ModelRow, Plan, Problem, SizeRow, TakeRequest
@@ -36,6 +36,8 @@ class Planner:
         if isinstance(found, sources.Missing) and made.problem is None:
             problem = dataclasses.replace(found.problem, fixes=self._fixes(entry.id))
             made = dataclasses.replace(made, problem=problem)
+        if isinstance(found, sources.Found):
+            made = lora_plan.settle(made, request, entry.preset(request.quality).lora, found.folder)
         return made
 
     def find(self, entry: ModelEntry) -> sources.Found | sources.Missing:
