@@ -8,6 +8,7 @@ norms, in LoRAs that shorten the sampling) are added, and what was there is kept
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ def wear(transformer: Any, uses: Sequence[LoraUse], dtype: torch.dtype) -> None:
 def take_off(transformer: Any) -> None:
     """Take every LoRA off; the transformer is as it was before, to the bit."""
     transformer.worn_loras = []
-    if getattr(transformer, "peft_config", None):
+    if any(isinstance(module, LoraLayer) for module in transformer.modules()):  # also where loading broke off half way
         transformer.unload_lora()
     for name, kept in getattr(transformer, "replaced_parameters", {}).items():
         transformer.get_parameter(name).copy_(kept)
@@ -113,8 +114,12 @@ def _add_adapter(transformer: Any, name: str, weights: Weights, dtype: torch.dty
         state[f"transformer.{layer}.lora_A.weight"] = factors.down.to(dtype)
         state[f"transformer.{layer}.lora_B.weight"] = factors.up.to(dtype)
         alphas[f"transformer.{layer}.alpha"] = factors.alpha
-    transformer.load_lora_adapter(state, prefix="transformer", network_alphas=alphas, adapter_name=name)
-    landed = {
+    with warnings.catch_warnings():
+        # Layers that end as another does (proj_out) are named by the settings that diffusers makes, too; the keys win.
+        warnings.filterwarnings("ignore", "While injecting the PEFT adapters", RuntimeWarning)
+        warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
+        transformer.load_lora_adapter(state, prefix="transformer", network_alphas=alphas, adapter_name=name)
+    landed: dict[str, Any] = {
         layer: module
         for layer, module in transformer.named_modules()
         if isinstance(module, LoraLayer) and name in module.lora_A

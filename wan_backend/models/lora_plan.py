@@ -83,7 +83,7 @@ def transformer_configs(folder: Path) -> dict[str, Mapping[str, Any]]:
 
 def parts_of(expert: Expert, parts: Collection[str]) -> list[str]:
     """The transformers that a LoRA for `expert` works on."""
-    return [part for part in parts if len(parts) == 1 or expert in (Expert.BOTH, EXPERTS[part])]
+    return [part for part in parts if len(parts) == 1 or expert in (Expert.AUTO, Expert.BOTH, EXPERTS[part])]
 
 
 def _settled(use: LoraUse, by_part: Mapping[str, Shapes], notes: list[str]) -> list[LoraUse]:

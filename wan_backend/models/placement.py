@@ -100,7 +100,7 @@ class Placement:
         """Have the job's LoRAs on a transformer; raises Refusal."""
         if part not in lora_plan.EXPERTS:
             return
-        present = [name for name in lora_plan.EXPERTS if name in self.model.classes]
+        present = [name for name in lora_plan.EXPERTS if self.model.classes.get(name)]
         uses = [use for use in self._loras if part in lora_plan.parts_of(use.expert, present)]
         before = lora_adapters.worn(module)
         try:
