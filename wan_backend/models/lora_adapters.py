@@ -64,18 +64,19 @@ def file_bytes(uses: Sequence[LoraUse]) -> int:
 
 
 @torch.no_grad()
-def wear(transformer: Any, uses: Sequence[LoraUse], dtype: torch.dtype) -> None:
-    """Have exactly these LoRAs on the transformer; those that are there already stay.
+def wear(transformer: Any, uses: Sequence[LoraUse], dtype: torch.dtype) -> bool:
+    """Have exactly these LoRAs on the transformer; True where layers or parameters came, went or were changed.
 
-    `dtype` is the number format that the transformer computes in. Raises Refusal, with none of them on.
+    Those that are there already stay. `dtype` is the number format that the transformer computes in. Raises Refusal,
+    with none of them on.
     """
     asked, there = wanted(uses), worn(transformer)
     if asked == there:
-        return
+        return False
     same_files = [one.file for one in asked] == [one.file for one in there]
     if same_files and not getattr(transformer, "replaced_parameters", {}):
         _set_strengths(transformer, asked)
-        return
+        return False
     take_off(transformer)
     layers = shapes(transformer.config)
     try:
@@ -89,6 +90,7 @@ def wear(transformer: Any, uses: Sequence[LoraUse], dtype: torch.dtype) -> None:
         raise
     _set_strengths(transformer, asked)
     log.info("%d LoRAs are on: %s", len(asked), ", ".join(f"{one.path} {one.strength:g}" for one in asked))
+    return True
 
 
 @torch.no_grad()
@@ -118,6 +120,7 @@ def _add_adapter(transformer: Any, name: str, weights: Weights, dtype: torch.dty
         # Layers that end as another does (proj_out) are named by the settings that diffusers makes, too; the keys win.
         warnings.filterwarnings("ignore", "While injecting the PEFT adapters", RuntimeWarning)
         warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
+        warnings.filterwarnings("ignore", "TorchaoLoraLinear was instantiated", UserWarning)  # nothing is merged
         transformer.load_lora_adapter(state, prefix="transformer", network_alphas=alphas, adapter_name=name)
     landed: dict[str, Any] = {
         layer: module
@@ -140,7 +143,7 @@ def _add_differences(transformer: Any, weights: Weights, strength: float) -> Non
     kept = transformer.replaced_parameters
     for name, difference in weights.differences.items():
         parameter = _parameter(transformer, name)
-        if parameter.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        if not parameter.is_floating_point() or type(parameter.detach()) is not torch.Tensor:
             raise Unusable(f"adds to {name} itself, which can't be done where the model's weights are compressed")
         kept.setdefault(name, parameter.detach().clone())
         total = parameter.float() + strength * difference.to(parameter.device, torch.float32)

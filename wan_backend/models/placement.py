@@ -102,11 +102,11 @@ class Placement:
             return
         present = [name for name in lora_plan.EXPERTS if self.model.classes.get(name)]
         uses = [use for use in self._loras if part in lora_plan.parts_of(use.expert, present)]
-        before = lora_adapters.worn(module)
+        changed = True
         try:
-            lora_adapters.wear(module, uses, self.model.precision.transformer)
+            changed = lora_adapters.wear(module, uses, self.model.precision.transformer)
         finally:
-            if getattr(module, "streamed", False) and lora_adapters.worn(module) != before:
+            if changed and getattr(module, "streamed", False):
                 _maybe_remove_and_reapply_group_offloading(module)  # it knows only the layers that it was put on
 
     def _make_way(self, part: str) -> None:

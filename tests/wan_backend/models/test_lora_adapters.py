@@ -261,8 +261,7 @@ class TestPlaced:
         assert lora_adapters.file_bytes(uses) > 1000
 
 
-def test_weights_in_eight_bits_take_adapters_but_nothing_added_to_them(transformer, tmp_path):
-    """As diffusers casts layer by layer; other compressed formats are alike: nothing can be computed in them."""
+def test_weights_in_eight_bits_take_loras_and_are_the_same_afterwards(transformer, tmp_path):
     casted = copy.deepcopy(transformer)
     casted.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.float32)
     file = written_loras.written(tmp_path / "a.safetensors", shapes(transformer.config))
@@ -274,6 +273,16 @@ def test_weights_in_eight_bits_take_adapters_but_nothing_added_to_them(transform
     lora_adapters.take_off(casted)
     assert torch.equal(answer(casted), plain)
     added = written_loras.save(tmp_path / "added.safetensors", differences(transformer))
-    with pytest.raises(Refusal, match="weights are compressed"):
-        wear(casted, (added, 1.0))
+    assert not torch.equal(wear(casted, (added, 1.0)), plain)
+    lora_adapters.take_off(casted)
     assert torch.equal(answer(casted), plain)
+
+
+def test_nothing_is_added_to_weights_that_are_no_numbers_to_compute_with(transformer, tmp_path):
+    """As those of GGUF files: packed bytes, here of one parameter."""
+    packed = copy.deepcopy(transformer)
+    packed.patch_embedding.weight = torch.nn.Parameter(packed.patch_embedding.weight.to(torch.uint8), False)
+    added = written_loras.save(tmp_path / "added.safetensors", differences(transformer))
+    with pytest.raises(Refusal, match="itself, which can't be done where the model's weights"):
+        lora_adapters.wear(packed, [LoraUse(str(added))], torch.float32)
+    assert lora_adapters.worn(packed) == []
