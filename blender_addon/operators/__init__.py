@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bpy
 
+from .add_loras import WAN_VSE_OT_add_loras
 from .animate_picture import WAN_VSE_OT_animate_picture
 from .apply_fix import WAN_VSE_OT_apply_fix
 from .cancel_all import WAN_VSE_OT_cancel_all
@@ -26,8 +27,10 @@ from .load_settings import WAN_VSE_OT_load_settings
 from .new_seed import WAN_VSE_OT_new_seed
 from .open_log import WAN_VSE_OT_open_log
 from .open_preferences import WAN_VSE_OT_open_preferences
+from .pick_lora import WAN_VSE_OT_pick_lora
 from .place_take import WAN_VSE_OT_place_take
 from .regenerate import WAN_VSE_OT_regenerate
+from .remove_lora import WAN_VSE_OT_remove_lora
 from .restart_backend import WAN_VSE_OT_restart_backend
 from .restyle import WAN_VSE_OT_restyle
 from .retry_job import WAN_VSE_OT_retry_job
@@ -48,6 +51,9 @@ CLASSES = (
     WAN_VSE_OT_load_settings,
     WAN_VSE_OT_new_seed,
     WAN_VSE_OT_write_prompt_text,
+    WAN_VSE_OT_add_loras,
+    WAN_VSE_OT_pick_lora,
+    WAN_VSE_OT_remove_lora,
     WAN_VSE_OT_use_standard_view,
     WAN_VSE_OT_choose_task,
     WAN_VSE_OT_apply_fix,

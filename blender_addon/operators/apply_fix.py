@@ -11,6 +11,7 @@ from typing import ClassVar
 import bpy
 
 from ...wan_backend.protocol.messages import Task
+from ..jobs import loras
 from ..properties import WanSettings, settings_of, task_of
 from ..stopwatch import timed
 from .load_settings import fill
@@ -98,6 +99,10 @@ def _set_media_format(settings: WanSettings, value: str) -> None:
     settings.media_format = value.upper()
 
 
+def _leave_out_lora(settings: WanSettings, value: str) -> None:
+    loras.leave_out(settings, value)
+
+
 SETTERS: dict[str, Callable[[WanSettings, str], None]] = {
     "seed": _set_seed,
     "length_frames": _set_length,
@@ -109,8 +114,9 @@ SETTERS: dict[str, Callable[[WanSettings, str], None]] = {
     "model": _set_model,
     "quality": _set_quality,
     "media_format": _set_media_format,
+    "without_lora": _leave_out_lora,
 }
-"""What a Fix of the backend may set, by the name of the request's field."""
+"""What a Fix of the backend may set, by the name of the request's field, or of what is left out."""
 
 ACTIONS: dict[str, Callable[[], set[str]]] = {
     "open_preferences": lambda: bpy.ops.wan_vse.open_preferences(),
