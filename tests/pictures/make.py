@@ -24,6 +24,7 @@ import bpy
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import loras
 import shots
 import tasks
 import window
@@ -180,7 +181,7 @@ def perform(steps: Iterator[Wait | None], work: Path) -> Callable[[], float | No
     return step
 
 
-STORIES = {"workplace": workplace, "tasks": tasks.story}
+STORIES = {"workplace": workplace, "tasks": tasks.story, "loras": loras.story}
 
 
 def main() -> None:

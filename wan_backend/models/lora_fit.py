@@ -123,12 +123,12 @@ def _check_width(head: Head, found: Content, shapes: Shapes) -> None:
         if name.endswith((".attn1.to_q", ".attn1.to_k", ".attn1.to_v", ".attn2.to_q", ".ffn.net.0.proj")):
             width = head.tensors[layer.down].shape[1] if layer.down else wanted
             if width != wanted:
-                raise Unusable(f"was made for {_wide(width)}, and this model is {_wide(wanted)}")
+                raise Unusable(f"was made for a model of {_wide(width)}, and this one has {_wide(wanted)}")
 
 
 def _wide(width: int) -> str:
     name = _WIDTHS.get(width)
-    return f"{name} ({width} channels)" if name else f"a model of {width} channels"
+    return f"{width} channels ({name})" if name else f"{width} channels"
 
 
 def _why_absent(absent: list[str], names: set[str], shapes: Shapes) -> str:

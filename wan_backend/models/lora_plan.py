@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,28 +46,35 @@ def wrong(request: TakeRequest) -> Problem | None:
     return None
 
 
-def settle(plan: Plan, request: TakeRequest, preset_lora: str, folder: Path) -> Plan:
+def settle(plan: Plan, request: TakeRequest, basis: Sequence[LoraUse], folder: Path) -> Plan:
     """The plan with its LoRAs, for the model in `folder`; with a problem where one of them can't be used.
 
-    `preset_lora` is the one that the quality stands on, or empty. It comes first, as it was trained, and what a
-    person adds leaves its steps and its guidance alone.
+    `basis` is what the quality's few steps stand on (see `pair`). It comes first, as it was trained, and what a person
+    adds leaves its steps and its guidance alone.
     """
-    if plan.problem is not None or not (preset_lora or request.loras):
+    if plan.problem is not None or not (basis or request.loras):
         return plan
     try:
         configs = transformer_configs(folder)
         by_part = {part: shapes(config) for part, config in configs.items()}
-    except (OSError, ValueError, TypeError, KeyError):
-        return plan  # what is broken in a model, the check of its files says better
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        sentence = f"LoRAs can't be used with the model in {folder}: what its transformer is can't be read ({error!r})."
+        return dataclasses.replace(plan, problem=Problem("bad_lora", sentence))
     uses: list[LoraUse] = []
     notes: list[str] = []
-    asked = ([LoraUse(located(preset_lora))] if preset_lora else []) + [use for use in request.loras if use.strength]
-    for use in asked:
+    for use in [*basis, *(use for use in request.loras if use.strength)]:
         try:
             uses += _settled(use, by_part, notes)
         except lora_file.Unusable as why:
             return dataclasses.replace(plan, problem=_refused(use, str(why)))
     return dataclasses.replace(plan, loras=uses, notes=[*plan.notes, *notes])
+
+
+def pair(files: Sequence[str | Path]) -> list[LoraUse]:
+    """One LoRA as it was trained: its file, or those for the two experts in the order in which they work."""
+    if len(files) == 1:
+        return [LoraUse(str(files[0]), expert=Expert.BOTH)]
+    return [LoraUse(str(file), expert=expert) for file, expert in zip(files, EXPERTS.values(), strict=False)]
 
 
 def located(name: str) -> str:
@@ -76,8 +83,8 @@ def located(name: str) -> str:
 
 
 def transformer_configs(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """The configuration of each of the model's transformers, by the part's name."""
-    names = [name for name in EXPERTS if (folder / name / "config.json").is_file()]
+    """The configuration of each of the model's transformers, by the part's name; raises OSError or ValueError."""
+    names = [name for name in EXPERTS if name == "transformer" or (folder / name / "config.json").is_file()]
     return {name: json.loads((folder / name / "config.json").read_bytes()) for name in names}
 
 

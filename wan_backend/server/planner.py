@@ -37,7 +37,10 @@ class Planner:
             problem = dataclasses.replace(found.problem, fixes=self._fixes(entry.id))
             made = dataclasses.replace(made, problem=problem)
         if isinstance(found, sources.Found):
-            made = lora_plan.settle(made, request, entry.preset(request.quality).lora, found.folder)
+            basis = entry.preset(request.quality).lora
+            made = lora_plan.settle(
+                made, request, lora_plan.pair([lora_plan.located(basis)] if basis else []), found.folder
+            )
         return made
 
     def find(self, entry: ModelEntry) -> sources.Found | sources.Missing:

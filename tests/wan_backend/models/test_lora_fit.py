@@ -39,7 +39,7 @@ def test_one_that_was_made_for_it_fits_and_one_for_plain_text_to_video_fits_a_co
 
 
 def test_one_for_a_wider_model_is_refused_by_both_names():
-    said = "was made for Wan 14B (5120 channels), and this model is Wan 2.1 1.3B (1536 channels)"
+    said = "was made for a model of 5120 channels (Wan 14B), and this one has 1536 channels (Wan 2.1 1.3B)"
     assert why_not(lora(LARGE), SMALL) == said
 
 

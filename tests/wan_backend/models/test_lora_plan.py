@@ -30,9 +30,10 @@ def two_experts(tmp_path) -> Path:
     return tmp_path / "model"
 
 
-def settled(folder: Path, *uses: LoraUse, preset: str = ""):
+def settled(folder: Path, *uses: LoraUse, basis: str = ""):
     request = take_request("/tmp", model="embedded", loras=list(uses))
-    return lora_plan.settle(planning.plan(request, EMBEDDED), request, preset, folder)
+    first = lora_plan.pair([lora_plan.located(basis)] if basis else [])
+    return lora_plan.settle(planning.plan(request, EMBEDDED), request, first, folder)
 
 
 def narrow(file: Path) -> str:
@@ -49,7 +50,7 @@ def test_the_servers_plan_has_them_with_their_strengths():
 
 def test_the_one_that_a_quality_stands_on_comes_first_and_its_steps_and_guidance_stay():
     plain = settled(WEIGHTS)
-    made = settled(WEIGHTS, LoraUse(STYLE, -1.5), preset=DRAFT)
+    made = settled(WEIGHTS, LoraUse(STYLE, -1.5), basis=DRAFT)
     draft = str(WEIGHTS.parent / "loras" / "draft.safetensors")
     assert [(use.path, use.strength) for use in made.loras] == [(draft, 1.0), (STYLE, -1.5)]
     assert (made.steps, made.guidance_scale, made.sampler) == (plain.steps, plain.guidance_scale, plain.sampler)
@@ -92,8 +93,19 @@ def test_a_pair_goes_to_the_two_experts_by_its_names(two_experts, tmp_path):
     ]
     said = 'The LoRA "lora_low_noise.safetensors" works on the low-noise expert, as its name says.'
     assert said in made.notes
+    assert lora_plan.pair([pair / name for name in names]) == [
+        LoraUse(str(pair / names[0]), 1.0, Expert.HIGH),
+        LoraUse(str(pair / names[1]), 1.0, Expert.LOW),
+    ]
     chosen = settled(two_experts, LoraUse(str(pair / names[0]), 1.0, Expert.BOTH))
     assert chosen.loras[0].expert is Expert.BOTH and chosen.notes == settled(two_experts).notes
+
+
+def test_a_model_that_does_not_say_what_it_is_takes_none_and_says_so(tmp_path):
+    """Rather than make the take without them."""
+    assert settled(tmp_path).problem is None
+    problem = settled(tmp_path, LoraUse(STYLE)).problem
+    assert problem.kind == "bad_lora" and str(tmp_path) in problem.sentence
 
 
 def test_which_transformers_a_lora_works_on():
