@@ -117,7 +117,7 @@ def _underscored(names: dict[str, str]) -> dict[str, str]:
 _IN_BLOCKS, _OUTSIDE = _both(_IN_BLOCKS), _both(_OUTSIDE)
 _IN_BLOCKS_JOINED, _OUTSIDE_JOINED = _underscored(_IN_BLOCKS), _underscored(_OUTSIDE)
 _BLOCK = re.compile(r"(?:^|\.)((?:vace_)?blocks\.\d+)\.(.+)$")
-_JOINED = re.compile(r"^(?:lora_unet|lora_transformer|lycoris)_(?:diffusion_model_|transformer_|model_)?(.+)$")
+_JOINED = re.compile(r"^(?:lora_unet|lora_transformer|lycoris)_+(?:diffusion_model_|transformer_|model_)?(.+)$")
 _JOINED_BLOCK = re.compile(r"^((?:vace_)?blocks)_(\d+)_(.+)$")
 
 

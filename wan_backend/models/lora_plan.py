@@ -62,6 +62,8 @@ def settle(plan: Plan, request: TakeRequest, basis: Sequence[LoraUse], folder: P
         return dataclasses.replace(plan, problem=Problem("bad_lora", sentence))
     uses: list[LoraUse] = []
     notes: list[str] = []
+    if basis and plan.guidance_scale <= 1 and request.negative_prompt.strip():
+        notes.append("These few steps work without guidance, so the negative prompt is not read.")
     for use in [*basis, *(use for use in request.loras if use.strength)]:
         try:
             uses += _settled(use, by_part, notes)

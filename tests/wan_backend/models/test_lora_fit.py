@@ -144,6 +144,7 @@ def test_two_loras_in_one_file_are_refused():
         ("diffusion_model.img_emb.proj.1.diff_b", "condition_embedder.image_embedder.ff.net.0.proj.bias", "difference"),
         ("diffusion_model.time_projection.1.lora_down.weight", "condition_embedder.time_proj", Kind.DOWN),
         ("lora_unet_head_head.alpha", "proj_out", Kind.ALPHA),
+        ("lora_unet__blocks_0_ffn_2.lora_down.weight", "blocks.0.ffn.net.2", Kind.DOWN),
         ("vace_blocks.2.after_proj.lora_B.default.weight", "vace_blocks.2.proj_out", Kind.UP),
         ("lora_unet_vace_blocks_2_self_attn_o.lora_up.weight", "vace_blocks.2.attn1.to_out.0", Kind.UP),
     ],

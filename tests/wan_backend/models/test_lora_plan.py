@@ -11,7 +11,7 @@ from tests.wan_backend.job_queue.written_jobs import take_request
 from tests.wan_backend.models import written_loras
 from wan_backend.models import catalogue, lora_plan, planning
 from wan_backend.models.transformer_shapes import shapes
-from wan_backend.protocol.messages import Expert, LoraUse
+from wan_backend.protocol.messages import Expert, LoraUse, Quality
 from wan_backend.server.planner import Planner
 
 EMBEDDED = catalogue.entry("embedded")
@@ -54,6 +54,14 @@ def test_the_one_that_a_quality_stands_on_comes_first_and_its_steps_and_guidance
     draft = str(WEIGHTS.parent / "loras" / "draft.safetensors")
     assert [(use.path, use.strength) for use in made.loras] == [(draft, 1.0), (STYLE, -1.5)]
     assert (made.steps, made.guidance_scale, made.sampler) == (plain.steps, plain.guidance_scale, plain.sampler)
+
+
+def test_every_one_that_the_catalogue_names_is_here_and_fits():
+    draft = Planner([], None).plan(take_request("/tmp", model="embedded", quality=Quality.DRAFT))
+    assert draft.problem is None and draft.guidance_scale == 1.0
+    assert draft.loras == [LoraUse(lora_plan.located(DRAFT), 1.0, Expert.BOTH)]
+    unread = take_request("/tmp", model="embedded", quality=Quality.DRAFT, negative_prompt="blur")
+    assert "so the negative prompt is not read" in Planner([], None).plan(unread).notes[-1]
 
 
 def test_one_that_does_not_fit_is_named_with_a_button_that_leaves_it_out(tmp_path):
