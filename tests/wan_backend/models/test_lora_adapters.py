@@ -286,3 +286,56 @@ def test_nothing_is_added_to_weights_that_are_no_numbers_to_compute_with(transfo
     with pytest.raises(Refusal, match="itself, which can't be done where the model's weights"):
         lora_adapters.wear(packed, [LoraUse(str(added))], torch.float32)
     assert lora_adapters.worn(packed) == []
+
+
+@pytest.mark.parametrize("spelling", ["musubi and kohya", "ComfyUI", "PEFT"])
+def test_the_layers_that_look_at_pictures_take_part(first_picture_folder, tmp_path, spelling):
+    transformer = WanModel(first_picture_folder, CPU).transformer
+    file = written_loras.written(tmp_path / "a.safetensors", shapes(transformer.config), spelling)
+    lora_adapters.wear(transformer, [LoraUse(str(file), 0.5)], torch.float32)
+    layer = transformer.get_submodule("blocks.1.attn2.add_v_proj")
+    made = written_loras.factors(shapes(transformer.config))["blocks.1.attn2.add_v_proj"]
+    x = torch.randn(3, layer.in_features)
+    change = layer(x) - layer.get_base_layer()(x)
+    torch.testing.assert_close(change, 0.5 * x @ made[0].T @ made[1].T, atol=1e-5, rtol=1e-4)
+
+
+class TwoExperts:
+    """Stands for a model with two transformers, as Wan 2.2 A14B has."""
+
+    device, classes = CPU, {"transformer": "WanTransformer3DModel", "transformer_2": "WanTransformer3DModel"}
+    parts = ("transformer", "transformer_2")
+
+    def __init__(self, model: WanModel) -> None:
+        self.precision = model.precision
+        self.held = {part: copy.deepcopy(model.transformer) for part in self.parts}
+
+    def loaded(self, _part: str) -> bool:
+        return True
+
+    def part(self, name: str):
+        return self.held[name]
+
+
+class AllResident:
+    """A memory plan that leaves everything where it is."""
+
+    one_expert = False
+
+    def place(self, _part: str) -> Place:
+        return Place.RESIDENT
+
+
+def test_of_a_pair_each_file_works_on_its_own_expert(t2v_folder, tmp_path):
+    model = TwoExperts(WanModel(t2v_folder, CPU))
+    extents = shapes(model.part("transformer").config)
+    high, low, both = (
+        LoraUse(str(written_loras.written(tmp_path / f"{name}.safetensors", extents, seed=seed)), 1.0, Expert(name))
+        for seed, name in enumerate(("high", "low", "both"))
+    )
+    placement = Placement(model, AllResident(), loras=[high, both, low])
+    on = {}
+    for part in model.parts:
+        with placement.use(part) as transformer:
+            on[part] = [one.path for one in lora_adapters.worn(transformer)]
+    assert on == {"transformer": [high.path, both.path], "transformer_2": [both.path, low.path]}
