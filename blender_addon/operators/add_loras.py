@@ -21,7 +21,7 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
     """Choose LoRA files: small additions to a model that give it a look, a character or a motion"""
 
     bl_idname = "wan_vse.add_loras"
-    bl_label = "Add LoRAs"
+    bl_label = "Wan: Add LoRAs"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
 
     directory: bpy.props.StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})

@@ -32,14 +32,16 @@ def _look() -> None:
 
 
 class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
-    """Search the LoRA folder of the preferences"""
+    """Add a LoRA of the folder that the preferences name, found by typing a part of its name"""
 
     bl_idname = "wan_vse.pick_lora"
-    bl_label = "Add LoRA from Folder"
+    bl_label = "Wan: Add LoRA from Folder"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
     bl_property = "file"
 
-    file: bpy.props.EnumProperty(name="LoRA", items=_items, options={"SKIP_SAVE"})
+    file: bpy.props.EnumProperty(
+        name="LoRA", description="A file of the LoRA folder", items=_items, options={"SKIP_SAVE"}
+    )
     path: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
     """For scripts: the file, without looking for it."""
 

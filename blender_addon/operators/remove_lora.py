@@ -18,7 +18,7 @@ class WAN_VSE_OT_remove_lora(Refusing, bpy.types.Operator):
     """Take the chosen LoRA off the list. The file is left alone"""
 
     bl_idname = "wan_vse.remove_lora"
-    bl_label = "Remove LoRA"
+    bl_label = "Wan: Remove LoRA"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
 
     @classmethod

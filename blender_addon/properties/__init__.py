@@ -238,8 +238,12 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
             ("H264", "H.264 Movie", "One small movie file, with slight losses"),
         ],
     )
-    loras: CollectionProperty(type=WanLora)
-    active_lora: IntProperty(name="LoRA", description="The LoRA whose file is shown")
+    loras: CollectionProperty(
+        name="LoRAs",
+        description="What takes are made with beside the model",
+        type=WanLora,
+    )
+    active_lora: IntProperty(name="LoRA", description="The LoRA whose file is shown below the list")
 
 
 class WithSettings:
