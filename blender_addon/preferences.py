@@ -59,6 +59,11 @@ class WanPreferences(bpy.types.AddonPreferences):
         subtype="DIR_PATH",
         update=_backend_changed,
     )
+    loras_folder: StringProperty(
+        name="LoRA Folder",
+        description="Where your LoRAs lie, such as the models/loras of a ComfyUI. The panel's list is filled from it",
+        subtype="DIR_PATH",
+    )
     device: EnumProperty(
         name="Device",
         description="What the models run on",

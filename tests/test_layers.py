@@ -52,7 +52,8 @@ LIGHT_MODELS = {
     "download_lock", "download_meter", "download_order", "download_problems", "fetch", "hub_cache", "hub_listing",
     "memory_plan", "outlook",
     "lengths", "asked_sources", "extras",
-    "layout", "layout_tasks", "files",
+    "layout", "layout_tasks", "files", "places",
+    "lora_names", "lora_file", "lora_fit", "lora_plan", "transformer_shapes",
 }  # fmt: skip
 """Modules of wan_backend/models that the server reads; the others, `loading` above, are the worker's."""
 BLENDER = {"bpy", "bpy_extras", "bl_math", "blf", "gpu", "gpu_extras", "mathutils", "numpy"}

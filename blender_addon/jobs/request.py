@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     Task,
 )
 from ..timeline import channels, holes, length, text_prompt
-from . import folders, project
+from . import folders, loras, project
 
 HIGHEST_SEED = 2**31 - 1
 MEDIA_FOLDER = "wan"
@@ -115,6 +115,7 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
         quality=Quality(settings.quality.lower()),
         media_format=MediaFormat(settings.media_format.lower()),
         media_folder=media_folder(preferences),
+        loras=loras.uses(settings.loras),
         origin=Origin(project.path(), project.id_to_be(), scene.name_full, placement.channel, placement.start),
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bpy
 
+from .add_loras import WAN_VSE_OT_add_loras
 from .animate_picture import WAN_VSE_OT_animate_picture
 from .apply_fix import WAN_VSE_OT_apply_fix
 from .cancel_all import WAN_VSE_OT_cancel_all
@@ -30,8 +31,10 @@ from .new_seed import WAN_VSE_OT_new_seed
 from .open_log import WAN_VSE_OT_open_log
 from .open_preferences import WAN_VSE_OT_open_preferences
 from .pause_download import WAN_VSE_OT_pause_download
+from .pick_lora import WAN_VSE_OT_pick_lora
 from .place_take import WAN_VSE_OT_place_take
 from .regenerate import WAN_VSE_OT_regenerate
+from .remove_lora import WAN_VSE_OT_remove_lora
 from .restart_backend import WAN_VSE_OT_restart_backend
 from .restyle import WAN_VSE_OT_restyle
 from .resume_download import WAN_VSE_OT_resume_download
@@ -53,6 +56,9 @@ CLASSES = (
     WAN_VSE_OT_load_settings,
     WAN_VSE_OT_new_seed,
     WAN_VSE_OT_write_prompt_text,
+    WAN_VSE_OT_add_loras,
+    WAN_VSE_OT_pick_lora,
+    WAN_VSE_OT_remove_lora,
     WAN_VSE_OT_use_standard_view,
     WAN_VSE_OT_choose_task,
     WAN_VSE_OT_apply_fix,

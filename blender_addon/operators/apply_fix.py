@@ -11,7 +11,7 @@ from typing import ClassVar
 import bpy
 
 from ...wan_backend.protocol.messages import Task
-from ..jobs import tracker
+from ..jobs import loras, tracker
 from ..properties import WanSettings, settings_of, task_of
 from ..stopwatch import timed
 from .load_settings import fill
@@ -99,6 +99,10 @@ def _set_media_format(settings: WanSettings, value: str) -> None:
     settings.media_format = value.upper()
 
 
+def _leave_out_lora(settings: WanSettings, value: str) -> None:
+    loras.leave_out(settings, value)
+
+
 SETTERS: dict[str, Callable[[WanSettings, str], None]] = {
     "seed": _set_seed,
     "length_frames": _set_length,
@@ -110,8 +114,9 @@ SETTERS: dict[str, Callable[[WanSettings, str], None]] = {
     "model": _set_model,
     "quality": _set_quality,
     "media_format": _set_media_format,
+    "without_lora": _leave_out_lora,
 }
-"""What a Fix of the backend may set, by the name of the request's field."""
+"""What a Fix of the backend may set, by the name of the request's field, or of what is left out."""
 
 
 def _download(model: str) -> set[str]:

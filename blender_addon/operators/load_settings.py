@@ -13,6 +13,7 @@ import bpy
 from ...wan_backend.protocol import ProtocolError
 from ...wan_backend.protocol.conversion import from_json
 from ...wan_backend.protocol.messages import TakeRequest, Task
+from ..jobs import loras
 from ..properties import LARGEST_SEED, WanSettings, settings_of
 from ..stopwatch import timed
 from ..timeline import compat, identity
@@ -74,6 +75,7 @@ def fill(settings: WanSettings, request: TakeRequest) -> None:
     settings.quality, settings.media_format = request.quality.name, request.media_format.name
     settings.length_mode, settings.length_frames = "FRAMES", request.length_frames
     settings.conform = request.conform.name
+    loras.fill(settings, request.loras)
     if request.task == Task.RESTYLE:
         settings.strength, settings.guide = request.strength, request.guide.name
     elif request.task == Task.PREVIS:

@@ -22,6 +22,7 @@ from bpy.props import (
 from ...wan_backend.protocol.messages import ModelRow
 from ..jobs import tracker
 from ..timeline import compat, length
+from .lora import WanLora
 from .task import TaskSettings, task_of
 
 __all__ = [
@@ -249,6 +250,12 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
             ("H264", "H.264 Movie", "One small movie file, with slight losses"),
         ],
     )
+    loras: CollectionProperty(
+        name="LoRAs",
+        description="What takes are made with beside the model",
+        type=WanLora,
+    )
+    active_lora: IntProperty(name="LoRA", description="The LoRA whose file is shown below the list")
 
 
 class WithSettings:
@@ -293,7 +300,7 @@ def active_job_id(context: bpy.types.Context) -> str:
     return ""
 
 
-_CLASSES = (WanSettings, WanJobRow, WanSession)
+_CLASSES = (WanLora, WanSettings, WanJobRow, WanSession)
 
 
 def register() -> None:

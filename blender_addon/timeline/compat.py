@@ -20,6 +20,9 @@ _HANDLES = (
     else ("frame_final_start", "frame_final_end")
 )
 
+RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
+"""Options of a property that may hold a path from the .blend on (//): 4.5 and later warn where it isn't said."""
+
 Strip = Any
 """bpy.types.Sequence up to 4.3, bpy.types.Strip since 4.4."""
 Collection = Any

@@ -9,9 +9,9 @@ import bpy
 
 from .. import preferences
 from ..jobs import tracker
-from . import menus, preferences_page, queue_list, refresh, sidebar, thumbnails, timeline_overlay
+from . import lora_list, menus, preferences_page, queue_list, refresh, sidebar, thumbnails, timeline_overlay
 
-CLASSES = (queue_list.WAN_VSE_UL_queue, *menus.CLASSES, *sidebar.CLASSES)
+CLASSES = (queue_list.WAN_VSE_UL_queue, lora_list.WAN_VSE_UL_loras, *menus.CLASSES, *sidebar.CLASSES)
 
 
 def register() -> None:

@@ -39,6 +39,9 @@ _GROUPS = (
         ("new_seed", "New Seed", "FILE_REFRESH"),
         ("write_prompt_text", "Write Prompt as Text", "TEXT"),
         ("load_settings", "Load Settings from Strip", "COPYDOWN"),
+        ("add_loras", "Add LoRAs", "ADD"),
+        ("pick_lora", "Add LoRA from Folder", "VIEWZOOM"),
+        ("remove_lora", "Remove LoRA", "REMOVE"),
     ),
     (
         ("show_take", "Show Strip of Job", "VIEWZOOM"),

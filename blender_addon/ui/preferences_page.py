@@ -44,6 +44,7 @@ def draw_models(layout: bpy.types.UILayout, context: bpy.types.Context, preferen
     box.label(text="Models")
     fields = _fields(box)
     fields.prop(preferences, "models_folder", placeholder="The Hugging Face cache")
+    fields.prop(preferences, "loras_folder", placeholder="A ComfyUI models/loras, for instance")
     fields.prop(preferences, "device")
     fields.prop(preferences, "memory_budget_gib", text="Memory Budget (GiB)")
     for model in tracker.get().models:

@@ -145,6 +145,8 @@ def _draw_facts(box: bpy.types.UILayout, context: bpy.types.Context, job: JobSta
     column.active = False
     facts = f"{row.label if row else job.request.model}, seed {job.request.seed}"
     paragraph.draw(column, context, f"{task_box.name_of(job.request.task)}: {facts}")
+    if job.request.loras:
+        paragraph.draw(column, context, wording.loras(job.request.loras))
     if job.plan is not None:
         paragraph.draw(column, context, ", ".join(wording.plan(job.plan)))
 

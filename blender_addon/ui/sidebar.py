@@ -17,7 +17,17 @@ from ..operators.use_standard_view import changes_colours
 from ..properties import WanSettings
 from ..stopwatch import timed
 from ..timeline import compat, text_prompt
-from . import backend_box, download_box, outcome, paragraph, queue_list, shown, task_box, wording
+from . import (
+    backend_box,
+    download_box,
+    lora_list,
+    outcome,
+    paragraph,
+    queue_list,
+    shown,
+    task_box,
+    wording,
+)
 
 PROMPT_LINES = 6
 
@@ -121,6 +131,8 @@ class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
         row = tracker.get().model(made.model)
         facts = f"{row.label if row else made.model}, {made.quality.value}, seed {made.seed}"
         paragraph.draw(layout, context, facts, "BLANK1")
+        if made.loras:
+            paragraph.draw(layout, context, wording.loras(made.loras), "BLANK1")
         row = layout.row(align=True)
         row.operator("wan_vse.regenerate", text="New Seed", icon="FILE_REFRESH").seed = "NEW"
         row.operator("wan_vse.regenerate", text="Same Seed", icon="LOOP_BACK").seed = "SAME"
@@ -235,4 +247,11 @@ def _labelled(layout: bpy.types.UILayout, text: str) -> bpy.types.UILayout:
     return split.row(align=True)
 
 
-CLASSES = (WAN_VSE_PT_generate, WAN_VSE_PT_more, WAN_VSE_PT_queue, WAN_VSE_PT_take, WAN_VSE_PT_backend)
+CLASSES = (
+    WAN_VSE_PT_generate,
+    lora_list.WAN_VSE_PT_loras,
+    WAN_VSE_PT_more,
+    WAN_VSE_PT_queue,
+    WAN_VSE_PT_take,
+    WAN_VSE_PT_backend,
+)

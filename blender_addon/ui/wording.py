@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
-from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, Plan, TakeRequest
+from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, TakeRequest
+from ..jobs import loras as lora_list
 from ..jobs.sourcing import RENDERING
 
 STATE_WORDS = {
@@ -92,6 +93,11 @@ def plan(made: Plan) -> tuple[str, str]:
     """What the model makes, and what comes of it on the timeline."""
     model = f"{made.width} x {made.height}, {frames(made.model_frames)} at {rate(made.model_frame_rate)} fps"
     return model, f"{frames(made.take_frames)} on the timeline"
+
+
+def loras(made_with: list[LoraUse]) -> str:
+    """ "LoRAs: style 0.8, film 1"."""
+    return "LoRAs: " + ", ".join(f"{lora_list.name_of(use.path)} {use.strength:g}" for use in made_with)
 
 
 def coming_frames(asked_frames: int, made: Plan | None) -> int:

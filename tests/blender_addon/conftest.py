@@ -79,6 +79,7 @@ def ask(addon, tracker, scene, prompt: str, start: int, frames: int, channel: in
         seed_locked=True,
         resolution="144p",
         media_format="PNG",
+        loras=[],
     )
     scene.frame_set(start)
     request = addon("jobs.request").build(scene, settings, SimpleNamespace(media_folder=""))

@@ -25,6 +25,7 @@ import bpy
 sys.path.insert(0, str(Path(__file__).parent))
 
 import downloads
+import loras
 import shots
 import tasks
 import window
@@ -181,7 +182,12 @@ def perform(steps: Iterator[Wait | None], work: Path) -> Callable[[], float | No
     return step
 
 
-STORIES = {"workplace": workplace, "tasks": tasks.story, "downloads": downloads.story}
+STORIES = {
+    "workplace": workplace,
+    "tasks": tasks.story,
+    "downloads": downloads.story,
+    "loras": loras.story,
+}
 
 
 def main() -> None:

@@ -51,6 +51,9 @@ def _add_generate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--negative", default="", help="what is not to be seen")
     verb.add_argument("--steps", type=int)
     verb.add_argument("--guidance", type=float)
+    verb.add_argument(
+        "--lora", action="append", default=[], metavar="FILE[=STRENGTH]", help="may be given several times"
+    )
     verb.add_argument("--quality", choices=[quality.value for quality in Quality], default="standard")
     verb.add_argument("--overwrite", action="store_true", help="replace what is there")
     add_machine_arguments(verb)

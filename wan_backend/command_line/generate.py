@@ -17,7 +17,7 @@ from pathlib import Path
 from ..models import catalogue, sources
 from ..models.catalogue import ModelEntry
 from ..protocol import ProtocolError, Refusal
-from ..protocol.messages import JobParams, JobState, JobStatus, Quality, SubmitParams, TakeRequest
+from ..protocol.messages import JobParams, JobState, JobStatus, LoraUse, Quality, SubmitParams, TakeRequest
 from .output_place import OutputPlace, OutputRefused, choose
 from .serve_child import ServeChild, ServerGone
 
@@ -61,9 +61,21 @@ def build_request(options: argparse.Namespace, entry: ModelEntry, place: OutputP
         quality=Quality(options.quality),
         steps=options.steps,
         guidance_scale=options.guidance,
+        loras=[_lora(text) for text in options.lora],
         media_folder=str(place.workshop),
         media_format=place.media_format,
     )
+
+
+def _lora(text: str) -> LoraUse:
+    """FILE or FILE=STRENGTH; raises ValueError with a sentence."""
+    if Path(text).exists() or "=" not in text:
+        return LoraUse(str(Path(text).absolute()))
+    path, _, strength = text.rpartition("=")
+    try:
+        return LoraUse(str(Path(path).absolute()), float(strength))
+    except ValueError:
+        raise ValueError(f"'{strength}' is not a strength; give a LoRA as FILE or FILE=0.8.") from None
 
 
 def _size(wanted: str, entry: ModelEntry) -> tuple[int, int, str]:

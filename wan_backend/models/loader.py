@@ -185,7 +185,8 @@ class WanModel:
     def parameter_count(self, part: str) -> int:
         """How many numbers the part's weights are, read from the heads of its files."""
         if self.loaded(part):
-            return sum(weight.numel() for weight in self._parts[part].parameters())
+            named = self._parts[part].named_parameters()
+            return sum(weight.numel() for name, weight in named if ".lora_" not in name)
         single = self.places.file(part)
         if single is not None:
             return single.count

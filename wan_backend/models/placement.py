@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psutil
 import torch
+from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_offloading
 
-from . import devices, memory_plan
+from ..protocol.messages import LoraUse
+from . import devices, lora_adapters, lora_plan, memory_plan
 from .layout import Layout
 from .loader import WanModel
 from .memory_plan import MemoryPlan, Needs, Place
@@ -22,12 +25,20 @@ log = logging.getLogger(__name__)
 EXPERTS = ("transformer", "transformer_2")
 
 
-def plan_memory(model: WanModel, width: int, height: int, frames: int, budget_bytes: int | None = None) -> MemoryPlan:
+def plan_memory(
+    model: WanModel,
+    width: int,
+    height: int,
+    frames: int,
+    budget_bytes: int | None = None,
+    loras: Sequence[LoraUse] = (),
+) -> MemoryPlan:
     """The memory plan for a take of `model`: from its weights, the frames, and what is free at this moment.
 
     `budget_bytes` limits what the job may have on the device.
     """
     needs = _needs(model, width, height, frames)
+    needs = replace(needs, transformer=needs.transformer + lora_adapters.file_bytes(loras))
     free = devices.free_bytes(model.device) + _held_bytes(model, model.device.type)
     if budget_bytes is not None:
         free = min(free, budget_bytes)
@@ -49,9 +60,14 @@ class Placement:
         plan: MemoryPlan,
         on_load: Callable[[str], None] = lambda _part: None,
         on_ready: Callable[[str], None] = lambda _part: None,
+        loras: Sequence[LoraUse] = (),
     ) -> None:
-        """`on_load(part)` is called before a part is read from the disk, `on_ready(part)` once it is in place."""
+        """`on_load(part)` is called before a part is read from the disk, `on_ready(part)` once it is in place.
+
+        `loras` are those that the transformer has on, and no others.
+        """
         self.model = model
+        self._loras = loras
         self.plan = plan
         self.load_seconds = 0.0
         """Time spent so far in reading parts and moving them."""
@@ -79,6 +95,7 @@ class Placement:
         if not self.model.loaded(part):
             self._on_load(part)
         module = self.model.part(part)
+        self._dress(part, module)
         place = self.plan.place(part)
         if place is Place.STREAMED:
             _stream(module, self.model.device)
@@ -86,6 +103,19 @@ class Placement:
             module.to(self.model.device if place is not Place.ON_CPU else "cpu")
         self.load_seconds += time.monotonic() - started
         return module
+
+    def _dress(self, part: str, module: Any) -> None:
+        """Have the job's LoRAs on a transformer; raises Refusal."""
+        if part not in lora_plan.EXPERTS:
+            return
+        present = [name for name in lora_plan.EXPERTS if self.model.classes.get(name)]
+        uses = [use for use in self._loras if part in lora_plan.parts_of(use.expert, present)]
+        changed = True
+        try:
+            changed = lora_adapters.wear(module, uses, self.model.precision.transformer)
+        finally:
+            if changed and getattr(module, "streamed", False):
+                _maybe_remove_and_reapply_group_offloading(module)  # it knows only the layers that it was put on
 
     def _make_way(self, part: str) -> None:
         """Take from the device what the plan does not leave there."""

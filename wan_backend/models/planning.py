@@ -23,7 +23,7 @@ from ..protocol.messages import (
     Role,
     TakeRequest,
 )
-from . import asked_sources, catalogue, media_place, memory_estimate, sizes
+from . import asked_sources, catalogue, lora_plan, media_place, memory_estimate, sizes
 from .catalogue import ModelEntry, QualityPreset
 from .layout_tasks import unsuited
 from .lengths import Lengths, lengths
@@ -59,7 +59,7 @@ def plan(request: TakeRequest, entry: ModelEntry, loras: Collection[str] = ()) -
     size = _size(request, entry, problems)
     notes += size.notes
     take_frames, clip = _frames(request, entry, notes, problems)
-    problems.append(asked_sources.check(request))
+    problems += [asked_sources.check(request), lora_plan.wrong(request)]
     window_frames = entry.max_frames if clip.model_frames > entry.max_frames else 0
     waits = any(source.role in (Role.AFTER, Role.LAST) for source in request.sources)
     spooled = clip.model_frames if waits else 0

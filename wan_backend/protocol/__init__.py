@@ -10,6 +10,7 @@ takes       those of them that say what a take is
 choices     the words that can be chosen in them
 work        those of them that a worker and the server exchange
 downloads   those of them that say how far a model is fetched
+loras       those of them that say which LoRAs it is made with
 methods     which method takes and gives which message, on which hop
 conversion  dataclasses to JSON and back, checked
 errors      error codes and the exceptions that carry them

@@ -17,10 +17,10 @@ from enum import Enum, EnumType
 from types import ModuleType
 from typing import Any
 
-from . import choices, downloads, errors, framing, media, messages, methods, takes, work
+from . import choices, downloads, errors, framing, loras, media, messages, methods, takes, work
 from .methods import Method
 
-MODULES = (choices, takes, messages, work, downloads)
+MODULES = (choices, takes, loras, messages, work, downloads)
 """Where messages are defined, in the order in which they are described."""
 HOPS = [
     ("Client to server", methods.SERVER_METHODS, "The client calls these; the server answers each."),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .choices import TELLING_ROLES, Conform, Decoder, Guide, JobState, MediaFormat, Quality, Role, Task
+from .loras import LEAST_STRENGTH, MAX_LORAS, MOST_STRENGTH, Expert, LoraUse
 from .takes import (
     MAX_PROMPT_CHARACTERS,
     Fix,
@@ -26,12 +27,16 @@ from .takes import (
 from .work import ModelPart, ProgressParams, ReadyParams, RunParams, RunResult
 
 __all__ = [
+    "LEAST_STRENGTH",
+    "MAX_LORAS",
     "MAX_PROMPT_CHARACTERS",
+    "MOST_STRENGTH",
     "PROTOCOL_VERSION",
     "TELLING_ROLES",
     "Conform",
     "Decoder",
     "DoctorResult",
+    "Expert",
     "Finding",
     "Fix",
     "FrameRate",
@@ -44,6 +49,7 @@ __all__ = [
     "JobState",
     "JobStatus",
     "ListResult",
+    "LoraUse",
     "MediaFormat",
     "ModelPart",
     "ModelRow",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from .choices import Conform, Decoder, Guide, JobState, MediaFormat, Quality, Role
+from .loras import LoraUse
 
 MAX_PROMPT_CHARACTERS = 5000
 """About ten times what the text encoder reads (512 tokens); a longer one is refused, not cut."""
@@ -115,6 +116,7 @@ class TakeRequest:
     """0 to 1: how far a restyled take may leave its footage, or a previs what was blocked out."""
     guide: Guide = Guide.NONE
     conform: Conform = Conform.FLOW
+    loras: list[LoraUse] = field(default_factory=list)
 
     def source(self, role: Role) -> Source | None:
         """The source of that role, or None."""
@@ -136,8 +138,8 @@ class Problem:
     """What went wrong or can't be done: one sentence for a person, which also says what to do."""
 
     kind: str
-    """bad_prompt, bad_size, bad_length, bad_setting, bad_source, model_missing, model_broken, folder, disk_full,
-    out_of_memory, worker_died, cancelled, interrupted, internal."""
+    """bad_prompt, bad_size, bad_length, bad_setting, bad_source, bad_lora, model_missing, model_broken, folder,
+    disk_full, out_of_memory, worker_died, cancelled, interrupted, internal."""
     sentence: str
     fixes: list[Fix] = field(default_factory=list)
     log: str = ""
@@ -174,6 +176,8 @@ class Plan:
     window_frames: int = 0
     """The most of the model's frames that one pass of its transformer holds; 0: one pass holds them all. A longer
     take is worked at in windows that overlap."""
+    loras: list[LoraUse] = field(default_factory=list)
+    """Files, in order: the one that makes the quality possible in few steps, then the person's own."""
     memory_bytes: int = 0
     """Estimated peak of the device's memory."""
     disk_bytes: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..models import catalogue, extras, memory_estimate, planning, sources
+from ..models import catalogue, extras, lora_plan, memory_estimate, planning, sources
 from ..models.catalogue import ModelEntry
 from ..models.files.library import Library
 from ..models.media_place import size_in_words
@@ -42,7 +42,9 @@ class Planner:
             entry = catalogue.entry(request.model)
         except catalogue.UnknownModel as unknown:
             return planning.impossible(request, Problem("model_missing", str(unknown), self._fixes(request.model)))
-        made = planning.plan(request, entry)
+        known = catalogue.load()
+        here = [lora.id for lora in known.loras_of(entry.id) if extras.find_lora(lora, self._models_folders)]
+        made = planning.plan(request, entry, here)
         if request.quality is Quality.DRAFT and self.tiny_decoder(entry.id):
             notes = [*made.notes, TINY_NOTE]
             made = dataclasses.replace(made, decoder=Decoder.TINY, notes=notes)
@@ -57,6 +59,9 @@ class Planner:
         if isinstance(found, sources.Missing) and made.problem is None:
             problem = dataclasses.replace(found.problem, fixes=self._fixes(entry.id))
             made = dataclasses.replace(made, problem=problem)
+        if isinstance(found, sources.Found):
+            basis = extras.find_lora(known.loras[made.lora], self._models_folders) if made.lora else []
+            made = lora_plan.settle(made, request, lora_plan.pair(basis), found.folder, found.parts)
         return made
 
     def find(self, entry: ModelEntry) -> sources.Found | sources.Missing:

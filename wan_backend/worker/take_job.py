@@ -150,10 +150,11 @@ class TakeJob:
     def _place(self) -> Placement:
         plan = self._plan
         at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
-        memory = plan_memory(self._warm.model, plan.width, plan.height, at_once, self._params.memory_budget_bytes)
+        model, budget = self._warm.model, self._params.memory_budget_bytes
+        memory = plan_memory(model, plan.width, plan.height, at_once, budget, plan.loras)
         if not memory.decode_fits and self._params.tiny_decoder and plan.decoder is Decoder.WHOLE:
             self._plan = replace(plan, decoder=Decoder.TINY, notes=[*plan.notes, TINY_NOTE])
-        return Placement(self._warm.model, memory, self._on_load, self._on_ready)
+        return Placement(model, memory, self._on_load, self._on_ready, plan.loras)
 
     def _on_load(self, part: str) -> None:
         check(self._should_stop)

@@ -28,6 +28,7 @@ def build(scene, addon):
         "seed_locked": True,
         "resolution": "144p",
         "media_format": "FFV1",
+        "loras": [],
     }
 
     def build(media_folder="", **settings):

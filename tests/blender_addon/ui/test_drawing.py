@@ -207,3 +207,19 @@ def test_a_wrong_backend_in_the_preferences_is_said_and_not_set_up_again(told, s
 def test_what_became_of_collecting_is_said(told, settings, addon) -> None:
     told.collector.sentence = "2 takes lie beside the .blend now."
     assert "2 takes lie beside" in said(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
+
+
+def test_the_list_of_loras_says_what_it_is_and_what_a_take_was_made_with(told, settings, addon) -> None:
+    panel = addon("ui.lora_list").WAN_VSE_PT_loras
+    assert any("made for the chosen model" in word for word in draw(panel).words)
+    row = addon("jobs.loras").add(settings, "/loras/film.safetensors")
+    header = Recorder()
+    panel.draw_header_preset(SimpleNamespace(layout=header), bpy.context)
+    assert header.words == ["1 on"]
+    assert "add_loras" in draw(panel).orders
+    layout = Recorder()
+    addon("ui.lora_list").WAN_VSE_UL_loras.draw_item(
+        SimpleNamespace(), bpy.context, layout, settings, row, 0, settings, "active_lora"
+    )
+    assert "film" in layout.words
+    assert addon("ui.wording").loras(addon("jobs.loras").uses(settings.loras)) == "LoRAs: film 1"

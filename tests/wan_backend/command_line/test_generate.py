@@ -50,6 +50,15 @@ def visible(folder: Path) -> set[str]:
     return {entry.name for entry in folder.iterdir()} - {"temporary"}
 
 
+def test_loras_are_sent_with_their_strengths_and_refused_in_a_sentence(generate, tmp_path):
+    code, _, err = generate("fog", "take", "--lora", "style.safetensors=0.5x")
+    assert code == 2 and "'0.5x' is not a strength; give a LoRA as FILE or FILE=0.8." in err
+    (tmp_path / "style.pt").write_bytes(b"")
+    code, _, err = generate("fog", "take", "--lora", "style.pt=0.5")
+    assert code == 2 and 'The LoRA "style.pt" is a pickled file' in err
+    assert visible(tmp_path) == {"style.pt"}
+
+
 def test_a_folder_of_frames(generate, tmp_path):
     code, out, err = generate("fog", "take one", "--frames", "7", "--size", "144x90")
     assert code == 0, err

@@ -151,7 +151,7 @@ def test_every_size_of_a_model_can_be_made(entry):
         ('bases = ["wan2.1-t2v-14b"]', 'bases = ["wan2.2-t2v-a14b"]'),
         ('package_folder = "embedded/loras"', ""),
         ('id = "embedded-blueprint"', 'id = "embedded-draft"'),
-        ("timesteps = [1000, 900, 750, 500]", "timesteps = [1000, 900, 750]"),
+        ("timesteps = [1000, 937.5, 833.3333, 625]", "timesteps = [1000, 937.5, 833.3333]"),
         (', sampler = "dmd", timesteps = [1000, 757, 522]', ', sampler = "dmd"'),
         ('sampler = "dmd", timesteps = [1000, 757, 522]', 'sampler = "unipc", timesteps = [1000, 757, 522]'),
         ("\n[[model]]", "\n[[model]"),

@@ -1,0 +1,74 @@
+"""The list of LoRAs with one that fits and one that was made for another model. bpy, on the window's helpers."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+import shots
+import window
+
+PACKAGE = "bl_ext.user_default.wan_vse"
+OTHER_WIDTH = 5120
+
+
+def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
+    """Two files are on the list, of which the second is refused."""
+    bpy.ops.wm.read_homefile(app_template="Video_Editing")
+    yield None
+    scene_name = shots.lay_out(work).name
+    bpy.ops.wm.save_as_mainfile(filepath=str(work / "film.blend"))
+    window.clear_for_cutting()
+    _open_by_itself()
+    yield None
+    window.show_sidebar()
+    yield None
+    window.choose_tab()
+    settings = bpy.data.scenes[scene_name].wan_vse
+    settings.prompt, settings.model_id, settings.length_mode = (
+        "a blue circle on sand, as a blueprint",
+        "embedded",
+        "HOLE",
+    )
+    settings.task = "TEXT_TO_VIDEO"
+    bpy.data.scenes[scene_name].frame_set(90)
+    window.fill_window()
+    module = importlib.import_module(PACKAGE)
+    style = Path(module.__file__).parent / "wan_backend" / "embedded" / "loras" / "style.safetensors"
+    with window.in_timeline():
+        bpy.ops.wan_vse.add_loras(directory=f"{style.parent}/", files=[{"name": style.name}])
+        _write_other(work / "film_grain_14b.safetensors")
+        bpy.ops.wan_vse.add_loras(directory=f"{work}/", files=[{"name": "film_grain_14b.safetensors"}])
+    settings.loras[0].strength = 0.8
+    tracker = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.tracker").get()
+    yield lambda: tracker.backend.state == "ready" and tracker.plan and tracker.plan.problem
+    yield None
+    window.shoot_sidebar(out / "sidebar_loras.png")
+
+
+def _open_by_itself() -> None:
+    """Show the panel open: a click on its header can't be made from here."""
+    panel = importlib.import_module(f"{PACKAGE}.blender_addon.ui.lora_list").WAN_VSE_PT_loras
+    below = importlib.import_module(f"{PACKAGE}.blender_addon.ui.sidebar").WAN_VSE_PT_more
+    for each in (below, panel):
+        bpy.utils.unregister_class(each)
+    panel.bl_options = set()
+    for each in (panel, below):  # in the order in which they are drawn
+        bpy.utils.register_class(each)
+
+
+def _write_other(file: Path) -> None:
+    """A LoRA of one layer, for a model of another width."""
+    rows, at = {}, 0
+    for factor, shape in (("lora_A", [4, OTHER_WIDTH]), ("lora_B", [OTHER_WIDTH, 4])):
+        size = 2 * shape[0] * shape[1]
+        name = f"diffusion_model.blocks.0.self_attn.q.{factor}.weight"
+        rows[name] = {"dtype": "F16", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    head = json.dumps(rows).encode()
+    file.write_bytes(struct.pack("<Q", len(head)) + head + bytes(at))

@@ -1,0 +1,73 @@
+"""The two LoRAs that come with the embedded model do what they are for, alone and together, as the judge sees it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from wan_backend.embedded import evaluate, judge, measures, prompts, scenes
+from wan_backend.models import catalogue
+from wan_backend.models.loader import WanModel
+from wan_backend.models.memory_plan import MemoryPlan, Place
+from wan_backend.models.placement import Placement
+from wan_backend.pipelines import tasks
+from wan_backend.pipelines.canvas import Canvas
+from wan_backend.pipelines.decode import decode
+from wan_backend.pipelines.denoise import denoise
+from wan_backend.pipelines.sampling import make_scheduler
+from wan_backend.pipelines.text_to_video import Kept
+from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, TakeRequest
+
+pytestmark = pytest.mark.slow
+
+WIDTH, HEIGHT, FRAMES = 256, 144, 17
+RATE = FrameRate(16)
+SCENE = replace(
+    scenes.sample_scene(random.Random(4)),
+    camera="static", look="flat", shape="circle", colour="yellow", background="sand", motion="left",
+)  # fmt: skip
+LORAS = catalogue.PACKAGE / "embedded" / "loras"
+DRAFT = catalogue.load().loras["embedded-draft"].preset
+DRAFT_LORA, STYLE = (str(LORAS / name) for name in ("draft.safetensors", "style.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def paint():
+    """Paints as the worker does, with LoRAs: (prompt, steps, guidance, names) to a take CTHW in 0..1."""
+    model = WanModel(evaluate.WEIGHTS, torch.device("cpu"))
+
+    def paint(prompt: str, steps: int, guidance: float, *loras: str) -> torch.Tensor:
+        request = TakeRequest(prompt, "embedded", WIDTH, HEIGHT, FRAMES, RATE, 3, "")
+        plan = Plan("embedded", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, steps, guidance, DRAFT.flow_shift, DRAFT.sampler)
+        places = MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0)
+        placement = Placement(model, places, loras=[LoraUse(name) for name in loras])
+        conditions = tasks.prepare(placement, request, plan, Canvas(), Kept())
+        scheduler = make_scheduler(model.config("scheduler"), plan.sampler, plan.flow_shift)
+        with placement.use("transformer") as transformer:
+            latents = denoise(transformer, scheduler, conditions, steps=steps, guidance_scale=guidance)
+        pictures = np.concatenate(list(decode(model.vae, latents)))
+        return torch.from_numpy(pictures).permute(3, 0, 1, 2).float() / 255
+
+    return paint
+
+
+def test_a_draft_is_nearer_to_the_standard_take_by_its_lora(paint):
+    """In as many steps, and without guidance; the standard take needs four times as much work."""
+    assert DRAFT.guidance_scale == 1.0
+    prompt = prompts.plain(SCENE)
+    standard = catalogue.entry("embedded").standard
+    wanted = paint(prompt, standard.steps, standard.guidance_scale)
+    near, far = (measures.psnr(paint(prompt, DRAFT.steps, 1.0, *loras), wanted) for loras in ([DRAFT_LORA], []))
+    assert near > far + 1.0
+
+
+def test_the_style_shows_alone_and_on_a_draft(paint):
+    eye = judge.load()
+    prompt = prompts.plain(replace(SCENE, look=scenes.LORA_LOOK))
+    assert eye.answers(paint(prompt, 4, 3.0))["look"] != scenes.LORA_LOOK
+    assert eye.answers(paint(prompt, 4, 3.0, STYLE))["look"] == scenes.LORA_LOOK
+    assert eye.answers(paint(prompt, DRAFT.steps, 1.0, DRAFT_LORA, STYLE))["look"] == scenes.LORA_LOOK

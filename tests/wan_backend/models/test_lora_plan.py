@@ -1,0 +1,123 @@
+"""LoRAs of a request, settled when it is planned: files, experts, order, refusals with a fix. Loads nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.wan_backend.job_queue.written_jobs import take_request
+from tests.wan_backend.models import written_loras
+from wan_backend.models import catalogue, lora_plan, planning
+from wan_backend.models.transformer_shapes import shapes
+from wan_backend.protocol.messages import Expert, LoraUse, Quality
+from wan_backend.server.planner import Planner
+
+EMBEDDED = catalogue.entry("embedded")
+WEIGHTS = catalogue.PACKAGE / EMBEDDED.package_folder
+STYLE = str(WEIGHTS.parent / "loras" / "style.safetensors")
+DRAFT = str(WEIGHTS.parent / "loras" / "draft.safetensors")
+NARROW = {"num_attention_heads": 2, "attention_head_dim": 8, "ffn_dim": 24, "num_layers": 2}
+
+
+@pytest.fixture
+def two_experts(tmp_path) -> Path:
+    """A folder as Wan 2.2 A14B's is, of which only the configurations are looked at."""
+    for part in ("transformer", "transformer_2"):
+        (tmp_path / "model" / part).mkdir(parents=True)
+        (tmp_path / "model" / part / "config.json").write_text(json.dumps(NARROW))
+    return tmp_path / "model"
+
+
+def settled(folder: Path, *uses: LoraUse, basis: str = ""):
+    request = take_request("/tmp", model="embedded", loras=list(uses))
+    first = lora_plan.pair([basis] if basis else [])
+    return lora_plan.settle(planning.plan(request, EMBEDDED), request, first, folder)
+
+
+def narrow(file: Path) -> str:
+    return str(written_loras.written(file, shapes(NARROW)))
+
+
+def test_the_servers_plan_has_them_with_their_strengths():
+    request = take_request("/tmp", model="embedded", loras=[LoraUse(STYLE, 0.5), LoraUse(STYLE, 0.0)])
+    made = Planner([], None).plan(request)
+    assert made.problem is None
+    assert made.loras == [LoraUse(STYLE, 0.5, Expert.BOTH)], "one of no strength is left out"
+    assert Planner([], None).plan(take_request("/tmp", model="embedded")).loras == []
+
+
+def test_the_one_that_a_quality_stands_on_comes_first_and_its_steps_and_guidance_stay():
+    plain = settled(WEIGHTS)
+    made = settled(WEIGHTS, LoraUse(STYLE, -1.5), basis=DRAFT)
+    assert [(use.path, use.strength) for use in made.loras] == [(DRAFT, 1.0), (STYLE, -1.5)]
+    assert (made.steps, made.guidance_scale, made.sampler) == (plain.steps, plain.guidance_scale, plain.sampler)
+
+
+def test_every_one_that_the_catalogue_names_is_here_and_fits():
+    draft = Planner([], None).plan(take_request("/tmp", model="embedded", quality=Quality.DRAFT))
+    assert draft.problem is None and draft.guidance_scale == 1.0
+    assert draft.loras == [LoraUse(DRAFT, 1.0, Expert.BOTH)]
+    unread = take_request("/tmp", model="embedded", quality=Quality.DRAFT, negative_prompt="blur")
+    assert "so the negative prompt is not read" in Planner([], None).plan(unread).notes[-1]
+
+
+def test_one_that_does_not_fit_is_named_with_a_button_that_leaves_it_out(tmp_path):
+    path = narrow(tmp_path / "other.safetensors")
+    problem = settled(WEIGHTS, LoraUse(STYLE), LoraUse(path)).problem
+    assert problem.kind == "bad_lora"
+    assert problem.sentence.startswith('The LoRA "other.safetensors" was made for a model of 16 channels, and this')
+    (fix,) = problem.fixes
+    assert (fix.setting, fix.value) == ("without_lora", path)
+    assert "is not there any more" in settled(WEIGHTS, LoraUse(str(tmp_path / "gone.safetensors"))).problem.sentence
+
+
+@pytest.mark.parametrize(
+    ("uses", "why"),
+    [
+        ([LoraUse(STYLE)] * 33, "33 LoRAs are too many; use at most 32."),
+        ([LoraUse("style.safetensors")], "is not where its path says"),
+        ([LoraUse("")], "is not where its path says"),
+        ([LoraUse("/a\0b")], "is not where its path says"),
+        ([LoraUse(STYLE, 4.5)], "can't have a strength of 4.5; give -4 to 4"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused_without_looking_at_a_file(uses, why):
+    problem = planning.plan(take_request("/tmp", model="embedded", loras=uses), EMBEDDED).problem
+    assert problem.kind == "bad_lora" and why in problem.sentence
+
+
+def test_a_pair_goes_to_the_two_experts_by_its_names(two_experts, tmp_path):
+    pair = tmp_path / "pair"
+    names = ["lora_high_noise.safetensors", "lora_low_noise.safetensors"]
+    for name in names:
+        narrow(pair / name)
+    made = settled(two_experts, LoraUse(str(pair), 0.9))
+    assert made.loras == [
+        LoraUse(str(pair / names[0]), 0.9, Expert.HIGH),
+        LoraUse(str(pair / names[1]), 0.9, Expert.LOW),
+    ]
+    said = 'The LoRA "lora_low_noise.safetensors" works on the low-noise expert, as its name says.'
+    assert said in made.notes
+    assert lora_plan.pair([pair / name for name in names]) == [
+        LoraUse(str(pair / names[0]), 1.0, Expert.HIGH),
+        LoraUse(str(pair / names[1]), 1.0, Expert.LOW),
+    ]
+    chosen = settled(two_experts, LoraUse(str(pair / names[0]), 1.0, Expert.BOTH))
+    assert chosen.loras[0].expert is Expert.BOTH and chosen.notes == settled(two_experts).notes
+
+
+def test_a_model_that_does_not_say_what_it_is_takes_none_and_says_so(tmp_path):
+    """Rather than make the take without them."""
+    assert settled(tmp_path).problem is None
+    problem = settled(tmp_path, LoraUse(STYLE)).problem
+    assert problem.kind == "bad_lora" and str(tmp_path) in problem.sentence
+
+
+def test_which_transformers_a_lora_works_on():
+    two = {"transformer": 0, "transformer_2": 0}
+    assert lora_plan.parts_of(Expert.HIGH, two) == ["transformer"]
+    assert lora_plan.parts_of(Expert.LOW, two) == ["transformer_2"]
+    assert lora_plan.parts_of(Expert.BOTH, two) == lora_plan.parts_of(Expert.AUTO, two) == list(two)
+    assert lora_plan.parts_of(Expert.LOW, ["transformer"]) == ["transformer"]

@@ -1,0 +1,62 @@
+"""LoRAs of jobs: one is changed, the next isn't; take.json says which; a bad one harms nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.wan_backend.models import written_loras
+from tests.wan_backend.worker.test_shop import Heard, outcome
+from wan_backend.models import lora_adapters
+from wan_backend.models.lora_plan import transformer_configs
+from wan_backend.models.transformer_shapes import shapes
+from wan_backend.protocol.conversion import from_json
+from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, RunParams, TakeRequest
+from wan_backend.worker.listener import Run
+from wan_backend.worker.shop import Shop
+
+RATE = FrameRate(16)
+
+
+@pytest.fixture
+def take(vace_folder, tmp_path):
+    shop = Shop(Heard())
+
+    def make(name: str, *uses: LoraUse):
+        request = TakeRequest("fog", "embedded", 32, 32, 5, RATE, 1, str(tmp_path / "takes"), loras=list(uses))
+        plan = Plan("embedded", 32, 32, 5, RATE, 5, 2, 3.0, 3.0, "unipc", loras=list(uses))
+        return outcome(shop, Run(1, RunParams(name, request, plan, str(vace_folder), device="cpu")))
+
+    make.shop = shop
+    return make
+
+
+def pictures(result) -> np.ndarray:
+    files = sorted(Path(result.take.folder).glob("*.png"))
+    return np.stack([np.asarray(Image.open(file)) for file in files])
+
+
+def test_a_job_has_its_loras_and_the_next_one_its_own(take, vace_folder, tmp_path):
+    extents = shapes(transformer_configs(vace_folder)["transformer"])
+    file = str(written_loras.written(tmp_path / "a.safetensors", extents))
+    plain = pictures(take("one"))
+    made = take("two", LoraUse(file, 0.8))
+    changed = pictures(made)
+    assert not np.array_equal(changed, plain)
+    assert np.array_equal(pictures(take("three", LoraUse(file, 0.8))), changed)
+    assert np.array_equal(pictures(take("four")), plain), "off again, to the bit"
+    kept = json.loads((Path(made.take.folder) / "take.json").read_text("utf-8"))
+    assert from_json(TakeRequest, kept["request"]).loras == [LoraUse(file, 0.8)]
+    assert from_json(Plan, kept["plan"]).loras == [LoraUse(file, 0.8)]
+
+
+def test_one_that_went_missing_is_a_sentence_and_the_next_job_works(take, tmp_path):
+    refusal = take("one", LoraUse(str(tmp_path / "gone.safetensors")))
+    assert refusal.problem.kind == "bad_lora"
+    assert refusal.problem.sentence == 'The LoRA "gone.safetensors" is not there any more.'
+    assert pictures(take("two")).shape[0] == 5
+    assert lora_adapters.worn(take.shop._warm.model.transformer) == []

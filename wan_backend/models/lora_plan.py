@@ -1,0 +1,113 @@
+"""Which LoRAs a job is made with, settled and checked when it is planned. Standard library and protocol only.
+
+Nothing is loaded: files are judged by their heads, models by their config.json.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..protocol.errors import Refusal
+from ..protocol.messages import (
+    LEAST_STRENGTH,
+    MAX_LORAS,
+    MOST_STRENGTH,
+    Expert,
+    Fix,
+    LoraUse,
+    Plan,
+    Problem,
+    TakeRequest,
+)
+from . import lora_file, lora_fit
+from .places import Places
+from .transformer_shapes import Shapes, shapes
+
+EXPERTS = {"transformer": Expert.HIGH, "transformer_2": Expert.LOW}
+"""Which expert each transformer of a model with two is."""
+
+
+def wrong(request: TakeRequest) -> Problem | None:
+    """What is wrong with a request's LoRAs in themselves, or None."""
+    if len(request.loras) > MAX_LORAS:
+        return Problem("bad_lora", f"{len(request.loras)} LoRAs are too many; use at most {MAX_LORAS}.")
+    for use in request.loras:
+        if not use.path or "\0" in use.path or not os.path.isabs(use.path):
+            return _refused(use, "is not where its path says; save the file, or choose the LoRA again")
+        if not LEAST_STRENGTH <= use.strength <= MOST_STRENGTH:
+            limits = f"{LEAST_STRENGTH:g} to {MOST_STRENGTH:g}"
+            return _refused(use, f"can't have a strength of {use.strength:g}; give {limits}")
+    return None
+
+
+def settle(
+    plan: Plan, request: TakeRequest, basis: Sequence[LoraUse], folder: Path, parts: Mapping[str, Path] | None = None
+) -> Plan:
+    """The plan with its LoRAs, for the model in `folder`; with a problem where one of them can't be used.
+
+    `parts`: each part's own place, where not all are in `folder`.
+
+    `basis` is what the quality's few steps stand on (see `pair`). It comes first, as it was trained, and what a person
+    adds leaves its steps and its guidance alone.
+    """
+    if plan.problem is not None or not (basis or request.loras):
+        return plan
+    try:
+        configs = transformer_configs(Places(folder, parts))
+        by_part = {part: shapes(config) for part, config in configs.items()}
+    except (OSError, ValueError, TypeError, KeyError, Refusal) as error:
+        sentence = f"LoRAs can't be used with the model in {folder}: what its transformer is can't be read ({error!r})."
+        return dataclasses.replace(plan, problem=Problem("bad_lora", sentence))
+    uses: list[LoraUse] = []
+    notes: list[str] = []
+    if basis and plan.guidance_scale <= 1 and request.negative_prompt.strip():
+        notes.append("These few steps work without guidance, so the negative prompt is not read.")
+    for use in [*basis, *(use for use in request.loras if use.strength)]:
+        try:
+            uses += _settled(use, by_part, notes)
+        except lora_file.Unusable as why:
+            return dataclasses.replace(plan, problem=_refused(use, str(why)))
+    return dataclasses.replace(plan, loras=uses, notes=[*plan.notes, *notes])
+
+
+def pair(files: Sequence[str | Path]) -> list[LoraUse]:
+    """One LoRA as it was trained: its file, or those for the two experts in the order in which they work."""
+    if len(files) == 1:
+        return [LoraUse(str(files[0]), expert=Expert.BOTH)]
+    return [LoraUse(str(file), expert=expert) for file, expert in zip(files, EXPERTS.values(), strict=False)]
+
+
+def transformer_configs(places: Places) -> dict[str, Mapping[str, Any]]:
+    """The configuration of each of the model's transformers, by the part's name. Raises Refusal."""
+    return {name: places.config(name) for name in EXPERTS if name == "transformer" or places.holds(name)}
+
+
+def parts_of(expert: Expert, parts: Collection[str]) -> list[str]:
+    """The transformers that a LoRA for `expert` works on."""
+    return [part for part in parts if len(parts) == 1 or expert in (Expert.AUTO, Expert.BOTH, EXPERTS[part])]
+
+
+def _settled(use: LoraUse, by_part: Mapping[str, Shapes], notes: list[str]) -> list[LoraUse]:
+    """A use for each file, its expert known. Raises Unusable."""
+    settled = []
+    for file in lora_file.files_of(use.path):
+        expert = use.expert
+        if expert is Expert.AUTO:
+            expert = Expert(lora_file.told_expert(file) or "both")
+            if len(by_part) > 1 and expert is not Expert.BOTH:
+                notes.append(f'The LoRA "{file.name}" works on the {expert.value}-noise expert, as its name says.')
+        head = lora_file.read(file)
+        for part in parts_of(expert, by_part):
+            lora_fit.check(head, by_part[part])
+        settled.append(LoraUse(str(file), use.strength, expert))
+    return settled
+
+
+def _refused(use: LoraUse, why: str) -> Problem:
+    name = os.path.basename(use.path.rstrip("/\\")) or "without a path"
+    fix = Fix("Leave it out", "without_lora", use.path)
+    return Problem("bad_lora", f'The LoRA "{name[:100]}" {why}.', [fix])

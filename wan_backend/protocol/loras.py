@@ -1,0 +1,33 @@
+"""What LoRAs a take is made with. Standard library only; to be imported from messages.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MAX_LORAS = 32
+"""Each costs memory and time; nobody means more."""
+LEAST_STRENGTH, MOST_STRENGTH = -4.0, 4.0
+
+
+class Expert(StrEnum):
+    """Which transformer of a model that has two (Wan 2.2 A14B) a LoRA works on; others have one, and it is that."""
+
+    AUTO = "auto"
+    """As the file's name says (high_noise, low_noise, HIGH, LOW); both where it says nothing."""
+    BOTH = "both"
+    HIGH = "high"
+    """The one for the first, noisy steps."""
+    LOW = "low"
+    """The one for the last steps."""
+
+
+@dataclass(frozen=True)
+class LoraUse:
+    """A LoRA, and how strongly it works."""
+
+    path: str
+    """Absolute: a .safetensors file, or a folder that holds one (or a pair for two experts)."""
+    strength: float = 1.0
+    """1 is as it was trained, 0 is off, below 0 turns it round."""
+    expert: Expert = Expert.AUTO
