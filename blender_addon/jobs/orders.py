@@ -89,6 +89,12 @@ def sources_folder(asked: TakeRequest, job_id: str) -> str:
     return os.path.join(asked.media_folder, SOURCES_FOLDER, job_id)
 
 
+def _guide(settings: Any, task: Task) -> Guide:
+    if task is Task.PREVIS:  # its depth is what guides it, unless the outlines of that do
+        return Guide.EDGES if settings.blocking == "EDGES" else Guide.NONE
+    return Guide(settings.guide.lower()) if task is Task.RESTYLE else Guide.NONE
+
+
 def _wishes(scene: bpy.types.Scene, settings: Any, model: ModelRow | None) -> Wishes:
     rate = length.rate_of(scene)
     seconds = settings.length_mode == "SECONDS"
@@ -109,6 +115,6 @@ def _tuned(asked: TakeRequest, settings: Any, task: Task) -> TakeRequest:
         asked,
         task=task.value,
         strength=round(getattr(settings, _STRENGTHS[task]), 4) if task in _STRENGTHS else 1.0,
-        guide=Guide(settings.guide.lower()) if task is Task.RESTYLE else Guide.NONE,
+        guide=_guide(settings, task),
         conform=Conform(settings.conform.lower()),
     )

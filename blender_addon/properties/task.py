@@ -120,6 +120,14 @@ class TaskSettings:
         max=1.0,
         subtype="FACTOR",
     )
+    blocking: EnumProperty(
+        name="Keep",
+        description="What of the scene the take keeps to",
+        items=[
+            ("DEPTH", "Depth", "How far away things are: their shapes and their places"),
+            ("EDGES", "Outlines", "The outlines of things alone: their surfaces are free"),
+        ],
+    )
     conform: EnumProperty(
         name="Between Frames",
         description="What is shown where the scene has more frames than the model makes",

@@ -95,6 +95,7 @@ def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: 
     elif shown is Task.EXTEND:
         _draw_extend(column, scene, settings, picked)
     elif shown is Task.PREVIS:
+        column.row(align=True).prop(settings, "blocking", expand=True)
         column.prop(settings, "freedom", slider=True)
         row = column.row()
         row.label(text="As Blocked Out")

@@ -28,7 +28,7 @@ _WORDS = {
     Role.DEPTH: "Depth",
     Role.LOOK: "Look",
 }
-_EDGES = "Edges"
+_CONTROLS = {Role.FOOTAGE: "Edges", Role.DEPTH: "Outlines"}
 _SIZE = 3.6
 
 _kept: Any = None
@@ -71,7 +71,7 @@ def draw(layout: bpy.types.UILayout, request: TakeRequest) -> None:
 
 def title(picture: Thumbnail) -> str:
     """What stands over a picture."""
-    return _EDGES if picture.control and picture.role is Role.FOOTAGE else _WORDS[picture.role]
+    return _WORDS[picture.role] if not picture.control else _CONTROLS[picture.role]
 
 
 def icon_of(path: str) -> int:

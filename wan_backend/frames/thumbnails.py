@@ -58,10 +58,10 @@ def shown(source: Source) -> list[int]:
 
 
 def pictures(source: Source, read: list[np.ndarray], guide: Guide) -> Iterator[tuple[np.ndarray, bool]]:
-    """Each picture, and whether it is a control frame: a depth is, and the edges of the footage's first frame are."""
+    """Each picture, and whether it was made of another: the edges of the first frame, where they guide the take."""
     for picture in read:
-        yield picture, source.role is Role.DEPTH
-    if source.role is Role.FOOTAGE and guide is Guide.EDGES and read:
+        yield picture, False
+    if source.role in (Role.FOOTAGE, Role.DEPTH) and guide is Guide.EDGES and read:
         yield guides.edges(read[0]), True
 
 

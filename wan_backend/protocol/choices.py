@@ -62,7 +62,7 @@ TELLING_ROLES = frozenset({Role.FIRST, Role.BEFORE, Role.AFTER, Role.LOOK})
 
 
 class Guide(StrEnum):
-    """What of the footage a restyled take keeps to."""
+    """What of the footage a restyled take keeps to. A previs keeps to its depth, or to the edges of that."""
 
     NONE = "none"
     DEPTH = "depth"

@@ -194,7 +194,7 @@ class ThumbnailsParams:
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One small picture, a JPEG file; `control` says that it is what guides the take."""
+    """One small picture, a JPEG file; `control` says that it was made of the source to guide the take."""
 
     role: Role
     file: str

@@ -65,8 +65,10 @@ class Gatherer:
         return Canvas(guide=depth, footage=footage)
 
     def blocking(self) -> Canvas:
-        """The scene's depth, and the picture of its look: as a reference, or else as the first frame."""
+        """The scene's depth or its outlines, and the picture of its look: as a reference, or else as first frame."""
         look, depth = self.pictures(Role.LOOK), self._film(Role.DEPTH)
+        if depth is not None and self._request.guide is Guide.EDGES:
+            depth = self._guide(depth, Guide.EDGES)
         if look and not _takes_references(self._plan.model):
             return Canvas(kept=look, guide=depth)
         return Canvas(guide=depth, look=look.get(0))

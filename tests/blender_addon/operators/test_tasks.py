@@ -122,6 +122,18 @@ def test_strength_and_freedom_are_each_tasks_own(told, film) -> None:
     ]
 
 
+@pytest.mark.parametrize(("blocking", "guide"), [("DEPTH", "none"), ("EDGES", "edges")])
+def test_a_previs_keeps_to_depth_or_outlines(told, film, addon, blocking, guide) -> None:
+    film.scene.wan_vse.blocking = blocking
+    film.select("Blocked")
+    bpy.ops.wan_vse.dress_previs()
+    request = told.orders[0].request
+    assert request.guide.value == guide
+    film.scene.wan_vse.blocking = "DEPTH" if blocking == "EDGES" else "EDGES"
+    addon("operators.load_settings").fill(film.scene.wan_vse, request)
+    assert film.scene.wan_vse.blocking == blocking
+
+
 @pytest.mark.parametrize("name", ["animate_picture", "restyle", "fill_gap", "extend", "dress_previs"])
 def test_each_says_what_to_select(told, film, name) -> None:
     film.select()

@@ -55,6 +55,7 @@ OWN = {
     "extend_frames": "EXTEND",
     "extend_direction": "EXTEND",
     "freedom": "PREVIS",
+    "blocking": "PREVIS",
 }
 
 

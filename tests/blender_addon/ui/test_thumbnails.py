@@ -17,7 +17,8 @@ def test_each_picture_has_its_title(addon, messages) -> None:
     assert [title(made(role, "a.jpg")) for role in messages.Role], "every role has one"
     assert title(made(messages.Role.FOOTAGE, "a.jpg")) == "Footage"
     assert title(made(messages.Role.FOOTAGE, "a.jpg", control=True)) == "Edges"
-    assert title(made(messages.Role.DEPTH, "a.jpg", control=True)) == "Depth"
+    assert title(made(messages.Role.DEPTH, "a.jpg", control=True)) == "Outlines"
+    assert title(made(messages.Role.DEPTH, "a.jpg")) == "Depth"
 
 
 def test_without_a_window_nothing_is_asked_for(addon, scene) -> None:

@@ -108,6 +108,12 @@ def test_previs_has_depth_and_a_look(tmp_path):
     assert gathered(Task.PREVIS, sources[:1]).look is None
 
 
+def test_previs_may_keep_to_the_outlines_of_its_depth(tmp_path):
+    sources = [source(tmp_path, Role.DEPTH, range(12))]
+    depth, outlines = gathered(Task.PREVIS, sources).guide, gathered(Task.PREVIS, sources, guide=Guide.EDGES).guide
+    assert np.array_equal(outlines, np.stack([guides.edges(each) for each in depth]))
+
+
 def test_a_source_that_is_gone_is_a_sentence(tmp_path):
     sources = [source(tmp_path, Role.FIRST, range(3, 4))]
     (tmp_path / "first" / "0003.png").unlink()
