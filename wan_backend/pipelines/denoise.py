@@ -1,15 +1,45 @@
-"""The one denoising loop, for every task. May import torch, conditions, windows and stopping."""
+"""The one denoising loop, for every task. May import torch, checkpoint, conditions, windows and stopping."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from .checkpoint import Checkpoint
 from .conditions import Conditions
 from .stopping import ShouldStop, check, checked, never
 from .windows import blended, plan_windows
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that was made: what it came from and what came of it."""
+
+    done: int
+    """So many steps are made, this one counted."""
+    latents: torch.Tensor
+    """(1, C, references + T, h, w), as the next step takes them."""
+    before: torch.Tensor
+    """The same before this step."""
+    velocity: torch.Tensor
+    """Where the transformer would have them go."""
+    noise: torch.Tensor
+    """How much of `before` was noise, 0 to 1."""
+    references: int
+    sampler: Any
+
+    def clean(self, frame: int) -> torch.Tensor:
+        """(C, h, w) float32: what the model takes latent frame `frame` of the film to be, without its noise."""
+        place = self.references + frame
+        before, velocity = (each[0, :, place].float() for each in (self.before, self.velocity))
+        return before - self.noise.to(before) * velocity
+
+    def checkpoint(self) -> Checkpoint:
+        """All that the next step needs, copied. Raises Unkept."""
+        return Checkpoint.after(self.done, self.latents, self.sampler)
 
 
 @torch.no_grad()
@@ -22,9 +52,13 @@ def denoise(
     guidance_scale: float,
     window: int = 0,
     on_step: Callable[[int], None] = lambda _done: None,
+    after_step: Callable[[Step], None] = lambda _step: None,
+    resumed: Checkpoint | None = None,
     should_stop: ShouldStop = never,
 ) -> torch.Tensor:
     """(1, C, T, H, W) float32 latents, clean; `on_step(n)` is called after the n-th step that is made.
+
+    `after_step` is called right before, with the step itself. With `resumed`, of the same job, it goes on from there.
 
     `window` is the most latent frames that the transformer sees at once (0: all). Raises Stopped before the next
     block of the transformer once `should_stop()` is true; the transformer is left as it was. A guidance_scale of at
@@ -33,21 +67,23 @@ def denoise(
     first, references = conditions.first_step, conditions.references
     scheduler.set_timesteps(steps, device=conditions.latents.device)
     scheduler.set_begin_index(first)  # spares a wait for the card in every step
-    latents = _noised(scheduler, conditions)
+    latents, made = _noised(scheduler, conditions), 0
+    if resumed is not None:
+        latents, made = resumed.put_back(scheduler, latents.device), resumed.done
     windows = plan_windows(latents.shape[2] - references, window)
     seen = [conditions] if len(windows) == 1 else [conditions.cut(each) for each in windows]
     blocks = [*transformer.blocks, *getattr(transformer, "vace_blocks", [])]
     with checked(blocks, should_stop):
-        for done, timestep in enumerate(scheduler.timesteps[first:], start=1):
+        for done, timestep in enumerate(scheduler.timesteps[first + made :], start=made + 1):
             check(should_stop)
             step = first + done - 1
 
             def velocity(index: int, part: torch.Tensor, step: int = step, t: torch.Tensor = timestep) -> torch.Tensor:
                 return _velocity(transformer, seen[index], part, t, guidance_scale, step)
 
-            latents = scheduler.step(
-                blended(latents, references, windows, velocity), timestep, latents, return_dict=False
-            )[0]
+            before, flow = latents, blended(latents, references, windows, velocity)
+            latents = scheduler.step(flow, timestep, before, return_dict=False)[0]
+            after_step(Step(done, latents, before, flow, scheduler.sigmas[step], references, scheduler))
             on_step(done)
     return _with_given(conditions, latents)[:, :, references:]
 

@@ -6,7 +6,7 @@ Every class is a frozen dataclass of plain values; `conversion` writes and reads
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .takes import (
     MAX_PROMPT_CHARACTERS,
@@ -221,6 +221,11 @@ class RunParams:
     model_folder: str
     device: str = "auto"
     memory_budget_bytes: int | None = None
+    work_folder: str = ""
+    """Absolute; where the job's finished steps and its preview are kept until its take is whole. Empty: nowhere."""
+    state_folder: str = ""
+    """Absolute; where what helps later jobs is kept: prompts as the model reads them, what memory did not suffice
+    for. Empty: nowhere."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +234,8 @@ class RunResult:
 
     take: Take
     seconds: PhaseSeconds
+    notes: list[str] = field(default_factory=list)
+    """Sentences: what was unusual about how it was made."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +249,8 @@ class ProgressParams:
     progress: float = 0.0
     eta_seconds: float | None = None
     sentence: str = ""
+    preview: str = ""
+    """Absolute path of a small JPEG file of what the take looks like after `step`; empty where there is none."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from ..job_queue.jobs import WAITING, JobQueue, is_working
 from ..protocol.messages import (
@@ -34,11 +35,12 @@ class JobRunner:
         planner: Planner,
         device: str,
         memory_budget_bytes: int | None,
+        state_folder: Path,
         on_worker: Callable[[WorkerStatus], None],
     ) -> None:
         self._queue, self._life, self._planner = queue, life, planner
         self._device, self._memory_budget_bytes = device, memory_budget_bytes
-        self._on_worker = on_worker
+        self._state_folder, self._on_worker = state_folder, on_worker
         life.listener = self
 
     def advance(self) -> None:
@@ -115,5 +117,14 @@ class JobRunner:
         self._queue.replan(status.job_id, plan)
         started = self._queue.start(status.job_id)
         self._life.run(
-            RunParams(status.job_id, started.request, plan, str(folder), self._device, self._memory_budget_bytes)
+            RunParams(
+                status.job_id,
+                started.request,
+                plan,
+                str(folder),
+                self._device,
+                self._memory_budget_bytes,
+                str(self._queue.work_folder(status.job_id)),
+                str(self._state_folder),
+            )
         )

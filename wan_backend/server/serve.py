@@ -115,7 +115,13 @@ class Server:
         planner = Planner(options.models_folders, options.memory_budget_bytes)
         self._life = life
         self._runner = JobRunner(
-            self._queue, life, planner, options.device, options.memory_budget_bytes, self._on_worker
+            self._queue,
+            life,
+            planner,
+            options.device,
+            options.memory_budget_bytes,
+            options.state,
+            self._on_worker,
         )
         handlers = Handlers(options.state, log_file, self._inbox, self._queue, planner, self._runner, life, self._leave)
         self._dispatcher = Dispatcher(SERVER_METHODS, handlers, self._output.send)

@@ -1,0 +1,163 @@
+"""Puts LoRAs on a transformer and takes them off again, to the bit. May import torch, diffusers' layers and peft.
+
+Low-rank changes are PEFT's adapters beside the weights, which are never touched: so they work on weights of any
+number format, quantised ones too, and taking them off leaves what was there. Changes of whole parameters (biases,
+norms, in LoRAs that shorten the sampling) are added, and what was there is kept.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft.tuners.lora import LoraLayer
+
+from ..protocol.errors import Refusal
+from ..protocol.messages import LoraUse, Problem
+from .lora_file import Unusable
+from .lora_weights import Weights, load
+from .transformer_shapes import shapes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Worn:
+    """One LoRA that is on a transformer."""
+
+    path: str
+    changed: tuple[int, int]
+    """The file's length and time: tells whether it was exchanged."""
+    strength: float
+
+    @property
+    def file(self) -> tuple[str, tuple[int, int]]:
+        """Which file it is."""
+        return self.path, self.changed
+
+
+def worn(transformer: Any) -> list[Worn]:
+    """The LoRAs that are on the transformer, in order."""
+    return list(getattr(transformer, "worn_loras", ()))
+
+
+def wanted(uses: Sequence[LoraUse]) -> list[Worn]:
+    """What `wear` would put on; raises Refusal where a file is gone."""
+    found = []
+    for use in uses:
+        try:
+            stat = Path(use.path).stat()
+        except OSError as error:
+            raise _refusal(use.path, "is not there any more") from error
+        found.append(Worn(use.path, (stat.st_size, stat.st_mtime_ns), use.strength))
+    return found
+
+
+@torch.no_grad()
+def wear(transformer: Any, uses: Sequence[LoraUse], dtype: torch.dtype) -> None:
+    """Have exactly these LoRAs on the transformer; those that are there already stay.
+
+    `dtype` is the number format that the transformer computes in. Raises Refusal, with none of them on.
+    """
+    asked, there = wanted(uses), worn(transformer)
+    if asked == there:
+        return
+    same_files = [one.file for one in asked] == [one.file for one in there]
+    if same_files and not getattr(transformer, "replaced_parameters", {}):
+        _set_strengths(transformer, asked)
+        return
+    take_off(transformer)
+    layers = shapes(transformer.config)
+    try:
+        for number, one in enumerate(asked):
+            _put_on(transformer, number, one, load(Path(one.path), layers), dtype)
+    except Unusable as why:
+        take_off(transformer)
+        raise _refusal(one.path, str(why)) from why
+    except BaseException:
+        take_off(transformer)
+        raise
+    _set_strengths(transformer, asked)
+    transformer.eval().requires_grad_(False)
+    log.info("%d LoRAs are on: %s", len(asked), ", ".join(f"{one.path} {one.strength:g}" for one in asked))
+
+
+@torch.no_grad()
+def take_off(transformer: Any) -> None:
+    """Take every LoRA off; the transformer is as it was before, to the bit."""
+    transformer.worn_loras = []
+    if getattr(transformer, "peft_config", None):
+        transformer.unload_lora()
+    for name, kept in getattr(transformer, "replaced_parameters", {}).items():
+        transformer.get_parameter(name).copy_(kept)
+    transformer.replaced_parameters = {}
+
+
+def _put_on(transformer: Any, number: int, one: Worn, weights: Weights, dtype: torch.dtype) -> None:
+    _add_differences(transformer, weights, one.strength)
+    if weights.layers:
+        _add_adapter(transformer, _name(number), weights, dtype)
+
+
+def _add_adapter(transformer: Any, name: str, weights: Weights, dtype: torch.dtype) -> None:
+    state, alphas = {}, {}
+    for layer, factors in weights.layers.items():
+        state[f"transformer.{layer}.lora_A.weight"] = factors.down.to(dtype)
+        state[f"transformer.{layer}.lora_B.weight"] = factors.up.to(dtype)
+        alphas[f"transformer.{layer}.alpha"] = factors.alpha
+    transformer.load_lora_adapter(state, prefix="transformer", network_alphas=alphas, adapter_name=name)
+    landed = {
+        layer: module
+        for layer, module in transformer.named_modules()
+        if isinstance(module, LoraLayer) and name in module.lora_A
+    }
+    if set(landed) != set(weights.layers):
+        raise Unusable("did not load whole, by a fault of this program; leave it out")
+    for layer, module in landed.items():
+        # PEFT makes the factors in the number format of the weight, which of a quantised one is none to compute in.
+        device = module.lora_A[name].weight.device
+        module.lora_A[name].weight.data = state[f"transformer.{layer}.lora_A.weight"].to(device)
+        module.lora_B[name].weight.data = state[f"transformer.{layer}.lora_B.weight"].to(device)
+        factors = weights.layers[layer]
+        module.lora_alpha[name], module.r[name] = factors.alpha, factors.down.shape[0]
+
+
+def _add_differences(transformer: Any, weights: Weights, strength: float) -> None:
+    """Add to whole parameters. The sum is rounded once, to the parameter's own number format."""
+    kept = transformer.replaced_parameters
+    for name, difference in weights.differences.items():
+        parameter = _parameter(transformer, name)
+        if parameter.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+            raise Unusable(f"adds to {name} itself, which can't be done where the model's weights are compressed")
+        kept.setdefault(name, parameter.detach().clone())
+        total = parameter.float() + strength * difference.to(parameter.device, torch.float32)
+        parameter.copy_(total)
+
+
+def _parameter(transformer: Any, name: str) -> torch.Tensor:
+    """The parameter of that name; under an adapter it lies a level deeper."""
+    owner, _, last = name.rpartition(".")
+    module = transformer.get_submodule(owner)
+    module = module.get_base_layer() if isinstance(module, LoraLayer) else module
+    found: torch.Tensor = getattr(module, last)
+    return found
+
+
+def _set_strengths(transformer: Any, asked: list[Worn]) -> None:
+    names = getattr(transformer, "peft_config", None) or {}
+    active = [(_name(number), one.strength) for number, one in enumerate(asked) if _name(number) in names]
+    if active:
+        transformer.set_adapters([name for name, _ in active], [strength for _, strength in active])
+    transformer.worn_loras = asked
+
+
+def _name(number: int) -> str:
+    return f"lora_{number}"
+
+
+def _refusal(path: str, why: str) -> Refusal:
+    return Refusal(Problem("bad_lora", f'The LoRA "{Path(path).name}" {why}.'))
