@@ -43,6 +43,10 @@ class Needs:
     denoise: int = 0
     decode: int = 0
 
+    def working(self, part: str) -> int:
+        """The working memory of the phase that `part` runs in."""
+        return {"transformer": self.denoise, "vae": self.decode}.get(part, self.encode)
+
     @property
     def together(self) -> int:
         """All weights at once, and the largest working memory."""
