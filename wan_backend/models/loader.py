@@ -6,6 +6,7 @@ sentence names the part or the file.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -138,6 +139,14 @@ class WanModel:
         """False where the folder's files are others than those that were there at first."""
         return self._stamp == _stamp(self.folder)
 
+    def fingerprint(self, part: str = "") -> str:
+        """Tells the model's files, or those of one part, from any others: 64 hexadecimal digits."""
+        own = [row for row in self._stamp if not part or Path(row[0]).parent.name == part]
+        tokenizer = [] if part != "text_encoder" else _stamp_of(sorted((self.folder / "tokenizer").glob("*")))
+        formats = {name: str(getattr(self.precision, name)) for name in ([part] if part else self.parts)}
+        said = [own, tokenizer, formats, self.device.type, transformers.__version__, diffusers.__version__]
+        return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
+
     def config(self, part: str) -> dict[str, Any]:
         """The part's configuration, without loading its weights."""
         name = "scheduler_config.json" if part == "scheduler" else "config.json"
@@ -248,7 +257,10 @@ def _read_layout(folder: Path, index: dict[str, Any]) -> Layout:
 
 def _stamp(folder: Path) -> list[tuple[str, int, int]]:
     """Name, length and time of every weights file: tells whether a model was exchanged on the disk."""
-    files = sorted(folder.glob("*/*.safetensors"))
+    return _stamp_of(sorted(folder.glob("*/*.safetensors")))
+
+
+def _stamp_of(files: list[Path]) -> list[tuple[str, int, int]]:
     return [(str(file), found.st_size, found.st_mtime_ns) for file in files for found in [file.stat()]]
 
 
