@@ -85,4 +85,4 @@ def measured(plan: MemoryPlan, needs: Needs) -> MemoryPlan:
 def at_most(plan: MemoryPlan, limit: MemoryPlan, needs: Needs) -> MemoryPlan:
     """Each part where the smaller of the two plans has it."""
     places = {part: max(plan.place(part), limit.place(part), key=_ROOM.index) for part in PLACED}
-    return measured(replace(plan, **places), needs)
+    return measured(MemoryPlan(**places, peak_bytes=0), needs)

@@ -72,6 +72,10 @@ class Progress:
         self._first_unit: float | None = None
         self._last_sent = float("-inf")
         self._step = 0
+        self._begun = 0
+        """Pieces of this phase that an earlier try had made."""
+        self.preview = ""
+        """Path of what the take looks like so far."""
         self._shown = 0.0
         self._bar_seconds: float | None = None
         """Seconds of the whole bar by the last phase that was measured; None before."""
@@ -79,13 +83,20 @@ class Progress:
     def phase(self, state: JobState, sentence: str) -> None:
         """The job is in `state` from now on."""
         if state is not self._state:
-            self._state, self._phase_began, self._first_unit = state, self._clock(), None
+            self._state, self._phase_began, self._first_unit, self._begun = state, self._clock(), None, 0
         self._emit(0.0, sentence, eta_seconds=self._eta(0, 1))
+
+    def go_on(self, done: int, total: int, sentence: str) -> None:
+        """The steps go on after `done`, which an earlier try had made."""
+        self.phase(JobState.DENOISING, sentence)
+        self._begun = self._step = done
+        self._steps = total
+        self._emit(done / total, sentence, self._eta(done, total))
 
     def advance(self, done: int, total: int, sentence: str) -> None:
         """`done` of `total` like pieces of this phase are ready."""
         now = self._clock()
-        if done == 1:
+        if done == self._begun + 1:
             self._first_unit = now
         if self._state is JobState.DENOISING:
             self._step, self._steps = done, total  # fewer than planned where a take starts from footage
@@ -99,9 +110,10 @@ class Progress:
         # Loading comes again when the next part is wanted: the bar never runs backwards.
         self._shown = max(self._shown, min(NEARLY, before + share * fraction))
         self._last_sent = self._clock()
-        self._send(
-            ProgressParams(self._job_id, self._state, self._step, self._steps, self._shown, eta_seconds, sentence)
+        report = ProgressParams(
+            self._job_id, self._state, self._step, self._steps, self._shown, eta_seconds, sentence, self.preview
         )
+        self._send(report)
 
     def _eta(self, done: int, total: int) -> float | None:
         """Seconds to the end of the job: measured for this phase, expected for those after it."""
@@ -120,9 +132,10 @@ class Progress:
 
     def _rest_of_phase(self, done: int, total: int) -> float | None:
         """From the pieces done so far; the first is left out where there are more, for it warms things up."""
-        if done < 1:
+        made = done - self._begun
+        if made < 1:
             return None
         now = self._clock()
-        if done == 1 or self._first_unit is None:
-            return (now - self._phase_began) * (total - done) / done
-        return (now - self._first_unit) * (total - done) / (done - 1)
+        if made == 1 or self._first_unit is None:
+            return (now - self._phase_began) * (total - done) / made
+        return (now - self._first_unit) * (total - done) / (made - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -23,18 +23,22 @@ from ..frames.schedule import Schedule
 from ..frames.take_folder import TakeFolder
 from ..models import devices, media_place
 from ..models.loader import WanModel
-from ..models.placement import Placement, plan_memory
+from ..models.placement import Placement
 from ..pipelines import depth_guide, tasks, text_to_video
 from ..pipelines.autoencoder import latent_frames
 from ..pipelines.canvas import Canvas
+from ..pipelines.checkpoint import Checkpoint
 from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode
-from ..pipelines.denoise import denoise
+from ..pipelines.denoise import Step, denoise
+from ..pipelines.preview import LatentColours
+from ..pipelines.prompt_files import PromptFiles
+from ..pipelines.sampler_state import Unkept
 from ..pipelines.sampling import make_scheduler
 from ..pipelines.stopping import ShouldStop, check
 from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
-from ..protocol.media import first_file
+from ..protocol.media import PROMPTS_FOLDER, first_file
 from ..protocol.messages import (
     JobState,
     MediaFormat,
@@ -44,7 +48,11 @@ from ..protocol.messages import (
     RunResult,
     Take,
 )
+from .fingerprint import fingerprint
 from .gather import gather
+from .job_memory import JobMemory
+from .kept_steps import KeptSteps
+from .live_preview import LivePreview
 from .pictures import finished, runs
 from .progress import Pace, Progress, Work
 
@@ -85,7 +93,18 @@ class TakeJob:
     ) -> None:
         self._params, self._plan, self._request = params, params.plan, params.request
         self._warm, self._should_stop = warm, should_stop
+        state = params.state_folder
+        if state:
+            encoder = warm.model.fingerprint("text_encoder")
+            warm.kept.prompts.files = PromptFiles(Path(state, PROMPTS_FOLDER), encoder)
+        work = Path(params.work_folder) if params.work_folder else None
+        self._steps = KeptSteps(work)
+        self._resumed: Checkpoint | None = None
+        self._preview = LivePreview(work, LatentColours.of(warm.model.config("vae")))
         self._denoised = False
+        self._part = ""
+        """The part of the model that is loaded or works."""
+        self._spent = dict.fromkeys(("load", "encode", "denoise", "decode"), 0.0)
         guided = 2 if self._plan.guidance_scale > 1 else 1
         tokens = self._plan.width * self._plan.height * self._plan.model_frames
         self._work = Work(tokens, self._plan.steps * guided)
@@ -98,34 +117,19 @@ class TakeJob:
         problem = media_place.check(str(folder), self._plan.disk_bytes)
         if problem is not None:
             raise Refusal(problem)
-        with TakeFolder(folder, self._params.job_id) as take_folder:
+        with TakeFolder(folder, self._params.job_id) as take_folder, self._steps:
             return self._make_in(take_folder)
 
     def _make_in(self, take_folder: TakeFolder) -> RunResult:
-        plan, placement = self._plan, self._place()
-        began, loaded = time.monotonic(), 0.0
-        marks: list[float] = []
-
-        def lap() -> None:
-            """Note the seconds since the last lap, without those that loading took."""
-            nonlocal began, loaded
-            now = time.monotonic()
-            marks.append(now - began - (placement.load_seconds - loaded))
-            began, loaded = now, placement.load_seconds
-
-        canvas = self._gather()
-        conditions = self._prepare(placement, canvas)
-        kept = canvas.kept
-        del canvas
-        lap()
-        latents = self._denoise(placement, conditions)
-        del conditions
-        lap()
-        self._decode(placement, latents, kept, take_folder.partial)
-        lap()
-        seconds = PhaseSeconds(0.0, placement.load_seconds, *marks)
-        self._warm.pace.learn(seconds, self._work)
-        rate = self._request.frame_rate
+        plan, memory = self._plan, JobMemory(self._warm.model, self._params)
+        while not self._made(memory, take_folder.partial):
+            # Only here is the error gone, and with its traceback the tensors of the try.
+            self._progress.phase(JobState.LOADING, "Out of memory: going on with less of it")
+            self._warm.model.drop_all()
+            devices.release(self._warm.model.device)
+        seconds = PhaseSeconds(0.0, **self._spent)
+        if self._resumed is None:
+            self._warm.pace.learn(seconds, self._work)
         take = Take(
             folder=str(take_folder.final),
             first_file=first_file(self._request.media_format),
@@ -133,25 +137,60 @@ class TakeJob:
             frames=plan.take_frames,
             width=plan.width,
             height=plan.height,
-            frame_rate=rate,
+            frame_rate=self._request.frame_rate,
         )
         check(self._should_stop)
-        take_folder.publish(self._settings(take, seconds))
-        return RunResult(take, seconds)
+        take_folder.publish(self._settings(take, seconds, memory.notes))
+        self._steps.remove()
+        return RunResult(take, seconds, memory.notes)
 
-    def _place(self) -> Placement:
-        plan = self._plan
-        at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
-        memory = plan_memory(self._warm.model, plan.width, plan.height, at_once, self._params.memory_budget_bytes)
-        return Placement(self._warm.model, memory, self._on_load, self._on_ready)
+    def _made(self, memory: JobMemory, folder: Path) -> bool:
+        """Make the pictures; False where memory ran out and `memory` has a smaller plan now."""
+        self._part, self._denoised = "", False
+        try:
+            self._make_pictures(Placement(self._warm.model, memory.plan, self._on_load, self._on_ready), folder)
+        except Exception as error:
+            if not devices.is_out_of_memory(error) or not memory.shrink(self._part):
+                raise
+            return False
+        return True
+
+    def _make_pictures(self, placement: Placement, folder: Path) -> None:
+        """From the sources to the media in `folder`, or from where an earlier try has come to."""
+        try:
+            with self._timed("encode", placement):
+                canvas = self._gather()
+                self._resumed = self._steps.find(fingerprint(self._params, canvas, self._warm.model))
+                kept = canvas.kept
+                self._denoised = self._resumed is not None and self._resumed.finished
+                conditions = None if self._denoised else self._prepare(placement, canvas)
+                del canvas
+            with self._timed("denoise", placement):
+                latents = self._latents(placement, conditions)
+                del conditions
+            with self._timed("decode", placement):
+                self._decode(placement, latents, kept, folder)
+        finally:
+            self._spent["load"] += placement.load_seconds
+
+    @contextmanager
+    def _timed(self, phase: str, placement: Placement) -> Iterator[None]:
+        """Count the seconds of `phase`, without those that loading takes in it."""
+        began, loaded = time.monotonic(), placement.load_seconds
+        try:
+            yield
+        finally:
+            self._spent[phase] += time.monotonic() - began - (placement.load_seconds - loaded)
 
     def _on_load(self, part: str) -> None:
         check(self._should_stop)
+        self._part = part
         self._progress.phase(JobState.LOADING, LOADING[part])
 
     def _on_ready(self, part: str) -> None:
         """A part stands ready: the phase that it is for begins."""
         check(self._should_stop)
+        self._part = part
         if part == "transformer":
             self._progress.phase(JobState.DENOISING, f"Step 0 of {self._plan.steps}")
         elif self._denoised:
@@ -171,12 +210,26 @@ class TakeJob:
         check(self._should_stop)
         return conditions
 
+    def _latents(self, placement: Placement, conditions: Conditions | None) -> torch.Tensor:
+        """(1, C, T, H, W) clean latents, kept for whatever may happen to the decoding."""
+        if conditions is None:
+            assert self._resumed is not None
+            self._progress.go_on(self._resumed.done, self._resumed.done, "The steps are done already")
+            return self._resumed.latents
+        latents = self._denoise(placement, conditions)
+        self._steps.keep(Checkpoint.at_the_end(self._plan.steps - conditions.first_step, latents))
+        self._denoised = True
+        return latents
+
     def _denoise(self, placement: Placement, conditions: Conditions) -> torch.Tensor:
         plan, steps = self._plan, self._plan.steps - conditions.first_step
         config = self._warm.model.config("scheduler")
         scheduler = make_scheduler(config, plan.sampler, plan.flow_shift)
         with placement.use("transformer") as transformer:
-            latents = denoise(
+            if self._resumed is not None:
+                done = self._resumed.done
+                self._progress.go_on(done, steps, f"Going on at step {min(done + 1, steps)} of {steps}")
+            return denoise(
                 transformer,
                 scheduler,
                 conditions,
@@ -184,10 +237,19 @@ class TakeJob:
                 guidance_scale=plan.guidance_scale,
                 window=latent_frames(plan.window_frames) if plan.window_frames else 0,
                 on_step=lambda n: self._progress.advance(n, steps, f"Step {n} of {steps}"),
+                after_step=self._after_step,
+                resumed=self._resumed,
                 should_stop=self._should_stop,
             )
-        self._denoised = True
-        return latents
+
+    def _after_step(self, step: Step) -> None:
+        """Keep what was made, and show it."""
+        try:
+            self._steps.keep(step.checkpoint())
+        except Unkept as why:
+            log.warning("this step can't be gone on from: %s", why)
+        self._preview.show(step)
+        self._progress.preview = self._preview.path
 
     def _decode(self, placement: Placement, latents: torch.Tensor, kept: dict[int, np.ndarray], folder: Path) -> None:
         frames, done = self._plan.model_frames, 0
@@ -219,7 +281,7 @@ class TakeJob:
         file = folder / first_file(request.media_format)
         return Movie(file, request.media_format, request.frame_rate.exact(), plan.width, plan.height)
 
-    def _settings(self, take: Take, seconds: PhaseSeconds) -> dict[str, Any]:
+    def _settings(self, take: Take, seconds: PhaseSeconds, notes: list[str]) -> dict[str, Any]:
         """What take.json says: all that is needed to make the take again, and how it was made."""
         return {
             "format": 1,
@@ -228,6 +290,7 @@ class TakeJob:
             "plan": to_json(self._plan),
             "take": to_json(take),
             "seconds": to_json(seconds),
+            "notes": notes,
             "backend": {
                 "version": __version__,
                 "torch": torch.__version__,

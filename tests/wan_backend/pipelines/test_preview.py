@@ -31,7 +31,9 @@ def test_the_embedded_model_s_colours_are_those_that_its_autoencoder_makes():
 
 def test_the_published_ones_are_found_by_the_autoencoder_s_means():
     wan21 = LatentColours.of(AutoencoderKLWan().config)
-    assert wan21.weights.shape == (16, 3) and wan21.weights[2].tolist() == torch.tensor([0.3568, 0.2548, 0.1747]).tolist()
+    assert (
+        wan21.weights.shape == (16, 3) and wan21.weights[2].tolist() == torch.tensor([0.3568, 0.2548, 0.1747]).tolist()
+    )
     known = {each["name"]: each for each in json.loads(FILE.read_text())["autoencoders"]}
     wan22 = LatentColours.of({"latents_mean": known["Wan 2.2 TI2V"]["latents_mean"]})
     assert wan22.weights.shape == (48, 3)
