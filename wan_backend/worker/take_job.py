@@ -102,6 +102,7 @@ class TakeJob:
         self._resumed: Checkpoint | None = None
         self._preview = LivePreview(work, LatentColours.of(warm.model.config("vae")))
         self._denoised = False
+        self._steps_to_make = self._plan.steps
         self._part = ""
         """The part of the model that is loaded or works."""
         self._spent = dict.fromkeys(("load", "encode", "denoise", "decode"), 0.0)
@@ -191,7 +192,10 @@ class TakeJob:
         """A part stands ready: the phase that it is for begins."""
         check(self._should_stop)
         self._part = part
-        if part == "transformer":
+        if part == "transformer" and self._resumed is not None:
+            done, steps = self._resumed.done, self._steps_to_make
+            self._progress.go_on(done, steps, f"Going on at step {min(done + 1, steps)} of {steps}")
+        elif part == "transformer":
             self._progress.phase(JobState.DENOISING, f"Step 0 of {self._plan.steps}")
         elif self._denoised:
             self._progress.phase(JobState.DECODING, "Making the pictures")
@@ -223,12 +227,10 @@ class TakeJob:
 
     def _denoise(self, placement: Placement, conditions: Conditions) -> torch.Tensor:
         plan, steps = self._plan, self._plan.steps - conditions.first_step
+        self._steps_to_make = steps
         config = self._warm.model.config("scheduler")
         scheduler = make_scheduler(config, plan.sampler, plan.flow_shift)
         with placement.use("transformer") as transformer:
-            if self._resumed is not None:
-                done = self._resumed.done
-                self._progress.go_on(done, steps, f"Going on at step {min(done + 1, steps)} of {steps}")
             return denoise(
                 transformer,
                 scheduler,
