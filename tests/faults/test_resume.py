@@ -75,7 +75,8 @@ def test_retry_goes_on_after_the_worker_and_after_the_server_was_killed(serve, m
     assert Path(shown).is_file()
     server.kill()
     other = serve("--device", "cpu", command=WORKER)
-    assert other.jobs()[job_id]["state"] == "interrupted"
+    interrupted = other.jobs()[job_id]
+    assert interrupted["state"] == "interrupted" and "goes on from its last step" in interrupted["sentence"]
     done = retried(other, job_id)
     assert went_on(other) and np.array_equal(frames(done["take"]), frames(whole["take"]))
 

@@ -16,6 +16,7 @@ from filelock import Timeout
 
 from ..protocol import ProtocolError, Refusal
 from ..protocol.errors import INVALID_PARAMS, NO_SUCH_JOB
+from ..protocol.media import STEPS_FILE
 from ..protocol.messages import (
     JobState,
     JobStatus,
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 WAITING = "Waiting for its turn."
 INTERRUPTED = "The backend ended while this job ran; retry it."
+GOES_ON = "The backend ended while this job ran; retry it, and it goes on from its last step."
 ALMOST_DONE = 0.999
 """Progress is 1 only once the take is on the disk."""
 
@@ -213,7 +215,8 @@ class JobQueue:
         if take is not None:
             self._finish(job, take, job.status.seconds)
         elif is_working(job.status):
-            self.end(job_id, JobState.INTERRUPTED, Problem("interrupted", INTERRUPTED))
+            sentence = GOES_ON if (self.work_folder(job_id) / STEPS_FILE).is_file() else INTERRUPTED
+            self.end(job_id, JobState.INTERRUPTED, Problem("interrupted", sentence))
         else:
             self._save(job)
 

@@ -8,6 +8,7 @@
 <state folder>/jobs/<job_id>/work/  until its take is whole
     steps.safetensors               the newest finished step, or the finished latents
     preview.jpg                     what the take looks like after that step
+    preview.npy                     the same, (height, width, 3) of bytes, for who can read no JPEG
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from .messages import MediaFormat
 
 SETTINGS_FILE = "take.json"
 PARTIAL_SUFFIX = ".partial"
-WORK_FOLDER, STEPS_FILE, PREVIEW_FILE = "work", "steps.safetensors", "preview.jpg"
+WORK_FOLDER, STEPS_FILE = "work", "steps.safetensors"
+PREVIEW_FILE, PREVIEW_ARRAY_FILE = "preview.jpg", "preview.npy"
 PROMPTS_FOLDER, MEMORY_FILE = "prompts", "memory.json"
 """In the state folder: prompts as text encoders read them, and which memory plans failed."""
 MOVIE_FILES = {MediaFormat.FFV1: "take.mkv", MediaFormat.H264: "take.mp4"}

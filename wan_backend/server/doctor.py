@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..models import sources
@@ -20,6 +21,7 @@ from ..models.media_place import reason, size_in_words
 from ..protocol import ProtocolError
 from ..protocol.conversion import from_json
 from ..protocol.envelope import Notification, parse_line
+from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
 from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerStatus
 from . import death
 from .inbox import Inbox, WorkerExit, WorkerLine
@@ -32,7 +34,7 @@ SET_UP = "Set up the backend again with the button in the add-on's preferences."
 
 def examine(state_folder: Path | None, rows: list[ModelRow], worker: WorkerStatus | None = None) -> list[Finding]:
     """All findings; takes seconds where no worker is up to be asked."""
-    state = [] if state_folder is None else [_folder(state_folder)]
+    state = [] if state_folder is None else [_folder(state_folder), _kept(state_folder)]
     return [_python(), _torch(worker), *state, _disk(state_folder or Path.home()), _cache(), *_models(rows)]
 
 
@@ -93,6 +95,24 @@ def _folder(state_folder: Path) -> Finding:
     if good:
         return Finding("state", True, f"The queue and the logs are in {state_folder}.")
     return Finding("state", False, f"The folder {state_folder} can't be written.", "Make it writable.")
+
+
+def _kept(state_folder: Path) -> Finding:
+    prompts = _size(state_folder.glob(f"{PROMPTS_FOLDER}/*"))
+    steps = _size(state_folder.glob(f"jobs/*/{WORK_FOLDER}/*"))
+    sentence = (
+        f"{size_in_words(prompts)} of prompts as the models read them, {size_in_words(steps)} of finished steps of jobs "
+        "that have no take yet; those go when the jobs are cleared."
+    )
+    return Finding("kept", True, sentence)
+
+
+def _size(files: Iterable[Path]) -> int:
+    total = 0
+    for file in files:
+        with contextlib.suppress(OSError):
+            total += file.stat().st_size
+    return total
 
 
 def _disk(folder: Path) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from ..pipelines.denoise import Step
 from ..pipelines.preview import LatentColours
-from ..protocol.media import PREVIEW_FILE
+from ..protocol.media import PREVIEW_ARRAY_FILE, PREVIEW_FILE
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +34,24 @@ class LivePreview:
         if self._file is None or self._colours is None:
             return
         frames = step.latents.shape[2] - step.references
-        jpeg = encoded(self._colours.picture(step.clean(frames // 2)))
-        part = self._file.with_suffix(".part")
+        picture = self._colours.picture(step.clean(frames // 2))
+        array = io.BytesIO()
+        np.save(array, picture, allow_pickle=False)
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(jpeg)
-            os.replace(part, self._file)
+            _replace(self._file.with_name(PREVIEW_ARRAY_FILE), array.getvalue())
+            _replace(self._file, encoded(picture))
         except OSError as error:
             log.warning("no preview can be written to %s: %s", self._file, error)
             self._file, self.path = None, ""
         else:
             self.path = str(self._file)
+
+
+def _replace(file: Path, content: bytes) -> None:
+    part = file.with_name(file.name + ".part")
+    part.write_bytes(content)
+    os.replace(part, file)
 
 
 def encoded(picture: np.ndarray) -> bytes:
