@@ -1,7 +1,7 @@
 """What a take looks like while it is made: one picture a job, as a draw asks for it.
 
-A draw only asks; a timer reads the picture's bytes (the worker writes them beside its JPEG, which Blender could only read
-through a data-block of the file, or with a copy in the user's thumbnails) and hands them to Blender.
+A draw only asks; a timer reads the picture's bytes and hands them to Blender. The worker writes them beside its JPEG,
+which Blender could only read through a data-block of the file, or with a copy in the user's thumbnails.
 """
 
 from __future__ import annotations

@@ -101,8 +101,8 @@ def _kept(state_folder: Path) -> Finding:
     prompts = _size(state_folder.glob(f"{PROMPTS_FOLDER}/*"))
     steps = _size(state_folder.glob(f"jobs/*/{WORK_FOLDER}/*"))
     sentence = (
-        f"{size_in_words(prompts)} of prompts as the models read them, {size_in_words(steps)} of finished steps of jobs "
-        "that have no take yet; those go when the jobs are cleared."
+        f"{size_in_words(prompts)} of prompts as the models read them, {size_in_words(steps)} of finished steps of "
+        "jobs that have no take yet; those go when the jobs are cleared."
     )
     return Finding("kept", True, sentence)
 
