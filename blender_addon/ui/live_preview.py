@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
 from typing import Any
 
 import bpy
 import bpy.utils.previews
-import numpy as np
 
-from ...wan_backend.protocol.media import PREVIEW_ARRAY_FILE
+from ...wan_backend.protocol.media import PREVIEW_PIXELS_FILE
 from ...wan_backend.protocol.messages import JobStatus
 from ..stopwatch import timed
 from . import refresh
@@ -22,6 +22,7 @@ from . import refresh
 log = logging.getLogger(__name__)
 
 MOST_SIDE = 1024
+_HEAD = struct.Struct("<II")
 _SCALE = 8.0
 
 _kept: Any = None
@@ -78,7 +79,7 @@ def _read() -> None:
     asked = dict(_asked)
     _asked.clear()
     for path, step in asked.items():
-        picture = _picture(os.path.join(os.path.dirname(path), PREVIEW_ARRAY_FILE))
+        picture = _picture(os.path.join(os.path.dirname(path), PREVIEW_PIXELS_FILE))
         if picture is not None:
             _show(path, picture)
             _steps[path] = step
@@ -86,20 +87,21 @@ def _read() -> None:
         refresh.redraw()
 
 
-def _picture(file: str) -> np.ndarray | None:
-    """(H, W, 3) of bytes; None where there is none, as when the take has just been finished."""
+def _picture(file: str) -> tuple[int, int, memoryview] | None:
+    """Width, height and packed pixels; None where there are none, as when the take has just been finished."""
     try:
-        picture = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        with open(file, "rb") as stream:
+            content = stream.read(_HEAD.size + 4 * MOST_SIDE * MOST_SIDE)
+        width, height = _HEAD.unpack_from(content)
+    except (OSError, struct.error):
         return None
-    fits = picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8
-    return picture if fits and 0 < max(picture.shape) <= MOST_SIDE else None
+    body = memoryview(content)[_HEAD.size :]
+    fits = 0 < width <= MOST_SIDE and 0 < height <= MOST_SIDE and len(body) == 4 * width * height
+    return (width, height, body.cast("i")) if fits else None
 
 
-def _show(path: str, picture: np.ndarray) -> None:
-    height, width = picture.shape[:2]
+def _show(path: str, picture: tuple[int, int, memoryview]) -> None:
+    width, height, pixels = picture
     preview = _kept[path] if path in _kept else _kept.new(path)
-    colours = np.ones((height, width, 4), np.float32)
-    colours[:, :, :3] = picture[::-1] / np.float32(255)
     preview.image_size = (width, height)
-    preview.image_pixels_float.foreach_set(colours.ravel())
+    preview.image_pixels.foreach_set(pixels)

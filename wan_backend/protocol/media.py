@@ -8,7 +8,8 @@
 <state folder>/jobs/<job_id>/work/  until its take is whole
     steps.safetensors               the newest finished step, or the finished latents
     preview.jpg                     what the take looks like after that step
-    preview.npy                     the same, (height, width, 3) of bytes, for who can read no JPEG
+    preview.rgba                    the same for who can read no JPEG: width and height (32 bits each, little-endian),
+                                    then rows of RGBA bytes, the lowest first
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .messages import MediaFormat
 SETTINGS_FILE = "take.json"
 PARTIAL_SUFFIX = ".partial"
 WORK_FOLDER, STEPS_FILE = "work", "steps.safetensors"
-PREVIEW_FILE, PREVIEW_ARRAY_FILE = "preview.jpg", "preview.npy"
+PREVIEW_FILE, PREVIEW_PIXELS_FILE = "preview.jpg", "preview.rgba"
 PROMPTS_FOLDER, MEMORY_FILE = "prompts", "memory.json"
 """In the state folder: prompts as text encoders read them, and which memory plans failed."""
 MOVIE_FILES = {MediaFormat.FFV1: "take.mkv", MediaFormat.H264: "take.mp4"}

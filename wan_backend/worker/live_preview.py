@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
+import struct
 from pathlib import Path
 
 import cv2
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..pipelines.denoise import Step
 from ..pipelines.preview import LatentColours
-from ..protocol.media import PREVIEW_ARRAY_FILE, PREVIEW_FILE
+from ..protocol.media import PREVIEW_FILE, PREVIEW_PIXELS_FILE
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,9 @@ class LivePreview:
             return
         frames = step.latents.shape[2] - step.references
         picture = self._colours.picture(step.clean(frames // 2))
-        array = io.BytesIO()
-        np.save(array, picture, allow_pickle=False)
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            _replace(self._file.with_name(PREVIEW_ARRAY_FILE), array.getvalue())
+            _replace(self._file.with_name(PREVIEW_PIXELS_FILE), pixels(picture))
             _replace(self._file, encoded(picture))
         except OSError as error:
             log.warning("no preview can be written to %s: %s", self._file, error)
@@ -52,6 +50,14 @@ def _replace(file: Path, content: bytes) -> None:
     part = file.with_name(file.name + ".part")
     part.write_bytes(content)
     os.replace(part, file)
+
+
+def pixels(picture: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 RGB as PREVIEW_PIXELS_FILE has it."""
+    height, width = picture.shape[:2]
+    opaque = np.full((height, width, 4), 255, np.uint8)
+    opaque[:, :, :3] = picture[::-1]
+    return struct.pack("<II", width, height) + opaque.tobytes()
 
 
 def encoded(picture: np.ndarray) -> bytes:
