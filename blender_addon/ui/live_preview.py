@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 MOST_SIDE = 1024
 _HEAD = struct.Struct("<II")
-_SCALE = 8.0
+_SCALE = 7.0
 
 _kept: Any = None
 """Blender's own collection of previews, by the path of the job's."""

@@ -86,3 +86,19 @@ def test_zero_seconds_are_no_error():
     progress.phase(JobState.DENOISING, "")
     progress.advance(1, 1, "")
     assert sent[-1].progress < 1
+
+
+def test_steps_that_were_made_before_do_not_count_as_fast_ones(clock):
+    sent = []
+    progress = Progress("job", 30, sent.append, None, clock)
+    progress.phase(JobState.LOADING, "loading")
+    progress.go_on(12, 30, "Going on at step 13 of 30")
+    assert (sent[-1].state, sent[-1].step, sent[-1].steps) == (JobState.DENOISING, 12, 30)
+    assert sent[-1].eta_seconds is None and sent[-1].progress > 0.3
+    clock.now += 10  # the first step warms things up
+    progress.advance(13, 30, "step 13")
+    clock.now += 2
+    progress.preview = "/tmp/preview.jpg"
+    progress.advance(14, 30, "step 14")
+    assert sent[-1].eta_seconds == pytest.approx(16 * 2 + (12 + 16 * 2) / 0.75 * 0.15)
+    assert sent[-1].preview == "/tmp/preview.jpg"
