@@ -45,7 +45,9 @@ class Needs:
 
     def working(self, part: str) -> int:
         """The working memory of the phase that `part` runs in."""
-        return {"transformer": self.denoise, "vae": self.decode}.get(part, self.encode)
+        if part.startswith("transformer"):
+            return self.denoise
+        return self.decode if part == "vae" else self.encode
 
     @property
     def together(self) -> int:
