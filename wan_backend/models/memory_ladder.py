@@ -12,7 +12,9 @@ from dataclasses import replace
 from .memory_plan import STREAMED_SHARE, MemoryPlan, Needs, Place
 
 PLACED = ("text_encoder", "transformer", "vae")
-"""What a plan gives a place; the image encoder goes with the text encoder."""
+"""What a plan gives a place; the image encoder goes with the text encoder, a second transformer with the first."""
+WEIGHTS = (*PLACED, "image_encoder", "transformer_2")
+"""What a model may have; a part that it has not needs no bytes."""
 _ROOM = (Place.RESIDENT, Place.PHASED, Place.READ_AGAIN, Place.STREAMED, Place.ON_CPU)
 """From the most room on the device to the least."""
 _LEFT = (Place.PHASED, Place.READ_AGAIN)
@@ -68,8 +70,11 @@ def bytes_while(plan: MemoryPlan, needs: Needs, part: str) -> int:
     """What a plan has on the device while `part` runs: the part itself, what stays there, and the work."""
     elsewhere = not part or plan.place(part) is Place.ON_CPU
     total = 0 if elsewhere else needs.working(part)
-    for each in (*PLACED, "image_encoder"):
-        weights, place = getattr(needs, each), plan.place(each)
+    for each in WEIGHTS:
+        weights = getattr(needs, each, 0)
+        if not weights:
+            continue
+        place = plan.place(each)
         if each == part and place is Place.STREAMED:
             total += int(weights * STREAMED_SHARE)
         elif place is Place.RESIDENT or (each == part and place in _LEFT):
@@ -84,5 +89,5 @@ def measured(plan: MemoryPlan, needs: Needs) -> MemoryPlan:
 
 def at_most(plan: MemoryPlan, limit: MemoryPlan, needs: Needs) -> MemoryPlan:
     """Each part where the smaller of the two plans has it."""
-    places = {part: max(plan.place(part), limit.place(part), key=_ROOM.index) for part in PLACED}
-    return measured(MemoryPlan(**places, peak_bytes=0), needs)
+    encoder, transformer, vae = (max(plan.place(part), limit.place(part), key=_ROOM.index) for part in PLACED)
+    return measured(replace(plan, text_encoder=encoder, transformer=transformer, vae=vae), needs)
