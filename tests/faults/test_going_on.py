@@ -48,6 +48,11 @@ def went_on(server: Served) -> bool:
     return any(sentence.startswith("Going on at step ") for sentence in told)
 
 
+def resumed_previews(server: Served) -> list[str]:
+    told = [message["params"] for message in server.messages if message.get("method") == "job"]
+    return [status["preview"] for status in told if status["sentence"].startswith("Going on at step ")]
+
+
 def retried(server: Served, job_id: str) -> dict:
     server.forget_messages()
     server.call("retry", job_id=job_id)
@@ -78,6 +83,7 @@ def test_retry_goes_on_after_the_worker_and_after_the_server_was_killed(serve, m
     interrupted = other.jobs()[job_id]
     assert interrupted["state"] == "interrupted" and "goes on from its last step" in interrupted["sentence"]
     done = retried(other, job_id)
+    assert all(resumed_previews(other))
     assert went_on(other) and np.array_equal(frames(done["take"]), frames(whole["take"]))
 
 

@@ -29,6 +29,11 @@ class LivePreview:
         self.path = ""
         """Of the newest picture; empty while there is none."""
 
+    def go_on(self) -> None:
+        """Show what an earlier try at the same take has left."""
+        if self._file is not None and self._file.is_file():
+            self.path = str(self._file)
+
     def show(self, step: Step) -> None:
         """Put the clean estimate after `step` in place of the picture before."""
         if self._file is None or self._colours is None:

@@ -163,6 +163,9 @@ class TakeJob:
                 canvas = self._gather()
                 self._resumed = self._steps.find(fingerprint(self._params, canvas, self._warm.model))
                 kept = canvas.kept
+                if self._resumed is not None:
+                    self._preview.go_on()
+                    self._progress.preview = self._preview.path
                 self._denoised = self._resumed is not None and self._resumed.finished
                 conditions = None if self._denoised else self._prepare(placement, canvas)
                 del canvas

@@ -36,6 +36,17 @@ def test_the_middle_of_the_take_is_shown_and_replaced(tmp_path, references):
     assert {file.name for file in (tmp_path / "work").iterdir()} == {PREVIEW_FILE, PREVIEW_PIXELS_FILE}
 
 
+def test_what_an_earlier_try_left_is_shown_at_once(tmp_path):
+    LivePreview(tmp_path, COLOURS).show(step(0.0))
+    later = LivePreview(tmp_path, COLOURS)
+    assert later.path == ""
+    later.go_on()
+    assert later.path == str(tmp_path / PREVIEW_FILE)
+    nothing = LivePreview(tmp_path / "other", COLOURS)
+    nothing.go_on()
+    assert nothing.path == ""
+
+
 def test_the_pixels_beside_it_are_rgba_from_the_lowest_row(tmp_path):
     colours = LatentColours(torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 0]]), torch.tensor([0.0, -1.0, 1.0]))
     latents = torch.full((1, 3, 1, 6, 8), -1.0)
