@@ -9,7 +9,7 @@ import bpy
 
 from .. import preferences
 from ..jobs import tracker
-from . import menus, preferences_page, queue_list, refresh, sidebar, thumbnails, timeline_overlay
+from . import live_preview, menus, preferences_page, queue_list, refresh, sidebar, thumbnails, timeline_overlay
 
 CLASSES = (queue_list.WAN_VSE_UL_queue, *menus.CLASSES, *sidebar.CLASSES)
 
@@ -21,6 +21,7 @@ def register() -> None:
     preferences.draw_page = preferences_page.draw
     menus.register()
     thumbnails.register()
+    live_preview.register()
     timeline_overlay.register()
     tracker.get().on_change.append(refresh.refresh)
 
@@ -28,6 +29,7 @@ def register() -> None:
 def unregister() -> None:
     """Take everything away. The tracker is gone before, and the call-back with it."""
     timeline_overlay.unregister()
+    live_preview.unregister()
     thumbnails.unregister()
     menus.unregister()
     for one in reversed(CLASSES):

@@ -207,3 +207,11 @@ def test_a_wrong_backend_in_the_preferences_is_said_and_not_set_up_again(told, s
 def test_what_became_of_collecting_is_said(told, settings, addon) -> None:
     told.collector.sentence = "2 takes lie beside the .blend now."
     assert "2 takes lie beside" in said(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
+
+
+def test_what_was_unusual_about_a_take_is_told_with_it(told, settings, addon) -> None:
+    told.add("a" * 32, "done", sentence="Done. Memory ran out.")
+    assert "Memory ran out." in said(draw_all(addon))
+    told.all.clear()
+    told.add("b" * 32, "done", sentence="Done.")
+    assert "Done." not in draw_all(addon).words
