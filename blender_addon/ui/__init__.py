@@ -9,7 +9,17 @@ import bpy
 
 from .. import preferences
 from ..jobs import tracker
-from . import lora_list, menus, preferences_page, queue_list, refresh, sidebar, thumbnails, timeline_overlay
+from . import (
+    live_preview,
+    lora_list,
+    menus,
+    preferences_page,
+    queue_list,
+    refresh,
+    sidebar,
+    thumbnails,
+    timeline_overlay,
+)
 
 CLASSES = (queue_list.WAN_VSE_UL_queue, lora_list.WAN_VSE_UL_loras, *menus.CLASSES, *sidebar.CLASSES)
 
@@ -21,6 +31,7 @@ def register() -> None:
     preferences.draw_page = preferences_page.draw
     menus.register()
     thumbnails.register()
+    live_preview.register()
     timeline_overlay.register()
     tracker.get().on_change.append(refresh.refresh)
 
@@ -28,6 +39,7 @@ def register() -> None:
 def unregister() -> None:
     """Take everything away. The tracker is gone before, and the call-back with it."""
     timeline_overlay.unregister()
+    live_preview.unregister()
     thumbnails.unregister()
     menus.unregister()
     for one in reversed(CLASSES):

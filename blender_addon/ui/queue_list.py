@@ -9,7 +9,7 @@ from ..jobs import tracker
 from ..operators.refusing import ROW_POINTER, job_of
 from ..properties import active_job_id
 from ..timeline import compat, identity
-from . import paragraph, task_box, thumbnails, wording
+from . import live_preview, paragraph, task_box, thumbnails, wording
 
 RED_STATES = (JobState.FAILED, JobState.INTERRUPTED)
 
@@ -107,10 +107,14 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
         draw_problem(box, context, job)
     elif job.state.ended:
         box.label(text=_ending(job))
+        notes = job.sentence.removeprefix("Done.").strip() if job.state is JobState.DONE else ""
+        if notes:
+            paragraph.draw(box, context, notes, "INFO")
     else:
         box.progress(factor=job.progress, type="BAR", text=wording.progress(job))
         if job.sentence and not wording.progress(job).startswith(job.sentence.rstrip(".")):
             paragraph.draw(box, context, job.sentence)
+        live_preview.draw(box, job)
     note = tracker.get().note_of(job.job_id) or tracker.get().problem_of(job.job_id)
     if note:
         paragraph.draw(box, context, note, "INFO")

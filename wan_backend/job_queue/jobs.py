@@ -16,6 +16,7 @@ from filelock import Timeout
 
 from ..protocol import ProtocolError, Refusal
 from ..protocol.errors import INVALID_PARAMS, NO_SUCH_JOB
+from ..protocol.media import STEPS_FILE
 from ..protocol.messages import (
     JobState,
     JobStatus,
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 WAITING = "Waiting for its turn."
 INTERRUPTED = "The backend ended while this job ran; retry it."
+GOES_ON = "The backend ended while this job ran; retry it, and it goes on from its last step."
 ALMOST_DONE = 0.999
 """Progress is 1 only once the take is on the disk."""
 
@@ -70,6 +72,10 @@ class JobQueue:
     def status(self, job_id: str) -> JobStatus:
         """One job; raises ProtocolError (NO_SUCH_JOB)."""
         return self._job(job_id).status
+
+    def work_folder(self, job_id: str) -> Path:
+        """Where a worker keeps the job's finished steps, so that a retry goes on from them."""
+        return self._store.work_folder(job_id)
 
     def has(self, job_id: str) -> bool:
         """Whether this server has the job."""
@@ -116,6 +122,7 @@ class JobQueue:
             progress=min(max(report.progress, job.status.progress), ALMOST_DONE),
             eta_seconds=report.eta_seconds,
             sentence=report.sentence or job.status.sentence,
+            preview=report.preview or job.status.preview,
         )
         self._on_change(job.status, changed)
 
@@ -123,13 +130,13 @@ class JobQueue:
         """The take is whole, on the disk."""
         job = self._job(job_id)
         seconds = dataclasses.replace(result.seconds, queue=job.status.seconds.queue)
-        self._finish(job, result.take, seconds)
+        self._finish(job, result.take, seconds, result.notes)
 
     def end(self, job_id: str, state: JobState, problem: Problem) -> None:
         """The job ended without a take: failed, cancelled or interrupted."""
         job = self._job(job_id)
         take_files.remove_partial(job.status.request, job_id)
-        self._move(job, state, problem=problem, sentence=problem.sentence, eta_seconds=None)
+        self._move(job, state, problem=problem, sentence=problem.sentence, eta_seconds=None, preview="")
 
     def retry(self, job_id: str) -> JobStatus:
         """Queue a job that ended once more; done at once where its take is whole on the disk."""
@@ -208,7 +215,8 @@ class JobQueue:
         if take is not None:
             self._finish(job, take, job.status.seconds)
         elif is_working(job.status):
-            self.end(job_id, JobState.INTERRUPTED, Problem("interrupted", INTERRUPTED))
+            sentence = GOES_ON if (self.work_folder(job_id) / STEPS_FILE).is_file() else INTERRUPTED
+            self.end(job_id, JobState.INTERRUPTED, Problem("interrupted", sentence))
         else:
             self._save(job)
 
@@ -216,10 +224,11 @@ class JobQueue:
         """Whether another server, alive, has the jobs of this owner."""
         return bool(owner_id) and owner_id != self._owner.id and self._owner.is_alive(owner_id)
 
-    def _finish(self, job: Job, take: Take, seconds: PhaseSeconds) -> None:
+    def _finish(self, job: Job, take: Take, seconds: PhaseSeconds, notes: Iterable[str] = ()) -> None:
+        self._store.remove_work(job.status.job_id)
         self._move(
             job, JobState.DONE, take=take, progress=1.0, problem=None, seconds=seconds,
-            step=job.status.steps, eta_seconds=0.0, sentence="Done.",
+            step=job.status.steps, eta_seconds=0.0, sentence=" ".join(["Done.", *notes]), preview="",
         )  # fmt: skip
 
     def _move(self, job: Job, state: JobState, status: JobStatus | None = None, **changes: object) -> JobStatus:

@@ -1,4 +1,4 @@
-"""The job folders on disk: jobs/<job_id>/{request.json,state.json}. Standard library and protocol only.
+"""The job folders on disk: jobs/<job_id>/{request.json,state.json,work}. Standard library and protocol only.
 
 A job's folder appears and goes by one rename, its state changes by one rename, so that a kill at any moment leaves
 each job whole. A damaged file costs only its own job, and that job says so.
@@ -19,6 +19,7 @@ from typing import Any
 
 from ..protocol import ProtocolError
 from ..protocol.conversion import from_json, to_json
+from ..protocol.media import WORK_FOLDER
 from ..protocol.messages import FrameRate, JobState, JobStatus, Problem, TakeRequest
 from .durable_file import TEMPORARY_SUFFIX, read_json, sync_folder, write_json
 
@@ -88,6 +89,14 @@ class JobStore:
         for child in self._folder.glob(".*.*.*"):
             if not owner_is_alive(child.name.split(".")[2]):
                 shutil.rmtree(child, ignore_errors=True)
+
+    def work_folder(self, job_id: str) -> Path:
+        """Where a worker keeps what it has of the job so far."""
+        return self._folder / job_id / WORK_FOLDER
+
+    def remove_work(self, job_id: str) -> None:
+        """Remove what a worker kept of the job: its take is whole."""
+        shutil.rmtree(self.work_folder(job_id), ignore_errors=True)
 
     def remove_temporaries(self, job_id: str) -> None:
         """Remove what its server left in a job's folder when it was killed while it wrote there."""

@@ -6,6 +6,8 @@ sentence names the part or the file.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -177,6 +179,15 @@ class WanModel:
             if alike and self.places.part_stamp(part) == other.places.part_stamp(part):
                 log.info("%s of %s stays in memory", part, other.folder)
                 self._parts[part] = other._parts[part]
+
+    def fingerprint(self, part: str = "") -> str:
+        """Tells the model's files, or those of one part, from any others: 64 hexadecimal digits."""
+        own = self.places.part_stamp(part) if part else self._stamp
+        tokenizer = self.places.part_stamp("tokenizer") if part == "text_encoder" else ()
+        formats = {name: str(getattr(self.precision, name)) for name in ([part] if part else self.parts)}
+        formats["quantised"] = str(self.precision.quantised)
+        said = [own, tokenizer, formats, self.device.type, transformers.__version__, diffusers.__version__]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     def config(self, part: str) -> dict[str, Any]:
         """The part's configuration, without loading its weights."""

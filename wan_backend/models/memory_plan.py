@@ -42,6 +42,12 @@ class Needs:
     denoise: int = 0
     decode: int = 0
 
+    def working(self, part: str) -> int:
+        """The working memory of the phase that `part` runs in."""
+        if part.startswith("transformer"):
+            return self.denoise
+        return self.decode if part == "vae" else self.encode
+
     @property
     def together(self) -> int:
         """All weights at once, and the largest working memory."""

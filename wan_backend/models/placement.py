@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psutil
@@ -37,18 +36,44 @@ def plan_memory(
 
     `budget_bytes` limits what the job may have on the device.
     """
+    return room_for(model, width, height, frames, budget_bytes, loras).plan()
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a take needs, and what there is for it at this moment."""
+
+    needs: Needs
+    device_bytes: int
+    host_bytes: int
+    on_cpu: bool
+    """The device's memory is the machine's: on the CPU, and on a Mac."""
+
+    def plan(self) -> MemoryPlan:
+        """The largest memory plan that fits."""
+        if self.on_cpu:
+            plan = memory_plan.choose_on_cpu(self.needs, self.device_bytes)
+        else:
+            plan = memory_plan.choose(self.needs, self.device_bytes, self.host_bytes)
+        return replace(plan, decode_fits=self.needs.vae + self.needs.decode <= self.device_bytes)
+
+
+def room_for(
+    model: WanModel,
+    width: int,
+    height: int,
+    frames: int,
+    budget_bytes: int | None = None,
+    loras: Sequence[LoraUse] = (),
+) -> Room:
+    """The room for a take, as `plan_memory` has it."""
     needs = _needs(model, width, height, frames)
     needs = replace(needs, transformer=needs.transformer + lora_adapters.file_bytes(loras))
     free = devices.free_bytes(model.device) + _held_bytes(model, model.device.type)
     if budget_bytes is not None:
         free = min(free, budget_bytes)
-    if model.device.type != "cuda":  # on a Mac, too, the card's memory is the machine's
-        plan = memory_plan.choose_on_cpu(needs, free)
-    else:
-        plan = memory_plan.choose(needs, free, psutil.virtual_memory().available + _held_bytes(model, "cpu"))
-    plan = dataclasses.replace(plan, decode_fits=needs.vae + needs.decode <= free)
-    log.info("memory: %s, %.2f GB free on %s", plan, free / 1e9, model.device)
-    return plan
+    host = psutil.virtual_memory().available + _held_bytes(model, "cpu")
+    return Room(needs, free, host, model.device.type != "cuda")
 
 
 class Placement:

@@ -98,9 +98,13 @@ class Places:
         return tuple(row for part in sorted(self._parts) for row in self.part_stamp(part))
 
     def part_stamp(self, part: str) -> Stamp:
-        """The same of one part; equal for two models that share it. The cache's links lead to one file."""
+        """The same of one part; equal for two models that share it. The cache's links lead to one file.
+
+        A tokenizer has no weights: its files are all that it is.
+        """
         place = self.of(part)
-        return _stamp(sorted(place.glob("*.safetensors")) if place.is_dir() else [place])
+        files = "*" if part == "tokenizer" else "*.safetensors"
+        return _stamp(sorted(place.glob(files)) if place.is_dir() else [place])
 
 
 def classes(index: Mapping[str, Any]) -> dict[str, str]:

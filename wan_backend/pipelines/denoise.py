@@ -1,18 +1,48 @@
-"""The one denoising loop, for every task. May import torch, conditions, experts, windows and stopping."""
+"""The one denoising loop, for every task. May import torch, checkpoint, conditions, experts, windows and stopping."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 
+from .checkpoint import Checkpoint
 from .conditions import Conditions
 from .experts import Expert, turns
 from .stopping import ShouldStop, check, checked, never
 from .windows import blended, plan_windows
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that was made: what it came from and what came of it."""
+
+    done: int
+    """So many steps are made, this one counted."""
+    latents: torch.Tensor
+    """(1, C, references + T, h, w), as the next step takes them."""
+    before: torch.Tensor
+    """The same before this step."""
+    velocity: torch.Tensor
+    """Where the transformer would have them go."""
+    noise: torch.Tensor
+    """How much of `before` was noise, 0 to 1."""
+    references: int
+    sampler: Any
+
+    def clean(self, frame: int) -> torch.Tensor:
+        """(C, h, w) float32: what the model takes latent frame `frame` of the film to be, without its noise."""
+        place = self.references + frame
+        before, velocity = (each[0, :, place].float() for each in (self.before, self.velocity))
+        return before - self.noise.to(before) * velocity
+
+    def checkpoint(self) -> Checkpoint:
+        """All that the next step needs, copied. Raises Unkept."""
+        return Checkpoint.after(self.done, self.latents, self.sampler)
 
 
 def denoise(
@@ -24,6 +54,8 @@ def denoise(
     guidance_scale: float,
     window: int = 0,
     on_step: Callable[[int], None] = lambda _done: None,
+    after_step: Callable[[Step], None] = lambda _step: None,
+    resumed: Checkpoint | None = None,
     should_stop: ShouldStop = never,
 ) -> torch.Tensor:
     """`denoise_in_turn` with one transformer, which makes all steps. A guidance_scale of at most 1 runs it once a
@@ -36,6 +68,8 @@ def denoise(
         steps=steps,
         window=window,
         on_step=on_step,
+        after_step=after_step,
+        resumed=resumed,
         should_stop=should_stop,
     )
 
@@ -49,9 +83,13 @@ def denoise_in_turn(
     steps: int,
     window: int = 0,
     on_step: Callable[[int], None] = lambda _done: None,
+    after_step: Callable[[Step], None] = lambda _step: None,
+    resumed: Checkpoint | None = None,
     should_stop: ShouldStop = never,
 ) -> torch.Tensor:
     """(1, C, T, H, W) float32 latents, clean; `on_step(n)` is called after the n-th step that is made.
+
+    `after_step` is called right before, with the step itself. With `resumed`, of the same job, it goes on from there.
 
     `window` is the most latent frames that a transformer sees at once (0: all). Raises Stopped before the next
     block of a transformer once `should_stop()` is true; the transformer is left as it was.
@@ -59,18 +97,22 @@ def denoise_in_turn(
     first, references = conditions.first_step, conditions.references
     scheduler.set_timesteps(steps, device=conditions.latents.device)
     scheduler.set_begin_index(first)  # spares a wait for the card in every step
-    latents = _noised(scheduler, conditions)
+    latents, made = _noised(scheduler, conditions), 0
+    if resumed is not None:
+        latents, made = resumed.put_back(scheduler, latents.device), resumed.done
     windows = plan_windows(latents.shape[2] - references, window)
     seen = [conditions] if len(windows) == 1 else [conditions.cut(each) for each in windows]
-    for turn in turns(experts, scheduler.timesteps.tolist(), first):
+    for turn in turns(experts, scheduler.timesteps.tolist(), first + made):
         check(should_stop)
         with turn.expert.use() as transformer, checked(_blocks(transformer), should_stop):
             for step in turn.steps:
                 check(should_stop)
-                velocity = partial(_seen_velocity, transformer, seen, scheduler.timesteps[step], turn.expert, step)
-                guided = blended(latents, references, windows, velocity)
-                latents = scheduler.step(guided, scheduler.timesteps[step], latents, return_dict=False)[0]
-                on_step(step - first + 1)
+                timestep, done, before = scheduler.timesteps[step], step - first + 1, latents
+                velocity = partial(_seen_velocity, transformer, seen, timestep, turn.expert, step)
+                flow = blended(before, references, windows, velocity)
+                latents = scheduler.step(flow, timestep, before, return_dict=False)[0]
+                after_step(Step(done, latents, before, flow, scheduler.sigmas[step], references, scheduler))
+                on_step(done)
         del transformer, velocity  # nothing here holds an expert that is to leave
     return _with_given(conditions, latents)[:, :, references:]
 

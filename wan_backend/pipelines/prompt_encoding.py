@@ -1,4 +1,4 @@
-"""Prompts to embeddings, exactly as diffusers' WanPipeline does it. May import torch, ftfy and stopping."""
+"""Prompts to embeddings, exactly as diffusers' WanPipeline does it. May import torch, ftfy, prompt_files, stopping."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import ftfy
 import torch
 
+from .prompt_files import PromptFiles
 from .stopping import ShouldStop, checked, never
 
 log = logging.getLogger(__name__)
@@ -52,21 +53,35 @@ def encode(tokenizer: Any, text_encoder: Any, prompt: str, should_stop: ShouldSt
 
 
 class PromptCache:
-    """The embeddings of the last prompts, on the CPU, so that the text encoder need not run again."""
+    """The embeddings of the last prompts, on the CPU, so that the text encoder need not run again.
 
-    def __init__(self, limit: int = 16) -> None:
+    `files`, where there are any, keep more of them, beyond the end of the process.
+    """
+
+    def __init__(self, limit: int = 16, files: PromptFiles | None = None) -> None:
         self._limit = limit
+        self.files = files
         self._embeds: OrderedDict[str, torch.Tensor] = OrderedDict()
 
     def get(self, prompt: str) -> torch.Tensor | None:
         """The embeddings kept for `prompt`, or None."""
         embeds = self._embeds.get(prompt)
+        if embeds is None and self.files is not None:
+            embeds = self.files.get(prompt, MAX_TOKENS)
+            if embeds is not None:
+                self._remember(prompt, embeds)
         if embeds is not None:
             self._embeds.move_to_end(prompt)
         return embeds
 
     def put(self, prompt: str, embeds: torch.Tensor) -> None:
         """Keep `embeds`, and forget the prompt longest unused where there are too many."""
-        self._embeds[prompt] = embeds.to("cpu", copy=True)
+        embeds = embeds.to("cpu", copy=True)
+        self._remember(prompt, embeds)
+        if self.files is not None:
+            self.files.put(prompt, embeds)
+
+    def _remember(self, prompt: str, embeds: torch.Tensor) -> None:
+        self._embeds[prompt] = embeds
         while len(self._embeds) > self._limit:
             self._embeds.popitem(last=False)

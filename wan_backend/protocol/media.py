@@ -4,6 +4,12 @@
 <media_folder>/<job_id>/            once it is whole (one rename)
     0001.png ... or take.mkv / take.mp4
     take.json                       the settings that made it
+
+<state folder>/jobs/<job_id>/work/  until its take is whole
+    steps.safetensors               the newest finished step, or the finished latents
+    preview.jpg                     what the take looks like after that step
+    preview.rgba                    the same for who can read no JPEG: width and height (32 bits each, little-endian),
+                                    then rows of RGBA bytes, the lowest first
 """
 
 from __future__ import annotations
@@ -12,6 +18,10 @@ from .messages import MediaFormat
 
 SETTINGS_FILE = "take.json"
 PARTIAL_SUFFIX = ".partial"
+WORK_FOLDER, STEPS_FILE = "work", "steps.safetensors"
+PREVIEW_FILE, PREVIEW_PIXELS_FILE = "preview.jpg", "preview.rgba"
+PROMPTS_FOLDER, MEMORY_FILE = "prompts", "memory.json"
+"""In the state folder: prompts as text encoders read them, and which memory plans failed."""
 MOVIE_FILES = {MediaFormat.FFV1: "take.mkv", MediaFormat.H264: "take.mp4"}
 
 

@@ -236,3 +236,6 @@ class JobStatus:
     """Seconds since 1970 (UTC)."""
     settled: bool = False
     """True once the client has saved a project that knows how this job ended."""
+    preview: str = ""
+    """Absolute path of a small JPEG file of what the take looks like after `step`, while it is made; a later step's
+    is another picture in the same file. Empty where there is none."""

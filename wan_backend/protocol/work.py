@@ -48,6 +48,11 @@ class RunParams:
     """Empty where every part is in a subfolder of `model_folder`."""
     copies_folder: str = ""
     """Where 16 bit copies of weights may be kept; empty: nowhere."""
+    work_folder: str = ""
+    """Absolute; where the job's finished steps and its preview are kept until its take is whole. Empty: nowhere."""
+    state_folder: str = ""
+    """Absolute; where what helps later jobs is kept: prompts as the model reads them, what memory did not suffice
+    for. Empty: nowhere."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class RunResult:
 
     take: Take
     seconds: PhaseSeconds
+    notes: list[str] = field(default_factory=list)
+    """Sentences: what was unusual about how it was made."""
 
 
 @dataclass(frozen=True)
@@ -69,3 +76,5 @@ class ProgressParams:
     progress: float = 0.0
     eta_seconds: float | None = None
     sentence: str = ""
+    preview: str = ""
+    """Absolute path of a small JPEG file of what the take looks like after `step`; empty where there is none."""

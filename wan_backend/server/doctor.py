@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..models import sources
@@ -22,6 +22,7 @@ from ..models.media_place import reason, size_in_words
 from ..protocol import ProtocolError
 from ..protocol.conversion import from_json
 from ..protocol.envelope import Notification, parse_line
+from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
 from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerStatus
 from . import death
 from .card import Card
@@ -45,13 +46,17 @@ def examine(
     survey: Survey | None = None,
 ) -> list[Finding]:
     """All findings; takes seconds where no worker is up to be asked. `survey`: what the models folders hold."""
-    state = [] if state_folder is None else [_folder(state_folder), *_copies(state_folder / COPIES)]
+    state = [] if state_folder is None else [_folder(state_folder), _kept(state_folder)]
+    copies = [] if state_folder is None else _copies(state_folder / COPIES)
     torch, found = _torch(worker)
     card = Card.of(found, memory_budget_bytes)
     folders = [_models_folder(folder) for folder in models_folders]
     disk = _disk(state_folder or Path.home())
     files = [] if survey is None else _files(survey)
-    return [_python(), torch, card.finding(), *state, disk, _cache(), *folders, *_models(rows, card), *files]
+    return [
+        *(_python(), torch, card.finding(), *state, *copies, disk, _cache()),
+        *(*folders, *_models(rows, card), *files),
+    ]
 
 
 def _python() -> Finding:
@@ -113,6 +118,24 @@ def _folder(state_folder: Path) -> Finding:
     if good:
         return Finding("state", True, f"The queue and the logs are in {state_folder}.")
     return Finding("state", False, f"The folder {state_folder} can't be written.", "Make it writable.")
+
+
+def _kept(state_folder: Path) -> Finding:
+    prompts = _size(state_folder.glob(f"{PROMPTS_FOLDER}/*"))
+    steps = _size(state_folder.glob(f"jobs/*/{WORK_FOLDER}/*"))
+    sentence = (
+        f"{size_in_words(prompts)} of prompts as the models read them, {size_in_words(steps)} of finished steps of "
+        "jobs that have no take yet; those go when the jobs are cleared."
+    )
+    return Finding("kept", True, sentence)
+
+
+def _size(files: Iterable[Path]) -> int:
+    total = 0
+    for file in files:
+        with contextlib.suppress(OSError):
+            total += file.stat().st_size
+    return total
 
 
 def _disk(folder: Path) -> Finding:

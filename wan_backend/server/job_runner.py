@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from ..job_queue.jobs import WAITING, JobQueue, is_working
 from ..protocol.messages import (
@@ -35,13 +36,14 @@ class JobRunner:
         planner: Planner,
         device: str,
         memory_budget_bytes: int | None,
+        state_folder: Path,
         on_worker: Callable[[WorkerStatus], None],
         copies_folder: str = "",
     ) -> None:
         """`copies_folder`: where a worker may keep 16 bit copies of weights."""
         self._queue, self._life, self._planner = queue, life, planner
         self._device, self._memory_budget_bytes = device, memory_budget_bytes
-        self._on_worker, self._copies_folder = on_worker, copies_folder
+        self._state_folder, self._copies_folder, self._on_worker = state_folder, copies_folder, on_worker
         life.listener = self
 
     def advance(self) -> None:
@@ -118,9 +120,18 @@ class JobRunner:
             return
         self._queue.replan(status.job_id, plan)
         started = self._queue.start(status.job_id)
-        parts = [ModelPart(part, str(place)) for part, place in found.parts.items()]
-        params = RunParams(
-            status.job_id, started.request, plan, str(found.folder), self._device, self._memory_budget_bytes,
-            tiny_decoder=self._planner.tiny_decoder(plan.model), model_parts=parts, copies_folder=self._copies_folder,
-        )  # fmt: skip
-        self._life.run(params)
+        self._life.run(
+            RunParams(
+                status.job_id,
+                started.request,
+                plan,
+                str(found.folder),
+                self._device,
+                self._memory_budget_bytes,
+                tiny_decoder=self._planner.tiny_decoder(plan.model),
+                model_parts=[ModelPart(part, str(place)) for part, place in found.parts.items()],
+                copies_folder=self._copies_folder,
+                work_folder=str(self._queue.work_folder(status.job_id)),
+                state_folder=str(self._state_folder),
+            )
+        )

@@ -120,8 +120,8 @@ class Server:
         planner = Planner(options.models_folders, options.memory_budget_bytes)
         self._life = life
         self._runner = JobRunner(
-            *(self._queue, life, planner, options.device, options.memory_budget_bytes, self._on_worker),
-            str(options.state / COPIES),
+            *(self._queue, life, planner, options.device, options.memory_budget_bytes, options.state, self._on_worker),
+            copies_folder=str(options.state / COPIES),
         )
         fetch = FetchCommand(options.models_folders, logs / "downloads", offline)
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)

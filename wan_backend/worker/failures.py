@@ -12,6 +12,7 @@ from pathlib import Path
 from ..models import catalogue, devices, media_place
 from ..pipelines.stopping import Stopped
 from ..protocol.errors import Refusal
+from ..protocol.media import STEPS_FILE
 from ..protocol.messages import Fix, Plan, Problem, RunParams
 
 LEAST_FRAMES = 9
@@ -48,12 +49,17 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
         needed = media_place.size_in_words(params.plan.disk_bytes)
         sentence = (
             f"The disk of {folder} is full: {_free(folder)} are free, the take needs about {needed}; "
-            "make room and try again, or choose another media folder."
+            f"make room and try again{_kept(params)}, or choose another media folder."
         )
         return Problem("disk_full", sentence, log=_log_file())
     where = error.filename or folder
     sentence = f"{where} can't be written ({media_place.reason(error)}); choose another media folder."
     return Problem("folder", sentence, log=_log_file())
+
+
+def _kept(params: RunParams) -> str:
+    kept = params.work_folder and Path(params.work_folder, STEPS_FILE).is_file()
+    return " (it goes on from its last step)" if kept else ""
 
 
 def _free(folder: str) -> str:

@@ -71,8 +71,11 @@ class Progress:
         self._phase_began = clock()
         self._first_unit: float | None = None
         self._first_done = 1
+        """The piece that this phase began with, since it began or went on."""
         self._last_sent = float("-inf")
         self._step = 0
+        self.preview = ""
+        """Path of what the take looks like so far."""
         self._shown = 0.0
         self._bar_seconds: float | None = None
         """Seconds of the whole bar by the last phase that was measured; None before."""
@@ -80,8 +83,14 @@ class Progress:
     def phase(self, state: JobState, sentence: str) -> None:
         """The job is in `state` from now on."""
         if state is not self._state:
-            self._state, self._phase_began, self._first_unit = state, self._clock(), None
+            self._state, self._phase_began, self._first_unit, self._first_done = state, self._clock(), None, 1
         self._emit(0.0, sentence, eta_seconds=self._eta(0, 1))
+
+    def go_on(self, done: int, total: int, sentence: str) -> None:
+        """The steps go on after `done`: those that an earlier try had made, or another transformer."""
+        self.phase(JobState.DENOISING, sentence)
+        self._step, self._steps, self._first_done = done, total, done + 1
+        self._emit(done / total, sentence, self._eta(done, total))
 
     def advance(self, done: int, total: int, sentence: str) -> None:
         """`done` of `total` like pieces of this phase are ready."""
@@ -100,9 +109,10 @@ class Progress:
         # Loading comes again when the next part is wanted: the bar never runs backwards.
         self._shown = max(self._shown, min(NEARLY, before + share * fraction))
         self._last_sent = self._clock()
-        self._send(
-            ProgressParams(self._job_id, self._state, self._step, self._steps, self._shown, eta_seconds, sentence)
+        report = ProgressParams(
+            self._job_id, self._state, self._step, self._steps, self._shown, eta_seconds, sentence, self.preview
         )
+        self._send(report)
 
     def _eta(self, done: int, total: int) -> float | None:
         """Seconds to the end of the job: measured for this phase, expected for those after it."""
@@ -122,11 +132,11 @@ class Progress:
     def _rest_of_phase(self, done: int, total: int) -> float | None:
         """From the pieces done so far; the first is left out where there are more, for it warms things up.
 
-        Where the phase goes on after loading came between, it is counted from there.
+        Where the phase goes on after loading came between, or after an earlier try, it is counted from there.
         """
-        if done < 1:
+        if done < self._first_done:
             return None
         now = self._clock()
-        if done <= self._first_done or self._first_unit is None:
+        if done == self._first_done or self._first_unit is None:
             return (now - self._phase_began) * (total - done) / (done - self._first_done + 1)
         return (now - self._first_unit) * (total - done) / (done - self._first_done)

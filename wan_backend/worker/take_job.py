@@ -5,55 +5,55 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from .. import __version__
-from ..frames.conform import Conformer
-from ..frames.movie import Movie
-from ..frames.png_sequence import PngSequence
-from ..frames.schedule import Schedule
 from ..frames.take_folder import TakeFolder
 from ..models import devices, media_place
 from ..models.loader import WanModel
-from ..models.placement import Placement, plan_memory
+from ..models.memory_plan import MemoryPlan
+from ..models.placement import EXPERTS, Placement
 from ..pipelines import depth_guide, tasks, text_to_video, tiny_decoder
 from ..pipelines.autoencoder import latent_frames
 from ..pipelines.canvas import Canvas
+from ..pipelines.checkpoint import Checkpoint
 from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode
-from ..pipelines.denoise import denoise_in_turn
+from ..pipelines.denoise import Step, denoise_in_turn
 from ..pipelines.experts import experts_of
+from ..pipelines.preview import LatentColours
+from ..pipelines.prompt_files import PromptFiles
+from ..pipelines.sampler_state import Unkept
 from ..pipelines.sampling import make_scheduler
 from ..pipelines.stopping import ShouldStop, check
-from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
-from ..protocol.media import first_file
+from ..protocol.media import PROMPTS_FOLDER, first_file
 from ..protocol.messages import (
     Decoder,
     JobState,
-    MediaFormat,
     PhaseSeconds,
     ProgressParams,
     RunParams,
     RunResult,
     Take,
 )
+from . import take_pictures
+from .fingerprint import fingerprint
 from .gather import gather
-from .pictures import finished, runs
+from .job_memory import JobMemory
+from .kept_steps import KeptSteps
+from .live_preview import LivePreview
 from .progress import Pace, Progress, Work
+from .take_settings import settings
 
 log = logging.getLogger(__name__)
 
 NO_TINY_NOTE = "The tiny autoencoder can't be loaded, so the model's own made the pictures; fetch the tiny one again."
-SPOOL_FILE = "decoded.part"
 TINY_NOTE = (
     "The autoencoder needs more memory than there is, so the tiny one made the pictures: their detail is softer."
 )
@@ -92,7 +92,20 @@ class TakeJob:
     ) -> None:
         self._params, self._plan, self._request = params, params.plan, params.request
         self._warm, self._should_stop = warm, should_stop
+        state = params.state_folder
+        if state:
+            encoder = warm.model.fingerprint("text_encoder")
+            warm.kept.prompts.files = PromptFiles(Path(state, PROMPTS_FOLDER), encoder)
+        work = Path(params.work_folder) if params.work_folder else None
+        self._steps = KeptSteps(work)
+        self._resumed: Checkpoint | None = None
+        self._preview = LivePreview(work, LatentColours.of(warm.model.config("vae")))
         self._denoised = False
+        self._done, self._steps_to_make = 0, self._plan.steps
+        """Steps that are made, by this try or one before it, and of how many."""
+        self._part = ""
+        """The part of the model that is loaded or works."""
+        self._spent = dict.fromkeys(("load", "encode", "denoise", "decode"), 0.0)
         guided = 2 if self._plan.guidance_scale > 1 else 1
         tokens = self._plan.width * self._plan.height * self._plan.model_frames
         self._work = Work(tokens, self._plan.steps * guided)
@@ -105,35 +118,19 @@ class TakeJob:
         problem = media_place.check(str(folder), self._plan.disk_bytes)
         if problem is not None:
             raise Refusal(problem)
-        with TakeFolder(folder, self._params.job_id) as take_folder:
+        with TakeFolder(folder, self._params.job_id) as take_folder, self._steps:
             return self._make_in(take_folder)
 
     def _make_in(self, take_folder: TakeFolder) -> RunResult:
-        placement = self._place()
-        plan = self._plan
-        began, loaded = time.monotonic(), 0.0
-        marks: list[float] = []
-
-        def lap() -> None:
-            """Note the seconds since the last lap, without those that loading took."""
-            nonlocal began, loaded
-            now = time.monotonic()
-            marks.append(now - began - (placement.load_seconds - loaded))
-            began, loaded = now, placement.load_seconds
-
-        canvas = self._gather()
-        conditions = self._prepare(placement, canvas)
-        kept = canvas.kept
-        del canvas
-        lap()
-        latents = self._denoise(placement, conditions)
-        del conditions
-        lap()
-        self._decode(placement, latents, kept, take_folder.partial)
-        lap()
-        seconds = PhaseSeconds(0.0, placement.load_seconds, *marks)
-        self._warm.pace.learn(seconds, self._work)
-        rate = self._request.frame_rate
+        plan, memory = self._plan, JobMemory(self._warm.model, self._params)
+        while not self._made(memory, take_folder.partial):
+            # Only here is the error gone, and with its traceback the tensors of the try.
+            self._progress.phase(JobState.LOADING, "Out of memory: going on with less of it")
+            self._warm.model.drop_all()
+            devices.release(self._warm.model.device)
+        seconds = PhaseSeconds(0.0, **self._spent)
+        if self._resumed is None:
+            self._warm.pace.learn(seconds, self._work)
         take = Take(
             folder=str(take_folder.final),
             first_file=first_file(self._request.media_format),
@@ -141,36 +138,91 @@ class TakeJob:
             frames=plan.take_frames,
             width=plan.width,
             height=plan.height,
-            frame_rate=rate,
+            frame_rate=self._request.frame_rate,
         )
         check(self._should_stop)
-        take_folder.publish(self._settings(take, seconds))
-        return RunResult(take, seconds)
+        added = [note for note in self._plan.notes if note not in self._params.plan.notes]
+        result = RunResult(take, seconds, [*memory.notes, *added])
+        take_folder.publish(settings(self._params, self._plan, result, self._warm.model.device))
+        self._steps.remove()
+        return result
 
-    def _place(self) -> Placement:
+    def _made(self, memory: JobMemory, folder: Path) -> bool:
+        """Make the pictures; False where memory ran out and `memory` has a smaller plan now."""
+        self._part, self._denoised = "", False
+        self._settle_decoder(memory.plan)
+        try:
+            placed = Placement(self._warm.model, memory.plan, self._on_load, self._on_ready, self._plan.loras)
+            self._make_pictures(placed, folder)
+        except Exception as error:
+            tiny = self._denoised and bool(self._params.tiny_decoder)
+            if not devices.is_out_of_memory(error) or not memory.shrink(self._part, tiny):
+                raise
+            return False
+        return True
+
+    def _settle_decoder(self, memory: MemoryPlan) -> None:
+        """Where the autoencoder is too large for the device, the tiny one is to make the pictures."""
         plan = self._plan
-        at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
-        model, budget = self._warm.model, self._params.memory_budget_bytes
-        memory = plan_memory(model, plan.width, plan.height, at_once, budget, plan.loras)
         if not memory.decode_fits and self._params.tiny_decoder and plan.decoder is Decoder.WHOLE:
             self._plan = replace(plan, decoder=Decoder.TINY, notes=[*plan.notes, TINY_NOTE])
-        return Placement(model, memory, self._on_load, self._on_ready, plan.loras)
+
+    def _make_pictures(self, placement: Placement, folder: Path) -> None:
+        """From the sources to the media in `folder`, or from where an earlier try has come to."""
+        try:
+            with self._timed("encode", placement):
+                canvas = self._gather()
+                self._resumed = self._steps.find(fingerprint(self._params, canvas, self._warm.model))
+                kept = canvas.kept
+                self._done = 0 if self._resumed is None else self._resumed.done
+                if self._resumed is not None:
+                    self._preview.go_on()
+                    self._progress.preview = self._preview.path
+                self._denoised = self._resumed is not None and self._resumed.finished
+                conditions = None if self._denoised else self._prepare(placement, canvas)
+                del canvas
+            with self._timed("denoise", placement):
+                latents = self._latents(placement, conditions)
+                del conditions
+            with self._timed("decode", placement):
+                self._decode(placement, latents, kept, folder)
+        finally:
+            self._spent["load"] += placement.load_seconds
+
+    @contextmanager
+    def _timed(self, phase: str, placement: Placement) -> Iterator[None]:
+        """Count the seconds of `phase`, without those that loading takes in it."""
+        began, loaded = time.monotonic(), placement.load_seconds
+        try:
+            yield
+        finally:
+            self._spent[phase] += time.monotonic() - began - (placement.load_seconds - loaded)
 
     def _on_load(self, part: str) -> None:
         check(self._should_stop)
+        self._part = part
         self._progress.phase(JobState.LOADING, LOADING[part])
 
     def _on_ready(self, part: str) -> None:
         """A part stands ready: the phase that it is for begins."""
         check(self._should_stop)
-        if part == "transformer_2":
-            self._progress.phase(JobState.DENOISING, "Going on with the second transformer")
-        elif part == "transformer":
-            self._progress.phase(JobState.DENOISING, f"Step 0 of {self._plan.steps}")
+        self._part = part
+        if part in EXPERTS:
+            self._begin_steps()
         elif self._denoised:
             self._progress.phase(JobState.DECODING, "Making the pictures")
         else:
             self._progress.phase(JobState.ENCODING, ENCODING[part])
+
+    def _begin_steps(self) -> None:
+        """A transformer stands ready, for the first step or for one after others."""
+        done, steps = self._done, self._steps_to_make
+        if not done:
+            self._progress.phase(JobState.DENOISING, f"Step 0 of {steps}")
+        elif self._resumed is not None and self._resumed.done == done:
+            self._progress.go_on(done, steps, f"Going on at step {min(done + 1, steps)} of {steps}")
+        else:
+            self._progress.go_on(done, steps, "Going on with the second transformer")
 
     def _gather(self) -> Canvas:
         if self._request.sources:
@@ -184,47 +236,55 @@ class TakeJob:
         check(self._should_stop)
         return conditions
 
+    def _latents(self, placement: Placement, conditions: Conditions | None) -> torch.Tensor:
+        """(1, C, T, H, W) clean latents, kept for whatever may happen to the decoding."""
+        if conditions is None:
+            assert self._resumed is not None
+            self._progress.go_on(self._resumed.done, self._resumed.done, "The steps are done already")
+            return self._resumed.latents
+        latents = self._denoise(placement, conditions)
+        self._steps.keep(Checkpoint.at_the_end(self._plan.steps - conditions.first_step, latents))
+        self._denoised = True
+        return latents
+
     def _denoise(self, placement: Placement, conditions: Conditions) -> torch.Tensor:
         plan, steps = self._plan, self._plan.steps - conditions.first_step
+        self._steps_to_make = steps
         config = self._warm.model.config("scheduler")
         scheduler = make_scheduler(config, plan.sampler, plan.flow_shift, plan.timesteps, self._request.seed)
-        latents = denoise_in_turn(
+        return denoise_in_turn(
             experts_of(placement, plan, scheduler.config.num_train_timesteps),
             scheduler,
             conditions,
             steps=plan.steps,
             window=latent_frames(plan.window_frames) if plan.window_frames else 0,
-            on_step=lambda n: self._progress.advance(n, steps, f"Step {n} of {steps}"),
+            on_step=self._on_step,
+            after_step=self._after_step,
+            resumed=self._resumed,
             should_stop=self._should_stop,
         )
-        self._denoised = True
-        return latents
+
+    def _on_step(self, done: int) -> None:
+        self._done = done
+        self._progress.advance(done, self._steps_to_make, f"Step {done} of {self._steps_to_make}")
+
+    def _after_step(self, step: Step) -> None:
+        """Keep what was made, and show it."""
+        try:
+            self._steps.keep(step.checkpoint())
+        except Unkept as why:
+            log.warning("this step can't be gone on from: %s", why)
+        self._preview.show(step)
+        self._progress.preview = self._preview.path
 
     def _decode(self, placement: Placement, latents: torch.Tensor, kept: dict[int, np.ndarray], folder: Path) -> None:
-        frames, done = self._plan.model_frames, 0
-        schedule = Schedule.of(self._plan, self._request)
-        conformer = Conformer(schedule, self._request.conform)
-        continues = self._plan.kept_before or self._plan.kept_after
-        times = [float(time) for time in schedule.times()] if continues else None
+        def advance(done: int, total: int, sentence: str) -> None:
+            check(self._should_stop)
+            self._progress.advance(done, total, sentence)
 
-        def counted(pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-            """Each picture counts twice: when it is decoded, and when it is finished."""
-            nonlocal done
-            for number, picture in enumerate(pictures, start=1):
-                check(self._should_stop)
-                done += 1
-                self._progress.advance(done, 2 * frames, f"Frame {number} of {frames}")
-                yield picture
-
-        def take_pictures(decoded: Iterator[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-            made = counted(picture for some in decoded for picture in some)
-            for number, picture in enumerate(counted(finished(made, frames, kept, folder / SPOOL_FILE, times))):
-                yield from conformer.feed(number, picture)
-            yield from conformer.finish()
-
-        with self._decoded(placement, latents) as pictures, self._writer(folder) as writer:
-            for picture, indices in runs(take_pictures(pictures)):
-                writer.write(picture, indices)
+        self._part = "vae"
+        with self._decoded(placement, latents) as pictures:
+            take_pictures.write(pictures, kept, self._request, self._plan, folder, advance)
 
     @contextmanager
     def _decoded(self, placement: Placement, latents: torch.Tensor) -> Iterator[Iterator[np.ndarray]]:
@@ -248,28 +308,3 @@ class TakeJob:
         # The take is all but made: it isn't to be lost for want of the quicker way.
         self._plan = replace(self._plan, decoder=Decoder.WHOLE, notes=[*self._plan.notes, NO_TINY_NOTE])
         return None
-
-    def _writer(self, folder: Path) -> AbstractContextManager[PngSequence | Movie]:
-        request, plan = self._request, self._plan
-        if request.media_format is MediaFormat.PNG:
-            return nullcontext(PngSequence(folder))
-        file = folder / first_file(request.media_format)
-        return Movie(file, request.media_format, request.frame_rate.exact(), plan.width, plan.height)
-
-    def _settings(self, take: Take, seconds: PhaseSeconds) -> dict[str, Any]:
-        """What take.json says: all that is needed to make the take again, and how it was made."""
-        return {
-            "format": 1,
-            "job_id": self._params.job_id,
-            "request": to_json(self._request),
-            "plan": to_json(self._plan),
-            "take": to_json(take),
-            "model_parts": to_json(self._params.model_parts),
-            "seconds": to_json(seconds),
-            "backend": {
-                "version": __version__,
-                "torch": torch.__version__,
-                "device": devices.name(self._warm.model.device),
-            },
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        }

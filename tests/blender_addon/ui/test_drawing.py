@@ -223,3 +223,11 @@ def test_the_list_of_loras_says_what_it_is_and_what_a_take_was_made_with(told, s
     )
     assert "film" in layout.words
     assert addon("ui.wording").loras(addon("jobs.loras").uses(settings.loras)) == "LoRAs: film 1"
+
+
+def test_what_was_unusual_about_a_take_is_told_with_it(told, settings, addon) -> None:
+    told.add("a" * 32, "done", sentence="Done. Memory ran out.")
+    assert "Memory ran out." in said(draw_all(addon))
+    told.all.clear()
+    told.add("b" * 32, "done", sentence="Done.")
+    assert "Done." not in draw_all(addon).words

@@ -15,7 +15,7 @@ from wan_backend.embedded.scenes import Scene
 from wan_backend.models import catalogue, planning
 from wan_backend.models.loader import WanModel
 from wan_backend.protocol.messages import FrameRate, Role, RunParams, Source, TakeRequest, Task
-from wan_backend.worker import take_job
+from wan_backend.worker import take_job, take_pictures
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def make(warm, tmp_path, monkeypatch):
 def record_kept(monkeypatch) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pairs of a kept frame as the model gives it back and as it was given."""
     found: list[tuple[np.ndarray, np.ndarray]] = []
-    original = take_job.finished
+    original = take_pictures.finished
 
     def finished(made, frames, kept, *more):
         def noted():
@@ -70,7 +70,7 @@ def record_kept(monkeypatch) -> list[tuple[np.ndarray, np.ndarray]]:
 
         return original(noted(), frames, kept, *more)
 
-    monkeypatch.setattr(take_job, "finished", finished)
+    monkeypatch.setattr(take_pictures, "finished", finished)
     return found
 
 

@@ -87,6 +87,7 @@ def test_doctor_answers_while_other_calls_go_on(serve):
     topics = {finding["topic"]: finding for finding in server.call("doctor")["findings"]}
     assert topics["python"]["good"] and "fake" in topics["torch"]["sentence"]
     assert topics["model embedded"]["good"]
+    assert topics["kept"]["good"] and "finished steps" in topics["kept"]["sentence"]
 
 
 def test_a_state_folder_that_is_a_file_is_said_so(tmp_path):

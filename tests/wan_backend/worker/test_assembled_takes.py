@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,3 +140,22 @@ def test_gguf_in_its_blocks_is_counted_by_its_bytes(tmp_path):
     assert apart.weight_bytes("transformer") == 2 * kept.parameter_count("transformer")
     assert kept.weight_bytes("transformer") == parts["transformer"].stat().st_size
     assert kept.transformer.blocks[0].ffn.net[2].weight.dtype == torch.uint8
+
+
+def test_what_is_kept_of_a_model_put_together_is_known_again_until_a_file_of_it_changes(tmp_path):
+    folder = forms.folder(tmp_path / "folder", "text")
+    parts = {**forms.files(tmp_path / "files", "text"), "tokenizer": folder / "tokenizer"}
+
+    def prints() -> tuple[str, str]:
+        model = WanModel(tmp_path / "files", torch.device("cpu"), places=parts)
+        return model.fingerprint(), model.fingerprint("text_encoder")
+
+    whole, encoder = prints()
+    assert prints() == (whole, encoder)
+    os.utime(parts["transformer"], (1, 1))
+    assert prints()[0] != whole and prints()[1] == encoder, "prompts are read as before"
+    os.utime(parts["text_encoder"], (1, 1))
+    second = prints()[1]
+    assert second != encoder
+    os.utime(next(parts["tokenizer"].iterdir()), (1, 1))
+    assert prints()[1] != second

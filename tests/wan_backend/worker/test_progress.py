@@ -105,3 +105,19 @@ def test_time_left_is_counted_from_where_a_phase_goes_on_after_loading(clock):
         etas[step] = sent[-1].eta_seconds
     assert 12 <= etas[4] <= 12 + 8 and 10 <= etas[5] <= 10 + 8  # and a share for the decode
     assert [report.progress for report in sent] == sorted(report.progress for report in sent)
+
+
+def test_steps_that_were_made_before_do_not_count_as_fast_ones(clock):
+    sent = []
+    progress = Progress("job", 30, sent.append, None, clock)
+    progress.phase(JobState.LOADING, "loading")
+    progress.go_on(12, 30, "Going on at step 13 of 30")
+    assert (sent[-1].state, sent[-1].step, sent[-1].steps) == (JobState.DENOISING, 12, 30)
+    assert sent[-1].eta_seconds is None and sent[-1].progress > 0.3
+    clock.now += 10  # the first step warms things up
+    progress.advance(13, 30, "step 13")
+    clock.now += 2
+    progress.preview = "/tmp/preview.jpg"
+    progress.advance(14, 30, "step 14")
+    assert sent[-1].eta_seconds == pytest.approx(16 * 2 + (12 + 16 * 2) / 0.75 * 0.15)
+    assert sent[-1].preview == "/tmp/preview.jpg"

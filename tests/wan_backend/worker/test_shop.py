@@ -70,10 +70,11 @@ def test_out_of_memory_is_said_and_the_next_job_works(shop, run, monkeypatch):
     def spent(*_arguments, **_more):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(shop._warm.model.transformer, "forward", spent)
+    monkeypatch.setattr(type(shop._warm.model.transformer), "forward", spent)
     problem = outcome(shop, run()).problem
-    assert problem.kind == "out_of_memory"
+    assert problem.kind == "out_of_memory" and problem.sentence.startswith("The machine ran out of memory")
     assert not any(shop._warm.model.loaded(part) for part in ("transformer", "vae", "text_encoder"))
+    monkeypatch.undo()
     assert isinstance(outcome(shop, run()), RunResult)
 
 

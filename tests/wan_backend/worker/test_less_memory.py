@@ -1,0 +1,168 @@
+"""Memory runs out in the midst of a job: it goes on by itself, and the next job begins smaller."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKLWan, WanVACETransformer3DModel
+from transformers import UMT5EncoderModel
+
+from tests.wan_backend.worker.worker_process import pictures
+from wan_backend.models import devices
+from wan_backend.protocol.messages import FrameRate, Plan, ProgressParams, RunParams, RunResult, TakeRequest
+from wan_backend.worker.listener import Run
+from wan_backend.worker.shop import Shop
+from wan_backend.worker.take_job import TINY_NOTE
+
+STEPS = 6
+
+
+class Heard:
+    """Stands for the channel: keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list = []
+        self.progress: list[ProgressParams] = []
+
+    def event(self, _method, params) -> None:
+        self.progress.append(params)
+
+    def answer(self, _request_id, result) -> None:
+        self.said.append(result)
+
+    def refuse(self, _request_id, error) -> None:
+        self.said.append(error)
+
+
+class Failing:
+    """The n-th call of a class's method runs out of memory, as often as told."""
+
+    def __init__(self, monkeypatch, kind: type, at: int, times: int = 1) -> None:
+        self.calls, self.failures = 0, 0
+        forward = kind.forward
+
+        def counted(module, *arguments, **more):
+            self.calls += 1
+            if self.calls >= at and self.failures < times:
+                self.failures += 1
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
+            return forward(module, *arguments, **more)
+
+        monkeypatch.setattr(kind, "forward", counted)
+
+
+@pytest.fixture
+def run(vace_folder, tmp_path):
+    def make(job: str, folder=True) -> Run:
+        request = TakeRequest("fog", "any", 48, 32, 9, FrameRate(16), 1, str(tmp_path / "media"))
+        plan = Plan("any", 48, 32, 9, FrameRate(16), 9, STEPS, 3.0, 3.0, "unipc")
+        work = str(tmp_path / "state" / "jobs" / job / "work") if folder else ""
+        state = str(tmp_path / "state") if folder else ""
+        return Run(1, RunParams(job, request, plan, str(vace_folder), "cpu", work_folder=work, state_folder=state))
+
+    return make
+
+
+def outcome(shop: Shop, run: Run):
+    shop._channel.progress = []
+    shop.do(run)()
+    return shop._channel.said[-1]
+
+
+def made(result: object) -> np.ndarray:
+    assert isinstance(result, RunResult), result
+    return pictures(result.take.folder)
+
+
+def sentences(shop: Shop) -> list[str]:
+    return [report.sentence for report in shop._channel.progress]
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_it_goes_on_from_the_last_step_and_says_so(run, monkeypatch, folder):
+    shop = Shop(Heard())
+    whole = made(outcome(shop, run("whole", folder)))
+    failing = Failing(monkeypatch, WanVACETransformer3DModel, at=2 * 3 + 2)
+    result = outcome(shop, run("less", folder))
+    assert np.array_equal(made(result), whole)
+    assert failing.calls == 2 * STEPS + 2  # the step it failed in was begun again, and no other
+    assert f"Going on at step 4 of {STEPS}" in sentences(shop)
+    (note,) = result.notes
+    assert note.startswith("The machine ran out of memory; the take went on")
+    settings = json.loads((Path(result.take.folder) / "take.json").read_text())
+    assert settings["notes"] == [note]
+
+
+def test_the_next_job_begins_with_the_plan_that_was_enough(run, monkeypatch, tmp_path):
+    shop = Shop(Heard())
+    Failing(monkeypatch, WanVACETransformer3DModel, at=1)
+    outcome(shop, run("first"))
+    lessons = json.loads((tmp_path / "state" / "memory.json").read_text())["lessons"]
+    assert [lesson["instead"]["text_encoder"] for lesson in lessons] == ["read_again"]
+    monkeypatch.setattr(devices, "free_bytes", lambda _device: 10**9)  # not more than there was
+    later = outcome(Shop(Heard()), run("later"))
+    assert later.notes == []
+    second = Shop(Heard())
+    made(outcome(second, run("again")))
+    assert not second._warm.model.loaded("text_encoder"), "it stayed in memory, as before the lesson"
+    assert second._warm.model.loaded("transformer")
+
+
+def test_it_goes_down_the_ladder_and_then_says_what_helps(run, monkeypatch):
+    shop = Shop(Heard())
+    failing = Failing(monkeypatch, WanVACETransformer3DModel, at=1, times=99)
+    problem = outcome(shop, run("never")).problem
+    assert problem.kind == "out_of_memory" and "choose a smaller size" in problem.sentence
+    assert failing.failures == 3  # all in memory, without the text encoder, alone
+    monkeypatch.undo()
+    assert isinstance(outcome(shop, run("after")), RunResult)
+
+
+def test_an_autoencoder_that_runs_out_costs_no_step(run, monkeypatch):
+    shop = Shop(Heard())
+    whole = made(outcome(shop, run("whole")))
+    transformer = Failing(monkeypatch, WanVACETransformer3DModel, at=9**9)
+    decoder = AutoencoderKLWan().decoder.__class__
+    Failing(monkeypatch, decoder, at=2)
+    result = outcome(shop, run("less"))
+    assert np.array_equal(made(result), whole)
+    assert transformer.calls == 2 * STEPS
+    assert "The steps are done already" in sentences(shop) and result.notes
+
+
+def test_where_the_autoencoder_alone_is_too_large_the_tiny_one_makes_the_pictures(run, monkeypatch, tmp_path):
+    from tests.wan_backend.pipelines import tiny_files
+
+    tiny = str(tiny_files.write(tmp_path / "taew2_1.safetensors"))
+    transformer = Failing(monkeypatch, WanVACETransformer3DModel, at=9**9)
+    Failing(monkeypatch, AutoencoderKLWan().decoder.__class__, at=1, times=99)
+    assert outcome(Shop(Heard()), run("never")).problem.kind == "out_of_memory"
+    transformer.calls = 0
+    asked = dataclasses.replace(run("less").params, tiny_decoder=tiny)
+    result = outcome(Shop(Heard()), Run(1, asked))
+    assert made(result).shape == (9, 32, 48, 3) and transformer.calls == 2 * STEPS
+    settings = json.loads((Path(result.take.folder) / "take.json").read_text())
+    assert settings["plan"]["decoder"] == "tiny" and settings["notes"] == result.notes
+    assert "ran out of memory" in result.notes[0] and result.notes[-1] == TINY_NOTE
+    later = Shop(Heard())
+    monkeypatch.setattr(devices, "free_bytes", lambda _device: 10**9)  # not more than there was
+    assert outcome(later, Run(1, dataclasses.replace(run("later").params, tiny_decoder=tiny))).notes == [TINY_NOTE]
+
+
+def test_a_text_encoder_that_runs_out_begins_again(run, monkeypatch):
+    shop = Shop(Heard())
+    Failing(monkeypatch, UMT5EncoderModel, at=1)
+    assert outcome(shop, run("less")).notes
+
+
+def test_another_error_is_no_reason_to_go_on(run, monkeypatch):
+    def wrong(*_arguments, **_more):
+        raise RuntimeError("a shape is wrong")
+
+    monkeypatch.setattr(WanVACETransformer3DModel, "forward", wrong)
+    assert outcome(Shop(Heard()), run("wrong")).problem.kind == "internal"

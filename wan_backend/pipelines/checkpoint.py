@@ -1,0 +1,81 @@
+"""How far the denoising of a job is, in a file: a job that ended half-way goes on from it, bit for bit on the CPU.
+
+May import torch, safetensors and sampler_state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from .sampler_state import SamplerState
+
+FORMAT = 1
+LATENTS = "latents"
+
+
+class Unusable(Exception):
+    """A file holds no checkpoint of this job."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """After `done` steps were made; all tensors are on the CPU."""
+
+    done: int
+    latents: torch.Tensor
+    """(1, C, references + T, h, w), noisy; of a finished one (1, C, T, h, w), clean, as `denoise` gives them."""
+    finished: bool = False
+    sampler: SamplerState = field(default_factory=SamplerState)
+
+    @classmethod
+    def after(cls, done: int, latents: torch.Tensor, sampler: Any) -> Checkpoint:
+        """Copies of everything that the next step needs. Raises Unkept."""
+        return cls(done, _copy(latents), False, SamplerState.of(sampler))
+
+    @classmethod
+    def at_the_end(cls, done: int, latents: torch.Tensor) -> Checkpoint:
+        """A copy of what there is to decode."""
+        return cls(done, _copy(latents), finished=True)
+
+    def put_back(self, sampler: Any, device: torch.device) -> torch.Tensor:
+        """Let `sampler` go on from here; gives the latents, on `device`."""
+        self.sampler.put_back(sampler, device)
+        return self.latents.clone().to(device)
+
+    def write(self, file: Path, fingerprint: str) -> None:
+        """Put it into `file`, which a kill at any moment leaves as it was or whole. Raises OSError."""
+        said = {"format": FORMAT, "fingerprint": fingerprint, "done": self.done, "finished": self.finished}
+        head = {"checkpoint": json.dumps({**said, "sampler": self.sampler.tree})}
+        content = save({LATENTS: self.latents, **self.sampler.tensors}, head)
+        part = file.with_suffix(".part")
+        with open(part, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, file)
+
+    @classmethod
+    def read(cls, file: Path, fingerprint: str) -> Checkpoint:
+        """What `write` put there under the same fingerprint. Raises Unusable."""
+        try:
+            with safe_open(file, framework="pt") as stored:
+                head = json.loads((stored.metadata() or {})["checkpoint"])
+                if head["format"] != FORMAT or head["fingerprint"] != fingerprint:
+                    raise Unusable("it is of another request, model or version")
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            latents = tensors.pop(LATENTS)
+            return cls(int(head["done"]), latents, bool(head["finished"]), SamplerState(head["sampler"], tensors))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise Unusable(str(error)) from error
+
+
+def _copy(latents: torch.Tensor) -> torch.Tensor:
+    return latents.detach().to("cpu", copy=True).contiguous()

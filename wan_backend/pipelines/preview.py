@@ -1,0 +1,64 @@
+"""What a take will look like, from its latents alone: one matrix from a latent's channels to a colour.
+
+The matrices are in latent_colours.json, each with the means of the autoencoder that it was fitted to, by which it is
+found. Those of Wan 2.1 and 2.2 are the published ones (comfy/latent_formats.py); the embedded model's is fitted by
+`wan_backend.embedded.latent_colours`. For an autoencoder that is not there, nothing is shown. May import torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+FILE = Path(__file__).with_name("latent_colours.json")
+NEAR = 1e-3
+"""Means that differ by less are the same autoencoder's."""
+SIDE = 384
+"""Pixels of the longer side of a picture that is shown."""
+
+
+@dataclass(frozen=True)
+class LatentColours:
+    """Red, green and blue, -1 to 1, as weighted sums of normalised latents."""
+
+    weights: torch.Tensor
+    """(C, 3)"""
+    bias: torch.Tensor
+    """(3,)"""
+
+    @classmethod
+    def of(cls, vae_config: Mapping[str, Any]) -> LatentColours | None:
+        """Those of the autoencoder of that configuration; None where they are not known."""
+        mean = vae_config.get("latents_mean") or []
+        for known in _known():
+            if len(known["latents_mean"]) == len(mean) and _near(known["latents_mean"], mean):
+                return cls(torch.tensor(known["weights"]), torch.tensor(known["bias"]))
+        return None
+
+    def picture(self, latents: torch.Tensor) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of one latent frame (C, h, w), its longer side SIDE pixels or less."""
+        frame = latents.detach().float().to("cpu")
+        colours = torch.einsum("chw,ck->khw", frame, self.weights) + self.bias.view(3, 1, 1)
+        scale = SIDE / max(colours.shape[1:])
+        size = [max(1, round(extent * scale)) for extent in colours.shape[1:]]
+        large = torch.nn.functional.interpolate(colours[None], size=size, mode="bicubic", align_corners=False)[0]
+        levels = large.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+        picture: np.ndarray = levels.permute(1, 2, 0).contiguous().numpy()
+        return picture
+
+
+@cache
+def _known() -> list[dict[str, Any]]:
+    known: list[dict[str, Any]] = json.loads(FILE.read_text("ascii"))["autoencoders"]
+    return known
+
+
+def _near(first: Sequence[float], second: Sequence[float]) -> bool:
+    return all(abs(a - b) < NEAR for a, b in zip(first, second, strict=True))

@@ -1,0 +1,56 @@
+"""The memory plan that a job works by, and the smaller ones that it goes on with. May import models and protocol."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+
+from .. import __version__
+from ..models import devices, memory_ladder
+from ..models.loader import WanModel
+from ..models.memory_lessons import Attempt, MemoryLessons
+from ..models.placement import room_for
+from ..protocol.media import MEMORY_FILE
+from ..protocol.messages import RunParams
+
+log = logging.getLogger(__name__)
+
+
+class JobMemory:
+    """`plan` is the one to work by now; `shrink` makes it smaller."""
+
+    def __init__(self, model: WanModel, params: RunParams) -> None:
+        plan = params.plan
+        at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
+        self._room = room_for(model, plan.width, plan.height, at_once, params.memory_budget_bytes, plan.loras)
+        self._lessons = MemoryLessons(Path(params.state_folder, MEMORY_FILE) if params.state_folder else None)
+        device = f"{devices.name(model.device)}, torch {torch.__version__}, backend {__version__}"
+        free_bytes = self._room.device_bytes
+        self._attempt = Attempt(model.fingerprint(), device, plan.width, plan.height, at_once, free_bytes)
+        self.plan = self._room.plan()
+        for known in self._lessons.start_with(self._attempt):
+            self.plan = memory_ladder.at_most(self.plan, known, self._room.needs)
+        self.notes: list[str] = []
+        """What a person is told of it afterwards."""
+        log.info("memory: %s, %.2f GB free on %s", self.plan, free_bytes / 1e9, model.device)
+
+    def shrink(self, failed_part: str, tiny_decoder: bool = False) -> bool:
+        """Memory ran out while `failed_part` worked: take the next smaller plan. False where there is none.
+
+        `tiny_decoder`: the tiny autoencoder could do it instead.
+        """
+        room = self._room
+        lower = memory_ladder.smaller(self.plan, room.needs, failed_part, room.host_bytes, room.on_cpu, tiny_decoder)
+        if lower is None:
+            return False
+        log.warning("out of memory at %s: after %s comes %s", failed_part or "the footage", self.plan, lower)
+        self.plan = lower
+        self._lessons.learn(self._attempt, lower)
+        place = "The machine" if room.on_cpu else "The graphics card"
+        self.notes = [
+            f"{place} ran out of memory; the take went on from its last step with less of the model in memory at once, "
+            "and later ones will begin that way."
+        ]
+        return True
