@@ -13,6 +13,7 @@ from tests.wan_backend.models import written_loras
 from tests.wan_backend.worker.test_shop import Heard, outcome
 from wan_backend.models import lora_adapters
 from wan_backend.models.lora_plan import transformer_configs
+from wan_backend.models.places import Places
 from wan_backend.models.transformer_shapes import shapes
 from wan_backend.protocol.conversion import from_json
 from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, RunParams, TakeRequest
@@ -41,7 +42,7 @@ def pictures(result) -> np.ndarray:
 
 
 def test_a_job_has_its_loras_and_the_next_one_its_own(take, vace_folder, tmp_path):
-    extents = shapes(transformer_configs(vace_folder)["transformer"])
+    extents = shapes(transformer_configs(Places(vace_folder))["transformer"])
     file = str(written_loras.written(tmp_path / "a.safetensors", extents))
     plain = pictures(take("one"))
     made = take("two", LoraUse(file, 0.8))
