@@ -51,7 +51,7 @@ LIGHT_MODELS = {
     "__init__", "catalogue", "sources", "wholeness", "sizes", "planning", "memory_estimate", "media_place", "download",
     "download_lock", "download_meter", "download_order", "download_problems", "fetch", "hub_cache", "hub_listing",
     "memory_plan", "outlook",
-    "lengths", "asked_sources", "extras",
+    "lengths", "asked_sources", "extras", "depth_model",
     "layout", "layout_tasks", "files", "places",
     "lora_names", "lora_file", "lora_fit", "lora_plan", "transformer_shapes",
 }  # fmt: skip

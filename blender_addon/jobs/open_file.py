@@ -89,12 +89,12 @@ class OpenFile:
     ) -> None:
         """Show at once where the take will be. `asked` is what it is to remember of the strips that it is made from.
 
-        Where there are such, they stay selected: one click more makes another take of them.
+        Where there are such, they stay active as well: one click more makes another take of them.
         """
         origin = request.origin
         name = name or placement.strip_name(request)
         place = (origin.channel, origin.start, request.length_frames)
-        strip = placement.add_placeholder(scene, name, *place, select=not asked)
+        strip = placement.add_placeholder(scene, name, *place, activate=not asked)
         identity.mark_placeholder(strip, job_id, json.dumps(to_json(request)))
         if asked:
             strip[provenance.ASKED] = asked

@@ -44,6 +44,8 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
         job = job_of(self.job_id) if self.job_id else None
         if job is not None:
             fill(settings, job.request)
+            if job.request.task in list(Task):
+                settings.task = Task(job.request.task).name
         try:
             SETTERS[self.setting](settings, self.value)
         except (TypeError, ValueError):

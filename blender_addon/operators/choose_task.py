@@ -25,8 +25,8 @@ class WAN_VSE_OT_choose_task(Refusing, bpy.types.Operator):
 
     @classmethod
     def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
-        """The tooltip of the button."""
-        return next(item[2] for item in TASK_ITEMS if item[0] == properties.task)
+        """The tooltip of the button: the task's name, and what it does."""
+        return next(f"{item[1]}: {item[2]}" for item in TASK_ITEMS if item[0] == properties.task)
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:

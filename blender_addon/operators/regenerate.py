@@ -26,7 +26,7 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
 
     bl_idname = "wan_vse.regenerate"
     bl_label = "Wan: Regenerate Take"
-    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    bl_options: ClassVar = {"UNDO"}  # no REGISTER: adjusting it would undo a take that has landed, and ask anew
 
     seed: bpy.props.EnumProperty(
         name="Seed",

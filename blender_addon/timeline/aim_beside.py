@@ -53,7 +53,8 @@ def extend(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list
         end = start + frames
         wanted = _before(strip, start, wishes)
     if start < 0:
-        raise NoAim(f"Only {max(0, end)} frames lie before the strip: extend it by fewer, or move it to the right.")
+        room = {0: "No frame lies", 1: "Only 1 frame lies"}.get(max(0, end), f"Only {end} frames lie")
+        raise NoAim(f"{room} before the strip: extend it by fewer, or move it to the right.")
     channel = free_channel(scene, start, end, strip.channel) if held else own_channel(scene, start, end, (strip,))
     return [Aim(Task.EXTEND, start, end, channel, (wanted,), sources=(strip,))]
 

@@ -16,6 +16,8 @@ from . import channels, compat, identity
 
 NAME_CHARACTERS = 40
 PLACEHOLDER_COLOR = (0.16, 0.13, 0.27)
+UNSEEN = 0.0
+"""A placeholder's opacity: the shot below it can be watched, and a film rendered meanwhile shows none of it."""
 
 
 class TakeGone(Exception):
@@ -47,18 +49,18 @@ def strip_name(request: TakeRequest) -> str:
 
 
 def add_placeholder(
-    scene: bpy.types.Scene, name: str, channel: int, start: int, length_frames: int, select: bool = True
+    scene: bpy.types.Scene, name: str, channel: int, start: int, length_frames: int, activate: bool = True
 ) -> compat.Strip:
-    """A colour strip where the take will be; active and selected alone, unless the selection is to stay."""
+    """A colour strip where the take will be, which hides nothing of the cut; what is selected stays so.
+
+    A selected placeholder would change the task that the panel shows, with the next prompt half typed.
+    """
     scene.sequence_editor_create()
-    collection = compat.strips(compat.shown_owner(scene))
-    if select:
-        for strip in collection:
-            strip.select = False
-    strip = compat.new_color(collection, name, channel, start, length_frames)
+    strip = compat.new_color(compat.strips(compat.shown_owner(scene)), name, channel, start, length_frames)
     strip.color = PLACEHOLDER_COLOR
-    strip.select = select
-    if select:
+    strip.blend_alpha = UNSEEN
+    strip.select = False
+    if activate:
         scene.sequence_editor.active_strip = strip
     return strip
 
@@ -78,6 +80,8 @@ def put_in_place(found: identity.Marked, take: TakeFiles, asked_frames: int) -> 
     new = _new_strip(found.collection, old.name, take, aside, begins)
     compat.set_handles(new, start, start + length)
     for name in ("mute", "lock", "color_tag", "blend_type", "blend_alpha", "select"):
+        if name == "blend_alpha" and old.blend_alpha == UNSEEN:
+            continue
         if getattr(new, name) != getattr(old, name):  # setting some of these makes Blender redo the whole timeline
             setattr(new, name, getattr(old, name))
     editor = found.scene.sequence_editor

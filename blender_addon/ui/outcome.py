@@ -22,6 +22,8 @@ def draw_outcome(
     except request.Refused as refused:
         paragraph.draw(layout.box(), context, refused.sentence, "INFO")
         return
+    if seen.lacking:
+        paragraph.draw(layout, context, seen.lacking, "INFO")
     thumbnails.draw(layout, asked)
     if session.backend.state != "ready":
         return

@@ -27,6 +27,8 @@ class Shown:
     made: tuple[orders.Order, ...] = ()
     refused: str = ""
     """Why there are none."""
+    lacking: str = ""
+    """What is wrong with the prompt; the takes are then those of any other."""
 
 
 def look(scene: bpy.types.Scene, settings: WanSettings) -> Shown:
@@ -35,16 +37,12 @@ def look(scene: bpy.types.Scene, settings: WanSettings) -> Shown:
     implied = selection.implied(scene, picked)
     task = chosen_or(settings, picked, implied)
     try:
-        made = asking.wanted(scene, _with_any_prompt(scene, settings), task)
+        return Shown(picked, implied, task, tuple(asking.wanted(scene, settings, task)))
+    except request.Refused as refused:
+        why = refused.sentence
+    try:
+        with_any = WithSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
+        made = asking.wanted(scene, with_any, task)
     except request.Refused as refused:
         return Shown(picked, implied, task, refused=refused.sentence)
-    return Shown(picked, implied, task, tuple(made))
-
-
-def _with_any_prompt(scene: bpy.types.Scene, settings: WanSettings) -> WanSettings | WithSettings:
-    """The settings; where their prompt can't be used, with another, so that a plan can be shown all the same."""
-    try:
-        request.prompt_of(scene, settings)
-    except request.Refused:
-        return WithSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
-    return settings
+    return Shown(picked, implied, task, tuple(made), lacking=why)

@@ -38,14 +38,14 @@ def name_of(asked: str) -> str:
 
 
 def draw_choice(layout: bpy.types.UILayout, seen: Shown) -> None:
-    """The task that the selection implies, in words; the others as icons beside it."""
+    """The shown task in words, which the selection implies or somebody chose; the others as icons beside it."""
     row = layout.row(align=True)
     row.scale_y = 1.2
-    _draw_one(row, seen, seen.implied, _NAMES[seen.implied])
+    _draw_one(row, seen, seen.task, _NAMES[seen.task])
     others = row.row(align=True)
     others.alignment = "RIGHT"
     for other in Task:
-        if other is not seen.implied:
+        if other is not seen.task:
             _draw_one(others, seen, other, "")
 
 

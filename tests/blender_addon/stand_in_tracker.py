@@ -142,6 +142,7 @@ class StandInTracker:
             media_folder="/tmp/wan",
             resolution="360p",
             quality=m.Quality.BEST,
+            task=more.pop("task", "text_to_video"),
         )
         job = m.JobStatus(job_id, m.JobState(state), more.pop("request", request), **more)
         self.all.insert(0, job)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from ..protocol.messages import Fix, Problem
 from . import media_place
 from .catalogue import ModelEntry
 from .download_lock import Elsewhere
 from .wholeness import NotWhole
+
+log = logging.getLogger(__name__)
 
 LOG_IN = "log in with 'hf auth login' in a terminal, or set HF_TOKEN before Blender starts, then retry"
 
@@ -91,6 +95,6 @@ def _from_network(error: Exception, entry: ModelEntry, again: list[Fix]) -> Prob
     if status:
         sentence = f"The hub answered with an error ({status}); retry in a while, it goes on from there."
         return Problem("hub_failed", sentence, again)
-    words = (str(error).strip().split("\n") or [""])[0][:120] or type(error).__name__
-    sentence = f"The hub can't be reached ({words}); look at the network, then retry: it goes on from there."
+    log.info("the hub can't be reached: %s", error)
+    sentence = "Hugging Face can't be reached: look at the network, then retry. What is here already is kept."
     return Problem("offline", sentence, again)

@@ -1,12 +1,7 @@
-"""Depth of footage, as a guide to restyle it by. May import torch, transformers, models and stopping.
-
-No depth model comes with the backend. One is used where it lies: beside the video model's folder, or in the Hugging
-Face cache; any that transformers knows as a depth estimation model whose larger numbers are nearer.
-"""
+"""Depth of footage, as a guide to restyle it by. May import torch, transformers, models and stopping."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +9,11 @@ import cv2
 import numpy as np
 import torch
 
-from ..models.sources import hub_cache
+from ..models import depth_model
 from ..protocol.errors import Refusal
 from ..protocol.messages import Fix, Guide, Problem
 from .stopping import ShouldStop, check, never
 
-KIND = "ForDepthEstimation"
-"""How transformers' names of such models end."""
-CACHED = "models--depth-anything--Depth-Anything-V2-Small-hf"
 SHORT_SIDE = 518
 """Pixels of the shorter side that the model looks at; what Depth Anything was trained at."""
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -30,19 +22,12 @@ OUTLIERS_PERCENT = 0.5
 """So much of the nearest and of the farthest may be cut off, for the sake of all between."""
 
 
-def find(model_folder: Path) -> Path | None:
-    """The folder of a depth model on this machine, or None."""
-    beside = sorted(child for child in model_folder.parent.iterdir() if child.is_dir())
-    cached = sorted((hub_cache() / CACHED / "snapshots").glob("*"))
-    return next((folder for folder in (*beside, *cached) if _is_depth_model(folder)), None)
-
-
 def follow(film: np.ndarray, model_folder: Path, device: str, should_stop: ShouldStop = never) -> np.ndarray:
     """Depth of `film` (T, H, W, 3, uint8 RGB) as grey levels of the same shape, near is bright.
 
     The range is the whole film's, so that it doesn't breathe. Raises Refusal where there is no depth model, Stopped.
     """
-    folder = find(model_folder)
+    folder = depth_model.find(model_folder)
     if folder is None:
         fix = Fix("Use edges", "guide", Guide.EDGES.value)
         sentence = "Depth can't be told from footage here, as no depth model is on this machine; choose edges instead."
@@ -52,14 +37,6 @@ def follow(film: np.ndarray, model_folder: Path, device: str, should_stop: Shoul
     low, high = np.percentile(near, (OUTLIERS_PERCENT, 100 - OUTLIERS_PERCENT))
     levels = np.clip((near - low) / max(high - low, 1e-6), 0, 1) * 255
     return np.repeat(np.rint(levels).astype(np.uint8)[..., None], 3, axis=3)
-
-
-def _is_depth_model(folder: Path) -> bool:
-    try:
-        names = json.loads((folder / "config.json").read_bytes()).get("architectures") or []
-        return any(str(name).endswith(KIND) for name in names)
-    except (OSError, ValueError, AttributeError, TypeError):
-        return False
 
 
 def _load(folder: Path, device: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..models import catalogue, extras, lora_plan, memory_estimate, planning, sources
+from ..models import catalogue, depth_model, extras, lora_plan, memory_estimate, planning, sources
 from ..models.catalogue import ModelEntry
 from ..models.files.library import Library
 from ..models.media_place import size_in_words
@@ -60,6 +60,7 @@ class Planner:
             problem = dataclasses.replace(found.problem, fixes=self._fixes(entry.id))
             made = dataclasses.replace(made, problem=problem)
         if isinstance(found, sources.Found):
+            made = dataclasses.replace(made, problem=made.problem or depth_model.missing(request, found.folder))
             basis = extras.find_lora(known.loras[made.lora], self._models_folders) if made.lora else []
             made = lora_plan.settle(made, request, lora_plan.pair(basis), found.folder, found.parts)
         return made

@@ -155,6 +155,16 @@ def test_a_fix_of_a_job_loads_its_settings_first(told, settings) -> None:
     assert (settings.prompt, settings.model, settings.quality) == ("a tram", "big", "DRAFT")
 
 
+def test_a_fix_of_a_job_shows_its_task(told, settings) -> None:
+    told.add(JOB, "failed", task="restyle")
+    bpy.ops.wan_vse.apply_fix(setting="guide", value="edges", job_id=JOB)
+    assert (settings.task, settings.guide) == ("RESTYLE", "EDGES")
+
+
+def test_a_take_that_landed_is_not_undone_by_adjusting_the_order_for_it(addon) -> None:
+    assert "REGISTER" not in addon("operators.regenerate").WAN_VSE_OT_regenerate.bl_options
+
+
 @pytest.mark.parametrize(("setting", "value"), [("colour", "red"), ("length_frames", "many"), ("model", "nobody's")])
 def test_a_fix_that_is_not_understood_changes_nothing(told, settings, setting: str, value: str) -> None:
     before = settings.length_frames, settings.model

@@ -61,6 +61,17 @@ def timeline(scene, addon):
     return Timeline(scene, addon)
 
 
+def test_a_placeholder_hides_nothing_and_its_take_is_seen(timeline, take):
+    other = timeline.color(1, 50, 1)
+    other.select = True
+    strip = timeline.placeholder(10, 50)
+    assert strip.blend_alpha == 0 and not strip.select and other.select
+    assert timeline.scene.sequence_editor.active_strip == strip
+    (landed,) = timeline.land(take)
+    assert landed.blend_alpha == 1 and not landed.select
+    assert timeline.scene.sequence_editor.active_strip == landed
+
+
 def test_everything_of_the_placeholder_stays(timeline, take):
     before, after = timeline.color(1, 10, 3), timeline.color(50, 60, 3, "after")
     strip = timeline.placeholder(10, 50, name="A name")

@@ -91,6 +91,20 @@ def test_another_task_is_one_click_away_until_the_selection_changes(panel, setti
     assert panel("A").orders[-1] == "extend", "what was chosen for these strips holds for them"
 
 
+def test_the_chosen_task_is_the_one_in_words(panel, settings) -> None:
+    panel("A")
+    settings.task = "EXTEND"
+    assert panel.again().choices[0].task == "EXTEND"
+
+
+def test_what_the_prompt_lacks_is_said_and_one_that_may_be_empty_is_planned_as_it_is(panel, told, settings) -> None:
+    settings.prompt = ""
+    assert any("prompt is empty" in word for word in panel("A").words)
+    assert told.planned.prompt == "any"
+    assert not any("prompt is empty" in word for word in panel("A", "B").words)
+    assert told.planned.prompt == "", "or its plan would never be found again"
+
+
 def test_what_it_is_made_from_is_said(panel, settings) -> None:
     assert "From 'A' into 'B'" in panel("A", "B").words
     assert "From 'A' into 'B'" in panel(frame=50).words, "around the playhead"

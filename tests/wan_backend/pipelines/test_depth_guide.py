@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.wan_backend.frames.asked import asked
+from wan_backend.models import depth_model
 from wan_backend.pipelines import depth_guide
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.protocol.errors import Refusal
+from wan_backend.protocol.messages import FrameRate, Guide
 
 FILM = np.random.default_rng(0).integers(0, 256, (3, 40, 64, 3), dtype=np.uint8)
 
@@ -44,7 +47,7 @@ def models(tmp_path):
 
 
 def test_depth_has_the_films_shape_and_the_whole_range(models):
-    assert depth_guide.find(models / "video") == models / "depth"
+    assert depth_model.find(models / "video") == models / "depth"
     found = depth_guide.follow(FILM, models / "video", "cpu")
     assert found.shape == FILM.shape and found.dtype == np.uint8
     assert (found[..., 0] == found[..., 1]).all() and (found.min(), found.max()) == (0, 255)
@@ -72,11 +75,20 @@ def test_without_a_model_edges_are_offered(tmp_path):
     assert (refused.value.problem.fixes[0].setting, refused.value.problem.fixes[0].value) == ("guide", "edges")
 
 
+def test_it_is_missed_when_the_take_is_planned(models, tmp_path):
+    request = asked("restyle", 24, FrameRate(24), guide=Guide.DEPTH)
+    assert depth_model.missing(request, models / "video") is None
+    problem = depth_model.missing(request, tmp_path / "elsewhere" / "video")
+    assert depth_model.REPO in problem.sentence and problem.fixes[0].value == "edges"
+    assert depth_model.missing(asked("restyle", 24, FrameRate(24), guide=Guide.EDGES), tmp_path / "video") is None
+    assert depth_model.missing(asked("previs", 24, FrameRate(24)), tmp_path / "video") is None
+
+
 def test_one_in_the_cache_is_found(models, tmp_path):
-    place = tmp_path / "cache" / depth_guide.CACHED / "snapshots" / "abc"
+    place = tmp_path / "cache" / depth_model.CACHED / "snapshots" / "abc"
     place.parent.mkdir(parents=True)
     (models / "depth").rename(place)
-    assert depth_guide.find(models / "video") == place
+    assert depth_model.find(models / "video") == place
 
 
 def test_it_stops_between_pictures(models):

@@ -1,0 +1,48 @@
+"""Where a model is that tells depth from footage. Standard library and protocol only; no torch, nothing is loaded.
+
+No depth model comes with the backend. One is used where it lies: beside the video model's folder, or in the Hugging
+Face cache; any that transformers knows as a depth estimation model whose larger numbers are nearer.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..protocol.messages import Fix, Guide, Problem, Role, TakeRequest
+from .sources import hub_cache
+
+KIND = "ForDepthEstimation"
+"""How transformers' names of such models end."""
+REPO = "depth-anything/Depth-Anything-V2-Small-hf"
+CACHED = "models--" + REPO.replace("/", "--")
+
+
+def find(model_folder: Path) -> Path | None:
+    """The folder of a depth model on this machine, or None; `model_folder` is the video model's."""
+    try:
+        beside = sorted(child for child in model_folder.parent.iterdir() if child.is_dir())
+    except OSError:
+        beside = []
+    cached = sorted((hub_cache() / CACHED / "snapshots").glob("*"))
+    return next((folder for folder in (*beside, *cached) if _is_depth_model(folder)), None)
+
+
+def missing(request: TakeRequest, model_folder: Path) -> Problem | None:
+    """Why a request can't keep to the depth of its footage, or None."""
+    estimated = request.guide is Guide.DEPTH and request.source(Role.FOOTAGE) and not request.source(Role.DEPTH)
+    if not estimated or find(model_folder) is not None:
+        return None
+    sentence = (
+        f"Depth is told from footage by a model that is not on this machine; put {REPO} beside the video model's "
+        "folder, or keep to edges."
+    )
+    return Problem("bad_setting", sentence, [Fix("Use edges", "guide", Guide.EDGES.value)])
+
+
+def _is_depth_model(folder: Path) -> bool:
+    try:
+        names = json.loads((folder / "config.json").read_bytes()).get("architectures") or []
+        return any(str(name).endswith(KIND) for name in names)
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
