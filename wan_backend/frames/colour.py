@@ -18,6 +18,7 @@ WEIGHTS = {
     1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593),
 }  # fmt: skip
 """Of red and of blue in the brightness, by the number that ITU-T H.273 gives a colour matrix."""
+NAMES = {1: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 BT601 = (0.299, 0.114)
 FULL_RANGE = 2
 
@@ -90,6 +91,14 @@ def _levels(light: np.ndarray) -> np.ndarray:
     """And back."""
     share = np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055)
     return (share * 255).astype(np.float32)
+
+
+def words(frame: Any) -> str:
+    """How a decoded frame is read: its size and pixel format, the colour matrix and range that are taken for it."""
+    matrix = NAMES.get(int(frame.colorspace), "bt601")
+    levels = "full" if is_full_range(frame) else "limited"
+    colours = "" if frame.format.is_rgb else f", {matrix}, {levels} range"
+    return f"{frame.width} x {frame.height} {frame.format.name}{colours}"
 
 
 def is_full_range(frame: Any) -> bool:

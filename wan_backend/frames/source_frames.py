@@ -5,6 +5,7 @@ The files lie on the disk where the request says; nothing is kept of them but th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,9 +16,11 @@ import numpy as np
 
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, Source
-from .colour import FrameReader, opaque
+from .colour import FrameReader, opaque, words
 from .framing import NothingShown, axes
 from .movie_frames import MovieFrames, Unreadable
+
+log = logging.getLogger(__name__)
 
 
 def read(
@@ -47,6 +50,7 @@ def _from_movie(
             for frame in movie.frames([source.first_frame + index for index in frames]):
                 if reader is None:
                     reader = FrameReader(*axes(source.framing, (frame.width, frame.height), size, scene_size))
+                    log.info("%s: %s, read as %d x %d", file.name, words(frame), *size)
                 if frame is not shown:
                     shown, picture = frame, reader.picture(frame)
                 yield picture
@@ -68,6 +72,7 @@ def _from_pictures(
                 full = pixels.shape[1], pixels.shape[0]
                 if full not in readers:
                     readers[full] = FrameReader(*axes(source.framing, full, size, scene_size))
+                    log.info("%s: %d x %d, read as %d x %d", name, *full, *size)
                 shown, picture = name, readers[full].from_rgb(pixels)
             except (OSError, ValueError, cv2.error) as error:
                 raise _refused("picture", file, error) from error

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import cv2
 import imageio.v3 as imageio
 import numpy as np
 import pytest
 
+from wan_backend.frames.movie import Movie
 from wan_backend.frames.source_frames import read
 from wan_backend.protocol.errors import Refusal
-from wan_backend.protocol.messages import Framing, Role, Source
+from wan_backend.protocol.messages import Framing, MediaFormat, Role, Source
 
 SIZE = 96, 48
 
@@ -155,6 +158,14 @@ def test_sound_alone_is_a_sentence(tmp_path):
             container.mux(packet)
     with pytest.raises(Refusal, match="it has no picture track"):
         only(of(tmp_path / "a.wav", is_movie=True))
+
+
+def test_it_says_how_a_movie_is_read(tmp_path, caplog):
+    with Movie(tmp_path / "a.mp4", MediaFormat.H264, Fraction(24), 64, 48) as movie:
+        movie.write(np.full((48, 64, 3), 120, np.uint8), [0])
+    with caplog.at_level("INFO"):
+        list(read(Source(Role.FIRST, str(tmp_path), ["a.mp4"], is_movie=True), [0], 32, 24, (64, 48)))
+    assert "a.mp4: 64 x 48 yuv420p, bt709, limited range, read as 32 x 24" in caplog.text
 
 
 def test_no_files_and_a_crop_of_everything(tmp_path):
