@@ -115,7 +115,7 @@ def _preset(
     known = catalogue.load().loras.get(entry.draft_lora) if entry.draft_lora in loras else None
     if known is not None and known.preset is not None and request.quality is Quality.DRAFT:
         preset, lora = known.preset, known.id
-        notes.append(f"The draft is made with the LoRA {known.label}.")
+        notes.append(f"The draft is made in {preset.steps} steps, by a LoRA for that.")
     own = (preset.steps, preset.flow_shift)
     if preset.timesteps and (request.steps or preset.steps, request.flow_shift or preset.flow_shift) != own:
         made_by = "This LoRA" if lora else entry.label

@@ -189,7 +189,7 @@ def test_a_draft_takes_the_settings_of_its_lora_where_that_is_here():
     made = planning.plan(request, EXPERTS, here)
     assert (made.lora, made.steps, made.guidance_scale, made.sampler) == (EXPERTS.draft_lora, 4, 1.0, "distilled")
     assert made.low_noise_guidance_scale is None and made.timesteps[-1] == 625
-    assert made.notes == ["The draft is made with the LoRA 4 steps (LightX2V)."]
+    assert made.notes == ["The draft is made in 4 steps, by a LoRA for that."]
     for entry, quality, loras in ((EXPERTS, "draft", here[1:]), (EXPERTS, "best", here), (SMALL, "draft", here)):
         request = take_request("/tmp", width=832, height=480, quality=Quality(quality))
         without = planning.plan(request, entry, loras)
