@@ -33,9 +33,14 @@ def missing(request: TakeRequest, model_folder: Path) -> Problem | None:
     estimated = request.guide is Guide.DEPTH and request.source(Role.FOOTAGE) and not request.source(Role.DEPTH)
     if not estimated or find(model_folder) is not None:
         return None
+    return absent()
+
+
+def absent() -> Problem:
+    """That there is no depth model, and what to do."""
     sentence = (
         f"Depth is told from footage by a model that is not on this machine; put {REPO} beside the video model's "
-        "folder, or keep to edges."
+        "folder, or choose edges instead."
     )
     return Problem("bad_setting", sentence, [Fix("Use edges", "guide", Guide.EDGES.value)])
 

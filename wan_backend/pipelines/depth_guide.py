@@ -11,7 +11,6 @@ import torch
 
 from ..models import depth_model
 from ..protocol.errors import Refusal
-from ..protocol.messages import Fix, Guide, Problem
 from .stopping import ShouldStop, check, never
 
 SHORT_SIDE = 518
@@ -29,9 +28,7 @@ def follow(film: np.ndarray, model_folder: Path, device: str, should_stop: Shoul
     """
     folder = depth_model.find(model_folder)
     if folder is None:
-        fix = Fix("Use edges", "guide", Guide.EDGES.value)
-        sentence = "Depth can't be told from footage here, as no depth model is on this machine; choose edges instead."
-        raise Refusal(Problem("bad_setting", sentence, [fix]))
+        raise Refusal(depth_model.absent())
     model = _load(folder, device)
     near = np.stack([_nearness(model, picture, should_stop) for picture in film])
     low, high = np.percentile(near, (OUTLIERS_PERCENT, 100 - OUTLIERS_PERCENT))
