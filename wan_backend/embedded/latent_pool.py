@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from . import prompts, tasks, text, world
@@ -36,6 +37,13 @@ class Scale:
         """Latents as the transformer sees them."""
         shape = (1, -1, 1, 1, 1)
         return (latents - self.mean.view(shape)) / self.std.view(shape)
+
+
+def near_the_shape(masks: Tensor) -> Tensor:
+    """N1THW of latent size: 1 where a latent or its neighbour shows some of the shape, from masks N1THW in 0..1."""
+    small = F.max_pool3d(masks, (1, 8, 8))
+    later = F.max_pool3d(small[:, :, 1:], (4, 1, 1)) if small.shape[2] > 1 else small[:, :, 1:]
+    return (F.max_pool3d(torch.cat([small[:, :, :1], later], dim=2), (1, 3, 3), 1, (0, 1, 1)) > 0.2).to(masks)
 
 
 class Coder:
@@ -67,7 +75,7 @@ class Coder:
         return out
 
     def batch(self, size: tuple[int, int, int], count: int) -> dict[str, Tensor]:
-        """`count` clips: x, inactive, reactive (latents), mask (latent frames) and ids (prompts)."""
+        """`count` clips: x, inactive, reactive (latents), mask (latent frames), near (the shape) and ids (prompts)."""
         frames, height, width = size
         scenes = sample_scenes(self.rng.randrange(10**6), count, frames=frames)
         if self.look is not None:
@@ -86,6 +94,7 @@ class Coder:
             "inactive": self.conditions(condition.inactive),
             "reactive": self.conditions(condition.reactive),
             "mask": tasks.latent_mask(condition.mask, x.shape[2]),
+            "near": near_the_shape(drawn.mask).to(torch.bfloat16),
             "ids": torch.stack(ids).to(self.device),
         }
 
@@ -125,11 +134,11 @@ class LatentPool:
         self._next = (begin + count) % self.room
 
     def take(self, count: int, null_ids: Tensor, null_chance: float) -> tuple[Tensor, ...]:
-        """x, inactive, reactive, mask, ids of a random batch; some prompts are the empty one."""
+        """x, inactive, reactive, mask, near, ids of a random batch; some prompts are the empty one."""
         device = self.held["x"].device
         rows = torch.randint(len(self), (count,), device=device)
         which = torch.randint(PROMPTS_EACH, (count,), device=device)
         ids = self.held["ids"][rows, which]
         dropped = torch.rand(count, 1, device=device) < null_chance
         ids = torch.where(dropped, null_ids, ids)
-        return (*(self.held[key][rows] for key in ("x", "inactive", "reactive", "mask")), ids)
+        return (*(self.held[key][rows] for key in ("x", "inactive", "reactive", "mask", "near")), ids)

@@ -10,6 +10,7 @@ from diffusers import AutoencoderKLWan, WanVACEPipeline
 from safetensors.torch import load_file
 
 from wan_backend.embedded import checkpoint, low_rank, tasks, text, train_lora, train_transformer
+from wan_backend.embedded.latent_pool import near_the_shape
 from wan_backend.embedded.pacing import load_split, save_split
 
 
@@ -60,7 +61,9 @@ def test_the_loss_falls_on_one_batch():
     painter = train_transformer.Painter(len(text.make_tokenizer()), small=True)
     optimizer = torch.optim.AdamW(painter.parameters(), lr=3e-3)
     x = torch.randn(2, 16, 2, 4, 4)
-    batch = (x, x, torch.zeros_like(x), torch.ones(2, 2), torch.ones(2, text.LONGEST, dtype=torch.long))
+    near = torch.zeros(2, 1, 2, 4, 4)
+    near[:, :, :, :2] = 1
+    batch = (x, x, torch.zeros_like(x), torch.ones(2, 2), near, torch.ones(2, text.LONGEST, dtype=torch.long))
     losses = []
     for _ in range(60):
         loss, _ = train_transformer.loss_of(painter, *batch)
@@ -69,6 +72,15 @@ def test_the_loss_falls_on_one_batch():
         optimizer.step()
         losses.append(loss.item())
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+def test_the_surroundings_of_the_shape_are_found_at_the_size_of_latents():
+    masks = torch.zeros(1, 1, 9, 48, 64)
+    masks[:, :, 3, 16:24, 24:32] = 1
+    near = near_the_shape(masks)
+    assert near.shape == (1, 1, 3, 6, 8)
+    assert near[0, 0, :, 3].sum(1).tolist() == [0, 3, 0]  # frame 3 is of the second latent; its cell and both beside it
+    assert near.sum() == 9
 
 
 def test_every_task_is_trained_on():
