@@ -20,7 +20,7 @@ import transformers
 from ..models import catalogue, devices, sources
 from ..models.loader import PARTS, Precision, WanModel
 from ..protocol.errors import Refusal
-from . import report
+from . import caps, report
 from .engines import Engine, Ours, Stock, Work
 from .meter import Measured, Meter
 from .random_weights import TRANSFORMERS, RandomModel
@@ -42,6 +42,12 @@ class Course:
 def run(arguments: list[str]) -> int:
     """Do what the command line says; the exit code."""
     options = _parser().parse_args(arguments)
+    if options.caps:
+        try:
+            return caps.run(options.caps, options.gib)
+        except Refusal as error:
+            sys.stderr.write(f"{error}\n")
+            return FAILED
     diffusers.utils.logging.disable_progress_bar()
     transformers.logging.disable_progress_bar()
     try:
@@ -86,6 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--flow-shift", type=float, default=3.0)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
+    parser.add_argument(
+        "--caps", nargs="+", choices=list(caps.WORKS), help="instead: full-size takes under caps of a card's memory"
+    )
+    parser.add_argument("--gib", type=float, nargs="+", default=[], help="with --caps: other caps than the takes' own")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     return parser
 

@@ -15,14 +15,34 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5Config, UMT5EncoderModel
 
 from ..embedded.standin import make_scheduler, make_tokenizer
+from ..models.files.configs import DEVIATION_48, MEAN_48
 from ..models.layout import Layout
 from ..models.loader import Precision, WanModel
 
-TRANSFORMERS: dict[str, dict[str, int]] = {
+TRANSFORMERS: dict[str, dict[str, Any]] = {
     "1.3B": {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30},
     "14B": {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
+    "5B": {"num_attention_heads": 24, "ffn_dim": 14336, "num_layers": 30, "in_channels": 48, "out_channels": 48},
+    "A14B": {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
 }
-"""As the configurations of Wan-AI/Wan2.1-T2V-1.3B-Diffusers and -14B-Diffusers say; the rest is the class's own."""
+"""As the configurations of Wan-AI/Wan2.1-T2V-1.3B-Diffusers, -14B-Diffusers, Wan2.2-TI2V-5B-Diffusers and
+Wan2.2-T2V-A14B-Diffusers say; all have text_dim 4096, and the rest is the class's own."""
+LAYOUTS = {"5B": Layout.FIRST_LATENT}
+BOUNDARIES = {"A14B": 0.875}
+VAE_2_2: dict[str, Any] = {
+    "base_dim": 160,
+    "decoder_base_dim": 256,
+    "z_dim": 48,
+    "is_residual": True,
+    "in_channels": 12,
+    "out_channels": 12,
+    "patch_size": 2,
+    "scale_factor_temporal": 4,
+    "scale_factor_spatial": 16,
+    "latents_mean": list(MEAN_48),
+    "latents_std": list(DEVIATION_48),
+}
+VAES = {"5B": VAE_2_2}
 UMT5_XXL: dict[str, Any] = {
     "vocab_size": 256384,
     "d_model": 4096,
@@ -41,21 +61,27 @@ class RandomModel(WanModel):
         self.folder = Path("random weights") / size
         self.device = device
         self.precision = Precision.for_device(device)
-        self.layout = Layout.TEXT
+        self.layout = LAYOUTS.get(size, Layout.TEXT)
+        self.boundary = BOUNDARIES.get(size)
         self.classes = {"transformer": "WanTransformer3DModel", "vae": "AutoencoderKLWan"}
         self._scheduler: Any = make_scheduler()
         torch.manual_seed(0)
         with _made_on(device, self.precision.text_encoder):
             text_encoder: Any = UMT5EncoderModel(UMT5Config(**UMT5_XXL))
-        with _made_on(device, self.precision.transformer):
-            transformer: Any = WanTransformer3DModel(**TRANSFORMERS[size])
         with _made_on(device, self.precision.vae):
-            vae: Any = AutoencoderKLWan()
-        _restore_fp32(transformer)
-        self._parts = {"tokenizer": make_tokenizer(), "text_encoder": text_encoder}
-        self._parts |= {"transformer": transformer, "vae": vae}
-        for part in (text_encoder, transformer, vae):
-            part.eval().requires_grad_(False)
+            vae: Any = AutoencoderKLWan(**VAES.get(size, {}))
+        self._parts = {"tokenizer": make_tokenizer(), "text_encoder": text_encoder, "vae": vae}
+        for name in ("transformer", "transformer_2") if self.boundary is not None else ("transformer",):
+            with _made_on(device, self.precision.transformer):
+                self._parts[name] = WanTransformer3DModel(text_dim=UMT5_XXL["d_model"], **TRANSFORMERS[size])
+            _restore_fp32(self._parts[name])
+            self.classes[name] = "WanTransformer3DModel"
+        for part in self.parts:
+            self._parts[part].eval().requires_grad_(False)
+
+    def drop(self, part: str) -> None:
+        """There is no folder to read it from again: it goes to the machine's memory."""
+        self._parts[part].to("cpu")
 
     def config(self, part: str) -> dict[str, Any]:
         """The part's configuration."""

@@ -10,21 +10,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .catalogue import ModelEntry
-from .layout import Layout
 
 BYTES_A_WEIGHT = 2
-HIDDEN_TENSORS = 24
-"""Tensors of the size of the hidden states that are alive at once, the feed-forward's wider ones counted in."""
-TIMED_TENSORS = 18
-"""As many more where each token has a time of its own: six shifts and scales a token, kept, and again in 32 bit in
-the block at work."""
+HIDDEN_TENSORS = 6
+"""Tensors of the size of the hidden states that are alive at once: themselves, three for attention, what comes of it,
+and one for the rest. See lean_forward."""
+CHUNK_BYTES = 128_000_000
+"""Of the widest tensor that the transformer makes of a share of the tokens at a time."""
+CHUNK_TENSORS = 5
+"""Tensors of that size that are alive at once."""
 BYTES_AN_IMAGE_WEIGHT = 4
 FULL_SIZE_TENSORS = 3
 """Tensors of four full-size frames, 32 bit, that decoding one latent frame keeps alive."""
 FIXED_BYTES = 500_000_000
 """What a device's runtime takes for itself."""
 STREAMED_SHARE = 0.1
-"""Of a streamed transformer's weights, about what is on the device at once: two blocks and the ends."""
+"""Of a streamed part's weights, about what is on the device at once: two blocks and the ends."""
+EIGHT_BIT_SHARE = 0.53
+"""Of a transformer's 16 bit weights, what is left where those of its blocks are kept in 8 bit."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,12 @@ class Peaks:
     one_at_a_time: int
     """Each part alone."""
     streamed: int
-    """The transformer in the machine's memory, a few blocks of it on the device; the text encoder on the CPU."""
+    """The transformer and the text encoder in the machine's memory, a few blocks of them on the device."""
+
+
+def denoise_bytes(tokens: int, hidden: int, number: int) -> int:
+    """The transformer's working memory; `number` is the bytes of a number in its hidden states."""
+    return tokens * hidden * number * HIDDEN_TENSORS + CHUNK_BYTES * CHUNK_TENSORS
 
 
 def peak_bytes(entry: ModelEntry, width: int, height: int, frames: int) -> int:
@@ -49,10 +57,9 @@ def peaks(entry: ModelEntry, width: int, height: int, frames: int) -> Peaks:
     weights = entry.weights
     latent_frames = (frames - 1) // 4 + 1
     tokens = latent_frames * (width // entry.multiple) * (height // entry.multiple)
-    tensors = HIDDEN_TENSORS + (TIMED_TENSORS if entry.layout is Layout.FIRST_LATENT else 0)
     encode = max(weights.text_encoder * BYTES_A_WEIGHT, weights.image_encoder * BYTES_AN_IMAGE_WEIGHT)
     transformer = weights.transformer * BYTES_A_WEIGHT
-    denoise = tokens * weights.hidden * BYTES_A_WEIGHT * tensors
+    denoise = denoise_bytes(tokens, weights.hidden, BYTES_A_WEIGHT)
     vae, decode = weights.vae * 4, width * height * 4 * weights.vae_width * 4 * FULL_SIZE_TENSORS
     held = weights.text_encoder * BYTES_A_WEIGHT + weights.image_encoder * BYTES_AN_IMAGE_WEIGHT
     held += transformer * weights.experts + vae

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .memory_estimate import STREAMED_SHARE
-from .memory_plan import MemoryPlan, Needs, Place
+from .memory_plan import LARGEST_TILE, LEAST_TILE, TILE_STEP, MemoryPlan, Needs, Place
 
 PLACED = ("text_encoder", "transformer", "vae")
 """What a plan gives a place; the image encoder goes with the text encoder, a second transformer with the first."""
@@ -19,6 +19,8 @@ WEIGHTS = (*PLACED, "image_encoder", "transformer_2")
 _ROOM = (Place.RESIDENT, Place.PHASED, Place.READ_AGAIN, Place.STREAMED, Place.ON_CPU)
 """From the most room on the device to the least."""
 _LEFT = (Place.PHASED, Place.READ_AGAIN)
+LEAST_KEPT_BYTES = 1_000_000_000
+"""Less room than this for blocks that stay isn't worth another try."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Machine:
     """The machine's memory doesn't hold two experts at once."""
     on_cpu: bool
     """The device is the CPU itself."""
+    compressed: bool = False
+    """The transformer's weights are in 8 bit or less already."""
 
 
 Rung = Callable[[MemoryPlan, Machine], MemoryPlan | None]
@@ -54,13 +58,48 @@ def _transformer_is_streamed(plan: MemoryPlan, machine: Machine) -> MemoryPlan |
     return replace(plan, transformer=Place.STREAMED, one_expert=machine.one_expert)
 
 
+def _fewer_blocks_stay(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
+    if not plan.kept_bytes:
+        return None
+    half = plan.kept_bytes // 2
+    return replace(plan, kept_bytes=half if half >= LEAST_KEPT_BYTES else 0)
+
+
+def _weights_in_8_bit(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
+    if machine.on_cpu or machine.compressed or plan.eight_bit or plan.transformer is not Place.STREAMED:
+        return None
+    return replace(plan, eight_bit=True)
+
+
+def _smaller_tiles(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
+    if Place.RESIDENT in (plan.text_encoder, plan.transformer, plan.vae) or plan.tile_pixels == LEAST_TILE:
+        return None
+    smaller = (plan.tile_pixels or LARGEST_TILE) * 2 // 3 // TILE_STEP * TILE_STEP
+    return replace(plan, tile_pixels=max(LEAST_TILE, smaller))
+
+
+def _encoder_is_streamed(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
+    if machine.on_cpu or plan.text_encoder in (Place.STREAMED, Place.ON_CPU):
+        return None
+    return replace(plan, text_encoder=Place.STREAMED)
+
+
 def _encoder_runs_on_cpu(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
     if machine.on_cpu or plan.text_encoder is Place.ON_CPU:
         return None
     return replace(plan, text_encoder=Place.ON_CPU)
 
 
-RUNGS: tuple[Rung, ...] = (_encoder_leaves, _all_leave, _transformer_is_streamed, _encoder_runs_on_cpu)
+RUNGS: tuple[Rung, ...] = (
+    _encoder_leaves,
+    _all_leave,
+    _transformer_is_streamed,
+    _fewer_blocks_stay,
+    _encoder_is_streamed,
+    _smaller_tiles,
+    _weights_in_8_bit,
+    _encoder_runs_on_cpu,
+)
 """In this order: what costs the least time comes first."""
 
 
@@ -74,7 +113,7 @@ def smaller(
     """
     room = needs.encoders + needs.experts <= host_bytes
     away = Place.PHASED if room and not on_cpu else Place.READ_AGAIN
-    machine = Machine(away, needs.experts > host_bytes, on_cpu)
+    machine = Machine(away, needs.experts > host_bytes, on_cpu, needs.compressed)
     taken = bytes_while(plan, needs, failed_part)
     for rung in RUNGS:
         lower = rung(plan, machine)
@@ -87,8 +126,10 @@ def smaller(
 
 def bytes_while(plan: MemoryPlan, needs: Needs, part: str) -> int:
     """What a plan has on the device while `part` runs: the part itself, what stays there, and the work."""
-    elsewhere = not part or plan.place(part) is Place.ON_CPU
-    total = 0 if elsewhere else needs.working(part)
+    needs = needs.in_8_bit() if plan.eight_bit and not needs.compressed else needs
+    total = 0
+    if part and plan.place(part) is not Place.ON_CPU:
+        total = needs.decode_in(plan.tile_pixels) if part == "vae" else needs.working(part)
     for each in WEIGHTS:
         weights = getattr(needs, each, 0)
         if not weights:
@@ -96,6 +137,7 @@ def bytes_while(plan: MemoryPlan, needs: Needs, part: str) -> int:
         place = plan.place(each)
         if each == part and place is Place.STREAMED:
             total += int(weights * STREAMED_SHARE)
+            total += plan.kept_bytes if part.startswith("transformer") else 0
         elif place is Place.RESIDENT or (each == part and place in _LEFT):
             total += weights
     return total
@@ -109,5 +151,17 @@ def measured(plan: MemoryPlan, needs: Needs) -> MemoryPlan:
 def at_most(plan: MemoryPlan, limit: MemoryPlan, needs: Needs) -> MemoryPlan:
     """Each part where the smaller of the two plans has it."""
     encoder, transformer, vae = (max(plan.place(part), limit.place(part), key=_ROOM.index) for part in PLACED)
-    one_expert, decode_fits = plan.one_expert or limit.one_expert, plan.decode_fits and limit.decode_fits
-    return measured(MemoryPlan(encoder, transformer, vae, 0, one_expert, decode_fits), needs)
+    tiles = [each.tile_pixels for each in (plan, limit) if each.tile_pixels]
+    streamed = [each.kept_bytes for each in (plan, limit) if each.transformer is Place.STREAMED]
+    both = MemoryPlan(
+        encoder,
+        transformer,
+        vae,
+        0,
+        plan.one_expert or limit.one_expert,
+        plan.decode_fits and limit.decode_fits,
+        min(streamed, default=0) if transformer is Place.STREAMED else 0,
+        min(tiles, default=0),
+        plan.eight_bit or limit.eight_bit,
+    )
+    return measured(both, needs)

@@ -18,7 +18,7 @@ from .memory_plan import MemoryPlan, Place
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 MOST = 100
 """So many lessons are kept, the newest."""
 MORE = 1.05
@@ -94,6 +94,7 @@ def _read(file: Path) -> list[tuple[Attempt, MemoryPlan]]:
 
 
 def _plan(value: dict[str, Any]) -> MemoryPlan:
-    encoder, transformer, vae = (Place(value[name]) for name in ("text_encoder", "transformer", "vae"))
-    one_expert, decode_fits = bool(value["one_expert"]), bool(value["decode_fits"])
-    return MemoryPlan(encoder, transformer, vae, int(value["peak_bytes"]), one_expert, decode_fits)
+    places: dict[str, Any] = {name: Place(value[name]) for name in ("text_encoder", "transformer", "vae")}
+    numbers: dict[str, Any] = {name: int(value[name]) for name in ("peak_bytes", "kept_bytes", "tile_pixels")}
+    truths: dict[str, Any] = {name: bool(value[name]) for name in ("one_expert", "decode_fits", "eight_bit")}
+    return MemoryPlan(**places, **numbers, **truths)

@@ -1,16 +1,24 @@
 """Where each part of a model sits during a job, so that its peak fits the memory that is free. No torch here.
 
 The parts run one after another: the text encoder, the transformer, the autoencoder. What fits stays on the
-device from job to job; what does not leaves it after its phase; a transformer that does not fit even alone is
-streamed through it block by block. A model with two experts needs one of them at a time.
+device from job to job; what does not leaves it after its phase; a part that does not fit even alone is streamed through
+it block by block, of the transformer as many staying as there is room for. Where the machine's memory doesn't hold the
+transformer either, its weights are kept in 8 bit. Pictures too large for the autoencoder are made in tiles. A model
+with two experts needs one of them at a time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from .memory_estimate import FIXED_BYTES, FULL_SIZE_TENSORS, HIDDEN_TENSORS, STREAMED_SHARE, TIMED_TENSORS
+from . import memory_estimate
+from .memory_estimate import EIGHT_BIT_SHARE, FIXED_BYTES, FULL_SIZE_TENSORS, STREAMED_SHARE
+
+TILE_STEP, LEAST_TILE, LARGEST_TILE = 32, 192, 1024
+"""Pixels: sides of the autoencoder's tiles."""
+KEPT_SHARE = 0.95
+"""Of the room that blocks of a streamed transformer could stay in: an estimate isn't to be used up."""
 
 
 class Place(StrEnum):
@@ -41,12 +49,34 @@ class Needs:
     encode: int = 0
     denoise: int = 0
     decode: int = 0
+    frame_pixels: int = 0
+    """Of one frame: tiles are shares of it."""
+    compressed: bool = False
+    """The transformer's weights are in 8 bit or less already."""
 
     def working(self, part: str) -> int:
         """The working memory of the phase that `part` runs in."""
         if part.startswith("transformer"):
             return self.denoise
         return self.decode if part == "vae" else self.encode
+
+    def decode_in(self, tile_pixels: int) -> int:
+        """The autoencoder's working memory for tiles of so many pixels a side; 0 is the whole frame."""
+        share = min(1.0, tile_pixels**2 / self.frame_pixels) if tile_pixels and self.frame_pixels else 1.0
+        return FIXED_BYTES + int((self.decode - FIXED_BYTES) * share) if share < 1 else self.decode
+
+    def tile_for(self, device_bytes: int) -> int:
+        """The largest tiles that the autoencoder can work in; 0 where the whole frame fits."""
+        if self.vae + self.decode <= device_bytes or not self.frame_pixels:
+            return 0
+        a_pixel = (self.decode - FIXED_BYTES) / self.frame_pixels
+        side = max(0.0, (device_bytes - self.vae - FIXED_BYTES) / a_pixel) ** 0.5
+        return int(min(LARGEST_TILE, max(LEAST_TILE, side // TILE_STEP * TILE_STEP)))
+
+    def in_8_bit(self) -> Needs:
+        """The same with the transformers' weights in 8 bit."""
+        first, second = (int(weights * EIGHT_BIT_SHARE) for weights in (self.transformer, self.transformer_2))
+        return replace(self, transformer=first, transformer_2=second, compressed=True)
 
     @property
     def together(self) -> int:
@@ -80,7 +110,13 @@ class MemoryPlan:
     one_expert: bool = False
     """True where the machine's memory doesn't hold two experts: one is forgotten before the other is read."""
     decode_fits: bool = True
-    """False where the autoencoder alone is more than the device can hold."""
+    """False where the autoencoder alone, in tiles even, is more than the device can hold."""
+    kept_bytes: int = 0
+    """Room on the device for blocks of a streamed transformer that stay there while it runs."""
+    tile_pixels: int = 0
+    """The side of the autoencoder's tiles; 0: whole frames."""
+    eight_bit: bool = False
+    """The weights of the transformer's blocks are kept in 8 bit."""
 
     def place(self, part: str) -> Place:
         """The place of a part by its name. The image encoder, a tenth of the text encoder, goes where that goes, and
@@ -105,16 +141,16 @@ class Clip:
         return ((self.frames - 1) // 4 + 1) * (self.width // self.token) * (self.height // self.token)
 
 
-def working_bytes(clip: Clip, hidden: int, vae_width: int, number: int, timed: bool = False) -> Needs:
+def working_bytes(clip: Clip, hidden: int, vae_width: int, number: int) -> Needs:
     """Needs with the working memory alone.
 
     `hidden` and `vae_width` are the channels of the transformer and of the autoencoder at full size; `number`
-    is the bytes of a number in the transformer's hidden states; `timed` is true where each token has its own time.
+    is the bytes of a number in the transformer's hidden states.
     """
-    tensors = HIDDEN_TENSORS + (TIMED_TENSORS if timed else 0)
-    denoise = clip.tokens * hidden * number * tensors
-    decode = clip.width * clip.height * 4 * vae_width * number * FULL_SIZE_TENSORS
-    return Needs(0, 0, 0, encode=FIXED_BYTES, denoise=denoise + FIXED_BYTES, decode=decode + FIXED_BYTES)
+    denoise = memory_estimate.denoise_bytes(clip.tokens, hidden, number) + FIXED_BYTES
+    pixels = clip.width * clip.height
+    decode = pixels * 4 * vae_width * number * FULL_SIZE_TENSORS + FIXED_BYTES
+    return Needs(0, 0, 0, encode=FIXED_BYTES, denoise=denoise, decode=decode, frame_pixels=pixels)
 
 
 def choose(needs: Needs, device_bytes: int, host_bytes: int) -> MemoryPlan:
@@ -128,13 +164,24 @@ def choose(needs: Needs, device_bytes: int, host_bytes: int) -> MemoryPlan:
     both = needs.experts + needs.vae + max(needs.denoise, needs.decode)
     if both <= device_bytes and both + encode_peak - needs.encode <= device_bytes:
         return MemoryPlan(encoder, Place.RESIDENT, Place.RESIDENT, both)
-    alone = max(needs.expert + needs.denoise, needs.vae + needs.decode)
-    out = Place.PHASED if needs.experts <= host_bytes else Place.READ_AGAIN
-    if alone <= device_bytes:
-        return MemoryPlan(encoder, out, Place.PHASED, max(alone, encode_peak))
+    tile = needs.tile_for(device_bytes)
+    others = max(needs.vae + needs.decode_in(tile), encode_peak)
+    plan = MemoryPlan(encoder, Place.PHASED, Place.PHASED, 0, tile_pixels=tile)
+    if needs.expert + needs.denoise <= device_bytes and needs.experts <= host_bytes:
+        return replace(plan, peak_bytes=max(needs.expert + needs.denoise, others))
+    if needs.expert + needs.denoise <= device_bytes and needs.expert > host_bytes:
+        # The machine's memory holds none of it, the card does.
+        return replace(plan, transformer=Place.READ_AGAIN, peak_bytes=max(needs.expert + needs.denoise, others))
+    if needs.experts > host_bytes and not needs.compressed:
+        needs, plan = needs.in_8_bit(), replace(plan, eight_bit=True)
+    if needs.expert + needs.denoise <= device_bytes:
+        out = Place.PHASED if needs.experts <= host_bytes else Place.READ_AGAIN
+        return replace(plan, transformer=out, peak_bytes=max(needs.expert + needs.denoise, others))
     streamed = int(needs.expert * STREAMED_SHARE) + needs.denoise
-    peak = max(streamed, needs.vae + needs.decode, encode_peak)
-    return MemoryPlan(encoder, Place.STREAMED, Place.PHASED, peak, one_expert=needs.experts > host_bytes)
+    kept = int(max(0, device_bytes - streamed) * KEPT_SHARE)
+    one_expert = needs.experts > host_bytes
+    peak = max(streamed + kept, others)
+    return replace(plan, transformer=Place.STREAMED, peak_bytes=peak, one_expert=one_expert, kept_bytes=kept)
 
 
 def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:
@@ -157,8 +204,8 @@ def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:
 
 def _choose_encoder(needs: Needs, device_bytes: int, host_bytes: int) -> tuple[Place, int]:
     """The text encoder's place where not all fits together, and its peak on the device."""
-    alone = max(needs.text_encoder, needs.image_encoder) + needs.encode
-    if alone > device_bytes:
-        return Place.ON_CPU, 0
+    larger = max(needs.text_encoder, needs.image_encoder)
+    if larger + needs.encode > device_bytes:
+        return Place.STREAMED, int(larger * STREAMED_SHARE) + needs.encode
     room = needs.encoders + needs.experts <= host_bytes
-    return (Place.PHASED if room else Place.READ_AGAIN), alone
+    return (Place.PHASED if room else Place.READ_AGAIN), larger + needs.encode

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from . import memory_plan
 from .catalogue import ModelEntry
-from .layout import Layout
 from .media_place import size_in_words
+from .memory_estimate import EIGHT_BIT_SHARE
 from .memory_plan import Clip, MemoryPlan, Needs, Place
 
 CARD_BYTES, CPU_BYTES, IMAGE_ENCODER_BYTES = 2, 4, 4
@@ -29,8 +29,7 @@ def needs_of(entry: ModelEntry, number: int) -> Needs:
     assert size is not None  # the catalogue was checked for it
     weights = entry.weights
     clip = Clip(size.width, size.height, entry.max_frames, token=entry.multiple)
-    timed = entry.layout is Layout.FIRST_LATENT
-    working = memory_plan.working_bytes(clip, weights.hidden, weights.vae_width, number, timed)
+    working = memory_plan.working_bytes(clip, weights.hidden, weights.vae_width, number)
     return Needs(
         text_encoder=weights.text_encoder * number,
         transformer=weights.transformer * number,
@@ -40,6 +39,7 @@ def needs_of(entry: ModelEntry, number: int) -> Needs:
         encode=working.encode,
         denoise=working.denoise,
         decode=working.decode,
+        frame_pixels=working.frame_pixels,
     )
 
 
@@ -49,25 +49,35 @@ def in_words(entry: ModelEntry, plan: MemoryPlan, on_card: bool, free_bytes: int
     peak = f"about {size_in_words(plan.peak_bytes)}"
     if plan.peak_bytes > free_bytes:
         return f"At {for_what} it needs {peak}, more than there is; a smaller size or a shorter take may fit."
-    where = _on_card(plan) if on_card else _on_processor(plan)
+    where = _on_card(entry, plan) if on_card else _on_processor(plan)
     return f"At {for_what}, {where}; {peak} at most."
 
 
-def _on_card(plan: MemoryPlan) -> str:
+def _on_card(entry: ModelEntry, plan: MemoryPlan) -> str:
+    bits = ", its weights in 8 bit" if plan.eight_bit else ""
+    tiles = ", and the pictures are made in tiles" if plan.tile_pixels else ""
     if plan.transformer is Place.STREAMED:
-        return "the transformer is streamed through the card block by block, which is slower" + _encoder(plan)
+        return f"{_stays(entry, plan)}{bits}{_encoder(plan)}{tiles}"
     if plan.transformer is Place.RESIDENT:
         if plan.text_encoder is Place.RESIDENT:
             return "all of it stays on the card"
         return "the transformer and the autoencoder stay on the card" + _encoder(plan)
-    if plan.transformer is Place.READ_AGAIN:
-        return "its parts take turns on the card, each read from the disk again" + _encoder(plan)
-    return "its parts take turns on the card" + _encoder(plan)
+    again = ", each read from the disk again" if plan.transformer is Place.READ_AGAIN else ""
+    return f"its parts take turns on the card{again}{bits}{_encoder(plan)}{tiles}"
+
+
+def _stays(entry: ModelEntry, plan: MemoryPlan) -> str:
+    weights = entry.weights.transformer * CARD_BYTES * (EIGHT_BIT_SHARE if plan.eight_bit else 1)
+    share = plan.kept_bytes / weights
+    if share < 0.1:
+        return "the transformer is streamed through the card block by block"
+    return f"{min(0.9, share):.0%} of the transformer stays on the card, the rest is streamed through it"
 
 
 def _encoder(plan: MemoryPlan) -> str:
     words = {
         Place.ON_CPU: ", and the text encoder runs on the processor",
+        Place.STREAMED: ", and the text encoder is streamed through it",
         Place.READ_AGAIN: ", and the text encoder is read from the disk for each prompt",
         Place.PHASED: ", and the text encoder visits it for each prompt",
     }

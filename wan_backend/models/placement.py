@@ -10,12 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import psutil
-import torch
-from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_offloading
 
 from ..protocol.messages import LoraUse
-from . import devices, lora_adapters, lora_plan, memory_plan
-from .layout import Layout
+from . import block_streaming, devices, lean_forward, lora_adapters, lora_plan, memory_plan
 from .loader import WanModel
 from .memory_plan import MemoryPlan, Needs, Place
 
@@ -55,7 +52,8 @@ class Room:
             plan = memory_plan.choose_on_cpu(self.needs, self.device_bytes)
         else:
             plan = memory_plan.choose(self.needs, self.device_bytes, self.host_bytes)
-        return replace(plan, decode_fits=self.needs.vae + self.needs.decode <= self.device_bytes)
+        decode = self.needs.vae + self.needs.decode_in(plan.tile_pixels)
+        return replace(plan, decode_fits=decode <= self.device_bytes)
 
 
 def room_for(
@@ -120,12 +118,17 @@ class Placement:
         if not self.model.loaded(part):
             self._on_load(part)
         module = self.model.part(part)
+        if part in EXPERTS:
+            lean_forward.make_lean(module)
         self._dress(part, module)
         place = self.plan.place(part)
         if place is Place.STREAMED:
-            _stream(module, self.model.device)
+            room = self.plan.kept_bytes if part in EXPERTS else 0
+            block_streaming.streamed(part, module, self.model.device).enter(room)
         else:
             module.to(self.model.device if place is not Place.ON_CPU else "cpu")
+        if part == "vae":
+            module.tile_pixels = self.plan.tile_pixels
         self.load_seconds += time.monotonic() - started
         return module
 
@@ -135,12 +138,7 @@ class Placement:
             return
         present = [name for name in lora_plan.EXPERTS if self.model.classes.get(name)]
         uses = [use for use in self._loras if part in lora_plan.parts_of(use.expert, present)]
-        changed = True
-        try:
-            changed = lora_adapters.wear(module, uses, self.model.precision.transformer)
-        finally:
-            if changed and getattr(module, "streamed", False):
-                _maybe_remove_and_reapply_group_offloading(module)  # it knows only the layers that it was put on
+        lora_adapters.wear(module, uses, self.model.precision.transformer)
 
     def _make_way(self, part: str) -> None:
         """Take from the device what the plan does not leave there."""
@@ -148,31 +146,22 @@ class Placement:
         if not self.model.loaded(part):
             return
         module = self.model.part(part)
-        if getattr(module, "streamed", False):
+        streamed: block_streaming.Streamed | None = getattr(module, "streamed", None)
+        if streamed is not None:
+            streamed.leave()
             if place is not Place.STREAMED:
-                self.model.drop(part)  # its hooks go with it
-        elif place is Place.READ_AGAIN:
+                streamed.dissolve()
+                del module.streamed
+        if place is Place.READ_AGAIN:
             self.model.drop(part)
+        elif place is Place.STREAMED and streamed is not None:
+            pass
         elif place is not Place.RESIDENT and module.device.type != "cpu":
             module.to("cpu")
         else:
             return
         del module
         devices.release(self.model.device)
-
-
-def _stream(transformer: Any, device: torch.device) -> None:
-    if getattr(transformer, "streamed", False):
-        return
-    transformer.to("cpu")
-    transformer.enable_group_offload(
-        onload_device=device,
-        offload_device=torch.device("cpu"),
-        offload_type="block_level",
-        num_blocks_per_group=1,
-        use_stream=device.type == "cuda",
-    )
-    transformer.streamed = True
 
 
 def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
@@ -182,10 +171,9 @@ def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
     vae_width = int(vae_config.get("decoder_base_dim") or vae_config.get("base_dim", 96))
     patch = int(vae_config.get("patch_size") or 1)
     clip = memory_plan.Clip(width, height, frames, token=16 * patch)
-    timed = model.layout is Layout.FIRST_LATENT
-    working = memory_plan.working_bytes(clip, hidden, vae_width // patch**2, number, timed)
-    weights = {part: model.weight_bytes(part) for part in model.parts}
-    return Needs(**weights, encode=working.encode, denoise=working.denoise, decode=working.decode)
+    working = memory_plan.working_bytes(clip, hidden, vae_width // patch**2, number)
+    weights: dict[str, Any] = {part: model.weight_bytes(part) for part in model.parts}
+    return replace(working, **weights)
 
 
 def _held_bytes(model: WanModel, device_type: str) -> int:

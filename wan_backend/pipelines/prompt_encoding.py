@@ -45,9 +45,12 @@ def encode(tokenizer: Any, text_encoder: Any, prompt: str, should_stop: ShouldSt
     length = int(mask.sum())
     if length == MAX_TOKENS:
         log.warning("the prompt fills all %d tokens; what is past them is not read", MAX_TOKENS)
-    device = text_encoder.device
+    words = text_encoder.shared  # which stays in the machine's memory where the encoder is streamed
+    streamed = getattr(text_encoder, "streamed", None)
+    device = text_encoder.device if streamed is None else streamed.device
+    looked_up = words(tokens.input_ids.to(words.weight.device)).to(device)
     with checked(text_encoder.encoder.block, should_stop):
-        embeds = text_encoder(tokens.input_ids.to(device), mask.to(device)).last_hidden_state
+        embeds = text_encoder(inputs_embeds=looked_up, attention_mask=mask.to(device)).last_hidden_state
     embeds[:, length:] = 0
     return embeds
 

@@ -1,0 +1,204 @@
+"""`python -m wan_backend bench --caps NAME...`: takes under a hard cap of the card's memory, beside one in all of it.
+
+Full-size models with random weights, on an NVIDIA card. What is capped is torch's allocator
+(`torch.cuda.set_per_process_memory_fraction`); CUDA's own context, about half a gigabyte, comes on top. Each take goes
+the product's own way: memory plan, placement, prompts, steps, pictures; where a plan runs out of memory, the next
+smaller one is tried, and that is told. May import torch, models, pipelines, protocol and the bench package.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from ..models import devices, memory_ladder
+from ..models.loader import WanModel
+from ..models.memory_plan import MemoryPlan, Place
+from ..models.placement import Placement, room_for
+from ..pipelines import text_to_video
+from ..pipelines.decode import decode
+from ..pipelines.denoise import denoise_in_turn
+from ..pipelines.experts import experts_of
+from ..pipelines.sampling import make_scheduler
+from ..protocol.messages import FrameRate, Plan, TakeRequest
+from .engines import PROMPT, RESIDENT, StepTimes
+from .meter import synchronise
+from .random_weights import RandomModel
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class CapWork:
+    """A take, and the caps (GiB) that it is made under."""
+
+    model: str
+    width: int
+    height: int
+    frames: int
+    caps_gib: tuple[float, ...]
+    steps: int = 3
+
+
+WORKS = {
+    "1.3B-480p": CapWork("1.3B", 832, 480, 81, (6, 4), steps=4),
+    "14B-480p": CapWork("14B", 832, 480, 81, (10, 6)),
+    "14B-720p": CapWork("14B", 1280, 720, 81, (16, 8)),
+    "5B-720p": CapWork("5B", 1280, 704, 121, (12, 7)),
+    "A14B-480p": CapWork("A14B", 832, 480, 81, (12,), steps=4),
+}
+
+
+@dataclass
+class Course:
+    """What one take took. Seconds without those of loading, which are their own."""
+
+    plan: MemoryPlan
+    encode: float = 0.0
+    steps: list[float] = field(default_factory=list)
+    decode: float = 0.0
+    load: float = 0.0
+    reserved_bytes: int = 0
+    """The most that torch's allocator had of the card: what the cap holds down."""
+    allocated_bytes: int = 0
+    peaks: dict[str, int] = field(default_factory=dict)
+    """The most that was allocated in each phase."""
+    lessons: int = 0
+    """So many plans ran out of memory before this one."""
+
+    @property
+    def step(self) -> float:
+        """The fastest step: one guided step of a real take is two of these."""
+        return min(self.steps)
+
+
+def run(names: list[str], gib: list[float]) -> int:
+    """Measure and print; the exit code. `gib` are caps to use in place of the works' own."""
+    device = devices.choose("cuda")
+    model: RandomModel | None = None
+    size = ""
+    for name in names:
+        work = WORKS[name]
+        if model is None or work.model != size:
+            model, size = None, work.model
+            devices.release(device)
+            model = RandomModel(size, device)
+        _one_work(name, work, model, gib or list(work.caps_gib))
+    return 0
+
+
+def _one_work(name: str, work: CapWork, model: RandomModel, caps: list[float]) -> None:
+    _say(f"{name}: {work.width}x{work.height}, {work.frames} frames, {devices.name(model.device)}, {torch.__version__}")
+    whole = _course(model, work, RESIDENT)
+    _say(_line("all of it resident", whole, whole))
+    for cap in caps:
+        with _capped(model.device, cap):
+            course = _within(model, work, int(cap * GIB))
+        _say("  no plan fits" if course is None else _line(f"{cap:g} GiB", course, whole))
+        if course is not None:
+            _say(f"    {course.plan}")
+
+
+@contextmanager
+def _capped(device: torch.device, gib: float) -> Iterator[None]:
+    total = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction(gib * GIB / total, device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
+
+
+def _within(model: WanModel, work: CapWork, cap_bytes: int) -> Course | None:
+    """The take by the plan for that much, or by a smaller one; None where none does it."""
+    for part in model.parts:
+        model.part(part).to("cpu")
+    devices.release(model.device)
+    room = room_for(model, work.width, work.height, work.frames, cap_bytes)
+    plan, lessons = room.plan(), 0
+    while True:
+        course = Course(plan, lessons=lessons)
+        try:
+            return _course(model, work, plan, course)
+        except torch.OutOfMemoryError as error:
+            _say(f"    out of memory: {plan}: {str(error)[:150]}")
+            part = "vae" if course.steps else "transformer" if course.encode else "text_encoder"
+        lower = memory_ladder.smaller(plan, room.needs, part, room.host_bytes, on_cpu=False)
+        if lower is None:
+            return None
+        plan, lessons = lower, lessons + 1
+        devices.release(model.device)
+
+
+@torch.no_grad()
+def _course(model: WanModel, work: CapWork, plan: MemoryPlan, course: Course | None = None) -> Course:
+    course = course or Course(plan)
+    request, settings = _asked(work)
+    placement, device = Placement(model, plan), model.device
+    if plan.transformer is Place.RESIDENT:
+        for part in model.parts:
+            with placement.use(part):
+                pass
+        placement.load_seconds = 0.0
+    torch.cuda.reset_peak_memory_stats(device)
+    with _phase(course, "encode", device) as began:
+        conditions = text_to_video.prepare(placement, request, settings, text_to_video.Kept())
+    course.encode = time.perf_counter() - began - placement.load_seconds
+    loaded = placement.load_seconds
+    with _phase(course, "denoise", device):
+        scheduler = make_scheduler(model.config("scheduler"), "unipc", settings.flow_shift)
+        steps = StepTimes(device)
+        latents = denoise_in_turn(
+            experts_of(placement, settings, scheduler.config.num_train_timesteps),
+            scheduler,
+            conditions,
+            steps=work.steps,
+            on_step=lambda _done: steps.note(),
+        )
+    course.steps = steps.seconds
+    del conditions
+    with _phase(course, "decode", device) as began, placement.use("vae") as vae:
+        for _pictures in decode(vae, latents):
+            pass
+        synchronise(device)
+        course.decode = time.perf_counter() - began - (placement.load_seconds - loaded)
+    course.load = placement.load_seconds
+    return course
+
+
+@contextmanager
+def _phase(course: Course, name: str, device: torch.device) -> Iterator[float]:
+    torch.cuda.reset_peak_memory_stats(device)
+    try:
+        yield time.perf_counter()
+        synchronise(device)
+    finally:
+        course.peaks[name] = torch.cuda.max_memory_allocated(device)
+        course.allocated_bytes = max(course.allocated_bytes, course.peaks[name])
+        course.reserved_bytes = max(course.reserved_bytes, torch.cuda.max_memory_reserved(device))
+
+
+def _asked(work: CapWork) -> tuple[TakeRequest, Plan]:
+    rate = FrameRate(16)
+    request = TakeRequest(PROMPT, "", work.width, work.height, work.frames, rate, 0, "")
+    return request, Plan("", work.width, work.height, work.frames, rate, work.frames, work.steps, 1.0, 3.0, "unipc")
+
+
+def _line(name: str, course: Course, whole: Course) -> str:
+    peaks = ", ".join(f"{phase} {peak / GIB:.2f}" for phase, peak in course.peaks.items())
+    return (
+        f"  {name:<20} peak {course.reserved_bytes / GIB:.2f} GiB ({peaks}); step {course.step:.3f} s"
+        f" ({course.step / whole.step:.2f} times), decode {course.decode:.2f} s"
+        f" ({course.decode / whole.decode:.2f} times), encode {course.encode:.2f} s, moving {course.load:.1f} s"
+        f"{f', after {course.lessons} smaller plans' if course.lessons else ''}"
+    )
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

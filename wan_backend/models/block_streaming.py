@@ -1,0 +1,296 @@
+"""Runs a module whose weights don't fit the device: its blocks visit it one by one. May import torch.
+
+The weights of each block lie together in pinned memory of the machine, so that one copy brings a block; the next one
+comes while a block works, into the other of two places on the device. Where there is room for more, some blocks stay
+there, spread evenly, so that the copies of the others have more time. Nothing is ever copied back: weights don't change
+while they run. The module's parameters point into the machine's memory whenever no block runs, so that whatever looks
+at them or changes them there (LoRAs, saving) finds them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+ALIGNMENT = 256
+"""Bytes: where a tensor may begin, so that every kernel takes it."""
+PLACES = 2
+"""On the device for blocks that visit: one works, one comes."""
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """Where a tensor of a block lies in its pack."""
+
+    tensor: Tensor
+    start: int
+    shape: torch.Size
+    dtype: torch.dtype
+
+    @property
+    def size_bytes(self) -> int:
+        return self.shape.numel() * self.dtype.itemsize
+
+    def within(self, pack: Tensor) -> Tensor:
+        return pack[self.start : self.start + self.size_bytes].view(self.dtype).view(self.shape)
+
+
+class _Block:
+    """One block's tensors, packed in the machine's memory."""
+
+    def __init__(self, module: nn.Module, pinned: bool) -> None:
+        self.module = module
+        self._to_pin = pinned
+        self._pinned = False
+        self.slots: list[_Slot] = []
+        self.pack = torch.empty(0, dtype=torch.uint8)
+        self.pack_again()
+
+    def __del__(self) -> None:
+        self.unpin()
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the pack."""
+        return self.pack.numel()
+
+    def pack_again(self) -> None:
+        """Pack the tensors, where they are others than those that are packed. Their data is on the CPU then."""
+        tensors = list(_tensors(self.module))
+        if [id(tensor) for tensor in tensors] == [id(slot.tensor) for slot in self.slots]:
+            return
+        slots, end = [], 0
+        for tensor in tensors:
+            slots.append(_Slot(tensor, end, tensor.shape, tensor.dtype))
+            end += -(-slots[-1].size_bytes // ALIGNMENT) * ALIGNMENT
+        pack = torch.empty(end, dtype=torch.uint8)
+        for slot in slots:
+            home = slot.within(pack)
+            home.copy_(slot.tensor.data)
+            slot.tensor.data = home
+        self.unpin()
+        self.slots, self.pack = slots, pack
+        self._pinned = self._to_pin and _pin(pack)
+
+    def unpin(self) -> None:
+        """Let the system move the pack's pages again."""
+        if self._pinned:
+            torch.cuda.cudart().cudaHostUnregister(self.pack.data_ptr())  # type: ignore[no-untyped-call]
+            self._pinned = False
+
+    def point_into(self, pack: Tensor) -> None:
+        """Have the tensors be those of `pack`, a copy of this block's."""
+        for slot in self.slots:
+            slot.tensor.data = slot.within(pack)
+
+    def come_home(self) -> None:
+        """Have the tensors be those in the machine's memory."""
+        self.point_into(self.pack)
+
+
+class Streamed:
+    """A module that runs on `device` block by block between `enter` and `leave`."""
+
+    def __init__(
+        self, module: nn.Module, blocks: Sequence[nn.Module], device: torch.device, left: Sequence[str]
+    ) -> None:
+        """`left` are names of submodules that stay and run where they are."""
+        self.module, self.device = module, device
+        self._side: Any = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        module.to("cpu")
+        self._blocks = [_Block(block, device.type == "cuda") for block in blocks]
+        self._number = {id(block.module): number for number, block in enumerate(self._blocks)}
+        self._after = {number: (number + 1) % len(self._blocks) for number in range(len(self._blocks))}
+        self._left = tuple(left)
+        self._entered = False
+        self._staying: dict[int, Tensor] = {}
+        self._ends: list[tuple[Tensor, Tensor]] = []
+        self._hooks = [hook for block in self._blocks for hook in self._hooked(block.module)]
+
+    def _hooked(self, block: nn.Module) -> Iterator[Any]:
+        yield block.register_forward_pre_hook(lambda module, _inputs: self._arrive(self._number[id(module)]))
+        yield block.register_forward_hook(lambda module, _inputs, _out: self._depart(self._number[id(module)]))
+
+    def enter(self, room_bytes: int = 0) -> None:
+        """Bring to the device what lies outside of the blocks, and of those as many as `room_bytes` hold.
+
+        Raises torch.OutOfMemoryError, with all of it left again.
+        """
+        self.leave()
+        for block in self._blocks:
+            block.pack_again()
+        self._entered = True
+        try:
+            largest = max(block.size_bytes for block in self._blocks)
+            self._places = [torch.empty(largest, dtype=torch.uint8, device=self.device) for _ in range(PLACES)]
+            self._free: list[Any] = [None] * PLACES
+            self._coming: dict[int, tuple[int, Any]] = {}
+            self._last: int | None = None
+            if self._side is not None:  # what the places held before may still be at work
+                self._side.wait_stream(torch.cuda.current_stream(self.device))
+            self._bring_ends()
+            self._keep_some(room_bytes)
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Take everything from the device; the weights are in the machine's memory, as always."""
+        if not self._entered:
+            return
+        if self._side is not None:
+            torch.cuda.synchronize(self.device)
+        for block in self._blocks:
+            block.come_home()
+        for tensor, home in self._ends:
+            tensor.data = home
+        self._ends, self._staying, self._entered = [], {}, False
+        self._places, self._free, self._coming = [], [], {}
+
+    def dissolve(self) -> None:
+        """Leave, and be an ordinary module on the CPU again."""
+        self.leave()
+        for hook in self._hooks:
+            hook.remove()
+        for block in self._blocks:
+            block.unpin()
+
+    def _bring_ends(self) -> None:
+        """What is in no block: embeddings, the head, tables."""
+        inside = {id(tensor) for block in self._blocks for tensor in _tensors(block.module)}
+        inside |= {id(tensor) for name in self._left for tensor in _tensors(self.module.get_submodule(name))}
+        for tensor in _tensors(self.module):
+            if id(tensor) not in inside:
+                self._ends.append((tensor, tensor.data))
+                tensor.data = tensor.data.to(self.device)
+
+    def _keep_some(self, room_bytes: int) -> None:
+        """Blocks that stay on the device; those that visit are spread among them."""
+        room, size = room_bytes, max(block.size_bytes for block in self._blocks)
+        stay = min(len(self._blocks), max(0, room // size)) if size else len(self._blocks)
+        visit = len(self._blocks) - stay
+        visitors = {step * len(self._blocks) // visit for step in range(visit)} if visit else set()
+        for number, block in enumerate(self._blocks):
+            if number not in visitors:
+                self._staying[number] = block.pack.to(self.device, non_blocking=True)
+                block.point_into(self._staying[number])
+        log.info("%d of %d blocks stay on %s, the others visit it", len(self._staying), len(self._blocks), self.device)
+
+    def _arrive(self, number: int) -> None:
+        """A block is about to work: have its weights there, and the next one's on their way."""
+        if not self._entered:
+            return
+        if self._last is not None:
+            self._after[self._last] = number  # what came after it now will come after it in the next step
+        self._last = number
+        if number not in self._staying:
+            place, event = self._coming.pop(number) if number in self._coming else self._fetch(number, avoid=None)
+            if event is not None:
+                torch.cuda.current_stream(self.device).wait_event(event)
+            self._blocks[number].point_into(self._places[place])
+            self._working = place
+        self._fetch_next(number)
+
+    def _fetch_next(self, number: int) -> None:
+        """Start bringing the next block that isn't there, where a place is free for it."""
+        following = self._after[number]
+        for _ in self._blocks:
+            if following not in self._staying:
+                break
+            following = self._after[following]
+        else:
+            return
+        working = None if number in self._staying else self._working
+        if following != number and following not in self._coming and len(self._coming) < PLACES - (working is not None):
+            self._coming[following] = self._fetch(following, avoid=working)
+
+    def _fetch(self, number: int, avoid: int | None) -> tuple[int, Any]:
+        """The place that a block's weights are copied to, and the event that they are there (None: they are)."""
+        taken = {place for place, _ in self._coming.values()} | {avoid}
+        free = [place for place in range(PLACES) if place not in taken]
+        if not free:  # what was foreseen did not come
+            self._coming.clear()
+            free = [place for place in range(PLACES) if place != avoid]
+        place, pack = free[0], self._blocks[number].pack
+        target = self._places[place][: pack.numel()]
+        if self._side is None:
+            target.copy_(pack)
+            return place, None
+        with torch.cuda.stream(self._side):
+            if self._free[place] is not None:
+                self._side.wait_event(self._free[place])
+            target.copy_(pack, non_blocking=True)
+            event = self._now(self._side)
+        return place, event
+
+    def _depart(self, number: int) -> None:
+        """A block has been asked to do all its work: its place is free once that is done."""
+        if not self._entered or number in self._staying:
+            return
+        self._blocks[number].come_home()
+        if self._side is not None:
+            self._free[self._working] = self._now(torch.cuda.current_stream(self.device))
+
+    @staticmethod
+    def _now(stream: Any) -> Any:
+        """The event that all that `stream` was given is done."""
+        event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record(stream)
+        return event
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    """Its parameters and buffers, each once."""
+    seen: set[int] = set()
+    for tensor in (*module.parameters(), *module.buffers()):
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            yield tensor
+
+
+def _pin(pack: Tensor) -> bool:
+    """Keep the pack's pages in their place, which makes copies fast and lets them run beside other work.
+
+    torch's own pinned memory comes in powers of two, up to twice of what is wanted.
+    """
+    if not pack.numel():
+        return False
+    failed = int(torch.cuda.cudart().cudaHostRegister(pack.data_ptr(), pack.numel(), 0))  # type: ignore[no-untyped-call]
+    if failed:  # the system allows only so much
+        log.warning("memory can't be pinned (CUDA error %d), so copies to the device are slower", failed)
+    return not failed
+
+
+BLOCKS = {
+    "transformer": ("blocks", "vace_blocks"),
+    "transformer_2": ("blocks", "vace_blocks"),
+    "text_encoder": ("encoder.block",),
+    "image_encoder": ("vision_model.encoder.layers", "encoder.layers"),
+}
+"""Where a part keeps its blocks; the first that are there."""
+LEFT = {"text_encoder": ("shared",)}
+"""A quarter of a million words' embeddings are looked up where they lie."""
+
+
+def streamed(part: str, module: Any, device: torch.device) -> Streamed:
+    """The part's module as one that is streamed to `device`."""
+    known: Streamed | None = getattr(module, "streamed", None)
+    if known is None:
+        blocks = [block for name in BLOCKS[part] for block in _named(module, name)]
+        known = module.streamed = Streamed(module, blocks, device, LEFT.get(part, ()))
+    return known
+
+
+def _named(module: nn.Module, name: str) -> list[nn.Module]:
+    try:
+        found: Any = module.get_submodule(name)
+        return list(found)
+    except AttributeError:
+        return []
