@@ -62,6 +62,8 @@ def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -
     if plan.memory_bytes:
         needs = f"About {wording.size(plan.memory_bytes)} of memory, {wording.size(plan.disk_bytes)} on the disk"
         paragraph.draw(box, context, needs, "MEMORY")
+    if plan.memory:
+        paragraph.draw(box, context, plan.memory, "BLANK1")
     for note in plan.notes:
         paragraph.draw(box, context, note, "INFO")
 

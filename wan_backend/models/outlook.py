@@ -5,6 +5,8 @@ The worker plans again with the model's own files and what is free at that momen
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from . import memory_plan
 from .catalogue import ModelEntry
 from .media_place import size_in_words
@@ -15,42 +17,65 @@ CARD_BYTES, CPU_BYTES, IMAGE_ENCODER_BYTES = 2, 4, 4
 """Of a weight: 16 bit on a card and on a Mac, 32 bit on the processor; the image encoder is kept in 32 bit."""
 
 
-def plan_for(entry: ModelEntry, device: str, device_bytes: int, host_bytes: int) -> MemoryPlan:
-    """The plan for the model's default size at its full length on cuda, mps or cpu."""
-    needs = needs_of(entry, CPU_BYTES if device == "cpu" else CARD_BYTES)
-    if device == "cuda":
-        return memory_plan.choose(needs, device_bytes, host_bytes)
-    return memory_plan.choose_on_cpu(needs, host_bytes)
+@dataclass(frozen=True)
+class Machine:
+    """Where takes are made, and what a job could have there."""
+
+    kind: str
+    """cuda, mps or cpu."""
+    usable_bytes: int
+    """Of the device's memory."""
+    host_bytes: int
+    """Of the machine's."""
+
+    @property
+    def is_card(self) -> bool:
+        """True where the device has memory of its own."""
+        return self.kind == "cuda"
 
 
-def needs_of(entry: ModelEntry, number: int) -> Needs:
-    """Bytes of its parts and of its phases, at its default size and full length; `number` is those of a weight."""
+def plan_for(entry: ModelEntry, machine: Machine) -> MemoryPlan:
+    """The plan for the model's default size at its full length."""
     size = entry.size(entry.default_size)
     assert size is not None  # the catalogue was checked for it
+    return plan_at(entry, machine, size.width, size.height, entry.max_frames)
+
+
+def plan_at(entry: ModelEntry, machine: Machine, width: int, height: int, frames: int) -> MemoryPlan:
+    """The plan for frames of width x height pixels, so many at once."""
+    needs = needs_of(entry, CPU_BYTES if machine.kind == "cpu" else CARD_BYTES, width, height, frames)
+    if machine.is_card:
+        return memory_plan.choose(needs, machine.usable_bytes, machine.host_bytes)
+    return memory_plan.choose_on_cpu(needs, machine.host_bytes)
+
+
+def needs_of(entry: ModelEntry, number: int, width: int, height: int, frames: int) -> Needs:
+    """Bytes of its parts and of its phases; `number` is those of a weight."""
     weights = entry.weights
-    clip = Clip(size.width, size.height, entry.max_frames, token=entry.multiple)
+    clip = Clip(width, height, frames, token=entry.multiple)
     working = memory_plan.working_bytes(clip, weights.hidden, weights.vae_width, number)
-    return Needs(
+    return replace(
+        working,
         text_encoder=weights.text_encoder * number,
         transformer=weights.transformer * number,
         transformer_2=weights.transformer * number * (weights.experts - 1),
         vae=weights.vae * number,
         image_encoder=weights.image_encoder * IMAGE_ENCODER_BYTES,
-        encode=working.encode,
-        denoise=working.denoise,
-        decode=working.decode,
-        frame_pixels=working.frame_pixels,
     )
 
 
-def in_words(entry: ModelEntry, plan: MemoryPlan, on_card: bool, free_bytes: int) -> str:
+def in_words(entry: ModelEntry, plan: MemoryPlan, machine: Machine) -> str:
     """One sentence: where the parts would be, the size and length that this is for, and the peak."""
     for_what = f"{entry.default_size}, {entry.max_frames} frames"
     peak = f"about {size_in_words(plan.peak_bytes)}"
-    if plan.peak_bytes > free_bytes:
+    if plan.peak_bytes > machine.usable_bytes:
         return f"At {for_what} it needs {peak}, more than there is; a smaller size or a shorter take may fit."
-    where = _on_card(entry, plan) if on_card else _on_processor(plan)
-    return f"At {for_what}, {where}; {peak} at most."
+    return f"At {for_what}, {places(entry, plan, machine)}; {peak} at most."
+
+
+def places(entry: ModelEntry, plan: MemoryPlan, machine: Machine) -> str:
+    """Where the parts would be: a clause."""
+    return _on_card(entry, plan) if machine.is_card else _on_processor(plan)
 
 
 def _on_card(entry: ModelEntry, plan: MemoryPlan) -> str:

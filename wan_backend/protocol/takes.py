@@ -180,6 +180,8 @@ class Plan:
     """Files, in order: the one that makes the quality possible in few steps, then the person's own."""
     memory_bytes: int = 0
     """Estimated peak of the device's memory."""
+    memory: str = ""
+    """How the model would sit in the memory, in a sentence; empty where the machine is not known yet."""
     disk_bytes: int = 0
     """Estimated size of the take's files."""
     notes: list[str] = field(default_factory=list)

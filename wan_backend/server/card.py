@@ -66,14 +66,21 @@ class Card:
             sentence += f" The machine has {size_in_words(self.host_bytes)} of memory free."
         return Finding("card", True, sentence)
 
+    @property
+    def machine(self) -> outlook.Machine | None:
+        """What a plan can be made for; None where nothing is known."""
+        if not self.device:
+            return None
+        host = self.host_bytes if self.is_card else self.usable_bytes
+        return outlook.Machine(self.device.partition(" ")[0], self.usable_bytes, host)
+
     def outlook(self, model: str) -> str:
         """How a model of the catalogue would run here, in a sentence."""
-        if not self.device:
+        machine = self.machine
+        if machine is None:
             return UNKNOWN
         entry = catalogue.entry(model)
-        host = self.host_bytes if self.is_card else self.usable_bytes
-        plan = outlook.plan_for(entry, self.device.partition(" ")[0], self.usable_bytes, host)
-        words = outlook.in_words(entry, plan, self.is_card, self.usable_bytes)
+        words = outlook.in_words(entry, outlook.plan_for(entry, machine), machine)
         if self.is_card and self.free_bytes is None:
             words += " That is with nothing else on the card."
         return words

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
-from ..models import catalogue, depth_model, extras, lora_plan, memory_estimate, planning, sources
+from ..models import catalogue, depth_model, extras, fitting, lora_plan, memory_estimate, planning, sources
 from ..models.catalogue import ModelEntry
 from ..models.files.library import Library
 from ..models.media_place import size_in_words
+from ..models.outlook import Machine
 from ..protocol.messages import Decoder, Fix, ModelRow, Plan, Problem, Quality, SizeRow, TakeRequest
 
 TINY_NOTE = "The draft's pictures are made by the tiny autoencoder: quicker, with softer detail."
@@ -16,9 +18,16 @@ TINY_NOTE = "The draft's pictures are made by the tiny autoencoder: quicker, wit
 class Planner:
     """Plans, given the models folders and the memory that may be used."""
 
-    def __init__(self, models_folders: list[str], memory_budget_bytes: int | None) -> None:
+    def __init__(
+        self,
+        models_folders: list[str],
+        memory_budget_bytes: int | None,
+        machine: Callable[[], Machine | None] = lambda: None,
+    ) -> None:
+        """`machine` says where takes are made, and what there is for them."""
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
+        self._machine = machine
         self.library = Library(models_folders, sources.snapshots)
 
     @property
@@ -48,13 +57,7 @@ class Planner:
         if request.quality is Quality.DRAFT and self.tiny_decoder(entry.id):
             notes = [*made.notes, TINY_NOTE]
             made = dataclasses.replace(made, decoder=Decoder.TINY, notes=notes)
-        budget = self._memory_budget_bytes
-        if budget is not None and made.memory_bytes > budget:
-            needed, allowed = size_in_words(made.memory_bytes), size_in_words(budget)
-            note = (
-                f"About {needed} of memory would be quickest; with {allowed} allowed, it takes longer or may not fit."
-            )
-            made = dataclasses.replace(made, notes=[*made.notes, note])
+        made = self._in_memory(made, request, entry)
         found = self.find(entry)
         if isinstance(found, sources.Missing) and made.problem is None:
             problem = dataclasses.replace(found.problem, fixes=self._fixes(entry.id))
@@ -64,6 +67,17 @@ class Planner:
             basis = extras.find_lora(known.loras[made.lora], self._models_folders) if made.lora else []
             made = lora_plan.settle(made, request, lora_plan.pair(basis), found.folder, found.parts)
         return made
+
+    def _in_memory(self, made: Plan, request: TakeRequest, entry: ModelEntry) -> Plan:
+        machine, budget = self._machine(), self._memory_budget_bytes
+        if machine is not None and made.width:
+            here = [other for other in catalogue.load().models.values() if isinstance(self.find(other), sources.Found)]
+            return fitting.settle(made, request, entry, machine, here)
+        if budget is None or made.memory_bytes <= budget:
+            return made
+        needed, allowed = size_in_words(made.memory_bytes), size_in_words(budget)
+        note = f"About {needed} of memory would be quickest; with {allowed} allowed, it takes longer or may not fit."
+        return dataclasses.replace(made, notes=[*made.notes, note])
 
     def find(self, entry: ModelEntry) -> sources.Found | sources.Missing:
         """Where the model is, as far as the folders have been looked at."""

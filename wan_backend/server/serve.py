@@ -24,6 +24,7 @@ from ..protocol.envelope import Notification
 from ..protocol.messages import JobStatus, WorkerStatus
 from ..protocol.methods import SERVER_METHODS
 from . import log_files, worker_process
+from .card_watch import CardWatch
 from .dispatch import Dispatcher
 from .doctor import COPIES
 from .downloads import Downloads
@@ -117,7 +118,8 @@ class Server:
         self._queue = JobQueue(options.state, owner, self._on_job)
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
         life = WorkerLife(command, worker_process.environment(options.online), logs, self._inbox)
-        planner = Planner(options.models_folders, options.memory_budget_bytes)
+        self._card_watch = CardWatch(options.memory_budget_bytes)
+        planner = Planner(options.models_folders, options.memory_budget_bytes, lambda: self._card_watch.machine)
         self._life = life
         self._runner = JobRunner(
             *(self._queue, life, planner, options.device, options.memory_budget_bytes, options.state, self._on_worker),
@@ -190,6 +192,7 @@ class Server:
             self._progress[status.job_id] = status
 
     def _on_worker(self, status: WorkerStatus) -> None:
+        self._card_watch.worker_changed(status)
         self._tell("worker", status)
 
     def _on_download(self, status: DownloadStatus) -> None:

@@ -109,7 +109,7 @@ def test_the_plan_of_a_model_follows_the_card(model, free, words):
 
 def test_the_budget_counts_as_the_card():
     entry = catalogue.entry("wan2.1-t2v-14b")
-    plan = outlook.plan_for(entry, "cuda", 140 * GB, 128 * GB)
+    plan = outlook.plan_for(entry, outlook.Machine("cuda", 140 * GB, 128 * GB))
     assert plan.transformer is plan.text_encoder is Place.RESIDENT
     assert "streamed" in Card(H200, 150 * GB, 140 * GB, 128 * GB, 24 * GB).outlook(entry.id)
 

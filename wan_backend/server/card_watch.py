@@ -1,0 +1,50 @@
+"""What takes are made on, for plans: the card's memory as it is without our own worker's part. Models and protocol only.
+
+What is free of a card is asked of NVIDIA's own program, which takes a moment: in a thread, when a worker has come up
+and nothing is loaded yet. So what our own models take later counts as free, for the next job may have it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+
+from ..models.outlook import Machine
+from ..protocol.messages import WorkerStatus
+from .card import Card, free_of
+
+log = logging.getLogger(__name__)
+
+
+class CardWatch:
+    """Told of the worker's life, says what there is for a job."""
+
+    def __init__(self, budget_bytes: int | None) -> None:
+        self._budget_bytes = budget_bytes
+        self._card = Card()
+        self._state = "none"
+
+    @property
+    def machine(self) -> Machine | None:
+        """None until a worker has run."""
+        return self._card.machine
+
+    def worker_changed(self, status: WorkerStatus) -> None:
+        """A worker has come up, or gone; what is known of its device stays known."""
+        came_up = status.state == "ready" and self._state == "starting"
+        self._state = status.state
+        if not came_up or not status.host_bytes:
+            return
+        known = Card(status.device, status.device_bytes, None, status.host_bytes, self._budget_bytes)
+        if not known.is_card:
+            self._card = dataclasses.replace(known, free_bytes=status.host_bytes)
+            return
+        self._card = known
+        threading.Thread(target=self._ask, args=(known,), daemon=True, name="card").start()
+
+    def _ask(self, known: Card) -> None:
+        free = free_of(known.device)
+        log.info("%s: %s bytes are free", known.device, free)
+        if self._card is known:
+            self._card = dataclasses.replace(known, free_bytes=free)
