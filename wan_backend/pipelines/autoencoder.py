@@ -1,7 +1,8 @@
-"""Pixels to latents, a latent frame at a time, and what one latent stands for. May import torch, diffusers, stopping.
+"""Pixels to latents, a latent frame at a time, and what one latent stands for.
 
-AutoencoderKLWan is causal: a latent frame needs only the pictures up to its own, and of those before it what the
-encoder's convolutions keep. So pictures come to the device four at a time, however long the film is.
+May import torch, diffusers, stopping and tiles. AutoencoderKLWan is causal: a latent frame needs only the pictures up
+to its own, and of those before it what the encoder's convolutions keep. So pictures come to the device four at a time,
+however long the film is.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, WanResidualBlock, patchify
 
+from . import tiles
 from .stopping import ShouldStop, check, checked, never
 
 GROUP = 4
@@ -54,13 +56,31 @@ class Film:
                 pixels[0, :, place] = levels.float().div(255).mul(2).sub(1)
         return pixels
 
+    def part(self, tile: tiles.Tile) -> Film:
+        """What lies under `tile`, in pixels: views of the pictures."""
+        height, width = tile.rows.end - tile.rows.start, tile.columns.end - tile.columns.start
+        rows, columns = slice(tile.rows.start, tile.rows.end), slice(tile.columns.start, tile.columns.end)
+        pictures = {frame: picture[rows, columns] for frame, picture in self.pictures.items()}
+        return Film(self.frames, width, height, pictures)
+
 
 def encode(vae: Any, film: Film, should_stop: ShouldStop = never) -> torch.Tensor:
     """(1, C, T, h, w) latents of `film`, normalised for the transformer, in the autoencoder's number format.
 
-    Equals `vae.encode` of the whole film. Raises Stopped between the encoder's blocks; its cache is empty afterwards,
-    whatever happened.
+    Equals `vae.encode` of the whole film; where it is larger than `vae.tile_pixels`, nearly so. Raises Stopped between
+    the encoder's blocks; its cache is empty afterwards, whatever happened.
     """
+    factor = spatial_factor(vae.config)
+    parts = tiles.cut(film.height // factor, film.width // factor, factor, tiles.tile_pixels(vae))
+    if len(parts) == 1:
+        return normalise(vae, _encode(vae, film, should_stop))
+    return normalise(
+        vae, tiles.join_latents(parts, lambda tile: _encode(vae, film.part(tile.times(factor)), should_stop))
+    )
+
+
+def _encode(vae: Any, film: Film, should_stop: ShouldStop) -> torch.Tensor:
+    """(1, C, T, h, w) latents of the autoencoder's own scale."""
     blocks = [part for part in vae.encoder.modules() if isinstance(part, WanResidualBlock | WanResample)]
     pieces = []
     try:
@@ -73,7 +93,7 @@ def encode(vae: Any, film: Film, should_stop: ShouldStop = never) -> torch.Tenso
                 pieces.append(_encode_one(vae, pixels.to(vae.device, vae.dtype)))
     finally:
         vae.clear_cache()
-    return normalise(vae, torch.cat(pieces, dim=2))
+    return torch.cat(pieces, dim=2)
 
 
 def normalise(vae: Any, latents: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,8 @@
-"""Latents to pictures, a latent frame at a time. May import torch, diffusers and stopping.
+"""Latents to pictures, a latent frame at a time. May import torch, diffusers, stopping, autoencoder and tiles.
 
 AutoencoderKLWan is causal: a latent frame needs only what came before it, which the decoder's convolutions
-keep in a cache. Frames so leave the device as they come, as bytes, and the whole film is never held.
+keep in a cache. Frames so leave the device as they come, as bytes, and the whole film is never held. In tiles, it is:
+the frames are whole when the last tile is.
 """
 
 from __future__ import annotations
@@ -13,28 +14,49 @@ import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, WanResidualBlock, unpatchify
 
+from . import tiles
+from .autoencoder import GROUP, spatial_factor
 from .stopping import ShouldStop, check, checked, never
 
 
-def decode(vae: Any, latents: torch.Tensor, should_stop: ShouldStop = never) -> Iterator[np.ndarray]:
+def decode(
+    vae: Any, latents: torch.Tensor, should_stop: ShouldStop = never, on_tile: tiles.OnTile = tiles.quiet
+) -> Iterator[np.ndarray]:
     """Yield uint8 arrays (N, H, W, 3): first one frame, then four for each further latent frame.
 
-    `latents` is (1, C, T, H, W) as `denoise` gives it. Equals `vae.decode` of the denormalised latents. Raises
+    `latents` is (1, C, T, H, W) as `denoise` gives it. Equals `vae.decode` of the denormalised latents; where the
+    picture is larger than `vae.tile_pixels`, nearly so, and `on_tile` is told of each tile's latent frames. Raises
     Stopped between the decoder's blocks; its cache is empty afterwards, whatever happened.
     """
-    blocks = [part for part in vae.decoder.modules() if isinstance(part, WanResidualBlock | WanResample)]
     try:
         with torch.no_grad():
             hidden = vae.post_quant_conv(denormalise(vae, latents))
-        vae.clear_cache()
-        for index in range(hidden.shape[2]):
-            check(should_stop)
-            # Not around the yield: what the caller does there is none of these hooks' business.
-            with torch.no_grad(), checked(blocks, should_stop):
-                pictures = _decode_one(vae, hidden[:, :, index : index + 1], first=index == 0)
-            yield pictures
+        factor = spatial_factor(vae.config)
+        parts = tiles.cut(hidden.shape[3], hidden.shape[4], factor, tiles.tile_pixels(vae))
+        film: Iterator[torch.Tensor]
+        if len(parts) == 1:
+            film = (levels.round().to(torch.uint8).cpu() for levels in _levels(vae, hidden, should_stop))
+        else:
+            counts = [1] + (hidden.shape[2] - 1) * [GROUP]
+            film = tiles.join_film(
+                parts, factor, counts, lambda tile: _levels(vae, tile.of(hidden), should_stop), on_tile
+            )
+        for pictures in film:
+            yield pictures.numpy()
     finally:
         vae.clear_cache()
+
+
+def _levels(vae: Any, hidden: torch.Tensor, should_stop: ShouldStop) -> Iterator[torch.Tensor]:
+    """Levels (N, H, W, 3) from 0 to 255, not rounded, for each latent frame."""
+    blocks = [part for part in vae.decoder.modules() if isinstance(part, WanResidualBlock | WanResample)]
+    vae.clear_cache()
+    for index in range(hidden.shape[2]):
+        check(should_stop)
+        # Not around the yield: what the caller does there is none of these hooks' business.
+        with torch.no_grad(), checked(blocks, should_stop):
+            levels = _decode_one(vae, hidden[:, :, index : index + 1], first=index == 0)
+        yield levels
 
 
 def denormalise(vae: Any, latents: torch.Tensor) -> torch.Tensor:
@@ -45,11 +67,9 @@ def denormalise(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     return latents / inverse + mean
 
 
-def _decode_one(vae: Any, hidden: torch.Tensor, first: bool) -> np.ndarray:
+def _decode_one(vae: Any, hidden: torch.Tensor, first: bool) -> torch.Tensor:
     vae._conv_idx = [0]
     pictures = vae.decoder(hidden, feat_cache=vae._feat_map, feat_idx=vae._conv_idx, first_chunk=first)
     if vae.config.patch_size is not None:
         pictures = unpatchify(pictures, patch_size=vae.config.patch_size)
-    levels = pictures[0].float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    array: np.ndarray = levels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
-    return array
+    return pictures[0].float().add(1).mul(127.5).clamp(0, 255).permute(1, 2, 3, 0).contiguous()

@@ -5,6 +5,7 @@ The whole job is four phases; each has a share of the bar that is learnt from th
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ LEAST_PAUSE_SECONDS = 0.05
 """Events within one phase come no closer, except its last."""
 NEARLY = 0.999
 """The bar is full only when the take is on the disk, which the answer to `run` says, not an event."""
+WRITING_SHARE = 0.25
+"""Where the pictures come in tiles: what writing them takes, by what the tiles did."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,15 @@ class Progress:
         self._step = 0
         self.preview = ""
         """Path of what the take looks like so far."""
+        self._tiled = 0
+        """The pieces of tiles that the pictures were made of, before any was written."""
         self._shown = 0.0
         self._bar_seconds: float | None = None
         """Seconds of the whole bar by the last phase that was measured; None before."""
 
     def phase(self, state: JobState, sentence: str) -> None:
         """The job is in `state` from now on."""
+        self._tiled = 0
         if state is not self._state:
             self._state, self._phase_began, self._first_unit, self._first_done = state, self._clock(), None, 1
         self._emit(0.0, sentence, eta_seconds=self._eta(0, 1))
@@ -102,6 +108,24 @@ class Progress:
         if done < total and now - self._last_sent < LEAST_PAUSE_SECONDS:
             return
         self._emit(done / total, sentence, self._eta(done, total))
+
+    def tiled(self, done: int, total: int, sentence: str) -> None:
+        """`done` of the `total` pieces of the pictures' tiles are ready; they are written when all are."""
+        if not done:
+            self.phase(JobState.DECODING, sentence)
+            return
+        self._tiled = total
+        self.advance(done, total + self._writing(), sentence)
+
+    def written(self, done: int, total: int, sentence: str) -> None:
+        """`done` of `total` works on the pictures, their decoding and writing, are done; after all tiles, if any."""
+        if not self._tiled:
+            self.advance(done, total, sentence)
+        else:
+            self.advance(self._tiled + done * self._writing() // total, self._tiled + self._writing(), sentence)
+
+    def _writing(self) -> int:
+        return math.ceil(self._tiled * WRITING_SHARE)
 
     def _emit(self, fraction: float, sentence: str, eta_seconds: float | None) -> None:
         before = sum(self._shares[: PHASES.index(self._state)])

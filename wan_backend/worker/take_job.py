@@ -18,7 +18,7 @@ from ..models import devices, media_place
 from ..models.loader import WanModel
 from ..models.memory_plan import MemoryPlan
 from ..models.placement import EXPERTS, Placement
-from ..pipelines import depth_guide, tasks, text_to_video, tiny_decoder
+from ..pipelines import depth_guide, tasks, text_to_video, tiles, tiny_decoder
 from ..pipelines.autoencoder import latent_frames
 from ..pipelines.canvas import Canvas
 from ..pipelines.checkpoint import Checkpoint
@@ -280,7 +280,7 @@ class TakeJob:
     def _decode(self, placement: Placement, latents: torch.Tensor, kept: dict[int, np.ndarray], folder: Path) -> None:
         def advance(done: int, total: int, sentence: str) -> None:
             check(self._should_stop)
-            self._progress.advance(done, total, sentence)
+            self._progress.written(done, total, sentence)
 
         self._part = "vae"
         with self._decoded(placement, latents) as pictures:
@@ -295,7 +295,11 @@ class TakeJob:
             yield tiny_decoder.decode(tiny, latents, self._should_stop)
             return
         with placement.use("vae") as vae:
-            yield decode(vae, latents, self._should_stop)
+            yield decode(vae, latents, self._should_stop, self._on_tile)
+
+    def _on_tile(self, reached: tiles.Reached) -> None:
+        sentence = f"Making the pictures, tile {reached.tile} of {reached.tiles}"
+        self._progress.tiled(reached.done, reached.total, sentence)
 
     def _tiny(self, placement: Placement, channels: int) -> tiny_decoder.TinyDecoder | None:
         """The tiny autoencoder; None where it can't be loaded, and the model's own serves as well."""

@@ -121,3 +121,32 @@ def test_steps_that_were_made_before_do_not_count_as_fast_ones(clock):
     progress.advance(14, 30, "step 14")
     assert sent[-1].eta_seconds == pytest.approx(16 * 2 + (12 + 16 * 2) / 0.75 * 0.15)
     assert sent[-1].preview == "/tmp/preview.jpg"
+
+
+def test_pictures_in_tiles_fill_the_bar_once_and_are_counted_in_the_time_left(clock):
+    sent = []
+    progress = Progress("job", 4, sent.append, None, clock)
+    for done in range(9):
+        progress.tiled(done, 8, f"tiles {done}")
+        clock.now += 4.0
+    for done in range(1, 11):
+        progress.written(done, 10, f"frame {done}")
+        clock.now += 1.0
+    reports = {report.sentence: report for report in sent}
+    shown = [report.progress for report in sent]
+    assert shown == sorted(shown) and shown[-1] > 0.99
+    assert reports["tiles 4"].progress < reports["tiles 8"].progress < 0.98
+    assert reports["tiles 4"].eta_seconds == pytest.approx(4.0 * 6)  # four, and a quarter of eight to write
+    assert reports["frame 10"].eta_seconds == 0
+
+
+def test_after_a_try_in_tiles_pictures_without_any_count_from_the_start(clock):
+    sent = []
+    progress = Progress("job", 4, sent.append, None, clock)
+    progress.tiled(1, 8, "tiles")
+    progress.phase(JobState.LOADING, "less memory")
+    progress.phase(JobState.DECODING, "tiny")
+    for done in (1, 2):
+        clock.now += 1.0
+        progress.written(done, 4, f"frame {done}")
+    assert sent[-1].eta_seconds == pytest.approx(2.0)
