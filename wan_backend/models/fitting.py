@@ -18,9 +18,7 @@ SHORTEST_FRAMES = 17
 """A take of fewer of the model's frames isn't offered: nothing happens in it."""
 
 
-def settle(
-    plan: Plan, request: TakeRequest, entry: ModelEntry, machine: Machine, others: Sequence[ModelEntry]
-) -> Plan:
+def settle(plan: Plan, request: TakeRequest, entry: ModelEntry, machine: Machine, others: Sequence[ModelEntry]) -> Plan:
     """The plan with its memory on that machine; where it is too large, with what would fit, as buttons.
 
     `others` are the models that are here.
@@ -47,9 +45,7 @@ def _fits(entry: ModelEntry, machine: Machine, width: int, height: int, frames: 
     return outlook.plan_at(entry, machine, width, height, frames).peak_bytes <= machine.usable_bytes
 
 
-def _smaller(
-    plan: Plan, request: TakeRequest, entry: ModelEntry, machine: Machine, at_once: int
-) -> list[Fix]:
+def _smaller(plan: Plan, request: TakeRequest, entry: ModelEntry, machine: Machine, at_once: int) -> list[Fix]:
     """The largest of the model's sizes that fits, if one does."""
     pixels = plan.width * plan.height
     for size in sorted(entry.sizes, key=lambda size: size.width * size.height, reverse=True):
@@ -70,9 +66,7 @@ def _shorter(plan: Plan, entry: ModelEntry, machine: Machine, at_once: int) -> l
     return []
 
 
-def _another(
-    request: TakeRequest, entry: ModelEntry, machine: Machine, others: Sequence[ModelEntry]
-) -> list[Fix]:
+def _another(request: TakeRequest, entry: ModelEntry, machine: Machine, others: Sequence[ModelEntry]) -> list[Fix]:
     """Models that are here, do the task and fit at their own size and length."""
     fitting = []
     for other in others:

@@ -1,0 +1,78 @@
+"""Where a model would sit in the memory that is there, and what fits where it doesn't: every fix is true."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests.wan_backend.job_queue.written_jobs import take_request
+from wan_backend.models import catalogue, fitting, outlook, planning
+from wan_backend.models.outlook import Machine
+
+GB = 10**9
+MODELS = {name: catalogue.entry(name) for name in ("embedded", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "wan2.2-ti2v-5b")}
+LARGE = MODELS["wan2.1-t2v-14b"]
+
+
+def settled(machine: Machine, entry=LARGE, others=(), **changes):
+    asked = {"width": 1280, "height": 720, "resolution": "720p", "length_frames": 121, "model": entry.id, **changes}
+    request = take_request("/tmp", **asked)
+    return fitting.settle(planning.plan(request, entry), request, entry, machine, others), request
+
+
+@pytest.mark.parametrize(
+    ("card_gb", "words"),
+    [(100, "All of it stays on the card."), (40, "Its parts take turns"), (16, "streamed through")],
+)
+def test_what_fits_is_told_with_its_figure(card_gb, words):
+    made, _ = settled(Machine("cuda", card_gb * GB, 64 * GB))
+    assert made.problem is None and words in made.memory and made.memory.endswith(".")
+    assert 0 < made.memory_bytes <= card_gb * GB
+
+
+def test_what_does_not_fit_is_refused_with_what_does():
+    machine = Machine("cuda", int(7.5 * GB), 64 * GB)
+    made, request = settled(machine, others=list(MODELS.values()))
+    assert made.problem.kind == "too_large" and made.memory == ""
+    assert "7.5 GB" in made.problem.sentence and LARGE.label in made.problem.sentence
+    settings = {fix.setting for fix in made.problem.fixes}
+    assert settings == {"resolution", "length_frames", "model"}
+    for fix in made.problem.fixes:
+        value = int(fix.value) if fix.setting == "length_frames" else fix.value
+        again = dataclasses.replace(request, **{fix.setting: value})
+        entry = MODELS[again.model]
+        if fix.setting == "model":
+            again = dataclasses.replace(again, resolution=entry.default_size)
+        mended = fitting.settle(planning.plan(again, entry), again, entry, machine, ())
+        assert mended.problem is None and mended.memory_bytes <= machine.usable_bytes
+
+
+def test_the_length_that_is_offered_is_the_longest_that_fits():
+    machine = Machine("cuda", int(7.5 * GB), 64 * GB)
+    made, request = settled(machine)
+    (fix,) = (fix for fix in made.problem.fixes if fix.setting == "length_frames")
+    longer = dataclasses.replace(request, length_frames=int(fix.value) + 12)
+    assert fitting.settle(planning.plan(longer, LARGE), longer, LARGE, machine, ()).problem is not None
+
+
+def test_where_nothing_fits_that_is_said():
+    made, _ = settled(Machine("cuda", GB // 2, 64 * GB))
+    assert made.problem.fixes == [] and "close other programs" in made.problem.sentence
+
+
+def test_another_wrong_comes_first():
+    made, _ = settled(Machine("cuda", GB // 2, 64 * GB), prompt=" ")
+    assert made.problem.kind == "bad_prompt"
+
+
+def test_a_model_that_can_not_do_the_task_is_not_offered():
+    machine = Machine("cuda", int(7.5 * GB), 64 * GB)
+    made, _ = settled(machine, others=[catalogue.entry("wan2.1-i2v-14b-480p"), MODELS["wan2.1-t2v-1.3b"]])
+    assert [fix.value for fix in made.problem.fixes if fix.setting == "model"] == ["wan2.1-t2v-1.3b"]
+
+
+def test_without_a_card_the_machine_counts():
+    made, _ = settled(Machine("cpu", 200 * GB, 200 * GB))
+    assert made.problem is None and made.memory == "All of it stays in the memory."
+    assert outlook.plan_for(LARGE, Machine("cpu", 60 * GB, 60 * GB)).peak_bytes > 60 * GB

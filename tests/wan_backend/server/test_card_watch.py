@@ -1,0 +1,74 @@
+"""What a plan may reckon with: the card as it was before anything of ours was on it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from wan_backend.models.outlook import Machine
+from wan_backend.protocol.messages import WorkerStatus
+from wan_backend.server import card_watch
+from wan_backend.server.card_watch import CardWatch
+
+GB = 10**9
+STARTING = WorkerStatus("starting")
+READY = WorkerStatus("ready", "cuda (NVIDIA L4)", "2.13", "", 24 * GB, 60 * GB)
+
+
+@pytest.fixture
+def free(monkeypatch) -> list[int | None]:
+    """What NVIDIA's program says, one answer a question; the last one goes on."""
+    answers: list[int | None] = [20 * GB]
+    monkeypatch.setattr(card_watch, "free_of", lambda _device: answers.pop(0) if len(answers) > 1 else answers[0])
+    return answers
+
+
+def settled(watch: CardWatch, usable: int) -> Machine | None:
+    """The machine, once it says that much; the question is asked beside everything else."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if watch.machine is not None and watch.machine.usable_bytes == usable:
+            return watch.machine
+        time.sleep(0.01)
+    return watch.machine
+
+
+def test_nothing_is_known_before_a_worker_came_up(free):
+    watch = CardWatch(None)
+    watch.worker_changed(STARTING)
+    assert watch.machine is None
+
+
+def test_what_is_free_is_asked_when_a_worker_has_come_up_and_not_while_it_works(free):
+    watch = CardWatch(None)
+    watch.worker_changed(STARTING)
+    watch.worker_changed(READY)
+    assert settled(watch, 20 * GB) == Machine("cuda", 20 * GB, 60 * GB)
+    free[:] = [1 * GB]
+    for state in ("busy", "ready", "none"):
+        watch.worker_changed(WorkerStatus(state, READY.device, READY.torch, "", READY.device_bytes, READY.host_bytes))
+    time.sleep(0.05)
+    assert watch.machine == Machine("cuda", 20 * GB, 60 * GB)
+
+
+def test_where_nobody_tells_all_of_the_card_counts(free):
+    free[:] = [None]
+    watch = CardWatch(None)
+    watch.worker_changed(STARTING)
+    watch.worker_changed(READY)
+    assert settled(watch, 24 * GB) == Machine("cuda", 24 * GB, 60 * GB)
+
+
+def test_a_budget_limits_it(free):
+    watch = CardWatch(8 * GB)
+    watch.worker_changed(STARTING)
+    watch.worker_changed(READY)
+    assert watch.machine.usable_bytes == 8 * GB
+
+
+def test_a_processor_has_what_the_machine_has(free):
+    watch = CardWatch(None)
+    watch.worker_changed(STARTING)
+    watch.worker_changed(WorkerStatus("ready", "cpu", "2.13", "", 64 * GB, 50 * GB))
+    assert watch.machine == Machine("cpu", 50 * GB, 50 * GB)
