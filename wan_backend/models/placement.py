@@ -191,5 +191,5 @@ def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
 def _held_bytes(model: WanModel, device_type: str) -> int:
     """Bytes of the model's own parts that are on such a device already."""
     modules = [model.part(part) for part in model.parts if model.loaded(part)]
-    weights = [weight for module in modules for weight in module.parameters()]
+    weights = [weight for module in modules for weight in (*module.parameters(), *module.buffers())]
     return sum(w.numel() * w.element_size() for w in weights if w.device.type == device_type)
