@@ -240,6 +240,25 @@ class TestLoras:
         assert torch.equal(self.answer(transformer), plain) and unchanged(transformer, before)
 
 
+def test_streamed_weights_in_8_bit_take_loras_that_come_and_go(vace_folder, tmp_path):
+    model = WanModel(vace_folder, CPU)
+    model.weights_in_8_bit = True
+    file = written_loras.written(tmp_path / "a.safetensors", shapes(model.config("transformer")))
+
+    def answer(place: Place, *uses: LoraUse) -> torch.Tensor:
+        with Placement(model, MemoryPlan(place, place, place, 0), loras=uses).use("transformer") as transformer:
+            return TestLoras.answer(transformer)
+
+    plain = answer(Place.RESIDENT)
+    before = in_eight(model.transformer)
+    changed = answer(Place.RESIDENT, LoraUse(str(file), 0.7))
+    assert not torch.equal(plain, changed)
+    for uses, wanted in [((), plain), ((LoraUse(str(file), 0.7),), changed), ((), plain)]:
+        assert torch.equal(answer(Place.STREAMED, *uses), wanted)
+        assert model.transformer.streamed
+    assert unchanged(model.transformer, before)
+
+
 class TestRounding:
     """A transformer that is rounded here."""
 
