@@ -15,9 +15,11 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5Config, UMT5EncoderModel
 
 from ..embedded.standin import make_scheduler, make_tokenizer
+from ..models import eight_bit
 from ..models.files.configs import DEVIATION_48, MEAN_48
 from ..models.layout import Layout
 from ..models.loader import Precision, WanModel
+from ..models.weight_forms import Form
 
 TRANSFORMERS: dict[str, dict[str, Any]] = {
     "1.3B": {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30},
@@ -88,6 +90,25 @@ class RandomModel(WanModel):
         if part == "scheduler":
             return {**self._scheduler.config, "_class_name": type(self._scheduler).__name__}
         return dict(self._parts[part].config)
+
+    @property
+    def weights_in_8_bit(self) -> bool:
+        """True where the transformer has its blocks in 8 bit."""
+        return self._weights_in_8_bit
+
+    @weights_in_8_bit.setter
+    def weights_in_8_bit(self, wanted: bool) -> None:
+        """Rounds the transformer where it is. Raises ValueError on the way back, for there is none."""
+        if self._weights_in_8_bit and not wanted:
+            raise ValueError("what was rounded to 8 bit has no other numbers any more; make the model again")
+        if wanted and not self._weights_in_8_bit:
+            for name in ("transformer", "transformer_2"):
+                if name in self._parts:
+                    eight_bit.quantise(self._parts[name])
+        self._weights_in_8_bit = wanted
+
+    def _form(self, part: str, in_8_bit: bool) -> Form:
+        return Form.WHOLE
 
     def unchanged(self) -> bool:
         """There are no files that could change."""

@@ -1,12 +1,13 @@
-"""Reads the tensors of one part out of a file, in full precision whatever form they are in. May import torch and gguf.
+"""Reads the tensors of one part out of a file, in full precision or as they lie there. May import torch and gguf.
 
-fp8 is multiplied by its scale, GGUF's blocks are taken apart by GGUF's own library; the scales that are for a card's
-fp8 arithmetic (of the input) are not needed, for that arithmetic isn't used.
+In full precision, fp8 is multiplied by its scale and GGUF's blocks are taken apart by GGUF's own library; the scales
+that are for a card's fp8 arithmetic (of the input) are not needed, for that arithmetic isn't used.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from .files.survey import SPIECE
 
 THREADS = min(16, os.cpu_count() or 1)
 PLAIN_GGUF: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "F64": np.dtype("<f8")}
+FP8 = ("F8_E4M3", "F8_E5M2")
 KNOWN_QUANTS = ("float8_e4m3fn", "float8_e5m2")
 """Of the forms that ComfyUI notes beside a weight; the others are packed."""
 
@@ -62,16 +64,36 @@ class FileTensors:
         source = self._header.tensors[self._part.pieces[name].source]
         return torch.from_numpy(self._bytes(source).reshape(source.shape[0], -1).copy())
 
+    def fp8(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """A matrix (rows, columns) as it lies in the file, and its scale, float32 (1, 1) or (rows, 1).
+
+        None where `is_fp8` says no. Raises Unloadable.
+        """
+        if not is_fp8(self._part, name):
+            return None
+        piece = self._part.pieces[name]
+        weight: torch.Tensor = self._stream.get_tensor(piece.source)
+        scale = self._scale(piece, weight)
+        scale = torch.ones(1, 1) if scale is None else scale.reshape(-1, 1)
+        if piece.of > 1:
+            weight = weight.tensor_split(piece.of)[piece.index].contiguous()
+            scale = scale if scale.numel() == 1 else scale.tensor_split(piece.of)[piece.index].contiguous()
+        return weight, scale
+
     def _safetensors(self, piece: Piece) -> torch.Tensor:
         weight: torch.Tensor = self._stream.get_tensor(piece.source)
-        scale_name = scale_of(self._header, piece.source)
-        if scale_name is None:
-            return weight
+        scale = self._scale(piece, weight)
+        return weight if scale is None else weight.float() * scale
+
+    def _scale(self, piece: Piece, weight: torch.Tensor) -> torch.Tensor | None:
+        """What the weight is multiplied by, float32, in a shape that does; None where nothing is said."""
+        name = scale_of(self._header, piece.source)
+        if name is None:
+            return None
         note = piece.source.removesuffix(".weight") + ".comfy_quant"
         if note in self._header.tensors:
             _check_quant(piece.source, bytes(self._stream.get_tensor(note).tolist()))
-        scale = self._stream.get_tensor(scale_name).float()
-        return weight.float() * _spread(scale, weight, scale_name)
+        return _spread(self._stream.get_tensor(name).float(), weight, name)
 
     def _gguf(self, source: str) -> torch.Tensor:
         import gguf  # here, for few models need it
@@ -112,11 +134,26 @@ def tokenizer_model(file: Path) -> bytes:
         return bytes(stream.get_tensor(name).tobytes())
 
 
+def is_fp8(part: PartFile, name: str) -> bool:
+    """True where the file has that weight as a matrix in fp8, with one scale, one a row, or none."""
+    header = headers.read(part.file)
+    source = part.pieces[name].source
+    tensor, scale = header.tensors[source], scale_of(header, source)
+    if tensor.dtype not in FP8 or len(tensor.shape) != 2:
+        return False
+    return scale is None or _is_for_rows(header.tensors[scale].shape, tensor.shape[0])
+
+
+def _is_for_rows(scale: tuple[int, ...], rows: int) -> bool:
+    """True for the shape of one scale for all, or one a row."""
+    return math.prod(scale) == 1 or (math.prod(scale) == rows and scale[0] == rows)
+
+
 def _spread(scale: torch.Tensor, weight: torch.Tensor, name: str) -> torch.Tensor:
     """The scale in a shape that multiplies the weight: one for all, one a row, or one a column."""
     if scale.numel() == 1:
         return scale.reshape(())
-    if scale.shape[0] == weight.shape[0] and scale.numel() == weight.shape[0]:
+    if _is_for_rows(tuple(scale.shape), weight.shape[0]):
         return scale.reshape(-1, *[1] * (weight.ndim - 1))
     if scale.ndim == 2 and tuple(scale.shape) == (1, weight.shape[-1]):
         return scale

@@ -17,17 +17,17 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
-from . import devices, half_copies, single_file, wholeness
+from . import devices, part_folder, single_file, weight_forms, wholeness
 from .file_tensors import Unloadable, tokenizer_model
 from .files import headers
-from .files.recognise import PartFile
 from .layout import Layout, boundary
 from .places import Places, classes
 from .sentencepiece_tokenizer import SentencePieceTokenizer
+from .weight_forms import Form
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Precision:
     image_encoder: torch.dtype = torch.float32
     """It runs once a take; Wan's own pipelines keep it in 32 bit."""
     quantised: bool = False
-    """True where a GGUF transformer stays in its blocks: it needs a third of the memory, and more time a step."""
+    """True where a GGUF or fp8 transformer stays as it lies in its file: in less memory, with more time a step."""
 
     @property
     def transformer_2(self) -> torch.dtype:
@@ -77,6 +77,8 @@ class Precision:
 
 class WanModel:
     """A Wan model on the disk; its parts come into memory when first asked for and stay until dropped."""
+
+    _weights_in_8_bit = False
 
     def __init__(
         self,
@@ -99,6 +101,21 @@ class WanModel:
         self.boundary = boundary(index)
         """Where the second expert takes over, as a share of the noise; None for a model with one transformer."""
         self._stamp = self.places.stamp()
+
+    @property
+    def weights_in_8_bit(self) -> bool:
+        """True where transformers have their blocks in 8 bit: half the memory. Files that are smaller stay so."""
+        return self._weights_in_8_bit
+
+    @weights_in_8_bit.setter
+    def weights_in_8_bit(self, wanted: bool) -> None:
+        """Drops the transformers that are in memory in another form."""
+        before, self._weights_in_8_bit = self._weights_in_8_bit, wanted
+        others = [part for part in self._parts if self._form(part, wanted) is not self._form(part, before)]
+        for part in others:
+            self.drop(part)
+        if others:
+            devices.release(self.device)
 
     @property
     def controlled(self) -> bool:
@@ -184,8 +201,10 @@ class WanModel:
         """Tells the model's files, or those of one part, from any others: 64 hexadecimal digits."""
         own = self.places.part_stamp(part) if part else self._stamp
         tokenizer = self.places.part_stamp("tokenizer") if part == "text_encoder" else ()
-        formats = {name: str(getattr(self.precision, name)) for name in ([part] if part else self.parts)}
+        names = [part] if part else list(self.parts)
+        formats = {name: str(getattr(self.precision, name)) for name in names}
         formats["quantised"] = str(self.precision.quantised)
+        formats |= {f"{name} in 8 bit": self._form(name, True).name for name in names if self._is_changed(name)}
         said = [own, tokenizer, formats, self.device.type, transformers.__version__, diffusers.__version__]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
@@ -201,23 +220,34 @@ class WanModel:
         single = self.places.file(part)
         if single is not None:
             return single.count
-        count = 0
-        for file in sorted(self.places.of(part).glob("*.safetensors")):
-            try:
-                with safe_open(file, framework="pt") as tensors:
-                    count += sum(_numel(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
-            except (OSError, SafetensorError) as error:
-                raise self._broken(part, error) from error
-        return count
+        try:
+            return part_folder.count(self.places.of(part))
+        except (OSError, SafetensorError) as error:
+            raise self._broken(part, error) from error
 
-    def weight_bytes(self, part: str) -> int:
-        """How much memory the part's weights take once they are loaded."""
-        single = self.places.file(part) if not self.loaded(part) else None
-        if single is not None and self.precision.quantised and single_file.stays_quantised(single):
-            return single.file.stat().st_size
-        if self.loaded(part):
-            return sum(weight.numel() * weight.element_size() for weight in self._parts[part].parameters())
-        return self.parameter_count(part) * int(getattr(self.precision, part).itemsize)
+    @property
+    def compressed(self) -> bool:
+        """True where transformers are in 8 bit or less by themselves."""
+        return self._form("transformer", False) is not Form.WHOLE
+
+    def weight_bytes(self, part: str, in_8_bit: bool | None = None) -> int:
+        """How much memory the part's weights take once they are loaded; `in_8_bit`: if `weights_in_8_bit` were that."""
+        now = self._form(part, self.weights_in_8_bit)
+        form, dtype = now if in_8_bit is None else self._form(part, in_8_bit), getattr(self.precision, part)
+        if self.loaded(part) and form is now:
+            return weight_forms.held_bytes(self._parts[part])
+        if form is Form.WHOLE:
+            return self.parameter_count(part) * int(dtype.itemsize)
+        return weight_forms.smaller_bytes(form, self.places.file(part), self.config(part), dtype)
+
+    def _form(self, part: str, in_8_bit: bool) -> Form:
+        if not part.startswith("transformer"):
+            return Form.WHOLE
+        return weight_forms.form_of(self.places.file(part), self.device, self.precision.quantised, in_8_bit)
+
+    def _is_changed(self, part: str) -> bool:
+        """True where `weights_in_8_bit` makes the part another."""
+        return self.weights_in_8_bit and self._form(part, True) is not self._form(part, False)
 
     def _kept(self, name: str, load: Callable[[], Any]) -> Any:
         if name not in self._parts:
@@ -255,40 +285,21 @@ class WanModel:
         return self._load(part, kind, getattr(self.precision, part))
 
     def _load(self, part: str, kind: Any, dtype: torch.dtype) -> Any:
-        single = self.places.file(part)
-        if single is not None:
-            return self._load_file(part, single, dtype)
-        folder = self.places.of(part)
-        if dtype == torch.bfloat16:
-            kept = kind._keep_in_fp32_modules if issubclass(kind, diffusers.ModelMixin) else None
-            folder = half_copies.place(self._copies, folder, tuple(kept or ()))
+        single, form = self.places.file(part), self._form(part, self.weights_in_8_bit)
         try:
-            module, report = kind.from_pretrained(
-                folder,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-                dtype=dtype,
-            )
-        except _LOAD_ERRORS as error:
-            if devices.is_out_of_memory(error):
-                raise
-            raise self._broken(part, error) from error
-        missing = sorted(report["missing_keys"])
-        if missing:
-            sentence = f"{len(missing)} of its tensors are missing, the first is {missing[0]}"
-            raise _refusal(f"The {_spoken(part)} in {self.folder} is not whole: {sentence}. Download it again.")
-        return module.eval().requires_grad_(False)
-
-    def _load_file(self, part: str, single: PartFile, dtype: torch.dtype) -> Any:
-        try:
-            return single_file.load(single, dtype, self.precision.quantised)
+            if single is None:
+                module = part_folder.load(kind, self.places.of(part), dtype, self._copies, form is Form.ROUNDED)
+            else:
+                module = single_file.load(single, dtype, form is Form.AS_IN_FILE, form is Form.ROUNDED)
         except (Unloadable, headers.Unreadable) as why:
+            if single is None:
+                raise _refusal(f"The {_spoken(part)} in {self.folder} is not whole: {why}. Download it again.") from why
             raise _refusal(f"{single.file} can't be loaded because {why}; get the file again, or another.") from why
         except _LOAD_ERRORS as error:
             if devices.is_out_of_memory(error):
                 raise
             raise self._broken(part, error) from error
+        return module.eval().requires_grad_(False)
 
     def _broken(self, part: str, error: Exception) -> Refusal:
         """The sentence for a part that would not load: the damaged file by name where there is one."""
@@ -301,13 +312,6 @@ class WanModel:
         reason = str(error).strip().split("\n")[0].rstrip(".")[:300]
         place = self.places.of(part) if self.places.assembled else self.folder
         return _refusal(f"The {_spoken(part)} in {place} can't be loaded: {reason}.")
-
-
-def _numel(shape: list[int]) -> int:
-    count = 1
-    for extent in shape:
-        count *= extent
-    return count
 
 
 def _spoken(part: str) -> str:

@@ -19,6 +19,7 @@ from peft.tuners.lora import LoraLayer
 
 from ..protocol.errors import Refusal
 from ..protocol.messages import LoraUse, Problem
+from .eight_bit import EightBitLinear
 from .lora_file import Unusable
 from .lora_weights import Weights, load
 from .transformer_shapes import shapes
@@ -143,19 +144,20 @@ def _add_differences(transformer: Any, weights: Weights, strength: float) -> Non
     kept = transformer.replaced_parameters
     for name, difference in weights.differences.items():
         parameter = _parameter(transformer, name)
-        if not parameter.is_floating_point() or type(parameter.detach()) is not torch.Tensor:
-            raise Unusable(f"adds to {name} itself, which can't be done where the model's weights are compressed")
         kept.setdefault(name, parameter.detach().clone())
         total = parameter.float() + strength * difference.to(parameter.device, torch.float32)
         parameter.copy_(total)
 
 
 def _parameter(transformer: Any, name: str) -> torch.Tensor:
-    """The parameter of that name; under an adapter it lies a level deeper."""
+    """The parameter of that name, which is one to add to; under an adapter it lies a level deeper. Raises Unusable."""
     owner, _, last = name.rpartition(".")
     module = transformer.get_submodule(owner)
     module = module.get_base_layer() if isinstance(module, LoraLayer) else module
     found: torch.Tensor = getattr(module, last)
+    scaled = isinstance(module, EightBitLinear) and found is module.weight
+    if scaled or not found.is_floating_point() or type(found.detach()) is not torch.Tensor:
+        raise Unusable(f"adds to {name} itself, which can't be done where the model's weights are compressed")
     return found
 
 

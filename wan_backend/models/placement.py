@@ -92,6 +92,7 @@ class Placement:
         self.model = model
         self._loras = loras
         self.plan = plan
+        model.weights_in_8_bit = plan.eight_bit
         self.load_seconds = 0.0
         """Time spent so far in reading parts and moving them."""
         self._on_load, self._on_ready = on_load, on_ready
@@ -172,12 +173,12 @@ def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
     patch = int(vae_config.get("patch_size") or 1)
     clip = memory_plan.Clip(width, height, frames, token=16 * patch)
     working = memory_plan.working_bytes(clip, hidden, vae_width // patch**2, number)
-    weights: dict[str, Any] = {part: model.weight_bytes(part) for part in model.parts}
-    return replace(working, **weights)
+    weights: dict[str, Any] = {part: model.weight_bytes(part, in_8_bit=False) for part in model.parts}
+    return replace(working, compressed=model.compressed, **weights)
 
 
 def _held_bytes(model: WanModel, device_type: str) -> int:
     """Bytes of the model's own parts that are on such a device already."""
     modules = [model.part(part) for part in model.parts if model.loaded(part)]
-    weights = [weight for module in modules for weight in module.parameters()]
+    weights = [weight for module in modules for weight in (*module.parameters(), *module.buffers())]
     return sum(w.numel() * w.element_size() for w in weights if w.device.type == device_type)

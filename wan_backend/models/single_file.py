@@ -16,8 +16,10 @@ import torch
 import transformers
 from accelerate import init_empty_weights
 
+from . import eight_bit
 from .file_tensors import FileTensors, Unloadable, opened
 from .files.recognise import PartFile
+from .part_folder import dtype_of
 
 TIED = {"encoder.embed_tokens.weight": "shared.weight"}
 """Of a UMT5 encoder: two names of one tensor."""
@@ -25,21 +27,26 @@ KEPT_FORMS = {
     "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K", "IQ4_NL", "IQ4_XS",
 }  # fmt: skip
 """Blocks of GGUF that diffusers takes apart while it runs."""
+KEPT_FP8 = {"fp8", "fp8 scaled"}
+"""As most of the numbers of a safetensors file are; `eight_bit` keeps them so."""
 
 
-def load(part: PartFile, dtype: torch.dtype, quantised: bool = False) -> Any:
+def load(part: PartFile, dtype: torch.dtype, quantised: bool = False, in_8_bit: bool = False) -> Any:
     """The module with its weights in `dtype` on the CPU, diffusers' own exceptions in float32.
 
-    Where `quantised`, the weights of a GGUF transformer stay in its blocks, and are taken apart as they are needed.
+    Where `quantised`, the weights of a GGUF or fp8 transformer stay as they lie in the file, and are made numbers to
+    compute with as they are needed. Where `in_8_bit`, a transformer's weights that don't are rounded to 8 bit.
     Raises Unloadable, and what the libraries raise.
     """
     module = _empty(part.config)
     with opened(part) as tensors:
         _check(module, part, tensors)
-        if quantised and stays_quantised(part):
+        if not (quantised and stays_quantised(part)):
+            _fill(module, tensors, dtype, in_8_bit)
+        elif part.form in KEPT_FORMS:
             module = _quantised(module, part, tensors, dtype)
         else:
-            _fill(module, tensors, dtype)
+            eight_bit.fill(module, lambda name: tensors.get(name, dtype_of(module, name, dtype)), tensors.fp8)
     left = [name for name, weight in module.named_parameters() if weight.is_meta]
     if left:
         raise Unloadable(f"{len(left)} of its tensors got no content, the first is {left[0]}")
@@ -47,8 +54,9 @@ def load(part: PartFile, dtype: torch.dtype, quantised: bool = False) -> Any:
 
 
 def stays_quantised(part: PartFile) -> bool:
-    """True for a part whose weights can stay in the blocks of its file."""
-    return part.part.startswith("transformer") and part.file.suffix.lower() == ".gguf" and part.form in KEPT_FORMS
+    """True for a part whose weights can stay as they lie in its file."""
+    forms = KEPT_FORMS if part.file.suffix.lower() == ".gguf" else KEPT_FP8
+    return part.part.startswith("transformer") and part.form in forms
 
 
 def _empty(config: Any) -> Any:
@@ -81,23 +89,20 @@ def _tight(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(side for side in shape if side != 1)
 
 
-def _fill(module: Any, tensors: FileTensors, dtype: torch.dtype) -> None:
+def _fill(module: Any, tensors: FileTensors, dtype: torch.dtype, in_8_bit: bool = False) -> None:
+    if in_8_bit:
+        eight_bit.fill_rounded(module, lambda name: tensors.get(name, dtype_of(module, name, dtype)))
+        return
     state = {}
     for name, empty in module.state_dict().items():
         if name not in TIED:
-            state[name] = tensors.get(name, _dtype_of(module, name, dtype)).reshape(empty.shape)
+            state[name] = tensors.get(name, dtype_of(module, name, dtype)).reshape(empty.shape)
     for name, source in TIED.items():
         if source in state:
             state[name] = state[source]
     module.load_state_dict(state, strict=True, assign=True)
     if isinstance(module, transformers.PreTrainedModel):
         module.tie_weights()
-
-
-def _dtype_of(module: Any, name: str, dtype: torch.dtype) -> torch.dtype:
-    """What diffusers keeps in float32 when it loads a folder stays so here."""
-    kept = getattr(module, "_keep_in_fp32_modules", None) if isinstance(module, diffusers.ModelMixin) else None
-    return torch.float32 if set(kept or ()) & set(name.split(".")) else dtype
 
 
 def _quantised(module: Any, part: PartFile, tensors: FileTensors, dtype: torch.dtype) -> Any:
@@ -112,7 +117,7 @@ def _quantised(module: Any, part: PartFile, tensors: FileTensors, dtype: torch.d
             kind = gguf.GGMLQuantizationType[tensors.form(name)]
             state[name] = GGUFParameter(tensors.blocks(name), quant_type=kind)
         else:
-            state[name] = tensors.get(name, _dtype_of(module, name, dtype)).reshape(empty.shape)
+            state[name] = tensors.get(name, dtype_of(module, name, dtype)).reshape(empty.shape)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         (Path(folder) / "config.json").write_text(json.dumps(dict(part.config)))
         return type(module).from_single_file(
