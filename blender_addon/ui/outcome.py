@@ -64,6 +64,9 @@ def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -
         paragraph.draw(box, context, needs, "MEMORY")
     for note in plan.notes:
         paragraph.draw(box, context, note, "INFO")
+    for fix in plan.fixes:
+        if fix.action != "download" or not tracker.get().downloads.is_begun(fix.value):  # its box, above, says more
+            draw_fix(box, fix)
 
 
 def _is_coming(plan: Plan) -> bool:
@@ -74,5 +77,6 @@ def _is_coming(plan: Plan) -> bool:
 
 def draw_fix(layout: bpy.types.UILayout, fix: Fix) -> None:
     """One thing that would help, as a button."""
-    button = layout.operator("wan_vse.apply_fix", text=fix.label, icon="TOOL_SETTINGS")
+    icon = "IMPORT" if fix.action == "download" else "TOOL_SETTINGS"
+    button = layout.operator("wan_vse.apply_fix", text=fix.label, icon=icon)
     button.setting, button.value, button.action = fix.setting, fix.value, fix.action
