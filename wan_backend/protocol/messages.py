@@ -117,6 +117,8 @@ class ModelRow:
     """About what its default size takes of a card's memory at the longest; 0: not known."""
     least_memory_bytes: int = 0
     """The same where the card has less: slower, from the machine's memory."""
+    broken: bool = False
+    """True where it is here, but can't be used; `sentence` says why."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,8 @@ class Finding:
     good: bool
     sentence: str
     mend: str = ""
+    not_downloaded: bool = False
+    """True of what is not here and need not be: then it is neither good nor wrong."""
 
 
 @dataclass(frozen=True)

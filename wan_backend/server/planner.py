@@ -109,6 +109,7 @@ class Planner:
             notes=entry.notes,
             memory_bytes=peaks.one_at_a_time,
             least_memory_bytes=peaks.streamed,
+            broken=isinstance(found, sources.Missing) and found.problem.kind == "model_broken",
         )
 
     def extra_rows(self) -> list[ExtraRow]:
