@@ -55,7 +55,7 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
         for number, line in enumerate(textwrap.wrap(plan.folder, 60)):
             lines.label(text=line, icon="BLANK1" if number else "FILE_FOLDER", translate=False)
         for note in plan.notes:
-            for line in textwrap.wrap(note, 64):
+            for line in textwrap.wrap(note, 64, break_long_words=False):
                 lines.label(text=line)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
