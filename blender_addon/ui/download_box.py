@@ -45,7 +45,7 @@ def draw_fetchable(layout: bpy.types.UILayout, context: bpy.types.Context, row: 
     elif row.here or not row.download_bytes:
         return
     elif downloads.is_asked(row.model):
-        layout.box().label(text="Asking Hugging Face what it takes...", icon="SORTTIME")
+        paragraph.draw(layout.box(), context, "Asking Hugging Face what it takes...", "SORTTIME")
     elif row.model in downloads.plans:
         _draw_plan(layout.box(), context, row, downloads.plans[row.model])
     else:
