@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from .. import whole_file
 from ..protocol.downloads import DownloadPlan, DownloadState
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
@@ -88,7 +89,7 @@ def _bring(wanted: Wanted, meter: Meter) -> None:
     for _attempt in (1, 2):
         _write(file, partial, meter)
         if _checksum(file, partial, meter) == file.checksum:
-            os.replace(partial, wanted.blob)
+            whole_file.replace(partial, wanted.blob)
             return
         log.warning("%s has another checksum than %s", partial, file.checksum)
         partial.unlink()
