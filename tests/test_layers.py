@@ -27,20 +27,24 @@ ADD_ON = {
     "backend": {"stopwatch"},
     "stopwatch": set(),
 }
+FILES_UNITS = {"whole_file", "file_stamp"}
+"""Of the standard library alone, for every process of the backend."""
 BACKEND = {
     "__main__": {"command_line"},
     "command_line": {"server", "models"},
     "server": {"job_queue", "models"},
-    "job_queue": set(),
-    "models": set(),
-    "worker": {"pipelines", "loading", "models", "frames"},
-    "pipelines": {"loading", "models", "frames"},
-    "loading": {"models"},
-    "frames": set(),
+    "job_queue": FILES_UNITS,
+    "models": FILES_UNITS,
+    "worker": {"pipelines", "loading", "models", "frames", *FILES_UNITS},
+    "pipelines": {"loading", "models", "frames", *FILES_UNITS},
+    "loading": {"models", *FILES_UNITS},
+    "frames": FILES_UNITS,
     "bench": {"embedded", "worker", "pipelines", "loading", "models", "frames"},
     "embedded": {"pipelines", "loading", "models", "frames"},
-    "environment": set(),
+    "environment": FILES_UNITS,
     "protocol": set(),
+    "whole_file": set(),
+    "file_stamp": set(),
 }
 MAY_IMPORT = {
     **{f"blender_addon.{unit}": {f"blender_addon.{other}" for other in others} for unit, others in ADD_ON.items()},
@@ -65,6 +69,8 @@ WITHOUT_TORCH = {
     "wan_backend.__main__": set(),
     "wan_backend.environment": set(),
     "wan_backend.protocol": set(),
+    "wan_backend.whole_file": set(),
+    "wan_backend.file_stamp": set(),
 }
 """What, beside the standard library, may be imported there."""
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 320, 45

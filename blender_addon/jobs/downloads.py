@@ -1,4 +1,4 @@
-"""The downloads of models as the server tells them; what is asked of it. No bpy: nothing of this is in a .blend.
+"""The downloads as the server tells them; what is asked of it. No bpy: nothing of this is in a .blend.
 
 The server has the state and keeps it on the disk; here is only what it said last.
 """
@@ -25,7 +25,7 @@ ENDED = "The backend ended; Resume goes on from there."
 
 
 class Downloads:
-    """By model. `client()` is the server's, or None while there is none; `on_done()` is called when a model came."""
+    """By id. `client()` is the server's, or None while there is none; `on_done()` is called when a model came."""
 
     def __init__(
         self, client: Callable[[], Client | None], on_change: Callable[[], None], on_done: Callable[[], None]
@@ -53,6 +53,12 @@ class Downloads:
     def is_asked(self, model: str) -> bool:
         """True while the hub is asked what the model would take."""
         return model in self._asked
+
+    def is_begun(self, model: str) -> bool:
+        """True where something is asked, said or going on about it, or was refused."""
+        status = self._statuses.get(model)
+        unfinished = status is not None and status.state is not DownloadState.DONE
+        return unfinished or model in self._asked or model in self.plans or model in self.refused
 
     def ask(self, model: str) -> None:
         """Find out what it would take; the answer comes into `plans`."""

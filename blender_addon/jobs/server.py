@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from ...wan_backend.protocol.messages import HelloResult, ListResult, ModelRow, ModelsResult, WorkerStatus
+from ...wan_backend.protocol.messages import ExtraRow, HelloResult, ListResult, ModelRow, ModelsResult, WorkerStatus
 from ..backend.command import BackendSettings
 from ..backend.connection import BackendState, Connection
 from .downloads import Downloads
@@ -26,6 +26,7 @@ class Server:
 
     def __init__(self, jobs: JobList, settings: Callable[[], BackendSettings], on_change: Callable[[], None]) -> None:
         self.models: list[ModelRow] = []
+        self.extras: list[ExtraRow] = []
         self.worker = WorkerStatus("none")
         self.listed = False
         """True while the list of jobs is the server's own."""
@@ -47,6 +48,10 @@ class Server:
     def is_out_of_reach(self) -> bool:
         """True where there will be no server until the person does something."""
         return self.state.state in ("missing", "failed")
+
+    def fetchable(self, known_id: str) -> ModelRow | ExtraRow | None:
+        """The model, LoRA or tiny autoencoder of that id; None where it isn't known (yet)."""
+        return next((row for row in (*self.models, *self.extras) if row.model == known_id), None)
 
     def want(self) -> None:
         """The next tick starts the server, if it never was."""
@@ -120,7 +125,7 @@ class Server:
         self._on_change()
 
     def _hear_models(self, result: ModelsResult) -> None:
-        self.models = result.models
+        self.models, self.extras = result.models, result.extras
         self._on_change()
 
     def _hear_worker(self, worker: WorkerStatus) -> None:

@@ -14,12 +14,13 @@ from ...wan_backend.protocol.messages import Task
 from ..jobs import loras, tracker
 from ..properties import WanSettings, settings_of, task_of
 from ..stopwatch import timed
+from ..timeline import provenance
 from .load_settings import fill
 from .refusing import Refusing, job_of, timeline_refusal
 
 
 class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
-    """Change the setting in the panel as the button says. For a job, its other settings are loaded first"""
+    """Change the setting in the panel as the button says. For a job, its settings and strips come first"""
 
     bl_idname = "wan_vse.apply_fix"
     bl_label = "Wan: Apply Fix"
@@ -44,6 +45,7 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
         job = job_of(self.job_id) if self.job_id else None
         if job is not None:
             fill(settings, job.request)
+            provenance.select(settings.id_data, job.job_id)  # first: a task is chosen for what is selected
             if job.request.task in list(Task):
                 settings.task = Task(job.request.task).name
         try:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import bpy
 
 from ..jobs import tracker
-from .on_model import OnModel
+from .on_model import OnModel, size
 from .refusing import backend_refusal
 
 
@@ -36,7 +36,7 @@ class WAN_VSE_OT_cancel_download(OnModel, bpy.types.Operator):
             return {"CANCELLED"}
         if status is None or not status.done_bytes:
             return self.execute(context)
-        message = f"{status.done_bytes / 1e9:.2f} GB that are here are removed. Pause keeps them."
+        message = f"{size(status.done_bytes)} that are here are removed. Pause keeps them."
         return context.window_manager.invoke_confirm(
             self, event, title="Cancel the download?", message=message, confirm_text="Cancel Download"
         )

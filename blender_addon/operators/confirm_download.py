@@ -11,7 +11,7 @@ from typing import ClassVar
 import bpy
 
 from ..jobs import tracker
-from .on_model import OnModel, fetch_refusal
+from .on_model import OnModel, fetch_refusal, size
 
 
 class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
@@ -44,10 +44,10 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
         if plan is None:
             return
         facts = self.layout.column(align=True)
-        facts.label(text=f"To fetch: {plan.fetch_bytes / 1e9:.2f} GB", icon="IMPORT")
+        facts.label(text=f"To fetch: {size(plan.fetch_bytes)}", icon="IMPORT")
         here = plan.total_bytes - plan.fetch_bytes
         if here:
-            facts.label(text=f"Here already: {here / 1e9:.2f} GB", icon="BLANK1")
+            facts.label(text=f"Here already: {size(here)}", icon="BLANK1")
         facts.label(text=f"Free on the disk: {plan.free_bytes / 1e9:.1f} GB", icon="DISK_DRIVE")
         facts.label(text=f"Licence: {plan.licence}", icon="TEXT")
         facts.operator("wm.url_open", text="Read the Licence", icon="URL").url = plan.licence_url
@@ -55,7 +55,7 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
         for number, line in enumerate(textwrap.wrap(plan.folder, 60)):
             lines.label(text=line, icon="BLANK1" if number else "FILE_FOLDER", translate=False)
         for note in plan.notes:
-            for line in textwrap.wrap(note, 64):
+            for line in textwrap.wrap(note, 64, break_long_words=False):
                 lines.label(text=line)
 
     def execute(self, context: bpy.types.Context) -> set[str]:

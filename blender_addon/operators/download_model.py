@@ -14,7 +14,7 @@ from .on_model import OnModel, fetch_refusal
 
 
 class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
-    """Fetch the model from Hugging Face. You are told size, licence and free room before anything is fetched"""
+    """Fetch this from Hugging Face. You are told size, licence and free room before anything is fetched"""
 
     bl_idname = "wan_vse.download_model"
     bl_label = "Wan: Download Model"

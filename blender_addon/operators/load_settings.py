@@ -12,7 +12,7 @@ import bpy
 
 from ...wan_backend.protocol import ProtocolError
 from ...wan_backend.protocol.conversion import from_json
-from ...wan_backend.protocol.messages import Guide, TakeRequest, Task
+from ...wan_backend.protocol.messages import Guide, Role, TakeRequest, Task
 from ..jobs import loras
 from ..properties import LARGEST_SEED, WanSettings, settings_of
 from ..stopwatch import timed
@@ -83,4 +83,5 @@ def fill(settings: WanSettings, request: TakeRequest) -> None:
         settings.blocking = "EDGES" if request.guide is Guide.EDGES else "DEPTH"
     elif request.task == Task.EXTEND:
         settings.extend_frames = request.length_frames
+        settings.extend_direction = "FORWARD" if request.source(Role.AFTER) is None else "BACKWARD"
     settings.seed, settings.seed_locked = min(max(0, request.seed), LARGEST_SEED), True

@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 
 from ...wan_backend.protocol.messages import Role, Task
-from . import compat
+from . import compat, identity
 from .aim import Aim
 from .footage import Wanted
 from .selection import pick
@@ -118,6 +118,19 @@ def _strip(scene: bpy.types.Scene, name: str) -> compat.Strip | None:
 def strip_of(scene: bpy.types.Scene, source: Source) -> compat.Strip | None:
     """The strip as it is now; None where it is gone."""
     return _strip(scene, source.name)
+
+
+def select(scene: bpy.types.Scene, job_id: str) -> bool:
+    """Select what the job's take is made from, and nothing else; False, and no change, where none of it is shown."""
+    marked = (found.strip for found in identity.marked(scene) if found.job_id == job_id)
+    asked = next((kept for strip in marked if (kept := of(strip)) is not None), None)
+    names = {source.name for source in asked.sources} if asked is not None else set()
+    shown = compat.shown_strips(scene)
+    if not any(strip.name in names for strip in shown):
+        return False
+    for strip in shown:
+        strip.select = strip.name in names
+    return True
 
 
 def _wanted(values: dict[str, Any]) -> Wanted:

@@ -85,7 +85,7 @@ def draw_worker(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What the model runs on, and what is wrong with it."""
     worker = tracker.get().worker
     if worker.device:
-        layout.label(text=f"Runs on {worker.device}, torch {worker.torch}", icon="MEMORY", translate=False)
+        paragraph.draw(layout, context, f"Runs on {worker.device}, torch {worker.torch}", "MEMORY")
     if worker.state == "broken" and worker.sentence:
         paragraph.draw(layout, context, worker.sentence, "ERROR")
 
@@ -94,7 +94,7 @@ def draw_setup(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """How far the set-up is: planning, waiting for a yes, running, failed or done."""
     setup = tracker.get().setup
     if setup.state == "planning":
-        box.label(text="Looking at what this machine needs...", icon="SORTTIME")
+        paragraph.draw(box, context, "Looking at what this machine needs...", "SORTTIME")
     elif setup.state == "planned" and setup.plan is not None:
         _draw_plan(box, context)
     elif setup.state == "running":

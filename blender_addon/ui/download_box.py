@@ -1,13 +1,13 @@
-"""A model that is not here: what it would take, how far its download is, and the buttons for it. Draws only."""
+"""What is not here of models, LoRAs and tiny autoencoders: what it takes, how far it is, its buttons. Draws only."""
 
 from __future__ import annotations
 
 import bpy
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
-from ...wan_backend.protocol.messages import Fix, ModelRow
+from ...wan_backend.protocol.messages import ExtraRow, Fix, ModelRow
 from ..jobs import tracker
-from . import paragraph, wording
+from . import paragraph, task_box, wording
 
 STATE_WORDS = {
     DownloadState.WAITING: ("Waiting for its turn", "SORTTIME"),
@@ -19,20 +19,25 @@ STATE_WORDS = {
 _FIXES = {"download": "FILE_REFRESH", "open_preferences": "FILE_FOLDER"}
 
 
-def draw_for(layout: bpy.types.UILayout, context: bpy.types.Context, chosen: str) -> None:
-    """Under the choice of the model: the chosen one where it isn't here, and the downloads of others."""
+def draw_for(layout: bpy.types.UILayout, context: bpy.types.Context, chosen: str, task: str) -> None:
+    """Under the choice of the model: the chosen one where it isn't here, and what else is asked for or comes.
+
+    A model that can't do `task` is not offered.
+    """
     session = tracker.get()
-    row = session.model(chosen)
-    if row is not None:
-        draw_model(layout, context, row)
-    for status in session.downloads.unfinished():
-        other = session.model(status.model)
-        if status.model != chosen and other is not None:
-            draw_model(layout, context, other)
+    row, downloads = session.model(chosen), session.downloads
+    if row is not None and (task in row.tasks or row.here or downloads.status(chosen) is not None):
+        draw_fetchable(layout, context, row)
+    elif row is not None:
+        able = " and ".join(task_box.name_of(each) for each in row.tasks)
+        paragraph.draw(layout.box(), context, f"{row.label} is not here, and is for {able} alone.", "INFO")
+    for other in (*session.models, *session.server.extras):
+        if other.model != chosen and downloads.is_begun(other.model):
+            draw_fetchable(layout, context, other)
 
 
-def draw_model(layout: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow) -> None:
-    """One model's box; nothing where it is here and nothing goes on with it."""
+def draw_fetchable(layout: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow | ExtraRow) -> None:
+    """The box of one model, LoRA or tiny autoencoder; nothing where it is here and nothing goes on with it."""
     downloads = tracker.get().downloads
     status = downloads.status(row.model)
     if status is not None and status.state is not DownloadState.DONE:
@@ -40,27 +45,30 @@ def draw_model(layout: bpy.types.UILayout, context: bpy.types.Context, row: Mode
     elif row.here or not row.download_bytes:
         return
     elif downloads.is_asked(row.model):
-        layout.box().label(text="Asking Hugging Face what it takes...", icon="SORTTIME")
+        paragraph.draw(layout.box(), context, "Asking Hugging Face what it takes...", "SORTTIME")
     elif row.model in downloads.plans:
         _draw_plan(layout.box(), context, row, downloads.plans[row.model])
     else:
-        _draw_offer(layout.box(), row)
+        _draw_offer(layout.box(), context, row)
     if row.model in downloads.refused:
         paragraph.draw(layout, context, downloads.refused[row.model], "ERROR")
 
 
-def _draw_offer(box: bpy.types.UILayout, row: ModelRow) -> None:
-    box.label(text=f"{row.label} is not here", icon="IMPORT", translate=False)
-    box.label(text=f"At most {wording.size(row.download_bytes)}, {row.licence}", icon="BLANK1", translate=False)
+def _draw_offer(box: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow | ExtraRow) -> None:
+    paragraph.draw(box, context, f"{row.label} is not here", "IMPORT")
+    size = wording.size(row.download_bytes)
+    paragraph.draw(box, context, f"At most {size}, licence: {row.licence}", "BLANK1")
     box.operator("wan_vse.download_model", text="Download...", icon="IMPORT").model = row.model
     _draw_offline(box)
 
 
-def _draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow, plan: DownloadPlan) -> None:
+def _draw_plan(
+    box: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow | ExtraRow, plan: DownloadPlan
+) -> None:
     if plan.problem is not None:
         _draw_problem(box, context, row.model, plan.problem.sentence, plan.problem.fixes)
         return
-    box.label(text=row.label, icon="IMPORT", translate=False)
+    paragraph.draw(box, context, row.label, "IMPORT")
     for line in wording.download_plan(plan):
         paragraph.draw(box, context, line, "BLANK1")
     box.operator("wm.url_open", text=f"Licence: {plan.licence}", icon="URL").url = plan.licence_url
@@ -70,14 +78,16 @@ def _draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, row: ModelRo
     buttons.operator("wan_vse.cancel_download", text="Not Now", icon="X").model = row.model
 
 
-def _draw_status(box: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow, status: DownloadStatus) -> None:
+def _draw_status(
+    box: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow | ExtraRow, status: DownloadStatus
+) -> None:
     words, icon = STATE_WORDS.get(status.state, (status.state.value, "IMPORT"))
-    box.label(text=f"{row.label}: {words}", icon=icon, translate=False)
+    paragraph.draw(box, context, f"{row.label}: {words}", icon)
     if status.total_bytes:
         box.progress(factor=wording.share(status), type="BAR", text=wording.download_bytes(status))
     rate = wording.download_rate(status)
     if rate:
-        box.label(text=rate, icon="BLANK1", translate=False)
+        paragraph.draw(box, context, rate, "BLANK1")
     if status.state is DownloadState.FAILED and status.problem is not None:
         _draw_problem(box, context, row.model, status.problem.sentence, status.problem.fixes)
         if status.problem.log:

@@ -35,11 +35,11 @@ def draw_outcome(
         paragraph.draw(box, context, session.plan_sentence or "Working out what would be made...", "SORTTIME")
     frames = wording.coming_frames(asked.length_frames, session.plan_of(asked))
     place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {asked.origin.start + frames - 1}"
-    box.label(text=place, icon="SEQUENCE", translate=False)
+    paragraph.draw(box, context, place, "SEQUENCE")
     if len(seen.made) > 1:
-        box.label(text=f"The first of {len(seen.made)} takes", icon="BLANK1")
+        paragraph.draw(box, context, f"The first of {len(seen.made)} takes", "BLANK1")
     if any(source.rendered for source in asked.sources):
-        box.label(text="The source is rendered first, in the background", icon="RENDER_STILL")
+        paragraph.draw(box, context, "The source is rendered first, in the background", "RENDER_STILL")
 
 
 def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -> None:
@@ -57,8 +57,8 @@ def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -
         return
     model, timeline = wording.plan(plan)
     column = box.column(align=True)
-    column.label(text=model, icon="RENDER_ANIMATION", translate=False)
-    column.label(text=f"{timeline}, {plan.steps} steps", icon="BLANK1", translate=False)
+    paragraph.draw(column, context, model, "RENDER_ANIMATION")
+    paragraph.draw(column, context, f"{timeline}, {plan.steps} steps", "BLANK1")
     if plan.memory_bytes:
         needs = f"About {wording.size(plan.memory_bytes)} of memory, {wording.size(plan.disk_bytes)} on the disk"
         paragraph.draw(box, context, needs, "MEMORY")
@@ -66,6 +66,9 @@ def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -
         paragraph.draw(box, context, plan.memory, "BLANK1")
     for note in plan.notes:
         paragraph.draw(box, context, note, "INFO")
+    for fix in plan.fixes:
+        if fix.action != "download" or not tracker.get().downloads.is_begun(fix.value):  # its box, above, says more
+            draw_fix(box, fix)
 
 
 def _is_coming(plan: Plan) -> bool:
@@ -76,5 +79,6 @@ def _is_coming(plan: Plan) -> bool:
 
 def draw_fix(layout: bpy.types.UILayout, fix: Fix) -> None:
     """One thing that would help, as a button."""
-    button = layout.operator("wan_vse.apply_fix", text=fix.label, icon="TOOL_SETTINGS")
+    icon = "IMPORT" if fix.action == "download" else "TOOL_SETTINGS"
+    button = layout.operator("wan_vse.apply_fix", text=fix.label, icon=icon)
     button.setting, button.value, button.action = fix.setting, fix.value, fix.action

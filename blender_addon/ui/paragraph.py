@@ -65,12 +65,31 @@ def broken(text: str, width_pixels: int, points: float) -> tuple[str, ...]:
             else:
                 line = longer
             while _width(line) > width_pixels and len(line) > 1:  # a path without spaces
-                kept = _fitting(line, width_pixels)
+                kept = _at_a_seam(line, _fitting(line, width_pixels))
                 lines.append(line[:kept])
                 line = line[kept:]
         if line:
             lines.append(line)
     return tuple(lines)
+
+
+@lru_cache(maxsize=256)
+def shortened(text: str, width_pixels: int, points: float) -> str:
+    """As many whole words of `text` as fit into one line, at least one, with three dots where it goes on."""
+    whole = " ".join(text.split())
+    blf.size(_FONT, points)
+    if _width(whole) <= width_pixels:
+        return whole
+    words = whole.split(" ")
+    while len(words) > 1 and _width(" ".join(words) + " ...") > width_pixels:
+        words.pop()
+    return " ".join(words) + (" ..." if len(words) < len(whole.split(" ")) else "")
+
+
+def _at_a_seam(line: str, fitting: int) -> int:
+    """Where to break a word that is too long: after the last mark that joins words, of the `fitting` characters."""
+    seam = max((line.rfind(mark, 0, fitting) for mark in "/\\_-."), default=-1) + 1
+    return seam if seam > fitting // 2 else fitting
 
 
 def _fitting(line: str, width_pixels: int) -> int:

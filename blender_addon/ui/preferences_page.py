@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ...wan_backend.protocol.messages import ModelRow
+from ...wan_backend.protocol.messages import ExtraRow, ModelRow
 from ..jobs import folders, tracker
 from ..preferences import WanPreferences
 from ..stopwatch import timed
@@ -51,7 +51,29 @@ def draw_models(layout: bpy.types.UILayout, context: bpy.types.Context, preferen
         line = box.column(align=True)
         line.active = model.here
         paragraph.draw(line, context, *_model_line(model))
-        download_box.draw_model(box, context, model)
+        download_box.draw_fetchable(box, context, model)
+    draw_extras(layout, context)
+
+
+def draw_extras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """The LoRAs and tiny autoencoders that make drafts quicker, and the download of those that are not here."""
+    fetched = [extra for extra in tracker.get().server.extras if extra.download_bytes]
+    if not fetched:
+        return
+    box = layout.box()
+    box.label(text="For Quicker Drafts")
+    for extra in fetched:
+        line = box.column(align=True)
+        line.active = extra.here
+        paragraph.draw(line, context, *_extra_line(extra))
+        download_box.draw_fetchable(box, context, extra)
+
+
+def _extra_line(extra: ExtraRow) -> tuple[str, str]:
+    """What is known of a LoRA or a tiny autoencoder, and its icon."""
+    if not extra.here:
+        return f"{extra.label}: {extra.notes}", "IMPORT"
+    return f"{extra.label} ({extra.licence}): {extra.sentence}", "CHECKMARK"
 
 
 def _model_line(model: ModelRow) -> tuple[str, str]:

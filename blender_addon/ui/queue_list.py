@@ -40,7 +40,7 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
         running = _is_running(job)
         split = row.split(factor=0.5 if running else 0.68, align=True)
         name = split.row(align=True)
-        title = wording.one_line(wording.title(job.request))[:80]
+        title = wording.one_line(wording.title(job.request), 80)
         name.label(text=title, icon=wording.STATE_ICONS[job.state], translate=False)
         _draw_row_state(split.row(align=True), job)
         _draw_row_button(row, job)
@@ -106,7 +106,7 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
     if job.problem is not None and job.state is not JobState.CANCELLED:
         draw_problem(box, context, job)
     elif job.state.ended:
-        box.label(text=_ending(job))
+        paragraph.draw(box, context, _ending(job))
         notes = job.sentence.removeprefix("Done.").strip() if job.state is JobState.DONE else ""
         if notes:
             paragraph.draw(box, context, notes, "INFO")

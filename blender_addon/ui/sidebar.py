@@ -60,7 +60,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         task_box.draw_made_from(layout, context, seen)
         draw_prompt(layout, context, scene, settings)
         draw_model(layout, settings)
-        download_box.draw_for(layout, context, settings.model)
+        download_box.draw_for(layout, context, settings.model, seen.task.value)
         task_box.draw_settings(layout, scene, settings, seen)
         draw_seed(layout, settings)
         draw_colour_hint(layout, context, scene)

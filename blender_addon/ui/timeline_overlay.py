@@ -19,7 +19,7 @@ from ..jobs import orders, request, tracker
 from ..properties import task_of
 from ..stopwatch import timed
 from ..timeline import compat, identity
-from . import wording
+from . import paragraph, wording
 
 Color = tuple[float, float, float, float]
 
@@ -167,10 +167,12 @@ def _write(text: str, box: Box, scale: float) -> None:
     room = box.right - box.left
     if room < 30 * scale or box.top - box.bottom < 14 * scale:
         return
+    left = max(box.left, 0) + 6 * scale
+    text = paragraph.shortened(text, max(1, int(box.right - 4 * scale - left)), _POINTS * scale)
     blf.size(_FONT, _POINTS * scale)
     blf.color(_FONT, *TEXT)
     blf.enable(_FONT, blf.CLIPPING)
     blf.clipping(_FONT, box.left, box.bottom, box.right - 4 * scale, box.top)
-    blf.position(_FONT, max(box.left, 0) + 6 * scale, box.bottom + (box.top - box.bottom) * 0.34, 0)
+    blf.position(_FONT, left, box.bottom + (box.top - box.bottom) * 0.34, 0)
     blf.draw(_FONT, text)
     blf.disable(_FONT, blf.CLIPPING)

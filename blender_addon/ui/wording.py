@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
 from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, TakeRequest
 from ..jobs import loras as lora_list
@@ -133,6 +135,7 @@ def short_progress(job: JobStatus) -> str:
     return ", ".join(parts)
 
 
-def one_line(text: str) -> str:
-    """Any text as one line."""
-    return " ".join(text.split())
+def one_line(text: str, most: int) -> str:
+    """Any text as one line of at most `most` characters, cut between words where it has any."""
+    whole = " ".join(text.split())
+    return textwrap.shorten(whole, most, placeholder=" ...") if " " in whole[:most] else whole[:most]

@@ -30,9 +30,28 @@ class StandInDownloads:
         """All but those that are done."""
         return [status for status in self.all.values() if status.state != "done"]
 
+    def is_begun(self, model: str) -> bool:
+        """True where there is anything to show of it."""
+        unfinished = model in {status.model for status in self.unfinished()}
+        return unfinished or model in self.asking or model in self.plans or model in self.refused
+
     def is_asked(self, model: str) -> bool:
         """True for those that the test says."""
         return model in self.asking
+
+
+def quick_lora(messages: Any) -> Any:
+    """A LoRA that is not here."""
+    return messages.ExtraRow(
+        model="quick",
+        label="4-step LoRA for Big",
+        models=["big"],
+        here=False,
+        sentence="It is not on this machine.",
+        licence="MIT",
+        download_bytes=631_000_000,
+        notes="Four steps.",
+    )
 
 
 class StandInTracker:
@@ -41,7 +60,9 @@ class StandInTracker:
     def __init__(self, messages: Any) -> None:
         self.messages = messages
         self.backend = SimpleNamespace(state="ready", sentence="The backend is ready.", log="/tmp/server.log")
-        self.server = SimpleNamespace(thumbnails=SimpleNamespace(of=lambda request: []))
+        self.server = SimpleNamespace(
+            thumbnails=SimpleNamespace(of=lambda request: []), extras=[quick_lora(messages)], fetchable=self.fetchable
+        )
         self.models = [
             messages.ModelRow(
                 model=name,
@@ -108,6 +129,10 @@ class StandInTracker:
     def model(self, model_id: str) -> Any:
         """One of the models."""
         return next((row for row in self.models if row.model == model_id), None)
+
+    def fetchable(self, known_id: str) -> Any:
+        """One of the models or of what goes with them."""
+        return next((row for row in (*self.models, *self.server.extras) if row.model == known_id), None)
 
     def belongs_here(self, job_id: str) -> bool:
         """True but for those that the test put elsewhere."""

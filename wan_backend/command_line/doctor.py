@@ -1,4 +1,4 @@
-"""`doctor`: what is here, what is missing, how to mend it. Exit code 0 where all is good."""
+"""`doctor`: what is here, what is missing, how to mend it. Exit code 0 where nothing is wrong."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ def main(options: argparse.Namespace) -> int:
     survey = planner.library.look()
     findings = doctor.examine(options.state, planner.rows(), None, folders, survey=survey)
     sys.stdout.write(json.dumps(to_json(findings), indent=1) + "\n" if options.json else lines(findings))
-    return 0 if all(finding.good for finding in findings) else 1
+    return 0 if all(finding.good or finding.not_downloaded for finding in findings) else 1
 
 
 def lines(findings: list[Finding]) -> str:
-    """The findings for a terminal: what is wrong first."""
+    """The findings for a terminal: what is wrong first, what is only not here last."""
     text = ""
-    for finding in sorted(findings, key=lambda finding: finding.good):
-        text += f"{'good ' if finding.good else 'WRONG'} {finding.topic}: {finding.sentence}\n"
+    for finding in sorted(findings, key=lambda finding: (finding.not_downloaded, finding.good)):
+        word = "not downloaded," if finding.not_downloaded else "good " if finding.good else "WRONG"
+        text += f"{word} {finding.topic}: {finding.sentence}\n"
         if finding.mend:
             text += f"      {finding.mend}\n"
     return text

@@ -12,7 +12,7 @@ from ..models import catalogue, download, sources
 from ..models.media_place import size_in_words
 from ..protocol.conversion import to_json
 from ..protocol.downloads import DownloadPlan, DownloadStatus
-from ..protocol.messages import ModelRow
+from ..protocol.messages import ExtraRow, ModelRow
 from ..server.planner import Planner
 
 log = logging.getLogger(__name__)
@@ -26,27 +26,31 @@ def main(options: argparse.Namespace) -> int:
     planner = Planner(folders, None)
     planner.library.look()
     rows = planner.rows()
-    sys.stdout.write(json.dumps(to_json(rows), indent=1) + "\n" if options.json else table(rows))
+    words = json.dumps(to_json(rows), indent=1) + "\n" if options.json else table(rows, planner.extra_rows())
+    sys.stdout.write(words)
     return 0
 
 
-def table(rows: list[ModelRow]) -> str:
-    """The models as lines for a terminal."""
+def table(rows: list[ModelRow], extras: list[ExtraRow]) -> str:
+    """The models, and what goes with them, as lines for a terminal."""
     lines = []
     for row in rows:
         sizes = ", ".join(size.name for size in row.sizes)
         lines.append(f"{'*' if row.here else ' '} {row.model:<18} {row.label}")
         lines.append(f"    {sizes}; up to {row.max_frames} frames at {row.frame_rate.fps} a second; {row.licence}")
         lines += [f"    {said}" for said in (row.notes, row.sentence) if said]
+    for extra in extras:
+        lines.append(f"{'*' if extra.here else ' '} {extra.model:<21} {extra.label}; {extra.licence}")
+        lines += [f"    {said}" for said in (extra.notes, extra.sentence) if said]
     fetched = f"Fetch one with {sources.download_command('ID')}"
     return "\n".join([*lines, "", "* is on this machine.", fetched, ""])
 
 
 def fetch(model_id: str, yes: bool, folders: list[str]) -> int:
-    """Fetch a model, after saying how much it is; the exit code."""
+    """Fetch something of the catalogue, after saying how much it is; the exit code."""
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     try:
-        entry = catalogue.entry(model_id)
+        entry = catalogue.any_entry(model_id)
     except catalogue.UnknownModel as unknown:
         sys.stderr.write(f"{unknown}\n")
         return 2

@@ -1,6 +1,6 @@
 """`python -m wan_backend.environment plan|create --folder F --torch auto`: events on stdout, pip's words on stderr.
 
-Standard library and the protocol only.
+Standard library, whole_file and the protocol only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
+from .. import whole_file
 from ..protocol.conversion import to_json
 from ..protocol.envelope import Notification
 from ..protocol.messages import Problem, SetupPlan, SetupProgress
@@ -77,9 +78,7 @@ def _create(plan: SetupPlan, wish: str) -> int:
     try:
         made = create.create(folder / "environment", python, steps, report)
         create.link_package(folder / "environment")
-        partial = folder / (BACKEND_FILE + ".partial")
-        partial.write_text(json.dumps({"python": str(made)}), "utf-8")
-        os.replace(partial, folder / BACKEND_FILE)
+        whole_file.write(folder / BACKEND_FILE, json.dumps({"python": str(made)}).encode())
     except (create.SetupFailed, OSError) as error:
         problem = Problem("setup", str(error))
         _send("setup", SetupProgress("failed", sentence=str(error), problem=problem))

@@ -1,4 +1,4 @@
-"""Makes a virtual environment in steps that can be taken up again. Standard library only.
+"""Makes a virtual environment in steps that can be taken up again. whole_file and standard library only.
 
 A folder is ready when its `environment.json` says so and names the same packages; that file is written last, so a
 half-made environment is never taken for a whole one. pip keeps what it has downloaded, so a second try after a
@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import whole_file
 from .interpreters import Interpreter
 from .torch_build import TorchBuild
 
@@ -93,9 +94,7 @@ def create(folder: Path, interpreter: Interpreter, steps: Sequence[Step], report
     for number, step in enumerate(steps, start=2):
         report(number, count, step.sentence)
         _pip(folder, step)
-    partial = folder / (READY_FILE + ".partial")
-    partial.write_text(json.dumps(_description(steps)), "utf-8")
-    os.replace(partial, folder / READY_FILE)
+    whole_file.write(folder / READY_FILE, json.dumps(_description(steps)).encode())
     return python_of(folder)
 
 

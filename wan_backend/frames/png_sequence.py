@@ -1,13 +1,13 @@
-"""Frames as numbered PNG files. May import numpy, opencv and protocol."""
+"""Frames as numbered PNG files. May import numpy, opencv, whole_file and protocol."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from .. import whole_file
 from ..protocol.media import frame_file
 
 COMPRESSION = 3
@@ -29,14 +29,4 @@ class PngSequence:
         if not good:
             raise ValueError(f"opencv can't encode a frame of shape {frame.shape} as PNG")
         for index in indices:
-            write_whole(self._folder / frame_file(index), png.data)
-
-
-def write_whole(file: Path, content: bytes | memoryview) -> None:
-    """Write `file` so that it is never there in part: under another name, then to the disk, then renamed."""
-    part = file.with_name(file.name + ".part")
-    with open(part, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(part, file)
+            whole_file.write(self._folder / frame_file(index), png.data, flushed=True)

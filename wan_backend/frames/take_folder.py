@@ -1,4 +1,4 @@
-"""A take's folder: written aside, and there only when whole. Standard library and protocol only.
+"""A take's folder: written aside, and there only when whole. whole_file, standard library and protocol only.
 
 <media_folder>/<job_id>.partial/ becomes <media_folder>/<job_id>/ by one rename, after its settings are written.
 Errors of the disk come through as OSError.
@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from .. import whole_file
 from ..protocol.media import PARTIAL_SUFFIX, SETTINGS_FILE
-from .png_sequence import write_whole
 
 REPLACED_SUFFIX = ".replaced"
 
@@ -46,8 +45,8 @@ class TakeFolder:
         A take that this very job made before is replaced; until the new one is there, it stays.
         """
         content = json.dumps(settings, indent=2).encode("ascii") + b"\n"
-        write_whole(self.partial / SETTINGS_FILE, content)
-        _sync_folder(self.partial)
+        whole_file.write(self.partial / SETTINGS_FILE, content, flushed=True)
+        whole_file.sync_folder(self.partial)
         replaced = self.final.with_name(self.final.name + REPLACED_SUFFIX)
         if self.final.exists():
             shutil.rmtree(replaced, ignore_errors=True)
@@ -60,15 +59,5 @@ class TakeFolder:
             raise
         self._published = True
         shutil.rmtree(replaced, ignore_errors=True)
-        _sync_folder(self.final.parent)
+        whole_file.sync_folder(self.final.parent)
         return self.final
-
-
-def _sync_folder(folder: Path) -> None:
-    """See the folder's own entries onto the disk, where the system can."""
-    with suppress(OSError):  # Windows opens no folders; some network disks sync none
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

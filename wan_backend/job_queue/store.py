@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import whole_file
 from ..protocol import ProtocolError
 from ..protocol.conversion import from_json, to_json
 from ..protocol.media import WORK_FOLDER
 from ..protocol.messages import FrameRate, JobState, JobStatus, Problem, TakeRequest
-from .durable_file import TEMPORARY_SUFFIX, read_json, sync_folder, write_json
+from .durable_file import TEMPORARY_SUFFIX, read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class JobStore:
         except OSError:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
-        sync_folder(self._folder)
+        whole_file.sync_folder(self._folder)
 
     def save(self, job: Job) -> None:
         """Write the job's state. Raises OSError."""

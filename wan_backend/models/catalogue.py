@@ -185,6 +185,8 @@ class TinyEntry:
     notes: str = ""
 
 
+AnyEntry = ModelEntry | LoraEntry | TinyEntry
+"""What can be fetched by its id."""
 _Entry = TypeVar("_Entry", ModelEntry, LoraEntry, TinyEntry)
 
 
@@ -204,6 +206,16 @@ class Catalogue:
             known = ", ".join(self.models)
             raise UnknownModel(f"There is no model '{model_id[:80]}'; there are {known}.") from None
 
+    def any_entry(self, known_id: str) -> AnyEntry:
+        """The model, LoRA or tiny autoencoder of that id; raises UnknownModel."""
+        return self.loras.get(known_id) or self.autoencoders.get(known_id) or self.entry(known_id)
+
+    def users_of(self, extra: LoraEntry | TinyEntry) -> list[str]:
+        """The models that a LoRA or a tiny autoencoder is for."""
+        if isinstance(extra, LoraEntry):
+            return list(extra.bases)
+        return [model.id for model in self.models.values() if model.tiny_decoder == extra.id]
+
     def loras_of(self, model_id: str) -> list[LoraEntry]:
         """The LoRAs that were made for that model."""
         return [lora for lora in self.loras.values() if model_id in lora.bases]
@@ -217,6 +229,10 @@ def read(text: str) -> Catalogue:
         _entries(LoraEntry, tables, "lora"),
         _entries(TinyEntry, tables, "autoencoder"),
     )
+    if len({*made.models, *made.loras, *made.autoencoders}) != sum(
+        map(len, (made.models, made.loras, made.autoencoders))
+    ):
+        raise ValueError("Two entries of the catalogue, of different kinds, have the same id.")
     for entry in made.models.values():
         _check(entry)
         for name in {entry.draft_lora, entry.tiny_decoder} - {"", *made.loras, *made.autoencoders}:
@@ -276,3 +292,8 @@ def load() -> Catalogue:
 def entry(model_id: str) -> ModelEntry:
     """The model of that id; raises UnknownModel, which lists the valid ones."""
     return load().entry(model_id)
+
+
+def any_entry(known_id: str) -> AnyEntry:
+    """The model, LoRA or tiny autoencoder of that id; raises UnknownModel."""
+    return load().any_entry(known_id)

@@ -1,4 +1,4 @@
-"""Fetches a model from the Hugging Face hub, only when a person asked for it. No torch.
+"""Fetches a model, a LoRA or a tiny autoencoder from the Hugging Face hub, only when a person asked for it. No torch.
 
 It can be killed at any moment and goes on from there; no file is used before its checksum was right. See
 `download_order` for what is fetched and `hub_cache` for how it lies on the disk.
@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from .. import whole_file
 from ..protocol.downloads import DownloadPlan, DownloadState
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
-from . import download_problems, hub_cache, hub_listing, wholeness
-from .catalogue import ModelEntry
+from . import download_problems, hub_cache, hub_listing
+from .catalogue import AnyEntry
 from .download_lock import alone
 from .download_meter import Meter, Tell
 from .download_order import Order, Wanted, free_bytes_at, look, place
@@ -30,8 +31,8 @@ READ_BYTES = 1 << 22
 LICENCE_PAGES = "https://huggingface.co/"
 
 
-def plan(entry: ModelEntry, models_folders: list[str]) -> DownloadPlan:
-    """What fetching the model would take; `problem` says why it can't be. Asks the hub, fetches no weights."""
+def plan(entry: AnyEntry, models_folders: list[str]) -> DownloadPlan:
+    """What fetching it would take; `problem` says why it can't be. Asks the hub, fetches no weights."""
     try:
         return look(entry, models_folders).plan()
     except Exception as error:  # the edge: whatever went wrong becomes a sentence
@@ -39,7 +40,7 @@ def plan(entry: ModelEntry, models_folders: list[str]) -> DownloadPlan:
         return impossible(entry, models_folders, problem_for(error, entry, models_folders))
 
 
-def impossible(entry: ModelEntry, models_folders: list[str], problem: Problem) -> DownloadPlan:
+def impossible(entry: AnyEntry, models_folders: list[str], problem: Problem) -> DownloadPlan:
     """A plan that says why there is none."""
     cache = place(models_folders)
     free_bytes = free_bytes_at(cache)
@@ -47,7 +48,7 @@ def impossible(entry: ModelEntry, models_folders: list[str], problem: Problem) -
     return DownloadPlan(entry.id, entry.label, str(cache), entry.licence, page, 0, 0, 0, free_bytes, problem=problem)
 
 
-def problem_for(error: Exception, entry: ModelEntry, models_folders: list[str]) -> Problem:
+def problem_for(error: Exception, entry: AnyEntry, models_folders: list[str]) -> Problem:
     """The sentence for whatever was raised here."""
     if isinstance(error, Refusal):
         return error.problem
@@ -55,9 +56,9 @@ def problem_for(error: Exception, entry: ModelEntry, models_folders: list[str]) 
 
 
 def fetch(
-    entry: ModelEntry, models_folders: list[str], tell: Tell, tell_plan: Callable[[DownloadPlan], None] | None = None
+    entry: AnyEntry, models_folders: list[str], tell: Tell, tell_plan: Callable[[DownloadPlan], None] | None = None
 ) -> Path:
-    """Fetch the model, or what of it is missing; its folder. Raises Refusal, or what `problem_for` has words for."""
+    """Fetch it, or what of it is missing; its folder. Raises Refusal, or what `problem_for` has words for."""
     order = look(entry, models_folders)
     made = order.plan()
     if tell_plan is not None:
@@ -88,7 +89,7 @@ def _bring(wanted: Wanted, meter: Meter) -> None:
     for _attempt in (1, 2):
         _write(file, partial, meter)
         if _checksum(file, partial, meter) == file.checksum:
-            os.replace(partial, wanted.blob)
+            whole_file.replace(partial, wanted.blob)
             return
         log.warning("%s has another checksum than %s", partial, file.checksum)
         partial.unlink()
@@ -148,5 +149,5 @@ def _assemble(order: Order) -> None:
             hub_cache.point(each.pointer, each.blob, needed_again=uses[each.blob] > 0)
     for lent in order.lent:
         hub_cache.share(lent.source, lent.pointer)
-    wholeness.check(order.snapshot)
+    order.check()
     hub_cache.name_main(order.cache, order.listing.repo, order.listing.commit)

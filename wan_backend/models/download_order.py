@@ -1,7 +1,7 @@
-"""Which files make a model, where each comes from and where it goes. Asks the hub; fetches no weights; no torch.
+"""Which files are fetched, where each comes from and where it goes. Asks the hub; fetches no weights; no torch.
 
-What is needed: the parts that the model's index names, as safetensors; one text encoder for all models that have the
-same; nothing that is on this machine already, as part of whatever model.
+What a model needs: the parts that its index names, as safetensors; one text encoder for all models that have the
+same; nothing that is on this machine already, as part of whatever model. Of a LoRA or a tiny autoencoder: its files.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from ..protocol.downloads import DownloadFile, DownloadPlan
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
-from . import catalogue, download_problems, hub_cache, hub_listing, media_place, sources
-from .catalogue import ModelEntry
+from . import catalogue, download_problems, extras, hub_cache, hub_listing, media_place, sources, wholeness
+from .catalogue import AnyEntry, ModelEntry
 from .hub_listing import TEXT_PARTS, HubFile, Listing
 
 
@@ -65,7 +65,7 @@ class Lent:
 class Order:
     """All that makes a model, settled."""
 
-    entry: ModelEntry
+    entry: AnyEntry
     cache: Path
     listing: Listing
     wanted: list[Wanted]
@@ -75,8 +75,15 @@ class Order:
 
     @property
     def snapshot(self) -> Path:
-        """The model's folder in the end."""
+        """The folder that has it in the end."""
         return hub_cache.snapshot_file(self.cache, self.listing.repo, self.listing.commit, "x").parent
+
+    def check(self) -> None:
+        """Raise NotWhole where what was fetched is not all of it."""
+        if isinstance(self.entry, ModelEntry):
+            wholeness.check(self.snapshot)
+        else:
+            extras.check(self.entry, self.snapshot)
 
     def plan(self) -> DownloadPlan:
         """In words and numbers."""
@@ -116,7 +123,7 @@ class Order:
         return sum(size_bytes for file, size_bytes in shared if file is not None and file.stat().st_dev != device)
 
 
-def look(entry: ModelEntry, models_folders: list[str]) -> Order:
+def look(entry: AnyEntry, models_folders: list[str]) -> Order:
     """Ask the hub for the list of files and look which are here. Raises what `download_problems` has words for."""
     if not entry.repo:
         raise Refusal(Problem("bad_setting", f"{entry.label} comes with the backend; there is nothing to fetch."))
@@ -126,23 +133,30 @@ def look(entry: ModelEntry, models_folders: list[str]) -> Order:
         sentence = f"The folder {cache} can't take models; choose another models folder in the preferences."
         raise Refusal(Problem("folder", sentence, [download_problems.choose_folder()]))
     listing = hub_listing.read(entry.repo)
-    parts = hub_listing.parts_of(listing)
-    lender = _lender(entry, models_folders)
-    if lender is None and entry.text_encoder_repo in ("", entry.repo):
-        files = listing.in_folders(parts)
+    lender = _lender(entry, models_folders) if isinstance(entry, ModelEntry) else None
+    if isinstance(entry, ModelEntry):
+        files = [*listing.about(), *_model_files(entry, listing, lender is not None)]
     else:
-        files = listing.in_folders(part for part in parts if part not in TEXT_PARTS)
-        if lender is None:
-            files += hub_listing.read(entry.text_encoder_repo).in_folders(TEXT_PARTS)
+        files = [file for file in listing.about() if file.name != hub_listing.INDEX]
+        files += listing.named(extras.names_of(entry))
     caches = list(dict.fromkeys([cache, *map(Path, models_folders), sources.hub_cache()]))
-    wanted = [_wanted(file, entry, listing.commit, cache, caches) for file in [*listing.about(), *files]]
+    wanted = [_wanted(file, entry, listing.commit, cache, caches) for file in files]
     order = Order(entry, cache, listing, wanted)
     if lender is not None:
         order = Order(entry, cache, listing, wanted, _lent(lender[1], order.snapshot), lender[0].label)
     return order
 
 
-def _wanted(file: HubFile, entry: ModelEntry, commit: str, cache: Path, caches: list[Path]) -> Wanted:
+def _model_files(entry: ModelEntry, listing: Listing, has_lender: bool) -> list[HubFile]:
+    """The files of a model's parts, without its text encoder where another model lends it."""
+    parts = hub_listing.parts_of(listing)
+    if not has_lender and entry.text_encoder_repo in ("", entry.repo):
+        return listing.in_folders(parts)
+    files = listing.in_folders(part for part in parts if part not in TEXT_PARTS)
+    return files if has_lender else files + hub_listing.read(entry.text_encoder_repo).in_folders(TEXT_PARTS)
+
+
+def _wanted(file: HubFile, entry: AnyEntry, commit: str, cache: Path, caches: list[Path]) -> Wanted:
     blob = hub_cache.blob_of(cache, entry.repo, file.checksum)
     pointer = hub_cache.snapshot_file(cache, entry.repo, commit, file.name)
     known = hub_cache.is_here(blob, file.size_bytes) or hub_cache.is_here(pointer, file.size_bytes)

@@ -1,4 +1,4 @@
-"""What goes wrong while a model is fetched, as sentences with buttons. Uses huggingface_hub's errors; no torch."""
+"""What goes wrong while something is fetched, as sentences with buttons. Uses huggingface_hub's errors; no torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 from ..protocol.messages import Fix, Problem
 from . import media_place
-from .catalogue import ModelEntry
+from .catalogue import AnyEntry, ModelEntry
 from .download_lock import Elsewhere
 from .wholeness import NotWhole
 
@@ -19,7 +19,7 @@ class WrongChecksum(Exception):
     """A file came twice with another content than the hub says; the message is its name."""
 
 
-def retry(entry: ModelEntry) -> Fix:
+def retry(entry: AnyEntry) -> Fix:
     """The button that goes on."""
     return Fix("Retry", action="download", value=entry.id)
 
@@ -29,7 +29,7 @@ def choose_folder() -> Fix:
     return Fix("Choose Folder", action="open_preferences")
 
 
-def too_little_room(entry: ModelEntry, needed_bytes: int, free_bytes: int, folder: str) -> Problem:
+def too_little_room(entry: AnyEntry, needed_bytes: int, free_bytes: int, folder: str) -> Problem:
     """Said before anything is fetched."""
     needed, free = media_place.size_in_words(needed_bytes), media_place.size_in_words(free_bytes)
     sentence = (
@@ -39,7 +39,7 @@ def too_little_room(entry: ModelEntry, needed_bytes: int, free_bytes: int, folde
     return Problem("disk_full", sentence, [retry(entry), choose_folder()])
 
 
-def problem_of(error: Exception, entry: ModelEntry, folder: str) -> Problem:
+def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
     """The Problem that `error` is while `entry` is fetched into `folder`."""
     from httpx2 import HTTPError  # huggingface_hub's HTTP library, whose errors it lets through
     from huggingface_hub.errors import OfflineModeIsEnabled
@@ -57,7 +57,7 @@ def problem_of(error: Exception, entry: ModelEntry, folder: str) -> Problem:
     if isinstance(error, HTTPError):
         return _from_network(error, entry, again)
     if isinstance(error, NotWhole | ValueError):
-        sentence = f"{entry.label} can't be fetched because {error}; retry later, or choose another model."
+        sentence = f"{entry.label} can't be fetched because {error}; retry later, or {_otherwise(entry)}."
         return Problem("model_broken", sentence, again)
     if isinstance(error, OSError):
         return _from_disk(error, entry, folder)
@@ -65,7 +65,11 @@ def problem_of(error: Exception, entry: ModelEntry, folder: str) -> Problem:
     return Problem("internal", f"{entry.label} could not be fetched ({words}); retry, it goes on from there.", again)
 
 
-def _from_disk(error: OSError, entry: ModelEntry, folder: str) -> Problem:
+def _otherwise(entry: AnyEntry) -> str:
+    return "choose another model" if isinstance(entry, ModelEntry) else "do without it"
+
+
+def _from_disk(error: OSError, entry: AnyEntry, folder: str) -> Problem:
     fixes = [retry(entry), choose_folder()]
     if media_place.is_full(error):
         sentence = f"The disk of {folder} is full; make room, then retry: what was fetched is kept."
@@ -78,7 +82,7 @@ def _from_disk(error: OSError, entry: ModelEntry, folder: str) -> Problem:
     return Problem("folder", sentence, fixes)
 
 
-def _from_network(error: Exception, entry: ModelEntry, again: list[Fix]) -> Problem:
+def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Problem:
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError
 
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
@@ -90,7 +94,7 @@ def _from_network(error: Exception, entry: ModelEntry, again: list[Fix]) -> Prob
         sentence = f"The hub gives {entry.label} only to those whom it knows, or has it no more: {LOG_IN}."
         return Problem("not_allowed", sentence, again)
     if status == 404 or isinstance(error, EntryNotFoundError):
-        sentence = f"The hub has no {page} any more, or not all of its files; update Wan VSE, or choose another model."
+        sentence = f"The hub has no {page} any more, or not all of its files; update Wan VSE, or {_otherwise(entry)}."
         return Problem("not_found", sentence, again)
     if status:
         sentence = f"The hub answered with an error ({status}); retry in a while, it goes on from there."

@@ -1,19 +1,29 @@
-"""Where the files of LoRAs and tiny autoencoders are on this machine. Standard library and protocol only; no torch.
+"""LoRAs and tiny autoencoders: where their files are, what a draft would gain. Standard library and protocol; no torch.
 
-Looked at in this order: what comes with the package; every models folder, itself and its subfolders `loras` and `vae`
-(the names that other tools use); the Hugging Face cache.
+Looked at in this order: what comes with the package; every models folder, itself, its subfolders `loras` and `vae`
+(the names that other tools use) and as a cache of Hugging Face, which is how they are fetched; the Hugging Face cache.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from . import wholeness
-from .catalogue import PACKAGE, LoraEntry, TinyEntry
-from .sources import hub_cache, in_hub_cache
+from ..protocol.messages import Fix, Plan
+from . import catalogue, wholeness
+from .catalogue import PACKAGE, LoraEntry, ModelEntry, TinyEntry
+from .media_place import size_in_words
+from .sources import hub_cache, snapshots_of
 
 SUBFOLDERS = ("", "loras", "vae")
+TINY_DRAFT_NOTE = "The draft's pictures are made by the tiny autoencoder: quicker, with softer detail."
+TINY_FOR_MEMORY_NOTE = (
+    "The autoencoder needs more memory than there is, so the tiny one made the pictures: their detail is softer."
+)
+TINY_UNUSABLE_NOTE = (
+    "The tiny autoencoder can't be loaded, so the model's own made the pictures; fetch the tiny one again."
+)
 
 
 def find_lora(entry: LoraEntry, models_folders: Iterable[str | Path] = ()) -> list[Path]:
@@ -25,6 +35,44 @@ def find_tiny(entry: TinyEntry, models_folders: Iterable[str | Path] = ()) -> Pa
     """Its file, or None where it is not here and whole."""
     found = _find([entry.file], "", entry.repo, models_folders)
     return found[0] if found else None
+
+
+def names_of(entry: LoraEntry | TinyEntry) -> list[str]:
+    """The names of its files."""
+    return list(entry.files) if isinstance(entry, LoraEntry) else [entry.file]
+
+
+def find(entry: LoraEntry | TinyEntry, models_folders: Iterable[str | Path] = ()) -> list[Path]:
+    """The files of either kind; empty where they are not all here and whole."""
+    if isinstance(entry, LoraEntry):
+        return find_lora(entry, models_folders)
+    tiny = find_tiny(entry, models_folders)
+    return [tiny] if tiny else []
+
+
+def check(entry: LoraEntry | TinyEntry, folder: Path) -> None:
+    """Raise wholeness.NotWhole where `folder` lacks one of its files, or has one that is cut off."""
+    for name in names_of(entry):
+        wholeness.check_safetensors(folder / name, name)
+
+
+def offered(plan: Plan, entry: ModelEntry, models_folders: Iterable[str | Path] = ()) -> Plan:
+    """The plan of a draft, with what would make it quicker and is not here: in words, and with a button for each."""
+    known, folders, notes, fixes = catalogue.load(), list(models_folders), list(plan.notes), list(plan.fixes)
+    lora, tiny = known.loras.get(entry.draft_lora), known.autoencoders.get(entry.tiny_decoder)
+    if lora is not None and lora.preset is not None and lora.repo and not find_lora(lora, folders):
+        notes.append(
+            f"With its {lora.preset.steps}-step LoRA, which is not here, a draft takes a small part of the time."
+        )
+        fixes.append(_download(f"Download {lora.preset.steps}-Step LoRA", lora))
+    if tiny is not None and not find_tiny(tiny, folders):
+        notes.append("With the tiny autoencoder, which is not here, a draft's pictures come sooner, and are softer.")
+        fixes.append(_download("Download Tiny Autoencoder", tiny))
+    return dataclasses.replace(plan, notes=notes, fixes=fixes)
+
+
+def _download(words: str, extra: LoraEntry | TinyEntry) -> Fix:
+    return Fix(f"{words} ({size_in_words(extra.download_bytes)})...", action="download", value=extra.id)
 
 
 def _find(names: list[str], package_folder: str, repo: str, models_folders: Iterable[str | Path]) -> list[Path]:
@@ -40,9 +88,10 @@ def _folders(package_folder: str, repo: str, models_folders: Iterable[str | Path
         yield PACKAGE / package_folder
     for folder in models_folders:
         yield from (Path(folder) / name for name in SUBFOLDERS)
-    snapshot = in_hub_cache(hub_cache(), repo) if repo else None
-    if snapshot is not None:
-        yield snapshot
+        if repo:
+            yield from snapshots_of(Path(folder), repo)
+    if repo:
+        yield from snapshots_of(hub_cache(), repo)
 
 
 def _is_whole(file: Path) -> bool:

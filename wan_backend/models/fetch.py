@@ -34,14 +34,14 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     threading.Thread(target=_leave_with_stdin, daemon=True).start()
-    entry = catalogue.entry(options.model)
+    entry = catalogue.any_entry(options.model)
     if options.verb == "plan":
         _send(sink, "fetch_plan", download.plan(entry, options.models_folder))
         return 0
     return _run(entry, options.models_folder, sink)
 
 
-def _run(entry: catalogue.ModelEntry, models_folders: list[str], sink: int) -> int:
+def _run(entry: catalogue.AnyEntry, models_folders: list[str], sink: int) -> int:
     planned: list[DownloadPlan] = []
 
     def tell_plan(plan: DownloadPlan) -> None:

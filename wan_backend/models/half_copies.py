@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ..file_stamp import stamp as stamp_of
 from .files import headers
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def _weight_files(source: Path) -> list[Path]:
 
 
 def _stamp(files: list[Path]) -> list[list[object]]:
-    return [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    return [[str(file.resolve()), *stamp_of(file)] for file in files]
 
 
 def _bytes_in_32_bit(files: list[Path]) -> int:

@@ -19,6 +19,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from .. import whole_file
+
 PARTIAL_SUFFIX = ".incomplete"
 _CHECKSUM = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -77,7 +79,7 @@ def share(source: Path, place: Path) -> None:
         return
     except OSError:
         shutil.copyfile(whole, partial_of(place))
-        os.replace(partial_of(place), place)
+        whole_file.replace(partial_of(place), place)
 
 
 def snapshot_file(cache: Path, repo: str, commit: str, name: str) -> Path:
@@ -105,16 +107,14 @@ def point(pointer: Path, blob: Path, needed_again: bool = False) -> None:
             if needed_again:
                 shutil.copyfile(blob, pointer)
             else:
-                os.replace(blob, pointer)
+                whole_file.replace(blob, pointer)
 
 
 def name_main(cache: Path, repo: str, commit: str) -> None:
     """Let the snapshot be that of the main branch. Raises OSError."""
     reference = repo_folder(cache, repo) / "refs" / "main"
     reference.parent.mkdir(parents=True, exist_ok=True)
-    beside = reference.with_name("main.new")
-    beside.write_text(commit, "ascii")
-    os.replace(beside, reference)
+    whole_file.write(reference, commit.encode("ascii"))
 
 
 def discard(blobs: Iterable[Path]) -> int:

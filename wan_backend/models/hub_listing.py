@@ -55,6 +55,14 @@ class Listing:
         held = [file for file in self.files if file.name.startswith(starts)]
         return [file for file in held if _WANTED.fullmatch(file.name) and not _VARIANT.search(file.name)]
 
+    def named(self, names: Iterable[str]) -> list[HubFile]:
+        """The files of those names. Raises NotWhole where one is not there."""
+        held = {file.name: file for file in self.files}
+        for name in names:
+            if name not in held:
+                raise wholeness.NotWhole(f"the hub's {self.repo} has no {name}")
+        return [held[name] for name in names]
+
     def about(self) -> list[HubFile]:
         """Its index, its licence and its description."""
         return [file for file in self.files if file.name == INDEX or _ABOUT.fullmatch(file.name)]

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 
+from ..file_stamp import Stamp, stamp
 from ..protocol.errors import Refusal
 from ..protocol.messages import LoraUse, Problem
 from .eight_bit import EightBitLinear
@@ -32,12 +33,12 @@ class Worn:
     """One LoRA that is on a transformer."""
 
     path: str
-    changed: tuple[int, int]
+    changed: Stamp
     """The file's length and time: tells whether it was exchanged."""
     strength: float
 
     @property
-    def file(self) -> tuple[str, tuple[int, int]]:
+    def file(self) -> tuple[str, Stamp]:
         """Which file it is."""
         return self.path, self.changed
 
@@ -52,10 +53,10 @@ def wanted(uses: Sequence[LoraUse]) -> list[Worn]:
     found = []
     for use in uses:
         try:
-            stat = Path(use.path).stat()
+            changed = stamp(Path(use.path))
         except OSError as error:
             raise _refusal(use.path, "is not there any more") from error
-        found.append(Worn(use.path, (stat.st_size, stat.st_mtime_ns), use.strength))
+        found.append(Worn(use.path, changed, use.strength))
     return found
 
 

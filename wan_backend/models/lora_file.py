@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..file_stamp import stamp
+
 MOST_HEAD_BYTES = 100_000_000
 """What the format itself allows."""
 PICKLED = {".pt", ".pth", ".ckpt", ".bin", ".pkl"}
@@ -92,10 +94,9 @@ def read(file: Path) -> Head:
     if file.suffix.lower() != ".safetensors":
         raise Unusable("is not a .safetensors file")
     try:
-        found = file.stat()
         config = file.with_name(CONFIG_FILE)
-        config_time = config.stat().st_mtime_ns if file.name in FOLDER_FILES and config.is_file() else 0
-        return _read(file, found.st_size, found.st_mtime_ns, config_time)
+        config_time = stamp(config)[1] if file.name in FOLDER_FILES and config.is_file() else 0
+        return _read(file, *stamp(file), config_time)
     except FileNotFoundError:
         raise Unusable("is not there any more") from None
     except (OSError, ValueError) as error:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import whole_file
 from .memory_plan import MemoryPlan, Place
 
 log = logging.getLogger(__name__)
@@ -70,11 +70,10 @@ class MemoryLessons:
         if self._file is None:
             return
         lessons = [{"attempt": asdict(attempt), "instead": asdict(plan)} for attempt, plan in self._lessons]
-        part = self._file.with_suffix(".part")
+        content = json.dumps({"format": FORMAT, "lessons": lessons}, indent=1).encode("ascii")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps({"format": FORMAT, "lessons": lessons}, indent=1), "ascii")
-            os.replace(part, self._file)
+            whole_file.write(self._file, content)
         except OSError as error:
             log.warning("%s can't be written, so what it would say is forgotten: %s", self._file, error)
 

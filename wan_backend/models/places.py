@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..file_stamp import stamp
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
 from .files import assembly, headers
@@ -139,12 +140,11 @@ def _stamp(files: list[Path]) -> Stamp:
     rows = []
     for file in files:
         try:
-            found = file.stat()
+            found = stamp(file)
         except OSError:
             rows.append((str(file), -1, -1))
             continue
-        real = file.resolve()
-        rows.append((str(real), found.st_size, found.st_mtime_ns))
+        rows.append((str(file.resolve()), *found))
     return tuple(rows)
 
 

@@ -126,18 +126,21 @@ def _in_models_folder(entry: ModelEntry, folder: Path) -> list[Path]:
 
 def in_hub_cache(cache: Path, repo: str) -> Path | None:
     """The snapshot of the repository's main branch, else the newest one."""
+    return next(iter(snapshots_of(cache, repo)), None)
+
+
+def snapshots_of(cache: Path, repo: str) -> list[Path]:
+    """All snapshots of the repository: first that of its main branch, then the newest."""
     home = cache / ("models--" + repo.replace("/", "--"))
     try:
-        snapshot = home / "snapshots" / (home / "refs" / "main").read_text("utf-8").strip()
-        if snapshot.is_dir():
-            return snapshot
+        main = (home / "refs" / "main").read_text("utf-8").strip()
     except (OSError, ValueError):
-        pass  # no main branch was ever fetched, or not by name; any snapshot will do
+        main = ""  # no main branch was ever fetched, or not by name; any snapshot will do
     try:
         snapshots = [child for child in (home / "snapshots").iterdir() if child.is_dir()]
-    except OSError:
-        return None
-    return max(snapshots, key=lambda child: child.stat().st_mtime, default=None)
+    except (OSError, ValueError):
+        return []
+    return sorted(snapshots, key=lambda child: (child.name == main, child.stat().st_mtime), reverse=True)
 
 
 def _looks_like(entry: ModelEntry, folder: Path) -> bool:

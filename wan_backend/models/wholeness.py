@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..file_stamp import stamp
+
 MAX_HEADER_BYTES = 100_000_000
 """As the safetensors format limits it."""
 CONFIG_FILES = {"scheduler": "scheduler_config.json", "image_processor": "preprocessor_config.json"}
@@ -80,12 +82,12 @@ def check_safetensors(file: Path, name: str) -> None:
     """Raise NotWhole, with `name` in its message, where the file is missing, none such, or cut off."""
     if not file.is_file():
         raise NotWhole(f"'{name}' is missing")
-    found = file.stat()
-    expected_bytes = _safetensors_bytes(str(file), found.st_size, found.st_mtime_ns)
+    size_bytes, modified_ns = stamp(file)
+    expected_bytes = _safetensors_bytes(str(file), size_bytes, modified_ns)
     if expected_bytes is None:
         raise NotWhole(f"'{name}' is not a safetensors file")
-    if expected_bytes != found.st_size:
-        raise NotWhole(f"'{name}' is cut off: it has {found.st_size:,} of {expected_bytes:,} bytes")
+    if expected_bytes != size_bytes:
+        raise NotWhole(f"'{name}' is cut off: it has {size_bytes:,} of {expected_bytes:,} bytes")
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,12 +1,11 @@
 """How far the denoising of a job is, in a file: a job that ended half-way goes on from it, bit for bit on the CPU.
 
-May import torch, safetensors and sampler_state.
+May import torch, safetensors, whole_file and sampler_state.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from .. import whole_file
 from .sampler_state import SamplerState
 
 FORMAT = 1
@@ -55,12 +55,7 @@ class Checkpoint:
         said = {"format": FORMAT, "fingerprint": fingerprint, "done": self.done, "finished": self.finished}
         head = {"checkpoint": json.dumps({**said, "sampler": self.sampler.tree})}
         content = save({LATENTS: self.latents, **self.sampler.tensors}, head)
-        part = file.with_suffix(".part")
-        with open(part, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, file)
+        whole_file.write(file, content, flushed=True)
 
     @classmethod
     def read(cls, file: Path, fingerprint: str) -> Checkpoint:

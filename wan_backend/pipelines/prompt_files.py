@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+
+from .. import whole_file
+from ..file_stamp import stamp
 
 log = logging.getLogger(__name__)
 
@@ -53,18 +55,15 @@ class PromptFiles:
         length = int(said.max()) + 1 if len(said) else 0
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(save({"embeds": embeds[:, :length].contiguous()}))
-            os.replace(part, file)
+            whole_file.write(file, save({"embeds": embeds[:, :length].contiguous()}), part=part)
             self._make_room()
         except OSError as error:
             log.warning("A prompt's reading could not be kept in %s: %s", self._folder, error)
-            with suppress(OSError):
-                part.unlink()
 
     def _make_room(self) -> None:
-        found = [(file.stat().st_mtime_ns, file.stat().st_size, file) for file in self._folder.iterdir()]
-        total = sum(size for _, size, _ in found)
-        for _, size, file in sorted(found):
+        found = [(stamp(file), file) for file in self._folder.iterdir()]
+        total = sum(size for (size, _), _ in found)
+        for (size, _), file in sorted(found, key=lambda each: each[0][1]):
             if total <= self._limit:
                 return
             file.unlink(missing_ok=True)

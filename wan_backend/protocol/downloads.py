@@ -1,4 +1,4 @@
-"""What is said of fetching a model: what it would take, and how far it is. Standard library only."""
+"""What is said of fetching a model or what goes with one: what it takes, how far it is. Standard library only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DownloadState(StrEnum):
 
 @dataclass(frozen=True)
 class ModelParams:
-    """One model of the catalogue."""
+    """One model of the catalogue, or a LoRA or a tiny autoencoder of it."""
 
     model: str
 

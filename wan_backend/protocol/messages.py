@@ -6,7 +6,7 @@ Every class is a frozen dataclass of plain values; `conversion` writes and reads
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .choices import TELLING_ROLES, Conform, Decoder, Guide, JobState, MediaFormat, Quality, Role, Task
 from .loras import LEAST_STRENGTH, MAX_LORAS, MOST_STRENGTH, Expert, LoraUse
@@ -37,6 +37,7 @@ __all__ = [
     "Decoder",
     "DoctorResult",
     "Expert",
+    "ExtraRow",
     "Finding",
     "Fix",
     "FrameRate",
@@ -116,6 +117,25 @@ class ModelRow:
     """About what its default size takes of a card's memory at the longest; 0: not known."""
     least_memory_bytes: int = 0
     """The same where the card has less: slower, from the machine's memory."""
+    broken: bool = False
+    """True where it is here, but can't be used; `sentence` says why."""
+
+
+@dataclass(frozen=True)
+class ExtraRow:
+    """A LoRA or a tiny autoencoder of the catalogue, and whether it is here."""
+
+    model: str
+    """Its own id, by which it is downloaded as a model is."""
+    label: str
+    models: list[str]
+    """Those that it is for."""
+    here: bool
+    sentence: str
+    """Where it was found, or that it is not here."""
+    licence: str
+    download_bytes: int
+    notes: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,6 +161,8 @@ class Finding:
     good: bool
     sentence: str
     mend: str = ""
+    not_downloaded: bool = False
+    """True of what is not here and need not be: then it is neither good nor wrong."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +195,7 @@ class ModelsResult:
     """The catalogue."""
 
     models: list[ModelRow]
+    extras: list[ExtraRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,8 @@ class Plan:
     """Estimated size of the take's files."""
     notes: list[str] = field(default_factory=list)
     """Sentences: what was snapped, and why."""
+    fixes: list[Fix] = field(default_factory=list)
+    """What would make it better, where it can be done as it is."""
     problem: Problem | None = None
     """Why it can't be done, where it can't."""
 

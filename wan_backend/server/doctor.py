@@ -189,14 +189,14 @@ def _files(survey: Survey) -> list[Finding]:
 
 
 def _models(rows: list[ModelRow], card: Card) -> list[Finding]:
-    """Where each is, and how it would run; one that isn't here is nothing bad, as long as another is."""
-    any_here = any(row.here for row in rows)
+    """Where each is, and how it would run; one that isn't here and can be downloaded is neither good nor wrong."""
     return [
         Finding(
             "model " + row.model,
-            row.here or any_here,
+            row.here,
             (f"{row.label}: " if row.here else "") + f"{row.sentence} {card.outlook(row.model)}",
             "" if row.here or not row.download_bytes else sources.download_command(row.model),
+            not_downloaded=not row.here and not row.broken and bool(row.download_bytes),
         )
         for row in rows
     ]

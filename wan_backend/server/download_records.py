@@ -57,12 +57,12 @@ class DownloadRecords:
         self._folder = folder
 
     def read(self) -> dict[str, Record]:
-        """Every record, by model; those that were at work when their server ended are paused."""
+        """Every record, by the id of what is fetched; those that were at work when their server ended are paused."""
         found = {}
         for file in sorted(self._folder.glob("*.json")):
             try:
                 record = from_json(Record, durable_file.read_json(file))
-                catalogue.entry(record.status.model)
+                catalogue.any_entry(record.status.model)
             except (OSError, ValueError, ProtocolError, catalogue.UnknownModel) as error:
                 log.warning("%s is passed over: %s", file, error)
                 continue

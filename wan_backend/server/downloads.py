@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..models import catalogue, download_lock, download_problems, hub_cache
-from ..models.catalogue import ModelEntry
+from ..models.catalogue import AnyEntry
 from ..protocol import ProtocolError, Refusal
 from ..protocol.conversion import from_json
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
@@ -168,7 +168,8 @@ class Downloads:
 
     def _discard(self, model: str) -> None:
         """Remove its files on a thread of its own: large ones take a disk its time."""
-        blobs = self._known[model].blobs + self._known[model].left_blobs
+        others = {blob for other, record in self._known.items() if other != model for blob in record.blobs}
+        blobs = [blob for blob in self._known[model].blobs + self._known[model].left_blobs if blob not in others]
 
         def remove() -> None:
             freed = hub_cache.discard(blobs)
@@ -194,9 +195,9 @@ class Downloads:
         self._records.write(record)
         self._on_change(record.status)
 
-    def _entry(self, model: str) -> ModelEntry:
+    def _entry(self, model: str) -> AnyEntry:
         try:
-            return catalogue.entry(model)
+            return catalogue.any_entry(model)
         except catalogue.UnknownModel as unknown:
             raise Refusal(Problem("model_missing", str(unknown))) from None
 
@@ -207,7 +208,9 @@ class Downloads:
             sentence = "That model is not being downloaded; press Download to begin."
             raise Refusal(Problem("bad_setting", sentence)) from None
 
-    def _is_taken(self, entry: ModelEntry, folder: Path) -> bool:
+    def _is_taken(self, entry: AnyEntry, folder: Path) -> bool:
+        if self._model and catalogue.any_entry(self._model).repo == entry.repo:
+            return False  # by a process of ours, for another file of that repository
         try:
             return download_lock.is_taken(folder, entry.repo)
         except OSError as error:
@@ -217,7 +220,7 @@ class Downloads:
 
 def _ended_badly(model: str, how: str, log_file: Path | None) -> Problem:
     sentence = f"The process that fetches models {how}; retry, it goes on from there."
-    return Problem("internal", sentence, [download_problems.retry(catalogue.entry(model))], str(log_file or ""))
+    return Problem("internal", sentence, [download_problems.retry(catalogue.any_entry(model))], str(log_file or ""))
 
 
 def _at_rest(status: DownloadStatus, state: DownloadState, sentence: str) -> DownloadStatus:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..models import download, download_problems
-from ..models.catalogue import ModelEntry
+from ..models.catalogue import AnyEntry
 from ..protocol.conversion import from_json
 from ..protocol.downloads import DownloadPlan
 from ..protocol.envelope import Notification, parse_line
@@ -44,7 +44,7 @@ class FetchCommand:
         around = {**environment(online=True), "HF_HUB_OFFLINE": self.offline or "0"}
         return WorkerProcess(next(self._numbers), arguments, around, self.logs, _ToMain(inbox, on_line, on_exit))
 
-    def plan(self, entry: ModelEntry, inbox: Inbox) -> Later:
+    def plan(self, entry: AnyEntry, inbox: Inbox) -> Later:
         """What fetching the model would take, later."""
 
         def start(hand_in: Callable[[DownloadPlan], None]) -> None:
@@ -70,8 +70,8 @@ class FetchCommand:
 
         return Later(start)
 
-    def _none(self, entry: ModelEntry) -> DownloadPlan:
-        sentence = "The hub did not say what the model is made of; look at the network, then retry."
+    def _none(self, entry: AnyEntry) -> DownloadPlan:
+        sentence = "The hub did not say what it is made of; look at the network, then retry."
         problem = Problem("offline", sentence, [download_problems.retry(entry)])
         return download.impossible(entry, self.models_folders, problem)
 

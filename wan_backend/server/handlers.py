@@ -71,7 +71,9 @@ class Handlers:
 
     def models(self, params: m.Nothing) -> Later:
         """The catalogue, and what of it is here, once the models folders have been looked through."""
-        return self._look.anew(lambda hand_in: hand_in(m.ModelsResult(self._planner.rows())))
+        return self._look.anew(
+            lambda hand_in: hand_in(m.ModelsResult(self._planner.rows(), self._planner.extra_rows()))
+        )
 
     def plan(self, params: m.PlanParams) -> m.Plan | Later:
         """What would be done."""
@@ -148,15 +150,15 @@ class Handlers:
         return Later(start)
 
     def download_plan(self, params: d.ModelParams) -> Later:
-        """What fetching a model would take; the hub is asked by a process of its own."""
+        """What fetching it would take; the hub is asked by a process of its own."""
         try:
-            entry = catalogue.entry(params.model)
+            entry = catalogue.any_entry(params.model)
         except catalogue.UnknownModel as unknown:
             raise Refusal(m.Problem("model_missing", str(unknown))) from None
         return self._fetch.plan(entry, self._inbox)
 
     def download(self, params: d.ModelParams) -> d.DownloadStatus:
-        """Fetch a model, or go on with it."""
+        """Fetch something of the catalogue, or go on with it."""
         return self._downloads.start(params.model)
 
     def pause_download(self, params: d.ModelParams) -> d.DownloadStatus:

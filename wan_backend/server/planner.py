@@ -6,13 +6,11 @@ import dataclasses
 from collections.abc import Callable
 
 from ..models import catalogue, depth_model, extras, fitting, lora_plan, memory_estimate, planning, sources
-from ..models.catalogue import ModelEntry
+from ..models.catalogue import LoraEntry, ModelEntry, TinyEntry
 from ..models.files.library import Library
 from ..models.media_place import size_in_words
 from ..models.outlook import Machine
-from ..protocol.messages import Decoder, Fix, ModelRow, Plan, Problem, Quality, SizeRow, TakeRequest
-
-TINY_NOTE = "The draft's pictures are made by the tiny autoencoder: quicker, with softer detail."
+from ..protocol.messages import Decoder, ExtraRow, Fix, ModelRow, Plan, Problem, Quality, SizeRow, TakeRequest
 
 
 class Planner:
@@ -50,22 +48,24 @@ class Planner:
         try:
             entry = catalogue.entry(request.model)
         except catalogue.UnknownModel as unknown:
-            return planning.impossible(request, Problem("model_missing", str(unknown), self._fixes(request.model)))
+            return planning.impossible(request, Problem("model_missing", str(unknown), self._fixes(request)))
         known = catalogue.load()
         here = [lora.id for lora in known.loras_of(entry.id) if extras.find_lora(lora, self._models_folders)]
         made = planning.plan(request, entry, here)
         if request.quality is Quality.DRAFT and self.tiny_decoder(entry.id):
-            notes = [*made.notes, TINY_NOTE]
+            notes = [*made.notes, extras.TINY_DRAFT_NOTE]
             made = dataclasses.replace(made, decoder=Decoder.TINY, notes=notes)
         made = self._in_memory(made, request, entry)
         found = self.find(entry)
         if isinstance(found, sources.Missing) and made.problem is None:
-            problem = dataclasses.replace(found.problem, fixes=self._fixes(entry.id))
+            problem = dataclasses.replace(found.problem, fixes=self._fixes(request))
             made = dataclasses.replace(made, problem=problem)
         if isinstance(found, sources.Found):
             made = dataclasses.replace(made, problem=made.problem or depth_model.missing(request, found.folder))
             basis = extras.find_lora(known.loras[made.lora], self._models_folders) if made.lora else []
             made = lora_plan.settle(made, request, lora_plan.pair(basis), found.folder, found.parts)
+            if request.quality is Quality.DRAFT and made.problem is None:
+                made = extras.offered(made, entry, self._models_folders)
         return made
 
     def _in_memory(self, made: Plan, request: TakeRequest, entry: ModelEntry) -> Plan:
@@ -123,15 +123,36 @@ class Planner:
             notes=entry.notes,
             memory_bytes=peaks.one_at_a_time,
             least_memory_bytes=peaks.streamed,
+            broken=isinstance(found, sources.Missing) and found.problem.kind == "model_broken",
         )
 
-    def _fixes(self, wanted: str) -> list[Fix]:
-        """Fetching it, or the models that are here, instead."""
-        others = [entry for entry in catalogue.load().models.values() if entry.id != wanted]
-        entry = catalogue.load().models.get(wanted)
+    def extra_rows(self) -> list[ExtraRow]:
+        """The catalogue's LoRAs and tiny autoencoders, with what of them is here."""
+        known = catalogue.load()
+        extras: list[LoraEntry | TinyEntry] = [*known.loras.values(), *known.autoencoders.values()]
+        return [self._extra_row(extra) for extra in extras]
+
+    def _extra_row(self, extra: LoraEntry | TinyEntry) -> ExtraRow:
+        files = extras.find(extra, self._models_folders)
+        size = size_in_words(extra.download_bytes)
+        return ExtraRow(
+            model=extra.id,
+            label=extra.label,
+            models=catalogue.load().users_of(extra),
+            here=bool(files),
+            sentence=f"In {files[0].parent}." if files else f"It is not on this machine; download it ({size}).",
+            licence=extra.licence,
+            download_bytes=extra.download_bytes,
+            notes=extra.notes,
+        )
+
+    def _fixes(self, request: TakeRequest) -> list[Fix]:
+        """Fetching the model, or those that are here and do the task, instead."""
+        known, wanted = catalogue.load().models, request.model
+        entry = known.get(wanted)
         fetched = [Fix("Download...", action="download", value=wanted)] if entry is not None and entry.repo else []
         return fetched + [
-            Fix(f"Use {entry.label}", "model", entry.id)
-            for entry in others
-            if isinstance(self.find(entry), sources.Found)
+            Fix(f"Use {other.label}", "model", other.id)
+            for other in known.values()
+            if other.id != wanted and request.task in other.tasks and isinstance(self.find(other), sources.Found)
         ]

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from .. import __version__
+from ..file_stamp import stamp
 from ..models import devices
 from ..models.loader import WanModel
 from ..pipelines.canvas import Canvas
@@ -24,7 +25,7 @@ from ..protocol.messages import RunParams
 
 _NOT_OF_THE_REQUEST = {"media_folder", "media_format", "origin", "sources", "conform"}
 """Where the take goes, and its sources' names: what they show is looked at itself."""
-_NOT_OF_THE_PLAN = {"memory_bytes", "disk_bytes", "notes", "problem", "decoder"}
+_NOT_OF_THE_PLAN = {"memory_bytes", "disk_bytes", "notes", "fixes", "problem", "decoder"}
 """What is said of the plan, and who makes pictures of the latents."""
 
 
@@ -49,10 +50,9 @@ def fingerprint(params: RunParams, canvas: Canvas, model: WanModel) -> str:
 def _stamp(file: Path) -> list[int]:
     """Tells a file from another one under its name; of one that is gone, nothing: loading it says so."""
     try:
-        found = file.stat()
+        return list(stamp(file))
     except OSError:
         return []
-    return [found.st_size, found.st_mtime_ns]
 
 
 def _add(digest: Any, pictures: dict[int, np.ndarray] | np.ndarray | None) -> None:

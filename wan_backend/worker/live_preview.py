@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from .. import whole_file
 from ..pipelines.denoise import Step
 from ..pipelines.preview import LatentColours
 from ..protocol.media import PREVIEW_FILE, PREVIEW_PIXELS_FILE
@@ -42,19 +42,13 @@ class LivePreview:
         picture = self._colours.picture(step.clean(frames // 2))
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            _replace(self._file.with_name(PREVIEW_PIXELS_FILE), pixels(picture))
-            _replace(self._file, encoded(picture))
+            whole_file.write(self._file.with_name(PREVIEW_PIXELS_FILE), pixels(picture))
+            whole_file.write(self._file, encoded(picture))
         except OSError as error:
             log.warning("no preview can be written to %s: %s", self._file, error)
             self._file, self.path = None, ""
         else:
             self.path = str(self._file)
-
-
-def _replace(file: Path, content: bytes) -> None:
-    part = file.with_name(file.name + ".part")
-    part.write_bytes(content)
-    os.replace(part, file)
 
 
 def pixels(picture: np.ndarray) -> bytes:

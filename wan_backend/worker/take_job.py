@@ -15,6 +15,7 @@ import torch
 
 from ..frames.take_folder import TakeFolder
 from ..models import devices, media_place
+from ..models.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
 from ..models.loader import WanModel
 from ..models.memory_plan import MemoryPlan
 from ..models.placement import EXPERTS, Placement
@@ -53,10 +54,6 @@ from .take_settings import settings
 
 log = logging.getLogger(__name__)
 
-NO_TINY_NOTE = "The tiny autoencoder can't be loaded, so the model's own made the pictures; fetch the tiny one again."
-TINY_NOTE = (
-    "The autoencoder needs more memory than there is, so the tiny one made the pictures: their detail is softer."
-)
 LOADING = {
     "text_encoder": "Loading the text encoder",
     "image_encoder": "Loading the image encoder",
@@ -165,7 +162,7 @@ class TakeJob:
         """Where the autoencoder is too large for the device, the tiny one is to make the pictures."""
         plan = self._plan
         if not memory.decode_fits and self._params.tiny_decoder and plan.decoder is Decoder.WHOLE:
-            self._plan = replace(plan, decoder=Decoder.TINY, notes=[*plan.notes, TINY_NOTE])
+            self._plan = replace(plan, decoder=Decoder.TINY, notes=[*plan.notes, TINY_FOR_MEMORY_NOTE])
 
     def _make_pictures(self, placement: Placement, folder: Path) -> None:
         """From the sources to the media in `folder`, or from where an earlier try has come to."""
@@ -310,5 +307,5 @@ class TakeJob:
             if not placement.plan.decode_fits:
                 raise
         # The take is all but made: it isn't to be lost for want of the quicker way.
-        self._plan = replace(self._plan, decoder=Decoder.WHOLE, notes=[*self._plan.notes, NO_TINY_NOTE])
+        self._plan = replace(self._plan, decoder=Decoder.WHOLE, notes=[*self._plan.notes, TINY_UNUSABLE_NOTE])
         return None

@@ -233,3 +233,31 @@ def test_settings_of_a_restyled_take_come_back(told, film, addon) -> None:
     settings.strength, settings.guide, settings.conform = 0.9, "NONE", "FLOW"
     addon("operators.load_settings").fill(settings, told.orders[0].request)
     assert (settings.strength, settings.guide, settings.conform) == (0.25, "FRAMES", "REPEAT")
+
+
+@pytest.mark.parametrize(
+    ("operator", "selected"), [("restyle", ("A",)), ("fill_gap", ("A", "B")), ("dress_previs", ("Blocked",))]
+)
+def test_a_fix_under_a_failed_job_selects_what_its_take_is_made_from(told, film, addon, operator, selected) -> None:
+    """So that the panel's button works right away."""
+    identity, provenance = addon("timeline.identity"), addon("timeline.provenance")
+    film.select(*selected)
+    assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
+    (order,) = told.orders
+    job = told.add("f" * 32, "failed", request=dataclasses.replace(order.request, sources=[]))
+    waits = film.effect("Waits", "COLOR", 200, 220)
+    waits[identity.JOB] = job.job_id
+    waits[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.aim))
+    film.select("Still", "Waits")
+    assert bpy.ops.wan_vse.apply_fix(setting="quality", value="draft", job_id=job.job_id) == FINISHED
+    assert {strip.name for strip in film.strips if strip.select} == set(selected)
+    assert film.scene.wan_vse.task == operator.replace("dress_", "").upper()
+    assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
+    assert told.orders[1].aim.sources == order.aim.sources
+
+
+def test_a_fix_of_a_job_whose_strips_are_gone_leaves_the_selection(told, film) -> None:
+    job = told.add("f" * 32, "failed")
+    film.select("Still")
+    assert bpy.ops.wan_vse.apply_fix(setting="quality", value="draft", job_id=job.job_id) == FINISHED
+    assert {strip.name for strip in film.strips if strip.select} == {"Still"}

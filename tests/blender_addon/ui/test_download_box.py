@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import Any
 
 import bpy
@@ -31,7 +32,7 @@ def box(told, settings, addon, online):
 
     def draw() -> Recorder:
         layout = Recorder()
-        addon("ui.download_box").draw_for(layout, bpy.context, "far")
+        addon("ui.download_box").draw_for(layout, bpy.context, "far", "text_to_video")
         return layout
 
     return draw
@@ -44,14 +45,14 @@ def plan(d, **more: Any) -> Any:
 
 def test_a_model_that_is_here_has_no_box(told, settings, addon) -> None:
     layout = Recorder()
-    addon("ui.download_box").draw_for(layout, bpy.context, "big")
+    addon("ui.download_box").draw_for(layout, bpy.context, "big", "text_to_video")
     assert layout.words == []
 
 
 def test_the_offer(told, box) -> None:
     drawn = box()
     assert drawn.orders == ["download_model"]
-    assert "Far is not here" in said(drawn) and "At most 19.0 GB, Apache-2.0" in said(drawn)
+    assert "Far is not here" in said(drawn) and "At most 19.0 GB, licence: Apache-2.0" in said(drawn)
 
 
 def test_asking(told, box) -> None:
@@ -105,7 +106,7 @@ def test_a_failed_one(told, box, d) -> None:
 def test_downloads_of_other_models_are_seen_too(told, settings, addon, d) -> None:
     told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5 * GB, 10 * GB)
     layout = Recorder()
-    addon("ui.download_box").draw_for(layout, bpy.context, "embedded")
+    addon("ui.download_box").draw_for(layout, bpy.context, "embedded", "text_to_video")
     assert "Far: Downloading" in said(layout)
     assert "5.00 of 10.00 GB" in said(draw_all(addon))
 
@@ -161,3 +162,51 @@ def test_while_it_comes_the_outcome_is_no_alarm(told, settings, addon, d) -> Non
     told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5, 10)
     drawn = draw_all(addon)
     assert "Far is not here." not in said(drawn) and "being downloaded" in said(drawn)
+
+
+def quick_fix(m) -> Any:
+    return m.Fix("Download 4-Step LoRA (631 MB)...", action="download", value="quick")
+
+
+def test_what_a_draft_lacks_is_said_with_a_button_until_it_comes(told, settings, addon, d) -> None:
+    m = told.messages
+    told.plan = m.Plan("big", 832, 480, 81, m.FrameRate(16), 81, 20, 5.0, 5.0, "unipc", notes=["With its LoRA."])
+    told.plan = replace(told.plan, fixes=[quick_fix(m)])
+    settings.model_id = "big"
+    assert "With its LoRA." in said(draw_all(addon)) and "Download 4-Step LoRA (631 MB)..." in said(draw_all(addon))
+    told.downloads.all["quick"] = d.DownloadStatus("quick", d.DownloadState.RUNNING, 5, 10)
+    drawn = said(draw_all(addon))
+    assert "Download 4-Step LoRA" not in drawn and "4-step LoRA for Big: Downloading" in drawn
+
+
+def test_a_lora_is_asked_for_told_of_and_fetched_as_a_model_is(told, settings, addon, online, d) -> None:
+    if not bpy.app.online_access:
+        pytest.skip("this Blender is offline whatever is set")
+    ops = bpy.ops.wan_vse
+    assert ops.download_model(model="quick") == {"FINISHED"}
+    told.downloads.plans["quick"] = replace(plan(d), model="quick", licence="MIT")
+    layout = Recorder()
+    addon("ui.download_box").draw_for(layout, bpy.context, "embedded", "text_to_video")
+    assert "Licence: MIT" in said(layout) and "confirm_download" in layout.orders
+    assert ops.confirm_download(model="quick") == {"FINISHED"}
+    assert told.asked == [("start download", "quick")] * 2
+
+
+def test_the_preferences_list_what_makes_drafts_quicker(told, settings, addon) -> None:
+    page, layout = addon("ui.preferences_page"), Recorder()
+    page.draw_extras(layout, bpy.context)
+    for words in ("For Quicker Drafts", "4-step LoRA for Big", "Four steps.", "At most 631 MB, licence: MIT"):
+        assert words in said(layout)
+    assert layout.orders == ["download_model"]
+
+
+@pytest.mark.parametrize("state", ["", "paused"])
+def test_a_model_that_can_not_do_the_task_is_not_offered(told, settings, addon, online, d, state) -> None:
+    if state:
+        told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState(state), 5, 10)
+    layout = Recorder()
+    addon("ui.download_box").draw_for(layout, bpy.context, "far", "restyle")
+    if state:
+        assert layout.orders == ["resume_download", "cancel_download"]
+    else:
+        assert layout.orders == [] and "Far is not here, and is for Text alone." in said(layout)

@@ -99,16 +99,21 @@ def test_how_far_it_is(fetched, monkeypatch, capsys, tmp_path):
 
 
 def test_the_doctor_says_what_is_wrong_first(monkeypatch, capsys):
-    findings = [Finding("python", True, "Python."), Finding("torch", False, "No torch.", "Set it up.")]
+    absent = Finding("model x", False, "X is not on this machine.", "Fetch it.", not_downloaded=True)
+    findings = [absent, Finding("python", True, "Python."), Finding("torch", False, "No torch.", "Set it up.")]
     monkeypatch.setattr(doctor_verb.doctor, "examine", lambda *_, **__: findings)
     assert arguments.run(["doctor"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "WRONG torch: No torch.",
         "      Set it up.",
         "good  python: Python.",
+        "not downloaded, model x: X is not on this machine.",
+        "      Fetch it.",
     ]
     assert arguments.run(["doctor", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)[1]["mend"] == "Set it up."
+    assert json.loads(capsys.readouterr().out)[2]["mend"] == "Set it up."
+    findings.pop()
+    assert arguments.run(["doctor"]) == 0, "a model that is not here is nothing wrong"
 
 
 @pytest.mark.slow

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from wan_backend import whole_file
 from wan_backend.frames import png_sequence
-from wan_backend.frames.png_sequence import PngSequence, write_whole
+from wan_backend.frames.png_sequence import PngSequence
 
 
 def picture(seed: int = 0) -> np.ndarray:
@@ -32,21 +33,17 @@ def test_a_frame_is_encoded_once_however_often_it_is_shown(tmp_path, monkeypatch
     assert len(calls) == 1
 
 
-def test_a_failed_write_leaves_no_file_of_that_name(tmp_path, monkeypatch):
-    def full(_descriptor):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("fails", [False, True])
+def test_each_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, fails):
+    def fsync(_descriptor):
+        assert not (tmp_path / "0001.png").exists()
+        if fails:
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(png_sequence.os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_whole(tmp_path / "0001.png", b"abc")
-    assert not (tmp_path / "0001.png").exists()
-
-
-def test_the_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
-    order = []
-    fsync, replace = png_sequence.os.fsync, png_sequence.os.replace
-    monkeypatch.setattr(png_sequence.os, "fsync", lambda d: order.append("fsync") or fsync(d))
-    monkeypatch.setattr(png_sequence.os, "replace", lambda *a: order.append("replace") or replace(*a))
-    write_whole(tmp_path / "a", b"abc")
-    assert order == ["fsync", "replace"]
-    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+    monkeypatch.setattr(whole_file.os, "fsync", fsync)
+    if fails:
+        with pytest.raises(OSError, match="No space"):
+            PngSequence(tmp_path).write(picture(), [0])
+    else:
+        PngSequence(tmp_path).write(picture(), [0])
+    assert [file.name for file in tmp_path.iterdir()] == ([] if fails else ["0001.png"])

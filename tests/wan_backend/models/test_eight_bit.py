@@ -242,11 +242,11 @@ class TestLoras:
 
 def test_streamed_weights_in_8_bit_take_loras_that_come_and_go(vace_folder, tmp_path):
     model = WanModel(vace_folder, CPU)
-    model.weights_in_8_bit = True
     file = written_loras.written(tmp_path / "a.safetensors", shapes(model.config("transformer")))
 
     def answer(place: Place, *uses: LoraUse) -> torch.Tensor:
-        with Placement(model, MemoryPlan(place, place, place, 0), loras=uses).use("transformer") as transformer:
+        plan = MemoryPlan(place, place, place, 0, eight_bit=True)
+        with Placement(model, plan, loras=uses).use("transformer") as transformer:
             return TestLoras.answer(transformer)
 
     plain = answer(Place.RESIDENT)

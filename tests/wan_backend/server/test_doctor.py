@@ -19,6 +19,11 @@ GB = 1_000_000_000
 H200 = "cuda (NVIDIA H200)"
 
 
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
 def examined(folders=(), worker=None, budget=None):
     """The findings by topic."""
     worker = worker or WorkerStatus("ready", "cpu", "2.13", "", 64 * GB, 48 * GB)
@@ -131,4 +136,13 @@ def test_every_model_says_where_it_is_and_how_it_runs():
     for model in catalogue.load().models:
         finding = findings["model " + model]
         assert "At " in finding.sentence and (finding.mend or "In " in finding.sentence)
+        assert finding.good == (model == "embedded") and finding.not_downloaded != finding.good
     assert Path(doctor.sys.executable).name in findings["model wan2.1-t2v-14b"].mend
+
+
+def test_a_model_that_is_here_but_broken_is_wrong(tmp_path):
+    folder = tiny_folder.write(tmp_path / "wan2.1-t2v-1.3b", "WanPipeline", layers=30, heads=12)
+    assert examined([str(tmp_path)])["model wan2.1-t2v-1.3b"].good
+    (folder / "vae/diffusion_pytorch_model.safetensors").unlink()
+    finding = examined([str(tmp_path)])["model wan2.1-t2v-1.3b"]
+    assert not finding.good and not finding.not_downloaded and "can't be used because" in finding.sentence

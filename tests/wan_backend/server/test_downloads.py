@@ -79,6 +79,15 @@ def fetching(server):
     return [pid for pid in processes_with(marker) if b"models.fetch\0run" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
+def with_loras(hub):
+    """Let the hub have both LoRAs of one repository."""
+    loras = [catalogue.any_entry(known_id) for known_id in ("wan2.1-t2v-14b-4step", "wan2.1-i2v-14b-4step")]
+    hub.repos[loras[0].repo] = {"README.md": b"About"} | {
+        lora.files[0]: tiny_folder.safetensors(LARGE_VALUES + len(lora.id)) for lora in loras
+    }
+    return loras
+
+
 def pace(hub, seconds_in_all):
     """Let a transformer take so long."""
     hub.slow_seconds = seconds_in_all / (LARGE_VALUES * 4 / fake_hub.PIECE_BYTES)
@@ -258,6 +267,44 @@ def test_two_servers_do_not_get_in_each_others_way(served, hub):
     assert told(second, CONTROL, "failed")["problem"]["kind"] == "busy"
     hub.slow_seconds = 0.0
     told(first, CONTROL, "done")
+
+
+def test_a_lora_is_planned_paused_resumed_and_here(served, hub, models_folder):
+    (lora, _) = with_loras(hub)
+    pace(hub, 6.0)
+    server = served()
+    plan = server.call("download_plan", model=lora.id)
+    assert plan["problem"] is None and plan["licence"] == lora.licence and plan["fetch_bytes"] > LARGE_VALUES * 4
+    server.call("download", model=lora.id)
+    begun(server, lora, 2_000_000)
+    assert server.call("pause_download", model=lora.id)["state"] == "paused"
+    server.end_stdin()
+    again = served()
+    (status,) = again.call("downloads")["downloads"]
+    assert (status["model"], status["state"]) == (lora.id, "paused") and status["done_bytes"] >= 2_000_000
+    hub.slow_seconds = 0.0
+    again.call("download", model=lora.id)
+    told(again, lora, "done")
+    here = {row["model"]: row["here"] for row in again.call("models")["extras"]}
+    assert here[lora.id] and not here["taew2_1"]
+
+
+def test_cancelling_a_lora_leaves_the_other_one_of_its_repository_alone(served, hub, models_folder):
+    first, second = with_loras(hub)
+    pace(hub, 4.0)
+    server = served()
+    server.call("download", model=first.id)
+    begun(server, first, 1_000_000)
+    server.call("pause_download", model=first.id)
+    server.call("download", model=second.id)
+    begun(server, second, 1_000_000)
+    server.call("cancel_download", model=first.id)
+    told(server, first, "cancelled")
+    hub.slow_seconds = 0.0
+    told(server, second, "done")
+    names = {file.name for file in models_folder.glob("models--lightx2v*/snapshots/*/*")}
+    assert names == {"README.md", second.files[0]}
+    assert len(list(models_folder.glob("models--lightx2v*/blobs/*"))) == 2
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, "not_allowed"), (404, "not_found"), (503, "hub_failed")])

@@ -10,7 +10,17 @@ import torch
 
 from wan_backend.models.loader import WanModel
 from wan_backend.pipelines.canvas import Canvas
-from wan_backend.protocol.messages import Decoder, FrameRate, LoraUse, MediaFormat, Origin, Plan, RunParams, TakeRequest
+from wan_backend.protocol.messages import (
+    Decoder,
+    Fix,
+    FrameRate,
+    LoraUse,
+    MediaFormat,
+    Origin,
+    Plan,
+    RunParams,
+    TakeRequest,
+)
 from wan_backend.worker import fingerprint as module
 from wan_backend.worker.fingerprint import fingerprint
 
@@ -40,6 +50,7 @@ def of(model):
 def test_where_the_take_goes_and_what_is_only_said_change_nothing(of):
     assert of() == of(media_folder="/elsewhere", media_format=MediaFormat.H264, origin=Origin(scene="Other"))
     assert of() == of(plan={"memory_bytes": 9, "disk_bytes": 9, "notes": ["Snapped."], "decoder": Decoder.TINY})
+    assert of() == of(plan={"fixes": [Fix("Download...")]})
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from transformers import UMT5EncoderModel
 
 from tests.wan_backend.worker.worker_process import pictures
 from wan_backend.models import devices
+from wan_backend.models.extras import TINY_FOR_MEMORY_NOTE
 from wan_backend.protocol.messages import FrameRate, Plan, ProgressParams, RunParams, RunResult, TakeRequest
 from wan_backend.worker.listener import Run
 from wan_backend.worker.shop import Shop
-from wan_backend.worker.take_job import TINY_NOTE
 
 STEPS = 6
 
@@ -148,10 +148,12 @@ def test_where_the_autoencoder_alone_is_too_large_the_tiny_one_makes_the_picture
     assert made(result).shape == (9, 32, 48, 3) and transformer.calls == 2 * STEPS
     settings = json.loads((Path(result.take.folder) / "take.json").read_text())
     assert settings["plan"]["decoder"] == "tiny" and settings["notes"] == result.notes
-    assert "ran out of memory" in result.notes[0] and result.notes[-1] == TINY_NOTE
+    assert "ran out of memory" in result.notes[0] and result.notes[-1] == TINY_FOR_MEMORY_NOTE
     later = Shop(Heard())
     monkeypatch.setattr(devices, "free_bytes", lambda _device: 10**9)  # not more than there was
-    assert outcome(later, Run(1, dataclasses.replace(run("later").params, tiny_decoder=tiny))).notes == [TINY_NOTE]
+    assert outcome(later, Run(1, dataclasses.replace(run("later").params, tiny_decoder=tiny))).notes == [
+        TINY_FOR_MEMORY_NOTE
+    ]
 
 
 def test_a_text_encoder_that_runs_out_begins_again(run, monkeypatch):

@@ -15,10 +15,16 @@ import numpy as np
 import pytest
 
 from tests.faults.mounts import can_mount
+from tests.wan_backend.models import written_loras
 from tests.wan_backend.worker.footage import source
 from tests.wan_backend.worker.worker_process import Worker, pictures, problem_in
+from wan_backend.embedded.evaluate import WEIGHTS
+from wan_backend.models.catalogue import PACKAGE
+from wan_backend.models.lora_plan import transformer_configs
+from wan_backend.models.places import Places
+from wan_backend.models.transformer_shapes import shapes
 from wan_backend.protocol.media import PREVIEW_FILE, STEPS_FILE
-from wan_backend.protocol.messages import FrameRate, Guide, JobState, Plan, Role, RunParams, TakeRequest, Task
+from wan_backend.protocol.messages import FrameRate, Guide, JobState, LoraUse, Plan, Role, RunParams, TakeRequest, Task
 
 RATE = FrameRate(16)
 STEPS = 30
@@ -137,6 +143,42 @@ def test_two_experts_go_on_in_the_turn_of_the_second(worker, steady, params, tex
     assert "Going on with the second transformer" not in sentences(steady)
 
 
+def with_loras(params: RunParams, *uses: LoraUse) -> RunParams:
+    return dataclasses.replace(
+        params,
+        request=dataclasses.replace(params.request, loras=list(uses)),
+        plan=dataclasses.replace(params.plan, loras=list(uses)),
+    )
+
+
+def test_a_job_with_a_lora_goes_on_and_makes_the_same_frames(worker, steady, params):
+    uses = [LoraUse(str(PACKAGE / "embedded/loras/style.safetensors"), 0.75)]
+    whole = pictures(steady.run(with_loras(params(WEIGHTS, WHOLE), *uses)).take.folder)
+    killed_at(worker(), with_loras(params(WEIGHTS), *uses), "denoising", 6)
+    resumed = pictures(steady.run(with_loras(params(WEIGHTS), *uses)).take.folder)
+    assert went_on(steady) and min(steps_made(steady)) > 3, sentences(steady)
+    assert np.array_equal(resumed, whole)
+
+
+@pytest.mark.parametrize("change", ["strength", "file", "one less", "one more"])
+def test_steps_made_with_another_lora_are_not_gone_on_from(worker, steady, params, vace_folder, tmp_path, change):
+    extents = shapes(transformer_configs(Places(vace_folder))["transformer"])
+    file, other = (written_loras.written(tmp_path / f"{name}.safetensors", extents) for name in ("mine", "other"))
+    uses = [LoraUse(str(file), 0.75)]
+    killed_at(worker(), with_loras(params(vace_folder), *uses), "denoising", 6)
+    assert (Path(params(vace_folder).work_folder) / STEPS_FILE).exists()
+    if change == "strength":
+        uses = [LoraUse(str(file), 0.8)]
+    elif change == "file":
+        shutil.copy(other, file)
+    else:
+        uses = [] if change == "one less" else [*uses, LoraUse(str(other))]
+    again = pictures(steady.run(with_loras(params(vace_folder), *uses)).take.folder)
+    assert not went_on(steady) and min(steps_made(steady)) < 3, sentences(steady)
+    anew = pictures(steady.run(with_loras(params(vace_folder, WHOLE), *uses)).take.folder)
+    assert np.array_equal(again, anew)
+
+
 def test_killed_twice_and_killed_while_it_decodes(worker, steady, params, vace_folder):
     whole = pictures(steady.run(params(vace_folder, WHOLE)).take.folder)
     killed_at(worker(), params(vace_folder), "denoising", 4)
@@ -162,8 +204,6 @@ def test_a_cancelled_job_goes_on_where_it_was_and_another_one_begins_anew(steady
 
 
 def test_a_preview_is_there_at_every_step_and_goes_with_the_job(steady, params):
-    from wan_backend.embedded.evaluate import WEIGHTS
-
     asked = params(WEIGHTS)
     asked = dataclasses.replace(asked, plan=dataclasses.replace(asked.plan, steps=4))
     one = steady

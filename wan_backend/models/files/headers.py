@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...file_stamp import stamp
+
 SUFFIXES = (".safetensors", ".sft", ".gguf")
 MAX_HEADER_BYTES = 100_000_000
 """As the safetensors format limits it."""
@@ -51,8 +53,7 @@ class Header:
 
 def read(file: Path) -> Header:
     """The file's header; raises Unreadable, OSError. The same object as long as the file is unchanged."""
-    found = file.stat()
-    header = _read(str(file), found.st_size, found.st_mtime_ns)
+    header = _read(str(file), *stamp(file))
     if isinstance(header, str):
         raise Unreadable(header)
     return header

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...file_stamp import stamp
 from .. import wholeness
 from ..layout import Layout
 from . import configs, headers
@@ -100,10 +101,10 @@ def survey(folders: Iterable[Path], snapshots: Iterable[Path] = ()) -> Survey:
 def look(file: Path) -> Looked:
     """What one file is; kept as long as it is unchanged."""
     try:
-        found = file.stat()
+        found = stamp(file)
     except OSError as error:
         return Looked(file, why=f"it can't be read ({error.strerror or error})")
-    return _look(file, found.st_size, found.st_mtime_ns)
+    return _look(file, *found)
 
 
 @functools.lru_cache(maxsize=headers.KEPT_FILES)

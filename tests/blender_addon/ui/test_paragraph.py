@@ -1,0 +1,47 @@
+"""Text is broken and cut between words."""
+
+from __future__ import annotations
+
+import pytest
+
+TEXT = "Failed: The card is full; choose a smaller size, or a shorter take, and press Retry."
+
+
+@pytest.fixture
+def paragraph(addon):
+    return addon("ui.paragraph")
+
+
+@pytest.mark.parametrize("width", range(80, 700, 20))
+def test_a_caption_ends_at_a_word(paragraph, width: int) -> None:
+    short = paragraph.shortened(TEXT, width, 11)
+    if short != TEXT:
+        kept = short.removesuffix(" ...")
+        assert TEXT.startswith(kept + " ") and short.endswith(" ...")
+
+
+def test_a_caption_that_fits_is_whole_and_a_longer_one_is_as_long_as_it_can_be(paragraph) -> None:
+    assert paragraph.shortened(TEXT, 10_000, 11) == TEXT
+    assert paragraph.shortened(TEXT, 1, 11) == "Failed: ..."
+    lengths = [len(paragraph.shortened(TEXT, width, 11)) for width in range(80, 700, 20)]
+    assert lengths == sorted(lengths) and len(set(lengths)) > 5
+
+
+@pytest.mark.parametrize("width", range(60, 400, 20))
+def test_lines_end_at_words(paragraph, width: int) -> None:
+    lines = paragraph.broken(TEXT, width, 11)
+    assert " ".join(lines) == TEXT
+
+
+def test_a_path_is_broken_where_its_words_meet(paragraph) -> None:
+    path = "/home/somebody/a_long_folder_name/models--Wan-AI--Wan2.1-T2V-14B-Diffusers/snapshots/main"
+    lines = paragraph.broken(path, 220, 11)
+    assert len(lines) > 2 and "".join(lines) == path
+    assert all(line[-1] in "/_-." for line in lines[:-1])
+
+
+def test_one_line_is_cut_at_a_word(addon) -> None:
+    one_line = addon("ui.wording").one_line
+    assert one_line("fog\nover  pines", 80) == "fog over pines"
+    assert one_line("fog over the pines", 15) == "fog over ..."
+    assert one_line("x" * 99, 80) == "x" * 80
