@@ -106,12 +106,12 @@ def _one_work(name: str, work: CapWork, model: RandomModel, caps: list[float]) -
 
 @contextmanager
 def _capped(device: torch.device, gib: float) -> Iterator[None]:
-    total = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction(gib * GIB / total, device)
+    total, index = torch.cuda.get_device_properties(device).total_memory, torch.cuda.current_device()
+    torch.cuda.set_per_process_memory_fraction(gib * GIB / total, index)
     try:
         yield
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.set_per_process_memory_fraction(1.0, index)
 
 
 def _within(model: WanModel, work: CapWork, cap_bytes: int) -> Course | None:
@@ -149,7 +149,6 @@ def _course(model: WanModel, work: CapWork, plan: MemoryPlan, course: Course | N
     with _phase(course, "encode", device) as began:
         conditions = text_to_video.prepare(placement, request, settings, text_to_video.Kept())
     course.encode = time.perf_counter() - began - placement.load_seconds
-    loaded = placement.load_seconds
     with _phase(course, "denoise", device):
         scheduler = make_scheduler(model.config("scheduler"), "unipc", settings.flow_shift)
         steps = StepTimes(device)
@@ -162,6 +161,7 @@ def _course(model: WanModel, work: CapWork, plan: MemoryPlan, course: Course | N
         )
     course.steps = steps.seconds
     del conditions
+    loaded = placement.load_seconds
     with _phase(course, "decode", device) as began, placement.use("vae") as vae:
         for _pictures in decode(vae, latents):
             pass

@@ -232,8 +232,8 @@ class WanModel:
 
     def weight_bytes(self, part: str, in_8_bit: bool | None = None) -> int:
         """How much memory the part's weights take once they are loaded; `in_8_bit`: if `weights_in_8_bit` were that."""
-        now = self._form(part, self.weights_in_8_bit)
-        form, dtype = now if in_8_bit is None else self._form(part, in_8_bit), getattr(self.precision, part)
+        now, dtype = self._form(part, self.weights_in_8_bit), getattr(self.precision, part)
+        form = now if in_8_bit is None else self._form(part, in_8_bit)
         if self.loaded(part) and form is now:
             return weight_forms.held_bytes(self._parts[part])
         if form is Form.WHOLE:

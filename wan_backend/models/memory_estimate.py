@@ -20,12 +20,15 @@ CHUNK_BYTES = 128_000_000
 CHUNK_TENSORS = 5
 """Tensors of that size that are alive at once."""
 BYTES_AN_IMAGE_WEIGHT = 4
-FULL_SIZE_TENSORS = 3
-"""Tensors of four full-size frames, 32 bit, that decoding one latent frame keeps alive."""
+FULL_SIZE_TENSORS = 15
+"""Tensors of four full-size frames that decoding one latent frame keeps alive: what its convolutions keep of the
+frames before, and what they make."""
 FIXED_BYTES = 500_000_000
 """What a device's runtime takes for itself."""
 STREAMED_SHARE = 0.1
 """Of a streamed part's weights, about what is on the device at once: two blocks and the ends."""
+TILE_STEP, LEAST_TILE, LARGEST_TILE = 32, 192, 1024
+"""Pixels: sides of the autoencoder's tiles."""
 EIGHT_BIT_SHARE = 0.53
 """Of a transformer's 16 bit weights, what is left where those of its blocks are kept in 8 bit."""
 
@@ -39,7 +42,8 @@ class Peaks:
     one_at_a_time: int
     """Each part alone."""
     streamed: int
-    """The transformer and the text encoder in the machine's memory, a few blocks of them on the device."""
+    """The transformer and the text encoder in the machine's memory, a few blocks of them on the device; pictures made
+    in the smallest tiles."""
 
 
 def denoise_bytes(tokens: int, hidden: int, number: int) -> int:
@@ -60,11 +64,13 @@ def peaks(entry: ModelEntry, width: int, height: int, frames: int) -> Peaks:
     encode = max(weights.text_encoder * BYTES_A_WEIGHT, weights.image_encoder * BYTES_AN_IMAGE_WEIGHT)
     transformer = weights.transformer * BYTES_A_WEIGHT
     denoise = denoise_bytes(tokens, weights.hidden, BYTES_A_WEIGHT)
-    vae, decode = weights.vae * 4, width * height * 4 * weights.vae_width * 4 * FULL_SIZE_TENSORS
+    vae = weights.vae * BYTES_A_WEIGHT
+    decode = width * height * 4 * weights.vae_width * BYTES_A_WEIGHT * FULL_SIZE_TENSORS
+    tile = min(1.0, LEAST_TILE**2 / (width * height))
     held = weights.text_encoder * BYTES_A_WEIGHT + weights.image_encoder * BYTES_AN_IMAGE_WEIGHT
     held += transformer * weights.experts + vae
     return Peaks(
         all_stay=held + max(denoise, decode) + FIXED_BYTES,
         one_at_a_time=max(encode, transformer + denoise, vae + decode) + FIXED_BYTES,
-        streamed=max(int(transformer * STREAMED_SHARE) + denoise, vae + decode) + FIXED_BYTES,
+        streamed=max(int(transformer * STREAMED_SHARE) + denoise, vae + int(decode * tile)) + FIXED_BYTES,
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .memory_estimate import STREAMED_SHARE
-from .memory_plan import LARGEST_TILE, LEAST_TILE, TILE_STEP, MemoryPlan, Needs, Place
+from .memory_estimate import LARGEST_TILE, LEAST_TILE, STREAMED_SHARE, TILE_STEP
+from .memory_plan import MemoryPlan, Needs, Place
 
 PLACED = ("text_encoder", "transformer", "vae")
 """What a plan gives a place; the image encoder goes with the text encoder, a second transformer with the first."""

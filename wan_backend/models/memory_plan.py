@@ -13,10 +13,16 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from . import memory_estimate
-from .memory_estimate import EIGHT_BIT_SHARE, FIXED_BYTES, FULL_SIZE_TENSORS, STREAMED_SHARE
+from .memory_estimate import (
+    EIGHT_BIT_SHARE,
+    FIXED_BYTES,
+    FULL_SIZE_TENSORS,
+    LARGEST_TILE,
+    LEAST_TILE,
+    STREAMED_SHARE,
+    TILE_STEP,
+)
 
-TILE_STEP, LEAST_TILE, LARGEST_TILE = 32, 192, 1024
-"""Pixels: sides of the autoencoder's tiles."""
 KEPT_SHARE = 0.95
 """Of the room that blocks of a streamed transformer could stay in: an estimate isn't to be used up."""
 

@@ -352,7 +352,7 @@ class TestModel:
         from wan_backend.models import placement
 
         assert placement._held_bytes(half, "cpu") >= held
-        assert empty.needs.transformer == held
+        assert empty.needs.transformer > held  # what it would need whole: the plan is made anew each time
 
     @pytest.mark.parametrize("form", FP8)
     def test_the_bytes_of_an_fp8_file_are_said_and_true(self, tmp_path, form):
