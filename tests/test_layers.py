@@ -54,7 +54,7 @@ MAY_IMPORT = {
 LIGHT_MODELS = {
     "__init__", "catalogue", "sources", "wholeness", "sizes", "planning", "memory_estimate", "media_place", "download",
     "download_lock", "download_meter", "download_order", "download_problems", "fetch", "hub_cache", "hub_listing",
-    "memory_plan", "outlook",
+    "memory_plan", "outlook", "fitting",
     "lengths", "asked_sources", "extras", "depth_model",
     "layout", "layout_tasks", "files", "places",
     "lora_names", "lora_file", "lora_fit", "lora_plan", "transformer_shapes",

@@ -141,19 +141,17 @@ class WanModel:
     @property
     def transformer(self) -> Any:
         """The diffusion transformer, of the class that the folder's index names."""
-        kind = TRANSFORMER_CLASSES[self.classes["transformer"]]
-        return self._kept("transformer", lambda: self._load_diffusers("transformer", kind))
+        return self._kept("transformer", lambda: self._load_transformer("transformer"))
 
     @property
     def transformer_2(self) -> Any:
         """The second expert, for the steps with little noise."""
-        kind = TRANSFORMER_CLASSES[self.classes["transformer_2"]]
-        return self._kept("transformer_2", lambda: self._load_diffusers("transformer_2", kind))
+        return self._kept("transformer_2", lambda: self._load_transformer("transformer_2"))
 
     @property
     def vae(self) -> Any:
         """The video autoencoder."""
-        return self._kept("vae", lambda: self._load_diffusers("vae", diffusers.AutoencoderKLWan))
+        return self._kept("vae", lambda: self._load("vae", diffusers.AutoencoderKLWan, self.precision.vae))
 
     @property
     def image_encoder(self) -> Any:
@@ -281,8 +279,8 @@ class WanModel:
         except _LOAD_ERRORS as error:
             raise self._broken("image_processor", error) from error
 
-    def _load_diffusers(self, part: str, kind: Any) -> Any:
-        return self._load(part, kind, getattr(self.precision, part))
+    def _load_transformer(self, part: str) -> Any:
+        return self._load(part, TRANSFORMER_CLASSES[self.classes[part]], self.precision.transformer)
 
     def _load(self, part: str, kind: Any, dtype: torch.dtype) -> Any:
         single, form = self.places.file(part), self._form(part, self.weights_in_8_bit)

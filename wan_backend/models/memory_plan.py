@@ -16,7 +16,6 @@ from . import memory_estimate
 from .memory_estimate import (
     EIGHT_BIT_SHARE,
     FIXED_BYTES,
-    FULL_SIZE_TENSORS,
     LARGEST_TILE,
     LEAST_TILE,
     STREAMED_SHARE,
@@ -155,7 +154,7 @@ def working_bytes(clip: Clip, hidden: int, vae_width: int, number: int) -> Needs
     """
     denoise = memory_estimate.denoise_bytes(clip.tokens, hidden, number) + FIXED_BYTES
     pixels = clip.width * clip.height
-    decode = pixels * 4 * vae_width * number * FULL_SIZE_TENSORS + FIXED_BYTES
+    decode = memory_estimate.decode_bytes(pixels, vae_width, number, clip.token) + FIXED_BYTES
     return Needs(0, 0, 0, encode=FIXED_BYTES, denoise=denoise, decode=decode, frame_pixels=pixels)
 
 

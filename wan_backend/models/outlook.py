@@ -91,12 +91,17 @@ def _on_card(entry: ModelEntry, plan: MemoryPlan) -> str:
     return f"its parts take turns on the card{again}{bits}{_encoder(plan)}{tiles}"
 
 
-def _stays(entry: ModelEntry, plan: MemoryPlan) -> str:
+def kept_share(entry: ModelEntry, plan: MemoryPlan) -> float:
+    """About how much of a streamed transformer stays on the card, 0 to 0.9."""
     weights = entry.weights.transformer * CARD_BYTES * (EIGHT_BIT_SHARE if plan.eight_bit else 1)
-    share = plan.kept_bytes / weights
+    return min(0.9, plan.kept_bytes / weights)
+
+
+def _stays(entry: ModelEntry, plan: MemoryPlan) -> str:
+    share = kept_share(entry, plan)
     if share < 0.1:
         return "the transformer is streamed through the card block by block"
-    return f"{min(0.9, share):.0%} of the transformer stays on the card, the rest is streamed through it"
+    return f"{share:.0%} of the transformer stays on the card, the rest is streamed through it"
 
 
 def _encoder(plan: MemoryPlan) -> str:

@@ -20,6 +20,8 @@ any step from column to column of the picture (43.6 dB); 4 latents gave 56.0 dB 
 latent, which see further than trained ones, 4, 6 and 8 gave 39, 42 and 44 dB; at 1280x704 in tiles of 512 they cost
 20, 31 and 42 % more pixels.
 """
+LEAST_LATENTS = 3
+"""A side of a tile: less shows nothing of what is around."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Span:
     end: int
     before: int
     after: int
+
+    @property
+    def length(self) -> int:
+        """With what is shared."""
+        return self.end - self.start
 
     def times(self, factor: int) -> Span:
         """The same in pixels, of which a latent is `factor`."""
@@ -89,37 +96,54 @@ def quiet(_reached: Reached) -> None:
 
 
 def tile_pixels(vae: object) -> int:
-    """The longest side that `vae` is to take at once, as `vae.tile_pixels` says; 0 where it takes any."""
+    """The side of the largest square that `vae` is to take at once, as `vae.tile_pixels` says; 0 where it takes any."""
     return int(getattr(vae, "tile_pixels", 0))
 
 
-def cut(height: int, width: int, factor: int, longest_pixels: int) -> list[Tile]:
+def cut(height: int, width: int, factor: int, square_pixels: int) -> list[Tile]:
     """The tiles of a picture of `height` by `width` latents, row by row; one where it may go whole.
 
-    No side is over `longest_pixels`, a latent being `factor` pixels; 0 sets no bound. They are as few as can be, and
-    equal but for a latent. Raises ValueError where a tile would be under three latents.
+    None has more pixels than a square of `square_pixels` a side, a latent being `factor` pixels; 0 sets no bound. They
+    are cut so that the least is done twice, and equal but for a latent. Raises ValueError where such a square would be
+    under three latents a side.
     """
-    side = longest_pixels // factor
-    if longest_pixels <= 0 or max(height, width) <= side:
-        side = max(height, width)
-    elif side < 3:
-        raise ValueError(f"Tiles of {longest_pixels} pixels are too small: use at least {3 * factor}.")
-    return [Tile(rows, columns) for rows in _spans(height, side, factor) for columns in _spans(width, side, factor)]
+    side = square_pixels // factor
+    if square_pixels <= 0 or height * width <= side * side:
+        return [Tile(Span(0, height, 0, 0), Span(0, width, 0, 0))]
+    if side < LEAST_LATENTS:
+        raise ValueError(f"Tiles of {square_pixels} pixels are too small: use at least {LEAST_LATENTS * factor}.")
+    full = min(OVERLAP_LATENTS, OVERLAP_PIXELS // factor)
+    grids = _grids(height, width, side, full) or _grids(height, width, side, min(full, side // 3))
+    rows, columns = min(grids, key=lambda grid: (_sum(grid[0]) * _sum(grid[1]), len(grid[0]) * len(grid[1])))
+    return [Tile(row, column) for row in rows for column in columns]
 
 
-def _spans(size: int, side: int, factor: int) -> list[Span]:
-    if size <= side:
-        return [Span(0, size, 0, 0)]
-    # With a third of a side at most, no place lies under three tiles of a row.
-    overlap = min(OVERLAP_LATENTS, OVERLAP_PIXELS // factor, side // 3)
-    count = -(-(size - overlap) // (side - overlap))
-    covered = size + (count - 1) * overlap
-    spans, start = [], 0
-    for index in range(count):
-        length = covered // count + (index < covered % count)
-        spans.append(Span(start, start + length, overlap * (index > 0), overlap * (index < count - 1)))
-        start += length - overlap
-    return spans
+def _grids(height: int, width: int, side: int, overlap: int) -> list[tuple[list[Span], list[Span]]]:
+    """Rows and columns whose tiles are small enough."""
+    return [
+        (rows, columns)
+        for rows in _ways(height, overlap)
+        for columns in _ways(width, overlap)
+        if rows[0].length * columns[0].length <= side * side
+    ]
+
+
+def _ways(size: int, overlap: int) -> Iterator[list[Span]]:
+    """A side of the picture as one span, two, three and so on, while no place lies under three of them."""
+    yield [Span(0, size, 0, 0)]
+    count = 2
+    while (covered := size + (count - 1) * overlap) // count >= 2 * overlap:
+        spans, start = [], 0
+        for index in range(count):
+            length = covered // count + (index < covered % count)
+            spans.append(Span(start, start + length, overlap * (index > 0), overlap * (index < count - 1)))
+            start += length - overlap
+        yield spans
+        count += 1
+
+
+def _sum(spans: Sequence[Span]) -> int:
+    return sum(span.length for span in spans)
 
 
 def join_film(

@@ -32,10 +32,10 @@ def test_what_fits_is_told_with_its_figure(card_gb, words):
 
 
 def test_what_does_not_fit_is_refused_with_what_does():
-    machine = Machine("cuda", int(7.5 * GB), 64 * GB)
+    machine = Machine("cuda", int(6.5 * GB), 64 * GB)
     made, request = settled(machine, others=list(MODELS.values()))
     assert made.problem.kind == "too_large" and made.memory == ""
-    assert "7.5 GB" in made.problem.sentence and LARGE.label in made.problem.sentence
+    assert "6.5 GB" in made.problem.sentence and LARGE.label in made.problem.sentence
     settings = {fix.setting for fix in made.problem.fixes}
     assert settings == {"resolution", "length_frames", "model"}
     for fix in made.problem.fixes:
@@ -49,7 +49,7 @@ def test_what_does_not_fit_is_refused_with_what_does():
 
 
 def test_the_length_that_is_offered_is_the_longest_that_fits():
-    machine = Machine("cuda", int(7.5 * GB), 64 * GB)
+    machine = Machine("cuda", int(6.5 * GB), 64 * GB)
     made, request = settled(machine)
     (fix,) = (fix for fix in made.problem.fixes if fix.setting == "length_frames")
     longer = dataclasses.replace(request, length_frames=int(fix.value) + 12)
@@ -67,7 +67,7 @@ def test_another_wrong_comes_first():
 
 
 def test_a_model_that_can_not_do_the_task_is_not_offered():
-    machine = Machine("cuda", int(7.5 * GB), 64 * GB)
+    machine = Machine("cuda", int(6.5 * GB), 64 * GB)
     made, _ = settled(machine, others=[catalogue.entry("wan2.1-i2v-14b-480p"), MODELS["wan2.1-t2v-1.3b"]])
     assert [fix.value for fix in made.problem.fixes if fix.setting == "model"] == ["wan2.1-t2v-1.3b"]
 

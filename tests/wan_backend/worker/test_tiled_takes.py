@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tests.wan_backend.worker.test_less_memory import Heard, made, outcome, sentences
+from wan_backend.models.placement import Room
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, TakeRequest
 from wan_backend.worker.listener import Run
 from wan_backend.worker.shop import Shop
@@ -20,10 +23,11 @@ def run(vace_folder, tmp_path):
     return make
 
 
-def test_a_take_in_tiles_says_which_it_makes(run):
+def test_a_take_in_tiles_says_which_it_makes(run, monkeypatch):
     shop = Shop(Heard())
     whole = made(outcome(shop, run("whole")))
-    shop._warm.model.vae.tile_pixels = 32
+    plan = Room.plan
+    monkeypatch.setattr(Room, "plan", lambda room: dataclasses.replace(plan(room), tile_pixels=32))
     in_tiles = made(outcome(shop, run("tiles")))
     assert in_tiles.shape == whole.shape
     assert (in_tiles != whole).any()

@@ -1,0 +1,42 @@
+"""The tables of the document are those that plans are made by, and their words are those of the plans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wan_backend.bench import cards
+from wan_backend.models import catalogue
+from wan_backend.models.memory_plan import MemoryPlan, Place
+from wan_backend.models.outlook import Machine
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "memory.md"
+GB = 10**9
+LARGE = catalogue.entry("wan2.1-t2v-14b")
+
+
+def test_the_document_has_the_tables_of_today():
+    document = DOCUMENT.read_text("utf-8")
+    for host in cards.HOSTS_GIB:
+        assert cards.table(host) in document, "run python -m wan_backend.bench.cards and put its tables there"
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, GB), "stays"),
+        (MemoryPlan(Place.STREAMED, Place.RESIDENT, Place.RESIDENT, GB), "stays but for the text"),
+        (MemoryPlan(Place.PHASED, Place.PHASED, Place.PHASED, GB), "turns"),
+        (MemoryPlan(Place.READ_AGAIN, Place.READ_AGAIN, Place.PHASED, GB), "turns, from disk"),
+        (MemoryPlan(Place.STREAMED, Place.STREAMED, Place.PHASED, GB), "streamed"),
+        (MemoryPlan(Place.STREAMED, Place.STREAMED, Place.PHASED, GB, kept_bytes=14 * GB), "49% stays"),
+        (
+            MemoryPlan(Place.PHASED, Place.PHASED, Place.PHASED, GB, tile_pixels=512, eight_bit=True),
+            "turns, 8 bit, tiles",
+        ),
+        (MemoryPlan(Place.STREAMED, Place.STREAMED, Place.PHASED, 9 * GB), "no"),
+    ],
+)
+def test_a_plan_in_few_words(plan, words):
+    assert cards.cell(LARGE, plan, Machine("cuda", 8 * GB, 64 * GB)) == words
