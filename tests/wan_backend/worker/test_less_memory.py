@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKLWan, WanVACETransformer3DModel
+from diffusers import AutoencoderKLWan
 from transformers import UMT5EncoderModel
 
 from tests.wan_backend.worker.worker_process import pictures
-from wan_backend.models import devices
+from wan_backend.models import devices, lean_forward
 from wan_backend.models.extras import TINY_FOR_MEMORY_NOTE
 from wan_backend.protocol.messages import FrameRate, Plan, ProgressParams, RunParams, RunResult, TakeRequest
 from wan_backend.worker.listener import Run
@@ -39,12 +39,16 @@ class Heard:
         self.said.append(error)
 
 
-class Failing:
-    """The n-th call of a class's method runs out of memory, as often as told."""
+TRANSFORMER = (lean_forward, "_forward")
 
-    def __init__(self, monkeypatch, kind: type, at: int, times: int = 1) -> None:
+
+class Failing:
+    """The n-th call of a class's method, or of that of all transformers, runs out of memory, as often as told."""
+
+    def __init__(self, monkeypatch, kind: type | tuple[object, str], at: int, times: int = 1) -> None:
         self.calls, self.failures = 0, 0
-        forward = kind.forward
+        owner, name = kind if isinstance(kind, tuple) else (kind, "forward")
+        forward = getattr(owner, name)
 
         def counted(module, *arguments, **more):
             self.calls += 1
@@ -53,7 +57,7 @@ class Failing:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
             return forward(module, *arguments, **more)
 
-        monkeypatch.setattr(kind, "forward", counted)
+        monkeypatch.setattr(owner, name, counted)
 
 
 @pytest.fixture
@@ -87,7 +91,7 @@ def sentences(shop: Shop) -> list[str]:
 def test_it_goes_on_from_the_last_step_and_says_so(run, monkeypatch, folder):
     shop = Shop(Heard())
     whole = made(outcome(shop, run("whole", folder)))
-    failing = Failing(monkeypatch, WanVACETransformer3DModel, at=2 * 3 + 2)
+    failing = Failing(monkeypatch, TRANSFORMER, at=2 * 3 + 2)
     result = outcome(shop, run("less", folder))
     assert np.array_equal(made(result), whole)
     assert failing.calls == 2 * STEPS + 2  # the step it failed in was begun again, and no other
@@ -100,7 +104,7 @@ def test_it_goes_on_from_the_last_step_and_says_so(run, monkeypatch, folder):
 
 def test_the_next_job_begins_with_the_plan_that_was_enough(run, monkeypatch, tmp_path):
     shop = Shop(Heard())
-    Failing(monkeypatch, WanVACETransformer3DModel, at=1)
+    Failing(monkeypatch, TRANSFORMER, at=1)
     outcome(shop, run("first"))
     lessons = json.loads((tmp_path / "state" / "memory.json").read_text())["lessons"]
     assert [lesson["instead"]["text_encoder"] for lesson in lessons] == ["read_again"]
@@ -115,7 +119,7 @@ def test_the_next_job_begins_with_the_plan_that_was_enough(run, monkeypatch, tmp
 
 def test_it_goes_down_the_ladder_and_then_says_what_helps(run, monkeypatch):
     shop = Shop(Heard())
-    failing = Failing(monkeypatch, WanVACETransformer3DModel, at=1, times=99)
+    failing = Failing(monkeypatch, TRANSFORMER, at=1, times=99)
     problem = outcome(shop, run("never")).problem
     assert problem.kind == "out_of_memory" and "choose a smaller size" in problem.sentence
     assert failing.failures == 3  # all in memory, without the text encoder, alone
@@ -126,7 +130,7 @@ def test_it_goes_down_the_ladder_and_then_says_what_helps(run, monkeypatch):
 def test_an_autoencoder_that_runs_out_costs_no_step(run, monkeypatch):
     shop = Shop(Heard())
     whole = made(outcome(shop, run("whole")))
-    transformer = Failing(monkeypatch, WanVACETransformer3DModel, at=9**9)
+    transformer = Failing(monkeypatch, TRANSFORMER, at=9**9)
     decoder = AutoencoderKLWan().decoder.__class__
     Failing(monkeypatch, decoder, at=2)
     result = outcome(shop, run("less"))
@@ -139,7 +143,7 @@ def test_where_the_autoencoder_alone_is_too_large_the_tiny_one_makes_the_picture
     from tests.wan_backend.pipelines import tiny_files
 
     tiny = str(tiny_files.write(tmp_path / "taew2_1.safetensors"))
-    transformer = Failing(monkeypatch, WanVACETransformer3DModel, at=9**9)
+    transformer = Failing(monkeypatch, TRANSFORMER, at=9**9)
     Failing(monkeypatch, AutoencoderKLWan().decoder.__class__, at=1, times=99)
     assert outcome(Shop(Heard()), run("never")).problem.kind == "out_of_memory"
     transformer.calls = 0
@@ -166,5 +170,5 @@ def test_another_error_is_no_reason_to_go_on(run, monkeypatch):
     def wrong(*_arguments, **_more):
         raise RuntimeError("a shape is wrong")
 
-    monkeypatch.setattr(WanVACETransformer3DModel, "forward", wrong)
+    monkeypatch.setattr(*TRANSFORMER, wrong)
     assert outcome(Shop(Heard()), run("wrong")).problem.kind == "internal"

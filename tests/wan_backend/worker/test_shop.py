@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from wan_backend.models import devices
+from wan_backend.models import devices, lean_forward
 from wan_backend.models.loader import WanModel
 from wan_backend.protocol.errors import ProtocolError
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, RunResult, TakeRequest
@@ -70,7 +70,7 @@ def test_out_of_memory_is_said_and_the_next_job_works(shop, run, monkeypatch):
     def spent(*_arguments, **_more):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(type(shop._warm.model.transformer), "forward", spent)
+    monkeypatch.setattr(lean_forward, "_forward", spent)
     problem = outcome(shop, run()).problem
     assert problem.kind == "out_of_memory" and problem.sentence.startswith("The machine ran out of memory")
     assert not any(shop._warm.model.loaded(part) for part in ("transformer", "vae", "text_encoder"))
