@@ -21,6 +21,8 @@ CHUNK_BYTES = 128_000_000
 """Of the widest tensor that the transformer makes of a share of the tokens at a time."""
 CHUNK_TENSORS = 5
 """Tensors of that size that are alive at once."""
+WIDEST = 6
+"""How much wider than the hidden states that tensor is, at most."""
 PLAIN_TOKEN = 16
 """Pixels of a side of a token, where the autoencoder is Wan 2.1's."""
 BYTES_AN_IMAGE_WEIGHT = 4
@@ -53,7 +55,8 @@ class Peaks:
 def denoise_bytes(tokens: int, hidden: int, number: int) -> int:
     """The transformer's working memory; `number` is the bytes of a number in its hidden states."""
     states = tokens * hidden * number
-    return int(SLACK * max(ATTENTION_TENSORS * states, CHUNKED_TENSORS * states + CHUNK_TENSORS * CHUNK_BYTES))
+    chunk = min(CHUNK_BYTES, WIDEST * states)
+    return int(SLACK * max(ATTENTION_TENSORS * states, CHUNKED_TENSORS * states + CHUNK_TENSORS * chunk))
 
 
 def decode_bytes(pixels: int, width: int, number: int, token: int) -> int:

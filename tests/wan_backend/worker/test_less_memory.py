@@ -108,7 +108,7 @@ def test_the_next_job_begins_with_the_plan_that_was_enough(run, monkeypatch, tmp
     outcome(shop, run("first"))
     lessons = json.loads((tmp_path / "state" / "memory.json").read_text())["lessons"]
     assert [lesson["instead"]["text_encoder"] for lesson in lessons] == ["read_again"]
-    monkeypatch.setattr(devices, "free_bytes", lambda _device: 10**9)  # not more than there was
+    monkeypatch.setattr(devices, "free_bytes", lambda _device: 3 * 10**9)  # not more than there was
     later = outcome(Shop(Heard()), run("later"))
     assert later.notes == []
     second = Shop(Heard())
@@ -154,7 +154,7 @@ def test_where_the_autoencoder_alone_is_too_large_the_tiny_one_makes_the_picture
     assert settings["plan"]["decoder"] == "tiny" and settings["notes"] == result.notes
     assert "ran out of memory" in result.notes[0] and result.notes[-1] == TINY_FOR_MEMORY_NOTE
     later = Shop(Heard())
-    monkeypatch.setattr(devices, "free_bytes", lambda _device: 10**9)  # not more than there was
+    monkeypatch.setattr(devices, "free_bytes", lambda _device: 3 * 10**9)  # not more than there was
     assert outcome(later, Run(1, dataclasses.replace(run("later").params, tiny_decoder=tiny))).notes == [
         TINY_FOR_MEMORY_NOTE
     ]
