@@ -12,27 +12,26 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import WanVACEPipeline
-from PIL import Image
 from torch import Tensor
 
 from . import judge as judges
 from . import measures, prompts, tasks, world
+from .painting import Painter, painter_of
 from .scenes import LOOKS, Scene, sample_scenes
+from .sheets import Sheets
 
 WEIGHTS = Path(__file__).with_name("weights")
 SEED = 10**6 + 100
 KEPT_FRAMES = 9
-Painter = Callable[[str, int, tasks.Condition | None], Tensor]
-"""(prompt, seed, condition or None) to a take CTHW in 0..1."""
-
+FROM_WORDS, FROM_PICTURES = 20, 5
+"""Takes that a row is measured on: of those from words alone, and of each task with pictures."""
 
 NOT_YET = frozenset(
     {
@@ -218,52 +217,22 @@ def seed_rows(trial: Trial) -> list[Row]:
     ]
 
 
-def _pictures(frames: Tensor) -> list[Image.Image]:
-    """CTHW in 0..1 as pictures."""
-    pixels = (frames.clamp(0, 1) * 255).round().byte().permute(1, 2, 3, 0).numpy()
-    return [Image.fromarray(np.ascontiguousarray(frame)) for frame in pixels]
-
-
-def painter_of(pipeline: Any, *, frames: int, height: int, width: int, steps: int, guidance_scale: float) -> Painter:
-    """Paints with a WanVACEPipeline, given its conditions as pictures, as a person would."""
-
-    def paint(prompt: str, seed: int, condition: tasks.Condition | None) -> Tensor:
-        given: dict[str, Any] = {}
-        if condition is not None:
-            video = (condition.inactive + condition.reactive)[0] / 2 + 0.5
-            mask = condition.mask[0].view(1, -1, 1, 1).expand_as(video)
-            given = {"video": _pictures(video), "mask": _pictures(mask)}
-        made = pipeline(
-            prompt,
-            height=height,
-            width=width,
-            num_frames=frames,
-            num_inference_steps=steps,
-            guidance_scale=guidance_scale,
-            generator=torch.Generator("cpu").manual_seed(seed),
-            output_type="np",
-            **given,
-        ).frames[0]
-        return torch.from_numpy(np.ascontiguousarray(made)).permute(3, 0, 1, 2).float()
-
-    return paint
-
-
 def table(trial: Trial, vae: Any, takes: float, device: str) -> list[Row]:
     """All rows; `takes` scales how many takes each is measured on."""
-
-    def many(count: int) -> int:
-        return max(1, round(count * takes))
-
+    from_pictures = _many(FROM_PICTURES, takes)
     return [
-        *autoencoder_rows(vae, many(8), device),
-        *word_rows(trial, many(20)),
-        *image_rows(trial, many(5)),
-        *fill_rows(trial, many(5)),
-        *extend_rows(trial, many(5)),
-        *guided_rows(trial, many(5)),
+        *autoencoder_rows(vae, _many(8, takes), device),
+        *word_rows(trial, _many(FROM_WORDS, takes)),
+        *image_rows(trial, from_pictures),
+        *fill_rows(trial, from_pictures),
+        *extend_rows(trial, from_pictures),
+        *guided_rows(trial, from_pictures),
         *seed_rows(trial),
     ]
+
+
+def _many(count: int, takes: float) -> int:
+    return max(1, round(count * takes))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -275,6 +244,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--guidance-scale", type=float, default=3.0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--sheets", type=Path, help="a folder for pictures of the takes, as the model card has them")
     parser.add_argument("--strict", action="store_true", help="leave with 1 for claims not reached yet, too")
     options = parser.parse_args(arguments)
     if not options.judge.is_file():
@@ -283,8 +253,10 @@ def main(arguments: list[str] | None = None) -> int:
     pipeline = WanVACEPipeline.from_pretrained(options.weights, torch_dtype=torch.float32).to(options.device)
     pipeline.set_progress_bar_config(disable=True)
     size = {"frames": 33, "height": 144, "width": 256}
-    paint = painter_of(pipeline, **size, steps=options.steps, guidance_scale=options.guidance_scale)
+    paint = Sheets(painter_of(pipeline, **size, steps=options.steps, guidance_scale=options.guidance_scale))
     rows = table(Trial(paint, judges.load(options.judge)), pipeline.vae, options.takes, options.device)
+    if options.sheets is not None:
+        paint.save(options.sheets, _many(FROM_PICTURES, options.takes))
     sys.stdout.write("".join(f"{row}\n" for row in rows))
     return 0 if all(row.kept or (row.claim in NOT_YET and not options.strict) for row in rows) else 1
 
