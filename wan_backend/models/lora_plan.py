@@ -27,6 +27,8 @@ from . import lora_file, lora_fit
 from .places import Places
 from .transformer_shapes import Shapes, shapes
 
+PLAIN_FORMS = ("bf16", "fp16", "fp32", "f16", "f32")
+"""Of a file's weights: the others stay packed on a card."""
 EXPERTS = {"transformer": Expert.HIGH, "transformer_2": Expert.LOW}
 """Which expert each transformer of a model with two is."""
 
@@ -45,11 +47,17 @@ def wrong(request: TakeRequest) -> Problem | None:
 
 
 def settle(
-    plan: Plan, request: TakeRequest, basis: Sequence[LoraUse], folder: Path, parts: Mapping[str, Path] | None = None
+    plan: Plan,
+    request: TakeRequest,
+    basis: Sequence[LoraUse],
+    folder: Path,
+    parts: Mapping[str, Path] | None = None,
+    stays_packed: bool = True,
 ) -> Plan:
     """The plan with its LoRAs, for the model in `folder`; with a problem where one of them can't be used.
 
-    `parts`: each part's own place, where not all are in `folder`.
+    `parts`: each part's own place, where not all are in `folder`. `stays_packed`: on the device, weights in fp8 or
+    GGUF stay as they are, so that nothing can be added to them.
 
     `basis` is what the quality's few steps stand on (see `pair`). It comes first, as it was trained, and what a person
     adds leaves its steps and its guidance alone.
@@ -57,7 +65,9 @@ def settle(
     if plan.problem is not None or not (basis or request.loras):
         return plan
     try:
-        configs = transformer_configs(Places(folder, parts))
+        places = Places(folder, parts)
+        configs = transformer_configs(places)
+        packed = stays_packed and _is_packed(places)
         by_part = {part: shapes(config) for part, config in configs.items()}
     except (OSError, ValueError, TypeError, KeyError, Refusal) as error:
         sentence = f"LoRAs can't be used with the model in {folder}: what its transformer is can't be read ({error!r})."
@@ -68,7 +78,7 @@ def settle(
         notes.append("These few steps work without guidance, so the negative prompt is not read.")
     for use in [*basis, *(use for use in request.loras if use.strength)]:
         try:
-            uses += _settled(use, by_part, notes)
+            uses += _settled(use, by_part, notes, packed)
         except lora_file.Unusable as why:
             return dataclasses.replace(plan, problem=_refused(use, str(why)))
     return dataclasses.replace(plan, loras=uses, notes=[*plan.notes, *notes])
@@ -91,7 +101,13 @@ def parts_of(expert: Expert, parts: Collection[str]) -> list[str]:
     return [part for part in parts if len(parts) == 1 or expert in (Expert.AUTO, Expert.BOTH, EXPERTS[part])]
 
 
-def _settled(use: LoraUse, by_part: Mapping[str, Shapes], notes: list[str]) -> list[LoraUse]:
+def _is_packed(places: Places) -> bool:
+    """True where a transformer's file has its weights in 8 bit or less."""
+    file = places.file("transformer")
+    return file is not None and file.form.lower() not in PLAIN_FORMS
+
+
+def _settled(use: LoraUse, by_part: Mapping[str, Shapes], notes: list[str], packed: bool) -> list[LoraUse]:
     """A use for each file, its expert known. Raises Unusable."""
     settled = []
     for file in lora_file.files_of(use.path):
@@ -102,9 +118,22 @@ def _settled(use: LoraUse, by_part: Mapping[str, Shapes], notes: list[str]) -> l
                 notes.append(f'The LoRA "{file.name}" works on the {expert.value}-noise expert, as its name says.')
         head = lora_file.read(file)
         for part in parts_of(expert, by_part):
-            lora_fit.check(head, by_part[part])
+            found = lora_fit.check(head, by_part[part])
+            if packed:
+                _check_packed(found, by_part[part])
         settled.append(LoraUse(str(file), use.strength, expert))
     return settled
+
+
+def _check_packed(found: lora_fit.Content, shapes_here: Shapes) -> None:
+    """Raise Unusable where something is added to a weight itself, and not beside it."""
+    added = sorted(name for name in found.differences if "blocks." in name and len(shapes_here[name]) > 1)
+    added = [name for name in added if name.endswith(".weight")]
+    if added:
+        raise lora_file.Unusable(
+            f"adds to {added[0].removesuffix('.weight')} itself, which can't be done where the model's weights are in "
+            "fp8 or GGUF; use the model in bf16 with it"
+        )
 
 
 def _refused(use: LoraUse, why: str) -> Problem:

@@ -63,7 +63,9 @@ class Planner:
         if isinstance(found, sources.Found):
             made = dataclasses.replace(made, problem=made.problem or depth_model.missing(request, found.folder))
             basis = extras.find_lora(known.loras[made.lora], self._models_folders) if made.lora else []
-            made = lora_plan.settle(made, request, lora_plan.pair(basis), found.folder, found.parts)
+            machine = self._machine()
+            packed = machine is None or machine.is_card
+            made = lora_plan.settle(made, request, lora_plan.pair(basis), found.folder, found.parts, packed)
             if request.quality is Quality.DRAFT and made.problem is None:
                 made = extras.offered(made, entry, self._models_folders)
         return made

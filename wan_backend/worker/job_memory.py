@@ -17,6 +17,10 @@ from ..protocol.messages import RunParams
 
 log = logging.getLogger(__name__)
 
+EIGHT_BIT_NOTE = (
+    "There was too little memory for the model's weights in 16 bit, so they were kept in 8: detail may differ a little."
+)
+
 
 class JobMemory:
     """`plan` is the one to work by now; `shrink` makes it smaller."""
@@ -32,7 +36,7 @@ class JobMemory:
         self.plan = self._room.plan()
         for known in self._lessons.start_with(self._attempt):
             self.plan = memory_ladder.at_most(self.plan, known, self._room.needs)
-        self.notes: list[str] = []
+        self.notes = [EIGHT_BIT_NOTE] if self.plan.eight_bit else []
         """What a person is told of it afterwards."""
         log.info("memory: %s, %.2f GB free on %s", self.plan, free_bytes / 1e9, model.device)
 
@@ -51,6 +55,7 @@ class JobMemory:
         place = "The machine" if room.on_cpu else "The graphics card"
         self.notes = [
             f"{place} ran out of memory; the take went on from its last step with less of the model in memory at once, "
-            "and later ones will begin that way."
+            "and later ones will begin that way.",
+            *([EIGHT_BIT_NOTE] if lower.eight_bit else []),
         ]
         return True

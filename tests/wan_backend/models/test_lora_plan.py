@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.wan_backend.job_queue.written_jobs import take_request
-from tests.wan_backend.models import written_loras
+from tests.wan_backend.models import file_forms, written_loras
 from wan_backend.models import catalogue, lora_plan, planning
 from wan_backend.models.transformer_shapes import shapes
 from wan_backend.protocol.messages import Expert, LoraUse, Quality
@@ -121,3 +122,24 @@ def test_which_transformers_a_lora_works_on():
     assert lora_plan.parts_of(Expert.LOW, two) == ["transformer_2"]
     assert lora_plan.parts_of(Expert.BOTH, two) == lora_plan.parts_of(Expert.AUTO, two) == list(two)
     assert lora_plan.parts_of(Expert.LOW, ["transformer"]) == ["transformer"]
+
+
+@pytest.mark.parametrize(("form", "packed"), [(file_forms.scaled_fp8, True), (dict, False)], ids=["fp8", "plain"])
+def test_what_adds_to_whole_weights_is_refused_before_the_job_where_those_stay_packed(tmp_path, form, packed):
+    parts = file_forms.files(tmp_path, "text", transformer=form)
+    extent = shapes(file_forms.transformer("text").config)["blocks.0.attn1.to_q.weight"]
+    low_rank = written_loras.written(tmp_path / "beside.safetensors", shapes(file_forms.transformer("text").config))
+    whole = written_loras.save(
+        tmp_path / "whole.safetensors", {"diffusion_model.blocks.0.self_attn.q.diff": torch.ones(extent)}
+    )
+    request = take_request("/tmp", model="embedded", loras=[LoraUse(str(low_rank)), LoraUse(str(whole))])
+
+    def problem(**how):
+        return lora_plan.settle(planning.plan(request, EMBEDDED), request, [], tmp_path, parts, **how).problem
+
+    assert problem(stays_packed=False) is None
+    if packed:
+        assert "adds to blocks.0.attn1.to_q itself" in problem().sentence
+        assert [fix.value for fix in problem().fixes] == [str(whole)]
+    else:
+        assert problem() is None
