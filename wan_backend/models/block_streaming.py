@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,7 @@ class _Block:
     def __init__(self, module: nn.Module, pinned: bool) -> None:
         self.module = module
         self._to_pin = pinned
-        self._pinned = False
+        self.pinned = False
         self.slots: list[_Slot] = []
         self.pack = torch.empty(0, dtype=torch.uint8)
         self.pack_again()
@@ -77,13 +78,13 @@ class _Block:
             slot.tensor.data = home
         self.unpin()
         self.slots, self.pack = slots, pack
-        self._pinned = self._to_pin and _pin(pack)
+        self.pinned = self._to_pin and _pin(pack)
 
     def unpin(self) -> None:
         """Let the system move the pack's pages again."""
-        if self._pinned:
+        if self.pinned:
             torch.cuda.cudart().cudaHostUnregister(self.pack.data_ptr())  # type: ignore[no-untyped-call]
-            self._pinned = False
+            self.pinned = False
 
     def point_into(self, pack: Tensor) -> None:
         """Have the tensors be those of `pack`, a copy of this block's."""
@@ -105,7 +106,10 @@ class Streamed:
         self.module, self.device = module, device
         self._side: Any = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         module.to("cpu")
-        self._blocks = [_Block(block, device.type == "cuda") for block in blocks]
+        self._blocks: list[_Block] = []
+        for block in blocks:  # once the system won't pin more, the others aren't tried
+            pinned = all(before.pinned for before in self._blocks)
+            self._blocks.append(_Block(block, device.type == "cuda" and pinned))
         self._number = {id(block.module): number for number, block in enumerate(self._blocks)}
         self._after = {number: (number + 1) % len(self._blocks) for number in range(len(self._blocks))}
         self._left = tuple(left)
@@ -263,9 +267,14 @@ def _pin(pack: Tensor) -> bool:
     if not pack.numel():
         return False
     failed = int(torch.cuda.cudart().cudaHostRegister(pack.data_ptr(), pack.numel(), 0))  # type: ignore[no-untyped-call]
-    if failed:  # the system allows only so much
-        log.warning("memory can't be pinned (CUDA error %d), so copies to the device are slower", failed)
-    return not failed
+    if not failed:
+        return True
+    # The system allows only so much. CUDA keeps the error for whoever asks next, which would be some kernel of a take.
+    with suppress(RuntimeError):
+        torch.zeros(1, device="cuda").add_(1)
+        torch.cuda.synchronize()
+    log.warning("memory can't be pinned (CUDA error %d), so copies to the device are slower", failed)
+    return False
 
 
 BLOCKS = {

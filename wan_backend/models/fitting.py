@@ -1,78 +1,102 @@
 """A plan on the machine that is there: how the model would sit in its memory, and what would fit where it doesn't.
 
-From the catalogue's numbers, before anything is loaded; the worker plans again with the model's own files. No torch.
+From the catalogue's numbers, before anything is loaded; the worker plans again with the model's own files and what is
+free then. So a take is refused only where it would not fit with nothing else on the device either. No torch.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from ..protocol.messages import Fix, Plan, Problem, TakeRequest
-from . import outlook, sizes
+from . import outlook, planning
 from .catalogue import ModelEntry
 from .media_place import size_in_words
+from .memory_plan import MemoryPlan
 from .outlook import Machine
 
 SHORTEST_FRAMES = 17
 """A take of fewer of the model's frames isn't offered: nothing happens in it."""
+FREE_LENGTH = ("text_to_video", "image_to_video")
+"""Tasks whose length is a wish; that of the others is the footage's or the hole's."""
 
 
-def settle(plan: Plan, request: TakeRequest, entry: ModelEntry, machine: Machine, others: Sequence[ModelEntry]) -> Plan:
+@dataclass(frozen=True)
+class Fitting:
+    """A request for a model on a machine."""
+
+    request: TakeRequest
+    entry: ModelEntry
+    machine: Machine
+    packed_bytes: int = 0
+    """Of a transformer whose file has it in 8 bit or less; 0: it is in 16 bit."""
+
+    def memory(self, plan: Plan, machine: Machine) -> MemoryPlan:
+        """How the model would sit there."""
+        at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
+        return outlook.plan_at(self.entry, machine, plan.width, plan.height, at_once, self.packed_bytes)
+
+    def fits_with(self, **changes: str | int) -> bool:
+        """Whether the request with those changes can be planned and fits."""
+        request = dataclasses.replace(self.request, **changes)  # type: ignore[arg-type]
+        plan = planning.plan(request, self.entry)
+        if plan.problem is not None:
+            return False
+        return self.memory(plan, self.machine).peak_bytes <= self.machine.usable_bytes
+
+
+def settle(
+    plan: Plan,
+    request: TakeRequest,
+    entry: ModelEntry,
+    machine: Machine,
+    others: Callable[[], Iterable[ModelEntry]],
+    packed_bytes: int = 0,
+) -> Plan:
     """The plan with its memory on that machine; where it is too large, with what would fit, as buttons.
 
-    `others` are the models that are here.
+    `others` gives the models that are here; `packed_bytes` is that of a Fitting.
     """
-    at_once = plan.window_frames or plan.model_frames
-    memory = outlook.plan_at(entry, machine, plan.width, plan.height, at_once)
+    fitting = Fitting(request, entry, machine, packed_bytes)
+    now, emptied = (fitting.memory(plan, each) for each in (machine, machine.emptied))
+    memory = now if now.peak_bytes <= machine.usable_bytes else emptied
+    words = outlook.places(entry, memory, machine)
+    told = dataclasses.replace(plan, memory_bytes=memory.peak_bytes, memory=f"{words[:1].upper()}{words[1:]}.")
     if memory.peak_bytes <= machine.usable_bytes:
-        words = outlook.places(entry, memory, machine)
-        return dataclasses.replace(plan, memory_bytes=memory.peak_bytes, memory=f"{words[:1].upper()}{words[1:]}.")
-    fixes = [
-        *_smaller(plan, request, entry, machine, at_once),
-        *_shorter(plan, entry, machine, at_once),
-        *_another(request, entry, machine, others),
-    ]
-    needed, there = size_in_words(memory.peak_bytes), size_in_words(machine.usable_bytes)
-    place = "the card has" if machine.is_card else "there are"
-    sentence = f"{entry.label} needs about {needed} of memory for this, and {place} {there}; "
-    sentence += "choose what fits." if fixes else "nothing here fits, so close other programs or use another machine."
+        return told
+    needed = size_in_words(memory.peak_bytes)
+    place = "of the card" if machine.is_card else "of memory"
+    if emptied.peak_bytes <= machine.emptied.usable_bytes:
+        free = size_in_words(machine.usable_bytes)
+        note = (
+            f"When last looked at, only {free} {place} were free: close other programs, or it will be slower or fail."
+        )
+        return dataclasses.replace(told, notes=[*plan.notes, note])
+    there = size_in_words(machine.emptied.usable_bytes)
+    fixes = _fixes(dataclasses.replace(fitting, machine=machine.emptied), plan, others())
+    sentence = f"{entry.label} needs about {needed} {place} for this, and there are {there}; "
+    sentence += "choose what fits." if fixes else "nothing here fits, so use another machine."
     problem = plan.problem or Problem("too_large", sentence, fixes)
     return dataclasses.replace(plan, memory_bytes=memory.peak_bytes, problem=problem)
 
 
-def _fits(entry: ModelEntry, machine: Machine, width: int, height: int, frames: int) -> bool:
-    return outlook.plan_at(entry, machine, width, height, frames).peak_bytes <= machine.usable_bytes
-
-
-def _smaller(plan: Plan, request: TakeRequest, entry: ModelEntry, machine: Machine, at_once: int) -> list[Fix]:
-    """The largest of the model's sizes that fits, if one does."""
-    pixels = plan.width * plan.height
-    for size in sorted(entry.sizes, key=lambda size: size.width * size.height, reverse=True):
-        if size.width * size.height >= pixels:
-            continue
-        snapped = sizes.snap(entry, request.width, request.height, size.name)
-        if _fits(entry, machine, snapped.width, snapped.height, at_once):
-            return [Fix(f"Use {size.name}", "resolution", size.name)]
-    return []
-
-
-def _shorter(plan: Plan, entry: ModelEntry, machine: Machine, at_once: int) -> list[Fix]:
-    """The longest length that fits, if one does."""
-    for frames in range(at_once - 4, SHORTEST_FRAMES - 1, -4):
-        if _fits(entry, machine, plan.width, plan.height, frames):
+def _fixes(fitting: Fitting, plan: Plan, others: Iterable[ModelEntry]) -> list[Fix]:
+    """The largest size, the longest length and the models that fit; each was tried."""
+    entry, pixels = fitting.entry, plan.width * plan.height
+    by_size = sorted(entry.sizes, key=lambda size: size.width * size.height, reverse=True)
+    smaller = [size.name for size in by_size if size.width * size.height < pixels]
+    name = next((name for name in smaller if fitting.fits_with(resolution=name)), "")
+    fixes = [Fix(f"Use {name}", "resolution", name)] if name else []
+    if fitting.request.task in FREE_LENGTH and not plan.window_frames:
+        for frames in range(plan.model_frames - 4, SHORTEST_FRAMES - 1, -4):
             length = max(1, plan.take_frames * frames // plan.model_frames)
-            return [Fix(f"Use {length} frames", "length_frames", str(length))]
-    return []
-
-
-def _another(request: TakeRequest, entry: ModelEntry, machine: Machine, others: Sequence[ModelEntry]) -> list[Fix]:
-    """Models that are here, do the task and fit at their own size and length."""
-    fitting = []
+            if fitting.fits_with(length_frames=length):
+                fixes.append(Fix(f"Use {length} frames", "length_frames", str(length)))
+                break
     for other in others:
-        size = other.size(other.default_size)
-        if other.id == entry.id or request.task not in other.tasks or size is None:
-            continue
-        if _fits(other, machine, size.width, size.height, other.max_frames):
-            fitting.append(Fix(f"Use {other.label}", "model", other.id))
-    return fitting
+        tried = Fitting(fitting.request, other, fitting.machine)
+        if other.id != entry.id and tried.fits_with(model=other.id, resolution=other.default_size):
+            fixes.append(Fix(f"Use {other.label}", "model", other.id))
+    return fixes

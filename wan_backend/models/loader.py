@@ -37,16 +37,10 @@ TRANSFORMER_CLASSES = {
 }
 PARTS = ("text_encoder", "transformer", "vae")
 """Of every model; one that looks at pictures has an image encoder, too, and one with two experts `transformer_2`."""
+# ValueError: also JSON's; RuntimeError: also NotImplementedError, for tensors left without content.
 _LOAD_ERRORS = (
-    OSError,
-    ValueError,  # also JSON errors
-    TypeError,
-    KeyError,
-    AttributeError,
-    RuntimeError,  # also NotImplementedError, for tensors left without content
-    ImportError,
-    SafetensorError,
-)
+    OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError, SafetensorError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -156,8 +150,7 @@ class WanModel:
     @property
     def image_encoder(self) -> Any:
         """The CLIP encoder of a model that looks at pictures."""
-        load = lambda: self._load("image_encoder", transformers.CLIPVisionModel, self.precision.image_encoder)  # noqa: E731
-        return self._kept("image_encoder", load)
+        return self._kept("image_encoder", self._load_image_encoder)
 
     @property
     def image_processor(self) -> Any:
@@ -195,14 +188,15 @@ class WanModel:
                 log.info("%s of %s stays in memory", part, other.folder)
                 self._parts[part] = other._parts[part]
 
-    def fingerprint(self, part: str = "") -> str:
-        """Tells the model's files, or those of one part, from any others: 64 hexadecimal digits."""
+    def fingerprint(self, part: str = "", as_held: bool = True) -> str:
+        """Tells the files of the model or of a part from any others, `as_held` in memory: 64 hexadecimal digits."""
         own = self.places.part_stamp(part) if part else self._stamp
         tokenizer = self.places.part_stamp("tokenizer") if part == "text_encoder" else ()
         names = [part] if part else list(self.parts)
         formats = {name: str(getattr(self.precision, name)) for name in names}
         formats["quantised"] = str(self.precision.quantised)
-        formats |= {f"{name} in 8 bit": self._form(name, True).name for name in names if self._is_changed(name)}
+        for name in names if as_held else ():
+            formats |= {f"{name} in 8 bit": self._form(name, True).name} if self._is_changed(name) else {}
         said = [own, tokenizer, formats, self.device.type, transformers.__version__, diffusers.__version__]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
@@ -264,6 +258,9 @@ class WanModel:
 
     def _load_text_encoder(self) -> Any:
         return self._load("text_encoder", transformers.UMT5EncoderModel, self.precision.text_encoder)
+
+    def _load_image_encoder(self) -> Any:
+        return self._load("image_encoder", transformers.CLIPVisionModel, self.precision.image_encoder)
 
     def _load_image_processor(self) -> Any:
         # By its own name, for the general one takes another arithmetic where torchvision is installed; and whatever

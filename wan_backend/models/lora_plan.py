@@ -67,7 +67,7 @@ def settle(
     try:
         places = Places(folder, parts)
         configs = transformer_configs(places)
-        packed = stays_packed and _is_packed(places)
+        packed = stays_packed and packed_bytes(places) > 0
         by_part = {part: shapes(config) for part, config in configs.items()}
     except (OSError, ValueError, TypeError, KeyError, Refusal) as error:
         sentence = f"LoRAs can't be used with the model in {folder}: what its transformer is can't be read ({error!r})."
@@ -96,15 +96,15 @@ def transformer_configs(places: Places) -> dict[str, Mapping[str, Any]]:
     return {name: places.config(name) for name in EXPERTS if name == "transformer" or places.holds(name)}
 
 
+def packed_bytes(places: Places) -> int:
+    """The size of a transformer's file that has its weights in 8 bit or less; else 0. Raises Refusal."""
+    file = places.file("transformer")
+    return 0 if file is None or file.form.lower() in PLAIN_FORMS else file.file.stat().st_size
+
+
 def parts_of(expert: Expert, parts: Collection[str]) -> list[str]:
     """The transformers that a LoRA for `expert` works on."""
     return [part for part in parts if len(parts) == 1 or expert in (Expert.AUTO, Expert.BOTH, EXPERTS[part])]
-
-
-def _is_packed(places: Places) -> bool:
-    """True where a transformer's file has its weights in 8 bit or less."""
-    file = places.file("transformer")
-    return file is not None and file.form.lower() not in PLAIN_FORMS
 
 
 def _settled(use: LoraUse, by_part: Mapping[str, Shapes], notes: list[str], packed: bool) -> list[LoraUse]:

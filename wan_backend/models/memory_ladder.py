@@ -35,6 +35,8 @@ class Machine:
     """The device is the CPU itself."""
     compressed: bool = False
     """The transformer's weights are in 8 bit or less already."""
+    frame_pixels: int = 0
+    """Of the pictures that are made."""
 
 
 Rung = Callable[[MemoryPlan, Machine], MemoryPlan | None]
@@ -74,14 +76,15 @@ def _weights_in_8_bit(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
 def _smaller_tiles(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
     if Place.RESIDENT in (plan.text_encoder, plan.transformer, plan.vae) or plan.tile_pixels == LEAST_TILE:
         return None
-    smaller = (plan.tile_pixels or LARGEST_TILE) * 2 // 3 // TILE_STEP * TILE_STEP
+    whole = min(LARGEST_TILE, int(machine.frame_pixels**0.5)) if machine.frame_pixels else LARGEST_TILE
+    smaller = (plan.tile_pixels or whole) * 2 // 3 // TILE_STEP * TILE_STEP
     return replace(plan, tile_pixels=max(LEAST_TILE, smaller))
 
 
 def _encoder_is_streamed(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
     if machine.on_cpu or plan.text_encoder in (Place.STREAMED, Place.ON_CPU):
         return None
-    return replace(plan, text_encoder=Place.STREAMED)
+    return replace(plan, text_encoder=Place.STREAMED, forget_encoder=machine.away is Place.READ_AGAIN)
 
 
 def _encoder_runs_on_cpu(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
@@ -113,7 +116,7 @@ def smaller(
     """
     room = needs.encoders + needs.experts <= host_bytes
     away = Place.PHASED if room and not on_cpu else Place.READ_AGAIN
-    machine = Machine(away, needs.experts > host_bytes, on_cpu, needs.compressed)
+    machine = Machine(away, needs.experts > host_bytes, on_cpu, needs.compressed, needs.frame_pixels)
     taken = bytes_while(plan, needs, failed_part)
     for rung in RUNGS:
         lower = rung(plan, machine)
@@ -163,5 +166,6 @@ def at_most(plan: MemoryPlan, limit: MemoryPlan, needs: Needs) -> MemoryPlan:
         min(streamed, default=0) if transformer is Place.STREAMED else 0,
         min(tiles, default=0),
         plan.eight_bit or limit.eight_bit,
+        plan.forget_encoder or limit.forget_encoder,
     )
     return measured(both, needs)

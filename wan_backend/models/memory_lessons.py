@@ -95,5 +95,7 @@ def _read(file: Path) -> list[tuple[Attempt, MemoryPlan]]:
 def _plan(value: dict[str, Any]) -> MemoryPlan:
     places: dict[str, Any] = {name: Place(value[name]) for name in ("text_encoder", "transformer", "vae")}
     numbers: dict[str, Any] = {name: int(value[name]) for name in ("peak_bytes", "kept_bytes", "tile_pixels")}
-    truths: dict[str, Any] = {name: bool(value[name]) for name in ("one_expert", "decode_fits", "eight_bit")}
+    truths: dict[str, Any] = {
+        name: bool(value[name]) for name in ("one_expert", "decode_fits", "eight_bit", "forget_encoder")
+    }
     return MemoryPlan(**places, **numbers, **truths)

@@ -22,6 +22,8 @@ from .memory_estimate import (
     TILE_STEP,
 )
 
+HOST_SHARE = 0.9
+"""Of the machine's free memory that a model may have: much of it is pinned, and can't make way."""
 KEPT_SHARE = 0.95
 """Of the room that blocks of a streamed transformer could stay in: an estimate isn't to be used up."""
 
@@ -122,6 +124,8 @@ class MemoryPlan:
     """The side of the autoencoder's tiles; 0: whole frames."""
     eight_bit: bool = False
     """The weights of the transformer's blocks are kept in 8 bit."""
+    forget_encoder: bool = False
+    """A streamed text encoder is read from the disk again for the next prompt: the machine's memory is short."""
 
     def place(self, part: str) -> Place:
         """The place of a part by its name. The image encoder, a tenth of the text encoder, goes where that goes, and
@@ -146,15 +150,15 @@ class Clip:
         return ((self.frames - 1) // 4 + 1) * (self.width // self.token) * (self.height // self.token)
 
 
-def working_bytes(clip: Clip, hidden: int, vae_width: int, number: int) -> Needs:
+def working_bytes(clip: Clip, hidden: int, vae_width: int, number: int, vae_number: int) -> Needs:
     """Needs with the working memory alone.
 
-    `hidden` and `vae_width` are the channels of the transformer and of the autoencoder at full size; `number`
-    is the bytes of a number in the transformer's hidden states.
+    `hidden` and `vae_width` are the channels of the transformer and of the autoencoder at full size; `number` and
+    `vae_number` are the bytes of a number in their hidden states.
     """
     denoise = memory_estimate.denoise_bytes(clip.tokens, hidden, number) + FIXED_BYTES
     pixels = clip.width * clip.height
-    decode = memory_estimate.decode_bytes(pixels, vae_width, number, clip.token) + FIXED_BYTES
+    decode = memory_estimate.decode_bytes(pixels, vae_width, vae_number, clip.token) + FIXED_BYTES
     return Needs(0, 0, 0, encode=FIXED_BYTES, denoise=denoise, decode=decode, frame_pixels=pixels)
 
 
@@ -163,54 +167,72 @@ def choose(needs: Needs, device_bytes: int, host_bytes: int) -> MemoryPlan:
 
     Always gives a plan; where its peak is over `device_bytes`, nothing smaller is known.
     """
+    host_bytes = int(host_bytes * HOST_SHARE)
     if needs.together <= device_bytes:
         return MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, needs.together)
     encoder, encode_peak = _choose_encoder(needs, device_bytes, host_bytes)
     both = needs.experts + needs.vae + max(needs.denoise, needs.decode)
-    if both <= device_bytes and both + encode_peak - needs.encode <= device_bytes:
-        return MemoryPlan(encoder, Place.RESIDENT, Place.RESIDENT, both)
+    for place, peak in ((encoder, encode_peak), (Place.STREAMED, _streamed_encoder(needs))):
+        if both <= device_bytes and both + peak - needs.encode <= device_bytes:
+            forgets = place is Place.STREAMED and needs.encoders > host_bytes
+            return MemoryPlan(place, Place.RESIDENT, Place.RESIDENT, both, forget_encoder=forgets)
     tile = needs.tile_for(device_bytes)
     others = max(needs.vae + needs.decode_in(tile), encode_peak)
-    plan = MemoryPlan(encoder, Place.PHASED, Place.PHASED, 0, tile_pixels=tile)
-    if needs.expert + needs.denoise <= device_bytes and needs.experts <= host_bytes:
-        return replace(plan, peak_bytes=max(needs.expert + needs.denoise, others))
-    if needs.expert + needs.denoise <= device_bytes and needs.expert > host_bytes:
+    plan = MemoryPlan(encoder, Place.PHASED, Place.PHASED, others, tile_pixels=tile)
+    plan = _choose_transformer(needs, plan, device_bytes, host_bytes)
+    held = needs.in_8_bit().experts if plan.eight_bit else needs.experts
+    forgets = encoder is Place.STREAMED and needs.encoders + held > host_bytes
+    return replace(plan, forget_encoder=forgets)
+
+
+def _choose_transformer(needs: Needs, plan: MemoryPlan, device_bytes: int, host_bytes: int) -> MemoryPlan:
+    """`plan`, whose peak is the other phases', with a place for a transformer that can't stay."""
+    alone = needs.expert + needs.denoise
+    if alone <= device_bytes and needs.experts <= host_bytes:
+        return replace(plan, peak_bytes=max(alone, plan.peak_bytes))
+    if alone <= device_bytes and needs.expert > host_bytes:
         # The machine's memory holds none of it, the card does.
-        return replace(plan, transformer=Place.READ_AGAIN, peak_bytes=max(needs.expert + needs.denoise, others))
-    if needs.experts > host_bytes and not needs.compressed:
-        needs, plan = needs.in_8_bit(), replace(plan, eight_bit=True)
-    if needs.expert + needs.denoise <= device_bytes:
-        out = Place.PHASED if needs.experts <= host_bytes else Place.READ_AGAIN
-        return replace(plan, transformer=out, peak_bytes=max(needs.expert + needs.denoise, others))
+        return replace(plan, transformer=Place.READ_AGAIN, peak_bytes=max(alone, plan.peak_bytes))
+    too_large = int(needs.expert * STREAMED_SHARE) + needs.denoise > device_bytes
+    if (needs.experts > host_bytes or too_large) and not needs.compressed:
+        return _choose_transformer(needs.in_8_bit(), replace(plan, eight_bit=True), device_bytes, host_bytes)
+    if alone <= device_bytes:
+        return replace(plan, transformer=Place.READ_AGAIN, peak_bytes=max(alone, plan.peak_bytes))
     streamed = int(needs.expert * STREAMED_SHARE) + needs.denoise
     kept = int(max(0, device_bytes - streamed) * KEPT_SHARE)
-    one_expert = needs.experts > host_bytes
-    peak = max(streamed + kept, others)
-    return replace(plan, transformer=Place.STREAMED, peak_bytes=peak, one_expert=one_expert, kept_bytes=kept)
+    return replace(
+        plan,
+        transformer=Place.STREAMED,
+        peak_bytes=max(streamed + kept, plan.peak_bytes),
+        one_expert=needs.experts > host_bytes,
+        kept_bytes=kept,
+    )
 
 
 def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:
     """The plan where the CPU is the device: what does not fit together is read again for each job."""
     if needs.together <= host_bytes:
         return MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, needs.together)
-    working = max(needs.denoise, needs.decode)
-    both = needs.experts + needs.vae + working
-    peak = max(both, needs.text_encoder + needs.encode, needs.image_encoder + needs.encode)
+    encode_peak = max(needs.text_encoder, needs.image_encoder) + needs.encode
+    both = needs.experts + needs.vae + max(needs.denoise, needs.decode)
     if both <= host_bytes:
         # Read again, too, where the encoder comes second: a new prompt for a warm model.
         stays = both + needs.encoders <= host_bytes
         place = Place.RESIDENT if stays else Place.READ_AGAIN
-        return MemoryPlan(Place.READ_AGAIN, place, place, peak)
-    peak = max(
-        needs.expert + needs.vae + working, needs.text_encoder + needs.encode, needs.image_encoder + needs.encode
-    )
-    return MemoryPlan(Place.READ_AGAIN, Place.READ_AGAIN, Place.READ_AGAIN, peak)
+        return MemoryPlan(Place.READ_AGAIN, place, place, max(both, encode_peak))
+    tile = needs.tile_for(host_bytes)
+    peak = max(needs.expert + needs.denoise, needs.vae + needs.decode_in(tile), encode_peak)
+    return MemoryPlan(Place.READ_AGAIN, Place.READ_AGAIN, Place.READ_AGAIN, peak, tile_pixels=tile)
 
 
 def _choose_encoder(needs: Needs, device_bytes: int, host_bytes: int) -> tuple[Place, int]:
     """The text encoder's place where not all fits together, and its peak on the device."""
-    larger = max(needs.text_encoder, needs.image_encoder)
-    if larger + needs.encode > device_bytes:
-        return Place.STREAMED, int(larger * STREAMED_SHARE) + needs.encode
+    alone = max(needs.text_encoder, needs.image_encoder) + needs.encode
+    if alone > device_bytes:
+        return Place.STREAMED, _streamed_encoder(needs)
     room = needs.encoders + needs.experts <= host_bytes
-    return (Place.PHASED if room else Place.READ_AGAIN), larger + needs.encode
+    return (Place.PHASED if room else Place.READ_AGAIN), alone
+
+
+def _streamed_encoder(needs: Needs) -> int:
+    return int(max(needs.text_encoder, needs.image_encoder) * STREAMED_SHARE) + needs.encode

@@ -24,9 +24,17 @@ class Machine:
     kind: str
     """cuda, mps or cpu."""
     usable_bytes: int
-    """Of the device's memory."""
+    """Of the device's memory, now."""
     host_bytes: int
     """Of the machine's."""
+    most_bytes: int = 0
+    """Of the device's memory, if nothing else had any; 0: no more than now."""
+
+    @property
+    def emptied(self) -> Machine:
+        """The same with nothing else on the device."""
+        most = max(self.most_bytes, self.usable_bytes)
+        return replace(self, usable_bytes=most, host_bytes=self.host_bytes if self.is_card else most)
 
     @property
     def is_card(self) -> bool:
@@ -41,26 +49,35 @@ def plan_for(entry: ModelEntry, machine: Machine) -> MemoryPlan:
     return plan_at(entry, machine, size.width, size.height, entry.max_frames)
 
 
-def plan_at(entry: ModelEntry, machine: Machine, width: int, height: int, frames: int) -> MemoryPlan:
-    """The plan for frames of width x height pixels, so many at once."""
-    needs = needs_of(entry, CPU_BYTES if machine.kind == "cpu" else CARD_BYTES, width, height, frames)
+def plan_at(
+    entry: ModelEntry, machine: Machine, width: int, height: int, frames: int, packed_bytes: int = 0
+) -> MemoryPlan:
+    """The plan for frames of width x height pixels, so many at once.
+
+    `packed_bytes`: of a transformer whose file has it in 8 bit or less; 0: it is in 16 bit.
+    """
+    needs = needs_of(entry, machine, width, height, frames, packed_bytes)
     if machine.is_card:
         return memory_plan.choose(needs, machine.usable_bytes, machine.host_bytes)
     return memory_plan.choose_on_cpu(needs, machine.host_bytes)
 
 
-def needs_of(entry: ModelEntry, number: int, width: int, height: int, frames: int) -> Needs:
-    """Bytes of its parts and of its phases; `number` is those of a weight."""
-    weights = entry.weights
+def needs_of(entry: ModelEntry, machine: Machine, width: int, height: int, frames: int, packed_bytes: int = 0) -> Needs:
+    """Bytes of its parts and of its phases."""
+    number = CPU_BYTES if machine.kind == "cpu" else CARD_BYTES
+    vae_number = CARD_BYTES if machine.is_card else CPU_BYTES
+    weights, packed = entry.weights, packed_bytes if machine.is_card else 0
     clip = Clip(width, height, frames, token=entry.multiple)
-    working = memory_plan.working_bytes(clip, weights.hidden, weights.vae_width, number)
+    working = memory_plan.working_bytes(clip, weights.hidden, weights.vae_width, number, vae_number)
+    transformer = packed or weights.transformer * number
     return replace(
         working,
         text_encoder=weights.text_encoder * number,
-        transformer=weights.transformer * number,
-        transformer_2=weights.transformer * number * (weights.experts - 1),
-        vae=weights.vae * number,
+        transformer=transformer,
+        transformer_2=transformer * (weights.experts - 1),
+        vae=weights.vae * vae_number,
         image_encoder=weights.image_encoder * IMAGE_ENCODER_BYTES,
+        compressed=packed > 0,
     )
 
 

@@ -102,12 +102,12 @@ class Placement:
     @contextmanager
     def use(self, part: str) -> Iterator[Any]:
         """The part, where it is to run; afterwards it leaves the device if the plan says so."""
-        module = self._bring(part)
-        self._on_ready(part)
         try:
+            module = self._bring(part)
+            self._on_ready(part)  # which may stop the job
             yield module
         finally:
-            del module
+            module = None
             self._make_way(part)
 
     def _bring(self, part: str) -> Any:
@@ -150,10 +150,11 @@ class Placement:
         streamed: block_streaming.Streamed | None = getattr(module, "streamed", None)
         if streamed is not None:
             streamed.leave()
-            if place is not Place.STREAMED:
+            forgotten = self.plan.forget_encoder and part not in EXPERTS
+            if place is not Place.STREAMED or forgotten:
                 streamed.dissolve()
                 del module.streamed
-        if place is Place.READ_AGAIN:
+        if place is Place.READ_AGAIN or (streamed is not None and self.plan.forget_encoder and part not in EXPERTS):
             self.model.drop(part)
         elif place is Place.STREAMED and streamed is not None:
             pass
@@ -166,13 +167,13 @@ class Placement:
 
 
 def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
-    number = model.precision.transformer.itemsize
+    number, vae_number = model.precision.transformer.itemsize, model.precision.vae.itemsize
     config, vae_config = model.config("transformer"), model.config("vae")
     hidden = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
     vae_width = int(vae_config.get("decoder_base_dim") or vae_config.get("base_dim", 96))
     patch = int(vae_config.get("patch_size") or 1)
     clip = memory_plan.Clip(width, height, frames, token=16 * patch)
-    working = memory_plan.working_bytes(clip, hidden, vae_width // patch**2, number)
+    working = memory_plan.working_bytes(clip, hidden, vae_width // patch**2, number, vae_number)
     weights: dict[str, Any] = {part: model.weight_bytes(part, in_8_bit=False) for part in model.parts}
     return replace(working, compressed=model.compressed, **weights)
 

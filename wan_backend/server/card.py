@@ -72,7 +72,8 @@ class Card:
         if not self.device:
             return None
         host = self.host_bytes if self.is_card else self.usable_bytes
-        return outlook.Machine(self.device.partition(" ")[0], self.usable_bytes, host)
+        most = self.total_bytes if self.budget_bytes is None else min(self.total_bytes, self.budget_bytes)
+        return outlook.Machine(self.device.partition(" ")[0], self.usable_bytes, host, most)
 
     def outlook(self, model: str) -> str:
         """How a model of the catalogue would run here, in a sentence."""

@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 class CardWatch:
     """Told of the worker's life, says what there is for a job."""
 
-    def __init__(self, budget_bytes: int | None) -> None:
-        self._budget_bytes = budget_bytes
+    def __init__(self, budget_bytes: int | None, device: str = "auto") -> None:
+        """`device` is the wish that jobs come with: auto, cuda, mps or cpu."""
+        self._budget_bytes, self._wish = budget_bytes, device
         self._card = Card()
         self._state = "none"
 
@@ -36,7 +37,10 @@ class CardWatch:
         self._state = status.state
         if not came_up or not status.host_bytes:
             return
-        known = Card(status.device, status.device_bytes, None, status.host_bytes, self._budget_bytes)
+        device, device_bytes = status.device, status.device_bytes
+        if self._wish == "cpu" and not device.startswith("cpu"):  # what the worker found first isn't what jobs run on
+            device, device_bytes = "cpu", status.host_bytes
+        known = Card(device, device_bytes, None, status.host_bytes, self._budget_bytes)
         if not known.is_card:
             self._card = dataclasses.replace(known, free_bytes=status.host_bytes)
             return

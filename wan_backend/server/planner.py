@@ -10,6 +10,8 @@ from ..models.catalogue import LoraEntry, ModelEntry, TinyEntry
 from ..models.files.library import Library
 from ..models.media_place import size_in_words
 from ..models.outlook import Machine
+from ..models.places import Places
+from ..protocol.errors import Refusal
 from ..protocol.messages import Decoder, ExtraRow, Fix, ModelRow, Plan, Problem, Quality, SizeRow, TakeRequest
 
 
@@ -73,13 +75,25 @@ class Planner:
     def _in_memory(self, made: Plan, request: TakeRequest, entry: ModelEntry) -> Plan:
         machine, budget = self._machine(), self._memory_budget_bytes
         if machine is not None and made.width:
-            here = [other for other in catalogue.load().models.values() if isinstance(self.find(other), sources.Found)]
-            return fitting.settle(made, request, entry, machine, here)
+            return fitting.settle(made, request, entry, machine, self._here, self._packed_bytes(entry, machine))
         if budget is None or made.memory_bytes <= budget:
             return made
         needed, allowed = size_in_words(made.memory_bytes), size_in_words(budget)
         note = f"About {needed} of memory would be quickest; with {allowed} allowed, it takes longer or may not fit."
         return dataclasses.replace(made, notes=[*made.notes, note])
+
+    def _here(self) -> list[ModelEntry]:
+        return [entry for entry in catalogue.load().models.values() if isinstance(self.find(entry), sources.Found)]
+
+    def _packed_bytes(self, entry: ModelEntry, machine: Machine) -> int:
+        """Of a transformer that stays in 8 bit or less on that machine; 0 where it is in 16 bit."""
+        found = self.find(entry)
+        if not machine.is_card or not isinstance(found, sources.Found) or not found.parts:
+            return 0
+        try:
+            return lora_plan.packed_bytes(Places(found.folder, found.parts))
+        except (Refusal, OSError):  # what is wrong with the file, loading it says
+            return 0
 
     def find(self, entry: ModelEntry) -> sources.Found | sources.Missing:
         """Where the model is, as far as the folders have been looked at."""

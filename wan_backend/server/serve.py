@@ -118,7 +118,7 @@ class Server:
         self._queue = JobQueue(options.state, owner, self._on_job)
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
         life = WorkerLife(command, worker_process.environment(options.online), logs, self._inbox)
-        self._card_watch = CardWatch(options.memory_budget_bytes)
+        self._card_watch = CardWatch(options.memory_budget_bytes, options.device)
         planner = Planner(options.models_folders, options.memory_budget_bytes, lambda: self._card_watch.machine)
         self._life = life
         self._runner = JobRunner(

@@ -25,7 +25,7 @@ from ..protocol.messages import RunParams
 
 _NOT_OF_THE_REQUEST = {"media_folder", "media_format", "origin", "sources", "conform"}
 """Where the take goes, and its sources' names: what they show is looked at itself."""
-_NOT_OF_THE_PLAN = {"memory_bytes", "disk_bytes", "notes", "fixes", "problem", "decoder"}
+_NOT_OF_THE_PLAN = {"memory_bytes", "memory", "disk_bytes", "notes", "fixes", "problem", "decoder"}
 """What is said of the plan, and who makes pictures of the latents."""
 
 

@@ -32,7 +32,7 @@ class JobMemory:
         self._lessons = MemoryLessons(Path(params.state_folder, MEMORY_FILE) if params.state_folder else None)
         device = f"{devices.name(model.device)}, torch {torch.__version__}, backend {__version__}"
         free_bytes = self._room.device_bytes
-        self._attempt = Attempt(model.fingerprint(), device, plan.width, plan.height, at_once, free_bytes)
+        self._attempt = Attempt(model.fingerprint(as_held=False), device, plan.width, plan.height, at_once, free_bytes)
         self.plan = self._room.plan()
         for known in self._lessons.start_with(self._attempt):
             self.plan = memory_ladder.at_most(self.plan, known, self._room.needs)
@@ -50,11 +50,13 @@ class JobMemory:
         if lower is None:
             return False
         log.warning("out of memory at %s: after %s comes %s", failed_part or "the footage", self.plan, lower)
-        self.plan = lower
+        before, self.plan = self.plan, lower
         self._lessons.learn(self._attempt, lower)
         place = "The machine" if room.on_cpu else "The graphics card"
+        # Steps of other weights are no beginning for these.
+        again = "began anew" if lower.eight_bit and not before.eight_bit else "went on from its last step"
         self.notes = [
-            f"{place} ran out of memory; the take went on from its last step with less of the model in memory at once, "
+            f"{place} ran out of memory; the take {again} with less of the model in memory at once, "
             "and later ones will begin that way.",
             *([EIGHT_BIT_NOTE] if lower.eight_bit else []),
         ]

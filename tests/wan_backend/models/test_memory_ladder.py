@@ -60,7 +60,12 @@ def test_an_autoencoder_that_failed_alone_works_in_ever_smaller_tiles():
     plan, tiles = MemoryPlan(Place.PHASED, Place.PHASED, Place.PHASED, 0), []
     while (plan := smaller(plan, needs, "vae", 64 * GB, on_cpu=False)) is not None:
         tiles.append(plan.tile_pixels)
-    assert tiles == [672, 448, 288, 192]
+    assert tiles == [640, 416, 256, 192]
+    small = dataclasses.replace(needs, frame_pixels=832 * 480)
+    assert (
+        smaller(MemoryPlan(Place.PHASED, Place.PHASED, Place.PHASED, 0), small, "vae", 64 * GB, False).tile_pixels
+        == 416
+    )
 
 
 def test_an_autoencoder_that_failed_is_alone_in_the_end():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -36,6 +38,30 @@ def test_a_part_to_be_read_again_is_gone_after_its_phase_even_after_an_error(mod
     with pytest.raises(ZeroDivisionError), placement.use("vae"):
         raise ZeroDivisionError
     assert not model.loaded("vae")
+
+
+def test_a_job_that_is_stopped_when_a_part_is_ready_leaves_nothing_of_it(model):
+    def stop(_part: str) -> None:
+        raise InterruptedError
+
+    placement = Placement(model, everywhere(Place.STREAMED), on_ready=stop)
+    with pytest.raises(InterruptedError), placement.use("transformer"):
+        pass
+    assert not model.transformer.streamed._entered
+    placement = Placement(model, everywhere(Place.READ_AGAIN), on_ready=stop)
+    with pytest.raises(InterruptedError), placement.use("vae"):
+        pass
+    assert not model.loaded("vae")
+
+
+def test_a_streamed_text_encoder_is_forgotten_where_the_machine_is_short(model):
+    for forgets in (False, True):
+        plan = dataclasses.replace(everywhere(Place.STREAMED), forget_encoder=forgets)
+        placement = Placement(model, plan)
+        for part in ("text_encoder", "transformer"):
+            with placement.use(part):
+                pass
+        assert model.loaded("text_encoder") is not forgets and model.loaded("transformer")
 
 
 def test_a_new_plan_makes_way_at_once(model):

@@ -44,12 +44,12 @@ def test_what_is_free_is_asked_when_a_worker_has_come_up_and_not_while_it_works(
     watch = CardWatch(None)
     watch.worker_changed(STARTING)
     watch.worker_changed(READY)
-    assert settled(watch, 20 * GB) == Machine("cuda", 20 * GB, 60 * GB)
+    assert settled(watch, 20 * GB) == Machine("cuda", 20 * GB, 60 * GB, 24 * GB)
     free[:] = [1 * GB]
     for state in ("busy", "ready", "none"):
         watch.worker_changed(WorkerStatus(state, READY.device, READY.torch, "", READY.device_bytes, READY.host_bytes))
     time.sleep(0.05)
-    assert watch.machine == Machine("cuda", 20 * GB, 60 * GB)
+    assert watch.machine == Machine("cuda", 20 * GB, 60 * GB, 24 * GB)
 
 
 def test_where_nobody_tells_all_of_the_card_counts(free):
@@ -57,7 +57,7 @@ def test_where_nobody_tells_all_of_the_card_counts(free):
     watch = CardWatch(None)
     watch.worker_changed(STARTING)
     watch.worker_changed(READY)
-    assert settled(watch, 24 * GB) == Machine("cuda", 24 * GB, 60 * GB)
+    assert settled(watch, 24 * GB) == Machine("cuda", 24 * GB, 60 * GB, 24 * GB)
 
 
 def test_a_budget_limits_it(free):
@@ -71,4 +71,11 @@ def test_a_processor_has_what_the_machine_has(free):
     watch = CardWatch(None)
     watch.worker_changed(STARTING)
     watch.worker_changed(WorkerStatus("ready", "cpu", "2.13", "", 64 * GB, 50 * GB))
-    assert watch.machine == Machine("cpu", 50 * GB, 50 * GB)
+    assert watch.machine == Machine("cpu", 50 * GB, 50 * GB, 64 * GB)
+
+
+def test_a_wish_for_the_processor_is_what_plans_are_for(free):
+    watch = CardWatch(None, "cpu")
+    watch.worker_changed(STARTING)
+    watch.worker_changed(READY)
+    assert watch.machine == Machine("cpu", 60 * GB, 60 * GB, 60 * GB)

@@ -50,7 +50,18 @@ def of(model):
 def test_where_the_take_goes_and_what_is_only_said_change_nothing(of):
     assert of() == of(media_folder="/elsewhere", media_format=MediaFormat.H264, origin=Origin(scene="Other"))
     assert of() == of(plan={"memory_bytes": 9, "disk_bytes": 9, "notes": ["Snapped."], "decoder": Decoder.TINY})
-    assert of() == of(plan={"fixes": [Fix("Download...")]})
+    assert of() == of(plan={"fixes": [Fix("Download...")], "memory": "All of it stays on the card."})
+
+
+def test_every_field_of_a_plan_either_makes_another_job_or_is_known_to_be_said_only(of):
+    only_said = {"memory_bytes", "memory", "disk_bytes", "notes", "fixes", "problem", "decoder"}
+    others = {
+        int: 7, float: 0.125, str: "other", list: [1000.0], FrameRate: FrameRate(12), type(None): 0.5,
+    }  # fmt: skip
+    for field in dataclasses.fields(PLAN):
+        value = getattr(PLAN, field.name)
+        if field.name not in only_said | {"loras"}:
+            assert of() != of(plan={field.name: others[type(value)]}), field.name
 
 
 @pytest.mark.parametrize(
