@@ -30,15 +30,14 @@ from .sheets import Sheets
 WEIGHTS = Path(__file__).with_name("weights")
 SEED = 10**6 + 100
 KEPT_FRAMES = 9
-FROM_WORDS, FROM_PICTURES = 20, 5
+FROM_WORDS, FROM_PICTURES = 12, 4
 """Takes that a row is measured on: of those from words alone, and of each task with pictures."""
 
 NOT_YET = frozenset(
     {
         "text to video: colour as said",
-        "text to video: shape as said",
-        "text to video: motion as said",
         "fill gap: the path goes one way",
+        "restyle: the look asked for, shape in place",
     }
 )
 """Claims that the shipped weights have not reached yet; their rows say MISSED, and the exit code lets them pass."""
