@@ -320,7 +320,8 @@ class TwoExperts:
 class AllResident:
     """A memory plan that leaves everything where it is."""
 
-    one_expert = False
+    one_expert = eight_bit = forget_encoder = False
+    tile_pixels = 0
 
     def place(self, _part: str) -> Place:
         return Place.RESIDENT
