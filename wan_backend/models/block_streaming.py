@@ -177,8 +177,8 @@ class Streamed:
 
     def _keep_some(self, room_bytes: int) -> None:
         """Blocks that stay on the device; those that visit are spread among them."""
-        room, size = room_bytes, max(block.size_bytes for block in self._blocks)
-        stay = min(len(self._blocks), max(0, room // size)) if size else len(self._blocks)
+        size = max(block.size_bytes for block in self._blocks)
+        stay = min(len(self._blocks), max(0, room_bytes // size)) if size else len(self._blocks)
         visit = len(self._blocks) - stay
         visitors = {step * len(self._blocks) // visit for step in range(visit)} if visit else set()
         for number, block in enumerate(self._blocks):
@@ -283,7 +283,7 @@ BLOCKS = {
     "text_encoder": ("encoder.block",),
     "image_encoder": ("vision_model.encoder.layers", "encoder.layers"),
 }
-"""Where a part keeps its blocks; the first that are there."""
+"""Where a part keeps its blocks: all of those that are there."""
 LEFT = {"text_encoder": ("shared",)}
 """A quarter of a million words' embeddings are looked up where they lie."""
 

@@ -193,12 +193,11 @@ def _choose_transformer(needs: Needs, plan: MemoryPlan, device_bytes: int, host_
     if alone <= device_bytes and needs.expert > host_bytes:
         # The machine's memory holds none of it, the card does.
         return replace(plan, transformer=Place.READ_AGAIN, peak_bytes=max(alone, plan.peak_bytes))
-    too_large = int(needs.expert * STREAMED_SHARE) + needs.denoise > device_bytes
-    if (needs.experts > host_bytes or too_large) and not needs.compressed:
+    streamed = int(needs.expert * STREAMED_SHARE) + needs.denoise
+    if (needs.experts > host_bytes or streamed > device_bytes) and not needs.compressed:
         return _choose_transformer(needs.in_8_bit(), replace(plan, eight_bit=True), device_bytes, host_bytes)
     if alone <= device_bytes:
         return replace(plan, transformer=Place.READ_AGAIN, peak_bytes=max(alone, plan.peak_bytes))
-    streamed = int(needs.expert * STREAMED_SHARE) + needs.denoise
     kept = int(max(0, device_bytes - streamed) * KEPT_SHARE)
     return replace(
         plan,

@@ -148,13 +148,13 @@ class Placement:
             return
         module = self.model.part(part)
         streamed: block_streaming.Streamed | None = getattr(module, "streamed", None)
+        forgotten = streamed is not None and self.plan.forget_encoder and part not in EXPERTS
         if streamed is not None:
             streamed.leave()
-            forgotten = self.plan.forget_encoder and part not in EXPERTS
             if place is not Place.STREAMED or forgotten:
                 streamed.dissolve()
                 del module.streamed
-        if place is Place.READ_AGAIN or (streamed is not None and self.plan.forget_encoder and part not in EXPERTS):
+        if place is Place.READ_AGAIN or forgotten:
             self.model.drop(part)
         elif place is Place.STREAMED and streamed is not None:
             pass

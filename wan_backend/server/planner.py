@@ -57,25 +57,31 @@ class Planner:
         if request.quality is Quality.DRAFT and self.tiny_decoder(entry.id):
             notes = [*made.notes, extras.TINY_DRAFT_NOTE]
             made = dataclasses.replace(made, decoder=Decoder.TINY, notes=notes)
-        made = self._in_memory(made, request, entry)
-        found = self.find(entry)
+        found, machine = self.find(entry), self._machine()
+        made = self._in_memory(made, request, entry, found, machine)
         if isinstance(found, sources.Missing) and made.problem is None:
             problem = dataclasses.replace(found.problem, fixes=self._fixes(request))
             made = dataclasses.replace(made, problem=problem)
         if isinstance(found, sources.Found):
             made = dataclasses.replace(made, problem=made.problem or depth_model.missing(request, found.folder))
             basis = extras.find_lora(known.loras[made.lora], self._models_folders) if made.lora else []
-            machine = self._machine()
             packed = machine is None or machine.is_card
             made = lora_plan.settle(made, request, lora_plan.pair(basis), found.folder, found.parts, packed)
             if request.quality is Quality.DRAFT and made.problem is None:
                 made = extras.offered(made, entry, self._models_folders)
         return made
 
-    def _in_memory(self, made: Plan, request: TakeRequest, entry: ModelEntry) -> Plan:
-        machine, budget = self._machine(), self._memory_budget_bytes
+    def _in_memory(
+        self,
+        made: Plan,
+        request: TakeRequest,
+        entry: ModelEntry,
+        found: sources.Found | sources.Missing,
+        machine: Machine | None,
+    ) -> Plan:
+        budget = self._memory_budget_bytes
         if machine is not None and made.width:
-            return fitting.settle(made, request, entry, machine, self._here, self._packed_bytes(entry, machine))
+            return fitting.settle(made, request, entry, machine, self._here, _packed_bytes(found, machine))
         if budget is None or made.memory_bytes <= budget:
             return made
         needed, allowed = size_in_words(made.memory_bytes), size_in_words(budget)
@@ -84,16 +90,6 @@ class Planner:
 
     def _here(self) -> list[ModelEntry]:
         return [entry for entry in catalogue.load().models.values() if isinstance(self.find(entry), sources.Found)]
-
-    def _packed_bytes(self, entry: ModelEntry, machine: Machine) -> int:
-        """Of a transformer that stays in 8 bit or less on that machine; 0 where it is in 16 bit."""
-        found = self.find(entry)
-        if not machine.is_card or not isinstance(found, sources.Found) or not found.parts:
-            return 0
-        try:
-            return lora_plan.packed_bytes(Places(found.folder, found.parts))
-        except (Refusal, OSError):  # what is wrong with the file, loading it says
-            return 0
 
     def find(self, entry: ModelEntry) -> sources.Found | sources.Missing:
         """Where the model is, as far as the folders have been looked at."""
@@ -172,3 +168,13 @@ class Planner:
             for other in known.values()
             if other.id != wanted and request.task in other.tasks and isinstance(self.find(other), sources.Found)
         ]
+
+
+def _packed_bytes(found: sources.Found | sources.Missing, machine: Machine) -> int:
+    """Of a transformer that stays in 8 bit or less on that machine; 0 where it is in 16 bit."""
+    if not machine.is_card or not isinstance(found, sources.Found) or not found.parts:
+        return 0
+    try:
+        return lora_plan.packed_bytes(Places(found.folder, found.parts))
+    except (Refusal, OSError):  # what is wrong with the file, loading it says
+        return 0
