@@ -33,12 +33,7 @@ ENCODER = "text_encoder/model.safetensors"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 0)  # put back after each test
-    monkeypatch.setattr(hub_listing, "CHUNK_BYTES", 1 << 14)
-    return tmp_path / "cache"
+    return fake_hub.cache_in(tmp_path / "cache", monkeypatch)
 
 
 @pytest.fixture

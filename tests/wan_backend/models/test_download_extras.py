@@ -9,7 +9,7 @@ import pytest
 
 from tests.wan_backend.models import fake_hub, tiny_folder
 from tests.wan_backend.models.test_planning import take_request
-from wan_backend.models import catalogue, download, extras, hub_cache, hub_listing
+from wan_backend.models import catalogue, download, extras, hub_cache
 from wan_backend.protocol.messages import Quality
 from wan_backend.server.planner import Planner
 
@@ -21,12 +21,7 @@ FETCHED = [extra for extra in (*KNOWN.loras.values(), *KNOWN.autoencoders.values
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 0)  # put back after each test
-    monkeypatch.setattr(hub_listing, "CHUNK_BYTES", 1 << 14)
-    return tmp_path / "cache"
+    return fake_hub.cache_in(tmp_path / "cache", monkeypatch)
 
 
 @pytest.fixture
