@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+IN_THE_WINDOW = sorted(file for folder in ("pictures", "benchmark") for file in (ROOT / "tests" / folder).glob("*.py"))
 FILES = sorted(file for folder in ("blender_addon", "wan_backend") for file in (ROOT / folder).rglob("*.py"))
 
 PROTOCOL = "wan_backend.protocol"
@@ -60,7 +61,7 @@ LIGHT_MODELS = {
     "lora_names", "lora_file", "lora_fit", "lora_plan", "transformer_shapes",
 }  # fmt: skip
 """Modules of wan_backend/models that the server reads; the others, `loading` above, are the worker's."""
-BLENDER = {"bpy", "bpy_extras", "bl_math", "blf", "gpu", "gpu_extras", "mathutils", "numpy"}
+BLENDER = {"bmesh", "bpy", "bpy_extras", "bl_math", "blf", "gpu", "gpu_extras", "mathutils", "numpy"}
 WITHOUT_TORCH = {
     "wan_backend.job_queue": {"filelock"},
     "wan_backend.models": {"huggingface_hub", "httpx2", "filelock"},
@@ -164,6 +165,27 @@ def test_nothing_prints_and_names_say_something(file):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id != "print", f"{file.relative_to(ROOT)}:{node.lineno} prints"
+
+
+def file_meant(file: Path, name: str) -> Path | None:
+    """The file of `tests` that `file` means by `name`: by its whole name, or from the folders on the path there."""
+    beginnings = ROOT.joinpath(*name.split(".")), *(folder / name for folder in (file.parent, ROOT / "tests" / "demo"))
+    found = (beginning.with_suffix(".py") for beginning in beginnings if "tests" in beginning.parts)
+    return next((each for each in found if each.is_file()), None)
+
+
+@pytest.mark.parametrize("file", IN_THE_WINDOW, ids=name_of)
+def test_what_runs_in_the_window_needs_only_blenders_python(file):
+    waiting, seen = [file], set[Path]()
+    while waiting:
+        read = waiting.pop()
+        seen.add(read)
+        for line, name in imports(read):
+            if other := file_meant(read, name):
+                waiting += [other] if other not in seen else []
+            else:
+                known = {*sys.stdlib_module_names, *BLENDER}
+                assert name.split(".")[0] in known, f"{read.relative_to(ROOT)}:{line} imports {name}"
 
 
 def test_the_order_has_no_circle():

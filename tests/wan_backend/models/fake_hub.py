@@ -15,11 +15,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import huggingface_hub
-import pytest
-
-from wan_backend.models import hub_listing
-
 COMMIT = "c" * 40
 PIECE_BYTES = 1 << 14
 
@@ -168,13 +163,3 @@ class _Handler(BaseHTTPRequestHandler):
 def git_checksum(content: bytes) -> str:
     """As git names a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def cache_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`folder`, which is the cache of Hugging Face for a test, online and with what is fetched in small pieces."""
-    monkeypatch.setenv("HF_HUB_CACHE", str(folder))
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 0)  # put back after each test
-    monkeypatch.setattr(hub_listing, "CHUNK_BYTES", 1 << 14)
-    return folder

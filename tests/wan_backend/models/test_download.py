@@ -11,7 +11,7 @@ import huggingface_hub
 import huggingface_hub.constants
 import pytest
 
-from tests.wan_backend.models import fake_hub, tiny_folder
+from tests.wan_backend.models import fake_hub, fetched_cache, tiny_folder
 from wan_backend.models import (
     catalogue,
     download,
@@ -33,7 +33,7 @@ ENCODER = "text_encoder/model.safetensors"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    return fake_hub.cache_in(tmp_path / "cache", monkeypatch)
+    return fetched_cache.cache_in(tmp_path / "cache", monkeypatch)
 
 
 @pytest.fixture

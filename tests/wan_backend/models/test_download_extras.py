@@ -7,7 +7,7 @@ import dataclasses
 import huggingface_hub.constants
 import pytest
 
-from tests.wan_backend.models import fake_hub, tiny_folder
+from tests.wan_backend.models import fake_hub, fetched_cache, tiny_folder
 from tests.wan_backend.models.test_planning import take_request
 from wan_backend.models import catalogue, download, extras, hub_cache
 from wan_backend.protocol.messages import Quality
@@ -21,7 +21,7 @@ FETCHED = [extra for extra in (*KNOWN.loras.values(), *KNOWN.autoencoders.values
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    return fake_hub.cache_in(tmp_path / "cache", monkeypatch)
+    return fetched_cache.cache_in(tmp_path / "cache", monkeypatch)
 
 
 @pytest.fixture
