@@ -44,7 +44,9 @@ BLENDERS = {"4.2.23": "3.11", "4.5.15": "3.11", "5.0.1": "3.11", "5.2.3": "3.13"
 DEFAULT_BLENDERS = ("5.0.1", "5.2.3")
 OLDEST_BLENDER = (4, 2)
 
-PYTEST = ("tests", "--quiet", "--numprocesses", "2", "--durations", "5")
+PYTEST = ("tests", "--quiet", "--numprocesses", "2", "--dist", "worksteal", "--durations", "25")
+TEST_THREADS = "1"
+"""Of torch in each of the two processes: more would wait for one another, spinning."""
 
 EXTENSION_ENTRY = '''"""Wan VSE, as Blender loads it. Written by build.py beside the manifest."""
 
@@ -251,7 +253,7 @@ def do_bench(options: argparse.Namespace) -> None:
 
 def do_test(options: argparse.Namespace) -> None:
     backend = backend_environment("cpu")
-    variables = _blender_variables(backend, ROOT / "build" / "test-user")
+    variables = _blender_variables(backend, ROOT / "build" / "test-user") | {"OMP_NUM_THREADS": TEST_THREADS}
     say("test: the backend")
     run([backend, "-m", "pytest", *PYTEST, *options.pytest], variables)
     versions = _blenders_to_test(options.all_blenders)
