@@ -28,6 +28,9 @@ def models_folder(tmp_path_factory) -> Path:
 @pytest.fixture
 def generate(tmp_path, models_folder):
     """generate(prompt, output, *flags) is the finished process."""
+    # Python leaves Ctrl+C alone where it was ignored at the start, as it is in what a shell runs in the background.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    started: list[subprocess.Popen[str]] = []
     (tmp_path / "temporary").mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")}
 
@@ -38,12 +41,18 @@ def generate(tmp_path, models_folder):
             command, cwd=tmp_path, env={**environment, **more}, text=True, encoding="utf-8",
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
+        started.append(process)
         if not wait:
             return process
         out, err = process.communicate(timeout=120)
         return process.returncode, out, err
 
-    return start
+    yield start
+    signal.signal(signal.SIGINT, inherited)
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate(timeout=10)
 
 
 def visible(folder: Path) -> set[str]:
