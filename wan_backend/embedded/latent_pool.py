@@ -16,9 +16,11 @@ from torch import Tensor
 from . import prompts, tasks, text, world
 from .autoencoder import WholeClip
 from .pacing import Pace
-from .scenes import sample_scenes
+from .scenes import COLOURS, Scene, is_held_out, sample_scenes
 
 PROMPTS_EACH = 3
+ASTRAY_SHARE = 0.5
+"""Of the clips that words alone describe, how many are kept in another colour, too."""
 
 
 @dataclass
@@ -75,7 +77,10 @@ class Coder:
         return out
 
     def batch(self, size: tuple[int, int, int], count: int) -> dict[str, Tensor]:
-        """`count` clips: x, inactive, reactive (latents), mask (latent frames), near (the shape) and ids (prompts)."""
+        """`count` clips: x, inactive, reactive (latents), mask (latent frames), near (the shape) and ids (prompts).
+
+        And astray: the latents of clips whose colour is not what their prompts say, or x again.
+        """
         frames, height, width = size
         scenes = sample_scenes(self.rng.randrange(10**6), count, frames=frames)
         if self.look is not None:
@@ -83,20 +88,40 @@ class Coder:
         drawn = world.draw(scenes, frames=frames, height=height, width=width, device=self.device)
         names = self.rng.choices(list(tasks.WEIGHTS), list(tasks.WEIGHTS.values()), k=count)
         condition = tasks.prepare(names, scenes, drawn, self.rng)
-        ids = []
-        for name, scene in zip(names, scenes, strict=True):
-            said = [0.92, 0.92, 0.92] if name not in tasks.CONTROLS else [0.95, 0.5, 0.0]
-            texts = [prompts.describe(scene, self.rng, said=chance) for chance in said]
-            ids.append(text.tokenize(self.tokenizer, texts))
+        led = [row for row, name in enumerate(names) if name == "text" and self.rng.random() < ASTRAY_SHARE]
         x = self.latents(drawn.frames * 2 - 1)
         return {
             "x": x,
+            "astray": self._astray(x, size, scenes, led),
             "inactive": self.conditions(condition.inactive),
             "reactive": self.conditions(condition.reactive),
             "mask": tasks.latent_mask(condition.mask, x.shape[2]),
             "near": near_the_shape(drawn.mask).to(torch.bfloat16),
-            "ids": torch.stack(ids).to(self.device),
+            "ids": torch.stack(
+                [
+                    self._prompts(scene, name, row in led)
+                    for row, (scene, name) in enumerate(zip(scenes, names, strict=True))
+                ]
+            ).to(self.device),
         }
+
+    def _prompts(self, scene: Scene, task: str, led: bool) -> Tensor:
+        said = [0.95, 0.5, 0.0] if task in tasks.CONTROLS else [1.0 if led else 0.92] * PROMPTS_EACH
+        return text.tokenize(self.tokenizer, [prompts.describe(scene, self.rng, said=chance) for chance in said])
+
+    def _astray(self, x: Tensor, size: tuple[int, int, int], scenes: list[Scene], rows: list[int]) -> Tensor:
+        """The latents `x`, those of `rows` coded again with their shape in another colour that training may draw."""
+        out = x.clone()
+        if rows:
+            frames, height, width = size
+            others = [self._recoloured(scenes[row]) for row in rows]
+            drawn = world.draw(others, frames=frames, height=height, width=width, device=self.device)
+            out[rows] = self.latents(drawn.frames * 2 - 1)
+        return out
+
+    def _recoloured(self, scene: Scene) -> Scene:
+        others = (replace(scene, colour=colour) for colour in COLOURS if colour != scene.colour)
+        return self.rng.choice([other for other in others if not is_held_out(other.words)])
 
 
 class LatentPool:
@@ -117,7 +142,7 @@ class LatentPool:
         while True:
             made = self.coder.batch(self.size, self.chunk)
             scale = scale or Scale.measured(made["x"])
-            for key in ("x", "inactive", "reactive"):
+            for key in ("x", "astray", "inactive", "reactive"):
                 made[key] = scale.normalise(made[key]).to(torch.bfloat16)
             self._put(made)
             if pace.over or self.filled == self.room:
@@ -134,11 +159,15 @@ class LatentPool:
         self._next = (begin + count) % self.room
 
     def take(self, count: int, null_ids: Tensor, null_chance: float) -> tuple[Tensor, ...]:
-        """x, inactive, reactive, mask, near, ids of a random batch; some prompts are the empty one."""
+        """x, astray, inactive, reactive, mask, near, ids of a random batch; some prompts are the empty one."""
         device = self.held["x"].device
         rows = torch.randint(len(self), (count,), device=device)
         which = torch.randint(PROMPTS_EACH, (count,), device=device)
         ids = self.held["ids"][rows, which]
         dropped = torch.rand(count, 1, device=device) < null_chance
         ids = torch.where(dropped, null_ids, ids)
-        return (*(self.held[key][rows] for key in ("x", "inactive", "reactive", "mask", "near")), ids)
+        x = self.held["x"][rows]
+        astray = torch.where(
+            dropped.view(-1, 1, 1, 1, 1), x, self.held["astray"][rows]
+        )  # no words, no better knowledge
+        return (x, astray, *(self.held[key][rows] for key in ("inactive", "reactive", "mask", "near")), ids)

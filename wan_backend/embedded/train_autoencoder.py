@@ -15,7 +15,7 @@ import torch
 from diffusers import AutoencoderKLWan
 from torch import Tensor
 
-from . import autoencoder, world
+from . import autoencoder, checkpoint, world
 from .graphed import TrainingStep
 from .pacing import Average, Pace, load_split, save_split, say
 from .scenes import LOOKS, LORA_LOOK, sample_scenes
@@ -118,7 +118,7 @@ def check(whole: autoencoder.WholeClip, frames: int, count: int, device: str) ->
 def _make(options: argparse.Namespace) -> Any:
     """The autoencoder, new or resumed, on its device."""
     torch.manual_seed(options.seed)
-    vae: Any = AutoencoderKLWan(**autoencoder.CONFIG)
+    vae: Any = AutoencoderKLWan(**(checkpoint.SMALL_VAE if options.small else autoencoder.CONFIG))
     if options.resume:
         vae.load_state_dict(load_split(sorted(Path(options.resume).glob("vae-*.safetensors"))))
     else:

@@ -50,7 +50,7 @@ def draft_loss(
     painter: base.Painter, layers: dict[str, low_rank.LowRank], null_ids: Tensor, ends: Tensor, *batch: Tensor
 ) -> tuple[Tensor, Tensor]:
     """How far one draft step is from the guided model's several over the same stretch."""
-    x, inactive, reactive, mask, _, ids = batch
+    x, _, inactive, reactive, mask, _, ids = batch
     which = torch.randint(DRAFT_STEPS, (x.shape[0],), device=x.device)
     start, end = ends[which], ends[which + 1]
     shape = (-1, 1, 1, 1, 1)

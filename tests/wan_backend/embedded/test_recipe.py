@@ -9,8 +9,8 @@ import torch
 from diffusers import AutoencoderKLWan, WanVACEPipeline
 from safetensors.torch import load_file
 
-from wan_backend.embedded import checkpoint, low_rank, tasks, text, train_lora, train_transformer
-from wan_backend.embedded.latent_pool import near_the_shape
+from wan_backend.embedded import checkpoint, low_rank, prompts, tasks, text, train_lora, train_transformer
+from wan_backend.embedded.latent_pool import Coder, near_the_shape
 from wan_backend.embedded.pacing import load_split, save_split
 
 
@@ -63,15 +63,42 @@ def test_the_loss_falls_on_one_batch():
     x = torch.randn(2, 16, 2, 4, 4)
     near = torch.zeros(2, 1, 2, 4, 4)
     near[:, :, :, :2] = 1
-    batch = (x, x, torch.zeros_like(x), torch.ones(2, 2), near, torch.ones(2, text.LONGEST, dtype=torch.long))
+    batch = (x, x, x, torch.zeros_like(x), torch.ones(2, 2), near, torch.ones(2, text.LONGEST, dtype=torch.long))
     losses = []
-    for _ in range(60):
+    for _ in range(90):
         loss, _ = train_transformer.loss_of(painter, *batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+def test_a_painter_that_finds_its_way_back_to_the_clip_has_no_loss():
+    """Wherever a noisy clip leans, and however little noise there is."""
+    torch.manual_seed(0)
+    x, astray = torch.randn(2, 64, 16, 1, 2, 2)
+    seen = []
+
+    class Knowing:
+        def velocity(self, noisy, sigma, control, ids):
+            seen.append((noisy, sigma))
+            return (noisy - x) / sigma.view(-1, 1, 1, 1, 1)
+
+    rest = (
+        torch.zeros_like(x),
+        torch.zeros_like(x),
+        torch.ones(64, 1),
+        torch.zeros(64, 1, 1, 2, 2),
+        torch.zeros(64, 1),
+    )
+    torch.manual_seed(1)
+    _, straight = train_transformer.loss_of(Knowing(), x, x, *rest)
+    torch.manual_seed(1)
+    _, led = train_transformer.loss_of(Knowing(), x, astray, *rest)
+    assert straight < 1e-6 and led < 1e-6
+    apart = (seen[0][0] - seen[1][0]).abs().amax((1, 2, 3, 4))
+    assert apart.max() > 0.5, "no clip leaned"
 
 
 def test_the_surroundings_of_the_shape_are_found_at_the_size_of_latents():
@@ -81,6 +108,19 @@ def test_the_surroundings_of_the_shape_are_found_at_the_size_of_latents():
     assert near.shape == (1, 1, 3, 6, 8)
     assert near[0, 0, :, 3].sum(1).tolist() == [0, 3, 0]  # frame 3 is of the second latent; its cell and both beside it
     assert near.sum() == 9
+
+
+def test_clips_that_words_alone_describe_are_coded_in_another_colour_too():
+    tokenizer = text.make_tokenizer()
+    vae = AutoencoderKLWan(**checkpoint.SMALL_VAE)
+    made = Coder(vae, tokenizer, "cpu", seed=3).batch((5, 32, 48), 24)
+    led = (made["astray"] != made["x"]).flatten(1).any(1)
+    assert 0 < led.sum() < 24
+    colours = {word for words in prompts.COLOUR_WORDS.values() for word in words}
+    for row in led.nonzero().flatten().tolist():
+        assert made["mask"][row].all(), "something of it is kept"
+        for ids in made["ids"][row]:
+            assert colours & set(tokenizer.decode(ids.tolist()).lower().split())
 
 
 def test_every_task_is_trained_on():
