@@ -80,25 +80,23 @@ def test_a_painter_that_finds_its_way_back_to_the_clip_has_no_loss():
     x, astray = torch.randn(2, 64, 16, 1, 2, 2)
     seen = []
 
-    class Knowing:
-        def velocity(self, noisy, sigma, control, ids):
-            seen.append((noisy, sigma))
-            return (noisy - x) / sigma.view(-1, 1, 1, 1, 1)
+    class Foreseeing:
+        def __init__(self, clip):
+            self.clip = clip
 
-    rest = (
-        torch.zeros_like(x),
-        torch.zeros_like(x),
-        torch.ones(64, 1),
-        torch.zeros(64, 1, 1, 2, 2),
-        torch.zeros(64, 1),
-    )
-    torch.manual_seed(1)
-    _, straight = train_transformer.loss_of(Knowing(), x, x, *rest)
-    torch.manual_seed(1)
-    _, led = train_transformer.loss_of(Knowing(), x, astray, *rest)
-    assert straight < 1e-6 and led < 1e-6
-    apart = (seen[0][0] - seen[1][0]).abs().amax((1, 2, 3, 4))
-    assert apart.max() > 0.5, "no clip leaned"
+        def velocity(self, noisy, sigma, control, ids):
+            seen.append(noisy)
+            return (noisy - self.clip) / sigma.view(-1, 1, 1, 1, 1)
+
+    def losses(clip, leaning_to):
+        torch.manual_seed(1)
+        blank, ones, near = torch.zeros_like(x), torch.ones(64, 1), torch.zeros(64, 1, 1, 2, 2)
+        return train_transformer.loss_of(Foreseeing(clip), x, leaning_to, blank, blank, ones, near, ones)
+
+    assert max(*losses(x, x), *losses(x, astray)) < 1e-6
+    assert (seen[0] - seen[1]).abs().max() > 0.5, "no clip leaned"
+    to_learn, shown = losses(astray, astray)
+    assert to_learn - shown == pytest.approx(train_transformer.COLOUR_WEIGHT, rel=1e-3)  # all the way to the other
 
 
 def test_the_surroundings_of_the_shape_are_found_at_the_size_of_latents():
