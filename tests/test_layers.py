@@ -176,6 +176,7 @@ def file_meant(file: Path, name: str) -> Path | None:
 
 @pytest.mark.parametrize("file", IN_THE_WINDOW, ids=name_of)
 def test_what_runs_in_the_window_needs_only_blenders_python(file):
+    known = {*sys.stdlib_module_names, *BLENDER}
     waiting, seen = [file], set[Path]()
     while waiting:
         read = waiting.pop()
@@ -184,7 +185,6 @@ def test_what_runs_in_the_window_needs_only_blenders_python(file):
             if other := file_meant(read, name):
                 waiting += [other] if other not in seen else []
             else:
-                known = {*sys.stdlib_module_names, *BLENDER}
                 assert name.split(".")[0] in known, f"{read.relative_to(ROOT)}:{line} imports {name}"
 
 
