@@ -81,45 +81,39 @@ class Coder:
 
         And astray: the latents of clips whose colour is not what their prompts say, or x again.
         """
-        frames, height, width = size
-        scenes = sample_scenes(self.rng.randrange(10**6), count, frames=frames)
+        scenes = sample_scenes(self.rng.randrange(10**6), count, frames=size[0])
         if self.look is not None:
             scenes = [replace(scene, look=self.look) for scene in scenes]
-        drawn = world.draw(scenes, frames=frames, height=height, width=width, device=self.device)
+        drawn = self._draw(scenes, size)
         names = self.rng.choices(list(tasks.WEIGHTS), list(tasks.WEIGHTS.values()), k=count)
         condition = tasks.prepare(names, scenes, drawn, self.rng)
-        led = [row for row, name in enumerate(names) if name == "text" and self.rng.random() < ASTRAY_SHARE]
+        led = [name == "text" and self.rng.random() < ASTRAY_SHARE for name in names]
         x = self.latents(drawn.frames * 2 - 1)
+        astray = x.clone()
+        if any(led):
+            others = [self._recoloured(scene) for scene, is_led in zip(scenes, led, strict=True) if is_led]
+            astray[led] = self.latents(self._draw(others, size).frames * 2 - 1)
+        ids = [self._prompts(*each) for each in zip(scenes, names, led, strict=True)]
         return {
             "x": x,
-            "astray": self._astray(x, size, scenes, led),
+            "astray": astray,
             "inactive": self.conditions(condition.inactive),
             "reactive": self.conditions(condition.reactive),
             "mask": tasks.latent_mask(condition.mask, x.shape[2]),
             "near": near_the_shape(drawn.mask).to(torch.bfloat16),
-            "ids": torch.stack(
-                [
-                    self._prompts(scene, name, row in led)
-                    for row, (scene, name) in enumerate(zip(scenes, names, strict=True))
-                ]
-            ).to(self.device),
+            "ids": torch.stack(ids).to(self.device),
         }
+
+    def _draw(self, scenes: list[Scene], size: tuple[int, int, int]) -> world.Drawing:
+        frames, height, width = size
+        return world.draw(scenes, frames=frames, height=height, width=width, device=self.device)
 
     def _prompts(self, scene: Scene, task: str, led: bool) -> Tensor:
         said = [0.95, 0.5, 0.0] if task in tasks.CONTROLS else [1.0 if led else 0.92] * PROMPTS_EACH
         return text.tokenize(self.tokenizer, [prompts.describe(scene, self.rng, said=chance) for chance in said])
 
-    def _astray(self, x: Tensor, size: tuple[int, int, int], scenes: list[Scene], rows: list[int]) -> Tensor:
-        """The latents `x`, those of `rows` coded again with their shape in another colour that training may draw."""
-        out = x.clone()
-        if rows:
-            frames, height, width = size
-            others = [self._recoloured(scenes[row]) for row in rows]
-            drawn = world.draw(others, frames=frames, height=height, width=width, device=self.device)
-            out[rows] = self.latents(drawn.frames * 2 - 1)
-        return out
-
     def _recoloured(self, scene: Scene) -> Scene:
+        """The scene in another colour that training may draw."""
         others = (replace(scene, colour=colour) for colour in COLOURS if colour != scene.colour)
         return self.rng.choice([other for other in others if not is_held_out(other.words)])
 
@@ -167,7 +161,6 @@ class LatentPool:
         dropped = torch.rand(count, 1, device=device) < null_chance
         ids = torch.where(dropped, null_ids, ids)
         x = self.held["x"][rows]
-        astray = torch.where(
-            dropped.view(-1, 1, 1, 1, 1), x, self.held["astray"][rows]
-        )  # no words, no better knowledge
+        # Without words nothing tells that the colour is another one.
+        astray = torch.where(dropped.view(-1, 1, 1, 1, 1), x, self.held["astray"][rows])
         return (x, astray, *(self.held[key][rows] for key in ("inactive", "reactive", "mask", "near")), ids)

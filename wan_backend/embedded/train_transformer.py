@@ -100,15 +100,14 @@ def loss_of(painter: Painter, *batch: Tensor) -> tuple[Tensor, Tensor]:
     sigma = SHIFT * u / (1 + (SHIFT - 1) * u)
     noise = torch.randn_like(x)
     share = sigma.view(-1, 1, 1, 1, 1)
+    way = astray.float() - x
     # Near the end a colour is hardly wrong any more, and the way back would be asked for in one leap.
-    lead = torch.rand_like(share) * (share / (1 - share).clamp_min(1e-3)).clamp_max(1)
-    away = lead * (astray.float() - x)
-    noisy = (1 - share) * (x + away) + share * noise
-    wanted = noise - x + (1 - share) / share.clamp_min(1e-3) * away
+    away = torch.rand_like(share) * torch.minimum(share, 1 - share) * way
+    noisy = (1 - share) * x + share * noise + away
     control = tasks.control(inactive.float(), reactive.float(), mask)
-    missed = painter.velocity(noisy, sigma, control, ids).float() - wanted
+    missed = painter.velocity(noisy, sigma, control, ids).float() - (noise - x + away / share)
     error = missed.square()
-    aside = _share_of_the_way(sigma, missed, astray.float() - x).square().clamp_max(2)
+    aside = _share_of_the_way(sigma, missed, way).square().clamp_max(2)
     weight = 1 + SHAPE_WEIGHT * (1 - share) * near.float()
     return (weight * error).mean() / weight.mean() + COLOUR_WEIGHT * aside.mean(), error.mean()
 
