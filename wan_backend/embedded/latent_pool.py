@@ -16,11 +16,11 @@ from torch import Tensor
 from . import prompts, tasks, text, world
 from .autoencoder import WholeClip
 from .pacing import Pace
-from .scenes import COLOURS, Scene, is_held_out, sample_scenes
+from .scenes import COLOURS, SHAPES, Scene, is_held_out, sample_scenes
 
 PROMPTS_EACH = 3
-ASTRAY_SHARE = 0.5
-"""Of the clips that words alone describe, how many are kept in another colour, too."""
+ASTRAY_SHARE = 0.75
+"""Of the clips that words alone describe, how many are kept in another colour, shape or place, too."""
 
 
 @dataclass
@@ -79,7 +79,8 @@ class Coder:
     def batch(self, size: tuple[int, int, int], count: int) -> dict[str, Tensor]:
         """`count` clips: x, inactive, reactive (latents), mask (latent frames), near (the shape) and ids (prompts).
 
-        And astray: the latents of clips whose colour is not what their prompts say, or x again.
+        And astray: the latents of clips whose colour or shape is not what their prompts say, latents half-way to a clip
+        with the shape elsewhere, or x again.
         """
         scenes = sample_scenes(self.rng.randrange(10**6), count, frames=size[0])
         if self.look is not None:
@@ -91,8 +92,9 @@ class Coder:
         x = self.latents(drawn.frames * 2 - 1)
         astray = x.clone()
         if any(led):
-            others = [self._recoloured(scene) for scene, is_led in zip(scenes, led, strict=True) if is_led]
-            astray[led] = self.latents(self._draw(others, size).frames * 2 - 1)
+            others = [self._altered(scene) for scene, is_led in zip(scenes, led, strict=True) if is_led]
+            way = self.latents(self._draw([other for other, _ in others], size).frames * 2 - 1) - x[led]
+            astray[led] += way * torch.tensor([share for _, share in others]).to(way).view(-1, 1, 1, 1, 1)
         ids = [self._prompts(*each) for each in zip(scenes, names, led, strict=True)]
         return {
             "x": x,
@@ -112,10 +114,22 @@ class Coder:
         said = [0.95, 0.5, 0.0] if task in tasks.CONTROLS else [1.0 if led else 0.92] * PROMPTS_EACH
         return text.tokenize(self.tokenizer, [prompts.describe(scene, self.rng, said=chance) for chance in said])
 
-    def _recoloured(self, scene: Scene) -> Scene:
-        """The scene in another colour that training may draw."""
-        others = (replace(scene, colour=colour) for colour in COLOURS if colour != scene.colour)
-        return self.rng.choice([other for other in others if not is_held_out(other.words)])
+    def _altered(self, scene: Scene) -> tuple[Scene, float]:
+        """The scene in another colour, shape or place, and how far a clip may go there.
+
+        Which colour and which shape is right, the prompt says. Which place is, nothing says but the clip itself, so it
+        must not come nearer to the other one.
+        """
+        what = self.rng.choice(("colour", "shape", "place"))
+        if what == "place":
+            x, y = (self.rng.choice((-1, 1)) * self.rng.uniform(0.03, 0.2) for _ in range(2))
+            growth = self.rng.uniform(0.7, 1.4)
+            return replace(scene, x=scene.x + x, y=scene.y + y, radius=scene.radius * growth), 0.5
+        others = [replace(scene, colour=word) for word in COLOURS]
+        if what == "shape":
+            others = [replace(scene, shape=word) for word in SHAPES]
+        drawn = [other for other in others if other != scene and not is_held_out(other.words)]
+        return self.rng.choice(drawn), 1.0
 
 
 class LatentPool:
@@ -161,6 +175,6 @@ class LatentPool:
         dropped = torch.rand(count, 1, device=device) < null_chance
         ids = torch.where(dropped, null_ids, ids)
         x = self.held["x"][rows]
-        # Without words nothing tells that the colour is another one.
+        # Without words nothing tells that the colour or the shape is another one.
         astray = torch.where(dropped.view(-1, 1, 1, 1, 1), x, self.held["astray"][rows])
         return (x, astray, *(self.held[key][rows] for key in ("inactive", "reactive", "mask", "near")), ids)

@@ -19,10 +19,10 @@ from .scenes import LOOKS, Scene
 WEIGHTS = {
     "text": 40,
     "image": 13,
-    "fill": 11,
+    "fill": 14,
     "extend": 7,
     "extend backward": 4,
-    "restyle": 9,
+    "restyle": 12,
     "depth": 8,
     "edges": 3,
     "still and depth": 5,

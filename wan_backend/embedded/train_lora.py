@@ -29,7 +29,7 @@ from .scenes import LORA_LOOK
 RANKS = {"style": 4, "draft": 16}
 DRAFT_STEPS = 4
 TEACHER_STEPS = 2  # of the guided model, for each of the draft's
-GUIDANCE_SCALE = 3.0
+GUIDANCE_SCALE = 2.0
 _SIZE = (33, 144, 256)
 _SMALL_SIZE = (9, 32, 48)
 
@@ -72,7 +72,7 @@ def draft_loss(
 
 def train(options: argparse.Namespace) -> None:
     """The whole run."""
-    options.resume = options.transformer
+    options.resume, options.keep = options.transformer, None
     pace = Pace(options.minutes)
     tokenizer = text.make_tokenizer()
     vae, painter, scale = base.load(options, tokenizer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,10 @@ _SMALL_BUCKETS: list[Bucket] = [((9, 32, 48), 2, 0.7), ((5, 48, 32), 2, 0.3)]
 _EVERY = 6  # of so many steps all but one are of the first size
 NULL_CHANCE = 0.1
 SHIFT = 3.0
-SHAPE_WEIGHT = 10.0
+SHAPE_WEIGHT = 15.0
 """How much more the shape and its rim count than the ground, in a clip without noise."""
-COLOUR_WEIGHT = 5.0
-"""How much it counts where the colour foreseen is another one; one clip in five is asked."""
+ASTRAY_WEIGHT = 5.0
+"""How much it counts where the colour, shape or place foreseen is another one; one clip in four is asked."""
 NEW_SHARE = 0.2
 """Of the training time, for coding new clips."""
 
@@ -64,6 +65,11 @@ class Painter(nn.Module):
         tables = ("patch_embedding", "proj_out", "shared", "embed_tokens", "relative_attention", "scale_shift_table")
         return [w for name, w in self.named_parameters() if any(table in name for table in tables)]
 
+    def keep(self, pattern: str) -> None:
+        """Leave the weights alone whose names the pattern is found in."""
+        for name, weight in self.named_parameters():
+            weight.requires_grad_(re.search(pattern, name) is None)
+
     def velocity(self, noisy: Tensor, sigma: Tensor, control: Tensor, ids: Tensor) -> Tensor:
         """What the transformer says of noisy latents N16THW at `sigma` N in 0..1."""
         words = text.embed(self.encoder, ids)
@@ -77,10 +83,10 @@ class Painter(nn.Module):
 
 
 def _share_of_the_way(sigma: Tensor, missed: Tensor, way: Tensor) -> Tensor:
-    """N: how far the clip foreseen lies along `way`, to the other colour; 0 is right, and where there is no way.
+    """N: how far the clip foreseen lies along `way`, to the other clip; 0 is right, and where there is no way.
 
     One number of a whole clip: in the mean over all its numbers a colour that is a little off is lost, most of all in a
-    sketch, where colours are pale.
+    sketch, where colours are pale, and so are the corners of a shape.
     """
     along, length = (missed * way).flatten(1).sum(1), way.square().flatten(1).sum(1)
     return torch.where(length > 0, sigma * along / length.clamp_min(1e-6), 0)
@@ -91,8 +97,9 @@ def loss_of(painter: Painter, *batch: Tensor) -> tuple[Tensor, Tensor]:
 
     A shape is a tenth of the picture and its name is in its corners: in a plain mean it comes last. Where noise hides
     the shape's place, weighing by the true place would ask for a shape everywhere, so the weight goes with the noise.
-    While a take is made the colour may drift from what was said, and a model that never saw this paints on what it
-    sees. So some noisy clips lean to another colour (`astray`), and the way from there to the clip is asked for.
+    While a take is made the colour or the shape may drift from what was said, or the shape stand in two places at once,
+    and a model that never saw this paints on what it sees. So some noisy clips lean to another clip (`astray`), and the
+    way from there is asked for.
     """
     x, astray, inactive, reactive, mask, near, ids = batch
     x = x.float()
@@ -101,7 +108,7 @@ def loss_of(painter: Painter, *batch: Tensor) -> tuple[Tensor, Tensor]:
     noise = torch.randn_like(x)
     share = sigma.view(-1, 1, 1, 1, 1)
     way = astray.float() - x
-    # Near the end a colour is hardly wrong any more, and the way back would be asked for in one leap.
+    # Near the end hardly anything is wrong any more, and the way back would be asked for in one leap.
     away = torch.rand_like(share) * torch.minimum(share, 1 - share) * way
     noisy = (1 - share) * x + share * noise + away
     control = tasks.control(inactive.float(), reactive.float(), mask)
@@ -109,7 +116,7 @@ def loss_of(painter: Painter, *batch: Tensor) -> tuple[Tensor, Tensor]:
     error = missed.square()
     aside = _share_of_the_way(sigma, missed, way).square().clamp_max(2)
     weight = 1 + SHAPE_WEIGHT * (1 - share) * near.float()
-    return (weight * error).mean() / weight.mean() + COLOUR_WEIGHT * aside.mean(), error.mean()
+    return (weight * error).mean() / weight.mean() + ASTRAY_WEIGHT * aside.mean(), error.mean()
 
 
 def _fill(coder: Coder, options: argparse.Namespace, scale: Scale | None) -> tuple[list[LatentPool], Scale]:
@@ -138,6 +145,8 @@ def load(options: argparse.Namespace, tokenizer: Any) -> tuple[Any, Painter, Sca
         painter.encoder.load_state_dict(load_split(sorted(folder.glob("text-*.safetensors"))))
         held = load_split([folder / "latents-0.safetensors"])
         scale = Scale(held["mean"].to(options.device), held["std"].to(options.device))
+    if options.keep:
+        painter.keep(options.keep)
     return vae.to(options.device).requires_grad_(False), painter.to(options.device), scale
 
 
@@ -186,7 +195,7 @@ def train(options: argparse.Namespace) -> None:
         painter.transformer.compile_repeated_blocks(dynamic=False)
     null_ids = text.tokenize(tokenizer, [""]).to(options.device)
     step_on = TrainingStep(
-        list(painter.parameters()),
+        [weight for weight in painter.parameters() if weight.requires_grad],
         lambda *batch: loss_of(painter, *batch),
         options.device,
         adam_only=painter.ends(),
@@ -223,6 +232,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--total", type=float, help="minutes of all runs together")
     parser.add_argument("--out", required=True)
     parser.add_argument("--resume")
+    parser.add_argument("--keep", help="weights that stay as they are: a pattern that is found in their names")
     parser.add_argument("--rate", type=float, default=2.5e-3)
     parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
     parser.add_argument("--pool-seconds", type=float, default=30)
