@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, WanVACEPipeline, WanVACETransformer3DModel
+from torch import Tensor
 
 from . import autoencoder, standin, text
 from .pacing import load_split
@@ -48,11 +49,20 @@ SMALL_TRANSFORMER: dict[str, Any] = {
 MOST_BYTES = 32_000_000
 
 
-def assemble(vae_files: Sequence[Path], transformer_folder: Path, *, small: bool = False) -> Any:
-    """The pipeline of the trained parts, in bfloat16 on the CPU."""
-    trained = load_split(sorted(transformer_folder.glob("transformer-*.safetensors")))
-    words = load_split(sorted(transformer_folder.glob("text-*.safetensors")))
-    scale = load_split([transformer_folder / "latents-0.safetensors"])
+def _mean(folders: Sequence[Path], part: str) -> dict[str, Tensor]:
+    """The weights of one part, the mean of the runs."""
+    runs = [load_split(sorted(folder.glob(f"{part}-*.safetensors"))) for folder in folders]
+    return {key: torch.stack([run[key] for run in runs]).mean(0) for key in runs[0]}
+
+
+def assemble(vae_files: Sequence[Path], transformer_folders: Sequence[Path], *, small: bool = False) -> Any:
+    """The pipeline of the trained parts, in bfloat16 on the CPU; of several transformers their mean.
+
+    They must be of runs that went on from one another. What an earlier one could and a later one lost, the mean of both
+    may do as well as what the later one learned (Wortsman et al., 2022).
+    """
+    trained, words = _mean(transformer_folders, "transformer"), _mean(transformer_folders, "text")
+    scale = load_split([transformer_folders[0] / "latents-0.safetensors"])
     vae: Any = AutoencoderKLWan(
         **(SMALL_VAE if small else autoencoder.CONFIG),
         latents_mean=scale["mean"].tolist(),
@@ -82,7 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m wan_backend.embedded.checkpoint", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--vae", type=Path, required=True, help="what train_autoencoder saved")
-    parser.add_argument("--transformer", type=Path, required=True, help="what train_transformer saved")
+    parser.add_argument(
+        "--transformer", type=Path, nargs="+", required=True, help="what train_transformer saved; of several, the mean"
+    )
     parser.add_argument("--small", action="store_true", help="the parts are miniatures")
     options = parser.parse_args(arguments)
     pipeline = assemble(sorted(options.vae.glob("vae-*.safetensors")), options.transformer, small=options.small)

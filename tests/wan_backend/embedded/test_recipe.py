@@ -50,6 +50,19 @@ def test_the_checkpoint_loads_by_diffusers_and_paints(trained):
     assert len(set(pipeline.vae.config.latents_mean)) == 16
 
 
+def test_of_two_runs_the_checkpoint_holds_the_mean(trained):
+    folder = trained / "mean"
+    runs = [trained / name for name in ("one", "two")]
+    parts = ["--vae", str(trained / "vae"), "--transformer", *map(str, runs), "--small"]
+    assert checkpoint.main([str(folder), *parts]) == 0
+    one, two = (load_split(sorted(run.glob("*.safetensors"))) for run in runs)
+    mean = load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
+    moved = [key for key in mean if not torch.equal(one[key].bfloat16(), two[key].bfloat16())]
+    assert moved
+    for key in mean:
+        assert torch.equal(mean[key], ((one[key] + two[key]) / 2).bfloat16())
+
+
 def test_the_whole_checkpoint_is_small_enough():
     with torch.device("meta"):
         painter = train_transformer.Painter(len(text.make_tokenizer()))
@@ -166,7 +179,7 @@ def test_diffusers_loads_the_lora_whole(trained, tmp_path):
     layers = low_rank.attach(painter.transformer, 2)
     low_rank.save(layers, tmp_path / "lora.safetensors")
     parts = sorted((trained / "vae").glob("*.safetensors"))
-    pipeline = checkpoint.assemble(parts, trained / "two", small=True)
+    pipeline = checkpoint.assemble(parts, [trained / "two"], small=True)
     pipeline.load_lora_weights(tmp_path, weight_name="lora.safetensors", adapter_name="style")
     assert pipeline.get_list_adapters() == {"transformer": ["style"]}
     loaded = [name for name, _ in pipeline.transformer.named_parameters() if "lora_A" in name]
