@@ -125,8 +125,9 @@ class Coder:
             x, y = (self.rng.choice((-1, 1)) * self.rng.uniform(0.03, 0.2) for _ in range(2))
             growth = self.rng.uniform(0.7, 1.4)
             return replace(scene, x=scene.x + x, y=scene.y + y, radius=scene.radius * growth), 0.5
-        others = [replace(scene, colour=word) for word in COLOURS]
-        if what == "shape":
+        if what == "colour":
+            others = [replace(scene, colour=word) for word in COLOURS]
+        else:
             others = [replace(scene, shape=word) for word in SHAPES]
         drawn = [other for other in others if other != scene and not is_held_out(other.words)]
         return self.rng.choice(drawn), 1.0

@@ -72,7 +72,7 @@ def draft_loss(
 
 def train(options: argparse.Namespace) -> None:
     """The whole run."""
-    options.resume, options.keep = options.transformer, None
+    options.resume = options.transformer
     pace = Pace(options.minutes)
     tokenizer = text.make_tokenizer()
     vae, painter, scale = base.load(options, tokenizer)

@@ -145,8 +145,6 @@ def load(options: argparse.Namespace, tokenizer: Any) -> tuple[Any, Painter, Sca
         painter.encoder.load_state_dict(load_split(sorted(folder.glob("text-*.safetensors"))))
         held = load_split([folder / "latents-0.safetensors"])
         scale = Scale(held["mean"].to(options.device), held["std"].to(options.device))
-    if options.keep:
-        painter.keep(options.keep)
     return vae.to(options.device).requires_grad_(False), painter.to(options.device), scale
 
 
@@ -189,6 +187,8 @@ def train(options: argparse.Namespace) -> None:
     _prepare_device()
     tokenizer = text.make_tokenizer()
     vae, painter, scale = load(options, tokenizer)
+    if options.keep:
+        painter.keep(options.keep)
     coder = Coder(vae, tokenizer, options.device, options.seed + 1)
     pools, scale = _fill(coder, options, scale)
     if options.compile:
