@@ -83,7 +83,7 @@ def _sketch(paint: Paint, backgrounds: Sequence[str]) -> Tensor:
     tone = 0.55 + 0.45 * _luminance(paint.ground)
     ground = paper * tone * 0.72 + 0.28 * (0.35 + 0.65 * paint.ground)
     hatch = torch.sin((paint.local[0] + paint.local[1]) * 9.0).unsqueeze(1)
-    fill = paper * 0.5 + _fill(paint) * 0.5 + 0.035 * hatch
+    fill = paper * 0.25 + _fill(paint) * 0.75 + 0.035 * hatch
     picture = ground + (fill - ground) * _inside(paint)
     return picture * (1 - 0.8 * _line(paint, 2.6))
 
@@ -93,11 +93,11 @@ def _neon(paint: Paint, backgrounds: Sequence[str]) -> Tensor:
     contour = torch.exp(-(((paint.broad - 0.5) / 0.1) ** 2)).unsqueeze(1)
     ground = 0.14 * paint.ground + 0.34 * glow.view(-1, 3, 1, 1, 1) * contour
     inside = _inside(paint)
-    picture = ground * (1 - 0.9 * inside) + 0.36 * _fill(paint) * inside
+    picture = ground * (1 - 0.9 * inside) + 0.55 * _fill(paint) * inside
     halo = torch.exp(-paint.distance.abs() / 7.0).unsqueeze(1)
     tube = _line(paint, 2.6, -1.0)
-    picture = picture + _fill(paint) * (0.85 * tube + 0.3 * halo) + 0.12 * tube
-    return 1 - torch.exp(-1.6 * picture)
+    picture = picture + _fill(paint) * (0.85 * tube + 0.3 * halo) + 0.06 * tube
+    return 1 - torch.exp(-1.4 * picture)
 
 
 def _watercolour(paint: Paint, backgrounds: Sequence[str]) -> Tensor:

@@ -20,12 +20,12 @@ from . import looks
 from .scenes import BACKGROUNDS, SHAPES, Scene
 
 COLOUR_RGB = {
-    "red": (0.86, 0.10, 0.10),
-    "orange": (0.98, 0.50, 0.08),
-    "yellow": (0.98, 0.90, 0.12),
+    "red": (0.86, 0.06, 0.14),
+    "orange": (0.99, 0.47, 0.05),
+    "yellow": (0.98, 0.93, 0.10),
     "green": (0.10, 0.78, 0.28),
-    "blue": (0.10, 0.25, 0.90),
-    "purple": (0.55, 0.14, 0.78),
+    "blue": (0.08, 0.28, 0.92),
+    "purple": (0.62, 0.12, 0.75),
     "white": (0.97, 0.97, 0.97),
 }
 _WAVES = 6
