@@ -241,7 +241,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--judge", type=Path, default=judges.WEIGHTS)
     parser.add_argument("--takes", type=float, default=1.0)
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--guidance-scale", type=float, default=2.0)
+    parser.add_argument("--guidance-scale", type=float, default=1.5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--sheets", type=Path, help="a folder for pictures of the takes, as the model card has them")
     parser.add_argument("--strict", action="store_true", help="leave with 1 for claims not reached yet, too")

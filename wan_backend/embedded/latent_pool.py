@@ -49,15 +49,21 @@ def near_the_shape(masks: Tensor) -> Tensor:
 
 
 class Coder:
-    """Draws scenes, all in `look` where one is given, and codes them with a trained autoencoder."""
+    """Draws scenes, all in `look` where one is given, and codes them with a trained autoencoder.
 
-    def __init__(self, vae: Any, tokenizer: Any, device: str, seed: int, look: str | None = None) -> None:
+    Without `led` no clip is led astray.
+    """
+
+    def __init__(
+        self, vae: Any, tokenizer: Any, device: str, seed: int, look: str | None = None, *, led: bool = True
+    ) -> None:
         self.whole = WholeClip(vae)  # compiling would take longer than it spares
         self._blank: dict[torch.Size, Tensor] = {}
         self.tokenizer = tokenizer
         self.device = device
         self.rng = random.Random(seed)
         self.look = look
+        self.led_share = ASTRAY_SHARE if led else 0.0
 
     @torch.no_grad()
     def latents(self, clips: Tensor) -> Tensor:
@@ -88,7 +94,7 @@ class Coder:
         drawn = self._draw(scenes, size)
         names = self.rng.choices(list(tasks.WEIGHTS), list(tasks.WEIGHTS.values()), k=count)
         condition = tasks.prepare(names, scenes, drawn, self.rng)
-        led = [name == "text" and self.rng.random() < ASTRAY_SHARE for name in names]
+        led = [name == "text" and self.rng.random() < self.led_share for name in names]
         x = self.latents(drawn.frames * 2 - 1)
         astray = x.clone()
         if any(led):

@@ -9,9 +9,21 @@ import torch
 from diffusers import AutoencoderKLWan, WanVACEPipeline
 from safetensors.torch import load_file
 
-from wan_backend.embedded import checkpoint, low_rank, prompts, scenes, tasks, text, train_lora, train_transformer
+from wan_backend.embedded import (
+    checkpoint,
+    draft_ways,
+    low_rank,
+    prompts,
+    scenes,
+    standin,
+    tasks,
+    text,
+    train_lora,
+    train_transformer,
+)
 from wan_backend.embedded.latent_pool import Coder, near_the_shape
 from wan_backend.embedded.pacing import load_split, save_split
+from wan_backend.models import catalogue
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +151,12 @@ def test_clips_that_words_alone_describe_are_coded_in_another_colour_shape_or_pl
             assert shapes & said
 
 
+def test_no_clip_goes_astray_for_a_run_that_does_not_look():
+    vae = AutoencoderKLWan(**checkpoint.SMALL_VAE)
+    made = Coder(vae, text.make_tokenizer(), "cpu", seed=3, led=False).batch((5, 32, 48), 24)
+    assert torch.equal(made["astray"], made["x"])
+
+
 def test_another_clip_is_never_of_words_held_out_and_another_place_only_half_the_way():
     coder = Coder(AutoencoderKLWan(**checkpoint.SMALL_VAE), text.make_tokenizer(), "cpu", seed=3)
     seen = set()
@@ -161,7 +179,7 @@ def test_every_task_is_trained_on():
 def test_a_lora_is_saved_with_the_keys_of_the_transformer(trained, kind):
     file = trained / f"{kind}.safetensors"
     folders = ["--vae", str(trained / "vae"), "--transformer", str(trained / "two")]
-    rest = ["--minutes", "0.0001", "--pool-seconds", "0.01", "--device", "cpu", "--small"]
+    rest = ["--minutes", "0.0001", "--pool-seconds", "0.01", "--way-seconds", "0.01", "--device", "cpu", "--small"]
     train_lora.main([kind, str(file), *folders, *rest])
     state = load_file(file)
     modules = dict(train_transformer.Painter(len(text.make_tokenizer()), small=True).named_modules())
@@ -210,4 +228,55 @@ def test_the_loras_are_small_enough(kind, most_bytes):
 
 
 def test_the_draft_steps_are_the_schedulers_own():
-    assert train_lora.draft_sigmas() == pytest.approx([1, 0.9, 0.75, 0.5, 0])
+    assert draft_ways.draft_sigmas() == pytest.approx([1, 0.9, 0.75, 0.5, 0])
+
+
+def test_a_way_goes_where_a_standard_take_goes(trained):
+    painter = train_transformer.Painter(len(text.make_tokenizer()), small=True)
+    ids, null_ids = (text.tokenize(text.make_tokenizer(), [words]) for words in ("a red ball", ""))
+    noise, control = torch.randn(1, 16, 2, 4, 4), torch.randn(1, 96, 2, 4, 4)
+    scheduler = standin.make_scheduler()
+    scheduler.set_timesteps(draft_ways.STEPS)
+    x, stands = noise, [noise]
+    with torch.no_grad():
+        for timestep in scheduler.timesteps:
+            said, unsaid = (painter.velocity(x, timestep[None] / 1000, control, each) for each in (ids, null_ids))
+            guided = unsaid + draft_ways.GUIDANCE_SCALE * (said - unsaid)
+            x = scheduler.step(guided, timestep, x, return_dict=False)[0]
+            stands.append(x)
+    way = draft_ways.walked(painter, noise, control, ids, null_ids)
+    assert torch.equal(way[0], torch.cat(stands[::2]).bfloat16())
+
+
+def test_what_goes_on_walking_where_the_way_leads_misses_nothing(monkeypatch):
+    painter = train_transformer.Painter(len(text.make_tokenizer()), small=True)
+    noise, clip = torch.randn(2, 1, 16, 2, 4, 4)
+    monkeypatch.setattr(painter, "velocity", lambda x, sigma, control, ids: noise - clip)
+    stands = [(1 - sigma) * clip + sigma * noise for sigma in draft_ways.draft_sigmas()]
+    given = (torch.zeros(1, 16, 2, 4, 4), torch.zeros(1, 16, 2, 4, 4), torch.zeros(1, 2), torch.ones(1, 4).long())
+    loss, missed = draft_ways.loss_of(painter, torch.stack(stands, dim=1), *given)
+    assert loss < 1e-9 and missed < 1e-9
+    loss, missed = draft_ways.loss_of(painter, torch.stack([noise] * 5, dim=1), *given)
+    assert loss > 0.1 and missed > 0.1
+
+
+def test_a_lora_is_saved_at_a_strength(tmp_path):
+    painter = train_transformer.Painter(len(text.make_tokenizer()), small=True)
+    layers = low_rank.attach(painter.transformer, 2)
+    for layer in layers.values():
+        layer.lora_B.weight.data.fill_(0.5)
+    whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
+    low_rank.save(layers, whole)
+    low_rank.save(layers, half, 0.5)
+    changes = [[state[key] for key in sorted(state)] for state in (load_file(whole), load_file(half))]
+    assert all(
+        torch.equal(one if i % 2 == 0 else one / 2, two) for i, (one, two) in enumerate(zip(*changes, strict=True))
+    )
+
+
+def test_a_draft_learns_the_catalogues_standard():
+    entry, lora = catalogue.entry("embedded"), catalogue.load().loras["embedded-draft"]
+    assert (entry.standard.steps, entry.standard.guidance_scale) == (draft_ways.STEPS, draft_ways.GUIDANCE_SCALE)
+    assert (lora.preset.steps, lora.preset.guidance_scale) == (draft_ways.DRAFT_STEPS, 1.0)
+    assert {lora.preset.sampler, entry.standard.sampler} == {"unipc"}
+    assert lora.preset.flow_shift == entry.standard.flow_shift == standin.make_scheduler().config.flow_shift
