@@ -34,9 +34,9 @@ class Sheets:
         (self._words if condition is None else self._pictures).append(take[:, _moments(take.shape[1])])
         return take
 
-    def save(self, folder: Path, each: int) -> None:
-        """`text.png` and `pictures.png`; `each` takes were painted of every task from pictures."""
-        begins = [each * number for number in range(4)]
+    def save(self, folder: Path, each: int, filled: int) -> None:
+        """`text.png` and `pictures.png`; `filled` gaps were filled and `each` takes painted of every other task."""
+        begins = [0, each, each + filled, 2 * each + filled]
         rows = [self._pictures[begin:][:count] for begin, count in zip(begins, _ROWS, strict=True)]
         folder.mkdir(parents=True, exist_ok=True)
         _sheet(self._words[:TEXT_ROWS]).save(folder / "text.png")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from wan_backend.embedded import evaluate, standin, tasks, world
 from wan_backend.embedded.judge import Judge
+from wan_backend.embedded.sheets import Sheets
 
 
 class DrawnJudge(Judge):
@@ -54,6 +57,18 @@ def test_the_path_of_a_drawn_fill_is_read(monkeypatch):
     assert [row.kept for row in rows] == [True, True, True]
     chosen = iter(scenes(0, 2, camera="static"))
     assert all(row.kept for row in evaluate.extend_rows(_trial(paint), 2))
+
+
+def test_the_sheet_shows_some_takes_of_each_task_with_pictures(tmp_path):
+    painted = iter(range(30))
+    condition = tasks.Condition(*torch.zeros(2, 1, 3, 5, 8, 8), torch.zeros(1, 5))
+    sheets = Sheets(lambda prompt, seed, condition: torch.full((3, 5, 8, 8), next(painted) / 255))
+    for _ in range(4 + 10 + 4 + 8):
+        sheets("a ball", 0, condition)
+    sheets._words = sheets._pictures[:1]
+    sheets.save(tmp_path, 4, 10)
+    rows = np.asarray(Image.open(tmp_path / "pictures.png"))[::72, 0, 0]
+    assert rows.tolist() == [0, 1, 2, 4, 5, 14, 15, 18, 19, 20, 21]
 
 
 def test_seeds_are_told_apart():

@@ -40,15 +40,18 @@ def paint():
     """Paints as the worker does, with LoRAs: (prompt, steps, guidance, names) to a take CTHW in 0..1."""
     model = WanModel(evaluate.WEIGHTS, torch.device("cpu"))
 
-    def paint(prompt: str, steps: int, guidance: float, *loras: str) -> torch.Tensor:
+    def paint(prompt: str, preset: catalogue.Preset, *loras: str) -> torch.Tensor:
         request = TakeRequest(prompt, "embedded", WIDTH, HEIGHT, FRAMES, RATE, 3, "")
-        plan = Plan("embedded", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, steps, guidance, DRAFT.flow_shift, DRAFT.sampler)
+        given = (preset.steps, preset.guidance_scale, preset.flow_shift, preset.sampler)
+        plan = Plan("embedded", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, *given)
         places = MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0)
         placement = Placement(model, places, loras=[LoraUse(name) for name in loras])
         conditions = tasks.prepare(placement, request, plan, Canvas(), Kept())
-        scheduler = make_scheduler(model.config("scheduler"), plan.sampler, plan.flow_shift)
+        scheduler = make_scheduler(model.config("scheduler"), plan.sampler, plan.flow_shift, preset.timesteps)
         with placement.use("transformer") as transformer:
-            latents = denoise(transformer, scheduler, conditions, steps=steps, guidance_scale=guidance)
+            latents = denoise(
+                transformer, scheduler, conditions, steps=preset.steps, guidance_scale=preset.guidance_scale
+            )
         pictures = np.concatenate(list(decode(model.vae, latents)))
         return torch.from_numpy(pictures).permute(3, 0, 1, 2).float() / 255
 
@@ -59,15 +62,15 @@ def test_a_draft_is_nearer_to_the_standard_take_by_its_lora(paint):
     """In as many steps, and without guidance; the standard take needs four times as much work."""
     assert DRAFT.guidance_scale == 1.0
     prompt = prompts.plain(SCENE)
-    standard = catalogue.entry("embedded").standard
-    wanted = paint(prompt, standard.steps, standard.guidance_scale)
-    near, far = (measures.psnr(paint(prompt, DRAFT.steps, 1.0, *loras), wanted) for loras in ([DRAFT_LORA], []))
+    wanted = paint(prompt, catalogue.entry("embedded").standard)
+    near, far = (measures.psnr(paint(prompt, DRAFT, *loras), wanted) for loras in ([DRAFT_LORA], []))
     assert near > far + 1.0
 
 
 def test_the_style_shows_alone_and_on_a_draft(paint):
     eye = judge.load()
     prompt = prompts.plain(replace(SCENE, look=scenes.LORA_LOOK))
-    assert eye.answers(paint(prompt, 4, 3.0))["look"] != scenes.LORA_LOOK
-    assert eye.answers(paint(prompt, 4, 3.0, STYLE))["look"] == scenes.LORA_LOOK
-    assert eye.answers(paint(prompt, DRAFT.steps, 1.0, DRAFT_LORA, STYLE))["look"] == scenes.LORA_LOOK
+    quick = catalogue.entry("embedded").draft
+    assert eye.answers(paint(prompt, quick))["look"] != scenes.LORA_LOOK
+    assert eye.answers(paint(prompt, quick, STYLE))["look"] == scenes.LORA_LOOK
+    assert eye.answers(paint(prompt, DRAFT, DRAFT_LORA, STYLE))["look"] == scenes.LORA_LOOK
