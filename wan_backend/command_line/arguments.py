@@ -45,7 +45,9 @@ def _add_generate(verb: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, required=True, help="file.mp4 (H.264), file.mkv (FFV1, lossless) or a folder (PNG)"
     )
     verb.add_argument("--model", default="embedded", help="an id that `models` lists")
-    verb.add_argument("--frames", type=int, help="at the model's own rate; all it can do where not given")
+    verb.add_argument(
+        "--frames", type=int, help="at the model's own rate; where not given, all it can do (embedded: 33)"
+    )
     verb.add_argument("--size", help="as 832x480, or a size of the model by name")
     verb.add_argument("--seed", type=int, default=1)
     verb.add_argument("--negative", default="", help="what is not to be seen")

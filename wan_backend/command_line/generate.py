@@ -55,7 +55,7 @@ def build_request(options: argparse.Namespace, entry: ModelEntry, place: OutputP
         width=width,
         height=height,
         resolution=resolution,
-        length_frames=entry.max_frames if options.frames is None else options.frames,
+        length_frames=(entry.usual_frames or entry.max_frames) if options.frames is None else options.frames,
         frame_rate=entry.rate,
         seed=options.seed,
         quality=Quality(options.quality),

@@ -109,6 +109,8 @@ class ModelEntry:
     """The LoRA whose own settings Draft takes where its files are here; empty: none."""
     tiny_decoder: str = ""
     """The tiny autoencoder that can show its latents; empty: none."""
+    usual_frames: int = 0
+    """How many are made where nothing says how many; 0: as many as it can in one go."""
     twin: bool = False
     """True where another entry is alike in all that a folder's files tell, so that only the folder's name does."""
 
@@ -273,6 +275,8 @@ def _check_preset(name: str, preset: QualityPreset) -> None:
 def _check(entry: ModelEntry) -> None:
     if any(count % 4 != 1 for count in entry.frames) or len(entry.frames) != 2:
         raise ValueError(f"{entry.id}: frames must be two numbers of the form 4k + 1.")
+    if entry.usual_frames and not entry.min_frames <= entry.usual_frames <= entry.max_frames:
+        raise ValueError(f"{entry.id}: usual_frames is not a length that it makes.")
     if any(side % entry.multiple for side in entry.sides) or len(entry.sides) != 2:
         raise ValueError(f"{entry.id}: sides must be two multiples of {entry.multiple}.")
     if entry.size(entry.default_size) is None:

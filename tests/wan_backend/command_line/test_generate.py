@@ -88,6 +88,11 @@ def test_all_flags_reach_the_request(generate, tmp_path):
     assert request["frame_rate"]["fps"] == 16
 
 
+def test_the_embedded_model_makes_two_seconds_where_nothing_says_how_long(generate, tmp_path):
+    assert generate("fog", "out")[0] == 0
+    assert json.loads((tmp_path / "out" / "take.json").read_bytes())["request"]["length_frames"] == 33
+
+
 def test_an_empty_folder_is_used_and_a_take_is_replaced_only_when_asked(generate, tmp_path):
     (tmp_path / "out").mkdir()
     assert generate("fog", "out", "--frames", "5")[0] == 0

@@ -140,6 +140,7 @@ def test_every_size_of_a_model_can_be_made(entry):
     [
         ("frames = [5, 65]", "frames = [5, 64]"),
         ("frames = [5, 65]", "frames = [5]"),
+        ("usual_frames = 33", "usual_frames = 69"),
         ("sides = [96, 384]", "sides = [96, 380]"),
         ('default_size = "144p"', 'default_size = "900p"'),
         ('package_folder = "embedded/weights"', ""),
