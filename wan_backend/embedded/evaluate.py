@@ -30,7 +30,7 @@ from .sheets import Sheets
 WEIGHTS = Path(__file__).with_name("weights")
 SEED = 10**6 + 100
 KEPT_FRAMES = 9
-FROM_WORDS, FILLED, FROM_PICTURES, CODED = 10, 10, 4, 6
+FROM_WORDS, FILLED, FROM_PICTURES, CODED = 10, 10, 3, 4
 """Takes that a row is measured on: from words alone, of a gap, of each other task with pictures; and clips coded and
 decoded. In fewer than ten takes, one that went wrong is more than 10%."""
 
