@@ -23,8 +23,7 @@ DRAFT_STEPS = 4
 
 def draft_sigmas() -> list[float]:
     """The five ends of the four steps, from noise to clip, shifted as the scheduler has them."""
-    even = [1 - step / DRAFT_STEPS for step in range(DRAFT_STEPS + 1)]
-    return [base.SHIFT * u / (1 + (base.SHIFT - 1) * u) for u in even]
+    return [base.shifted(1 - step / DRAFT_STEPS) for step in range(DRAFT_STEPS + 1)]
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""LoRA layers for training: put on a transformer, switched off and on, and saved with diffusers' keys.
+"""LoRA layers for training: put on a transformer, and saved with diffusers' keys.
 
 May import torch and safetensors.
 """
@@ -24,12 +24,11 @@ class LowRank(nn.Module):
         self.lora_A = nn.Linear(linear.in_features, rank, bias=False)
         self.lora_B = nn.Linear(rank, linear.out_features, bias=False)
         nn.init.zeros_(self.lora_B.weight)
-        self.on = True
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layer's answer, changed where switched on."""
+        """The layer's answer, changed."""
         plain: Tensor = self.linear(x)
-        return plain + self.lora_B(self.lora_A(x)) if self.on else plain
+        return plain + self.lora_B(self.lora_A(x))
 
 
 def attach(transformer: Any, rank: int) -> dict[str, LowRank]:
@@ -43,12 +42,6 @@ def attach(transformer: Any, rank: int) -> dict[str, LowRank]:
             found[name] = LowRank(transformer.get_submodule(name), rank).to(next(transformer.parameters()).device)
             setattr(transformer.get_submodule(above), last, found[name])
     return found
-
-
-def switch(layers: dict[str, LowRank], on: bool) -> None:
-    """Use the changes, or the plain model."""
-    for layer in layers.values():
-        layer.on = on
 
 
 def save(layers: dict[str, LowRank], file: Path, strength: float = 1.0) -> None:

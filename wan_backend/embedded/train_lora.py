@@ -40,19 +40,20 @@ def train(options: argparse.Namespace) -> None:
     vae, painter, scale = base.load(options, tokenizer)
     assert scale is not None
     painter.requires_grad_(False)
-    layers = low_rank.attach(painter.transformer, RANKS[options.kind])
     style = options.kind == "style"
     coder = Coder(vae, tokenizer, options.device, options.seed + 7, LORA_LOOK if style else None, led=style)
     size = _SMALL_SIZE if options.small else _SIZE
-    pool = LatentPool(coder, size, 2 if options.small else 16, 64 if options.small else 4000)
+    batch = 2 if options.small else 16
+    pool = LatentPool(coder, size, batch, 64 if options.small else 4000)
     pool.fill(scale, options.pool_seconds)
     null_ids = text.tokenize(tokenizer, [""]).to(options.device)
-    batch = 2 if options.small else 16
     take: Callable[[], Sequence[Tensor]] = partial(pool.take, batch, null_ids, base.NULL_CHANCE)
     loss_of: Callable[..., Any] = partial(base.loss_of, painter)
     if not style:
         ways = draft_ways.Ways(painter, pool, null_ids, options.way_seconds, 3 * batch)
         take, loss_of = partial(ways.take, batch), partial(draft_ways.loss_of, painter)
+    # Only now: the ways are the plain model's.
+    layers = low_rank.attach(painter.transformer, RANKS[options.kind])
     learned = torch.nn.ModuleList(
         side for layer in layers.values() for side in (layer.lora_A, layer.lora_B)
     ).requires_grad_(True)

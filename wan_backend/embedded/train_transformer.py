@@ -11,7 +11,7 @@ import math
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers import AutoencoderKLWan, WanVACETransformer3DModel
@@ -22,6 +22,7 @@ from .graphed import TrainingStep
 from .latent_pool import Coder, LatentPool, Scale
 from .pacing import Average, Pace, load_split, save_split, say
 
+_Number = TypeVar("_Number", float, Tensor)
 Bucket = tuple[tuple[int, int, int], int, float]  # frames, height, width; batch; share of the pool's time
 _BUCKETS: list[Bucket] = [
     ((33, 144, 256), 48, 0.7),
@@ -82,6 +83,11 @@ class Painter(nn.Module):
         )[0]
 
 
+def shifted(u: _Number) -> _Number:
+    """The share of noise at `u` in 0..1, as the scheduler's flow shift has it."""
+    return SHIFT * u / (1 + (SHIFT - 1) * u)
+
+
 def _share_of_the_way(sigma: Tensor, missed: Tensor, way: Tensor) -> Tensor:
     """N: how far the clip foreseen lies along `way`, to the other clip; 0 is right, and where there is no way.
 
@@ -103,8 +109,7 @@ def loss_of(painter: Painter, *batch: Tensor) -> tuple[Tensor, Tensor]:
     """
     x, astray, inactive, reactive, mask, near, ids = batch
     x = x.float()
-    u = torch.sigmoid(torch.randn(x.shape[0], device=x.device))
-    sigma = SHIFT * u / (1 + (SHIFT - 1) * u)
+    sigma = shifted(torch.sigmoid(torch.randn(x.shape[0], device=x.device)))
     noise = torch.randn_like(x)
     share = sigma.view(-1, 1, 1, 1, 1)
     way = astray.float() - x

@@ -37,10 +37,10 @@ DRAFT_LORA, STYLE = (str(LORAS / name) for name in ("draft.safetensors", "style.
 
 @pytest.fixture(scope="module")
 def paint():
-    """Paints as the worker does, with LoRAs: (prompt, steps, guidance, names) to a take CTHW in 0..1."""
+    """Paints as the worker does, with LoRAs: (prompt, preset, names of LoRAs) to a take CTHW in 0..1."""
     model = WanModel(evaluate.WEIGHTS, torch.device("cpu"))
 
-    def paint(prompt: str, preset: catalogue.Preset, *loras: str) -> torch.Tensor:
+    def paint(prompt: str, preset: catalogue.QualityPreset, *loras: str) -> torch.Tensor:
         request = TakeRequest(prompt, "embedded", WIDTH, HEIGHT, FRAMES, RATE, 3, "")
         given = (preset.steps, preset.guidance_scale, preset.flow_shift, preset.sampler)
         plan = Plan("embedded", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, *given)
@@ -70,7 +70,7 @@ def test_a_draft_is_nearer_to_the_standard_take_by_its_lora(paint):
 def test_the_style_shows_alone_and_on_a_draft(paint):
     eye = judge.load()
     prompt = prompts.plain(replace(SCENE, look=scenes.LORA_LOOK))
-    quick = catalogue.entry("embedded").draft
+    quick = replace(catalogue.entry("embedded").draft, guidance_scale=3.0)
     assert eye.answers(paint(prompt, quick))["look"] != scenes.LORA_LOOK
     assert eye.answers(paint(prompt, quick, STYLE))["look"] == scenes.LORA_LOOK
     assert eye.answers(paint(prompt, DRAFT, DRAFT_LORA, STYLE))["look"] == scenes.LORA_LOOK
