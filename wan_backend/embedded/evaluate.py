@@ -3,13 +3,14 @@
     python -m wan_backend.embedded.evaluate [--weights FOLDER] [--takes 1.0] [--device cpu]
 
 Prints a table; leaves with 1 where a floor is missed. Takes are painted by diffusers' own pipeline. `--takes 0.3` is
-the short form.
+the short form; `--frames`, `--height` and `--width` measure takes of another length or size.
 May import torch, diffusers and numpy.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from torch import Tensor
 from . import judge as judges
 from . import measures, prompts, tasks, world
 from .painting import Painter, painter_of
-from .scenes import LOOKS, Scene, sample_scenes
+from .scenes import LOOKS, Scene, reach_of, sample_scenes
 from .sheets import Sheets
 
 WEIGHTS = Path(__file__).with_name("weights")
@@ -65,9 +66,28 @@ class Trial:
     height: int = 144
     width: int = 256
 
+    def scenes(self, seed: int, count: int, moving: Sequence[str] | None = None, **fixed: Any) -> list[Scene]:
+        """Held-out scenes that cover as much way as clips of this length do, of some motions, with something fixed."""
+        found: list[Scene] = []
+        while len(found) < count:
+            for scene in sample_scenes(seed, 4 * count, held_out=True, frames=self.frames):
+                if (moving is None or scene.motion in moving) and len(found) < count:
+                    found.append(replace(scene, **fixed))
+            seed += 1
+        return found
+
     def draw(self, scene: Scene, look: str | None = None) -> world.Drawing:
         """The scene at this trial's size."""
         return world.draw([scene], frames=self.frames, height=self.height, width=self.width, look=look)
+
+    @property
+    def reach(self) -> float:
+        """How much of the usual way its clips cover."""
+        return reach_of(self.frames)
+
+    def motion(self, seen: measures.Sighting) -> str:
+        """The way that was gone, for clips of this length and width."""
+        return measures.motion_of(seen, self.width, self.reach)
 
     def seen(self, take: Tensor) -> measures.Sighting:
         """Where the judge sees the shape."""
@@ -87,23 +107,14 @@ def _least(claim: str, figures: Sequence[float], floor: float) -> Row:
     return Row(claim, sum(figures) / max(1, len(figures)), floor, "dB", len(figures))
 
 
-def _scenes(seed: int, count: int, moving: Sequence[str] | None = None, **fixed: Any) -> list[Scene]:
-    found: list[Scene] = []
-    while len(found) < count:
-        for scene in sample_scenes(seed, 4 * count, held_out=True):
-            if (moving is None or scene.motion in moving) and len(found) < count:
-                found.append(replace(scene, **fixed))
-        seed += 1
-    return found
-
-
 @torch.no_grad()
-def autoencoder_rows(vae: Any, count: int, device: str) -> list[Row]:
-    """Held-out clips coded and decoded: 33 frames, their last eight, and 65 frames."""
+def autoencoder_rows(trial: Trial, vae: Any, count: int, device: str) -> list[Row]:
+    """Held-out clips of the trial's size coded and decoded: 33 frames, their last eight, and 65 frames."""
     whole, last, long = [], [], []
-    for frames, scenes in ((33, _scenes(SEED, count)), (65, _scenes(SEED + 50, max(1, count // 4)))):
-        for scene in scenes:
-            clip = world.draw([scene], frames=frames).frames
+    for frames, seed, clips in ((33, SEED, count), (65, SEED + 50, max(1, count // 4))):
+        sized = replace(trial, frames=frames)
+        for scene in sized.scenes(seed, clips):
+            clip = sized.draw(scene).frames
             given = (clip * 2 - 1).to(device, vae.dtype)
             back = vae.decode(vae.encode(given).latent_dist.mode()).sample.float().cpu() / 2 + 0.5
             if frames == 33:
@@ -118,14 +129,14 @@ def autoencoder_rows(vae: Any, count: int, device: str) -> list[Row]:
 def word_rows(trial: Trial, count: int) -> list[Row]:
     """Takes from words alone."""
     rights: dict[str, list[bool]] = {name: [] for name in (*judges.QUESTIONS, "motion", "camera")}
-    for i, scene in enumerate(_scenes(SEED + 100, count)):
+    for i, scene in enumerate(trial.scenes(SEED + 100, count)):
         take = trial.paint(prompts.plain(scene), i, None)
         for name, answer in trial.judge.answers(take).items():
             rights[name].append(answer == getattr(scene, name))
         masks = trial.judge.masks(take)
-        rights["camera"].append(measures.camera_of(take, masks) == scene.camera)
+        rights["camera"].append(measures.camera_of(take, masks, trial.reach) == scene.camera)
         if scene.motion not in ("spin", "still") and not scene.camera.startswith("zoom"):
-            seen = measures.motion_of(measures.sight(masks, trial.height, trial.width), trial.width)
+            seen = trial.motion(measures.sight(masks, trial.height, trial.width))
             rights["motion"].append(seen == scene.motion)
     return [_share(f"text to video: {name} as said", right) for name, right in rights.items()]
 
@@ -133,7 +144,7 @@ def word_rows(trial: Trial, count: int) -> list[Row]:
 def image_rows(trial: Trial, count: int) -> list[Row]:
     """Takes from a still."""
     figures = []
-    for i, scene in enumerate(_scenes(SEED + 200, count)):
+    for i, scene in enumerate(trial.scenes(SEED + 200, count)):
         condition = trial.prepared("image", scene, i)
         take = trial.paint(prompts.plain(scene), i, condition)
         figures.append(measures.psnr(take[:, 0], condition.inactive[0, :, 0] / 2 + 0.5))
@@ -143,7 +154,7 @@ def image_rows(trial: Trial, count: int) -> list[Row]:
 def fill_rows(trial: Trial, count: int) -> list[Row]:
     """Takes between two stills."""
     first, last, monotone = [], [], []
-    for i, scene in enumerate(_scenes(SEED + 300, count, ("left", "right", "up", "down"), camera="static")):
+    for i, scene in enumerate(trial.scenes(SEED + 300, count, ("left", "right", "up", "down"), camera="static")):
         clip = trial.draw(scene).frames
         mask = tasks.mask_of(trial.frames, 1, 1)
         kept = (clip * 2 - 1) * (1 - mask).view(1, 1, -1, 1, 1)
@@ -152,7 +163,7 @@ def fill_rows(trial: Trial, count: int) -> list[Row]:
         last.append(measures.psnr(take[:, -1], clip[0, :, -1]))
         seen = trial.seen(take)
         path = seen.x if scene.motion in ("left", "right") else seen.y
-        monotone.append(measures.is_monotone(path) and measures.motion_of(seen, trial.width) == scene.motion)
+        monotone.append(measures.is_monotone(path) and trial.motion(seen) == scene.motion)
     return [
         _least("fill gap: first frame", first, 28),
         _least("fill gap: last frame", last, 28),
@@ -164,20 +175,21 @@ def extend_rows(trial: Trial, count: int) -> list[Row]:
     """Takes that go on from the first frames of a clip."""
     rights = []
     kept_frames = min(KEPT_FRAMES, trial.frames - 4)
-    for i, scene in enumerate(_scenes(SEED + 400, count, ("left", "right", "up", "down"), camera="static")):
+    for i, scene in enumerate(trial.scenes(SEED + 400, count, ("left", "right", "up", "down"), camera="static")):
         clip = trial.draw(scene).frames
         mask = tasks.mask_of(trial.frames, kept_frames, 0)
         kept = (clip * 2 - 1) * (1 - mask).view(1, 1, -1, 1, 1)
         take = trial.paint(prompts.plain(scene), i, tasks.Condition(kept, torch.zeros_like(kept), mask[None]))
         seen = trial.seen(take[:, kept_frames - 1 :])
-        rights.append(measures.motion_of(seen, trial.width) == scene.motion)
+        rights.append(trial.motion(seen) == scene.motion)
     return [_share("extend: goes on as it went", rights)]
 
 
 def guided_rows(trial: Trial, count: int) -> list[Row]:
     """Takes that follow another look's frames, and takes that follow depth."""
     restyled, followed = [], []
-    for i, scene in enumerate(_scenes(SEED + 500, count)):
+    aside = 4 * math.sqrt(trial.height * trial.width / (144 * 256))
+    for i, scene in enumerate(trial.scenes(SEED + 500, count)):
         truth = world.track(scene, frames=trial.frames, height=trial.height, width=trial.width)
         look = LOOKS[(LOOKS.index(scene.look) + 1 + i % 3) % len(LOOKS)]
         source = trial.draw(scene).frames * 2 - 1
@@ -186,7 +198,7 @@ def guided_rows(trial: Trial, count: int) -> list[Row]:
         take = trial.paint(prompts.plain(wanted), i, tasks.Condition(torch.zeros_like(source), source, ones))
         seen = trial.seen(take)
         away = torch.hypot(seen.x - truth[:, 0], seen.y - truth[:, 1]).median()
-        restyled.append(trial.judge.answers(take)["look"] == look and float(away) <= 4 * trial.width / 256)
+        restyled.append(trial.judge.answers(take)["look"] == look and float(away) <= aside)
         take = trial.paint(prompts.plain(scene), i, trial.prepared("depth", scene, i))
         seen, drawn = trial.seen(take), measures.sight(trial.draw(scene).mask[0, 0], trial.height, trial.width)
         limit = 0.06 * trial.width
@@ -200,7 +212,7 @@ def guided_rows(trial: Trial, count: int) -> list[Row]:
 
 def seed_rows(trial: Trial) -> list[Row]:
     """The same seed twice, and another."""
-    prompt = prompts.plain(_scenes(SEED + 600, 1)[0])
+    prompt = prompts.plain(trial.scenes(SEED + 600, 1)[0])
     one, same, other = (trial.paint(prompt, seed, None) for seed in (1, 1, 2))
     return [
         _share("same seed, same take", [torch.equal(one, same)], 100),
@@ -212,7 +224,7 @@ def table(trial: Trial, vae: Any, takes: float, device: str) -> list[Row]:
     """All rows; `takes` scales how many takes each is measured on."""
     from_pictures = _many(FROM_PICTURES, takes)
     return [
-        *autoencoder_rows(vae, _many(CODED, takes), device),
+        *autoencoder_rows(trial, vae, _many(CODED, takes), device),
         *word_rows(trial, _many(FROM_WORDS, takes)),
         *image_rows(trial, from_pictures),
         *fill_rows(trial, _many(FILLED, takes)),
@@ -232,6 +244,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--judge", type=Path, default=judges.WEIGHTS)
     parser.add_argument("--takes", type=float, default=1.0)
+    parser.add_argument("--frames", type=int, default=33, help="4k + 1: 9 to 65")
+    parser.add_argument("--height", type=int, default=144, help="of 16: 128 to 256")
+    parser.add_argument("--width", type=int, default=256, help="of 16: 128 to 384")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--guidance-scale", type=float, default=1.5)
     parser.add_argument("--device", default="cpu")
@@ -242,9 +257,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     pipeline = WanVACEPipeline.from_pretrained(options.weights, torch_dtype=torch.float32).to(options.device)
     pipeline.set_progress_bar_config(disable=True)
-    size = {"frames": 33, "height": 144, "width": 256}
+    size = {"frames": options.frames, "height": options.height, "width": options.width}
     paint = Sheets(painter_of(pipeline, **size, steps=options.steps, guidance_scale=options.guidance_scale))
-    rows = table(Trial(paint, judges.load(options.judge)), pipeline.vae, options.takes, options.device)
+    rows = table(Trial(paint, judges.load(options.judge), **size), pipeline.vae, options.takes, options.device)
     if options.sheets is not None:
         paint.save(options.sheets, _many(FROM_PICTURES, options.takes), _many(FILLED, options.takes))
     sys.stdout.write("".join(f"{row}\n" for row in rows))

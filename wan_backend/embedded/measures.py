@@ -1,6 +1,7 @@
 """Measures what a take shows, given the shape's masks: its way, its size, and the camera's move.
 
-May import torch. Takes are CTHW in 0..1, masks THW in 0..1 of any size; places come in the take's pixels.
+May import torch. Takes are CTHW in 0..1, masks THW in 0..1 of any size; places come in the take's pixels. `reach` is
+how much of the usual way a clip of its length covers (`scenes.reach_of`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from .scenes import CAMERAS
 
 FAR_PIXELS = 14  # of 256: less than half of the shortest way that a moving shape goes
-_AMOUNTS = tuple(0.02 + 0.01 * step for step in range(6))  # of the frame, in an eighth of the clip
+_AMOUNTS = tuple(0.04 + 0.02 * step for step in range(6))  # of the frame, in a quarter of the clip
 GROWS, GROWS_ANYWAY = 0.3, 0.42  # the logarithm of the change of width
 
 
@@ -49,14 +50,14 @@ def _change(values: Tensor) -> float:
     return float(values[-few:].mean() - values[:few].mean())
 
 
-def motion_of(seen: Sighting, width: int = 256) -> str:
+def motion_of(seen: Sighting, width: int = 256, reach: float = 1.0) -> str:
     """left, right, up, down, grow, shrink or still (a spin shows in none of these numbers).
 
     What grows much grows: the way that it goes meanwhile is the camera's.
     """
     dx, dy = _change(seen.x), _change(seen.y)
     growth = _change(torch.log(seen.size.clamp_min(1)))
-    far = max(abs(dx), abs(dy)) > FAR_PIXELS * width / 256
+    far = max(abs(dx), abs(dy)) > FAR_PIXELS * reach * width / 256
     if abs(growth) > (GROWS_ANYWAY if far else GROWS):
         return "grow" if growth > 0 else "shrink"
     if not far:
@@ -73,18 +74,19 @@ def is_monotone(values: Tensor, slack: float = 1.5) -> bool:
     return float(steps.clamp_max(0).sum()) > -slack - 0.05 * abs(way)
 
 
-def camera_of(take: Tensor, masks: Tensor) -> str:
-    """The camera's move, by which of the known warps best takes a frame to one an eighth of the clip later."""
-    gap = max(1, round(take.shape[1] / 8))
+def camera_of(take: Tensor, masks: Tensor, reach: float = 1.0) -> str:
+    """The camera's move, by which of the known warps best takes a frame to one a quarter of the clip later."""
+    gap = max(1, round(take.shape[1] / 4))
+    every = max(1, gap // 2)
     small = F.interpolate(take.transpose(0, 1), scale_factor=0.5, mode="area")
     small = F.avg_pool2d(small, 3, stride=1, padding=1, count_include_pad=False)
-    first, later = small[:-gap:gap], small[gap::gap]
+    first, later = small[:-gap:every], small[gap::every]
     covered = F.interpolate(masks.unsqueeze(1), small.shape[2:], mode="bilinear")
     free = 1 - F.max_pool2d(covered, 9, stride=1, padding=4).clamp(0, 1)  # the rim is no ground either
     best = (math.inf, "static")
     for camera in CAMERAS:
         for amount in (0.0,) if camera == "static" else _AMOUNTS:
-            error = _warp_error(first, later, (free[:-gap:gap], free[gap::gap]), camera, amount)
+            error = _warp_error(first, later, (free[:-gap:every], free[gap::every]), camera, reach * amount)
             best = min(best, (error, camera))
     return best[1]
 

@@ -77,11 +77,16 @@ def _pick_action(rng: random.Random, shape: str) -> tuple[str, str]:
     return motion, camera
 
 
+def reach_of(frames: int) -> float:
+    """How much of the usual way is covered in so many frames: less in short clips, so that the speed stays readable."""
+    return min(1.1, max(0.5, (frames - 1) / 32))
+
+
 def sample_scene(rng: random.Random, *, held_out: bool = False, frames: int = 33) -> Scene:
-    """Draw a scene's numbers; short clips cover less way, so that the speed stays readable."""
+    """Draw a scene's numbers, for a clip of so many frames."""
     colour, shape, background, look = _pick_words(rng, held_out)
     motion, camera = _pick_action(rng, shape)
-    reach = min(1.1, max(0.5, (frames - 1) / 32))
+    reach = reach_of(frames)
     travel = {"left": rng.uniform(0.40, 0.58), "right": rng.uniform(0.40, 0.58)}.get(motion, rng.uniform(0.36, 0.5))
     camera_travel = rng.uniform(0.26, 0.42) if "pan" in camera else rng.uniform(0.3, 0.48)
     x, y = rng.uniform(-0.2, 0.2), rng.uniform(-0.15, 0.15)

@@ -43,19 +43,19 @@ def test_a_still_that_is_kept_passes_and_one_that_is_not_fails():
 
 
 def test_the_path_of_a_drawn_fill_is_read(monkeypatch):
-    def scenes(seed, count, moving=None, **fixed):
+    def scenes(trial, seed, count, moving=None, **fixed):
         return [evaluate.replace(scene, colour="red", look="flat", background="sky", **fixed) for scene in drawn]
 
     drawn = [scene for scene in evaluate.sample_scenes(5, 40) if scene.motion in ("left", "down")][:2]
-    monkeypatch.setattr(evaluate, "_scenes", scenes)
-    chosen = iter(scenes(0, 2, camera="static"))
+    monkeypatch.setattr(evaluate.Trial, "scenes", scenes)
+    chosen = iter(scenes(None, 0, 2, camera="static"))
 
     def paint(prompt, seed, condition):
         return world.draw([next(chosen)], frames=9, height=72, width=128).frames[0]
 
     rows = evaluate.fill_rows(_trial(paint), 2)
     assert [row.kept for row in rows] == [True, True, True]
-    chosen = iter(scenes(0, 2, camera="static"))
+    chosen = iter(scenes(None, 0, 2, camera="static"))
     assert all(row.kept for row in evaluate.extend_rows(_trial(paint), 2))
 
 
@@ -95,9 +95,42 @@ def test_the_pipeline_paints_from_words_and_from_a_condition():
     assert torch.equal(free, paint("a red ball", 1, None))
 
 
+def test_a_painter_codes_nothing_twice_and_paints_what_the_pipeline_paints(monkeypatch):
+    pipeline = standin.make_pipeline()
+    pipeline.set_progress_bar_config(disable=True)
+    coded, encode = [], pipeline.vae.encode
+    monkeypatch.setattr(pipeline.vae, "encode", lambda clip: coded.append(clip) or encode(clip))
+    given = {"height": 32, "width": 48, "num_frames": 5, "num_inference_steps": 1, "guidance_scale": 1.0}
+    plain = pipeline("a red ball", **given, generator=torch.Generator("cpu").manual_seed(1), output_type="np").frames[0]
+    assert len(coded) == 2
+    paint = evaluate.painter_of(pipeline, frames=5, height=32, width=48, steps=1, guidance_scale=1.0)
+    for _ in range(2):
+        assert torch.equal(paint("a red ball", 1, None), torch.from_numpy(plain).permute(3, 0, 1, 2))
+    assert len(coded) == 3
+    clip, mask = torch.rand(1, 3, 5, 32, 48) * 2 - 1, tasks.mask_of(5, 5, 0)
+    paint("a red ball", 1, tasks.Condition(clip, torch.zeros_like(clip), mask[None]))
+    assert len(coded) == 4  # nothing to be made anew: grey again
+
+
+def test_the_scenes_of_a_short_trial_cover_less_way():
+    trial = _trial(_obedient(True))
+    short, long = trial.scenes(7, 3), evaluate.replace(trial, frames=33).scenes(7, 3)
+    assert [scene.words for scene in short] == [scene.words for scene in long]
+    assert all(scene.travel < 0.6 * other.travel for scene, other in zip(short, long, strict=True))
+    assert {scene.motion for scene in trial.scenes(7, 9, ("up",), camera="static")} == {"up"}
+
+
+def test_a_table_of_another_size_is_measured_at_that_size(monkeypatch):
+    asked = []
+    monkeypatch.setattr(evaluate.WanVACEPipeline, "from_pretrained", lambda *given, **how: standin.make_pipeline())
+    monkeypatch.setattr(evaluate, "table", lambda trial, *rest: asked.append(trial) or [])
+    assert evaluate.main(["--frames", "9", "--height", "208", "--width", "384"]) == 0
+    assert (asked[0].frames, asked[0].height, asked[0].width) == (9, 208, 384)
+
+
 def test_the_autoencoders_rows_measure_it(monkeypatch):
-    monkeypatch.setattr(evaluate.world, "draw", lambda scenes, frames: _small(frames))
-    rows = evaluate.autoencoder_rows(standin.make_pipeline().vae, 1, "cpu")
+    monkeypatch.setattr(evaluate.Trial, "draw", lambda trial, scene: _small(trial.frames))
+    rows = evaluate.autoencoder_rows(_trial(_obedient(True)), standin.make_pipeline().vae, 1, "cpu")
     assert len(rows) == 3
     assert not any(row.kept for row in rows)
 

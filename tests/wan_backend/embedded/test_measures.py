@@ -33,6 +33,18 @@ def test_camera_is_read(camera, background, look):
     assert measures.camera_of(take, masks) == camera
 
 
+@pytest.mark.parametrize("camera", ["pan left", "tilt up", "zoom in", "zoom out"])
+def test_in_a_short_clip_less_way_is_asked_for(camera):
+    assert (scenes.reach_of(9), scenes.reach_of(33), scenes.reach_of(65)) == (0.5, 1.0, 1.1)
+    short = {"camera_travel": 0.26 * 0.5, "zoom": 1 + 0.5 * 0.5, "travel": 0.36 * 0.5, "motion": "up"}
+    scene = replace(BASE, camera=camera, shape="square", background="grass", look="neon", **short)
+    drawn = world.draw([scene], frames=9)
+    assert measures.camera_of(drawn.frames[0], drawn.mask[0, 0], scenes.reach_of(9)) == camera
+    latter_half = measures.sight(drawn.mask[0, 0, 4:], 144, 256)
+    assert measures.motion_of(latter_half, 256, scenes.reach_of(9)) == "up"
+    assert measures.motion_of(latter_half, 256) == "still"
+
+
 def test_places_are_those_of_the_scene():
     scene, _, masks = _clip(motion="right")
     seen = measures.sight(masks, 144, 256)
