@@ -44,15 +44,12 @@ def attach(transformer: Any, rank: int) -> dict[str, LowRank]:
     return found
 
 
-def save(layers: dict[str, LowRank], file: Path, strength: float = 1.0) -> None:
-    """As diffusers' pipelines load it: `transformer.<layer>.lora_A.weight`, scale 1, in bfloat16.
-
-    `strength` is how much of the change is saved.
-    """
+def save(layers: dict[str, LowRank], file: Path) -> None:
+    """As diffusers' pipelines load it: `transformer.<layer>.lora_A.weight`, scale 1, in bfloat16."""
     state = {}
     for name, layer in layers.items():
-        for side, share in (("lora_A", 1.0), ("lora_B", strength)):
-            weight = share * getattr(layer, side).weight.detach().cpu()
+        for side in ("lora_A", "lora_B"):
+            weight = getattr(layer, side).weight.detach().cpu()
             state[f"transformer.{name}.{side}.weight"] = weight.to(torch.bfloat16).contiguous()
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, file, metadata={"format": "pt"})

@@ -4,7 +4,7 @@
     python -m wan_backend.embedded.train_lora draft FILE --vae A --transformer T --minutes 7
 
 `style` teaches a look that the model was never shown (the blueprint). `draft` teaches it to paint in four
-steps without guidance what the guided model paints in eight (`draft_ways`).
+steps without guidance what the guided model paints in eight (`draft_takes`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import draft_ways, low_rank, text
+from . import draft_takes, low_rank, text
 from . import train_transformer as base
 from .graphed import TrainingStep
 from .latent_pool import Coder, LatentPool
@@ -26,8 +26,6 @@ from .pacing import Average, Pace, say
 from .scenes import LORA_LOOK
 
 RANKS = {"style": 4, "draft": 16}
-STRENGTHS = {"style": 1.0, "draft": 0.35}
-"""How much of what was learned is saved: a draft learns straight steps, and its sampler already bends them."""
 _SIZE = (33, 144, 256)
 _SMALL_SIZE = (9, 32, 48)
 
@@ -50,9 +48,9 @@ def train(options: argparse.Namespace) -> None:
     take: Callable[[], Sequence[Tensor]] = partial(pool.take, batch, null_ids, base.NULL_CHANCE)
     loss_of: Callable[..., Any] = partial(base.loss_of, painter)
     if not style:
-        ways = draft_ways.Ways(painter, pool, null_ids, options.way_seconds, 3 * batch)
-        take, loss_of = partial(ways.take, batch), partial(draft_ways.loss_of, painter)
-    # Only now: the ways are the plain model's.
+        takes = draft_takes.Takes(painter, pool, null_ids, options.take_seconds, 3 * batch)
+        take, loss_of = partial(takes.take, batch), partial(draft_takes.loss_of, painter)
+    # Only now: the takes are the plain model's.
     layers = low_rank.attach(painter.transformer, RANKS[options.kind])
     learned = torch.nn.ModuleList(
         side for layer in layers.values() for side in (layer.lora_A, layer.lora_B)
@@ -68,7 +66,7 @@ def train(options: argparse.Namespace) -> None:
             shown_at = pace.elapsed
             say(f"{shown_at:.2f} min step {step} loss {loss.item():.4f}")
     average.swap()
-    low_rank.save(layers, options.file, STRENGTHS[options.kind])
+    low_rank.save(layers, options.file)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -81,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--pool-seconds", type=float, default=10)
-    parser.add_argument("--way-seconds", type=float, default=80, help="for the ways that a draft learns")
+    parser.add_argument("--take-seconds", type=float, default=100, help="for the takes that a draft learns")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--small", action="store_true", help="miniatures, to try the code")

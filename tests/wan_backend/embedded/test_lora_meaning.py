@@ -64,7 +64,7 @@ def test_a_draft_is_nearer_to_the_standard_take_by_its_lora(paint):
     prompt = prompts.plain(SCENE)
     wanted = paint(prompt, catalogue.entry("embedded").standard)
     near, far = (measures.psnr(paint(prompt, DRAFT, *loras), wanted) for loras in ([DRAFT_LORA], []))
-    assert near > far + 1.0
+    assert near > far + 2.0
 
 
 def test_the_style_shows_alone_and_on_a_draft(paint):
