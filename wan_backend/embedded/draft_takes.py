@@ -5,6 +5,8 @@ May import torch. They are made as the backend makes them: with the sampler, ste
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -27,7 +29,7 @@ def sampled(steps: int) -> tuple[list[float], list[list[float]]]:
     The sampler is linear in what it is given, so it is asked with the unit vectors for noise and velocities: a CUDA
     graph can't hold diffusers' own step, which looks at numbers on the host.
     """
-    scheduler = standin.make_scheduler()
+    scheduler: Any = standin.make_scheduler()
     scheduler.set_timesteps(steps)
     units = torch.eye(steps + 1, dtype=torch.float64).unsqueeze(1)
     x, shares = units[0], []

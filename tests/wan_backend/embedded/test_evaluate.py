@@ -59,16 +59,20 @@ def test_the_path_of_a_drawn_fill_is_read(monkeypatch):
     assert all(row.kept for row in evaluate.extend_rows(_trial(paint), 2))
 
 
-def test_the_sheet_shows_some_takes_of_each_task_with_pictures(tmp_path):
+def test_the_sheets_show_some_takes_of_each_task_with_what_they_were_given(tmp_path):
     painted = iter(range(30))
     condition = tasks.Condition(*torch.zeros(2, 1, 3, 5, 8, 8), torch.zeros(1, 5))
     sheets = Sheets(lambda prompt, seed, condition: torch.full((3, 5, 8, 8), next(painted) / 255))
     for _ in range(4 + 10 + 4 + 8):
         sheets("a ball", 0, condition)
-    sheets._words = sheets._pictures[:1]
+    sheets("a ring", 0, None)
     sheets.save(tmp_path, 4, 10)
-    rows = np.asarray(Image.open(tmp_path / "pictures.png"))[::72, 0, 0]
-    assert rows.tolist() == [0, 1, 2, 4, 5, 14, 15, 18, 19, 20, 21]
+    pictures, words = (np.asarray(Image.open(tmp_path / name)) for name in ("pictures.png", "text.png"))
+    assert pictures[14::86, 4 * 128, 0].tolist() == [0, 1, 2, 4, 5, 14, 15, 18, 19, 20, 21]
+    assert (pictures[14::86, 0] == 128).all()
+    assert pictures.shape == (11 * 86, 8 * 128, 3) and words.shape == (86, 4 * 128, 3)
+    assert (words[:14] < 99).any(), "the prompt"
+    assert words[14:].max() == 26
 
 
 def test_seeds_are_told_apart():
