@@ -5,6 +5,8 @@ May import torch. They are made as the backend makes them: with the sampler, ste
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,10 +22,11 @@ STEPS, GUIDANCE_SCALE = 8, 1.5
 DRAFT_STEPS = 4
 """Of a draft with its LoRA, without guidance."""
 EPSILON = 1e-4
-"""As near as this, a take counts as met."""
+"""As near as this, as a mean square of normalised latents, a take counts as met."""
 
 
-def sampled(steps: int) -> tuple[list[float], list[list[float]]]:
+@cache
+def sampled(steps: int) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]:
     """The times 0..1 of so many steps, and of each what stands after it: shares of the noise and of each velocity.
 
     The sampler is linear in what it is given, so it is asked with the unit vectors for noise and velocities: a CUDA
@@ -35,14 +38,14 @@ def sampled(steps: int) -> tuple[list[float], list[list[float]]]:
     x, shares = units[0], []
     for step, timestep in enumerate(scheduler.timesteps):
         x = scheduler.step(units[step + 1], timestep, x, return_dict=False)[0]
-        shares.append(x[0].tolist())
-    return [float(timestep) / 1000 for timestep in scheduler.timesteps], shares
+        shares.append(tuple(x[0].tolist()))
+    return tuple(float(timestep) / 1000 for timestep in scheduler.timesteps), tuple(shares)
 
 
-def went(noise: Tensor, velocities: list[Tensor], shares: list[float]) -> Tensor:
-    """Where these velocities lead from the noise."""
+def led_to(noise: Tensor, velocities: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """Where the velocities so far lead from the noise."""
     x = shares[0] * noise
-    for share, velocity in zip(shares[1:], velocities, strict=False):
+    for share, velocity in zip(shares[1 : len(velocities) + 1], velocities, strict=True):
         x = x + share * velocity
     return x
 
@@ -56,7 +59,7 @@ def standard(painter: base.Painter, noise: Tensor, control: Tensor, ids: Tensor,
         said = painter.velocity(x, sigma, control, ids).float()
         unsaid = painter.velocity(x, sigma, control, null_ids.expand_as(ids)).float()
         velocities.append(unsaid + GUIDANCE_SCALE * (said - unsaid))
-        x = went(noise.float(), velocities, shares)
+        x = led_to(noise.float(), velocities, shares)
     return x
 
 
@@ -65,7 +68,7 @@ def draft(painter: base.Painter, noise: Tensor, control: Tensor, ids: Tensor) ->
     x, velocities = noise.float(), []
     for time, shares in zip(*sampled(DRAFT_STEPS), strict=True):
         velocities.append(painter.velocity(x, x.new_full((len(x),), time), control, ids).float())
-        x = went(noise.float(), velocities, shares)
+        x = led_to(noise.float(), velocities, shares)
     return x
 
 
@@ -73,6 +76,7 @@ class Takes:
     """Standard takes of what a pool asks for, held on the device."""
 
     def __init__(self, painter: base.Painter, pool: LatentPool, null_ids: Tensor, seconds: float, chunk: int) -> None:
+        """As many as are made in so long, `chunk` at a time."""
         pace, made = Pace(seconds / 60), []
         device = null_ids.device
         while True:

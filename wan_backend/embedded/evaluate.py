@@ -13,7 +13,7 @@ import argparse
 import math
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -220,50 +220,67 @@ def seed_rows(trial: Trial) -> list[Row]:
     ]
 
 
-def table(trial: Trial, vae: Any, takes: float, device: str) -> list[Row]:
-    """All rows; `takes` scales how many takes each is measured on."""
+def table(trial: Trial, vae: Any, takes: float, device: str) -> Iterator[Row]:
+    """All rows, as they come; `takes` scales how many takes each is measured on."""
     from_pictures = _many(FROM_PICTURES, takes)
-    return [
-        *autoencoder_rows(trial, vae, _many(CODED, takes), device),
-        *word_rows(trial, _many(FROM_WORDS, takes)),
-        *image_rows(trial, from_pictures),
-        *fill_rows(trial, _many(FILLED, takes)),
-        *extend_rows(trial, from_pictures),
-        *guided_rows(trial, from_pictures),
-        *seed_rows(trial),
-    ]
+    yield from autoencoder_rows(trial, vae, _many(CODED, takes), device)
+    yield from word_rows(trial, _many(FROM_WORDS, takes))
+    yield from image_rows(trial, from_pictures)
+    yield from fill_rows(trial, _many(FILLED, takes))
+    yield from extend_rows(trial, from_pictures)
+    yield from guided_rows(trial, from_pictures)
+    yield from seed_rows(trial)
 
 
 def _many(count: int, takes: float) -> int:
     return max(1, round(count * takes))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    """What the command line asks for; leaves with 2 and a sentence where that can't be."""
     parser = argparse.ArgumentParser(prog="python -m wan_backend.embedded.evaluate", description=__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--judge", type=Path, default=judges.WEIGHTS)
     parser.add_argument("--takes", type=float, default=1.0)
-    parser.add_argument("--frames", type=int, default=33, help="4k + 1: 9 to 65")
-    parser.add_argument("--height", type=int, default=144, help="of 16: 128 to 256")
-    parser.add_argument("--width", type=int, default=256, help="of 16: 128 to 384")
+    parser.add_argument("--frames", type=int, default=33, help="4k + 1: 9 to 65; of takes, not of the coded clips")
+    parser.add_argument("--height", type=int, default=144, help="a multiple of 16, from 96 to 384")
+    parser.add_argument("--width", type=int, default=256, help="a multiple of 16, from 96 to 384")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--guidance-scale", type=float, default=1.5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--sheets", type=Path, help="a folder for pictures of the takes, as the model card has them")
     options = parser.parse_args(arguments)
+    if options.frames not in range(9, 66, 4):
+        parser.error(f"{options.frames} frames can't be made: --frames must be 9, 13, 17 and so on, up to 65")
+    for side in ("height", "width"):
+        if getattr(options, side) not in range(96, 385, 16):
+            parser.error(f"--{side} must be a multiple of 16 from 96 to 384, not {getattr(options, side)}")
+    if not 0 < options.takes < math.inf:
+        parser.error("--takes must be more than 0: 1 measures the usual number")
+    if not (options.weights / "model_index.json").is_file():
+        parser.error(f"there is no checkpoint at {options.weights}: write one with wan_backend.embedded.checkpoint")
     if not options.judge.is_file():
-        sys.stderr.write(f"There is no judge at {options.judge}: train one with wan_backend.embedded.judge.\n")
-        return 2
+        parser.error(f"there is no judge at {options.judge}: train one with wan_backend.embedded.judge")
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error("there is no CUDA here: leave --device out to measure on the CPU")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    options = _options(arguments)
     pipeline = WanVACEPipeline.from_pretrained(options.weights, torch_dtype=torch.float32).to(options.device)
     pipeline.set_progress_bar_config(disable=True)
     size = {"frames": options.frames, "height": options.height, "width": options.width}
     paint = Sheets(painter_of(pipeline, **size, steps=options.steps, guidance_scale=options.guidance_scale))
-    rows = table(Trial(paint, judges.load(options.judge), **size), pipeline.vae, options.takes, options.device)
+    trial, kept = Trial(paint, judges.load(options.judge), **size), True
+    for row in table(trial, pipeline.vae, options.takes, options.device):
+        sys.stdout.write(f"{row}\n")
+        sys.stdout.flush()
+        kept = kept and row.kept
     if options.sheets is not None:
         paint.save(options.sheets, _many(FROM_PICTURES, options.takes), _many(FILLED, options.takes))
-    sys.stdout.write("".join(f"{row}\n" for row in rows))
-    return 0 if all(row.kept for row in rows) else 1
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ def _pictures(frames: Tensor) -> list[Image.Image]:
 
 def _code_once(vae: Any) -> None:
     """Let the autoencoder remember what it coded: for most takes that is the same grey, and a third of their time."""
+    if hasattr(vae.encode, "coded"):
+        return
     encode = vae.encode
     coded: dict[tuple[torch.Size, bytes], Any] = {}
 
@@ -38,6 +40,7 @@ def _code_once(vae: Any) -> None:
             coded[key] = encode(clip)
         return coded[key]
 
+    remembered.coded = coded  # type: ignore[attr-defined]
     vae.encode = remembered
 
 

@@ -11,7 +11,7 @@ import math
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, WanVACETransformer3DModel
@@ -22,7 +22,6 @@ from .graphed import TrainingStep
 from .latent_pool import Coder, LatentPool, Scale
 from .pacing import Average, Pace, load_split, save_split, say
 
-_Number = TypeVar("_Number", float, Tensor)
 Bucket = tuple[tuple[int, int, int], int, float]  # frames, height, width; batch; share of the pool's time
 _BUCKETS: list[Bucket] = [
     ((33, 144, 256), 48, 0.7),
@@ -83,7 +82,7 @@ class Painter(nn.Module):
         )[0]
 
 
-def shifted(u: _Number) -> _Number:
+def _shifted(u: Tensor) -> Tensor:
     """The share of noise at `u` in 0..1, as the scheduler's flow shift has it."""
     return SHIFT * u / (1 + (SHIFT - 1) * u)
 
@@ -109,7 +108,7 @@ def loss_of(painter: Painter, *batch: Tensor) -> tuple[Tensor, Tensor]:
     """
     x, astray, inactive, reactive, mask, near, ids = batch
     x = x.float()
-    sigma = shifted(torch.sigmoid(torch.randn(x.shape[0], device=x.device)))
+    sigma = _shifted(torch.sigmoid(torch.randn(x.shape[0], device=x.device)))
     noise = torch.randn_like(x)
     share = sigma.view(-1, 1, 1, 1, 1)
     way = astray.float() - x

@@ -59,20 +59,31 @@ def test_the_path_of_a_drawn_fill_is_read(monkeypatch):
     assert all(row.kept for row in evaluate.extend_rows(_trial(paint), 2))
 
 
-def test_the_sheets_show_some_takes_of_each_task_with_what_they_were_given(tmp_path):
+def _painted_sheets(folder, each, filled):
+    """The sheets of takes that are as bright as they are late, given a grey first frame and nothing else."""
     painted = iter(range(30))
-    condition = tasks.Condition(*torch.zeros(2, 1, 3, 5, 8, 8), torch.zeros(1, 5))
+    mask = tasks.mask_of(5, 1, 0)[None]
+    condition = tasks.Condition(*torch.zeros(2, 1, 3, 5, 8, 8), mask)
     sheets = Sheets(lambda prompt, seed, condition: torch.full((3, 5, 8, 8), next(painted) / 255))
-    for _ in range(4 + 10 + 4 + 8):
+    for _ in range(4 * each + filled):
         sheets("a ball", 0, condition)
     sheets("a ring", 0, None)
-    sheets.save(tmp_path, 4, 10)
-    pictures, words = (np.asarray(Image.open(tmp_path / name)) for name in ("pictures.png", "text.png"))
-    assert pictures[14::86, 4 * 128, 0].tolist() == [0, 1, 2, 4, 5, 14, 15, 18, 19, 20, 21]
-    assert (pictures[14::86, 0] == 128).all()
-    assert pictures.shape == (11 * 86, 8 * 128, 3) and words.shape == (86, 4 * 128, 3)
-    assert (words[:14] < 99).any(), "the prompt"
-    assert words[14:].max() == 26
+    sheets.save(folder, each, filled)
+    return [np.asarray(Image.open(folder / name)) for name in ("pictures.png", "text.png")]
+
+
+def test_the_sheets_show_some_takes_of_each_task_with_what_they_were_given(tmp_path):
+    pictures, words = _painted_sheets(tmp_path, 4, 10)
+    assert pictures[28::86, 4 * 128 + 8, 0].tolist() == [0, 1, 2, 4, 5, 14, 15, 18, 20, 19, 21]
+    assert (pictures[28::86, 0] == 128).all() and (pictures[28::86, 128] == 255).all()
+    assert pictures.shape == (14 + 11 * 86, 8 * 128 + 8, 3) and words.shape == (14 + 86, 4 * 128, 3)
+    assert (words[14:28] < 99).any(), "the prompt"
+    assert words[28:].max() == 26
+
+
+def test_of_few_takes_none_stands_under_another_task(tmp_path):
+    pictures, _ = _painted_sheets(tmp_path, 1, 1)
+    assert pictures[28::86, 4 * 128 + 8, 0].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_seeds_are_told_apart():
@@ -114,6 +125,9 @@ def test_a_painter_codes_nothing_twice_and_paints_what_the_pipeline_paints(monke
     clip, mask = torch.rand(1, 3, 5, 32, 48) * 2 - 1, tasks.mask_of(5, 5, 0)
     paint("a red ball", 1, tasks.Condition(clip, torch.zeros_like(clip), mask[None]))
     assert len(coded) == 4  # nothing to be made anew: grey again
+    before = pipeline.vae.encode
+    evaluate.painter_of(pipeline, frames=5, height=32, width=48, steps=1, guidance_scale=1.0)
+    assert pipeline.vae.encode is before
 
 
 def test_the_scenes_of_a_short_trial_cover_less_way():
@@ -144,9 +158,34 @@ def _small(frames):
     return world.Drawing(clip, clip[:, :1], clip[:, :1])
 
 
-def test_without_a_judge_it_says_what_to_do(tmp_path, capsys):
-    assert evaluate.main(["--judge", str(tmp_path / "none.safetensors")]) == 2
-    assert "train one" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--judge", "none.safetensors"], "train one"),
+        (["--weights", "nowhere"], "there is no checkpoint at nowhere"),
+        (["--frames", "10"], "9, 13, 17"),
+        (["--frames", "69"], "up to 65"),
+        (["--height", "100"], "--height must be a multiple of 16"),
+        (["--width", "400"], "from 96 to 384, not 400"),
+        (["--takes", "0"], "more than 0"),
+    ],
+)
+def test_what_can_t_be_measured_is_said_before_anything_is_painted(given, said, capsys):
+    with pytest.raises(SystemExit) as left:
+        evaluate.main(given)
+    assert left.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_rows_are_shown_as_they_come_and_a_missed_one_is_told_at_the_end(monkeypatch, capsys):
+    def table(*given):
+        yield evaluate.Row("one", 89.0, 90, "%", 10)
+        assert "MISSED" in capsys.readouterr().out
+        yield evaluate.Row("other", 90.0, 90, "%", 10)
+
+    monkeypatch.setattr(evaluate.WanVACEPipeline, "from_pretrained", lambda *given, **how: standin.make_pipeline())
+    monkeypatch.setattr(evaluate, "table", table)
+    assert evaluate.main([]) == 1
 
 
 @pytest.mark.slow

@@ -238,7 +238,7 @@ def test_a_sampler_written_out_steps_as_diffusers_does():
     x = noise
     for step, timestep in enumerate(scheduler.timesteps):
         x = scheduler.step(velocities[step], timestep, x, return_dict=False)[0]
-        assert torch.allclose(draft_takes.went(noise, velocities[: step + 1], shares[step]), x, atol=1e-4)
+        assert torch.allclose(draft_takes.led_to(noise, velocities[: step + 1], shares[step]), x, atol=1e-4)
 
 
 def test_what_a_draft_learns_from_is_the_standard_take():
