@@ -48,7 +48,7 @@ def main() -> None:
     """Put the embedded autoencoder's entry into the file of all."""
     from diffusers import AutoencoderKLWan
 
-    vae: Any = AutoencoderKLWan.from_pretrained(WEIGHTS / "vae", torch_dtype=torch.float32).eval()
+    vae: Any = AutoencoderKLWan.from_pretrained(WEIGHTS / "vae", dtype=torch.float32).eval()
     weights, bias = fit(*samples(vae, seed=11))
     entry = {
         "name": NAME,

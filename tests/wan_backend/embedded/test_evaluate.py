@@ -168,6 +168,7 @@ def _small(frames):
         (["--height", "100"], "--height must be a multiple of 16"),
         (["--width", "400"], "from 96 to 384, not 400"),
         (["--takes", "0"], "more than 0"),
+        (["--lora", "none.safetensors"], "there is no LoRA at none.safetensors"),
     ],
 )
 def test_what_can_t_be_measured_is_said_before_anything_is_painted(given, said, capsys):
@@ -186,6 +187,19 @@ def test_rows_are_shown_as_they_come_and_a_missed_one_is_told_at_the_end(monkeyp
     monkeypatch.setattr(evaluate.WanVACEPipeline, "from_pretrained", lambda *given, **how: standin.make_pipeline())
     monkeypatch.setattr(evaluate, "table", table)
     assert evaluate.main([]) == 1
+
+
+def test_takes_are_painted_with_a_lora_where_one_is_given(monkeypatch):
+    painted, lora = [], evaluate.WEIGHTS.parent / "loras" / "draft.safetensors"
+
+    def table(trial, *rest):
+        painted.append(trial.paint("a red ball moves left", 1, None))
+        return []
+
+    monkeypatch.setattr(evaluate, "table", table)
+    given = ["--frames", "9", "--height", "96", "--width", "96", "--steps", "2", "--guidance-scale", "1"]
+    assert evaluate.main(given) == evaluate.main([*given, "--lora", str(lora)]) == 0
+    assert not torch.allclose(*painted, atol=0.01)
 
 
 @pytest.mark.slow
