@@ -5,7 +5,7 @@ May import torch. They are made as the backend makes them: with the sampler, ste
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -50,26 +50,30 @@ def led_to(noise: Tensor, velocities: Sequence[Tensor], shares: Sequence[float])
     return x
 
 
+def _taken(noise: Tensor, steps: int, velocity_of: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The clip that so many steps make of the noise, by what is said of the noisy clip and its time N."""
+    x, velocities = noise.float(), []
+    for time, shares in zip(*sampled(steps), strict=True):
+        velocities.append(velocity_of(x, x.new_full((len(x),), time)))
+        x = led_to(noise.float(), velocities, shares)
+    return x
+
+
 @torch.no_grad()
 def standard(painter: base.Painter, noise: Tensor, control: Tensor, ids: Tensor, null_ids: Tensor) -> Tensor:
     """The clip N16THW, clean, that a standard take makes of that noise."""
-    x, velocities = noise.float(), []
-    for time, shares in zip(*sampled(STEPS), strict=True):
-        sigma = x.new_full((len(x),), time)
+
+    def guided(x: Tensor, sigma: Tensor) -> Tensor:
         said = painter.velocity(x, sigma, control, ids).float()
         unsaid = painter.velocity(x, sigma, control, null_ids.expand_as(ids)).float()
-        velocities.append(unsaid + GUIDANCE_SCALE * (said - unsaid))
-        x = led_to(noise.float(), velocities, shares)
-    return x
+        return unsaid + GUIDANCE_SCALE * (said - unsaid)
+
+    return _taken(noise, STEPS, guided)
 
 
 def draft(painter: base.Painter, noise: Tensor, control: Tensor, ids: Tensor) -> Tensor:
     """The clip that a draft makes of the same."""
-    x, velocities = noise.float(), []
-    for time, shares in zip(*sampled(DRAFT_STEPS), strict=True):
-        velocities.append(painter.velocity(x, x.new_full((len(x),), time), control, ids).float())
-        x = led_to(noise.float(), velocities, shares)
-    return x
+    return _taken(noise, DRAFT_STEPS, lambda x, sigma: painter.velocity(x, sigma, control, ids).float())
 
 
 class Takes:

@@ -82,11 +82,6 @@ class Painter(nn.Module):
         )[0]
 
 
-def _shifted(u: Tensor) -> Tensor:
-    """The share of noise at `u` in 0..1, as the scheduler's flow shift has it."""
-    return SHIFT * u / (1 + (SHIFT - 1) * u)
-
-
 def _share_of_the_way(sigma: Tensor, missed: Tensor, way: Tensor) -> Tensor:
     """N: how far the clip foreseen lies along `way`, to the other clip; 0 is right, and where there is no way.
 
@@ -108,7 +103,8 @@ def loss_of(painter: Painter, *batch: Tensor) -> tuple[Tensor, Tensor]:
     """
     x, astray, inactive, reactive, mask, near, ids = batch
     x = x.float()
-    sigma = _shifted(torch.sigmoid(torch.randn(x.shape[0], device=x.device)))
+    u = torch.sigmoid(torch.randn(x.shape[0], device=x.device))
+    sigma = SHIFT * u / (1 + (SHIFT - 1) * u)
     noise = torch.randn_like(x)
     share = sigma.view(-1, 1, 1, 1, 1)
     way = astray.float() - x
