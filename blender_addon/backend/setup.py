@@ -12,7 +12,7 @@ import sys
 from ...wan_backend.protocol import OverlongLine, ProtocolError
 from ...wan_backend.protocol.conversion import from_json
 from ...wan_backend.protocol.envelope import Notification, parse_line
-from ...wan_backend.protocol.messages import Problem, SetupPlan, SetupProgress
+from ...wan_backend.protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, SetupState
 from ...wan_backend.protocol.methods import SETUP_EVENTS
 from .command import BackendCommand, BackendMissing, BackendSettings, child_environment
 from .process import ChildProcess
@@ -121,7 +121,9 @@ class Setup:
             self.state = "failed"
             self.sentence = f"The set-up ended unexpectedly (exit code {exit_code}){': ' + words if words else ''}."
             self.progress = SetupProgress(
-                "failed", sentence=self.sentence, problem=Problem("setup", self.sentence, log=self.log)
+                SetupState.FAILED,
+                sentence=self.sentence,
+                problem=Problem(ProblemKind.SETUP, self.sentence, log=self.log),
             )
 
     def _drop(self) -> None:

@@ -14,7 +14,7 @@ import bpy
 
 from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
-from ...wan_backend.protocol.messages import JobState, JobStatus, Problem, TakeRequest
+from ...wan_backend.protocol.messages import JobState, JobStatus, Problem, ProblemKind, TakeRequest
 from ..stopwatch import timed
 from ..timeline import compat, identity, placement, provenance
 from . import landing, project
@@ -23,7 +23,7 @@ from .job_list import JobList
 
 log = logging.getLogger(__name__)
 
-UNKNOWN = Problem("interrupted", "The backend does not know this take's job: press Retry to have it made.")
+UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not know this take's job: press Retry to have it made.")
 
 
 class OpenFile:

@@ -14,6 +14,7 @@ from ...wan_backend.protocol.messages import (
     JobStatus,
     ListResult,
     Problem,
+    ProblemKind,
     SubmitParams,
     TakeRequest,
 )
@@ -74,7 +75,7 @@ class Outbox:
         """There will be no server for now: the waiting jobs end with the reason."""
         for job_id in list(self._submits):
             del self._submits[job_id]
-            self._jobs.end(job_id, JobState.FAILED, Problem("internal", sentence))
+            self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, sentence))
             self._on_change()
 
     def tick(self, client: Client) -> None:
@@ -140,4 +141,4 @@ def problem_of(error: ProtocolError) -> Problem:
     try:
         return from_json(Problem, error.details, "data")
     except ProtocolError:
-        return Problem("internal", error.message)
+        return Problem(ProblemKind.INTERNAL, error.message)

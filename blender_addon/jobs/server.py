@@ -9,7 +9,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from ...wan_backend.protocol.messages import ExtraRow, HelloResult, ListResult, ModelRow, ModelsResult, WorkerStatus
+from ...wan_backend.protocol.messages import (
+    ExtraRow,
+    HelloResult,
+    ListResult,
+    ModelRow,
+    ModelsResult,
+    WorkerState,
+    WorkerStatus,
+)
 from ..backend.command import BackendSettings
 from ..backend.connection import BackendState, Connection
 from .downloads import Downloads
@@ -27,7 +35,7 @@ class Server:
     def __init__(self, jobs: JobList, settings: Callable[[], BackendSettings], on_change: Callable[[], None]) -> None:
         self.models: list[ModelRow] = []
         self.extras: list[ExtraRow] = []
-        self.worker = WorkerStatus("none")
+        self.worker = WorkerStatus(WorkerState.NONE)
         self.listed = False
         """True while the list of jobs is the server's own."""
         self.planner = Planner(on_change)
@@ -112,7 +120,7 @@ class Server:
 
     def _on_lost(self) -> None:
         self.listed = False
-        self.worker = WorkerStatus("none")
+        self.worker = WorkerStatus(WorkerState.NONE)
         self.planner.forget()
         self.thumbnails.forget()
         self.downloads.server_gone()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import bpy
 
-from ...wan_backend.protocol.messages import JobState, JobStatus, Problem, Source, TakeRequest
+from ...wan_backend.protocol.messages import JobState, JobStatus, Problem, ProblemKind, Source, TakeRequest
 from ..stopwatch import timed
 from ..timeline import footage, identity, provenance
 from . import orders
@@ -21,7 +21,9 @@ from .request import Refused
 
 RENDERING = "Rendering the source."
 """The sentence of a job while its sources are rendered."""
-ORPHAN = Problem("interrupted", "Blender ended while the source was rendered: press Retry to have it rendered again.")
+ORPHAN = Problem(
+    ProblemKind.INTERRUPTED, "Blender ended while the source was rendered: press Retry to have it rendered again."
+)
 
 Rendered = list[tuple[footage.Wanted, Source]]
 
@@ -99,7 +101,7 @@ class Sourcing:
             self._render_again(status)
         except footage.Unusable as unusable:
             self._jobs.ask(status.job_id, status.request, "")
-            self._jobs.end(status.job_id, JobState.FAILED, Problem("bad_source", unusable.sentence))
+            self._jobs.end(status.job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, unusable.sentence))
         return True
 
     def tick(self, deadline: float) -> bool:
@@ -146,7 +148,7 @@ class Sourcing:
 
     def _failed(self, job_id: str, sentence: str) -> None:
         if self._waiting.pop(job_id, None) is not None:
-            self._jobs.end(job_id, JobState.FAILED, Problem("bad_source", sentence))
+            self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, sentence))
             self._on_change()
 
     def _hand_on(self, job_id: str, request: TakeRequest) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ...wan_backend.protocol.messages import Fix, Plan
+from ...wan_backend.protocol.messages import Fix, Plan, ProblemKind
 from ..jobs import request, tracker
 from ..operators import asking
 from . import paragraph, shown, thumbnails, wording
@@ -74,7 +74,7 @@ def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -
 def _is_coming(plan: Plan) -> bool:
     """True where all that is wrong is that the model is still being fetched."""
     status = tracker.get().downloads.status(plan.model)
-    return plan.problem.kind == "model_missing" and status is not None and status.state.active
+    return plan.problem.kind == ProblemKind.MODEL_MISSING and status is not None and status.state.active
 
 
 def draw_fix(layout: bpy.types.UILayout, fix: Fix) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from .. import whole_file
 from ..protocol.conversion import to_json
 from ..protocol.envelope import Notification
-from ..protocol.messages import Problem, SetupPlan, SetupProgress
+from ..protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, SetupState
 from . import create, interpreters, torch_build
 
 BACKEND_FILE = "backend.json"
@@ -51,7 +51,7 @@ def make_plan(folder: Path, wish: str) -> SetupPlan:
     try:
         build = torch_build.choose(wish)
     except ValueError as error:
-        return SetupPlan("", wish, str(folder), 0, str(error), Problem("setup", str(error)))
+        return SetupPlan("", wish, str(folder), 0, str(error), Problem(ProblemKind.SETUP, str(error)))
     ready = create.is_ready(folder / "environment", create.backend_steps(build))
     size = 0 if ready else build.download_bytes
     sentence = (
@@ -59,31 +59,31 @@ def make_plan(folder: Path, wish: str) -> SetupPlan:
         if size
         else f"The environment in {folder} is whole; nothing is to be fetched."
     )
-    problem = Problem("no_python", NO_PYTHON) if python is None else None
+    problem = Problem(ProblemKind.NO_PYTHON, NO_PYTHON) if python is None else None
     return SetupPlan(python.path if python else "", build.name, str(folder), size, sentence, problem)
 
 
 def _create(plan: SetupPlan, wish: str) -> int:
     python = interpreters.find()
     if plan.problem or python is None:
-        problem = plan.problem or Problem("no_python", NO_PYTHON)
-        _send("setup", SetupProgress("failed", sentence=problem.sentence, problem=problem))
+        problem = plan.problem or Problem(ProblemKind.NO_PYTHON, NO_PYTHON)
+        _send("setup", SetupProgress(SetupState.FAILED, sentence=problem.sentence, problem=problem))
         return 1
     folder = Path(plan.folder)
     steps = create.backend_steps(torch_build.choose(wish))
 
     def report(step: int, count: int, sentence: str) -> None:
-        _send("setup", SetupProgress("running", step, count, (step - 1) / count, sentence))
+        _send("setup", SetupProgress(SetupState.RUNNING, step, count, (step - 1) / count, sentence))
 
     try:
         made = create.create(folder / "environment", python, steps, report)
         create.link_package(folder / "environment")
         whole_file.write(folder / BACKEND_FILE, json.dumps({"python": str(made)}).encode())
     except (create.SetupFailed, OSError) as error:
-        problem = Problem("setup", str(error))
-        _send("setup", SetupProgress("failed", sentence=str(error), problem=problem))
+        problem = Problem(ProblemKind.SETUP, str(error))
+        _send("setup", SetupProgress(SetupState.FAILED, sentence=str(error), problem=problem))
         return 1
-    _send("setup", SetupProgress("done", len(steps) + 1, len(steps) + 1, 1.0, "The backend is set up."))
+    _send("setup", SetupProgress(SetupState.DONE, len(steps) + 1, len(steps) + 1, 1.0, "The backend is set up."))
     return 0
 
 

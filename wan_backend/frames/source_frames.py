@@ -15,7 +15,7 @@ import imageio.v3 as imageio
 import numpy as np
 
 from ..protocol.errors import Refusal
-from ..protocol.messages import Problem, Source
+from ..protocol.messages import Problem, ProblemKind, Source
 from .colour import FrameReader, opaque, words
 from .framing import NothingShown, axes
 from .movie_frames import MovieFrames, Unreadable
@@ -32,7 +32,7 @@ def read(
     and height, for sources that say nothing of their framing. Raises Refusal (bad_source) where a file can't be read.
     """
     if not source.files:
-        raise Refusal(Problem("bad_source", "A source of this take has no files; choose its strip again."))
+        raise Refusal(Problem(ProblemKind.BAD_SOURCE, "A source of this take has no files; choose its strip again."))
     if source.is_movie:
         yield from _from_movie(source, frames, (width, height), scene_size)
     else:
@@ -103,11 +103,11 @@ def load_picture(file: Path) -> np.ndarray:
 def _refused(kind: str, file: Path, error: Exception) -> Refusal:
     if isinstance(error, FileNotFoundError):
         sentence = f"The {kind} {file} is not there any more; put it back, or choose another strip."
-        return Refusal(Problem("bad_source", sentence))
+        return Refusal(Problem(ProblemKind.BAD_SOURCE, sentence))
     why = "its format is not known, or it is damaged"
     if isinstance(error, Unreadable | NothingShown):
         why = str(error)
     elif isinstance(error, PermissionError | IsADirectoryError):
         why = str(error.strerror).lower()
     advice = "convert it to MP4 or PNG, or choose another strip"
-    return Refusal(Problem("bad_source", f"The {kind} {file} can't be used: {why}; {advice}."))
+    return Refusal(Problem(ProblemKind.BAD_SOURCE, f"The {kind} {file} can't be used: {why}; {advice}."))

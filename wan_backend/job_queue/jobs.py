@@ -23,6 +23,7 @@ from ..protocol.messages import (
     PhaseSeconds,
     Plan,
     Problem,
+    ProblemKind,
     ProgressParams,
     RunResult,
     Take,
@@ -216,7 +217,7 @@ class JobQueue:
             self._finish(job, take, job.status.seconds)
         elif is_working(job.status):
             sentence = GOES_ON if (self.work_folder(job_id) / STEPS_FILE).is_file() else INTERRUPTED
-            self.end(job_id, JobState.INTERRUPTED, Problem("interrupted", sentence))
+            self.end(job_id, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, sentence))
         else:
             self._save(job)
 
@@ -267,5 +268,7 @@ def is_working(status: JobStatus) -> bool:
 def _disk_problem(error: OSError, what: str) -> Problem:
     place = error.filename or "the state folder"
     if error.errno == 28:
-        return Problem("disk_full", f"{what}: the disk of {place} is full; make room and try again.")
-    return Problem("folder", f"{what}: {place} can't be written ({error.strerror or error}); make it writable.")
+        return Problem(ProblemKind.DISK_FULL, f"{what}: the disk of {place} is full; make room and try again.")
+    return Problem(
+        ProblemKind.FOLDER, f"{what}: {place} can't be written ({error.strerror or error}); make it writable."
+    )

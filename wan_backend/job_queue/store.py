@@ -21,7 +21,7 @@ from .. import whole_file
 from ..protocol import ProtocolError
 from ..protocol.conversion import from_json, to_json
 from ..protocol.media import WORK_FOLDER
-from ..protocol.messages import FrameRate, JobState, JobStatus, Problem, TakeRequest
+from ..protocol.messages import FrameRate, JobState, JobStatus, Problem, ProblemKind, TakeRequest
 from .durable_file import TEMPORARY_SUFFIX, read_json, write_json
 
 log = logging.getLogger(__name__)
@@ -155,14 +155,16 @@ def _read_status(job_id: str, state: dict[str, Any], request: TakeRequest) -> Jo
             log.error("The state of job %s can't be read: %s", job_id, error)
     newer = (isinstance(state.get("format"), int) and state["format"] > FORMAT) or isinstance(written, dict)
     why = "was kept by another version of the backend" if newer else "is damaged on disk"
-    problem = Problem("interrupted", f"How far this job came {why}; retry it, or clear it from the list.")
+    problem = Problem(ProblemKind.INTERRUPTED, f"How far this job came {why}; retry it, or clear it from the list.")
     return JobStatus(job_id, JobState.INTERRUPTED, request, problem=problem, sentence=problem.sentence)
 
 
 def _broken_job(job_id: str, state: dict[str, Any], folder: Path) -> Job:
     nothing = TakeRequest("", "", 1, 1, 1, FrameRate(24), 0, "")
     sentence = f"The file {folder / REQUEST_FILE} is damaged, so this job can't be made again; clear it from the list."
-    status = JobStatus(job_id, JobState.FAILED, nothing, problem=Problem("internal", sentence), sentence=sentence)
+    status = JobStatus(
+        job_id, JobState.FAILED, nothing, problem=Problem(ProblemKind.INTERNAL, sentence), sentence=sentence
+    )
     written, owner = state.get("status"), state.get("owner")
     created = written.get("created") if isinstance(written, dict) else None
     if isinstance(created, int | float):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 
-from ..protocol.messages import Fix, Framing, Problem, Role, Source, TakeRequest, Task
+from ..protocol.messages import Fix, FixSetting, Framing, Problem, ProblemKind, Role, Source, TakeRequest, Task
 
 NEEDED = {
     Task.IMAGE_TO_VIDEO: (Role.FIRST,),
@@ -53,9 +53,9 @@ def _wrong(source: Source, request: TakeRequest) -> Problem | None:
             f"The pictures from {what} on are {len(source.files)}, not {source.frames}; select the strip again."
         )
     if source.role in (Role.FOOTAGE, Role.DEPTH) and source.frames != request.length_frames:
-        fix = Fix(f"Use {source.frames} frames", "length_frames", str(source.frames))
+        fix = Fix(f"Use {source.frames} frames", FixSetting.LENGTH_FRAMES, str(source.frames))
         sentence = f"{what} has {source.frames} frames here, but the take is to have {request.length_frames}"
-        return Problem("bad_source", f"{sentence}; both must be the same.", [fix])
+        return Problem(ProblemKind.BAD_SOURCE, f"{sentence}; both must be the same.", [fix])
     if source.framing is not None and not _has_size(source.framing):
         return _bad(f"Nothing of {what} is in the frame; check its strip's scale and crop.")
     if not source.folder or "\0" in source.folder or not os.path.isabs(source.folder):
@@ -80,4 +80,4 @@ def _has_size(framing: Framing) -> bool:
 
 
 def _bad(sentence: str) -> Problem:
-    return Problem("bad_source", sentence)
+    return Problem(ProblemKind.BAD_SOURCE, sentence)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..protocol.messages import Fix, Guide, Problem, Role, TakeRequest
+from ..protocol.messages import Fix, FixSetting, Guide, Problem, ProblemKind, Role, TakeRequest
 from .sources import hub_cache
 
 KIND = "ForDepthEstimation"
@@ -42,7 +42,7 @@ def absent() -> Problem:
         f"Depth is told from footage by a model that is not on this machine; put {REPO} beside the video model's "
         "folder, or choose edges instead."
     )
-    return Problem("bad_setting", sentence, [Fix("Use edges", "guide", Guide.EDGES.value)])
+    return Problem(ProblemKind.BAD_SETTING, sentence, [Fix("Use edges", FixSetting.GUIDE, Guide.EDGES.value)])
 
 
 def _is_depth_model(folder: Path) -> bool:

@@ -8,7 +8,7 @@ import psutil
 import torch
 
 from ..protocol.errors import Refusal
-from ..protocol.messages import Problem
+from ..protocol.messages import Problem, ProblemKind
 
 _OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -22,13 +22,13 @@ def choose(wish: str) -> torch.device:
     if wish == "auto":
         return torch.device(next(name for name, found in here.items() if found))
     if wish not in here:
-        raise Refusal(Problem("bad_device", f'There is no device "{wish}"; choose auto, cuda, mps or cpu.'))
+        raise Refusal(Problem(ProblemKind.BAD_DEVICE, f'There is no device "{wish}"; choose auto, cuda, mps or cpu.'))
     if not here[wish]:
         sentence = (
             f"The backend's torch ({torch.__version__}) finds no {wish} device on this machine; set the device "
             "to auto in the preferences, or set up the backend again for this card."
         )
-        raise Refusal(Problem("bad_device", sentence))
+        raise Refusal(Problem(ProblemKind.BAD_DEVICE, sentence))
     return torch.device(wish)
 
 

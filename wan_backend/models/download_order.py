@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..protocol.downloads import DownloadFile, DownloadPlan
 from ..protocol.errors import Refusal
-from ..protocol.messages import Problem
+from ..protocol.messages import Problem, ProblemKind
 from . import catalogue, download_problems, extras, hub_cache, hub_listing, media_place, sources, wholeness
 from .catalogue import AnyEntry, ModelEntry
 from .hub_listing import TEXT_PARTS, HubFile, Listing
@@ -126,12 +126,14 @@ class Order:
 def look(entry: AnyEntry, models_folders: list[str]) -> Order:
     """Ask the hub for the list of files and look which are here. Raises what `download_problems` has words for."""
     if not entry.repo:
-        raise Refusal(Problem("bad_setting", f"{entry.label} comes with the backend; there is nothing to fetch."))
+        raise Refusal(
+            Problem(ProblemKind.BAD_SETTING, f"{entry.label} comes with the backend; there is nothing to fetch.")
+        )
     cache = place(models_folders)
     unfit = media_place.check(str(cache), 0)
-    if unfit is not None and unfit.kind != "disk_full":  # how much room is needed is not known yet
+    if unfit is not None and unfit.kind != ProblemKind.DISK_FULL:  # how much room is needed is not known yet
         sentence = f"The folder {cache} can't take models; choose another models folder in the preferences."
-        raise Refusal(Problem("folder", sentence, [download_problems.choose_folder()]))
+        raise Refusal(Problem(ProblemKind.FOLDER, sentence, [download_problems.choose_folder()]))
     listing = hub_listing.read(entry.repo)
     lender = _lender(entry, models_folders) if isinstance(entry, ModelEntry) else None
     if isinstance(entry, ModelEntry):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ..protocol.messages import Fix, Problem
+from ..protocol.messages import Fix, FixAction, Problem, ProblemKind
 from . import media_place
 from .catalogue import AnyEntry, ModelEntry
 from .download_lock import Elsewhere
@@ -21,12 +21,12 @@ class WrongChecksum(Exception):
 
 def retry(entry: AnyEntry) -> Fix:
     """The button that goes on."""
-    return Fix("Retry", action="download", value=entry.id)
+    return Fix("Retry", action=FixAction.DOWNLOAD, value=entry.id)
 
 
 def choose_folder() -> Fix:
     """The button that leads to the models folder."""
-    return Fix("Choose Folder", action="open_preferences")
+    return Fix("Choose Folder", action=FixAction.OPEN_PREFERENCES)
 
 
 def too_little_room(entry: AnyEntry, needed_bytes: int, free_bytes: int, folder: str) -> Problem:
@@ -36,7 +36,7 @@ def too_little_room(entry: AnyEntry, needed_bytes: int, free_bytes: int, folder:
         f"{entry.label} needs {needed} in {folder}, where {free} are free; make room, or choose another models folder "
         "in the preferences."
     )
-    return Problem("disk_full", sentence, [retry(entry), choose_folder()])
+    return Problem(ProblemKind.DISK_FULL, sentence, [retry(entry), choose_folder()])
 
 
 def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
@@ -47,22 +47,24 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
     again = [retry(entry)]
     if isinstance(error, WrongChecksum):
         sentence = f"{error} came damaged twice, so it was thrown away; retry, or try another connection."
-        return Problem("checksum", sentence, again)
+        return Problem(ProblemKind.CHECKSUM, sentence, again)
     if isinstance(error, Elsewhere):
         sentence = f"{entry.label} is being fetched by another Blender or terminal; wait for it, then retry."
-        return Problem("busy", sentence, again)
+        return Problem(ProblemKind.BUSY, sentence, again)
     if isinstance(error, OfflineModeIsEnabled):
         sentence = "HF_HUB_OFFLINE is set, so nothing may be fetched; unset it and start Blender again."
-        return Problem("offline", sentence, again)
+        return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, HTTPError):
         return _from_network(error, entry, again)
     if isinstance(error, NotWhole | ValueError):
         sentence = f"{entry.label} can't be fetched because {error}; retry later, or {_otherwise(entry)}."
-        return Problem("model_broken", sentence, again)
+        return Problem(ProblemKind.MODEL_BROKEN, sentence, again)
     if isinstance(error, OSError):
         return _from_disk(error, entry, folder)
     words = f"{type(error).__name__}: {error}".split("\n")[0][:200]
-    return Problem("internal", f"{entry.label} could not be fetched ({words}); retry, it goes on from there.", again)
+    return Problem(
+        ProblemKind.INTERNAL, f"{entry.label} could not be fetched ({words}); retry, it goes on from there.", again
+    )
 
 
 def _otherwise(entry: AnyEntry) -> str:
@@ -73,13 +75,13 @@ def _from_disk(error: OSError, entry: AnyEntry, folder: str) -> Problem:
     fixes = [retry(entry), choose_folder()]
     if media_place.is_full(error):
         sentence = f"The disk of {folder} is full; make room, then retry: what was fetched is kept."
-        return Problem("disk_full", sentence, fixes)
+        return Problem(ProblemKind.DISK_FULL, sentence, fixes)
     where = error.filename or folder
     sentence = (
         f"{where} can't be written ({media_place.reason(error)}); mend that, or choose another models folder in the "
         "preferences."
     )
-    return Problem("folder", sentence, fixes)
+    return Problem(ProblemKind.FOLDER, sentence, fixes)
 
 
 def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Problem:
@@ -89,16 +91,16 @@ def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Proble
     page = f"huggingface.co/{entry.repo}"
     if isinstance(error, GatedRepoError) or status == 403:
         sentence = f"{entry.label} is given to those who agreed to its terms: do so at {page}, {LOG_IN}."
-        return Problem("not_allowed", sentence, again)
+        return Problem(ProblemKind.NOT_ALLOWED, sentence, again)
     if status == 401:
         sentence = f"The hub gives {entry.label} only to those whom it knows, or has it no more: {LOG_IN}."
-        return Problem("not_allowed", sentence, again)
+        return Problem(ProblemKind.NOT_ALLOWED, sentence, again)
     if status == 404 or isinstance(error, EntryNotFoundError):
         sentence = f"The hub has no {page} any more, or not all of its files; update Wan VSE, or {_otherwise(entry)}."
-        return Problem("not_found", sentence, again)
+        return Problem(ProblemKind.NOT_FOUND, sentence, again)
     if status:
         sentence = f"The hub answered with an error ({status}); retry in a while, it goes on from there."
-        return Problem("hub_failed", sentence, again)
+        return Problem(ProblemKind.HUB_FAILED, sentence, again)
     log.info("the hub can't be reached: %s", error)
     sentence = "Hugging Face can't be reached: look at the network, then retry. What is here already is kept."
-    return Problem("offline", sentence, again)
+    return Problem(ProblemKind.OFFLINE, sentence, again)

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..protocol.messages import Fix, Plan
+from ..protocol.messages import Fix, FixAction, Plan
 from . import catalogue, wholeness
 from .catalogue import PACKAGE, LoraEntry, ModelEntry, TinyEntry
 from .media_place import size_in_words
@@ -72,7 +72,7 @@ def offered(plan: Plan, entry: ModelEntry, models_folders: Iterable[str | Path] 
 
 
 def _download(words: str, extra: LoraEntry | TinyEntry) -> Fix:
-    return Fix(f"{words} ({size_in_words(extra.download_bytes)})...", action="download", value=extra.id)
+    return Fix(f"{words} ({size_in_words(extra.download_bytes)})...", action=FixAction.DOWNLOAD, value=extra.id)
 
 
 def _find(names: list[str], package_folder: str, repo: str, models_folders: Iterable[str | Path]) -> list[Path]:

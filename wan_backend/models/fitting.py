@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ..protocol.messages import Fix, Plan, Problem, TakeRequest
+from ..protocol.messages import Fix, FixSetting, Plan, Problem, ProblemKind, TakeRequest
 from . import outlook, planning
 from .catalogue import ModelEntry
 from .media_place import size_in_words
@@ -78,7 +78,7 @@ def settle(
     fixes = _fixes(dataclasses.replace(fitting, machine=machine.emptied), plan, others())
     sentence = f"{entry.label} needs about {needed} {place} for this, and there are {there}; "
     sentence += "choose what fits." if fixes else "nothing here fits, so use another machine."
-    problem = plan.problem or Problem("too_large", sentence, fixes)
+    problem = plan.problem or Problem(ProblemKind.TOO_LARGE, sentence, fixes)
     return dataclasses.replace(plan, memory_bytes=memory.peak_bytes, problem=problem)
 
 
@@ -88,15 +88,15 @@ def _fixes(fitting: Fitting, plan: Plan, others: Iterable[ModelEntry]) -> list[F
     by_size = sorted(entry.sizes, key=lambda size: size.width * size.height, reverse=True)
     smaller = [size.name for size in by_size if size.width * size.height < pixels]
     name = next((name for name in smaller if fitting.fits_with(resolution=name)), "")
-    fixes = [Fix(f"Use {name}", "resolution", name)] if name else []
+    fixes = [Fix(f"Use {name}", FixSetting.RESOLUTION, name)] if name else []
     if fitting.request.task in FREE_LENGTH and not plan.window_frames:
         for frames in range(plan.model_frames - 4, SHORTEST_FRAMES - 1, -4):
             length = max(1, plan.take_frames * frames // plan.model_frames)
             if fitting.fits_with(length_frames=length):
-                fixes.append(Fix(f"Use {length} frames", "length_frames", str(length)))
+                fixes.append(Fix(f"Use {length} frames", FixSetting.LENGTH_FRAMES, str(length)))
                 break
     for other in others:
         tried = Fitting(fitting.request, other, fitting.machine)
         if other.id != entry.id and tried.fits_with(model=other.id, resolution=other.default_size):
-            fixes.append(Fix(f"Use {other.label}", "model", other.id))
+            fixes.append(Fix(f"Use {other.label}", FixSetting.MODEL, other.id))
     return fixes

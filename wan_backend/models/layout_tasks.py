@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..protocol.messages import Fix, Guide, Problem, Role, TakeRequest, Task
+from ..protocol.messages import Fix, FixSetting, Guide, Problem, ProblemKind, Role, TakeRequest, Task
 from .layout import Layout
 
 LAST_WANTED = "This model goes from a first picture to a last one; choose a last picture too, or another model."
@@ -17,9 +17,9 @@ def unsuited(request: TakeRequest, layout: Layout | None) -> Problem | None:
     if request.task == Task.IMAGE_TO_VIDEO:
         last = request.source(Role.LAST) is not None
         if last and layout not in KNOWS_LAST:
-            return Problem("bad_source", LAST_UNKNOWN)
+            return Problem(ProblemKind.BAD_SOURCE, LAST_UNKNOWN)
         if not last and layout is Layout.FIRST_AND_LAST:
-            return Problem("bad_source", LAST_WANTED)
+            return Problem(ProblemKind.BAD_SOURCE, LAST_WANTED)
     if request.task == Task.RESTYLE and layout is not Layout.CONTROL:
         return unkept(request.guide)
     return None
@@ -30,4 +30,4 @@ def unkept(guide: Guide) -> Problem | None:
     if guide in (Guide.NONE, Guide.FRAMES):
         return None
     sentence = f"This model can't keep to {guide.value}; choose no guide, or a control model (VACE)."
-    return Problem("bad_setting", sentence, [Fix("Use no guide", "guide", Guide.NONE.value)])
+    return Problem(ProblemKind.BAD_SETTING, sentence, [Fix("Use no guide", FixSetting.GUIDE, Guide.NONE.value)])

@@ -20,7 +20,7 @@ import transformers
 from safetensors import SafetensorError
 
 from ..protocol.errors import Refusal
-from ..protocol.messages import Problem
+from ..protocol.messages import Problem, ProblemKind
 from . import devices, part_folder, single_file, weight_forms, wholeness
 from .file_tensors import Unloadable, tokenizer_model
 from .files import headers
@@ -314,4 +314,4 @@ def _spoken(part: str) -> str:
 
 
 def _refusal(sentence: str) -> Refusal:
-    return Refusal(Problem("model_broken", sentence))
+    return Refusal(Problem(ProblemKind.MODEL_BROKEN, sentence))

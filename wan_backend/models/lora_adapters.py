@@ -19,7 +19,7 @@ from peft.tuners.lora import LoraLayer
 
 from ..file_stamp import Stamp, stamp
 from ..protocol.errors import Refusal
-from ..protocol.messages import LoraUse, Problem
+from ..protocol.messages import LoraUse, Problem, ProblemKind
 from .eight_bit import EightBitLinear
 from .lora_file import Unusable
 from .lora_weights import Weights, load
@@ -176,4 +176,4 @@ def _name(number: int) -> str:
 
 
 def _refusal(path: str, why: str) -> Refusal:
-    return Refusal(Problem("bad_lora", f'The LoRA "{Path(path).name}" {why}.'))
+    return Refusal(Problem(ProblemKind.BAD_LORA, f'The LoRA "{Path(path).name}" {why}.'))

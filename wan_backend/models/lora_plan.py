@@ -18,9 +18,11 @@ from ..protocol.messages import (
     MOST_STRENGTH,
     Expert,
     Fix,
+    FixSetting,
     LoraUse,
     Plan,
     Problem,
+    ProblemKind,
     TakeRequest,
 )
 from . import lora_file, lora_fit
@@ -36,7 +38,7 @@ EXPERTS = {"transformer": Expert.HIGH, "transformer_2": Expert.LOW}
 def wrong(request: TakeRequest) -> Problem | None:
     """What is wrong with a request's LoRAs in themselves, or None."""
     if len(request.loras) > MAX_LORAS:
-        return Problem("bad_lora", f"{len(request.loras)} LoRAs are too many; use at most {MAX_LORAS}.")
+        return Problem(ProblemKind.BAD_LORA, f"{len(request.loras)} LoRAs are too many; use at most {MAX_LORAS}.")
     for use in request.loras:
         if not use.path or "\0" in use.path or not os.path.isabs(use.path):
             return _refused(use, "is not where its path says; save the file, or choose the LoRA again")
@@ -71,7 +73,7 @@ def settle(
         by_part = {part: shapes(config) for part, config in configs.items()}
     except (OSError, ValueError, TypeError, KeyError, Refusal) as error:
         sentence = f"LoRAs can't be used with the model in {folder}: what its transformer is can't be read ({error!r})."
-        return dataclasses.replace(plan, problem=Problem("bad_lora", sentence))
+        return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
     uses: list[LoraUse] = []
     notes: list[str] = []
     if basis and plan.guidance_scale <= 1 and request.negative_prompt.strip():
@@ -138,5 +140,5 @@ def _check_packed(found: lora_fit.Content, shapes_here: Shapes) -> None:
 
 def _refused(use: LoraUse, why: str) -> Problem:
     name = os.path.basename(use.path.rstrip("/\\")) or "without a path"
-    fix = Fix("Leave it out", "without_lora", use.path)
-    return Problem("bad_lora", f'The LoRA "{name[:100]}" {why}.', [fix])
+    fix = Fix("Leave it out", FixSetting.WITHOUT_LORA, use.path)
+    return Problem(ProblemKind.BAD_LORA, f'The LoRA "{name[:100]}" {why}.', [fix])

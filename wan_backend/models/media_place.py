@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ..protocol.messages import Problem
+from ..protocol.messages import Problem, ProblemKind
 
 RESERVE_BYTES = 16 << 20
 """Left free beside the take, for its settings, the queue and the logs."""
@@ -62,7 +62,7 @@ def _check_place(folder: Path, needed_bytes: int) -> Problem | None:
     free_bytes = shutil.disk_usage(place).free
     if free_bytes < needed_bytes + RESERVE_BYTES:
         return Problem(
-            "disk_full",
+            ProblemKind.DISK_FULL,
             f"The take needs about {size_in_words(needed_bytes + RESERVE_BYTES)} in {folder}, but only "
             f"{size_in_words(free_bytes)} are free; make room on that disk or choose another media folder.",
         )
@@ -78,4 +78,4 @@ def _exists(place: Path) -> bool:
 
 
 def _refuse(sentence: str) -> Problem:
-    return Problem("folder", sentence)
+    return Problem(ProblemKind.FOLDER, sentence)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..file_stamp import stamp
 from ..protocol.errors import Refusal
-from ..protocol.messages import Problem
+from ..protocol.messages import Problem, ProblemKind
 from .files import assembly, headers
 from .files.recognise import NotOurs, PartFile, Unusable, recognise
 from .layout import Layout, Unfit, told
@@ -116,7 +116,7 @@ def classes(index: Mapping[str, Any]) -> dict[str, str]:
 def _read_index(folder: Path) -> dict[str, Any]:
     if not (folder / INDEX_FILE).is_file():
         sentence = f"{folder} holds no model: there is no {INDEX_FILE} in it. Choose the folder that has one."
-        raise Refusal(Problem("model_missing", sentence))
+        raise Refusal(Problem(ProblemKind.MODEL_MISSING, sentence))
     index = read_json(folder / INDEX_FILE)
     named = classes(index)
     if named.get("transformer") not in TRANSFORMERS or named.get("vae") != "AutoencoderKLWan":
@@ -149,4 +149,4 @@ def _stamp(files: list[Path]) -> Stamp:
 
 
 def _refusal(sentence: str) -> Refusal:
-    return Refusal(Problem("model_broken", sentence))
+    return Refusal(Problem(ProblemKind.MODEL_BROKEN, sentence))

@@ -15,10 +15,12 @@ from ..protocol.messages import (
     MAX_PROMPT_CHARACTERS,
     TELLING_ROLES,
     Fix,
+    FixSetting,
     FrameRate,
     MediaFormat,
     Plan,
     Problem,
+    ProblemKind,
     Quality,
     Role,
     TakeRequest,
@@ -128,17 +130,17 @@ def _wrong_task(request: TakeRequest, entry: ModelEntry) -> Problem | None:
         return None
     tasks = ", ".join(task.replace("_", " ") for task in entry.tasks)
     asked = request.task[:40].replace("_", " ")
-    return Problem("bad_setting", f"{entry.label} can't do {asked}, only {tasks}; choose another model.")
+    return Problem(ProblemKind.BAD_SETTING, f"{entry.label} can't do {asked}, only {tasks}; choose another model.")
 
 
 def _wrong_text(request: TakeRequest) -> Problem | None:
     told = any(source.role in TELLING_ROLES for source in request.sources)
     if not told and not _readable(request.prompt).strip():
-        return Problem("bad_prompt", "The prompt is empty; say in a sentence what is to be seen.")
+        return Problem(ProblemKind.BAD_PROMPT, "The prompt is empty; say in a sentence what is to be seen.")
     for name, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
         if len(text) > MAX_PROMPT_CHARACTERS:
             return Problem(
-                "bad_prompt",
+                ProblemKind.BAD_PROMPT,
                 f"The {name} has {len(text):,} characters; shorten it to {MAX_PROMPT_CHARACTERS:,} "
                 "(the model reads about the first 500 words).",
             )
@@ -147,15 +149,15 @@ def _wrong_text(request: TakeRequest) -> Problem | None:
 
 def _wrong_settings(request: TakeRequest) -> Problem | None:
     if not 0 <= request.seed < 1 << 63:
-        fix = Fix("Use seed 1", "seed", "1")
-        return Problem("bad_setting", f"The seed {request.seed} is not a number from 0 to 2^63 - 1.", [fix])
+        fix = Fix("Use seed 1", FixSetting.SEED, "1")
+        return Problem(ProblemKind.BAD_SETTING, f"The seed {request.seed} is not a number from 0 to 2^63 - 1.", [fix])
     for name, (least, most) in LIMITS.items():
         value = getattr(request, name)
         if value is not None and not least <= value <= most:
             nearest = min(max(value, least), most)
             words = name.replace("_", " ")
             sentence = f"The {words} of {value:g} is out of range; give {least:g} to {most:g}."
-            return Problem("bad_setting", sentence, [Fix(f"Use {nearest:g}", name, f"{nearest:g}")])
+            return Problem(ProblemKind.BAD_SETTING, sentence, [Fix(f"Use {nearest:g}", name, f"{nearest:g}")])
     return None
 
 
@@ -164,7 +166,7 @@ def _size(request: TakeRequest, entry: ModelEntry, problems: list[Problem | None
         return sizes.snap(entry, request.width, request.height, request.resolution)
     except sizes.SizeRefused as refused:
         name = entry.default_size
-        problems.append(Problem("bad_size", str(refused), [Fix(f"Use {name}", "resolution", name)]))
+        problems.append(Problem(ProblemKind.BAD_SIZE, str(refused), [Fix(f"Use {name}", FixSetting.RESOLUTION, name)]))
         size = entry.size(name)
         assert size is not None, "the catalogue was checked when it was read"
         return sizes.snap(entry, size.width, size.height, name)
@@ -177,7 +179,7 @@ def _frames(
     scene_rate = _scene_rate(request.frame_rate)
     if scene_rate is None:
         sentence = "The scene's frame rate can't be used; set one from 1 to 240 frames a second."
-        problems.append(Problem("bad_length", sentence))
+        problems.append(Problem(ProblemKind.BAD_LENGTH, sentence))
         return entry.min_frames, Lengths(entry.min_frames)
     most = min(MOST_TAKE_FRAMES, int(MOST_MODEL_FRAMES / entry.frame_rate * scene_rate))
     if not 1 <= request.length_frames <= most:
@@ -203,8 +205,8 @@ def _wrong_length(length_frames: int, most: int, scene_rate: Fraction) -> Proble
         use, sentence = min(most, round(scene_rate)), f"A length of {length_frames} frames is nothing"
     else:
         use, sentence = most, f"A take of {length_frames:,} frames is too long"
-    fix = Fix(f"Use {use} frames", "length_frames", str(use))
-    return Problem("bad_length", f"{sentence}; give 1 to {most} frames.", [fix])
+    fix = Fix(f"Use {use} frames", FixSetting.LENGTH_FRAMES, str(use))
+    return Problem(ProblemKind.BAD_LENGTH, f"{sentence}; give 1 to {most} frames.", [fix])
 
 
 def _scene_rate(rate: FrameRate) -> Fraction | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..protocol.messages import Problem
+from ..protocol.messages import Problem, ProblemKind
 from . import catalogue, wholeness
 from .catalogue import PACKAGE, ModelEntry
 from .files import assembly
@@ -70,7 +70,7 @@ def _assembled(entry: ModelEntry, survey: Survey) -> Found | Missing | None:
     try:
         made = assembly.assemble(entry, survey, catalogue.load().models.values())
     except assembly.Incomplete as why:
-        return Missing(Problem("model_missing", str(why)))
+        return Missing(Problem(ProblemKind.MODEL_MISSING, str(why)))
     if made is None:
         return None
     more = f" and {len(made.others) - 3} more" if len(made.others) > 3 else ""
@@ -197,7 +197,7 @@ def _broken(entry: ModelEntry, folder: Path, why: str) -> Missing:
     mend = "download it again" if entry.repo else "install the backend again"
     if entry.repo and folder.parent.name != "snapshots":
         mend = "copy the model there again, or choose another models folder in the preferences"
-    return Missing(Problem("model_broken", f"{entry.label} in {folder} can't be used because {why}; {mend}."))
+    return Missing(Problem(ProblemKind.MODEL_BROKEN, f"{entry.label} in {folder} can't be used because {why}; {mend}."))
 
 
 def download_command(model_id: str) -> str:
@@ -208,12 +208,14 @@ def download_command(model_id: str) -> str:
 
 def _missing(entry: ModelEntry, complaints: list[str]) -> Missing:
     if complaints:
-        return Missing(Problem("model_missing", f"{entry.label} is not here. {complaints[0]}"))
+        return Missing(Problem(ProblemKind.MODEL_MISSING, f"{entry.label} is not here. {complaints[0]}"))
     if not entry.repo:
-        return Missing(Problem("model_missing", f"{entry.label} is not in this backend; install the backend again."))
+        return Missing(
+            Problem(ProblemKind.MODEL_MISSING, f"{entry.label} is not in this backend; install the backend again.")
+        )
     return Missing(
         Problem(
-            "model_missing",
+            ProblemKind.MODEL_MISSING,
             f"{entry.label} is not on this machine; download it ({size_in_words(entry.download_bytes)}), or choose the "
             "models folder that has it in the preferences.",
         )

@@ -8,7 +8,7 @@ from typing import Any
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 
 from ..protocol.errors import Refusal
-from ..protocol.messages import Problem
+from ..protocol.messages import Problem, ProblemKind
 from .distilled_steps import DistilledScheduler
 
 SAMPLERS = ("unipc", "euler", "distilled", "dmd")
@@ -41,6 +41,6 @@ def make_scheduler(
     if sampler in ("distilled", "dmd") and timesteps:
         return DistilledScheduler(timesteps, trained, seed if sampler == "dmd" else None)
     if sampler in SAMPLERS:
-        raise Refusal(Problem("internal", f'The sampler "{sampler}" was given no times of its steps.'))
+        raise Refusal(Problem(ProblemKind.INTERNAL, f'The sampler "{sampler}" was given no times of its steps.'))
     choices = ", ".join(SAMPLERS)
-    raise Refusal(Problem("internal", f'There is no sampler "{sampler}"; there are {choices}.'))
+    raise Refusal(Problem(ProblemKind.INTERNAL, f'There is no sampler "{sampler}"; there are {choices}.'))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..models.layout import Layout
 from ..models.placement import Placement
 from ..protocol.errors import Refusal
-from ..protocol.messages import Plan, Problem, TakeRequest, Task
+from ..protocol.messages import Plan, Problem, ProblemKind, TakeRequest, Task
 from . import dedicated, text_to_video, vace_tasks
 from .canvas import Canvas
 from .conditions import Conditions
@@ -29,4 +29,4 @@ def prepare(
     sentence = f"This model can't do {words}; choose a control model (VACE)."
     if not known:
         sentence = f"This version can't do {words}; update Wan VSE."
-    raise Refusal(Problem("bad_setting", sentence))
+    raise Refusal(Problem(ProblemKind.BAD_SETTING, sentence))

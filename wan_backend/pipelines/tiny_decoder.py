@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ..protocol.errors import Refusal
-from ..protocol.messages import Problem
+from ..protocol.messages import Problem, ProblemKind
 from .stopping import ShouldStop, check, checked, never
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def load(file: Path, latents: int, device: torch.device, dtype: torch.dtype) -> 
         log.error("the tiny autoencoder %s would not load", file, exc_info=error)
         reason = str(error).strip().split("\n")[0].rstrip(".")[:200]
         sentence = f"The tiny autoencoder {file} can't be loaded ({reason}); fetch it again, or take it away."
-        raise Refusal(Problem("model_broken", sentence)) from error
+        raise Refusal(Problem(ProblemKind.MODEL_BROKEN, sentence)) from error
     return decoder.to(device, dtype).eval().requires_grad_(False)
 
 

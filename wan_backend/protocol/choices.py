@@ -27,6 +27,110 @@ class JobState(StrEnum):
         return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED)
 
 
+class WorkerState(StrEnum):
+    """How the process is that has the model."""
+
+    NONE = "none"
+    STARTING = "starting"
+    READY = "ready"
+    BUSY = "busy"
+    BROKEN = "broken"
+    """It died again and again, and is not started again by itself."""
+
+
+class SetupState(StrEnum):
+    """How the set-up of the backend's environment is."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class ProblemKind(StrEnum):
+    """What sort of thing went wrong: what a program decides by. A person reads the sentence beside it."""
+
+    BAD_PROMPT = "bad_prompt"
+    BAD_SIZE = "bad_size"
+    BAD_LENGTH = "bad_length"
+    BAD_SETTING = "bad_setting"
+    BAD_SOURCE = "bad_source"
+    BAD_LORA = "bad_lora"
+    BAD_DEVICE = "bad_device"
+    MODEL_MISSING = "model_missing"
+    MODEL_BROKEN = "model_broken"
+    FOLDER = "folder"
+    """A folder that can't be read or written."""
+    DISK_FULL = "disk_full"
+    OUT_OF_MEMORY = "out_of_memory"
+    WORKER_DIED = "worker_died"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    """The backend ended, or the worker hung, while the job ran: it goes on where it was."""
+    TOO_LARGE = "too_large"
+    BUSY = "busy"
+    OFFLINE = "offline"
+    NOT_ALLOWED = "not_allowed"
+    """The hub wants a login or an agreement first."""
+    NOT_FOUND = "not_found"
+    HUB_FAILED = "hub_failed"
+    CHECKSUM = "checksum"
+    NO_PYTHON = "no_python"
+    SETUP = "setup"
+    INTERNAL = "internal"
+
+
+class FixSetting(StrEnum):
+    """What of a request a fix may set; mostly the name of its field."""
+
+    SEED = "seed"
+    LENGTH_FRAMES = "length_frames"
+    STRENGTH = "strength"
+    GUIDE = "guide"
+    CONFORM = "conform"
+    TASK = "task"
+    RESOLUTION = "resolution"
+    MODEL = "model"
+    QUALITY = "quality"
+    MEDIA_FORMAT = "media_format"
+    STEPS = "steps"
+    GUIDANCE_SCALE = "guidance_scale"
+    FLOW_SHIFT = "flow_shift"
+    WITHOUT_LORA = "without_lora"
+    """The LoRA of that path is left out."""
+
+
+class FixAction(StrEnum):
+    """What a fix may do."""
+
+    DOWNLOAD = "download"
+    OPEN_PREFERENCES = "open_preferences"
+    SETUP_BACKEND = "setup_backend"
+    RESTART_BACKEND = "restart_backend"
+    FREE_CARD = "free_card"
+
+
+class Sampler(StrEnum):
+    """How the noise is taken away, step by step."""
+
+    UNIPC = "unipc"
+    EULER = "euler"
+    DISTILLED = "distilled"
+    """Straight steps at the times that the model was distilled to."""
+    DMD = "dmd"
+    """The same with new noise after each."""
+
+
+class Component(StrEnum):
+    """A part of a model that is stored by itself."""
+
+    TRANSFORMER = "transformer"
+    TRANSFORMER_2 = "transformer_2"
+    TEXT_ENCODER = "text_encoder"
+    VAE = "vae"
+    IMAGE_ENCODER = "image_encoder"
+    TOKENIZER = "tokenizer"
+
+
 class Task(StrEnum):
     """What is asked for. A request's `task` is one of these."""
 

@@ -1,6 +1,7 @@
 """Dataclasses to JSON values and back, checked by their own type hints. Standard library only.
 
-Reading is strict about types, lenient about unknown keys (a newer peer may send more).
+Reading is strict about types, lenient about unknown keys (a newer peer may send more). A field whose metadata hold a
+`Codec` under `CODEC` travels in another form than it has in memory.
 """
 
 from __future__ import annotations
@@ -10,18 +11,32 @@ import functools
 import math
 import types
 import typing
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, TypeVar
 
 from .errors import INVALID_PARAMS, ProtocolError
 
 T = TypeVar("T")
+CODEC = "codec"
+
+
+@dataclasses.dataclass(frozen=True)
+class Codec:
+    """How a field's value travels."""
+
+    pack: Callable[[Any], Any]
+    """The value as JSON values."""
+    unpack: Callable[[Any, str], Any]
+    """The value of JSON values, given where they stand; raises ProtocolError."""
+    words: str
+    """What travels, for docs/protocol.md."""
 
 
 def to_json(value: Any) -> Any:
     """A dataclass, enum, list or plain value as JSON values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {field.name: _field_to_json(field, getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, list | tuple):
@@ -29,6 +44,11 @@ def to_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): to_json(item) for key, item in value.items()}
     return value
+
+
+def _field_to_json(field: dataclasses.Field[Any], value: Any) -> Any:
+    codec: Codec | None = field.metadata.get(CODEC)
+    return to_json(value) if codec is None else codec.pack(value)
 
 
 def from_json(kind: type[T], value: Any, where: str = "params") -> T:
@@ -59,6 +79,8 @@ def _read_union(kind: Any, value: Any, where: str) -> Any:
     if value is None and type(None) in members:
         return None
     (only,) = [member for member in members if member is not type(None)]
+    if value == "" and isinstance(only, type) and issubclass(only, Enum):
+        return None  # as version 0.1.0 said that there is none
     return _read(only, value, where)
 
 
@@ -68,7 +90,12 @@ def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
     arguments = {}
     for field in dataclasses.fields(kind):
         if field.name in value:
-            arguments[field.name] = _read(hints[field.name], value[field.name], f"{where}.{field.name}")
+            place = f"{where}.{field.name}"
+            codec: Codec | None = field.metadata.get(CODEC)
+            read = (
+                codec.unpack(value[field.name], place) if codec else _read(hints[field.name], value[field.name], place)
+            )
+            arguments[field.name] = read
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ProtocolError(INVALID_PARAMS, f"{where}.{field.name} is missing.")
     return kind(**arguments)

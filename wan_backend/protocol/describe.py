@@ -17,10 +17,11 @@ from enum import Enum, EnumType
 from types import ModuleType
 from typing import Any
 
-from . import choices, downloads, errors, framing, loras, media, messages, methods, takes, work
+from . import choices, downloads, errors, framing, loras, media, messages, methods, name_runs, takes, work
+from .conversion import CODEC, Codec
 from .methods import Method
 
-MODULES = (choices, takes, loras, messages, work, downloads)
+MODULES = (choices, name_runs, takes, loras, messages, work, downloads)
 """Where messages are defined, in the order in which they are described."""
 HOPS = [
     ("Client to server", methods.SERVER_METHODS, "The client calls these; the server answers each."),
@@ -102,7 +103,9 @@ def _field_rows(kind: type) -> Iterator[str]:
     docstrings = _attribute_docstrings(kind)
     for field in dataclasses.fields(kind):
         said = docstrings.get(field.name, "")
-        yield f"| `{field.name}` | {_type(hints[field.name])} | {_default(field)} | {said} |"
+        codec: Codec | None = field.metadata.get(CODEC)
+        kind_words = codec.words if codec else _type(hints[field.name])
+        yield f"| `{field.name}` | {kind_words} | {_default(field)} | {said} |"
 
 
 def _attribute_docstrings(kind: type) -> dict[str, str]:

@@ -20,6 +20,7 @@ REFUSED = -32001
 WRONG_VERSION = -32002
 NO_SUCH_JOB = -32003
 LINE_TOO_LONG = -32004
+GONE = -32005
 
 MEANINGS = {
     PARSE_ERROR: "The line is not JSON.",
@@ -30,7 +31,8 @@ MEANINGS = {
     REFUSED: "What was asked can't be done; `data` is a Problem with a sentence for a person.",
     WRONG_VERSION: "The two sides speak different versions of the protocol.",
     NO_SUCH_JOB: "No job has that id.",
-    LINE_TOO_LONG: "A line was longer than the limit and was skipped.",
+    LINE_TOO_LONG: "A line is, or would be, longer than the limit.",
+    GONE: "The other side ended before it answered; never sent.",
 }
 
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 MAX_LINE_BYTES = 1 << 20
 """No line may be longer, so that a hostile or broken peer can't fill the memory."""
 
 
+HEAD_BYTES = 512
+"""So much of a skipped line is kept: its id is in there, so that what it belongs to can be told."""
+
+
+@dataclass(frozen=True)
 class OverlongLine:
     """Stands in the stream of lines where a line of more than the limit was skipped."""
+
+    head: bytes = b""
+    """How it began."""
 
 
 def encode_line(message: Any) -> bytes:
@@ -42,7 +51,7 @@ class LineSplitter:
             self._tail.clear()
             self._skipping = False
             if skipped:
-                yield OverlongLine()
+                yield OverlongLine(line)
             elif line.strip():
                 yield line
         self._take(pieces[-1])
@@ -51,7 +60,7 @@ class LineSplitter:
         if self._skipping:
             return
         if len(self._tail) + len(piece) > self._max_line_bytes:
-            self._tail.clear()
+            self._tail = (self._tail + piece[:HEAD_BYTES])[:HEAD_BYTES]
             self._skipping = True
         else:
             self._tail += piece

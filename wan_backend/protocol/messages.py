@@ -8,14 +8,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .choices import TELLING_ROLES, Conform, Decoder, Guide, JobState, MediaFormat, Quality, Role, Task
+from .choices import (
+    TELLING_ROLES,
+    Component,
+    Conform,
+    Decoder,
+    FixAction,
+    FixSetting,
+    Guide,
+    JobState,
+    MediaFormat,
+    ProblemKind,
+    Quality,
+    Role,
+    Sampler,
+    SetupState,
+    Task,
+    WorkerState,
+)
 from .loras import LEAST_STRENGTH, MAX_LORAS, MOST_STRENGTH, Expert, LoraUse
 from .takes import (
     MAX_PROMPT_CHARACTERS,
     Fix,
     FrameRate,
     Framing,
+    JobDetails,
     JobStatus,
+    JobSummary,
     Origin,
     PhaseSeconds,
     Plan,
@@ -24,7 +43,7 @@ from .takes import (
     Take,
     TakeRequest,
 )
-from .work import ModelPart, ProgressParams, ReadyParams, RunParams, RunResult
+from .work import AliveParams, ModelPart, ProgressParams, ReadyParams, RunParams, RunResult
 
 __all__ = [
     "LEAST_STRENGTH",
@@ -33,6 +52,8 @@ __all__ = [
     "MOST_STRENGTH",
     "PROTOCOL_VERSION",
     "TELLING_ROLES",
+    "AliveParams",
+    "Component",
     "Conform",
     "Decoder",
     "DoctorResult",
@@ -40,15 +61,20 @@ __all__ = [
     "ExtraRow",
     "Finding",
     "Fix",
+    "FixAction",
+    "FixSetting",
     "FrameRate",
     "Framing",
     "Guide",
     "HelloParams",
     "HelloResult",
+    "JobDetails",
     "JobIdsParams",
     "JobParams",
     "JobState",
     "JobStatus",
+    "JobSummary",
+    "ListParams",
     "ListResult",
     "LoraUse",
     "MediaFormat",
@@ -58,17 +84,21 @@ __all__ = [
     "Nothing",
     "Origin",
     "PhaseSeconds",
+    "PingResult",
     "Plan",
     "PlanParams",
     "Problem",
+    "ProblemKind",
     "ProgressParams",
     "Quality",
     "ReadyParams",
     "Role",
     "RunParams",
     "RunResult",
+    "Sampler",
     "SetupPlan",
     "SetupProgress",
+    "SetupState",
     "SizeRow",
     "Source",
     "SubmitParams",
@@ -78,10 +108,11 @@ __all__ = [
     "Thumbnail",
     "ThumbnailsParams",
     "ThumbnailsResult",
+    "WorkerState",
     "WorkerStatus",
 ]
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -101,7 +132,7 @@ class ModelRow:
 
     model: str
     label: str
-    tasks: list[str]
+    tasks: list[Task]
     here: bool
     sentence: str
     """Where it was found, or what is missing and how to mend it."""
@@ -142,8 +173,7 @@ class ExtraRow:
 class WorkerStatus:
     """The worker's life as the server sees it."""
 
-    state: str
-    """none, starting, ready, busy, broken."""
+    state: WorkerState
     device: str = ""
     torch: str = ""
     sentence: str = ""
@@ -184,7 +214,7 @@ class HelloResult:
 
     protocol: int
     version: str
-    tasks: list[str]
+    tasks: list[Task]
     pid: int
     state_folder: str
     log: str
@@ -192,10 +222,13 @@ class HelloResult:
 
 @dataclass(frozen=True)
 class ModelsResult:
-    """The catalogue."""
+    """The catalogue, and what of it is known to be here at this moment."""
 
     models: list[ModelRow]
     extras: list[ExtraRow] = field(default_factory=list)
+    looking: str = ""
+    """How far the first look through the models folders is, in a sentence; empty where it is over. Until then, what is
+    not here may yet be found; the event `models` tells."""
 
 
 @dataclass(frozen=True)
@@ -254,10 +287,32 @@ class JobIdsParams:
 
 
 @dataclass(frozen=True)
+class ListParams:
+    """Which page of the jobs is wanted."""
+
+    after: str = ""
+    """`next` of the page before; empty: the first page."""
+    most: int = 100
+    """At most so many jobs; a page may hold fewer."""
+
+
+@dataclass(frozen=True)
 class ListResult:
-    """Every job that this server has, oldest first."""
+    """A page of the jobs that this server has: first those that have not ended, then the others, newest first."""
 
     jobs: list[JobStatus]
+    next: str = ""
+    """What to ask for the page after this one with; empty: this is the last."""
+
+
+@dataclass(frozen=True)
+class PingResult:
+    """The server lives; how long it has been at what it does."""
+
+    busy_seconds: float = 0.0
+    """0 where it waits for something to do."""
+    busy_with: str = ""
+    """A method or another word for what it does."""
 
 
 @dataclass(frozen=True)
@@ -285,8 +340,7 @@ class SetupPlan:
 class SetupProgress:
     """How far the set-up is; its last line has `state` done or failed."""
 
-    state: str
-    """running, done, failed."""
+    state: SetupState
     step: int = 0
     steps: int = 0
     progress: float = 0.0

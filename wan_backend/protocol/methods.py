@@ -27,15 +27,21 @@ def _table(*methods: Method) -> dict[str, Method]:
 
 SERVER_METHODS = _table(
     Method("hello", m.HelloParams, m.HelloResult, "Greet; refused where the protocol versions differ."),
-    Method("models", m.Nothing, m.ModelsResult, "The catalogue, and what of it is on this machine."),
+    Method("ping", m.Nothing, m.PingResult, "Answered at once, whatever else goes on: who does not answer is dead."),
+    Method("models", m.Nothing, m.ModelsResult, "The catalogue and what of it is known to be here; never waits."),
     Method("plan", m.PlanParams, m.Plan, "What would be done: snapped size and frames, memory, why not."),
     Method("thumbnails", m.ThumbnailsParams, m.ThumbnailsResult, "What sources look like, as they would be sent."),
     Method("submit", m.SubmitParams, m.JobStatus, "Put a job at the end of the queue; on disk when answered."),
     Method("cancel", m.JobParams, m.JobStatus, "End a job in any state within 2 s."),
     Method("retry", m.JobParams, m.JobStatus, "Queue a job that ended once more, as it was asked for."),
-    Method("list", m.Nothing, m.ListResult, "All jobs, oldest first."),
-    Method("settle", m.JobIdsParams, m.ListResult, "The saved project knows how these jobs ended."),
-    Method("clear", m.JobIdsParams, m.ListResult, "Forget jobs that ended; their media stays."),
+    Method("list", m.ListParams, m.ListResult, "A page of the jobs."),
+    Method("details", m.JobParams, m.JobDetails, "A job's request and plan."),
+    Method(
+        "settle", m.JobIdsParams, m.JobIdsParams, "The saved project knows how these jobs ended; gives those settled."
+    ),
+    Method(
+        "clear", m.JobIdsParams, m.JobIdsParams, "Forget jobs that ended, their media stays; gives those forgotten."
+    ),
     Method("release", m.Nothing, m.WorkerStatus, "Free the card: end the worker if no job runs."),
     Method("doctor", m.Nothing, m.DoctorResult, "What is here, what is missing, how to mend it."),
     Method("download_plan", d.ModelParams, d.DownloadPlan, "What fetching a model would take; asks the hub."),
@@ -48,7 +54,9 @@ SERVER_METHODS = _table(
 """Client to server, on the server's stdin; the answers come on its stdout."""
 
 SERVER_EVENTS = _table(
-    Method("job", m.JobStatus, None, "A job changed."),
+    Method("job", m.JobStatus, None, "A job's state changed."),
+    Method("progress", m.ProgressParams, None, "How far a job is."),
+    Method("models", m.ModelsResult, None, "What is known of the models changed, or how far the first look is."),
     Method("worker", m.WorkerStatus, None, "The worker's life changed."),
     Method("download", d.DownloadStatus, None, "A download changed."),
 )
@@ -64,6 +72,7 @@ WORKER_METHODS = _table(
 WORKER_EVENTS = _table(
     Method("ready", m.ReadyParams, None, "The worker can take a job."),
     Method("progress", m.ProgressParams, None, "How far a job is."),
+    Method("alive", m.AliveParams, None, "A heartbeat, every two seconds."),
 )
 """Worker to server, on the worker's stdout."""
 

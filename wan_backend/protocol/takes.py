@@ -8,7 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from .choices import Conform, Decoder, Guide, JobState, MediaFormat, Quality, Role
+from . import name_runs
+from .choices import (
+    Conform,
+    Decoder,
+    FixAction,
+    FixSetting,
+    Guide,
+    JobState,
+    MediaFormat,
+    ProblemKind,
+    Quality,
+    Role,
+    Sampler,
+    Task,
+)
+from .conversion import CODEC, Codec
 from .loras import LoraUse
 
 MAX_PROMPT_CHARACTERS = 5000
@@ -64,6 +79,9 @@ class Framing:
     mirror_y: bool = False
 
 
+_NAMES = Codec(name_runs.pack, name_runs.unpack, "list of strings and name runs")
+
+
 @dataclass(frozen=True)
 class Source:
     """Pictures that a take is made from, where they lie: one for each frame of the scene, in order."""
@@ -71,8 +89,9 @@ class Source:
     role: Role
     folder: str
     """Absolute."""
-    files: list[str]
-    """Names in `folder`: one movie, or pictures. A name may come again where a picture is held."""
+    files: list[str] = field(metadata={CODEC: _NAMES})
+    """Names in `folder`: one movie, or pictures. A name may come again where a picture is held. Numbered names that
+    follow one another travel as one run."""
     is_movie: bool = False
     first_frame: int = 0
     """Of a movie: the frame shown first, from 0; the others follow one by one."""
@@ -99,7 +118,7 @@ class TakeRequest:
     seed: int
     media_folder: str
     """Absolute; the take's own folder is made in it."""
-    task: str = "text_to_video"
+    task: Task = Task.TEXT_TO_VIDEO
     negative_prompt: str = ""
     quality: Quality = Quality.STANDARD
     resolution: str = "exact"
@@ -128,18 +147,16 @@ class Fix:
     """One thing that would help, for a button: set `setting` of the request to `value`, or do `action` (to `value`)."""
 
     label: str
-    setting: str = ""
+    setting: FixSetting | None = None
     value: str = ""
-    action: str = ""
+    action: FixAction | None = None
 
 
 @dataclass(frozen=True)
 class Problem:
     """What went wrong or can't be done: one sentence for a person, which also says what to do."""
 
-    kind: str
-    """bad_prompt, bad_size, bad_length, bad_setting, bad_source, bad_lora, model_missing, model_broken, folder,
-    disk_full, out_of_memory, worker_died, cancelled, interrupted, internal."""
+    kind: ProblemKind
     sentence: str
     fixes: list[Fix] = field(default_factory=list)
     log: str = ""
@@ -161,7 +178,7 @@ class Plan:
     steps: int
     guidance_scale: float
     flow_shift: float
-    sampler: str
+    sampler: Sampler
     low_noise_guidance_scale: float | None = None
     """Of a model with two experts, the guidance of the second one; None: as the first one's."""
     timesteps: list[float] = field(default_factory=list)
@@ -218,14 +235,38 @@ class PhaseSeconds:
     decode: float = 0.0
 
 
+MAX_TITLE_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class JobSummary:
+    """What a job was asked for, in short: enough for its row in the queue and its place on the timeline."""
+
+    title: str
+    """The beginning of the prompt, on one line."""
+    task: Task
+    model: str
+    seed: int
+    length_frames: int
+    origin: Origin = field(default_factory=Origin)
+    loras: int = 0
+    """How many LoRAs were asked for."""
+
+    @classmethod
+    def of(cls, request: TakeRequest) -> JobSummary:
+        """The summary of `request`."""
+        title = " ".join(request.prompt[: 2 * MAX_TITLE_CHARACTERS].split())[:MAX_TITLE_CHARACTERS]
+        task, model, seed, frames = request.task, request.model, request.seed, request.length_frames
+        return cls(title, task, model, seed, frames, request.origin, len(request.loras))
+
+
 @dataclass(frozen=True)
 class JobStatus:
-    """All that a client needs to show and place a job; each event carries the whole of it."""
+    """How a job is; small, whatever it was asked for. The request and the plan are asked for by `details`."""
 
     job_id: str
     state: JobState
-    request: TakeRequest
-    plan: Plan | None = None
+    summary: JobSummary
     step: int = 0
     steps: int = 0
     progress: float = 0.0
@@ -243,3 +284,12 @@ class JobStatus:
     preview: str = ""
     """Absolute path of a small JPEG file of what the take looks like after `step`, while it is made; a later step's
     is another picture in the same file. Empty where there is none."""
+
+
+@dataclass(frozen=True)
+class JobDetails:
+    """All that a job was asked for, and what is or was done for it."""
+
+    job_id: str
+    request: TakeRequest
+    plan: Plan | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .choices import JobState
+from .choices import Component, JobState
 from .takes import PhaseSeconds, Plan, Take, TakeRequest
 
 
@@ -26,8 +26,7 @@ class ReadyParams:
 class ModelPart:
     """Where one part of a model is."""
 
-    part: str
-    """transformer, transformer_2, text_encoder, vae, image_encoder or tokenizer."""
+    part: Component
     place: str
     """A folder as diffusers saves a part, or one file."""
 
@@ -78,3 +77,13 @@ class ProgressParams:
     sentence: str = ""
     preview: str = ""
     """Absolute path of a small JPEG file of what the take looks like after `step`; empty where there is none."""
+
+
+@dataclass(frozen=True)
+class AliveParams:
+    """A worker's heartbeat: it tells that its interpreter runs, and how long what it does has been silent."""
+
+    busy_seconds: float = 0.0
+    """Since the job last said how far it is; 0 where there is none."""
+    cpu_seconds: float = 0.0
+    """What the process has used of the processor so far."""

@@ -23,7 +23,7 @@ from ..protocol import ProtocolError
 from ..protocol.conversion import from_json
 from ..protocol.envelope import Notification, parse_line
 from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
-from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerStatus
+from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerState, WorkerStatus
 from . import death
 from .card import Card
 from .inbox import Inbox, WorkerExit, WorkerLine
@@ -84,7 +84,7 @@ def _torch(worker: WorkerStatus | None) -> tuple[Finding, WorkerStatus | None]:
         if ready is None:
             said = death.last_line(process.log_file) or "it says nothing"
             return Finding("torch", False, f"The worker does not start: {said}.", SET_UP), None
-    status = WorkerStatus("none", ready.device, ready.torch, "", ready.device_bytes, ready.host_bytes)
+    status = WorkerStatus(WorkerState.NONE, ready.device, ready.torch, "", ready.device_bytes, ready.host_bytes)
     return _torch_found(ready.torch, ready.device), status
 
 

@@ -18,7 +18,7 @@ from ..protocol import ProtocolError, Refusal
 from ..protocol.conversion import from_json
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.envelope import Notification, parse_line
-from ..protocol.messages import Problem
+from ..protocol.messages import Problem, ProblemKind
 from . import death
 from .download_records import DownloadRecords, Record
 from .fetch_process import FetchCommand, FetchProcess
@@ -199,14 +199,14 @@ class Downloads:
         try:
             return catalogue.any_entry(model)
         except catalogue.UnknownModel as unknown:
-            raise Refusal(Problem("model_missing", str(unknown))) from None
+            raise Refusal(Problem(ProblemKind.MODEL_MISSING, str(unknown))) from None
 
     def _record(self, model: str) -> Record:
         try:
             return self._known[model]
         except KeyError:
             sentence = "That model is not being downloaded; press Download to begin."
-            raise Refusal(Problem("bad_setting", sentence)) from None
+            raise Refusal(Problem(ProblemKind.BAD_SETTING, sentence)) from None
 
     def _is_taken(self, entry: AnyEntry, folder: Path) -> bool:
         if self._model and catalogue.any_entry(self._model).repo == entry.repo:
@@ -220,7 +220,9 @@ class Downloads:
 
 def _ended_badly(model: str, how: str, log_file: Path | None) -> Problem:
     sentence = f"The process that fetches models {how}; retry, it goes on from there."
-    return Problem("internal", sentence, [download_problems.retry(catalogue.any_entry(model))], str(log_file or ""))
+    return Problem(
+        ProblemKind.INTERNAL, sentence, [download_problems.retry(catalogue.any_entry(model))], str(log_file or "")
+    )
 
 
 def _at_rest(status: DownloadStatus, state: DownloadState, sentence: str) -> DownloadStatus:

@@ -14,7 +14,7 @@ from ..models.catalogue import AnyEntry
 from ..protocol.conversion import from_json
 from ..protocol.downloads import DownloadPlan
 from ..protocol.envelope import Notification, parse_line
-from ..protocol.messages import Problem
+from ..protocol.messages import Problem, ProblemKind
 from .dispatch import Later
 from .inbox import Call, Event, Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess, environment
@@ -72,7 +72,7 @@ class FetchCommand:
 
     def _none(self, entry: AnyEntry) -> DownloadPlan:
         sentence = "The hub did not say what it is made of; look at the network, then retry."
-        problem = Problem("offline", sentence, [download_problems.retry(entry)])
+        problem = Problem(ProblemKind.OFFLINE, sentence, [download_problems.retry(entry)])
         return download.impossible(entry, self.models_folders, problem)
 
 

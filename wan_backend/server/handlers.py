@@ -154,7 +154,7 @@ class Handlers:
         try:
             entry = catalogue.any_entry(params.model)
         except catalogue.UnknownModel as unknown:
-            raise Refusal(m.Problem("model_missing", str(unknown))) from None
+            raise Refusal(m.Problem(ProblemKind.MODEL_MISSING, str(unknown))) from None
         return self._fetch.plan(entry, self._inbox)
 
     def download(self, params: d.ModelParams) -> d.DownloadStatus:

@@ -12,6 +12,7 @@ from ..protocol.messages import (
     JobStatus,
     ModelPart,
     Problem,
+    ProblemKind,
     ProgressParams,
     RunParams,
     RunResult,
@@ -22,7 +23,7 @@ from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
 
-CANCELLED = Problem("cancelled", "Cancelled.")
+CANCELLED = Problem(ProblemKind.CANCELLED, "Cancelled.")
 LEFT = "The backend ended while this job ran; retry it."
 
 
@@ -85,7 +86,7 @@ class JobRunner:
         job_id = self._life.busy_with
         self._life.stop(1.0)
         if job_id:
-            self._queue.end(job_id, JobState.INTERRUPTED, Problem("interrupted", LEFT))
+            self._queue.end(job_id, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, LEFT))
 
     def worker_changed(self, status: WorkerStatus) -> None:
         """The worker's life changed."""
@@ -101,7 +102,7 @@ class JobRunner:
 
     def job_failed(self, job_id: str, problem: Problem) -> None:
         """The worker could not, or died."""
-        state = JobState.CANCELLED if problem.kind == "cancelled" else JobState.FAILED
+        state = JobState.CANCELLED if problem.kind == ProblemKind.CANCELLED else JobState.FAILED
         self._queue.end(job_id, state, problem)
 
     def _start_next(self) -> None:
@@ -116,7 +117,7 @@ class JobRunner:
         try:
             found = self._planner.found(plan.model)
         except LookupError as gone:
-            self._queue.end(status.job_id, JobState.FAILED, Problem("model_missing", str(gone)))
+            self._queue.end(status.job_id, JobState.FAILED, Problem(ProblemKind.MODEL_MISSING, str(gone)))
             return
         self._queue.replan(status.job_id, plan)
         started = self._queue.start(status.job_id)

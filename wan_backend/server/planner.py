@@ -12,7 +12,20 @@ from ..models.media_place import size_in_words
 from ..models.outlook import Machine
 from ..models.places import Places
 from ..protocol.errors import Refusal
-from ..protocol.messages import Decoder, ExtraRow, Fix, ModelRow, Plan, Problem, Quality, SizeRow, TakeRequest
+from ..protocol.messages import (
+    Decoder,
+    ExtraRow,
+    Fix,
+    FixAction,
+    FixSetting,
+    ModelRow,
+    Plan,
+    Problem,
+    ProblemKind,
+    Quality,
+    SizeRow,
+    TakeRequest,
+)
 
 
 class Planner:
@@ -50,7 +63,7 @@ class Planner:
         try:
             entry = catalogue.entry(request.model)
         except catalogue.UnknownModel as unknown:
-            return planning.impossible(request, Problem("model_missing", str(unknown), self._fixes(request)))
+            return planning.impossible(request, Problem(ProblemKind.MODEL_MISSING, str(unknown), self._fixes(request)))
         known = catalogue.load()
         here = [lora.id for lora in known.loras_of(entry.id) if extras.find_lora(lora, self._models_folders)]
         made = planning.plan(request, entry, here)
@@ -135,7 +148,7 @@ class Planner:
             notes=entry.notes,
             memory_bytes=peaks.one_at_a_time,
             least_memory_bytes=peaks.streamed,
-            broken=isinstance(found, sources.Missing) and found.problem.kind == "model_broken",
+            broken=isinstance(found, sources.Missing) and found.problem.kind == ProblemKind.MODEL_BROKEN,
         )
 
     def extra_rows(self) -> list[ExtraRow]:
@@ -162,9 +175,11 @@ class Planner:
         """Fetching the model, or those that are here and do the task, instead."""
         known, wanted = catalogue.load().models, request.model
         entry = known.get(wanted)
-        fetched = [Fix("Download...", action="download", value=wanted)] if entry is not None and entry.repo else []
+        fetched = (
+            [Fix("Download...", action=FixAction.DOWNLOAD, value=wanted)] if entry is not None and entry.repo else []
+        )
         return fetched + [
-            Fix(f"Use {other.label}", "model", other.id)
+            Fix(f"Use {other.label}", FixSetting.MODEL, other.id)
             for other in known.values()
             if other.id != wanted and request.task in other.tasks and isinstance(self.find(other), sources.Found)
         ]

@@ -18,10 +18,12 @@ from ..protocol.errors import INTERNAL_ERROR, REFUSED
 from ..protocol.messages import (
     JobParams,
     Problem,
+    ProblemKind,
     ProgressParams,
     ReadyParams,
     RunParams,
     RunResult,
+    WorkerState,
     WorkerStatus,
 )
 from . import death
@@ -62,7 +64,7 @@ class WorkerLife:
     def __init__(self, command: list[str], environment: dict[str, str], logs: Path, inbox: Inbox) -> None:
         self._command, self._environment, self._logs, self._inbox = command, environment, logs, inbox
         self.listener: Listener
-        self.status = WorkerStatus("none")
+        self.status = WorkerStatus(WorkerState.NONE)
         self._process: WorkerProcess | None = None
         self._started = 0
         self._started_at = 0.0
@@ -101,7 +103,7 @@ class WorkerLife:
             return
         log.info("Worker %d started: process %d", self._started, self._process.pid)
         self._deadline = self._started_at + START_SECONDS
-        self._set(WorkerStatus("starting", sentence="The worker is starting."))
+        self._set(WorkerStatus(WorkerState.STARTING, sentence="The worker is starting."))
 
     def run(self, params: RunParams) -> None:
         """Give the worker a job."""
@@ -126,13 +128,13 @@ class WorkerLife:
             self._expected_end = True
             self._process.close()
             self._deadline = time.monotonic() + RELEASE_SECONDS
-            self._set(WorkerStatus("none", sentence="The card is free."))
+            self._set(WorkerStatus(WorkerState.NONE, sentence="The card is free."))
 
     def reset(self) -> None:
         """Forgive those that died: a person wants to try again."""
         self._quick_deaths = 0
         if self.status.state == "broken":
-            self._set(WorkerStatus("none"))
+            self._set(WorkerStatus(WorkerState.NONE))
 
     def stop(self, timeout_seconds: float) -> None:
         """End the worker at once: the server leaves."""
@@ -198,7 +200,7 @@ class WorkerLife:
             return
         self._deadline = None
         sizes = (ready.device_bytes, ready.host_bytes)
-        self._set(WorkerStatus("ready", ready.device, ready.torch, "The worker is ready.", *sizes))
+        self._set(WorkerStatus(WorkerState.READY, ready.device, ready.torch, "The worker is ready.", *sizes))
 
     def _on_answer(self, answer: Response) -> None:
         job_id, self._job_id = self._job_id, ""
@@ -222,7 +224,7 @@ class WorkerLife:
                 log.warning("The worker refused without saying why: %s", wrong.message)
         said = str(error.get("message") or "it did not say why")[:300].rstrip(".")
         log_file = str(self._process.log_file) if self._process else ""
-        return Problem("internal", f"The worker failed ({said}); retry, or look in its log.", log=log_file)
+        return Problem(ProblemKind.INTERNAL, f"The worker failed ({said}); retry, or look in its log.", log=log_file)
 
     def _died(self, how: str, log_file: Path | None) -> None:
         log.error("Worker %d %s", self._started, how)
@@ -236,14 +238,16 @@ class WorkerLife:
                 f"The worker died {QUICK_DEATHS} times in a row, so it is not started again by itself; the last one "
                 f"{how}. Mend that, then retry a job."
             )
-            self._set(WorkerStatus("broken", sentence=sentence))
+            self._set(WorkerStatus(WorkerState.BROKEN, sentence=sentence))
         else:
-            self._set(WorkerStatus("none", sentence=f"The worker {how}."))
+            self._set(WorkerStatus(WorkerState.NONE, sentence=f"The worker {how}."))
         if cancelled:
-            self.listener.job_failed(job_id, Problem("cancelled", "Cancelled."))
+            self.listener.job_failed(job_id, Problem(ProblemKind.CANCELLED, "Cancelled."))
             self.want()  # as it would be, had it stopped by itself
         elif job_id:
-            problem = Problem("worker_died", f"The worker {how}; retry the job, or look in its log.", log=shown)
+            problem = Problem(
+                ProblemKind.WORKER_DIED, f"The worker {how}; retry the job, or look in its log.", log=shown
+            )
             self.listener.job_failed(job_id, problem)
 
     def _set_state(self, state: str, sentence: str) -> None:

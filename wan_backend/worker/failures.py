@@ -13,7 +13,7 @@ from ..models import catalogue, devices, media_place
 from ..pipelines.stopping import Stopped
 from ..protocol.errors import Refusal
 from ..protocol.media import STEPS_FILE
-from ..protocol.messages import Fix, Plan, Problem, RunParams
+from ..protocol.messages import Fix, FixSetting, Plan, Problem, ProblemKind, RunParams
 
 LEAST_FRAMES = 9
 
@@ -23,13 +23,13 @@ def problem_of(error: BaseException, params: RunParams, device_name: str) -> Pro
     if isinstance(error, Refusal):
         return error.problem
     if isinstance(error, Stopped):
-        return Problem("cancelled", "The job was cancelled.")
+        return Problem(ProblemKind.CANCELLED, "The job was cancelled.")
     if devices.is_out_of_memory(error):
         return out_of_memory(params, device_name)
     if isinstance(error, OSError):
         return disk_problem(error, params)
     sentence = f"The worker failed ({type(error).__name__}); try again, and send in the log if it comes back."
-    return Problem("internal", sentence, log=_log_file())
+    return Problem(ProblemKind.INTERNAL, sentence, log=_log_file())
 
 
 def out_of_memory(params: RunParams, device_name: str) -> Problem:
@@ -39,7 +39,7 @@ def out_of_memory(params: RunParams, device_name: str) -> Problem:
         f"{device_name} ran out of memory at {plan.width} x {plan.height} with {plan.model_frames} frames; "
         "choose a smaller size or a shorter length, or close other programs that use it."
     )
-    return Problem("out_of_memory", sentence, _smaller(params), log=_log_file())
+    return Problem(ProblemKind.OUT_OF_MEMORY, sentence, _smaller(params), log=_log_file())
 
 
 def disk_problem(error: OSError, params: RunParams) -> Problem:
@@ -51,10 +51,10 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
             f"The disk of {folder} is full: {_free(folder)} are free, the take needs about {needed}; "
             f"make room and try again{_kept(params)}, or choose another media folder."
         )
-        return Problem("disk_full", sentence, log=_log_file())
+        return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
     where = error.filename or folder
     sentence = f"{where} can't be written ({media_place.reason(error)}); choose another media folder."
-    return Problem("folder", sentence, log=_log_file())
+    return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
 
 
 def _kept(params: RunParams) -> str:
@@ -87,7 +87,7 @@ def _smaller_size(plan: Plan) -> Fix | None:
     if not fitting:
         return None
     best = max(fitting, key=lambda size: size.width * size.height)
-    return Fix(f"Make it in {best.name}", "resolution", best.name)
+    return Fix(f"Make it in {best.name}", FixSetting.RESOLUTION, best.name)
 
 
 def _shorter(params: RunParams) -> Fix | None:
@@ -98,7 +98,7 @@ def _shorter(params: RunParams) -> Fix | None:
     model_frames = (plan.model_frames - 1) // 8 * 4 + 1
     seconds = Fraction(model_frames - 1) / plan.model_frame_rate.exact()
     length = int(seconds * params.request.frame_rate.exact()) + 1
-    return Fix(f"Make it {length} frames long", "length_frames", str(length))
+    return Fix(f"Make it {length} frames long", FixSetting.LENGTH_FRAMES, str(length))
 
 
 def _log_file() -> str:

@@ -19,7 +19,7 @@ from ..models import devices
 from ..models.loader import WanModel
 from ..protocol import PROTOCOL_VERSION
 from ..protocol.errors import ProtocolError, Refusal
-from ..protocol.messages import Problem, ReadyParams, RunParams, RunResult
+from ..protocol.messages import Problem, ProblemKind, ReadyParams, RunParams, RunResult
 from . import failures
 from .channel import Channel
 from .listener import Run
@@ -85,7 +85,7 @@ class Shop:
         device = self._warm.model.device if self._warm else torch.device("cpu")
         name = "The machine" if device.type == "cpu" else "The graphics card"
         problem = failures.problem_of(error, params, name)
-        if problem.kind != "cancelled":
+        if problem.kind != ProblemKind.CANCELLED:
             expected = isinstance(error, ProtocolError)
             log.error("job %s: %s", params.job_id, problem.sentence, exc_info=None if expected else error)
         else:
@@ -97,7 +97,7 @@ class Shop:
         if self._warm is None:
             return
         began = time.monotonic()
-        if problem.kind == "out_of_memory":
+        if problem.kind == ProblemKind.OUT_OF_MEMORY:
             self._warm.model.drop_all()  # whatever was half moved is read anew by the next job
         devices.release(self._warm.model.device)
         log.info("memory given back in %.2f s", time.monotonic() - began)

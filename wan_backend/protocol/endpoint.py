@@ -1,0 +1,287 @@
+"""One end of a hop: lines in, calls out, each handled in one place. Standard library only; knows no method by name.
+
+Whatever speaks the protocol has one of these and differs only in how bytes reach it. What it keeps to:
+
+- Every request gets exactly one answer, and every call ends in exactly one of its two callbacks.
+- Nothing in a line can make `take` raise. A line that is too long, or can't be understood, is answered where it was a
+  request, fails its own call where it was an answer, and else is logged and passed over.
+- What would be longer than a line may be is never sent: a call fails at once, an answer becomes an error, an event is
+  left out.
+
+Not for several threads at once, but for `notify`: it only writes, so it is as safe as `send` is.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .conversion import from_json, to_json
+from .envelope import Notification, Request, RequestId, Response, parse_line
+from .errors import (
+    GONE,
+    INTERNAL_ERROR,
+    LINE_TOO_LONG,
+    METHOD_NOT_FOUND,
+    ProtocolError,
+)
+from .framing import MAX_LINE_BYTES, LineSplitter, OverlongLine
+from .messages import Nothing
+from .methods import Method
+
+log = logging.getLogger(__name__)
+
+Answered = Callable[[Any], None]
+Failed = Callable[[ProtocolError], None]
+Answer = Callable[[Any], None]
+"""Takes a result (a message) or a ProtocolError, once."""
+
+LOGGED_LINES = 20
+"""So many lines that can't be understood are logged; a peer gone mad must not fill a disk."""
+_HEAD_ID = re.compile(rb'^\{"jsonrpc":"2\.0","id":(?:(-?\d{1,18})|"([^"\\]{0,80})")')
+_HEAD_REQUEST = re.compile(rb',"method":')
+
+
+class Later:
+    """What a handler returns that has its result, or a ProtocolError, later: `start` is given where to hand it in."""
+
+    def __init__(self, start: Callable[[Answer], None]) -> None:
+        self.start = start
+
+
+@dataclass
+class _Waiting:
+    method: str
+    answered: Answered
+    failed: Failed
+
+
+class Endpoint:
+    """Serves some methods, hears some events, calls some methods of the other side."""
+
+    def __init__(
+        self,
+        send: Callable[[bytes], None],
+        *,
+        serves: Mapping[str, Method] | None = None,
+        handler: Callable[[str, Any], Any] | None = None,
+        hears: Mapping[str, Method] | None = None,
+        on_event: Callable[[str, Any], None] | None = None,
+        calls: Mapping[str, Method] | None = None,
+        tells: Mapping[str, Method] | None = None,
+        peer: str = "the other side",
+    ) -> None:
+        """`send` writes one line and never waits.
+
+        `handler(method, params)` gives a result, a Later, or raises ProtocolError; `on_event(method, message)` hears
+        what the other side tells; `peer` names it in the log.
+        """
+        self._send = send
+        self._serves, self._handler = serves or {}, handler
+        self._hears, self._on_event = hears or {}, on_event
+        self._calls, self._tells = calls or {}, tells or {}
+        self._peer = peer
+        self._splitter = LineSplitter()
+        self._waiting: dict[RequestId, _Waiting] = {}
+        self._next_id = 1
+        self._bad_lines = 0
+
+    @property
+    def waits_for(self) -> list[str]:
+        """The methods that were called and not answered yet, the oldest first."""
+        return [waiting.method for waiting in self._waiting.values()]
+
+    # Out
+
+    def call(
+        self, method: str, params: Any = None, answered: Answered | None = None, failed: Failed | None = None
+    ) -> None:
+        """Ask. One of the two callbacks comes later, from `take` or `lost`; where it can't be sent, `failed` at once."""
+        waiting = _Waiting(method, answered or (lambda _: None), failed or self._log_failure)
+        request_id, self._next_id = self._next_id, self._next_id + 1
+        try:
+            assert method in self._calls, f"{method} is not a method of {self._peer}"
+            line = _limited(Request(request_id, method, to_json(params if params is not None else Nothing())).line())
+        except (ProtocolError, ValueError) as error:
+            self._fail(waiting, _as_protocol_error(error))
+            return
+        self._waiting[request_id] = waiting
+        self._send(line)
+
+    def notify(self, method: str, message: Any) -> None:
+        """Tell an event; one that no line can hold is left out, and logged. Safe from any thread."""
+        line = self.event_line(method, message)
+        if line is not None:
+            self._send(line)
+
+    def event_line(self, method: str, message: Any) -> bytes | None:
+        """The event as a line; None where no line can hold it."""
+        assert method in self._tells, f"{method} is no event that {self._peer} hears"
+        try:
+            return _limited(Notification(method, to_json(message)).line())
+        except (ProtocolError, ValueError) as error:
+            log.error("The event '%s' can't be told: %s", method, error)
+            return None
+
+    def lost(self, sentence: str) -> None:
+        """The other side is gone: every call that still waits fails (GONE) with that sentence."""
+        waiting, self._waiting = list(self._waiting.values()), {}
+        for each in waiting:
+            self._fail(each, ProtocolError(GONE, sentence))
+
+    # In
+
+    def feed(self, chunk: bytes) -> None:
+        """Take every line that `chunk` completes."""
+        for line in self._splitter.feed(chunk):
+            self.take(line)
+
+    def lines(self, chunk: bytes) -> Iterator[bytes | OverlongLine]:
+        """The lines that `chunk` completes, for one who takes them by and by."""
+        return self._splitter.feed(chunk)
+
+    def take(self, line: bytes | OverlongLine) -> None:
+        """Do what one line says. Never raises."""
+        try:
+            if isinstance(line, OverlongLine):
+                self._take_overlong(line)
+                return
+            message = parse_line(line)
+        except ProtocolError as error:
+            self._not_understood(error)
+            return
+        if isinstance(message, Response):
+            self._take_response(message)
+        elif isinstance(message, Request):
+            self._take_request(message)
+        else:
+            self._take_event(message)
+
+    def _take_overlong(self, line: OverlongLine) -> None:
+        sentence = f"A line of more than {MAX_LINE_BYTES:,} bytes was skipped."
+        found = _HEAD_ID.match(line.head)
+        if found is None:
+            raise ProtocolError(LINE_TOO_LONG, sentence)
+        request_id: RequestId = int(found[1]) if found[1] is not None else found[2].decode("ascii", "replace")
+        error = ProtocolError(LINE_TOO_LONG, sentence)
+        if _HEAD_REQUEST.match(line.head, found.end()):
+            log.warning("A request of %s was too long", self._peer)
+            self._answer(Response.failure(request_id, error))
+        else:
+            self._take_response(Response(request_id, error={"code": error.code, "message": error.message}))
+
+    def _not_understood(self, error: ProtocolError) -> None:
+        self._log_bad("%s said what can't be understood: %s", error.message)
+        if self._serves:
+            self._answer(Response.failure(None, error))
+
+    def _take_response(self, response: Response) -> None:
+        waiting = self._waiting.pop(response.id, None)
+        if waiting is None:
+            said = response.error["message"] if response.error else "an answer"
+            self._log_bad("%s answered what nobody asked: %s", str(said)[:200])
+            return
+        try:
+            if response.error is not None:
+                error = response.error
+                raise ProtocolError(error["code"], str(error["message"]), error.get("data"))
+            kind = self._calls[waiting.method].result or Nothing
+            result = from_json(kind, response.result, waiting.method)
+        except ProtocolError as error:
+            self._fail(waiting, error)
+            return
+        self._guarded(f"the answer to '{waiting.method}'", waiting.answered, result)
+
+    def _take_request(self, request: Request) -> None:
+        try:
+            result = self._result(request)
+        except ProtocolError as error:
+            log.info("%.80s refused: %s", request.method, error.message)
+            result = error
+        except Exception:  # the edge: one method's failure must not end the others' work
+            log.exception("%.80s failed", request.method)
+            result = _internal(request.method)
+        self._answer_with(request, result)
+
+    def _result(self, request: Request) -> Any:
+        method = self._serves.get(request.method)
+        if method is None or self._handler is None:
+            known = ", ".join(self._serves)
+            raise ProtocolError(METHOD_NOT_FOUND, f"There is no method '{request.method[:80]}'; there are {known}.")
+        return self._handler(request.method, from_json(method.params, request.params))
+
+    def _answer_with(self, request: Request, result: Any) -> None:
+        if isinstance(result, Later):
+            answered = False
+
+            def hand_in(value: Any) -> None:
+                nonlocal answered
+                assert not answered, f"'{request.method}' was answered twice"
+                answered = True
+                self._answer_with(request, value)
+
+            try:
+                result.start(hand_in)
+            except Exception:  # the edge: what fails to begin is answered, too
+                log.exception("%.80s failed", request.method)
+                if not answered:
+                    hand_in(_internal(request.method))
+        elif isinstance(result, ProtocolError):
+            self._answer(Response.failure(request.id, result))
+        else:
+            self._answer(Response(request.id, to_json(result)))
+
+    def _answer(self, response: Response) -> None:
+        try:
+            line = _limited(response.line())
+        except (ProtocolError, ValueError) as error:  # too long, or a number that JSON has no word for
+            log.error("An answer could not be written: %s", error)
+            line = Response.failure(response.id, _as_protocol_error(error)).line()
+        self._send(line)
+
+    def _take_event(self, event: Notification) -> None:
+        method = self._hears.get(event.method)
+        if method is None or self._on_event is None:
+            self._log_bad("%s told an event that nobody hears: %s", event.method[:80])
+            return
+        try:
+            message = from_json(method.params, event.params, event.method)
+        except ProtocolError as error:
+            self._log_bad("%s told an event that can't be read: %s", error.message)
+            return
+        self._guarded(f"the event '{event.method}'", self._on_event, event.method, message)
+
+    def _fail(self, waiting: _Waiting, error: ProtocolError) -> None:
+        self._guarded(f"the failure of '{waiting.method}'", waiting.failed, error)
+
+    def _guarded(self, what: str, callback: Callable[..., None], *values: Any) -> None:
+        try:
+            callback(*values)
+        except Exception:  # the edge: what one message led to must not cost the messages after it
+            log.exception("Something failed in taking %s", what)
+
+    def _log_failure(self, error: ProtocolError) -> None:
+        log.warning("%s refused: %s", self._peer, error.message)
+
+    def _log_bad(self, words: str, said: str) -> None:
+        self._bad_lines += 1
+        if self._bad_lines <= LOGGED_LINES:
+            log.warning(words, self._peer, said)
+
+
+def _limited(line: bytes) -> bytes:
+    if len(line) > MAX_LINE_BYTES:
+        sentence = f"This is too much for one message ({len(line):,} bytes; at most {MAX_LINE_BYTES:,} can be sent)."
+        raise ProtocolError(LINE_TOO_LONG, sentence)
+    return line
+
+
+def _as_protocol_error(error: Exception) -> ProtocolError:
+    return error if isinstance(error, ProtocolError) else ProtocolError(INTERNAL_ERROR, str(error))
+
+
+def _internal(method: str) -> ProtocolError:
+    return ProtocolError(INTERNAL_ERROR, f"'{method[:80]}' failed; the log says where.")
