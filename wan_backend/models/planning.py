@@ -13,6 +13,7 @@ from fractions import Fraction
 
 from ..protocol.messages import (
     MAX_PROMPT_CHARACTERS,
+    MAX_TAKE_FRAMES,
     TELLING_ROLES,
     Fix,
     FixSetting,
@@ -31,8 +32,6 @@ from .layout_tasks import unsuited
 from .lengths import Lengths, lengths
 
 MIN_FRAME_RATE, MAX_FRAME_RATE = Fraction(1), Fraction(240)
-MOST_TAKE_FRAMES = 2000
-"""A longer take would be worked at for hours, and lost whole if anything went wrong."""
 MOST_MODEL_FRAMES = 4001
 """For scenes of so few frames a second that 2,000 of them last very long."""
 LIMITS = {"steps": (1, 200), "guidance_scale": (0.0, 30.0), "flow_shift": (0.01, 100.0), "strength": (0.0, 1.0)}
@@ -181,7 +180,7 @@ def _frames(
         sentence = "The scene's frame rate can't be used; set one from 1 to 240 frames a second."
         problems.append(Problem(ProblemKind.BAD_LENGTH, sentence))
         return entry.min_frames, Lengths(entry.min_frames)
-    most = min(MOST_TAKE_FRAMES, int(MOST_MODEL_FRAMES / entry.frame_rate * scene_rate))
+    most = min(MAX_TAKE_FRAMES, int(MOST_MODEL_FRAMES / entry.frame_rate * scene_rate))
     if not 1 <= request.length_frames <= most:
         problems.append(_wrong_length(request.length_frames, most, scene_rate))
         return 1, Lengths(entry.min_frames)

@@ -29,6 +29,7 @@ from .choices import (
 from .loras import LEAST_STRENGTH, MAX_LORAS, MOST_STRENGTH, Expert, LoraUse
 from .takes import (
     MAX_PROMPT_CHARACTERS,
+    MAX_TAKE_FRAMES,
     Fix,
     FrameRate,
     Framing,
@@ -49,6 +50,7 @@ __all__ = [
     "LEAST_STRENGTH",
     "MAX_LORAS",
     "MAX_PROMPT_CHARACTERS",
+    "MAX_TAKE_FRAMES",
     "MOST_STRENGTH",
     "PROTOCOL_VERSION",
     "TELLING_ROLES",

@@ -28,6 +28,8 @@ from .loras import LoraUse
 
 MAX_PROMPT_CHARACTERS = 5000
 """About ten times what the text encoder reads (512 tokens); a longer one is refused, not cut."""
+MAX_TAKE_FRAMES = 2000
+"""Of the scene; a longer take would be worked at for hours, and is refused before anything else is looked at."""
 
 
 @dataclass(frozen=True)
