@@ -25,7 +25,7 @@ from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise_in_turn
 from ..pipelines.experts import experts_of
 from ..pipelines.sampling import make_scheduler
-from ..protocol.messages import FrameRate, Plan, TakeRequest
+from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
 from .engines import PROMPT, RESIDENT, StepTimes
 from .meter import synchronise
 from .random_weights import RandomModel
@@ -150,7 +150,7 @@ def _course(model: WanModel, work: CapWork, plan: MemoryPlan, course: Course | N
         conditions = text_to_video.prepare(placement, request, settings, text_to_video.Kept())
     course.encode = time.perf_counter() - began - placement.load_seconds
     with _phase(course, "denoise", device):
-        scheduler = make_scheduler(model.config("scheduler"), "unipc", settings.flow_shift)
+        scheduler = make_scheduler(model.config("scheduler"), Sampler.UNIPC, settings.flow_shift)
         steps = StepTimes(device)
         latents = denoise_in_turn(
             experts_of(placement, settings, scheduler.config.num_train_timesteps),
@@ -186,7 +186,9 @@ def _phase(course: Course, name: str, device: torch.device) -> Iterator[float]:
 def _asked(work: CapWork) -> tuple[TakeRequest, Plan]:
     rate = FrameRate(16)
     request = TakeRequest(PROMPT, "", work.width, work.height, work.frames, rate, 0, "")
-    return request, Plan("", work.width, work.height, work.frames, rate, work.frames, work.steps, 1.0, 3.0, "unipc")
+    return request, Plan(
+        "", work.width, work.height, work.frames, rate, work.frames, work.steps, 1.0, 3.0, Sampler.UNIPC
+    )
 
 
 def _line(name: str, course: Course, whole: Course) -> str:

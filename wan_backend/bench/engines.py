@@ -21,7 +21,7 @@ from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise
 from ..pipelines.sampling import make_scheduler
-from ..protocol.messages import FrameRate, Plan, TakeRequest
+from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
 from .meter import synchronise
 
 PROMPT = "Fog rolls over a pine forest at dawn, slow dolly forward."
@@ -73,7 +73,7 @@ class Ours:
         )
         plan = Plan(
             "", work.width, work.height, work.frames, rate, work.frames,
-            work.steps, work.guidance_scale, work.flow_shift, "unipc",
+            work.steps, work.guidance_scale, work.flow_shift, Sampler.UNIPC,
         )  # fmt: skip
         return text_to_video.prepare(self._placement, request, plan, text_to_video.Kept())
 
@@ -81,7 +81,7 @@ class Ours:
         work, steps = self._work, StepTimes(self._model.device)
         latents = denoise(
             self._model.transformer,
-            make_scheduler(self._model.config("scheduler"), "unipc", work.flow_shift),
+            make_scheduler(self._model.config("scheduler"), Sampler.UNIPC, work.flow_shift),
             conditions,
             steps=work.steps,
             guidance_scale=work.guidance_scale,

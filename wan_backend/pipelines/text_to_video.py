@@ -10,7 +10,7 @@ import torch
 from ..models.layout import Layout
 from ..models.placement import Placement
 from ..protocol.errors import Refusal
-from ..protocol.messages import Plan, Problem, TakeRequest
+from ..protocol.messages import Plan, Problem, ProblemKind, TakeRequest
 from . import vace_control
 from .autoencoder import latent_frames, spatial_factor
 from .conditions import Conditions
@@ -47,7 +47,9 @@ def prepare(
 ) -> Conditions:
     """The conditions of a text to video job; raises Refusal where the model can't do it, or Stopped."""
     if placement.model.layout not in (Layout.TEXT, Layout.CONTROL, Layout.FIRST_LATENT):
-        raise _refusal("bad_setting", "This model wants a picture to start from; choose one for text to video.")
+        raise _refusal(
+            ProblemKind.BAD_SETTING, "This model wants a picture to start from; choose one for text to video."
+        )
     conditions = start(placement, request, plan, kept, should_stop)
     model = placement.model
     if not model.controlled:
@@ -96,13 +98,13 @@ def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None
     multiple = spatial_factor(vae) * 2
     if plan.width % multiple or plan.height % multiple or plan.width < 1 or plan.height < 1:
         size = f"{plan.width} x {plan.height}"
-        raise _refusal("bad_size", f"{size} can't be made: both sides must be multiples of {multiple}.")
+        raise _refusal(ProblemKind.BAD_SIZE, f"{size} can't be made: both sides must be multiples of {multiple}.")
     if plan.model_frames % 4 != 1:
-        raise _refusal("bad_length", f"{plan.model_frames} frames can't be made: it must be 4k + 1.")
+        raise _refusal(ProblemKind.BAD_LENGTH, f"{plan.model_frames} frames can't be made: it must be 4k + 1.")
     in_one_pass = latent_frames(min(plan.model_frames, plan.window_frames or plan.model_frames))
     longest = max(in_one_pass, plan.width // multiple, plan.height // multiple)
     if longest > int(transformer.get("rope_max_seq_len", 1024)):
-        raise _refusal("bad_size", "This size or length is more than the model can place; make it smaller.")
+        raise _refusal(ProblemKind.BAD_SIZE, "This size or length is more than the model can place; make it smaller.")
 
 
 def _embeds(
@@ -124,5 +126,5 @@ def _size(plan: Plan) -> tuple[int, int, int]:
     return plan.model_frames, plan.width, plan.height
 
 
-def _refusal(kind: str, sentence: str) -> Refusal:
+def _refusal(kind: ProblemKind, sentence: str) -> Refusal:
     return Refusal(Problem(kind, sentence))

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .conversion import from_json, to_json
-from .envelope import Notification, Request, RequestId, Response, parse_line
+from .envelope import Message, Notification, Request, RequestId, Response, parse_line
 from .errors import (
     GONE,
     INTERNAL_ERROR,
@@ -99,7 +99,7 @@ class Endpoint:
     def call(
         self, method: str, params: Any = None, answered: Answered | None = None, failed: Failed | None = None
     ) -> None:
-        """Ask. One of the two callbacks comes later, from `take` or `lost`; where it can't be sent, `failed` at once."""
+        """Ask. One of the two callbacks comes later, from `take` or `lost`; `failed` at once where it can't be sent."""
         waiting = _Waiting(method, answered or (lambda _: None), failed or self._log_failure)
         request_id, self._next_id = self._next_id, self._next_id + 1
         try:
@@ -149,7 +149,7 @@ class Endpoint:
             if isinstance(line, OverlongLine):
                 self._take_overlong(line)
                 return
-            message = parse_line(line)
+            message: Message = parse_line(line)
         except ProtocolError as error:
             self._not_understood(error)
             return
@@ -197,7 +197,7 @@ class Endpoint:
 
     def _take_request(self, request: Request) -> None:
         try:
-            result = self._result(request)
+            result: Any = self._result(request)
         except ProtocolError as error:
             log.info("%.80s refused: %s", request.method, error.message)
             result = error

@@ -36,12 +36,8 @@ SERVER_METHODS = _table(
     Method("retry", m.JobParams, m.JobStatus, "Queue a job that ended once more, as it was asked for."),
     Method("list", m.ListParams, m.ListResult, "A page of the jobs."),
     Method("details", m.JobParams, m.JobDetails, "A job's request and plan."),
-    Method(
-        "settle", m.JobIdsParams, m.JobIdsParams, "The saved project knows how these jobs ended; gives those settled."
-    ),
-    Method(
-        "clear", m.JobIdsParams, m.JobIdsParams, "Forget jobs that ended, their media stays; gives those forgotten."
-    ),
+    Method("settle", m.JobIdsParams, m.JobIdsParams, "The saved project knows how these ended; gives those settled."),
+    Method("clear", m.JobIdsParams, m.JobIdsParams, "Forget jobs that ended; gives those forgotten. Media stays."),
     Method("release", m.Nothing, m.WorkerStatus, "Free the card: end the worker if no job runs."),
     Method("doctor", m.Nothing, m.DoctorResult, "What is here, what is missing, how to mend it."),
     Method("download_plan", d.ModelParams, d.DownloadPlan, "What fetching a model would take; asks the hub."),
