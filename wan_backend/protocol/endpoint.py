@@ -189,7 +189,7 @@ class Endpoint:
                 error = response.error
                 raise ProtocolError(error["code"], str(error["message"]), error.get("data"))
             kind = self._calls[waiting.method].result or Nothing
-            result = from_json(kind, response.result, waiting.method)
+            result: Any = from_json(kind, response.result, waiting.method)
         except ProtocolError as error:
             self._fail(waiting, error)
             return
@@ -248,7 +248,7 @@ class Endpoint:
             self._log_bad("%s told an event that nobody hears: %s", event.method[:80])
             return
         try:
-            message = from_json(method.params, event.params, event.method)
+            message: Any = from_json(method.params, event.params, event.method)
         except ProtocolError as error:
             self._log_bad("%s told an event that can't be read: %s", error.message)
             return
