@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import strategies as st
+
 from tests.wan_backend.job_queue.written_jobs import take_request
-from wan_backend.protocol.messages import FrameRate, Role, Source, TakeRequest
+from wan_backend.protocol.messages import FrameRate, Role, Source, TakeRequest, Task
 
 RATES = [
     FrameRate(24, 1.001), FrameRate(24), FrameRate(25), FrameRate(30, 1.001), FrameRate(30), FrameRate(50),
     FrameRate(60),
 ]  # fmt: skip
 TASKS = {
-    "text": ("text_to_video", ()),
-    "image": ("image_to_video", (Role.FIRST, Role.LAST)),
-    "restyle": ("restyle", (Role.FOOTAGE,)),
-    "fill": ("fill_gap", (Role.BEFORE, Role.AFTER)),
-    "extend": ("extend", (Role.BEFORE,)),
-    "extend backward": ("extend", (Role.AFTER,)),
-    "previs": ("previs", (Role.DEPTH, Role.LOOK)),
+    "text": (Task.TEXT_TO_VIDEO, ()),
+    "image": (Task.IMAGE_TO_VIDEO, (Role.FIRST, Role.LAST)),
+    "restyle": (Task.RESTYLE, (Role.FOOTAGE,)),
+    "fill": (Task.FILL_GAP, (Role.BEFORE, Role.AFTER)),
+    "extend": (Task.EXTEND, (Role.BEFORE,)),
+    "extend backward": (Task.EXTEND, (Role.AFTER,)),
+    "previs": (Task.PREVIS, (Role.DEPTH, Role.LOOK)),
 }
 
-
-def rate_name(rate: FrameRate) -> str:
-    return f"{float(rate.exact()):.3f}"
+A_TASK, A_RATE, A_LENGTH = st.sampled_from(list(TASKS)), st.sampled_from(RATES), st.integers(1, 250)
 
 
 def source(role: Role, frames: int, **changes: Any) -> Source:

@@ -7,8 +7,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from tests.wan_backend.frames.asked import RATES, TASKS, asked, rate_name
+from tests.wan_backend.frames.asked import A_LENGTH, A_RATE, A_TASK, RATES, asked
+from tests.wan_backend.properties import bounded
 from wan_backend.frames import conform
 from wan_backend.frames.conform import Conformer
 from wan_backend.frames.schedule import Schedule
@@ -47,32 +50,41 @@ def conformed(schedule, conform_by, picture_of):
     return [*took, *conformer.finish()]
 
 
-@pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("rate", RATES, ids=rate_name)
-def test_length_and_place_of_every_take(monkeypatch, name, rate):
-    monkeypatch.setattr(conform, "Motion", Between)
-    for length in range(5, 251):
-        request = asked(name, length, rate)
-        made = planning.plan(request, EMBEDDED)
-        assert made.problem is None and made.take_frames == length and made.model_frames % 4 == 1, length
-        schedule = Schedule.of(made, request)
+def shows_every_frame_in_its_time(request, entry):
+    """The take of this request, whatever is between: all frames, in order, each within half of its place."""
+    made = planning.plan(request, entry)
+    assert made.problem is None and made.take_frames == request.length_frames and made.model_frames % 4 == 1
+    schedule = Schedule.of(made, request)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(conform, "Motion", Between)
         took = conformed(schedule, Conform.FLOW, shown_time(schedule))
-        assert [i for i, _ in took] == list(range(length)), length
-        assert max(abs(shown - i) for i, shown in took) <= HALF, length
+    assert [i for i, _ in took] == list(range(request.length_frames))
+    assert max(abs(shown - i) for i, shown in took) <= HALF
 
 
-@pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("model_fps", [12, 16, 24, 30])
-@pytest.mark.parametrize("scene", [FrameRate(8), FrameRate(12), FrameRate(15), FrameRate(24, 1.001), FrameRate(120)])
-def test_any_two_rates(monkeypatch, name, model_fps, scene):
-    monkeypatch.setattr(conform, "Motion", Between)
-    entry = dataclasses.replace(EMBEDDED, frame_rate=model_fps)
-    for length in (1, 2, 3, 7, 33, 101):
-        request = asked(name, length, scene)
-        schedule = Schedule.of(planning.plan(request, entry), request)
-        took = conformed(schedule, Conform.FLOW, shown_time(schedule))
-        assert [i for i, _ in took] == list(range(length))
-        assert max(abs(shown - i) for i, shown in took) <= HALF
+@bounded(300)
+@given(name=A_TASK, rate=A_RATE, length=A_LENGTH)
+@example("fill", FrameRate(24), 250)
+@example("extend backward", FrameRate(24, 1.001), 5)
+@example("restyle", FrameRate(60), 249)
+@example("previs", FrameRate(50), 97)
+@example("image", FrameRate(30, 1.001), 81)
+def test_length_and_place_of_every_take(name, rate, length):
+    shows_every_frame_in_its_time(asked(name, length, rate), EMBEDDED)
+
+
+@bounded(150)
+@given(
+    name=A_TASK,
+    model_fps=st.sampled_from([12, 16, 24, 30]),
+    scene=st.sampled_from([FrameRate(8), FrameRate(12), FrameRate(15), FrameRate(24, 1.001), FrameRate(120)]),
+    length=st.sampled_from([1, 2, 3, 7, 33, 101]),
+)
+@example("fill", 30, FrameRate(8), 1)
+@example("extend", 12, FrameRate(120), 101)
+@example("extend backward", 24, FrameRate(24, 1.001), 2)
+def test_any_two_rates(name, model_fps, scene, length):
+    shows_every_frame_in_its_time(asked(name, length, scene), dataclasses.replace(EMBEDDED, frame_rate=model_fps))
 
 
 def test_a_clip_that_follows_footage_gives_its_very_frames_back(monkeypatch):
@@ -113,14 +125,16 @@ def test_frames_come_as_soon_as_they_can():
     assert list(conformer.finish()) == []
 
 
-def test_frames_next_to_a_seam_lie_between_the_neighbour_and_the_made():
+@bounded(200)
+@given(rate=A_RATE, length=A_LENGTH)
+@example(FrameRate(24), 72)
+@example(FrameRate(60), 1)
+def test_frames_next_to_a_seam_lie_between_the_neighbour_and_the_made(rate, length):
     """The last kept frame is the scene's frame before the take; the first kept one after it, that or a later one."""
-    for rate in RATES:
-        for length in range(5, 251):
-            request = asked("fill", length, rate)
-            schedule = Schedule.of(planning.plan(request, EMBEDDED), request)
-            times = schedule.times()
-            assert times == sorted(times)
-            assert times[schedule.kept_before - 1] == -1
-            after = times[schedule.model_frames - schedule.kept_after]
-            assert length <= after < length + 1 / float(schedule.step) + 0.5
+    request = asked("fill", length, rate)
+    schedule = Schedule.of(planning.plan(request, EMBEDDED), request)
+    times = schedule.times()
+    assert times == sorted(times)
+    assert times[schedule.kept_before - 1] == -1
+    after = times[schedule.model_frames - schedule.kept_after]
+    assert length <= after < length + 1 / float(schedule.step) + 0.5

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from tests.wan_backend.frames.asked import RATES, asked, rate_name
+from tests.wan_backend.frames.asked import A_LENGTH, A_RATE, asked
+from tests.wan_backend.properties import bounded
 from wan_backend.frames.schedule import Schedule
 from wan_backend.models import catalogue, planning
 from wan_backend.protocol.messages import FrameRate, Role
@@ -17,33 +19,39 @@ def scheduled(name, length, rate, neighbour_frames=100):
     return Schedule.of(planning.plan(request, catalogue.entry("embedded")), request), request
 
 
-@pytest.mark.parametrize("rate", RATES, ids=rate_name)
-@pytest.mark.parametrize("name", ["fill", "extend", "extend backward", "restyle", "previs"])
-def test_each_kept_frame_is_the_scenes_frame_nearest_in_time(rate, name):
-    for length in range(5, 251):
-        schedule, request = scheduled(name, length, rate)
-        for source in request.sources:
-            for j, frame in schedule.frames_of(source).items():
-                time = (j - schedule.first_position) / schedule.step
-                scene = {Role.BEFORE: frame - 100, Role.AFTER: frame + length}.get(source.role, frame)
-                assert 0 <= frame < max(source.frames, 1)
-                if source.role in (Role.FOOTAGE, Role.DEPTH) and time > length - 1:
-                    assert scene == length - 1  # held past its end
-                elif source.role is not Role.LOOK:
-                    assert abs(scene - time) <= Fraction(1, 2)
+@bounded(300)
+@given(rate=A_RATE, name=st.sampled_from(["fill", "extend", "extend backward", "restyle", "previs"]), length=A_LENGTH)
+@example(FrameRate(24), "fill", 250)
+@example(FrameRate(60), "extend", 5)
+@example(FrameRate(24, 1.001), "extend backward", 97)
+@example(FrameRate(50), "restyle", 250)
+@example(FrameRate(25), "previs", 6)
+def test_each_kept_frame_is_the_scenes_frame_nearest_in_time(rate, name, length):
+    schedule, request = scheduled(name, length, rate)
+    for source in request.sources:
+        for j, frame in schedule.frames_of(source).items():
+            time = (j - schedule.first_position) / schedule.step
+            scene = {Role.BEFORE: frame - 100, Role.AFTER: frame + length}.get(source.role, frame)
+            assert 0 <= frame < max(source.frames, 1)
+            if source.role in (Role.FOOTAGE, Role.DEPTH) and time > length - 1:
+                assert scene == length - 1  # held past its end
+            elif source.role is not Role.LOOK:
+                assert abs(scene - time) <= Fraction(1, 2)
 
 
-@pytest.mark.parametrize("rate", RATES, ids=rate_name)
-def test_the_frames_at_the_seams_are_the_neighbours_own(rate):
+@bounded(200)
+@given(rate=A_RATE, length=A_LENGTH)
+@example(FrameRate(24), 1)
+@example(FrameRate(60), 119)
+def test_the_frames_at_the_seams_are_the_neighbours_own(rate, length):
     """Before the take, its last frame; after it, where the take alone meets it, its very first."""
-    for length in range(1, 120):
-        forward, request = scheduled("extend", length, rate)
-        assert forward.frames_of(request.sources[0])[forward.kept_before - 1] == 99
-        assert forward.position(-1) == forward.kept_before - 1
-        backward, request = scheduled("extend backward", length, rate)
-        first = backward.model_frames - backward.kept_after
-        assert backward.frames_of(request.sources[0])[first] == 0
-        assert backward.position(length) == first and backward.first_position >= 0
+    forward, request = scheduled("extend", length, rate)
+    assert forward.frames_of(request.sources[0])[forward.kept_before - 1] == 99
+    assert forward.position(-1) == forward.kept_before - 1
+    backward, request = scheduled("extend backward", length, rate)
+    first = backward.model_frames - backward.kept_after
+    assert backward.frames_of(request.sources[0])[first] == 0
+    assert backward.position(length) == first and backward.first_position >= 0
 
 
 def test_a_neighbour_that_is_too_short_is_held():

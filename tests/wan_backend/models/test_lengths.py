@@ -6,8 +6,11 @@ import dataclasses
 import math
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from tests.wan_backend.frames.asked import RATES, TASKS, asked, rate_name
+from tests.wan_backend.frames.asked import A_LENGTH, A_RATE, A_TASK, RATES, asked
+from tests.wan_backend.properties import bounded
 from wan_backend.models import catalogue, planning
 from wan_backend.protocol.messages import FrameRate
 
@@ -18,30 +21,35 @@ def step(rate):
     return EMBEDDED.frame_rate / rate.exact()
 
 
-@pytest.mark.parametrize("rate", RATES, ids=rate_name)
-@pytest.mark.parametrize("neighbour_frames", [1, 4, 12, 30, 100])
-def test_a_gap_is_between_its_neighbours(rate, neighbour_frames):
-    for length in range(1, 251):
-        made = planning.plan(asked("fill", length, rate, neighbour_frames), EMBEDDED)
-        assert made.problem is None and made.model_frames % 4 == 1
-        free = made.model_frames - made.kept_before - made.kept_after
-        assert free == math.ceil((length + 1) * step(rate)) - 1
-        assert made.kept_before % 4 == 1 and 4 <= made.kept_after <= 11
-        assert made.kept_before <= (17 if made.model_frames > 65 else 9)
-        needed = round((made.kept_before - 1) / step(rate)) + 1
-        assert needed <= neighbour_frames or made.kept_before == 1
+@bounded(300)
+@given(rate=A_RATE, length=A_LENGTH, neighbour_frames=st.sampled_from([1, 2, 4, 12, 30, 100]))
+@example(FrameRate(24), 72, 100)
+@example(FrameRate(24), 73, 100)
+@example(FrameRate(60), 1, 1)
+@example(FrameRate(24, 1.001), 250, 12)
+def test_a_gap_is_between_its_neighbours(rate, length, neighbour_frames):
+    made = planning.plan(asked("fill", length, rate, neighbour_frames), EMBEDDED)
+    assert made.problem is None and made.model_frames % 4 == 1
+    free = made.model_frames - made.kept_before - made.kept_after
+    assert free == math.ceil((length + 1) * step(rate)) - 1
+    assert made.kept_before % 4 == 1 and 4 <= made.kept_after <= 11
+    assert made.kept_before <= (17 if made.model_frames > 65 else 9)
+    needed = round((made.kept_before - 1) / step(rate)) + 1
+    assert needed <= neighbour_frames or made.kept_before == 1
 
 
-@pytest.mark.parametrize("rate", RATES, ids=rate_name)
-@pytest.mark.parametrize("name", ["extend", "extend backward"])
-def test_an_extension_is_as_long_as_asked(rate, name):
-    for length in range(1, 251):
-        made = planning.plan(asked(name, length, rate), EMBEDDED)
-        forward = name == "extend"
-        kept, other = (made.kept_before, made.kept_after)[:: 1 if forward else -1]
-        assert other == 0 and kept % 4 == (1 if forward else 0) and kept >= 4
-        assert made.model_frames % 4 == 1
-        assert 0 <= made.model_frames - kept - math.ceil(length * step(rate)) < 4
+@bounded(300)
+@given(rate=A_RATE, name=st.sampled_from(["extend", "extend backward"]), length=A_LENGTH)
+@example(FrameRate(24), "extend", 1)
+@example(FrameRate(60), "extend backward", 250)
+@example(FrameRate(25), "extend", 88)
+def test_an_extension_is_as_long_as_asked(rate, name, length):
+    made = planning.plan(asked(name, length, rate), EMBEDDED)
+    forward = name == "extend"
+    kept, other = (made.kept_before, made.kept_after)[:: 1 if forward else -1]
+    assert other == 0 and kept % 4 == (1 if forward else 0) and kept >= 4
+    assert made.model_frames % 4 == 1
+    assert 0 <= made.model_frames - kept - math.ceil(length * step(rate)) < 4
 
 
 def test_as_much_of_a_neighbour_is_kept_as_it_has():
@@ -64,16 +72,22 @@ def test_one_window_where_one_will_do():
     assert long.window_frames == 65 and (long.kept_before, long.kept_after >= 8) == (17, True)
 
 
-@pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize(("entry", "window"), [(EMBEDDED, 65), (VACE, 81)])
-@pytest.mark.parametrize("fps", [16, 24])
-def test_ten_seconds_and_more_in_windows(name, entry, window, fps):
-    for seconds in (10, 60):
-        request = asked(name, seconds * fps, FrameRate(fps), width=832, height=480)
-        made = planning.plan(request, entry)
-        assert made.problem is None and made.take_frames == seconds * fps
-        assert made.window_frames == window < made.model_frames
-        assert any("in parts that overlap" in note for note in made.notes)
+@bounded(100)
+@given(
+    name=A_TASK,
+    model=st.sampled_from([(EMBEDDED, 65), (VACE, 81)]),
+    fps=st.sampled_from([16, 24]),
+    seconds=st.integers(10, 60),
+)
+@example("fill", (EMBEDDED, 65), 24, 10)
+@example("image", (VACE, 81), 16, 60)
+def test_ten_seconds_and_more_in_windows(name, model, fps, seconds):
+    entry, window = model
+    request = asked(name, seconds * fps, FrameRate(fps), width=832, height=480)
+    made = planning.plan(request, entry)
+    assert made.problem is None and made.take_frames == seconds * fps
+    assert made.window_frames == window < made.model_frames
+    assert any("in parts that overlap" in note for note in made.notes)
     short = planning.plan(asked(name, 24, FrameRate(24), width=832, height=480), entry)
     assert short.window_frames == 0 and made.memory_bytes >= short.memory_bytes
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from tests.wan_backend.properties import bounded
 from wan_backend.models.memory_ladder import at_most, bytes_while, measured, smaller
 from wan_backend.models.memory_lessons import Attempt, MemoryLessons
 from wan_backend.models.memory_plan import MemoryPlan, Needs, Place, choose, choose_on_cpu
@@ -108,9 +111,16 @@ def test_a_machine_without_room_reads_again():
     assert ladder("transformer", host=8 * GB)[1] == ("read_again", "read_again", "phased")
 
 
-@pytest.mark.parametrize("part", ["", "text_encoder", "image_encoder", "transformer", "transformer_2", "vae"])
-@pytest.mark.parametrize("card_gb", [4, 12, 16, 40, 80])
-@pytest.mark.parametrize("on_cpu", [False, True])
+@bounded(200)
+@given(
+    part=st.sampled_from(["", "text_encoder", "image_encoder", "transformer", "transformer_2", "vae"]),
+    card_gb=st.integers(4, 90),
+    on_cpu=st.booleans(),
+)
+@example("transformer", 4, False)
+@example("vae", 80, True)
+@example("", 16, False)
+@example("image_encoder", 12, True)
 def test_from_every_plan_each_rung_leaves_more_room(part, card_gb, on_cpu):
     needs = dataclasses.replace(NEEDS, image_encoder=GB, transformer_2=30 * GB)
     plan = choose_on_cpu(needs, card_gb * GB) if on_cpu else choose(needs, card_gb * GB, 64 * GB)

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from tests.wan_backend.properties import bounded
 from wan_backend.embedded import evaluate, world
 from wan_backend.embedded.scenes import sample_scenes
 from wan_backend.models.loader import WanModel
@@ -62,9 +65,17 @@ def decibels(signal: float, error: np.ndarray) -> float:
     return float(10 * np.log10(signal / np.square(error, dtype=np.float64).mean()))
 
 
-@pytest.mark.parametrize("factor", [8, 16])
-@pytest.mark.parametrize("square", [48, 64, 128, 200, 256, 512])
-@pytest.mark.parametrize(("width", "height"), [(832, 480), (1280, 720), (64, 1280), (272, 256)])
+@bounded(40)
+@given(
+    width=st.integers(3, 60).map(lambda n: 16 * n),
+    height=st.integers(3, 60).map(lambda n: 16 * n),
+    square=st.integers(48, 800),
+    factor=st.sampled_from([8, 16]),
+)
+@example(832, 480, 512, 8)
+@example(1280, 720, 200, 16)
+@example(64, 1280, 48, 16)
+@example(272, 256, 256, 8)
 def test_tiles_are_small_enough_and_their_shares_add_up_to_one(width, height, square, factor):
     parts = tiles.cut(height // factor, width // factor, factor, square)
     shares = torch.zeros(height // factor, width // factor)
