@@ -20,7 +20,7 @@ import transformers
 from ..models import catalogue, devices, sources
 from ..models.loader import PARTS, Precision, WanModel
 from ..protocol.errors import Refusal
-from . import caps, report
+from . import caps, clocks, report
 from .engines import Engine, Ours, Stock, Work
 from .meter import Measured, Meter
 from .random_weights import TRANSFORMERS, RandomModel
@@ -42,6 +42,8 @@ class Course:
 def run(arguments: list[str]) -> int:
     """Do what the command line says; the exit code."""
     options = _parser().parse_args(arguments)
+    if options.clocks is not None:
+        return clocks.run(options.clocks)
     if options.caps:
         try:
             return caps.run(options.caps, options.gib)
@@ -96,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         "--caps", nargs="+", choices=list(caps.WORKS), help="instead: full-size takes under caps of a card's memory"
     )
     parser.add_argument("--gib", type=float, nargs="+", default=[], help="with --caps: other caps than the takes' own")
+    parser.add_argument(
+        "--clocks", nargs="*", choices=list(clocks.CLAIMS), help="instead: what is claimed of the product's own speed"
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     return parser
 

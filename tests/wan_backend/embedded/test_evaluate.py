@@ -202,7 +202,6 @@ def test_takes_are_painted_with_a_lora_where_one_is_given(monkeypatch):
     assert not torch.allclose(*painted, atol=0.01)
 
 
-@pytest.mark.slow
 def test_every_row_is_measured():
     trial = _trial(_obedient(True))
     rows = [*evaluate.word_rows(trial, 1), *evaluate.guided_rows(trial, 1)]

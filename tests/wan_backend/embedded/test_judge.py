@@ -60,7 +60,6 @@ def test_a_later_run_learns_the_second_look_alone(tmp_path, trained):
     assert {key.split(".")[0] for key in one if not torch.equal(one[key], other[key])} == {"shape"}
 
 
-@pytest.mark.slow
 def test_the_shipped_judge_reads_drawn_clips():
     shipped = judge.load()
     found = scenes.sample_scenes(10**6 + 7, 60, held_out=True)
@@ -72,7 +71,7 @@ def test_the_shipped_judge_reads_drawn_clips():
     assert min(right.values()) >= 0.98 * len(found), right
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_motion_and_camera_of_drawn_clips_are_read():
     shipped = judge.load()
     found = [s for s in scenes.sample_scenes(10**6 + 8, 40) if s.motion not in ("spin", "still")][:16]

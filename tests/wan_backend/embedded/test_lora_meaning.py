@@ -22,8 +22,6 @@ from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.pipelines.text_to_video import Kept
 from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, TakeRequest
 
-pytestmark = pytest.mark.slow
-
 WIDTH, HEIGHT, FRAMES = 256, 144, 17
 RATE = FrameRate(16)
 SCENE = replace(
@@ -58,6 +56,7 @@ def paint():
     return paint
 
 
+@pytest.mark.long
 def test_a_draft_is_nearer_to_the_standard_take_by_its_lora(paint):
     """In as many steps, and without guidance; the standard take needs four times as much work."""
     assert DRAFT.guidance_scale == 1.0
@@ -67,10 +66,16 @@ def test_a_draft_is_nearer_to_the_standard_take_by_its_lora(paint):
     assert near > far + 2.0
 
 
-def test_the_style_shows_alone_and_on_a_draft(paint):
+STYLED = prompts.plain(replace(SCENE, look=scenes.LORA_LOOK))
+
+
+@pytest.mark.long
+def test_the_style_shows_alone(paint):
     eye = judge.load()
-    prompt = prompts.plain(replace(SCENE, look=scenes.LORA_LOOK))
     quick = replace(catalogue.entry("embedded").draft, guidance_scale=3.0)
-    assert eye.answers(paint(prompt, quick))["look"] != scenes.LORA_LOOK
-    assert eye.answers(paint(prompt, quick, STYLE))["look"] == scenes.LORA_LOOK
-    assert eye.answers(paint(prompt, DRAFT, DRAFT_LORA, STYLE))["look"] == scenes.LORA_LOOK
+    assert eye.answers(paint(STYLED, quick))["look"] != scenes.LORA_LOOK
+    assert eye.answers(paint(STYLED, quick, STYLE))["look"] == scenes.LORA_LOOK
+
+
+def test_the_style_shows_on_a_draft(paint):
+    assert judge.load().answers(paint(STYLED, DRAFT, DRAFT_LORA, STYLE))["look"] == scenes.LORA_LOOK

@@ -21,8 +21,6 @@ from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.pipelines.text_to_video import Kept
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
 
-pytestmark = pytest.mark.slow
-
 WIDTH, HEIGHT, FRAMES = 256, 144, 17
 RATE = FrameRate(16)
 BASE = replace(scenes.sample_scene(random.Random(4)), camera="static", look="flat", shape="circle")
@@ -58,7 +56,9 @@ def _pictures(frames):
     return (frames.permute(1, 2, 3, 0) * 255).round().byte().numpy()
 
 
-@pytest.mark.parametrize(("colour", "background"), [("red", "grass"), ("blue", "sand")])
+@pytest.mark.parametrize(
+    ("colour", "background"), [("red", "grass"), pytest.param("blue", "sand", marks=pytest.mark.long)]
+)
 def test_the_prompt_says_the_colour_and_the_place(paint, eye, colour, background):
     take = paint(prompts.plain(replace(BASE, colour=colour, background=background, motion="right")))
     seen = eye.answers(take)
@@ -71,6 +71,7 @@ def test_a_seed_repeats_and_another_does_not(paint):
     assert (first - other).abs().mean() > 0.01
 
 
+@pytest.mark.long
 def test_the_first_frame_is_the_still(paint):
     scene = replace(BASE, colour="yellow", background="sky", motion="right")
     still = world.draw([scene], frames=FRAMES).frames[0, :, 0]
@@ -78,6 +79,7 @@ def test_the_first_frame_is_the_still(paint):
     assert measures.psnr(take[:, 0], still) >= 28
 
 
+@pytest.mark.long
 def test_the_shape_goes_where_the_depth_goes(paint, eye):
     scene = replace(BASE, colour="purple", background="grass", motion="left")
     drawn = world.draw([scene], frames=FRAMES)

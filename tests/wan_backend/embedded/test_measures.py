@@ -27,7 +27,10 @@ def test_motion_is_read(motion):
 
 
 @pytest.mark.parametrize("camera", scenes.CAMERAS)
-@pytest.mark.parametrize(("background", "look"), [("sky", "watercolour"), ("grass", "neon"), ("night", "sketch")])
+@pytest.mark.parametrize(("background", "look"), [
+    ("grass", "neon"),
+    pytest.param("sky", "watercolour", marks=pytest.mark.long), pytest.param("night", "sketch", marks=pytest.mark.long),
+])  # fmt: skip
 def test_camera_is_read(camera, background, look):
     _, take, masks = _clip(camera=camera, background=background, look=look, motion="spin")
     assert measures.camera_of(take, masks) == camera

@@ -17,8 +17,6 @@ from wan_backend.models.loader import WanModel
 from wan_backend.protocol.messages import FrameRate, Role, RunParams, Source, TakeRequest, Task
 from wan_backend.worker import take_job, take_pictures
 
-pytestmark = pytest.mark.slow
-
 WIDTH, HEIGHT = 256, 144
 SCENES = {
     "a moon at 24 a second": (("yellow", "circle", "night", "flat", "right", "static"), 24),
@@ -95,6 +93,7 @@ def assert_met(beside: np.ndarray, near: np.ndarray, far: np.ndarray) -> None:
     assert abs(beside.mean() - near.mean()) <= BRIGHTNESS_LEVELS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SCENES)
 def test_a_filled_gap_meets_both_its_neighbours_and_keeps_their_frames(make, name):
     take, clip, kept = make(name, Task.FILL_GAP, (Role.BEFORE, Role.AFTER))
@@ -106,7 +105,7 @@ def test_a_filled_gap_meets_both_its_neighbours_and_keeps_their_frames(make, nam
     assert 10 * np.log10(255**2 / error) >= KEPT_DB and len(kept) >= 10
 
 
-@pytest.mark.parametrize("role", [Role.BEFORE, Role.AFTER])
+@pytest.mark.parametrize("role", [Role.BEFORE, pytest.param(Role.AFTER, marks=pytest.mark.long)])
 def test_an_extension_meets_its_strip(make, role):
     take, clip, kept = make("a moon at 24 a second", Task.EXTEND, (role,))
     if role is Role.BEFORE:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from wan_backend.embedded import train_autoencoder
 from wan_backend.embedded.pacing import load_split
 
 
-@pytest.mark.slow
 def test_a_miniature_run_saves_and_resumes(tmp_path, capsys):
     common = ["--minutes", "0.0001", "--device", "cpu", "--small"]
     train_autoencoder.main([*common, "--out", str(tmp_path / "one")])

@@ -67,8 +67,17 @@ def psnr(one, other):
     return 10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2))
 
 
-@pytest.mark.parametrize("size", SOURCES, ids=lambda size: "x".join(map(str, size)))
-@pytest.mark.parametrize("lay", LAYS)
+# Every lay and every size once; all of them together in the long run.
+LAID = [(lay, size) for lay in LAYS for size in SOURCES]
+AT_ONCE = {("as it is", SOURCES[0]), ("cropped", SOURCES[1]), ("moved and grown", SOURCES[2]),
+           ("moved and shrunk", SOURCES[3]), ("mirrored", SOURCES[2]), ("cropped", SOURCES[3])}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lay", "size"),
+    [pytest.param(*each, marks=[] if each in AT_ONCE else pytest.mark.long) for each in LAID],
+    ids=[f"{lay}-{size[0]}x{size[1]}" for lay, size in LAID],
+)
 def test_there_and_back_is_the_canvas(size, lay):
     lies = LAYS[lay](*size)
     picture = np.rint(scene(*places(*size))).astype(np.float32)
