@@ -2,7 +2,9 @@
 """Builds, shows and tests Wan VSE, with the standard library alone (Python 3.11 or later).
 
     python3 build.py demo         make what is needed and let a real Blender make a small film, under out/demo/
-    python3 build.py test         make what is needed and run the tests (--all-blenders: on every Blender we support)
+    python3 build.py check        style, the order of the imports and the types, in seconds
+    python3 build.py test         check, then the tests that a landing waits for, with the Blender that is there
+                                  (--fast: those of two minutes; --long: the others; --all-blenders: on each of ours)
     python3 build.py extension    the installable extension and its repository index, in dist/
     python3 build.py backend      the backend as a wheel, in dist/
     python3 build.py bench        how long the add-on keeps Blender's main thread over a whole job
@@ -42,9 +44,10 @@ DEMO = ROOT / "out" / "demo"
 BLENDERS = {"4.2.23": "3.11", "4.5.15": "3.11", "5.0.1": "3.11", "5.2.3": "3.13"}
 """The bpy wheels that we test on, and the Python that each is made for."""
 DEFAULT_BLENDERS = ("5.0.1", "5.2.3")
+NEWEST_FIRST = tuple(reversed(BLENDERS))
 OLDEST_BLENDER = (4, 2)
 
-PYTEST = ("tests", "--quiet", "--numprocesses", "2", "--dist", "worksteal", "--durations", "25")
+PYTEST = ("tests", "--quiet", "--numprocesses", "2", "--dist", "worksteal", "--durations", "15")
 TEST_THREADS = "1"
 """Of torch in each of the two processes: more would wait for one another, spinning."""
 
@@ -98,6 +101,12 @@ def environment(name: str, versions: tuple[str, ...], steps: list[create.Step]) 
         raise BuildFailed(f"{error} Log: {ENVIRONMENTS / (name + '.log')}") from None
     say(f"{name}: ready after {time.monotonic() - started:.0f} s")
     return python
+
+
+def check_environment() -> Path:
+    """The environment of the checks alone: what stands in for Blender there mustn't be seen by a test."""
+    step = create.Step("Installing ruff, import-linter, mypy and Blender's types", test_packages("check"))
+    return environment("check", interpreters.PREFERRED, [step])
 
 
 def backend_environment(torch: str) -> Path:
@@ -251,22 +260,82 @@ def do_bench(options: argparse.Namespace) -> None:
     run(command, _blender_variables(backend, ROOT / "build" / "bench-user"))
 
 
+def do_check(options: argparse.Namespace) -> None:
+    tools, backend = check_environment(), backend_environment("cpu")
+    laid_out = _laid_out()
+    for_mypy = {"MYPYPATH": str(laid_out)}
+    for_imports = {"PYTHONPATH": os.pathsep.join([str(laid_out), str(ROOT)])}
+    started = time.monotonic()
+    processes = {
+        "style": _begin([tools, "-m", "ruff", "check", "--quiet"]),
+        "format": _begin([tools, "-m", "ruff", "format", "--check", "--quiet"]),
+        "imports": _begin(
+            [tools.with_name("lint-imports"), "--no-logo", "--cache-dir", laid_out / "imports"], for_imports
+        ),
+        "types of the backend": _begin([tools, "-m", "mypy", "--python-executable", backend]),
+        "types of the add-on": _begin(
+            [tools, "-m", "mypy", "--cache-dir", laid_out / "mypy", "-p", "wan_vse.blender_addon"], for_mypy
+        ),
+    }
+    failed = []
+    for name, process in processes.items():
+        answer = process.communicate()[0]
+        if process.returncode:
+            failed.append(name)
+            sys.stdout.write(answer)
+    if failed:
+        raise BuildFailed(f"check: {', '.join(failed)}; see above.")
+    say(f"check: style, imports and types are right ({time.monotonic() - started:.0f} s)")
+
+
+def _begin(command: Sequence[object], variables: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start a check, with all that it says held back until it ends."""
+    words, there = [str(part) for part in command], os.environ | (variables or {})
+    return subprocess.Popen(words, cwd=ROOT, env=there, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def _laid_out() -> Path:
+    """A folder that holds the package `wan_vse` as Blender loads it: the add-on, and beside it the backend."""
+    folder = ROOT / "build" / "typing"
+    package = folder / "wan_vse"
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").write_text(EXTENSION_ENTRY, "utf-8")
+    for name in ("blender_addon", "wan_backend"):
+        if not (package / name).exists():
+            (package / name).symlink_to(Path("..", "..", "..", name), target_is_directory=True)
+    return folder
+
+
 def do_test(options: argparse.Namespace) -> None:
+    if options.tier != "long":
+        do_check(options)
     backend = backend_environment("cpu")
     variables = _blender_variables(backend, ROOT / "build" / "test-user") | {"OMP_NUM_THREADS": TEST_THREADS}
-    say("test: the backend")
-    run([backend, "-m", "pytest", *PYTEST, *options.pytest], variables)
-    versions = _blenders_to_test(options.all_blenders)
-    for version in versions:
-        chosen = [] if version == versions[-1] else ["-m", "not once"]
+    tier = [*PYTEST, "--tier", options.tier]
+    say(f"test: the backend ({options.tier})")
+    run([backend, "-m", "pytest", *tier, *options.pytest], variables)
+    if options.tier != "fast":
+        _test_in_blenders(tier, options, variables)
+    say("test: all passed")
+
+
+def _test_in_blenders(tier: list[str], options: argparse.Namespace, variables: dict[str, str]) -> None:
+    """The add-on's tests in one Blender, or in every one, or whole in the newest and in short in the others."""
+    if not (options.all_blenders or options.compat):
+        python, version = some_blender_environment()
+        say(f"test: the add-on in Blender {version}")
+        run([python, "-m", "pytest", *tier, *options.pytest], variables)
+        return
+    chosen: list[str] = []
+    for version in NEWEST_FIRST:
         try:
             python = blender_environment(version)
         except BuildFailed as error:
             say(f"test: Blender {version} SKIPPED: {error}")
             continue
-        say(f"test: the add-on in Blender {version}")
-        run([python, "-m", "pytest", *PYTEST, *chosen, *options.pytest], variables)
-    say("test: all passed")
+        say(f"test: the add-on in Blender {version}{': what asks its version' if chosen else ''}")
+        run([python, "-m", "pytest", *tier, *chosen, *options.pytest], variables)
+        chosen = ["-m", "compat"] if options.compat else []
 
 
 def do_install(options: argparse.Namespace) -> None:
@@ -296,15 +365,6 @@ def _in_blender(script: Path, *arguments: object) -> list[object]:
     return [python, script, *arguments]
 
 
-def _blenders_to_test(all_of_them: bool) -> list[str]:
-    if all_of_them:
-        return list(BLENDERS)
-    for version in DEFAULT_BLENDERS:
-        if interpreters.find((BLENDERS[version],)):
-            return [version]
-    return []
-
-
 def _blender_variables(backend: Path, user: Path) -> dict[str, str]:
     """The environment of a Blender that keeps its files in the clone and finds the clone's backend."""
     user.mkdir(parents=True, exist_ok=True)
@@ -316,14 +376,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="build.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo|test|extension|backend|bench|install")
-    for name in ("demo", "test", "extension", "backend", "bench", "install"):
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo|check|test|extension|backend|bench|install")
+    for name in ("demo", "check", "test", "extension", "backend", "bench", "install"):
         verb = verbs.add_parser(name)
         if name in ("demo", "backend", "bench", "install"):
             default = "auto" if name == "install" else "cpu"
             verb.add_argument("--torch", default=default, help="auto, cpu, cuda, rocm or mps (default: %(default)s)")
         if name == "test":
-            verb.add_argument("--all-blenders", action="store_true", help="on 4.2, 4.5, 5.0 and 5.2")
+            tiers = verb.add_mutually_exclusive_group()
+            tiers.add_argument(
+                "--fast", dest="tier", action="store_const", const="fast", help="no process, model, Blender"
+            )
+            tiers.add_argument("--long", dest="tier", action="store_const", const="long", help="the long tests alone")
+            verb.set_defaults(tier="ci")
+            verb.add_argument("--all-blenders", action="store_true", help="whole on 4.2, 4.5, 5.0 and 5.2")
+            verb.add_argument("--compat", action="store_true", help="whole on the newest, in short on the others")
             verb.add_argument("pytest", nargs="*", help="passed on to pytest (after --)")
     options = parser.parse_args(arguments)
     try:

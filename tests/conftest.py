@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
 HAS_BPY = importlib.util.find_spec("bpy") is not None
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 PACKAGE = "bl_ext.user_default.wan_vse"
@@ -26,13 +28,60 @@ collect_ignore = []
 if not HAS_BPY:
     collect_ignore += ["blender_addon", "whole_path", "demo"]
 if not HAS_TORCH:
-    collect_ignore += ["wan_backend", "faults", "test_layers.py", "test_build.py"]
+    collect_ignore += ["wan_backend", "addon_without_bpy", "faults", "test_house.py", "test_build.py", "test_tiers.py"]
 
 if HAS_BPY:  # before the first import of bpy, which reads it once
     USER_FOLDER = tempfile.mkdtemp(prefix="wan-vse-user-")
     os.environ["BLENDER_USER_RESOURCES"] = USER_FOLDER
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+
+from tests import tiers  # noqa: E402
+
+MARKERS_OF_TIERS = ("ci", "long")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--tier",
+        choices=tiers.TIERS,
+        help="fast: no process, model or Blender; ci: that and the rest; long: the long alone",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if collection_path.is_relative_to(TESTS) and tiers.is_passed_over(
+        collection_path.relative_to(TESTS).as_posix(), config.option.tier
+    ):
+        return True
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test with its tier, so that -m knows it, and leave out those that the run isn't for."""
+    wanted = {"fast": {"fast"}, "ci": {"fast", "ci"}, "long": {"long"}, None: set(tiers.TIERS)}[config.option.tier]
+    kept, left_out = [], []
+    for item in items:
+        path = item.path.relative_to(TESTS).as_posix()
+        tier = tiers.tier_of(path, {mark.name for mark in item.iter_markers()})
+        if tier != "fast":
+            item.add_marker(tier)
+        (kept if tier in wanted else left_out).append(item)
+    items[:] = kept
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(autouse=True)
+def _its_tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test of the fast tier starts no process; this keeps the tier quick, and says which test to mark."""
+    if not any(request.node.get_closest_marker(name) for name in MARKERS_OF_TIERS):
+        monkeypatch.setattr(subprocess.Popen, "__init__", _no_process)
+
+
+def _no_process(*arguments: object, **keywords: object) -> None:
+    pytest.fail("A test of the fast tier starts a process; mark it `ci`, or name its file in tests/tiers.py.")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from tests.faults.mounts import can_mount, read_only, seen_by, small_disk
 from tests.wan_backend.server.served import request
 
 pytestmark = [
-    pytest.mark.faults,
     pytest.mark.skipif(not can_mount(), reason="needs root on Linux, to mount a small or read-only disk"),
 ]
 

@@ -19,7 +19,6 @@ PATIENCE_SECONDS = 120.0
 STEPS = 12
 
 pytestmark = [
-    pytest.mark.faults,
     pytest.mark.skipif(sys.platform != "linux", reason="looks for the worker's process in /proc"),
 ]
 

@@ -27,8 +27,6 @@ LIVES = ("queued", "loading", "encoding", "denoising", "decoding")
 MARK = "wan-vse-kill-test"
 
 pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
 ]
 

@@ -17,7 +17,6 @@ EDITOR = Path(__file__).with_name("editor_process.py")
 LEFT_WITHIN_SECONDS = 5.0
 
 pytestmark = [
-    pytest.mark.once,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc"),
 ]
 

@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 
 import bpy
-import pytest
 
-pytestmark = pytest.mark.once
 ROOT = Path(__file__).resolve().parent.parent.parent
 LORAS = ROOT / "wan_backend" / "embedded" / "loras"
 

@@ -381,7 +381,6 @@ class TestWhereTheTakeGoes:
         assert place[:2] == (10, 40)
 
 
-@pytest.mark.slow
 def test_a_blender_in_the_background_renders_it(session, scene, addon, cut, tmp_path) -> None:
     """Without a stand-in: what the server gets is the colour strip, and the open file is as it was."""
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))

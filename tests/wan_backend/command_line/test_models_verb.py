@@ -116,7 +116,6 @@ def test_the_doctor_says_what_is_wrong_first(monkeypatch, capsys):
     assert arguments.run(["doctor"]) == 0, "a model that is not here is nothing wrong"
 
 
-@pytest.mark.slow
 def test_the_doctor_asks_the_real_worker():
     done = subprocess.run([sys.executable, "-m", "wan_backend", "doctor"], cwd=ROOT, capture_output=True, check=False)
     assert b"torch 2." in done.stdout and b"good  python" in done.stdout

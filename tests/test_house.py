@@ -1,0 +1,66 @@
+"""What neither ruff nor import-linter can say of the house: names that mean something, and what the window may import.
+
+Nothing of the product is imported here.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+BLENDERS_PYTHON = {
+    *sys.stdlib_module_names,
+    "bpy",
+    "bmesh",
+    "bpy_extras",
+    "gpu",
+    "gpu_extras",
+    "blf",
+    "mathutils",
+    "numpy",
+}
+EMPTY_WORDS = {"utils", "util", "helpers", "helper", "misc", "common", "manager", "info", "data"}
+
+
+def test_names_of_modules_say_something():
+    files = [file for folder in ("blender_addon", "wan_backend") for file in (ROOT / folder).rglob("*.py")]
+    assert len(files) > 100
+    words = {file: file.relative_to(ROOT).with_suffix("").as_posix().replace("_", "/").split("/") for file in files}
+    assert [str(file) for file in files if EMPTY_WORDS.intersection(words[file])] == []
+
+
+def test_what_runs_in_the_window_needs_only_blenders_python():
+    waiting = [file for folder in ("pictures", "benchmark") for file in (TESTS / folder).glob("*.py")]
+    seen, foreign = set[Path](), list[str]()
+    while waiting:
+        read = waiting.pop()
+        seen.add(read)
+        for line, name in _imports(read):
+            if other := _file_meant(read, name):
+                waiting += [other] if other not in seen else []
+            elif name.split(".")[0] not in BLENDERS_PYTHON:
+                foreign.append(f"{read.relative_to(ROOT)}:{line} imports {name}")
+    assert foreign == []
+    assert len(seen) > 5
+
+
+def _imports(file: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything that a file imports."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"), str(file))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            whole = node.module or ""
+            in_package = (ROOT / whole.replace(".", "/")).is_dir()
+            yield from ((node.lineno, f"{whole}.{alias.name}" if in_package else whole) for alias in node.names)
+
+
+def _file_meant(file: Path, name: str) -> Path | None:
+    """The file of `tests` that `file` means by `name`: by its whole name, or from the folders on the path there."""
+    beginnings = ROOT.joinpath(*name.split(".")), *(folder / name for folder in (file.parent, TESTS / "demo"))
+    found = (beginning.with_suffix(".py") for beginning in beginnings if beginning.is_relative_to(TESTS))
+    return next((each for each in found if each.is_file()), None)

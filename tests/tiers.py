@@ -1,0 +1,68 @@
+"""Which tests run when: the tiers, by folder and file; a test's own marker goes before.
+
+`fast` is the default: no process, no model, no Blender. `ci` adds what starts processes, computes with torch or asks
+Blender. `long` is what a landing doesn't wait for. docs/testing.md says what runs which.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import PurePosixPath
+
+TIERS = ("fast", "ci", "long")
+
+CI = (
+    "blender_addon",
+    "whole_path",
+    "demo",
+    "faults",
+    "test_build.py",
+    "wan_backend/bench",
+    "wan_backend/command_line",
+    "wan_backend/embedded",
+    "wan_backend/environment",
+    "wan_backend/pipelines",
+    "wan_backend/worker",
+    "wan_backend/frames/test_motion.py",
+    "wan_backend/frames/test_movie_frames.py",
+    "wan_backend/models/test_block_streaming.py",
+    "wan_backend/models/test_download.py",
+    "wan_backend/models/test_download_extras.py",
+    "wan_backend/models/test_eight_bit.py",
+    "wan_backend/models/test_half_copies.py",
+    "wan_backend/models/test_lean_forward.py",
+    "wan_backend/models/test_loader.py",
+    "wan_backend/models/test_lora_adapters.py",
+    "wan_backend/models/test_memory_placement.py",
+    "wan_backend/models/test_single_file.py",
+    "wan_backend/server/test_downloads.py",
+    "wan_backend/server/test_serve_*.py",
+)
+"""Folders and files of `tests` whose tests are of the CI tier."""
+LONG = (
+    "wan_backend/embedded/test_lora_meaning.py",
+    "wan_backend/embedded/test_meaning.py",
+    "wan_backend/embedded/test_seams.py",
+)
+"""Those that are of the long tier: what the embedded model claims, and whatever takes minutes by its nature."""
+
+
+def tier_of(path: str, marks: set[str]) -> str:
+    """The tier of a test in the file `path`, which is relative to `tests`, with the names of its markers."""
+    for tier in ("long", "ci"):
+        if tier in marks:
+            return tier
+    if _is_of(path, LONG):
+        return "long"
+    return "ci" if _is_of(path, CI) else "fast"
+
+
+def is_passed_over(path: str, tier: str) -> bool:
+    """True where nothing of the file or folder `path` can be of `tier`, so that it needn't be imported."""
+    return tier == "fast" and _is_of(path, CI)
+
+
+def _is_of(path: str, patterns: tuple[str, ...]) -> bool:
+    """True where `path` or a folder above it matches one of `patterns`."""
+    names = [path, *(parent.as_posix() for parent in PurePosixPath(path).parents)]
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns for name in names)
