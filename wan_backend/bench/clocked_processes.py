@@ -64,9 +64,8 @@ def leave(folder: Path) -> float:
 
 def worker_leave(_folder: Path) -> float:
     """From the end of stdin to the end of the process."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "wan_backend.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as worker:
+    command = [sys.executable, "-m", "wan_backend.worker"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
         assert worker.stdin is not None and worker.stdout is not None
         while b'"ready"' not in worker.stdout.readline():
             assert worker.poll() is None, "the worker didn't start"
