@@ -34,7 +34,7 @@ def check(request: TakeRequest) -> Problem | None:
     roles = [source.role for source in request.sources]
     if len(set(roles)) != len(roles):
         return _bad("Two sources of the take have the same part in it; select its strips again.")
-    for role in NEEDED.get(Task(request.task), ()) if request.task in list(Task) else ():
+    for role in NEEDED.get(request.task, ()):
         if role not in roles:
             return _bad(ABSENT[role])
     if request.task == Task.EXTEND and (Role.BEFORE in roles) == (Role.AFTER in roles):

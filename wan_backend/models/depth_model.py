@@ -6,25 +6,25 @@ Face cache; any that transformers knows as a depth estimation model whose larger
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ..protocol.messages import Fix, FixSetting, Guide, Problem, ProblemKind, Role, TakeRequest
-from .sources import hub_cache
+from . import looking
+from .sources import hub_cache, snapshots_of
 
 KIND = "ForDepthEstimation"
 """How transformers' names of such models end."""
 REPO = "depth-anything/Depth-Anything-V2-Small-hf"
-CACHED = "models--" + REPO.replace("/", "--")
 
 
 def find(model_folder: Path) -> Path | None:
     """The folder of a depth model on this machine, or None; `model_folder` is the video model's."""
     try:
-        beside = sorted(child for child in model_folder.parent.iterdir() if child.is_dir())
-    except OSError:
+        with looking.guard():
+            beside = sorted(child for child in model_folder.parent.iterdir() if child.is_dir())
+    except looking.Unlookable:
         beside = []
-    cached = sorted((hub_cache() / CACHED / "snapshots").glob("*"))
+    cached = snapshots_of(hub_cache(), REPO)
     return next((folder for folder in (*beside, *cached) if _is_depth_model(folder)), None)
 
 
@@ -47,7 +47,8 @@ def absent() -> Problem:
 
 def _is_depth_model(folder: Path) -> bool:
     try:
-        names = json.loads((folder / "config.json").read_bytes()).get("architectures") or []
-        return any(str(name).endswith(KIND) for name in names)
-    except (OSError, ValueError, AttributeError, TypeError):
+        with looking.guard():
+            names = looking.read_json(folder / "config.json").get("architectures") or []
+            return any(str(name).endswith(KIND) for name in names)
+    except looking.Unlookable:
         return False

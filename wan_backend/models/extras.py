@@ -50,6 +50,12 @@ def find(entry: LoraEntry | TinyEntry, models_folders: Iterable[str | Path] = ()
     return [tiny] if tiny else []
 
 
+def packaged(entry: LoraEntry | TinyEntry) -> list[Path]:
+    """Its files where they come with the package; no other place is looked at."""
+    package_folder = entry.package_folder if isinstance(entry, LoraEntry) else ""
+    return _find(names_of(entry), package_folder, "", ())
+
+
 def check(entry: LoraEntry | TinyEntry, folder: Path) -> None:
     """Raise wholeness.NotWhole where `folder` lacks one of its files, or has one that is cut off."""
     for name in names_of(entry):
@@ -97,6 +103,6 @@ def _folders(package_folder: str, repo: str, models_folders: Iterable[str | Path
 def _is_whole(file: Path) -> bool:
     try:
         wholeness.check_safetensors(file, file.name)
-    except (wholeness.NotWhole, OSError, ValueError):
+    except wholeness.NotWhole:
         return False
     return True

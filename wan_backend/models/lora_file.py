@@ -1,24 +1,21 @@
-"""What a LoRA file holds, read from its head alone. Standard library only; nothing of it is run, or loaded.
-
-A safetensors file begins with the length of its head and the head itself, in JSON: the name, the number format, the
-shape and the place of every tensor.
-"""
+"""What a LoRA file holds, read from its head alone. Standard library only; nothing of it is run, or loaded."""
 
 from __future__ import annotations
 
 import functools
-import json
-import math
 import os
-import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..file_stamp import stamp
+from . import looking, safetensors_head
+from .safetensors_head import Tensor
 
-MOST_HEAD_BYTES = 100_000_000
-"""What the format itself allows."""
+__all__ = ["Head", "Tensor", "Unusable", "files_of", "read", "told_expert"]
+
+KEPT_FILES = 64
+"""More than a request can have."""
 PICKLED = {".pt", ".pth", ".ckpt", ".bin", ".pkl"}
 FOLDER_FILES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 """What diffusers and PEFT call the file in a folder that they save a LoRA to."""
@@ -28,23 +25,15 @@ _BITS |= {"F32": 32, "I32": 32, "U32": 32, "F64": 64, "I64": 64, "U64": 64, "C64
 """Of the number formats that are not of a byte."""
 
 
-class Unusable(Exception):
+class Unusable(looking.Unlookable):
     """The file can't be used; the message is a clause that follows its name: "is not there any more"."""
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One tensor of the file."""
-
-    dtype: str
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Head:
     """Everything but the numbers."""
 
-    tensors: dict[str, Tensor]
+    tensors: Mapping[str, Tensor]
     config: dict[str, Any]
     """What the trainer left beside the weights (PEFT's `lora_alpha`, `r`, `alpha_pattern`, ...); may be empty."""
 
@@ -52,12 +41,10 @@ class Head:
 def files_of(path: str) -> list[Path]:
     """The file that `path` means; two where it is a folder with one for each of two experts. Raises Unusable."""
     place = Path(path)
-    if not place.is_dir():
-        return [place]
-    try:
+    with looking.guard(Unusable, ""):
+        if not place.is_dir():
+            return [place]
         files = sorted(file for file in place.iterdir() if file.suffix.lower() == ".safetensors")
-    except OSError as error:
-        raise Unusable(f"can't be read ({error.strerror or error})") from error
     usual = [file for file in files if file.name in FOLDER_FILES]
     if len(usual) == 1:
         return usual
@@ -93,49 +80,42 @@ def read(file: Path) -> Head:
         raise Unusable("is a pickled file, which could run any program on opening; use its .safetensors version")
     if file.suffix.lower() != ".safetensors":
         raise Unusable("is not a .safetensors file")
-    try:
-        config = file.with_name(CONFIG_FILE)
-        config_time = stamp(config)[1] if file.name in FOLDER_FILES and config.is_file() else 0
-        return _read(file, *stamp(file), config_time)
-    except FileNotFoundError:
-        raise Unusable("is not there any more") from None
-    except (OSError, ValueError) as error:
-        raise Unusable(f"can't be read ({getattr(error, 'strerror', None) or 'not a path'})") from error
+    with looking.guard(Unusable, ""):
+        try:
+            config = file.with_name(CONFIG_FILE)
+            config_time = looking.stamp(config)[1] if file.name in FOLDER_FILES and config.is_file() else 0
+            return _read(file, *looking.stamp(file), config_time)
+        except FileNotFoundError:
+            raise Unusable("is not there any more") from None
+        except ValueError:
+            raise Unusable("can't be read (not a path)") from None
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=KEPT_FILES)
 def _read(file: Path, size: int, _changed: int, config_time: int) -> Head:
-    with file.open("rb") as opened:
-        start = opened.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= length <= min(MOST_HEAD_BYTES, size):
-            raise Unusable("is not a safetensors file; download it again")
-        head = opened.read(length)
     try:
-        rows = json.loads(head)
-        metadata = rows.pop("__metadata__", None)
-        tensors = {str(name): Tensor(str(row["dtype"]), tuple(map(int, row["shape"]))) for name, row in rows.items()}
-        end = max((int(row["data_offsets"][1]) for row in rows.values()), default=0)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
+        head = safetensors_head.read(file)
+    except safetensors_head.NotSafetensors:
         raise Unusable("is not a safetensors file; download it again") from None
-    if 8 + length + end > size or end < sum(map(_bytes, tensors.values())):
+    least = sum(map(_bytes, head.tensors.values()))
+    if head.whole_bytes > size or least > size:
         raise Unusable("is not whole; download it again")
     beside = file.with_name(CONFIG_FILE) if config_time else None
-    return Head(tensors, _config(metadata, beside))
+    return Head(head.tensors, _config(head.notes, beside))
 
 
 def _bytes(tensor: Tensor) -> int:
-    return math.prod(tensor.shape) * _BITS.get(tensor.dtype, 8) // 8
+    return tensor.count * _BITS.get(tensor.dtype, 8) // 8
 
 
-def _config(metadata: Any, beside: Path | None) -> dict[str, Any]:
+def _config(notes: Mapping[str, Any], beside: Path | None) -> dict[str, Any]:
     """The trainer's settings: in the head (diffusers), or in a file beside it (PEFT)."""
     try:
         if beside is not None:
-            return dict(json.loads(beside.read_bytes()))
-        rows = json.loads(metadata["lora_adapter_metadata"])
+            return dict(looking.read_json(beside))
+        rows = looking.parsed(str(notes["lora_adapter_metadata"]).encode())
         return {key.removeprefix("transformer."): value for key, value in rows.items()}
-    except (ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
 
 

@@ -25,7 +25,8 @@ from ..protocol.messages import (
     ProblemKind,
     TakeRequest,
 )
-from . import lora_file, lora_fit
+from . import looking, lora_file, lora_fit
+from .files import headers
 from .places import Places
 from .transformer_shapes import Shapes, shapes
 
@@ -70,9 +71,13 @@ def settle(
         places = Places(folder, parts)
         configs = transformer_configs(places)
         packed = stays_packed and packed_bytes(places) > 0
-        by_part = {part: shapes(config) for part, config in configs.items()}
-    except (OSError, ValueError, TypeError, KeyError, Refusal) as error:
-        sentence = f"LoRAs can't be used with the model in {folder}: what its transformer is can't be read ({error!r})."
+        with looking.guard(subject="what its transformer is "):
+            by_part = {part: shapes(config) for part, config in configs.items()}
+    except Refusal as refused:
+        sentence = f"LoRAs can't be used with the model in {folder}: {refused.problem.sentence}"
+        return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
+    except looking.Unlookable as why:
+        sentence = f"LoRAs can't be used with the model in {folder} because {why}; choose another model."
         return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
     uses: list[LoraUse] = []
     notes: list[str] = []
@@ -80,8 +85,9 @@ def settle(
         notes.append("These few steps work without guidance, so the negative prompt is not read.")
     for use in [*basis, *(use for use in request.loras if use.strength)]:
         try:
-            uses += _settled(use, by_part, notes, packed)
-        except lora_file.Unusable as why:
+            with looking.guard(lora_file.Unusable, ""):
+                uses += _settled(use, by_part, notes, packed)
+        except looking.Unlookable as why:
             return dataclasses.replace(plan, problem=_refused(use, str(why)))
     return dataclasses.replace(plan, loras=uses, notes=[*plan.notes, *notes])
 
@@ -101,7 +107,7 @@ def transformer_configs(places: Places) -> dict[str, Mapping[str, Any]]:
 def packed_bytes(places: Places) -> int:
     """The size of a transformer's file that has its weights in 8 bit or less; else 0. Raises Refusal."""
     file = places.file("transformer")
-    return 0 if file is None or file.form.lower() in PLAIN_FORMS else file.file.stat().st_size
+    return 0 if file is None or file.form.lower() in PLAIN_FORMS else headers.read(file.file).size_bytes
 
 
 def parts_of(expert: Expert, parts: Collection[str]) -> list[str]:

@@ -5,7 +5,6 @@ The server decides (`files/assembly.py`) and tells a worker, which obeys; what a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from typing import Any
 from ..file_stamp import stamp
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
+from . import looking
 from .files import assembly, headers
-from .files.recognise import NotOurs, PartFile, Unusable, recognise
+from .files.recognise import NotOurs, PartFile, recognise
 from .layout import Layout, Unfit, told
 
 INDEX_FILE = "model_index.json"
@@ -58,10 +58,11 @@ class Places:
             return None
         kind = "transformer" if part.startswith("transformer") else part
         try:
-            found = recognise(headers.read(place))
+            with looking.guard():
+                found = recognise(headers.read(place))
         except NotOurs:
             found = []
-        except (Unusable, headers.Unreadable, OSError) as why:
+        except looking.Unlookable as why:
             raise _refusal(f"{place} can't be used because {why}; choose another file.") from None
         for one in found:
             if one.part == kind:
@@ -128,7 +129,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object from a file; raises Refusal."""
     try:
-        value = json.loads(file.read_bytes())
+        value = looking.read_json(file)
     except (OSError, ValueError) as error:
         raise _refusal(f"{file} can't be read: {error}. Download the model again.") from error
     if not isinstance(value, dict):

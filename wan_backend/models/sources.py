@@ -7,7 +7,6 @@ where none of these has the whole model, the parts of it that lie in files and f
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -16,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from ..protocol.messages import Problem, ProblemKind
-from . import catalogue, wholeness
+from . import catalogue, looking, wholeness
 from .catalogue import PACKAGE, ModelEntry
 from .files import assembly
 from .files.survey import Survey
 from .layout import Unfit, boundary, told
 from .media_place import reason, size_in_words
+
+MOST_NAME_BYTES = 1000
+"""Of a commit's name."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,25 @@ def find(entry: ModelEntry, models_folders: Iterable[str | Path] = (), survey: S
     broken: Missing | None = None
     for folder in _candidates(entry, models_folders, complaints):
         try:
-            _check_kind(entry, folder)
-            wholeness.check(folder)
+            with looking.guard(wholeness.NotWhole):
+                _check_kind(entry, folder)
+                wholeness.check(folder)
             return Found(folder)
-        except wholeness.NotWhole as why:
+        except looking.Unlookable as why:
             broken = broken or _broken(entry, folder, str(why))
     return _assembled(entry, survey or Survey()) or broken or _missing(entry, complaints)
+
+
+def packaged(entry: ModelEntry) -> Found | None:
+    """The model where it comes with the package; no other place is looked at."""
+    if not entry.package_folder:
+        return None
+    try:
+        with looking.guard():
+            wholeness.check(PACKAGE / entry.package_folder)
+    except looking.Unlookable:
+        return None
+    return Found(PACKAGE / entry.package_folder)
 
 
 def _assembled(entry: ModelEntry, survey: Survey) -> Found | Missing | None:
@@ -133,14 +148,23 @@ def snapshots_of(cache: Path, repo: str) -> list[Path]:
     """All snapshots of the repository: first that of its main branch, then the newest."""
     home = cache / ("models--" + repo.replace("/", "--"))
     try:
-        main = (home / "refs" / "main").read_text("utf-8").strip()
+        with looking.opened(home / "refs" / "main") as stream:
+            main = stream.read(MOST_NAME_BYTES).decode("utf-8").strip()
     except (OSError, ValueError):
         main = ""  # no main branch was ever fetched, or not by name; any snapshot will do
     try:
-        snapshots = [child for child in (home / "snapshots").iterdir() if child.is_dir()]
-    except (OSError, ValueError):
+        with looking.guard():
+            snapshots = [child for child in (home / "snapshots").iterdir() if child.is_dir()]
+    except looking.Unlookable:
         return []
-    return sorted(snapshots, key=lambda child: (child.name == main, child.stat().st_mtime), reverse=True)
+    return sorted(snapshots, key=lambda child: (child.name == main, _changed(child)), reverse=True)
+
+
+def _changed(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:  # it went just now
+        return 0.0
 
 
 def _looks_like(entry: ModelEntry, folder: Path) -> bool:
@@ -149,8 +173,9 @@ def _looks_like(entry: ModelEntry, folder: Path) -> bool:
     Twins, of one shape and only trained at other sizes, as Wan 2.1's two I2V are, can't be told apart so.
     """
     try:
-        _check_kind(entry, folder)
-    except wholeness.NotWhole:
+        with looking.guard():
+            _check_kind(entry, folder)
+    except looking.Unlookable:
         return False
     return entry.weights.layers > 0 and not entry.twin
 
@@ -168,7 +193,7 @@ def _check_kind(entry: ModelEntry, folder: Path) -> None:
         shape = int(config["num_layers"]), int(config["num_attention_heads"])
         vae = _config(folder, "vae")
         image_encoder = _config(folder, "image_encoder") if (folder / "image_encoder").is_dir() else None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return  # what is missing in it, the check of its files says better
     if shape != (entry.weights.layers, entry.weights.heads):
         raise wholeness.NotWhole(f"its transformer has {shape[0]} layers of {shape[1]} heads, so it is another model")
@@ -187,7 +212,7 @@ def _check_kind(entry: ModelEntry, folder: Path) -> None:
 
 def _config(folder: Path, part: str) -> dict[str, Any]:
     """The part's config.json; raises OSError or ValueError."""
-    config = json.loads((folder / part / "config.json").read_bytes())
+    config = looking.read_json(folder / part / "config.json")
     if not isinstance(config, dict):
         raise ValueError(f"{part}/config.json is not an object")
     return config

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Shapes = dict[str, tuple[int, ...]]
+MOST_LAYERS = 1000
+"""A configuration may say any number; larger models than this are years away."""
 
 
 def shapes(config: Mapping[str, Any]) -> Shapes:
@@ -19,7 +21,10 @@ def shapes(config: Mapping[str, Any]) -> Shapes:
     found: Shapes = {"scale_shift_table": (1, 2, width)}
     found |= _with_bias("patch_embedding", (width, inputs, *patch))
     found |= _embedder(config, width)
-    for number in range(int(config["num_layers"])):
+    layers = int(config["num_layers"])
+    if not 0 < layers <= MOST_LAYERS:
+        raise ValueError(f"{layers:,} layers are no transformer's")
+    for number in range(layers):
         found |= {f"blocks.{number}.{name}": shape for name, shape in _block(config, width)}
     found |= _with_bias("proj_out", (outputs * patch[0] * patch[1] * patch[2], width))
     for number in range(len(config.get("vace_layers") or ())):

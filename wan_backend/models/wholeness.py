@@ -7,20 +7,19 @@ as its own header says: so a half-downloaded or cut file is found and named befo
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..file_stamp import stamp
+from . import looking, safetensors_head
 
-MAX_HEADER_BYTES = 100_000_000
-"""As the safetensors format limits it."""
+KEPT_FILES = 1 << 16
+"""Of each, its length alone is kept; more than all models of a machine have files."""
 CONFIG_FILES = {"scheduler": "scheduler_config.json", "image_processor": "preprocessor_config.json"}
 TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 
 
-class NotWhole(Exception):
+class NotWhole(looking.Unlookable):
     """The folder can't be loaded; the message is a clause that says why, to follow "because"."""
 
 
@@ -31,11 +30,8 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 def check(folder: Path) -> None:
     """Raise NotWhole where a part that model_index.json names is missing or broken."""
-    try:
-        for part, kind in _parts(read_index(folder)):
-            check_part(folder / part, part, kind)
-    except OSError as error:
-        raise NotWhole(f"{error.filename or folder} can't be read ({error.strerror or error})") from None
+    for part, kind in _parts(read_index(folder)):
+        check_part(folder / part, part, kind)
 
 
 def _parts(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -46,7 +42,12 @@ def _parts(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def check_part(folder: Path, part: str, kind: str) -> None:
-    """Raise NotWhole where a part's own folder is missing or broken; raises OSError, too."""
+    """Raise NotWhole where a part's own folder is missing or broken, in whatever way."""
+    with looking.guard(NotWhole, f"'{part}' "):
+        _check_part(folder, part, kind)
+
+
+def _check_part(folder: Path, part: str, kind: str) -> None:
     if not folder.is_dir():
         raise NotWhole(f"its folder '{part}' is missing")
     if "Tokenizer" in kind:
@@ -69,7 +70,7 @@ def _weight_files(folder: Path, part: str) -> list[Path]:
         mapping = _read_json(indexes[0]).get("weight_map")
         if not isinstance(mapping, dict) or not mapping:
             raise NotWhole(f"'{part}/{indexes[0].name}' is damaged")
-        return [folder / str(name) for name in sorted(set(mapping.values()))]
+        return [folder / name for name in sorted({str(name) for name in mapping.values()})]
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
@@ -80,41 +81,38 @@ def _weight_files(folder: Path, part: str) -> list[Path]:
 
 def check_safetensors(file: Path, name: str) -> None:
     """Raise NotWhole, with `name` in its message, where the file is missing, none such, or cut off."""
-    if not file.is_file():
-        raise NotWhole(f"'{name}' is missing")
-    size_bytes, modified_ns = stamp(file)
-    expected_bytes = _safetensors_bytes(str(file), size_bytes, modified_ns)
+    with looking.guard(NotWhole, f"'{name}' "):
+        try:
+            size_bytes, modified_ns = looking.stamp(file)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise NotWhole(f"'{name}' is missing") from None
+        expected_bytes = _safetensors_bytes(str(file), size_bytes, modified_ns)
     if expected_bytes is None:
         raise NotWhole(f"'{name}' is not a safetensors file")
     if expected_bytes != size_bytes:
         raise NotWhole(f"'{name}' is cut off: it has {size_bytes:,} of {expected_bytes:,} bytes")
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=KEPT_FILES)
 def _safetensors_bytes(file: str, size_bytes: int, modified_ns: int) -> int | None:
-    """How long the file must be by its own header; None where it has none. Cached as long as it is unchanged."""
-    with open(file, "rb") as stream:
-        header_bytes = int.from_bytes(stream.read(8), "little")
-        if size_bytes < 8 or header_bytes > MAX_HEADER_BYTES:
-            return None
-        if 8 + header_bytes > size_bytes:
-            return 8 + header_bytes
-        try:
-            header = json.loads(stream.read(header_bytes))
-            ends = [int(row["data_offsets"][1]) for name, row in header.items() if name != "__metadata__"]
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
-            return None
-    return 8 + header_bytes + max(ends, default=0)
+    """How long the file must be by its own header; None where it has none. Kept as long as it is unchanged."""
+    try:
+        return safetensors_head.read(Path(file)).whole_bytes
+    except safetensors_head.CutOff as cut:
+        return cut.least_bytes
+    except safetensors_head.NotSafetensors:
+        return None
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     shown = f"'{file.parent.name}/{file.name}'"
-    try:
-        value = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise NotWhole(f"{shown} is missing") from None
-    except (ValueError, RecursionError):
-        raise NotWhole(f"{shown} is not JSON") from None
+    with looking.guard(NotWhole, f"{shown} "):
+        try:
+            value = looking.read_json(file)
+        except FileNotFoundError:
+            raise NotWhole(f"{shown} is missing") from None
+        except ValueError:
+            raise NotWhole(f"{shown} is not JSON") from None
     if not isinstance(value, dict):
         raise NotWhole(f"{shown} is not a JSON object")
     return value

@@ -15,15 +15,14 @@ from ..models import catalogue, planning
 from ..protocol import PROTOCOL_VERSION, ProtocolError, Refusal
 from ..protocol import downloads as d
 from ..protocol import messages as m
-from ..protocol.errors import WRONG_VERSION
+from ..protocol.endpoint import Answer, Later
+from ..protocol.errors import INTERNAL_ERROR, WRONG_VERSION
 from . import doctor
-from .dispatch import Later
 from .downloads import Downloads
 from .fetch_process import FetchCommand
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
-from .look_first import LookFirst
-from .planner import Planner
+from .planning_desk import PlanningDesk, outcome
 from .thumbnails import Thumbnails
 from .worker_life import WorkerLife
 
@@ -39,7 +38,7 @@ class Handlers:
         log_file: Path,
         inbox: Inbox,
         queue: JobQueue,
-        planner: Planner,
+        desk: PlanningDesk,
         runner: JobRunner,
         life: WorkerLife,
         downloads: Downloads,
@@ -47,11 +46,10 @@ class Handlers:
         leave: Callable[[str], None],
     ) -> None:
         self._state_folder, self._log_file, self._inbox = state_folder, log_file, inbox
-        self._queue, self._planner, self._runner, self._life = queue, planner, runner, life
+        self._queue, self._desk, self._runner, self._life = queue, desk, runner, life
         self._downloads, self._fetch = downloads, fetch
         self._leave = leave
         self._thumbnails = Thumbnails(state_folder / "thumbnails")
-        self._look = LookFirst(planner, inbox)
 
     def hello(self, params: m.HelloParams) -> m.HelloResult:
         """Greet, and have a worker ready by the time the first job comes."""
@@ -69,16 +67,14 @@ class Handlers:
             PROTOCOL_VERSION, __version__, list(tasks), os.getpid(), str(self._state_folder), str(self._log_file)
         )
 
-    def models(self, params: m.Nothing) -> Later:
-        """The catalogue, and what of it is here, once the models folders have been looked through."""
-        return self._look.anew(
-            lambda hand_in: hand_in(m.ModelsResult(self._planner.rows(), self._planner.extra_rows()))
-        )
+    def models(self, params: m.Nothing) -> m.ModelsResult:
+        """What is known at once; the folders are looked through anew, and an event tells where that changed it."""
+        self._desk.look()
+        return self._desk.known
 
-    def plan(self, params: m.PlanParams) -> m.Plan | Later:
+    def plan(self, params: m.PlanParams) -> Later:
         """What would be done."""
-        answer: m.Plan | Later = self._look.once(lambda: self._planner.plan(params.request))
-        return answer
+        return Later(lambda hand_in: self._desk.plan(params.request, hand_in))
 
     def thumbnails(self, params: m.ThumbnailsParams) -> Later:
         """Small pictures of sources, made beside the other work."""
@@ -86,16 +82,29 @@ class Handlers:
 
     def submit(self, params: m.SubmitParams) -> m.JobStatus | Later:
         """Take a job on."""
-        answer: m.JobStatus | Later = self._look.once(lambda: self._submit(params))
-        return answer
-
-    def _submit(self, params: m.SubmitParams) -> m.JobStatus:
         if self._queue.has(params.job_id):
             return self._queue.status(params.job_id)
-        plan = self._planner.plan(params.request)
+
+        def start(hand_in: Answer) -> None:
+            self._desk.plan(params.request, lambda plan: hand_in(self._submitted(params, plan)), is_job=True)
+
+        return Later(start)
+
+    def _submitted(self, params: m.SubmitParams, plan: m.Plan | ProtocolError) -> m.JobStatus | ProtocolError:
+        """The job on the disk, or why it isn't; an exception would be no answer."""
+        if isinstance(plan, ProtocolError):
+            return plan
         if plan.problem is not None:
-            raise Refusal(plan.problem)
-        return self._queue.submit(params.job_id, planning.cleaned(params.request), plan)
+            return Refusal(plan.problem)
+        try:
+            if self._queue.has(params.job_id):  # sent twice, and planned twice
+                return self._queue.status(params.job_id)
+            return self._queue.submit(params.job_id, planning.cleaned(params.request), plan)
+        except ProtocolError as refused:
+            return refused
+        except Exception:  # the edge: who submitted is to know that there is no job
+            log.exception("A job could not be taken on")
+            return ProtocolError(INTERNAL_ERROR, "The job could not be taken on; the backend's log says why.")
 
     def cancel(self, params: m.JobParams) -> m.JobStatus:
         """End a job."""
@@ -128,21 +137,21 @@ class Handlers:
 
     def doctor(self, params: m.Nothing) -> Later:
         """Look at everything, on a thread of its own: it may take seconds."""
+        worker, desk = self._life.status, self._desk
 
-        def begin(hand_in: Callable[[m.DoctorResult], None]) -> None:
-            worker, planner = self._life.status, self._planner
-            asked = (self._state_folder, planner.rows(), worker, planner.models_folders, planner.memory_budget_bytes)
-            survey = planner.library.known()
-            self._beside("doctor", lambda: m.DoctorResult(doctor.examine(*asked, survey=survey))).start(hand_in)
+        def examine() -> m.DoctorResult:
+            known, survey = desk.looked_anew(doctor.DISK_SECONDS)
+            asked = (self._state_folder, known.models, worker, desk.models_folders, desk.memory_budget_bytes)
+            return m.DoctorResult(doctor.examine(*asked, survey=survey))
 
-        return self._look.anew(begin)
+        return self._beside("doctor", examine)
 
     def _beside(self, name: str, work: Callable[[], Any]) -> Later:
-        """The result of `work`, done on a thread of its own."""
+        """The result of `work`, done on a thread of its own; whatever goes wrong there, there is an answer."""
 
-        def start(hand_in: Callable[[Any], None]) -> None:
+        def start(hand_in: Answer) -> None:
             def do() -> None:
-                result = work()
+                result = outcome(name, work)
                 self._inbox.put(Call(lambda: hand_in(result)))
 
             threading.Thread(target=do, name=name, daemon=True).start()
@@ -154,7 +163,7 @@ class Handlers:
         try:
             entry = catalogue.any_entry(params.model)
         except catalogue.UnknownModel as unknown:
-            raise Refusal(m.Problem(ProblemKind.MODEL_MISSING, str(unknown))) from None
+            raise Refusal(m.Problem(m.ProblemKind.MODEL_MISSING, str(unknown))) from None
         return self._fetch.plan(entry, self._inbox)
 
     def download(self, params: d.ModelParams) -> d.DownloadStatus:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
-from ..models import catalogue, depth_model, extras, fitting, lora_plan, memory_estimate, planning, sources
+from ..models import catalogue, depth_model, extras, fitting, looking, lora_plan, memory_estimate, planning, sources
 from ..models.catalogue import LoraEntry, ModelEntry, TinyEntry
 from ..models.files.library import Library
 from ..models.media_place import size_in_words
@@ -19,6 +20,7 @@ from ..protocol.messages import (
     FixAction,
     FixSetting,
     ModelRow,
+    ModelsResult,
     Plan,
     Problem,
     ProblemKind,
@@ -26,6 +28,8 @@ from ..protocol.messages import (
     SizeRow,
     TakeRequest,
 )
+
+NOT_LOOKED = Problem(ProblemKind.MODEL_MISSING, "It is not known yet whether this is on this machine.")
 
 
 class Planner:
@@ -46,7 +50,7 @@ class Planner:
     @property
     def ready(self) -> bool:
         """False until the models folders have been looked through once."""
-        return self.library.known() is not None
+        return self.library.ready
 
     @property
     def models_folders(self) -> list[str]:
@@ -121,55 +125,27 @@ class Planner:
         tiny = known.autoencoders.get(known.entry(model_id).tiny_decoder)
         return str((tiny and extras.find_tiny(tiny, self._models_folders)) or "")
 
+    def unlooked(self) -> ModelsResult:
+        """The catalogue before anybody looked: only what comes with the package is known to be here."""
+        known = catalogue.load()
+        rows = [_row(entry, sources.packaged(entry) or sources.Missing(NOT_LOOKED)) for entry in known.models.values()]
+        more = [*known.loras.values(), *known.autoencoders.values()]
+        return ModelsResult(rows, [_extra_row(extra, extras.packaged(extra), NOT_LOOKED.sentence) for extra in more])
+
     def rows(self) -> list[ModelRow]:
         """The catalogue with what of it is here."""
-        return [self._row(entry) for entry in catalogue.load().models.values()]
-
-    def _row(self, entry: ModelEntry) -> ModelRow:
-        found = self.find(entry)
-        here = isinstance(found, sources.Found)
-        size = entry.size(entry.default_size)
-        assert size is not None, "the catalogue was checked when it was read"
-        peaks = memory_estimate.peaks(entry, size.width, size.height, entry.max_frames)
-        return ModelRow(
-            model=entry.id,
-            label=entry.label,
-            tasks=list(entry.tasks),
-            here=here,
-            sentence=found.sentence if isinstance(found, sources.Found) else found.problem.sentence,
-            frame_rate=entry.rate,
-            max_frames=entry.max_frames,
-            sizes=[
-                SizeRow(size.name, size.width, size.height, size.name == entry.default_size) for size in entry.sizes
-            ],
-            licence=entry.licence,
-            download_bytes=entry.download_bytes,
-            folder=str(found.folder) if isinstance(found, sources.Found) else "",
-            notes=entry.notes,
-            memory_bytes=peaks.one_at_a_time,
-            least_memory_bytes=peaks.streamed,
-            broken=isinstance(found, sources.Missing) and found.problem.kind == ProblemKind.MODEL_BROKEN,
-        )
+        return [_row(entry, self.find(entry)) for entry in catalogue.load().models.values()]
 
     def extra_rows(self) -> list[ExtraRow]:
         """The catalogue's LoRAs and tiny autoencoders, with what of them is here."""
         known = catalogue.load()
-        extras: list[LoraEntry | TinyEntry] = [*known.loras.values(), *known.autoencoders.values()]
-        return [self._extra_row(extra) for extra in extras]
+        more: list[LoraEntry | TinyEntry] = [*known.loras.values(), *known.autoencoders.values()]
+        return [self._extra_row(extra) for extra in more]
 
     def _extra_row(self, extra: LoraEntry | TinyEntry) -> ExtraRow:
-        files = extras.find(extra, self._models_folders)
         size = size_in_words(extra.download_bytes)
-        return ExtraRow(
-            model=extra.id,
-            label=extra.label,
-            models=catalogue.load().users_of(extra),
-            here=bool(files),
-            sentence=f"In {files[0].parent}." if files else f"It is not on this machine; download it ({size}).",
-            licence=extra.licence,
-            download_bytes=extra.download_bytes,
-            notes=extra.notes,
-        )
+        files = extras.find(extra, self._models_folders)
+        return _extra_row(extra, files, f"It is not on this machine; download it ({size}).")
 
     def _fixes(self, request: TakeRequest) -> list[Fix]:
         """Fetching the model, or those that are here and do the task, instead."""
@@ -183,6 +159,43 @@ class Planner:
             for other in known.values()
             if other.id != wanted and request.task in other.tasks and isinstance(self.find(other), sources.Found)
         ]
+
+
+def _row(entry: ModelEntry, found: sources.Found | sources.Missing) -> ModelRow:
+    here = isinstance(found, sources.Found)
+    size = entry.size(entry.default_size)
+    assert size is not None, "the catalogue was checked when it was read"
+    peaks = memory_estimate.peaks(entry, size.width, size.height, entry.max_frames)
+    return ModelRow(
+        model=entry.id,
+        label=entry.label,
+        tasks=list(entry.tasks),
+        here=here,
+        sentence=looking.told(found.sentence if isinstance(found, sources.Found) else found.problem.sentence),
+        frame_rate=entry.rate,
+        max_frames=entry.max_frames,
+        sizes=[SizeRow(size.name, size.width, size.height, size.name == entry.default_size) for size in entry.sizes],
+        licence=entry.licence,
+        download_bytes=entry.download_bytes,
+        folder=str(found.folder) if isinstance(found, sources.Found) else "",
+        notes=entry.notes,
+        memory_bytes=peaks.one_at_a_time,
+        least_memory_bytes=peaks.streamed,
+        broken=isinstance(found, sources.Missing) and found.problem.kind == ProblemKind.MODEL_BROKEN,
+    )
+
+
+def _extra_row(extra: LoraEntry | TinyEntry, files: list[Path], absent: str) -> ExtraRow:
+    return ExtraRow(
+        model=extra.id,
+        label=extra.label,
+        models=catalogue.load().users_of(extra),
+        here=bool(files),
+        sentence=looking.told(f"In {files[0].parent}.") if files else absent,
+        licence=extra.licence,
+        download_bytes=extra.download_bytes,
+        notes=extra.notes,
+    )
 
 
 def _packed_bytes(found: sources.Found | sources.Missing, machine: Machine) -> int:

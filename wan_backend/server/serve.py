@@ -21,7 +21,7 @@ from ..job_queue.owners import Owner
 from ..protocol.conversion import to_json
 from ..protocol.downloads import DownloadStatus
 from ..protocol.envelope import Notification
-from ..protocol.messages import JobStatus, WorkerStatus
+from ..protocol.messages import JobStatus, ModelsResult, WorkerStatus
 from ..protocol.methods import SERVER_METHODS
 from . import log_files, worker_process
 from .card_watch import CardWatch
@@ -33,6 +33,7 @@ from .handlers import Handlers
 from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
 from .job_runner import JobRunner
 from .planner import Planner
+from .planning_desk import PlanningDesk
 from .standard_io import StandardInput, StandardOutput, exit_hard_after, leave_at_signals, private_stdout
 from .worker_life import WorkerLife
 
@@ -121,6 +122,7 @@ class Server:
         self._card_watch = CardWatch(options.memory_budget_bytes, options.device)
         planner = Planner(options.models_folders, options.memory_budget_bytes, lambda: self._card_watch.machine)
         self._life = life
+        self._desk = PlanningDesk(planner, self._inbox, self._on_models)
         self._runner = JobRunner(
             *(self._queue, life, planner, options.device, options.memory_budget_bytes, options.state, self._on_worker),
             copies_folder=str(options.state / COPIES),
@@ -128,7 +130,7 @@ class Server:
         fetch = FetchCommand(options.models_folders, logs / "downloads", offline)
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)
         handlers = Handlers(
-            *(options.state, log_file, self._inbox, self._queue, planner, self._runner, life),
+            *(options.state, log_file, self._inbox, self._queue, self._desk, self._runner, life),
             *(self._downloads, fetch, self._leave),
         )
         self._dispatcher = Dispatcher(SERVER_METHODS, handlers, self._output.send)
@@ -139,6 +141,7 @@ class Server:
         log.info("Process %d serves", os.getpid())
         self._output.start()
         self._input.start()
+        self._desk.begin()
         self._queue.adopt()
         while not self._leaving:
             self._take_one()
@@ -195,6 +198,9 @@ class Server:
         self._card_watch.worker_changed(status)
         self._tell("worker", status)
 
+    def _on_models(self, known: ModelsResult) -> None:
+        self._tell("models", known)
+
     def _on_download(self, status: DownloadStatus) -> None:
         self._tell("download", status, droppable=status.state.active)
 
@@ -206,7 +212,9 @@ class Server:
             self._progress.clear()
             self._told_at = now
 
-    def _tell(self, method: str, message: JobStatus | WorkerStatus | DownloadStatus, droppable: bool = False) -> None:
+    def _tell(
+        self, method: str, message: JobStatus | WorkerStatus | ModelsResult | DownloadStatus, droppable: bool = False
+    ) -> None:
         if self._dispatcher.greeted:
             self._output.send(Notification(method, to_json(message)).line(), droppable)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.wan_backend.frames.asked import asked
-from wan_backend.models import depth_model
+from wan_backend.models import depth_model, hub_cache
 from wan_backend.pipelines import depth_guide
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.protocol.errors import Refusal
@@ -85,7 +85,7 @@ def test_it_is_missed_when_the_take_is_planned(models, tmp_path):
 
 
 def test_one_in_the_cache_is_found(models, tmp_path):
-    place = tmp_path / "cache" / depth_model.CACHED / "snapshots" / "abc"
+    place = hub_cache.repo_folder(tmp_path / "cache", depth_model.REPO) / "snapshots" / "abc"
     place.parent.mkdir(parents=True)
     (models / "depth").rename(place)
     assert depth_model.find(models / "video") == place

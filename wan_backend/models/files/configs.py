@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .. import looking
 from ..layout import MASK_CHANNELS, Layout
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -21,6 +22,8 @@ LATENT, PATCHED_LATENT = 16, 48
 """Channels of the latents: of Wan 2.1's autoencoder, and of Wan 2.2's."""
 PATCH = 4
 """Latents of a token: two by two."""
+MOST_BLOCKS = 1000
+"""Of a number in a tensor's name, which says how many there are: larger models are years away."""
 MEAN_48 = (
     -0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557, -0.1382, 0.0542, 0.2813, 0.0891, 0.1570,
     -0.0098, 0.0375, -0.1825, -0.2246, -0.1207, -0.0698, 0.5109, 0.2665, -0.2108, -0.2158, 0.2502, -0.2055, -0.0322,
@@ -36,7 +39,7 @@ DEVIATION_48 = (
 """Of the latents of Wan 2.2's autoencoder, as its authors publish them; those of Wan 2.1's diffusers has itself."""
 
 
-class Unfit(Exception):
+class Unfit(looking.Unlookable):
     """The shapes make no model of ours; the message is a clause, to follow "because"."""
 
 
@@ -168,4 +171,8 @@ def _shape(shapes: Shapes, name: str, sides: int) -> tuple[int, ...]:
 def _count(shapes: Shapes, pattern: str) -> int:
     """One more than the largest number that `pattern` finds at the beginning of a name."""
     found = re.compile(pattern)
-    return max((int(match[1]) for name in shapes if (match := found.match(name))), default=-1) + 1
+    numbers = (match[1] for name in shapes if (match := found.match(name)))
+    last = max((int(number[:9]) for number in numbers), default=-1)
+    if last >= MOST_BLOCKS:
+        raise Unfit(f"it has a block of the number {last:,}, which no Wan model has")
+    return last + 1

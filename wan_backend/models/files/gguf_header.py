@@ -7,12 +7,13 @@ seconds, where a server has a few milliseconds.
 from __future__ import annotations
 
 import math
-import mmap
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from .headers import Tensor, Unreadable
+from .. import looking
+from ..safetensors_head import LARGEST, Tensor, extent
+from .headers import Unreadable
 
 MAGIC = b"GGUF"
 STRING, ARRAY = 8, 9
@@ -20,7 +21,10 @@ SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "
 """Kind of a value -> how struct reads it."""
 MOST_NUMBERS = 64
 """Longer lists of numbers are passed over: only shapes are wanted."""
-MOST_TENSORS, MOST_VALUES, MOST_SIDES = 100_000, 100_000, 8
+MOST_TENSORS, MOST_VALUES, MOST_SIDES, MOST_WORDS = 100_000, 100_000, 8, 2_000_000
+"""Of words, the largest vocabularies have a quarter of a million."""
+MOST_HEAD_BYTES = 100_000_000
+CHUNK_BYTES = 1 << 20
 ALIGNMENT_BYTES = 32
 SHAPE_NOTE = "comfy.gguf.orig_shape."
 """Before a tensor's name: its shape, where the file had to store it in another."""
@@ -36,18 +40,33 @@ TYPES = {
 
 
 class _Reader:
-    def __init__(self, content: mmap.mmap) -> None:
-        self.content, self.place = content, 0
+    """What was read of the file so far. Not a memory map: a share that fails under one ends the process."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.content, self.place = bytearray(), 0
+        self._stream = stream
+
+    def need(self, size_bytes: int) -> None:
+        """Have so many bytes from `place` on read. Raises struct.error where there are not so many."""
+        until = self.place + size_bytes
+        if until > MOST_HEAD_BYTES:
+            raise struct.error
+        while len(self.content) < until:
+            chunk = self._stream.read(max(CHUNK_BYTES, until - len(self.content)))
+            if not chunk:
+                raise struct.error
+            self.content += chunk
 
     def number(self, code: str) -> Any:
+        size_bytes = struct.calcsize("<" + code)
+        self.need(size_bytes)
         (value,) = struct.unpack_from("<" + code, self.content, self.place)
-        self.place += struct.calcsize(code)
+        self.place += size_bytes
         return value
 
     def text(self) -> str:
         length = self.number("Q")
-        if length > len(self.content) - self.place:
-            raise struct.error
+        self.need(length)
         self.place += length
         return self.content[self.place - length : self.place].decode("utf-8", "replace")
 
@@ -62,9 +81,10 @@ class _Reader:
     def _list(self) -> list[Any] | None:
         kind, count = self.number("I"), self.number("Q")
         if kind == STRING:
+            if count > MOST_WORDS:
+                raise ValueError
             for _ in range(count):
-                (length,) = struct.unpack_from("<Q", self.content, self.place)
-                self.place += 8 + length
+                self.place += self.number("Q")
             return None
         if kind == ARRAY:
             raise KeyError("a list of lists")
@@ -77,13 +97,14 @@ class _Reader:
 def read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors by name and the notes that are words; raises Unreadable, OSError."""
     try:
-        with open(file, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _read(_Reader(content))
-    except (struct.error, KeyError, ValueError, OverflowError):  # ValueError: also an empty file
+        with looking.opened(file) as stream:
+            return _read(_Reader(stream))
+    except (struct.error, KeyError, ValueError, TypeError, OverflowError):
         raise Unreadable("it is not a GGUF file, or it is cut off") from None
 
 
 def _read(reader: _Reader) -> tuple[dict[str, Tensor], dict[str, str]]:
+    reader.need(4)
     if reader.content[:4] != MAGIC:
         raise Unreadable("it is not a GGUF file")
     reader.place = 4
@@ -97,14 +118,15 @@ def _read(reader: _Reader) -> tuple[dict[str, Tensor], dict[str, str]]:
         name = reader.text()
         values[name] = reader.value(reader.number("I"))
     rows = [_row(reader) for _ in range(tensor_count)]
-    alignment = int(values.get("general.alignment") or ALIGNMENT_BYTES)
+    alignment = extent(values.get("general.alignment", ALIGNMENT_BYTES)) or ALIGNMENT_BYTES
     start = -(-reader.place // alignment) * alignment
     tensors = {}
     for name, sides, kind, offset in rows:
         word, block, block_bytes = TYPES.get(kind, (f"type {kind}", 1, 0))
         shape = values.get(SHAPE_NOTE + name) or sides
         size_bytes = math.prod(sides) // block * block_bytes
-        tensors[name] = Tensor(word, tuple(int(side) for side in shape), start + offset, start + offset + size_bytes)
+        end = min(start + offset + size_bytes, LARGEST)
+        tensors[name] = Tensor(word, tuple(map(extent, shape)), start + offset, end)
     return tensors, {name: value for name, value in values.items() if isinstance(value, str)}
 
 

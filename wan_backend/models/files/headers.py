@@ -7,37 +7,23 @@ stays as it is.
 from __future__ import annotations
 
 import functools
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...file_stamp import stamp
+from .. import looking, safetensors_head
+from ..safetensors_head import Tensor
+
+__all__ = ["SUFFIXES", "Header", "Tensor", "Unreadable", "read"]
 
 SUFFIXES = (".safetensors", ".sft", ".gguf")
-MAX_HEADER_BYTES = 100_000_000
-"""As the safetensors format limits it."""
-KEPT_FILES = 4096
+KEPT_FILES = 64
+"""More than the models that are worked with at one time are made of; what each file of a models folder is, `survey`
+keeps, in far less memory."""
 
 
-class Unreadable(Exception):
-    """The file is not what its name says, or not whole; the message is a clause, to follow "because"."""
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One tensor: its number format as the file names it, its shape, and where its bytes are in the file."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end_exclusive: int
-
-    @property
-    def count(self) -> int:
-        """How many numbers it holds."""
-        return math.prod(self.shape)
+class Unreadable(looking.Unlookable):
+    """The file is not what its name says, not whole, or can't be read; the message is a clause, after "because"."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +38,9 @@ class Header:
 
 
 def read(file: Path) -> Header:
-    """The file's header; raises Unreadable, OSError. The same object as long as the file is unchanged."""
-    header = _read(str(file), *stamp(file))
+    """The file's header; raises Unreadable, whatever is wrong with it. The same object as long as it is unchanged."""
+    with looking.guard(Unreadable):
+        header = _read(str(file), *looking.stamp(file))
     if isinstance(header, str):
         raise Unreadable(header)
     return header
@@ -61,43 +48,26 @@ def read(file: Path) -> Header:
 
 @functools.lru_cache(maxsize=KEPT_FILES)
 def _read(file: str, size_bytes: int, modified_ns: int) -> Header | str:
-    """The header, or why there is none: kept, too, for a broken file is no faster to read."""
+    """The header, or why there is none: kept, too, for a broken file is no faster to read. Raises OSError."""
     from . import gguf_header
 
     path = Path(file)
+    is_gguf = path.suffix.lower() == ".gguf"
+    tensors: Mapping[str, Tensor]
     try:
-        if path.suffix.lower() == ".gguf":
+        if is_gguf:
             tensors, notes = gguf_header.read(path)
+            whole_bytes = max((tensor.end_exclusive for tensor in tensors.values()), default=0)
         else:
-            tensors, notes = _safetensors(path, size_bytes)
+            head = safetensors_head.read(path)
+            tensors, notes = head.tensors, {name: str(value) for name, value in head.notes.items()}
+            whole_bytes = head.whole_bytes
+    except safetensors_head.CutOff as why:
+        return f"it is cut off: it has {size_bytes:,} of more than {why.least_bytes:,} bytes"
+    except safetensors_head.NotSafetensors:
+        return "it is not a safetensors file"
     except Unreadable as why:
         return str(why)
-    whole_bytes = max((tensor.end_exclusive for tensor in tensors.values()), default=0)
     if whole_bytes > size_bytes:
         return f"it is cut off: it has {size_bytes:,} of {whole_bytes:,} bytes"
-    return Header(path, path.suffix.lower() == ".gguf", tensors, notes, size_bytes)
-
-
-def _safetensors(file: Path, size_bytes: int) -> tuple[dict[str, Tensor], dict[str, str]]:
-    with open(file, "rb") as stream:
-        header_bytes = int.from_bytes(stream.read(8), "little")
-        if size_bytes < 8 or header_bytes > MAX_HEADER_BYTES:
-            raise Unreadable("it is not a safetensors file")
-        if 8 + header_bytes > size_bytes:
-            raise Unreadable(f"it is cut off: it has {size_bytes:,} of more than {8 + header_bytes:,} bytes")
-        text = stream.read(header_bytes)
-    try:
-        rows = json.loads(text)
-        notes = rows.pop("__metadata__", None) or {}
-        tensors = {
-            str(name): Tensor(
-                str(row["dtype"]),
-                tuple(int(extent) for extent in row["shape"]),
-                8 + header_bytes + int(row["data_offsets"][0]),
-                8 + header_bytes + int(row["data_offsets"][1]),
-            )
-            for name, row in rows.items()
-        }
-        return tensors, {str(name): str(value) for name, value in notes.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
-        raise Unreadable("it is not a safetensors file") from None
+    return Header(path, is_gguf, tensors, notes, size_bytes)

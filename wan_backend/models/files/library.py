@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 5.0
 """So long what is known is believed; then it is looked at again, meanwhile it is still told."""
+FRESH_LOOKS = 10
+"""And so many times as long as a look takes: a slow share isn't looked at without end."""
 
 
 class Library:
@@ -23,27 +25,73 @@ class Library:
         """`snapshots` gives the folders of fetched models, anew at each look."""
         self._folders, self._snapshots = [Path(folder) for folder in folders], snapshots
         self._known: Survey | None = None
-        self._looked_at = 0.0
-        self._lock = threading.Lock()
-        self._coming = False
-        """True while a look of our own accord is under way."""
+        self._fresh_until = 0.0
+        self._one_at_a_time = threading.Lock()
+        self._changed = threading.Condition()
+        """Guards what follows."""
+        self._wanted = self._coming = False
+        self._looks = 0
+        self.on_file: Callable[[int], None] = lambda _: None
+        """Told, on the thread that looks, how many files were looked at so far."""
+        self.on_looked: Callable[[], None] = lambda: None
+        """Told the same way that a look is over."""
+
+    @property
+    def ready(self) -> bool:
+        """True once the folders were looked through."""
+        return self._known is not None
 
     def look(self) -> Survey:
-        """Look now; takes seconds where the folders are large and were never looked at."""
-        with self._lock:
+        """Look now; takes as long as the disks take."""
+        with self._one_at_a_time:
             began = time.monotonic()
             try:
-                self._known = survey(self._folders, self._snapshots())
+                found = survey(self._folders, self._snapshots(), self.on_file)
             except Exception:  # the edge of a thread: whatever a folder does, those who wait get their answer
                 log.exception("The models folders could not be looked at")
-                self._known = self._known or Survey()
-            self._looked_at, self._coming = time.monotonic(), False
-            log.info("%d files looked at in %.2f s", len(self._known.looked), self._looked_at - began)
-            return self._known
+                found = self._known or Survey()
+            took = time.monotonic() - began
+            log.info("%d files looked at in %.2f s", len(found.looked), took)
+            with self._changed:
+                self._known, self._looks = found, self._looks + 1
+                self._fresh_until = time.monotonic() + max(FRESH_SECONDS, FRESH_LOOKS * took)
+                self._changed.notify_all()
+        self.on_looked()
+        return found
+
+    def look_soon(self) -> None:
+        """Have them looked through anew, on a thread; once more where that goes on already."""
+        with self._changed:
+            self._wanted = True
+            if self._coming:
+                return
+            self._coming = True
+        threading.Thread(target=self._look_as_wanted, name="library", daemon=True).start()
+
+    def wait(self, looks: int = 1, seconds: float | None = None) -> bool:
+        """Wait until so many looks are over; False where they were not within `seconds`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._looks >= looks, seconds)
+
+    @property
+    def looks(self) -> int:
+        """How many looks are over."""
+        return self._looks
 
     def known(self) -> Survey | None:
         """What is known, at once; None before the first look is over. Has it looked at again where it is old."""
-        if time.monotonic() - self._looked_at > FRESH_SECONDS and not self._coming:
-            self._coming = True
-            threading.Thread(target=self.look, name="library", daemon=True).start()
+        if time.monotonic() > self._fresh_until and not self._coming:
+            self.look_soon()
         return self._known
+
+    def _look_as_wanted(self) -> None:
+        while True:
+            with self._changed:
+                if not self._wanted:
+                    self._coming = False
+                    return
+                self._wanted = False
+            try:
+                self.look()
+            except Exception:  # the edge: a listener that fails must not be the end of all looks
+                log.exception("Something failed after a look at the models folders")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from .. import looking
 from ..layout import Layout
 from . import configs, encoder_names, transformer_names, vae_names
 from .headers import Header, Tensor, read
@@ -40,11 +41,11 @@ UMT5_WORDS = 256384
 """Of UMT5's vocabulary, which tells it from other T5."""
 
 
-class NotOurs(Exception):
+class NotOurs(looking.Unlookable):
     """The file holds no part of a Wan model."""
 
 
-class Unusable(Exception):
+class Unusable(looking.Unlookable):
     """It holds a part, but one that can't be used; the message is a clause, to follow "because"."""
 
 

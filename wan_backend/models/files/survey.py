@@ -6,20 +6,21 @@ models as diffusers saves them. It is the content that tells, never the name of 
 
 from __future__ import annotations
 
-import functools
-import json
+import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...file_stamp import stamp
-from .. import wholeness
+from ...file_stamp import Stamp
+from .. import looking, wholeness
 from ..layout import Layout
 from . import configs, headers
-from .recognise import NotOurs, PartFile, Unusable, recognise
+from .recognise import NotOurs, PartFile, recognise
+
+log = logging.getLogger(__name__)
 
 DEEPEST = 4
 MOST_FILES = 5000
@@ -47,6 +48,8 @@ class Looked:
     file: Path
     parts: tuple[PartFile, ...] = ()
     why: str = ""
+    carries_tokenizer: bool = False
+    """True of a text encoder with the tokenizer in the same file."""
 
 
 @dataclass(frozen=True)
@@ -76,49 +79,84 @@ class Survey:
         return (candidate for candidate in self.candidates if candidate.part == part)
 
 
-def survey(folders: Iterable[Path], snapshots: Iterable[Path] = ()) -> Survey:
-    """Look into every file of `folders`, and at the diffusers folders among them and among `snapshots`."""
-    looked: list[Looked] = []
+def survey(
+    folders: Iterable[Path], snapshots: Iterable[Path] = (), on_file: Callable[[int], None] = lambda _: None
+) -> Survey:
+    """Look into every file of `folders`, and at the diffusers folders among them and among `snapshots`.
+
+    Never raises for what lies there: a file or folder that can't be looked at is one refused row. `on_file` is told
+    after each how many were looked at.
+    """
+    looked: dict[Path, Looked] = {}
     candidates: list[Candidate] = []
     tokenizers: list[Path] = []
-    for place in dict.fromkeys(place for folder in folders for place in _places_in(folder)):
+    seen: set[Path] = set()
+    for place in (place for folder in folders for place in _places_in(folder, looked)):
+        if place in seen:
+            continue
+        seen.add(place)
+        try:
+            _look_at(place, looked, candidates, tokenizers)
+        except looking.Unlookable as why:
+            looked[place] = Looked(place, why=str(why))
+        on_file(len(seen))
+    for child in (child for snapshot in snapshots for child in _children(snapshot)):
+        try:
+            with looking.guard():
+                candidates += _folder_parts(child)
+                tokenizers += _tokenizers(child)
+        except looking.Unlookable as why:
+            looked[child] = Looked(child, why=str(why))
+    return Survey(tuple(looked.values()), tuple(candidates), tuple(tokenizers))
+
+
+def _look_at(place: Path, looked: dict[Path, Looked], candidates: list[Candidate], tokenizers: list[Path]) -> None:
+    """Add what one file or folder is. Raises Unlookable."""
+    with looking.guard():
         if place.is_dir():
             candidates += _folder_parts(place)
             tokenizers += _tokenizers(place)
-            continue
-        found = look(place)
-        looked.append(found)
+            return
+        looked[place] = found = look(place)
         candidates += [_candidate(part) for part in found.parts]
-        if _carries_tokenizer(found):
+        if found.carries_tokenizer:
             tokenizers.append(place)
-    for snapshot in snapshots:
-        children = sorted(child for child in snapshot.iterdir() if child.is_dir()) if snapshot.is_dir() else []
-        candidates += [part for child in children for part in _folder_parts(child)]
-        tokenizers += [folder for child in children for folder in _tokenizers(child)]
-    return Survey(tuple(looked), tuple(candidates), tuple(tokenizers))
+
+
+_kept: dict[Path, tuple[Stamp, Looked]] = {}
+"""What each file is, as long as it is unchanged; one row for each file that was ever looked at."""
 
 
 def look(file: Path) -> Looked:
-    """What one file is; kept as long as it is unchanged."""
+    """What one file is; kept as long as it is unchanged. Never raises."""
     try:
-        found = stamp(file)
-    except OSError as error:
-        return Looked(file, why=f"it can't be read ({error.strerror or error})")
-    return _look(file, *found)
+        with looking.guard():
+            found = looking.stamp(file)
+    except looking.Unlookable as why:
+        return Looked(file, why=str(why))
+    kept = _kept.get(file)
+    if kept is not None and kept[0] == found:
+        return kept[1]
+    try:
+        with looking.guard():
+            made = _look(file)
+    except NotOurs:
+        made = Looked(file)
+    except looking.Unlookable as why:
+        made = Looked(file, why=str(why))
+        if isinstance(why.__cause__, OSError):  # a disk may be in a better mood next time
+            return made
+    _kept[file] = found, made
+    return made
 
 
-@functools.lru_cache(maxsize=headers.KEPT_FILES)
-def _look(file: Path, _size_bytes: int, _modified_ns: int) -> Looked:
+def _look(file: Path) -> Looked:
     if file.suffix.lower() in PICKLED:
         return Looked(file, why="it is pickled, which could run any code" if OURS.search(file.name.lower()) else "")
-    try:
-        return Looked(file, tuple(recognise(headers.read(file))))
-    except NotOurs:
-        return Looked(file)
-    except (Unusable, headers.Unreadable) as why:
-        return Looked(file, why=str(why))
-    except OSError as error:
-        return Looked(file, why=f"it can't be read ({error.strerror or error})")
+    header = headers.read(file)
+    parts = tuple(recognise(header))
+    is_encoder = any(part.part == "text_encoder" for part in parts)
+    return Looked(file, parts, "", is_encoder and any(name.endswith(SPIECE) for name in header.tensors))
 
 
 def _models_of(folder: Path) -> Path:
@@ -127,18 +165,34 @@ def _models_of(folder: Path) -> Path:
     return inner if (inner / "diffusion_models").is_dir() or (inner / "unet").is_dir() else folder
 
 
-def _places_in(folder: Path) -> list[Path]:
+def _children(snapshot: Path) -> list[Path]:
     try:
-        return list(_places(_models_of(folder)))
-    except (OSError, ValueError):  # what is wrong with the folder, `sources` says
+        with looking.guard():
+            return sorted(child for child in snapshot.iterdir() if child.is_dir())
+    except looking.Unlookable:  # what is wrong with it, `sources` says
         return []
 
 
-def _places(root: Path) -> Iterator[Path]:
+def _places_in(folder: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
+    """The places of a models folder, as far as it can be walked; a folder in it that can't is `looked` at."""
+    try:
+        with looking.guard():
+            yield from _places(_models_of(folder), looked)
+    except looking.Unlookable as why:  # what is wrong with the models folder itself, `sources` says
+        log.warning("The models folder %s was looked through in part, because %s", folder, why)
+
+
+def _places(root: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
     """Files of weights, and folders that hold a part or a tokenizer as diffusers saves it; links are followed."""
+
+    def refuse(error: OSError) -> None:
+        place = Path(error.filename or root)
+        if place != root:
+            looked[place] = Looked(place, why="it " + looking.complaint(error))
+
     seen: set[str] = set()
     count = 0
-    for folder, children, names in os.walk(root, followlinks=True):
+    for folder, children, names in os.walk(root, onerror=refuse, followlinks=True):
         real = os.path.realpath(folder)
         depth = len(Path(folder).relative_to(root).parts)
         if real in seen or depth > DEEPEST:
@@ -160,34 +214,29 @@ def _candidate(part: PartFile) -> Candidate:
 
 
 def _folder_parts(folder: Path) -> list[Candidate]:
-    """The part that a folder as diffusers saves it holds, one or none."""
+    """The part that a folder as diffusers saves it holds, one or none; may raise anything."""
     try:
-        config = json.loads((folder / "config.json").read_bytes())
-        kinds = [config.get("_class_name"), *(config.get("architectures") or [])]
-    except (OSError, ValueError, AttributeError, TypeError):
+        config = looking.read_json(folder / "config.json")
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return []
+    kinds = [config.get("_class_name"), *_list(config.get("architectures"))] if isinstance(config, dict) else []
     part = next((PARTS[kind] for kind in kinds if isinstance(kind, str) and kind in PARTS), None)
     if part is None:
         return []
     try:
         wholeness.check_part(folder, part, "")
-    except (wholeness.NotWhole, OSError):
-        return []
-    layout = None
-    if part == "transformer":
-        try:
+        layout = None
+        if part == "transformer":
             made = {"out_channels": 16, "in_channels": 16, **{k: v for k, v in config.items() if v is not None}}
             layout = configs.layout_of(made)
-        except (configs.Unfit, TypeError):
-            return []
+    except (wholeness.NotWhole, configs.Unfit):
+        return []
     return [Candidate(part, folder, config, "", f"{part.replace('_', ' ')} in a folder of its own", layout)]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _tokenizers(folder: Path) -> list[Path]:
     return [folder] if any((folder / name).is_file() for name in TOKENIZER_FILES) else []
-
-
-def _carries_tokenizer(looked: Looked) -> bool:
-    if not any(part.part == "text_encoder" for part in looked.parts):
-        return False
-    return any(name.endswith(SPIECE) for name in headers.read(looked.file).tensors)
