@@ -8,18 +8,12 @@ from typing import Any
 
 from ..protocol import MAX_LINE_BYTES, OverlongLine, ProtocolError
 from ..protocol.conversion import from_json, to_json
+from ..protocol.endpoint import Later
 from ..protocol.envelope import Notification, Request, RequestId, Response, parse_line
 from ..protocol.errors import INTERNAL_ERROR, INVALID_REQUEST, LINE_TOO_LONG, METHOD_NOT_FOUND
 from ..protocol.methods import Method
 
 log = logging.getLogger(__name__)
-
-
-class Later:
-    """What a handler returns that has its result, or a ProtocolError, later: `start` is given where to hand it in."""
-
-    def __init__(self, start: Callable[[Callable[[Any], None]], None]) -> None:
-        self.start = start
 
 
 class Dispatcher:
