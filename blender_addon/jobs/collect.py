@@ -25,6 +25,8 @@ from .request import MEDIA_FOLDER, Refused
 log = logging.getLogger(__name__)
 
 PIECE_BYTES = 1 << 20
+FOLDERS_LOOKED_FOR = 8
+"""`any_far` asks the disk for no more."""
 
 
 @dataclass
@@ -143,3 +145,23 @@ def far_folders() -> list[Path]:
     folders = (compat.media_folder(found.strip) for found in identity.all_marked() if not found.is_placeholder)
     far = {folder for folder in folders if folder and not os.path.normcase(str(folder)).startswith(beside)}
     return sorted(Path(folder) for folder in far if os.path.isdir(folder))
+
+
+def any_far() -> bool:
+    """True where some take may be far from the .blend. Cheap enough for a draw: few folders are looked for."""
+    looked = set()
+    beside = os.path.normcase(os.path.dirname(project.path())) + os.sep
+    for scene in bpy.data.scenes:
+        for found in identity.marked(scene) if scene.library is None else ():
+            path = compat.media_path(found.strip)
+            if path is None or found.is_placeholder or (path.startswith("//") and ".." not in path):
+                continue
+            folder = compat.media_folder(found.strip) or ""
+            if folder in looked or os.path.normcase(folder).startswith(beside):
+                continue
+            if os.path.isdir(folder):
+                return True
+            looked.add(folder)
+            if len(looked) >= FOLDERS_LOOKED_FOR:
+                return False
+    return False

@@ -18,7 +18,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
     Task,
 )
-from ..timeline import aims, footage, length, selection
+from ..timeline import aims, file_look, footage, length, selection
 from ..timeline.aim import Aim, NoAim, Wishes
 from . import request
 
@@ -47,6 +47,7 @@ def orders(
     made = aims_of(scene, settings, task, model)
     asked = []
     for aim in made:
+        request.check_frames(aim.length_frames)
         told = any(wanted.role in TELLING_ROLES for wanted in aim.wanted)
         prompt = request.checked(aim.prompt) if aim.prompt else request.prompt_of(scene, settings, told)
         place = request.Placement(aim.channel, aim.start, aim.length_frames)
@@ -74,12 +75,14 @@ def places_of(
     ]
 
 
-def sources_of(scene: bpy.types.Scene, order: Order, job_id: str) -> list[tuple[footage.Wanted, Source, bool]]:
+def sources_of(
+    scene: bpy.types.Scene, order: Order, job_id: str, look: file_look.Look = file_look.whole
+) -> list[tuple[footage.Wanted, Source, bool]]:
     """What the take is made from, and what of it is to be rendered first. Raises Refused."""
     wanted = order.aim.wanted if order.aim is not None else ()
     folder = sources_folder(order.request, job_id)
     try:
-        return [(each, *footage.source_or_render(scene, each, folder)) for each in wanted]
+        return [(each, *footage.source_or_render(scene, each, folder, look)) for each in wanted]
     except footage.Unusable as unusable:
         raise request.Refused(unusable.sentence) from unusable
 
@@ -113,7 +116,7 @@ def _tuned(asked: TakeRequest, settings: Any, task: Task) -> TakeRequest:
     """With what the task alone has to set."""
     return replace(
         asked,
-        task=task.value,
+        task=task,
         strength=round(getattr(settings, _STRENGTHS[task]), 4) if task in _STRENGTHS else 1.0,
         guide=_guide(settings, task),
         conform=Conform(settings.conform.lower()),

@@ -10,13 +10,13 @@ from typing import ClassVar
 
 import bpy
 
-from ...wan_backend.protocol.messages import Task
+from ...wan_backend.protocol.messages import FixAction, FixSetting, JobStatus, Task
 from ..jobs import loras, tracker
 from ..properties import WanSettings, settings_of, task_of
 from ..stopwatch import timed
 from ..timeline import provenance
 from .load_settings import fill
-from .refusing import Refusing, job_of, timeline_refusal
+from .refusing import Refusing, job_of, request_of_job, timeline_refusal
 
 
 class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
@@ -38,21 +38,34 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
     @timed("operator apply_fix")
     def execute(self, context: bpy.types.Context) -> set[str]:
         settings = settings_of(context)
+        if self.action in ACTIONS:
+            return ACTIONS[FixAction(self.action)](self.value)
         if self.action:
-            return ACTIONS[self.action](self.value) if self.action in ACTIONS else self._refuse(f"do '{self.action}'")
+            return self._refuse(f"do '{self.action}'")
+        if self.setting in LEFT_TO_QUALITY:
+            what = LEFT_TO_QUALITY[FixSetting(self.setting)]
+            self.report({"WARNING"}, f"The panel leaves the {what} to the quality: choose another one there.")
+            return {"CANCELLED"}
         if self.setting not in SETTERS:
             return self._refuse(f"set '{self.setting}'")
         job = job_of(self.job_id) if self.job_id else None
-        if job is not None:
-            fill(settings, job.request)
-            provenance.select(settings.id_data, job.job_id)  # first: a task is chosen for what is selected
-            if job.request.task in list(Task):
-                settings.task = Task(job.request.task).name
+        if job is not None and not self._show(settings, job):
+            return {"CANCELLED"}
         try:
-            SETTERS[self.setting](settings, self.value)
+            SETTERS[FixSetting(self.setting)](settings, self.value)
         except (TypeError, ValueError):
             return self._refuse(f"set '{self.setting}' to '{self.value}'")
         return {"FINISHED"}
+
+    def _show(self, settings: WanSettings, job: JobStatus) -> bool:
+        """Fill the panel with what the job was asked for; False, and said, where that isn't known yet."""
+        request = request_of_job(self, job)
+        if request is None:
+            return False
+        fill(settings, request)
+        provenance.select(settings.id_data, job.job_id)  # first: a task is chosen for what is selected
+        settings.task = request.task.name
+        return True
 
     def _refuse(self, what: str) -> set[str]:
         self.report({"WARNING"}, f"This version of the panel can't {what}: update Wan VSE.")
@@ -103,24 +116,26 @@ def _set_media_format(settings: WanSettings, value: str) -> None:
     settings.media_format = value.upper()
 
 
-def _leave_out_lora(settings: WanSettings, value: str) -> None:
-    loras.leave_out(settings, value)
-
-
-SETTERS: dict[str, Callable[[WanSettings, str], None]] = {
-    "seed": _set_seed,
-    "length_frames": _set_length,
-    "strength": _set_strength,
-    "guide": _set_guide,
-    "conform": _set_conform,
-    "task": _set_task,
-    "resolution": _set_resolution,
-    "model": _set_model,
-    "quality": _set_quality,
-    "media_format": _set_media_format,
-    "without_lora": _leave_out_lora,
+SETTERS: dict[FixSetting, Callable[[WanSettings, str], None]] = {
+    FixSetting.SEED: _set_seed,
+    FixSetting.LENGTH_FRAMES: _set_length,
+    FixSetting.STRENGTH: _set_strength,
+    FixSetting.GUIDE: _set_guide,
+    FixSetting.CONFORM: _set_conform,
+    FixSetting.TASK: _set_task,
+    FixSetting.RESOLUTION: _set_resolution,
+    FixSetting.MODEL: _set_model,
+    FixSetting.QUALITY: _set_quality,
+    FixSetting.MEDIA_FORMAT: _set_media_format,
+    FixSetting.WITHOUT_LORA: loras.leave_out,
 }
-"""What a Fix of the backend may set, by the name of the request's field, or of what is left out."""
+"""What a Fix of the backend may set."""
+LEFT_TO_QUALITY = {
+    FixSetting.STEPS: "number of steps",
+    FixSetting.GUIDANCE_SCALE: "guidance scale",
+    FixSetting.FLOW_SHIFT: "flow shift",
+}
+"""What the panel never asks for, so that only requests made elsewhere can need such a Fix."""
 
 
 def _download(model: str) -> set[str]:
@@ -129,11 +144,11 @@ def _download(model: str) -> set[str]:
     return bpy.ops.wan_vse.download_model("INVOKE_DEFAULT", model=model)
 
 
-ACTIONS: dict[str, Callable[[str], set[str]]] = {
-    "open_preferences": lambda _: bpy.ops.wan_vse.open_preferences(),
-    "setup_backend": lambda _: bpy.ops.wan_vse.setup_backend("INVOKE_DEFAULT"),
-    "restart_backend": lambda _: bpy.ops.wan_vse.restart_backend(),
-    "free_card": lambda _: bpy.ops.wan_vse.free_card(),
-    "download": _download,
+ACTIONS: dict[FixAction, Callable[[str], set[str]]] = {
+    FixAction.OPEN_PREFERENCES: lambda _: bpy.ops.wan_vse.open_preferences(),
+    FixAction.SETUP_BACKEND: lambda _: bpy.ops.wan_vse.setup_backend("INVOKE_DEFAULT"),
+    FixAction.RESTART_BACKEND: lambda _: bpy.ops.wan_vse.restart_backend(),
+    FixAction.FREE_CARD: lambda _: bpy.ops.wan_vse.free_card(),
+    FixAction.DOWNLOAD: _download,
 }
-"""What a Fix of the backend may do, by its name."""
+"""What a Fix of the backend may do."""

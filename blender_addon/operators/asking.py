@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 import bpy
 
-from ...wan_backend.protocol.messages import Source, TakeRequest, Task
+from ...wan_backend.protocol.messages import Plan, ProblemKind, Source, TakeRequest, Task
 from .. import preferences
 from ..jobs import orders, request, tracker
 from ..properties import WanSettings, WithSettings, settings_of, task_of
 from ..stopwatch import timed
-from ..timeline import compat
+from ..timeline import compat, file_look
 from .refusing import Refusing, backend_refusal, timeline_refusal
 
 PLANNED = "planned"
@@ -44,6 +44,8 @@ class Asking(Refusing):
         except request.Refused as refused:
             return refused.sentence.removesuffix(".")  # Blender ends the tooltip's sentence itself
         plan = tracker.get().plan_of(asked)
+        if plan is not None and may_yet_be_found(plan):
+            return tracker.get().looking.removesuffix(".")
         return plan.problem.sentence.removesuffix(".") if plan is not None and plan.problem is not None else ""
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -65,7 +67,7 @@ def wanted(scene: bpy.types.Scene, settings: Settings, task: Task) -> list[order
 def planned(scene: bpy.types.Scene, order: orders.Order) -> TakeRequest:
     """The request with its sources as they will be, to be planned. Raises Refused.
 
-    Cheap enough for a draw: the files behind the strips are looked at twice a second at most.
+    Cheap enough for a draw: twice a second at most, a few of the files behind the strips are looked at.
     """
     global _looked_at
     if order.aim is None or not order.aim.wanted:
@@ -93,11 +95,18 @@ _looked_at: _Look | None = None
 
 def _look(scene: bpy.types.Scene, order: orders.Order, key: tuple[Any, ...]) -> _Look:
     until = time.monotonic() + (0.0 if bpy.app.background else LOOK_SECONDS)
+    look = file_look.whole if bpy.app.background else file_look.glance
     try:
-        sources = tuple(source for _, source, _ in orders.sources_of(scene, order, PLANNED))
+        sources = tuple(source for _, source, _ in orders.sources_of(scene, order, PLANNED, look))
     except request.Refused as refused:
         return _Look(key, until, refused=refused)
     return _Look(key, until, sources)
+
+
+def may_yet_be_found(plan: Plan) -> bool:
+    """True where the model was not found, but the first look through the models folders still goes on."""
+    missing = plan.problem is not None and plan.problem.kind is ProblemKind.MODEL_MISSING
+    return missing and bool(tracker.get().looking)
 
 
 def shown_task(context: bpy.types.Context) -> Task:

@@ -9,6 +9,7 @@ import bpy
 from ..jobs import tracker
 from ..stopwatch import timed
 from .refusing import Refusing
+from .standing import standing
 
 
 class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
@@ -20,7 +21,7 @@ class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        return "" if _going_on() else "No job runs or waits"
+        return "" if standing().going_on else "No job runs or waits"
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         return context.window_manager.invoke_confirm(self, event)
@@ -35,4 +36,4 @@ class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
 
 
 def _going_on() -> list[str]:
-    return [job.job_id for job in tracker.get().jobs() if not job.state.ended]
+    return [job.job_id for job in standing().going_on]

@@ -9,6 +9,7 @@ import bpy
 from ..jobs import tracker
 from ..stopwatch import timed
 from .refusing import Refusing
+from .standing import standing
 
 
 class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
@@ -20,7 +21,7 @@ class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        return "" if any(job.state.ended for job in tracker.get().jobs()) else "No job has ended"
+        return "" if standing().ended else "No job has ended"
 
     @timed("operator clear_jobs")
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import bpy
 
+from ...wan_backend.protocol.messages import WorkerState
 from ..jobs import tracker
 from ..stopwatch import timed
 from .refusing import Refusing
@@ -21,9 +22,9 @@ class WAN_VSE_OT_free_card(Refusing, bpy.types.Operator):
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
         session = tracker.get()
-        if session.backend.state != "ready" or session.worker.state in ("none", "broken"):
+        if session.backend.state != "ready" or session.worker.state in (WorkerState.NONE, WorkerState.BROKEN):
             return "No model is loaded"
-        return "A job is using the card: cancel it first" if session.worker.state == "busy" else ""
+        return "A job is using the card: cancel it first" if session.worker.state is WorkerState.BUSY else ""
 
     @timed("operator free_card")
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -6,6 +6,7 @@ May import properties, preferences, jobs and timeline; never ui.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import ClassVar
 
 import bpy
@@ -17,7 +18,7 @@ from ..jobs import loras
 from ..properties import LARGEST_SEED, WanSettings, settings_of
 from ..stopwatch import timed
 from ..timeline import compat, identity
-from .refusing import ROW_POINTER, Refusing, job_of, timeline_refusal
+from .refusing import ROW_POINTER, Refusing, job_of, request_of_job, timeline_refusal
 
 
 class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
@@ -39,7 +40,12 @@ class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
     @timed("operator load_settings")
     def execute(self, context: bpy.types.Context) -> set[str]:
         job = job_of(self.job_id) if self.job_id else None
-        request = job.request if job else request_of(compat.active_strip(compat.sequencer_scene(context)))
+        if job is not None:
+            request = request_of_job(self, job)
+            if request is None:
+                return {"CANCELLED"}
+        else:
+            request = request_of(compat.active_strip(compat.sequencer_scene(context)))
         if request is None:
             self.report({"WARNING"}, "There are no settings to load: the strip was not made by Wan VSE.")
             return {"CANCELLED"}
@@ -61,8 +67,15 @@ def request_of(strip: compat.Strip | None) -> TakeRequest | None:
     """The request that `strip` was made for; None where it is not ours or can't be read."""
     if strip is None or identity.REQUEST not in strip:
         return None
+    text = strip[identity.REQUEST]
+    return _read(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=16)
+def _read(text: str) -> TakeRequest | None:
+    """Kept, as the panel asks for the active strip's at every redraw."""
     try:
-        return from_json(TakeRequest, json.loads(strip[identity.REQUEST]))
+        return from_json(TakeRequest, json.loads(text))
     except (ValueError, TypeError, ProtocolError):
         return None
 
@@ -76,12 +89,12 @@ def fill(settings: WanSettings, request: TakeRequest) -> None:
     settings.length_mode, settings.length_frames = "FRAMES", request.length_frames
     settings.conform = request.conform.name
     loras.fill(settings, request.loras)
-    if request.task == Task.RESTYLE:
+    if request.task is Task.RESTYLE:
         settings.strength, settings.guide = request.strength, request.guide.name
-    elif request.task == Task.PREVIS:
+    elif request.task is Task.PREVIS:
         settings.freedom = request.strength
         settings.blocking = "EDGES" if request.guide is Guide.EDGES else "DEPTH"
-    elif request.task == Task.EXTEND:
+    elif request.task is Task.EXTEND:
         settings.extend_frames = request.length_frames
         settings.extend_direction = "FORWARD" if request.source(Role.AFTER) is None else "BACKWARD"
     settings.seed, settings.seed_locked = min(max(0, request.seed), LARGEST_SEED), True

@@ -9,7 +9,7 @@ import bpy
 from ...wan_backend.protocol.messages import JobStatus
 from ..jobs import request, tracker
 from ..timeline import compat
-from .refusing import NO_TIMELINE, OnJob
+from .refusing import NO_TIMELINE, OnJob, request_of_job
 
 
 class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
@@ -29,6 +29,8 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
         scene = compat.sequencer_scene(context)
         if scene is None:
             self.report({"WARNING"}, f"{NO_TIMELINE}.")
+            return {"CANCELLED"}
+        if request_of_job(self, job) is None:
             return {"CANCELLED"}
         try:
             placed = tracker.get().place(job.job_id, scene)

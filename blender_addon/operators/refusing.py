@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import bpy
 
-from ...wan_backend.protocol.messages import JobStatus
+from ...wan_backend.protocol.messages import JobStatus, TakeRequest
 from ..jobs import tracker
 from ..properties import active_job_id
 from ..stopwatch import timed
 from ..timeline import compat
+from .standing import standing
 
 NO_TIMELINE = "The sequencer shows no scene: choose one in its header"
 ROW_POINTER = "wan_vse_row"
 """The context member that the queue sets to the row in which a button is drawn."""
 NO_JOB = "No job is chosen in the queue"
+EMPTY_QUEUE = "The queue is empty"
+ASKING_FOR_DETAILS = "Asking the backend for this take's settings; press again in a moment."
 _BACKEND_SENTENCES = {
     "off": "The backend has not been started: open the Wan tab of the sequencer's sidebar",
     "starting": "The backend is starting: wait a moment",
@@ -62,17 +65,20 @@ class OnJob(Refusing):
         if row is not None:
             job = job_of(row.name)
             return cls.job_refusal(job) if job else NO_JOB
-        sentences = [cls.job_refusal(job) for job in tracker.get().jobs()]
-        if not sentences:
-            return "The queue is empty"
-        return "" if "" in sentences else sentences[0]
+        first = EMPTY_QUEUE
+        for job in standing().sample:
+            sentence = cls.job_refusal(job)
+            if not sentence:
+                return ""
+            first = sentence if first is EMPTY_QUEUE else first
+        return first
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Find the job, refuse in a sentence, or do it."""
         row = getattr(context, ROW_POINTER, None)
         job = job_of(self.job_id or (row.name if row is not None else "") or active_job_id(context))
         if job is None and not self.job_id:
-            job = next((each for each in tracker.get().jobs() if not self.job_refusal(each)), None)
+            job = next((each for each in standing().sample if not self.job_refusal(each)), None)
         sentence = self.job_refusal(job) if job else NO_JOB
         if job is None or sentence:
             self.report({"WARNING"}, f"{sentence}.")  # type: ignore[attr-defined]
@@ -87,7 +93,16 @@ class OnJob(Refusing):
 
 def job_of(job_id: str) -> JobStatus | None:
     """The job with that id; None where the queue has none."""
-    return next((job for job in tracker.get().jobs() if job.job_id == job_id), None)
+    return tracker.get().job(job_id)
+
+
+def request_of_job(operator: bpy.types.Operator, job: JobStatus) -> TakeRequest | None:
+    """What the job was asked for. Where the backend has yet to tell, it is asked, and None is given, and said."""
+    request = tracker.get().request_of(job.job_id)
+    if request is None:
+        tracker.get().want_details(job.job_id)
+        operator.report({"INFO"}, ASKING_FOR_DETAILS)
+    return request
 
 
 def timeline_refusal(context: bpy.types.Context) -> str:

@@ -9,6 +9,7 @@ import bpy
 from ..jobs import tracker
 from ..stopwatch import timed
 from .refusing import Refusing
+from .standing import standing
 
 
 class WAN_VSE_OT_restart_backend(Refusing, bpy.types.Operator):
@@ -23,7 +24,7 @@ class WAN_VSE_OT_restart_backend(Refusing, bpy.types.Operator):
         return "The backend is being set up" if tracker.get().setup.state == "running" else ""
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if any(not job.state.ended for job in tracker.get().jobs()):
+        if standing().going_on:
             return context.window_manager.invoke_confirm(self, event)
         return self.execute(context)
 

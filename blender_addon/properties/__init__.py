@@ -63,7 +63,8 @@ def _items(kind: str, rows: list[tuple[str, str, str]]) -> list[tuple[str, str, 
 
 def _model_rows(settings: Any) -> list[tuple[str, str, str]]:
     models = tracker.get().models
-    rows = [(row.model, row.label if row.here else f"{row.label} (not here)", _about(row)) for row in models]
+    looking = tracker.get().looking
+    rows = [(row.model, _label(row, looking), _about(row, looking)) for row in models]
     known = {row[0] for row in rows}
     for wanted in (settings.model_id, EMBEDDED):
         if wanted and wanted not in known:
@@ -74,7 +75,14 @@ def _model_rows(settings: Any) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _about(row: ModelRow) -> str:
+def _label(row: ModelRow, looking: str) -> str:
+    """A model's name, and whether it is here, as far as that is known."""
+    if row.here:
+        return row.label
+    return f"{row.label} (looking)" if looking else f"{row.label} (not here)"
+
+
+def _about(row: ModelRow, looking: str) -> str:
     """What the catalogue says of a model, for its tooltip; the last sentence without its stop, as Blender adds one."""
     facts = [row.licence]
     if row.memory_bytes >= 1e9:
@@ -83,7 +91,8 @@ def _about(row: ModelRow) -> str:
     if row.download_bytes:
         facts.insert(0, f"{row.download_bytes / 1e9:.0f} GB to fetch")
     sentence = "; ".join(facts)
-    return f"{row.notes} {sentence[:1].upper()}{sentence[1:]}. {row.sentence}".strip().removesuffix(".")
+    where = looking if looking and not row.here else row.sentence
+    return f"{row.notes} {sentence[:1].upper()}{sentence[1:]}. {where}".strip().removesuffix(".")
 
 
 def _model_items(settings: Any, context: Any) -> list[tuple[str, str, str, int]]:
@@ -269,6 +278,11 @@ class WithSettings:
         return getattr(self._settings, name)
 
 
+def _search_changed(session: Any, context: Any) -> None:
+    for callback in tracker.get().on_change:  # those that show the queue
+        callback()
+
+
 class WanJobRow(bpy.types.PropertyGroup):
     """One row of the queue: `name` is the job's id; all else is asked of the tracker."""
 
@@ -282,6 +296,14 @@ class WanSession(bpy.types.PropertyGroup):
         description="The job whose details are shown",
         options={"SKIP_SAVE"},
     )
+    search: StringProperty(
+        name="Search",
+        description="Show the jobs that have this in the beginning of their prompt, the older ones too",
+        options={"SKIP_SAVE", "TEXTEDIT_UPDATE"},
+        update=_search_changed,
+    )
+    left_out: IntProperty(options={"HIDDEN", "SKIP_SAVE"})
+    """How many jobs there are, or were found, beside those that have a row."""
     restart_needed: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})
     """Preferences were changed that the running backend has not read."""
 

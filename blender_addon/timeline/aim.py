@@ -12,13 +12,16 @@ from fractions import Fraction
 
 import bpy
 
-from ...wan_backend.protocol.messages import Task
+from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Task
 from . import channels
 from .footage import Wanted
 from .selection import MOST, Picked, Selection
 
 MOST_KEPT = 17
 """So many of the model's frames are at most kept of a neighbour: enough to show its motion."""
+
+MAY_BE_SHORTER = frozenset({Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO})
+"""The others are as long as what they are made from, or as the place that they fill."""
 
 
 class NoAim(Exception):
@@ -77,6 +80,26 @@ def check(selection: Selection) -> None:
     """Raises NoAim for what no task can work with."""
     if selection.count > MOST:
         raise NoAim(f"{selection.count} strips are selected: select at most {MOST}.")
+
+
+def check_length(aim: Aim) -> None:
+    """Raises NoAim for a take that is too long to be made: before anything is looked at, rendered or sent for it.
+
+    A take that may be shorter than what it covers is left to its plan, which has a button for that.
+    """
+    if aim.task in MAY_BE_SHORTER or aim.length_frames <= MAX_TAKE_FRAMES:
+        return
+    if aim.task is Task.FILL_GAP:
+        what, instead = "The hole has", "make it shorter"
+    elif aim.task is Task.EXTEND:
+        what, instead = "The part to be made has", "ask for fewer, or pull the strip's handle back"
+    elif not aim.sources:
+        what, instead = "The preview range has", "make it shorter"
+    elif len(aim.sources) == 1:
+        what, instead = f"{quoted(aim.sources)} covers", "cut the strip (K), and select a part of it"
+    else:
+        what, instead = "The selected strips cover", "select fewer, or shorter ones"
+    raise NoAim(f"{what} {aim.length_frames:,} frames, and a take has at most {MAX_TAKE_FRAMES:,}: {instead}.")
 
 
 def check_seen(strips: Iterable[Picked]) -> None:

@@ -6,7 +6,7 @@ import bpy
 
 from ...wan_backend.protocol.messages import Task
 from . import aim_beside, aim_over
-from .aim import Aim, NoAim, Wishes, check
+from .aim import Aim, NoAim, Wishes, check, check_length
 from .selection import Selection
 
 __all__ = ["Aim", "NoAim", "Wishes", "aims"]
@@ -15,6 +15,13 @@ __all__ = ["Aim", "NoAim", "Wishes", "aims"]
 def aims(scene: bpy.types.Scene, selection: Selection, task: Task, wishes: Wishes) -> list[Aim]:
     """One aim for each take, at least one. Raises NoAim with what to do. Text: one for each text strip."""
     check(selection)
+    made = _made(scene, selection, task, wishes)
+    for one in made:
+        check_length(one)
+    return made
+
+
+def _made(scene: bpy.types.Scene, selection: Selection, task: Task, wishes: Wishes) -> list[Aim]:
     if task is Task.IMAGE_TO_VIDEO:
         return aim_over.picture(scene, selection, wishes)
     if task is Task.RESTYLE:

@@ -5,6 +5,7 @@ Probes with hasattr, so that no name that a version warns about is touched. Fram
 
 from __future__ import annotations
 
+import itertools
 import os
 from array import array
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ _HANDLES = (
     else ("frame_final_start", "frame_final_end")
 )
 
+_FEW = 60
+"""So many strips are fetched by their index, which Blender counts to from the first; more in one walk over all."""
 RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 """Options of a property that may hold a path from the .blend on (//): 4.5 and later warn where it isn't said."""
 
@@ -254,6 +257,13 @@ def media_folder(strip: Strip) -> str | None:
     return None
 
 
+def media_path(strip: Strip) -> str | None:
+    """Where an image or movie strip plays from, as the strip keeps it; None for other strips."""
+    if strip.type == "IMAGE":
+        return strip.directory
+    return strip.filepath if strip.type == "MOVIE" else None
+
+
 def set_media_folder(strip: Strip, folder: str) -> None:
     """Let an image or movie strip play the same files from another folder."""
     if strip.type == "IMAGE":
@@ -268,6 +278,29 @@ def selected(collection: Collection | tuple[()]) -> list[int]:
     if flags:
         collection.foreach_get("select", flags)
     return [index for index, flag in enumerate(flags) if flag]
+
+
+def selected_strips(scene: bpy.types.Scene, most: int | None = None) -> list[Strip]:
+    """The selected strips of the timeline that is shown, or the first `most` of them."""
+    collection = shown_strips(scene)
+    indices = selected(collection)[:most]
+    if len(indices) <= _FEW:
+        return [collection[index] for index in indices]
+    flags = [False] * len(collection)
+    for index in indices:
+        flags[index] = True
+    return list(itertools.compress(collection, flags))
+
+
+def colors(collection: Collection | tuple[()]) -> Iterator[Strip]:
+    """The color strips: placeholders are such."""
+    if not len(collection):
+        return
+    kinds = array("i", bytes(array("i").itemsize * len(collection)))
+    collection.foreach_get("type", kinds)
+    color = _BASE.bl_rna.properties["type"].enum_items["COLOR"].value
+    if color in kinds:
+        yield from itertools.compress(collection, [kind == color for kind in kinds])
 
 
 def held_frames(strip: Strip) -> tuple[int, int]:

@@ -6,6 +6,7 @@ A plain movie or image strip is read straight from its media; whatever else is t
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from dataclasses import dataclass
 import bpy
 
 from ...wan_backend.protocol.media import frame_file
-from ...wan_backend.protocol.messages import Framing, Role, Source
-from . import compat, framing, media_files, scene_strips
+from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Framing, Role, Source
+from . import compat, file_look, framing, media_files, scene_strips
 from .media_files import Unusable
 
-__all__ = ["Unusable", "Wanted", "source_or_render"]
+__all__ = ["Unusable", "Wanted", "source_or_render", "too_long"]
+
+MOST_NAMES_BYTES = 200_000
+"""Names that don't follow one another and would take more of a message: those pictures are rendered under new names."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +42,42 @@ class Wanted:
         return range(self.start, self.end_exclusive)
 
 
-def source_or_render(scene: bpy.types.Scene, wanted: Wanted, folder: str) -> tuple[Source, bool]:
+def too_long(frames: int) -> str:
+    """Why a take can't have so many frames; empty where it can."""
+    if frames <= MAX_TAKE_FRAMES:
+        return ""
+    return f"A take can have at most {MAX_TAKE_FRAMES:,} frames; this would be {frames:,}: choose a part of it."
+
+
+def source_or_render(
+    scene: bpy.types.Scene, wanted: Wanted, folder: str, look: file_look.Look = file_look.whole
+) -> tuple[Source, bool]:
     """The Source as it will be, and whether it must be rendered first. Raises Unusable.
 
-    `folder` is the job's own: what is rendered goes into a folder in it that is named like the role.
+    `folder` is the job's own: what is rendered goes into a folder in it that is named like the role. `look` says how
+    thoroughly the files behind the strips are looked at.
     """
     if not wanted.frames:
         raise Unusable("There is no frame in what was chosen: choose a strip or a range of one frame or more.")
+    if len(wanted.frames) > MAX_TAKE_FRAMES:  # before anything is named, looked at or rendered
+        raise Unusable(too_long(len(wanted.frames)))
+    if sentence := too_long(len(wanted.frames)):
+        raise Unusable(sentence)  # before any file is named: a strip may be held for a hundred thousand frames
     chosen = [_named(scene, name) for name in wanted.strip_names]
     for strip in chosen:
         _check_covers(strip, wanted.frames)
     if wanted.depth:
         return _depth(scene, wanted, chosen, folder)
-    _check_all(scene, wanted.frames, chosen)
-    source = _read_straight(scene, wanted, chosen[0]) if len(chosen) == 1 else None
+    _check_all(scene, wanted.frames, chosen, look)
+    source = _read_straight(scene, wanted, chosen[0], look) if len(chosen) == 1 else None
     if source is not None:
         return source, False
     return _rendered(wanted, folder, None), True
+
+
+def too_long(frames: int) -> str:
+    """A sentence for a range that no take can cover."""
+    return f"{frames:,} frames are too many: a take has at most {MAX_TAKE_FRAMES:,}. Choose a shorter part."
 
 
 def _rendered(wanted: Wanted, folder: str, lies: Framing | None) -> Source:
@@ -74,12 +97,12 @@ def _depth(scene: bpy.types.Scene, wanted: Wanted, chosen: list[compat.Strip], f
     return _rendered(wanted, folder, _framing(scene, strip, size)), True
 
 
-def _read_straight(scene: bpy.types.Scene, wanted: Wanted, strip: compat.Strip) -> Source | None:
+def _read_straight(scene: bpy.types.Scene, wanted: Wanted, strip: compat.Strip, look: file_look.Look) -> Source | None:
     """The Source of a plain strip; None where Blender has to render it."""
     if strip.type not in ("MOVIE", "IMAGE") or not framing.is_plain(scene, strip):
         return None
     names = media_files.names_of(strip, wanted.frames)
-    size = media_files.picture_size(scene, strip, names)
+    size = media_files.picture_size(scene, strip, names, look)
     if size is None or not framing.can_be_framed(strip, size):
         return None
     indices = media_files.media_indices(strip, wanted.frames)
@@ -94,6 +117,12 @@ def _read_straight(scene: bpy.types.Scene, wanted: Wanted, strip: compat.Strip) 
         frames=len(wanted.frames),
         framing=_framing(scene, strip, size),
     )
+
+
+def _fit_in_a_message(names: list[str]) -> bool:
+    if 6 * sum(map(len, names)) + 3 * len(names) <= MOST_NAMES_BYTES:  # a character takes six bytes at most, mostly one
+        return True
+    return len(json.dumps(name_runs.pack(names))) <= MOST_NAMES_BYTES
 
 
 def _framing(scene: bpy.types.Scene, strip: compat.Strip, size: tuple[int, int]) -> Framing | None:
@@ -126,25 +155,40 @@ def _check_covers(strip: compat.Strip, frames: range) -> None:
         )
 
 
-def _check_all(scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip]) -> None:
+def _check_all(scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: file_look.Look) -> None:
     """Raise Unusable where a strip that is seen in those frames can't be shown."""
-    collection = compat.shown_strips(scene)
     for strip in _inputs(chosen):
-        _check(scene, strip, range(compat.start(strip), compat.end_exclusive(strip)))  # an effect may show any of it
+        # An effect may show any of it, but no more of it than a take has frames.
+        _check(scene, strip, range(compat.start(strip), compat.end_exclusive(strip))[:MAX_TAKE_FRAMES], look)
     if chosen and not any(strip.type == "ADJUSTMENT" for strip in chosen):
         seen = chosen
     else:
-        highest = max((strip.channel for strip in chosen), default=None)
-        seen = [s for s in collection if s in chosen or (not s.mute and (highest is None or s.channel < highest))]
-        if not any(_overlap(strip, frames) for strip in seen):
+        seen = _below(scene, frames, chosen)
+        if not seen:
             raise Unusable(
                 f"Nothing is seen from frame {frames.start} to {frames.stop - 1}: choose a range with strips in it."
             )
     for strip in seen:
-        _check(scene, strip, frames)
+        _check(scene, strip, frames, look)
 
 
-def _check(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> None:
+def _below(scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip]) -> list[compat.Strip]:
+    """What is seen in those frames: the chosen strips, and those below them; all where none is chosen."""
+    own = [strip for strip in chosen if _overlap(strip, frames)]
+    highest = max((strip.channel for strip in chosen), default=None)
+    return [*own, *(strip for strip in _seen(compat.shown_strips(scene), frames, highest) if strip not in chosen)]
+
+
+def _seen(collection: compat.Collection | tuple[()], frames: range, below: int | None = None) -> Iterator[compat.Strip]:
+    """The strips that aren't muted and cover any of the frames, on channels lower than `below`."""
+    places = compat.columns(collection)
+    flags = [False] * len(places.starts)
+    for index in places.overlapping(frames.start, frames.stop):
+        flags[index] = not places.mutes[index] and (below is None or places.channels[index] < below)
+    return itertools.compress(collection, flags)
+
+
+def _check(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: file_look.Look) -> None:
     part = _overlap(strip, frames)
     if not part:
         return
@@ -153,12 +197,11 @@ def _check(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> None:
     elif strip.type in ("MOVIE", "IMAGE"):
         # Where the speed changes it's not known here which of the files are seen, so all of them must be there.
         whole = framing.is_retimed(scene, strip) and strip.type == "IMAGE"
-        names = [e.filename for e in strip.elements] if whole else media_files.names_of(strip, part)
-        media_files.check_there(scene, strip, names)
+        names = media_files.all_names(strip) if whole else media_files.names_of(strip, part)
+        media_files.check_there(scene, strip, names, look)
     elif strip.type == "META":
-        for inner in compat.strips(strip):
-            if not inner.mute:
-                _check(scene, inner, frames)
+        for inner in _seen(compat.strips(strip), part):
+            _check(scene, inner, part, look)
 
 
 def _overlap(strip: compat.Strip, frames: range) -> range:

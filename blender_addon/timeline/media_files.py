@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import bpy
 
-from . import compat
-from .picture_size import Size, size_of
+from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES
+from . import compat, file_look
+from .picture_size import Size
 
 NAMES_SHOWN = 3
 
@@ -27,15 +27,31 @@ def folder_of(scene: bpy.types.Scene, strip: compat.Strip) -> str:
     return os.path.abspath(bpy.path.abspath(path or "//", library=scene.library))
 
 
-def names_of(strip: compat.Strip, frames: Iterator[int] | range) -> list[str]:
-    """The file that is shown in each of the scene's frames; the first and last are held past the media's ends."""
+def names_of(strip: compat.Strip, frames: range) -> list[str]:
+    """The file that is shown in each of the scene's frames; the first and last are held past the media's ends.
+
+    Of a strip with many pictures, only those that these frames show are touched.
+    """
     if strip.type == "MOVIE":
         return [bpy.path.basename(strip.filepath)]
-    names = [element.filename for element in strip.elements]
-    return [names[min(index + compat.trim_start(strip), len(names) - 1)] for index in media_indices(strip, frames)]
+    trim, last = compat.trim_start(strip), len(strip.elements) - 1
+    indices = [min(index + trim, last) for index in media_indices(strip, frames)]
+    if not indices:
+        return []
+    first = min(indices)
+    names = [element.filename for element in strip.elements[first : max(indices) + 1]]
+    return [names[index - first] for index in indices]
 
 
-def media_indices(strip: compat.Strip, frames: Iterator[int] | range) -> list[int]:
+def all_names(strip: compat.Strip) -> list[str]:
+    """Every picture of an image strip, shown or not; of very many, so many as a take may have, spread over all."""
+    count = len(strip.elements)
+    if count <= MAX_TAKE_FRAMES:
+        return [element.filename for element in strip.elements]
+    return [strip.elements[index * (count - 1) // (MAX_TAKE_FRAMES - 1)].filename for index in range(MAX_TAKE_FRAMES)]
+
+
+def media_indices(strip: compat.Strip, frames: range) -> list[int]:
     """Which of the media's frames, from 0 after the trim, is shown in each of the scene's; not for retimed strips."""
     last = compat.content_frames(strip) - 1
     start = compat.content_start(strip)
@@ -47,10 +63,12 @@ def media_indices(strip: compat.Strip, frames: Iterator[int] | range) -> list[in
     return [min(max(index, 0), last) for index in indices]
 
 
-def check_there(scene: bpy.types.Scene, strip: compat.Strip, names: list[str]) -> None:
-    """Raise Unusable where one of a strip's files is missing, empty or not to be read."""
+def check_there(
+    scene: bpy.types.Scene, strip: compat.Strip, names: list[str], look: file_look.Look = file_look.whole
+) -> None:
+    """Raise Unusable where one of a strip's files is missing, empty or not to be read, as far as `look` looks."""
     folder = folder_of(scene, strip)
-    lost = [name for name in dict.fromkeys(names) if not _is_file(os.path.join(folder, name))]
+    lost = look(folder, names, False).lost
     if lost:
         more = f" and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
         raise Unusable(
@@ -64,21 +82,12 @@ def check_there(scene: bpy.types.Scene, strip: compat.Strip, names: list[str]) -
         )
 
 
-def picture_size(scene: bpy.types.Scene, strip: compat.Strip, names: list[str]) -> Size | None:
-    """The size that all of those pictures have; None where they differ or it can't be told."""
+def picture_size(
+    scene: bpy.types.Scene, strip: compat.Strip, names: list[str], look: file_look.Look = file_look.whole
+) -> Size | None:
+    """The size that all of those pictures have, as far as `look` looks; None where they differ or it can't be told."""
     if strip.type == "MOVIE":
         element = strip.elements[0] if len(strip.elements) else None
         return (element.orig_width, element.orig_height) if element and element.orig_width > 0 else None
-    folder = folder_of(scene, strip)
-    try:
-        sizes = {size_of(os.path.join(folder, name)) for name in dict.fromkeys(names)}
-    except OSError:
-        return None
-    return sizes.pop() if len(sizes) == 1 else None
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return os.path.isfile(path) and os.path.getsize(path) > 0
-    except OSError:
-        return False
+    found = look(folder_of(scene, strip), names, True)
+    return next(iter(found.sizes)) if len(found.sizes) == 1 and not found.lost else None

@@ -19,9 +19,12 @@ _known: dict[str, tuple[tuple[int, int], Size | None]] = {}
 _MOST_KNOWN = 20_000
 
 
-def size_of(path: str) -> Size | None:
-    """Width and height; None where it is neither of the two or damaged. Raises OSError where it can't be read."""
-    status = os.stat(path)
+def size_of(path: str, status: os.stat_result | None = None) -> Size | None:
+    """Width and height; None where it is neither of the two or damaged. Raises OSError where it can't be read.
+
+    `status` is what the file system says of it, where that was asked for a moment ago.
+    """
+    status = status or os.stat(path)
     stamp = (status.st_mtime_ns, status.st_size)
     known = _known.get(path)
     if known is None or known[0] != stamp:

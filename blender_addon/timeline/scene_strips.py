@@ -37,13 +37,12 @@ def check(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> None:
         raise Unusable(f"“{strip.name}” shows no scene: choose one in the strip's properties.")
     if scene in _shown_by(strip, set()):
         raise Unusable(f"“{strip.name}” shows the scene that it is cut in: let it show another scene.")
-    if strip.scene_input == "CAMERA" and frames:
-        cameras = {camera_of(strip, frame) for frame in dict.fromkeys(own_frames(strip, frames))}
-        if None in cameras:
-            raise Unusable(
-                f"“{strip.name}” shows the scene “{shown.name}”, which has no camera: add one there, or choose one "
-                "in the strip's properties."
-            )
+    # Either each of the frames has a camera or none: one marker with a camera serves those before it, too.
+    if strip.scene_input == "CAMERA" and frames and camera_of(strip, own_frames(strip, frames[:1])[0]) is None:
+        raise Unusable(
+            f"“{strip.name}” shows the scene “{shown.name}”, which has no camera: add one there, or choose one "
+            "in the strip's properties."
+        )
 
 
 def check_depth(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> None:

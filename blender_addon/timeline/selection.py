@@ -77,9 +77,8 @@ def read(scene: bpy.types.Scene) -> Selection:
     collection = compat.shown_strips(scene)
     indices = compat.selected(collection)
     muted = holes.muted_channels(scene) if indices else set()
-    strips = sorted(
-        (pick(collection[index], muted) for index in indices[:MOST]), key=lambda strip: (strip.start, strip.channel)
-    )
+    picked = (pick(strip, muted) for strip in compat.selected_strips(scene, MOST))
+    strips = sorted(picked, key=lambda strip: (strip.start, strip.channel))
     return Selection(
         frame=scene.frame_current,
         footage=tuple(strip for strip in strips if strip.type not in _UNSEEN and not strip.waits),

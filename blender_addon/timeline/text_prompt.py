@@ -14,7 +14,7 @@ def from_text_block(text: bpy.types.Text) -> str:
 
 def text_strip(scene: bpy.types.Scene) -> compat.Strip | None:
     """The text strip that is meant: the active one if it is selected, else the first selected, else None."""
-    selected = [strip for strip in compat.shown_strips(scene) if strip.type == "TEXT" and strip.select]
+    selected = [strip for strip in compat.selected_strips(scene) if strip.type == "TEXT"]
     active = compat.active_strip(scene)
     return active if active in selected else next(iter(selected), None)
 

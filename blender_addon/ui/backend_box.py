@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 
+from ...wan_backend.protocol.messages import WorkerState
 from .. import preferences
 from ..jobs import tracker
 from . import paragraph, wording
@@ -35,7 +36,11 @@ def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     elif state == "failed":
         draw_failure(layout.box(), context)
     elif state in ("off", "starting"):
-        layout.label(text=WORDS[state][0], icon=WORDS[state][1])
+        paragraph.draw(layout, context, session.backend.sentence or WORDS[state][0], WORDS[state][1])
+    else:
+        for sentence in (session.backend.sentence, session.looking):
+            if sentence:
+                paragraph.draw(layout, context, sentence, "SORTTIME")
 
 
 def draw_missing(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -71,6 +76,8 @@ def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     else:
         paragraph.draw(layout, context, backend.sentence or words, icon)
     if backend.state == "ready":
+        if session.looking:
+            paragraph.draw(layout, context, session.looking, "SORTTIME")
         draw_worker(layout, context)
     if context.window_manager.wan_vse.restart_needed:
         paragraph.draw(layout, context, "Preferences were changed; they hold from the next start.", "INFO")
@@ -86,7 +93,7 @@ def draw_worker(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     worker = tracker.get().worker
     if worker.device:
         paragraph.draw(layout, context, f"Runs on {worker.device}, torch {worker.torch}", "MEMORY")
-    if worker.state == "broken" and worker.sentence:
+    if worker.state is WorkerState.BROKEN and worker.sentence:
         paragraph.draw(layout, context, worker.sentence, "ERROR")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
-from ...wan_backend.protocol.messages import ExtraRow, Fix, ModelRow
+from ...wan_backend.protocol.messages import ExtraRow, Fix, FixAction, ModelRow
 from ..jobs import tracker
 from . import paragraph, task_box, wording
 
@@ -16,7 +16,7 @@ STATE_WORDS = {
     DownloadState.PAUSED: ("Paused", "PAUSE"),
     DownloadState.FAILED: ("Stopped", "ERROR"),
 }
-_FIXES = {"download": "FILE_REFRESH", "open_preferences": "FILE_FOLDER"}
+_FIXES = {FixAction.DOWNLOAD: "FILE_REFRESH", FixAction.OPEN_PREFERENCES: "FILE_FOLDER"}
 
 
 def draw_for(layout: bpy.types.UILayout, context: bpy.types.Context, chosen: str, task: str) -> None:
@@ -28,7 +28,7 @@ def draw_for(layout: bpy.types.UILayout, context: bpy.types.Context, chosen: str
     row, downloads = session.model(chosen), session.downloads
     if row is not None and (task in row.tasks or row.here or downloads.status(chosen) is not None):
         draw_fetchable(layout, context, row)
-    elif row is not None:
+    elif row is not None and not session.looking:
         able = " and ".join(task_box.name_of(each) for each in row.tasks)
         paragraph.draw(layout.box(), context, f"{row.label} is not here, and is for {able} alone.", "INFO")
     for other in (*session.models, *session.server.extras):
@@ -42,8 +42,8 @@ def draw_fetchable(layout: bpy.types.UILayout, context: bpy.types.Context, row: 
     status = downloads.status(row.model)
     if status is not None and status.state is not DownloadState.DONE:
         _draw_status(layout.box(), context, row, status)
-    elif row.here or not row.download_bytes:
-        return
+    elif row.here or not row.download_bytes or (tracker.get().looking and not downloads.is_begun(row.model)):
+        return  # what isn't found yet isn't missing
     elif downloads.is_asked(row.model):
         paragraph.draw(layout.box(), context, "Asking Hugging Face what it takes...", "SORTTIME")
     elif row.model in downloads.plans:
@@ -116,7 +116,7 @@ def _draw_problem(
     buttons = box.row(align=True)
     begun = tracker.get().downloads.status(model) is not None
     for fix in fixes:
-        if fix.action == "download":
+        if fix.action is FixAction.DOWNLOAD:
             operator = "wan_vse.resume_download" if begun else "wan_vse.download_model"
             buttons.operator(operator, text=fix.label, icon=_FIXES[fix.action]).model = model
         elif fix.action in _FIXES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ...wan_backend.protocol.messages import Fix, Plan, ProblemKind
+from ...wan_backend.protocol.messages import Fix, FixAction, Plan, Problem, ProblemKind
 from ..jobs import request, tracker
 from ..operators import asking
 from . import paragraph, shown, thumbnails, wording
@@ -44,16 +44,8 @@ def draw_outcome(
 
 def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -> None:
     """The size and length that the model makes, what was changed to make it possible, and what makes it impossible."""
-    if plan.problem is not None and _is_coming(plan):
-        paragraph.draw(box, context, "The model is being downloaded; you can go on working.", "IMPORT")
-        return
     if plan.problem is not None:
-        column = box.column(align=True)
-        column.alert = True
-        paragraph.draw(column, context, plan.problem.sentence, "ERROR")
-        for fix in plan.problem.fixes:
-            if fix.action != "download":  # the model's own box, above, has that button and says more
-                draw_fix(box, fix)
+        draw_problem(box, context, plan, plan.problem)
         return
     model, timeline = wording.plan(plan)
     column = box.column(align=True)
@@ -67,18 +59,36 @@ def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -
     for note in plan.notes:
         paragraph.draw(box, context, note, "INFO")
     for fix in plan.fixes:
-        if fix.action != "download" or not tracker.get().downloads.is_begun(fix.value):  # its box, above, says more
+        if fix.action is not FixAction.DOWNLOAD or not tracker.get().downloads.is_begun(
+            fix.value
+        ):  # its box, above, says more
+            draw_fix(box, fix)
+
+
+def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan, problem: Problem) -> None:
+    """What makes it impossible, with what would help; or that the model is on its way."""
+    if _is_coming(plan):
+        paragraph.draw(box, context, "The model is being downloaded; you can go on working.", "IMPORT")
+        return
+    if asking.may_yet_be_found(plan):
+        paragraph.draw(box, context, tracker.get().looking, "SORTTIME")
+        return
+    column = box.column(align=True)
+    column.alert = True
+    paragraph.draw(column, context, problem.sentence, "ERROR")
+    for fix in problem.fixes:
+        if fix.action is not FixAction.DOWNLOAD:  # the model's own box, above, has that button and says more
             draw_fix(box, fix)
 
 
 def _is_coming(plan: Plan) -> bool:
     """True where all that is wrong is that the model is still being fetched."""
     status = tracker.get().downloads.status(plan.model)
-    return plan.problem.kind == ProblemKind.MODEL_MISSING and status is not None and status.state.active
+    return plan.problem.kind is ProblemKind.MODEL_MISSING and status is not None and status.state.active
 
 
 def draw_fix(layout: bpy.types.UILayout, fix: Fix) -> None:
     """One thing that would help, as a button."""
-    icon = "IMPORT" if fix.action == "download" else "TOOL_SETTINGS"
+    icon = "IMPORT" if fix.action is FixAction.DOWNLOAD else "TOOL_SETTINGS"
     button = layout.operator("wan_vse.apply_fix", text=fix.label, icon=icon)
-    button.setting, button.value, button.action = fix.setting, fix.value, fix.action
+    button.setting, button.value, button.action = fix.setting or "", fix.value, fix.action or ""

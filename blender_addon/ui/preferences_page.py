@@ -10,6 +10,8 @@ from ..preferences import WanPreferences
 from ..stopwatch import timed
 from . import backend_box, download_box, paragraph
 
+LOOKING = "not found so far; the models folders are still being looked through."
+
 
 @timed("draw: preferences")
 def draw(preferences: WanPreferences, context: bpy.types.Context) -> None:
@@ -71,6 +73,8 @@ def draw_extras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def _extra_line(extra: ExtraRow) -> tuple[str, str]:
     """What is known of a LoRA or a tiny autoencoder, and its icon."""
+    if not extra.here and tracker.get().looking:
+        return f"{extra.label}: {LOOKING}", "SORTTIME"
     if not extra.here:
         return f"{extra.label}: {extra.notes}", "IMPORT"
     return f"{extra.label} ({extra.licence}): {extra.sentence}", "CHECKMARK"
@@ -78,6 +82,8 @@ def _extra_line(extra: ExtraRow) -> tuple[str, str]:
 
 def _model_line(model: ModelRow) -> tuple[str, str]:
     """What is known of a model, and its icon."""
+    if not model.here and tracker.get().looking:
+        return f"{model.label}: {LOOKING}", "SORTTIME"
     if not model.here:
         return model.sentence, "IMPORT"
     ours = str(folders.package_root())

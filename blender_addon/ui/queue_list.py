@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import bpy
 
-from ...wan_backend.protocol.messages import JobState, JobStatus
+from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
 from ..jobs import tracker
 from ..operators.refusing import ROW_POINTER, job_of
 from ..properties import active_job_id
 from ..timeline import compat, identity
-from . import live_preview, paragraph, task_box, thumbnails, wording
+from . import live_preview, paragraph, shown_marks, task_box, thumbnails, wording
 
 RED_STATES = (JobState.FAILED, JobState.INTERRUPTED)
 
@@ -40,21 +40,20 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
         running = _is_running(job)
         split = row.split(factor=0.5 if running else 0.68, align=True)
         name = split.row(align=True)
-        title = wording.one_line(wording.title(job.request), 80)
+        title = wording.one_line(wording.title(job.summary.title, job.summary.task), 80)
         name.label(text=title, icon=wording.STATE_ICONS[job.state], translate=False)
         _draw_row_state(split.row(align=True), job)
         _draw_row_button(row, job)
 
+    def draw_filter(self, context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
+        """The search, which finds jobs that have no row, too."""
+        layout.prop(context.window_manager.wan_vse, "search", text="", icon="VIEWZOOM")
+
     def filter_items(
         self, context: bpy.types.Context, data: bpy.types.AnyType, property_name: str
     ) -> tuple[list[int], list[int]]:
-        """The list's search field looks into prompts."""
-        rows = getattr(data, property_name)
-        wanted = self.filter_name.lower()
-        if not wanted:
-            return [], []
-        prompts = {job.job_id: job.request.prompt.lower() for job in tracker.get().jobs()}
-        return [self.bitflag_filter_item if wanted in prompts.get(row.name, "") else 0 for row in rows], []
+        """All rows, as they come: `refresh` has chosen them."""
+        return [], []
 
 
 def _is_running(job: JobStatus) -> bool:
@@ -86,10 +85,15 @@ def _draw_row_button(row: bpy.types.UILayout, job: JobStatus) -> None:
 def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The list, and the details of the chosen job."""
     session = context.window_manager.wan_vse
+    if session.search or session.left_out:
+        layout.prop(session, "search", text="", icon="VIEWZOOM", placeholder="Search all jobs")
     if not session.rows:
-        layout.label(text="No jobs yet.", icon="INFO")
+        layout.label(text="No job was found." if session.search else "No jobs yet.", icon="INFO")
         return
     layout.template_list(WAN_VSE_UL_queue.bl_idname, "", session, "rows", session, "active_row", rows=2, maxrows=8)
+    if session.left_out:
+        words = "and {:,} more that were found" if session.search else "and {:,} older ones"
+        layout.label(text=words.format(session.left_out), icon="BLANK1")
     row = layout.row(align=True)
     row.operator("wan_vse.cancel_all", text="Cancel All", icon="X")
     row.operator("wan_vse.clear_jobs", text="Clear Ended", icon="TRASH")
@@ -102,7 +106,9 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
     """One job in full."""
-    paragraph.draw(box, context, wording.title(job.request), wording.STATE_ICONS[job.state], most_lines=4)
+    request = _details(job)
+    title = wording.title(request.prompt if request else job.summary.title, job.summary.task)
+    paragraph.draw(box, context, title, wording.STATE_ICONS[job.state], most_lines=4)
     if job.problem is not None and job.state is not JobState.CANCELLED:
         draw_problem(box, context, job)
     elif job.state.ended:
@@ -118,9 +124,18 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
     note = tracker.get().note_of(job.job_id) or tracker.get().problem_of(job.job_id)
     if note:
         paragraph.draw(box, context, note, "INFO")
-    thumbnails.draw(box, job.request)
-    _draw_facts(box, context, job)
+    if request is not None:
+        thumbnails.draw(box, request)
+    _draw_facts(box, context, job, request)
     _draw_job_buttons(box, context, job)
+
+
+def _details(job: JobStatus) -> TakeRequest | None:
+    """What the job was asked for; the backend is asked where that isn't known yet."""
+    request = tracker.get().request_of(job.job_id)
+    if request is None:
+        tracker.get().want_details(job.job_id)
+    return request
 
 
 def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
@@ -130,7 +145,8 @@ def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, job: JobSt
     paragraph.draw(column, context, job.problem.sentence, "ERROR")
     for fix in job.problem.fixes:
         button = box.operator("wan_vse.apply_fix", text=fix.label, icon="TOOL_SETTINGS")
-        button.setting, button.value, button.action, button.job_id = fix.setting, fix.value, fix.action, job.job_id
+        button.setting, button.value = fix.setting or "", fix.value
+        button.action, button.job_id = fix.action or "", job.job_id
     if job.problem.log:
         box.operator("wan_vse.open_log", text="Open Log", icon="TEXT").path = job.problem.log
 
@@ -143,24 +159,25 @@ def _ending(job: JobStatus) -> str:
     return wording.STATE_WORDS[job.state]
 
 
-def _draw_facts(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
-    row = tracker.get().model(job.request.model)
+def _draw_facts(
+    box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus, request: TakeRequest | None
+) -> None:
+    asked = job.summary
+    row = tracker.get().model(asked.model)
     column = box.column(align=True)
     column.active = False
-    facts = f"{row.label if row else job.request.model}, seed {job.request.seed}"
-    paragraph.draw(column, context, f"{task_box.name_of(job.request.task)}: {facts}")
-    if job.request.loras:
-        paragraph.draw(column, context, wording.loras(job.request.loras))
-    if job.plan is not None:
-        paragraph.draw(column, context, ", ".join(wording.plan(job.plan)))
+    facts = f"{row.label if row else asked.model}, seed {asked.seed}"
+    paragraph.draw(column, context, f"{task_box.name_of(asked.task)}: {facts}")
+    if asked.loras:
+        paragraph.draw(column, context, wording.loras(request.loras) if request else f"LoRAs: {asked.loras}")
+    plan = tracker.get().plan_of_job(job.job_id)
+    if plan is not None:
+        paragraph.draw(column, context, ", ".join(wording.plan(plan)))
 
 
 def _is_placed(context: bpy.types.Context, job: JobStatus) -> bool:
     scene = compat.sequencer_scene(context)
-    strips = () if scene is None else compat.shown_strips(scene)
-    return any(
-        strip.get(identity.JOB) == job.job_id and strip.get(identity.ROLE) == identity.TAKE_ROLE for strip in strips
-    )
+    return scene is not None and identity.TAKE_ROLE in shown_marks.roles_of(scene, job.job_id)
 
 
 def _draw_job_buttons(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:

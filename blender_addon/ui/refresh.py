@@ -5,11 +5,15 @@ Called from the tracker's timer, never from a draw.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import bpy
 
-from ..jobs import tracker
+from ..operators.standing import Standing, standing
 from ..stopwatch import timed
 
+MOST_ENDED = 200
+"""So many jobs that ended have a row; older ones are found by the search."""
 _AREAS = {"SEQUENCE_EDITOR", "PREFERENCES"}
 
 
@@ -31,18 +35,68 @@ def redraw() -> None:
 
 
 def mirror_rows(session: bpy.types.PropertyGroup) -> None:
-    """Let the rows be the tracker's jobs. The chosen job stays chosen; a new one is chosen as it comes."""
-    ids = [job.job_id for job in tracker.get().jobs()]
-    old = [row.name for row in session.rows]
+    """Let the rows be the tracker's jobs: those that have not ended, and the newest others. Of a search, those found.
+
+    The chosen job stays chosen; a new one is chosen as it comes.
+    """
+    global _mirrored
+    now = standing()
+    search = " ".join(session.search.lower().split())
+    last = _mirrored
+    if last.standing is now and last.search == search and len(session.rows) == len(last.ids):
+        return
+    ids, session.left_out = _shown(now, search)
+    old = last.ids if len(session.rows) == len(last.ids) else [row.name for row in session.rows]
+    _mirrored = _Mirrored(now, search, ids)
     if ids == old:
         return
     chosen = old[session.active_row] if 0 <= session.active_row < len(old) else ""
-    session.rows.clear()
-    for job_id in ids:
-        session.rows.add().name = job_id
-    if ids and ids[0] not in old:
+    _write(session.rows, old, ids)
+    if ids and search == last.search and ids[0] not in set(old):
         session.active_row = 0
     elif chosen in ids:
         session.active_row = ids.index(chosen)
     else:
         session.active_row = max(0, min(session.active_row, len(ids) - 1))
+
+
+@dataclass(frozen=True)
+class _Mirrored:
+    """What the rows were made from last."""
+
+    standing: Standing | None = None
+    search: str = ""
+    ids: list[str] = field(default_factory=list)
+
+
+_mirrored = _Mirrored()
+
+
+def _shown(now: Standing, search: str) -> tuple[list[str], int]:
+    """The ids of the jobs that get a row, in the tracker's order, and how many of those that would do get none."""
+    left = MOST_ENDED
+    ids: list[str] = []
+    left_out = 0
+    going_on = {job.job_id for job in now.going_on}
+    for job in now.jobs:
+        if search and search not in job.summary.title.lower():
+            continue
+        if job.job_id in going_on:
+            ids.append(job.job_id)
+        elif left:
+            left -= 1
+            ids.append(job.job_id)
+        else:
+            left_out += 1
+    return ids, left_out
+
+
+def _write(rows: bpy.types.bpy_prop_collection, old: list[str], ids: list[str]) -> None:
+    """Change as few rows as that takes: Blender redoes each at some cost."""
+    while len(rows) > len(ids):
+        rows.remove(len(rows) - 1)
+    for row, was, name in zip(rows, old, ids, strict=False):
+        if was != name:
+            row.name = name
+    for name in ids[len(rows) :]:
+        rows.add().name = name

@@ -6,6 +6,7 @@ May import operators, properties, preferences, jobs and timeline.
 from __future__ import annotations
 
 import os
+import time
 from typing import ClassVar
 
 import bpy
@@ -30,6 +31,9 @@ from . import (
 )
 
 PROMPT_LINES = 6
+FAR_SECONDS = 3.0
+_far = (False, 0.0)
+"""Whether takes lie far from their file, and until when that is taken for true."""
 
 
 class _InSequencer:
@@ -127,7 +131,7 @@ class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
         """Blender calls this to show the panel."""
         made = request_of(compat.active_strip(compat.sequencer_scene(context)))
         layout = self.layout
-        paragraph.draw(layout, context, wording.title(made), "FONT_DATA", most_lines=PROMPT_LINES)
+        paragraph.draw(layout, context, wording.title(made.prompt, made.task), "FONT_DATA", most_lines=PROMPT_LINES)
         row = tracker.get().model(made.model)
         facts = f"{row.label if row else made.model}, {made.quality.value}, seed {made.seed}"
         paragraph.draw(layout, context, facts, "BLANK1")
@@ -224,12 +228,20 @@ def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
     session = tracker.get()
     if session.collector.busy:
         layout.progress(factor=session.collector.progress, type="BAR", text="Copying takes")
-    elif project.path() and collect.far_folders():
+    elif project.path() and _any_far():
         box = layout.box()
         paragraph.draw(box, context, "Some takes do not lie beside the .blend file.", "FILE_FOLDER")
         box.operator("wan_vse.collect_takes", text="Collect Takes")
     if session.collector.sentence and not session.collector.busy:
         paragraph.draw(layout, context, session.collector.sentence, "INFO")
+
+
+def _any_far() -> bool:
+    """Whether takes lie elsewhere, found out every few seconds: it takes a walk over all strips."""
+    global _far
+    if bpy.app.background or time.monotonic() > _far[1]:
+        _far = (collect.any_far(), time.monotonic() + FAR_SECONDS)
+    return _far[0]
 
 
 def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -6,6 +6,7 @@ without the tab "Wan" in view it leaves at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,7 @@ _BAR_HIGH = 0.26
 _BODY_HIGH = 0.62
 """So much of a strip lies below the line with its name."""
 _POINTS = 10
+MOST_CAPTIONS = 150
 _FONT = 0
 
 _handler: Any = None
@@ -91,26 +93,35 @@ def tab_in_view(area: bpy.types.Area) -> bool:
 
 
 def _draw_placeholders(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
-    region = context.region
+    """Bars and marks in a few calls, however many there are; then words, where there is room for them."""
+    shown = list(_placeholders_in_view(context.region, scene))
+    for color in (TRACK, BAR, FAILED):
+        _fill_all([bar for job, box in shown for bar in bars(job, box, color)], color)
     scale = context.preferences.system.ui_scale
-    for strip in compat.shown_strips(scene):
-        if strip.type != "COLOR" or strip.get(identity.ROLE) != identity.PLACEHOLDER_ROLE:
-            continue
-        box = _box(region, compat.start(strip), compat.end_exclusive(strip), strip.channel)
-        job = tracker.get().job(str(strip.get(identity.JOB, "")))
-        if job is not None and box.within(region.width, region.height):
-            _draw_job(job, box, scale)
+    for job, box in [each for each in shown if _has_room(each[1], scale)][:MOST_CAPTIONS]:
+        _write(caption(job), box, scale)
 
 
-def _draw_job(job: JobStatus, box: Box, scale: float) -> None:
+def _placeholders_in_view(region: bpy.types.Region, scene: bpy.types.Scene) -> Iterator[tuple[JobStatus, Box]]:
+    session = tracker.get()
+    place = _Scale(region)
+    for strip in compat.colors(compat.shown_strips(scene)):
+        box = place.box(compat.start(strip), compat.end_exclusive(strip), strip.channel)
+        if box.within(region.width, region.height) and strip.get(identity.ROLE) == identity.PLACEHOLDER_ROLE:
+            job = session.job(str(strip.get(identity.JOB, "")))
+            if job is not None:
+                yield job, box
+
+
+def bars(job: JobStatus, box: Box, color: Color) -> list[Box]:
+    """What of that color lies on a placeholder: how far it is, or that it failed."""
     height = box.top - box.bottom
     if job.state in (JobState.FAILED, JobState.INTERRUPTED):
-        _fill(Box(box.left, box.bottom, box.right, box.bottom + height * _BODY_HIGH), FAILED)
-    elif not job.state.ended:
-        top = box.bottom + height * _BAR_HIGH
-        _fill(Box(box.left, box.bottom, box.right, top), TRACK)
-        _fill(Box(box.left, box.bottom, box.left + (box.right - box.left) * job.progress, top), BAR)
-    _write(caption(job), box, scale)
+        return [Box(box.left, box.bottom, box.right, box.bottom + height * _BODY_HIGH)] if color is FAILED else []
+    if job.state.ended or color is FAILED:
+        return []
+    top, share = box.bottom + height * _BAR_HIGH, job.progress if color is BAR else 1.0
+    return [Box(box.left, box.bottom, box.left + (box.right - box.left) * share, top)] if share > 0 else []
 
 
 def caption(job: JobStatus) -> str:
@@ -129,26 +140,48 @@ def _draw_asked_range(context: bpy.types.Context, scene: bpy.types.Scene) -> Non
         places = orders.places_of(scene, settings, task, tracker.get().model(settings.model))
     except request.Refused:
         return
+    scale = _Scale(context.region)
     for place in places:
         frames = place.length_frames
         if task is Task.TEXT_TO_VIDEO and len(places) == 1:
             frames = wording.coming_frames(frames, tracker.get().plan)
-        box = _box(context.region, place.start, place.start + frames, place.channel)
+        box = scale.box(place.start, place.start + frames, place.channel)
         if box.within(context.region.width, context.region.height):
-            _fill(box, INSIDE)
+            _fill_all([box], INSIDE)
             _outline(box, OUTLINE)
 
 
-def _box(region: bpy.types.Region, start: int, end_exclusive: int, channel: int) -> Box:
-    view = region.view2d
-    left, bottom = view.view_to_region(start, channel + _STRIP_LOW, clip=False)
-    right, top = view.view_to_region(end_exclusive, channel + _STRIP_HIGH, clip=False)
-    return Box(left, bottom, right, top)
+class _Scale:
+    """From frames and channels to pixels of a region: straight lines, asked of Blender once for a draw."""
+
+    def __init__(self, region: bpy.types.Region) -> None:
+        view = region.view2d
+        self._frame, self._channel = view.region_to_view(0, 0)  # which is exact; the other way gives whole pixels
+        right, top = view.region_to_view(region.width, region.height)
+        self._across, self._up = region.width / (right - self._frame), region.height / (top - self._channel)
+
+    def box(self, start: int, end_exclusive: int, channel: int) -> Box:
+        """Where a strip lies."""
+        left, right = ((frame - self._frame) * self._across for frame in (start, end_exclusive))
+        bottom, top = ((channel + edge - self._channel) * self._up for edge in (_STRIP_LOW, _STRIP_HIGH))
+        return Box(left, bottom, right, top)
 
 
-def _fill(box: Box, color: Color) -> None:
-    corners = ((box.left, box.bottom), (box.right, box.bottom), (box.left, box.top), (box.right, box.top))
-    _shade("TRI_STRIP", corners, color)
+def _fill_all(boxes: list[Box], color: Color) -> None:
+    if boxes:
+        corners = [
+            corner
+            for box in boxes
+            for corner in (
+                (box.left, box.bottom),
+                (box.right, box.bottom),
+                (box.left, box.top),
+                (box.left, box.top),
+                (box.right, box.bottom),
+                (box.right, box.top),
+            )
+        ]
+        _shade("TRIS", corners, color)
 
 
 def _outline(box: Box, color: Color) -> None:
@@ -156,17 +189,18 @@ def _outline(box: Box, color: Color) -> None:
     _shade("LINE_STRIP", (*corners, corners[0]), color)
 
 
-def _shade(kind: str, corners: tuple[tuple[float, float], ...], color: Color) -> None:
+def _shade(kind: str, corners: Sequence[tuple[float, float]], color: Color) -> None:
     gpu.state.blend_set("ALPHA")  # writing text ends it
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     shader.uniform_float("color", color)
     batch_for_shader(shader, kind, {"pos": corners}).draw(shader)
 
 
+def _has_room(box: Box, scale: float) -> bool:
+    return box.right - box.left >= 30 * scale and box.top - box.bottom >= 14 * scale
+
+
 def _write(text: str, box: Box, scale: float) -> None:
-    room = box.right - box.left
-    if room < 30 * scale or box.top - box.bottom < 14 * scale:
-        return
     left = max(box.left, 0) + 6 * scale
     text = paragraph.shortened(text, max(1, int(box.right - 4 * scale - left)), _POINTS * scale)
     blf.size(_FONT, _POINTS * scale)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
-from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, TakeRequest
+from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, Task
 from ..jobs import loras as lora_list
 from ..jobs.sourcing import RENDERING
 
@@ -33,9 +33,9 @@ STATE_ICONS = {
 }
 
 
-def title(request: TakeRequest) -> str:
+def title(prompt: str, task: Task) -> str:
     """The prompt; where there is none, the task."""
-    return request.prompt.strip() or f"{request.task.replace('_', ' ').capitalize()}, without a prompt"
+    return prompt.strip() or f"{task.replace('_', ' ').capitalize()}, without a prompt"
 
 
 def duration(seconds: float) -> str:
