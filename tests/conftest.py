@@ -67,6 +67,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         tier = tiers.tier_of(path, {mark.name for mark in item.iter_markers()})
         if tier != "fast":
             item.add_marker(tier)
+        if tiers.asks_a_version(path):
+            item.add_marker("compat")
         (kept if tier in wanted else left_out).append(item)
     items[:] = kept
     if left_out:

@@ -42,6 +42,19 @@ CI = (
 LONG: tuple[str, ...] = ()
 """Those that are of the long tier whole; elsewhere a marker says so, and one short case stays in CI."""
 
+COMPAT = (
+    "blender_addon/background",
+    "blender_addon/operators",
+    "blender_addon/timeline",
+    "blender_addon/ui",
+    "blender_addon/jobs/test_depth.py",
+    "blender_addon/jobs/test_files.py",
+    "blender_addon/jobs/test_rendering.py",
+    "blender_addon/jobs/test_request.py",
+    "blender_addon/test_packaging.py",
+)
+"""Those that ask what a version of Blender does; whole takes that do have the marker `compat` themselves."""
+
 
 def tier_of(path: str, marks: set[str]) -> str:
     """The tier of a test in the file `path`, which is relative to `tests`, with the names of its markers."""
@@ -56,6 +69,11 @@ def tier_of(path: str, marks: set[str]) -> str:
 def is_passed_over(path: str, tier: str) -> bool:
     """True where nothing of the file or folder `path` can be of `tier`, so that it needn't be imported."""
     return tier == "fast" and _is_of(path, CI)
+
+
+def asks_a_version(path: str) -> bool:
+    """True where the tests of the file `path` are run in every Blender by each landing."""
+    return _is_of(path, COMPAT)
 
 
 def _is_of(path: str, patterns: tuple[str, ...]) -> bool:

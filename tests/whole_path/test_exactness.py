@@ -43,6 +43,7 @@ def render_exactly(scene) -> None:
     scene.render.dither_intensity = 0.0
 
 
+@pytest.mark.compat
 @pytest.mark.parametrize("view", ["Standard", "AgX"])
 def test_a_take_at_the_playhead_is_rendered_bit_for_bit(studio, tmp_path, view):
     scene = bpy.context.scene
@@ -76,7 +77,15 @@ def test_the_same_size_needs_no_scaling(studio):
     assert (take.transform.scale_x, take.transform.scale_y) == (1.0, 1.0)
 
 
-@pytest.mark.parametrize(("fps", "fps_base"), [(24, 1.0), (24, 1.001), (30, 1.0), (60, 1.0)])
+@pytest.mark.parametrize(
+    ("fps", "fps_base"),
+    [
+        pytest.param(24, 1.0, marks=pytest.mark.long),
+        pytest.param(24, 1.001, marks=pytest.mark.compat),
+        pytest.param(30, 1.0, marks=pytest.mark.long),
+        (60, 1.0),
+    ],
+)
 def test_a_hole_is_filled_exactly_at_true_speed(studio, fps, fps_base):
     scene = bpy.context.scene
     scene.render.fps, scene.render.fps_base = fps, fps_base

@@ -61,7 +61,7 @@ def reopen(studio, blend: Path) -> None:
     studio.tracker.start()
 
 
-@pytest.mark.parametrize("save", ["before", "after"])
+@pytest.mark.parametrize("save", ["before", pytest.param("after", marks=pytest.mark.long)])
 def test_a_job_that_was_interrupted_is_offered_again_and_lands(stopped, extension, tmp_path, save):
     studio, blend = stopped, tmp_path / "film.blend"
     job_id = work_and_be_killed(extension, blend, "denoising", save)
@@ -76,7 +76,7 @@ def test_a_job_that_was_interrupted_is_offered_again_and_lands(stopped, extensio
     assert studio.range(take) == (33, 50)
 
 
-@pytest.mark.parametrize("save", ["before", "after"])
+@pytest.mark.parametrize("save", [pytest.param("before", marks=pytest.mark.long), "after"])
 def test_a_take_that_had_landed_unsaved_lands_again(stopped, extension, tmp_path, save):
     studio, blend = stopped, tmp_path / "film.blend"
     work_and_be_killed(extension, blend, "landed", save)

@@ -135,6 +135,7 @@ def film(folder: Path, file_format: str, codec: str, ending: str, frames: int = 
     return written.rename(folder / f"written.{ending}")
 
 
+@pytest.mark.long
 def test_reading_is_three_times_faster_than_rendering(cut):
     cut.scene.render.resolution_x, cut.scene.render.resolution_y = 1920, 1080
     path = film(cut.folder, "MPEG4", "H264", "mp4", frames=48, size=(1920, 1080))
