@@ -2,7 +2,9 @@
 
 command     which Python, with which arguments and environment
 process     a child whose stdin is a pipe and whose stdout is a file that is read as it grows
-client      requests with ids and answers, events, timeouts
+output_file that file, which gives back to the disk what was read
+client      what is said to a child and heard of it
+pulse       whether a server still lives
 connection  starting, greeting, losing and restarting it
 setup       making its environment
 """

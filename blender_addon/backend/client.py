@@ -1,105 +1,58 @@
-"""Requests to the server with their answers, and its events. No bpy; never waits."""
+"""One child's words and ours, through an Endpoint. No bpy; never waits, and gives no call a deadline."""
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ...wan_backend.protocol import OverlongLine, ProtocolError
-from ...wan_backend.protocol.conversion import from_json, to_json
-from ...wan_backend.protocol.envelope import Notification, Request, Response, parse_line
-from ...wan_backend.protocol.errors import INTERNAL_ERROR
-from ...wan_backend.protocol.messages import Nothing
-from ...wan_backend.protocol.methods import SERVER_EVENTS, SERVER_METHODS
+from ...wan_backend.protocol.endpoint import Answered, Endpoint, Failed
+from ...wan_backend.protocol.framing import OverlongLine
+from ...wan_backend.protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from .process import ChildProcess
-
-log = logging.getLogger(__name__)
-
-ANSWER_WITHIN_SECONDS = 30.0
-
-Answered = Callable[[Any], None]
-Failed = Callable[[ProtocolError], None]
-
-
-@dataclass
-class _Waiting:
-    method: str
-    answered: Answered
-    failed: Failed
-    until: float
 
 
 class Client:
-    """Speaks to one server. `on_event(name, message)` gets each event."""
+    """Speaks to one child, a server where nothing else is said. `on_event(name, message)` gets each event."""
 
-    def __init__(self, child: ChildProcess, on_event: Callable[[str, Any], None]) -> None:
+    def __init__(
+        self,
+        child: ChildProcess,
+        on_event: Callable[[str, Any], None],
+        *,
+        calls: Mapping[str, Method] = SERVER_METHODS,
+        hears: Mapping[str, Method] = SERVER_EVENTS,
+        peer: str = "The backend",
+    ) -> None:
+        self.behind = False
+        """True where the last `tick` left something unread."""
         self._child = child
-        self._on_event = on_event
-        self._waiting: dict[int, _Waiting] = {}
-        self._next_id = 1
-        self._bad_lines = 0
+        self._endpoint = Endpoint(child.send, calls=calls, hears=hears, on_event=on_event, peer=peer)
+        self._lines: Iterator[bytes | OverlongLine] = iter(())
 
     def call(
-        self,
-        method: str,
-        params: Any = None,
-        answered: Answered = lambda result: None,
-        failed: Failed | None = None,
-        within_seconds: float = ANSWER_WITHIN_SECONDS,
+        self, method: str, params: Any = None, answered: Answered | None = None, failed: Failed | None = None
     ) -> None:
-        """Ask; one of the two callbacks comes from a later `tick`, unless the server goes."""
-        request_id, self._next_id = self._next_id, self._next_id + 1
-        waiting = _Waiting(method, answered, failed or _log_failure, time.monotonic() + within_seconds)
-        self._waiting[request_id] = waiting
-        self._child.send(Request(request_id, method, to_json(params or Nothing())).line())
+        """Ask. One of the two callbacks comes from a later `tick` or from `lost`; at once where it can't be sent."""
+        self._endpoint.call(method, params, answered, failed)
 
     def tick(self, deadline: float) -> bool:
         """Send and read until `deadline` (of time.perf_counter); True where a message came."""
         self._child.flush()
-        came = False
-        for line in self._child.lines(deadline):
-            came = True
-            self._take(line)
+        came, self.behind = False, True
+        while time.perf_counter() < deadline:
+            line = next(self._lines, None)
+            if line is not None:
+                came = True
+                self._endpoint.take(line)
+                continue
+            chunk = self._child.read()
+            if not chunk:
+                self.behind = False
+                break
+            self._lines = self._endpoint.lines(chunk)
         return came
 
-    def overdue(self) -> str:
-        """The method that has waited too long for its answer; empty: none."""
-        now = time.monotonic()
-        return next((waiting.method for waiting in self._waiting.values() if waiting.until < now), "")
-
-    def _take(self, line: bytes | OverlongLine) -> None:
-        try:
-            if isinstance(line, OverlongLine):
-                raise ProtocolError(INTERNAL_ERROR, "a line was too long")
-            message = parse_line(line)
-            if isinstance(message, Response):
-                self._take_answer(message)
-            elif isinstance(message, Notification) and message.method in SERVER_EVENTS:
-                kind = SERVER_EVENTS[message.method].params
-                self._on_event(message.method, from_json(kind, message.params, message.method))
-        except ProtocolError as error:
-            self._bad_lines += 1
-            if self._bad_lines <= 10:
-                log.warning("The backend said something that can't be read: %s", error.message)
-
-    def _take_answer(self, response: Response) -> None:
-        waiting = self._waiting.pop(response.id, None) if isinstance(response.id, int) else None
-        if waiting is None:
-            return
-        try:
-            if response.error is not None:
-                error = response.error
-                raise ProtocolError(error["code"], str(error["message"]), error.get("data"))
-            kind = SERVER_METHODS[waiting.method].result
-            result = from_json(kind or Nothing, response.result, waiting.method)
-        except ProtocolError as error:
-            waiting.failed(error)
-        else:
-            waiting.answered(result)
-
-
-def _log_failure(error: ProtocolError) -> None:
-    log.warning("The backend refused: %s", error.message)
+    def lost(self, sentence: str) -> None:
+        """The child is gone: what still waits for an answer fails with that sentence."""
+        self._endpoint.lost(sentence)

@@ -1,5 +1,5 @@
 """A child process that can never make Blender wait: stdin is a pipe that is never waited for, stdout and stderr are
-files, and its end comes in steps that later ticks take. No bpy, no threads.
+files (output_file), and its end comes in steps that later ticks take. No bpy, no threads.
 
 The child leaves by itself when its stdin ends, so it also goes when Blender is killed.
 """
@@ -15,11 +15,10 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 
-from ...wan_backend.protocol import LineSplitter, OverlongLine
 from .command import BackendCommand, BackendMissing
+from .output_file import OutputFile
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +27,6 @@ TERMINATE_AFTER_SECONDS = 4.0
 DEATH_SECONDS = 0.5
 """At most so long until a process that was killed by force is gone."""
 KILL_AFTER_SECONDS = 5.0
-_CHUNK_BYTES = 65536
 _PIPE_BYTES = 1024
 """Written at once; small, because a Windows pipe takes a piece whole or not at all."""
 _KEPT_LOGS = 8
@@ -44,12 +42,15 @@ class ChildProcess:
         self.out_path = run_folder / f"{stem}.out"
         self.log_path = run_folder / f"{stem}.log"
         self._outbox: deque[bytes] = deque()
-        self._splitter = LineSplitter()
         self._leaving_since: float | None = None
         self._terminated = False
-        with self.out_path.open("wb") as out, self.log_path.open("wb") as log_file:
-            self._process = _spawn(command, run_folder, out, log_file)
-        self._output = self.out_path.open("rb", buffering=0)
+        self._output = OutputFile(self.out_path)
+        try:
+            with self._output.for_child as out, self.log_path.open("wb") as log_file:
+                self._process = _spawn(command, run_folder, out, log_file)
+        except BaseException:
+            self._output.remove()
+            raise
         if self._process.stdin is not None:
             _never_wait(self._process.stdin.fileno())
 
@@ -87,13 +88,9 @@ class ChildProcess:
             else:
                 self._outbox.popleft()
 
-    def lines(self, deadline: float) -> Iterator[bytes | OverlongLine]:
-        """The whole lines that came since; reads until `deadline` (of time.perf_counter) and then later on."""
-        while not self._output.closed and time.perf_counter() < deadline:
-            chunk = self._output.read(_CHUNK_BYTES)
-            if not chunk:
-                return
-            yield from self._splitter.feed(chunk)
+    def read(self) -> bytes:
+        """A piece of what it said since; nothing where it said no more for now."""
+        return self._output.read()
 
     def last_words(self) -> str:
         """The last line of its log, for a sentence."""
@@ -107,11 +104,13 @@ class ChildProcess:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return lines[-1][:300] if lines else ""
 
-    def leave(self) -> None:
-        """Ask it to go: end its stdin. `gone` takes the further steps."""
+    def leave(self, by_force: bool = False) -> None:
+        """Ask it to go: end its stdin. `gone` takes the further steps. One that hangs is ended by force at once."""
         if self._leaving_since is None:
             self._leaving_since = time.monotonic()
             _close(self._process.stdin)
+        if by_force and self._process.poll() is None:
+            self._signal(force=True)
 
     def gone(self) -> bool:
         """True once it ended after `leave`; ends it by force when its time is over. Never waits."""
@@ -146,9 +145,7 @@ class ChildProcess:
 
     def _tidy(self) -> None:
         _close(self._process.stdin)
-        self._output.close()
-        with contextlib.suppress(OSError):
-            self.out_path.unlink()
+        self._output.remove()
 
 
 def _spawn(command: BackendCommand, folder: Path, out: object, log_file: object) -> subprocess.Popen[bytes]:

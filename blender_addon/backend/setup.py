@@ -5,19 +5,15 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import sys
+from typing import Any
 
-from ...wan_backend.protocol import OverlongLine, ProtocolError
-from ...wan_backend.protocol.conversion import from_json
-from ...wan_backend.protocol.envelope import Notification, parse_line
 from ...wan_backend.protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, SetupState
 from ...wan_backend.protocol.methods import SETUP_EVENTS
+from .client import Client
 from .command import BackendCommand, BackendMissing, BackendSettings, child_environment
 from .process import ChildProcess
-
-log = logging.getLogger(__name__)
 
 
 class Setup:
@@ -33,6 +29,7 @@ class Setup:
         self.log = ""
         """Path of the log file; empty before the first start."""
         self._child: ChildProcess | None = None
+        self._client: Client | None = None
         self._leaving: list[ChildProcess] = []
 
     @property
@@ -66,15 +63,12 @@ class Setup:
     def tick(self, deadline: float) -> bool:
         """Read what the child says until `deadline` (of time.perf_counter); True where something changed."""
         self._leaving = [child for child in self._leaving if not child.gone()]
-        child = self._child
-        if child is None:
+        child, client = self._child, self._client
+        if child is None or client is None:
             return False
         exit_code = child.exit_code
-        changed = False
-        for line in child.lines(deadline):
-            changed = True
-            self._take(line)
-        if exit_code is not None and self._child is child and not changed:
+        changed = client.tick(deadline)
+        if exit_code is not None and self._child is child and not client.behind:
             self._ended(child, exit_code)
             changed = True
         return changed
@@ -90,21 +84,11 @@ class Setup:
         except (BackendMissing, OSError) as error:
             self.state, self.sentence = "failed", f"The set-up could not be started: {error}"
             return
+        self._client = Client(self._child, self._hear, calls={}, hears=SETUP_EVENTS, peer="The set-up")
         self.log = str(self._child.log_path)
         self.state, self.sentence = state, sentence
 
-    def _take(self, line: bytes | OverlongLine) -> None:
-        if isinstance(line, OverlongLine):
-            return
-        try:
-            message = parse_line(line)
-            if isinstance(message, Notification) and message.method in SETUP_EVENTS:
-                kind = SETUP_EVENTS[message.method].params
-                self._hear(from_json(kind, message.params, message.method))
-        except ProtocolError as error:
-            log.warning("The set-up said something that can't be read: %s", error.message)
-
-    def _hear(self, said: SetupPlan | SetupProgress) -> None:
+    def _hear(self, event: str, said: Any) -> None:
         self.sentence = said.problem.sentence if said.problem else said.sentence
         if isinstance(said, SetupPlan):
             self.plan = said
@@ -112,7 +96,7 @@ class Setup:
                 self.state = "failed" if said.problem else "planned"
             return
         self.progress = said
-        self.state = {"done": "done", "failed": "failed"}.get(said.state, "running")
+        self.state = said.state.value
 
     def _ended(self, child: ChildProcess, exit_code: int) -> None:
         self._drop()
@@ -130,4 +114,4 @@ class Setup:
         if self._child is not None:
             self._child.leave()
             self._leaving.append(self._child)
-            self._child = None
+            self._child = self._client = None

@@ -6,7 +6,8 @@ sourcing   jobs whose sources are rendered before the server gets them (renderin
 tracker    what is going on with every job; its `tick` is the add-on's only timer
 landing    which take goes where, and when that is allowed
 open_file  the open file's strips and jobs
-server     what the server knows and is still to be told (job_list, outbox, planner)
+ends       which jobs' ends the .blend itself knows
+server     what the server knows and is still to be told (job_list, details, outbox, planner)
 book       what this session knows of the open file's jobs
 handlers   loading, saving, undo and render, as they happen in Blender
 collect    copies takes beside the .blend

@@ -17,6 +17,8 @@ class Book:
         """Are done and were either placed or left to the person."""
         self.removed: set[str] = set()
         """Had a strip that the person removed (or whose making was undone) before another file was loaded."""
+        self.known_ends: dict[str, None] = {}
+        """The open file itself says that it knows how these ended; the server has not confirmed that yet."""
         self.homes: dict[str, str] = {}
         """The path of the file that a job belongs to since it was saved under that name."""
 
@@ -30,13 +32,15 @@ class Book:
         """The open file is about to be left, with strips of these jobs in it."""
         self.removed |= self.seen - set(present)
 
-    def open_file(self) -> None:
-        """Another file was loaded, or the same one again as it was saved."""
+    def open_file(self, known_ends: Iterable[str]) -> None:
+        """Another file was loaded, or the same one again as it was saved; it says how these jobs ended."""
         self.seen.clear()
         self.landed.clear()
         self.judged.clear()
+        self.known_ends = dict.fromkeys(known_ends)
 
     def forget(self, job_id: str) -> None:
         """The job is asked for once more: its next take is a new one."""
         self.landed.discard(job_id)
         self.judged.discard(job_id)
+        self.known_ends.pop(job_id, None)

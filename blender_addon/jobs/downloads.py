@@ -19,8 +19,6 @@ from ...wan_backend.protocol.downloads import (
 )
 from ..backend.client import Client
 
-PLAN_WITHIN_SECONDS = 90.0
-"""The server gives the hub a minute."""
 ENDED = "The backend ended; Resume goes on from there."
 
 
@@ -76,7 +74,7 @@ class Downloads:
         client = self._client()
         if client is not None:
             self._asked.add(model)
-            client.call("download_plan", ModelParams(model), answered, failed, PLAN_WITHIN_SECONDS)
+            client.call("download_plan", ModelParams(model), answered, failed)
         self._on_change()
 
     def forget(self, model: str) -> None:

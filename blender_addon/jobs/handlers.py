@@ -41,8 +41,7 @@ def _load_failed(*_: object) -> None:
 @persistent
 @timed("handler: save_pre")
 def _save_pre(*_: object) -> None:
-    tracker = _get()
-    tracker.file.before_save(tracker.jobs())
+    _get().about_to_save()
 
 
 @persistent

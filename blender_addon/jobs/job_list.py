@@ -1,4 +1,8 @@
-"""The statuses of all jobs: the server's word, and this side's for jobs that the server doesn't know. No bpy."""
+"""The statuses of all jobs: the server's word, and this side's for jobs that the server doesn't know. No bpy.
+
+There may be ten thousand, and this is asked at every tick and redraw. So each change costs only what it changes, and
+the list in order is kept.
+"""
 
 from __future__ import annotations
 
@@ -6,62 +10,228 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from ...wan_backend.protocol.messages import JobState, JobStatus, Problem, TakeRequest
+from ...wan_backend.protocol.messages import (
+    JobState,
+    JobStatus,
+    JobSummary,
+    Problem,
+    ProgressParams,
+    TakeRequest,
+)
+
+_Key = tuple[bool, float, str]
 
 
 class JobList:
     """What is known of every job, by id."""
 
     def __init__(self) -> None:
+        self.done: set[str] = set()
+        """Jobs that have a take."""
         self._server: dict[str, JobStatus] = {}
         self._local: dict[str, JobStatus] = {}
+        self._requests: dict[str, TakeRequest] = {}
+        """Of jobs that the server hasn't got yet: nobody else could tell them."""
+        self._running: set[str] = set()
+        self._unsettled: set[str] = set()
+        self._came_done: set[str] = set()
+        self._in_order: list[JobStatus] = []
+        self._handed_out: list[JobStatus] | None = None
+        self._places: dict[str, int] = {}
+        self._keys: dict[str, _Key] = {}
+        self._unsorted = True
+        self._pass: set[str] | None = None
+        """The jobs that the pages so far have named; None where no list is on its way."""
+        self._said_since: set[str] = set()
+        """Jobs of which the server said something else while the pages came."""
+
+    # What is known
 
     def get(self, job_id: str) -> JobStatus | None:
         """The job's status; None where nobody knows it."""
         return self._server.get(job_id) or self._local.get(job_id)
 
     def all(self) -> list[JobStatus]:
-        """Every job, in no order."""
+        """Every job, in no order. Not for a tick."""
         return [*self._server.values(), *self._local.values()]
+
+    def request_of(self, job_id: str) -> TakeRequest | None:
+        """What a job was asked for that the server doesn't know (yet)."""
+        return self._requests.get(job_id)
 
     def is_servers(self, job_id: str) -> bool:
         """True where the server has the job."""
         return job_id in self._server
 
+    @property
+    def busy(self) -> bool:
+        """True while a job has not ended."""
+        return bool(self._running)
+
+    def ended_unsettled(self) -> list[JobStatus]:
+        """The jobs that ended and that no saved file is known to know of."""
+        return [status for job_id in self._unsettled if (status := self.get(job_id)) is not None]
+
+    def done_unsettled(self) -> set[str]:
+        """Those of them that have a take."""
+        return self.done & self._unsettled
+
+    def take_done(self) -> set[str]:
+        """The jobs that were heard to be done since this was last asked."""
+        came, self._came_done = self._came_done, set()
+        return came
+
+    def in_order(self, belongs_here: Callable[[JobStatus], bool]) -> list[JobStatus]:
+        """The open file's jobs first; newest first in both halves. The same list until something changes."""
+        if self._handed_out is not None:
+            return self._handed_out
+        if self._unsorted:
+            keys = self._keys
+            for status in self.all():
+                if status.job_id not in keys:
+                    keys[status.job_id] = (not belongs_here(status), -status.created, status.job_id)
+            ids = sorted(keys, key=keys.__getitem__)
+            self._in_order = [status for job_id in ids if (status := self.get(job_id)) is not None]
+            self._places = {status.job_id: place for place, status in enumerate(self._in_order)}
+            self._unsorted = False
+        self._handed_out = list(self._in_order)
+        return self._handed_out
+
+    def order_anew(self) -> None:
+        """Which jobs belong to the open file may be another matter now."""
+        self._keys.clear()
+        self._changed_order()
+
+    # The server's word
+
     def hear(self, status: JobStatus) -> None:
         """The server says how a job is."""
-        self._server[status.job_id] = status
-        self._local.pop(status.job_id, None)
+        if self._pass is not None:
+            self._said_since.add(status.job_id)
+        self._hear(status)
 
-    def hear_all(self, statuses: Iterable[JobStatus]) -> None:
-        """The server says what jobs there are."""
-        self._server = {status.job_id: status for status in statuses}
-        for job_id in self._server:
-            self._local.pop(job_id, None)
+    def hear_progress(self, said: ProgressParams) -> None:
+        """The server says how far a job is; of one that has ended, or isn't known, it comes too late or too early."""
+        status = self._server.get(said.job_id)
+        if status is None or status.state.ended or said.state.ended:
+            return
+        self._put(
+            self._server,
+            replace(
+                status,
+                state=said.state,
+                step=said.step,
+                steps=said.steps,
+                progress=said.progress,
+                eta_seconds=said.eta_seconds,
+                sentence=said.sentence,
+                preview=said.preview or status.preview,
+            ),
+        )
 
-    def keep(self, status: JobStatus) -> None:
+    def begin_pages(self) -> None:
+        """The server's list is asked for anew; its pages come one by one."""
+        self._pass = set()
+        self._said_since.clear()
+
+    def hear_page(self, statuses: Iterable[JobStatus], last: bool) -> None:
+        """A page of what jobs there are. What was heard of a job since the list was asked for is newer than its page.
+
+        After the last page, jobs that were on none are gone.
+        """
+        if self._pass is None:
+            return
+        for status in statuses:
+            self._pass.add(status.job_id)
+            if status.job_id not in self._said_since:
+                self._hear(status)
+        if last:
+            for job_id in self._server.keys() - self._pass - self._said_since:
+                self._drop(job_id)
+            self._pass = None
+
+    def hear_settled(self, job_ids: Iterable[str]) -> None:
+        """The server has it on its disk that a saved file knows how these jobs ended."""
+        for job_id in job_ids:
+            status = self._server.get(job_id)
+            if status is not None:
+                self.hear(replace(status, settled=True))
+
+    # This side's
+
+    def keep(self, status: JobStatus, request: TakeRequest) -> None:
         """This side says how a job is that the server doesn't know (yet)."""
-        self._local[status.job_id] = status
+        self._requests[status.job_id] = request
+        self._put(self._local, status)
 
     def ask(self, job_id: str, request: TakeRequest, sentence: str) -> None:
         """A job is on its way to the server."""
-        status = JobStatus(job_id, JobState.QUEUED, request, sentence=sentence, created=time.time())
         self._server.pop(job_id, None)
-        self._local[job_id] = status
+        summary = JobSummary.of(request)
+        self.keep(JobStatus(job_id, JobState.QUEUED, summary, sentence=sentence, created=time.time()), request)
 
-    def end(self, job_id: str, state: JobState, problem: Problem | None = None) -> None:
-        """A job ended before the server had it."""
+    def tell(self, job_id: str, **changed: object) -> None:
+        """Something of a job is different that the server doesn't know (yet)."""
         status = self._local.get(job_id)
         if status is not None:
+            self._put(self._local, replace(status, **changed))
+
+    def end(self, job_id: str, state: JobState, problem: Problem | None = None) -> None:
+        """A job ended before the server had it, or before what was asked of it now could be done."""
+        where = self._local if job_id in self._local else self._server
+        status = where.get(job_id)
+        if status is not None:
             sentence = problem.sentence if problem else ""
-            self._local[job_id] = replace(status, state=state, problem=problem, sentence=sentence)
+            self._put(where, replace(status, state=state, problem=problem, sentence=sentence))
 
     def forget(self, job_ids: Iterable[str]) -> None:
         """The jobs are of no more interest."""
         for job_id in job_ids:
-            self._local.pop(job_id, None)
-            self._server.pop(job_id, None)
+            if self._pass is not None:
+                self._said_since.add(job_id)
+            self._drop(job_id)
 
-    def in_order(self, belongs_here: Callable[[str], bool]) -> list[JobStatus]:
-        """The open file's jobs first; newest first in both halves."""
-        return sorted(self.all(), key=lambda s: (not belongs_here(s.job_id), -s.created, s.job_id))
+    # Each change costs what it changes
+
+    def _hear(self, status: JobStatus) -> None:
+        self._local.pop(status.job_id, None)
+        self._requests.pop(status.job_id, None)
+        self._put(self._server, status)
+
+    def _put(self, where: dict[str, JobStatus], status: JobStatus) -> None:
+        job_id = status.job_id
+        before = self._server.get(job_id) or self._local.get(job_id)
+        where[job_id] = status
+        _change(self._running, job_id, not status.state.ended)
+        _change(self._unsettled, job_id, status.state.ended and not status.settled)
+        if status.state is not JobState.DONE:
+            self.done.discard(job_id)
+        elif job_id not in self.done:
+            self.done.add(job_id)
+            self._came_done.add(job_id)
+        place = self._places.get(job_id)
+        if place is not None and not self._unsorted and before is not None and before.created == status.created:
+            self._in_order[place] = status
+            self._handed_out = None
+        else:
+            self._keys.pop(job_id, None)
+            self._changed_order()
+
+    def _drop(self, job_id: str) -> None:
+        self._server.pop(job_id, None)
+        self._local.pop(job_id, None)
+        self._requests.pop(job_id, None)
+        for each in (self._running, self._unsettled, self.done, self._came_done):
+            each.discard(job_id)
+        self._keys.pop(job_id, None)
+        self._changed_order()
+
+    def _changed_order(self) -> None:
+        self._unsorted, self._handed_out = True, None
+
+
+def _change(ids: set[str], job_id: str, present: bool) -> None:
+    if present:
+        ids.add(job_id)
+    else:
+        ids.discard(job_id)

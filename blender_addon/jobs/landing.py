@@ -15,7 +15,6 @@ from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.media import SETTINGS_FILE, frame_file
 from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, Take, TakeRequest
 from ..timeline import following, identity, placement, provenance
-from . import project
 from .book import Book
 
 log = logging.getLogger(__name__)
@@ -69,38 +68,33 @@ def files_of(take: Take) -> placement.TakeFiles:
     return placement.TakeFiles(take.folder, (take.first_file,), take.frames, is_movie=True)
 
 
-def land_by_itself(status: JobStatus, marked: Iterable[identity.Marked], book: Book) -> str | None:
-    """Place a done take where it is waited for; None where it is left to the person or needs nothing.
-
-    Gives what the person has to know of it, mostly nothing. Raises TakeGone and NoRoom.
-
-    Every placeholder of the job gets the take, unless the person has undone that.
-    Without one, the take goes where it was asked for, if the file never saw its placeholder: Blender ended, or
-    the file was loaded again, before that was saved.
-    """
-    mine = [found for found in marked if found.job_id == status.job_id]
-    waiting = [found for found in mine if found.is_placeholder and not found.declined]
+def waiting_of(status: JobStatus, mine: Iterable[identity.Marked], book: Book) -> list[identity.Marked]:
+    """Which of the job's strips are to get its take by themselves: each placeholder, unless the person undid that."""
     if status.job_id in book.landed:
-        return None
-    if waiting:
-        return replace_placeholders(status, waiting)
-    if mine or status.settled or status.job_id in book.seen | book.removed:
-        return None
-    if not project.is_origin(status.request.origin, book.homes.get(status.job_id, "")):
-        return None
-    add_at_recorded_place(status, _recorded_scene(status))
-    return ""
+        return []
+    return [found for found in mine if found.is_placeholder and not found.declined]
 
 
-def land_by_hand(status: JobStatus, scene: bpy.types.Scene, belongs_here: bool) -> str:
+def may_come_back(status: JobStatus, has_strips: bool, book: Book, belongs_here: bool) -> bool:
+    """True where the take goes where it was asked for, without a placeholder: the file never saw one.
+
+    Blender ended, or the file was loaded again, before that was saved.
+    """
+    job_id = status.job_id
+    if has_strips or status.settled or not belongs_here:
+        return False
+    return not any(job_id in ids for ids in (book.landed, book.seen, book.removed, book.known_ends))
+
+
+def land_by_hand(status: JobStatus, request: TakeRequest, scene: bpy.types.Scene, belongs_here: bool) -> str:
     """Place a done take because the person said so; gives what they have to know. Raises TakeGone and NoRoom."""
     waiting = [f for f in identity.sweep() if f.job_id == status.job_id and f.is_placeholder]
     if waiting:
         return replace_placeholders(status, waiting)
     if belongs_here:
-        add_at_recorded_place(status, scene)
+        add_at_recorded_place(status, request, scene)
     else:
-        add_at_recorded_place(status, scene, start=scene.frame_current)
+        add_at_recorded_place(status, request, scene, start=scene.frame_current)
     return ""
 
 
@@ -119,29 +113,43 @@ def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> s
         if found is not None:
             said = (following.follow(found) if len(strip_ids) == 1 else "") or said
             asked = found.strip.get(provenance.ASKED)
-            made = placement.put_in_place(found, files, status.request.length_frames)
-            _mark(made, status)
+            asked_for = str(found.strip.get(identity.REQUEST, ""))
+            made = placement.put_in_place(found, files, status.summary.length_frames)
+            _mark(made, status, asked_for)
             if asked:
                 made[provenance.ASKED] = asked
     return said
 
 
-def add_at_recorded_place(status: JobStatus, scene: bpy.types.Scene, start: int | None = None) -> None:
+def add_at_recorded_place(
+    status: JobStatus, request: TakeRequest, scene: bpy.types.Scene, start: int | None = None
+) -> None:
     """Put the take where it was asked for, or at `start`. Raises TakeGone and NoRoom."""
     assert status.take is not None
-    origin, request = status.request.origin, status.request
+    origin = status.summary.origin
     place = origin.start if start is None else start
     name = placement.strip_name(request)
     channel = max(1, min(origin.channel, 128))
     files = files_of(status.take)
-    strip = placement.put_on_timeline(scene, name, files, channel, place, request.length_frames)
-    _mark(strip, status)
+    strip = placement.put_on_timeline(scene, name, files, channel, place, status.summary.length_frames)
+    _mark(strip, status, json.dumps(to_json(request)))
 
 
-def _recorded_scene(status: JobStatus) -> bpy.types.Scene:
-    return bpy.data.scenes.get(status.request.origin.scene) or bpy.context.scene
+def recorded_scene(status: JobStatus) -> bpy.types.Scene:
+    """The scene that the take was asked for in; the one that is shown where that is gone."""
+    return bpy.data.scenes.get(status.summary.origin.scene) or bpy.context.scene
 
 
-def _mark(strip: object, status: JobStatus) -> None:
-    request_json, take_json = (json.dumps(to_json(value)) for value in (status.request, status.take))
-    identity.mark_take(strip, status.job_id, request_json, take_json)
+def request_on_disk(status: JobStatus) -> TakeRequest | None:
+    """What a finished take was asked for, as its own folder tells it."""
+    if status.take is None:
+        return None
+    try:
+        settings = json.loads(Path(status.take.folder, SETTINGS_FILE).read_text(encoding="utf-8"))
+        return from_json(TakeRequest, settings["request"], "request")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ProtocolError):
+        return None
+
+
+def _mark(strip: object, status: JobStatus, request_json: str) -> None:
+    identity.mark_take(strip, status.job_id, request_json, json.dumps(to_json(status.take)))

@@ -7,21 +7,34 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import bpy
 
 from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
-from ...wan_backend.protocol.messages import JobState, JobStatus, Problem, ProblemKind, TakeRequest
+from ...wan_backend.protocol.messages import (
+    JobState,
+    JobStatus,
+    JobSummary,
+    Origin,
+    Problem,
+    ProblemKind,
+    TakeRequest,
+)
 from ..stopwatch import timed
 from ..timeline import compat, identity, placement, provenance
-from . import landing, project
+from . import ends, landing, project
 from .book import Book
 from .job_list import JobList
 
 log = logging.getLogger(__name__)
+
+RequestOf = Callable[[JobStatus], TakeRequest | None]
+"""Gives what a job was asked for; where that is None, it is asked for, and `due_again` follows."""
 
 UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not know this take's job: press Retry to have it made.")
 
@@ -41,26 +54,42 @@ class OpenFile:
         """What a person has to know of how a take was placed: job id to sentence."""
         self.waits = False
         """True where the file holds placeholders."""
+        self.belongings = 0
+        """Counts up whenever `has` may say otherwise than before."""
         self._here: dict[str, bool] = {}
-        self._unknown_checked = False
+        self._origins: dict[tuple[str, str, str], bool] = {}
+        self._due: set[str] = set()
+        """Done jobs of which it is to be judged whether their take lands."""
+        self._look_at_all_done = True
+        self._unknown: list[tuple[str, str]] | None = None
+        """Placeholders of jobs that may be nobody's: job id and request; None where they are to be looked for."""
         self._strips = -1
         self._ours: list[str] = []
+        self._on_strips: set[str] = set()
 
     def has(self, status: JobStatus) -> bool:
         """True where the job belongs to the open file."""
         job_id = status.job_id
         if job_id not in self._here:
             book = self.book
-            home = book.homes.get(job_id, "")
-            self._here[job_id] = job_id in book.seen or project.is_origin(status.request.origin, home)
+            origin, home = status.summary.origin, book.homes.get(job_id, "")
+            self._here[job_id] = job_id in book.seen or self._is_origin(origin, home)
         return self._here[job_id]
 
-    def opened(self) -> None:
-        """Another file was loaded, or the same one again."""
+    def _is_origin(self, origin: Origin, home: str) -> bool:
+        key = (origin.project, origin.project_id, home)  # ten thousand jobs come from a few files
+        if key not in self._origins:
+            self._origins[key] = project.is_origin(origin, home)
+        return self._origins[key]
+
+    def opened(self) -> list[str]:
+        """Another file was loaded, or the same one again; gives the jobs whose ends it knows."""
         project.forget()
-        self.book.open_file()
+        known = ends.read()
+        self.book.open_file(known)
         self.cleared.clear()
         self.strips_changed()
+        return known
 
     def about_to_close(self) -> None:
         """The file is about to be left."""
@@ -69,20 +98,50 @@ class OpenFile:
     def strips_changed(self) -> None:
         """The strips are other ones now (load, undo, redo): look at all of them, and at all done jobs again."""
         marked = identity.sweep()
-        self.book.see(found.job_id for found in marked)
+        self._saw(marked)
         self.book.judged.clear()
-        self.waits = any(found.is_placeholder for found in marked)
-        self._unknown_checked = False
+        self._unknown = None
+        self._look_at_all_done = True
+        self.belongings_changed()
+
+    def belongings_changed(self) -> None:
+        """Which jobs are the open file's may be another matter now."""
         self._here.clear()
+        self._origins.clear()
+        self.belongings += 1
+
+    def _belongs(self, job_id: str) -> None:
+        self.book.see([job_id])
+        if self._here.pop(job_id, True) is False:
+            self.belongings += 1
 
     def sweep_if_changed(self) -> None:
         """Follow placeholders that were moved, and give copies ids of their own."""
         strips = sum(len(compat.all_strips(scene)) for scene in bpy.data.scenes)
         if strips != self._strips or self.waits:
             self._strips = strips
-            marked = identity.sweep()
-            self.waits = any(found.is_placeholder for found in marked)
-            self.book.see(found.job_id for found in marked)
+            self._saw(identity.sweep())
+
+    def _saw(self, marked: list[identity.Marked]) -> None:
+        placeholders = {found.job_id for found in marked if found.is_placeholder}
+        self.waits = bool(placeholders)
+        self._due |= placeholders - self.book.judged
+        self._on_strips = {found.job_id for found in marked}
+        if not self.book.seen.issuperset(self._on_strips):
+            for job_id in self._on_strips - self.book.seen:
+                self._here.pop(job_id, None)
+            self.belongings += 1
+        self.book.see(self._on_strips)
+
+    def request_on_strip(self, job_id: str) -> TakeRequest | None:
+        """What the job was asked for, as a strip of the open file tells it."""
+        if job_id not in self._on_strips:
+            return None
+        texts = (found.strip.get(identity.REQUEST) for found in identity.all_marked() if found.job_id == job_id)
+        request = next((read for text in texts if (read := _read_request(text)) is not None), None)
+        if request is None:
+            self._on_strips.discard(job_id)  # it isn't looked for at every draw
+        return request
 
     def add_placeholder(
         self, scene: bpy.types.Scene, job_id: str, request: TakeRequest, name: str, asked: str = ""
@@ -98,39 +157,73 @@ class OpenFile:
         identity.mark_placeholder(strip, job_id, json.dumps(to_json(request)))
         if asked:
             strip[provenance.ASKED] = asked
-        self.book.see([job_id])
+        self._belongs(job_id)
+        self._on_strips.add(job_id)
         self.waits = True
 
-    def place(self, status: JobStatus, scene: bpy.types.Scene) -> bool:
+    def place(self, status: JobStatus, request: TakeRequest, scene: bpy.types.Scene) -> bool:
         """Place a take because the person said so; False where `problems` says why not."""
         with self._problems_of(status):
-            self._note(status, landing.land_by_hand(status, scene, self.has(status)))
+            self._note(status, landing.land_by_hand(status, request, scene, self.has(status)))
             self._landed(status)
         return status.job_id not in self.problems
 
-    def land_one(self, jobs: JobList) -> bool:
+    def land_one(self, jobs: JobList, request_of: RequestOf, deadline: float) -> bool:
         """Place at most one finished take that is waited for, if strips may be changed now."""
-        due = [s for s in jobs.all() if s.state is JobState.DONE and s.job_id not in self.book.judged]
-        if not due or self.loading or not landing.allowed(self.rendering):
+        if self._look_at_all_done:
+            self._look_at_all_done = False
+            self._due |= jobs.done_unsettled()
+        self._due |= jobs.take_done()
+        due = [status for job_id in self._due if (status := jobs.get(job_id)) is not None and job_id in jobs.done]
+        if not due:
+            self._due.clear()  # what has a placeholder alone comes again when it is done
             return False
-        marked = identity.sweep()
+        if self.loading or not landing.allowed(self.rendering):
+            return False
+        strips: dict[str, list[identity.Marked]] = defaultdict(list)
+        for found in identity.sweep():
+            strips[found.job_id].append(found)
         for status in sorted(due, key=lambda status: status.created):
-            self.book.judged.add(status.job_id)
-            if self._land(status, marked):
+            if self._judge(status, strips.get(status.job_id, []), request_of):
                 return True
+            if time.perf_counter() > deadline:
+                break
         return False
 
-    def _land(self, status: JobStatus, marked: list[identity.Marked]) -> bool:
+    def due_again(self, job_id: str) -> None:
+        """What was lacking to judge the job is there."""
+        self._due.add(job_id)
+
+    def _judge(self, status: JobStatus, mine: list[identity.Marked], request_of: RequestOf) -> bool:
+        """True where the take landed."""
+        job_id = status.job_id
+        self._due.discard(job_id)
+        if job_id in self.book.judged:
+            return False
+        waiting = landing.waiting_of(status, mine, self.book)
+        request = None
+        if not waiting and landing.may_come_back(status, bool(mine), self.book, self.has(status)):
+            request = request_of(status)
+            if request is None:
+                return False  # it is asked for; `due_again` follows
+        self.book.judged.add(job_id)
+        return (bool(waiting) or request is not None) and self._land(status, waiting, request)
+
+    def _land(self, status: JobStatus, waiting: list[identity.Marked], request: TakeRequest | None) -> bool:
         said = None
         with self._problems_of(status), timed("timer: of which placing"):
-            said = landing.land_by_itself(status, marked, self.book)
-        landed = said is not None
-        if landed:
-            self._note(status, said)
-            self._landed(status)
-            with timed("timer: of which the undo step"):
-                bpy.ops.ed.undo_push(message="Place take")
-        return landed
+            if request is None:
+                said = landing.replace_placeholders(status, waiting)
+            else:
+                landing.add_at_recorded_place(status, request, landing.recorded_scene(status))
+                said = ""
+        if said is None:
+            return False
+        self._note(status, said)
+        self._landed(status)
+        with timed("timer: of which the undo step"):
+            bpy.ops.ed.undo_push(message="Place take")
+        return True
 
     @contextmanager
     def _problems_of(self, status: JobStatus) -> Iterator[None]:
@@ -154,39 +247,53 @@ class OpenFile:
         """True where the job's result was placed or left to the person."""
         return job_id in self.book.judged
 
-    def adopt_unknown(self, jobs: JobList) -> bool:
+    def adopt_unknown(self, jobs: JobList, deadline: float) -> bool:
         """Bring placeholders whose job the server doesn't know into the list, done where their take is on disk."""
-        if self._unknown_checked:
-            return False
-        self._unknown_checked = True
+        if self._unknown is None:
+            waiting = [found for found in identity.all_marked() if found.is_placeholder]
+            nobodys = [found for found in waiting if jobs.get(found.job_id) is None]
+            self._unknown = [(found.job_id, found.strip.get(identity.REQUEST, "")) for found in nobodys]
         changed = False
-        for found in identity.all_marked():
-            if found.is_placeholder and found.job_id not in self.cleared and jobs.get(found.job_id) is None:
-                status = _status_of_unknown(found)
-                if status is not None:
-                    jobs.keep(status)
-                    changed = True
+        while self._unknown and time.perf_counter() < deadline:
+            job_id, text = self._unknown.pop()
+            request = _read_request(text)
+            if request is not None and job_id not in self.cleared and jobs.get(job_id) is None:
+                jobs.keep(_status_of_unknown(job_id, request), request)
+                changed = True
         return changed
 
-    def before_save(self, statuses: Iterable[JobStatus]) -> None:
-        """Note what must outlive the session: which takes were undone, and which jobs are this file's."""
+    def before_save(self, jobs: JobList, listed: bool) -> None:
+        """Note what must outlive the session: which takes were undone, which jobs are this file's and which ended.
+
+        `listed`: what `jobs` doesn't hold is gone.
+        """
         for found in identity.sweep():
             if found.is_placeholder and found.job_id in self.book.landed:
                 found.strip[identity.DECLINED] = True
-        self._ours = [status.job_id for status in statuses if self.has(status)]
+        self._ours = [status.job_id for status in jobs.all() if self.has(status)]
+        ends.write([*self._known_ends(jobs), *self._still_to_be_told(jobs, listed)])
 
-    def settled(self, statuses: Iterable[JobStatus]) -> list[str]:
+    def settled(self, jobs: JobList) -> list[str]:
         """The jobs whose end the file knows, now that it is saved under its own name."""
         self.book.homes.update(dict.fromkeys(self._ours, project.path()))
-        self._here.clear()
+        self.belongings_changed()
+        return self._known_ends(jobs)
+
+    def _still_to_be_told(self, jobs: JobList, listed: bool) -> Iterator[str]:
+        """What the file said when it was opened, as far as the server has not confirmed it."""
+        for job_id in self.book.known_ends:
+            status = jobs.get(job_id)
+            if not listed if status is None else not status.settled:
+                yield job_id
+
+    def _known_ends(self, jobs: JobList) -> list[str]:
         marked = identity.all_marked()
         present = {found.job_id for found in marked}
         waiting = {found.job_id for found in marked if found.is_placeholder and not found.declined}
-        return [status.job_id for status in statuses if self._knows_end(status, present, waiting)]
+        ended = sorted(jobs.ended_unsettled(), key=lambda status: -status.created)
+        return [status.job_id for status in ended if self._knows_end(status, present, waiting)]
 
     def _knows_end(self, status: JobStatus, present: set[str], waiting: set[str]) -> bool:
-        if status.settled or not status.state.ended:
-            return False
         if status.job_id in present:
             return status.state is not JobState.DONE or status.job_id not in waiting
         return status.job_id in self.book.seen
@@ -194,16 +301,19 @@ class OpenFile:
     def _landed(self, status: JobStatus) -> None:
         self.book.landed.add(status.job_id)
         self.book.judged.add(status.job_id)
-        self.book.see([status.job_id])
-        self._here.pop(status.job_id, None)
+        self._belongs(status.job_id)
+        self._on_strips.add(status.job_id)
 
 
-def _status_of_unknown(found: identity.Marked) -> JobStatus | None:
+def _read_request(text: object) -> TakeRequest | None:
     try:
-        request = from_json(TakeRequest, json.loads(found.strip[identity.REQUEST]), "request")
-    except (KeyError, ValueError, TypeError, ProtocolError):
+        return from_json(TakeRequest, json.loads(text), "request") if isinstance(text, str) else None
+    except (ValueError, RecursionError, ProtocolError):
         return None
-    take = landing.take_on_disk(found.job_id, request)
+
+
+def _status_of_unknown(job_id: str, request: TakeRequest) -> JobStatus:
+    take, summary = landing.take_on_disk(job_id, request), JobSummary.of(request)
     if take is not None:
-        return JobStatus(found.job_id, JobState.DONE, request, progress=1.0, take=take)
-    return JobStatus(found.job_id, JobState.INTERRUPTED, request, sentence=UNKNOWN.sentence, problem=UNKNOWN)
+        return JobStatus(job_id, JobState.DONE, summary, progress=1.0, take=take)
+    return JobStatus(job_id, JobState.INTERRUPTED, summary, sentence=UNKNOWN.sentence, problem=UNKNOWN)

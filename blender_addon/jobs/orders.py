@@ -47,7 +47,6 @@ def orders(
     made = aims_of(scene, settings, task, model)
     asked = []
     for aim in made:
-        request.check_frames(aim.length_frames)
         told = any(wanted.role in TELLING_ROLES for wanted in aim.wanted)
         prompt = request.checked(aim.prompt) if aim.prompt else request.prompt_of(scene, settings, told)
         place = request.Placement(aim.channel, aim.start, aim.length_frames)

@@ -1,18 +1,25 @@
-"""What is yet to be told to the server: kept until it answers, and told again to the next one. No bpy."""
+"""What is yet to be told to the server: kept until it answers, and told again to the next one. No bpy.
+
+Each message may come twice and counts once: the server may have taken it, and ended before it said so. Of one job, one
+message is under way at a time, in the order in which they were asked for; in all, a few are, so that two thousand jobs
+don't flood a server that has other things to say.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from ...wan_backend.protocol import ProtocolError
 from ...wan_backend.protocol.conversion import from_json
-from ...wan_backend.protocol.errors import NO_SUCH_JOB
+from ...wan_backend.protocol.errors import GONE, NO_SUCH_JOB
 from ...wan_backend.protocol.messages import (
     JobIdsParams,
     JobParams,
     JobState,
     JobStatus,
-    ListResult,
     Problem,
     ProblemKind,
     SubmitParams,
@@ -21,6 +28,22 @@ from ...wan_backend.protocol.messages import (
 from ..backend.client import Client
 from .job_list import JobList
 
+log = logging.getLogger(__name__)
+
+MOST_UNDER_WAY = 8
+IDS_AT_ONCE = 1000
+_FORGOTTEN = Problem(
+    ProblemKind.NOT_FOUND, "The backend does not know this job any more: ask for the take anew, then clear this one."
+)
+
+
+@dataclass(frozen=True)
+class _Message:
+    """Of one job. `request` is what to submit, or what a retry falls back on."""
+
+    method: str
+    request: TakeRequest | None = None
+
 
 class Outbox:
     """Jobs to submit, cancel, retry, settle and clear."""
@@ -28,112 +51,168 @@ class Outbox:
     def __init__(self, jobs: JobList, on_change: Callable[[], None]) -> None:
         self._jobs = jobs
         self._on_change = on_change
-        self._submits: dict[str, TakeRequest] = {}
-        self._cancels: set[str] = set()
-        self._settles: set[str] = set()
-        self._retries: dict[str, TakeRequest] = {}
-        self._clears: set[str] = set()
-        self._under_way: set[str] = set()
+        self._messages: dict[str, deque[_Message]] = {}
+        self._ready: dict[str, None] = {}
+        """The jobs with a message that is not under way, in the order in which they are told."""
+        self._under_way: dict[str, None] = {}
+        self._ids: dict[str, dict[str, None]] = {"settle": {}, "clear": {}}
+        self._ids_under_way: dict[str, list[str]] = {}
 
     def submit(self, job_id: str, request: TakeRequest) -> None:
         """Ask for a take as soon as there is a server."""
         self._jobs.ask(job_id, request, "Waiting for the backend.")
-        self._submits[job_id] = request
+        self._say(job_id, _Message("submit", request))
 
     def cancel(self, job_id: str) -> None:
         """End a job, whether the server has it yet or not."""
-        if job_id in self._submits and job_id not in self._under_way:
-            del self._submits[job_id]
+        waiting = self._messages.get(job_id)
+        if waiting and waiting[0].method == "submit" and job_id not in self._under_way:
+            self._forget(job_id)
             self._jobs.end(job_id, JobState.CANCELLED)
         else:
-            self._cancels.add(job_id)
+            self._say(job_id, _Message("cancel"))
 
-    def retry(self, status: JobStatus) -> None:
-        """Ask once more for a job that ended."""
-        if not self._jobs.is_servers(status.job_id):
-            self.submit(status.job_id, status.request)
-            return
-        self.retry_at_server(status.job_id, status.request)
+    def retry(self, job_id: str, request: TakeRequest | None) -> None:
+        """Ask once more for a job that ended; anew where the server doesn't have it, or turns out not to."""
+        for ids in self._ids.values():
+            ids.pop(job_id, None)  # what was known of its end is over
+        if self._jobs.is_servers(job_id):
+            self.retry_at_server(job_id, request)
+        elif request is not None:
+            self.submit(job_id, request)
+        else:
+            self._jobs.end(job_id, JobState.FAILED, _FORGOTTEN)
 
-    def retry_at_server(self, job_id: str, request: TakeRequest) -> None:
+    def retry_at_server(self, job_id: str, request: TakeRequest | None) -> None:
         """Ask once more for a job that the server has; where it turns out not to, the job is submitted anew."""
-        self._retries[job_id] = request
+        self._say(job_id, _Message("retry", request))
 
     def clear(self, job_ids: Iterable[str]) -> None:
         """The jobs, which ended, are of no more interest."""
-        self._clears.update(job_ids)
+        self._ids["clear"].update(dict.fromkeys(job_ids))
 
     def settle(self, job_ids: Iterable[str]) -> None:
         """The saved file knows how these jobs ended."""
-        self._settles.update(job_ids)
+        self._ids["settle"].update(dict.fromkeys(job_ids))
+
+    @property
+    def is_clearing(self) -> bool:
+        """True while the server has still to forget jobs."""
+        return bool(self._ids["clear"])
 
     def server_gone(self) -> None:
-        """What was under way may not have arrived: it is told again (a job's id counts once)."""
+        """What was under way may not have arrived: it is told again, first."""
+        self._ready = {**self._under_way, **self._ready}
         self._under_way.clear()
+        self._ids_under_way.clear()
 
     def give_up(self, sentence: str) -> None:
         """There will be no server for now: the waiting jobs end with the reason."""
-        for job_id in list(self._submits):
-            del self._submits[job_id]
-            self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, sentence))
-            self._on_change()
+        for job_id, messages in list(self._messages.items()):
+            if messages[0].method == "submit":
+                self._forget(job_id)
+                self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, sentence))
+                self._on_change()
 
     def tick(self, client: Client) -> None:
         """Send what is due."""
-        for job_id, request in self._submits.items():
-            if job_id not in self._under_way:
-                self._under_way.add(job_id)
-                params = SubmitParams(job_id, request)
-                client.call("submit", params, self._submitted, self.refused(job_id))
-        for job_id in list(self._cancels):
-            if job_id not in self._submits:
-                self._cancels.discard(job_id)
-                client.call("cancel", JobParams(job_id), self._hear)
-        for job_id, request in self._retries.items():
-            client.call("retry", JobParams(job_id), self._hear, self._not_retried(job_id, request))
-        self._retries.clear()
-        for method, job_ids in (("settle", self._settles), ("clear", self._clears)):
-            if job_ids and not self._submits:
-                client.call(method, JobIdsParams(sorted(job_ids)), self._hear_list)
-                job_ids.clear()
+        while self._ready and len(self._under_way) < MOST_UNDER_WAY:
+            job_id = next(iter(self._ready))
+            del self._ready[job_id]
+            self._under_way[job_id] = None
+            message = self._messages[job_id][0]
+            submits = message.method == "submit" and message.request is not None
+            params = SubmitParams(job_id, message.request) if submits else JobParams(job_id)
+            client.call(message.method, params, self._answered(job_id), self._failed(job_id, message))
+        for method, waiting in self._ids.items():
+            if waiting and method not in self._ids_under_way:
+                self._send_ids(client, method, waiting)
 
-    def refused(self, job_id: str) -> Callable[[ProtocolError], None]:
-        """What to do when the server won't have the job: the job says why."""
+    def _send_ids(self, client: Client, method: str, waiting: dict[str, None]) -> None:
+        due = [job_id for job_id in waiting if job_id not in self._messages][:IDS_AT_ONCE]
+        if not due:
+            return
+        self._ids_under_way[method] = due
 
-        def take(error: ProtocolError) -> None:
-            request = self._submits.pop(job_id, None)
-            self._under_way.discard(job_id)
-            status = self._jobs.get(job_id)
-            if request is None and status is None:
-                return
-            if self._jobs.is_servers(job_id) and status is not None:
-                self._jobs.ask(job_id, status.request, "")
-            self._jobs.end(job_id, JobState.FAILED, problem_of(error))
+        def over() -> None:
+            self._ids_under_way.pop(method, None)
+            for job_id in due:
+                waiting.pop(job_id, None)
+
+        def answered(result: JobIdsParams) -> None:
+            over()
+            if method == "settle":
+                self._jobs.hear_settled(result.job_ids)
+            else:
+                self._jobs.forget(result.job_ids)
             self._on_change()
 
-        return take
+        def failed(error: ProtocolError) -> None:
+            if error.code != GONE:
+                log.warning("The backend did not %s %d jobs: %s", method, len(due), error.message)
+                over()
 
-    def _not_retried(self, job_id: str, request: TakeRequest) -> Callable[[ProtocolError], None]:
-        def take(error: ProtocolError) -> None:
+        client.call(method, JobIdsParams(due), answered, failed)
+
+    def _say(self, job_id: str, message: _Message) -> None:
+        messages = self._messages.setdefault(job_id, deque())
+        if message not in messages:
+            messages.append(message)
+        if job_id not in self._under_way:
+            self._ready[job_id] = None
+
+    def _forget(self, job_id: str) -> None:
+        self._messages.pop(job_id, None)
+        self._ready.pop(job_id, None)
+        self._under_way.pop(job_id, None)
+
+    def _over(self, job_id: str) -> None:
+        """The job's message that was under way was answered."""
+        self._under_way.pop(job_id, None)
+        messages = self._messages.get(job_id)
+        if messages:
+            messages.popleft()
+        if messages:
+            self._ready[job_id] = None
+        else:
+            self._messages.pop(job_id, None)
+
+    def _answered(self, job_id: str) -> Callable[[JobStatus], None]:
+        def answered(status: JobStatus) -> None:
+            self._over(job_id)
+            self._jobs.hear(status)
+            self._on_change()
+
+        return answered
+
+    def _failed(self, job_id: str, message: _Message) -> Callable[[ProtocolError], None]:
+        def failed(error: ProtocolError) -> None:
+            if error.code == GONE:
+                return  # it stays, and is told to the next server
+            self._over(job_id)
+            self._refused(job_id, message, error)
+            self._on_change()
+
+        return failed
+
+    def _refused(self, job_id: str, message: _Message, error: ProtocolError) -> None:
+        """The job says why the server won't; a cancel that comes too late says nothing."""
+        status = self._jobs.get(job_id)
+        if message.method == "cancel":
             if error.code == NO_SUCH_JOB:
-                self.submit(job_id, request)
+                self._jobs.end(job_id, JobState.CANCELLED)
             else:
-                self.refused(job_id)(error)
-
-        return take
-
-    def _submitted(self, status: JobStatus) -> None:
-        self._submits.pop(status.job_id, None)
-        self._under_way.discard(status.job_id)
-        self._hear(status)
-
-    def _hear(self, status: JobStatus) -> None:
-        self._jobs.hear(status)
-        self._on_change()
-
-    def _hear_list(self, result: ListResult) -> None:
-        self._jobs.hear_all(result.jobs)
-        self._on_change()
+                log.warning("The backend did not cancel a job: %s", error.message)
+        elif message.method == "retry":
+            if error.code == NO_SUCH_JOB and message.request is not None:
+                self.submit(job_id, message.request)
+            elif status is not None and status.state.ended:  # else it is under way since an earlier retry
+                problem = _FORGOTTEN if error.code == NO_SUCH_JOB else problem_of(error)
+                self._jobs.end(job_id, JobState.FAILED, problem)
+        else:
+            self._messages.pop(job_id, None)  # nothing more can be said of what never came to be
+            self._ready.pop(job_id, None)
+            self._jobs.end(job_id, JobState.FAILED, problem_of(error))
 
 
 def problem_of(error: ProtocolError) -> Problem:

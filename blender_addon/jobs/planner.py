@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ...wan_backend.protocol import ProtocolError
+from ...wan_backend.protocol.errors import GONE
 from ...wan_backend.protocol.messages import Origin, Plan, PlanParams, TakeRequest
 from ..backend.client import Client
 
 QUIET_SECONDS = 0.3
 """So long nothing may change before the question is sent."""
+MOST_UNDER_WAY = 3
+"""A plan may have to look at slow disks; what is asked meanwhile must not pile up."""
 
 
 class Planner:
@@ -26,6 +29,7 @@ class Planner:
         self._wanted_since = 0.0
         self._asked: TakeRequest | None = None
         self._planned: TakeRequest | None = None
+        self._under_way = 0
 
     def plan_of(self, request: TakeRequest) -> Plan | None:
         """The plan, where it is that of `request`."""
@@ -42,15 +46,22 @@ class Planner:
         wanted = self._wanted
         if wanted is None or wanted == self._asked or time.monotonic() - self._wanted_since < QUIET_SECONDS:
             return
+        if self._under_way >= MOST_UNDER_WAY:
+            return
         self._asked = wanted
+        self._under_way += 1
 
         def answered(plan: Plan) -> None:
+            self._under_way -= 1
             if wanted == self._wanted:
                 self.plan, self.sentence, self._planned = plan, "", wanted
                 self._on_change()
 
         def failed(error: ProtocolError) -> None:
-            if wanted == self._wanted:
+            self._under_way -= 1
+            if error.code == GONE:
+                self._asked = None  # the next server is asked
+            elif wanted == self._wanted:
                 self.plan, self.sentence = None, error.message
                 self._on_change()
 

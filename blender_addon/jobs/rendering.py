@@ -124,6 +124,11 @@ class Renderer:
             else:
                 _remove(asked)
 
+    @property
+    def at_work(self) -> str:
+        """The job that is rendered for; empty where none is."""
+        return self._queue[0].job_id if self._queue else ""
+
     def progress(self, job_id: str) -> float | None:
         """0 to 1; None where nothing is rendered for that job."""
         return next((asked.done for asked in self._queue if asked.job_id == job_id), None)

@@ -11,6 +11,7 @@ import bpy
 
 from ...wan_backend.protocol.messages import (
     MAX_PROMPT_CHARACTERS,
+    MAX_TAKE_FRAMES,
     MediaFormat,
     Origin,
     Plan,
@@ -18,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
     Task,
 )
-from ..timeline import channels, holes, length, text_prompt
+from ..timeline import channels, footage, holes, length, text_prompt
 from . import folders, loras, project
 
 HIGHEST_SEED = 2**31 - 1
@@ -57,15 +58,22 @@ def length_of(scene: bpy.types.Scene, settings: Any) -> Placement:
         hole = holes.hole_at(scene, start)
         if hole is None:
             raise Refused("There is no hole under the playhead: move it into one, or set a length.")
-        start, frames = hole.start, hole.length_frames
+        start, frames = hole.start, min(hole.length_frames, MAX_TAKE_FRAMES)  # no model fills a longer one
     elif settings.length_mode == "SECONDS":
         frames = length.frames_of(settings.length_seconds, length.rate_of(scene))
     else:
         frames = settings.length_frames
+    check_frames(frames)
     channel = channels.first_free(scene, start, start + frames)
     if channel is None:
         raise Refused("Every channel is taken at the playhead: make room, or move it.")
     return Placement(channel, start, frames)
+
+
+def check_frames(frames: int) -> None:
+    """Raises Refused where no take can be so long."""
+    if frames > MAX_TAKE_FRAMES:
+        raise Refused(footage.too_long(frames))
 
 
 def prompt_of(scene: bpy.types.Scene, settings: Any, may_be_empty: bool = False) -> str:

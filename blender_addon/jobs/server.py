@@ -9,17 +9,22 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from ...wan_backend.protocol.errors import GONE, ProtocolError
 from ...wan_backend.protocol.messages import (
     ExtraRow,
     HelloResult,
+    JobStatus,
+    ListParams,
     ListResult,
     ModelRow,
     ModelsResult,
+    ProgressParams,
     WorkerState,
     WorkerStatus,
 )
 from ..backend.command import BackendSettings
 from ..backend.connection import BackendState, Connection
+from .details import Details
 from .downloads import Downloads
 from .job_list import JobList
 from .outbox import Outbox
@@ -28,6 +33,11 @@ from .thumbnails import Thumbnails
 
 log = logging.getLogger(__name__)
 
+PAGE_JOBS = 100
+"""So many statuses are read in a tick without anyone feeling it."""
+_PAGES_UNTOLD = 10
+"""While a long list comes in, it is shown anew every so many pages."""
+
 
 class Server:
     """One server after another; what they say goes into the list of jobs."""
@@ -35,9 +45,12 @@ class Server:
     def __init__(self, jobs: JobList, settings: Callable[[], BackendSettings], on_change: Callable[[], None]) -> None:
         self.models: list[ModelRow] = []
         self.extras: list[ExtraRow] = []
+        self.looking = ""
+        """How far the server's first look through the models folders is, in a sentence; empty where it is over."""
         self.worker = WorkerStatus(WorkerState.NONE)
         self.listed = False
-        """True while the list of jobs is the server's own."""
+        """True while the list of jobs is the server's own, and whole."""
+        self.details = Details(on_change)
         self.planner = Planner(on_change)
         self.thumbnails = Thumbnails(on_change)
         self.outbox = Outbox(jobs, on_change)
@@ -46,6 +59,7 @@ class Server:
         self._jobs = jobs
         self._on_change = on_change
         self._wanted = self._ever_started = False
+        self._pages = 0
 
     @property
     def state(self) -> BackendState:
@@ -86,8 +100,10 @@ class Server:
             self.outbox.tick(self.connection.client)
             self.planner.tick(self.connection.client)
             self.thumbnails.tick(self.connection.client)
+            self.details.tick(self.connection.client)
         elif self.is_out_of_reach:
             self.outbox.give_up(self.state.sentence)
+            self.details.give_up()
 
     def free_card(self) -> None:
         """Let go of the loaded model and its memory, unless a job runs."""
@@ -99,18 +115,37 @@ class Server:
         assert client is not None
         log.info("Backend %s, process %d", hello.version, hello.pid)
         client.call("models", answered=self._hear_models)
-        client.call("list", answered=self._hear_list)
+        self._jobs.begin_pages()
+        self._pages = 0
+        client.call("list", ListParams(most=PAGE_JOBS), self._hear_page, self._no_page)
         client.call("downloads", answered=self.downloads.hear_all)
         self._on_change()
 
+    def want_details(self, job_id: str) -> None:
+        """Someone looks at what the job was asked for; the answer comes into `details`. Safe in a draw."""
+        if self._jobs.is_servers(job_id):
+            self.details.want(job_id)
+
     def _on_event(self, name: str, message: Any) -> None:
-        if name == "job":
-            self._jobs.hear(message)
-            self._on_change()
+        if name == "progress":
+            self._hear_progress(message)
+        elif name == "job":
+            self._hear_job(message)
+        elif name == "models":
+            self._hear_models(message)
         elif name == "worker":
             self._hear_worker(message)
         elif name == "download":
             self.downloads.hear(message)
+
+    def _hear_job(self, status: JobStatus) -> None:
+        self._jobs.hear(status)
+        self.details.changed(status.job_id)
+        self._on_change()
+
+    def _hear_progress(self, said: ProgressParams) -> None:
+        self._jobs.hear_progress(said)
+        self._on_change()
 
     def _models_changed(self) -> None:
         """A model came: what the server knows of the models, and would do with them, is another."""
@@ -121,19 +156,36 @@ class Server:
     def _on_lost(self) -> None:
         self.listed = False
         self.worker = WorkerStatus(WorkerState.NONE)
+        self.looking = ""
         self.planner.forget()
         self.thumbnails.forget()
+        self.details.server_gone()
         self.downloads.server_gone()
         self.outbox.server_gone()
         self._on_change()
 
-    def _hear_list(self, result: ListResult) -> None:
-        self._jobs.hear_all(result.jobs)
-        self.listed = True
-        self._on_change()
+    def _hear_page(self, page: ListResult) -> None:
+        last = not page.next
+        self._jobs.hear_page(page.jobs, last)
+        self.listed = last
+        if not last and self.connection.client is not None:
+            params = ListParams(page.next, PAGE_JOBS)
+            self.connection.client.call("list", params, self._hear_page, self._no_page)
+        if last or self._pages % _PAGES_UNTOLD == 0:
+            self._on_change()
+        self._pages += 1
+
+    def _no_page(self, error: ProtocolError) -> None:
+        """What came so far stays; what the server has of other jobs is not known, so none of them is called gone."""
+        if error.code != GONE:
+            log.warning("The backend's list of jobs is not whole: %s", error.message)
+            self.listed = True
+            self._on_change()
 
     def _hear_models(self, result: ModelsResult) -> None:
-        self.models, self.extras = result.models, result.extras
+        if (result.models, result.extras) != (self.models, self.extras):
+            self.planner.forget()  # what can be planned with them is another matter now
+        self.models, self.extras, self.looking = result.models, result.extras, result.looking
         self._on_change()
 
     def _hear_worker(self, worker: WorkerStatus) -> None:

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import bpy
 
-from ...wan_backend.protocol.messages import JobState, JobStatus, Problem, ProblemKind, Source, TakeRequest
+from ...wan_backend.protocol.messages import (
+    JobState,
+    JobStatus,
+    JobSummary,
+    Problem,
+    ProblemKind,
+    Source,
+    TakeRequest,
+)
 from ..stopwatch import timed
 from ..timeline import footage, identity, provenance
 from . import orders
@@ -91,27 +99,28 @@ class Sourcing:
         self._jobs.end(job_id, JobState.CANCELLED)
         return True
 
-    def retry(self, status: JobStatus, belongs_here: bool) -> bool:
+    def retry(self, job_id: str, request: TakeRequest, belongs_here: bool) -> bool:
         """Render once more what is not on the disk; False where all is there and the server may try at once."""
-        if all(is_there(source) for source in status.request.sources):
+        if all(is_there(source) for source in request.sources):
             return False
         try:
             if not belongs_here:
                 raise footage.Unusable("The strips of this job are in another file: open it, then press Retry.")
-            self._render_again(status)
+            self._render_again(job_id, request)
         except footage.Unusable as unusable:
-            self._jobs.ask(status.job_id, status.request, "")
-            self._jobs.end(status.job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, unusable.sentence))
+            self._jobs.ask(job_id, request, "")
+            self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, unusable.sentence))
         return True
 
     def tick(self, deadline: float) -> bool:
         """Look after the renderer until `deadline`; True where something changed."""
         changed = self._renderer.tick(deadline)
-        for job_id, request in self._waiting.items():
+        job_id = self._renderer.at_work
+        status = self._jobs.get(job_id) if job_id in self._waiting else None
+        if status is not None:
             progress = self._renderer.progress(job_id) or 0.0
-            status = self._jobs.get(job_id)
-            if status is not None and status.progress != progress:
-                self._jobs.keep(replace(status, request=request, progress=progress))
+            if status.progress != progress:
+                self._jobs.tell(job_id, progress=progress)
                 changed = True
         if self._books().touch():
             changed |= self._look_after_journal()
@@ -121,15 +130,15 @@ class Sourcing:
         """Blender ends; what is still to be rendered stays in the journal."""
         self._renderer.close(patience_seconds)
 
-    def _render_again(self, status: JobStatus) -> None:
-        job_id, asked = status.job_id, self._remembered(status.job_id)
-        scene = bpy.data.scenes.get(status.request.origin.scene)
+    def _render_again(self, job_id: str, asked_before: TakeRequest) -> None:
+        asked = self._remembered(job_id)
+        scene = bpy.data.scenes.get(asked_before.origin.scene)
         if asked is None or scene is None:
             raise footage.Unusable("What this take was made from is no longer known: select it, and ask anew.")
-        folder = orders.sources_folder(status.request, job_id)
+        folder = orders.sources_folder(asked_before, job_id)
         wanted_now = provenance.wanted_now(scene, asked)
         made = [(wanted, *footage.source_or_render(scene, wanted, folder)) for wanted in wanted_now]
-        request = replace(status.request, sources=[source for _, source, _ in made])
+        request = replace(asked_before, sources=[source for _, source, _ in made])
         to_render = [(wanted, source) for wanted, source, render in made if render]
         if self._jobs.is_servers(job_id):
             self._at_server.add(job_id)
@@ -167,9 +176,9 @@ class Sourcing:
         for job_id, request, asked in self._books().orphans():
             self._asked[job_id] = asked
             if self._jobs.get(job_id) is None:
-                problem = ORPHAN
+                summary = JobSummary.of(request)
                 self._jobs.keep(
-                    JobStatus(job_id, JobState.INTERRUPTED, request, sentence=problem.sentence, problem=problem)
+                    JobStatus(job_id, JobState.INTERRUPTED, summary, sentence=ORPHAN.sentence, problem=ORPHAN), request
                 )
                 changed = True
         return changed

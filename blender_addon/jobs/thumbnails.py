@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ...wan_backend.protocol import ProtocolError
 from ...wan_backend.protocol.conversion import to_json
+from ...wan_backend.protocol.errors import GONE
 from ...wan_backend.protocol.messages import Source, TakeRequest, Thumbnail, ThumbnailsParams, ThumbnailsResult
 from ..backend.client import Client
 
@@ -59,7 +60,10 @@ class Thumbnails:
             self._on_change()
 
         def failed(error: ProtocolError) -> None:
-            answered(ThumbnailsResult([]))
+            if error.code == GONE:
+                self._asking = False
+            else:
+                answered(ThumbnailsResult([]))
 
         client.call("thumbnails", wanted, answered, failed)
 

@@ -36,6 +36,7 @@ BUSY_SECONDS = 0.05
 """From one tick to the next while something is going on."""
 IDLE_SECONDS = 0.5
 SWEEP_SECONDS = 1.0
+_LOST_REQUEST = "What this take was asked for is no longer known: add its files to the timeline by hand."
 EXIT_PATIENCE_SECONDS = 0.3
 """So long Blender's own end waits for the backend's; it leaves by itself in any case."""
 
@@ -53,6 +54,7 @@ class Tracker:
         self.downloads = self.server.downloads
         self.sourcing = Sourcing(self._list, self.server.outbox, folders.user_folder, self._note_change)
         self._changed = False
+        self._ordered_for = -1
         self._next_sweep = 0.0
 
     # What the panel shows
@@ -77,6 +79,11 @@ class Tracker:
         """What would be done for the request last given to `want_plan`; None while it isn't known."""
         return self.server.planner.plan
 
+    @property
+    def looking(self) -> str:
+        """How far the backend's first look through the models folders is; empty where it is over."""
+        return self.server.looking
+
     def plan_of(self, request: TakeRequest) -> Plan | None:
         """The plan, where it is that of `request`."""
         return self.server.planner.plan_of(request)
@@ -91,12 +98,35 @@ class Tracker:
         return next((row for row in self.models if row.model == model_id), None)
 
     def jobs(self) -> list[JobStatus]:
-        """The open file's jobs, newest first, then those of other files, newest first."""
-        return self._list.in_order(self.belongs_here)
+        """The open file's jobs, newest first, then those of other files, newest first; only to be read.
+
+        The same list until something changes.
+        """
+        if self._ordered_for != self.file.belongings:
+            self._ordered_for = self.file.belongings
+            self._list.order_anew()
+        return self._list.in_order(self.file.has)
 
     def job(self, job_id: str) -> JobStatus | None:
         """One job; None where nobody knows it."""
         return self._list.get(job_id)
+
+    def request_of(self, job_id: str) -> TakeRequest | None:
+        """What the job was asked for; None where only the backend knows: `want_details` asks it. Safe in a draw."""
+        known = self._list.request_of(job_id) or self.server.details.request_of(job_id)
+        if known is None:
+            known = self.file.request_on_strip(job_id)
+            if known is not None:
+                self.server.details.learn(job_id, known)
+        return known
+
+    def plan_of_job(self, job_id: str) -> Plan | None:
+        """What was planned for the job; None where it isn't known (yet): `want_details` asks. Safe in a draw."""
+        return self.server.details.plan_of(job_id)
+
+    def want_details(self, job_id: str) -> None:
+        """Ask the backend for the job's request and plan, once. Safe in a draw."""
+        self.server.want_details(job_id)
 
     def belongs_here(self, job_id: str) -> bool:
         """True where the job was asked for in the open file."""
@@ -138,7 +168,9 @@ class Tracker:
         job_id = uuid.uuid4().hex
         order = replace(order, request=project.at_home(order.request, scene))
         asked = self.sourcing.send(job_id, scene, order)
-        self.file.add_placeholder(scene, job_id, self._list.get(job_id).request, name, asked)
+        sent = self._list.request_of(job_id)
+        assert sent is not None
+        self.file.add_placeholder(scene, job_id, sent, name, asked)
         self.want()
         self._note_change()
         return job_id
@@ -155,9 +187,20 @@ class Tracker:
         if status is None or not status.state.ended:
             return
         self.want()
+        request = self.request_of(job_id)
+        if request is not None or not self._list.is_servers(job_id):
+            self._retry(job_id, request)
+        else:  # what was rendered for it may be gone: that is seen once the request is known
+            self.server.details.want(job_id, lambda request: self._retry(job_id, request))
+        self._note_change()
+
+    def _retry(self, job_id: str, request: TakeRequest | None) -> None:
+        status = self._list.get(job_id)
+        if status is None or not status.state.ended:
+            return
         self.file.book.forget(job_id)
-        if not self.sourcing.retry(status, self.file.has(status)):
-            self.server.outbox.retry(status)
+        if request is None or not self.sourcing.retry(job_id, request, self.file.has(status)):
+            self.server.outbox.retry(job_id, request)
         self._note_change()
 
     def clear(self) -> None:
@@ -180,9 +223,14 @@ class Tracker:
         The caller pushes the undo step. False where it can't be; `problem_of` then says why.
         """
         status = self._list.get(job_id)
-        placed = status is not None and status.take is not None and self.file.place(status, scene)
+        if status is None or status.take is None:
+            return False
+        request = self.request_of(job_id) or landing.request_on_disk(status)
         self._note_change()
-        return placed
+        if request is None:
+            self.file.problems[job_id] = _LOST_REQUEST
+            return False
+        return self.file.place(status, request, scene)
 
     def problem_of(self, job_id: str) -> str:
         """Why a finished take could not be placed; empty where nothing is in the way."""
@@ -223,15 +271,19 @@ class Tracker:
 
     def file_loaded(self) -> None:
         """A file was opened, or the same one again."""
-        self.file.opened()
+        self.server.outbox.settle(self.file.opened())
         self.collector.stop()
         if self.file.waits and not bpy.app.background:
             self.want()
         self._note_change()
 
+    def about_to_save(self) -> None:
+        """The open file is about to be written: it is to tell what it knows."""
+        self.file.before_save(self._list, self.server.listed)
+
     def file_saved(self) -> None:
         """The open file is on the disk: tell the server which jobs' ends it knows."""
-        self.server.outbox.settle(self.file.settled(self._list.all()))
+        self.server.outbox.settle(self.file.settled(self._list))
         self._note_change()
 
     def strips_changed(self) -> None:
@@ -253,16 +305,35 @@ class Tracker:
         if self.collector.tick(deadline):
             self._changed = True
         knows = self.server.listed or self.server.is_out_of_reach
-        if knows and self.file.adopt_unknown(self._list):
+        if knows and self.file.adopt_unknown(self._list, deadline):
             self._changed = True
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
             self.file.sweep_if_changed()
-        if time.perf_counter() < deadline and self.file.land_one(self._list):
+        if time.perf_counter() < deadline and self.file.land_one(self._list, self._request_to_land, deadline):
             self._changed = True
 
+    def _request_to_land(self, status: JobStatus) -> TakeRequest | None:
+        """For a take without a placeholder; None while the backend is asked, or where nobody knows."""
+        job_id = status.job_id
+        request = self.request_of(job_id)
+        if request is None:
+            self.server.details.want(job_id, lambda answer: self._land_with(status, answer))
+        return request
+
+    def _land_with(self, status: JobStatus, answer: TakeRequest | None) -> None:
+        request = answer or landing.request_on_disk(status)
+        if request is None:
+            self.file.problems[status.job_id] = _LOST_REQUEST
+            self.file.book.judged.add(status.job_id)
+        else:
+            self.server.details.learn(status.job_id, request)
+            self.file.due_again(status.job_id)
+        self._note_change()
+
     def _is_busy(self) -> bool:
-        running = self.downloads.busy or any(not status.state.ended for status in self._list.all())
+        running = self.downloads.busy or self._list.busy
+        running = running or (self.backend.state == "ready" and not self.server.listed)
         return running or self.backend.state == "starting" or self.setup.busy or self.collector.busy
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import bpy
 
+from ...wan_backend.protocol import name_runs
 from ...wan_backend.protocol.media import frame_file
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Framing, Role, Source
 from . import compat, file_look, framing, media_files, scene_strips
@@ -42,13 +43,6 @@ class Wanted:
         return range(self.start, self.end_exclusive)
 
 
-def too_long(frames: int) -> str:
-    """Why a take can't have so many frames; empty where it can."""
-    if frames <= MAX_TAKE_FRAMES:
-        return ""
-    return f"A take can have at most {MAX_TAKE_FRAMES:,} frames; this would be {frames:,}: choose a part of it."
-
-
 def source_or_render(
     scene: bpy.types.Scene, wanted: Wanted, folder: str, look: file_look.Look = file_look.whole
 ) -> tuple[Source, bool]:
@@ -61,8 +55,6 @@ def source_or_render(
         raise Unusable("There is no frame in what was chosen: choose a strip or a range of one frame or more.")
     if len(wanted.frames) > MAX_TAKE_FRAMES:  # before anything is named, looked at or rendered
         raise Unusable(too_long(len(wanted.frames)))
-    if sentence := too_long(len(wanted.frames)):
-        raise Unusable(sentence)  # before any file is named: a strip may be held for a hundred thousand frames
     chosen = [_named(scene, name) for name in wanted.strip_names]
     for strip in chosen:
         _check_covers(strip, wanted.frames)
@@ -77,7 +69,7 @@ def source_or_render(
 
 def too_long(frames: int) -> str:
     """A sentence for a range that no take can cover."""
-    return f"{frames:,} frames are too many: a take has at most {MAX_TAKE_FRAMES:,}. Choose a shorter part."
+    return f"A take can have at most {MAX_TAKE_FRAMES:,} frames; this would be {frames:,}: choose a shorter part."
 
 
 def _rendered(wanted: Wanted, folder: str, lies: Framing | None) -> Source:
@@ -102,6 +94,8 @@ def _read_straight(scene: bpy.types.Scene, wanted: Wanted, strip: compat.Strip, 
     if strip.type not in ("MOVIE", "IMAGE") or not framing.is_plain(scene, strip):
         return None
     names = media_files.names_of(strip, wanted.frames)
+    if not _fit_in_a_message(names):
+        return None
     size = media_files.picture_size(scene, strip, names, look)
     if size is None or not framing.can_be_framed(strip, size):
         return None
@@ -120,7 +114,7 @@ def _read_straight(scene: bpy.types.Scene, wanted: Wanted, strip: compat.Strip, 
 
 
 def _fit_in_a_message(names: list[str]) -> bool:
-    if 6 * sum(map(len, names)) + 3 * len(names) <= MOST_NAMES_BYTES:  # a character takes six bytes at most, mostly one
+    if 6 * sum(map(len, names)) + 3 * len(names) <= MOST_NAMES_BYTES:  # so much a character takes at most
         return True
     return len(json.dumps(name_runs.pack(names))) <= MOST_NAMES_BYTES
 

@@ -2,7 +2,8 @@
 
 Started as `python fake_backend.py ... --state FOLDER`. What happens to a job is a word in its prompt:
 refuse, fail, hang (never ends), die (at work), slow, garbage (bad lines between good ones), half (lines in halves).
-How it starts is the variable FAKE_BACKEND: die, mute, old (another protocol), leaden (does not leave).
+How it is is the variable FAKE_BACKEND: die, mute (never greets), old (another protocol), leaden (does not leave), deaf
+(takes what it is told, but answers no ping), forgetful (dies once, having done what it was told, before it says so).
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ MANNER = os.environ.get("FAKE_BACKEND", "")
 STATE = Path(sys.argv[sys.argv.index("--state") + 1])
 JOBS_FILE = STATE / "fake_jobs.json"
 DOWNLOADS_FILE = STATE / "fake_downloads.json"
+PROTOCOL = 3
+PAGE = 3
+"""So few jobs are on a page, whatever is asked for: there are more pages than one."""
 ENDED = ("done", "failed", "cancelled", "interrupted")
 
 
@@ -49,12 +53,27 @@ def write_take(job_id: str, request: dict) -> dict:
     return take
 
 
+def status(job: dict) -> dict:
+    """The job as its status tells it: without what was asked for."""
+    request = job["request"]
+    summary = {
+        "title": " ".join(request["prompt"].split())[:200],
+        "task": request.get("task", "text_to_video"),
+        "model": request["model"],
+        "seed": request["seed"],
+        "length_frames": request["length_frames"],
+        "origin": request.get("origin", {}),
+    }
+    return {**{name: value for name, value in job.items() if name not in ("request", "retried")}, "summary": summary}
+
+
 class FakeBackend:
     """Its jobs, and the lines that it sends."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, dict] = {}
         self.lines: queue.Queue = queue.Queue()
+        self.sending = threading.Lock()
         if JOBS_FILE.is_file():
             self.jobs = json.loads(JOBS_FILE.read_text())
         self.downloads: dict[str, dict] = {}
@@ -75,18 +94,24 @@ class FakeBackend:
     def send(self, message: dict, halves: bool = False) -> None:
         line = json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n"
         middle = len(line) // 2 if halves else 0
-        for piece in (line[:middle], line[middle:]):
-            if piece:
-                sys.stdout.buffer.write(piece)
-                sys.stdout.buffer.flush()
-                time.sleep(0.06 if halves else 0)
+        with self.sending:
+            for piece in (line[:middle], line[middle:]):
+                if piece:
+                    sys.stdout.buffer.write(piece)
+                    sys.stdout.buffer.flush()
+                    time.sleep(0.06 if halves else 0)
 
     def change(self, job: dict, **values: object) -> None:
         job.update(values)
         self.keep()
         if "garbage" in job["request"]["prompt"]:
             sys.stdout.buffer.write(b'\xff\xfe not json\n{"jsonrpc": "2.0", "method": "job", "params": 7}\n[]\n')
-        self.send({"method": "job", "params": job}, halves="half" in job["request"]["prompt"])
+        halves = "half" in job["request"]["prompt"]
+        if "step" in values and "state" not in values:
+            told = ("job_id", "state", "step", "steps", "progress", "sentence")
+            self.send({"method": "progress", "params": {name: job[name] for name in told}}, halves)
+        else:
+            self.send({"method": "job", "params": status(job)}, halves)
 
     def work(self) -> None:
         """One step of the first job that is not ended."""
@@ -112,10 +137,14 @@ class FakeBackend:
     def answer(self, call: dict) -> None:
         method, params, request_id = call["method"], call["params"], call["id"]
         result = getattr(self, f"do_{method}")(params)
+        once = STATE / "died_once"
+        if MANNER == "forgetful" and method in ("submit", "cancel", "retry", "settle", "clear") and not once.exists():
+            once.touch()
+            os._exit(9)
         self.send({"id": request_id, **result})
 
     def do_hello(self, params: dict) -> dict:
-        if MANNER == "old":
+        if MANNER == "old" or params["protocol"] != PROTOCOL:
             return {"error": {"code": -32002, "message": "This backend speaks version 0."}}
         names = {"version": "0.0.1", "tasks": ["text_to_video"], "pid": os.getpid()}
         return {"result": {"protocol": params["protocol"], **names, "state_folder": str(STATE), "log": ""}}
@@ -187,7 +216,7 @@ class FakeBackend:
             "steps": 4,
             "guidance_scale": 1.0,
             "flow_shift": 3.0,
-            "sampler": "none",
+            "sampler": "euler",
         }
         return {"result": plan}
 
@@ -199,35 +228,43 @@ class FakeBackend:
         if job_id not in self.jobs:
             self.jobs[job_id] = {"job_id": job_id, "state": "queued", "request": request, "created": time.time()}
             self.keep()
-        return {"result": self.jobs[job_id]}
+        return {"result": status(self.jobs[job_id])}
 
     def do_cancel(self, params: dict) -> dict:
         job = self.jobs[params["job_id"]]
         if job["state"] not in ENDED:
             self.change(job, state="cancelled")
-        return {"result": job}
+        return {"result": status(job)}
 
     def do_retry(self, params: dict) -> dict:
         if params["job_id"] not in self.jobs:
             return {"error": {"code": -32003, "message": "No such job."}}
         job = self.jobs[params["job_id"]]
         self.change(job, state="queued", problem=None, retried=True, settled=False)
-        return {"result": job}
+        return {"result": status(job)}
 
     def do_list(self, params: dict) -> dict:
-        return {"result": {"jobs": list(self.jobs.values())}}
+        jobs = sorted(self.jobs.values(), key=lambda job: (job["state"] in ENDED, -job["created"]))
+        first = int(params["after"] or 0)
+        rest = str(first + PAGE) if first + PAGE < len(jobs) else ""
+        return {"result": {"jobs": [status(job) for job in jobs[first : first + PAGE]], "next": rest}}
+
+    def do_details(self, params: dict) -> dict:
+        if params["job_id"] not in self.jobs:
+            return {"error": {"code": -32003, "message": "No such job."}}
+        return {"result": {"job_id": params["job_id"], "request": self.jobs[params["job_id"]]["request"]}}
 
     def do_settle(self, params: dict) -> dict:
-        for job_id in params["job_ids"]:
+        known = [job_id for job_id in params["job_ids"] if job_id in self.jobs]
+        for job_id in known:
             self.jobs[job_id]["settled"] = True
         self.keep()
-        return self.do_list({})
+        return {"result": {"job_ids": known}}
 
     def do_clear(self, params: dict) -> dict:
-        for job_id in params["job_ids"]:
-            del self.jobs[job_id]
+        known = [job_id for job_id in params["job_ids"] if self.jobs.pop(job_id, None) is not None]
         self.keep()
-        return self.do_list({})
+        return {"result": {"job_ids": known}}
 
     def do_release(self, params: dict) -> dict:
         return {"result": {"state": "none"}}
@@ -241,9 +278,18 @@ class FakeBackend:
                 self.work()
                 self.fetch()
 
+    def pong(self, request_id: int) -> None:
+        """A ping is answered by the thread that reads, whatever the other one does."""
+        self.send({"id": request_id, "result": {"busy_seconds": 0.0, "busy_with": ""}})
+
     def read(self) -> None:
         for line in sys.stdin.buffer:
-            self.lines.put(json.loads(line))
+            call = json.loads(line)
+            if call["method"] == "ping":
+                if MANNER != "deaf":
+                    self.pong(call["id"])
+                continue
+            self.lines.put(call)
         if MANNER != "leaden":
             os._exit(0)
 

@@ -1,0 +1,113 @@
+"""The file that a child writes to and the add-on reads as it grows; what was read is given back to the disk. No bpy.
+
+A pipe would do without a file, but a child fills one while Blender renders or a dialog is open, and then waits.
+
+What was read can't be cut off: between a look at the file's length and the cut, the child may write on, and that line
+would be lost. So the bytes stay counted and their room alone is given back, as a hole. Linux, macOS and Windows each
+have a call for that, on the file systems that people have; where one can't, the file grows until the child ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 65536
+HOLE_BYTES = 1 << 20
+"""A hole is made of so much at a time: a whole number of any file system's blocks."""
+
+
+class OutputFile:
+    """Made empty, for one child. Raises OSError where it can't be."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.for_child: BinaryIO = path.open("wb", buffering=0)
+        """To be closed once the child has it."""
+        self._file = path.open("r+b", buffering=0)
+        self._read = self._given_back = 0
+        self._punch: Callable[[BinaryIO, int, int], None] | None = _punch_hole
+        with contextlib.suppress(OSError):
+            _prepare(self._file)
+
+    def read(self) -> bytes:
+        """What came since, at most `CHUNK_BYTES` of it; nothing where there is no more for now."""
+        if self._file.closed:
+            return b""
+        chunk = self._file.read(CHUNK_BYTES) or b""
+        self._read += len(chunk)
+        if self._read - self._given_back >= 2 * HOLE_BYTES:  # the last piece stays: blocks are whole
+            self._give_back()
+        return chunk
+
+    def remove(self) -> None:
+        """The child is gone, and with it the file."""
+        for file in (self.for_child, self._file):
+            with contextlib.suppress(OSError):
+                file.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+    def _give_back(self) -> None:
+        until = self._read // HOLE_BYTES * HOLE_BYTES
+        try:
+            if self._punch is not None:
+                self._punch(self._file, self._given_back, until - self._given_back)
+        except (OSError, AttributeError) as error:
+            self._punch = None
+            log.info("%s grows until its backend ends: %s", self.path, error)
+        self._given_back = until
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _SET_SPARSE, _SET_ZERO_DATA = 0x000900C4, 0x000980C8
+
+    def _control(file: BinaryIO, code: int, values: bytes) -> None:
+        handle = ctypes.c_void_p(msvcrt.get_osfhandle(file.fileno()))
+        given, returned = ctypes.create_string_buffer(values, max(1, len(values))), ctypes.c_ulong()
+        size = ctypes.c_ulong(len(values))
+        control = ctypes.windll.kernel32.DeviceIoControl
+        if not control(handle, ctypes.c_ulong(code), given, size, None, 0, ctypes.byref(returned), None):
+            raise ctypes.WinError()
+
+    def _prepare(file: BinaryIO) -> None:
+        _control(file, _SET_SPARSE, b"")
+
+    def _punch_hole(file: BinaryIO, start: int, length: int) -> None:
+        _control(file, _SET_ZERO_DATA, struct.pack("=qq", start, start + length))
+
+elif sys.platform == "darwin":
+    import fcntl
+
+    _F_PUNCHHOLE = 99
+
+    def _prepare(file: BinaryIO) -> None:
+        pass
+
+    def _punch_hole(file: BinaryIO, start: int, length: int) -> None:
+        fcntl.fcntl(file.fileno(), _F_PUNCHHOLE, struct.pack("=IIqq", 0, 0, start, length))
+
+else:
+    _KEEP_SIZE_AND_PUNCH = 3
+
+    def _prepare(file: BinaryIO) -> None:
+        pass
+
+    def _punch_hole(file: BinaryIO, start: int, length: int) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        fallocate = getattr(libc, "fallocate64", None) or libc.fallocate
+        place = (ctypes.c_int64(start), ctypes.c_int64(length))
+        if fallocate(file.fileno(), _KEEP_SIZE_AND_PUNCH, *place) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error))
