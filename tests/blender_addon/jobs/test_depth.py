@@ -113,6 +113,7 @@ def test_the_range_is_held_through_a_shot(stage, rendering):  # noqa: F811
     assert all(later > earlier for earlier, later in itertools.pairwise(walls)), "the camera comes nearer"
 
 
+@pytest.mark.long
 def test_81_frames_take_ten_seconds(strips, rendering):  # noqa: F811
     strips.new_scene("stage", plane_and_sphere((832, 480), 81), 1, 1)
     began, spent = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -127,6 +127,7 @@ def test_what_the_planner_plans_is_made_by_the_embedded_model(worker, params, na
     assert frames.shape == (37, 96, 128, 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["fill gap", "restyle by edges"])
 def test_ten_seconds_are_planned_in_windows_and_made(worker, params, name):
     task, more = ASKED[name]
