@@ -95,6 +95,9 @@ class WanModel:
         self.boundary = boundary(index)
         """Where the second expert takes over, as a share of the noise; None for a model with one transformer."""
         self._stamp = self.places.stamp()
+        held = (name for name in (*self.parts, "tokenizer") if self.places.holds(name))
+        self._part_stamps = {name: self.places.part_stamp(name) for name in held}
+        """As the files were at first: what is in memory is of those, whatever is put in their place later."""
 
     @property
     def weights_in_8_bit(self) -> bool:
@@ -184,14 +187,14 @@ class WanModel:
             if not other.loaded(part) or not self.places.holds(part):
                 continue
             alike = self.device == other.device and getattr(self.precision, part) == getattr(other.precision, part)
-            if alike and self.places.part_stamp(part) == other.places.part_stamp(part):
+            if alike and self._part_stamps.get(part) == other._part_stamps.get(part):
                 log.info("%s of %s stays in memory", part, other.folder)
                 self._parts[part] = other._parts[part]
 
     def fingerprint(self, part: str = "", as_held: bool = True) -> str:
         """Tells the files of the model or of a part from any others, `as_held` in memory: 64 hexadecimal digits."""
-        own = self.places.part_stamp(part) if part else self._stamp
-        tokenizer = self.places.part_stamp("tokenizer") if part == "text_encoder" else ()
+        own = self._part_stamps.get(part, ()) if part else self._stamp
+        tokenizer = self._part_stamps.get("tokenizer", ()) if part == "text_encoder" else ()
         names = [part] if part else list(self.parts)
         formats = {name: str(getattr(self.precision, name)) for name in names}
         formats["quantised"] = str(self.precision.quantised)

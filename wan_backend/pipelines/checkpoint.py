@@ -5,7 +5,11 @@ May import torch, safetensors, whole_file and sampler_state.
 
 from __future__ import annotations
 
+import contextlib
+import glob
+import itertools
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from .sampler_state import SamplerState
 
 FORMAT = 1
 LATENTS = "latents"
+_writings = itertools.count()
 
 
 class Unusable(Exception):
@@ -55,7 +60,7 @@ class Checkpoint:
         said = {"format": FORMAT, "fingerprint": fingerprint, "done": self.done, "finished": self.finished}
         head = {"checkpoint": json.dumps({**said, "sampler": self.sampler.tree})}
         content = save({LATENTS: self.latents, **self.sampler.tensors}, head)
-        whole_file.write(file, content, flushed=True)
+        whole_file.write(file, content, flushed=True, part=_part_of(file))
 
     @classmethod
     def read(cls, file: Path, fingerprint: str) -> Checkpoint:
@@ -70,6 +75,19 @@ class Checkpoint:
             return cls(int(head["done"]), latents, bool(head["finished"]), SamplerState(head["sampler"], tensors))
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise Unusable(str(error)) from error
+
+
+def sweep(file: Path) -> None:
+    """Remove what processes that were killed had begun to write of `file`; those that live must have none begun."""
+    for part in file.parent.glob(f"{glob.escape(file.name)}.*{whole_file.PART_SUFFIX}"):
+        if not part.name.startswith(f"{file.name}.{os.getpid()}-"):
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+
+def _part_of(file: Path) -> Path:
+    """Of one writing alone: a slow disk may still be at the one before, from another job."""
+    return file.with_name(f"{file.name}.{os.getpid()}-{next(_writings)}{whole_file.PART_SUFFIX}")
 
 
 def _copy(latents: torch.Tensor) -> torch.Tensor:

@@ -12,24 +12,26 @@ import queue
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..models import sources
+from ..models import looking, sources
 from ..models.files.survey import Survey
 from ..models.media_place import reason, size_in_words
-from ..protocol import ProtocolError
-from ..protocol.conversion import from_json
-from ..protocol.envelope import Notification, parse_line
+from ..protocol.endpoint import Endpoint
 from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
 from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerState, WorkerStatus
+from ..protocol.methods import WORKER_EVENTS
 from . import death
 from .card import Card
 from .inbox import Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess, environment
 
 WORKER_SECONDS = 120.0
+DISK_SECONDS = 10.0
+"""How long a models folder may take to answer: a share that hangs is told of, and not waited for."""
 COPIES = "copies"
 """The folder under the state folder where a worker keeps 16 bit copies of weights."""
 COMFORTABLE_BYTES = 20_000_000_000
@@ -90,20 +92,24 @@ def _torch(worker: WorkerStatus | None) -> tuple[Finding, WorkerStatus | None]:
 
 def _first_ready(inbox: Inbox) -> ReadyParams | None:
     """What the worker says of itself; None where it ends first, or takes too long."""
+    heard: list[ReadyParams] = []
+
+    def on_event(_method: str, message: object) -> None:
+        if isinstance(message, ReadyParams):
+            heard.append(message)
+
+    endpoint = Endpoint(lambda _line: None, hears=WORKER_EVENTS, on_event=on_event, peer="the worker")
     until = time.monotonic() + WORKER_SECONDS
-    while (left := until - time.monotonic()) > 0:
+    while not heard and (left := until - time.monotonic()) > 0:
         try:
             event = inbox.get(timeout=left)
         except queue.Empty:
             return None
         if isinstance(event, WorkerExit):
             return None
-        if isinstance(event, WorkerLine) and isinstance(event.line, bytes):
-            with contextlib.suppress(ProtocolError):
-                message = parse_line(event.line)
-                if isinstance(message, Notification) and message.method == "ready":
-                    return from_json(ReadyParams, message.params)
-    return None
+        if isinstance(event, WorkerLine):
+            endpoint.take(event.line)
+    return heard[0] if heard else None
 
 
 def _torch_found(version: str, device: str) -> Finding:
@@ -155,6 +161,16 @@ def _cache() -> Finding:
 
 
 def _models_folder(folder: str) -> Finding:
+    answers: queue.SimpleQueue[Finding] = queue.SimpleQueue()
+    threading.Thread(target=lambda: answers.put(_looked_into(folder)), name="models folder", daemon=True).start()
+    try:
+        return answers.get(timeout=DISK_SECONDS)
+    except queue.Empty:
+        sentence = f"The models folder {folder} does not answer; what is in it can't be used until it does."
+        return Finding("models folder", False, sentence, "Look after the disk or the network, or choose another.")
+
+
+def _looked_into(folder: str) -> Finding:
     try:
         held = sum(1 for _ in Path(folder).iterdir())
     except (OSError, ValueError) as error:
@@ -165,7 +181,7 @@ def _models_folder(folder: str) -> Finding:
 
 def _copies(folder: Path) -> list[Finding]:
     """The 16 bit copies, which a person may want the room of."""
-    size_bytes = sum(file.stat().st_size for file in folder.glob("*/*") if file.is_file())
+    size_bytes = _size(folder.glob("*/*"))
     if not size_bytes:
         return []
     sentence = f"Copies in 16 bit of models that are kept in 32 take {size_in_words(size_bytes)} in {folder}."
@@ -178,10 +194,11 @@ def _files(survey: Survey) -> list[Finding]:
     for looked in survey.looked:
         if looked.parts:
             words = "; ".join(part.words for part in looked.parts)
-            findings.append(Finding("file", True, f"{looked.file}: {words}."))
+            findings.append(Finding("file", True, looking.told(f"{looked.file}: {words}.")))
         elif looked.why:
             mend = "Get the file again, or another; until then it isn't used."
-            findings.append(Finding("file", True, f"{looked.file} can't be used because {looked.why}.", mend))
+            sentence = looking.told(f"{looked.file} can't be used because {looked.why}.")
+            findings.append(Finding("file", True, sentence, mend))
     others = sum(not looked.parts and not looked.why for looked in survey.looked)
     if others:
         findings.append(Finding("files", True, f"{others} files in the models folders hold no part of a Wan model."))

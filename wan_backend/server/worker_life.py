@@ -8,14 +8,16 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from ..protocol import PROTOCOL_VERSION, OverlongLine, ProtocolError
-from ..protocol.conversion import from_json, to_json
-from ..protocol.envelope import Message, Notification, Request, Response, parse_line
-from ..protocol.errors import INTERNAL_ERROR, REFUSED
+from ..protocol import PROTOCOL_VERSION, ProtocolError
+from ..protocol.conversion import from_json
+from ..protocol.endpoint import Endpoint
+from ..protocol.errors import GONE, LINE_TOO_LONG, REFUSED
 from ..protocol.messages import (
+    AliveParams,
     JobParams,
     Problem,
     ProblemKind,
@@ -26,20 +28,23 @@ from ..protocol.messages import (
     WorkerState,
     WorkerStatus,
 )
-from . import death
+from ..protocol.methods import WORKER_EVENTS, WORKER_METHODS
+from . import death, vital_signs
 from .inbox import Call, Inbox, WorkerExit, WorkerLine
+from .pulse import Patience, Pulse
 from .worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 1.5
 """How long a worker has to stop a job by itself."""
-START_SECONDS = 300.0
-"""How long a worker has to say that it is ready; importing torch from a slow disk takes its time."""
 QUICK_SECONDS = 30.0
 QUICK_DEATHS = 3
-"""A worker that dies within QUICK_SECONDS of its start without an answer dies quickly; so many in a row are enough."""
+"""A worker that dies within QUICK_SECONDS of its start, or hangs, without an answer dies quickly; so many in a row are
+enough."""
 RELEASE_SECONDS = 1.0
+KILL_SECONDS = 10.0
+"""What was killed and is still there then, held by a driver or a disk, is left to the system."""
 
 
 class Listener(Protocol):
@@ -61,21 +66,34 @@ class Listener(Protocol):
 class WorkerLife:
     """At most one worker, and whether there may be another."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], logs: Path, inbox: Inbox) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        environment: dict[str, str],
+        logs: Path,
+        inbox: Inbox,
+        patience: Patience | None = None,
+        read_signs: Callable[[int], vital_signs.Signs | None] = vital_signs.read,
+    ) -> None:
+        """`read_signs` gives what a process does, seen from outside."""
         self._command, self._environment, self._logs, self._inbox = command, environment, logs, inbox
+        self._patience, self._read_signs = patience or Patience(), read_signs
         self.listener: Listener
         self.status = WorkerStatus(WorkerState.NONE)
         self._process: WorkerProcess | None = None
+        self._endpoint = self._new_endpoint()
+        self._pulse = Pulse(self._patience, lambda: None, time.monotonic())
         self._started = 0
         self._started_at = 0.0
         self._answered = False
         self._quick_deaths = 0
         self._job_id = ""
-        self._job_request = 0
         self._cancelled = False
         self._deadline: float | None = None
-        self._expected_end = False
+        self._looks_at = self._ticked_at = time.monotonic()
+        self._expected_end = self._killed = False
         self._killed_because = ""
+        self._hung_while = ""
 
     @property
     def busy_with(self) -> str:
@@ -84,42 +102,55 @@ class WorkerLife:
 
     @property
     def can_take_a_job(self) -> bool:
-        """Whether `run` may be called."""
-        return self.status.state == "ready"
+        """Whether `run` may be called: it is ready, and was heard of just now."""
+        ready = self.status.state is WorkerState.READY and self._process is not None and not self._killed
+        return ready and self._pulse.fresh(self._heard_at, time.monotonic())
 
     def want(self) -> None:
         """Have a worker, unless there is one or none may be started."""
-        if self._process is not None or self.status.state == "broken":
+        if self._process is not None or self.status.state is WorkerState.BROKEN:
             return
         self._started += 1
-        self._answered = self._expected_end = False
-        self._killed_because = ""
-        self._started_at = time.monotonic()
+        self._answered = self._expected_end = self._killed = False
+        self._killed_because = self._hung_while = ""
+        self._started_at = self._ticked_at = time.monotonic()
         try:
-            self._process = WorkerProcess(self._started, self._command, self._environment, self._logs, self._inbox)
+            process = WorkerProcess(self._started, self._command, self._environment, self._logs, self._inbox)
         except OSError as error:
             self._died(f"could not be started ({error.strerror or error})", None)
             self._inbox.put(Call(lambda: None))  # no thread will tell of its end, and a job may wait for the next try
             return
-        log.info("Worker %d started: process %d", self._started, self._process.pid)
-        self._deadline = self._started_at + START_SECONDS
+        self._process = process
+        self._endpoint = self._new_endpoint()
+        self._pulse = Pulse(self._patience, lambda: self._read_signs(process.pid), self._started_at)
+        log.info("Worker %d started: process %d", self._started, process.pid)
+        self._deadline = self._started_at + self._patience.start
+        self._looks_at = self._started_at + self._patience.look
         self._set(WorkerStatus(WorkerState.STARTING, sentence="The worker is starting."))
 
     def run(self, params: RunParams) -> None:
-        """Give the worker a job."""
-        assert self._process is not None and self.can_take_a_job
-        self._job_id, self._cancelled = params.job_id, False
-        self._job_request += 1
-        self._process.send(Request(self._job_request, "run", to_json(params)).line())
-        self._set_state("busy", "A take is being made.")
+        """Give the worker a job; one that can't be handed over fails at once."""
+        assert self._process is not None and self.status.state is WorkerState.READY
+        job_id = self._job_id = params.job_id
+        self._cancelled = False
+        on_cpu = params.device == "cpu" or self.status.device.startswith("cpu")
+        self._pulse.begin(time.monotonic(), on_cpu)
+        self._set_state(WorkerState.BUSY, "A take is being made.")
+        self._endpoint.call(
+            "run",
+            params,
+            lambda result: self._on_answer(job_id, result),
+            lambda error: self._on_answer(job_id, error),
+        )
 
     def cancel(self, job_id: str) -> None:
         """Stop the worker's job; it is killed if it doesn't answer in time."""
         if job_id != self._job_id or self._cancelled or self._process is None:
             return
         self._cancelled = True
-        self._deadline = time.monotonic() + CANCEL_SECONDS
-        self._process.send(Request(f"cancel-{self._job_request}", "cancel", to_json(JobParams(job_id))).line())
+        if not self._killed:
+            self._deadline = time.monotonic() + CANCEL_SECONDS
+            self._endpoint.call("cancel", JobParams(job_id))
 
     def release(self) -> None:
         """End an idle worker, and forgive those that died."""
@@ -133,7 +164,7 @@ class WorkerLife:
     def reset(self) -> None:
         """Forgive those that died: a person wants to try again."""
         self._quick_deaths = 0
-        if self.status.state == "broken":
+        if self.status.state is WorkerState.BROKEN:
             self._set(WorkerStatus(WorkerState.NONE))
 
     def stop(self, timeout_seconds: float) -> None:
@@ -145,93 +176,163 @@ class WorkerLife:
 
     def seconds_to_deadline(self) -> float | None:
         """When `tick` has something to do."""
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        if self._process is None:
+            return None
+        due = self._looks_at if self._deadline is None else min(self._looks_at, self._deadline)
+        return max(0.0, due - time.monotonic())
 
     def tick(self) -> None:
-        """Kill the worker where its time is up."""
-        if self._process is not None and self._deadline is not None and time.monotonic() >= self._deadline:
-            self._killed_because = (
-                "did not get ready in time" if self.status.state == "starting" else "did not stop in time"
-            )
-            log.warning("Worker %d %s and is killed", self._process.number, self._killed_because)
-            self._deadline = None
-            self._process.kill()
+        """Kill the worker where its time is up, or it hangs."""
+        now = time.monotonic()
+        slept, self._ticked_at = now - self._ticked_at, now
+        if self._process is None:
+            return
+        if slept > self._patience.gap:
+            log.info("Nothing was looked at for %.0f s; the worker gets new patience", slept)
+            self._pulse.forgive(now)
+            if self._deadline is not None:
+                self._deadline = max(self._deadline, now) + min(slept, self._patience.start)
+        if self._deadline is not None and now >= self._deadline:
+            self._time_is_up()
+        elif now >= self._looks_at and not self._killed and not self._expected_end:
+            self._looks_at = now + self._patience.look
+            if self._pulse.is_hung(self.status.state, self._heard_at, now):
+                self._hangs()
 
     def on_line(self, event: WorkerLine) -> None:
         """The worker said something; what can't be understood is logged and passed over."""
-        if self._process is None or event.worker != self._process.number:
-            return
-        try:
-            if isinstance(event.line, OverlongLine):
-                raise ProtocolError(INTERNAL_ERROR, "The line was too long.")
-            self._on_message(parse_line(event.line))
-        except ProtocolError as error:
-            log.warning("Worker %d said what can't be understood: %s", event.worker, error.message)
+        if self._process is not None and event.worker == self._process.number:
+            self._endpoint.take(event.line)
 
     def on_exit(self, event: WorkerExit) -> None:
         """The worker ended."""
         process = self._process
-        if process is None or event.worker != process.number:
-            return
-        self._process = None
-        self._deadline = None
-        if self._expected_end:
-            log.info("Worker %d ended", event.worker)
-            return
-        self._died(self._killed_because or death.in_words(event.code, process.log_file), process.log_file)
+        if process is not None and event.worker == process.number:
+            self._ended(self._killed_because or death.in_words(event.code, process.log_file))
 
-    def _on_message(self, message: Message) -> None:
-        if isinstance(message, Response):
-            if message.id == self._job_request and self._job_id:
-                self._on_answer(message)
-        elif isinstance(message, Notification) and message.method == "ready":
-            self._on_ready(from_json(ReadyParams, message.params))
-        elif isinstance(message, Notification) and message.method == "progress":
-            report = from_json(ProgressParams, message.params)
-            if report.job_id == self._job_id and not self._cancelled:
-                self.listener.job_progressed(report)
+    @property
+    def _heard_at(self) -> float:
+        return self._process.heard_at if self._process is not None else 0.0
+
+    def _new_endpoint(self) -> Endpoint:
+        return Endpoint(
+            self._send,
+            calls=WORKER_METHODS,
+            hears=WORKER_EVENTS,
+            on_event=self._on_event,
+            peer=f"Worker {self._started}" if self._process else "the worker",
+        )
+
+    def _send(self, line: bytes) -> None:
+        if self._process is not None:
+            self._process.send(line)
+
+    def _time_is_up(self) -> None:
+        assert self._process is not None
+        if self._killed:
+            log.error("Worker %d was killed and is still there; it is left to the system", self._process.number)
+            self._ended(self._killed_because)
+            return
+        starting = self.status.state is WorkerState.STARTING
+        self._kill("did not get ready in time" if starting else "did not stop in time")
+
+    def _hangs(self) -> None:
+        assert self._process is not None
+        if self.status.state is WorkerState.READY:
+            log.warning("Worker %d hangs with nothing to do; it is ended", self._process.number)
+            self._process.kill()
+            self._forget_process()
+            self._set(WorkerStatus(WorkerState.NONE, sentence="The next take starts the worker."))
+            return
+        if self._job_id:
+            self._hung_while = self._pulse.doing
+        self._kill("stopped responding")
+
+    def _kill(self, because: str) -> None:
+        """End the worker, and hear of its end from `on_exit`, or not at all."""
+        assert self._process is not None
+        self._killed, self._killed_because = True, because
+        log.warning("Worker %d %s and is killed", self._process.number, because)
+        self._deadline = time.monotonic() + KILL_SECONDS
+        self._process.kill()
+
+    def _forget_process(self) -> None:
+        self._process = self._deadline = None
+        self._endpoint.lost("The worker is gone.")
+
+    def _ended(self, how: str) -> None:
+        """The process is gone, or given up."""
+        assert self._process is not None
+        log_file, number = self._process.log_file, self._process.number
+        self._forget_process()
+        if self._expected_end:
+            log.info("Worker %d ended", number)
+        else:
+            self._died(how, log_file)
+
+    def _on_event(self, method: str, message: Any) -> None:
+        if isinstance(message, ReadyParams):
+            self._on_ready(message)
+        elif isinstance(message, AliveParams):
+            self._pulse.beat(message.cpu_seconds, time.monotonic())
+        elif isinstance(message, ProgressParams) and message.job_id == self._job_id and not self._cancelled:
+            self._pulse.spoke(message, time.monotonic())
+            self.listener.job_progressed(message)
 
     def _on_ready(self, ready: ReadyParams) -> None:
-        if self.status.state != "starting" or self._process is None:
+        if self.status.state is not WorkerState.STARTING or self._process is None or self._killed:
             return
         if ready.protocol != PROTOCOL_VERSION:
             log.error("The worker speaks version %d of the protocol", ready.protocol)
-            self._process.kill()
+            self._kill("speaks another version of the protocol; set up the backend again")
             return
         self._deadline = None
         sizes = (ready.device_bytes, ready.host_bytes)
         self._set(WorkerStatus(WorkerState.READY, ready.device, ready.torch, "The worker is ready.", *sizes))
 
-    def _on_answer(self, answer: Response) -> None:
-        job_id, self._job_id = self._job_id, ""
-        self._deadline = None
+    def _on_answer(self, job_id: str, answer: RunResult | ProtocolError) -> None:
+        gone = isinstance(answer, ProtocolError) and answer.code == GONE
+        if job_id != self._job_id or gone:  # of its end `_died` tells
+            return
+        self._job_id = ""
+        if not self._killed:
+            self._deadline = None
+            self._set_state(WorkerState.READY, "The worker is ready.")
+        if isinstance(answer, ProtocolError):
+            if answer.code != LINE_TOO_LONG:
+                self._lives()
+            self.listener.job_failed(job_id, self._problem_of(answer))
+        else:
+            self._lives()
+            self.listener.job_finished(job_id, answer)
+
+    def _lives(self) -> None:
+        """The worker answered: those before it that died are forgiven."""
         self._answered = True
         self._quick_deaths = 0
-        self._set_state("ready", "The worker is ready.")
-        if answer.error is not None:
-            self.listener.job_failed(job_id, self._problem_of(answer.error))
-            return
-        try:
-            self.listener.job_finished(job_id, from_json(RunResult, answer.result, "result"))
-        except ProtocolError as error:
-            self.listener.job_failed(job_id, self._problem_of({"message": error.message}))
 
-    def _problem_of(self, error: dict[str, object]) -> Problem:
-        if error.get("code") == REFUSED:
+    def _problem_of(self, error: ProtocolError) -> Problem:
+        if error.code == REFUSED:
             try:
-                return from_json(Problem, error.get("data"), "data")
+                return from_json(Problem, error.details, "data")
             except ProtocolError as wrong:
                 log.warning("The worker refused without saying why: %s", wrong.message)
-        said = str(error.get("message") or "it did not say why")[:300].rstrip(".")
+        if error.code == LINE_TOO_LONG:
+            sentence = (
+                "The take can't be handed to the worker, for its sources have too many file names; use fewer, or a "
+                "movie file in place of the pictures."
+            )
+            return Problem(ProblemKind.TOO_LARGE, sentence)
+        said = str(error.message or "it did not say why")[:300].rstrip(".")
         log_file = str(self._process.log_file) if self._process else ""
         return Problem(ProblemKind.INTERNAL, f"The worker failed ({said}); retry, or look in its log.", log=log_file)
 
     def _died(self, how: str, log_file: Path | None) -> None:
         log.error("Worker %d %s", self._started, how)
         job_id, self._job_id = self._job_id, ""
-        shown = str(log_file or "")
-        quick = time.monotonic() - self._started_at < QUICK_SECONDS or self.status.state == "starting"
         cancelled = bool(job_id) and self._cancelled
+        lived = time.monotonic() - self._started_at
+        quick = lived < QUICK_SECONDS or self.status.state is WorkerState.STARTING or bool(self._hung_while)
         self._quick_deaths = self._quick_deaths + 1 if quick and not self._answered and not cancelled else 0
         if self._quick_deaths >= QUICK_DEATHS:
             sentence = (
@@ -245,12 +346,19 @@ class WorkerLife:
             self.listener.job_failed(job_id, Problem(ProblemKind.CANCELLED, "Cancelled."))
             self.want()  # as it would be, had it stopped by itself
         elif job_id:
-            problem = Problem(
-                ProblemKind.WORKER_DIED, f"The worker {how}; retry the job, or look in its log.", log=shown
-            )
-            self.listener.job_failed(job_id, problem)
+            self.listener.job_failed(job_id, self._end_of_job(how, str(log_file or "")))
 
-    def _set_state(self, state: str, sentence: str) -> None:
+    def _end_of_job(self, how: str, log_file: str) -> Problem:
+        if self._hung_while:
+            sentence = (
+                f"The worker stopped responding while {self._hung_while} and was ended; press Retry, and the take goes "
+                "on from its last step."
+            )
+            return Problem(ProblemKind.INTERRUPTED, sentence, log=log_file)
+        sentence = f"The worker {how}; retry the job, or look in its log."
+        return Problem(ProblemKind.WORKER_DIED, sentence, log=log_file)
+
+    def _set_state(self, state: WorkerState, sentence: str) -> None:
         self._set(dataclasses.replace(self.status, state=state, sentence=sentence))
 
     def _set(self, status: WorkerStatus) -> None:

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ class WorkerProcess:
     ) -> None:
         """Start it. Raises OSError."""
         self.number = number
+        self.heard_at = time.monotonic()
+        """When it last said something, however long that waits in the inbox."""
         self._inbox = inbox
         self.log_file, log_stream = log_files.new_worker_log(logs)
         with contextlib.ExitStack() as stack:
@@ -88,8 +91,9 @@ class WorkerProcess:
         stdout = self._process.stdout
         assert stdout is not None
         splitter = LineSplitter()
-        with contextlib.suppress(OSError, ValueError):
+        with stdout, contextlib.suppress(OSError, ValueError):
             while chunk := os.read(stdout.fileno(), CHUNK_BYTES):
+                self.heard_at = time.monotonic()
                 for line in splitter.feed(chunk):
                     self._inbox.put(WorkerLine(self.number, line))
 

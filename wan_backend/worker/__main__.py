@@ -1,6 +1,7 @@
 """`python -m wan_backend.worker`: runs jobs one at a time until stdin ends. The edge of the process.
 
-The main thread does the jobs; the listener's thread reads stdin. Logs go to stderr.
+The main thread does the jobs; the listener's thread reads stdin, the heartbeat's tells that all live. Logs go to
+stderr.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import logging
 import os
 import sys
 
+from ..protocol.messages import ProgressParams
 from .channel import Channel, guard_standard_streams
+from .heartbeat import Heartbeat
 from .listener import Listener
 from .parent_death import die_with_parent
 
@@ -24,18 +27,25 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     die_with_parent()
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    channel = Channel(sink)
-    listener = Listener(source, channel)
+    listener = Listener(source, Channel(sink).send)
     listener.start()  # before torch, so that the end of stdin is seen while it loads
+    heartbeat = Heartbeat(listener.tell)
+    heartbeat.start()
     from .shop import Shop  # brings torch and diffusers, which take seconds
 
-    shop = Shop(channel)
-    channel.event("ready", shop.ready())
+    def report(progress: ProgressParams) -> None:
+        heartbeat.job_spoke()
+        listener.tell("progress", progress)
+
+    shop = Shop(report)
+    listener.tell("ready", shop.ready())
     while True:
         run = listener.runs.get()
-        answer = shop.do(run)
+        heartbeat.job_spoke()
+        outcome = shop.do(run)
+        heartbeat.job_ended()
         listener.done(run)
-        answer()
+        run.answer(outcome)
 
 
 if __name__ == "__main__":

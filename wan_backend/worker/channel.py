@@ -1,15 +1,10 @@
-"""The worker's way out: lines of the protocol on what was stdout. Standard library and protocol only."""
+"""The worker's way out: whole lines on what was stdout, from any thread. Standard library only."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-from typing import Any
-
-from ..protocol.conversion import to_json
-from ..protocol.envelope import Notification, RequestId, Response
-from ..protocol.errors import ProtocolError
 
 
 class Channel:
@@ -19,19 +14,8 @@ class Channel:
         self._descriptor = descriptor
         self._lock = threading.Lock()
 
-    def event(self, method: str, params: Any) -> None:
-        """Send a notification; `params` is a message."""
-        self._send(Notification(method, to_json(params)).line())
-
-    def answer(self, request_id: RequestId, result: Any) -> None:
-        """Send a result; `result` is a message."""
-        self._send(Response(request_id, to_json(result)).line())
-
-    def refuse(self, request_id: RequestId, error: ProtocolError) -> None:
-        """Send an error."""
-        self._send(Response.failure(request_id, error).line())
-
-    def _send(self, line: bytes) -> None:
+    def send(self, line: bytes) -> None:
+        """Write one line, to its end."""
         with self._lock:
             rest = memoryview(line)
             while rest:

@@ -1,7 +1,8 @@
 """The newest finished step of a job, kept on disk by a thread of its own. May import pipelines and protocol.
 
 The arithmetic never waits for the disk: where it is slower than the steps, only the newest is written. A disk that
-takes nothing costs the steps, not the job.
+takes nothing costs the steps, not the job. What waits for the disk brings all that it is written by: a job may begin
+another try, and the next job its own, before its turn comes.
 """
 
 from __future__ import annotations
@@ -9,16 +10,25 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from ..pipelines.checkpoint import Checkpoint, Unusable
+from ..pipelines.checkpoint import Checkpoint, Unusable, sweep
 from ..protocol.media import STEPS_FILE
 
 log = logging.getLogger(__name__)
 
 LAST_SECONDS = 1.0
 """So long the end of a job waits for what is still being written: less than a person waits for a cancel."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A finished step, and the fingerprint of the try that made it."""
+
+    checkpoint: Checkpoint
+    fingerprint: str
 
 
 class KeptSteps:
@@ -28,12 +38,14 @@ class KeptSteps:
         """`folder` is the job's own; None keeps the steps in memory alone."""
         self._folder, self._fingerprint = folder, ""
         self._newest: Checkpoint | None = None
-        self._waiting: Checkpoint | None = None
-        self._busy = self._ends = self._failed = False
+        self._waiting: _Made | None = None
+        self._busy = self._ends = self._removed = self._failed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._write_all, name="steps", daemon=True)
 
     def __enter__(self) -> KeptSteps:
+        if self._folder is not None:
+            sweep(self._folder / STEPS_FILE)
         self._thread.start()
         return self
 
@@ -52,10 +64,10 @@ class KeptSteps:
             self._newest = self._read()
         return self._newest
 
-    def keep(self, checkpoint: Checkpoint) -> None:
-        """Have `checkpoint` written soon, in place of the one before."""
+    def keep(self, made: Checkpoint) -> None:
+        """Have `made` written soon, in place of the one before."""
         with self._changed:
-            self._newest = self._waiting = checkpoint
+            self._newest, self._waiting = made, _Made(made, self._fingerprint)
             self._changed.notify_all()
 
     def flush(self, seconds: float = LAST_SECONDS) -> None:
@@ -64,9 +76,14 @@ class KeptSteps:
             self._changed.wait_for(lambda: self._waiting is None and not self._busy, seconds)
 
     def remove(self) -> None:
-        """The take is whole: nothing of it is needed any more."""
+        """The take is whole: nothing of it is needed any more, and what a slow disk still writes goes as well."""
         self.flush()
-        self._newest = None
+        with self._changed:
+            self._newest = self._waiting = None
+            self._removed = True
+        self._clear()
+
+    def _clear(self) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -83,21 +100,24 @@ class KeptSteps:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting is not None or self._ends)
-                checkpoint, self._waiting = self._waiting, None
-                if checkpoint is None:
+                made, self._waiting = self._waiting, None
+                if made is None:
                     return
                 self._busy = True
-            self._write(checkpoint)
+            self._write(made)
             with self._changed:
                 self._busy = False
+                removed = self._removed
                 self._changed.notify_all()
+            if removed:
+                self._clear()
 
-    def _write(self, checkpoint: Checkpoint) -> None:
+    def _write(self, made: _Made) -> None:
         if self._folder is None:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            checkpoint.write(self._folder / STEPS_FILE, self._fingerprint)
+            made.checkpoint.write(self._folder / STEPS_FILE, made.fingerprint)
         except OSError as error:
             if not self._failed:
                 log.warning("finished steps can't be kept in %s: %s", self._folder, error)

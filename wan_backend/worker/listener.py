@@ -1,7 +1,8 @@
-"""The worker's way in: a thread that reads requests while the main thread works. Standard library, protocol only.
+"""The worker's end of the hop to its server: a thread that hears requests while the main thread works.
 
-Runs are handed to the main thread; cancel and shutdown take effect at once. The end of stdin means that the
-server is gone: the process leaves within the same moment, whatever it is doing.
+Runs are handed to the main thread and answered when they are through; cancel and shutdown take effect at once. The
+end of stdin means that the server is gone: the process leaves within the same moment, whatever it is doing. Standard
+library and protocol only.
 """
 
 from __future__ import annotations
@@ -14,19 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..protocol.conversion import from_json
-from ..protocol.envelope import Notification, Request, RequestId, parse_line
-from ..protocol.errors import (
-    INVALID_REQUEST,
-    LINE_TOO_LONG,
-    METHOD_NOT_FOUND,
-    NO_SUCH_JOB,
-    ProtocolError,
-)
-from ..protocol.framing import LineSplitter, OverlongLine
+from ..protocol.endpoint import Answer, Endpoint, Later
+from ..protocol.errors import INVALID_REQUEST, NO_SUCH_JOB, ProtocolError
 from ..protocol.messages import JobParams, Nothing, RunParams
-from ..protocol.methods import WORKER_METHODS
-from .channel import Channel
+from ..protocol.methods import WORKER_EVENTS, WORKER_METHODS
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +29,9 @@ CHUNK_BYTES = 1 << 16
 class Run:
     """A job that was handed over; `cancelled` may be set by the listener at any time."""
 
-    request_id: RequestId
     params: RunParams
+    answer: Answer
+    """Takes its RunResult, or the ProtocolError that it ended in; once, after `Listener.done`."""
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -46,14 +39,22 @@ class Listener:
     """Reads `source` to its end; `runs` holds what the main thread is to do."""
 
     def __init__(
-        self, source: int, channel: Channel, leave: Callable[[int], None] = lambda code: os._exit(code)
+        self, source: int, send: Callable[[bytes], None], leave: Callable[[int], None] = lambda code: os._exit(code)
     ) -> None:
+        """`send` writes a line, from any thread."""
         self.runs: queue.Queue[Run] = queue.Queue()
+        self._endpoint = Endpoint(
+            send, serves=WORKER_METHODS, handler=self._serve, tells=WORKER_EVENTS, peer="the server"
+        )
         self._source = source
-        self._channel = channel
         self._leave = leave
         self._current: Run | None = None
         self._lock = threading.Lock()
+
+    @property
+    def tell(self) -> Callable[[str, Any], None]:
+        """tell(event, message), from any thread."""
+        return self._endpoint.notify
 
     def start(self) -> None:
         """Read on a thread of its own."""
@@ -67,51 +68,38 @@ class Listener:
 
     def listen(self) -> None:
         """Read until stdin ends, then leave."""
-        splitter = LineSplitter()
         while chunk := os.read(self._source, CHUNK_BYTES):
-            for line in splitter.feed(chunk):
-                self._take(line)
+            self._endpoint.feed(chunk)
         log.info("stdin ended")
         self._leave(0)
 
-    def _take(self, line: bytes | OverlongLine) -> None:
-        request_id: RequestId = None
-        try:
-            if isinstance(line, OverlongLine):
-                raise ProtocolError(LINE_TOO_LONG, "A line was longer than the limit and was skipped.")
-            message = parse_line(line)
-            if not isinstance(message, Request | Notification):
-                raise ProtocolError(INVALID_REQUEST, "A worker asks nothing, so it takes no answers.")
-            request_id = message.id if isinstance(message, Request) else None
-            self._dispatch(request_id, message)
-        except ProtocolError as error:
-            self._channel.refuse(request_id, error)
+    def _serve(self, method: str, params: Any) -> Nothing | Later:
+        if method == "run":
+            return self._begin(params)
+        if method == "cancel":
+            return self._cancel(params)
+        return Later(self._shut_down)
 
-    def _dispatch(self, request_id: RequestId, message: Request | Notification) -> None:
-        method = WORKER_METHODS.get(message.method)
-        if method is None:
-            known = ", ".join(WORKER_METHODS)
-            raise ProtocolError(METHOD_NOT_FOUND, f'There is no method "{message.method[:80]}"; there are {known}.')
-        params: Any = from_json(method.params, message.params)
-        if isinstance(params, RunParams):
-            self._begin(Run(request_id, params))
-        elif isinstance(params, JobParams):
-            self._cancel(params.job_id)
-            self._channel.answer(request_id, Nothing())
-        else:
-            self._channel.answer(request_id, Nothing())
-            self._leave(0)
+    def _begin(self, params: RunParams) -> Later:
+        if self._current is not None:  # only this thread makes it so
+            raise ProtocolError(INVALID_REQUEST, "The worker is busy; it does one job at a time.")
 
-    def _begin(self, run: Run) -> None:
-        with self._lock:
-            if self._current is not None:
-                raise ProtocolError(INVALID_REQUEST, "The worker is busy; it does one job at a time.")
-            self._current = run
-        self.runs.put(run)
+        def start(answer: Answer) -> None:
+            run = Run(params, answer)
+            with self._lock:
+                self._current = run
+            self.runs.put(run)
 
-    def _cancel(self, job_id: str) -> None:
+        return Later(start)
+
+    def _cancel(self, params: JobParams) -> Nothing:
         with self._lock:
             run = self._current
-        if run is None or run.params.job_id != job_id:
+        if run is None or run.params.job_id != params.job_id:
             raise ProtocolError(NO_SUCH_JOB, "The worker has no such job.")
         run.cancelled.set()
+        return Nothing()
+
+    def _shut_down(self, answer: Answer) -> None:
+        answer(Nothing())
+        self._leave(0)

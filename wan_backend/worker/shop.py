@@ -19,9 +19,8 @@ from ..models import devices
 from ..models.loader import WanModel
 from ..protocol import PROTOCOL_VERSION
 from ..protocol.errors import ProtocolError, Refusal
-from ..protocol.messages import Problem, ProblemKind, ReadyParams, RunParams, RunResult
+from ..protocol.messages import Problem, ProblemKind, ProgressParams, ReadyParams, RunParams, RunResult
 from . import failures
-from .channel import Channel
 from .listener import Run
 from .take_job import TakeJob, WarmModel
 
@@ -31,10 +30,11 @@ log = logging.getLogger(__name__)
 class Shop:
     """Does the jobs of one worker, one after another."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, report: Callable[[ProgressParams], None]) -> None:
+        """`report` is told how far a job is."""
         diffusers.utils.logging.disable_progress_bar()
         transformers.logging.disable_progress_bar()
-        self._channel = channel
+        self._report = report
         self._warm: WarmModel | None = None
 
     def ready(self) -> ReadyParams:
@@ -43,29 +43,26 @@ class Shop:
         total, host = devices.total_bytes(device), devices.free_bytes(torch.device("cpu"))
         return ReadyParams(PROTOCOL_VERSION, devices.name(device), torch.__version__, os.getpid(), total, host)
 
-    def do(self, run: Run) -> Callable[[], None]:
-        """Do a job; returns what sends its answer, for when the next job may come."""
+    def do(self, run: Run) -> RunResult | Refusal:
+        """Do a job; what it is to be answered with."""
         try:
-            result = self._make(run)
+            return self._make(run)
         except Exception as error:  # noqa: BLE001 - the worker lives on, whatever a job's libraries raise
             refusal = self._refusal(error, run.params)
-        else:
-            return lambda: self._channel.answer(run.request_id, result)
         # Only here is the error gone, and with its traceback the job's tensors.
         self._give_memory_back(refusal.problem)
-        return lambda: self._channel.refuse(run.request_id, refusal)
+        return refusal
 
     def _make(self, run: Run) -> RunResult:
         log.info("job %s begins", run.params.job_id)
         warm = self._warm_model(run.params)
-        job = TakeJob(run.params, warm, lambda report: self._channel.event("progress", report), run.cancelled.is_set)
-        return job.make()
+        return TakeJob(run.params, warm, self._report, run.cancelled.is_set).make()
 
     def _warm_model(self, params: RunParams) -> WarmModel:
         """The model of the job; another one leaves memory first."""
         device = devices.choose(params.device)
         folder = Path(params.model_folder)
-        places = {part.part: Path(part.place) for part in params.model_parts}
+        places: dict[str, Path] = {part.part: Path(part.place) for part in params.model_parts}
         copies = Path(params.copies_folder) if params.copies_folder else None
         if self._warm is not None:
             model = self._warm.model

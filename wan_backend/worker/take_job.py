@@ -89,10 +89,9 @@ class TakeJob:
     ) -> None:
         self._params, self._plan, self._request = params, params.plan, params.request
         self._warm, self._should_stop = warm, should_stop
-        state = params.state_folder
-        if state:
-            encoder = warm.model.fingerprint("text_encoder")
-            warm.kept.prompts.files = PromptFiles(Path(state, PROMPTS_FOLDER), encoder)
+        encoder = warm.model.fingerprint("text_encoder")
+        prompts = Path(params.state_folder, PROMPTS_FOLDER) if params.state_folder else None
+        warm.kept.prompts.files = None if prompts is None else PromptFiles(prompts, encoder)
         work = Path(params.work_folder) if params.work_folder else None
         self._steps = KeptSteps(work)
         self._resumed: Checkpoint | None = None
@@ -174,7 +173,7 @@ class TakeJob:
                 self._done = 0 if self._resumed is None else self._resumed.done
                 if self._resumed is not None:
                     self._preview.go_on()
-                    self._progress.preview = self._preview.path
+                self._progress.preview = "" if self._resumed is None else self._preview.path
                 self._denoised = self._resumed is not None and self._resumed.finished
                 conditions = None if self._denoised else self._prepare(placement, canvas)
                 del canvas

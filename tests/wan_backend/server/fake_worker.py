@@ -9,6 +9,10 @@ The words of the prompt, done in turn:
     oom             refuse: out of memory       error      an error without a problem
     garbage         write lines that are no protocol, then finish
     lie             answer with a result of the wrong shape
+    stop            be stopped as a whole, as by SIGSTOP
+    spin:S          use the processor for S seconds and say nothing, not even that it is alive, as a library does that
+                    holds the interpreter
+    sulk            say that it is alive, but do nothing more
 """
 
 from __future__ import annotations
@@ -16,31 +20,42 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import struct
 import sys
 import threading
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
-from wan_backend.protocol import PROTOCOL_VERSION, LineSplitter, ProtocolError, Refusal
-from wan_backend.protocol.conversion import from_json, to_json
-from wan_backend.protocol.envelope import Notification, Request, Response, parse_line
+from wan_backend.protocol import PROTOCOL_VERSION, ProtocolError, Refusal
+from wan_backend.protocol.conversion import to_json
+from wan_backend.protocol.endpoint import Answer, Endpoint, Later
+from wan_backend.protocol.envelope import Notification
 from wan_backend.protocol.errors import INTERNAL_ERROR
 from wan_backend.protocol.media import PARTIAL_SUFFIX, SETTINGS_FILE, frame_file
 from wan_backend.protocol.messages import (
+    AliveParams,
     JobState,
+    Nothing,
     PhaseSeconds,
     Problem,
+    ProblemKind,
     ProgressParams,
     ReadyParams,
     RunParams,
     RunResult,
     Take,
 )
+from wan_backend.protocol.methods import WORKER_EVENTS, WORKER_METHODS
 
-CALLS: queue.SimpleQueue[Request] = queue.SimpleQueue()
+BEAT_SECONDS = float(os.environ.get("FAKE_WORKER_BEAT", "2"))
+RUNS: queue.SimpleQueue[tuple[RunParams, Answer]] = queue.SimpleQueue()
 CANCELLED = threading.Event()
+WRITING = threading.Lock()
+BEATS = threading.Event()
+BEATS.set()
 
 
 def main() -> None:
@@ -49,34 +64,44 @@ def main() -> None:
         sys.stderr.write("ImportError: no module named torch\n")
         sys.exit(7)
     threading.Thread(target=_read, daemon=True).start()
-    _send(Notification("ready", to_json(ReadyParams(PROTOCOL_VERSION, "cpu", "fake", os.getpid()))).line())
+    ENDPOINT.notify("ready", ReadyParams(PROTOCOL_VERSION, "cpu", "fake", os.getpid()))
+    threading.Thread(target=_beat, daemon=True).start()
     while True:
-        request = CALLS.get()
+        params, answer = RUNS.get()
         CANCELLED.clear()
         try:
-            result = Run(from_json(RunParams, request.params)).go()
-            _send(Response(request.id, to_json(result)).line())
+            answer(Run(params).go())
         except ProtocolError as error:
-            _send(Response.failure(request.id, error).line())
+            answer(error)
 
 
 def _read() -> None:
-    splitter = LineSplitter()
     while chunk := os.read(0, 65536):
-        for line in splitter.feed(chunk):
-            message = parse_line(line)
-            if message.method == "cancel":
-                CANCELLED.set()
-                _send(Response(message.id, {}).line())
-            elif message.method == "run":
-                CALLS.put(message)
-            elif message.method == "shutdown":
-                os._exit(0)
+        ENDPOINT.feed(chunk)
+    os._exit(0)
+
+
+def _beat() -> None:
+    while BEATS.wait():
+        ENDPOINT.notify("alive", AliveParams(0.0, time.process_time()))
+        time.sleep(BEAT_SECONDS)
+
+
+def _serve(method: str, params: Any) -> Nothing | Later:
+    if method == "run":
+        return Later(lambda answer: RUNS.put((params, answer)))
+    if method == "cancel":
+        CANCELLED.set()
+        return Nothing()
     os._exit(0)
 
 
 def _send(line: bytes) -> None:
-    os.write(1, line)
+    with WRITING:
+        os.write(1, line)
+
+
+ENDPOINT = Endpoint(_send, serves=WORKER_METHODS, handler=_serve, tells=WORKER_EVENTS, peer="the server")
 
 
 class Run:
@@ -90,7 +115,7 @@ class Run:
         self.frames = int(self.words.get("frames") or params.plan.take_frames)
         self.frame_seconds = float(self.words.get("slow") or 0)
 
-    def go(self) -> RunResult | dict:
+    def go(self) -> Any:
         """Behave as the prompt says."""
         for state in (JobState.LOADING, JobState.ENCODING, JobState.DENOISING):
             self.tell(state, 0.1)
@@ -100,7 +125,7 @@ class Run:
             self.pause(self.frame_seconds)
             self.write_frame(index)
             self.tell(JobState.DECODING, (index + 1) / self.frames)
-        return {"take": "none"} if "lie" in self.words else RunResult(self.finish(), PhaseSeconds(denoise=0.1))
+        return Nothing() if "lie" in self.words else RunResult(self.finish(), PhaseSeconds(denoise=0.1))
 
     def misbehave(self) -> None:
         """What can go wrong before the first frame."""
@@ -115,10 +140,14 @@ class Run:
         if "signal" in words:
             os.kill(os.getpid(), int(words["signal"]))
             time.sleep(10)
-        if "hang" in words or "deaf" in words:
+        if "stop" in words:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if "spin" in words:
+            spin(float(words["spin"]))
+        if "hang" in words or "deaf" in words or "sulk" in words:
             time.sleep(60)
         if "oom" in words:
-            raise Refusal(Problem("out_of_memory", "The card's memory ran out; choose a smaller size."))
+            raise Refusal(Problem(ProblemKind.OUT_OF_MEMORY, "The card's memory ran out; choose a smaller size."))
         if "error" in words:
             raise ProtocolError(INTERNAL_ERROR, "something odd")
 
@@ -128,7 +157,7 @@ class Run:
             for file in self.partial.glob("*"):
                 file.unlink()
             self.partial.rmdir()
-            raise Refusal(Problem("cancelled", "Cancelled."))
+            raise Refusal(Problem(ProblemKind.CANCELLED, "Cancelled."))
 
     def write_frame(self, index: int) -> None:
         """A real PNG file, whole or not there."""
@@ -160,8 +189,18 @@ class Run:
 
     def tell(self, state: JobState, progress: float) -> None:
         """An event."""
-        report = ProgressParams(self.params.job_id, state, 1, self.params.plan.steps, progress, 1.0, state.value)
-        _send(Notification("progress", to_json(report)).line())
+        ENDPOINT.notify(
+            "progress", ProgressParams(self.params.job_id, state, 1, self.params.plan.steps, progress, 1.0, state.value)
+        )
+
+
+def spin(seconds: float) -> None:
+    """Work without a word."""
+    BEATS.clear()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+    BEATS.set()
 
 
 def png(width: int, height: int, index: int) -> bytes:

@@ -13,7 +13,7 @@ import torch
 
 from tests.wan_backend.models import file_forms as forms
 from tests.wan_backend.worker.footage import source
-from tests.wan_backend.worker.test_shop import Heard, outcome
+from tests.wan_backend.worker.shops import asked, silent_shop
 from wan_backend.models.files.survey import survey
 from wan_backend.models.loader import WanModel
 from wan_backend.protocol.messages import FrameRate, ModelPart, Plan, Role, RunParams, RunResult, TakeRequest, Task
@@ -26,7 +26,7 @@ ROLES = {"first_picture": [Role.FIRST], "pictures": [Role.FIRST], "first_and_las
 
 @pytest.fixture
 def shop() -> Shop:
-    return Shop(Heard())
+    return silent_shop()
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def run(tmp_path) -> Callable[..., Run]:
         request = TakeRequest("fog", "any", 64, 64, 5, RATE, 1, str(tmp_path / "takes"), task=task, sources=sources)
         plan = Plan("any", 64, 64, 5, RATE, 5, 2, 3.0, 3.0, "unipc")
         places = [ModelPart(part, str(place)) for part, place in (parts or {}).items()]
-        return Run(1, RunParams(job, request, plan, str(folder), device="cpu", model_parts=places))
+        return asked(RunParams(job, request, plan, str(folder), device="cpu", model_parts=places))
 
     return make
 
@@ -53,8 +53,8 @@ def film(result: RunResult) -> np.ndarray:
 def test_every_family_makes_the_same_take_from_files(shop, run, tmp_path, layout):
     folder = forms.folder(tmp_path / "folder", layout)
     parts = {**forms.files(tmp_path / "files", layout), "tokenizer": folder / "tokenizer"}
-    one = film(outcome(shop, run(layout, folder)))
-    other = film(outcome(shop, run(layout, tmp_path / "files", parts, "files")))
+    one = film(shop.do(run(layout, folder)))
+    other = film(shop.do(run(layout, tmp_path / "files", parts, "files")))
     assert one.shape == (5, 64, 64, 3) and one.std() > 5
     assert np.abs(one - other).max() <= 1
 
@@ -64,9 +64,9 @@ def test_fp8_scaled_files_make_nearly_the_same_take(shop, run, tmp_path):
     parts = forms.files(
         tmp_path / "files", "text", transformer=forms.scaled_fp8, vae=lambda w: forms.cast(w, torch.bfloat16)
     )
-    one = film(outcome(shop, run("text", folder)))
+    one = film(shop.do(run("text", folder)))
     parts["tokenizer"] = folder / "tokenizer"
-    other = film(outcome(shop, run("text", tmp_path / "files", parts, "files")))
+    other = film(shop.do(run("text", tmp_path / "files", parts, "files")))
     assert 0 < np.abs(one - other).mean() < one.std() / 3
 
 
@@ -78,7 +78,7 @@ def test_the_tokenizer_in_the_text_encoders_file_is_used(shop, run, tmp_path):
     looked = survey([tmp_path / "files"])
     assert looked.tokenizers == (parts["text_encoder"],)
     parts["tokenizer"] = parts["text_encoder"]
-    assert film(outcome(shop, run("text", tmp_path / "files", parts))).shape[0] == 5
+    assert film(shop.do(run("text", tmp_path / "files", parts))).shape[0] == 5
     tokenizer = shop._warm.model.tokenizer
     import sentencepiece
 
@@ -96,11 +96,11 @@ def test_a_file_that_was_exchanged_since_is_refused_by_name(shop, run, tmp_path)
     weights = forms.published("transformer", forms.weights_of(forms.transformer("text")))
     del weights["blocks.1.self_attn.q.weight"]
     forms.write(parts["transformer"], weights)
-    problem = outcome(shop, run("text", tmp_path / "files", parts)).problem
+    problem = shop.do(run("text", tmp_path / "files", parts)).problem
     assert problem.kind == "model_broken"
     assert "transformer.safetensors can't be used because one of its tensors is missing, blocks.1" in problem.sentence
     forms.write(parts["transformer"], {"x": torch.zeros(1)})
-    problem = outcome(shop, run("text", tmp_path / "files", parts)).problem
+    problem = shop.do(run("text", tmp_path / "files", parts)).problem
     assert "transformer.safetensors holds no transformer of a Wan model any more" in problem.sentence
 
 
@@ -109,22 +109,22 @@ def test_a_vae_that_lacks_a_tensor_is_refused_by_name_and_the_next_take_works(sh
     parts = {**forms.files(tmp_path / "files", "text"), "tokenizer": folder / "tokenizer"}
     weights = forms.published("vae", forms.weights_of(forms.vae()))
     forms.write(parts["vae"], {name: weight for name, weight in weights.items() if name != "decoder.head.0.gamma"})
-    problem = outcome(shop, run("text", tmp_path / "files", parts)).problem
+    problem = shop.do(run("text", tmp_path / "files", parts)).problem
     assert "vae.safetensors can't be loaded because 1 of its tensors are missing" in problem.sentence
     forms.write(parts["vae"], weights)
-    assert isinstance(outcome(shop, run("text", tmp_path / "files", parts)), RunResult)
+    assert isinstance(shop.do(run("text", tmp_path / "files", parts)), RunResult)
 
 
 def test_a_text_encoder_that_two_models_share_stays_in_memory(shop, run, tmp_path):
     folder = forms.folder(tmp_path / "folder", "text")
     one = {**forms.files(tmp_path / "one", "text"), "tokenizer": folder / "tokenizer"}
     other = {**forms.files(tmp_path / "other", "control"), **{k: one[k] for k in ("text_encoder", "vae", "tokenizer")}}
-    outcome(shop, run("text", tmp_path / "one", one))
+    shop.do(run("text", tmp_path / "one", one))
     encoder = shop._warm.model.text_encoder
-    assert isinstance(outcome(shop, run("control", tmp_path / "other", other, "next")), RunResult)
+    assert isinstance(shop.do(run("control", tmp_path / "other", other, "next")), RunResult)
     assert shop._warm.model.controlled and shop._warm.model.text_encoder is encoder
     own = {**other, "text_encoder": forms.files(tmp_path / "third", "text")["text_encoder"]}
-    outcome(shop, run("control", tmp_path / "other", own, "third"))
+    shop.do(run("control", tmp_path / "other", own, "third"))
     assert shop._warm.model.text_encoder is not encoder
 
 

@@ -12,31 +12,14 @@ import torch
 from diffusers import AutoencoderKLWan
 from transformers import UMT5EncoderModel
 
+from tests.wan_backend.worker.shops import HeardShop, asked
 from tests.wan_backend.worker.worker_process import pictures
 from wan_backend.models import devices, lean_forward
 from wan_backend.models.extras import TINY_FOR_MEMORY_NOTE
-from wan_backend.protocol.messages import FrameRate, Plan, ProgressParams, RunParams, RunResult, TakeRequest
+from wan_backend.protocol.messages import FrameRate, Plan, RunParams, RunResult, TakeRequest
 from wan_backend.worker.listener import Run
-from wan_backend.worker.shop import Shop
 
 STEPS = 6
-
-
-class Heard:
-    """Stands for the channel: keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said: list = []
-        self.progress: list[ProgressParams] = []
-
-    def event(self, _method, params) -> None:
-        self.progress.append(params)
-
-    def answer(self, _request_id, result) -> None:
-        self.said.append(result)
-
-    def refuse(self, _request_id, error) -> None:
-        self.said.append(error)
 
 
 TRANSFORMER = (lean_forward, "_forward")
@@ -67,15 +50,9 @@ def run(vace_folder, tmp_path):
         plan = Plan("any", 48, 32, 9, FrameRate(16), 9, STEPS, 3.0, 3.0, "unipc")
         work = str(tmp_path / "state" / "jobs" / job / "work") if folder else ""
         state = str(tmp_path / "state") if folder else ""
-        return Run(1, RunParams(job, request, plan, str(vace_folder), "cpu", work_folder=work, state_folder=state))
+        return asked(RunParams(job, request, plan, str(vace_folder), "cpu", work_folder=work, state_folder=state))
 
     return make
-
-
-def outcome(shop: Shop, run: Run):
-    shop._channel.progress = []
-    shop.do(run)()
-    return shop._channel.said[-1]
 
 
 def made(result: object) -> np.ndarray:
@@ -83,19 +60,15 @@ def made(result: object) -> np.ndarray:
     return pictures(result.take.folder)
 
 
-def sentences(shop: Shop) -> list[str]:
-    return [report.sentence for report in shop._channel.progress]
-
-
 @pytest.mark.parametrize("folder", [True, False])
 def test_it_goes_on_from_the_last_step_and_says_so(run, monkeypatch, folder):
-    shop = Shop(Heard())
-    whole = made(outcome(shop, run("whole", folder)))
+    shop = HeardShop()
+    whole = made(shop.do(run("whole", folder)))
     failing = Failing(monkeypatch, TRANSFORMER, at=2 * 3 + 2)
-    result = outcome(shop, run("less", folder))
+    result = shop.do(run("less", folder))
     assert np.array_equal(made(result), whole)
     assert failing.calls == 2 * STEPS + 2  # the step it failed in was begun again, and no other
-    assert f"Going on at step 4 of {STEPS}" in sentences(shop)
+    assert f"Going on at step 4 of {STEPS}" in shop.sentences
     (note,) = result.notes
     assert note.startswith("The machine ran out of memory; the take went on")
     settings = json.loads((Path(result.take.folder) / "take.json").read_text())
@@ -103,40 +76,40 @@ def test_it_goes_on_from_the_last_step_and_says_so(run, monkeypatch, folder):
 
 
 def test_the_next_job_begins_with_the_plan_that_was_enough(run, monkeypatch, tmp_path):
-    shop = Shop(Heard())
+    shop = HeardShop()
     Failing(monkeypatch, TRANSFORMER, at=1)
-    outcome(shop, run("first"))
+    shop.do(run("first"))
     lessons = json.loads((tmp_path / "state" / "memory.json").read_text())["lessons"]
     assert [lesson["instead"]["text_encoder"] for lesson in lessons] == ["read_again"]
     monkeypatch.setattr(devices, "free_bytes", lambda _device: 3 * 10**9)  # not more than there was
-    later = outcome(Shop(Heard()), run("later"))
+    later = HeardShop().do(run("later"))
     assert later.notes == []
-    second = Shop(Heard())
-    made(outcome(second, run("again")))
+    second = HeardShop()
+    made(second.do(run("again")))
     assert not second._warm.model.loaded("text_encoder"), "it stayed in memory, as before the lesson"
     assert second._warm.model.loaded("transformer")
 
 
 def test_it_goes_down_the_ladder_and_then_says_what_helps(run, monkeypatch):
-    shop = Shop(Heard())
+    shop = HeardShop()
     failing = Failing(monkeypatch, TRANSFORMER, at=1, times=99)
-    problem = outcome(shop, run("never")).problem
+    problem = shop.do(run("never")).problem
     assert problem.kind == "out_of_memory" and "choose a smaller size" in problem.sentence
     assert failing.failures == 3  # all in memory, without the text encoder, alone
     monkeypatch.undo()
-    assert isinstance(outcome(shop, run("after")), RunResult)
+    assert isinstance(shop.do(run("after")), RunResult)
 
 
 def test_an_autoencoder_that_runs_out_costs_no_step(run, monkeypatch):
-    shop = Shop(Heard())
-    whole = made(outcome(shop, run("whole")))
+    shop = HeardShop()
+    whole = made(shop.do(run("whole")))
     transformer = Failing(monkeypatch, TRANSFORMER, at=9**9)
     decoder = AutoencoderKLWan().decoder.__class__
     Failing(monkeypatch, decoder, at=2)
-    result = outcome(shop, run("less"))
+    result = shop.do(run("less"))
     assert np.array_equal(made(result), whole)
     assert transformer.calls == 2 * STEPS
-    assert "The steps are done already" in sentences(shop) and result.notes
+    assert "The steps are done already" in shop.sentences and result.notes
 
 
 def test_where_the_autoencoder_alone_is_too_large_the_tiny_one_makes_the_pictures(run, monkeypatch, tmp_path):
@@ -145,25 +118,23 @@ def test_where_the_autoencoder_alone_is_too_large_the_tiny_one_makes_the_picture
     tiny = str(tiny_files.write(tmp_path / "taew2_1.safetensors"))
     transformer = Failing(monkeypatch, TRANSFORMER, at=9**9)
     Failing(monkeypatch, AutoencoderKLWan().decoder.__class__, at=1, times=99)
-    assert outcome(Shop(Heard()), run("never")).problem.kind == "out_of_memory"
+    assert HeardShop().do(run("never")).problem.kind == "out_of_memory"
     transformer.calls = 0
     asked = dataclasses.replace(run("less").params, tiny_decoder=tiny)
-    result = outcome(Shop(Heard()), Run(1, asked))
+    result = HeardShop().do(asked(asked))
     assert made(result).shape == (9, 32, 48, 3) and transformer.calls == 2 * STEPS
     settings = json.loads((Path(result.take.folder) / "take.json").read_text())
     assert settings["plan"]["decoder"] == "tiny" and settings["notes"] == result.notes
     assert "ran out of memory" in result.notes[0] and result.notes[-1] == TINY_FOR_MEMORY_NOTE
-    later = Shop(Heard())
+    later = HeardShop()
     monkeypatch.setattr(devices, "free_bytes", lambda _device: 3 * 10**9)  # not more than there was
-    assert outcome(later, Run(1, dataclasses.replace(run("later").params, tiny_decoder=tiny))).notes == [
-        TINY_FOR_MEMORY_NOTE
-    ]
+    assert later.do(asked(dataclasses.replace(run("later").params, tiny_decoder=tiny))).notes == [TINY_FOR_MEMORY_NOTE]
 
 
 def test_a_text_encoder_that_runs_out_begins_again(run, monkeypatch):
-    shop = Shop(Heard())
+    shop = HeardShop()
     Failing(monkeypatch, UMT5EncoderModel, at=1)
-    assert outcome(shop, run("less")).notes
+    assert shop.do(run("less")).notes
 
 
 def test_another_error_is_no_reason_to_go_on(run, monkeypatch):
@@ -171,4 +142,4 @@ def test_another_error_is_no_reason_to_go_on(run, monkeypatch):
         raise RuntimeError("a shape is wrong")
 
     monkeypatch.setattr(*TRANSFORMER, wrong)
-    assert outcome(Shop(Heard()), run("wrong")).problem.kind == "internal"
+    assert HeardShop().do(run("wrong")).problem.kind == "internal"

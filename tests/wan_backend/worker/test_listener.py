@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wan_backend.protocol.conversion import to_json
-from wan_backend.protocol.envelope import Notification, Request
+from wan_backend.protocol.envelope import Notification, Request, Response
 from wan_backend.protocol.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -21,7 +21,7 @@ from wan_backend.protocol.errors import (
     PARSE_ERROR,
 )
 from wan_backend.protocol.framing import MAX_LINE_BYTES
-from wan_backend.protocol.messages import FrameRate, Plan, RunParams, TakeRequest
+from wan_backend.protocol.messages import AliveParams, FrameRate, Nothing, Plan, RunParams, TakeRequest
 from wan_backend.worker.channel import Channel
 from wan_backend.worker.listener import Listener
 
@@ -35,13 +35,13 @@ def hear(lines: bytes) -> tuple[Listener, list[dict]]:
     source, feed = os.pipe()
     answers, sink = os.pipe()
     codes = []
-    listener = Listener(source, Channel(sink), codes.append)
+    listener = Listener(source, Channel(sink).send, codes.append)
     with os.fdopen(feed, "wb") as stream, os.fdopen(answers, "rb") as out:
         thread = threading.Thread(target=listener.listen)
         thread.start()
         stream.write(lines)
         stream.close()
-        thread.join(10)
+        thread.join(60)
         os.close(sink)
         os.close(source)
         said = [json.loads(line) for line in out.read().splitlines()]
@@ -56,9 +56,29 @@ def codes_of(said: list[dict]) -> list[int]:
 def test_a_run_is_handed_over_and_a_second_one_refused():
     listener, said = hear(Request(1, "run", RUN).line() + Request(2, "run", RUN).line())
     run = listener.runs.get_nowait()
-    assert run.request_id == 1 and run.params.job_id == "job" and not run.cancelled.is_set()
+    assert run.params.job_id == "job" and not run.cancelled.is_set()
     assert codes_of(said) == [INVALID_REQUEST] and said[0]["id"] == 2
     listener.done(run)
+
+
+def test_a_run_is_answered_when_it_is_through():
+    source, feed = os.pipe()
+    lines = []
+    listener = Listener(source, lines.append, lambda _code: None)
+    with os.fdopen(feed, "wb") as stream:
+        listener.start()
+        stream.write(Request(7, "run", RUN).line())
+        stream.flush()
+        run = listener.runs.get(timeout=60)
+        assert lines == []
+        listener.tell("alive", AliveParams(1.0, 2.0))
+        listener.done(run)
+        run.answer(Nothing())
+        stream.write(Request(8, "run", RUN).line())
+        stream.flush()
+        assert listener.runs.get(timeout=60).params.job_id == "job"
+    told = Notification("alive", {"busy_seconds": 1.0, "cpu_seconds": 2.0}).line()
+    assert lines == [told, Response(7, {}).line()]
 
 
 def test_cancel_reaches_the_run_that_waits_or_works():
@@ -82,11 +102,9 @@ def test_shutdown_is_answered():
     [
         (b"{nonsense\n", PARSE_ERROR),
         (b"[1]\n", INVALID_REQUEST),
-        (b'{"jsonrpc":"2.0","id":1,"result":{}}\n', INVALID_REQUEST),
         (Request(1, "dance").line(), METHOD_NOT_FOUND),
         (Request(1, "cancel", {"job_id": 5}).line(), INVALID_PARAMS),
         (Request(1, "run", {**RUN, "plan": {}}).line(), INVALID_PARAMS),
-        (Notification("dance", {}).line(), METHOD_NOT_FOUND),
         (b"x" * (MAX_LINE_BYTES + 1) + b"\n", LINE_TOO_LONG),
     ],
 )
@@ -94,6 +112,12 @@ def test_what_is_wrong_is_answered_and_the_next_line_heard(line, code):
     _listener, said = hear(line + Request(9, "cancel", {"job_id": "none"}).line())
     assert codes_of(said) == [code, NO_SUCH_JOB]
     assert all(answer["error"]["message"].endswith(".") for answer in said)
+
+
+@pytest.mark.parametrize("line", [b'{"jsonrpc":"2.0","id":1,"result":{}}\n', Notification("dance", {}).line()])
+def test_what_wants_no_answer_gets_none(line):
+    _listener, said = hear(line + Request(9, "cancel", {"job_id": "none"}).line())
+    assert codes_of(said) == [NO_SUCH_JOB]
 
 
 @settings(max_examples=30, deadline=None)

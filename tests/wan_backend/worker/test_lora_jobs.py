@@ -10,27 +10,25 @@ import pytest
 from PIL import Image
 
 from tests.wan_backend.models import written_loras
-from tests.wan_backend.worker.test_shop import Heard, outcome
+from tests.wan_backend.worker.shops import asked, silent_shop
 from wan_backend.models import lora_adapters
 from wan_backend.models.lora_plan import transformer_configs
 from wan_backend.models.places import Places
 from wan_backend.models.transformer_shapes import shapes
 from wan_backend.protocol.conversion import from_json
 from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, RunParams, TakeRequest
-from wan_backend.worker.listener import Run
-from wan_backend.worker.shop import Shop
 
 RATE = FrameRate(16)
 
 
 @pytest.fixture
 def take(vace_folder, tmp_path):
-    shop = Shop(Heard())
+    shop = silent_shop()
 
     def make(name: str, *uses: LoraUse):
         request = TakeRequest("fog", "embedded", 32, 32, 5, RATE, 1, str(tmp_path / "takes"), loras=list(uses))
         plan = Plan("embedded", 32, 32, 5, RATE, 5, 2, 3.0, 3.0, "unipc", loras=list(uses))
-        return outcome(shop, Run(1, RunParams(name, request, plan, str(vace_folder), device="cpu")))
+        return shop.do(asked(RunParams(name, request, plan, str(vace_folder), device="cpu")))
 
     make.shop = shop
     return make

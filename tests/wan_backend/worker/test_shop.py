@@ -7,9 +7,9 @@ import sys
 import pytest
 import torch
 
+from tests.wan_backend.worker.shops import asked, silent_shop
 from wan_backend.models import devices, lean_forward
 from wan_backend.models.loader import WanModel
-from wan_backend.protocol.errors import ProtocolError
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, RunResult, TakeRequest
 from wan_backend.worker.listener import Run
 from wan_backend.worker.shop import Shop
@@ -17,25 +17,9 @@ from wan_backend.worker.shop import Shop
 RATE = FrameRate(16)
 
 
-class Heard:
-    """Stands for the channel: keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said = []
-
-    def event(self, _method, _params) -> None:
-        """Progress, which is nothing to these tests."""
-
-    def answer(self, _request_id, result) -> None:
-        self.said.append(result)
-
-    def refuse(self, _request_id, error: ProtocolError) -> None:
-        self.said.append(error)
-
-
 @pytest.fixture
 def shop() -> Shop:
-    return Shop(Heard())
+    return silent_shop()
 
 
 @pytest.fixture
@@ -43,63 +27,57 @@ def run(vace_folder, tmp_path):
     def make(folder=vace_folder) -> Run:
         request = TakeRequest("fog", "embedded", 32, 32, 5, RATE, 1, str(tmp_path))
         plan = Plan("embedded", 32, 32, 5, RATE, 5, 2, 3.0, 3.0, "unipc")
-        return Run(1, RunParams("job", request, plan, str(folder), device="cpu"))
+        return asked(RunParams("job", request, plan, str(folder), device="cpu"))
 
     return make
 
 
-def outcome(shop: Shop, run: Run):
-    shop.do(run)()
-    return shop._channel.said[-1]
-
-
 def test_a_model_stays_warm_until_another_is_wanted(shop, run, t2v_folder, tmp_path):
-    assert isinstance(outcome(shop, run()), RunResult)
+    assert isinstance(shop.do(run()), RunResult)
     first = shop._warm.model
-    outcome(shop, run())
+    shop.do(run())
     assert shop._warm.model is first
-    assert outcome(shop, run(tmp_path)).problem.kind == "model_missing"
+    assert shop.do(run(tmp_path)).problem.kind == "model_missing"
     assert shop._warm.model is first, "a folder that can't be used must not cost the model that is loaded"
-    outcome(shop, run(t2v_folder))
+    shop.do(run(t2v_folder))
     assert shop._warm.model is not first
 
 
 def test_out_of_memory_is_said_and_the_next_job_works(shop, run, monkeypatch):
-    outcome(shop, run())
+    shop.do(run())
 
     def spent(*_arguments, **_more):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(lean_forward, "_forward", spent)
-    problem = outcome(shop, run()).problem
+    problem = shop.do(run()).problem
     assert problem.kind == "out_of_memory" and problem.sentence.startswith("The machine ran out of memory")
     assert not any(shop._warm.model.loaded(part) for part in ("transformer", "vae", "text_encoder"))
     monkeypatch.undo()
-    assert isinstance(outcome(shop, run()), RunResult)
+    assert isinstance(shop.do(run()), RunResult)
 
 
 def test_memory_is_given_back_only_once_the_error_is_gone(shop, run, monkeypatch):
     """An error that is still being handled holds, by its traceback, the tensors of its job."""
-    outcome(shop, run())
+    shop.do(run())
     handled = []
     monkeypatch.setattr(devices, "release", lambda _device: handled.append(sys.exc_info()[1]))
     monkeypatch.setattr(shop._warm.model.vae.decoder, "forward", lambda *_a, **_k: 1 / 0)
-    assert outcome(shop, run()).problem.kind == "internal"
+    assert shop.do(run()).problem.kind == "internal"
     assert handled == [None]
 
 
 def test_a_device_that_is_not_here_is_a_sentence(shop, run, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     wanted = run()
-    asked = RunParams(**{**vars(wanted.params), "device": "cuda"})
-    problem = outcome(shop, Run(1, asked)).problem
+    problem = shop.do(asked(RunParams(**{**vars(wanted.params), "device": "cuda"}))).problem
     assert problem.kind == "bad_device" and "cuda" in problem.sentence
     assert devices.choose("auto").type in ("cpu", "mps")
 
 
 def test_a_model_that_was_exchanged_on_the_disk_is_read_anew(shop, run, monkeypatch):
-    outcome(shop, run())
+    shop.do(run())
     first = shop._warm.model
     monkeypatch.setattr(WanModel, "unchanged", lambda _self: False)
-    outcome(shop, run())
+    shop.do(run())
     assert shop._warm.model is not first

@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 
-from tests.wan_backend.worker.test_less_memory import Heard, made, outcome, sentences
+from tests.wan_backend.worker.shops import HeardShop, asked
+from tests.wan_backend.worker.test_less_memory import made
 from wan_backend.models.placement import Room
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, TakeRequest
 from wan_backend.worker.listener import Run
-from wan_backend.worker.shop import Shop
 
 
 @pytest.fixture
@@ -18,20 +18,20 @@ def run(vace_folder, tmp_path):
     def make(job: str) -> Run:
         request = TakeRequest("fog", "any", 48, 32, 9, FrameRate(16), 1, str(tmp_path / "media"))
         plan = Plan("any", 48, 32, 9, FrameRate(16), 9, 2, 3.0, 3.0, "unipc")
-        return Run(1, RunParams(job, request, plan, str(vace_folder), "cpu"))
+        return asked(RunParams(job, request, plan, str(vace_folder), "cpu"))
 
     return make
 
 
 def test_a_take_in_tiles_says_which_it_makes(run, monkeypatch):
-    shop = Shop(Heard())
-    whole = made(outcome(shop, run("whole")))
+    shop = HeardShop()
+    whole = made(shop.do(run("whole")))
     plan = Room.plan
     monkeypatch.setattr(Room, "plan", lambda room: dataclasses.replace(plan(room), tile_pixels=32))
-    in_tiles = made(outcome(shop, run("tiles")))
+    in_tiles = made(shop.do(run("tiles")))
     assert in_tiles.shape == whole.shape
     assert (in_tiles != whole).any()
-    said = sentences(shop)
+    said = shop.sentences
     assert "Making the pictures, tile 1 of 2" in said
-    shown = [report.progress for report in shop._channel.progress]
+    shown = [report.progress for report in shop.progress]
     assert shown == sorted(shown) and shown[-1] > 0.99

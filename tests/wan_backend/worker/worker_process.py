@@ -15,7 +15,7 @@ import numpy as np
 from wan_backend.protocol.conversion import from_json, to_json
 from wan_backend.protocol.envelope import Request
 from wan_backend.protocol.errors import REFUSED
-from wan_backend.protocol.messages import Problem, ProgressParams, ReadyParams, RunParams, RunResult
+from wan_backend.protocol.messages import AliveParams, Problem, ProgressParams, ReadyParams, RunParams, RunResult
 
 WAIT_SECONDS = 120
 
@@ -34,6 +34,7 @@ class Worker:
             )
         self.progress: list[ProgressParams] = []
         self._number = 0
+        self.beats: list[AliveParams] = []
         self.ready = from_json(ReadyParams, self.read()["params"])
 
     def end(self) -> int:
@@ -55,7 +56,12 @@ class Worker:
         self.process.stdin.flush()
 
     def read(self) -> dict[str, Any]:
-        """The next line; the worker is killed where none comes."""
+        """The next line that is no heartbeat; the worker is killed where none comes."""
+        while (message := self._read()).get("method") == "alive":
+            self.beats.append(from_json(AliveParams, message["params"]))
+        return message
+
+    def _read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         alarm = threading.Timer(WAIT_SECONDS, self.process.kill)
         alarm.start()
