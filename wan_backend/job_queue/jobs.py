@@ -1,25 +1,35 @@
-"""The queue: every job this server has, in memory and on disk. Standard library and protocol only; single-threaded.
+"""The queue: every job this server has, in memory and on disk. Protocol only; single-threaded.
 
-What changes a state goes to the disk at once; progress doesn't. A disk that is full stops no job: its newer state is
-kept in memory and written when there is room again. Only a new job is refused then, because it could be lost.
+What changes a state goes to the disk at once, by the writer; progress doesn't. A disk that is full stops no job: its
+newer state is kept in memory and written when there is room again. Only a new job is refused then, because it could be
+lost. What a person asked for is answered once it is on the disk. Nothing here takes longer the more jobs there are.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import heapq
+import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-
-from filelock import Timeout
+from typing import Any
 
 from ..protocol import ProtocolError, Refusal
+from ..protocol.conversion import to_json
+from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import INVALID_PARAMS, NO_SUCH_JOB
-from ..protocol.media import STEPS_FILE
 from ..protocol.messages import (
+    JobDetails,
+    JobIdsParams,
     JobState,
     JobStatus,
+    JobSummary,
+    ListParams,
+    ListResult,
     PhaseSeconds,
     Plan,
     Problem,
@@ -29,9 +39,13 @@ from ..protocol.messages import (
     Take,
     TakeRequest,
 )
-from . import take_files, transitions
+from . import outcome, reading, take_files, transitions
+from .adopter import Adopter
+from .adoption import Adoption, Found
 from .owners import Owner
-from .store import JOB_ID, Job, JobStore
+from .rows import Rows
+from .store import JOB_ID, Job, JobStore, state_of
+from .writer import AtOnce, Post, Writer, WriterThread
 
 log = logging.getLogger(__name__)
 
@@ -40,39 +54,103 @@ INTERRUPTED = "The backend ended while this job ran; retry it."
 GOES_ON = "The backend ended while this job ran; retry it, and it goes on from its last step."
 ALMOST_DONE = 0.999
 """Progress is 1 only once the take is on the disk."""
+MAX_PAGE_JOBS = 1000
+MAX_PAGE_BYTES = 1 << 19
+"""A page must go on one line, whatever its jobs have to say."""
+MAX_SENTENCE = 2000
+MAX_FIXES = 20
 
 OnChange = Callable[[JobStatus, bool], None]
 """Called with a job's status and whether its state changed (else only its progress did)."""
 
 
+@dataclasses.dataclass
+class _Writes:
+    """What of a job is on its way to the disk."""
+
+    count: int = 0
+    waiting: list[Callable[[], None]] = dataclasses.field(default_factory=list)
+
+
 class JobQueue:
     """First in, first out. One worker at a time has a job."""
 
-    def __init__(self, state_folder: Path, owner: Owner, on_change: OnChange) -> None:
-        """Raises OSError where the folder can't be written."""
+    def __init__(self, state_folder: Path, owner: Owner, on_change: OnChange, post: Post | None = None) -> None:
+        """Raises OSError where the folder can't be written.
+
+        `post` has something done by this thread; what has to do with disks is then done by others. Without it, all is
+        done before a call returns.
+        """
         self._store = JobStore(state_folder)
-        self._owner = owner
-        self._on_change = on_change
+        self._owner, self._on_change, self._post = owner, on_change, post
+        self._writer: Writer = AtOnce(self._store.save) if post is None else WriterThread(self._store.save, post)
+        self._adopter = Adopter(Adoption(self._store, owner), post, self._known, self._take_in, self._take_left)
         self._jobs: dict[str, Job] = {}
+        self._rows = Rows()
+        self._turns: list[tuple[int, str]] = []
+        """A heap of the places of queued jobs; a place whose job is not queued any more is passed over."""
+        self._last_order = 0
+        self._new: dict[str, list[Answer]] = {}
+        """Jobs that are being put on the disk, and who waits for that."""
+        self._cleared: set[str] = set()
+        self._retried: dict[str, list[Answer]] = {}
+        """Jobs that were asked to be retried and are looked at for that."""
+        self._writes: dict[str, _Writes] = {}
+        self._unsaved: set[str] = set()
+        """Jobs of which the disk has an older state."""
+        self._told = ""
+        """The queued job whose sentence says more than that it waits."""
+        self._threads: set[threading.Thread] = set()
 
-    def adopt(self) -> None:
+    # What there is
+
+    def adopt(self, then: Callable[[], None] = lambda: None) -> None:
         """Take over every job on disk whose server is dead; say of running ones that they were interrupted."""
-        try:
-            with self._owner.adopting():
-                self._store.remove_leftovers(self._is_owned)
-                for job_id in self._store.ids():
-                    if job_id not in self._jobs:
-                        self._adopt_one(self._store.load(job_id))
-        except (OSError, Timeout) as error:
-            log.warning("The jobs of other servers could not be looked at: %s", error)
+        self._adopter.look(then)
 
-    def statuses(self) -> list[JobStatus]:
-        """All jobs, oldest first."""
-        return [job.status for job in sorted(self._jobs.values(), key=lambda job: (job.status.created, job.order))]
+    def when_adopted(self, then: Callable[[], None]) -> None:
+        """Call `then` once what was on the disk at the start is in the queue."""
+        self._adopter.when_through(then)
+
+    def page(self, params: ListParams) -> ListResult:
+        """A page of the jobs; raises ProtocolError where `after` is no cursor."""
+        most = min(max(params.most, 1), MAX_PAGE_JOBS)
+        statuses: list[JobStatus] = []
+        room = MAX_PAGE_BYTES
+        last = ""
+        for job_id, cursor in self._rows.after(params.after):
+            status = self._jobs[job_id].status
+            room -= len(json.dumps(to_json(status)))
+            if len(statuses) == most or (statuses and room < 0):
+                return ListResult(statuses, last)
+            statuses.append(status)
+            last = cursor
+        return ListResult(statuses)
 
     def status(self, job_id: str) -> JobStatus:
         """One job; raises ProtocolError (NO_SUCH_JOB)."""
         return self._job(job_id).status
+
+    def details(self, job_id: str) -> Later:
+        """What a job was asked for, and what is done for it."""
+
+        def start(hand_in: Answer) -> None:
+            folder = self._store.folder(job_id)
+
+            def read() -> JobDetails:
+                return JobDetails(job_id, _request_of(folder), reading.plan_of(folder))
+
+            known = outcome.of(lambda: self._job(job_id), "The job")
+            if isinstance(known, ProtocolError):
+                hand_in(known)
+            else:
+                self._beside("details", read, hand_in)
+
+        return Later(lambda hand_in: self.when_adopted(lambda: start(hand_in)))
+
+    def request(self, job_id: str, then: Callable[[TakeRequest | ProtocolError], None]) -> None:
+        """Read what a job was asked for; `then` may be given a Refusal that says that it is damaged."""
+        self._beside("request", lambda: _request_of(self._store.folder(job_id)), then)
 
     def work_folder(self, job_id: str) -> Path:
         """Where a worker keeps the job's finished steps, so that a retry goes on from them."""
@@ -83,31 +161,43 @@ class JobQueue:
         return job_id in self._jobs
 
     def next_queued(self) -> JobStatus | None:
-        """The job whose turn it is."""
-        queued = [job for job in self._jobs.values() if job.status.state is JobState.QUEUED]
-        return min(queued, key=lambda job: job.order).status if queued else None
+        """The job whose turn it is; None also while it can't begin, as its files are still looked at."""
+        job = self._head()
+        if job is None or not job.looked_for or job.status.job_id in self._writes:
+            return None
+        return job.status
 
-    def submit(self, job_id: str, request: TakeRequest, plan: Plan) -> JobStatus:
-        """Queue a new job, on disk when this returns. Raises Refusal where the disk won't have it."""
-        if not JOB_ID.fullmatch(job_id):
-            raise ProtocolError(INVALID_PARAMS, "params.job_id must be 32 hexadecimal digits in lower case.")
-        status = JobStatus(
-            job_id, JobState.QUEUED, request, plan, steps=plan.steps, sentence=WAITING, created=time.time()
-        )
-        job = Job(status, self._owner.id, self._next_order(), status.created)
-        try:
-            self._store.create(job)
-        except OSError as error:
-            raise Refusal(_disk_problem(error, "The job was not taken on")) from None
-        self._jobs[job_id] = job
-        self._on_change(status, True)
-        return status
+    # What is asked for
 
-    def start(self, job_id: str) -> JobStatus:
-        """A worker gets the job."""
+    def submit(self, job_id: str, request: TakeRequest, plan: Plan) -> Later:
+        """Queue a new job, on disk when this is answered: with its status, or a Refusal where the disk won't have it.
+        A job that is there already stays as it is."""
+        return Later(
+            lambda hand_in: self.when_adopted(lambda: self._submit(job_id, request, plan, hand_in))
+        )  # fmt: skip
+
+    def retry(self, job_id: str) -> Later:
+        """Queue a job that ended once more; done at once where its take is whole on the disk."""
+        return Later(lambda hand_in: self.when_adopted(lambda: self._retry(job_id, hand_in)))
+
+    def settle(self, job_ids: Iterable[str]) -> Later:
+        """The saved project knows how these jobs ended. Answered with those settled, on the disk; ids unknown or not
+        ended are passed over."""
+        return Later(lambda hand_in: self.when_adopted(lambda: self._settle(job_ids, hand_in)))
+
+    def clear(self, job_ids: Iterable[str]) -> Later:
+        """Forget jobs that ended; their media stays. Answered with those forgotten; ids unknown or not ended are passed
+        over."""
+        return Later(lambda hand_in: self.when_adopted(lambda: self._clear(job_ids, hand_in)))
+
+    # What happens to a job
+
+    def start(self, job_id: str, plan: Plan) -> JobStatus:
+        """A worker gets the job; `plan` is what will be done."""
         job = self._job(job_id)
         waited = PhaseSeconds(queue=max(0.0, time.time() - job.queued_at))
-        return self._move(job, JobState.LOADING, sentence="Loading the model.", seconds=waited)
+        self._put(job, lambda: self._store.save_plan(job_id, plan))
+        return self._move(job, JobState.LOADING, sentence="Loading the model.", seconds=waited, steps=plan.steps)
 
     def progress(self, report: ProgressParams) -> None:
         """A worker says how far it is; what is said of a job that no worker has is passed over."""
@@ -115,17 +205,18 @@ class JobQueue:
         if job is None or not is_working(job.status) or report.state not in transitions.WORKING:
             return
         changed = report.state is not job.status.state
-        job.status = dataclasses.replace(
+        status = dataclasses.replace(
             job.status,
             state=report.state,
             step=report.step,
             steps=report.steps or job.status.steps,
             progress=min(max(report.progress, job.status.progress), ALMOST_DONE),
             eta_seconds=report.eta_seconds,
-            sentence=report.sentence or job.status.sentence,
+            sentence=report.sentence[:MAX_SENTENCE] or job.status.sentence,
             preview=report.preview or job.status.preview,
         )
-        self._on_change(job.status, changed)
+        self._set(job, status)
+        self._on_change(status, changed)
 
     def finish(self, job_id: str, result: RunResult) -> None:
         """The take is whole, on the disk."""
@@ -136,133 +227,376 @@ class JobQueue:
     def end(self, job_id: str, state: JobState, problem: Problem) -> None:
         """The job ended without a take: failed, cancelled or interrupted."""
         job = self._job(job_id)
-        take_files.remove_partial(job.status.request, job_id)
-        self._move(job, state, problem=problem, sentence=problem.sentence, eta_seconds=None, preview="")
+        self._hold(job)  # a retry must not begin while what this try left is being removed
+        media_folder = job.media_folder
+        self._beside("tidying", lambda: take_files.remove_partial(media_folder, job_id), lambda _: self._let_go(job))
+        self._end(job, state, problem)
 
-    def retry(self, job_id: str) -> JobStatus:
-        """Queue a job that ended once more; done at once where its take is whole on the disk."""
-        job = self._job(job_id)
-        if job.broken:
-            assert job.status.problem is not None
-            raise Refusal(job.status.problem)
-        if not job.status.state.ended:
-            return job.status
-        take = take_files.whole_take(job.status.request, job_id)
-        if take is not None:
-            if job.status.state is not JobState.DONE:
-                self._finish(job, take, job.status.seconds)
-            return job.status
-        take_files.set_aside(job.status.request, job_id)
-        job.order, job.queued_at = self._next_order(), time.time()
-        fresh = JobStatus(job_id, JobState.QUEUED, job.status.request, sentence=WAITING, created=job.status.created)
-        return self._move(job, JobState.QUEUED, fresh)
+    def damaged(self, job_id: str, problem: Problem) -> None:
+        """What the job was asked for can't be read any more."""
+        self._job(job_id).broken = True
+        self.end(job_id, JobState.FAILED, problem)
 
-    def replan(self, job_id: str, plan: Plan) -> JobStatus:
-        """What will be done for a queued job changed: the models or the disk did since it was asked for."""
-        job = self._job(job_id)
-        job.status = dataclasses.replace(job.status, plan=plan, steps=plan.steps)
-        return job.status
-
-    def settle(self, job_ids: Iterable[str]) -> None:
-        """The saved project knows how these jobs ended; ids unknown or not ended are passed over."""
-        for job_id in job_ids:
-            job = self._jobs.get(job_id)
-            if job is not None and job.status.state.ended and not job.status.settled:
-                job.status = dataclasses.replace(job.status, settled=True)
-                self._save(job)
-                self._on_change(job.status, True)
-
-    def clear(self, job_ids: Iterable[str]) -> None:
-        """Forget jobs that ended; their media stays. Ids unknown or not ended are passed over."""
-        for job_id in job_ids:
-            job = self._jobs.get(job_id)
-            if job is not None and job.status.state.ended:
-                try:
-                    self._store.remove(job)
-                    del self._jobs[job_id]
-                except OSError as error:
-                    raise Refusal(_disk_problem(error, "The job could not be cleared")) from None
-
-    def tell_queued(self, sentence: str) -> None:
-        """Say something to those who wait for a queued job."""
-        for job in self._jobs.values():
-            if job.status.state is JobState.QUEUED:
-                self.say(job.status.job_id, sentence)
+    def tell_next(self, sentence: str) -> None:
+        """Say something to who waits for the next queued job. (Those after it wait for that one.)"""
+        job, told = self._head(), self._jobs.get(self._told)
+        if told is not None and told is not job and told.status.state is JobState.QUEUED:
+            self.say(told.status.job_id, WAITING)
+        self._told = ""
+        if job is not None:
+            self._told = job.status.job_id
+            self.say(job.status.job_id, sentence)
 
     def say(self, job_id: str, sentence: str) -> None:
         """Say what goes on with a job; not kept on disk."""
         job = self._job(job_id)
         if job.status.sentence != sentence:
-            job.status = dataclasses.replace(job.status, sentence=sentence)
+            self._set(job, dataclasses.replace(job.status, sentence=sentence[:MAX_SENTENCE]))
             self._on_change(job.status, True)
+
+    # What goes to the disk
+
+    def when_written(self, job_id: str, then: Callable[[], None]) -> None:
+        """Call `then` once what is known of the job is on the disk, or can't be put there."""
+        writes = self._writes.get(job_id)
+        if writes is None:
+            then()
+        else:
+            writes.waiting.append(then)
 
     def save_unsaved(self) -> None:
         """Write what could not be written before."""
-        for job in self._jobs.values():
-            if job.unsaved:
+        for job_id in list(self._unsaved):
+            job = self._jobs.get(job_id)
+            if job is None:
+                self._unsaved.discard(job_id)
+            elif job_id not in self._writes:
                 self._save(job)
 
-    def _adopt_one(self, job: Job) -> None:
-        if self._is_owned(job.owner):
-            return
-        job_id, before = job.status.job_id, job.status.state
-        self._store.remove_temporaries(job_id)
-        job.owner = self._owner.id
-        self._jobs[job_id] = job
-        if before in (JobState.DONE, JobState.CANCELLED) or job.broken:
-            return
-        take = take_files.whole_take(job.status.request, job_id)
-        take_files.remove_partial(job.status.request, job_id)
-        if take is not None:
-            self._finish(job, take, job.status.seconds)
-        elif is_working(job.status):
-            sentence = GOES_ON if (self.work_folder(job_id) / STEPS_FILE).is_file() else INTERRUPTED
-            self.end(job_id, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, sentence))
-        else:
-            self._save(job)
+    def close(self, timeout_seconds: float) -> None:
+        """The server leaves: put all on the disk that waits for it, as far as the time allows."""
+        until = time.monotonic() + timeout_seconds
+        self._writer.close(timeout_seconds)
+        for thread in list(self._threads):
+            thread.join(max(0.0, until - time.monotonic()))
 
-    def _is_owned(self, owner_id: str) -> bool:
-        """Whether another server, alive, has the jobs of this owner."""
-        return bool(owner_id) and owner_id != self._owner.id and self._owner.is_alive(owner_id)
+    def _submit(self, job_id: str, request: TakeRequest, plan: Plan, hand_in: Answer) -> None:
+        if job_id in self._jobs:
+            hand_in(self._jobs[job_id].status)
+        elif job_id in self._new:
+            self._new[job_id].append(hand_in)
+        else:
+            made = outcome.of(lambda: self._made(job_id, request, plan), "The new job")
+            if isinstance(made, ProtocolError):
+                hand_in(made)
+                return
+            state, owner = state_of(made), self._owner.id
+            self._new[job_id] = [hand_in]
+            self._writer.do(
+                lambda: self._store.create(job_id, owner, state, request, plan),
+                lambda error: self._is_created(made, error),
+            )
+
+    def _made(self, job_id: str, request: TakeRequest, plan: Plan) -> Job:
+        if not JOB_ID.fullmatch(job_id):
+            raise ProtocolError(INVALID_PARAMS, "params.job_id must be 32 hexadecimal digits in lower case.")
+        status = JobStatus(
+            job_id, JobState.QUEUED, JobSummary.of(request), steps=plan.steps, sentence=WAITING, created=time.time()
+        )
+        if len(json.dumps(to_json(status))) > reading.MAX_STATE_CHARACTERS // 4:
+            sentence = "The path of the project or the name of its scene is too long; choose shorter ones."
+            raise Refusal(Problem(ProblemKind.TOO_LARGE, sentence))
+        return Job(status, self._owner.id, self._next_order(), status.created, request.media_folder)
+
+    def _is_created(self, job: Job, error: OSError | None) -> None:
+        job_id = job.status.job_id
+        answer: JobStatus | Refusal = job.status
+        if error is None:
+            self._cleared.discard(job_id)
+            self._add(job)
+            self._on_change(job.status, True)
+        else:
+            answer = Refusal(_disk_problem(error, "The job was not taken on"))
+        for hand_in in self._new.pop(job_id):
+            hand_in(answer)
+
+    def _retry(self, job_id: str, hand_in: Answer) -> None:
+        job = outcome.of(lambda: self._job(job_id), "The job")
+        if isinstance(job, ProtocolError):
+            hand_in(job)
+        elif job.broken and job.status.problem is not None:
+            hand_in(Refusal(job.status.problem))
+        elif not job.status.state.ended:
+            hand_in(job.status)
+        elif job_id in self._retried:
+            self._retried[job_id].append(hand_in)
+        else:
+            self._retried[job_id] = [hand_in]
+            folder, media_folder = self._store.folder(job_id), job.media_folder
+
+            def look() -> Take | None:
+                _request_of(folder)
+                take = take_files.whole_take(media_folder, job_id)
+                if take is None:
+                    take_files.set_aside(media_folder, job_id)
+                return take
+
+            self._beside("retry", look, functools.partial(self._retry_with, job))
+
+    def _retry_with(self, job: Job, take: Take | ProtocolError | None) -> None:
+        """`take`: what is whole on the disk already, or why the job can't be made again."""
+        job_id = job.status.job_id
+        answer: ProtocolError | None = None
+        if isinstance(take, ProtocolError):
+            answer = take
+        elif self._jobs.get(job_id) is not job:
+            answer = _no_such_job(job_id)
+        elif job.status.state.ended:
+            if take is None:
+                self._requeue(job)
+            elif job.status.state is not JobState.DONE:
+                self._finish(job, take, job.status.seconds)
+        waiting = self._retried.pop(job_id)
+
+        def tell() -> None:
+            for hand_in in waiting:
+                hand_in(job.status if answer is None else answer)
+
+        self.when_written(job_id, tell)
+
+    def _requeue(self, job: Job) -> None:
+        job.order, job.queued_at = self._next_order(), time.time()
+        before = job.status
+        fresh = JobStatus(before.job_id, JobState.QUEUED, before.summary, sentence=WAITING, created=before.created)
+        self._move(job, JobState.QUEUED, fresh)
+
+    def _settle(self, job_ids: Iterable[str], hand_in: Answer) -> None:
+        jobs = [job for job in map(self._jobs.get, dict.fromkeys(job_ids)) if job and job.status.state.ended]
+        for job in jobs:
+            if not job.status.settled:
+                self._set(job, dataclasses.replace(job.status, settled=True))
+                self._save(job, urgent=False)
+        ids = [job.status.job_id for job in jobs]
+
+        def answer() -> None:
+            hand_in(JobIdsParams([job_id for job_id in ids if job_id not in self._unsaved]))
+
+        part = _countdown(len(ids), answer)
+        for job_id in ids:
+            self.when_written(job_id, part)
+
+    def _clear(self, job_ids: Iterable[str], hand_in: Answer) -> None:
+        jobs = [job for job in map(self._jobs.get, dict.fromkeys(job_ids)) if job and job.status.state.ended]
+        gone: list[str] = []
+        errors: list[OSError] = []
+
+        def answer() -> None:
+            if errors and not gone:
+                hand_in(Refusal(_disk_problem(errors[0], "The job could not be cleared")))
+            else:
+                hand_in(JobIdsParams(gone))
+
+        part = _countdown(len(jobs), answer)
+
+        def is_removed(job: Job, error: OSError | None) -> None:
+            if error is None:
+                gone.append(job.status.job_id)
+            else:
+                errors.append(error)
+                self._cleared.discard(job.status.job_id)
+                self._add(job)
+            part()
+
+        for job in jobs:
+            self._remove(job)
+            remove = functools.partial(self._store.remove, job.status.job_id, self._owner.id)
+            self._writer.do(remove, functools.partial(is_removed, job))
+
+    # Jobs of servers that died
+
+    def _known(self) -> list[str]:
+        return [*self._jobs, *self._new]
+
+    def _take_in(self, batch: list[Found]) -> None:
+        for found in batch:
+            job_id = found.job.status.job_id
+            if job_id in self._jobs or job_id in self._new or job_id in self._cleared:
+                continue
+            try:
+                self._adopt_one(found)
+            except Exception:  # one bad job must not cost the others
+                log.exception("The job %s could not be taken over", job_id)
+
+    def _adopt_one(self, found: Found) -> None:
+        job = found.job
+        job.owner = self._owner.id
+        self._add(job)
+        if is_working(job.status):
+            if found.take is not None:
+                self._finish(job, found.take, job.status.seconds)
+            else:
+                sentence = GOES_ON if found.goes_on else INTERRUPTED
+                self._end(job, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, sentence))
+
+    def _take_left(self, group: list[Found]) -> None:
+        """It was looked whether there is a take of these jobs."""
+        for found in group:
+            job = found.job
+            job.looked_for = True
+            state = job.status.state
+            missed = state is JobState.QUEUED or (state.ended and state not in (JobState.DONE, JobState.CANCELLED))
+            if found.take is not None and missed and self._jobs.get(job.status.job_id) is job:
+                self._finish(job, found.take, job.status.seconds)
+
+    # Parts
 
     def _finish(self, job: Job, take: Take, seconds: PhaseSeconds, notes: Iterable[str] = ()) -> None:
-        self._store.remove_work(job.status.job_id)
+        job_id = job.status.job_id
+        self._put(job, lambda: self._store.remove_work(job_id))
         self._move(
-            job, JobState.DONE, take=take, progress=1.0, problem=None, seconds=seconds,
-            step=job.status.steps, eta_seconds=0.0, sentence=" ".join(["Done.", *notes]), preview="",
+            job, JobState.DONE, take=take, progress=1.0, problem=None, seconds=seconds, step=job.status.steps,
+            eta_seconds=0.0, sentence=" ".join(["Done.", *notes])[:MAX_SENTENCE], preview="",
         )  # fmt: skip
 
-    def _move(self, job: Job, state: JobState, status: JobStatus | None = None, **changes: object) -> JobStatus:
+    def _end(self, job: Job, state: JobState, problem: Problem) -> None:
+        problem = dataclasses.replace(
+            problem, sentence=problem.sentence[:MAX_SENTENCE], fixes=problem.fixes[:MAX_FIXES]
+        )
+        self._move(job, state, problem=problem, sentence=problem.sentence, eta_seconds=None, preview="")
+
+    def _move(self, job: Job, state: JobState, status: JobStatus | None = None, **changes: Any) -> JobStatus:
         """Bring a job into `state`: in memory, on disk, told."""
         transitions.check(job.status.state, state)
-        job.status = status or dataclasses.replace(job.status, state=state, **changes)  # type: ignore[arg-type]
+        self._set(job, status or dataclasses.replace(job.status, state=state, **changes))
+        if state is JobState.QUEUED:
+            heapq.heappush(self._turns, (job.order, job.status.job_id))
         self._save(job)
         self._on_change(job.status, True)
         return job.status
 
-    def _save(self, job: Job) -> None:
-        try:
-            self._store.save(job)
-            job.unsaved = False
-        except OSError as error:
-            if not job.unsaved:
-                log.error("The state of job %s could not be written, it is kept: %s", job.status.job_id, error)
-            job.unsaved = True
+    def _add(self, job: Job) -> None:
+        self._jobs[job.status.job_id] = job
+        self._rows.add(job.status)
+        self._last_order = max(self._last_order, job.order)
+        if job.status.state is JobState.QUEUED:
+            heapq.heappush(self._turns, (job.order, job.status.job_id))
+
+    def _remove(self, job: Job) -> None:
+        job_id = job.status.job_id
+        del self._jobs[job_id]
+        self._rows.remove(job.status)
+        self._unsaved.discard(job_id)
+        self._cleared.add(job_id)
+
+    def _set(self, job: Job, status: JobStatus) -> None:
+        if self._jobs.get(status.job_id) is job:
+            self._rows.change(job.status, status)
+        job.status = status
+
+    def _head(self) -> Job | None:
+        """The queued job before all others."""
+        while self._turns:
+            order, job_id = self._turns[0]
+            job = self._jobs.get(job_id)
+            if job is not None and job.status.state is JobState.QUEUED and job.order == order:
+                return job
+            heapq.heappop(self._turns)
+        return None
+
+    def _next_order(self) -> int:
+        self._last_order = max(time.time_ns(), self._last_order + 1)
+        return self._last_order
 
     def _job(self, job_id: str) -> Job:
         try:
             return self._jobs[job_id]
         except KeyError:
-            raise ProtocolError(NO_SUCH_JOB, f"There is no job '{job_id[:40]}' here.") from None
+            raise _no_such_job(job_id) from None
 
-    def _next_order(self) -> int:
-        last = max((job.order for job in self._jobs.values()), default=0)
-        return max(time.time_ns(), last + 1)
+    def _save(self, job: Job, urgent: bool = True) -> None:
+        self._hold(job)
+        self._writer.save(job.status.job_id, state_of(job), functools.partial(self._is_saved, job), urgent)
+
+    def _is_saved(self, job: Job, error: OSError | None) -> None:
+        job_id = job.status.job_id
+        if error is None:
+            self._unsaved.discard(job_id)
+        elif self._jobs.get(job_id) is job:
+            if job_id not in self._unsaved:
+                log.error("The state of job %s could not be written, it is kept: %s", job_id, error)
+            self._unsaved.add(job_id)
+        self._let_go(job)
+
+    def _put(self, job: Job, work: Callable[[], None]) -> None:
+        """Have something of the job done on the disk that it can be without."""
+        self._hold(job)
+
+        def done(error: OSError | None) -> None:
+            if error is not None:
+                log.warning("The folder of job %s could not be changed: %s", job.status.job_id, error)
+            self._let_go(job)
+
+        self._writer.do(work, done)
+
+    def _hold(self, job: Job) -> None:
+        """Something of the job is on its way to the disk; it doesn't begin before that is through."""
+        self._writes.setdefault(job.status.job_id, _Writes()).count += 1
+
+    def _let_go(self, job: Job) -> None:
+        writes = self._writes[job.status.job_id]
+        writes.count -= 1
+        if writes.count == 0:
+            del self._writes[job.status.job_id]
+            for then in writes.waiting:
+                then()
+
+    def _beside(self, name: str, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Do what may take long on a thread of its own; `then` is given what came of it, or a ProtocolError."""
+        what = f"Reading or changing files ({name})"
+        post = self._post
+        if post is None:
+            then(outcome.of(work, what))
+            return
+
+        def do() -> None:
+            came = outcome.of(work, what)
+            post(lambda: then(came))
+            self._threads.discard(thread)
+
+        thread = threading.Thread(target=do, name=name, daemon=True)
+        self._threads.add(thread)
+        thread.start()
 
 
 def is_working(status: JobStatus) -> bool:
     """Whether a worker has the job."""
     return status.state in transitions.WORKING
+
+
+def _request_of(folder: Path) -> TakeRequest:
+    try:
+        return reading.request_of(folder)
+    except reading.DamagedRequest as damaged:
+        raise Refusal(Problem(ProblemKind.INTERNAL, str(damaged))) from None
+
+
+def _countdown(count: int, then: Callable[[], None]) -> Callable[[], None]:
+    """Something to call `count` times, whereupon `then` is called; at once where that is 0."""
+    left = count
+
+    def one() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            then()
+
+    if count == 0:
+        then()
+    return one
+
+
+def _no_such_job(job_id: str) -> ProtocolError:
+    return ProtocolError(NO_SUCH_JOB, f"There is no job '{job_id[:40]}' here.")
 
 
 def _disk_problem(error: OSError, what: str) -> Problem:

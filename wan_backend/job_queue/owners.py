@@ -1,21 +1,29 @@
 """Which live server owns which jobs, by locks that the system gives up when a process dies, however it dies.
 
 Several servers may share a state folder (two windows of Blender). Each holds servers/<its id>.lock as long as it
-lives; a job names its owner, and is left alone while that owner lives. May import filelock; no torch.
+lives; a job names its owner, and is left alone while that owner lives. Who takes over from a dead one writes
+servers/<dead id>.heir with its own id, once for all the dead one's jobs: writing each job anew would take minutes on
+a slow disk. May import filelock; no torch.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from .. import whole_file
+
 LOCK_TIMEOUT_SECONDS = 0.5
 """Others hold these locks for a moment; the server must answer within a second of its start."""
+ADOPT_TIMEOUT_SECONDS = 60.0
+"""Another server may read ten thousand jobs meanwhile; this is waited for by a thread of its own."""
+_ID = re.compile(r"[0-9a-z]{1,64}")
 
 
 class Owner:
@@ -32,7 +40,7 @@ class Owner:
     @contextlib.contextmanager
     def adopting(self) -> Iterator[None]:
         """While this is held, no other server decides whose jobs are whose. Raises Timeout where one hangs at it."""
-        with FileLock(self._folder / "adopt.lock", timeout=LOCK_TIMEOUT_SECONDS):
+        with FileLock(self._folder / "adopt.lock", timeout=ADOPT_TIMEOUT_SECONDS):
             yield
 
     def is_alive(self, owner_id: str) -> bool:
@@ -40,7 +48,7 @@ class Owner:
         if owner_id == self.id:
             return False
         file = self._file(owner_id)
-        if not owner_id.isalnum() or not file.exists():
+        if not _ID.fullmatch(owner_id) or not file.exists():
             return False
         lock = FileLock(file)
         try:
@@ -52,6 +60,25 @@ class Owner:
         lock.release()
         _remove(file)
         return False
+
+    def heir(self, owner_id: str) -> str:
+        """Who took over from that dead server; empty: nobody yet."""
+        try:
+            written = self._heir_file(owner_id).read_text("ascii").strip() if _ID.fullmatch(owner_id) else ""
+        except (OSError, ValueError):
+            return ""
+        return written if _ID.fullmatch(written) else ""
+
+    def inherit(self, owner_id: str) -> None:
+        """Take over from that dead server; to be called while `adopting`. Raises OSError."""
+        if _ID.fullmatch(owner_id):
+            whole_file.write(self._heir_file(owner_id), self.id.encode("ascii"))
+
+    def forget_heirs(self, needed: Container[str]) -> None:
+        """Remove what says who took over from servers that no job names any more; to be called while `adopting`."""
+        for file in self._folder.glob("*.heir"):
+            if file.stem not in needed:
+                _remove(file)
 
     def others_alive(self) -> bool:
         """Whether any other server lives on this state folder."""
@@ -67,6 +94,9 @@ class Owner:
 
     def _file(self, owner_id: str) -> Path:
         return self._folder / f"{owner_id}.lock"
+
+    def _heir_file(self, owner_id: str) -> Path:
+        return self._folder / f"{owner_id}.heir"
 
 
 def _remove(file: Path) -> None:

@@ -4,52 +4,56 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..protocol import ProtocolError
 from ..protocol.conversion import from_json
 from ..protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE, frame_file
-from ..protocol.messages import MediaFormat, Take, TakeRequest
+from ..protocol.messages import MediaFormat, Take
 from .durable_file import read_json
 
 log = logging.getLogger(__name__)
 
 
-def folder_of(request: TakeRequest, job_id: str) -> Path:
-    """Where the take of the job is, once it is whole."""
-    return Path(request.media_folder) / job_id
+def folder_of(media_folder: str, job_id: str) -> Path:
+    """Where the take of the job is, once it is whole. Raises ValueError where no job has one there."""
+    if not os.path.isabs(media_folder):
+        raise ValueError("a media folder is absolute")
+    return Path(media_folder) / job_id
 
 
-def whole_take(request: TakeRequest, job_id: str) -> Take | None:
+def whole_take(media_folder: str, job_id: str) -> Take | None:
     """The job's take where it is on the disk with all its files; a worker may have finished it unheard."""
-    folder = folder_of(request, job_id)
     try:
+        folder = folder_of(media_folder, job_id)
         written = read_json(folder / SETTINGS_FILE)
         take = dataclasses.replace(from_json(Take, written["take"], "take"), folder=str(folder))
-        names = [frame_file(index) for index in range(take.frames)]
+        names: Iterable[str] = (frame_file(index) for index in range(take.frames))
         if take.media_format is not MediaFormat.PNG:
             names = [MOVIE_FILES[take.media_format]]
-        whole = all((folder / name).stat().st_size > 0 for name in names)
+        whole = take.frames > 0 and all((folder / name).stat().st_size > 0 for name in names)
     except (OSError, ValueError, KeyError, TypeError, ProtocolError):
         return None
     return take if whole else None
 
 
-def remove_partial(request: TakeRequest, job_id: str) -> None:
+def remove_partial(media_folder: str, job_id: str) -> None:
     """Remove the half-made take of a job that no worker has any more."""
-    partial = folder_of(request, job_id).with_name(job_id + PARTIAL_SUFFIX)
     try:
+        partial = folder_of(media_folder, job_id).with_name(job_id + PARTIAL_SUFFIX)
         if partial.is_dir() and not partial.is_symlink():
             shutil.rmtree(partial)
     except (OSError, ValueError) as error:
-        log.warning("%s could not be removed: %s", partial, error)
+        log.warning("What a worker left in %r could not be removed: %s", media_folder, error)
 
 
-def set_aside(request: TakeRequest, job_id: str) -> None:
+def set_aside(media_folder: str, job_id: str) -> None:
     """Rename a take's folder that lost some of its files, so that the take can be made again in its place."""
-    folder = folder_of(request, job_id)
     try:
+        folder = folder_of(media_folder, job_id)
         number = 1
         while folder.is_dir():
             aside = folder.with_name(f"{job_id}.damaged-{number}")
@@ -58,4 +62,4 @@ def set_aside(request: TakeRequest, job_id: str) -> None:
                 folder.rename(aside)
                 log.warning("%s was not whole and is now %s", folder, aside)
     except (OSError, ValueError) as error:
-        log.warning("%s could not be set aside: %s", folder, error)
+        log.warning("A take in %r could not be set aside: %s", media_folder, error)

@@ -2,7 +2,6 @@
 
 serve           start, main loop, leaving
 standard_io     the threads at stdin and stdout, and what they put into the inbox
-dispatch        a line becomes a call of a handler and an answer
 handlers        one method for each method of the protocol
 planner         a request becomes a Plan, with the models that are here
 job_runner      the queue's jobs go to the worker and come back

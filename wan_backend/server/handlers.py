@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..job_queue import outcome
 from ..job_queue.jobs import JobQueue
 from ..models import catalogue, planning
 from ..protocol import PROTOCOL_VERSION, ProtocolError, Refusal
 from ..protocol import downloads as d
 from ..protocol import messages as m
 from ..protocol.endpoint import Answer, Later
-from ..protocol.errors import INTERNAL_ERROR, WRONG_VERSION
+from ..protocol.errors import WRONG_VERSION
 from . import doctor
 from .downloads import Downloads
 from .fetch_process import FetchCommand
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
-from .planning_desk import PlanningDesk, outcome
+from .planning_desk import PlanningDesk
 from .thumbnails import Thumbnails
 from .worker_life import WorkerLife
 
@@ -62,10 +63,14 @@ class Handlers:
             )
         log.info("Greeted by %.100s", params.client)
         self._inbox.put(Call(self._life.want))
-        tasks = {task: None for entry in catalogue.load().models.values() for task in entry.tasks}
+        tasks = {m.Task(task): None for entry in catalogue.load().models.values() for task in entry.tasks}
         return m.HelloResult(
             PROTOCOL_VERSION, __version__, list(tasks), os.getpid(), str(self._state_folder), str(self._log_file)
         )
+
+    def ping(self, params: m.Nothing) -> m.PingResult:
+        """Only where stdin's thread did not see by itself that this is what the line asks."""
+        return m.PingResult()
 
     def models(self, params: m.Nothing) -> m.ModelsResult:
         """What is known at once; the folders are looked through anew, and an event tells where that changed it."""
@@ -80,54 +85,70 @@ class Handlers:
         """Small pictures of sources, made beside the other work."""
         return self._beside("thumbnails", lambda: self._thumbnails.of(params))
 
-    def submit(self, params: m.SubmitParams) -> m.JobStatus | Later:
-        """Take a job on."""
-        if self._queue.has(params.job_id):
-            return self._queue.status(params.job_id)
+    def submit(self, params: m.SubmitParams) -> Later:
+        """Take a job on; one that is on the disk already, as it was sent before, is not planned again."""
 
         def start(hand_in: Answer) -> None:
-            self._desk.plan(params.request, lambda plan: hand_in(self._submitted(params, plan)), is_job=True)
+            if self._queue.has(params.job_id):
+                hand_in(self._queue.status(params.job_id))
+            else:
+                self._desk.plan(params.request, lambda plan: hand_in(self._submitted(params, plan)), is_job=True)
 
-        return Later(start)
+        return Later(lambda hand_in: self._queue.when_adopted(lambda: start(hand_in)))
 
-    def _submitted(self, params: m.SubmitParams, plan: m.Plan | ProtocolError) -> m.JobStatus | ProtocolError:
+    def _submitted(self, params: m.SubmitParams, plan: m.Plan | ProtocolError) -> Later | ProtocolError:
         """The job on the disk, or why it isn't; an exception would be no answer."""
         if isinstance(plan, ProtocolError):
             return plan
         if plan.problem is not None:
             return Refusal(plan.problem)
-        try:
-            if self._queue.has(params.job_id):  # sent twice, and planned twice
-                return self._queue.status(params.job_id)
-            return self._queue.submit(params.job_id, planning.cleaned(params.request), plan)
-        except ProtocolError as refused:
-            return refused
-        except Exception:  # the edge: who submitted is to know that there is no job
-            log.exception("A job could not be taken on")
-            return ProtocolError(INTERNAL_ERROR, "The job could not be taken on; the backend's log says why.")
+        return outcome.of(
+            lambda: self._queue.submit(params.job_id, planning.cleaned(params.request), plan), "The new job"
+        )
 
-    def cancel(self, params: m.JobParams) -> m.JobStatus:
+    def cancel(self, params: m.JobParams) -> Later:
         """End a job."""
-        return self._runner.cancel(params.job_id)
+        return self._once_written(params, self._runner.cancel)
 
-    def retry(self, params: m.JobParams) -> m.JobStatus:
+    def retry(self, params: m.JobParams) -> Later:
         """Queue a job again."""
         return self._runner.retry(params.job_id)
 
-    def list(self, params: m.Nothing) -> m.ListResult:
-        """All jobs; those of servers that died meanwhile are taken over first."""
-        self._queue.adopt()
-        return m.ListResult(self._queue.statuses())
+    def details(self, params: m.JobParams) -> Later:
+        """What a job was asked for."""
+        return self._queue.details(params.job_id)
 
-    def settle(self, params: m.JobIdsParams) -> m.ListResult:
+    def list(self, params: m.ListParams) -> Later:
+        """A page of the jobs; before the first, those of servers that died meanwhile are taken over."""
+
+        def answer(hand_in: Answer) -> None:
+            hand_in(outcome.of(lambda: self._queue.page(params), "The list"))
+
+        first = self._queue.when_adopted if params.after else self._queue.adopt
+        return Later(lambda hand_in: first(lambda: answer(hand_in)))
+
+    def settle(self, params: m.JobIdsParams) -> Later:
         """The saved project knows of these jobs."""
-        self._queue.settle(params.job_ids)
-        return m.ListResult(self._queue.statuses())
+        return self._queue.settle(params.job_ids)
 
-    def clear(self, params: m.JobIdsParams) -> m.ListResult:
+    def clear(self, params: m.JobIdsParams) -> Later:
         """Forget jobs that ended."""
-        self._queue.clear(params.job_ids)
-        return m.ListResult(self._queue.statuses())
+        return self._queue.clear(params.job_ids)
+
+    def _once_written(self, params: m.JobParams, change: Callable[[str], None]) -> Later:
+        """The job's status after `change`, once it is on the disk."""
+
+        def begin(hand_in: Answer) -> None:
+            failed = outcome.of(lambda: change(params.job_id), "The change")
+            if failed is not None:
+                hand_in(failed)
+            else:
+                self._queue.when_written(params.job_id, lambda: tell(hand_in))
+
+        def tell(hand_in: Answer) -> None:
+            hand_in(outcome.of(lambda: self._queue.status(params.job_id), "The change"))
+
+        return Later(lambda hand_in: self._queue.when_adopted(lambda: begin(hand_in)))
 
     def release(self, params: m.Nothing) -> m.WorkerStatus:
         """Free the card."""
@@ -151,7 +172,7 @@ class Handlers:
 
         def start(hand_in: Answer) -> None:
             def do() -> None:
-                result = outcome(name, work)
+                result = outcome.of(work, f"'{name}'")
                 self._inbox.put(Call(lambda: hand_in(result)))
 
             threading.Thread(target=do, name=name, daemon=True).start()
@@ -174,7 +195,7 @@ class Handlers:
         """Stop a download for now."""
         return self._downloads.pause(params.model)
 
-    def cancel_download(self, params: d.ModelParams) -> d.DownloadStatus:
+    def cancel_download(self, params: d.ModelParams) -> d.DownloadStatus | Later:
         """Stop a download and remove what was fetched for it."""
         return self._downloads.cancel(params.model)
 

@@ -1,4 +1,8 @@
-"""The queue's jobs go to the worker and come back. Single-threaded; job queue, models and protocol only."""
+"""The queue's jobs go to the worker and come back. Single-threaded; job queue, models and protocol only.
+
+A job is planned anew when its turn comes, because disks and models change while it waits. Whatever goes wrong in that
+fails this one job, in a sentence, and the queue goes on.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +11,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..job_queue.jobs import WAITING, JobQueue, is_working
+from ..protocol import ProtocolError, Refusal
+from ..protocol.endpoint import Later
 from ..protocol.messages import (
+    Component,
     JobState,
-    JobStatus,
     ModelPart,
     Problem,
     ProblemKind,
     ProgressParams,
     RunParams,
     RunResult,
+    TakeRequest,
+    WorkerState,
     WorkerStatus,
 )
-from .planner import Planner
+from .planning_desk import PlanningDesk, Prepared
 from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
 
 CANCELLED = Problem(ProblemKind.CANCELLED, "Cancelled.")
 LEFT = "The backend ended while this job ran; retry it."
+ENDS = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
+"""The state of a job whose worker ended it so; else it failed."""
 
 
 class JobRunner:
@@ -34,7 +44,7 @@ class JobRunner:
         self,
         queue: JobQueue,
         life: WorkerLife,
-        planner: Planner,
+        desk: PlanningDesk,
         device: str,
         memory_budget_bytes: int | None,
         state_folder: Path,
@@ -42,43 +52,45 @@ class JobRunner:
         copies_folder: str = "",
     ) -> None:
         """`copies_folder`: where a worker may keep 16 bit copies of weights."""
-        self._queue, self._life, self._planner = queue, life, planner
+        self._queue, self._life, self._desk = queue, life, desk
         self._device, self._memory_budget_bytes = device, memory_budget_bytes
         self._state_folder, self._copies_folder, self._on_worker = state_folder, copies_folder, on_worker
+        self._planned = ""
+        """The job that is being planned; it stays queued meanwhile, and may be cancelled."""
         life.listener = self
 
     def advance(self) -> None:
         """Give the worker the next job, or have a worker where one waits."""
-        if self._life.busy_with or self._queue.next_queued() is None:
+        if self._life.busy_with or self._planned:
             return
-        if self._life.status.state == "broken":
-            self._queue.tell_queued(self._life.status.sentence)
+        job = self._queue.next_queued()
+        if job is None:
+            return
+        if self._life.status.state is WorkerState.BROKEN:
+            self._queue.tell_next(self._life.status.sentence)
         elif self._life.can_take_a_job:
-            if self._planner.ready:
-                self._start_next()
+            self._plan(job.job_id)
         else:
             self._life.want()
 
-    def cancel(self, job_id: str) -> JobStatus:
-        """End a job; one that the worker has ends within the worker's time for it."""
+    def cancel(self, job_id: str) -> None:
+        """End a job; one that the worker has ends within the worker's time for it. Raises ProtocolError."""
         status = self._queue.status(job_id)
         if status.state is JobState.QUEUED:
             self._queue.end(job_id, JobState.CANCELLED, CANCELLED)
         elif is_working(status):
             self._queue.say(job_id, "Cancelling.")
             self._life.cancel(job_id)
-        return self._queue.status(job_id)
 
-    def retry(self, job_id: str) -> JobStatus:
+    def retry(self, job_id: str) -> Later:
         """Queue a job again, and forgive the workers that died."""
-        status = self._queue.retry(job_id)
         self.forgive()
-        return status
+        return self._queue.retry(job_id)
 
     def forgive(self) -> None:
         """Let workers be started again."""
-        if self._life.status.state == "broken":
-            self._queue.tell_queued(WAITING)
+        if self._life.status.state is WorkerState.BROKEN:
+            self._queue.tell_next(WAITING)
         self._life.reset()
 
     def leave(self) -> None:
@@ -101,38 +113,68 @@ class JobRunner:
         self._queue.finish(job_id, result)
 
     def job_failed(self, job_id: str, problem: Problem) -> None:
-        """The worker could not, or died."""
-        state = JobState.CANCELLED if problem.kind == ProblemKind.CANCELLED else JobState.FAILED
-        self._queue.end(job_id, state, problem)
+        """The worker could not, or died, or hung."""
+        self._queue.end(job_id, ENDS.get(problem.kind, JobState.FAILED), problem)
 
-    def _start_next(self) -> None:
-        """Plan again, because disks and models change while a job waits; then hand it over."""
-        while (status := self._queue.next_queued()) is not None:
-            plan = self._planner.plan(status.request)
-            if plan.problem is None:
-                break
-            self._queue.end(status.job_id, JobState.FAILED, plan.problem)
+    def _plan(self, job_id: str) -> None:
+        self._planned = job_id
+        self._guarded(job_id, lambda: self._queue.request(job_id, lambda request: self._on_request(job_id, request)))
+
+    def _on_request(self, job_id: str, request: TakeRequest | ProtocolError) -> None:
+        if not self._still_waits(job_id):
+            self._planned = ""
+        elif isinstance(request, ProtocolError):
+            self._planned = ""
+            if isinstance(request, Refusal):
+                self._queue.damaged(job_id, request.problem)
+            else:
+                self._queue.end(job_id, JobState.FAILED, _problem_of(request))
         else:
+            prepare = self._desk.start
+            self._guarded(job_id, lambda: prepare(request, lambda made: self._on_prepared(job_id, request, made)))
+
+    def _on_prepared(self, job_id: str, request: TakeRequest, made: Prepared | ProtocolError) -> None:
+        self._planned = ""
+        if not self._still_waits(job_id):
             return
-        try:
-            found = self._planner.found(plan.model)
-        except LookupError as gone:
-            self._queue.end(status.job_id, JobState.FAILED, Problem(ProblemKind.MODEL_MISSING, str(gone)))
-            return
-        self._queue.replan(status.job_id, plan)
-        started = self._queue.start(status.job_id)
-        self._life.run(
-            RunParams(
-                status.job_id,
-                started.request,
-                plan,
-                str(found.folder),
-                self._device,
-                self._memory_budget_bytes,
-                tiny_decoder=self._planner.tiny_decoder(plan.model),
-                model_parts=[ModelPart(part, str(place)) for part, place in found.parts.items()],
-                copies_folder=self._copies_folder,
-                work_folder=str(self._queue.work_folder(status.job_id)),
-                state_folder=str(self._state_folder),
-            )
+        if isinstance(made, ProtocolError):
+            self._queue.end(job_id, JobState.FAILED, _problem_of(made))
+        elif self._life.can_take_a_job:  # else it is planned again, once there is a worker
+            self._guarded(job_id, lambda: self._start(job_id, request, made))
+
+    def _start(self, job_id: str, request: TakeRequest, made: Prepared) -> None:
+        params = RunParams(
+            job_id,
+            request,
+            made.plan,
+            str(made.folder),
+            self._device,
+            self._memory_budget_bytes,
+            tiny_decoder=made.tiny_decoder,
+            model_parts=[ModelPart(Component(part), str(place)) for part, place in made.parts.items()],
+            copies_folder=self._copies_folder,
+            work_folder=str(self._queue.work_folder(job_id)),
+            state_folder=str(self._state_folder),
         )
+        self._queue.start(job_id, made.plan)
+        self._life.run(params)
+
+    def _still_waits(self, job_id: str) -> bool:
+        """False where it was cancelled while it was planned."""
+        return self._queue.has(job_id) and self._queue.status(job_id).state is JobState.QUEUED
+
+    def _guarded(self, job_id: str, do: Callable[[], None]) -> None:
+        """Do it; where that fails in a way that nobody thought of, the job fails."""
+        try:
+            do()
+        except Exception as error:
+            log.exception("The job %s could not be started", job_id)
+            self._planned = ""
+            words = f"{type(error).__name__}: {error}"[:200]
+            sentence = f"The job could not be started ({words}); retry it, or look in the backend's log."
+            if self._queue.has(job_id) and not self._queue.status(job_id).state.ended:
+                self._queue.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, sentence))
+
+
+def _problem_of(error: ProtocolError) -> Problem:
+    return error.problem if isinstance(error, Refusal) else Problem(ProblemKind.INTERNAL, error.message)

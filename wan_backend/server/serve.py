@@ -15,17 +15,18 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..job_queue.jobs import JobQueue
 from ..job_queue.owners import Owner
-from ..protocol.conversion import to_json
+from ..protocol import ProtocolError
 from ..protocol.downloads import DownloadStatus
-from ..protocol.envelope import Notification
-from ..protocol.messages import JobStatus, ModelsResult, WorkerStatus
-from ..protocol.methods import SERVER_METHODS
+from ..protocol.endpoint import Endpoint
+from ..protocol.errors import INVALID_REQUEST
+from ..protocol.messages import JobStatus, ModelsResult, ProgressParams, WorkerStatus
+from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from . import log_files, worker_process
 from .card_watch import CardWatch
-from .dispatch import Dispatcher
 from .doctor import COPIES
 from .downloads import Downloads
 from .fetch_process import FetchCommand
@@ -34,7 +35,7 @@ from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
 from .job_runner import JobRunner
 from .planner import Planner
 from .planning_desk import PlanningDesk
-from .standard_io import StandardInput, StandardOutput, exit_hard_after, leave_at_signals, private_stdout
+from .standard_io import Busy, StandardInput, StandardOutput, exit_hard_after, leave_at_signals, private_stdout
 from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,13 @@ CANT_START = 3
 PROGRESS_SECONDS = 0.1
 """Progress of a job is told at most this often."""
 IDLE_SECONDS = 5.0
-"""How often an idle server looks whether something could not be written before."""
+"""How often the server looks whether something could not be written before."""
 LEAVE_SECONDS = 1.8
 """A disk that stalls must not hold the server: what is not written by then, the next server finds out by itself."""
+
+
+_WORDS = {ClientLine: "a call", WorkerLine: "what the worker said", WorkerExit: "the worker's end", Call: "what came"}
+"""What the main thread is busy with, for the client that pings."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,18 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
+class _HelloFirst(dict[str, Method]):
+    """The methods; until the client has greeted, `hello` alone, and `ping`, which says nothing of anybody's jobs."""
+
+    greeted = False
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The method of that name; raises ProtocolError where it can't be called yet."""
+        if not self.greeted and name in self and name not in ("hello", "ping"):
+            raise ProtocolError(INVALID_REQUEST, "Call 'hello' first.")
+        return super().get(name, default)
+
+
 class Server:
     """The parts, put together."""
 
@@ -112,11 +129,19 @@ class Server:
         self._owner = owner
         self._inbox: Inbox = queue.SimpleQueue()
         self._output = StandardOutput(self._inbox, private_stdout())
-        self._input = StandardInput(self._inbox, sys.stdin.buffer)
+        self._methods = _HelloFirst(SERVER_METHODS)
+        self._endpoint = Endpoint(
+            self._output.send, serves=self._methods, handler=self._answer, tells=SERVER_EVENTS, peer="The client"
+        )
+        self._busy = Busy()
+        self._input = StandardInput(
+            self._inbox, sys.stdin.buffer, self._endpoint.lines, self._output.send, self._busy
+        )  # fmt: skip
         self._leaving = ""
         self._progress: dict[str, JobStatus] = {}
         self._told_at = 0.0
-        self._queue = JobQueue(options.state, owner, self._on_job)
+        self._saves_at = 0.0
+        self._queue = JobQueue(options.state, owner, self._on_job, lambda do: self._inbox.put(Call(do)))
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
         life = WorkerLife(command, worker_process.environment(options.online), logs, self._inbox)
         self._card_watch = CardWatch(options.memory_budget_bytes, options.device)
@@ -124,16 +149,15 @@ class Server:
         self._life = life
         self._desk = PlanningDesk(planner, self._inbox, self._on_models)
         self._runner = JobRunner(
-            *(self._queue, life, planner, options.device, options.memory_budget_bytes, options.state, self._on_worker),
-            copies_folder=str(options.state / COPIES),
+            *(self._queue, life, self._desk, options.device, options.memory_budget_bytes, options.state),
+            *(self._on_worker, str(options.state / COPIES)),
         )
         fetch = FetchCommand(options.models_folders, logs / "downloads", offline)
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)
-        handlers = Handlers(
+        self._handlers = Handlers(
             *(options.state, log_file, self._inbox, self._queue, self._desk, self._runner, life),
             *(self._downloads, fetch, self._leave),
         )
-        self._dispatcher = Dispatcher(SERVER_METHODS, handlers, self._output.send)
 
     def run(self) -> None:
         """Serve until there is no client or a signal says to leave."""
@@ -152,23 +176,27 @@ class Server:
             event = self._inbox.get(timeout=self._patience())
         except queue.Empty:
             event = None
+        self._busy.begin(_WORDS.get(type(event), "the queue"))
         try:
             if event is not None:
                 self._handle(event)
+            self._busy.says("the queue")
             self._life.tick()
             self._tell_progress()
-            if self._dispatcher.greeted:
+            if self._methods.greeted:
                 self._runner.advance()
-            if event is None:
+            if time.monotonic() >= self._saves_at:  # not when nothing comes: a worker's heartbeat always does
+                self._saves_at = time.monotonic() + IDLE_SECONDS
                 self._queue.save_unsaved()
         except Exception:  # the edge of the process: the queue must outlive any one event
             log.exception("Something failed while handling %.200r", event)
+        self._busy.end()
 
     def _handle(self, event: ClientLine | WorkerLine | WorkerExit | Call | Leave) -> None:
         match event:
             case ClientLine(line):
-                self._input.handled()
-                self._dispatcher.handle(line)
+                self._input.handled(line)
+                self._endpoint.take(line)
             case WorkerLine():
                 self._life.on_line(event)
             case WorkerExit():
@@ -177,6 +205,13 @@ class Server:
                 do()
             case Leave(why):
                 self._leave(why)
+
+    def _answer(self, method: str, params: Any) -> Any:
+        self._busy.says(method)
+        result = getattr(self._handlers, method)(params)
+        if method == "hello":
+            self._methods.greeted = True
+        return result
 
     def _patience(self) -> float:
         waits = [IDLE_SECONDS]
@@ -208,15 +243,20 @@ class Server:
         now = time.monotonic()
         if self._progress and now >= self._told_at + PROGRESS_SECONDS:
             for status in self._progress.values():
-                self._tell("job", status, droppable=True)
+                self._tell("progress", _progress_of(status), droppable=True)
             self._progress.clear()
             self._told_at = now
 
     def _tell(
-        self, method: str, message: JobStatus | WorkerStatus | ModelsResult | DownloadStatus, droppable: bool = False
+        self,
+        method: str,
+        message: JobStatus | ProgressParams | WorkerStatus | ModelsResult | DownloadStatus,
+        droppable: bool = False,
     ) -> None:
-        if self._dispatcher.greeted:
-            self._output.send(Notification(method, to_json(message)).line(), droppable)
+        if self._methods.greeted:
+            line = self._endpoint.event_line(method, message)
+            if line is not None:
+                self._output.send(line, droppable)
 
     def _leave(self, why: str) -> None:
         log.info("Leaving: %s", why)
@@ -228,8 +268,22 @@ class Server:
         self._downloads.leave()
         self._runner.leave()
         self._queue.save_unsaved()
+        self._queue.close(0.5)
         self._owner.release()
         self._output.close(0.5)
         log.info("Left")
         logging.shutdown()
         os._exit(0)  # threads that wait at a pipe can't be joined
+
+
+def _progress_of(status: JobStatus) -> ProgressParams:
+    return ProgressParams(
+        status.job_id,
+        status.state,
+        status.step,
+        status.steps,
+        status.progress,
+        status.eta_seconds,
+        status.sentence,
+        status.preview,
+    )

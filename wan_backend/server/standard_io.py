@@ -1,7 +1,8 @@
 """The threads at the server's stdin and stdout. Standard library and protocol only.
 
-stdin's thread also sees to it that the server ends when its client does, even if the main thread hangs. stdout's
-thread keeps a client that reads slowly from stopping the server; what waits for it is bounded.
+stdin's thread also sees to it that the server ends when its client does, even if the main thread hangs, and it answers
+`ping`, so that a main thread that is long at something is never taken for a dead server. stdout's thread keeps a
+client that reads slowly from stopping the server; what waits for it is bounded.
 """
 
 from __future__ import annotations
@@ -12,49 +13,115 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from ..protocol import LineSplitter
+from ..protocol import OverlongLine, ProtocolError
+from ..protocol.conversion import to_json
+from ..protocol.envelope import Request, Response, parse_line
+from ..protocol.messages import PingResult
 from .inbox import ClientLine, Inbox, Leave
 
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 16
-MAX_WAITING_LINES = 1000
-"""Lines from the client that the main thread hasn't taken yet; past this, the client has to wait."""
+MAX_UNTAKEN_BYTES = 16 << 20
+"""What the client sent and the main thread hasn't taken yet; past this, the client has to wait, with its pings too."""
+LINE_BYTES = 300
+"""About what a line takes of the memory, beside what it says."""
+MAX_PING_BYTES = 200
+"""A ping has nothing to say, so that a longer line is none."""
 MAX_WAITING_BYTES = 32 << 20
 """Bytes that the client hasn't read yet; past this, progress is not told, and then the server leaves."""
 HARD_EXIT_SECONDS = 3.0
 
 
+class Busy:
+    """What the main thread is at; told by it, read by any thread."""
+
+    def __init__(self) -> None:
+        self._now: tuple[float, str] | None = None
+
+    def begin(self, what: str) -> None:
+        """It has something to do now."""
+        self._now = (time.monotonic(), what)
+
+    def says(self, what: str) -> None:
+        """It turns out what that is."""
+        self._now = (self._now[0] if self._now is not None else time.monotonic(), what)
+
+    def end(self) -> None:
+        """It waits for something to do."""
+        self._now = None
+
+    def status(self) -> PingResult:
+        """How long it has been at what."""
+        now = self._now
+        return PingResult() if now is None else PingResult(max(0.0, time.monotonic() - now[0]), now[1])
+
+
 class StandardInput:
     """Reads the client's lines into the inbox; at the end of stdin, asks the server to leave, then makes it."""
 
-    def __init__(self, inbox: Inbox, stream: BinaryIO) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        stream: BinaryIO,
+        lines: Callable[[bytes], Iterator[bytes | OverlongLine]],
+        send: Callable[[bytes], None],
+        busy: Busy,
+    ) -> None:
+        """`lines` makes them of what is read; `send` takes the answer to a ping."""
         self._inbox = inbox
         self._stream = stream
-        self._room = threading.Semaphore(MAX_WAITING_LINES)
+        self._lines, self._send, self._busy = lines, send, busy
+        self._untaken_bytes = 0
+        self._taken = threading.Condition()
 
     def start(self) -> None:
         """Begin to read."""
         threading.Thread(target=self._read, name="stdin", daemon=True).start()
 
-    def handled(self) -> None:
+    def handled(self, line: bytes | OverlongLine) -> None:
         """The main thread is done with a line."""
-        self._room.release()
+        with self._taken:
+            self._untaken_bytes -= _weight(line)
+            self._taken.notify()
 
     def _read(self) -> None:
-        splitter = LineSplitter()
         try:
             while chunk := os.read(self._stream.fileno(), CHUNK_BYTES):
-                for line in splitter.feed(chunk):
-                    self._room.acquire()
-                    self._inbox.put(ClientLine(line))
+                for line in self._lines(chunk):
+                    if not self._answers_ping(line):
+                        self._hand_on(line)
         except OSError as error:
             log.error("stdin can't be read: %s", error)
         exit_hard_after(HARD_EXIT_SECONDS)
         self._inbox.put(Leave("stdin ended"))
+
+    def _hand_on(self, line: bytes | OverlongLine) -> None:
+        with self._taken:
+            self._taken.wait_for(lambda: self._untaken_bytes < MAX_UNTAKEN_BYTES)
+            self._untaken_bytes += _weight(line)
+        self._inbox.put(ClientLine(line))
+
+    def _answers_ping(self, line: bytes | OverlongLine) -> bool:
+        if isinstance(line, OverlongLine) or len(line) > MAX_PING_BYTES or b'"ping"' not in line:
+            return False
+        try:
+            message = parse_line(line)
+        except ProtocolError:
+            return False
+        if not isinstance(message, Request) or message.method != "ping":
+            return False
+        self._send(Response(message.id, to_json(self._busy.status())).line())
+        return True
+
+
+def _weight(line: bytes | OverlongLine) -> int:
+    return LINE_BYTES + (len(line) if isinstance(line, bytes) else len(line.head))
 
 
 class StandardOutput:

@@ -1,12 +1,31 @@
-"""Job folders as a dead server left them, for tests."""
+"""Job folders as a dead server left them, for tests; and a queue's answers."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from wan_backend.job_queue.store import Job, JobStore
-from wan_backend.protocol.messages import FrameRate, JobState, JobStatus, TakeRequest
+from wan_backend.job_queue.jobs import JobQueue
+from wan_backend.job_queue.store import PLAN_FILE, REQUEST_FILE, REQUEST_FORMAT, STATE_FILE, Job, state_of
+from wan_backend.protocol import ProtocolError
+from wan_backend.protocol.conversion import to_json
+from wan_backend.protocol.endpoint import Later
+from wan_backend.protocol.messages import (
+    FrameRate,
+    JobState,
+    JobStatus,
+    JobSummary,
+    ListParams,
+    Plan,
+    Sampler,
+    TakeRequest,
+)
+
+DEAD = "deadbeef"
+"""The server that left the jobs."""
 
 
 def take_request(media: Path | str = "/nowhere/media", **changes: Any) -> TakeRequest:
@@ -18,11 +37,82 @@ def take_request(media: Path | str = "/nowhere/media", **changes: Any) -> TakeRe
     return TakeRequest(**{**values, **changes})
 
 
+def take_plan() -> Plan:
+    """What would be done for it."""
+    return Plan("embedded", 144, 96, 5, FrameRate(16), 5, 4, 1.0, 3.0, Sampler.EULER)
+
+
 def write_job(
-    state_folder: Path, job_id: str, state: str = "queued", media: Path | str = "/nowhere", **more: Any
+    state_folder: Path,
+    job_id: str,
+    state: str = "queued",
+    media: Path | str = "/nowhere",
+    *,
+    request: TakeRequest | None = None,
+    owner: str = DEAD,
+    **more: Any,
 ) -> Path:
-    """Write the job's folder; where it is."""
-    number = int(job_id, 16)
-    status = JobStatus(job_id, JobState(state), take_request(media), created=float(number % 10_000), **more)
-    JobStore(state_folder).create(Job(status, owner="deadbeef", order=number % 10_000))
-    return state_folder / "jobs" / job_id
+    """Write the job's folder; where it is. Its number says when it was made."""
+    number = int(job_id, 16) % 10_000_000
+    request = request or take_request(media)
+    status = JobStatus(job_id, JobState(state), JobSummary.of(request), created=float(number), **more)
+    job = Job(status, owner, number, float(number), request.media_folder)
+    return _write(state_folder, job, {"format": REQUEST_FORMAT, "request": to_json(request)}, to_json(take_plan()))
+
+
+def write_jobs(
+    state_folder: Path, states: Iterable[str], request: TakeRequest | None = None, first: int = 0, **more: Any
+) -> list[str]:
+    """One job in each of the states, the oldest first, as quickly as the disk takes them (not flushed); their ids."""
+    request = request or take_request()
+    asked, plan = {"format": REQUEST_FORMAT, "request": to_json(request)}, to_json(take_plan())
+    pattern = Job(JobStatus("", JobState.DONE, JobSummary.of(request), **more), DEAD, 0, 0.0, request.media_folder)
+    ids = []
+    for number, state in enumerate(states, first):
+        ids.append(f"{number:032x}")
+        status = dataclasses.replace(
+            pattern.status, job_id=ids[-1], state=JobState(state), created=float(number), sentence=f"Job {number}."
+        )
+        job = dataclasses.replace(pattern, status=status, order=number, queued_at=float(number))
+        _write(state_folder, job, asked, plan)
+    return ids
+
+
+def write_old_job(state_folder: Path, job_id: str, state: str = "queued", media: Path | str = "/nowhere") -> Path:
+    """The job's folder as version 0.1.0 wrote it: the plan within the state, and no summary."""
+    folder = write_job(state_folder, job_id, state, media)
+    kept = json.loads((folder / STATE_FILE).read_bytes())
+    status = {key: value for key, value in kept["status"].items() if key != "summary"}
+    status["plan"] = json.loads((folder / PLAN_FILE).read_bytes())
+    (folder / PLAN_FILE).unlink()
+    old = {"format": 1, "owner": kept["owner"], "order": kept["order"], "queued_at": kept["queued_at"]}
+    (folder / STATE_FILE).write_text(json.dumps({**old, "status": status}))
+    return folder
+
+
+def answered(later: Later) -> Any:
+    """What a queue without threads answers; raises the ProtocolError where that is the answer."""
+    answers: list[Any] = []
+    later.start(answers.append)
+    (answer,) = answers
+    if isinstance(answer, ProtocolError):
+        raise answer
+    return answer
+
+
+def every(queue: JobQueue) -> list[JobStatus]:
+    """All jobs of a queue, page by page."""
+    found: list[JobStatus] = []
+    page = queue.page(ListParams())
+    while page.next:
+        found += page.jobs
+        page = queue.page(ListParams(after=page.next))
+    return found + page.jobs
+
+
+def _write(state_folder: Path, job: Job, asked: Any, plan: Any) -> Path:
+    folder = state_folder / "jobs" / job.status.job_id
+    folder.mkdir(parents=True)
+    for name, value in ((REQUEST_FILE, asked), (PLAN_FILE, plan), (STATE_FILE, state_of(job))):
+        (folder / name).write_text(json.dumps(value))
+    return folder

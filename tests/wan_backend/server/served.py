@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,27 @@ class Served:
             self.messages.clear()
 
     def jobs(self) -> dict[str, dict[str, Any]]:
-        """All jobs by id."""
-        return {job["job_id"]: job for job in self.call("list")["jobs"]}
+        """All jobs by id, in the order of the list."""
+        found: dict[str, dict[str, Any]] = {}
+        page = self.call("list")
+        while page["next"]:
+            found.update({job["job_id"]: job for job in page["jobs"]})
+            page = self.call("list", after=page["next"])
+        return {**found, **{job["job_id"]: job for job in page["jobs"]}}
+
+    def rows(self, wanted: Callable[[dict[str, Any]], bool] = lambda rows: True, *ids: str) -> list[dict[str, Any]]:
+        """The rows of models and extras of these ids (none: of all), once the first look is over and `wanted` of them.
+
+        `wanted` is given row by id.
+        """
+        until = time.monotonic() + 60.0
+        while True:
+            known = self.call("models")
+            rows = {row["model"]: row for row in [*known["models"], *known["extras"]]}
+            if not known["looking"] and wanted(rows):
+                return [rows[each] for each in ids or rows]
+            assert time.monotonic() < until, known
+            time.sleep(0.1)
 
     def end_stdin(self) -> float:
         """Close stdin and wait; how many seconds it took to leave."""

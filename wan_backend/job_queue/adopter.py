@@ -1,0 +1,101 @@
+"""Has the jobs of dead servers looked for while the queue goes on. Job queue only.
+
+A look has two parts. The first reads the state folder; when it is through, the list of jobs is whole. The second looks
+through media folders, which may be on a slow share, for what the dead servers left; a job starts only after it.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import TypeVar
+
+from ..protocol.messages import JobState
+from .adoption import Adoption, Found
+from .store import Job
+from .writer import Post
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+GROUP_SECONDS = 0.1
+GROUP = 50
+
+
+class Adopter:
+    """Single-threaded, but for the look itself."""
+
+    def __init__(
+        self,
+        adoption: Adoption,
+        post: Post | None,
+        known: Callable[[], Collection[str]],
+        take_in: Callable[[list[Found]], None],
+        take_left: Callable[[list[Found]], None],
+    ) -> None:
+        """`take_in` is given jobs that this server has from now on, `take_left` what was left of them; without `post`,
+        all is done before `look` returns."""
+        self._adoption, self._post = adoption, post
+        self._known, self._take_in, self._take_left = known, take_in, take_left
+        self._waiting: list[Callable[[], None]] = []
+        self._looking = False
+        self._was_through = False
+
+    def look(self, then: Callable[[], None] = lambda: None) -> None:
+        """Look once, or wait for the look that goes on; `then` is called when the list is whole."""
+        self._waiting.append(then)
+        if self._looking:
+            return
+        self._looking = True
+        known = list(self._known())
+        if self._post is None:
+            self._run(known, lambda do: do())
+        else:
+            threading.Thread(target=self._run, args=[known, self._post], name="adoption", daemon=True).start()
+
+    def when_through(self, then: Callable[[], None]) -> None:
+        """Call `then` once every job was found that was on the disk when the server started."""
+        if self._was_through:
+            then()
+        else:
+            self.look(then)
+
+    def _run(self, known: Collection[str], post: Post) -> None:
+        jobs: list[Job] = []
+        try:
+            for batch in self._adoption.look(known):
+                jobs += [found.job for found in batch if not found.job.looked_for]
+                post(functools.partial(self._take_in, batch))
+        except Exception:  # the edge of the thread: what was found stands, and who waits is answered
+            log.exception("The jobs of other servers could not be looked at")
+        post(self._is_through)
+        jobs.sort(key=lambda job: (job.status.state is not JobState.QUEUED, job.order))
+        try:
+            for group in _grouped(self._adoption.look_for_takes(jobs)):
+                post(functools.partial(self._take_left, group))
+        except Exception:
+            log.exception("The takes of other servers could not be looked for")
+            post(functools.partial(self._take_left, [Found(job) for job in jobs]))
+
+    def _is_through(self) -> None:
+        self._looking, self._was_through = False, True
+        waiting, self._waiting = self._waiting, []
+        for then in waiting:
+            then()
+
+
+def _grouped(items: Iterable[T]) -> Iterator[list[T]]:
+    """The first alone, then as many as come in a moment: the queue goes on with the first at once."""
+    group: list[T] = []
+    begun = 0.0
+    for item in items:
+        group.append(item)
+        if len(group) >= GROUP or time.monotonic() >= begun + GROUP_SECONDS:
+            yield group
+            group, begun = [], time.monotonic()
+    if group:
+        yield group

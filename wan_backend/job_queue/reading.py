@@ -1,0 +1,186 @@
+"""What a job's files say, whatever is wrong with them: a damaged one costs its own job, and that job says so.
+
+Standard library and protocol only. Numbers are finite and of a size that everything after can do with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..protocol import ProtocolError
+from ..protocol.conversion import from_json, to_json
+from ..protocol.messages import JobState, JobStatus, JobSummary, Plan, Problem, ProblemKind, TakeRequest, Task
+from .durable_file import read_json
+from .store import FORMAT, PLAN_FILE, REQUEST_FILE, STATE_FILE, Job
+
+log = logging.getLogger(__name__)
+
+MAX_STATE_CHARACTERS = 64_000
+"""Of what is told of one job: a page of them, and an event, have to go on one line each."""
+LAST_SECOND = 1e11
+"""In the year 5138; what says that it is from later is damaged."""
+LAST_ORDER = 1 << 62
+NO_SUMMARY = JobSummary("", Task.TEXT_TO_VIDEO, "", 0, 1)
+
+
+@dataclass
+class Kept:
+    """A job as its files have it."""
+
+    job: Job
+    format: int = FORMAT
+    plan: Any = None
+    """The plan that a state of format 1 holds, as JSON values."""
+
+
+class DamagedRequest(Exception):
+    """What a job was asked for can't be read; the message is a sentence for a person."""
+
+
+def request_of(folder: Path) -> TakeRequest:
+    """What the job in that folder was asked for. Raises DamagedRequest."""
+    try:
+        return from_json(TakeRequest, read_json(folder / REQUEST_FILE)["request"], REQUEST_FILE)
+    except Exception:  # whatever is wrong with one file, it costs one job
+        log.error("%s can't be read", folder / REQUEST_FILE, exc_info=True)
+        raise DamagedRequest(
+            f"The file {folder / REQUEST_FILE} is damaged, so this job can't be made again; clear it from the list."
+        ) from None
+
+
+def plan_of(folder: Path) -> Plan | None:
+    """What is or was done for the job in that folder; None where that is not known."""
+    try:
+        return from_json(Plan, read_json(folder / PLAN_FILE), PLAN_FILE)
+    except Exception:  # as above; the plan is made again when the job's turn comes
+        log.info("%s can't be read", folder / PLAN_FILE, exc_info=True)
+        return None
+
+
+def job_of(job_id: str, folder: Path) -> Kept:
+    """The job in that folder, marked as broken where it can't be made again. Never raises."""
+    try:
+        return _read(job_id, folder)
+    except Exception:  # whatever is wrong with one job, the others stand
+        log.exception("The job %s can't be read", job_id)
+        sentence = f"The folder {folder} is damaged, so this job can't be made again; clear it from the list."
+        return Kept(_broken(job_id, {}, sentence))
+
+
+def broken_status(status: JobStatus, sentence: str) -> JobStatus:
+    """How a job is whose request can't be read."""
+    problem = Problem(ProblemKind.INTERNAL, sentence)
+    return dataclasses.replace(status, state=JobState.FAILED, problem=problem, sentence=sentence, progress=0.0)
+
+
+def _read(job_id: str, folder: Path) -> Kept:
+    state = _state(folder / STATE_FILE)
+    written = state.get("status")
+    has_summary = isinstance(written, dict) and "summary" in written
+    request: TakeRequest | None = None
+    if not has_summary or not isinstance(state.get("media_folder"), str):
+        try:
+            request = request_of(folder)
+        except DamagedRequest as damaged:
+            return Kept(_broken(job_id, state, str(damaged)))
+    summary = None if request is None else JobSummary.of(request)
+    status = _status(job_id, state, summary)
+    if status is None and summary is None:
+        try:
+            request = request_of(folder)
+        except DamagedRequest as damaged:
+            return Kept(_broken(job_id, state, str(damaged)))
+        summary = JobSummary.of(request)
+    if status is None:
+        assert summary is not None
+        status = _lost(job_id, state, summary)
+    kept_format = state.get("format")
+    old = kept_format == 1 and isinstance(written, dict)
+    media_folder = request.media_folder if request is not None else str(state["media_folder"])
+    job = _job(status, state, media_folder)
+    return Kept(job, 1 if old else FORMAT, written.get("plan") if old and isinstance(written, dict) else None)
+
+
+def _state(file: Path) -> dict[str, Any]:
+    try:
+        value = read_json(file)
+    except (OSError, ValueError) as error:
+        log.error("%s can't be read: %s", file, error)
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _status(job_id: str, state: dict[str, Any], summary: JobSummary | None) -> JobStatus | None:
+    """What state.json says; None where it can't be understood. A summary made of the request goes before its own."""
+    written = state.get("status")
+    if not isinstance(written, dict):
+        return None
+    known = {**written, "job_id": job_id}
+    if summary is not None:
+        known["summary"] = to_json(summary)
+    try:
+        status = from_json(JobStatus, known, STATE_FILE)
+    except ProtocolError as error:
+        log.error("The state of job %s can't be read: %s", job_id, error)
+        return None
+    if _characters(known) > MAX_STATE_CHARACTERS:
+        log.error("The state of job %s is larger than any", job_id)
+        return None
+    return dataclasses.replace(status, created=_second(status.created))
+
+
+def _lost(job_id: str, state: dict[str, Any], summary: JobSummary) -> JobStatus:
+    written, kept_format = state.get("status"), state.get("format")
+    newer = isinstance(kept_format, int) and kept_format > FORMAT
+    why = "was kept by another version of the backend" if newer or isinstance(written, dict) else "is damaged on disk"
+    sentence = f"How far this job came {why}; retry it, or clear it from the list."
+    problem = Problem(ProblemKind.INTERRUPTED, sentence)
+    created = _created(state)
+    return JobStatus(job_id, JobState.INTERRUPTED, summary, problem=problem, sentence=sentence, created=created)
+
+
+def _broken(job_id: str, state: dict[str, Any], sentence: str) -> Job:
+    status = _status(job_id, state, None)
+    if status is None:
+        status = JobStatus(job_id, JobState.FAILED, NO_SUMMARY, created=_created(state))
+    job = _job(broken_status(status, sentence), state, "")
+    job.broken = True
+    return job
+
+
+def _job(status: JobStatus, state: dict[str, Any], media_folder: str) -> Job:
+    owner, order, queued_at = state.get("owner"), state.get("order"), state.get("queued_at")
+    return Job(
+        status,
+        owner if isinstance(owner, str) else "",
+        order if isinstance(order, int) and 0 <= order < LAST_ORDER else int(status.created * 1e9),
+        _second(queued_at) or status.created,
+        media_folder,
+    )
+
+
+def _created(state: dict[str, Any]) -> float:
+    written = state.get("status")
+    return _second(written.get("created")) if isinstance(written, dict) else 0.0
+
+
+def _second(value: Any) -> float:
+    """A moment, as seconds since 1970; 0 where it can't be one."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LAST_SECOND
+    return min(float(value), time.time() + 86_400.0) if good else 0.0
+
+
+def _characters(value: Any) -> int:
+    """About how long a value is as JSON."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_characters, value.values()), 10 * len(value))
+    if isinstance(value, list):
+        return sum(map(_characters, value), 2 * len(value))
+    return 10
