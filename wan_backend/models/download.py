@@ -18,7 +18,7 @@ from .. import whole_file
 from ..protocol.downloads import DownloadPlan, DownloadState
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
-from . import download_problems, hub_cache, hub_listing
+from . import download_problems, hub_cache, hub_listing, sources
 from .catalogue import AnyEntry
 from .download_lock import alone
 from .download_meter import Meter, Tell
@@ -46,6 +46,14 @@ def impossible(entry: AnyEntry, models_folders: list[str], problem: Problem) -> 
     free_bytes = free_bytes_at(cache)
     page = LICENCE_PAGES + entry.repo
     return DownloadPlan(entry.id, entry.label, str(cache), entry.licence, page, 0, 0, 0, free_bytes, problem=problem)
+
+
+def unasked(entry: AnyEntry, models_folders: list[str], problem: Problem) -> DownloadPlan:
+    """The same, without a look at any disk: the numbers are 0."""
+    folder = next((folder for folder in models_folders if folder), str(sources.hub_cache()))
+    return DownloadPlan(
+        entry.id, entry.label, folder, entry.licence, LICENCE_PAGES + entry.repo, 0, 0, 0, 0, problem=problem
+    )
 
 
 def problem_for(error: Exception, entry: AnyEntry, models_folders: list[str]) -> Problem:

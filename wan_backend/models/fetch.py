@@ -11,11 +11,10 @@ import logging
 import os
 import sys
 import threading
-from typing import Any
 
-from ..protocol.conversion import to_json
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
-from ..protocol.envelope import Notification
+from ..protocol.endpoint import Endpoint
+from ..protocol.methods import FETCH_EVENTS
 from . import catalogue, download
 
 log = logging.getLogger(__name__)
@@ -31,33 +30,34 @@ def main() -> int:
     parser.add_argument("--models-folder", action="append", default=[])
     options = parser.parse_args()
     sink = _private_stdout()
+    server = Endpoint(lambda line: _write(sink, line), tells=FETCH_EVENTS, peer="the server")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     threading.Thread(target=_leave_with_stdin, daemon=True).start()
     entry = catalogue.any_entry(options.model)
     if options.verb == "plan":
-        _send(sink, "fetch_plan", download.plan(entry, options.models_folder))
+        server.notify("fetch_plan", download.plan(entry, options.models_folder))
         return 0
-    return _run(entry, options.models_folder, sink)
+    return _run(entry, options.models_folder, server)
 
 
-def _run(entry: catalogue.AnyEntry, models_folders: list[str], sink: int) -> int:
+def _run(entry: catalogue.AnyEntry, models_folders: list[str], server: Endpoint) -> int:
     planned: list[DownloadPlan] = []
 
     def tell_plan(plan: DownloadPlan) -> None:
         planned.append(plan)
-        _send(sink, "fetch_plan", plan)
+        server.notify("fetch_plan", plan)
 
     try:
-        folder = download.fetch(entry, models_folders, lambda status: _send(sink, "fetch", status), tell_plan)
+        folder = download.fetch(entry, models_folders, lambda status: server.notify("fetch", status), tell_plan)
     except Exception as error:  # the edge of the process: whatever went wrong becomes a sentence
         log.warning("%s was not fetched", entry.id, exc_info=error)
         problem = download.problem_for(error, entry, models_folders)
-        _send(sink, "fetch", DownloadStatus(entry.id, DownloadState.FAILED, problem=problem))
+        server.notify("fetch", DownloadStatus(entry.id, DownloadState.FAILED, problem=problem))
         return FAILED
     total = planned[0].total_bytes
     done = DownloadStatus(entry.id, DownloadState.DONE, total, total, sentence=f"In {folder}.")
-    _send(sink, "fetch", done)
+    server.notify("fetch", done)
     return 0
 
 
@@ -75,8 +75,8 @@ def _leave_with_stdin() -> None:
     os._exit(0)
 
 
-def _send(sink: int, method: str, message: Any) -> None:
-    rest = memoryview(Notification(method, to_json(message)).line())
+def _write(sink: int, line: bytes) -> None:
+    rest = memoryview(line)
     while rest:
         rest = rest[os.write(sink, rest) :]
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..job_queue import durable_file
-from ..models import catalogue, hub_cache
-from ..protocol import ProtocolError
+from ..models import catalogue, hub_cache, looking
 from ..protocol.conversion import from_json, to_json
 from ..protocol.downloads import DownloadFile, DownloadPlan, DownloadState, DownloadStatus
 
@@ -57,17 +56,27 @@ class DownloadRecords:
         self._folder = folder
 
     def read(self) -> dict[str, Record]:
-        """Every record, by the id of what is fetched; those that were at work when their server ended are paused."""
+        """Every record, by the id of what is fetched; those that were at work when their server ended are paused.
+
+        Only the records themselves are looked at; see `counted` for what they tell of.
+        """
         found = {}
-        for file in sorted(self._folder.glob("*.json")):
+        for file in self._files():
             try:
-                record = from_json(Record, durable_file.read_json(file))
-                catalogue.any_entry(record.status.model)
-            except (OSError, ValueError, ProtocolError, catalogue.UnknownModel) as error:
-                log.warning("%s is passed over: %s", file, error)
-                continue
-            found[record.status.model] = _as_it_is_now(record)
+                with looking.guard():
+                    record = from_json(Record, looking.read_json(file))
+                    catalogue.any_entry(record.status.model)
+                    found[record.status.model] = _at_rest(record)
+            except looking.Unlookable as why:
+                log.warning("%s is passed over because %s", file, why)
         return found
+
+    def _files(self) -> list[Path]:
+        try:
+            return sorted(self._folder.glob("*.json"))
+        except OSError as error:
+            log.error("The downloads in %s can't be looked at: %s", self._folder, error)
+            return []
 
     def write(self, record: Record) -> None:
         """Keep it."""
@@ -86,13 +95,22 @@ class DownloadRecords:
         return self._folder / f"{model}.json"
 
 
-def _as_it_is_now(record: Record) -> Record:
-    """With the bytes that are on the disk: its server may have had no time to say the last ones."""
+def counted(record: Record) -> Record:
+    """With the bytes that are on the disk: its server may have had no time to say the last ones.
+
+    Looks at the folder that is fetched into, which may take its time.
+    """
     status = record.status
     rest = status.total_bytes - sum(file.size_bytes for file in record.files)
     done = rest + sum(_bytes_here(file) for file in record.files)
     if record.files:
         status = dataclasses.replace(status, done_bytes=max(0, min(done, status.total_bytes)))
+    return dataclasses.replace(record, status=status)
+
+
+def _at_rest(record: Record) -> Record:
+    """As it is offered: nothing of it goes on by itself."""
+    status = record.status
     if status.state.active:
         sentence = "It was stopped in the middle; Resume goes on from there."
         status = dataclasses.replace(status, state=DownloadState.PAUSED, sentence=sentence)

@@ -7,21 +7,23 @@ Models and protocol only; the network is spoken to by that process alone (`wan_b
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from ..job_queue import outcome
 from ..models import catalogue, download_lock, download_problems, hub_cache
 from ..models.catalogue import AnyEntry
 from ..protocol import ProtocolError, Refusal
-from ..protocol.conversion import from_json
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
-from ..protocol.envelope import Notification, parse_line
+from ..protocol.endpoint import Answer, Later
 from ..protocol.messages import Problem, ProblemKind
-from . import death
+from . import death, download_records
 from .download_records import DownloadRecords, Record
-from .fetch_process import FetchCommand, FetchProcess
+from .fetch_process import FetchCommand, FetchProcess, Said
 from .inbox import Call, Inbox
 
 log = logging.getLogger(__name__)
@@ -35,18 +37,41 @@ class Downloads:
     ) -> None:
         self._records = DownloadRecords(state_folder / "downloads")
         self._command, self._inbox, self._on_change = command, inbox, on_change
-        self._known = self._records.read()
+        self._known: dict[str, Record] = {}
         self._process: FetchProcess | None = None
         self._model = ""
         """The one whose process runs, perhaps on its way out."""
         self._stopping = False
         self._cancelled: set[str] = set()
+        self._take_over()
 
     def statuses(self) -> list[DownloadStatus]:
         """All of them; those that another server left meanwhile are taken over first."""
-        for model, record in self._records.read().items():
-            self._known.setdefault(model, record)
+        self._take_over()
         return [record.status for record in self._known.values()]
+
+    def _take_over(self) -> None:
+        """Know of the records on the disk, too; how much is there of each, another thread counts."""
+        new = {model: record for model, record in self._records.read().items() if model not in self._known}
+        self._known |= new
+        for record in new.values():
+            count = functools.partial(download_records.counted, record)
+            self._beside("count", count, functools.partial(self._counted, record))
+
+    def _counted(self, before: Record, now: Record | ProtocolError) -> None:
+        model = before.status.model
+        if isinstance(now, Record) and now != before and self._known.get(model) is before:
+            self._known[model] = now
+            self._on_change(now.status)
+
+    def _beside(self, name: str, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Have `work`, which looks at folders that may hang, done on a thread; `then` is given the outcome."""
+
+        def do() -> None:
+            result = outcome.of(work, "A download")
+            self._inbox.put(Call(lambda: then(result)))
+
+        threading.Thread(target=do, name=name, daemon=True).start()
 
     def start(self, model: str) -> DownloadStatus:
         """Put a download at the end of the queue, or one that stopped back into it. Raises Refusal."""
@@ -76,16 +101,30 @@ class Downloads:
         self._stop_process(model)
         return self._known[model].status
 
-    def cancel(self, model: str) -> DownloadStatus:
+    def cancel(self, model: str) -> DownloadStatus | Later:
         """Stop and remove what was fetched for it; its last event says when that is done. Raises Refusal."""
         record = self._record(model)
         entry = self._entry(model)
-        at_work = self._model == model
-        if not at_work and record.status.folder and self._is_taken(entry, Path(record.status.folder)):
-            raise Refusal(download_problems.problem_of(download_lock.Elsewhere(), entry, record.status.folder))
+        folder = record.status.folder
+        if self._is_ours(entry) or not folder:
+            return self._cancel(model)
+
+        def start(hand_in: Answer) -> None:
+            def looked(taken: bool | ProtocolError) -> None:
+                if taken is True:
+                    hand_in(Refusal(download_problems.problem_of(download_lock.Elsewhere(), entry, folder)))
+                else:
+                    hand_in(outcome.of(lambda: self._cancel(model), "Cancelling the download"))
+
+            self._beside("lock", lambda: _is_taken(entry, Path(folder)), looked)
+
+        return Later(start)
+
+    def _cancel(self, model: str) -> DownloadStatus:
+        record = self._record(model)
         self._cancelled.add(model)
         self._set(dataclasses.replace(record, status=_at_rest(record.status, DownloadState.PAUSED, "Cancelling.")))
-        if at_work:
+        if self._model == model:
             self._stop_process(model)
         else:
             self._discard(model)
@@ -109,27 +148,19 @@ class Downloads:
         self._model = model = waiting[0]
         self._say(model, state=DownloadState.RUNNING, sentence="Asking the hub for its files.")
         try:
-            self._process = self._command.start("run", model, self._inbox, self._on_line, self._on_exit)
+            self._process = self._command.start("run", model, self._inbox, self._on_said, self._on_exit)
         except OSError as error:
             self._model = ""
             self._end(model, _ended_badly(model, f"could not be started ({error.strerror or error})", None))
 
-    def _on_line(self, line: bytes) -> None:
-        model = self._model
-        record = self._known.get(model)
-        if record is None or self._stopping:
+    def _on_said(self, said: Said) -> None:
+        record = self._known.get(self._model)
+        if record is None or self._stopping or said.model != self._model:
             return  # it was paused or cancelled, and said this before it was killed
-        try:
-            message = parse_line(line)
-            if not isinstance(message, Notification):
-                return
-            if message.method == "fetch_plan":
-                plan = from_json(DownloadPlan, message.params)
-                self._set(record.planned(plan))
-            elif message.method == "fetch":
-                self._hear(record, from_json(DownloadStatus, message.params))
-        except ProtocolError as error:
-            log.warning("The fetching process said what can't be understood: %s", error.message)
+        if isinstance(said, DownloadPlan):
+            self._set(record.planned(said))
+        else:
+            self._hear(record, said)
 
     def _hear(self, record: Record, said: DownloadStatus) -> None:
         if said.state is DownloadState.DONE:
@@ -171,14 +202,10 @@ class Downloads:
         others = {blob for other, record in self._known.items() if other != model for blob in record.blobs}
         blobs = [blob for blob in self._known[model].blobs + self._known[model].left_blobs if blob not in others]
 
-        def remove() -> None:
-            freed = hub_cache.discard(blobs)
-            self._inbox.put(Call(lambda: self._discarded(model, freed)))
+        self._beside("discard", lambda: hub_cache.discard(blobs), functools.partial(self._discarded, model))
 
-        threading.Thread(target=remove, name="discard", daemon=True).start()
-
-    def _discarded(self, model: str, freed_bytes: int) -> None:
-        log.info("The download of %s was cancelled; %d bytes were removed", model, freed_bytes)
+    def _discarded(self, model: str, freed_bytes: int | ProtocolError) -> None:
+        log.info("The download of %s was cancelled; bytes removed: %s", model, freed_bytes)
         self._cancelled.discard(model)
         self._known.pop(model, None)
         self._records.remove(model)
@@ -208,14 +235,17 @@ class Downloads:
             sentence = "That model is not being downloaded; press Download to begin."
             raise Refusal(Problem(ProblemKind.BAD_SETTING, sentence)) from None
 
-    def _is_taken(self, entry: AnyEntry, folder: Path) -> bool:
-        if self._model and catalogue.any_entry(self._model).repo == entry.repo:
-            return False  # by a process of ours, for another file of that repository
-        try:
-            return download_lock.is_taken(folder, entry.repo)
-        except OSError as error:
-            log.warning("%s can't be looked at: %s", folder, error)
-            return False
+    def _is_ours(self, entry: AnyEntry) -> bool:
+        """Whether a process of ours is at work on that repository, be it for another file of it."""
+        return bool(self._model) and catalogue.any_entry(self._model).repo == entry.repo
+
+
+def _is_taken(entry: AnyEntry, folder: Path) -> bool:
+    try:
+        return download_lock.is_taken(folder, entry.repo)
+    except OSError as error:
+        log.warning("%s can't be looked at: %s", folder, error)
+        return False
 
 
 def _ended_badly(model: str, how: str, log_file: Path | None) -> Problem:

@@ -11,15 +11,16 @@ from pathlib import Path
 
 from ..models import download, download_problems
 from ..models.catalogue import AnyEntry
-from ..protocol.conversion import from_json
-from ..protocol.downloads import DownloadPlan
-from ..protocol.envelope import Notification, parse_line
+from ..protocol.downloads import DownloadPlan, DownloadStatus
+from ..protocol.endpoint import Answer, Endpoint, Later
 from ..protocol.messages import Problem, ProblemKind
-from .dispatch import Later
+from ..protocol.methods import FETCH_EVENTS
 from .inbox import Call, Event, Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess, environment
 
 FetchProcess = WorkerProcess
+Said = DownloadPlan | DownloadStatus
+"""What such a process tells."""
 PLAN_SECONDS = 60.0
 """How long the hub may take to say what a model is made of."""
 
@@ -35,32 +36,31 @@ class FetchCommand:
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def start(
-        self, verb: str, model: str, inbox: Inbox, on_line: Callable[[bytes], None], on_exit: Callable[[int], None]
+        self, verb: str, model: str, inbox: Inbox, on_said: Callable[[Said], None], on_exit: Callable[[int], None]
     ) -> FetchProcess:
         """Start it; both call-backs come on the main thread. Raises OSError."""
         arguments = [sys.executable, "-m", "wan_backend.models.fetch", verb, "--model", model]
         for folder in self.models_folders:
             arguments += ["--models-folder", folder]
         around = {**environment(online=True), "HF_HUB_OFFLINE": self.offline or "0"}
-        return WorkerProcess(next(self._numbers), arguments, around, self.logs, _ToMain(inbox, on_line, on_exit))
+        return WorkerProcess(next(self._numbers), arguments, around, self.logs, _ToMain(inbox, on_said, on_exit))
 
     def plan(self, entry: AnyEntry, inbox: Inbox) -> Later:
         """What fetching the model would take, later."""
 
-        def start(hand_in: Callable[[DownloadPlan], None]) -> None:
+        def start(hand_in: Answer) -> None:
             found: list[DownloadPlan] = []
 
-            def on_line(line: bytes) -> None:
-                message = parse_line(line)
-                if isinstance(message, Notification) and message.method == "fetch_plan":
-                    found.append(from_json(DownloadPlan, message.params))
+            def on_said(said: Said) -> None:
+                if isinstance(said, DownloadPlan):
+                    found.append(said)
 
             def on_exit(_code: int) -> None:
                 timer.cancel()
                 hand_in(found[0] if found else self._none(entry))
 
             try:
-                process = self.start("plan", entry.id, inbox, on_line, on_exit)
+                process = self.start("plan", entry.id, inbox, on_said, on_exit)
             except OSError:
                 hand_in(self._none(entry))
                 return
@@ -73,20 +73,26 @@ class FetchCommand:
     def _none(self, entry: AnyEntry) -> DownloadPlan:
         sentence = "The hub did not say what it is made of; look at the network, then retry."
         problem = Problem(ProblemKind.OFFLINE, sentence, [download_problems.retry(entry)])
-        return download.impossible(entry, self.models_folders, problem)
+        return download.unasked(entry, self.models_folders, problem)
 
 
 class _ToMain:
     """Takes a process's events and has them handled by the main thread."""
 
-    def __init__(self, inbox: Inbox, on_line: Callable[[bytes], None], on_exit: Callable[[int], None]) -> None:
-        self._inbox, self._on_line, self._on_exit = inbox, on_line, on_exit
+    def __init__(self, inbox: Inbox, on_said: Callable[[Said], None], on_exit: Callable[[int], None]) -> None:
+        self._inbox, self._on_exit = inbox, on_exit
+        self._endpoint = Endpoint(
+            lambda _line: None,  # it is told nothing
+            hears=FETCH_EVENTS,
+            on_event=lambda _method, said: on_said(said),
+            peer="The fetching process",
+        )
 
     def put(self, event: Event, /) -> None:
         """From the process's threads."""
-        if isinstance(event, WorkerLine) and isinstance(event.line, bytes):
+        if isinstance(event, WorkerLine):
             line = event.line
-            self._inbox.put(Call(lambda: self._on_line(line)))
+            self._inbox.put(Call(lambda: self._endpoint.take(line)))
         elif isinstance(event, WorkerExit):
             code = event.code
             self._inbox.put(Call(lambda: self._on_exit(code)))

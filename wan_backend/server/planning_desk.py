@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..job_queue import outcome
 from ..models.files.survey import Survey
-from ..protocol.errors import INTERNAL_ERROR, ProtocolError, Refusal
+from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.messages import ModelsResult, Plan, Problem, ProblemKind, TakeRequest
 from .inbox import Call, Inbox
 from .planner import Planner
@@ -172,19 +173,7 @@ class PlanningDesk:
                     continue
                 if task in self._waiting_plans:
                     self._waiting_plans.remove(task)
-            self._inbox.put(Call(functools.partial(task.then, outcome("planning", task.make))))
-
-
-def outcome(name: str, make: Callable[[], Any]) -> Any:
-    """The result, or the ProtocolError that says why there is none: whatever goes wrong, who waits gets an answer."""
-    try:
-        return make()
-    except ProtocolError as refused:
-        return refused
-    except Exception as error:  # the edge of a thread
-        log.exception("%s failed", name)
-        words = f"{type(error).__name__}: {error}"[:200]
-        return ProtocolError(INTERNAL_ERROR, f"'{name}' failed in the backend ({words}); its log says more.")
+            self._inbox.put(Call(functools.partial(task.then, outcome.of(task.make, "The plan"))))
 
 
 def _looking(files: int) -> str:
