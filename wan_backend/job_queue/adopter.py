@@ -68,7 +68,7 @@ class Adopter:
         jobs: list[Job] = []
         try:
             for batch in self._adoption.look(known):
-                jobs += [found.job for found in batch if not found.job.looked_for]
+                jobs += [found.job for found in batch if found.job.at_media]
                 post(functools.partial(self._take_in, batch))
         except Exception:  # the edge of the thread: what was found stands, and who waits is answered
             log.exception("The jobs of other servers could not be looked at")

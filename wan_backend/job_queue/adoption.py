@@ -111,7 +111,7 @@ class Adoption:
                 log.warning("The job %s stays as version 0.1.0 wrote it: %s", job_id, error)
         if job.status.state in transitions.WORKING:
             return self._left(job)
-        job.looked_for = _is_shared(job)
+        job.at_media = 0 if _is_shared(job) else 1
         return Found(job)
 
     def _left(self, job: Job) -> Found:

@@ -31,18 +31,18 @@ def write_json(file: Path, value: Any, flushed: bool = True) -> None:
         whole_file.sync_folder(file.parent)
 
 
-def read_json(file: Path) -> Any:
+def read_json(file: Path, most_bytes: int = MAX_BYTES) -> Any:
     """The value in `file`, whose numbers are all finite; raises OSError or ValueError."""
     handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:  # O_NONBLOCK: a named pipe in the place of a file would be waited for, for ever
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise ValueError(f"{file} is not a plain file")
         with open(handle, "rb", closefd=False) as stream:
-            content = stream.read(MAX_BYTES + 1)
+            content = stream.read(most_bytes + 1)
     finally:
         os.close(handle)
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"{file} has more than {MAX_BYTES:,} bytes")
+    if len(content) > most_bytes:
+        raise ValueError(f"{file} has more than {most_bytes:,} bytes")
     try:
         return json.loads(content, parse_constant=_no_number, parse_float=_finite)
     except RecursionError:

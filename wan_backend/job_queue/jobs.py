@@ -12,7 +12,6 @@ import functools
 import heapq
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -44,8 +43,9 @@ from .adopter import Adopter
 from .adoption import Adoption, Found
 from .owners import Owner
 from .rows import Rows
-from .store import JOB_ID, Job, JobStore, state_of
-from .writer import AtOnce, Post, Writer, WriterThread
+from .saving import Saving
+from .store import JOB_ID, Job, JobStore
+from .writer import Post
 
 log = logging.getLogger(__name__)
 
@@ -57,19 +57,13 @@ ALMOST_DONE = 0.999
 MAX_PAGE_JOBS = 1000
 MAX_PAGE_BYTES = 1 << 19
 """A page must go on one line, whatever its jobs have to say."""
+MAX_STATUS_BYTES = 16_000
+"""Of a new job; what is told of it later is bounded, too."""
 MAX_SENTENCE = 2000
 MAX_FIXES = 20
 
 OnChange = Callable[[JobStatus, bool], None]
 """Called with a job's status and whether its state changed (else only its progress did)."""
-
-
-@dataclasses.dataclass
-class _Writes:
-    """What of a job is on its way to the disk."""
-
-    count: int = 0
-    waiting: list[Callable[[], None]] = dataclasses.field(default_factory=list)
 
 
 class JobQueue:
@@ -82,8 +76,8 @@ class JobQueue:
         done before a call returns.
         """
         self._store = JobStore(state_folder)
-        self._owner, self._on_change, self._post = owner, on_change, post
-        self._writer: Writer = AtOnce(self._store.save) if post is None else WriterThread(self._store.save, post)
+        self._owner, self._on_change = owner, on_change
+        self._saving = Saving(self._store, post)
         self._adopter = Adopter(Adoption(self._store, owner), post, self._known, self._take_in, self._take_left)
         self._jobs: dict[str, Job] = {}
         self._rows = Rows()
@@ -95,12 +89,8 @@ class JobQueue:
         self._cleared: set[str] = set()
         self._retried: dict[str, list[Answer]] = {}
         """Jobs that were asked to be retried and are looked at for that."""
-        self._writes: dict[str, _Writes] = {}
-        self._unsaved: set[str] = set()
-        """Jobs of which the disk has an older state."""
         self._told = ""
         """The queued job whose sentence says more than that it waits."""
-        self._threads: set[threading.Thread] = set()
 
     # What there is
 
@@ -144,13 +134,13 @@ class JobQueue:
             if isinstance(known, ProtocolError):
                 hand_in(known)
             else:
-                self._beside("details", read, hand_in)
+                self._saving.beside("details", read, hand_in)
 
         return Later(lambda hand_in: self.when_adopted(lambda: start(hand_in)))
 
     def request(self, job_id: str, then: Callable[[TakeRequest | ProtocolError], None]) -> None:
         """Read what a job was asked for; `then` may be given a Refusal that says that it is damaged."""
-        self._beside("request", lambda: _request_of(self._store.folder(job_id)), then)
+        self._saving.beside("request", lambda: _request_of(self._store.folder(job_id)), then)
 
     def work_folder(self, job_id: str) -> Path:
         """Where a worker keeps the job's finished steps, so that a retry goes on from them."""
@@ -163,7 +153,7 @@ class JobQueue:
     def next_queued(self) -> JobStatus | None:
         """The job whose turn it is; None also while it can't begin, as its files are still looked at."""
         job = self._head()
-        if job is None or not job.looked_for or job.status.job_id in self._writes:
+        if job is None or job.at_media or self._saving.is_on_its_way(job.status.job_id):
             return None
         return job.status
 
@@ -172,9 +162,7 @@ class JobQueue:
     def submit(self, job_id: str, request: TakeRequest, plan: Plan) -> Later:
         """Queue a new job, on disk when this is answered: with its status, or a Refusal where the disk won't have it.
         A job that is there already stays as it is."""
-        return Later(
-            lambda hand_in: self.when_adopted(lambda: self._submit(job_id, request, plan, hand_in))
-        )  # fmt: skip
+        return Later(lambda hand_in: self.when_adopted(lambda: self._submit(job_id, request, plan, hand_in)))
 
     def retry(self, job_id: str) -> Later:
         """Queue a job that ended once more; done at once where its take is whole on the disk."""
@@ -196,7 +184,7 @@ class JobQueue:
         """A worker gets the job; `plan` is what will be done."""
         job = self._job(job_id)
         waited = PhaseSeconds(queue=max(0.0, time.time() - job.queued_at))
-        self._put(job, lambda: self._store.save_plan(job_id, plan))
+        self._saving.put(job, lambda: self._store.save_plan(job_id, plan))
         return self._move(job, JobState.LOADING, sentence="Loading the model.", seconds=waited, steps=plan.steps)
 
     def progress(self, report: ProgressParams) -> None:
@@ -227,9 +215,8 @@ class JobQueue:
     def end(self, job_id: str, state: JobState, problem: Problem) -> None:
         """The job ended without a take: failed, cancelled or interrupted."""
         job = self._job(job_id)
-        self._hold(job)  # a retry must not begin while what this try left is being removed
-        media_folder = job.media_folder
-        self._beside("tidying", lambda: take_files.remove_partial(media_folder, job_id), lambda _: self._let_go(job))
+        if is_working(job.status):
+            self._tidy(job)
         self._end(job, state, problem)
 
     def damaged(self, job_id: str, problem: Problem) -> None:
@@ -258,27 +245,15 @@ class JobQueue:
 
     def when_written(self, job_id: str, then: Callable[[], None]) -> None:
         """Call `then` once what is known of the job is on the disk, or can't be put there."""
-        writes = self._writes.get(job_id)
-        if writes is None:
-            then()
-        else:
-            writes.waiting.append(then)
+        self._saving.when_written(job_id, then)
 
     def save_unsaved(self) -> None:
         """Write what could not be written before."""
-        for job_id in list(self._unsaved):
-            job = self._jobs.get(job_id)
-            if job is None:
-                self._unsaved.discard(job_id)
-            elif job_id not in self._writes:
-                self._save(job)
+        self._saving.save_unsaved()
 
     def close(self, timeout_seconds: float) -> None:
         """The server leaves: put all on the disk that waits for it, as far as the time allows."""
-        until = time.monotonic() + timeout_seconds
-        self._writer.close(timeout_seconds)
-        for thread in list(self._threads):
-            thread.join(max(0.0, until - time.monotonic()))
+        self._saving.close(timeout_seconds)
 
     def _submit(self, job_id: str, request: TakeRequest, plan: Plan, hand_in: Answer) -> None:
         if job_id in self._jobs:
@@ -290,12 +265,8 @@ class JobQueue:
             if isinstance(made, ProtocolError):
                 hand_in(made)
                 return
-            state, owner = state_of(made), self._owner.id
             self._new[job_id] = [hand_in]
-            self._writer.do(
-                lambda: self._store.create(job_id, owner, state, request, plan),
-                lambda error: self._is_created(made, error),
-            )
+            self._saving.create(made, request, plan, functools.partial(self._is_created, made))
 
     def _made(self, job_id: str, request: TakeRequest, plan: Plan) -> Job:
         if not JOB_ID.fullmatch(job_id):
@@ -303,7 +274,7 @@ class JobQueue:
         status = JobStatus(
             job_id, JobState.QUEUED, JobSummary.of(request), steps=plan.steps, sentence=WAITING, created=time.time()
         )
-        if len(json.dumps(to_json(status))) > reading.MAX_STATE_CHARACTERS // 4:
+        if len(json.dumps(to_json(status))) > MAX_STATUS_BYTES:
             sentence = "The path of the project or the name of its scene is too long; choose shorter ones."
             raise Refusal(Problem(ProblemKind.TOO_LARGE, sentence))
         return Job(status, self._owner.id, self._next_order(), status.created, request.media_folder)
@@ -341,7 +312,7 @@ class JobQueue:
                     take_files.set_aside(media_folder, job_id)
                 return take
 
-            self._beside("retry", look, functools.partial(self._retry_with, job))
+            self._saving.beside("retry", look, functools.partial(self._retry_with, job))
 
     def _retry_with(self, job: Job, take: Take | ProtocolError | None) -> None:
         """`take`: what is whole on the disk already, or why the job can't be made again."""
@@ -362,7 +333,7 @@ class JobQueue:
             for hand_in in waiting:
                 hand_in(job.status if answer is None else answer)
 
-        self.when_written(job_id, tell)
+        self._saving.when_written(job_id, tell)
 
     def _requeue(self, job: Job) -> None:
         job.order, job.queued_at = self._next_order(), time.time()
@@ -375,15 +346,15 @@ class JobQueue:
         for job in jobs:
             if not job.status.settled:
                 self._set(job, dataclasses.replace(job.status, settled=True))
-                self._save(job, urgent=False)
+                self._saving.save(job, urgent=False)
         ids = [job.status.job_id for job in jobs]
 
         def answer() -> None:
-            hand_in(JobIdsParams([job_id for job_id in ids if job_id not in self._unsaved]))
+            hand_in(JobIdsParams([job_id for job_id in ids if not self._saving.is_unsaved(job_id)]))
 
         part = _countdown(len(ids), answer)
         for job_id in ids:
-            self.when_written(job_id, part)
+            self._saving.when_written(job_id, part)
 
     def _clear(self, job_ids: Iterable[str], hand_in: Answer) -> None:
         jobs = [job for job in map(self._jobs.get, dict.fromkeys(job_ids)) if job and job.status.state.ended]
@@ -409,8 +380,7 @@ class JobQueue:
 
         for job in jobs:
             self._remove(job)
-            remove = functools.partial(self._store.remove, job.status.job_id, self._owner.id)
-            self._writer.do(remove, functools.partial(is_removed, job))
+            self._saving.remove(job, self._owner.id, functools.partial(is_removed, job))
 
     # Jobs of servers that died
 
@@ -442,7 +412,7 @@ class JobQueue:
         """It was looked whether there is a take of these jobs."""
         for found in group:
             job = found.job
-            job.looked_for = True
+            job.at_media -= 1
             state = job.status.state
             missed = state is JobState.QUEUED or (state.ended and state not in (JobState.DONE, JobState.CANCELLED))
             if found.take is not None and missed and self._jobs.get(job.status.job_id) is job:
@@ -452,11 +422,21 @@ class JobQueue:
 
     def _finish(self, job: Job, take: Take, seconds: PhaseSeconds, notes: Iterable[str] = ()) -> None:
         job_id = job.status.job_id
-        self._put(job, lambda: self._store.remove_work(job_id))
+        self._saving.put(job, lambda: self._store.remove_work(job_id))
         self._move(
             job, JobState.DONE, take=take, progress=1.0, problem=None, seconds=seconds, step=job.status.steps,
             eta_seconds=0.0, sentence=" ".join(["Done.", *notes])[:MAX_SENTENCE], preview="",
         )  # fmt: skip
+
+    def _tidy(self, job: Job) -> None:
+        """Remove what the try that ends now has left; the media folder may be slow."""
+        job_id, media_folder = job.status.job_id, job.media_folder
+        job.at_media += 1
+
+        def done(_: object) -> None:
+            job.at_media -= 1
+
+        self._saving.beside("tidying", lambda: take_files.remove_partial(media_folder, job_id), done)
 
     def _end(self, job: Job, state: JobState, problem: Problem) -> None:
         problem = dataclasses.replace(
@@ -470,7 +450,7 @@ class JobQueue:
         self._set(job, status or dataclasses.replace(job.status, state=state, **changes))
         if state is JobState.QUEUED:
             heapq.heappush(self._turns, (job.order, job.status.job_id))
-        self._save(job)
+        self._saving.save(job)
         self._on_change(job.status, True)
         return job.status
 
@@ -485,7 +465,6 @@ class JobQueue:
         job_id = job.status.job_id
         del self._jobs[job_id]
         self._rows.remove(job.status)
-        self._unsaved.discard(job_id)
         self._cleared.add(job_id)
 
     def _set(self, job: Job, status: JobStatus) -> None:
@@ -512,60 +491,6 @@ class JobQueue:
             return self._jobs[job_id]
         except KeyError:
             raise _no_such_job(job_id) from None
-
-    def _save(self, job: Job, urgent: bool = True) -> None:
-        self._hold(job)
-        self._writer.save(job.status.job_id, state_of(job), functools.partial(self._is_saved, job), urgent)
-
-    def _is_saved(self, job: Job, error: OSError | None) -> None:
-        job_id = job.status.job_id
-        if error is None:
-            self._unsaved.discard(job_id)
-        elif self._jobs.get(job_id) is job:
-            if job_id not in self._unsaved:
-                log.error("The state of job %s could not be written, it is kept: %s", job_id, error)
-            self._unsaved.add(job_id)
-        self._let_go(job)
-
-    def _put(self, job: Job, work: Callable[[], None]) -> None:
-        """Have something of the job done on the disk that it can be without."""
-        self._hold(job)
-
-        def done(error: OSError | None) -> None:
-            if error is not None:
-                log.warning("The folder of job %s could not be changed: %s", job.status.job_id, error)
-            self._let_go(job)
-
-        self._writer.do(work, done)
-
-    def _hold(self, job: Job) -> None:
-        """Something of the job is on its way to the disk; it doesn't begin before that is through."""
-        self._writes.setdefault(job.status.job_id, _Writes()).count += 1
-
-    def _let_go(self, job: Job) -> None:
-        writes = self._writes[job.status.job_id]
-        writes.count -= 1
-        if writes.count == 0:
-            del self._writes[job.status.job_id]
-            for then in writes.waiting:
-                then()
-
-    def _beside(self, name: str, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Do what may take long on a thread of its own; `then` is given what came of it, or a ProtocolError."""
-        what = f"Reading or changing files ({name})"
-        post = self._post
-        if post is None:
-            then(outcome.of(work, what))
-            return
-
-        def do() -> None:
-            came = outcome.of(work, what)
-            post(lambda: then(came))
-            self._threads.discard(thread)
-
-        thread = threading.Thread(target=do, name=name, daemon=True)
-        self._threads.add(thread)
-        thread.start()
 
 
 def is_working(status: JobStatus) -> bool:

@@ -20,8 +20,8 @@ from .store import FORMAT, PLAN_FILE, REQUEST_FILE, STATE_FILE, Job
 
 log = logging.getLogger(__name__)
 
-MAX_STATE_CHARACTERS = 64_000
-"""Of what is told of one job: a page of them, and an event, have to go on one line each."""
+MAX_STATE_BYTES = 1 << 17
+"""A larger state is damaged: what is told of a job has to go on one line."""
 LAST_SECOND = 1e11
 """In the year 5138; what says that it is from later is damaged."""
 LAST_ORDER = 1 << 62
@@ -108,7 +108,7 @@ def _read(job_id: str, folder: Path) -> Kept:
 
 def _state(file: Path) -> dict[str, Any]:
     try:
-        value = read_json(file)
+        value = read_json(file, MAX_STATE_BYTES)
     except (OSError, ValueError) as error:
         log.error("%s can't be read: %s", file, error)
         return {}
@@ -127,9 +127,6 @@ def _status(job_id: str, state: dict[str, Any], summary: JobSummary | None) -> J
         status = from_json(JobStatus, known, STATE_FILE)
     except ProtocolError as error:
         log.error("The state of job %s can't be read: %s", job_id, error)
-        return None
-    if _characters(known) > MAX_STATE_CHARACTERS:
-        log.error("The state of job %s is larger than any", job_id)
         return None
     return dataclasses.replace(status, created=_second(status.created))
 
@@ -173,14 +170,3 @@ def _second(value: Any) -> float:
     """A moment, as seconds since 1970; 0 where it can't be one."""
     good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LAST_SECOND
     return min(float(value), time.time() + 86_400.0) if good else 0.0
-
-
-def _characters(value: Any) -> int:
-    """About how long a value is as JSON."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(_characters, value.values()), 10 * len(value))
-    if isinstance(value, list):
-        return sum(map(_characters, value), 2 * len(value))
-    return 10

@@ -43,8 +43,8 @@ class Job:
     """Where its take's folder is made."""
     broken: bool = False
     """Its request can't be read any more."""
-    looked_for: bool = True
-    """False until it was looked whether a server that died left a take of it, or half of one."""
+    at_media: int = 0
+    """How many are at what earlier tries left of it in the media folder; it doesn't begin before they are done."""
 
 
 class JobStore:
