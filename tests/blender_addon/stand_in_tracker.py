@@ -59,7 +59,7 @@ class StandInTracker:
 
     def __init__(self, messages: Any) -> None:
         self.messages = messages
-        self.backend = SimpleNamespace(state="ready", sentence="The backend is ready.", log="/tmp/server.log")
+        self.backend = SimpleNamespace(state="ready", sentence="", log="/tmp/server.log")
         self.server = SimpleNamespace(
             thumbnails=SimpleNamespace(of=lambda request: []), extras=[quick_lora(messages)], fetchable=self.fetchable
         )
@@ -67,7 +67,7 @@ class StandInTracker:
             messages.ModelRow(
                 model=name,
                 label=label,
-                tasks=["text_to_video"],
+                tasks=[messages.Task.TEXT_TO_VIDEO],
                 here=here,
                 sentence=f"{label} is somewhere.",
                 frame_rate=messages.FrameRate(16),
@@ -78,9 +78,14 @@ class StandInTracker:
             )
             for name, label, here in (("embedded", "Embedded", True), ("big", "Big", True), ("far", "Far", False))
         ]
-        self.worker = messages.WorkerStatus("ready", "cuda", "2.13")
+        self.worker = messages.WorkerStatus(messages.WorkerState.READY, "cuda", "2.13")
         self.plan = None
         self.plan_sentence = ""
+        self.looking = ""
+        self.requests: dict[str, Any] = {}
+        """Those that the backend has told of."""
+        self.plans: dict[str, Any] = {}
+        self.wished: list[str] = []
         self.orders: list[Any] = []
         self.setup = SimpleNamespace(
             state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
@@ -89,6 +94,7 @@ class StandInTracker:
         self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
         self.on_change: list[Any] = []
         self.all: list[Any] = []
+        self._order: Any = None
         self.placeable: set[str] = set()
         self.elsewhere: set[str] = set()
         self.asked: list[tuple[Any, ...]] = getattr(self, "asked", [])
@@ -106,9 +112,23 @@ class StandInTracker:
         """A draw may call this."""
         self.planned = request
 
-    def jobs(self) -> list[Any]:
+    def jobs(self) -> tuple[Any, ...]:
+        """What the test put there; the same object while nothing was added."""
+        if self._order is None or self._order != tuple(self.all):
+            self._order = tuple(self.all)
+        return self._order
+
+    def request_of(self, job_id: str) -> Any:
+        """What a job was asked for, unless the test took it away."""
+        return self.requests.get(job_id)
+
+    def plan_of_job(self, job_id: str) -> Any:
         """What the test put there."""
-        return self.all
+        return self.plans.get(job_id)
+
+    def want_details(self, job_id: str) -> None:
+        """Noted; a draw may call this."""
+        self.wished.append(job_id)
 
     def job(self, job_id: str) -> Any:
         """One of them."""
@@ -167,9 +187,10 @@ class StandInTracker:
             media_folder="/tmp/wan",
             resolution="360p",
             quality=m.Quality.BEST,
-            task=more.pop("task", "text_to_video"),
+            task=m.Task(more.pop("task", "text_to_video")),
         )
-        job = m.JobStatus(job_id, m.JobState(state), more.pop("request", request), **more)
+        request = self.requests[job_id] = more.pop("request", request)
+        job = m.JobStatus(job_id, m.JobState(state), m.JobSummary.of(request), **more)
         self.all.insert(0, job)
         return job
 

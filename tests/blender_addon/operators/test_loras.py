@@ -118,11 +118,10 @@ def take(told, scene, addon, extension, files, uses):
     compat, identity = addon("timeline.compat"), addon("timeline.identity")
     conversion = importlib.import_module(f"{extension}.wan_backend.protocol.conversion")
     asked = uses((files.a, 0.25, "auto"), (files.b, 1.5, "high"))
-    job = told.add(JOB)
-    job = dataclasses.replace(job, request=dataclasses.replace(job.request, loras=asked))
-    told.all[0] = job
+    told.add(JOB)
+    request = told.requests[JOB] = dataclasses.replace(told.requests[JOB], loras=asked)
     strip = compat.new_color(compat.strips(scene.sequence_editor), "A take", 2, 50, 40)
-    identity.mark_placeholder(strip, JOB, json.dumps(conversion.to_json(job.request)))
+    identity.mark_placeholder(strip, JOB, json.dumps(conversion.to_json(request)))
     scene.sequence_editor.active_strip = strip
     return strip
 

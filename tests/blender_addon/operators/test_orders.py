@@ -8,6 +8,7 @@ import bpy
 import pytest
 
 JOB = "a" * 32
+OTHER = "b" * 32
 FINISHED, CANCELLED = {"FINISHED"}, {"CANCELLED"}
 
 
@@ -18,7 +19,7 @@ def take(told, scene, addon, extension):
     conversion = __import__("importlib").import_module(f"{extension}.wan_backend.protocol.conversion")
     job = told.add(JOB)
     strip = compat.new_color(compat.strips(scene.sequence_editor), "A take", 2, 50, 40)
-    identity.mark_placeholder(strip, JOB, json.dumps(conversion.to_json(job.request)))
+    identity.mark_placeholder(strip, JOB, json.dumps(conversion.to_json(told.requests[job.job_id])))
     scene.sequence_editor.active_strip = strip
     return strip
 
@@ -170,6 +171,41 @@ def test_a_fix_that_is_not_understood_changes_nothing(told, settings, setting: s
     before = settings.length_frames, settings.model
     assert bpy.ops.wan_vse.apply_fix(setting=setting, value=value) == CANCELLED
     assert (settings.length_frames, settings.model) == before
+
+
+def test_every_fix_of_the_backend_is_understood(told, addon) -> None:
+    m, module = told.messages, addon("operators.apply_fix")
+    assert set(module.SETTERS) | set(module.LEFT_TO_QUALITY) == set(m.FixSetting)
+    assert not set(module.SETTERS) & set(module.LEFT_TO_QUALITY)
+    assert set(module.ACTIONS) == set(m.FixAction)
+
+
+@pytest.mark.parametrize("setting", ["steps", "guidance_scale", "flow_shift"])
+def test_what_the_panel_leaves_to_the_quality_is_not_set(told, settings, setting: str) -> None:
+    before = settings.quality
+    assert bpy.ops.wan_vse.apply_fix(setting=setting, value="9") == CANCELLED
+    assert settings.quality == before
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("load_settings", {}),
+        ("apply_fix", {"setting": "quality", "value": "draft"}),
+        ("place_take", {}),
+        ("retry_job", {}),
+    ],
+)
+def test_what_needs_a_jobs_details_asks_for_them_first(told, settings, take, name: str, values: dict) -> None:
+    told.add(OTHER, "failed" if name == "retry_job" else "done", prompt="a tram")
+    told.placeable = {OTHER}
+    request = told.requests.pop(OTHER)
+    order = getattr(bpy.ops.wan_vse, name)
+    assert order(job_id=OTHER, **values) == CANCELLED
+    assert (told.wished, told.asked, settings.prompt) == ([OTHER], [], "fog over pines")
+    told.requests[OTHER] = request
+    assert order(job_id=OTHER, **values) == FINISHED
+    assert told.asked or settings.prompt == "a tram"
 
 
 def test_new_seed_draws_and_locks(told, settings) -> None:

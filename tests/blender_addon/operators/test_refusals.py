@@ -42,9 +42,19 @@ def test_generate_needs_a_prompt(told, settings) -> None:
 
 
 def test_generate_refuses_what_the_plan_refuses(told, settings) -> None:
-    problem = told.messages.Problem("model_missing", "The model is not here: fetch it.")
+    problem = told.messages.Problem(told.messages.ProblemKind.MODEL_MISSING, "The model is not here: fetch it.")
     told.plan = told.messages.Plan(
-        "embedded", 256, 144, 49, told.messages.FrameRate(16), 72, 8, 3.0, 3.0, "unipc", problem=problem
+        "embedded",
+        256,
+        144,
+        49,
+        told.messages.FrameRate(16),
+        72,
+        8,
+        3.0,
+        3.0,
+        told.messages.Sampler.UNIPC,
+        problem=problem,
     )
     assert why_not("generate") == "The model is not here: fetch it"
 
@@ -117,7 +127,7 @@ def test_a_strip_that_is_not_ours(told, scene, addon) -> None:
     ("state", "words"), [("none", "No model is loaded"), ("busy", "cancel it first"), ("ready", "")]
 )
 def test_free_card(told, state: str, words: str) -> None:
-    told.worker = told.messages.WorkerStatus(state)
+    told.worker = told.messages.WorkerStatus(told.messages.WorkerState(state))
     assert words in why_not("free_card")
 
 

@@ -70,7 +70,7 @@ def test_pictures_need_no_words(told, film, addon, operator, selected, name) -> 
     assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
     assert told.orders[0].request.prompt == ""
     assert addon("timeline.placement").strip_name(told.orders[0].request) == name
-    assert addon("ui.wording").title(told.orders[0].request) == f"{name}, without a prompt"
+    assert addon("ui.wording").title("", told.orders[0].request.task) == f"{name}, without a prompt"
 
 
 @pytest.mark.parametrize(("operator", "selected"), [("restyle", ("A",)), ("dress_previs", ("Blocked",))])
@@ -158,15 +158,15 @@ def test_a_scene_strip_without_a_camera_is_said(told, film) -> None:
 
 def test_what_the_plan_refuses_is_said(told, film) -> None:
     m = told.messages
-    problem = m.Problem("bad_length", "2,400 frames are more than can be made: shorten the hole.")
-    told.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, "unipc", problem=problem)
+    problem = m.Problem(m.ProblemKind.BAD_LENGTH, "2,400 frames are more than can be made: shorten the hole.")
+    told.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem)
     film.select("A", "B")
     assert why_not("fill_gap") == "2,400 frames are more than can be made: shorten the hole"
 
 
 def test_a_take_that_will_be_shorter_has_a_shorter_placeholder(told, film) -> None:
     m = told.messages
-    told.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 30, 1, 1.0, 1.0, "unipc")
+    told.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 30, 1, 1.0, 1.0, m.Sampler.UNIPC)
     film.select("Still")
     bpy.ops.wan_vse.animate_picture()
     film.select("A")

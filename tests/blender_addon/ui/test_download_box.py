@@ -70,8 +70,11 @@ def test_the_plan_says_everything_before(told, box, d) -> None:
 
 def test_a_plan_that_can_not_be(told, box, d) -> None:
     m = told.messages
-    fixes = [m.Fix("Retry", action="download", value="far"), m.Fix("Choose Folder", action="open_preferences")]
-    told.downloads.plans["far"] = plan(d, problem=m.Problem("disk_full", "Too little room.", fixes))
+    fixes = [
+        m.Fix("Retry", action=m.FixAction.DOWNLOAD, value="far"),
+        m.Fix("Choose Folder", action=m.FixAction.OPEN_PREFERENCES),
+    ]
+    told.downloads.plans["far"] = plan(d, problem=m.Problem(m.ProblemKind.DISK_FULL, "Too little room.", fixes))
     drawn = box()
     assert "Too little room." in said(drawn) and drawn.orders == ["download_model", "open_preferences"]
 
@@ -96,7 +99,12 @@ def test_how_far_it_is(told, box, d, state, orders, words) -> None:
 
 def test_a_failed_one(told, box, d) -> None:
     m = told.messages
-    problem = m.Problem("offline", "The hub can't be reached.", [m.Fix("Retry", action="download", value="far")], "/l")
+    problem = m.Problem(
+        m.ProblemKind.OFFLINE,
+        "The hub can't be reached.",
+        [m.Fix("Retry", action=m.FixAction.DOWNLOAD, value="far")],
+        "/l",
+    )
     told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.FAILED, 5, 10, problem=problem)
     drawn = box()
     assert drawn.orders == ["resume_download", "open_log", "cancel_download"]
@@ -148,15 +156,23 @@ def test_what_the_operators_ask(told, settings, online, d) -> None:
 
 def test_a_job_without_its_model_has_the_button(told, settings, addon) -> None:
     m = told.messages
-    problem = m.Problem("model_missing", "Far is not here.", [m.Fix("Download...", action="download", value="far")])
+    problem = m.Problem(
+        m.ProblemKind.MODEL_MISSING,
+        "Far is not here.",
+        [m.Fix("Download...", action=m.FixAction.DOWNLOAD, value="far")],
+    )
     told.add("a" * 32, "failed", problem=problem)
     assert "Download..." in said(draw_all(addon))
 
 
 def test_while_it_comes_the_outcome_is_no_alarm(told, settings, addon, d) -> None:
     m = told.messages
-    problem = m.Problem("model_missing", "Far is not here.", [m.Fix("Download...", action="download", value="far")])
-    told.plan = m.Plan("far", 832, 480, 81, m.FrameRate(16), 81, 8, 3.0, 3.0, "unipc", problem=problem)
+    problem = m.Problem(
+        m.ProblemKind.MODEL_MISSING,
+        "Far is not here.",
+        [m.Fix("Download...", action=m.FixAction.DOWNLOAD, value="far")],
+    )
+    told.plan = m.Plan("far", 832, 480, 81, m.FrameRate(16), 81, 8, 3.0, 3.0, m.Sampler.UNIPC, problem=problem)
     settings.model_id = "far"
     assert "Far is not here." in said(draw_all(addon))
     told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5, 10)
@@ -165,12 +181,14 @@ def test_while_it_comes_the_outcome_is_no_alarm(told, settings, addon, d) -> Non
 
 
 def quick_fix(m) -> Any:
-    return m.Fix("Download 4-Step LoRA (631 MB)...", action="download", value="quick")
+    return m.Fix("Download 4-Step LoRA (631 MB)...", action=m.FixAction.DOWNLOAD, value="quick")
 
 
 def test_what_a_draft_lacks_is_said_with_a_button_until_it_comes(told, settings, addon, d) -> None:
     m = told.messages
-    told.plan = m.Plan("big", 832, 480, 81, m.FrameRate(16), 81, 20, 5.0, 5.0, "unipc", notes=["With its LoRA."])
+    told.plan = m.Plan(
+        "big", 832, 480, 81, m.FrameRate(16), 81, 20, 5.0, 5.0, m.Sampler.UNIPC, notes=["With its LoRA."]
+    )
     told.plan = replace(told.plan, fixes=[quick_fix(m)])
     settings.model_id = "big"
     assert "With its LoRA." in said(draw_all(addon)) and "Download 4-Step LoRA (631 MB)..." in said(draw_all(addon))

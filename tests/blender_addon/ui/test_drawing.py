@@ -90,8 +90,10 @@ def test_every_length_draws(told, settings, addon, mode: str) -> None:
 def test_every_job_draws(told, settings, addon, state: str) -> None:
     problem = None
     if state in ("failed", "interrupted"):
-        fix = told.messages.Fix("Use Draft", "quality", "draft")
-        problem = told.messages.Problem("x", "It went wrong: do this.", [fix], "/tmp/worker.log")
+        fix = told.messages.Fix("Use Draft", told.messages.FixSetting.QUALITY, "draft")
+        problem = told.messages.Problem(
+            told.messages.ProblemKind.INTERNAL, "It went wrong: do this.", [fix], "/tmp/worker.log"
+        )
     told.add("a" * 32, state, problem=problem, progress=0.4, step=3, steps=8, eta_seconds=72.0)
     drawn = draw_all(addon)
     if state == "denoising":
@@ -106,7 +108,7 @@ def test_every_step_of_the_set_up_draws(told, settings, addon, state: str) -> No
     told.backend.state = "missing"
     told.setup.state, told.setup.sentence = state, "Fetching torch."
     told.setup.plan = told.messages.SetupPlan("/usr/bin/python3", "cpu", "/tmp/x", 2_400_000_000, "About 2.4 GB.")
-    told.setup.progress = told.messages.SetupProgress("running", 2, 5, 0.3, "Fetching torch.")
+    told.setup.progress = told.messages.SetupProgress(told.messages.SetupState.RUNNING, 2, 5, 0.3, "Fetching torch.")
     drawn = draw_all(addon)
     expected = {
         "planned": "Fetch 2.4 GB",
@@ -128,7 +130,7 @@ def test_a_fresh_user_is_told_what_to_do_first(told, settings, addon) -> None:
 def test_the_plan_is_told_before_the_click(told, settings, addon) -> None:
     m = told.messages
     told.plan = m.Plan(
-        "embedded", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, "unipc",
+        "embedded", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, m.Sampler.UNIPC,
             memory_bytes=9_000_000_000, disk_bytes=50_000_000, notes=["Height 468 became 464."],
     )  # fmt: skip
     text = said(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
@@ -140,8 +142,10 @@ def test_the_plan_is_told_before_the_click(told, settings, addon) -> None:
 
 def test_a_plan_that_can_not_be_done_has_buttons(told, settings, addon) -> None:
     m = told.messages
-    problem = m.Problem("bad_length", "Too long: use 97 frames.", [m.Fix("Use 97 frames", "length_frames", "97")])
-    told.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, "unipc", problem=problem)
+    problem = m.Problem(
+        m.ProblemKind.BAD_LENGTH, "Too long: use 97 frames.", [m.Fix("Use 97 frames", m.FixSetting.LENGTH_FRAMES, "97")]
+    )
+    told.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem)
     drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
     assert "apply_fix" in drawn.orders
     assert "Too long: use 97 frames." in said(drawn)
@@ -180,16 +184,6 @@ def test_a_prompt_of_100_000_characters_draws(told, settings, addon) -> None:
     draw(addon("ui.sidebar").WAN_VSE_PT_generate)
     told.add("a" * 32, "queued", prompt=settings.prompt)
     draw_all(addon)
-
-
-def test_the_list_is_searched_by_prompt(told, addon) -> None:
-    told.add("a" * 32, prompt="A red fox")
-    told.add("b" * 32, prompt="A tram")
-    addon("ui.refresh").refresh()
-    stand_in = SimpleNamespace(filter_name="FOX", bitflag_filter_item=1 << 30)
-    queue = addon("ui.queue_list").WAN_VSE_UL_queue
-    flags, _ = queue.filter_items(stand_in, bpy.context, bpy.context.window_manager.wan_vse, "rows")
-    assert flags == [0, 1 << 30]
 
 
 def test_a_wrong_backend_in_the_preferences_is_said_and_not_set_up_again(told, settings, addon) -> None:
@@ -231,3 +225,32 @@ def test_what_was_unusual_about_a_take_is_told_with_it(told, settings, addon) ->
     told.all.clear()
     told.add("b" * 32, "done", sentence="Done.")
     assert "Done." not in draw_all(addon).words
+
+
+def test_what_stands_between_a_person_and_a_ready_backend_is_said(told, settings, addon) -> None:
+    told.backend.sentence = "The backend has been busy with a plan for 70 s."
+    told.looking = "Looking through the models folder: 812 files so far."
+    for panel in ("WAN_VSE_PT_generate", "WAN_VSE_PT_backend"):
+        text = said(draw(getattr(addon("ui.sidebar"), panel)))
+        assert "busy with a plan for 70 s" in text and "812 files so far" in text, panel
+
+
+def test_a_backend_that_failed_can_be_restarted_and_its_log_read(told, settings, addon) -> None:
+    told.backend.state, told.backend.sentence = "failed", "The backend ended three times; press Restart to try again."
+    drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
+    assert "ended three times" in said(drawn) and {"restart_backend", "open_log"} <= set(drawn.orders)
+
+
+def test_a_model_that_may_yet_be_found_is_not_called_missing(told, settings, addon) -> None:
+    m = told.messages
+    settings.model_id, told.looking = "far", "Looking through the models folder: 812 files so far."
+    problem = m.Problem(m.ProblemKind.MODEL_MISSING, "Far is not here: fetch it.")
+    told.plan = m.Plan("far", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem)
+    drawn = draw_all(addon)
+    rows = {row[0]: row for row in addon("properties")._model_rows(settings)}
+    assert "not here" not in said(drawn) and "download_model" not in drawn.orders
+    assert "Far: not found so far" in said(drawn)
+    assert rows["far"][1] == "Far (looking)" and "812 files" in rows["far"][2]
+    told.looking = ""
+    drawn = draw_all(addon)
+    assert "Far is not here: fetch it." in said(drawn) and "download_model" in drawn.orders

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 
 import pytest
 
@@ -73,16 +72,6 @@ def test_what_is_no_picture_is_passed_over(live, path, tmp_path, content):
     live.want(shown, 1)
     live._read()
     assert len(live._kept) == 0
-
-
-def test_it_takes_the_main_thread_few_milliseconds(live, path):
-    spent = []
-    for step in range(5):
-        live.want(path(step), step)
-        began = time.perf_counter()
-        live._read()
-        spent.append(time.perf_counter() - began)
-    assert min(spent) < 0.008, spent
 
 
 def test_without_a_window_a_draw_asks_for_nothing(live, told):

@@ -24,7 +24,9 @@ def test_captions(told, addon, state: str, words: str) -> None:
 
 
 def test_a_failure_is_said_on_the_strip(told, addon) -> None:
-    job = told.add(JOB, "failed", problem=told.messages.Problem("x", "The disk is full: make room."))
+    job = told.add(
+        JOB, "failed", problem=told.messages.Problem(told.messages.ProblemKind.INTERNAL, "The disk is full: make room.")
+    )
     assert addon("ui.timeline_overlay").caption(job) == "Failed: The disk is full: make room."
 
 
@@ -37,7 +39,7 @@ def test_what_is_out_of_view_is_not_drawn(addon) -> None:
 
 def test_the_outline_is_as_long_as_the_take_will_be(told, addon) -> None:
     m, coming = told.messages, addon("ui.wording").coming_frames
-    plan = m.Plan("embedded", 1, 1, 65, m.FrameRate(16), 97, 8, 1.0, 1.0, "unipc")
+    plan = m.Plan("embedded", 1, 1, 65, m.FrameRate(16), 97, 8, 1.0, 1.0, m.Sampler.UNIPC)
     assert coming(216, None) == 216
     assert coming(216, plan) == 97
     assert coming(48, plan) == 48
@@ -52,3 +54,46 @@ def test_the_range_is_shown_with_the_tab_only(addon, width: int, category: str, 
 
 def test_without_a_window_nothing_is_hung_in(addon, scene) -> None:
     assert addon("ui.timeline_overlay")._handler is None
+
+
+@pytest.mark.parametrize(
+    ("state", "drawn"),
+    [
+        ("denoising", {"TRACK": 40, "BAR": 10}),
+        ("failed", {"FAILED": 40}),
+        ("interrupted", {"FAILED": 40}),
+        ("done", {}),
+    ],
+)
+def test_the_marks_of_a_placeholder(told, addon, state: str, drawn: dict) -> None:
+    overlay = addon("ui.timeline_overlay")
+    job = told.add(JOB, state, progress=0.25)
+    box = overlay.Box(10, 10, 50, 30)
+    marks = {name: overlay.bars(job, box, getattr(overlay, name)) for name in ("TRACK", "BAR", "FAILED")}
+    assert {name: one.right - one.left for name, boxes in marks.items() for one in boxes} == drawn
+
+
+class View:
+    """A region that shows 200 frames and 8 channels."""
+
+    width, height = 1000, 400
+
+    @property
+    def view2d(self):
+        return SimpleNamespace(region_to_view=lambda x, y: (100 + x / 5, 1 + y / 50))
+
+
+def test_only_placeholders_in_view_are_looked_up(told, addon, scene) -> None:
+    overlay, compat, identity = addon("ui.timeline_overlay"), addon("timeline.compat"), addon("timeline.identity")
+    strips = compat.strips(scene.sequence_editor)
+    compat.new_color(strips, "no placeholder", 1, 100, 10)
+    for index in range(40):
+        job = told.add(f"{index:032x}", "queued")
+        strip = compat.new_color(strips, "P", 2, 1 + index * 50, 40)
+        identity.mark_placeholder(strip, job.job_id, "{}")
+    asked = []
+    told.job = lambda job_id, job=told.job: asked.append(job_id) or job(job_id)
+    shown = list(overlay._placeholders_in_view(View(), scene))
+    assert [round(box.left) for _, box in shown] == [5 * (start - 100) for start in (101, 151, 201, 251)]
+    assert len(asked) == len(shown)
+    assert [round(edge) for edge in (shown[0][1].bottom, shown[0][1].top)] == [52, 98]

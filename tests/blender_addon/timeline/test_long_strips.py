@@ -1,0 +1,177 @@
+"""Strips that no take can cover are refused unlooked at; of others a draw looks at a few files only."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+LONG = 40_000
+
+
+@pytest.fixture
+def looks(monkeypatch) -> list[str]:
+    """The paths that the file system is asked for."""
+    asked: list[str] = []
+    real = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, *more, **named: asked.append(str(path)) or real(path, *more, **named))
+    return asked
+
+
+def kinds(cut, frames: int) -> None:
+    """One strip of every kind, so long."""
+    cut.still("still", 1, 1 + frames, 1)
+    cut.effect("grade", "ADJUSTMENT", 1, 1 + frames, 3)
+    cut.effect("color", "COLOR", 1, 1 + frames, 4)
+    cut.scene_strip("scene", 1, 1 + frames, 5)
+    cut.still("inner", 1, 1 + frames, 6).move_to_meta(
+        meta := cut.strips.new_meta(name="meta", channel=6, frame_start=1)
+    )
+    cut.compat.set_handles(meta, 1, 1 + frames)
+    shot = cut.shot("shot", 1, 20, 7)
+    cut.compat.set_handles(shot, 1, 1 + frames)
+    retimed = cut.shot("retimed", 1, 20, 8)
+    retimed.strobe = 2
+    cut.compat.set_handles(retimed, 1, 1 + frames)
+
+
+@pytest.mark.parametrize("name", ["still", "grade", "color", "scene", "meta", "shot", "retimed"])
+def test_a_strip_that_is_too_long_is_refused_unlooked_at(cut, addon, looks, name) -> None:
+    m = addon("timeline.aim")
+    kinds(cut, LONG)
+    looks.clear()
+    aims, task = addon("timeline.aims"), m.Task
+    picked = cut.select(name)
+    with pytest.raises(aims.NoAim, match="40,000 frames, and a take has at most 2,000: cut the strip"):
+        aims.aims(cut.scene, picked, task.RESTYLE, aims.Wishes())
+    footage = addon("timeline.footage")
+    wanted = footage.Wanted(footage.Role.FOOTAGE, 1, 1 + LONG, (name,))
+    with pytest.raises(footage.Unusable, match="at most 2,000 frames; this would be 40,000"):
+        footage.source_or_render(cut.scene, wanted, "/nowhere")
+    assert looks == []
+
+
+def test_each_task_says_what_is_too_long(cut, addon) -> None:
+    aims, task = addon("timeline.aims"), addon("timeline.aim").Task
+
+    def why(asked, *names: str, **wishes) -> str:
+        with pytest.raises(aims.NoAim) as refused:
+            aims.aims(cut.scene, cut.select(*names), asked, aims.Wishes(**wishes))
+        return refused.value.sentence
+
+    cut.shot("A", 1, 20)
+    cut.shot("B", 5000, 5020)
+    cut.scene_strip("Blocked", 1, 3000, 3)
+    cut.effect("X", "COLOR", 1, 2000, 4)
+    cut.effect("Y", "COLOR", 1500, 4000, 5)
+    assert why(task.FILL_GAP, "A", "B").startswith("The hole has 4,980 frames")
+    assert why(task.EXTEND, "A", extend_frames=2001).startswith("The part to be made has 2,001 frames")
+    assert why(task.PREVIS, "Blocked").startswith("'Blocked' covers 2,999 frames")
+    assert why(task.RESTYLE, "X", "Y").startswith("The selected strips cover 3,999 frames")
+    cut.scene.use_preview_range, cut.scene.frame_preview_start, cut.scene.frame_preview_end = True, 1, 2001
+    assert why(task.RESTYLE).startswith("The preview range has 2,001 frames")
+    cut.scene.frame_preview_end = 2000
+    assert aims.aims(cut.scene, cut.select(), task.RESTYLE, aims.Wishes())
+
+
+def test_a_take_of_a_still_is_left_to_its_plan(cut, addon) -> None:
+    aims, task = addon("timeline.aims"), addon("timeline.aim").Task
+    cut.still("still", 1, 1 + LONG, 1)
+    (aim,) = aims.aims(cut.scene, cut.select("still"), task.IMAGE_TO_VIDEO, aims.Wishes())
+    assert aim.length_frames == LONG and [len(wanted.frames) for wanted in aim.wanted] == [1]
+
+
+@pytest.fixture
+def sequence(cut, tmp_path):
+    """sequence(frames, of) is a strip that shows so many of its pictures; all are links to one file."""
+
+    def make(frames: int, of: int):
+        first = tmp_path / "000000.png"
+        first.write_bytes((cut.folder / "0000.png").read_bytes())
+        for index in range(1, frames):
+            os.link(first, tmp_path / f"{index:06d}.png")
+        strip = cut.strips.new_image("long", str(first), 1, 1, fit_method="FILL")
+        for index in range(1, of):
+            strip.elements.append(f"{index:06d}.png")
+        cut.compat.set_handles(strip, 1, 1 + frames)
+        return strip
+
+    return make
+
+
+@pytest.mark.parametrize("frames", [300, 2000])
+def test_a_glance_looks_at_a_few_files_however_long_the_strip_is(cut, sequence, addon, looks, tmp_path, frames) -> None:
+    sequence(frames, 4000)
+    footage, file_look = addon("timeline.footage"), addon("timeline.file_look")
+    file_look.forget()
+    wanted = footage.Wanted(footage.Role.FOOTAGE, 1, 1 + frames, ("long",))
+    most = 2 * file_look.SLICE_FILES  # whether they are there, and their sizes
+    looks.clear()
+    for _ in range(3):
+        source, rendered = footage.source_or_render(cut.scene, wanted, "/nowhere", file_look.glance)
+        assert len(looks) <= most and (len(source.files), rendered) == (frames, False)
+        looks.clear()
+    footage.source_or_render(cut.scene, wanted, "/nowhere")
+    assert len(looks) == 2 * frames, "an order looks at all"
+
+
+def test_only_the_pictures_that_are_shown_are_named(cut, sequence, addon) -> None:
+    strip = sequence(20, 4000)
+    names = addon("timeline.media_files").names_of(strip, range(5, 9))
+    assert names == [f"{index:06d}.png" for index in range(4, 8)]
+    strip.use_reverse_frames = True
+    assert addon("timeline.media_files").names_of(strip, range(1, 3)) == ["003999.png", "003998.png"]
+    spread = addon("timeline.media_files").all_names(strip)
+    assert (len(spread), spread[0], spread[-1]) == (2000, "000000.png", "003999.png")
+
+
+class Folder:
+    """Numbered files, and how they are looked at."""
+
+    def __init__(self, addon, folder, count: int) -> None:
+        self.look, self.folder = addon("timeline.file_look"), folder
+        self.look.forget()
+        self.names = [f"{index:03d}.png" for index in range(count)]
+        for name in self.names:
+            (folder / name).write_bytes(b"x")
+
+    def lost(self) -> list[str]:
+        return list(self.look.glance(str(self.folder), self.names, False).lost)
+
+
+@pytest.fixture
+def folder(addon, tmp_path, monkeypatch) -> Folder:
+    monkeypatch.setattr(addon("timeline.file_look"), "SLICE_FILES", 10)
+    monkeypatch.setattr(addon("timeline.file_look"), "SLICE_SECONDS", 60.0)
+    return Folder(addon, tmp_path, 30)
+
+
+def test_glances_come_by_every_file(folder, looks) -> None:
+    (folder.folder / "015.png").unlink()
+    looks.clear()
+    assert [folder.lost() for _ in range(4)] == [[], ["015.png"], ["015.png"], ["015.png"]]
+    assert len(looks) == 30 and len(set(looks)) == 30
+    assert [os.path.basename(path) for path in looks[:3]] == ["000.png", "029.png", "001.png"]
+
+
+def test_a_file_that_is_lost_or_found_later_is_seen(folder, monkeypatch) -> None:
+    monkeypatch.setattr(folder.look, "AGAIN_SECONDS", -1.0)
+    assert [folder.lost() for _ in range(3)] == [[]] * 3
+    (folder.folder / "029.png").write_bytes(b"")
+    assert folder.lost() == ["029.png"]
+    assert [folder.lost() for _ in range(2)] == [["029.png"]] * 2
+    (folder.folder / "029.png").write_bytes(b"x")
+    assert [folder.lost() for _ in range(3)] == [["029.png"], ["029.png"], []], "true until all were looked at again"
+
+
+def test_a_slow_disk_ends_a_glance_early(folder, monkeypatch, looks) -> None:
+    monkeypatch.setattr(folder.look, "SLICE_SECONDS", 0.0)
+    looks.clear()
+    folder.lost()
+    assert len(looks) == 2, "the first and the last"
+
+
+def test_few_lists_are_kept(folder) -> None:
+    for index in range(100):
+        folder.look.glance(str(folder.folder), [f"{index}"], False)
+    assert len(folder.look._kept) == folder.look.MOST_KEPT

@@ -1,0 +1,127 @@
+"""The queue's list: which jobs have a row, the search, and what is shown of a job before its details have come."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import bpy
+import pytest
+from test_drawing import Recorder, draw_all, said
+
+JOB = "a" * 32
+
+
+@pytest.fixture
+def queue(told, addon):
+    """queue() brings the rows up to date; gives the session, with `ids()` of its rows."""
+    session = bpy.context.window_manager.wan_vse
+
+    def shown() -> list[str]:
+        addon("ui.refresh").refresh()
+        return [row.name for row in session.rows]
+
+    yield shown
+    session.search = ""
+
+
+def fill(told, ended: int, waiting: int) -> None:
+    """So many jobs, the newest first, those that wait among the others."""
+    job = told.add(JOB)
+    told.all.clear()
+    m = told.messages
+    for index in range(ended + waiting):
+        state = m.JobState.QUEUED if index < 2 * waiting and index % 2 else m.JobState.DONE
+        summary = m.JobSummary(f"prompt {index:05d}", m.Task.TEXT_TO_VIDEO, "big", 7, 81)
+        told.all.append(m.JobStatus(f"{index:032x}", state, summary, take=job.take))
+
+
+def number(job_id: str) -> int:
+    return int(job_id, 16)
+
+
+def test_all_that_go_on_and_the_newest_others_have_a_row(told, queue, addon) -> None:
+    fill(told, 1000, 300)
+    ids = [number(job_id) for job_id in queue()]
+    assert ids == sorted(ids), "in the order of the tracker"
+    assert [index for index in ids if index % 2 and index < 600] == list(range(1, 600, 2))
+    assert len(ids) == 300 + addon("ui.refresh").MOST_ENDED
+    layout = Recorder()
+    addon("ui.queue_list").draw_queue(layout, bpy.context)
+    assert "and 800 older ones" in layout.words
+
+
+def test_the_search_finds_older_jobs(told, queue, addon) -> None:
+    fill(told, 1000, 0)
+    session = bpy.context.window_manager.wan_vse
+    assert number(queue()[-1]) == 199
+    session.search = " PROMPT  00950 "
+    assert [number(job_id) for job_id in queue()] == [950]
+    session.search = "prompt 00"
+    assert len(queue()) == 200 and session.left_out == 800
+    layout = Recorder()
+    addon("ui.queue_list").draw_queue(layout, bpy.context)
+    assert "and 800 more that were found" in layout.words
+    session.search = "nowhere"
+    assert queue() == []
+    layout = Recorder()
+    addon("ui.queue_list").draw_queue(layout, bpy.context)
+    assert "No job was found." in layout.words
+    session.search = ""
+    assert len(queue()) == 200
+
+
+def test_a_search_is_answered_as_it_is_typed(told, addon) -> None:
+    fill(told, 10, 0)
+    session = bpy.context.window_manager.wan_vse
+    told.on_change.append(addon("ui.refresh").refresh)
+    session.search = "00003"
+    assert [number(row.name) for row in session.rows] == [3]
+    session.search = ""
+    assert len(session.rows) == 10
+
+
+def test_the_lists_own_search_field_is_this_one(told, addon) -> None:
+    layout = Recorder()
+    kind = addon("ui.queue_list").WAN_VSE_UL_queue
+    kind.draw_filter(SimpleNamespace(), bpy.context, layout)
+    assert kind.filter_items(SimpleNamespace(filter_name="x"), bpy.context, None, "rows") == ([], [])
+
+
+def test_nothing_is_done_while_the_queue_is_the_same(told, queue, addon, monkeypatch) -> None:
+    fill(told, 300, 20)
+    before = queue()
+    written = []
+    monkeypatch.setattr(addon("ui.refresh"), "_write", lambda *values: written.append(values))
+    monkeypatch.setattr(addon("ui.refresh"), "_shown", lambda *values: written.append(values))
+    monkeypatch.setattr(addon("operators.standing"), "_counted", lambda *values: written.append(values))
+    assert queue() == before
+    assert bpy.ops.wan_vse.cancel_all.poll() and bpy.ops.wan_vse.clear_jobs.poll()
+    assert written == []
+
+
+def test_a_poll_without_a_row_asks_a_few_jobs_of_each_state(told, addon, monkeypatch) -> None:
+    fill(told, 1000, 300)
+    asked = []
+    monkeypatch.setattr(told, "can_place", lambda job_id: asked.append(job_id) or False)
+    assert not bpy.ops.wan_vse.place_take.poll()
+    assert len(asked) == addon("operators.standing").SAMPLE
+    assert bpy.ops.wan_vse.cancel_job.poll()
+
+
+def test_before_its_details_came_a_job_is_shown_by_its_summary(told, settings, addon) -> None:
+    job = told.add(JOB, "done")
+    told.requests.clear()
+    drawn = draw_all(addon)
+    assert job.summary.title in said(drawn) and "Text: Big, seed 7" in said(drawn)
+    assert set(told.wished) == {JOB}
+    m = told.messages
+    told.plans[JOB] = m.Plan("big", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, m.Sampler.UNIPC)
+    assert "832 x 464, 81 frames at 16 fps" in said(draw_all(addon))
+
+
+def test_how_many_loras_is_known_before_which(told, settings, addon) -> None:
+    m = told.messages
+    told.all.append(
+        m.JobStatus(JOB, m.JobState.DONE, m.JobSummary("fog", m.Task.RESTYLE, "big", 7, 81, loras=2), created=1.0)
+    )
+    assert "LoRAs: 2" in said(draw_all(addon))
