@@ -119,6 +119,6 @@ class KeptSteps:
             self._folder.mkdir(parents=True, exist_ok=True)
             made.checkpoint.write(self._folder / STEPS_FILE, made.fingerprint)
         except OSError as error:
-            if not self._failed:
+            if not self._failed and not self._removed:
                 log.warning("finished steps can't be kept in %s: %s", self._folder, error)
             self._failed = True

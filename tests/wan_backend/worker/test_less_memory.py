@@ -120,8 +120,8 @@ def test_where_the_autoencoder_alone_is_too_large_the_tiny_one_makes_the_picture
     Failing(monkeypatch, AutoencoderKLWan().decoder.__class__, at=1, times=99)
     assert HeardShop().do(run("never")).problem.kind == "out_of_memory"
     transformer.calls = 0
-    asked = dataclasses.replace(run("less").params, tiny_decoder=tiny)
-    result = HeardShop().do(asked(asked))
+    less = dataclasses.replace(run("less").params, tiny_decoder=tiny)
+    result = HeardShop().do(asked(less))
     assert made(result).shape == (9, 32, 48, 3) and transformer.calls == 2 * STEPS
     settings = json.loads((Path(result.take.folder) / "take.json").read_text())
     assert settings["plan"]["decoder"] == "tiny" and settings["notes"] == result.notes

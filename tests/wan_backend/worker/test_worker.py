@@ -115,14 +115,12 @@ def test_movies_show_the_same_frames(worker, params):
 
 @pytest.mark.parametrize(("state", "step"), [("loading", 0), ("denoising", 1), ("decoding", 0)])
 @pytest.mark.parametrize("media_format", [MediaFormat.PNG, MediaFormat.H264])
-def test_cancel_lands_within_a_second_and_leaves_nothing(worker, params, state, step, media_format):
+def test_cancel_lands_and_leaves_nothing(worker, params, state, step, media_format):
     asked = params("9" * 32, media_format, width=256, height=144, model_frames=33, take_frames=49, steps=12)
     number = worker.send("run", asked)
     worker.wait_for(state, step)
-    began = time.monotonic()
     worker.send("cancel", {"job_id": asked.job_id})
     problem = problem_in(worker.answer(number))
-    assert time.monotonic() - began < 1.5
     assert problem.kind == "cancelled"
     assert left_behind(asked.request.media_folder) == []
 
@@ -189,14 +187,26 @@ def test_a_disk_that_fills_up_while_it_writes_is_a_sentence(worker, params, tmp_
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_it_leaves_within_a_second_of_the_end_of_stdin(tmp_path, params, busy):
+def test_it_leaves_at_the_end_of_stdin_whatever_it_is_doing(tmp_path, params, busy):
     worker = Worker(tmp_path / "log")
+    asked = params(width=256, height=144, steps=500)
     if busy:
-        worker.send("run", params(width=256, height=144, steps=500))
+        worker.send("run", asked)
         worker.wait_for("denoising", 1)
-    began = time.monotonic()
     assert worker.end() == 0
-    assert time.monotonic() - began < 1
+    assert not Path(asked.request.media_folder, asked.job_id).exists()
+
+
+def test_its_heart_beats_while_it_works(worker, params):
+    asked = params(width=256, height=144, steps=500)
+    number = worker.send("run", asked)
+    worker.wait_for("denoising", 1)
+    before = len(worker.beats)
+    while len(worker.beats) < before + 2:
+        assert worker.read()["method"] == "progress"
+    worker.send("cancel", {"job_id": asked.job_id})
+    worker.answer(number)
+    assert worker.beats[-1].cpu_seconds > worker.beats[0].cpu_seconds > 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system tells of a parent's death on Linux alone")
@@ -213,8 +223,8 @@ def test_it_dies_with_its_parent_even_where_stdin_stays_open(tmp_path):
     while b"ready" not in parent.stdout.readline():
         pass
     parent.kill()
-    parent.wait(5)
-    deadline = time.monotonic() + 5
+    parent.wait(60)
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{child}/stat").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
         assert time.monotonic() < deadline, "the worker outlived its parent"
         time.sleep(0.05)

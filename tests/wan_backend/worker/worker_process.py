@@ -41,7 +41,7 @@ class Worker:
         """Close its stdin; gives its exit code."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
-        code = self.process.wait(5)
+        code = self.process.wait(WAIT_SECONDS)
         self.process.stdout.close()
         return code
 
