@@ -51,6 +51,9 @@ PYTEST = ("tests", "--quiet", "--numprocesses", "2", "--dist", "worksteal", "--d
 TEST_THREADS = "1"
 """Of torch in each of the two processes: more would wait for one another, spinning."""
 
+LONGEST_LINE = 400
+"""Of what a check says: Blender's types name every icon where one is meant."""
+
 EXTENSION_ENTRY = '''"""Wan VSE, as Blender loads it. Written by build.py beside the manifest."""
 
 from .blender_addon import register, unregister
@@ -103,14 +106,8 @@ def environment(name: str, versions: tuple[str, ...], steps: list[create.Step]) 
     return python
 
 
-def check_environment() -> Path:
-    """The environment of the checks alone: what stands in for Blender there mustn't be seen by a test."""
-    step = create.Step("Installing ruff, import-linter, mypy and Blender's types", test_packages("check"))
-    return environment("check", interpreters.PREFERRED, [step])
-
-
 def backend_environment(torch: str) -> Path:
-    """The backend's environment, with the tests' packages."""
+    """The backend's environment, with the packages of the tests and the checks."""
     steps = create.backend_steps(torch_build.choose(torch), test_packages("test", "check"))
     python = environment("backend", interpreters.PREFERRED, steps)
     create.link_package(ENVIRONMENTS / "backend")
@@ -261,20 +258,20 @@ def do_bench(options: argparse.Namespace) -> None:
 
 
 def do_check(options: argparse.Namespace) -> None:
-    tools, backend = check_environment(), backend_environment("cpu")
+    python = backend_environment("cpu")
     laid_out = _laid_out()
     for_mypy = {"MYPYPATH": str(laid_out)}
     for_imports = {"PYTHONPATH": os.pathsep.join([str(laid_out), str(ROOT)])}
     started = time.monotonic()
     processes = {
-        "style": _begin([tools, "-m", "ruff", "check", "--quiet"]),
-        "format": _begin([tools, "-m", "ruff", "format", "--check", "--quiet"]),
+        "style": _begin([python, "-m", "ruff", "check", "--quiet"]),
+        "format": _begin([python, "-m", "ruff", "format", "--check", "--quiet"]),
         "imports": _begin(
-            [tools.with_name("lint-imports"), "--no-logo", "--cache-dir", laid_out / "imports"], for_imports
+            [python.with_name("lint-imports"), "--no-logo", "--cache-dir", laid_out / "imports"], for_imports
         ),
-        "types of the backend": _begin([tools, "-m", "mypy", "--python-executable", backend]),
+        "types of the backend": _begin([python, "-m", "mypy"]),
         "types of the add-on": _begin(
-            [tools, "-m", "mypy", "--cache-dir", laid_out / "mypy", "-p", "wan_vse.blender_addon"], for_mypy
+            [python, "-m", "mypy", "--cache-dir", laid_out / "mypy", "-p", "wan_vse.blender_addon"], for_mypy
         ),
     }
     failed = []
@@ -282,7 +279,7 @@ def do_check(options: argparse.Namespace) -> None:
         answer = process.communicate()[0]
         if process.returncode:
             failed.append(name)
-            sys.stdout.write(answer)
+            sys.stdout.writelines(f"{line[:LONGEST_LINE]}\n" for line in answer.splitlines())
     if failed:
         raise BuildFailed(f"check: {', '.join(failed)}; see above.")
     say(f"check: style, imports and types are right ({time.monotonic() - started:.0f} s)")
