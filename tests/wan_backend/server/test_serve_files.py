@@ -47,8 +47,8 @@ def test_a_refusal_that_came_late_is_a_refusal(serve, comfy, media, tmp_path):
 
 def test_models_and_doctor_tell_of_files(serve, comfy, tmp_path):
     server = start(serve, comfy, tmp_path)
-    rows = {row["model"]: row for row in server.call("models")["models"]}
-    assert rows[SMALL]["here"] and "t2v.safetensors (bf16)" in rows[SMALL]["sentence"]
+    (row,) = server.rows(lambda _: True, SMALL)
+    assert row["here"] and "t2v.safetensors (bf16)" in row["sentence"]
     found = [finding["sentence"] for finding in server.call("doctor")["findings"] if finding["topic"] == "file"]
     assert any("umt5.safetensors: text encoder (UMT5), bf16." in sentence for sentence in found)
 
@@ -57,6 +57,7 @@ def test_a_file_that_comes_later_is_found(serve, comfy, tmp_path):
     vae = comfy / "vae" / "vae.safetensors"
     vae.unlink()
     server = start(serve, comfy, tmp_path)
-    assert not {row["model"]: row["here"] for row in server.call("models")["models"]}[SMALL]
+    (row,) = server.rows(lambda _: True, SMALL)
+    assert not row["here"]
     heads_only.write(vae, heads_only.vae())
-    assert {row["model"]: row["here"] for row in server.call("models")["models"]}[SMALL]
+    server.rows(lambda rows: rows[SMALL]["here"])

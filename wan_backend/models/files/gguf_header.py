@@ -118,6 +118,7 @@ def _read(reader: _Reader) -> tuple[dict[str, Tensor], dict[str, str]]:
         name = reader.text()
         values[name] = reader.value(reader.number("I"))
     rows = [_row(reader) for _ in range(tensor_count)]
+    reader.need(0)  # what was passed over must be there, too
     alignment = extent(values.get("general.alignment", ALIGNMENT_BYTES)) or ALIGNMENT_BYTES
     start = -(-reader.place // alignment) * alignment
     tensors = {}
