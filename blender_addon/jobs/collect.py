@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -151,17 +152,24 @@ def any_far() -> bool:
     """True where some take may be far from the .blend. Cheap enough for a draw: few folders are looked for."""
     looked = set()
     beside = os.path.normcase(os.path.dirname(project.path())) + os.sep
-    for scene in bpy.data.scenes:
-        for found in identity.marked(scene) if scene.library is None else ():
-            path = compat.media_path(found.strip)
-            if path is None or found.is_placeholder or (path.startswith("//") and ".." not in path):
-                continue
-            folder = compat.media_folder(found.strip) or ""
-            if folder in looked or os.path.normcase(folder).startswith(beside):
-                continue
-            if os.path.isdir(folder):
-                return True
-            looked.add(folder)
-            if len(looked) >= FOLDERS_LOOKED_FOR:
-                return False
+    for strip in _media_strips():
+        path = compat.media_path(strip) or ""
+        if (path.startswith("//") and ".." not in path) or strip.get(identity.ROLE) != identity.TAKE_ROLE:
+            continue
+        folder = compat.media_folder(strip) or ""
+        if folder in looked or os.path.normcase(folder).startswith(beside):
+            continue
+        if os.path.isdir(folder):
+            return True
+        looked.add(folder)
+        if len(looked) >= FOLDERS_LOOKED_FOR:
+            return False
     return False
+
+
+def _media_strips() -> Iterator[compat.Strip]:
+    waiting = [compat.top_strips(scene) for scene in bpy.data.scenes if scene.library is None]
+    while waiting:
+        collection = waiting.pop()
+        yield from compat.of_kinds(collection, "IMAGE", "MOVIE")
+        waiting += [compat.strips(meta) for meta in compat.of_kinds(collection, "META")]

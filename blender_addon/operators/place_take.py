@@ -9,7 +9,7 @@ import bpy
 from ...wan_backend.protocol.messages import JobStatus
 from ..jobs import request, tracker
 from ..timeline import compat
-from .refusing import NO_TIMELINE, OnJob, request_of_job
+from .refusing import NO_TIMELINE, OnJob
 
 
 class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
@@ -30,14 +30,13 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
         if scene is None:
             self.report({"WARNING"}, f"{NO_TIMELINE}.")
             return {"CANCELLED"}
-        if request_of_job(self, job) is None:
-            return {"CANCELLED"}
         try:
             placed = tracker.get().place(job.job_id, scene)
         except request.Refused as refused:
             self.report({"ERROR"}, refused.sentence)
             return {"CANCELLED"}
         if not placed:
-            self.report({"WARNING"}, "The job has no take that could be placed.")
+            why = tracker.get().problem_of(job.job_id) or "The job has no take that could be placed."
+            self.report({"WARNING"}, why)
             return {"CANCELLED"}
         return {"FINISHED"}

@@ -101,7 +101,8 @@ def request_of_job(operator: bpy.types.Operator, job: JobStatus) -> TakeRequest 
     request = tracker.get().request_of(job.job_id)
     if request is None:
         tracker.get().want_details(job.job_id)
-        operator.report({"INFO"}, ASKING_FOR_DETAILS)
+        refused = backend_refusal()
+        operator.report({"WARNING"} if refused else {"INFO"}, f"{refused}." if refused else ASKING_FOR_DETAILS)
     return request
 
 

@@ -8,7 +8,7 @@ import bpy
 
 from ...wan_backend.protocol.messages import JobStatus
 from ..jobs import tracker
-from .refusing import OnJob, backend_refusal, request_of_job
+from .refusing import OnJob, backend_refusal
 
 
 class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
@@ -27,7 +27,5 @@ class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
         return backend_refusal()
 
     def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
-        if request_of_job(self, job) is None:
-            return {"CANCELLED"}
         tracker.get().retry(job.job_id)
         return {"FINISHED"}

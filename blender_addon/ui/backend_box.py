@@ -37,6 +37,8 @@ def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         draw_failure(layout.box(), context)
     elif state in ("off", "starting"):
         paragraph.draw(layout, context, session.backend.sentence or WORDS[state][0], WORDS[state][1])
+        if session.backend.asks:
+            layout.operator("wan_vse.restart_backend", text="Restart", icon="FILE_REFRESH")
     else:
         for sentence in (session.backend.sentence, session.looking):
             if sentence:

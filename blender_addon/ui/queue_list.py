@@ -8,7 +8,7 @@ from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
 from ..jobs import tracker
 from ..operators.refusing import ROW_POINTER, job_of
 from ..properties import active_job_id
-from ..timeline import compat, identity
+from ..timeline import compat
 from . import live_preview, paragraph, shown_marks, task_box, thumbnails, wording
 
 RED_STATES = (JobState.FAILED, JobState.INTERRUPTED)
@@ -177,7 +177,7 @@ def _draw_facts(
 
 def _is_placed(context: bpy.types.Context, job: JobStatus) -> bool:
     scene = compat.sequencer_scene(context)
-    return scene is not None and identity.TAKE_ROLE in shown_marks.roles_of(scene, job.job_id)
+    return scene is not None and job.job_id in shown_marks.marks(scene).taken
 
 
 def _draw_job_buttons(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:

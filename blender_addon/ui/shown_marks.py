@@ -1,43 +1,64 @@
-"""Which strips of the shown timeline are placeholders and takes of which job, read at most a few times a second.
+"""The placeholders and takes among the strips that the timeline shows, read anew only where something may have changed.
 
-Draws ask at every redraw, and a walk over thousands of strips costs milliseconds. No strip is kept, only indices and
-words; what is drawn may lag behind by a moment.
+Draws ask at every redraw, and a walk over thousands of strips costs milliseconds; whether any was moved costs little.
+No strip is kept, only numbers and words.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import bpy
 
 from ..timeline import compat, identity
 
-KEPT_SECONDS = 0.4
+KEPT_SECONDS = 0.7
+"""So long, what strips remember of their jobs is taken for the same while none came, went or moved."""
+
+
+class Placeholder(NamedTuple):
+    """Where one lies, and for which job."""
+
+    start: int
+    end_exclusive: int
+    channel: int
+    job_id: str
 
 
 @dataclass(frozen=True)
-class _Marks:
-    of: tuple[int, int]
-    """The scene, and how many strips it showed."""
-    until: float
-    roles: dict[str, set[str]] = field(default_factory=dict)
+class Marks:
+    """What is known of the shown strips."""
+
+    key: tuple[object, ...] = ()
+    until: float = 0.0
+    placeholders: tuple[Placeholder, ...] = ()
+    taken: frozenset[str] = field(default_factory=frozenset)
+    """The jobs whose takes are shown."""
 
 
-_marks: _Marks | None = None
+_last = Marks()
 
 
-def roles_of(scene: bpy.types.Scene, job_id: str) -> set[str]:
-    """The roles of the strips that the timeline shows of that job."""
-    global _marks
+def marks(scene: bpy.types.Scene) -> Marks:
+    """The marks of the timeline that the scene shows now."""
+    global _last
     shown = compat.shown_strips(scene)
-    of = (scene.as_pointer(), len(shown))
-    if _marks is None or _marks.of != of or time.monotonic() > _marks.until:
-        roles: dict[str, set[str]] = {}
-        for strip in shown:
-            marked = strip.get(identity.JOB)
-            if marked is not None:
-                roles.setdefault(str(marked), set()).add(str(strip.get(identity.ROLE, "")))
+    columns = compat.columns(shown)
+    places = (columns.starts, columns.ends_exclusive, columns.channels)
+    key = (scene.as_pointer(), columns.kinds.tobytes(), *(column.tobytes() for column in places))
+    if _last.key != key or time.monotonic() > _last.until:
+        placeholders, taken = [], set()
+        for strip, *place in zip(shown, *places, strict=True):
+            job_id = strip.get(identity.JOB)
+            if job_id is None:
+                continue
+            role = strip.get(identity.ROLE)
+            if role == identity.PLACEHOLDER_ROLE:
+                placeholders.append(Placeholder(*place, str(job_id)))
+            elif role == identity.TAKE_ROLE:
+                taken.add(str(job_id))
         until = time.monotonic() + (0.0 if bpy.app.background else KEPT_SECONDS)
-        _marks = _Marks(of, until, roles)
-    return _marks.roles.get(job_id, set())
+        _last = Marks(key, until, tuple(placeholders), frozenset(taken))
+    return _last

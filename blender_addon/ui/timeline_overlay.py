@@ -7,8 +7,7 @@ without the tab "Wan" in view it leaves at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import blf
 import bpy
@@ -19,8 +18,8 @@ from ...wan_backend.protocol.messages import JobState, JobStatus, Task
 from ..jobs import orders, request, tracker
 from ..properties import task_of
 from ..stopwatch import timed
-from ..timeline import compat, identity
-from . import paragraph, wording
+from ..timeline import compat
+from . import paragraph, shown_marks, wording
 
 Color = tuple[float, float, float, float]
 
@@ -35,6 +34,7 @@ _STRIP_LOW, _STRIP_HIGH = 0.05, 0.95
 _BAR_HIGH = 0.26
 _BODY_HIGH = 0.62
 """So much of a strip lies below the line with its name."""
+_STOPPED = (JobState.FAILED, JobState.INTERRUPTED)
 _POINTS = 10
 MOST_CAPTIONS = 150
 _FONT = 0
@@ -42,8 +42,7 @@ _FONT = 0
 _handler: Any = None
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle of the region, in pixels."""
 
     left: float
@@ -95,33 +94,37 @@ def tab_in_view(area: bpy.types.Area) -> bool:
 def _draw_placeholders(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
     """Bars and marks in a few calls, however many there are; then words, where there is room for them."""
     shown = list(_placeholders_in_view(context.region, scene))
-    for color in (TRACK, BAR, FAILED):
-        _fill_all([bar for job, box in shown for bar in bars(job, box, color)], color)
+    marks: dict[Color, list[Box]] = {TRACK: [], BAR: [], FAILED: []}
+    for job, box in shown:
+        for color, bar in bars(job, box):
+            marks[color].append(bar)
+    for color, boxes in marks.items():
+        _fill_all(boxes, color)
     scale = context.preferences.system.ui_scale
     for job, box in [each for each in shown if _has_room(each[1], scale)][:MOST_CAPTIONS]:
         _write(caption(job), box, scale)
 
 
 def _placeholders_in_view(region: bpy.types.Region, scene: bpy.types.Scene) -> Iterator[tuple[JobStatus, Box]]:
-    session = tracker.get()
-    place = _Scale(region)
-    for strip in compat.colors(compat.shown_strips(scene)):
-        box = place.box(compat.start(strip), compat.end_exclusive(strip), strip.channel)
-        if box.within(region.width, region.height) and strip.get(identity.ROLE) == identity.PLACEHOLDER_ROLE:
-            job = session.job(str(strip.get(identity.JOB, "")))
+    session, place = tracker.get(), _Scale(region)
+    for start, end_exclusive, channel, job_id in shown_marks.marks(scene).placeholders:
+        box = place.box(start, end_exclusive, channel)
+        if box.within(region.width, region.height):
+            job = session.job(job_id)
             if job is not None:
                 yield job, box
 
 
-def bars(job: JobStatus, box: Box, color: Color) -> list[Box]:
-    """What of that color lies on a placeholder: how far it is, or that it failed."""
-    height = box.top - box.bottom
-    if job.state in (JobState.FAILED, JobState.INTERRUPTED):
-        return [Box(box.left, box.bottom, box.right, box.bottom + height * _BODY_HIGH)] if color is FAILED else []
-    if job.state.ended or color is FAILED:
+def bars(job: JobStatus, box: Box) -> list[tuple[Color, Box]]:
+    """What lies on a placeholder, in which color: how far its take is, or that there will be none."""
+    left, bottom, right, top = box
+    if job.state in _STOPPED:
+        return [(FAILED, Box(left, bottom, right, bottom + (top - bottom) * _BODY_HIGH))]
+    if job.state.ended:
         return []
-    top, share = box.bottom + height * _BAR_HIGH, job.progress if color is BAR else 1.0
-    return [Box(box.left, box.bottom, box.left + (box.right - box.left) * share, top)] if share > 0 else []
+    top = bottom + (top - bottom) * _BAR_HIGH
+    track = (TRACK, Box(left, bottom, right, top))
+    return [track, (BAR, Box(left, bottom, left + (right - left) * job.progress, top))] if job.progress else [track]
 
 
 def caption(job: JobStatus) -> str:
@@ -162,25 +165,20 @@ class _Scale:
 
     def box(self, start: int, end_exclusive: int, channel: int) -> Box:
         """Where a strip lies."""
-        left, right = ((frame - self._frame) * self._across for frame in (start, end_exclusive))
-        bottom, top = ((channel + edge - self._channel) * self._up for edge in (_STRIP_LOW, _STRIP_HIGH))
-        return Box(left, bottom, right, top)
+        above = channel - self._channel
+        return Box(
+            (start - self._frame) * self._across,
+            (above + _STRIP_LOW) * self._up,
+            (end_exclusive - self._frame) * self._across,
+            (above + _STRIP_HIGH) * self._up,
+        )
 
 
 def _fill_all(boxes: list[Box], color: Color) -> None:
-    if boxes:
-        corners = [
-            corner
-            for box in boxes
-            for corner in (
-                (box.left, box.bottom),
-                (box.right, box.bottom),
-                (box.left, box.top),
-                (box.left, box.top),
-                (box.right, box.bottom),
-                (box.right, box.top),
-            )
-        ]
+    corners: list[tuple[float, float]] = []
+    for left, bottom, right, top in boxes:
+        corners += ((left, bottom), (right, bottom), (left, top), (left, top), (right, bottom), (right, top))
+    if corners:
         _shade("TRIS", corners, color)
 
 

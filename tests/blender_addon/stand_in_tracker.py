@@ -59,7 +59,7 @@ class StandInTracker:
 
     def __init__(self, messages: Any) -> None:
         self.messages = messages
-        self.backend = SimpleNamespace(state="ready", sentence="", log="/tmp/server.log")
+        self.backend = SimpleNamespace(state="ready", sentence="", log="/tmp/server.log", asks=False)
         self.server = SimpleNamespace(
             thumbnails=SimpleNamespace(of=lambda request: []), extras=[quick_lora(messages)], fetchable=self.fetchable
         )

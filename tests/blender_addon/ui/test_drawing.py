@@ -254,3 +254,12 @@ def test_a_model_that_may_yet_be_found_is_not_called_missing(told, settings, add
     told.looking = ""
     drawn = draw_all(addon)
     assert "Far is not here: fetch it." in said(drawn) and "download_model" in drawn.orders
+
+
+def test_a_start_that_takes_very_long_offers_another(told, settings, addon) -> None:
+    told.backend.state, told.backend.sentence = "starting", "The backend has been starting for 200 s."
+    panel = addon("ui.sidebar").WAN_VSE_PT_generate
+    drawn = draw(panel)
+    assert "starting for 200 s" in said(drawn) and "restart_backend" not in drawn.orders
+    told.backend.asks = True
+    assert "restart_backend" in draw(panel).orders

@@ -69,8 +69,8 @@ def test_the_marks_of_a_placeholder(told, addon, state: str, drawn: dict) -> Non
     overlay = addon("ui.timeline_overlay")
     job = told.add(JOB, state, progress=0.25)
     box = overlay.Box(10, 10, 50, 30)
-    marks = {name: overlay.bars(job, box, getattr(overlay, name)) for name in ("TRACK", "BAR", "FAILED")}
-    assert {name: one.right - one.left for name, boxes in marks.items() for one in boxes} == drawn
+    names = {getattr(overlay, name): name for name in ("TRACK", "BAR", "FAILED")}
+    assert {names[color]: bar.right - bar.left for color, bar in overlay.bars(job, box)} == drawn
 
 
 class View:
@@ -97,3 +97,27 @@ def test_only_placeholders_in_view_are_looked_up(told, addon, scene) -> None:
     assert [round(box.left) for _, box in shown] == [5 * (start - 100) for start in (101, 151, 201, 251)]
     assert len(asked) == len(shown)
     assert [round(edge) for edge in (shown[0][1].bottom, shown[0][1].top)] == [52, 98]
+
+
+def test_marks_follow_the_strips(told, addon, scene) -> None:
+    marks, compat, identity = addon("ui.shown_marks").marks, addon("timeline.compat"), addon("timeline.identity")
+    strip = compat.new_color(compat.strips(scene.sequence_editor), "P", 2, 10, 40)
+    assert marks(scene).placeholders == ()
+    identity.mark_placeholder(strip, JOB, "{}")
+    assert marks(scene).placeholders == ((10, 50, 2, JOB),)
+    compat.set_handles(strip, 20, 50)
+    assert marks(scene).placeholders == ((20, 50, 2, JOB),) and not marks(scene).taken
+    identity.mark_take(strip, JOB, "{}", "{}")
+    assert marks(scene).placeholders == () and marks(scene).taken == {JOB}
+
+
+def test_in_a_window_strips_that_stay_are_not_walked_over(told, addon, scene, monkeypatch) -> None:
+    module, compat, identity = addon("ui.shown_marks"), addon("timeline.compat"), addon("timeline.identity")
+    monkeypatch.setattr(module, "bpy", SimpleNamespace(app=SimpleNamespace(background=False)))
+    monkeypatch.setattr(module, "KEPT_SECONDS", 600.0)
+    strip = compat.new_color(compat.strips(scene.sequence_editor), "P", 2, 10, 40)
+    identity.mark_placeholder(strip, JOB, "{}")
+    first = module.marks(scene)
+    assert module.marks(scene) is first
+    strip.channel = 4
+    assert module.marks(scene).placeholders == ((10, 50, 4, JOB),)
