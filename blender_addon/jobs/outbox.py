@@ -55,6 +55,8 @@ class Outbox:
         self._ready: dict[str, None] = {}
         """The jobs with a message that is not under way, in the order in which they are told."""
         self._under_way: dict[str, None] = {}
+        self._may_be_there: set[str] = set()
+        """Jobs whose submit was sent and not answered: a server that is gone may have taken them."""
         self._ids: dict[str, dict[str, None]] = {"settle": {}, "clear": {}}
         self._ids_under_way: dict[str, list[str]] = {}
 
@@ -66,7 +68,7 @@ class Outbox:
     def cancel(self, job_id: str) -> None:
         """End a job, whether the server has it yet or not."""
         waiting = self._messages.get(job_id)
-        if waiting and waiting[0].method == "submit" and job_id not in self._under_way:
+        if waiting and waiting[0].method == "submit" and job_id not in self._may_be_there:
             self._forget(job_id)
             self._jobs.end(job_id, JobState.CANCELLED)
         else:
@@ -121,8 +123,10 @@ class Outbox:
             del self._ready[job_id]
             self._under_way[job_id] = None
             message = self._messages[job_id][0]
-            submits = message.method == "submit" and message.request is not None
-            params = SubmitParams(job_id, message.request) if submits else JobParams(job_id)
+            params: SubmitParams | JobParams = JobParams(job_id)
+            if message.method == "submit" and message.request is not None:
+                params = SubmitParams(job_id, message.request)
+                self._may_be_there.add(job_id)
             client.call(message.method, params, self._answered(job_id), self._failed(job_id, message))
         for method, waiting in self._ids.items():
             if waiting and method not in self._ids_under_way:
@@ -169,6 +173,7 @@ class Outbox:
     def _over(self, job_id: str) -> None:
         """The job's message that was under way was answered."""
         self._under_way.pop(job_id, None)
+        self._may_be_there.discard(job_id)
         messages = self._messages.get(job_id)
         if messages:
             messages.popleft()

@@ -32,6 +32,11 @@ class StandInRenderer:
         """True while a job waits."""
         return bool(self.jobs)
 
+    @property
+    def at_work(self) -> str:
+        """The job that came first."""
+        return next(iter(self.jobs), "")
+
     def ask(self, job_id: str, scene: Any, wanted: list[Any]) -> None:
         """Noted."""
         if self.refuses is not None:

@@ -202,24 +202,24 @@ def make_take(scene, tracker, step: Step) -> dict:
     status = job()
     if status.take is None:
         raise SystemExit(f"The take failed: {status.problem.sentence if status.problem else status.state}")
-    strip = take_strip(scene, status)
+    strip, request = take_strip(scene, status), tracker.request_of(job_id)
     start, end = int(strip.frame_final_start), int(strip.frame_final_end)
     say(f"landed after {time.monotonic() - started:.0f} s: channel {strip.channel}, frames {start} to {end - 1}")
     seconds = {name: round(getattr(status.seconds, name), 3) for name in PHASES}
     return {
-        "task": status.request.task,
+        "task": request.task.value,
         "implied_task": implied,
-        "prompt": status.request.prompt,
-        "seed": status.request.seed,
+        "prompt": request.prompt,
+        "seed": request.seed,
         "selected": list(step.selected),
         "asked": {
-            "channel": status.request.origin.channel,
-            "start": status.request.origin.start,
-            "length_frames": status.request.length_frames,
+            "channel": request.origin.channel,
+            "start": request.origin.start,
+            "length_frames": request.length_frames,
         },
         "strip": {"name": strip.name, "channel": strip.channel, "start": start, "end_exclusive": end},
         "take": status.take.folder,
-        "sources": [source_of(source) for source in status.request.sources],
+        "sources": [source_of(source) for source in request.sources],
         "seconds": {**seconds, "place": round(place_seconds, 4)},
     }
 

@@ -192,6 +192,69 @@ def test_an_undone_take_that_was_saved_is_not_placed_by_itself(desk, tmp_path):
     assert desk.places() == [IMAGE]
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["the backend is told", "Blender ends at once"])
+def test_a_deleted_take_stays_deleted_after_save_and_quit(desk, addon, tmp_path, told):
+    module = addon("jobs.tracker")
+    desk.save(tmp_path / "film.blend")
+    job_id = desk.ask("fog")
+    desk.save(tmp_path / "film.blend")
+    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.compat.strips(bpy.context.scene.sequence_editor).remove(desk.compat.all_strips(bpy.context.scene)[0])
+    bpy.ops.ed.undo_push(message="Delete")
+    bpy.ops.wm.save_mainfile()
+    if told:
+        desk.until_settled(job_id)
+    module.unregister()
+    module.register()
+    desk.tracker = module.get()
+    desk.new()
+    desk.load(tmp_path / "film.blend")
+    desk.tracker.want()
+    pump(desk, lambda: desk.tracker.server.listed and desk.tracker.job(job_id).settled)
+    desk.idle()
+    assert desk.places() == []
+    bpy.ops.wm.save_mainfile()
+    assert all(addon("jobs.ends").KEY not in scene for scene in bpy.data.scenes), "the server has it now"
+
+
+def test_what_a_file_says_of_ends_is_checked(addon, scene):
+    ends = addon("jobs.ends")
+    good = "a" * 32
+    for hostile in (
+        "[" * 5000,
+        "7",
+        '{"a": 1}',
+        json.dumps([good.upper(), 7, None, good[:-1], f"{good}\n"]),
+        "x" * 10**6,
+    ):
+        scene[ends.KEY] = hostile
+        assert ends.read() == []
+    scene[ends.KEY] = 7
+    assert ends.read() == []
+    scene[ends.KEY] = json.dumps([good, good, "../../etc/passwd"])
+    assert ends.read() == [good]
+    ends.write([f"{n:032x}" for n in range(5000)])
+    assert len(ends.read()) == ends.MOST
+    ends.write([])
+    assert ends.KEY not in scene
+
+
+def test_a_take_without_a_placeholder_has_its_request_asked_for(desk, addon, tmp_path):
+    module = addon("jobs.tracker")
+    desk.save(tmp_path / "a.blend")
+    job_id = desk.ask()
+    desk.until_done(job_id)
+    module.unregister()
+    module.register()
+    desk.tracker = module.get()
+    desk.load(tmp_path / "a.blend")
+    assert desk.places() == []
+    desk.tracker.want()
+    pump(desk, lambda: desk.places() == [IMAGE])
+    (strip,) = desk.compat.all_strips(bpy.context.scene)
+    assert json.loads(strip["wan_vse_request"])["prompt"] == "slow fog"
+
+
 def test_an_unsaved_files_job_stays_in_the_list_when_the_file_is_gone(desk):
     job_id = desk.ask()
     desk.new()
@@ -226,7 +289,7 @@ def test_a_file_from_elsewhere_offers_its_placeholders(desk, tmp_path, user_fold
     desk.tracker.want()
     pump(desk, lambda: desk.tracker.job(job_id))
     job = desk.tracker.job(job_id)
-    assert (job.state.value, job.request.prompt) == ("interrupted", "hang")
+    assert (job.state.value, desk.tracker.request_of(job_id).prompt) == ("interrupted", "hang")
     assert "Retry" in job.sentence
     desk.tracker.retry(job_id)
     pump(desk, lambda: desk.tracker.job(job_id).state.value == "denoising")

@@ -99,21 +99,20 @@ def test_the_source_is_rendered_then_the_job_goes_out(desk) -> None:
     desk.session.until(lambda: desk.job(job_id).progress == 0.5)
     desk.renderer.manner = "ready"
     assert desk.until_landed() == [(10, 40, 2)]
-    (source,) = desk.job(job_id).request.sources
+    (source,) = desk.tracker.request_of(job_id).sources
     assert (source.role.value, source.frames, source.rendered) == ("footage", 30, True)
     assert source.folder.endswith(os.path.join("wan", "sources", job_id, "footage"))
 
 
 def test_what_is_sent_is_what_the_panel_says(desk) -> None:
-    job = desk.job(desk.ask(strength=0.25, guide="FRAMES", conform="REPEAT"))
-    request = job.request
+    request = desk.tracker.request_of(desk.ask(strength=0.25, guide="FRAMES", conform="REPEAT"))
     assert (request.task, request.strength, request.guide.value, request.conform.value) == (
         "restyle",
         0.25,
         "frames",
         "repeat",
     )
-    extend = desk.job(desk.ask("EXTEND", strength=0.25)).request
+    extend = desk.tracker.request_of(desk.ask("EXTEND", strength=0.25))
     assert (extend.task, extend.strength, extend.guide.value) == ("extend", 1.0, "none")
 
 
@@ -185,7 +184,7 @@ def test_what_can_not_be_rendered_is_refused_before_anything_changes(desk, addon
 def test_retry_of_a_job_that_the_server_has_renders_what_is_gone(desk) -> None:
     job_id = desk.ask(prompt="fail")
     desk.until(job_id, "failed")
-    shutil.rmtree(desk.job(job_id).request.sources[0].folder)
+    shutil.rmtree(desk.tracker.request_of(job_id).sources[0].folder)
     desk.tracker.retry(job_id)
     assert len(desk.renderer.made.asked) == 2
     assert desk.until_landed() == [(10, 40, 2)]
@@ -389,7 +388,7 @@ def test_a_blender_in_the_background_renders_it(session, scene, addon, cut, tmp_
     job_id = desk.ask()
     session.until(desk.takes, 60.0)
     assert desk.takes() == [(10, 13, 2)]
-    (source,) = desk.job(job_id).request.sources
+    (source,) = desk.tracker.request_of(job_id).sources
     picture = bpy.data.images.load(os.path.join(source.folder, source.files[-1]))
     assert tuple(picture.size) == (1920, 1080)
     assert list(picture.pixels[:4]) == pytest.approx([1.0, 0.0, 0.0, 1.0], abs=0.01)

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture
 def setup(addon, tmp_path):
@@ -37,7 +39,7 @@ def say(method, **params):
 PLAN = {"python": "/p", "torch_build": "cpu", "folder": "/f", "download_bytes": 5, "sentence": "About 5 bytes."}
 
 
-def tick(setup, condition, seconds=10.0):
+def tick(setup, condition, seconds=30.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, (setup.state, setup.sentence)

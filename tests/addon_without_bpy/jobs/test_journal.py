@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import time
 
@@ -18,9 +17,8 @@ def journal(addon, tmp_path):
 
 
 @pytest.fixture
-def request_(extension):
-    messages = importlib.import_module(f"{extension}.wan_backend.protocol.messages")
-    return messages.TakeRequest("fog", "embedded", 64, 36, 9, messages.FrameRate(24), 7, "/tmp/wan", task="restyle")
+def request_(make_request):
+    return make_request()
 
 
 def age(tmp_path, seconds: float) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
+
+pytestmark = pytest.mark.ci
 
 
 @pytest.fixture
@@ -26,14 +29,16 @@ def start(addon, tmp_path):
         child.end_now()
 
 
-def lines(child, count: int, seconds: float = 10.0) -> list:
-    found: list = []
+def lines(child, count: int, seconds: float = 30.0) -> list[bytes]:
+    said = b""
     end = time.monotonic() + seconds
-    while len(found) < count and time.monotonic() < end:
+    while said.count(b"\n") < count and time.monotonic() < end:
         child.flush()
-        found += child.lines(time.perf_counter() + 0.01)
-        time.sleep(0.005)
-    return found
+        piece = child.read()
+        said += piece
+        if not piece:
+            time.sleep(0.005)
+    return said.splitlines()
 
 
 def wait_until_gone(child, seconds: float) -> float:
@@ -59,22 +64,42 @@ def test_a_child_that_does_not_read_blocks_nobody(start):
     began = time.perf_counter()
     for _ in range(40):
         child.send(b"y" * 100_000 + b"\n")
-    assert time.perf_counter() - began < 0.5
+    assert time.perf_counter() - began < 30  # the child would read in 60 s
 
 
-def test_reading_keeps_to_its_deadline(start):
-    child = start("import sys\nwhile True: sys.stdout.write('z' * 1000 + '\\n')")
-    time.sleep(0.3)
-    began = time.perf_counter()
-    read = list(child.lines(began + 0.005))
-    assert read
-    assert time.perf_counter() - began < 0.1
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="st_blocks of a file with holes")
+def test_the_file_of_what_it_says_stays_small_and_nothing_is_lost(start):
+    count = 50_000
+    child = start(
+        f"import sys\nfor n in range({count}): sys.stdout.write(f'{{n:06d}}' + 'x' * 1000 + '\\n')\n"
+        "sys.stdout.flush()\nsys.stdin.read()"
+    )
+    said, end, largest = bytearray(), time.monotonic() + 120, 0
+    numbers = []
+    while len(numbers) < count and time.monotonic() < end:
+        said += child.read()
+        *whole, rest = bytes(said).split(b"\n")
+        numbers += [int(line[:6]) for line in whole]
+        said = bytearray(rest)
+    largest = child.out_path.stat().st_blocks * 512
+    assert numbers == list(range(count))
+    assert child.out_path.stat().st_size > 50_000_000
+    assert largest < 4 << 20
+
+
+def test_a_file_system_that_makes_no_holes_loses_nothing_either(start, addon, monkeypatch):
+    def no(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(addon("backend.output_file"), "_punch_hole", no)
+    child = start("import sys\nfor n in range(5000): sys.stdout.write(f'{n:04d}' + 'x' * 1000 + '\\n')")
+    assert [int(line[:4]) for line in lines(child, 5000)] == list(range(5000))
 
 
 def test_it_leaves_when_its_stdin_ends(start):
     child = start("import sys; sys.stdin.read()")
     child.leave()
-    assert wait_until_gone(child, 3) < 3
+    wait_until_gone(child, 30)
     assert child.exit_code == 0
     assert not child.out_path.exists()
     assert child.log_path.exists()
@@ -88,16 +113,16 @@ def test_one_that_will_not_leave_is_ended_by_force(start, addon, monkeypatch):
     )
     assert lines(child, 1) == [b"up"]
     child.leave()
-    assert wait_until_gone(child, 5) > 0.3
+    assert wait_until_gone(child, 30) > 0.3
     assert child.exit_code == -9
 
 
-def test_each_step_of_the_end_is_short(start):
-    child = start("import time; time.sleep(60)")
-    began = time.perf_counter()
-    child.leave()
-    child.gone()
-    assert time.perf_counter() - began < 0.016
+def test_one_that_hangs_is_ended_at_once(start):
+    child = start("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)")
+    os.kill(child.pid, signal.SIGSTOP)
+    child.leave(by_force=True)
+    wait_until_gone(child, 30)
+    assert child.exit_code == -9
 
 
 def test_a_module_lying_in_the_current_folder_is_not_taken_for_the_backend(addon, tmp_path, monkeypatch):

@@ -22,9 +22,9 @@ class Child:
     def flush(self):
         pass
 
-    def lines(self, deadline):
+    def read(self):
         lines, self.incoming = self.incoming, []
-        return iter(lines)
+        return b"".join(line + b"\n" for line in lines)
 
     def says(self, **message):
         self.incoming.append(json.dumps({"jsonrpc": "2.0", **message}).encode())
@@ -40,11 +40,11 @@ class Talk:
         self.child, self.events, self.answers, self.failures = Child(), [], [], []
         self.client = addon("backend.client").Client(self.child, lambda *event: self.events.append(event))
 
-    def call(self, method, **more):
-        self.client.call(method, None, self.answers.append, self.failures.append, **more)
+    def call(self, method):
+        self.client.call(method, None, self.answers.append, self.failures.append)
 
     def tick(self):
-        return self.client.tick(time.perf_counter() + 1)
+        return self.client.tick(time.perf_counter() + 30)
 
 
 def test_answers_find_their_questions_in_any_order(talk):
@@ -81,12 +81,45 @@ def test_events_are_typed(talk):
     assert [(name, event.state) for name, event in talk.events] == [("worker", "busy")]
 
 
-def test_a_late_answer_is_told(talk):
-    talk.call("list", within_seconds=-1)
-    assert talk.client.overdue() == "list"
+def test_a_server_that_is_gone_answers_nothing_more(talk, errors):
+    talk.call("list")
+    talk.call("doctor")
+    talk.client.lost("It ended.")
+    assert [(error.code, error.message) for error in talk.failures] == [(errors.GONE, "It ended.")] * 2
     talk.child.says(id=1, result={"jobs": []})
     talk.tick()
-    assert talk.client.overdue() == ""
+    assert talk.answers == []
+
+
+def test_an_answer_longer_than_a_line_fails_its_own_call_alone(talk, errors):
+    talk.call("list")
+    talk.call("release")
+    talk.child.incoming.append(b'{"jsonrpc":"2.0","id":1,"result":{"jobs":["' + b"x" * (1 << 20) + b'"]}}')
+    talk.child.says(id=2, result={"state": "none"})
+    talk.tick()
+    assert [error.code for error in talk.failures] == [errors.LINE_TOO_LONG]
+    assert [type(answer).__name__ for answer in talk.answers] == ["WorkerStatus"]
+
+
+def test_what_is_too_long_to_be_sent_is_a_failure_with_a_sentence(talk, errors, messages, make_request):
+    names = [f"{n:x}" * 300 for n in range(9999)]
+    request = make_request(sources=[messages.Source(messages.Role.FOOTAGE, "/a", names, frames=9999)])
+    talk.client.call("plan", messages.PlanParams(request), talk.answers.append, talk.failures.append)
+    assert talk.child.sent == []
+    assert talk.failures[0].code == errors.LINE_TOO_LONG
+    assert "too much for one message" in talk.failures[0].message
+
+
+def test_what_can_not_be_read_within_the_deadline_is_read_later(talk):
+    for n in range(50):
+        talk.child.says(method="worker", params={"state": "busy", "device": str(n)})
+    talk.client.tick(time.perf_counter() + 30)
+    talk.child.says(method="worker", params={"state": "ready"})
+    talk.client.tick(time.perf_counter() - 1)
+    assert talk.client.behind and len(talk.events) == 50
+    talk.tick()
+    assert not talk.client.behind
+    assert [event.device for _, event in talk.events] == [str(n) for n in range(50)] + [""]
 
 
 @settings(max_examples=200, deadline=None)

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 
 import pytest
-
-
-@pytest.fixture
-def messages(extension):
-    return importlib.import_module(f"{extension}.wan_backend.protocol.messages")
 
 
 @pytest.fixture
@@ -70,12 +64,12 @@ def test_what_is_still_to_be_rendered_is_asked_for_when_it_is_there(thumbnails, 
     assert len(client.calls) == 1
 
 
-def test_a_refusal_is_no_picture_and_a_lost_server_is_asked_anew(thumbnails, addon, request_of, tmp_path) -> None:
+def test_a_refusal_is_no_picture_and_a_lost_server_is_asked_anew(thumbnails, errors, request_of, tmp_path) -> None:
     (tmp_path / "a.png").touch()
     request, client = request_of(["a.png"]), Client()
     thumbnails.of(request)
     thumbnails.tick(client)
-    client.calls[0][2](None)
+    client.calls[0][2](errors.ProtocolError(errors.REFUSED, "No."))
     assert thumbnails.of(request) == []
     thumbnails.tick(client)
     assert len(client.calls) == 1, "refused once is enough"

@@ -1,0 +1,232 @@
+"""What is to be told is kept until it is answered, is told again to the next server, and never floods one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+class Client:
+    """Remembers what it is asked; answers when told."""
+
+    def __init__(self) -> None:
+        self.calls: list = []
+
+    def call(self, method, params, answered, failed) -> None:
+        self.calls.append((method, params, answered, failed))
+
+    @property
+    def asked(self) -> list[tuple[str, object]]:
+        return [(method, getattr(params, "job_id", None) or params.job_ids) for method, params, _, _ in self.calls]
+
+
+@pytest.fixture
+def jobs(addon):
+    return addon("jobs.job_list").JobList()
+
+
+@pytest.fixture
+def outbox(addon, jobs):
+    return addon("jobs.outbox").Outbox(jobs, lambda: None)
+
+
+def test_two_thousand_submits_are_told_a_few_at_a_time_and_in_order(outbox, make_request, make_status) -> None:
+    wanted = [f"{n:032x}" for n in range(2000)]
+    for job_id in wanted:
+        outbox.submit(job_id, make_request())
+    client, told = Client(), []
+    while len(told) < 2000:
+        outbox.tick(client)
+        assert 0 < len(client.calls) <= 8
+        calls, client.calls = client.calls, []
+        for _, params, answered, _ in calls:
+            told.append(params.job_id)
+            answered(make_status(params.job_id))
+    assert told == wanted
+
+
+@pytest.mark.parametrize("verb", ["submit", "cancel", "retry", "settle", "clear"])
+def test_what_was_not_answered_is_told_to_the_next_server(
+    outbox, jobs, errors, messages, make_request, make_status, verb
+) -> None:
+    if verb == "submit":
+        outbox.submit("a", make_request())
+    else:
+        jobs.hear(make_status("a", "queued" if verb == "cancel" else "failed"))
+        {"cancel": outbox.cancel, "settle": lambda a: outbox.settle([a]), "clear": lambda a: outbox.clear([a])}.get(
+            verb, lambda a: outbox.retry(a, None)
+        )("a")
+    for _ in range(3):
+        client = Client()
+        outbox.tick(client)
+        outbox.tick(client)
+        assert [method for method, _ in client.asked] == [verb]
+        client.calls[0][3](errors.ProtocolError(errors.GONE, "It ended."))
+        outbox.server_gone()
+    client = Client()
+    outbox.tick(client)
+    result = messages.JobIdsParams(["a"]) if verb in ("settle", "clear") else make_status("a", "queued")
+    client.calls[0][2](result)
+    outbox.tick(client)
+    outbox.server_gone()
+    outbox.tick(client)
+    assert len(client.calls) == 1, "it was answered"
+
+
+def test_of_one_job_one_thing_at_a_time(outbox, jobs, make_request, make_status) -> None:
+    client = Client()
+    outbox.submit("a", make_request())
+    outbox.tick(client)
+    outbox.cancel("a")
+    outbox.tick(client)
+    assert client.asked == [("submit", "a")], "it may not have arrived"
+    client.calls[0][2](make_status("a"))
+    outbox.tick(client)
+    assert client.asked[1:] == [("cancel", "a")]
+
+
+def test_a_job_that_was_not_told_yet_is_simply_not_told(outbox, jobs, make_request) -> None:
+    client = Client()
+    outbox.submit("a", make_request())
+    outbox.cancel("a")
+    outbox.tick(client)
+    assert client.calls == [] and jobs.get("a").state == "cancelled"
+
+
+def test_ids_go_a_thousand_at_a_time_and_those_given_back_are_settled(outbox, jobs, messages, make_status) -> None:
+    wanted = [f"{n:032x}" for n in range(2500)]
+    for job_id in wanted:
+        jobs.hear(make_status(job_id, "done"))
+    outbox.settle(wanted)
+    client, told = Client(), []
+    for _ in range(3):
+        outbox.tick(client)
+        outbox.tick(client)
+        ((_, params, answered, _),) = client.calls
+        told.append(len(params.job_ids))
+        answered(messages.JobIdsParams(params.job_ids[1:]))
+        client.calls.clear()
+    outbox.tick(client)
+    assert told == [1000, 1000, 500] and client.calls == []
+    assert len(jobs.done_unsettled()) == 3
+
+
+def test_a_settle_waits_for_its_own_jobs_submit_alone(outbox, jobs, make_request, make_status) -> None:
+    outbox.submit("a", make_request())
+    outbox.settle(["a", "b"])
+    client = Client()
+    outbox.tick(client)
+    assert client.asked == [("submit", "a"), ("settle", ["b"])]
+
+
+def test_a_retry_ends_what_was_to_be_told_of_the_jobs_end(outbox, jobs, make_status) -> None:
+    jobs.hear(make_status("a", "failed"))
+    outbox.settle(["a"])
+    outbox.retry("a", None)
+    client = Client()
+    outbox.tick(client)
+    assert client.asked == [("retry", "a")]
+
+
+def test_refusals(outbox, jobs, errors, messages, make_request, make_status) -> None:
+    client = Client()
+    outbox.submit("new", make_request())
+    jobs.hear(make_status("old", "failed"))
+    jobs.hear(make_status("lost", "failed"))
+    jobs.hear(make_status("forgotten", "failed"))
+    outbox.retry("old", None)
+    outbox.retry("lost", make_request("rain"))
+    outbox.retry("forgotten", None)
+    outbox.tick(client)
+    problem = messages.Problem(messages.ProblemKind.DISK_FULL, "The disk is full: make room.")
+    for method, params, _, failed in list(client.calls):
+        gone = method == "retry" and params.job_id != "old"
+        failed(errors.ProtocolError(errors.NO_SUCH_JOB, "No.") if gone else errors.Refusal(problem))
+    assert jobs.get("new").problem == jobs.get("old").problem == problem
+    assert "does not know this job" in jobs.get("forgotten").problem.sentence
+    assert jobs.get("lost").state == "queued"
+    client.calls.clear()
+    outbox.tick(client)
+    assert [(params.job_id, params.request.prompt) for _, params, _, _ in client.calls] == [("lost", "rain")]
+
+
+def test_a_retry_that_had_arrived_the_first_time_is_no_failure(outbox, jobs, errors, make_status) -> None:
+    jobs.hear(make_status("a", "failed"))
+    outbox.retry("a", None)
+    client = Client()
+    outbox.tick(client)
+    outbox.server_gone()
+    jobs.hear(make_status("a", "denoising"))
+    outbox.tick(client)
+    client.calls[1][3](errors.ProtocolError(errors.REFUSED, "The job has not ended."))
+    assert jobs.get("a").state == "denoising"
+
+
+def test_without_a_server_the_waiting_jobs_say_why(outbox, jobs, make_request, make_status) -> None:
+    outbox.submit("a", make_request())
+    jobs.hear(make_status("b", "failed"))
+    outbox.retry("b", None)
+    outbox.give_up("There is no backend.")
+    assert jobs.get("a").problem.sentence == "There is no backend."
+    client = Client()
+    outbox.tick(client)
+    assert client.asked == [("retry", "b")], "the server's own jobs wait for the next one"
+
+
+class Server:
+    """Takes what it is told, and may end before or after it did."""
+
+    def __init__(self, messages, make_status) -> None:
+        self.jobs: dict[str, str] = {}
+        self.settled: set[str] = set()
+        self._messages, self._make_status = messages, make_status
+
+    def do(self, method, params):
+        if method == "settle":
+            self.settled.update(params.job_ids)
+            return self._messages.JobIdsParams(params.job_ids)
+        if method == "submit":
+            self.jobs.setdefault(params.job_id, "queued")
+        else:
+            self.jobs[params.job_id] = "cancelled"
+        return self._make_status(params.job_id, self.jobs[params.job_id])
+
+
+FATES = st.lists(st.sampled_from(["well", "well", "dies before", "dies after"]), max_size=40)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from("abcde"), unique=True, min_size=1), st.sets(st.sampled_from("abcde")), FATES)
+def test_whatever_dies_between_every_message_arrives(
+    addon, errors, messages, make_request, make_status, wanted, cancelled, fates
+) -> None:
+    jobs = addon("jobs.job_list").JobList()
+    outbox = addon("jobs.outbox").Outbox(jobs, lambda: None)
+    server, client = Server(messages, make_status), Client()
+    cancelled &= set(wanted)
+    for job_id in wanted:
+        outbox.submit(job_id, make_request())
+    for turn in range(60):
+        if turn == 1:
+            for job_id in cancelled:
+                outbox.cancel(job_id)
+            outbox.settle(cancelled)
+        outbox.tick(client)
+        calls, client.calls = client.calls, []
+        died = False
+        for method, params, answered, failed in calls:
+            fate = fates.pop() if fates and not died else "dies before" if died else "well"
+            result = server.do(method, params) if fate != "dies before" else None
+            died = fate != "well"
+            if died:
+                failed(errors.ProtocolError(errors.GONE, "It ended."))
+            else:
+                answered(result)
+        if died:
+            outbox.server_gone()
+        assert all(jobs.get(job_id) is not None for job_id in wanted)
+    expected = {job_id: "cancelled" if job_id in cancelled else "queued" for job_id in wanted}
+    never_told = dict.fromkeys(cancelled - server.jobs.keys(), "cancelled")
+    assert {**server.jobs, **never_told} == expected
+    assert server.settled >= cancelled
