@@ -1,6 +1,6 @@
 """Which tests run when: the tiers, by folder and file; a test's own marker goes before.
 
-`fast` is the default: no process, no model, no Blender. `ci` adds what starts processes, computes with torch or asks
+`fast` is the default: no process, no model, no Blender. `ci` adds what starts processes, makes takes or asks
 Blender. `long` is what a landing doesn't wait for. docs/testing.md says what runs which.
 """
 
@@ -23,18 +23,11 @@ CI = (
     "wan_backend/environment",
     "wan_backend/pipelines",
     "wan_backend/worker",
-    "wan_backend/frames/test_motion.py",
-    "wan_backend/frames/test_movie_frames.py",
-    "wan_backend/models/test_block_streaming.py",
+    "wan_backend/job_queue/test_owners.py",
     "wan_backend/models/test_download.py",
     "wan_backend/models/test_download_extras.py",
     "wan_backend/models/test_eight_bit.py",
-    "wan_backend/models/test_half_copies.py",
-    "wan_backend/models/test_lean_forward.py",
-    "wan_backend/models/test_loader.py",
     "wan_backend/models/test_lora_adapters.py",
-    "wan_backend/models/test_memory_placement.py",
-    "wan_backend/models/test_single_file.py",
     "wan_backend/server/test_downloads.py",
     "wan_backend/server/test_serve_*.py",
 )
