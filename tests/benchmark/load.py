@@ -1,0 +1,173 @@
+"""A long queue and a long cut: how soon the server answers, what it takes of memory, and how long Blender is kept.
+
+    blender --factory-startup -P load.py -- --extension ZIP --backend PYTHON      in a window, with real drawing
+    python load.py --extension ZIP --backend PYTHON                               Blender as a module
+
+10,000 jobs have ended and 2,000 wait (one of them runs, on a worker without a model), 3,000 strips lie on the
+timeline. Prints each measured value beside what is wanted; exit code 1 where one is missed or the queue doesn't come.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import bpy
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
+
+import film
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = film.PACKAGE
+ANSWER_SECONDS, MEMORY_BYTES = 1.0, 200 << 20
+WATCH_SECONDS = 10.0
+"""So long the panel is watched once the queue is there."""
+PATIENCE_SECONDS = 120.0
+
+
+def main() -> None:
+    """Write the queue, lay out the cut, then measure."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--extension", required=True)
+    parser.add_argument("--backend", required=True, help="the Python that has the backend's packages")
+    parser.add_argument("--ended", type=int, default=10_000)
+    parser.add_argument("--waiting", type=int, default=2_000)
+    parser.add_argument("--strips", type=int, default=3_000)
+    parser.add_argument("--report", type=Path, help="write the values there as JSON")
+    arguments = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:]
+    options = parser.parse_args(arguments)
+    bpy.ops.extensions.package_install_files(
+        filepath=options.extension, repo="user_default", enable_on_install=True, overwrite=True
+    )
+    measurement = Load(options)
+    if bpy.app.background or bpy.app.module:
+        while (pause := measurement.step(pump=True)) is not None:
+            time.sleep(pause)
+        sys.stdout.flush()
+        os._exit(measurement.exit_code)
+    bpy.app.timers.register(measurement.show_panel, first_interval=1.0, persistent=True)
+    bpy.app.timers.register(measurement.choose_tab, first_interval=2.0, persistent=True)
+    bpy.app.timers.register(lambda: measurement.step(pump=False), first_interval=3.0, persistent=True)
+
+
+class Load:
+    """From the backend's start to a queue that is there and watched, in small steps."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.exit_code = 1
+        self.stopwatch = importlib.import_module(f"{PACKAGE}.blender_addon.stopwatch")
+        folders = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.folders")
+        self.folder = Path(tempfile.mkdtemp(prefix="wan-vse-load-"))
+        write = [options.backend, ROOT / "tests" / "benchmark" / "write_queue.py", folders.user_folder() / "state"]
+        subprocess.run([*map(str, write), str(options.ended), str(options.waiting)], check=True, cwd=ROOT)
+        folders.preferences().backend_command = self._backend()
+        self.scene = bpy.context.scene
+        self.scene.sequence_editor_create()
+        for workspace in bpy.data.workspaces:
+            if hasattr(workspace, "sequencer_scene"):
+                workspace.sequencer_scene = self.scene
+        film.add_many_strips(self.scene, options.strips)
+        self.tracker = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.tracker").get()
+        self.began = self.until = 0.0
+        self.seconds: dict[str, float] = {}
+        self.stopwatch.reset()
+
+    def _backend(self) -> str:
+        """The backend with a worker that has no model, as a command for the preferences."""
+        worker = [self.options.backend, str(ROOT / "tests" / "wan_backend" / "server" / "fake_worker.py")]
+        start = self.folder / "backend.py"
+        start.write_text(
+            "import os, sys\n"
+            f"os.environ['PYTHONPATH'] += os.pathsep + {str(ROOT)!r}\n"
+            f"arguments = [*sys.argv[1:], '--worker-command', {json.dumps(worker)!r}]\n"
+            "os.execv(sys.executable, [sys.executable, *arguments])\n"
+        )
+        return f"{shlex.quote(self.options.backend)} {shlex.quote(str(start))}"
+
+    def show_panel(self) -> None:
+        """Turn the largest area into a sequencer with its sidebar open, so that drawing is measured."""
+        window = bpy.context.window_manager.windows[0]
+        area = max(window.screen.areas, key=lambda area: area.width * area.height)
+        area.type = "SEQUENCE_EDITOR"
+        area.spaces.active.show_region_ui = True
+
+    def choose_tab(self) -> None:
+        """Show our tab; possible once the sidebar was drawn."""
+        area = next(a for a in bpy.context.window_manager.windows[0].screen.areas if a.type == "SEQUENCE_EDITOR")
+        next(region for region in area.regions if region.type == "UI").active_panel_category = "Wan"
+
+    def step(self, pump: bool) -> float | None:
+        """Seconds to the next step, or None when the measurement is over."""
+        now = time.monotonic()
+        if not self.began:
+            self.began = now
+            self.tracker.start()
+        if pump:
+            self.tracker.tick()
+        if self.tracker.backend.state in ("missing", "failed"):
+            return self.finish(f"The backend is {self.tracker.backend.state}: {self.tracker.backend.sentence}")
+        if now - self.began > PATIENCE_SECONDS:
+            return self.finish(f"The queue is not there after {PATIENCE_SECONDS:.0f} s.")
+        for name, there in (
+            ("answers", self.tracker.backend.state == "ready"),
+            ("first jobs", bool(self.tracker.jobs())),
+            ("all jobs", self.tracker.server.listed),
+        ):
+            if there:
+                self.seconds.setdefault(name, now - self.began)
+        if "all jobs" in self.seconds and not self.until:
+            self.until = now + WATCH_SECONDS
+        if self.until and now > self.until:
+            return self.finish("")
+        return 0.005 if pump else 0.05
+
+    def finish(self, problem: str) -> None:
+        """Print what was measured and leave Blender."""
+        jobs = len(self.tracker.jobs())
+        asked = self.options.ended + self.options.waiting
+        rows = [("the server answers, seconds", self.seconds.get("answers", 1e9), ANSWER_SECONDS)]
+        rows += [("the server's memory, MiB", most / (1 << 20), MEMORY_BYTES / (1 << 20)) for most in _children_bytes()]
+        limit = self.stopwatch.LIMIT_SECONDS * 1000
+        rows += [(name + ", worst ms", row[2] * 1000, limit) for name, row in self.stopwatch.report().items()]
+        lines = [f"Blender {bpy.app.version_string}: {jobs} of {asked} jobs, {self.options.strips} strips; {problem}"]
+        lines += [f"{name}: after {seconds:.2f} s" for name, seconds in self.seconds.items()]
+        lines += [
+            f"{name:<52}{value:>10.2f}   wanted {wanted:.0f}{'' if value <= wanted else '   OVER'}"
+            for name, value, wanted in rows
+        ]
+        sys.stdout.write("\n".join(lines) + "\n")
+        if self.options.report:
+            values = {"jobs": jobs, "seconds": self.seconds, "problem": problem, "rows": rows}
+            self.options.report.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+        missed = [name for name, value, wanted in rows if value > wanted]
+        self.exit_code = 1 if problem or missed or jobs < asked else 0
+        self.tracker.close(5.0)
+        if not (bpy.app.background or bpy.app.module):
+            bpy.ops.wm.quit_blender()
+
+
+def _children_bytes() -> list[int]:
+    """The most memory that each child of this process had at once (Linux): the server's, as it is the only one."""
+    found = []
+    for children in Path("/proc/self/task").glob("*/children"):
+        for pid in children.read_text().split():
+            status = Path(f"/proc/{pid}/status").read_text().splitlines()
+            found += [int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM")]
+    return found
+
+
+if __name__ == "__main__":
+    if bpy.app.background or bpy.app.module:
+        main()
+    else:
+        bpy.app.timers.register(main, first_interval=1.0)
