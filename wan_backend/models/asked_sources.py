@@ -37,7 +37,7 @@ def check(request: TakeRequest) -> Problem | None:
     for role in NEEDED.get(request.task, ()):
         if role not in roles:
             return _bad(ABSENT[role])
-    if request.task == Task.EXTEND and (Role.BEFORE in roles) == (Role.AFTER in roles):
+    if request.task is Task.EXTEND and (Role.BEFORE in roles) == (Role.AFTER in roles):
         return _bad("A take extends one strip, at its end or at its beginning; select one strip.")
     problems = (_wrong(source, request) for source in request.sources)
     return next((problem for problem in problems if problem is not None), None)

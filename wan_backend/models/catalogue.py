@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..protocol.conversion import from_json
-from ..protocol.messages import FrameRate, Quality, Task
+from ..protocol.messages import FrameRate, Quality, Sampler, Task
 from .layout import Layout
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CATALOGUE_FILE = Path(__file__).with_name("catalogue.toml")
-DISTILLED_SAMPLERS = ("distilled", "dmd")
+DISTILLED_SAMPLERS = (Sampler.DISTILLED, Sampler.DMD)
 """Those that take given times."""
 
 
@@ -44,7 +44,7 @@ class QualityPreset:
     steps: int
     guidance_scale: float
     flow_shift: float
-    sampler: str
+    sampler: Sampler
     low_noise_guidance_scale: float | None = None
     """Of a model with two experts, the guidance of the second; None: as the first one's."""
     timesteps: list[float] = field(default_factory=list)
@@ -76,7 +76,7 @@ class ModelEntry:
 
     id: str
     label: str
-    tasks: list[str]
+    tasks: list[Task]
     pipelines: list[str]
     """Values of `_class_name` in model_index.json that are this model."""
     licence: str
@@ -139,12 +139,12 @@ class ModelEntry:
         """True for a control model (VACE), which does all tasks by one way."""
         return any("VACE" in name for name in self.pipelines)
 
-    def makes_long(self, task: str) -> bool:
+    def makes_long(self, task: Task) -> bool:
         """Whether a take may be longer than `max_frames`, made in windows that overlap.
 
         A model made for pictures alone can't: it knows its picture only as the first frame of a window.
         """
-        return self.is_control or task != Task.IMAGE_TO_VIDEO
+        return self.is_control or task is not Task.IMAGE_TO_VIDEO
 
     def size(self, name: str) -> NamedSize | None:
         """The size of that name, or None."""
@@ -247,10 +247,15 @@ def read(text: str) -> Catalogue:
 def _entries(kind: type[_Entry], tables: Mapping[str, Any], name: str) -> dict[str, _Entry]:
     """Id -> entry of every table of that name."""
     rows: list[Any] = tables.get(name, [])
-    entries = [from_json(kind, row, f"{name}[{number}]") for number, row in enumerate(rows)]
+    entries = [from_json(kind, row, _called(name, row, number)) for number, row in enumerate(rows)]
     if len({entry.id for entry in entries}) != len(entries):
         raise ValueError(f"Two entries '{name}' of the catalogue have the same id.")
     return {entry.id: entry for entry in entries}
+
+
+def _called(name: str, row: Any, number: int) -> str:
+    """The entry, for a sentence that says what is wrong in it."""
+    return f"{name} {row.get('id', number) if isinstance(row, dict) else number}"
 
 
 def _check_lora(lora: LoraEntry, models: Mapping[str, ModelEntry]) -> None:

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ..protocol.messages import Fix, FixSetting, Plan, Problem, ProblemKind, TakeRequest
+from ..protocol.messages import Fix, FixSetting, Plan, Problem, ProblemKind, TakeRequest, Task
 from . import outlook, planning
 from .catalogue import ModelEntry
 from .media_place import size_in_words
@@ -19,7 +19,7 @@ from .outlook import Machine
 
 SHORTEST_FRAMES = 17
 """A take of fewer of the model's frames isn't offered: nothing happens in it."""
-FREE_LENGTH = ("text_to_video", "image_to_video")
+FREE_LENGTH = (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)
 """Tasks whose length is a wish; that of the others is the footage's or the hole's."""
 
 

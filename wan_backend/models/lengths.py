@@ -36,11 +36,11 @@ def lengths(request: TakeRequest, take_frames: int, scene_rate: Fraction, entry:
     """The clip for a take of so many frames; a source that is missing is taken for one frame."""
     step = entry.frame_rate / scene_rate
     before, after = request.source(Role.BEFORE), request.source(Role.AFTER)
-    if request.task == Task.FILL_GAP:
+    if request.task is Task.FILL_GAP:
         return _fill(take_frames, step, before, after, entry.max_frames)
-    if request.task == Task.EXTEND and before is None and after is not None:
+    if request.task is Task.EXTEND and before is None and after is not None:
         return _extend_backward(take_frames, step, after, entry.max_frames)
-    if request.task == Task.EXTEND:
+    if request.task is Task.EXTEND:
         return _extend_forward(take_frames, step, before, entry.max_frames)
     return Lengths(model_frames_for(take_frames, scene_rate, entry))
 

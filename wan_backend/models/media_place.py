@@ -18,13 +18,19 @@ RESERVE_BYTES = 16 << 20
 
 def check(folder: str, needed_bytes: int) -> Problem | None:
     """Why a take of `needed_bytes` can't be written under `folder`, or None."""
-    if not folder or "\0" in folder or not os.path.isabs(folder):
-        shown = folder.replace("\0", "?")
-        return _refuse(f"The media folder '{shown}' is not a full path; choose another in the preferences.")
+    not_a_path = f"The media folder '{_shown(folder)}' is not a full path; choose another in the preferences."
+    if not folder or not os.path.isabs(folder):
+        return _refuse(not_a_path)
     try:
         return _check_place(Path(folder), needed_bytes)
+    except ValueError:  # a zero in it, or half a character that no system has
+        return _refuse(not_a_path)
     except OSError as error:
         return _refuse(f"The media folder {folder} can't be used ({reason(error)}); choose another in the preferences.")
+
+
+def _shown(folder: str) -> str:
+    return folder.replace("\0", "?").encode("utf-8", "replace").decode()
 
 
 def reason(error: OSError) -> str:

@@ -24,6 +24,7 @@ from ..protocol.messages import (
     ProblemKind,
     Quality,
     Role,
+    Sampler,
     TakeRequest,
 )
 from . import asked_sources, catalogue, lora_plan, media_place, memory_estimate, sizes
@@ -34,7 +35,12 @@ from .lengths import Lengths, lengths
 MIN_FRAME_RATE, MAX_FRAME_RATE = Fraction(1), Fraction(240)
 MOST_MODEL_FRAMES = 4001
 """For scenes of so few frames a second that 2,000 of them last very long."""
-LIMITS = {"steps": (1, 200), "guidance_scale": (0.0, 30.0), "flow_shift": (0.01, 100.0), "strength": (0.0, 1.0)}
+LIMITS: dict[FixSetting, tuple[float, float]] = {
+    FixSetting.STEPS: (1, 200),
+    FixSetting.GUIDANCE_SCALE: (0.0, 30.0),
+    FixSetting.FLOW_SHIFT: (0.01, 100.0),
+    FixSetting.STRENGTH: (0.0, 1.0),
+}
 """Least and most of the settings that a request may give for itself."""
 BYTES_A_PIXEL = {MediaFormat.PNG: 3.0, MediaFormat.FFV1: 3.0, MediaFormat.H264: 1.0}
 """Of a take's files, at the worst, which is grain."""
@@ -60,7 +66,8 @@ def plan(request: TakeRequest, entry: ModelEntry, loras: Collection[str] = ()) -
     size = _size(request, entry, problems)
     notes += size.notes
     take_frames, clip = _frames(request, entry, notes, problems)
-    problems += [asked_sources.check(request), lora_plan.wrong(request)]
+    if not any(problems):  # nothing is looked for on a disk for a request that can't be done anyhow
+        problems += [asked_sources.check(request), lora_plan.wrong(request)]
     window_frames = entry.max_frames if clip.model_frames > entry.max_frames else 0
     waits = any(source.role in (Role.AFTER, Role.LAST) for source in request.sources)
     spooled = clip.model_frames if waits else 0
@@ -86,13 +93,14 @@ def plan(request: TakeRequest, entry: ModelEntry, loras: Collection[str] = ()) -
         disk_bytes=_disk_bytes(request.media_format, size.width, size.height, take_frames, spooled),
         notes=notes,
     )
-    problems.append(media_place.check(request.media_folder, made.disk_bytes))
+    if not any(problems):
+        problems.append(media_place.check(request.media_folder, made.disk_bytes))
     return dataclasses.replace(made, problem=next((p for p in problems if p is not None), None))
 
 
 def impossible(request: TakeRequest, problem: Problem) -> Plan:
     """The plan for a request whose model is not known: only why."""
-    return Plan(request.model, 0, 0, 0, FrameRate(1), 0, 0, 0.0, 0.0, "", problem=problem)
+    return Plan(request.model, 0, 0, 0, FrameRate(1), 0, 0, 0.0, 0.0, Sampler.UNIPC, problem=problem)
 
 
 def cleaned(request: TakeRequest) -> TakeRequest:
@@ -128,7 +136,7 @@ def _wrong_task(request: TakeRequest, entry: ModelEntry) -> Problem | None:
     if request.task in entry.tasks:
         return None
     tasks = ", ".join(task.replace("_", " ") for task in entry.tasks)
-    asked = request.task[:40].replace("_", " ")
+    asked = request.task.replace("_", " ")
     return Problem(ProblemKind.BAD_SETTING, f"{entry.label} can't do {asked}, only {tasks}; choose another model.")
 
 
@@ -150,13 +158,13 @@ def _wrong_settings(request: TakeRequest) -> Problem | None:
     if not 0 <= request.seed < 1 << 63:
         fix = Fix("Use seed 1", FixSetting.SEED, "1")
         return Problem(ProblemKind.BAD_SETTING, f"The seed {request.seed} is not a number from 0 to 2^63 - 1.", [fix])
-    for name, (least, most) in LIMITS.items():
-        value = getattr(request, name)
+    for setting, (least, most) in LIMITS.items():
+        value = getattr(request, setting.value)
         if value is not None and not least <= value <= most:
             nearest = min(max(value, least), most)
-            words = name.replace("_", " ")
+            words = setting.replace("_", " ")
             sentence = f"The {words} of {value:g} is out of range; give {least:g} to {most:g}."
-            return Problem(ProblemKind.BAD_SETTING, sentence, [Fix(f"Use {nearest:g}", name, f"{nearest:g}")])
+            return Problem(ProblemKind.BAD_SETTING, sentence, [Fix(f"Use {nearest:g}", setting, f"{nearest:g}")])
     return None
 
 

@@ -129,7 +129,7 @@ class Planner:
         """The catalogue before anybody looked: only what comes with the package is known to be here."""
         known = catalogue.load()
         rows = [_row(entry, sources.packaged(entry) or sources.Missing(NOT_LOOKED)) for entry in known.models.values()]
-        more = [*known.loras.values(), *known.autoencoders.values()]
+        more: list[LoraEntry | TinyEntry] = [*known.loras.values(), *known.autoencoders.values()]
         return ModelsResult(rows, [_extra_row(extra, extras.packaged(extra), NOT_LOOKED.sentence) for extra in more])
 
     def rows(self) -> list[ModelRow]:
@@ -181,7 +181,7 @@ def _row(entry: ModelEntry, found: sources.Found | sources.Missing) -> ModelRow:
         notes=entry.notes,
         memory_bytes=peaks.one_at_a_time,
         least_memory_bytes=peaks.streamed,
-        broken=isinstance(found, sources.Missing) and found.problem.kind == ProblemKind.MODEL_BROKEN,
+        broken=isinstance(found, sources.Missing) and found.problem.kind is ProblemKind.MODEL_BROKEN,
     )
 
 

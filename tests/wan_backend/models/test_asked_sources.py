@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 
 import pytest
 
 from tests.wan_backend.frames.asked import TASKS, asked, source
 from wan_backend.models import catalogue, planning
-from wan_backend.protocol.messages import FrameRate, Framing, Problem, Role
+from wan_backend.protocol.messages import MAX_TAKE_FRAMES, FrameRate, Framing, Problem, Role
 
 EMBEDDED = catalogue.entry("embedded")
 FRAMING = Framing(1920, 1080, 0.0, 0.0, 1920.0, 1080.0)
@@ -107,3 +108,17 @@ def test_a_strength_beyond_its_range_is_refused_with_a_fix():
         request = dataclasses.replace(asked("restyle", 24, FrameRate(24)), strength=strength)
         found = planning.plan(request, EMBEDDED).problem
         assert (found.kind, found.fixes[0].setting, found.fixes[0].value) == ("bad_setting", "strength", nearest)
+
+
+def test_a_take_that_is_too_long_is_refused_before_a_disk_is_looked_at(tmp_path, monkeypatch):
+    names = [f"{n:05}.png" for n in range(MAX_TAKE_FRAMES + 1)]
+    pictures = source(Role.FOOTAGE, len(names), folder=str(tmp_path), files=names, is_movie=False, rendered=False)
+    request = dataclasses.replace(asked("restyle", 24, FrameRate(24)), sources=[pictures], length_frames=len(names))
+
+    def looked(*_):
+        raise AssertionError("a disk was looked at")
+
+    for name in ("stat", "lstat", "scandir", "listdir", "access"):
+        monkeypatch.setattr(os, name, looked)
+    found = planning.plan(request, EMBEDDED).problem
+    assert found.kind == "bad_length" and f"{MAX_TAKE_FRAMES + 1:,} frames" in found.sentence

@@ -161,3 +161,16 @@ def test_every_size_of_a_model_can_be_made(entry):
 def test_a_wrong_catalogue_is_refused(find, put):
     with pytest.raises((ValueError, ProtocolError)):
         catalogue.read(changed(find, put))
+
+
+@pytest.mark.parametrize(
+    ("find", "put", "named"),
+    [
+        ('"text_to_video"', '"text_to_movie"', "model embedded.tasks"),
+        ('sampler = "dmd"', 'sampler = "dmt"', ".sampler must be one of unipc, euler"),
+    ],
+)
+def test_a_wrong_word_is_named_with_its_place(find, put, named):
+    with pytest.raises(ProtocolError) as refused:
+        catalogue.read(changed(find, put))
+    assert named in refused.value.message

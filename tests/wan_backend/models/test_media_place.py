@@ -22,10 +22,13 @@ def test_a_file_in_the_way_is_named(tmp_path):
         assert problem.kind == "folder" and f"{tmp_path / 'wan'} is a file" in problem.sentence
 
 
-@pytest.mark.parametrize("folder", ["", "relative/wan", "//blend/relative"[2:], "/with\0nul", "/" + "x" * 5000])
+@pytest.mark.parametrize(
+    "folder", ["", "relative/wan", "//blend/relative"[2:], "/with\0nul", "/half \ud800", "/" + "x" * 5000]
+)
 def test_what_is_no_folder(folder):
     problem = media_place.check(folder, 1000)
     assert problem.kind == "folder" and problem.sentence.endswith(".") and "\0" not in problem.sentence
+    assert problem.sentence.encode()
 
 
 def test_a_folder_that_can_not_be_written(tmp_path, monkeypatch):
