@@ -53,81 +53,155 @@ def _field_to_json(field: dataclasses.Field[Any], value: Any) -> Any:
 
 def from_json(kind: type[T], value: Any, where: str = "params") -> T:
     """`value` as a `kind`; raises ProtocolError (INVALID_PARAMS) that names the field in the wrong."""
-    return typing.cast(T, _read(kind, value, where))
+    read = _reader(typing.cast(Any, kind))
+    try:
+        return typing.cast(T, read(value))
+    except _Wrong as wrong:
+        raise ProtocolError(INVALID_PARAMS, where + wrong.text) from None
 
 
-def _read(kind: Any, value: Any, where: str) -> Any:
-    if kind is Any:
-        return value
-    origin = typing.get_origin(kind)
-    if origin in (types.UnionType, typing.Union):
-        return _read_union(kind, value, where)
-    if origin is list:
-        (item_kind,) = typing.get_args(kind)
-        _expect(isinstance(value, list), where, "a list", value)
-        return [_read(item_kind, item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if origin is dict:
-        _expect(isinstance(value, dict), where, "an object", value)
-        return {key: _read(typing.get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()}
-    if dataclasses.is_dataclass(kind):
-        return _read_dataclass(kind, value, where)
-    return _read_plain(kind, value, where)
+Reader = Callable[[Any], Any]
+"""Gives the value in its form in memory, or raises _Wrong."""
 
 
-def _read_union(kind: Any, value: Any, where: str) -> Any:
-    members = typing.get_args(kind)
-    if value is None and type(None) in members:
-        return None
-    (only,) = [member for member in members if member is not type(None)]
-    if value == "" and isinstance(only, type) and issubclass(only, Enum):
-        return None  # as version 0.1.0 said that there is none
-    return _read(only, value, where)
+class _Wrong(Exception):
+    """What is wrong with a value, said from where it stands: each reader above puts its part of the place before."""
 
-
-def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
-    _expect(isinstance(value, dict), where, "an object", value)
-    hints = _hints(kind)
-    arguments = {}
-    for field in dataclasses.fields(kind):
-        if field.name in value:
-            place = f"{where}.{field.name}"
-            codec: Codec | None = field.metadata.get(CODEC)
-            read = (
-                codec.unpack(value[field.name], place) if codec else _read(hints[field.name], value[field.name], place)
-            )
-            arguments[field.name] = read
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ProtocolError(INVALID_PARAMS, f"{where}.{field.name} is missing.")
-    return kind(**arguments)
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    """The resolved type hints of a class: compiling them anew for each message costs a window milliseconds."""
-    return typing.get_type_hints(kind)
-
-
-def _read_plain(kind: Any, value: Any, where: str) -> Any:
+def _reader(kind: Any) -> Reader:
+    """What reads a `kind`. Made once a kind: working it out anew for each value costs a window milliseconds."""
+    if kind is Any:
+        return lambda value: value
+    origin, members = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        (only,) = [member for member in members if member is not type(None)]
+        return _optional_reader(only)
+    if origin is list:
+        return _list_reader(members[0])
+    if origin is dict:
+        return _dict_reader(members[1])
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_reader(typing.cast(type, kind))
     if isinstance(kind, type) and issubclass(kind, Enum):
+        return _enum_reader(kind)
+    return {float: _read_float, int: _read_int, str: _plain_reader(str), bool: _plain_reader(bool)}[kind]
+
+
+def _optional_reader(kind: Any) -> Reader:
+    read = _reader(kind)
+    # Version 0.1.0 wrote an empty string where no word was chosen.
+    nothing = (None, "") if isinstance(kind, type) and issubclass(kind, Enum) else (None,)
+    return lambda value: None if value is None or (value == "" and "" in nothing) else read(value)
+
+
+def _list_reader(kind: Any) -> Reader:
+    read = _reader(kind)
+
+    def take(value: Any) -> list[Any]:
+        _expect(isinstance(value, list), "a list", value)
+        items: list[Any] = []
         try:
-            return kind(value)
-        except ValueError:
-            choices = ", ".join(str(member.value) for member in kind)
-            raise ProtocolError(INVALID_PARAMS, f"{where} must be one of {choices}.") from None
-    if kind is float:
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        good = good and abs(value) <= 1e300 and math.isfinite(value)
-        _expect(good, where, "a finite number", value)
-        return float(value)
-    if kind is int:
-        good = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
-        _expect(good, where, "a whole number of at most 63 bits", value)
+            for item in value:
+                items.append(read(item))
+        except _Wrong as wrong:
+            raise _Wrong(f"[{len(items)}]{wrong.text}") from None
+        return items
+
+    return take
+
+
+def _dict_reader(kind: Any) -> Reader:
+    read = _reader(kind)
+
+    def take(value: Any) -> dict[str, Any]:
+        _expect(isinstance(value, dict), "an object", value)
+        items: dict[str, Any] = {}
+        key = ""
+        try:
+            for key, item in value.items():
+                items[key] = read(item)
+        except _Wrong as wrong:
+            raise _Wrong(f".{key}{wrong.text}") from None
+        return items
+
+    return take
+
+
+def _dataclass_reader(kind: type) -> Reader:
+    hints = typing.get_type_hints(kind)
+    readers: list[tuple[str, Reader, bool]] = []
+    for field in dataclasses.fields(kind):
+        codec: Codec | None = field.metadata.get(CODEC)
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        readers.append((field.name, _codec_reader(codec) if codec else _reader(hints[field.name]), required))
+
+    def take(value: Any) -> Any:
+        _expect(isinstance(value, dict), "an object", value)
+        arguments: dict[str, Any] = {}
+        name = ""
+        try:
+            for name, read, required in readers:
+                if name in value:
+                    arguments[name] = read(value[name])
+                elif required:
+                    raise _Wrong(" is missing.")
+        except _Wrong as wrong:
+            raise _Wrong(f".{name}{wrong.text}") from None
+        return kind(**arguments)
+
+    return take
+
+
+def _codec_reader(codec: Codec) -> Reader:
+    def take(value: Any) -> Any:
+        try:
+            return codec.unpack(value, "")
+        except ProtocolError as error:
+            raise _Wrong(error.message) from None
+
+    return take
+
+
+def _enum_reader(kind: type[Enum]) -> Reader:
+    members = {member.value: member for member in kind}
+    choices = ", ".join(map(str, members))
+
+    def take(value: Any) -> Enum:
+        member = members.get(value) if isinstance(value, str) else None
+        if member is None:
+            raise _Wrong(f" must be one of {choices}.")
+        return member
+
+    return take
+
+
+def _read_float(value: Any) -> float:
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    _expect(good and abs(value) <= 1e300 and math.isfinite(value), "a finite number", value)
+    return float(value)
+
+
+def _read_int(value: Any) -> int:
+    good = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+    _expect(good, "a whole number of at most 63 bits", value)
+    return typing.cast(int, value)
+
+
+def _plain_reader(kind: type) -> Reader:
+    words = {str: "a string", bool: "true or false"}[kind]
+
+    def take(value: Any) -> Any:
+        _expect(isinstance(value, kind), words, value)
         return value
-    names = {str: "a string", bool: "true or false"}
-    _expect(isinstance(value, kind), where, names.get(kind, str(kind)), value)
-    return value
+
+    return take
 
 
-def _expect(good: bool, where: str, wanted: str, value: Any) -> None:
+def _expect(good: bool, wanted: str, value: Any) -> None:
     if not good:
-        raise ProtocolError(INVALID_PARAMS, f"{where} must be {wanted}, not {type(value).__name__}.")
+        raise _Wrong(f" must be {wanted}, not {type(value).__name__}.")
