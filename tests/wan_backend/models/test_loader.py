@@ -200,3 +200,17 @@ def test_an_exchange_of_the_files_is_noticed(folder):
     weights = load_file(folder / VAE_FILE)
     save_file({name: weight + 1 for name, weight in weights.items()}, folder / VAE_FILE, {"made": "again"})
     assert not model.unchanged()
+
+
+def test_a_part_whose_file_was_exchanged_does_not_stay_in_memory(folder):
+    """What is in memory is of the files that were there; those that lie there now have only the same names."""
+    model = WanModel(folder, CPU)
+    assert model.vae is not None and model.text_encoder is not None
+    said = model.fingerprint("vae")
+    weights = load_file(folder / VAE_FILE)
+    save_file({name: weight + 1 for name, weight in weights.items()}, folder / VAE_FILE, {"exchanged": "yes"})
+    assert not model.unchanged() and model.fingerprint("vae") == said
+    new = WanModel(folder, CPU)
+    new.take_over(model)
+    assert new.loaded("text_encoder") and not new.loaded("vae")
+    assert new.fingerprint("vae") != said
