@@ -1,0 +1,242 @@
+"""The server in the test's own process: no pipe, no child, the worker a plain object that does what the test says.
+
+Everything between the client's line and the worker's is the server's own: its loop, the queue and its writer, the desk
+that plans, the worker's life. The test turns the loop itself, so that nothing waits for a clock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from wan_backend.protocol import PROTOCOL_VERSION, ProtocolError, Refusal
+from wan_backend.protocol.endpoint import Answer, Endpoint, Later
+from wan_backend.protocol.media import frame_file
+from wan_backend.protocol.messages import (
+    JobState,
+    Nothing,
+    PhaseSeconds,
+    Problem,
+    ProblemKind,
+    ProgressParams,
+    ReadyParams,
+    RunParams,
+    RunResult,
+    Take,
+)
+from wan_backend.protocol.methods import WORKER_EVENTS, WORKER_METHODS
+from wan_backend.server import log_files, serve, worker_life
+from wan_backend.server.inbox import ClientLine, Receiver, WorkerExit, WorkerLine
+
+TURN_SECONDS = 0.02
+"""So long a turn of the loop waits for the server's own threads."""
+DEADLINE_SECONDS = 60.0
+
+
+class Worker:
+    """Stands for a worker process, as the server sees one."""
+
+    living: ClassVar[list[Worker]] = []
+
+    def __init__(self, number: int, command: list[str], around: dict[str, str], logs: Path, inbox: Receiver) -> None:
+        self.number, self.pid = number, os.getpid()
+        self.log_file = logs / f"worker-{number}.log"
+        self.job: RunParams | None = None
+        self._answer: Answer | None = None
+        self._inbox = inbox
+        self._endpoint = Endpoint(
+            self._say, serves=WORKER_METHODS, handler=self._serve, tells=WORKER_EVENTS, peer="the server"
+        )
+        Worker.living.append(self)
+        self._endpoint.notify("ready", ReadyParams(PROTOCOL_VERSION, "cpu", "in process", self.pid))
+
+    @property
+    def heard_at(self) -> float:
+        """It is never silent."""
+        return time.monotonic()
+
+    def send(self, line: bytes) -> None:
+        """The server's line arrives."""
+        self._endpoint.feed(line)
+
+    def close(self) -> None:
+        """Its stdin ends, and so does it."""
+        self.die(0)
+
+    def kill(self) -> None:
+        """It is ended by force."""
+        self.die(-9)
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """It ends at once, always."""
+        return self not in Worker.living
+
+    def goes_on(self, state: JobState, progress: float = 0.5, step: int = 1) -> None:
+        """It tells how far it is."""
+        assert self.job is not None
+        told = ProgressParams(self.job.job_id, state, step, self.job.plan.steps, progress, 1.0, state.value)
+        self._endpoint.notify("progress", told)
+
+    def finishes(self) -> None:
+        """It has made the take."""
+        assert self.job is not None
+        asked, plan = self.job.request, self.job.plan
+        folder = str(Path(asked.media_folder) / self.job.job_id)
+        made = (folder, frame_file(0), asked.media_format, asked.length_frames, plan.width, plan.height)
+        self._end(RunResult(Take(*made, asked.frame_rate), PhaseSeconds(denoise=0.1)))
+
+    def refuses(self, problem: Problem) -> None:
+        """It can't make the take."""
+        self._end(Refusal(problem))
+
+    def fails(self, error: ProtocolError) -> None:
+        """Something went wrong that nobody thought of."""
+        self._end(error)
+
+    def die(self, code: int) -> None:
+        """It is gone; what it said before arrives before."""
+        if self in Worker.living:
+            Worker.living.remove(self)
+            self._inbox.put(WorkerExit(self.number, code))
+
+    def _end(self, answer: RunResult | ProtocolError) -> None:
+        told, self.job, self._answer = self._answer, None, None
+        assert told is not None
+        told(answer)
+
+    def _serve(self, method: str, params: Any) -> Nothing | Later:
+        if method == "run":
+            assert self.job is None, "the worker has a job already"
+            self.job = params
+            return Later(lambda answer: setattr(self, "_answer", answer))
+        if method == "cancel" and self.job is not None:
+            self.refuses(Problem(ProblemKind.CANCELLED, "Cancelled."))
+        return Nothing()
+
+    def _say(self, line: bytes) -> None:
+        self._inbox.put(WorkerLine(self.number, line.rstrip(b"\n")))
+
+
+class Output:
+    """Stands for stdout: what the server told, as it was told."""
+
+    def __init__(self, inbox: object, stream: object) -> None:
+        self.messages: list[dict[str, Any]] = []
+
+    def send(self, line: bytes, droppable: bool = False) -> None:
+        self.messages.append(json.loads(line))
+
+
+class Input:
+    """Stands for stdin."""
+
+    def __init__(self, *parts: object) -> None:
+        pass
+
+    def handled(self, line: object) -> None:
+        pass
+
+
+class InProcess:
+    """A server whose loop the test turns; greeted, with a worker."""
+
+    def __init__(self, state: Path, models: Path) -> None:
+        options = serve.Options(state, [str(models)], "cpu", worker_command=["in", "process"])
+        self.server = serve.Server(options)
+        self.server._desk.begin()
+        self.server._queue.adopt()
+        self._ids, self._left = 0, False
+        self.call("hello", protocol=PROTOCOL_VERSION)
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """Everything that the client was told."""
+        return self.server._output.messages
+
+    @property
+    def worker(self) -> Worker | None:
+        """The worker, where there is one."""
+        return Worker.living[-1] if Worker.living else None
+
+    def until(self, wanted: Callable[[], Any]) -> Any:
+        """Turn the loop until it comes true; what came."""
+        end = time.monotonic() + DEADLINE_SECONDS
+        while not (found := wanted()):
+            assert time.monotonic() < end, f"it never came; last: {self.messages[-3:]}"
+            self.server._take_one()
+        return found
+
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        """Call, and give the whole answer."""
+        self._ids += 1
+        number, seen = self._ids, len(self.messages)
+        line = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+        self.server._inbox.put(ClientLine(line.encode()))
+        answered = lambda: next((m for m in self.messages[seen:] if m.get("id") == number and "method" not in m), None)  # noqa: E731
+        return self.until(answered)
+
+    def call(self, method: str, **params: Any) -> Any:
+        """Call, and give the result."""
+        answer = self.ask(method, **params)
+        assert "result" in answer, answer
+        return answer["result"]
+
+    def submit(self, request: dict[str, Any], job_id: str = "") -> str:
+        """Queue a job; its id."""
+        return self.call("submit", job_id=job_id or uuid.uuid4().hex, request=request)["job_id"]
+
+    def runs(self, job_id: str) -> Worker:
+        """Turn the loop until the worker has that job."""
+        self.until(lambda: self.worker and self.worker.job and self.worker.job.job_id == job_id)
+        assert self.worker is not None
+        return self.worker
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """Turn the loop until that job has ended; how."""
+        return self.until(
+            lambda: next((job for job in self.told(job_id) if JobState(job["state"]).ended), None)
+        )  # fmt: skip
+
+    def told(self, job_id: str) -> list[dict[str, Any]]:
+        """What the client was told of that job, in order."""
+        of_jobs = (message["params"] for message in self.messages if message.get("method") == "job")
+        return [job for job in of_jobs if job["job_id"] == job_id]
+
+    def leave(self) -> None:
+        """As the server's end, but for the end of the process; once."""
+        if self._left:
+            return
+        self._left = True
+        self.server._runner.leave()
+        self.server._queue.save_unsaved()
+        self.server._queue.close(DEADLINE_SECONDS)
+        self.server._owner.release()
+
+
+@pytest.fixture
+def inside(tmp_path: Path, models_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., InProcess]]:
+    """inside() is a server in this process; called again, the next one on the same state folder."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(serve, "StandardOutput", Output)
+    monkeypatch.setattr(serve, "StandardInput", Input)
+    monkeypatch.setattr(serve, "private_stdout", lambda: None)
+    monkeypatch.setattr(log_files, "start_logging", lambda file: None)
+    monkeypatch.setattr(serve.Server, "_patience", lambda self: TURN_SECONDS)
+    monkeypatch.setattr(worker_life, "WorkerProcess", Worker)
+    monkeypatch.setattr(Worker, "living", [])
+    begun: list[InProcess] = []
+
+    def begin(state: Path = tmp_path / "state") -> InProcess:
+        begun.append(InProcess(state, models_folder))
+        return begun[-1]
+
+    yield begin
+    for each in begun:
+        each.leave()
