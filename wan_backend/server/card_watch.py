@@ -24,11 +24,12 @@ class CardWatch:
         """`device` is the wish that jobs come with: auto, cuda, mps or cpu."""
         self._budget_bytes, self._wish = budget_bytes, device
         self._card = Card()
+        self._lock = threading.Lock()
         self._state = "none"
 
     @property
     def machine(self) -> Machine | None:
-        """None until a worker has run."""
+        """None until a worker has run. From any thread: a card is never changed, only exchanged for another."""
         return self._card.machine
 
     def worker_changed(self, status: WorkerStatus) -> None:
@@ -41,14 +42,15 @@ class CardWatch:
         if self._wish == "cpu" and not device.startswith("cpu"):  # what the worker found first isn't what jobs run on
             device, device_bytes = "cpu", status.host_bytes
         known = Card(device, device_bytes, None, status.host_bytes, self._budget_bytes)
+        with self._lock:
+            self._card = known if known.is_card else dataclasses.replace(known, free_bytes=status.host_bytes)
         if not known.is_card:
-            self._card = dataclasses.replace(known, free_bytes=status.host_bytes)
             return
-        self._card = known
         threading.Thread(target=self._ask, args=(known,), daemon=True, name="card").start()
 
     def _ask(self, known: Card) -> None:
         free = free_of(known.device)
         log.info("%s: %s bytes are free", known.device, free)
-        if self._card is known:
-            self._card = dataclasses.replace(known, free_bytes=free)
+        with self._lock:
+            if self._card is known:  # else another worker has come up meanwhile
+                self._card = dataclasses.replace(known, free_bytes=free)

@@ -39,30 +39,25 @@ class Thumbnails:
     def of(self, params: ThumbnailsParams) -> ThumbnailsResult:
         """The pictures; none where they can't be made. Takes up to seconds."""
         place = self._folder / _key(params)
-        with self._one_at_a_time:
-            try:
-                return _kept(place) or self._make(params, place)
-            except (OSError, ValueError, subprocess.SubprocessError, ProtocolError) as error:
-                log.warning("No thumbnails: %s", error)
-                shutil.rmtree(place, ignore_errors=True)
-                return ThumbnailsResult([])
+        if not self._one_at_a_time.acquire(timeout=PATIENCE_SECONDS):
+            log.warning("No thumbnails: those before are still being made")
+            return ThumbnailsResult([])
+        try:
+            return _kept(place) or self._make(params, place)
+        except (OSError, ValueError, subprocess.SubprocessError, ProtocolError) as error:
+            log.warning("No thumbnails: %s", error)
+            shutil.rmtree(place, ignore_errors=True)
+            return ThumbnailsResult([])
+        finally:
+            self._one_at_a_time.release()
 
     def _make(self, params: ThumbnailsParams, place: Path) -> ThumbnailsResult:
         self._make_room()
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "wan_backend.frames.thumbnails", str(place)],
-            input=json.dumps(to_json(params)).encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment(online=False),
-            timeout=PATIENCE_SECONDS,
-            check=True,
-            **own_group(),
-        )
-        result = from_json(ThumbnailsResult, json.loads(done.stdout), "result")
-        (place / RESULT_FILE).write_bytes(done.stdout)
+        said = _said_by_child(place, json.dumps(to_json(params)).encode())
+        result = from_json(ThumbnailsResult, json.loads(said), "result")
+        (place / RESULT_FILE).write_bytes(said)
         return result
 
     def _make_room(self) -> None:
@@ -70,6 +65,26 @@ class Thumbnails:
             folders = sorted(self._folder.iterdir(), key=lambda folder: folder.stat().st_mtime)
             for folder in folders[: -MOST_FOLDERS + 1]:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _said_by_child(place: Path, asked: bytes) -> bytes:
+    """What the child says that makes them in `place`. Raises OSError, SubprocessError."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "wan_backend.frames.thumbnails", str(place)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(online=False),
+        **own_group(),
+    )
+    try:
+        said: bytes = child.communicate(asked, PATIENCE_SECONDS)[0]
+    except subprocess.TimeoutExpired:
+        child.kill()  # and not waited for: one that hangs at a share ends when the share does
+        raise
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, child.args)
+    return said
 
 
 def _kept(place: Path) -> ThumbnailsResult | None:
