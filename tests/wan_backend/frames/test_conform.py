@@ -104,6 +104,11 @@ def test_repeat_shows_the_nearest_in_time():
     assert [shown for _, shown in conformed(schedule, Conform.REPEAT, lambda j: j)] == [0, 1, 1, 2, 3, 3, 4]
 
 
+def test_half_way_between_two_the_later_is_shown():
+    schedule = Schedule(Fraction(16), Fraction(32), 5, 3)
+    assert [shown for _, shown in conformed(schedule, Conform.REPEAT, lambda j: j)] == [0, 1, 1, 2, 2]
+
+
 def test_the_same_rate_is_one_to_one_and_nearly_the_same_is_never_blended():
     schedule = Schedule(Fraction(16), Fraction(16), 5, 5)
     assert conformed(schedule, Conform.FLOW, lambda j: j) == [(i, i) for i in range(5)]

@@ -78,6 +78,7 @@ def test_a_quality_sets_what_the_request_leaves_open(quality):
         ({"prompt": "x" * (MAX_PROMPT_CHARACTERS + 1)}, "bad_prompt", None),
         ({"negative_prompt": "x" * 100_000}, "bad_prompt", None),
         ({"seed": -1}, "bad_setting", ("seed", "1")),
+        ({"seed": 2**63}, "bad_setting", ("seed", "1")),
         ({"steps": 0}, "bad_setting", ("steps", "1")),
         ({"steps": 10**9}, "bad_setting", ("steps", "200")),
         ({"guidance_scale": -2.0}, "bad_setting", ("guidance_scale", "0")),
@@ -97,6 +98,14 @@ def test_what_can_not_be_done(changes, kind, fix):
         read = {"seed": int, "steps": int, "resolution": str}.get(fix[0], float)
         fixed = {**changes, "width": 832, fix[0]: read(fix[1])}
         assert plan(**fixed).problem is None
+
+
+@pytest.mark.parametrize("changes", [
+    {"seed": 0}, {"seed": 2**63 - 1}, {"steps": 1}, {"steps": 200}, {"guidance_scale": 0.0}, {"guidance_scale": 30.0},
+    {"flow_shift": 0.01}, {"flow_shift": 100.0}, {"strength": 0.0}, {"strength": 1.0}, {"length_frames": 1},
+])  # fmt: skip
+def test_the_least_and_the_most_of_every_setting_are_taken(changes):
+    assert plan(**changes).problem is None
 
 
 def test_the_longest_prompt_is_taken():

@@ -57,6 +57,16 @@ def test_known_traps(line):
         parse_line(line)
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"), [(int, True), (int, 1 << 63), (int, 1.0), (float, False), (float, 1e400), (bool, 1), (str, None)]
+)
+def test_what_is_nearly_of_a_kind_is_not(kind, value):
+    with pytest.raises(ProtocolError) as refused:
+        from_json(kind, value, "params.seed")
+    assert refused.value.code == INVALID_PARAMS and "params.seed" in refused.value.message
+    assert from_json(int, (1 << 63) - 1) == (1 << 63) - 1
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @settings(BOUNDED, max_examples=40)
 @given(value=JSON, data=st.data())
