@@ -97,7 +97,7 @@ class OpenFile:
 
     def strips_changed(self) -> None:
         """The strips are other ones now (load, undo, redo): look at all of them, and at all done jobs again."""
-        marked = identity.sweep()
+        marked = identity.sweep(anew=True)
         self._saw(marked)
         self.book.judged.clear()
         self._unknown = None
@@ -180,15 +180,28 @@ class OpenFile:
             return False
         if self.loading or not landing.allowed(self.rendering):
             return False
+        due = self._concerning_strips(due, deadline)
+        if not due:
+            return False
         strips: dict[str, list[identity.Marked]] = defaultdict(list)
         for found in identity.sweep():
             strips[found.job_id].append(found)
         for status in sorted(due, key=lambda status: status.created):
             if self._judge(status, strips.get(status.job_id, []), request_of):
                 return True
-            if time.perf_counter() > deadline:
-                break
         return False
+
+    def _concerning_strips(self, due: list[JobStatus], deadline: float) -> list[JobStatus]:
+        """Those for which strips may change; the others, mostly of other files, are judged without a look at strips."""
+        left = []
+        for status in due:
+            has_strips = status.job_id in self._on_strips
+            if has_strips or landing.may_come_back(status, has_strips, self.book, self.has(status)):
+                left.append(status)
+            elif time.perf_counter() < deadline:
+                self._due.discard(status.job_id)
+                self.book.judged.add(status.job_id)
+        return left
 
     def due_again(self, job_id: str) -> None:
         """What was lacking to judge the job is there."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import bpy
 
@@ -31,23 +31,16 @@ PLACEHOLDER_ROLE = "placeholder"
 TAKE_ROLE = "take"
 
 
-@dataclass(frozen=True)
-class Marked:
+class Marked(NamedTuple):
     """A strip with a job, for the length of one tick."""
 
     scene: bpy.types.Scene
     strip: compat.Strip
     collection: compat.Collection
-
-    @property
-    def job_id(self) -> str:
-        """The job that the strip waits for or shows."""
-        return str(self.strip.get(JOB, ""))
-
-    @property
-    def is_placeholder(self) -> bool:
-        """True where the take is not there yet."""
-        return self.strip.get(ROLE) == PLACEHOLDER_ROLE
+    job_id: str
+    """The job that the strip waits for or shows."""
+    is_placeholder: bool
+    """True where the take is not there yet."""
 
     @property
     def declined(self) -> bool:
@@ -77,8 +70,9 @@ def new_id() -> str:
 def marked(scene: bpy.types.Scene) -> Iterator[Marked]:
     """Every strip of the scene that has a job."""
     for strip, collection in compat.walk(scene):
-        if JOB in strip:
-            yield Marked(scene, strip, collection)
+        job_id = strip.get(JOB)
+        if job_id is not None:
+            yield Marked(scene, strip, collection, str(job_id), strip.get(ROLE) == PLACEHOLDER_ROLE)
 
 
 def all_marked() -> list[Marked]:
@@ -92,20 +86,45 @@ def find(strip_id: str) -> Marked | None:
     return next((found for found in all_marked() if found.strip.get(STRIP) == strip_id), None)
 
 
-def sweep() -> list[Marked]:
+_swept: tuple[object, ...] = ()
+"""How all strips lay when they were last swept."""
+
+
+def sweep(anew: bool = False) -> list[Marked]:
     """Every strip with a job, once each has an id of its own and each placeholder knows where its take begins.
 
     Copies, halves of a split and copied scenes come with the id of their origin: all but the first get a new one.
+    While no strip came, went or moved there is nothing to do, unless they are other ones all the same (`anew`).
     """
+    global _swept
     found = all_marked()
+    places = _places()
+    if places == _swept and not anew:
+        return found
     ids: set[str] = set()
     for each in found:
-        if each.strip.get(STRIP, "") in ids or not each.strip.get(STRIP):
-            each.strip[STRIP] = new_id()
-        ids.add(each.strip[STRIP])
+        strip_id = each.strip.get(STRIP)
+        if not strip_id or strip_id in ids:
+            strip_id = each.strip[STRIP] = new_id()
+        ids.add(strip_id)
         if each.is_placeholder:
             _follow(each.strip)
+    _swept = places
     return found
+
+
+def _places() -> tuple[object, ...]:
+    """Where every strip of the open file lies; read as columns, as it is asked for at every tick."""
+    scenes = [scene for scene in bpy.data.scenes if scene.library is None]
+    waiting = [compat.top_strips(scene) for scene in scenes]
+    places: list[object] = [scene.as_pointer() for scene in scenes]
+    while waiting:
+        collection = waiting.pop()
+        if len(collection):
+            rows = compat.columns(collection)
+            places.append(b"".join(row.tobytes() for row in (rows.starts, rows.ends_exclusive, rows.channels)))
+            waiting += [compat.strips(meta) for meta in compat.of_kinds(collection, "META")]
+    return tuple(places)
 
 
 def offset_frames(strip: compat.Strip) -> int:

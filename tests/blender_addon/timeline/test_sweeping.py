@@ -1,0 +1,61 @@
+"""Sweeping over the strips: copies get ids of their own, placeholders are followed, and while all stay, nothing is."""
+
+from __future__ import annotations
+
+import pytest
+
+JOB = "a" * 32
+
+
+@pytest.fixture
+def swept(cut, addon, monkeypatch):
+    """swept() sweeps and gives the ids of the strips that were followed."""
+    identity = addon("timeline.identity")
+    followed: list[str] = []
+    real = identity._follow
+    monkeypatch.setattr(identity, "_follow", lambda strip: followed.append(strip[identity.STRIP]) or real(strip))
+
+    def sweep(anew: bool = False) -> list[str]:
+        followed.clear()
+        identity.sweep(anew)
+        return list(followed)
+
+    sweep(anew=True)
+    return sweep
+
+
+def placeholder(cut, identity, start: int = 1):
+    strip = cut.compat.new_color(cut.strips, "P", 2, start, 20)
+    identity.mark_placeholder(strip, JOB, "{}")
+    return strip
+
+
+def test_strips_that_stay_are_not_followed(cut, addon, swept) -> None:
+    identity = addon("timeline.identity")
+    strip = placeholder(cut, identity)
+    ids = [strip[identity.STRIP]]
+    assert (swept(), swept(), swept(anew=True)) == (ids, [], ids)
+    strip.channel = 4
+    assert swept() == ids
+    cut.compat.set_handles(strip, 5, 21)
+    assert swept() == ids and identity.offset_frames(strip) == 4
+
+
+def test_a_copy_gets_an_id_of_its_own(cut, addon, swept) -> None:
+    identity = addon("timeline.identity")
+    first, copy = placeholder(cut, identity), placeholder(cut, identity, 100)
+    copy[identity.STRIP] = first[identity.STRIP]
+    before = first[identity.STRIP]
+    assert len(set(swept())) == 2
+    assert first[identity.STRIP] == before != copy[identity.STRIP]
+
+
+def test_strips_in_metas_are_seen_to_move(cut, addon, swept) -> None:
+    identity = addon("timeline.identity")
+    strip = placeholder(cut, identity)
+    strip.move_to_meta(cut.strips.new_meta(name="Meta", channel=5, frame_start=1))
+    assert len(swept()) == 1 and swept() == []
+    strip.channel = 3
+    assert len(swept()) == 1
+    (found,) = identity.all_marked()
+    assert (found.job_id, found.is_placeholder, found.declined) == (JOB, True, False)
