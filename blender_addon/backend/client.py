@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ...wan_backend.protocol.endpoint import Answered, Endpoint, Failed
+from ...wan_backend.protocol.errors import GONE, ProtocolError
 from ...wan_backend.protocol.framing import OverlongLine
 from ...wan_backend.protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from .process import ChildProcess
+
+log = logging.getLogger(__name__)
 
 
 class Client:
@@ -26,7 +30,7 @@ class Client:
     ) -> None:
         self.behind = False
         """True where the last `tick` left something unread."""
-        self._child = child
+        self._child, self._peer = child, peer
         self._endpoint = Endpoint(child.send, calls=calls, hears=hears, on_event=on_event, peer=peer)
         self._lines: Iterator[bytes | OverlongLine] = iter(())
 
@@ -34,7 +38,7 @@ class Client:
         self, method: str, params: Any = None, answered: Answered | None = None, failed: Failed | None = None
     ) -> None:
         """Ask. One of the two callbacks comes from a later `tick` or from `lost`; at once where it can't be sent."""
-        self._endpoint.call(method, params, answered, failed)
+        self._endpoint.call(method, params, answered, failed or self._log_refusal)
 
     def tick(self, deadline: float) -> bool:
         """Send and read until `deadline` (of time.perf_counter); True where a message came."""
@@ -52,6 +56,10 @@ class Client:
                 break
             self._lines = self._endpoint.lines(chunk)
         return came
+
+    def _log_refusal(self, error: ProtocolError) -> None:
+        if error.code != GONE:
+            log.warning("%s refused: %s", self._peer, error.message)
 
     def lost(self, sentence: str) -> None:
         """The child is gone: what still waits for an answer fails with that sentence."""

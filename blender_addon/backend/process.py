@@ -16,6 +16,7 @@ import time
 import uuid
 from collections import deque
 from pathlib import Path
+from typing import IO, Any
 
 from .command import BackendCommand, BackendMissing
 from .output_file import OutputFile
@@ -148,8 +149,8 @@ class ChildProcess:
         self._output.remove()
 
 
-def _spawn(command: BackendCommand, folder: Path, out: object, log_file: object) -> subprocess.Popen[bytes]:
-    apart: dict[str, object] = {"start_new_session": True}
+def _spawn(command: BackendCommand, folder: Path, out: IO[bytes], log_file: IO[bytes]) -> subprocess.Popen[bytes]:
+    apart: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         apart = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
     try:
@@ -180,7 +181,7 @@ def _never_wait(descriptor: int) -> None:
     ctypes.windll.kernel32.SetNamedPipeHandleState(handle, ctypes.byref(pipe_nowait), None, None)
 
 
-def _close(stream: object) -> None:
+def _close(stream: IO[bytes] | None) -> None:
     if stream is not None:
         with contextlib.suppress(OSError):
             stream.close()

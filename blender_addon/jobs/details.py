@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TypeVar
 
 from ...wan_backend.protocol import ProtocolError
 from ...wan_backend.protocol.errors import GONE
 from ...wan_backend.protocol.messages import JobDetails, JobParams, Plan, TakeRequest
 from ..backend.client import Client
 
+T = TypeVar("T")
 MOST = 200
 MOST_UNDER_WAY = 4
 
@@ -107,7 +109,7 @@ class Details:
             then(request)
 
 
-def _keep(kept: OrderedDict, job_id: str, value: object) -> None:
+def _keep(kept: OrderedDict[str, T], job_id: str, value: T) -> None:
     kept[job_id] = value
     kept.move_to_end(job_id)
     while len(kept) > MOST:

@@ -29,7 +29,7 @@ def write(job_ids: Iterable[str]) -> None:
         if kept:
             scene[KEY] = json.dumps(kept)
             kept = []  # one scene holds them
-        elif KEY in scene:
+        elif scene.get(KEY) is not None:
             del scene[KEY]
 
 

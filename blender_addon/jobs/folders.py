@@ -25,18 +25,18 @@ def user_folder() -> Path:
 
 def preferences() -> Any | None:
     """The add-on's preferences; None where the add-on is not enabled by Blender (as in tests of a part)."""
-    addon = bpy.context.preferences.addons.get(PACKAGE)
+    addon: Any = bpy.context.preferences.addons.get(PACKAGE)
     return None if addon is None else addon.preferences
 
 
 def backend_settings() -> BackendSettings:
     """What the preferences say about the backend, now."""
-    wanted = preferences()
-    around = {"package_root": package_root(), "user_folder": user_folder()}
+    wanted, root, folder = preferences(), package_root(), user_folder()
     if wanted is None:
-        return BackendSettings(**around)
+        return BackendSettings(root, folder)
     return BackendSettings(
-        **around,
+        root,
+        folder,
         command=wanted.backend_command,
         models_folder=bpy.path.abspath(wanted.models_folder),
         device=wanted.device.lower() or "auto",

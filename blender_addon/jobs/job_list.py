@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 from ...wan_backend.protocol.messages import (
     JobState,
@@ -170,7 +171,7 @@ class JobList:
         summary = JobSummary.of(request)
         self.keep(JobStatus(job_id, JobState.QUEUED, summary, sentence=sentence, created=time.time()), request)
 
-    def tell(self, job_id: str, **changed: object) -> None:
+    def tell(self, job_id: str, **changed: Any) -> None:
         """Something of a job is different that the server doesn't know (yet)."""
         status = self._local.get(job_id)
         if status is not None:

@@ -18,19 +18,19 @@ _next_id = uuid.uuid4().hex
 
 def ids() -> set[str]:
     """The ids of the open file; empty before its first job."""
-    return {str(scene[KEY]) for scene in bpy.data.scenes if KEY in scene}
+    return {str(scene[KEY]) for scene in bpy.data.scenes if scene.get(KEY) is not None}
 
 
 def id_to_be() -> str:
     """The open file's id, or the one that `ensure` will give it. Changes nothing."""
-    return next((str(scene[KEY]) for scene in bpy.data.scenes if KEY in scene), _next_id)
+    return next((str(scene[KEY]) for scene in bpy.data.scenes if scene.get(KEY) is not None), _next_id)
 
 
 def ensure() -> str:
     """The open file's id, written into every scene that lacks one."""
     project_id = id_to_be()
     for scene in bpy.data.scenes:
-        if KEY not in scene and scene.library is None:
+        if scene.get(KEY) is None and scene.library is None:
             scene[KEY] = project_id
     return project_id
 

@@ -73,7 +73,8 @@ class Server:
 
     def fetchable(self, known_id: str) -> ModelRow | ExtraRow | None:
         """The model, LoRA or tiny autoencoder of that id; None where it isn't known (yet)."""
-        return next((row for row in (*self.models, *self.extras) if row.model == known_id), None)
+        rows: list[ModelRow | ExtraRow] = [*self.models, *self.extras]
+        return next((row for row in rows if row.model == known_id), None)
 
     def want(self) -> None:
         """The next tick starts the server, if it never was."""
