@@ -29,8 +29,6 @@ import film
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = film.PACKAGE
 ANSWER_SECONDS, MEMORY_BYTES = 1.0, 200 << 20
-WATCH_SECONDS = 10.0
-"""So long the panel is watched once the queue is there."""
 PATIENCE_SECONDS = 120.0
 
 
@@ -42,6 +40,7 @@ def main() -> None:
     parser.add_argument("--ended", type=int, default=10_000)
     parser.add_argument("--waiting", type=int, default=2_000)
     parser.add_argument("--strips", type=int, default=3_000)
+    parser.add_argument("--watch", type=float, default=10.0, help="seconds for which the panel is watched afterwards")
     parser.add_argument("--report", type=Path, help="write the values there as JSON")
     arguments = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:]
     options = parser.parse_args(arguments)
@@ -126,7 +125,7 @@ class Load:
             if there:
                 self.seconds.setdefault(name, now - self.began)
         if "all jobs" in self.seconds and not self.until:
-            self.until = now + WATCH_SECONDS
+            self.until = now + self.options.watch
         if self.until and now > self.until:
             return self.finish("")
         return 0.005 if pump else 0.05

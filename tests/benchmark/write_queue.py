@@ -26,7 +26,14 @@ def main() -> None:
     media = state.parent / "media"
     media.mkdir(parents=True, exist_ok=True)
     restyle = take_request(
-        media, prompt=PROMPT, task=Task.RESTYLE, sources=[shot], length_frames=240, width=1920, height=1080, origin=origin
+        media,
+        prompt=PROMPT,
+        task=Task.RESTYLE,
+        sources=[shot],
+        length_frames=240,
+        width=1920,
+        height=1080,
+        origin=origin,
     )
     write_jobs(state, islice(cycle(("done", "cancelled", "done")), ended), restyle, settled=True)
     write_jobs(state, ["queued"] * waiting, take_request(media, prompt=PROMPT, origin=origin), first=ended)
