@@ -29,7 +29,8 @@ def _backend_changed(self: Any, context: bpy.types.Context) -> None:
     if session.backend.state == "off":
         return
     if session.downloads.busy or any(not job.state.ended for job in session.jobs()):
-        context.window_manager.wan_vse.restart_needed = True
+        manager: Any = context.window_manager
+        manager.wan_vse.restart_needed = True
     else:
         session.restart()
 
@@ -95,7 +96,8 @@ class WanPreferences(bpy.types.AddonPreferences):
 
 def get() -> WanPreferences:
     """The preferences of this extension."""
-    return bpy.context.preferences.addons[PACKAGE].preferences
+    ours: Any = bpy.context.preferences.addons[PACKAGE].preferences
+    return ours
 
 
 def register() -> None:

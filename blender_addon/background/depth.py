@@ -161,9 +161,9 @@ def _measure(scene: bpy.types.Scene, levels: bpy.types.Node, shot: list[int], fo
 
 
 def _values(file: str) -> array[float]:
-    image = bpy.data.images.load(file)
+    image: Any = bpy.data.images.load(file)
     image.colorspace_settings.name = "Non-Color"
-    pixels = array("f", bytes(4 * len(image.pixels)))
+    pixels: array[float] = array("f", bytes(4 * len(image.pixels)))
     image.pixels.foreach_get(pixels)
     channels = image.channels
     bpy.data.images.remove(image)

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import sys
+from typing import Any
 
 import bpy
 
@@ -42,7 +43,7 @@ def main() -> None:
 
 def _use_device(kind: str) -> None:
     """The artist's own settings are not loaded here, so that no other add-on runs; this one is taken over."""
-    cycles = bpy.context.preferences.addons.get("cycles")
+    cycles: Any = bpy.context.preferences.addons.get("cycles")
     if not kind or cycles is None:
         return
     with contextlib.suppress(TypeError):  # another machine's, or a Blender without that kind

@@ -62,7 +62,8 @@ def _picture(scene: bpy.types.Scene, wanted: Wanted, source: Source) -> dict[str
     if not wanted.depth:
         span = {"start": wanted.start, "end_exclusive": wanted.end_exclusive}
         return {"kind": "frames", "scene": scene.name, "strips": list(wanted.strip_names), **span, **place}
-    strip = compat.shown_strips(scene)[wanted.strip_names[0]]
+    shown: Any = compat.shown_strips(scene)
+    strip = shown[wanted.strip_names[0]]
     frames = scene_strips.own_frames(strip, wanted.frames)
     shots = itertools.groupby(frames, lambda frame: scene_strips.camera_of(strip, frame))
     layer = getattr(strip, "view_layer", None)
@@ -77,6 +78,6 @@ def _picture(scene: bpy.types.Scene, wanted: Wanted, source: Source) -> dict[str
 
 
 def _cycles_device() -> str:
-    cycles = bpy.context.preferences.addons.get("cycles")
+    cycles: Any = bpy.context.preferences.addons.get("cycles")
     kind = "NONE" if cycles is None else cycles.preferences.compute_device_type
     return "" if kind == "NONE" else kind

@@ -132,7 +132,7 @@ class Sourcing:
 
     def _render_again(self, job_id: str, asked_before: TakeRequest) -> None:
         asked = self._remembered(job_id)
-        scene = bpy.data.scenes.get(asked_before.origin.scene)
+        scene: bpy.types.Scene | None = bpy.data.scenes.get(asked_before.origin.scene)
         if asked is None or scene is None:
             raise footage.Unusable("What this take was made from is no longer known: select it, and ask anew.")
         folder = orders.sources_folder(asked_before, job_id)

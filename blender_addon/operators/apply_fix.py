@@ -6,13 +6,13 @@ May import properties, preferences, jobs and timeline; never ui.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import bpy
 
 from ...wan_backend.protocol.messages import FixAction, FixSetting, JobStatus, Task
 from ..jobs import loras, tracker
-from ..properties import WanSettings, settings_of, task_of
+from ..properties import WanSettings, scene_of, settings_of, task_of
 from ..stopwatch import timed
 from ..timeline import provenance
 from .load_settings import fill
@@ -63,7 +63,7 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
         if request is None:
             return False
         fill(settings, request)
-        provenance.select(settings.id_data, job.job_id)  # first: a task is chosen for what is selected
+        provenance.select(scene_of(settings), job.job_id)  # first: a task is chosen for what is selected
         settings.task = request.task.name
         return True
 
@@ -138,17 +138,20 @@ LEFT_TO_QUALITY = {
 """What the panel never asks for, so that only requests made elsewhere can need such a Fix."""
 
 
+_OURS: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # of which Blender's types know nothing
+
+
 def _download(model: str) -> set[str]:
     if tracker.get().downloads.status(model) is not None:
-        return bpy.ops.wan_vse.resume_download(model=model)
-    return bpy.ops.wan_vse.download_model("INVOKE_DEFAULT", model=model)
+        return _OURS.resume_download(model=model)
+    return _OURS.download_model("INVOKE_DEFAULT", model=model)
 
 
 ACTIONS: dict[FixAction, Callable[[str], set[str]]] = {
-    FixAction.OPEN_PREFERENCES: lambda _: bpy.ops.wan_vse.open_preferences(),
-    FixAction.SETUP_BACKEND: lambda _: bpy.ops.wan_vse.setup_backend("INVOKE_DEFAULT"),
-    FixAction.RESTART_BACKEND: lambda _: bpy.ops.wan_vse.restart_backend(),
-    FixAction.FREE_CARD: lambda _: bpy.ops.wan_vse.free_card(),
+    FixAction.OPEN_PREFERENCES: lambda _: _OURS.open_preferences(),
+    FixAction.SETUP_BACKEND: lambda _: _OURS.setup_backend("INVOKE_DEFAULT"),
+    FixAction.RESTART_BACKEND: lambda _: _OURS.restart_backend(),
+    FixAction.FREE_CARD: lambda _: _OURS.free_card(),
     FixAction.DOWNLOAD: _download,
 }
 """What a Fix of the backend may do."""

@@ -14,7 +14,7 @@ import bpy
 from ...wan_backend.protocol.messages import Plan, ProblemKind, Source, TakeRequest, Task
 from .. import preferences
 from ..jobs import orders, request, tracker
-from ..properties import WanSettings, WithSettings, settings_of, task_of
+from ..properties import WanSettings, WithSettings, settings_in, settings_of, task_of
 from ..stopwatch import timed
 from ..timeline import compat, file_look
 from .refusing import Refusing, backend_refusal, timeline_refusal
@@ -114,7 +114,7 @@ def shown_task(context: bpy.types.Context) -> Task:
     return task_of(settings_of(context))
 
 
-def submit(operator: bpy.types.Operator, context: bpy.types.Context, settings: Settings, task: Task) -> set[str]:
+def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: Task) -> set[str]:
     """Ask for the takes; the operator's result."""
     scene = compat.sequencer_scene(context)
     asked: list[TakeRequest] = []
@@ -128,7 +128,7 @@ def submit(operator: bpy.types.Operator, context: bpy.types.Context, settings: S
         operator.report({"WARNING"}, refused.sentence)
         if not asked:
             return {"CANCELLED"}
-    scene.wan_vse.seed = asked[-1].seed
+    settings_in(scene).seed = asked[-1].seed
     operator.report({"INFO"}, _report(asked))
     return {"FINISHED"}
 

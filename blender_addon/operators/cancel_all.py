@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import bpy
 
@@ -23,7 +23,7 @@ class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         return "" if standing().going_on else "No job runs or waits"
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
         return context.window_manager.invoke_confirm(self, event)
 
     @timed("operator cancel_all")

@@ -5,7 +5,7 @@ May import properties, preferences, jobs and timeline; never ui.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import bpy
 
@@ -30,7 +30,7 @@ class WAN_VSE_OT_cancel_download(OnModel, bpy.types.Operator):
         known = downloads.status(self.model) or downloads.plans.get(self.model) or downloads.refused.get(self.model)
         return "" if known else "The model is not being downloaded"
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
         status = tracker.get().downloads.status(self.model)
         if self.refused():
             return {"CANCELLED"}

@@ -6,7 +6,7 @@ May import properties, preferences, jobs and timeline; never ui.
 from __future__ import annotations
 
 import textwrap
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import bpy
 
@@ -31,7 +31,7 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
             return "Press Download first"
         return plan.problem.sentence.removesuffix(".") if plan.problem else ""
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
         if self.refused():
             return {"CANCELLED"}
         plan = tracker.get().downloads.plans[self.model]

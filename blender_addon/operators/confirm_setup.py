@@ -6,7 +6,7 @@ May import properties, preferences, jobs and timeline; never ui.
 from __future__ import annotations
 
 import textwrap
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import bpy
 
@@ -28,7 +28,7 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
             return "Press Set Up Backend first"
         return setup.plan.problem.sentence.removesuffix(".") if setup.plan.problem else ""
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
         return context.window_manager.invoke_props_dialog(
             self, width=420, title="Set Up Backend", confirm_text="Fetch and Install"
         )

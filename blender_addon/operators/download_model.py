@@ -5,7 +5,7 @@ May import properties, preferences, jobs and timeline; never ui.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import bpy
 
@@ -42,7 +42,8 @@ class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
         context.window_manager.event_timer_remove(self._timer)
         plan = downloads.plans.get(self.model)
         if plan is not None and plan.problem is None:
-            bpy.ops.wan_vse.confirm_download("INVOKE_DEFAULT", model=self.model)
+            ours: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # of which Blender's types know nothing
+            ours.confirm_download("INVOKE_DEFAULT", model=self.model)
         return {"FINISHED"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -5,7 +5,7 @@ May import properties, preferences, jobs and timeline; never ui.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import bpy
 
@@ -41,7 +41,8 @@ class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
             return {"PASS_THROUGH"}
         context.window_manager.event_timer_remove(self._timer)
         if state == "planned":
-            bpy.ops.wan_vse.confirm_setup("INVOKE_DEFAULT")
+            ours: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # of which Blender's types know nothing
+            ours.confirm_setup("INVOKE_DEFAULT")
         return {"FINISHED"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import bpy
 
@@ -35,7 +35,7 @@ class WAN_VSE_OT_show_take(OnJob, bpy.types.Operator):
         return {"FINISHED"}
 
 
-def _bring_into_view(context: bpy.types.Context) -> None:
+def _bring_into_view(context: Any) -> None:
     area = context.area
     if area is None or area.type != "SEQUENCE_EDITOR" or bpy.app.background:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import bpy
 
@@ -27,7 +27,7 @@ class WAN_VSE_OT_use_standard_view(Refusing, bpy.types.Operator):
 
     @timed("operator use_standard_view")
     def execute(self, context: bpy.types.Context) -> set[str]:
-        view = compat.sequencer_scene(context).view_settings
+        view: Any = compat.sequencer_scene(context).view_settings
         view.view_transform = "Standard"
         view.look = "None"
         return {"FINISHED"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import bpy
 
@@ -33,8 +33,9 @@ class WAN_VSE_OT_write_prompt_text(Refusing, bpy.types.Operator):
         if editor is None:
             self.report({"INFO"}, f"Open the text '{settings.prompt_text.name}' in a text editor to write in it.")
         else:
-            editor.spaces.active.text = settings.prompt_text
-            editor.spaces.active.show_word_wrap = True
+            space: Any = editor.spaces.active
+            space.text = settings.prompt_text
+            space.show_word_wrap = True
         return {"FINISHED"}
 
 

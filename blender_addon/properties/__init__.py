@@ -311,12 +311,30 @@ class WanSession(bpy.types.PropertyGroup):
 def settings_of(context: bpy.types.Context) -> WanSettings | None:
     """The settings of the scene that the sequencer shows; None where it shows none."""
     scene = compat.sequencer_scene(context)
-    return None if scene is None else scene.wan_vse
+    return None if scene is None else settings_in(scene)
+
+
+def settings_in(scene: bpy.types.Scene) -> WanSettings:
+    """The settings that a scene keeps."""
+    known: Any = scene
+    return known.wan_vse
+
+
+def scene_of(settings: WanSettings) -> bpy.types.Scene:
+    """The scene that keeps these settings."""
+    owner: Any = settings.id_data
+    return owner
+
+
+def session_of(context: bpy.types.Context) -> WanSession:
+    """What is shown now."""
+    known: Any = context.window_manager
+    return known.wan_vse
 
 
 def active_job_id(context: bpy.types.Context) -> str:
     """The id of the job whose row is chosen in the queue; empty where none is."""
-    session = context.window_manager.wan_vse
+    session = session_of(context)
     if 0 <= session.active_row < len(session.rows):
         return session.rows[session.active_row].name
     return ""
@@ -329,14 +347,16 @@ def register() -> None:
     """Make the properties known to Blender."""
     for one in _CLASSES:
         bpy.utils.register_class(one)
-    bpy.types.Scene.wan_vse = PointerProperty(type=WanSettings)
-    bpy.types.WindowManager.wan_vse = PointerProperty(type=WanSession)
+    types: Any = bpy.types
+    types.Scene.wan_vse = PointerProperty(type=WanSettings)
+    types.WindowManager.wan_vse = PointerProperty(type=WanSession)
 
 
 def unregister() -> None:
     """Take them back; what a scene kept stays in its file."""
-    del bpy.types.WindowManager.wan_vse
-    del bpy.types.Scene.wan_vse
+    types: Any = bpy.types
+    del types.WindowManager.wan_vse
+    del types.Scene.wan_vse
     for one in reversed(_CLASSES):
         bpy.utils.unregister_class(one)
     _kept_items.clear()

@@ -35,8 +35,8 @@ def extend(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list
     Where a handle was pulled past the media, so that Blender holds a picture, the held part is what is made.
     """
     if len(selection.footage) != 1:
-        wanted = "Select the strip" if not selection.footage else "Select one strip only: the one"
-        raise NoAim(f"{wanted} that is to be longer.")
+        which = "Select the strip" if not selection.footage else "Select one strip only: the one"
+        raise NoAim(f"{which} that is to be longer.")
     strip = selection.footage[0]
     check_seen((strip,))
     if strip.type == "ADJUSTMENT":

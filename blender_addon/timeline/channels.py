@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import bpy
 
@@ -39,7 +40,7 @@ def taken_channels(collection: compat.Collection, start: int, end_exclusive: int
     return {strips.channels[index] for index in strips.overlapping(start, end_exclusive)}
 
 
-def _closed(owner: object, channel: int) -> bool:
+def _closed(owner: Any, channel: int) -> bool:
     channels = () if owner is None else owner.channels
     if channel >= len(channels):
         return False

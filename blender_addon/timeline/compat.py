@@ -116,8 +116,8 @@ def columns(collection: Collection | tuple[()]) -> Columns:
     kinds = _BASE.bl_rna.properties["type"].enum_items
     overlays = {kinds[name].value for name in ("SOUND", "TEXT", "ADJUSTMENT")}
     types = _column(collection, "type")
-    places = (_column(collection, name) for name in (left, right, "channel"))
-    return Columns(*places, mutes, [kind in overlays for kind in types], types)
+    starts, ends, channels = (_column(collection, name) for name in (left, right, "channel"))
+    return Columns(starts, ends, channels, mutes, [kind in overlays for kind in types], types)
 
 
 def _column(collection: Collection | tuple[()], name: str) -> array[int]:

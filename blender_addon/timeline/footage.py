@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import bpy
 
@@ -125,7 +126,7 @@ def _framing(scene: bpy.types.Scene, strip: compat.Strip, size: tuple[int, int])
 
 
 def _named(scene: bpy.types.Scene, name: str) -> compat.Strip:
-    shown = compat.shown_strips(scene)
+    shown: Any = compat.shown_strips(scene)
     if name in shown:
         return shown[name]
     for strip, _ in compat.walk(scene):

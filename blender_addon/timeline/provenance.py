@@ -111,7 +111,7 @@ def shift(source: Source, strip: compat.Strip | None) -> int | None:
 
 
 def _strip(scene: bpy.types.Scene, name: str) -> compat.Strip | None:
-    strips = compat.all_strips(scene)
+    strips: Any = compat.all_strips(scene)
     return strips.get(name) if len(strips) else None
 
 

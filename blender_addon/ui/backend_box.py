@@ -7,6 +7,7 @@ import bpy
 from ...wan_backend.protocol.messages import WorkerState
 from .. import preferences
 from ..jobs import tracker
+from ..properties import session_of
 from . import paragraph, wording
 
 WORDS = {
@@ -81,7 +82,7 @@ def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         if session.looking:
             paragraph.draw(layout, context, session.looking, "SORTTIME")
         draw_worker(layout, context)
-    if context.window_manager.wan_vse.restart_needed:
+    if session_of(context).restart_needed:
         paragraph.draw(layout, context, "Preferences were changed; they hold from the next start.", "INFO")
     row = layout.row(align=True)
     if backend.state != "failed":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
@@ -16,7 +18,7 @@ STATE_WORDS = {
     DownloadState.PAUSED: ("Paused", "PAUSE"),
     DownloadState.FAILED: ("Stopped", "ERROR"),
 }
-_FIXES = {FixAction.DOWNLOAD: "FILE_REFRESH", FixAction.OPEN_PREFERENCES: "FILE_FOLDER"}
+_FIXES: dict[FixAction, Any] = {FixAction.DOWNLOAD: "FILE_REFRESH", FixAction.OPEN_PREFERENCES: "FILE_FOLDER"}
 
 
 def draw_for(layout: bpy.types.UILayout, context: bpy.types.Context, chosen: str, task: str) -> None:
@@ -31,7 +33,8 @@ def draw_for(layout: bpy.types.UILayout, context: bpy.types.Context, chosen: str
     elif row is not None and not session.looking:
         able = " and ".join(task_box.name_of(each) for each in row.tasks)
         paragraph.draw(layout.box(), context, f"{row.label} is not here, and is for {able} alone.", "INFO")
-    for other in (*session.models, *session.server.extras):
+    others: list[ModelRow | ExtraRow] = [*session.models, *session.server.extras]
+    for other in others:
         if other.model != chosen and downloads.is_begun(other.model):
             draw_fetchable(layout, context, other)
 

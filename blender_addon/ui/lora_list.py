@@ -6,6 +6,8 @@ from typing import ClassVar
 
 import bpy
 
+from ..properties import settings_in
+from ..properties.lora import WanLora
 from ..stopwatch import timed
 from ..timeline import compat
 from . import paragraph
@@ -21,7 +23,7 @@ class WAN_VSE_UL_loras(bpy.types.UIList):
         context: bpy.types.Context,
         layout: bpy.types.UILayout,
         data: bpy.types.AnyType,
-        item: bpy.types.PropertyGroup,
+        item: WanLora,
         icon: int,
         active_data: bpy.types.AnyType,
         active_property: str,
@@ -55,14 +57,14 @@ class WAN_VSE_PT_loras(bpy.types.Panel):
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
         """How many are on, for when the panel is closed."""
-        count = sum(row.use for row in compat.sequencer_scene(context).wan_vse.loras)
+        count = sum(row.use for row in settings_in(compat.sequencer_scene(context)).loras)
         if count:
             self.layout.label(text=f"{count} on")
 
     @timed("draw: loras")
     def draw(self, context: bpy.types.Context) -> None:
         """Blender calls this to show the panel."""
-        settings = compat.sequencer_scene(context).wan_vse
+        settings = settings_in(compat.sequencer_scene(context))
         row = self.layout.row()
         row.template_list(WAN_VSE_UL_loras.bl_idname, "", settings, "loras", settings, "active_lora", rows=3, maxrows=8)
         column = row.column(align=True)

@@ -25,7 +25,7 @@ class WAN_VSE_MT_wan(bpy.types.Menu):
         layout.operator("wan_vse.regenerate", text="Regenerate Take with Same Seed").seed = "SAME"
 
 
-_GROUPS = (
+_GROUPS: tuple[tuple[tuple[str, str, Any], ...], ...] = (
     (
         ("generate", "Generate Take", "RENDER_ANIMATION"),
         ("generate_into_hole", "Generate into Hole", "SNAP_MIDPOINT"),
@@ -82,11 +82,13 @@ CLASSES = (WAN_VSE_MT_wan,)
 
 def register() -> None:
     """Put the entries at the ends of Blender's menus."""
-    bpy.types.SEQUENCER_MT_strip.append(_in_strip_menu)
-    bpy.types.SEQUENCER_MT_add.append(_in_add_menu)
+    menus: Any = bpy.types
+    menus.SEQUENCER_MT_strip.append(_in_strip_menu)
+    menus.SEQUENCER_MT_add.append(_in_add_menu)
 
 
 def unregister() -> None:
     """Take them out."""
-    bpy.types.SEQUENCER_MT_add.remove(_in_add_menu)
-    bpy.types.SEQUENCER_MT_strip.remove(_in_strip_menu)
+    menus: Any = bpy.types
+    menus.SEQUENCER_MT_add.remove(_in_add_menu)
+    menus.SEQUENCER_MT_strip.remove(_in_strip_menu)

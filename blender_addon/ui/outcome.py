@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 from ...wan_backend.protocol.messages import Fix, FixAction, Plan, Problem, ProblemKind
@@ -89,6 +91,6 @@ def _is_coming(plan: Plan) -> bool:
 
 def draw_fix(layout: bpy.types.UILayout, fix: Fix) -> None:
     """One thing that would help, as a button."""
-    icon = "IMPORT" if fix.action is FixAction.DOWNLOAD else "TOOL_SETTINGS"
+    icon: Any = "IMPORT" if fix.action is FixAction.DOWNLOAD else "TOOL_SETTINGS"
     button = layout.operator("wan_vse.apply_fix", text=fix.label, icon=icon)
     button.setting, button.value, button.action = fix.setting or "", fix.value, fix.action or ""

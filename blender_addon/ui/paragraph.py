@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import blf
 import bpy
@@ -32,7 +33,7 @@ def draw(
     for number, line in enumerate(lines):
         row = column.row()
         row.scale_y = 0.8
-        first = icon if number == 0 else "BLANK1"
+        first: Any = icon if number == 0 else "BLANK1"
         row.label(text=line, icon="NONE" if icon == "NONE" else first, translate=False)
 
 

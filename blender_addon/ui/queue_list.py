@@ -7,7 +7,7 @@ import bpy
 from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
 from ..jobs import tracker
 from ..operators.refusing import ROW_POINTER, job_of
-from ..properties import active_job_id
+from ..properties import active_job_id, session_of
 from ..timeline import compat
 from . import live_preview, paragraph, shown_marks, task_box, thumbnails, wording
 
@@ -47,7 +47,7 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
 
     def draw_filter(self, context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
         """The search, which finds jobs that have no row, too."""
-        layout.prop(context.window_manager.wan_vse, "search", text="", icon="VIEWZOOM")
+        layout.prop(session_of(context), "search", text="", icon="VIEWZOOM")
 
     def filter_items(
         self, context: bpy.types.Context, data: bpy.types.AnyType, property_name: str
@@ -84,7 +84,7 @@ def _draw_row_button(row: bpy.types.UILayout, job: JobStatus) -> None:
 
 def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The list, and the details of the chosen job."""
-    session = context.window_manager.wan_vse
+    session = session_of(context)
     if session.search or session.left_out:
         layout.prop(session, "search", text="", icon="VIEWZOOM", placeholder="Search all jobs")
     if not session.rows:

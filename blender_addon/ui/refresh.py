@@ -6,10 +6,12 @@ Called from the tracker's timer, never from a draw.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import bpy
 
 from ..operators.standing import Standing, standing
+from ..properties import WanSession
 from ..stopwatch import timed
 
 MOST_ENDED = 200
@@ -20,7 +22,8 @@ _AREAS = {"SEQUENCE_EDITOR", "PREFERENCES"}
 @timed("refresh")
 def refresh() -> None:
     """Something changed."""
-    for manager in bpy.data.window_managers:
+    managers: Any = bpy.data.window_managers
+    for manager in managers:
         mirror_rows(manager.wan_vse)
     redraw()
 
@@ -34,7 +37,7 @@ def redraw() -> None:
                     area.tag_redraw()
 
 
-def mirror_rows(session: bpy.types.PropertyGroup) -> None:
+def mirror_rows(session: WanSession) -> None:
     """Let the rows be the tracker's jobs: those that have not ended, and the newest others. Of a search, those found.
 
     The chosen job stays chosen; a new one is chosen as it comes.
@@ -91,7 +94,7 @@ def _shown(now: Standing, search: str) -> tuple[list[str], int]:
     return ids, left_out
 
 
-def _write(rows: bpy.types.bpy_prop_collection, old: list[str], ids: list[str]) -> None:
+def _write(rows: Any, old: list[str], ids: list[str]) -> None:
     """Change as few rows as that takes: Blender redoes each at some cost."""
     while len(rows) > len(ids):
         rows.remove(len(rows) - 1)

@@ -56,7 +56,7 @@ def marks(scene: bpy.types.Scene) -> Marks:
                 continue
             role = strip.get(identity.ROLE)
             if role == identity.PLACEHOLDER_ROLE:
-                placeholders.append(Placeholder(*place, str(job_id)))
+                placeholders.append(Placeholder(place[0], place[1], place[2], str(job_id)))
             elif role == identity.TAKE_ROLE:
                 taken.add(str(job_id))
         until = time.monotonic() + (0.0 if bpy.app.background else KEPT_SECONDS)

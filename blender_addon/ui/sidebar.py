@@ -15,7 +15,7 @@ from .. import preferences
 from ..jobs import collect, project, request, tracker
 from ..operators.load_settings import request_of
 from ..operators.use_standard_view import changes_colours
-from ..properties import WanSettings
+from ..properties import WanSettings, settings_in
 from ..stopwatch import timed
 from ..timeline import compat, text_prompt
 from . import (
@@ -57,7 +57,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         if scene is None:
             paragraph.draw(layout, context, "The sequencer shows no scene: choose or add one in its header.", "INFO")
             return
-        settings = scene.wan_vse
+        settings = settings_in(scene)
         seen = shown.look(scene, settings)
         backend_box.draw_notice(layout, context)
         task_box.draw_choice(layout, seen)
@@ -89,7 +89,7 @@ class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
     @timed("draw: more")
     def draw(self, context: bpy.types.Context) -> None:
         """Blender calls this to show the panel."""
-        settings = compat.sequencer_scene(context).wan_vse
+        settings = settings_in(compat.sequencer_scene(context))
         layout = self.layout
         layout.label(text="Negative Prompt")
         layout.prop(settings, "negative_prompt", text="")
@@ -137,9 +137,9 @@ class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
         paragraph.draw(layout, context, facts, "BLANK1")
         if made.loras:
             paragraph.draw(layout, context, wording.loras(made.loras), "BLANK1")
-        row = layout.row(align=True)
-        row.operator("wan_vse.regenerate", text="New Seed", icon="FILE_REFRESH").seed = "NEW"
-        row.operator("wan_vse.regenerate", text="Same Seed", icon="LOOP_BACK").seed = "SAME"
+        buttons = layout.row(align=True)
+        buttons.operator("wan_vse.regenerate", text="New Seed", icon="FILE_REFRESH").seed = "NEW"
+        buttons.operator("wan_vse.regenerate", text="Same Seed", icon="LOOP_BACK").seed = "SAME"
         layout.operator("wan_vse.load_settings", text="Load Settings", icon="COPYDOWN")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 from ...wan_backend.protocol.messages import Role, Task
@@ -29,7 +31,7 @@ _BETWEEN = {
     Task.RESTYLE: "{} and {}, as the preview shows them",
 }
 _NAMES = {Task[item[0]]: item[1] for item in TASK_ITEMS}
-_ICONS = {Task[item[0]]: item[3] for item in TASK_ITEMS}
+_ICONS: dict[Task, Any] = {Task[item[0]]: item[3] for item in TASK_ITEMS}
 
 
 def name_of(asked: str) -> str:

@@ -16,7 +16,7 @@ from gpu_extras.batch import batch_for_shader
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, Task
 from ..jobs import orders, request, tracker
-from ..properties import task_of
+from ..properties import settings_in, task_of
 from ..stopwatch import timed
 from ..timeline import compat
 from . import paragraph, shown_marks, wording
@@ -72,7 +72,7 @@ def unregister() -> None:
 
 @timed("draw: timeline")
 def _draw() -> None:
-    context = bpy.context
+    context: Any = bpy.context
     scene = compat.sequencer_scene(context)
     if scene is None or context.space_data.view_type == "PREVIEW" or context.region.type != "WINDOW":
         return
@@ -137,7 +137,7 @@ def caption(job: JobStatus) -> str:
 
 
 def _draw_asked_range(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
-    settings = scene.wan_vse
+    settings = settings_in(scene)
     task = task_of(settings)
     try:
         places = orders.places_of(scene, settings, task, tracker.get().model(settings.model))
@@ -158,7 +158,7 @@ class _Scale:
     """From frames and channels to pixels of a region: straight lines, asked of Blender once for a draw."""
 
     def __init__(self, region: bpy.types.Region) -> None:
-        view = region.view2d
+        view: Any = region.view2d
         self._frame, self._channel = view.region_to_view(0, 0)  # which is exact; the other way gives whole pixels
         right, top = view.region_to_view(region.width, region.height)
         self._across, self._up = region.width / (right - self._frame), region.height / (top - self._channel)
@@ -187,7 +187,7 @@ def _outline(box: Box, color: Color) -> None:
     _shade("LINE_STRIP", (*corners, corners[0]), color)
 
 
-def _shade(kind: str, corners: Sequence[tuple[float, float]], color: Color) -> None:
+def _shade(kind: Any, corners: Sequence[tuple[float, float]], color: Color) -> None:
     gpu.state.blend_set("ALPHA")  # writing text ends it
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     shader.uniform_float("color", color)

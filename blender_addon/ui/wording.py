@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
 from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, Task
@@ -20,7 +21,7 @@ STATE_WORDS = {
     JobState.CANCELLED: "Cancelled",
     JobState.INTERRUPTED: "Interrupted",
 }
-STATE_ICONS = {
+STATE_ICONS: dict[JobState, Any] = {
     JobState.QUEUED: "SORTTIME",
     JobState.LOADING: "IMPORT",
     JobState.ENCODING: "FONT_DATA",
