@@ -6,6 +6,7 @@ Exit codes: 0 made, 1 failed, 2 refused as it was asked, 3 the backend did not s
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 import shutil
 import signal
@@ -17,7 +18,17 @@ from pathlib import Path
 from ..models import catalogue, sources
 from ..models.catalogue import ModelEntry
 from ..protocol import ProtocolError, Refusal
-from ..protocol.messages import JobParams, JobState, JobStatus, LoraUse, Quality, SubmitParams, TakeRequest
+from ..protocol.messages import (
+    FixAction,
+    JobParams,
+    JobState,
+    JobStatus,
+    LoraUse,
+    ProgressParams,
+    Quality,
+    SubmitParams,
+    TakeRequest,
+)
 from .output_place import OutputPlace, OutputRefused, choose
 from .serve_child import ServeChild, ServerGone
 
@@ -94,7 +105,8 @@ def _generate(options: argparse.Namespace, state: Path, job_id: str, request: Ta
     try:
         with ServeChild(state, options) as server:
             status = server.call("submit", SubmitParams(job_id, request))
-            for note in status.plan.notes if status.plan else []:
+            details = server.call("details", JobParams(job_id))
+            for note in details.plan.notes if details.plan else []:
                 sys.stderr.write(note + "\n")
             status = _follow(server, status)
     except Refusal as refusal:
@@ -108,7 +120,7 @@ def _generate(options: argparse.Namespace, state: Path, job_id: str, request: Ta
 
 def _how_to_fetch(refusal: Refusal, model: str) -> str:
     """At a terminal there is no button: the command that fetches the model."""
-    fetched = any(fix.action == "download" for fix in refusal.problem.fixes)
+    fetched = any(fix.action is FixAction.DOWNLOAD for fix in refusal.problem.fixes)
     return f"\nDownload it with {sources.download_command(model)}" if fetched else ""
 
 
@@ -118,7 +130,7 @@ def _follow(server: ServeChild, status: JobStatus) -> JobStatus:
     cancelled = False
     while not status.state.ended:
         try:
-            event = server.event(JobStatus, "job")
+            event = server.event("job", "progress")
         except KeyboardInterrupt:
             if cancelled:
                 raise
@@ -126,11 +138,18 @@ def _follow(server: ServeChild, status: JobStatus) -> JobStatus:
             status = server.call("cancel", JobParams(status.job_id))
             continue
         if event.job_id == status.job_id:
-            status = event
+            status = event if isinstance(event, JobStatus) else _on_with(status, event)
             shown = _show(status, shown)
     if sys.stderr.isatty():
         sys.stderr.write("\n")
     return status
+
+
+def _on_with(status: JobStatus, report: ProgressParams) -> JobStatus:
+    """The status after the job said how far it is."""
+    return dataclasses.replace(
+        status, state=report.state, progress=report.progress, eta_seconds=report.eta_seconds, sentence=report.sentence
+    )
 
 
 def _show(status: JobStatus, shown: str) -> str:

@@ -9,20 +9,22 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from ..protocol import PROTOCOL_VERSION, LineSplitter, ProtocolError, Refusal
-from ..protocol.conversion import from_json, to_json
-from ..protocol.envelope import Notification, Request, Response, parse_line
-from ..protocol.errors import INTERNAL_ERROR, REFUSED
-from ..protocol.messages import HelloParams, Problem
-from ..protocol.methods import SERVER_METHODS
+from ..protocol import PROTOCOL_VERSION, OverlongLine, ProtocolError, Refusal
+from ..protocol.conversion import from_json
+from ..protocol.endpoint import Endpoint
+from ..protocol.errors import GONE, REFUSED
+from ..protocol.messages import HelloParams, Nothing, Problem
+from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS
 from ..server.worker_process import environment, own_group
 
-T = TypeVar("T")
-
-ANSWER_SECONDS = 60.0
+PING_SECONDS = 15.0
+"""So often a server that owes an answer is asked whether it lives."""
+DEAD_SECONDS = 90.0
+"""A server that has not answered a ping for so long is dead; it may take any time for anything else."""
 LEAVE_SECONDS = 4.0
 ERRORS_FILE = "stderr.txt"
 
@@ -47,9 +49,15 @@ class ServeChild:
                 env=environment(online=True),  # the server itself goes offline, and its worker with it
                 **own_group(),
             )
-        self._messages: queue.Queue[Notification | Response | None] = queue.Queue()
-        self._events: list[Notification] = []
-        self._calls = 0
+        self._lines: queue.Queue[bytes | OverlongLine | None] = queue.Queue()
+        self._events: list[tuple[str, Any]] = []
+        self._endpoint = Endpoint(
+            self._send,
+            calls=SERVER_METHODS,
+            hears=SERVER_EVENTS,
+            on_event=lambda method, message: self._events.append((method, message)),
+            peer="The backend",
+        )
         threading.Thread(target=self._read, daemon=True).start()
         self.call("hello", HelloParams(PROTOCOL_VERSION, "command line"))
 
@@ -60,25 +68,37 @@ class ServeChild:
         self.close()
 
     def call(self, method: str, params: Any) -> Any:
-        """The method's result. Raises Refusal, ProtocolError or ServerGone."""
-        self._calls += 1
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # that it is gone, the answer's absence says
-            self._process.stdin.write(Request(self._calls, method, to_json(params)).line())
-            self._process.stdin.flush()
-        while True:
-            message = self._next(ANSWER_SECONDS)
-            if isinstance(message, Notification):
-                self._events.append(message)
-            elif message.id == self._calls:
-                return self._result(method, message)
+        """The method's result, waited for as long as the server lives. Raises Refusal, ProtocolError or ServerGone."""
+        answers: list[Any] = []
+        self._endpoint.call(method, params, answers.append, answers.append)
+        pinged_at = alive_at = time.monotonic()
 
-    def event(self, kind: type[T], method: str) -> T:
-        """The next event of that method, waited for; others are passed over. Raises ServerGone."""
+        def is_alive(_: Any) -> None:
+            nonlocal alive_at
+            alive_at = time.monotonic()
+
+        while not answers:
+            if self._take(PING_SECONDS):
+                continue
+            now = time.monotonic()
+            if now - alive_at > DEAD_SECONDS:
+                raise ProtocolError(GONE, "The backend does not answer; try again.")
+            if now - pinged_at >= PING_SECONDS:
+                pinged_at = now
+                self._endpoint.call("ping", Nothing(), is_alive, is_alive)
+        if isinstance(answers[0], ProtocolError):
+            raise _told(answers[0])
+        return answers[0]
+
+    def event(self, *methods: str) -> Any:
+        """The message of the next event of one of those methods, waited for; others are passed over. Raises
+        ServerGone."""
         while True:
-            message = self._events.pop(0) if self._events else self._next(None)
-            if isinstance(message, Notification) and message.method == method:
-                return from_json(kind, message.params)
+            while self._events:
+                method, message = self._events.pop(0)
+                if method in methods:
+                    return message
+            self._take(None)
 
     def close(self) -> None:
         """End it: at the end of its stdin it leaves."""
@@ -91,35 +111,40 @@ class ServeChild:
             self._process.kill()
             self._process.wait()
 
-    def _result(self, method: str, answer: Response) -> Any:
-        if answer.error is None:
-            result = SERVER_METHODS[method].result
-            assert result is not None
-            return from_json(result, answer.result, "result")
-        if answer.error["code"] == REFUSED:
-            raise Refusal(from_json(Problem, answer.error.get("data"), "data"))
-        raise ProtocolError(answer.error["code"], str(answer.error["message"]))
-
-    def _next(self, timeout_seconds: float | None) -> Notification | Response:
+    def _take(self, timeout_seconds: float | None) -> bool:
+        """Hear what the server says next; False where it says nothing for so long. Raises ServerGone."""
         try:
-            message = self._messages.get(timeout=timeout_seconds)
+            line = self._lines.get(timeout=timeout_seconds)
         except queue.Empty:
-            raise ProtocolError(INTERNAL_ERROR, "The backend does not answer; try again.") from None
-        if message is None:
+            return False
+        if line is None:
             said = self._errors.read_text("utf-8", "replace").strip().split("\n")[-1]
             raise ServerGone(f"The backend ended: {said or 'it did not say why'}")
-        return message
+        self._endpoint.take(line)
+        return True
+
+    def _send(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # that it is gone, the end of its stdout says
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
 
     def _read(self) -> None:
         stdout = self._process.stdout
         assert stdout is not None
-        splitter = LineSplitter()
-        while chunk := os.read(stdout.fileno(), 1 << 16):
-            for line in splitter.feed(chunk):
-                message = parse_line(line) if isinstance(line, bytes) else None
-                if isinstance(message, Notification | Response):
-                    self._messages.put(message)
-        self._messages.put(None)
+        with contextlib.suppress(OSError):
+            while chunk := os.read(stdout.fileno(), 1 << 16):
+                for line in self._endpoint.lines(chunk):
+                    self._lines.put(line)
+        self._lines.put(None)
+
+
+def _told(error: ProtocolError) -> ProtocolError:
+    """As a Refusal where it is one that can be read."""
+    if error.code == REFUSED:
+        with contextlib.suppress(ProtocolError):
+            return Refusal(from_json(Problem, error.details, "data"))
+    return error
 
 
 def _flags(options: argparse.Namespace) -> list[str]:

@@ -73,7 +73,7 @@ class JobStore:
             write_json(fresh / REQUEST_FILE, {"format": REQUEST_FORMAT, "request": to_json(request)})
             write_json(fresh / STATE_FILE, state)
             os.rename(fresh, target)
-        except OSError:
+        except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
         whole_file.sync_folder(self._folder)
@@ -113,7 +113,7 @@ class JobStore:
 
     def remove_work(self, job_id: str) -> None:
         """Remove what a worker kept of the job: its take is whole."""
-        shutil.rmtree(self.work_folder(job_id), ignore_errors=True)
+        _remove_whatever(self.work_folder(job_id))
 
     def remove_temporaries(self, job_id: str) -> None:
         """Remove what its server left in a job's folder when it was killed while it wrote there."""
@@ -136,7 +136,9 @@ def state_of(job: Job) -> dict[str, Any]:
 
 
 def _remove_whatever(path: Path) -> None:
-    """A folder, or what stands in the place of one."""
-    shutil.rmtree(path, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        path.unlink()
+    """A folder, or what stands in the place of one: rmtree would wait at a named pipe, for ever."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tests.wan_backend.job_queue.written_jobs import take_request
+from tests.wan_backend.job_queue.written_jobs import answered, every, take_request
 from wan_backend.job_queue import transitions
 from wan_backend.job_queue.jobs import ALMOST_DONE, JobQueue
 from wan_backend.job_queue.owners import Owner
@@ -22,6 +22,7 @@ from wan_backend.protocol.messages import (
     MediaFormat,
     PhaseSeconds,
     Problem,
+    ProblemKind,
     ProgressParams,
     RunResult,
     Take,
@@ -65,18 +66,18 @@ class QueueMachine(RuleBasedStateMachine):
         self.seen[status.job_id] = status.state
 
     def working(self) -> list[str]:
-        return [s.job_id for s in self.queue.statuses() if s.state in WORKING]
+        return [s.job_id for s in every(self.queue) if s.state in WORKING]
 
     @rule(job_id=st.sampled_from(IDS))
     def submit(self, job_id):
         if not self.queue.has(job_id):
-            self.queue.submit(job_id, take_request(self.root / "media"), PLAN)
+            answered(self.queue.submit(job_id, take_request(self.root / "media"), PLAN))
 
     @rule()
     def start(self):
         waiting = self.queue.next_queued()
         if waiting is not None and not self.working():
-            self.queue.start(waiting.job_id)
+            self.queue.start(waiting.job_id, PLAN)
 
     @rule(job_id=st.sampled_from(IDS), state=st.sampled_from(list(JobState)), progress=st.floats(-1, 2))
     def progress(self, job_id, state, progress):
@@ -85,7 +86,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(state=st.sampled_from([JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED]))
     def end(self, state):
         for job_id in self.working():
-            self.queue.end(job_id, state, Problem("internal", "Why."))
+            self.queue.end(job_id, state, Problem(ProblemKind.INTERNAL, "Why."))
 
     @rule()
     def finish(self):
@@ -97,15 +98,17 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(job_id=st.sampled_from(IDS))
     def retry(self, job_id):
         if self.queue.has(job_id):
-            self.queue.retry(job_id)
+            answered(self.queue.retry(job_id))
 
     @rule(job_ids=st.lists(st.sampled_from(IDS)))
     def settle(self, job_ids):
-        self.queue.settle(job_ids)
+        ended = {s.job_id for s in every(self.queue) if s.state.ended}
+        assert set(answered(self.queue.settle(job_ids)).job_ids) == ended & set(job_ids)
 
     @rule(job_ids=st.lists(st.sampled_from(IDS)))
     def clear(self, job_ids):
-        self.queue.clear(job_ids)
+        ended = {s.job_id for s in every(self.queue) if s.state.ended}
+        assert set(answered(self.queue.clear(job_ids)).job_ids) == ended & set(job_ids)
         for job_id in job_ids:
             if not self.queue.has(job_id):
                 self.seen.pop(job_id, None)
@@ -113,24 +116,36 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def another_server(self):
         """This one is killed; the next has the same jobs, running ones interrupted."""
-        before = {s.job_id: s.state for s in self.queue.statuses()}
+        before = {s.job_id: s.state for s in every(self.queue)}
         self.owner.release()
         self.owner = Owner(self.root)
         self.queue = JobQueue(self.root, self.owner, self.changed)
         self.queue.adopt()
-        after = {s.job_id: s.state for s in self.queue.statuses()}
+        after = {s.job_id: s.state for s in every(self.queue)}
         assert after == {k: JobState.INTERRUPTED if v in WORKING else v for k, v in before.items()}
 
     @invariant()
     def disk_has_what_memory_has(self):
-        for status in self.queue.statuses():
+        for status in every(self.queue):
             kept = json.loads((self.root / "jobs" / status.job_id / "state.json").read_bytes())["status"]
             if status.state not in WORKING:  # phases of a running job need not be there
                 assert kept["state"] == status.state.value and kept["settled"] == status.settled
 
     @invariant()
+    def the_next_is_the_first_that_waits(self):
+        waiting = [job for job in self.queue._jobs.values() if job.status.state is JobState.QUEUED]
+        first = min(waiting, key=lambda job: job.order, default=None)
+        assert self.queue.next_queued() == (first and first.status)
+
+    @invariant()
+    def pages_have_every_job_in_order(self):
+        listed = every(self.queue)
+        assert listed == sorted(listed, key=lambda s: (s.state.ended, -s.created, s.job_id))
+        assert {s.job_id for s in listed} == {s.job_id for s in map(self.queue.status, self.queue._jobs)}
+
+    @invariant()
     def progress_is_whole_only_when_done(self):
-        for status in self.queue.statuses():
+        for status in every(self.queue):
             assert (status.progress == 1.0) == (status.state is JobState.DONE)
             assert 0 <= status.progress <= ALMOST_DONE or status.state is JobState.DONE
             assert (status.take is not None) == (status.state is JobState.DONE)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wan_backend.job_queue.written_jobs import take_request
+from tests.wan_backend.job_queue.written_jobs import answered, take_request
 from wan_backend.job_queue.jobs import JobQueue
 from wan_backend.job_queue.owners import Owner
 from wan_backend.models import catalogue, planning
@@ -38,8 +38,9 @@ def queue(tmp_path, owners) -> JobQueue:
     owners.append(Owner(tmp_path))
     queue = JobQueue(tmp_path, owners[-1], lambda *_: None)
     request = take_request(tmp_path / "media")
-    queue.submit(JOB, request, planning.plan(request, catalogue.entry("embedded")))
-    queue.start(JOB)
+    plan = planning.plan(request, catalogue.entry("embedded"))
+    answered(queue.submit(JOB, request, plan))
+    queue.start(JOB, plan)
     work = queue.work_folder(JOB)
     work.mkdir()
     (work / STEPS_FILE).write_bytes(b"steps")
@@ -71,10 +72,10 @@ def test_what_was_unusual_is_said_with_the_take(queue, tmp_path):
 def test_it_stays_for_a_retry_until_the_job_is_cleared(queue, state):
     queue.end(JOB, state, Problem("internal", "It ended."))
     assert queue.work_folder(JOB).exists()
-    queue.retry(JOB)
+    answered(queue.retry(JOB))
     assert queue.work_folder(JOB).exists()
     queue.end(JOB, JobState.CANCELLED, Problem("cancelled", "Cancelled."))
-    queue.clear([JOB])
+    answered(queue.clear([JOB]))
     assert not queue.work_folder(JOB).parent.exists()
 
 
