@@ -52,12 +52,11 @@ class MemoryLessons:
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._lessons: list[tuple[Attempt, MemoryPlan]] = []
-        if file is not None:
-            with suppress(FileNotFoundError):
-                self._lessons = _read(file)
+        self._read_again()
 
     def learn(self, attempt: Attempt, instead: MemoryPlan) -> None:
-        """At `attempt` memory did not suffice; `instead` is the next smaller plan."""
+        """At `attempt` memory did not suffice; `instead` is the next smaller plan. What others have learnt stays."""
+        self._read_again()
         kept = [(old, plan) for old, plan in self._lessons if not (attempt.teaches(old) and old.teaches(attempt))]
         self._lessons = [*kept, (attempt, instead)][-MOST:]
         self._write()
@@ -65,6 +64,11 @@ class MemoryLessons:
     def start_with(self, attempt: Attempt) -> list[MemoryPlan]:
         """Plans that `attempt` should take no more room than."""
         return [plan for old, plan in self._lessons if old.teaches(attempt)]
+
+    def _read_again(self) -> None:
+        if self._file is not None:
+            with suppress(FileNotFoundError):
+                self._lessons = _read(self._file)
 
     def _write(self) -> None:
         if self._file is None:

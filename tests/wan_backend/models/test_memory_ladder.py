@@ -177,6 +177,16 @@ def test_what_a_lesson_holds_for(changes, holds):
     assert bool(lessons.start_with(dataclasses.replace(ATTEMPT, **changes))) is holds
 
 
+def test_what_another_worker_learnt_meanwhile_stays(tmp_path):
+    """Two servers may share a state folder, and a job lasts."""
+    mine, others = MemoryLessons(tmp_path / "memory.json"), MemoryLessons(tmp_path / "memory.json")
+    elsewhere = dataclasses.replace(ATTEMPT, model="another")
+    others.learn(elsewhere, PHASED)
+    mine.learn(ATTEMPT, PHASED)
+    known = MemoryLessons(tmp_path / "memory.json")
+    assert known.start_with(ATTEMPT) == known.start_with(elsewhere) == [PHASED]
+
+
 def test_a_second_lesson_takes_the_place_of_the_first(tmp_path):
     lessons = MemoryLessons(tmp_path / "memory.json")
     lessons.learn(ATTEMPT, PHASED)

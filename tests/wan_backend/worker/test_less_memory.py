@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.wan_backend.worker.worker_process import pictures
 from wan_backend.models import devices, lean_forward
 from wan_backend.models.extras import TINY_FOR_MEMORY_NOTE
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, RunResult, TakeRequest
+from wan_backend.worker import take_job
 from wan_backend.worker.listener import Run
 
 STEPS = 6
@@ -135,6 +137,19 @@ def test_a_text_encoder_that_runs_out_begins_again(run, monkeypatch):
     shop = HeardShop()
     Failing(monkeypatch, UMT5EncoderModel, at=1)
     assert shop.do(run("less")).notes
+
+
+def test_a_try_that_begins_anew_does_not_show_what_the_one_before_had_made(run, monkeypatch):
+    numbers = itertools.count()
+    monkeypatch.setattr(take_job, "fingerprint", lambda *_: f"try {next(numbers)}")
+    shop = HeardShop()
+    Failing(monkeypatch, TRANSFORMER, at=2 * 3 + 2)
+    assert shop.do(run("less")).notes
+    again = shop.sentences.index("Out of memory: going on with less of it")
+    assert shop.progress[again - 1].preview
+    begun = [report for report in shop.progress[again:] if report.sentence == f"Step 0 of {STEPS}"]
+    assert [report.preview for report in begun] == [""]
+    assert shop.progress[-1].preview
 
 
 def test_another_error_is_no_reason_to_go_on(run, monkeypatch):
