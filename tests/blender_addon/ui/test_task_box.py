@@ -175,3 +175,14 @@ def test_the_queue_says_which_task_a_job_is(told, addon) -> None:
     addon("ui.sidebar").WAN_VSE_PT_queue.draw(SimpleNamespace(layout=layout), bpy.context)
     assert "Text: Big, seed 7" in layout.words
     assert addon("ui.task_box").name_of("relight") == "relight"
+
+
+def test_a_strip_of_a_whole_film_is_refused_in_the_panel_and_nothing_is_asked(told, panel, cut, settings) -> None:
+    cut.effect("Grade", "ADJUSTMENT", 1, 100_001)
+    drawn = panel("Grade")
+    assert "'Grade' covers 100,000 frames, and a take has at most 2,000" in " ".join(drawn.words)
+    assert not hasattr(told, "planned"), "no plan is asked for, as its request would name every frame"
+    assert not bpy.ops.wan_vse.restyle.poll()
+    cut.compat.set_handles(cut.strips["Grade"], 1, 2001)
+    panel.again()
+    assert told.planned.length_frames == 2000 and bpy.ops.wan_vse.restyle.poll()
