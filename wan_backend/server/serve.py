@@ -21,7 +21,7 @@ from ..job_queue.jobs import JobQueue
 from ..job_queue.owners import Owner
 from ..protocol import ProtocolError
 from ..protocol.downloads import DownloadStatus
-from ..protocol.endpoint import Endpoint
+from ..protocol.endpoint import Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST
 from ..protocol.messages import JobStatus, ModelsResult, ProgressParams, WorkerStatus
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
@@ -131,7 +131,13 @@ class Server:
         self._output = StandardOutput(self._inbox, private_stdout())
         self._methods = _HelloFirst(SERVER_METHODS)
         self._endpoint = Endpoint(
-            self._output.send, serves=self._methods, handler=self._answer, tells=SERVER_EVENTS, peer="The client"
+            self._output.send,
+            serves=self._methods,
+            handler=self._answer,
+            hears=SERVER_METHODS,
+            on_event=self._do,
+            tells=SERVER_EVENTS,
+            peer="The client",
         )
         self._busy = Busy()
         self._input = StandardInput(
@@ -212,6 +218,13 @@ class Server:
         if method == "hello":
             self._methods.greeted = True
         return result
+
+    def _do(self, method: str, params: Any) -> None:
+        """A call that wants no answer."""
+        if self._methods.greeted:
+            result = self._answer(method, params)
+            if isinstance(result, Later):
+                result.start(lambda _: None)
 
     def _patience(self) -> float:
         waits = [IDLE_SECONDS]

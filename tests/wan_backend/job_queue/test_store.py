@@ -161,7 +161,7 @@ def _turns(queue):
 def test_a_broken_job_with_a_number_that_is_none_stops_nothing(tmp_path, open_queue, number):
     folder = write_old_job(tmp_path, A)
     (folder / "request.json").write_bytes(b"{")
-    (folder / "state.json").write_text('{"format": 1, "order": %s, "status": {"created": %s}}' % (number, number))
+    (folder / "state.json").write_text(f'{{"format": 1, "order": {number}, "status": {{"created": {number}}}}}')
     write_job(tmp_path, B)
     queue = open_queue()
     assert queue.status(A).state is JobState.FAILED and queue.status(B).state is JobState.QUEUED

@@ -19,7 +19,8 @@ from wan_backend.protocol import PROTOCOL_VERSION
 
 ROOT = Path(__file__).resolve().parents[3]
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
+"""On a busy machine anything may take long; that it comes at all is asked here."""
 
 
 class Served:
@@ -146,7 +147,7 @@ class Served:
         begun = time.monotonic()
         with contextlib.suppress(OSError):
             self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(30)
         self._reader.join(5)
         self.process.stdout.close()
         return time.monotonic() - begun
@@ -184,6 +185,14 @@ def request(media: Path, prompt: str = "fog", **changes: Any) -> dict[str, Any]:
         "media_folder": str(media),
     }
     return {**made, **changes}
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until it is so; fails where it never is."""
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until, "it never was so"
+        time.sleep(0.02)
 
 
 def _is_job(message: dict[str, Any], job_id: str) -> bool:

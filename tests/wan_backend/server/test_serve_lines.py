@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.wan_backend.server.served import request
+from tests.wan_backend.server.served import request, wait_until
+from wan_backend.protocol import PROTOCOL_VERSION
 from wan_backend.protocol.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -41,7 +42,7 @@ def test_a_wrong_line_is_answered_with_an_error(serve, line, code):
     server.send(line)
     answer = server.wait(lambda message: "error" in message)
     assert answer["error"]["code"] == code and answer["error"]["message"].endswith(".")
-    assert server.call("list") == {"jobs": []}
+    assert server.call("list") == {"jobs": [], "next": ""}
 
 
 def test_a_line_of_100_megabytes(serve, media):
@@ -59,26 +60,30 @@ def test_a_line_of_100_megabytes(serve, media):
 def test_notifications_are_done_and_not_answered(serve):
     server = serve()
     server.send(b'{"jsonrpc": "2.0", "method": "nonsense"}\n{"jsonrpc": "2.0", "method": "shutdown"}\n')
-    server.process.wait(5)
+    server.process.wait(30)
     assert not [message for message in server.messages if "error" in message]
 
 
 def test_an_answer_nobody_asked_for_is_passed_over(serve):
     server = serve()
     server.send(b'{"jsonrpc": "2.0", "id": 1, "result": 3}\n{"jsonrpc": "2.0", "id": 1, "error": {"code": 3}}\n')
-    assert server.call("list") == {"jobs": []}
+    assert server.call("list") == {"jobs": [], "next": ""}
 
 
-def test_many_calls_at_once_are_all_answered_in_order(serve, media):
+def test_many_calls_at_once_are_all_answered_once(serve, media):
+    """Plans that nobody waits for any more as refusals; so the order is not that of the calls."""
     server = serve()
     lines = [
         json.dumps({"jsonrpc": "2.0", "id": f"n{n}", "method": "plan", "params": {"request": request(media)}})
         for n in range(2000)
     ]
     server.send("\n".join(lines).encode() + b"\n")
-    server.wait(lambda message: message.get("id") == "n1999")
-    answered = [message["id"] for message in server.messages if str(message.get("id", "")).startswith("n")]
-    assert answered == [f"n{n}" for n in range(2000)]
+
+    def answered() -> list[str]:
+        return [message["id"] for message in server.messages if str(message.get("id", "")).startswith("n")]
+
+    wait_until(lambda: len(answered()) >= 2000)
+    assert sorted(answered()) == sorted(f"n{n}" for n in range(2000))
 
 
 def test_a_client_that_does_not_read_for_a_while_loses_no_answer(tmp_path, models_folder, media):
@@ -91,12 +96,12 @@ def test_a_client_that_does_not_read_for_a_while_loses_no_answer(tmp_path, model
         [sys.executable, "-m", "wan_backend", "serve", "--state", str(tmp_path / "s")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT,
     )  # fmt: skip
-    hello = b'{"jsonrpc": "2.0", "id": "h", "method": "hello", "params": {"protocol": 2}}\n'
+    hello = b'{"jsonrpc": "2.0", "id": "h", "method": "hello", "params": {"protocol": %d}}\n' % PROTOCOL_VERSION
     process.stdin.write(hello + b'{"jsonrpc": "2.0", "id": 1, "method": "models"}\n' * 500)
     process.stdin.flush()
     found = 0
     while found < 500:
         found += json.loads(process.stdout.readline()).get("id") == 1
     process.stdin.close()
-    assert process.wait(5) == 0
+    assert process.wait(30) == 0
     process.stdout.close()
