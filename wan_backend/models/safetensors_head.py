@@ -38,8 +38,8 @@ class Tensor:
 
     dtype: str
     shape: tuple[int, ...]
-    start: int
-    end_exclusive: int
+    start: int = 0
+    end_exclusive: int = 0
 
     @property
     def count(self) -> int:

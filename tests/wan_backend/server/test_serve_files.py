@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.wan_backend.models import heads_only
+from tests.wan_backend.models.files import hostile
 from tests.wan_backend.server.served import request
 
 SMALL = "wan2.1-t2v-1.3b"
@@ -61,3 +63,19 @@ def test_a_file_that_comes_later_is_found(serve, comfy, tmp_path):
     assert not row["here"]
     heads_only.write(vae, heads_only.vae())
     server.rows(lambda rows: rows[SMALL]["here"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_bad_files_stop_neither_the_rows_nor_the_queue(serve, comfy, media, tmp_path):
+    for number, content in enumerate([*hostile.SAFETENSORS.values(), *hostile.GGUF.values()]):
+        (comfy / "unet" / f"bad {number}{'.gguf' if content[:4] == b'GGUF' else '.safetensors'}").write_bytes(content)
+    for number, make in enumerate(hostile.STRANGE.values()):
+        make(comfy / "unet" / f"strange {number}.safetensors")
+    folder = tmp_path / "cache" / "models--Wan-AI--Wan2.1-T2V-1.3B-Diffusers" / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "model_index.json")
+    server = start(serve, comfy, tmp_path)
+    (row,) = server.rows(lambda _: True, SMALL)
+    assert row["here"]
+    job_id = server.submit(request(media, "fog", length_frames=5, model=SMALL, resolution="480p"))
+    server.wait_for(job_id, "done")

@@ -84,7 +84,8 @@ class _Reader:
             if count > MOST_WORDS:
                 raise ValueError
             for _ in range(count):
-                self.place += self.number("Q")
+                length = self.number("Q")
+                self.place += length
             return None
         if kind == ARRAY:
             raise KeyError("a list of lists")
