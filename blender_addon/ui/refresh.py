@@ -46,10 +46,11 @@ def mirror_rows(session: WanSession) -> None:
     now = standing()
     search = " ".join(session.search.lower().split())
     last = _mirrored
-    if last.standing is now and last.search == search and len(session.rows) == len(last.ids):
+    as_left = _are(session.rows, last.ids)
+    if last.standing is now and last.search == search and as_left:
         return
     ids, session.left_out = _shown(now, search)
-    old = last.ids if len(session.rows) == len(last.ids) else [row.name for row in session.rows]
+    old = last.ids if as_left else [row.name for row in session.rows]
     _mirrored = _Mirrored(now, search, ids)
     if ids == old:
         return
@@ -92,6 +93,12 @@ def _shown(now: Standing, search: str) -> tuple[list[str], int]:
         else:
             left_out += 1
     return ids, left_out
+
+
+def _are(rows: bpy.types.bpy_prop_collection, ids: list[str]) -> bool:
+    """True where the rows are those; a file that was opened may have brought others with it."""
+    ends = (0, -1) if ids else ()
+    return len(rows) == len(ids) and all(rows[end].name == ids[end] for end in ends)
 
 
 def _write(rows: Any, old: list[str], ids: list[str]) -> None:

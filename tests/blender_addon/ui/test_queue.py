@@ -99,6 +99,17 @@ def test_nothing_is_done_while_the_queue_is_the_same(told, queue, addon, monkeyp
     assert written == []
 
 
+def test_rows_that_came_with_a_file_give_way(told, queue) -> None:
+    fill(told, 3, 0)
+    before = queue()
+    rows = bpy.context.window_manager.wan_vse.rows
+    for row in rows:
+        row.name = f"another file's {row.name}"
+    assert queue() == before
+    rows.clear()
+    assert queue() == before
+
+
 def test_a_poll_without_a_row_asks_a_few_jobs_of_each_state(told, addon, monkeypatch) -> None:
     fill(told, 1000, 300)
     asked = []
