@@ -102,8 +102,8 @@ def test_an_answer_longer_than_a_line_fails_its_own_call_alone(talk, errors):
 
 
 def test_what_is_too_long_to_be_sent_is_a_failure_with_a_sentence(talk, errors, messages, make_request):
-    names = [f"{n:x}" * 300 for n in range(9999)]
-    request = make_request(sources=[messages.Source(messages.Role.FOOTAGE, "/a", names, frames=9999)])
+    names = [f"{n * n}{chr(233) * 200}" for n in range(3000)]
+    request = make_request(sources=[messages.Source(messages.Role.FOOTAGE, "/a", names, frames=3000)])
     talk.client.call("plan", messages.PlanParams(request), talk.answers.append, talk.failures.append)
     assert talk.child.sent == []
     assert talk.failures[0].code == errors.LINE_TOO_LONG
