@@ -11,8 +11,10 @@ import uuid
 
 import pytest
 
-from tests.wan_backend.server.served import is_alive, request
+from tests.wan_backend.job_queue.written_jobs import take_request, write_job
+from tests.wan_backend.server.served import is_alive, request, wait_until
 from wan_backend.protocol.errors import INVALID_PARAMS, NO_SUCH_JOB, REFUSED
+from wan_backend.protocol.messages import Role, Source, Task
 
 
 def nothing_half_made(media) -> bool:
@@ -33,7 +35,7 @@ def test_states_come_in_order_and_progress_never_falls(serve, media):
     server = serve()
     job_id = server.submit(request(media, "slow:0.05", length_frames=20))
     server.wait_for(job_id, "done")
-    told = [m["params"] for m in server.messages if m.get("method") == "job"]
+    told = [m["params"] for m in server.messages if m.get("method") in ("job", "progress")]
     states = list(dict.fromkeys(job["state"] for job in told))
     assert states == ["queued", "loading", "encoding", "denoising", "decoding", "done"]
     progress = [job["progress"] for job in told]
@@ -41,15 +43,19 @@ def test_states_come_in_order_and_progress_never_falls(serve, media):
     assert all(job["progress"] < 1 for job in told if job["state"] != "done")
 
 
-def test_progress_is_told_at_most_ten_times_a_second(serve, media):
+def test_progress_is_told_by_and_by_in_events_of_one_size(serve, media):
+    """Of 300 reports some, each as small as another's, however much the job was asked for."""
     server = serve()
-    job_id = server.submit(request(media, "slow:0.002 frames:300"))
-    server.wait_for(job_id, "decoding")
-    begun = time.monotonic()
-    server.wait_for(job_id, "done")
-    seconds = time.monotonic() - begun
-    told = [m for m in server.messages if m.get("method") == "job" and m["params"]["state"] == "decoding"]
-    assert 2 <= len(told) <= 10 * seconds + 3
+    sizes = []
+    for prompt in ("slow:0.002 frames:300", "slow:0.002 frames:300 " + "long " * 900):
+        job_id = server.submit(request(media, prompt))
+        server.wait_for(job_id, "done")
+        of_job = [m for m in server.messages if m.get("params", {}).get("job_id") == job_id]
+        told = [m for m in of_job if m["method"] == "progress"]
+        assert 2 <= len(told) <= 150
+        assert len([m for m in of_job if m["method"] == "job"]) <= 7
+        sizes.append(max(len(json.dumps(m)) for m in of_job if m["params"]["state"] == "decoding"))
+    assert sizes[1] < sizes[0] + 250
 
 
 def test_jobs_run_one_after_another_in_the_order_they_came(serve, media):
@@ -58,13 +64,17 @@ def test_jobs_run_one_after_another_in_the_order_they_came(serve, media):
     server.wait_for(ids[-1], "done")
     finished = [m["params"]["job_id"] for m in server.messages if m.get("params", {}).get("state") == "done"]
     assert finished == ids
-    assert list(server.jobs()) == ids
+    assert list(server.jobs()) == ids[::-1]
 
 
 def test_submitted_twice_counts_once(serve, media):
     server = serve()
     job_id = uuid.uuid4().hex
-    server.submit(request(media), job_id)
+    line = {"jsonrpc": "2.0", "method": "submit", "params": {"job_id": job_id, "request": request(media)}}
+    server.send(b"".join(json.dumps({**line, "id": f"s{n}"}).encode() + b"\n" for n in range(5)))
+    for n in range(5):
+        answer = server.wait(lambda message, n=n: message.get("id") == f"s{n}")
+        assert answer["result"]["job_id"] == job_id
     server.submit(request(media), job_id)
     server.wait_for(job_id, "done")
     assert list(server.jobs()) == [job_id]
@@ -89,10 +99,9 @@ def test_a_running_job_is_cancelled_and_the_worker_stays(serve, media):
     server = serve()
     first = server.submit(request(media, "slow:0.3 frames:100"))
     server.wait_for(first, "decoding")
-    begun = time.monotonic()
     server.call("cancel", job_id=first)
     server.wait_for(first, "cancelled")
-    assert time.monotonic() - begun < 2 and nothing_half_made(media)
+    wait_until(lambda: nothing_half_made(media))
     second = server.submit(request(media))
     server.wait_for(second, "done")
     assert len(list((server.state / "logs").glob("worker-*.log"))) == 1
@@ -102,10 +111,8 @@ def test_a_worker_that_hears_no_cancel_is_killed_in_time(serve, media):
     server = serve()
     first = server.submit(request(media, "deaf"))
     server.wait_for(first, "denoising")
-    begun = time.monotonic()
     server.call("cancel", job_id=first)
     server.wait_for(first, "cancelled")
-    assert time.monotonic() - begun < 2
     server.wait_for(server.submit(request(media)), "done")
     assert len(list((server.state / "logs").glob("worker-*.log"))) == 2
 
@@ -118,7 +125,7 @@ def test_a_worker_that_hears_no_cancel_is_killed_in_time(serve, media):
         (f"signal:{int(signal.SIGKILL)}", "worker_died", "memory (RAM) ran out"),
         ("oom", "out_of_memory", "choose a smaller size"),
         ("error", "internal", "something odd"),
-        ("lie", "internal", "result.take"),
+        ("lie", "internal", "run.take is missing"),
     ],
 )
 def test_what_goes_wrong_is_one_sentence_and_the_next_job_is_made(serve, media, prompt, kind, words):
@@ -129,7 +136,7 @@ def test_what_goes_wrong_is_one_sentence_and_the_next_job_is_made(serve, media, 
     assert words in failed["problem"]["sentence"] and failed["problem"]["sentence"].endswith(".")
     if kind == "worker_died":
         assert os.path.isfile(failed["problem"]["log"])
-    assert nothing_half_made(media)
+    wait_until(lambda: nothing_half_made(media))
     server.wait_for(server.submit(request(media)), "done")
 
 
@@ -214,8 +221,11 @@ def test_settle_and_clear(serve, media):
     server = serve()
     job_id = server.submit(request(media))
     server.wait_for(job_id, "done")
-    assert server.call("settle", job_ids=[job_id, "nonsense"])["jobs"][0]["settled"] is True
-    assert server.call("clear", job_ids=[job_id, "nonsense"])["jobs"] == []
+    assert server.call("settle", job_ids=[job_id, "nonsense"])["job_ids"] == [job_id]
+    assert server.jobs()[job_id]["settled"] is True
+    assert json.loads((server.state / "jobs" / job_id / "state.json").read_bytes())["status"]["settled"] is True
+    assert server.call("clear", job_ids=[job_id, "nonsense"])["job_ids"] == [job_id]
+    assert server.jobs() == {}
     assert (media / job_id / "0001.png").exists()
     assert not (server.state / "jobs" / job_id).exists()
 
@@ -224,7 +234,8 @@ def test_a_running_job_is_not_cleared(serve, media):
     server = serve()
     job_id = server.submit(request(media, "slow:0.1"))
     server.wait_for(job_id, "decoding")
-    assert [job["job_id"] for job in server.call("clear", job_ids=[job_id])["jobs"]] == [job_id]
+    assert server.call("clear", job_ids=[job_id])["job_ids"] == []
+    assert server.call("settle", job_ids=[job_id])["job_ids"] == []
     server.wait_for(job_id, "done")
 
 
@@ -256,8 +267,26 @@ def test_any_unicode_goes_through(serve, media):
     odd = media / "a 'quoted' \"folder\" – ünïcode 霧"
     job_id = server.submit(request(odd, "霧 \ud800 fog \x00 🌲"))
     done = server.wait_for(job_id, "done")
-    assert done["request"]["prompt"] == "霧   fog   🌲"
+    assert done["summary"]["title"] == "霧 fog 🌲"
+    assert server.call("details", job_id=job_id)["request"]["prompt"] == "霧   fog   🌲"
     assert (odd / job_id / "0005.png").exists()
+
+
+def test_a_job_that_can_not_be_made_any_more_fails_in_a_sentence_and_the_next_is_made(serve, media, tmp_path):
+    """Its request is damaged; its model is no more in the catalogue; its sources are gone."""
+    damaged, unknown, gone, good = (f"{number:032x}" for number in range(4))
+    (write_job(tmp_path / "state", damaged, media=media) / "request.json").write_bytes(b'{"request": {"seed": NaN}}')
+    write_job(tmp_path / "state", unknown, request=take_request(media, model="no-such-model"))
+    source = Source(Role.FIRST, "/no/such/folder", ["a.png"])
+    lost = take_request(media, task=Task.IMAGE_TO_VIDEO, sources=[source])
+    write_job(tmp_path / "state", gone, request=lost)
+    write_job(tmp_path / "state", good, media=media)
+    server = serve()
+    for job_id, words in ((damaged, "is damaged"), (unknown, "no-such-model"), (gone, "a.png")):
+        failed = server.wait_for(job_id, "failed")
+        assert words in failed["problem"]["sentence"] and failed["sentence"] == failed["problem"]["sentence"]
+    server.wait_for(good, "done")
+    assert "damaged" in server.refused("retry", job_id=damaged)["message"]
 
 
 def _children(pid: int) -> list[int]:

@@ -7,11 +7,12 @@ import time
 
 import pytest
 
-from tests.wan_backend.server.served import Served, is_alive, processes_with, request
+from tests.wan_backend.server.served import Served, is_alive, processes_with, request, wait_until
+from wan_backend.protocol import PROTOCOL_VERSION
 
 
-def gone_within(pids: list[int], seconds: float) -> bool:
-    until = time.monotonic() + seconds
+def gone(pids: list[int]) -> bool:
+    until = time.monotonic() + 30
     while any(map(is_alive, pids)) and time.monotonic() < until:
         time.sleep(0.02)
     return not any(map(is_alive, pids))
@@ -26,16 +27,14 @@ def test_leaving_while_a_job_runs(serve, media, prompt, how):
     server.wait_for(job_id, "denoising")
     pids = processes_with("leaving-test")
     assert len(pids) == 2
-    begun = time.monotonic()
     if how == "SIGTERM":
         server.process.send_signal(signal.SIGTERM)
     elif how == "shutdown":
         server.send(b'{"jsonrpc": "2.0", "id": "x", "method": "shutdown"}\n')
     else:
         server.process.stdin.close()
-    assert server.process.wait(3) == 0
-    assert time.monotonic() - begun < 2
-    assert gone_within(pids, 0.5)
+    assert server.process.wait(30) == 0
+    assert gone(pids)
     assert not list(media.glob("*.partial"))
     server.close()
     again = serve()
@@ -52,7 +51,7 @@ def test_a_server_that_hangs_is_made_to_leave(serve, media):
     server.process.stdin.close()
     time.sleep(0.2)
     server.process.send_signal(signal.SIGCONT)
-    assert gone_within(pids, 5)
+    assert gone(pids)
 
 
 def test_a_killed_server_takes_its_worker_along(serve, media):
@@ -61,7 +60,7 @@ def test_a_killed_server_takes_its_worker_along(serve, media):
     server.wait_for(job_id, "decoding")
     pids = processes_with("killed-test")
     server.kill()
-    assert gone_within(pids, 5)
+    assert gone(pids)
     again = serve()
     assert again.jobs()[job_id]["state"] == "interrupted"
     assert not list(media.glob("*.partial"))
@@ -93,11 +92,10 @@ def test_two_servers_on_one_state_folder(serve, media, tmp_path, models_folder):
         own = second.submit(request(media, "fog"))
         second.wait_for(own, "done")
         assert list(first.jobs()) == [running] and first.jobs()[running]["state"] == "decoding"
-        assert second.call("hello", protocol=2)["log"] != first.call("hello", protocol=2)["log"]
+        logs = [server.call("hello", protocol=PROTOCOL_VERSION)["log"] for server in (first, second)]
+        assert logs[0] != logs[1]
         queued = first.submit(request(media, "fog"))
         first.kill()
-        deadline = time.monotonic() + 5
-        while len(second.jobs()) < 3 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: len(second.jobs()) == 3)
         assert second.jobs()[running]["state"] == "interrupted"
         second.wait_for(queued, "done")
