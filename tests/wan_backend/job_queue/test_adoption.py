@@ -1,0 +1,258 @@
+"""Jobs of dead servers: one server takes each over; nobody waits for that, and nothing is written for it."""
+
+from __future__ import annotations
+
+import json
+import queue as queues
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.wan_backend.job_queue.written_jobs import answered, every, take_plan, take_request, write_job, write_jobs
+from wan_backend.job_queue import reading, take_files
+from wan_backend.job_queue.jobs import JobQueue
+from wan_backend.job_queue.owners import Owner
+from wan_backend.protocol.conversion import to_json
+from wan_backend.protocol.media import PARTIAL_SUFFIX, STEPS_FILE, WORK_FOLDER
+from wan_backend.protocol.messages import FrameRate, JobState, MediaFormat, Problem, ProblemKind, Take
+
+A, B, C = "a" * 32, "b" * 32, "c" * 32
+
+
+class Server:
+    """A queue and the thread that has its state, which does what other threads hand in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.owner = Owner(folder)
+        self._inbox: queues.SimpleQueue[Callable[[], None]] = queues.SimpleQueue()
+        self.told: list[str] = []
+        self.queue = JobQueue(folder, self.owner, lambda status, _: self.told.append(status.job_id), self._inbox.put)
+
+    def until(self, is_so: Callable[[], bool]) -> None:
+        """Do what is handed in until it is so."""
+        end = time.monotonic() + 60
+        while not is_so():
+            assert time.monotonic() < end, "it never was so"
+            try:
+                self._inbox.get(timeout=0.05)()
+            except queues.Empty:
+                continue
+
+    def adopt(self) -> None:
+        """Look, and wait for it."""
+        through: list[bool] = []
+        self.queue.adopt(lambda: through.append(True))
+        self.until(lambda: bool(through))
+
+    def answer(self, later):
+        """What is answered, waited for."""
+        answers = []
+        later.start(answers.append)
+        self.until(lambda: bool(answers))
+        return answers[0]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Callable[[], Server]]:
+    """server() is another one on the test's state folder."""
+    started: list[Server] = []
+
+    def start() -> Server:
+        started.append(Server(tmp_path))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.owner.release()
+
+
+def states(queue: JobQueue) -> dict[str, str]:
+    return {status.job_id: status.state.value for status in every(queue)}
+
+
+def test_no_file_of_a_job_is_written_for_taking_it_over(tmp_path, server):
+    ids = write_jobs(tmp_path, ["queued"] * 30 + ["failed"] * 10 + ["done"] * 10)
+    before = {job_id: (tmp_path / "jobs" / job_id / "state.json").stat().st_mtime_ns for job_id in ids}
+    first = server()
+    first.adopt()
+    assert len(every(first.queue)) == 50
+    first.until(lambda: first.queue.next_queued() is not None)
+    assert before == {job_id: (tmp_path / "jobs" / job_id / "state.json").stat().st_mtime_ns for job_id in ids}
+
+
+def test_what_one_server_took_over_the_next_leaves_alone_until_that_one_is_dead(tmp_path, server):
+    write_jobs(tmp_path, ["queued", "failed", "interrupted", "done", "cancelled"])
+    first, second, third = server(), server(), server()
+    first.adopt()
+    second.adopt()
+    assert len(every(first.queue)) == 5
+    assert sorted(states(second.queue).values()) == ["cancelled", "done"]  # nothing will be done for these
+    first.owner.release()
+    second.adopt()
+    third.adopt()
+    assert len(every(second.queue)) == 5 and sorted(states(third.queue).values()) == ["cancelled", "done"]
+    heirs = list((tmp_path / "servers").glob("*.heir"))
+    assert [heir.read_text() for heir in heirs] == [second.owner.id]
+
+
+def test_who_took_over_is_forgotten_with_the_last_job(tmp_path, server):
+    ids = write_jobs(tmp_path, ["failed"] * 3)
+    first = server()
+    first.adopt()
+    assert list((tmp_path / "servers").glob("*.heir"))
+    first.answer(first.queue.clear(ids))
+    first.owner.release()
+    second = server()
+    second.adopt()
+    assert not list((tmp_path / "servers").glob("*.heir"))
+
+
+def test_a_running_job_is_interrupted_and_says_whether_it_goes_on(tmp_path, server):
+    write_jobs(tmp_path, ["denoising", "loading", "decoding"])
+    ids = [f"{number:032x}" for number in range(3)]
+    (tmp_path / "jobs" / ids[0] / WORK_FOLDER).mkdir()
+    (tmp_path / "jobs" / ids[0] / WORK_FOLDER / STEPS_FILE).write_bytes(b"steps")
+    first = server()
+    first.adopt()
+    assert set(states(first.queue).values()) == {"interrupted"}
+    assert "goes on from its last step" in first.queue.status(ids[0]).sentence
+    assert first.queue.status(ids[1]).sentence == "The backend ended while this job ran; retry it."
+    kept = tmp_path / "jobs" / ids[2] / "state.json"
+    first.until(lambda: json.loads(kept.read_bytes())["status"]["state"] == "interrupted")
+
+
+def write_take(media: Path, job_id: str) -> None:
+    (media / job_id).mkdir(parents=True)
+    (media / job_id / "0001.png").write_bytes(b"png")
+    take = Take(str(media / job_id), "0001.png", MediaFormat.PNG, 1, 8, 8, FrameRate(24))
+    (media / job_id / "take.json").write_text(json.dumps({"take": to_json(take)}))
+
+
+@pytest.mark.parametrize("state", ["queued", "decoding", "failed", "interrupted"])
+def test_a_take_finished_unheard_is_found_and_half_of_one_removed(tmp_path, server, state):
+    media = tmp_path / "media"
+    for job_id in (A, B):
+        write_job(tmp_path, job_id, state=state, media=media)
+        (media / (job_id + PARTIAL_SUFFIX)).mkdir(parents=True)
+    write_take(media, A)
+    first = server()
+    first.adopt()
+    first.until(lambda: first.queue.status(A).state is JobState.DONE)
+    assert first.queue.status(A).take.frames == 1
+    assert first.queue.status(B).state.value == ("interrupted" if state == "decoding" else state)
+    first.until(lambda: not list(media.glob("*" + PARTIAL_SUFFIX)))
+
+
+def test_a_take_of_more_frames_than_any_is_none(tmp_path):
+    write_take(tmp_path, A)
+    file = tmp_path / A / "take.json"
+    for number in (str(1 << 62), "1e400", "NaN", "-1", "0"):
+        file.write_text(
+            json.dumps({"take": {**json.loads(file.read_bytes())["take"], "frames": "@"}}).replace('"@"', number)
+        )
+        assert take_files.whole_take(str(tmp_path), A) is None
+        file.write_text(
+            json.dumps({"take": {**to_json(Take(str(tmp_path), "", MediaFormat.PNG, 1, 8, 8, FrameRate(24)))}})
+        )
+
+
+def test_a_media_folder_that_does_not_answer_holds_only_its_jobs(tmp_path, server, monkeypatch):
+    """The list is whole, new jobs get their turns."""
+    write_jobs(tmp_path, ["queued", "failed"])
+    answers = threading.Event()
+    whole_take = take_files.whole_take
+    monkeypatch.setattr(take_files, "whole_take", lambda *given: (answers.wait(60), whole_take(*given))[1])
+    first = server()
+    first.adopt()
+    assert len(every(first.queue)) == 2 and first.queue.next_queued() is None
+    assert first.answer(first.queue.submit(C, take_request(), take_plan())).state is JobState.QUEUED
+    answers.set()
+    first.until(lambda: first.queue.next_queued() is not None)
+
+
+def test_what_is_asked_before_the_jobs_are_there_waits_for_them(tmp_path, server, monkeypatch):
+    """A job that was sent before the server died counts once; one that ended is settled, cleared, retried."""
+    ids = write_jobs(tmp_path, ["queued", "failed", "failed", "cancelled"])
+    go_on = threading.Event()
+    job_of = reading.job_of
+    monkeypatch.setattr(reading, "job_of", lambda *given: (go_on.wait(60), job_of(*given))[1])
+    first = server()
+    first.queue.adopt()
+    queue, answers = first.queue, {}
+    asked = {
+        "submit": queue.submit(ids[0], take_request(), take_plan()),
+        "settle": queue.settle([ids[1]]),
+        "retry": queue.retry(ids[2]),
+        "clear": queue.clear([ids[3]]),
+        "details": queue.details(ids[1]),
+    }
+    for name, later in asked.items():
+        later.start(lambda answer, name=name: answers.update({name: answer}))
+    assert answers == {}
+    go_on.set()
+    first.until(lambda: len(answers) == len(asked))
+    assert answers["submit"].created == 0.0 and answers["retry"].state is JobState.QUEUED
+    assert answers["settle"].job_ids == [ids[1]] and answers["clear"].job_ids == [ids[3]]
+    assert answers["details"].request == take_request()
+    assert set(states(queue)) == set(ids[:3])
+
+
+def test_a_job_cleared_while_others_are_looked_for_does_not_come_back(tmp_path, server, monkeypatch):
+    write_jobs(tmp_path, ["failed", "failed"])
+    first = server()
+    first.adopt()
+    read = reading.job_of(f"{0:032x}", tmp_path / "jobs" / f"{0:032x}")
+    first.answer(first.queue.clear([f"{0:032x}"]))
+    monkeypatch.setattr(first.queue._adopter._adoption._store, "ids", lambda: [f"{0:032x}"])
+    monkeypatch.setattr(reading, "job_of", lambda *_: read)
+    first.adopt()
+    assert list(states(first.queue)) == [f"{1:032x}"]
+
+
+def test_one_job_that_breaks_the_reader_is_a_broken_row(tmp_path, server, monkeypatch):
+    ids = write_jobs(tmp_path, ["done"] * 3)
+    real = reading._read
+
+    def break_one(job_id, folder):
+        if job_id == ids[1]:
+            raise MemoryError("too much")
+        return real(job_id, folder)
+
+    monkeypatch.setattr(reading, "_read", break_one)
+    first = server()
+    first.adopt()
+    assert states(first.queue)[ids[1]] == "failed" and "clear it from the list" in first.queue.status(ids[1]).sentence
+    assert len(states(first.queue)) == 3
+
+
+def test_a_damaged_job_found_at_its_turn_fails_for_good(tmp_path):
+    owner = Owner(tmp_path)
+    queue = JobQueue(tmp_path, owner, lambda *_: None)
+    write_job(tmp_path, A)
+    (tmp_path / "jobs" / A / "request.json").unlink()
+    queue.adopt()
+    answers = []
+    queue.request(A, answers.append)
+    queue.damaged(A, answers[0].problem)
+    assert queue.status(A).state is JobState.FAILED and queue.next_queued() is None
+    with pytest.raises(Exception, match="damaged"):
+        answered(queue.retry(A))
+    owner.release()
+
+
+def test_a_retry_waits_for_what_the_try_before_left(tmp_path, server, monkeypatch):
+    media = tmp_path / "media"
+    first = server()
+    first.answer(first.queue.submit(A, take_request(media), take_plan()))
+    first.until(lambda: first.queue.next_queued() is not None)
+    first.queue.start(A, take_plan())
+    go_on = threading.Event()
+    monkeypatch.setattr(take_files, "remove_partial", lambda *_: go_on.wait(60))
+    first.queue.end(A, JobState.FAILED, Problem(ProblemKind.WORKER_DIED, "It died."))
+    assert first.answer(first.queue.retry(A)).state is JobState.QUEUED
+    assert first.queue.next_queued() is None
+    go_on.set()
+    first.until(lambda: first.queue.next_queued() is not None)
