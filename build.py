@@ -7,7 +7,7 @@
                                   (--fast: those of two minutes; --long: the others; --all-blenders: on each of ours)
     python3 build.py extension    the installable extension and its repository index, in dist/
     python3 build.py backend      the backend as a wheel, in dist/
-    python3 build.py bench        how long the add-on keeps Blender's main thread over a whole job
+    python3 build.py bench        how long the add-on keeps Blender's main thread over a whole job, and with a long queue
     python3 build.py install      install the extension in the Blender on PATH, and tell it of this clone's backend
 
 Everything is made inside this folder (build/, dist/, out/), and a second run sets nothing up again. Only `install`
@@ -252,9 +252,11 @@ def do_bench(options: argparse.Namespace) -> None:
     backend = backend_environment(options.torch)
     media = ROOT / "build" / "bench-media"
     run([backend, ROOT / "tests" / "demo" / "draw_media.py", media])
-    script = ROOT / "tests" / "benchmark" / "main_thread.py"
-    command = _in_blender(script, "--extension", build_extension(), "--media", media)
-    run(command, _blender_variables(backend, ROOT / "build" / "bench-user"))
+    variables = _blender_variables(backend, ROOT / "build" / "bench-user")
+    given = {"main_thread.py": ("--media", media), "load.py": ("--backend", backend)}
+    for name, more in given.items():
+        script = ROOT / "tests" / "benchmark" / name
+        run(_in_blender(script, "--extension", build_extension(), *more), variables)
 
 
 def do_check(options: argparse.Namespace) -> None:

@@ -95,7 +95,7 @@ def _shown(now: Standing, search: str) -> tuple[list[str], int]:
     return ids, left_out
 
 
-def _are(rows: bpy.types.bpy_prop_collection, ids: list[str]) -> bool:
+def _are(rows: Any, ids: list[str]) -> bool:
     """True where the rows are those; a file that was opened may have brought others with it."""
     ends = (0, -1) if ids else ()
     return len(rows) == len(ids) and all(rows[end].name == ids[end] for end in ends)
