@@ -7,7 +7,7 @@
                                   (--fast: those of two minutes; --long: the others; --all-blenders: on each of ours)
     python3 build.py extension    the installable extension and its repository index, in dist/
     python3 build.py backend      the backend as a wheel, in dist/
-    python3 build.py bench        how long the add-on keeps Blender's main thread over a whole job, and with a long queue
+    python3 build.py bench        how long the add-on keeps Blender's main thread over a whole job, with a long queue
     python3 build.py install      install the extension in the Blender on PATH, and tell it of this clone's backend
 
 Everything is made inside this folder (build/, dist/, out/), and a second run sets nothing up again. Only `install`
