@@ -53,7 +53,7 @@ class Tracker:
         self.server = Server(self._list, folders.backend_settings, self._note_change)
         self.downloads = self.server.downloads
         self.sourcing = Sourcing(self._list, self.server.outbox, folders.user_folder, self._note_change)
-        self._changed = False
+        self._changed = self._told_late = False
         self._ordered_for = -1
         self._next_sweep = 0.0
 
@@ -257,11 +257,16 @@ class Tracker:
             deadline = time.perf_counter() + SLICE_SECONDS
             self._run_children(deadline)
             self._work_on_file(deadline)
-            if self._changed:
-                self._changed = False
-                for callback in self.on_change:
-                    callback()
-        return BUSY_SECONDS if self._is_busy() else IDLE_SECONDS
+            self._tell_of_change(deadline)
+        return BUSY_SECONDS if self._is_busy() or self._told_late else IDLE_SECONDS
+
+    def _tell_of_change(self, deadline: float) -> None:
+        """To whoever shows anything; where the slice is used up, in the next tick."""
+        self._told_late = self._changed and not self._told_late and time.perf_counter() > deadline
+        if self._changed and not self._told_late:
+            self._changed = False
+            for callback in self.on_change:
+                callback()
 
     def close(self, patience_seconds: float = EXIT_PATIENCE_SECONDS) -> None:
         """Blender or the add-on ends: no child is left behind."""
@@ -307,7 +312,7 @@ class Tracker:
         knows = self.server.listed or self.server.is_out_of_reach
         if knows and self.file.adopt_unknown(self._list, deadline):
             self._changed = True
-        if time.monotonic() >= self._next_sweep:
+        if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
             self.file.sweep_if_changed()
         if time.perf_counter() < deadline and self.file.land_one(self._list, self._request_to_land, deadline):
