@@ -104,6 +104,13 @@ def test_repeat_shows_the_nearest_in_time():
     assert [shown for _, shown in conformed(schedule, Conform.REPEAT, lambda j: j)] == [0, 1, 1, 2, 3, 3, 4]
 
 
+@pytest.mark.parametrize("model_fps", [Fraction(99), Fraction(102)])
+def test_what_is_as_good_as_one_of_the_models_frames_is_that_one(model_fps):
+    """A hundredth before it, or two behind it: no picture is made between two, which would be softer."""
+    schedule = Schedule(model_fps, Fraction(100), 2, 4)
+    assert conformed(schedule, Conform.FLOW, lambda j: j) == [(0, 0), (1, 1)]
+
+
 def test_half_way_between_two_the_later_is_shown():
     schedule = Schedule(Fraction(16), Fraction(32), 5, 3)
     assert [shown for _, shown in conformed(schedule, Conform.REPEAT, lambda j: j)] == [0, 1, 1, 2, 2]
