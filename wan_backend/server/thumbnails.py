@@ -80,7 +80,12 @@ def _said_by_child(place: Path, asked: bytes) -> bytes:
     try:
         said: bytes = child.communicate(asked, PATIENCE_SECONDS)[0]
     except subprocess.TimeoutExpired:
-        child.kill()  # and not waited for: one that hangs at a share ends when the share does
+        child.kill()  # and not waited for here: one that hangs at a share ends when the share does
+        threading.Thread(target=child.wait, name="thumbnails end", daemon=True).start()
+        for pipe in (child.stdin, child.stdout):
+            with contextlib.suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
         raise
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, child.args)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from wan_backend.protocol.messages import Role, Source, ThumbnailsParams
+from wan_backend.protocol.messages import Role, Source, ThumbnailsParams, ThumbnailsResult
 from wan_backend.server import thumbnails as module
 from wan_backend.server.thumbnails import Thumbnails
 
@@ -51,3 +51,19 @@ def test_old_ones_make_room(tmp_path, params, monkeypatch):
 def test_a_child_that_fails_is_no_picture(tmp_path, params, monkeypatch):
     monkeypatch.setattr(module.sys, "executable", "/nowhere/python")
     assert Thumbnails(tmp_path / "kept").of(params).pictures == []
+
+
+def test_who_waits_behind_a_child_that_hangs_is_answered(tmp_path, monkeypatch):
+    made = Thumbnails(tmp_path)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+    with made._one_at_a_time:
+        assert made.of(ThumbnailsParams([], 64, 36)) == ThumbnailsResult([])
+
+
+def test_a_child_that_hangs_is_ended(tmp_path, monkeypatch):
+    hangs = tmp_path / "hangs"
+    hangs.write_text("#!/bin/sh\nexec sleep 600\n")
+    hangs.chmod(0o755)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(module.sys, "executable", str(hangs))
+    assert Thumbnails(tmp_path / "kept").of(ThumbnailsParams([], 64, 36)) == ThumbnailsResult([])
