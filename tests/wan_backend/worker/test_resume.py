@@ -111,8 +111,11 @@ CASES = {
     "given latent": ("first_latent_folder", {"task": Task.IMAGE_TO_VIDEO, "sources": {Role.FIRST: range(3, 4)}}),
 }
 
+LONG = ("look and depth", "picture")
+"""Of these, CI has the like: footage that guides, and a checkpoint that is given pictures."""
 
-@pytest.mark.parametrize("name", CASES)
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in CASES])
 def test_after_a_kill_it_goes_on_and_makes_the_same_frames(worker, steady, params, request, tmp_path, name):
     folder, asked = CASES[name]
     folder = request.getfixturevalue(folder)
