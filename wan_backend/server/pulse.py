@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..protocol.messages import JobState, ProgressParams, WorkerState
+from ..protocol.messages import AliveParams, JobState, ProgressParams, WorkerState
 from .vital_signs import Signs
 
 log = logging.getLogger(__name__)
@@ -96,11 +96,13 @@ class Pulse:
             self._step_at = now
         self._report = report
 
-    def beat(self, cpu_seconds: float, now: float) -> None:
-        """The worker says what it has used of the processor: the only word of it where no signs can be read."""
-        since, used = now - self._beat_at, cpu_seconds - self._beat_cpu_seconds
-        self._beat_cpu_seconds, self._beat_at = cpu_seconds, now
-        if self._signs is None and _works(used, since):
+    def beat(self, alive: AliveParams, now: float) -> None:
+        """The worker says when its job last said something, and what it has used of the processor."""
+        if alive.busy_seconds:
+            self._spoke_at = max(self._spoke_at, now - alive.busy_seconds)
+        since, used = now - self._beat_at, alive.cpu_seconds - self._beat_cpu_seconds
+        self._beat_cpu_seconds, self._beat_at = alive.cpu_seconds, now
+        if self._signs is None and _works(used, since):  # else what is seen from outside counts, and that of children
             self._cpu_at = now
 
     def forgive(self, now: float) -> None:

@@ -191,7 +191,7 @@ class WorkerLife:
             log.info("Nothing was looked at for %.0f s; the worker gets new patience", slept)
             self._pulse.forgive(now)
             if self._deadline is not None:
-                self._deadline = max(self._deadline, now) + min(slept, self._patience.start)
+                self._deadline += slept
         if self._deadline is not None and now >= self._deadline:
             self._time_is_up()
         elif now >= self._looks_at and not self._killed and not self._expected_end:
@@ -274,7 +274,7 @@ class WorkerLife:
         if isinstance(message, ReadyParams):
             self._on_ready(message)
         elif isinstance(message, AliveParams):
-            self._pulse.beat(message.cpu_seconds, time.monotonic())
+            self._pulse.beat(message, time.monotonic())
         elif isinstance(message, ProgressParams) and message.job_id == self._job_id and not self._cancelled:
             self._pulse.spoke(message, time.monotonic())
             self.listener.job_progressed(message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wan_backend.protocol.messages import JobState, ProgressParams, WorkerState
+from wan_backend.protocol.messages import AliveParams, JobState, ProgressParams, WorkerState
 from wan_backend.server.pulse import Patience, Pulse
 from wan_backend.server.vital_signs import Signs
 
@@ -162,9 +162,17 @@ def test_where_no_signs_can_be_read_the_heartbeat_tells_of_the_processor():
     for second in range(0, 10_000, 5):
         watched.now += 5
         watched.heard_at = watched.now
-        watched.pulse.beat(2.5 * second, watched.now)
+        watched.pulse.beat(AliveParams(watched.now - 100.0, 2.5 * second), watched.now)
         assert not watched.pulse.is_hung(BUSY, watched.heard_at, watched.now)
     assert watched.hangs_after(2 * HOUR, beats=True) == about(PATIENCE.decoding)
+
+
+def test_what_the_job_said_counts_from_when_it_was_said():
+    watched = Watched()
+    watched.report(JobState.DECODING)
+    watched.now += 1000
+    watched.pulse.beat(AliveParams(200.0, 1.0), watched.now)
+    assert watched.hangs_after(2 * HOUR, beats=True) == about(PATIENCE.decoding - 200)
 
 
 def test_after_a_sleep_all_patience_begins_anew():

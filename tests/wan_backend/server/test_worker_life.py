@@ -198,20 +198,37 @@ def test_a_worker_that_is_not_heard_of_is_given_no_job(live):
     living.until(lambda: living.life.can_take_a_job)
 
 
+def an_hour_later(monkeypatch) -> None:
+    later = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600)
+    monkeypatch.setattr(worker_life, "time", later)
+    monkeypatch.setattr(worker_process, "time", later)
+
+
 def test_after_the_server_slept_the_worker_is_not_blamed(live, monkeypatch):
     """Suspend: nothing was heard since an hour ago, for nothing could be."""
     living = live(replace(QUICK, gap=60.0))
     pid = living.get_ready()
     os.kill(pid, signal.SIGSTOP)
-    later = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600)
-    monkeypatch.setattr(worker_life, "time", later)
-    monkeypatch.setattr(worker_process, "time", later)
+    an_hour_later(monkeypatch)
     living.life.tick()
     assert living.life.status.state is WorkerState.READY and living.life.can_take_a_job
     os.kill(pid, signal.SIGCONT)
     job = living.run("fog")
     living.until(lambda: living.ended(job))
     assert job in living.heard.done and living.life._process.pid == pid
+
+
+def test_a_cancel_that_a_sleep_came_between_still_ends_in_time(live, monkeypatch):
+    living = live(replace(QUICK, silent=NEVER, gap=60.0))
+    living.get_ready()
+    job = living.run("stop")
+    living.until(lambda: living.heard.progress)
+    living.life.cancel(job)
+    an_hour_later(monkeypatch)
+    living.life.tick()
+    assert living.life.status.state is WorkerState.BUSY and not living.ended(job)
+    living.until(lambda: living.ended(job))
+    assert living.heard.failed[job].kind is ProblemKind.CANCELLED
 
 
 def test_what_is_too_long_to_hand_over_fails_in_a_sentence_and_the_next_job_is_made(live):
