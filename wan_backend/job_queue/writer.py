@@ -28,8 +28,8 @@ class Writer(Protocol):
     """Puts states and other things on the disk."""
 
     def save(self, job_id: str, state: State, then: Done, urgent: bool = True) -> None:
-        """Write a job's state. Of several that wait for one job, the newest is written, once; what is not urgent
-        lets everything else go before it."""
+        """Write a job's state. Of several that wait for one job, the newest is written, once; what is urgent waits
+        for at most one that is not."""
 
     def do(self, work: Callable[[], None], then: Done) -> None:
         """Do something else, in its turn; `work` may raise OSError."""
@@ -77,6 +77,7 @@ class WriterThread:
         self._urgent: deque[str | _Work] = deque()
         self._others: deque[str] = deque()
         self._states: dict[str, _Waiting] = {}
+        self._was_other = True
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
@@ -119,7 +120,9 @@ class WriterThread:
                 self._changed.wait_for(lambda: self._urgent or self._others or self._closing)
                 if not self._urgent and not self._others:
                     return None
-                item = self._urgent.popleft() if self._urgent else self._others.popleft()
+                urgent = bool(self._urgent) and (self._was_other or not self._others)
+                self._was_other = not urgent
+                item = self._urgent.popleft() if urgent else self._others.popleft()
                 if isinstance(item, _Work):
                     return item.work, [item.then]
                 waiting = self._states.pop(item, None)

@@ -44,7 +44,7 @@ class Disk:
         monkeypatch.setattr(store, "write_json", wait_and_write)
 
 
-def test_of_states_that_wait_the_newest_is_written_and_the_urgent_go_first():
+def test_of_states_that_wait_the_newest_is_written_once():
     may, written, done = threading.Event(), [], threading.Semaphore(0)
 
     def save(job_id, state):
@@ -66,8 +66,9 @@ def test_of_states_that_wait_the_newest_is_written_and_the_urgent_go_first():
     writer.save("urgent", {"n": 7}, lambda error: told.append("urgent"))
     may.set()
     writer.close(60)
-    assert written[-3:] == [("held", 0), ("urgent", 7), ("slow", 4)]
-    assert written[:-3] in ([], [("slow", 0)])  # it may have been begun before the others were there
+    assert len(written) <= 4  # the first may have been begun before the others were there
+    assert written.index(("held", 0)) < written.index(("urgent", 7))
+    assert [n for job_id, n in written if job_id == "slow"][-1] == 4
     assert sorted(map(str, told)) == sorted(["first", "0", "1", "2", "3", "4", "held", "urgent"])
 
 
@@ -87,7 +88,7 @@ def test_a_slow_disk_holds_what_is_asked_of_it_and_nothing_else(server, monkeypa
     server.queue.submit(A, take_request(), take_plan()).start(answers.append)
     assert answers == [] and len(every(server.queue)) == 120
     assert all(server.queue.status(job_id).settled for job_id in server.ids)
-    disk.may.release(3)  # at most one settled job was begun, then comes the new one
+    disk.may.release(5)  # the new one waits for at most two of the settled, one of which was begun before
     server.until(lambda: answers != [])
     assert answers[0].state is JobState.QUEUED and server.queue.next_queued().job_id == A
     disk.may.release(200)
