@@ -116,9 +116,7 @@ class PlanningDesk:
     def looked_anew(self, seconds: float) -> tuple[ModelsResult, Survey | None]:
         """What is here now, where the disks say so within `seconds`; else what is known. Waits; for other threads."""
         until, library = time.monotonic() + seconds, self._planner.library
-        looks = library.looks
-        self.look()
-        library.wait(looks + 1, seconds)
+        library.wait(library.look_soon(), seconds)
         answers: queue.SimpleQueue[ModelsResult | ProtocolError] = queue.SimpleQueue()
         self.rows(answers.put)
         try:

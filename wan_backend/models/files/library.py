@@ -59,14 +59,19 @@ class Library:
         self.on_looked()
         return found
 
-    def look_soon(self) -> None:
-        """Have them looked through anew, on a thread; once more where that goes on already."""
+    def look_soon(self) -> int:
+        """Have them looked through anew, on a thread; once more where that goes on already.
+
+        Gives how many looks will be over when that one is.
+        """
         with self._changed:
             self._wanted = True
             if self._coming:
-                return
+                return self._looks + 2
             self._coming = True
+            after = self._looks + 1
         threading.Thread(target=self._look_as_wanted, name="library", daemon=True).start()
+        return after
 
     def wait(self, looks: int = 1, seconds: float | None = None) -> bool:
         """Wait until so many looks are over; False where they were not within `seconds`."""
