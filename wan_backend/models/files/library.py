@@ -29,7 +29,7 @@ class Library:
         self._one_at_a_time = threading.Lock()
         self._changed = threading.Condition()
         """Guards what follows."""
-        self._wanted = self._coming = False
+        self._wanted = self._coming = self._looking = False
         self._looks = 0
         self.on_file: Callable[[int], None] = lambda _: None
         """Told, on the thread that looks, how many files were looked at so far."""
@@ -45,6 +45,8 @@ class Library:
         """Look now; takes as long as the disks take."""
         with self._one_at_a_time:
             began = time.monotonic()
+            with self._changed:
+                self._looking = True
             try:
                 found = survey(self._folders, self._snapshots(), self.on_file)
             except Exception:  # the edge of a thread: whatever a folder does, those who wait get their answer
@@ -53,7 +55,7 @@ class Library:
             took = time.monotonic() - began
             log.info("%d files looked at in %.2f s", len(found.looked), took)
             with self._changed:
-                self._known, self._looks = found, self._looks + 1
+                self._known, self._looks, self._looking = found, self._looks + 1, False
                 self._fresh_until = time.monotonic() + max(FRESH_SECONDS, FRESH_LOOKS * took)
                 self._changed.notify_all()
         self.on_looked()
@@ -66,10 +68,10 @@ class Library:
         """
         with self._changed:
             self._wanted = True
+            after = self._looks + (2 if self._looking else 1)
             if self._coming:
-                return self._looks + 2
+                return after
             self._coming = True
-            after = self._looks + 1
         threading.Thread(target=self._look_as_wanted, name="library", daemon=True).start()
         return after
 
