@@ -40,6 +40,8 @@ class JobList:
         self._handed_out: list[JobStatus] | None = None
         self._places: dict[str, int] = {}
         self._keys: dict[str, _Key] = {}
+        self._without_key: dict[str, None] = {}
+        """In the order in which they came: that is mostly the order in which they are shown, and quickly sorted."""
         self._unsorted = True
         self._pass: set[str] | None = None
         """The jobs that the pages so far have named; None where no list is on its way."""
@@ -87,20 +89,14 @@ class JobList:
         if self._handed_out is not None:
             return self._handed_out
         if self._unsorted:
-            keys = self._keys
-            for status in self.all():
-                if status.job_id not in keys:
-                    keys[status.job_id] = (not belongs_here(status), -status.created, status.job_id)
-            ids = sorted(keys, key=keys.__getitem__)
-            self._in_order = [status for job_id in ids if (status := self.get(job_id)) is not None]
-            self._places = {status.job_id: place for place, status in enumerate(self._in_order)}
-            self._unsorted = False
+            self._sort(belongs_here)
         self._handed_out = list(self._in_order)
         return self._handed_out
 
     def order_anew(self) -> None:
         """Which jobs belong to the open file may be another matter now."""
         self._keys.clear()
+        self._without_key = dict.fromkeys((*self._places, *self._server, *self._local))
         self._changed_order()
 
     # The server's word
@@ -216,6 +212,7 @@ class JobList:
             self._handed_out = None
         else:
             self._keys.pop(job_id, None)
+            self._without_key[job_id] = None
             self._changed_order()
 
     def _drop(self, job_id: str) -> None:
@@ -225,7 +222,23 @@ class JobList:
         for each in (self._running, self._unsettled, self.done, self._came_done):
             each.discard(job_id)
         self._keys.pop(job_id, None)
+        self._without_key.pop(job_id, None)
         self._changed_order()
+
+    def _sort(self, belongs_here: Callable[[JobStatus], bool]) -> None:
+        """Most are in order already, which is quickly seen; only of those that came anew it is asked where they go."""
+        keys, server, local = self._keys, self._server, self._local
+        ids = [job_id for job_id in self._places if job_id in keys]
+        for job_id in self._without_key:
+            status = server.get(job_id) or local.get(job_id)
+            if status is not None:
+                keys[job_id] = (not belongs_here(status), -status.created, job_id)
+                ids.append(job_id)
+        ids.sort(key=keys.__getitem__)
+        self._in_order = [server.get(job_id) or local[job_id] for job_id in ids]
+        self._places = dict(zip(ids, range(len(ids)), strict=True))
+        self._without_key.clear()
+        self._unsorted = False
 
     def _changed_order(self) -> None:
         self._unsorted, self._handed_out = True, None

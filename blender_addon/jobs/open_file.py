@@ -66,6 +66,8 @@ class OpenFile:
         self._strips = -1
         self._ours: list[str] = []
         self._on_strips: set[str] = set()
+        self._placeholders: set[str] = set()
+        """Of these jobs there was a placeholder at the last look."""
 
     def has(self, status: JobStatus) -> bool:
         """True where the job belongs to the open file."""
@@ -123,9 +125,9 @@ class OpenFile:
             self._saw(identity.sweep())
 
     def _saw(self, marked: list[identity.Marked]) -> None:
-        placeholders = {found.job_id for found in marked if found.is_placeholder}
-        self.waits = bool(placeholders)
-        self._due |= placeholders - self.book.judged
+        self._placeholders = {found.job_id for found in marked if found.is_placeholder}
+        self.waits = bool(self._placeholders)
+        self._due |= self._placeholders - self.book.judged
         self._on_strips = {found.job_id for found in marked}
         if not self.book.seen.issuperset(self._on_strips):
             for job_id in self._on_strips - self.book.seen:
@@ -159,6 +161,7 @@ class OpenFile:
             strip[provenance.ASKED] = asked
         self._belongs(job_id)
         self._on_strips.add(job_id)
+        self._placeholders.add(job_id)
         self.waits = True
 
     def place(self, status: JobStatus, request: TakeRequest, scene: bpy.types.Scene) -> bool:
@@ -181,7 +184,7 @@ class OpenFile:
         if self.loading or not landing.allowed(self.rendering):
             return False
         due = self._concerning_strips(due, deadline)
-        if not due:
+        if not due or time.perf_counter() > deadline:
             return False
         strips: dict[str, list[identity.Marked]] = defaultdict(list)
         for found in identity.sweep():
@@ -192,13 +195,20 @@ class OpenFile:
         return False
 
     def _concerning_strips(self, due: list[JobStatus], deadline: float) -> list[JobStatus]:
-        """Those for which strips may change; the others, mostly of other files, are judged without a look at strips."""
+        """Those for which strips may change; the others, mostly of other files, are judged without a look at strips.
+
+        None where there is no time to go through all.
+        """
         left = []
         for status in due:
-            has_strips = status.job_id in self._on_strips
-            if has_strips or landing.may_come_back(status, has_strips, self.book, self.has(status)):
+            if time.perf_counter() > deadline:
+                return []
+            job_id, belongs = status.job_id, self.has(status)
+            if job_id in self._placeholders or landing.may_come_back(
+                status, job_id in self._on_strips, self.book, belongs
+            ):
                 left.append(status)
-            elif time.perf_counter() < deadline:
+            else:
                 self._due.discard(status.job_id)
                 self.book.judged.add(status.job_id)
         return left

@@ -36,6 +36,8 @@ BUSY_SECONDS = 0.05
 """From one tick to the next while something is going on."""
 IDLE_SECONDS = 0.5
 SWEEP_SECONDS = 1.0
+_MOST_LATE = 5
+"""So many ticks a change waits to be shown while each has more to do than it should."""
 _LOST_REQUEST = "What this take was asked for is no longer known: add its files to the timeline by hand."
 EXIT_PATIENCE_SECONDS = 0.3
 """So long Blender's own end waits for the backend's; it leaves by itself in any case."""
@@ -53,7 +55,8 @@ class Tracker:
         self.server = Server(self._list, folders.backend_settings, self._note_change)
         self.downloads = self.server.downloads
         self.sourcing = Sourcing(self._list, self.server.outbox, folders.user_folder, self._note_change)
-        self._changed = self._told_late = False
+        self._changed = False
+        self._told_late = 0
         self._ordered_for = -1
         self._next_sweep = 0.0
 
@@ -261,12 +264,15 @@ class Tracker:
         return BUSY_SECONDS if self._is_busy() or self._told_late else IDLE_SECONDS
 
     def _tell_of_change(self, deadline: float) -> None:
-        """To whoever shows anything; where the slice is used up, in the next tick."""
-        self._told_late = self._changed and not self._told_late and time.perf_counter() > deadline
-        if self._changed and not self._told_late:
-            self._changed = False
-            for callback in self.on_change:
-                callback()
+        """To whoever shows anything; where the slice is used up, in one of the next ticks."""
+        if not self._changed:
+            return
+        if time.perf_counter() > deadline and self._told_late < _MOST_LATE:
+            self._told_late += 1
+            return
+        self._changed, self._told_late = False, 0
+        for callback in self.on_change:
+            callback()
 
     def close(self, patience_seconds: float = EXIT_PATIENCE_SECONDS) -> None:
         """Blender or the add-on ends: no child is left behind."""
@@ -310,7 +316,7 @@ class Tracker:
         if self.collector.tick(deadline):
             self._changed = True
         knows = self.server.listed or self.server.is_out_of_reach
-        if knows and self.file.adopt_unknown(self._list, deadline):
+        if knows and time.perf_counter() < deadline and self.file.adopt_unknown(self._list, deadline):
             self._changed = True
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
