@@ -42,7 +42,7 @@ def session(fake_backend, addon) -> Iterator[SimpleNamespace]:
     bpy.ops.ed.undo_push(message="Before")
     yield SimpleNamespace(
         tracker=module.get(),
-        until=lambda condition, seconds=10.0: pump(module.get(), condition, seconds),
+        until=lambda condition, seconds=60.0: pump(module.get(), condition, seconds),
         ask=lambda scene, prompt="fog", start=10, frames=8, channel=1: ask(
             addon, module.get(), scene, prompt, start, frames, channel
         ),
@@ -52,7 +52,7 @@ def session(fake_backend, addon) -> Iterator[SimpleNamespace]:
     module.register()
 
 
-def pump(tracker, condition: Callable[[], object], seconds: float = 10.0) -> None:
+def pump(tracker, condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Tick until `condition()` holds; fails with what the tracker says otherwise."""
     until = time.monotonic() + seconds
     while not condition():

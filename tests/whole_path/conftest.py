@@ -28,7 +28,7 @@ class Studio:
     def start(self) -> None:
         """As the first draw of the panel does; then wait for the backend."""
         self.tracker.want()
-        self.until(lambda: self.tracker.backend.state == "ready" and self.tracker.models, 30)
+        self.until(lambda: self.tracker.backend.state == "ready" and self.tracker.models)
 
     def ask(self, prompt: str, scene=None, **settings: object) -> str:
         """Fill in the panel and press Generate; gives the job's id."""

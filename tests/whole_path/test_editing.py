@@ -44,7 +44,7 @@ def test_save_load_and_reload_while_it_is_made(studio, tmp_path):
     studio.idle()
     assert studio.strips() == []
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "b.blend"))
-    studio.until(studio.takes, 10)
+    studio.until(studio.takes)
     assert [studio.range(take) for take in studio.takes()] == [(5, 22)]
 
 
@@ -63,7 +63,7 @@ def test_a_render_while_it_is_made(studio, tmp_path):
     finally:
         bpy.app.handlers.render_write.remove(look)
     assert landed_during_render == []
-    studio.until(studio.takes, 10)
+    studio.until(studio.takes)
 
 
 @pytest.mark.parametrize("folder", ["with spaces", 'it\'s "quoted" & 100%', "köln–東京 \N{CLAPPER BOARD}"])
@@ -86,7 +86,7 @@ def test_a_project_folder_that_cannot_be_written_is_a_sentence(studio, tmp_path)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
     (tmp_path / "wan").write_text("in the way of the media folder, also for root")
     job_id = studio.ask("fog")
-    studio.until(lambda: studio.state(job_id) == "failed", 30)
+    studio.until(lambda: studio.state(job_id) == "failed")
     problem = studio.tracker.job(job_id).problem
     assert problem.kind == "folder", problem
     assert str(tmp_path) in problem.sentence
@@ -100,7 +100,7 @@ def test_cancel_and_the_next_job_is_unharmed(studio):
     studio.until(lambda: studio.state(first) in ("denoising", "decoding"))
     began = time.monotonic()
     assert bpy.ops.wan_vse.cancel_job(job_id=first) == {"FINISHED"}
-    studio.until(lambda: studio.state(first) == "cancelled", 10)
+    studio.until(lambda: studio.state(first) == "cancelled")
     assert time.monotonic() - began < 2.0
     studio.ask("rain")
     studio.until(studio.takes)

@@ -18,12 +18,12 @@ def test_the_button_makes_an_environment_that_answers(scene, addon, monkeypatch)
     tracker = addon("jobs.tracker").get()
     tracker.stop()
     tracker.start()
-    _pump(tracker, lambda: tracker.backend.state == "missing", 10)
+    _pump(tracker, lambda: tracker.backend.state == "missing", 120)
     assert "Set up backend" in tracker.backend.sentence
     assert bpy.ops.wan_vse.setup_backend("EXEC_DEFAULT") == {"FINISHED"}
     _pump(tracker, lambda: tracker.setup.state in ("done", "failed"), LONGEST_SECONDS)
     assert tracker.setup.state == "done", tracker.setup.sentence
-    _pump(tracker, lambda: tracker.backend.state == "ready" and tracker.models, 30)
+    _pump(tracker, lambda: tracker.backend.state == "ready" and tracker.models, 120)
     assert "embedded" in {row.model for row in tracker.models}
     tracker.stop()
 

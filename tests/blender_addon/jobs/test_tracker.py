@@ -382,7 +382,7 @@ def test_nobody_is_left_behind(session, scene, addon):
     session.until(lambda: session.tracker.backend.state == "ready")
     process = session.tracker.server.connection._child._process
     addon("jobs.tracker").unregister()
-    process.wait(5)
+    process.wait(60)
     addon("jobs.tracker").register()
 
 
