@@ -97,11 +97,6 @@ class Outbox:
         """The saved file knows how these jobs ended."""
         self._ids["settle"].update(dict.fromkeys(job_ids))
 
-    @property
-    def is_clearing(self) -> bool:
-        """True while the server has still to forget jobs."""
-        return bool(self._ids["clear"])
-
     def server_gone(self) -> None:
         """What was under way may not have arrived: it is told again, first."""
         self._ready = {**self._under_way, **self._ready}

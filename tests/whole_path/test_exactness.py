@@ -100,7 +100,9 @@ def test_a_hole_is_filled_exactly_at_true_speed(studio, fps, fps_base):
     status = studio.tracker.job(job_id)
     assert len(take.elements) == status.take.frames == 22
     seconds = (22 - 1) / (fps / fps_base)
-    model_seconds = (status.plan.model_frames - 1) / 16
+    studio.tracker.want_details(job_id)
+    studio.until(lambda: studio.tracker.plan_of_job(job_id))
+    model_seconds = (studio.tracker.plan_of_job(job_id).model_frames - 1) / 16
     assert model_seconds >= seconds > model_seconds - 4 / 16  # all of the hole, no more than a step too much
 
 
