@@ -447,10 +447,12 @@ class JobQueue:
     def _move(self, job: Job, state: JobState, status: JobStatus | None = None, **changes: Any) -> JobStatus:
         """Bring a job into `state`: in memory, on disk, told."""
         transitions.check(job.status.state, state)
+        # Nobody waits for what a worker's job comes to, and the next server finds that out by itself.
+        urgent = state in (JobState.QUEUED, JobState.INTERRUPTED) or not is_working(job.status)
         self._set(job, status or dataclasses.replace(job.status, state=state, **changes))
         if state is JobState.QUEUED:
             heapq.heappush(self._turns, (job.order, job.status.job_id))
-        self._saving.save(job)
+        self._saving.save(job, urgent=urgent and state is not JobState.LOADING)
         self._on_change(job.status, True)
         return job.status
 

@@ -58,7 +58,7 @@ class Saving:
         """Write what could not be written before."""
         for job in list(self._unsaved.values()):
             if not self.is_on_its_way(job.status.job_id):
-                self.save(job)
+                self.save(job, urgent=False)
 
     def is_unsaved(self, job_id: str) -> bool:
         """Whether the disk has an older state of the job than there is, as it could not be written."""
