@@ -31,7 +31,7 @@ def test_a_disk_with_a_megabyte_left_for_the_take(serve, media):
     error = server.refused("submit", job_id=uuid.uuid4().hex, request=request(media))
     assert error["data"]["kind"] == "disk_full"
     assert "make room" in error["data"]["sentence"] and "1 MB are free" in error["data"]["sentence"]
-    assert server.call("list") == {"jobs": []}
+    assert server.jobs() == {}
 
 
 def test_a_full_disk_under_the_queue(serve, media, tmp_path):

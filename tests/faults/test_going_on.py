@@ -29,7 +29,7 @@ def frames(take: dict) -> np.ndarray:
 
 def at_step(job_id: str, step: int):
     return lambda message: (
-        message.get("method") == "job"
+        message.get("method") in ("job", "progress")
         and message["params"]["job_id"] == job_id
         and message["params"]["state"] == "denoising"
         and message["params"]["step"] >= step
@@ -43,12 +43,14 @@ def worker_of(server: Served) -> int:
 
 
 def went_on(server: Served) -> bool:
-    told = [message["params"]["sentence"] for message in server.messages if message.get("method") == "job"]
+    told = [
+        message["params"]["sentence"] for message in server.messages if message.get("method") in ("job", "progress")
+    ]
     return any(sentence.startswith("Going on at step ") for sentence in told)
 
 
 def resumed_previews(server: Served) -> list[str]:
-    told = [message["params"] for message in server.messages if message.get("method") == "job"]
+    told = [message["params"] for message in server.messages if message.get("method") in ("job", "progress")]
     return [status["preview"] for status in told if status["sentence"].startswith("Going on at step ")]
 
 

@@ -101,8 +101,7 @@ class Adoption:
             self._foreign[job_id] = job
             return None
         if not _is_shared(job) and job.owner and self._holder(job.owner) != self._owner.id:
-            self._owner.inherit(job.owner)
-            self._holders[job.owner] = self._owner.id
+            self._inherit(job.owner)
         self._store.remove_temporaries(job_id)
         if kept.format == 1:
             try:
@@ -113,6 +112,13 @@ class Adoption:
             return self._left(job)
         job.at_media = 0 if _is_shared(job) else 1
         return Found(job)
+
+    def _inherit(self, owner_id: str) -> None:
+        self._holders[owner_id] = self._owner.id
+        try:
+            self._owner.inherit(owner_id)
+        except OSError as error:  # a full disk; better that two servers show these jobs than none
+            log.warning("Other servers can't be told that this one has the jobs of %s: %s", owner_id, error)
 
     def _left(self, job: Job) -> Found:
         job_id = job.status.job_id
