@@ -50,8 +50,7 @@ def went_on(server: Served) -> bool:
 
 
 def resumed_previews(server: Served) -> list[str]:
-    told = [message["params"] for message in server.messages if message.get("method") in ("job", "progress")]
-    return [status["preview"] for status in told if status["sentence"].startswith("Going on at step ")]
+    return [told["preview"] for told in told_of_jobs(server) if told["sentence"].startswith("Going on at step ")]
 
 
 def retried(server: Served, job_id: str) -> dict:
