@@ -108,6 +108,7 @@ class Pulse:
     def forgive(self, now: float) -> None:
         """The server, or the machine, slept: the worker gets as much time as if it had done something now."""
         self._looked_at = self._cpu_at = self._moved_at = self._heard_at = self._spoke_at = now
+        self._step_at = None  # a night is no step
 
     def fresh(self, heard_at: float, now: float) -> bool:
         """Whether it said something just now, so that it can be given a job."""

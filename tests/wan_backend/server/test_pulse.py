@@ -183,6 +183,17 @@ def test_after_a_sleep_all_patience_begins_anew():
     assert watched.hangs_after(HOUR) == about(PATIENCE.silent)
 
 
+def test_a_sleep_is_no_part_of_a_step():
+    watched = Watched()
+    for step in range(3):
+        watched.report(JobState.DENOISING, step)
+        watched.now += 10
+    watched.now += 8 * HOUR
+    watched.pulse.forgive(watched.now)
+    watched.report(JobState.DENOISING, 3)
+    assert watched.hangs_after(2 * HOUR, beats=True) == about(PATIENCE.step)
+
+
 def test_a_new_job_has_its_own_patience():
     watched = Watched()
     watched.report(JobState.DENOISING, 1)
