@@ -28,8 +28,10 @@ TERMINATE_AFTER_SECONDS = 4.0
 DEATH_SECONDS = 0.5
 """At most so long until a process that was killed by force is gone."""
 KILL_AFTER_SECONDS = 5.0
-_PIPE_BYTES = 1024
-"""Written at once; small, because a Windows pipe takes a piece whole or not at all."""
+_PIECE_BYTES = 1024 if sys.platform == "win32" else 65536
+"""Written at once; small there, because a Windows pipe takes a piece whole or not at all."""
+_MOST_AT_ONCE = 1 << 17
+"""So many bytes are written before Blender goes on, however quickly the child reads."""
 _KEPT_LOGS = 8
 
 
@@ -42,7 +44,7 @@ class ChildProcess:
         stem = f"{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.out_path = run_folder / f"{stem}.out"
         self.log_path = run_folder / f"{stem}.log"
-        self._outbox: deque[bytes] = deque()
+        self._outbox: deque[memoryview] = deque()
         self._leaving_since: float | None = None
         self._terminated = False
         self._output = OutputFile(self.out_path)
@@ -67,16 +69,16 @@ class ChildProcess:
 
     def send(self, line: bytes) -> None:
         """Put `line` in the outbox; it goes out now or in later ticks."""
-        self._outbox.append(line)
+        self._outbox.append(memoryview(line))  # what is left of a long one is not copied
         self.flush()
 
     def flush(self) -> None:
         """Write what the pipe takes without waiting."""
-        stdin = self._process.stdin
-        while self._outbox and stdin is not None and not stdin.closed:
+        stdin, left = self._process.stdin, _MOST_AT_ONCE
+        while self._outbox and left > 0 and stdin is not None and not stdin.closed:
             piece = self._outbox[0]
             try:
-                written = os.write(stdin.fileno(), piece[:_PIPE_BYTES])
+                written = os.write(stdin.fileno(), piece[:_PIECE_BYTES])
             except BlockingIOError:
                 return
             except OSError:
@@ -84,6 +86,7 @@ class ChildProcess:
                 return
             if written == 0:
                 return
+            left -= written
             if written < len(piece):
                 self._outbox[0] = piece[written:]
             else:

@@ -8,6 +8,8 @@ don't flood a server that has other things to say.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -111,8 +113,8 @@ class Outbox:
                 self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, sentence))
                 self._on_change()
 
-    def tick(self, client: Client) -> None:
-        """Send what is due."""
+    def tick(self, client: Client, deadline: float = math.inf) -> None:
+        """Send what is due, one message at least, until `deadline` (of time.perf_counter): some are long."""
         while self._ready and len(self._under_way) < MOST_UNDER_WAY:
             job_id = next(iter(self._ready))
             del self._ready[job_id]
@@ -123,6 +125,8 @@ class Outbox:
                 params = SubmitParams(job_id, message.request)
                 self._may_be_there.add(job_id)
             client.call(message.method, params, self._answered(job_id), self._failed(job_id, message))
+            if time.perf_counter() > deadline:
+                break
         for method, waiting in self._ids.items():
             if waiting and method not in self._ids_under_way:
                 self._send_ids(client, method, waiting)

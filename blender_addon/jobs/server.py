@@ -98,7 +98,7 @@ class Server:
         if self.connection.tick(deadline):
             self._on_change()
         if self.state.state == "ready" and self.connection.client is not None:
-            self.outbox.tick(self.connection.client)
+            self.outbox.tick(self.connection.client, deadline)
             self.planner.tick(self.connection.client)
             self.thumbnails.tick(self.connection.client)
             self.details.tick(self.connection.client)
