@@ -42,11 +42,12 @@ def worker_of(server: Served) -> int:
     return int(child)
 
 
+def told_of_jobs(server: Served) -> list[dict]:
+    return [message["params"] for message in server.messages if message.get("method") in ("job", "progress")]
+
+
 def went_on(server: Served) -> bool:
-    told = [
-        message["params"]["sentence"] for message in server.messages if message.get("method") in ("job", "progress")
-    ]
-    return any(sentence.startswith("Going on at step ") for sentence in told)
+    return any(told["sentence"].startswith("Going on at step ") for told in told_of_jobs(server))
 
 
 def resumed_previews(server: Served) -> list[str]:
