@@ -1,6 +1,6 @@
 """kill -9 of server and worker at random moments, and what is lost by it: nothing.
 
-FAULTS_KILLS says how many kills (50), FAULTS_SEED repeats a run.
+A dozen kills in every run, and FAULTS_KILLS (50) in the long one; FAULTS_SEED repeats a run.
 """
 
 from __future__ import annotations
@@ -129,12 +129,13 @@ class Campaign:
         raise AssertionError(collections.Counter(job["state"] for job in self.server.jobs().values()))
 
 
-def test_no_kill_loses_anything(tmp_path, models_folder, media, record_property):
+@pytest.mark.parametrize("kills", [12, pytest.param(KILLS, marks=pytest.mark.long)])
+def test_no_kill_loses_anything(tmp_path, models_folder, media, record_property, kills):
     seed = int(os.environ.get("FAULTS_SEED", random.randrange(1 << 32)))
     record_property("seed", seed)
     campaign = Campaign(tmp_path / "state", models_folder, media, seed)
     try:
-        while campaign.kills.total() < KILLS:
+        while campaign.kills.total() < kills:
             campaign.submit_some()
             campaign.wait_for_a_random_moment()
             if campaign.random.random() < 0.6:

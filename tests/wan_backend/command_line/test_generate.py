@@ -173,7 +173,9 @@ def test_a_killed_generate_leaves_no_process(generate, tmp_path):
     assert not list(tmp_path.glob("out*"))
 
 
-@pytest.mark.parametrize("output", ["fog.mp4", "fog.mkv", "fog"])
+@pytest.mark.parametrize(
+    "output", ["fog", *(pytest.param(name, marks=pytest.mark.long) for name in ("fog.mp4", "fog.mkv"))]
+)
 def test_the_real_worker_and_the_stand_in(tmp_path, vace_folder, output):
     """Server, worker, pipeline and writer, all real; the model is the tiny random one."""
     (tmp_path / "models").mkdir()

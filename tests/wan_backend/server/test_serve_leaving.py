@@ -18,8 +18,17 @@ def gone(pids: list[int]) -> bool:
     return not any(map(is_alive, pids))
 
 
-@pytest.mark.parametrize("prompt", ["slow:0.2 frames:200", "deaf", "hang"])
-@pytest.mark.parametrize("how", ["stdin", "SIGTERM", "shutdown"])
+LEAVING = [
+    (how, prompt) for how in ("stdin", "SIGTERM", "shutdown") for prompt in ("slow:0.2 frames:200", "deaf", "hang")
+]
+AT_ONCE = [("stdin", "slow:0.2 frames:200"), ("SIGTERM", "hang"), ("shutdown", "deaf")]
+"""Each way to leave and each worker once; all of them together in the long run."""
+
+
+@pytest.mark.parametrize(
+    ("how", "prompt"),
+    [pytest.param(*each, marks=[] if each in AT_ONCE else pytest.mark.long) for each in LEAVING],
+)
 def test_leaving_while_a_job_runs(serve, media, prompt, how):
     server = serve(MARK="leaving-test")
     job_id = server.submit(request(media, prompt))

@@ -6,9 +6,10 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,10 +111,23 @@ ASKED = {
 }
 
 
+NEIGHBOURED = ("fill gap", "extend", "extend backward")
 SCENES = {24: FrameRate(24), 30: FrameRate(30, 1.001), 50: FrameRate(50)}
 
 
-@pytest.mark.parametrize(("name", "scene"), [*((name, 30) for name in ASKED), ("fill gap", 24), ("fill gap", 50)])
+def some(cases: Iterable[Any], wanted: Collection[Any]) -> list[Any]:
+    """All of the cases in the long run, and in every other those that are `wanted`."""
+    return [
+        case
+        if case in wanted
+        else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.long)
+        for case in cases
+    ]
+
+
+@pytest.mark.parametrize(("name", "scene"), some(
+    [*((name, 30) for name in ASKED), ("fill gap", 24), ("fill gap", 50)], [("restyle by edges", 30), ("fill gap", 50)],
+))  # fmt: skip
 def test_what_the_planner_plans_is_made_by_the_embedded_model(worker, params, name, scene):
     task, more = ASKED[name]
     entry = catalogue.entry("embedded")
@@ -127,6 +141,7 @@ def test_what_the_planner_plans_is_made_by_the_embedded_model(worker, params, na
     assert frames.shape == (37, 96, 128, 3)
 
 
+@pytest.mark.long
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["fill gap", "restyle by edges"])
 def test_ten_seconds_are_planned_in_windows_and_made(worker, params, name):
@@ -159,9 +174,14 @@ def test_a_task_makes_exactly_the_frames_that_are_asked(worker, params, folder, 
     taken(worker, params(task, folder, **more))
 
 
-@pytest.mark.parametrize("scene", [16, 25, 60])
-@pytest.mark.parametrize("take", [1, 5, 31])
-@pytest.mark.parametrize("name", ["fill gap", "extend", "extend backward"])
+NEIGHBOURS = [(name, take, scene) for name in NEIGHBOURED for take in (1, 5, 31) for scene in (16, 25, 60)]
+# Each pair of two of them is in one at least.
+PAIRS = [
+    (name, (1, 5, 31)[one], (16, 25, 60)[(one + at) % 3]) for at, name in enumerate(NEIGHBOURED) for one in range(3)
+]
+
+
+@pytest.mark.parametrize(("name", "take", "scene"), some(NEIGHBOURS, PAIRS))
 def test_neighbours_of_any_rate_and_length(worker, params, vace_folder, name, take, scene):
     task, more = ASKED[name]
     taken(worker, params(task, vace_folder, take=take, scene=scene, **more))
@@ -181,7 +201,9 @@ def test_the_take_next_to_a_seam_shows_the_true_neighbour_where_that_is_nearest(
     assert np.array_equal(taken(worker, backward)[-1], picture(20))
 
 
-@pytest.mark.parametrize("name", ["text", "extend", "fill gap", "restyle by frames", "previs"])
+@pytest.mark.parametrize(
+    "name", some(["text", "extend", "fill gap", "restyle by frames", "previs"], ["text", "fill gap", "previs"])
+)
 def test_a_long_take_is_made_in_windows(worker, params, vace_folder, name):
     task, more = ASKED[name]
     asked = params(task, vace_folder, take=96, scene=16, window=33, **more)

@@ -163,7 +163,9 @@ def test_a_job_with_a_lora_goes_on_and_makes_the_same_frames(worker, steady, par
     assert np.array_equal(resumed, whole)
 
 
-@pytest.mark.parametrize("change", ["strength", "file", "one less", "one more"])
+@pytest.mark.parametrize(
+    "change", ["file", *(pytest.param(each, marks=pytest.mark.long) for each in ("strength", "one less", "one more"))]
+)
 def test_steps_made_with_another_lora_are_not_gone_on_from(worker, steady, params, vace_folder, tmp_path, change):
     extents = shapes(transformer_configs(Places(vace_folder))["transformer"])
     file, other = (written_loras.written(tmp_path / f"{name}.safetensors", extents) for name in ("mine", "other"))
