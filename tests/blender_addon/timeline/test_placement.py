@@ -137,6 +137,14 @@ def test_a_take_shorter_than_asked_leaves_a_hole_rather_than_a_still(timeline, t
     assert timeline.place_of(landed) == (10, 50, 3)
 
 
+def test_a_take_shorter_than_asked_in_a_trimmed_placeholder_ends_with_its_last_frame(timeline, take):
+    strip = timeline.placeholder(10, 90)
+    timeline.compat.set_handles(strip, 20, 90)
+    (landed,) = timeline.land(take, asked=80)
+    assert timeline.place_of(landed) == (20, 50, 3)
+    assert timeline.shown(landed) == 10
+
+
 def test_a_placeholder_in_a_meta_strip_lands_in_it(timeline, take):
     strip = timeline.placeholder(10, 50)
     meta = timeline.compat.strips(timeline.scene.sequence_editor).new_meta(name="M", channel=6, frame_start=1)
@@ -210,6 +218,8 @@ def test_it_fills_the_frame(timeline, take):
         ("  fog\n rolling ", "fog rolling"),
         ("", "Fill gap"),
         ("x" * 100, "x" * 40),
+        ("fog over the pines in the morning, at six", "fog over the pines in the morning, at"),
+        ("fog over the pines in the morning at six", "fog over the pines in the morning at six"),
         ("fog rolling over a pine forest at dawn, slow dolly", "fog rolling over a pine forest at dawn"),
     ],
 )

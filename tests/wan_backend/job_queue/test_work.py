@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.wan_backend.job_queue.written_jobs import answered, take_request
-from wan_backend.job_queue.jobs import JobQueue
+from wan_backend.job_queue.jobs import ALMOST_DONE, JobQueue
 from wan_backend.job_queue.owners import Owner
 from wan_backend.models import catalogue, planning
 from wan_backend.protocol.media import STEPS_FILE, WORK_FOLDER
@@ -55,6 +55,15 @@ def result(tmp_path: Path, *notes: str) -> RunResult:
 
 def test_it_lies_in_the_job_s_folder(queue, tmp_path):
     assert queue.work_folder(JOB) == tmp_path / "jobs" / JOB / WORK_FOLDER
+
+
+def test_progress_never_falls(queue):
+    """A worker that begins again after it ran out of memory counts from the start."""
+    shown = []
+    for state, said in [("denoising", 0.5), ("loading", 0.0), ("denoising", 0.4), ("decoding", 0.9), ("decoding", 1.0)]:
+        queue.progress(ProgressParams(JOB, JobState(state), 1, 8, said))
+        shown.append(queue.status(JOB).progress)
+    assert shown == [0.5, 0.5, 0.5, 0.9, ALMOST_DONE]
 
 
 def test_a_take_takes_its_place(queue, tmp_path):

@@ -111,8 +111,8 @@ CASES = {
     "given latent": ("first_latent_folder", {"task": Task.IMAGE_TO_VIDEO, "sources": {Role.FIRST: range(3, 4)}}),
 }
 
-LONG = ("look and depth", "picture")
-"""Of these, CI has the like: footage that guides, and a checkpoint that is given pictures."""
+LONG = ("text", "look and depth", "extend", "picture", "two experts")
+"""Of these, CI has the like: windows of text, footage that guides, a picture as a latent, and experts below."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in CASES])
