@@ -33,7 +33,7 @@ import window
 PACKAGE = "bl_ext.user_default.wan_vse"
 PROMPT = "an orange circle rises in the sky, the camera pans right"
 SECOND_PROMPT = "a white star spins over a night sky"
-LONGEST_WAIT_SECONDS = 240
+LONGEST_WAIT_SECONDS = 600.0
 SETTLE_SECONDS = 1.2
 """So long Blender gets to draw what was changed."""
 
@@ -168,7 +168,7 @@ def perform(steps: Iterator[Wait | None], work: Path) -> Callable[[], float | No
         try:
             if wait is not None and not wait():
                 if time.monotonic() - since > LONGEST_WAIT_SECONDS:
-                    raise TimeoutError("What the story waits for did not come.")
+                    raise TimeoutError(f"What the story waits for did not come: {wait.__code__}")
                 return 0.2
             waiting[:] = next(steps), time.monotonic()
             return SETTLE_SECONDS if waiting[0] is None else 0.2
