@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -63,18 +64,22 @@ def write_job(
 def write_jobs(
     state_folder: Path, states: Iterable[str], request: TakeRequest | None = None, first: int = 0, **more: Any
 ) -> list[str]:
-    """One job in each of the states, the oldest first, as quickly as the disk takes them (not flushed); their ids."""
+    """One job in each of the states, the oldest first, as quickly as the disk takes them; their ids.
+
+    Nothing is flushed, and all have one request and one plan: links to the first job's files.
+    """
     request = request or take_request()
     asked, plan = {"format": REQUEST_FORMAT, "request": to_json(request)}, to_json(take_plan())
     pattern = Job(JobStatus("", JobState.DONE, JobSummary.of(request), **more), DEAD, 0, 0.0, request.media_folder)
-    ids = []
+    ids: list[str] = []
+    pattern_folder: Path | None = None
     for number, state in enumerate(states, first):
         ids.append(f"{number:032x}")
         status = dataclasses.replace(
             pattern.status, job_id=ids[-1], state=JobState(state), created=float(number), sentence=f"Job {number}."
         )
         job = dataclasses.replace(pattern, status=status, order=number, queued_at=float(number))
-        _write(state_folder, job, asked, plan)
+        pattern_folder = _write(state_folder, job, asked, plan, pattern_folder)
     return ids
 
 
@@ -110,9 +115,14 @@ def every(queue: JobQueue) -> list[JobStatus]:
     return found + page.jobs
 
 
-def _write(state_folder: Path, job: Job, asked: Any, plan: Any) -> Path:
+def _write(state_folder: Path, job: Job, asked: Any, plan: Any, pattern: Path | None = None) -> Path:
+    """`pattern`: a job's folder with the same request and plan."""
     folder = state_folder / "jobs" / job.status.job_id
     folder.mkdir(parents=True)
-    for name, value in ((REQUEST_FILE, asked), (PLAN_FILE, plan), (STATE_FILE, state_of(job))):
-        (folder / name).write_text(json.dumps(value))
+    for name, value in ((REQUEST_FILE, asked), (PLAN_FILE, plan)):
+        if pattern is None:
+            (folder / name).write_text(json.dumps(value))
+        else:
+            os.link(pattern / name, folder / name)
+    (folder / STATE_FILE).write_text(json.dumps(state_of(job)))
     return folder

@@ -1,0 +1,174 @@
+"""Jobs get to the worker one after another, and whatever goes wrong with one is one sentence on that one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.wan_backend.job_queue.written_jobs import answered, take_plan, take_request
+from wan_backend.job_queue.jobs import GOES_ON, JobQueue
+from wan_backend.job_queue.owners import Owner
+from wan_backend.protocol import ProtocolError, Refusal
+from wan_backend.protocol.errors import INTERNAL_ERROR
+from wan_backend.protocol.messages import JobState, Problem, ProblemKind, WorkerState, WorkerStatus
+from wan_backend.server.job_runner import JobRunner
+from wan_backend.server.planning_desk import Prepared
+
+A, B = "a" * 32, "b" * 32
+PREPARED = Prepared(take_plan(), Path("/models/embedded"), {"vae": Path("/vae")}, "")
+
+
+class Life:
+    """A worker that is ready, and does what it is told."""
+
+    def __init__(self) -> None:
+        self.status = WorkerStatus(WorkerState.READY)
+        self.busy_with = ""
+        self.runs = []
+        self.fails: Exception | None = None
+        self.wanted = 0
+
+    @property
+    def can_take_a_job(self):
+        return self.status.state is WorkerState.READY
+
+    def run(self, params):
+        if self.fails is not None:
+            raise self.fails
+        self.busy_with = params.job_id
+        self.runs.append(params)
+
+    def want(self):
+        self.wanted += 1
+
+    def reset(self):
+        self.status = WorkerStatus(WorkerState.NONE)
+
+
+class Desk:
+    """Plans when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = []
+
+    def start(self, request, then):
+        self.asked.append((request, then))
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """(queue, life, desk, runner), with two jobs that wait."""
+    owner = Owner(tmp_path)
+    queue = JobQueue(tmp_path, owner, lambda *_: None)
+    life, desk = Life(), Desk()
+    runner = JobRunner(queue, life, desk, "cpu", None, tmp_path, lambda _: None)
+    for job_id in (A, B):
+        answered(queue.submit(job_id, take_request(tmp_path / "media", seed=int(job_id[0], 16)), take_plan()))
+    yield queue, life, desk, runner
+    owner.release()
+
+
+def test_a_job_is_planned_once_and_handed_over(parts):
+    queue, life, desk, runner = parts
+    for _ in range(3):
+        runner.advance()
+    ((request, then),) = desk.asked
+    assert request.seed == 0xA and queue.status(A).state is JobState.QUEUED
+    then(PREPARED)
+    runner.advance()
+    (run,) = life.runs
+    assert run.job_id == A and run.plan == take_plan() and run.model_parts[0].place == "/vae"
+    assert queue.status(A).state is JobState.LOADING and len(desk.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Refusal(Problem(ProblemKind.MODEL_MISSING, "It is not here; download it.")), "download it"),
+        (ProtocolError(INTERNAL_ERROR, "This could not be planned; the log says more."), "could not be planned"),
+        (None, "NoneType"),
+    ],
+)
+def test_what_can_not_be_planned_fails_and_the_next_goes_on(parts, answer, words):
+    queue, life, desk, runner = parts
+    runner.advance()
+    desk.asked[0][1](answer)
+    assert queue.status(A).state is JobState.FAILED and words in queue.status(A).problem.sentence
+    runner.advance()
+    desk.asked[1][1](PREPARED)
+    assert life.runs[0].job_id == B
+
+
+def test_a_desk_or_a_worker_that_raises_fails_one_job(parts, monkeypatch):
+    queue, life, desk, runner = parts
+    monkeypatch.setattr(desk, "start", lambda *_: 1 / 0)
+    runner.advance()
+    assert queue.status(A).state is JobState.FAILED and "ZeroDivisionError" in queue.status(A).problem.sentence
+    monkeypatch.undo()
+    runner.advance()
+    life.fails = OSError("a broken pipe")
+    desk.asked[0][1](PREPARED)
+    assert queue.status(B).state is JobState.FAILED and "a broken pipe" in queue.status(B).problem.sentence
+
+
+def test_a_request_that_was_damaged_meanwhile_fails_its_job(parts, tmp_path):
+    queue, _, desk, runner = parts
+    (tmp_path / "jobs" / A / "request.json").write_text("[]")
+    runner.advance()
+    assert queue.status(A).state is JobState.FAILED and "is damaged" in queue.status(A).sentence
+    runner.advance()
+    assert desk.asked[0][0].seed == 0xB
+
+
+def test_a_job_cancelled_while_it_is_planned_does_not_start(parts):
+    queue, life, desk, runner = parts
+    runner.advance()
+    runner.cancel(A)
+    assert queue.status(A).state is JobState.CANCELLED
+    desk.asked[0][1](PREPARED)
+    assert life.runs == []
+    runner.advance()
+    desk.asked[1][1](PREPARED)
+    assert [run.job_id for run in life.runs] == [B]
+
+
+def test_a_job_whose_worker_went_while_it_was_planned_waits_for_another(parts):
+    queue, life, desk, runner = parts
+    runner.advance()
+    life.status = WorkerStatus(WorkerState.NONE)
+    desk.asked[0][1](PREPARED)
+    assert queue.status(A).state is JobState.QUEUED and life.runs == []
+    runner.advance()
+    assert life.wanted == 1
+    life.status = WorkerStatus(WorkerState.READY)
+    runner.advance()
+    desk.asked[1][1](PREPARED)
+    assert life.runs[0].job_id == A
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        (ProblemKind.INTERRUPTED, JobState.INTERRUPTED),
+        (ProblemKind.CANCELLED, JobState.CANCELLED),
+        (ProblemKind.WORKER_DIED, JobState.FAILED),
+    ],
+)
+def test_how_the_worker_ended_a_job_says_its_state(parts, kind, state):
+    queue, _, desk, runner = parts
+    runner.advance()
+    desk.asked[0][1](PREPARED)
+    runner.job_failed(A, Problem(kind, GOES_ON))
+    assert queue.status(A).state is state and queue.status(A).sentence == GOES_ON
+    assert answered(runner.retry(A)).state is JobState.QUEUED
+
+
+def test_a_worker_that_is_not_started_again_is_told_to_who_waits_next(parts):
+    queue, life, _, runner = parts
+    life.status = WorkerStatus(WorkerState.BROKEN, sentence="It died 3 times in a row.")
+    runner.advance()
+    assert queue.status(A).sentence == "It died 3 times in a row."
+    assert queue.status(B).sentence == "Waiting for its turn."
+    runner.forgive()
+    assert queue.status(A).sentence == "Waiting for its turn." and life.status.state is WorkerState.NONE
