@@ -16,6 +16,7 @@ from wan_backend.protocol.messages import (
     MediaFormat,
     PhaseSeconds,
     Problem,
+    ProblemKind,
     ProgressParams,
     RunResult,
     Take,
@@ -55,6 +56,21 @@ def result(tmp_path: Path, *notes: str) -> RunResult:
 
 def test_it_lies_in_the_job_s_folder(queue, tmp_path):
     assert queue.work_folder(JOB) == tmp_path / "jobs" / JOB / WORK_FOLDER
+
+
+def test_a_queued_job_that_was_cancelled_and_retried_comes_last(queue, tmp_path):
+    request = take_request(tmp_path / "media")
+    plan = planning.plan(request, catalogue.entry("embedded"))
+    first, second = "b" * 32, "c" * 32
+    for job_id in (first, second):
+        answered(queue.submit(job_id, request, plan))
+    queue.end(first, JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Cancelled."))
+    answered(queue.retry(first))
+    turns = []
+    while (waiting := queue.next_queued()) is not None:
+        turns.append(waiting.job_id)
+        queue.start(waiting.job_id, plan)
+    assert turns == [second, first]
 
 
 def test_progress_never_falls(queue):

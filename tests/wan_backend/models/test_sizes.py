@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.wan_backend.properties import bounded
 from wan_backend.models import catalogue, sizes
 
 EMBEDDED, SMALL = catalogue.entry("embedded"), catalogue.entry("wan2.1-t2v-1.3b")
 ANY_SIDE = st.integers(1, 1 << 20)
-BOUNDED = settings(derandomize=True, max_examples=300, deadline=None, database=None)
+BOUNDED = bounded(80)
 
 
 def test_what_was_changed_is_said():
