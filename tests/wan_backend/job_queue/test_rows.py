@@ -44,6 +44,7 @@ def page_by_page(rows: Rows, most: int):
         if not page:
             return
         yield [job_id for (job_id, _), _ in page]
+        assert page[-1][0][1] != cursor, "a page goes on where it began"
         cursor = page[-1][0][1]
 
 

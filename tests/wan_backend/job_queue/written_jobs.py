@@ -109,8 +109,11 @@ def every(queue: JobQueue) -> list[JobStatus]:
     """All jobs of a queue, page by page."""
     found: list[JobStatus] = []
     page = queue.page(ListParams())
+    cursors = set()
     while page.next:
         found += page.jobs
+        assert page.next not in cursors, "the pages go round in a circle"
+        cursors.add(page.next)
         page = queue.page(ListParams(after=page.next))
     return found + page.jobs
 
