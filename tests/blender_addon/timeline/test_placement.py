@@ -197,6 +197,13 @@ def test_without_a_placeholder_the_take_goes_to_a_free_channel(timeline, take):
     assert timeline.place_of(strip) == (10, 50, 4)
 
 
+def test_where_all_above_is_taken_it_goes_below(timeline, take):
+    for channel in range(3, 129):
+        timeline.color(1, 100, channel)
+    strip = timeline.placement.put_on_timeline(timeline.scene, "T", take, 3, 10, 40)
+    assert timeline.place_of(strip)[:2] == (10, 50) and strip.channel in (1, 2)
+
+
 def test_where_every_channel_is_taken_it_says_so(timeline, take):
     for channel in range(1, 129):
         timeline.color(1, 100, channel)

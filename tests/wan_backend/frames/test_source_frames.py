@@ -104,6 +104,12 @@ def test_a_row_of_pictures_with_held_ones(tmp_path):
         assert np.array_equal(shown, picture(number))
 
 
+def test_past_the_end_of_a_row_its_last_picture_is_held(tmp_path):
+    names = [save(tmp_path / f"{seed}.png", picture(seed)).name for seed in range(3)]
+    shown = list(read(of(tmp_path / names[0], files=names), [1, 2, 3, 7], *SIZE, SIZE))
+    assert [next(seed for seed in range(3) if np.array_equal(found, picture(seed))) for found in shown] == [1, 2, 2, 2]
+
+
 def test_pictures_of_several_sizes_in_one_row(tmp_path):
     save(tmp_path / "0.png", picture())
     save(tmp_path / "1.png", cv2.resize(picture(), (192, 96), interpolation=cv2.INTER_NEAREST))
