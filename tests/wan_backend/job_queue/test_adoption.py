@@ -146,6 +146,15 @@ def test_a_take_finished_unheard_is_found_and_half_of_one_removed(tmp_path, serv
     first.until(lambda: not list(media.glob("*" + PARTIAL_SUFFIX)))
 
 
+def test_a_take_whose_frame_is_empty_or_gone_is_not_whole(tmp_path):
+    write_take(tmp_path, A)
+    assert take_files.whole_take(str(tmp_path), A).frames == 1
+    (tmp_path / A / "0001.png").write_bytes(b"")
+    assert take_files.whole_take(str(tmp_path), A) is None
+    (tmp_path / A / "0001.png").unlink()
+    assert take_files.whole_take(str(tmp_path), A) is None
+
+
 def test_a_take_of_more_frames_than_any_is_none(tmp_path):
     write_take(tmp_path, A)
     file = tmp_path / A / "take.json"
