@@ -74,6 +74,7 @@ def test_jobs_that_stay_come_once_and_in_order_while_others_come_and_go(jobs, mo
             gone.add(going[-1])
             rows.remove(statuses[going.pop()])
         rows.add(JobStatus(f"{len(found):032x}", WAITS, SUMMARY, created=2e11))
+        assert len(found) <= len(jobs), "what is new comes before the pages that are still to come"
     stayed = [job_id for job_id in found if job_id in statuses]
     expected = sorted(statuses.values(), key=lambda s: (s.state.ended, -s.created, s.job_id))
     assert len(set(found)) == len(found)
