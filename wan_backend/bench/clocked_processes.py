@@ -81,7 +81,7 @@ def interrupt(folder: Path) -> float:
     with subprocess.Popen([*PYTHON, *words], stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         said = b""
-        while b"denoising" not in said:
+        while b"Step " not in said:
             part = os.read(process.stderr.fileno(), 4096)
             assert part, f"it ended: {said.decode(errors='replace')}"
             said += part
