@@ -34,6 +34,9 @@ class Writer(Protocol):
     def do(self, work: Callable[[], None], then: Done) -> None:
         """Do something else, in its turn; `work` may raise OSError."""
 
+    def drop(self, job_id: str) -> None:
+        """A state of the job that waits to be written isn't wanted any more; who waits for it is told that all is well."""
+
     def close(self, timeout_seconds: float) -> None:
         """Do all that waits, as far as the time allows."""
 
@@ -51,6 +54,9 @@ class AtOnce:
     def do(self, work: Callable[[], None], then: Done) -> None:
         """Do something else."""
         then(_error_of(work))
+
+    def drop(self, job_id: str) -> None:
+        """Nothing waits."""
 
     def close(self, timeout_seconds: float) -> None:
         """Nothing waits."""
@@ -99,6 +105,13 @@ class WriterThread:
         with self._changed:
             self._urgent.append(_Work(work, then))
             self._changed.notify()
+
+    def drop(self, job_id: str) -> None:
+        """Leave out what waits to be written of a job's state."""
+        with self._changed:
+            waiting = self._states.pop(job_id, None)
+        if waiting is not None:
+            self._post(functools.partial(_tell, waiting.thens, None))
 
     def close(self, timeout_seconds: float) -> None:
         """Do all that waits, as far as the time allows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue as queues
 import threading
 import time
@@ -15,6 +16,7 @@ from tests.wan_backend.job_queue.written_jobs import answered, every, take_plan,
 from wan_backend.job_queue import reading, take_files
 from wan_backend.job_queue.jobs import JobQueue
 from wan_backend.job_queue.owners import Owner
+from wan_backend.job_queue.store import STATE_FILE, JobStore
 from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.media import PARTIAL_SUFFIX, STEPS_FILE, WORK_FOLDER
 from wan_backend.protocol.messages import FrameRate, JobState, MediaFormat, Problem, ProblemKind, Take
@@ -210,6 +212,26 @@ def test_a_job_cleared_while_others_are_looked_for_does_not_come_back(tmp_path, 
     monkeypatch.setattr(reading, "job_of", lambda *_: read)
     first.adopt()
     assert list(states(first.queue)) == [f"{1:032x}"]
+
+
+def test_what_a_cleared_job_still_had_to_write_is_left_out(tmp_path, server, monkeypatch):
+    """Else it would be tried for ever, or be written over the job that has its id next."""
+    save = JobStore.save
+    monkeypatch.setattr(JobStore, "save", lambda *given: (time.sleep(0.01), save(*given)))
+    ids = write_jobs(tmp_path, ["cancelled"] * 30)
+    here = server()
+    here.adopt()
+    answers = []
+    here.queue.settle(ids).start(answers.append)
+    here.queue.clear(ids).start(answers.append)
+    here.queue.submit(ids[-1], take_request(tmp_path), take_plan()).start(answers.append)
+    here.until(lambda: len(answers) == 3)
+    here.queue.close(30.0)
+    here.queue.save_unsaved()
+    assert os.listdir(tmp_path / "jobs") == [ids[-1]]
+    assert not here.queue._saving.is_unsaved(ids[0])
+    written = json.loads((tmp_path / "jobs" / ids[-1] / STATE_FILE).read_text())
+    assert written["status"]["state"] == "queued"
 
 
 def test_one_job_that_breaks_the_reader_is_a_broken_row(tmp_path, server, monkeypatch):
