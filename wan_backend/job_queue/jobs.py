@@ -401,12 +401,9 @@ class JobQueue:
         job = found.job
         job.owner = self._owner.id
         self._add(job)
-        if is_working(job.status):
-            if found.take is not None:
-                self._finish(job, found.take, job.status.seconds)
-            else:
-                sentence = GOES_ON if found.goes_on else INTERRUPTED
-                self._end(job, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, sentence))
+        if is_working(job.status):  # where its take turns out to be whole, it is done after all
+            sentence = GOES_ON if found.goes_on else INTERRUPTED
+            self._end(job, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, sentence))
 
     def _take_left(self, group: list[Found]) -> None:
         """It was looked whether there is a take of these jobs."""

@@ -163,16 +163,39 @@ def test_a_take_of_more_frames_than_any_is_none(tmp_path):
 
 def test_a_media_folder_that_does_not_answer_holds_only_its_jobs(tmp_path, server, monkeypatch):
     """The list is whole, new jobs get their turns."""
-    write_jobs(tmp_path, ["queued", "failed"])
+    write_jobs(tmp_path, ["queued", "failed", "decoding"])
     answers = threading.Event()
     whole_take = take_files.whole_take
     monkeypatch.setattr(take_files, "whole_take", lambda *given: (answers.wait(60), whole_take(*given))[1])
     first = server()
     first.adopt()
-    assert len(every(first.queue)) == 2 and first.queue.next_queued() is None
+    assert len(every(first.queue)) == 3 and first.queue.next_queued() is None
     assert first.answer(first.queue.submit(C, take_request(), take_plan())).state is JobState.QUEUED
     answers.set()
     first.until(lambda: first.queue.next_queued() is not None)
+
+
+@pytest.mark.parametrize("breaks", [0, 1, 2])
+def test_a_media_folder_that_breaks_the_look_costs_its_own_job(tmp_path, server, monkeypatch, breaks):
+    ids = write_jobs(tmp_path, ["queued"] * 3)
+    whole_take = take_files.whole_take
+
+    def look(media, job_id):
+        if job_id == ids[breaks]:
+            raise RecursionError
+        return whole_take(media, job_id)
+
+    monkeypatch.setattr(take_files, "whole_take", look)
+    monkeypatch.setattr("wan_backend.job_queue.adopter.GROUP_SECONDS", 0.0)
+    first = server()
+    first.adopt()
+    first.until(lambda: first.queue.next_queued() is not None)
+    turns = []
+    for _ in ids:
+        first.until(lambda: first.queue.next_queued() is not None)
+        turns.append(first.queue.next_queued().job_id)
+        first.queue.end(turns[-1], JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Cancelled."))
+    assert turns == ids
 
 
 def test_what_is_asked_before_the_jobs_are_there_waits_for_them(tmp_path, server, monkeypatch):
