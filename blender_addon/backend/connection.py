@@ -122,11 +122,19 @@ class Connection:
         before = self.state
         if self._pulse is None:
             self._tell_of_long_start()
-        elif self._pulse.tick(self._clock(), client.behind):
+        elif self._pulse.tick(self._clock(), client.behind) and not self._is_cramped(self._pulse):
             self._lost(f"The backend has not answered for {HUNG_SECONDS:.0f} s and was ended.", by_force=True)
         elif self.state.state == "ready":
             self.state = replace(self.state, sentence=self._pulse.busy)
         return self.state != before
+
+    def _is_cramped(self, pulse: Pulse) -> bool:
+        """Whether one that is silent can't say anything; it goes on by itself once there is room."""
+        if self._child is None or not self._child.is_cramped:
+            return False
+        folder = self._child.log_path.parent
+        pulse.spare(f"The backend can't be heard, because the disk of {folder} is full: make room there.")
+        return True
 
     def _tell_of_long_start(self) -> None:
         seconds = int(self._clock() - self._started) // _TOLD_EVERY_SECONDS * _TOLD_EVERY_SECONDS

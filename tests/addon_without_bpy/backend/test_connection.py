@@ -18,7 +18,7 @@ class Child:
         self.sent: list[dict] = []
         self.said: list[bytes] = []
         self.exit_code: int | None = None
-        self.left, self.forced, self.is_gone = False, False, True
+        self.left, self.forced, self.is_gone, self.is_cramped = False, False, True, False
         self.pid, self.log_path = next(PIDS), run_folder / "server.log"
 
     def send(self, line) -> None:
@@ -144,6 +144,20 @@ def test_a_server_that_answers_no_ping_is_ended_and_another_started(life) -> Non
     assert life.children[0].left and life.children[0].forced
     assert (life.state.state, life.lost) == ("starting", 1)
     assert "has not answered for 20 s" in failures[0].message
+
+
+def test_one_that_has_no_room_to_answer_is_left_alone_and_the_disk_is_named(life) -> None:
+    life.begin()
+    life.child.is_cramped = True
+    life.tick(100)
+    assert len(life.children) == 1 and life.state.state == "ready"
+    assert "is full: make room" in life.state.sentence and str(life.child.log_path.parent) in life.state.sentence
+    life.child.answers("ping")
+    life.tick(1)
+    assert (life.state.state, life.state.sentence) == ("ready", "")
+    life.child.is_cramped = False
+    life.tick(40)
+    assert len(life.children) == 2
 
 
 def test_one_that_is_busy_is_left_alone_and_its_sentence_says_so(life) -> None:
