@@ -35,7 +35,7 @@ class Writer(Protocol):
         """Do something else, in its turn; `work` may raise OSError."""
 
     def drop(self, job_id: str) -> None:
-        """A state of the job that waits to be written isn't wanted any more; who waits for it is told that all is well."""
+        """Leave out a state of the job that waits to be written; who waits for it is told that all is well."""
 
     def close(self, timeout_seconds: float) -> None:
         """Do all that waits, as far as the time allows."""

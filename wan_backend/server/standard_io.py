@@ -187,7 +187,6 @@ class StandardOutput:
             with self._changed:
                 self._waiting_bytes -= len(lines)
 
-
     def _write_whole(self, lines: bytes) -> None:
         rest, was_full = memoryview(lines), False
         while rest:
