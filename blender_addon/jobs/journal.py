@@ -75,7 +75,7 @@ class Journal:
                     continue
                 entry = json.loads(file.read_text(encoding="utf-8"))
                 request, asked = from_json(TakeRequest, entry["request"], "request"), str(entry["asked"])
-            except (OSError, ValueError, KeyError, TypeError, ProtocolError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError, ProtocolError):
                 continue
             self.mine.add(file.stem)
             yield file.stem, request, asked

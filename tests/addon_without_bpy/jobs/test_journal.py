@@ -51,6 +51,7 @@ def test_a_file_that_can_not_be_read_is_passed_over(journal, request_, tmp_path)
     journal().keep(JOB, request_, "")
     (tmp_path / "waiting" / f"{'b' * 32}.json").write_text("{")
     (tmp_path / "waiting" / f"{'c' * 32}.json").write_text('{"request": 7, "asked": ""}')
+    (tmp_path / "waiting" / f"{'d' * 32}.json").write_text("[" * 100_000)
     age(tmp_path, 60)
     assert [job_id for job_id, _, _ in journal().orphans()] == [JOB]
 

@@ -239,6 +239,15 @@ def test_what_a_file_says_of_ends_is_checked(addon, scene):
     assert ends.KEY not in scene
 
 
+def test_what_a_strip_remembers_is_checked(addon, scene):
+    """A .blend may come from anywhere, and the panel reads this at every redraw."""
+    strip = {}
+    request_of, provenance = addon("operators.load_settings").request_of, addon("timeline.provenance")
+    for hostile in ("[" * 100_000, "7", '{"sources": [], "wanted": [], "task": "", "start": 1e999}', '{"sources": {}}'):
+        strip[addon("timeline.identity").REQUEST] = strip[provenance.ASKED] = hostile
+        assert request_of(strip) is None and provenance.of(strip) is None
+
+
 def test_a_take_without_a_placeholder_has_its_request_asked_for(desk, addon, tmp_path):
     module = addon("jobs.tracker")
     desk.save(tmp_path / "a.blend")
