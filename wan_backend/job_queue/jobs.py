@@ -266,7 +266,10 @@ class JobQueue:
                 hand_in(made)
                 return
             self._new[job_id] = [hand_in]
-            self._saving.create(made, request, plan, functools.partial(self._is_created, made))
+            create = functools.partial(
+                self._saving.create, made, request, plan, functools.partial(self._is_created, made)
+            )
+            self._saving.when_written(job_id, create)  # a job of that id that was cleared may not be gone yet
 
     def _made(self, job_id: str, request: TakeRequest, plan: Plan) -> Job:
         if not JOB_ID.fullmatch(job_id):

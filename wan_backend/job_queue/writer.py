@@ -31,7 +31,7 @@ class Writer(Protocol):
         """Write a job's state. Of several that wait for one job, the newest is written, once; what is urgent waits
         for at most one that is not."""
 
-    def do(self, work: Callable[[], None], then: Done) -> None:
+    def do(self, work: Callable[[], None], then: Done, urgent: bool = True) -> None:
         """Do something else, in its turn; `work` may raise OSError."""
 
     def drop(self, job_id: str) -> None:
@@ -51,7 +51,7 @@ class AtOnce:
         """Write a job's state."""
         then(_error_of(lambda: self._save(job_id, state)))
 
-    def do(self, work: Callable[[], None], then: Done) -> None:
+    def do(self, work: Callable[[], None], then: Done, urgent: bool = True) -> None:
         """Do something else."""
         then(_error_of(work))
 
@@ -81,7 +81,7 @@ class WriterThread:
         self._save, self._post = save, post
         self._changed = threading.Condition()
         self._urgent: deque[str | _Work] = deque()
-        self._others: deque[str] = deque()
+        self._others: deque[str | _Work] = deque()
         self._states: dict[str, _Waiting] = {}
         self._was_other = True
         self._closing = False
@@ -100,10 +100,10 @@ class WriterThread:
             (self._urgent if urgent else self._others).append(job_id)  # twice there does no harm
             self._changed.notify()
 
-    def do(self, work: Callable[[], None], then: Done) -> None:
+    def do(self, work: Callable[[], None], then: Done, urgent: bool = True) -> None:
         """Have something else done."""
         with self._changed:
-            self._urgent.append(_Work(work, then))
+            (self._urgent if urgent else self._others).append(_Work(work, then))
             self._changed.notify()
 
     def drop(self, job_id: str) -> None:

@@ -257,6 +257,21 @@ def test_what_a_cleared_job_still_had_to_write_is_left_out(tmp_path, server, mon
     assert written["status"]["state"] == "queued"
 
 
+def test_a_cancel_does_not_wait_for_a_thousand_jobs_to_be_cleared(tmp_path, server, monkeypatch):
+    remove, gone = JobStore.remove, []
+    monkeypatch.setattr(JobStore, "remove", lambda *given: (time.sleep(0.01), gone.append(given[1]), remove(*given)))
+    ids = write_jobs(tmp_path, ["failed"] * 100 + ["queued"])
+    here = server()
+    here.adopt()
+    cleared = []
+    here.queue.clear(ids[:100]).start(cleared.append)
+    here.queue.end(ids[100], JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Cancelled."))
+    written = []
+    here.queue.when_written(ids[100], lambda: written.append(len(gone)))
+    here.until(lambda: bool(written) and bool(cleared))
+    assert written[0] < 50 and len(cleared[0].job_ids) == 100
+
+
 def test_one_job_that_breaks_the_reader_is_a_broken_row(tmp_path, server, monkeypatch):
     ids = write_jobs(tmp_path, ["done"] * 3)
     real = reading._read
