@@ -71,7 +71,7 @@ class Journal:
             if file.stem in self.mine:
                 continue
             try:
-                if time.time() - file.stat().st_mtime < ORPHANED_SECONDS:
+                if abs(time.time() - file.stat().st_mtime) < ORPHANED_SECONDS:  # a clock may be set back, too
                     continue
                 entry = json.loads(file.read_text(encoding="utf-8"))
                 request, asked = from_json(TakeRequest, entry["request"], "request"), str(entry["asked"])

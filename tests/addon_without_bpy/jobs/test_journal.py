@@ -26,11 +26,12 @@ def age(tmp_path, seconds: float) -> None:
         os.utime(file, (time.time() - seconds,) * 2)
 
 
-def test_an_orphan_is_taken_over_once_its_owner_is_silent(journal, request_, tmp_path) -> None:
+@pytest.mark.parametrize("seconds", [60, -86_400])
+def test_an_orphan_is_taken_over_once_its_owner_is_silent(journal, request_, tmp_path, seconds) -> None:
     owner, other = journal(), journal()
     owner.keep(JOB, request_, "asked")
     assert list(other.orphans()) == []
-    age(tmp_path, 60)
+    age(tmp_path, seconds)
     assert list(owner.orphans()) == [], "its own is none"
     assert list(other.orphans()) == [(JOB, request_, "asked")]
     assert list(other.orphans()) == []
