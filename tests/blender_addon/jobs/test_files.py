@@ -217,6 +217,28 @@ def test_a_deleted_take_stays_deleted_after_save_and_quit(desk, addon, tmp_path,
     assert all(addon("jobs.ends").KEY not in scene for scene in bpy.data.scenes), "the server has it now"
 
 
+def test_a_placeholder_that_was_deleted_and_saved_while_its_job_ran_stays_deleted(desk, addon, tmp_path):
+    module = addon("jobs.tracker")
+    desk.save(tmp_path / "film.blend")
+    job_id = desk.ask()
+    desk.save(tmp_path / "film.blend")
+    desk.compat.strips(bpy.context.scene.sequence_editor).remove(desk.compat.all_strips(bpy.context.scene)[0])
+    bpy.ops.ed.undo_push(message="Delete")
+    bpy.ops.wm.save_mainfile()
+    assert not desk.tracker.job(job_id).state.ended
+    desk.new()
+    desk.until_done(job_id)
+    module.unregister()
+    module.register()
+    desk.tracker = module.get()
+    desk.new()
+    desk.load(tmp_path / "film.blend")
+    desk.tracker.want()
+    pump(desk, lambda: desk.tracker.server.listed and desk.tracker.job(job_id).settled)
+    desk.idle()
+    assert desk.places() == []
+
+
 def test_what_a_file_says_of_ends_is_checked(addon, scene):
     ends = addon("jobs.ends")
     good = "a" * 32
