@@ -115,7 +115,7 @@ def _from_setup(settings: BackendSettings) -> list[str]:
         python = json.loads(note.read_text(encoding="utf-8"))["python"]
     except FileNotFoundError:
         raise BackendMissing("The backend is not set up yet: open the preferences and press Set up backend.") from None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise BackendMissing(
             f"{note} can't be read: press Set up backend in the preferences to make it again."
         ) from None

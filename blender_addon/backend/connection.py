@@ -27,10 +27,14 @@ LOSSES_ALLOWED = 3
 LOSSES_COUNT_SECONDS = 600.0
 """With so many losses in so long a time it is not started again by itself, however they are spread."""
 AGAIN_AFTER_SECONDS = 0.5
+LEAVE_SECONDS = 10.0
+"""So long the next one waits for the end of the one before, which has the jobs until then; one that hangs is ended by
+force within it, and what is still there then is held by the system."""
 LONG_START_SECONDS = 120.0
 """A start that takes longer asks the person, who may press Restart; it goes on all the same."""
 _TOLD_EVERY_SECONDS = 5
 _STARTING = "The backend is starting."
+_ENDING = "The backend before this one is still ending."
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,13 @@ class Connection:
         self._start_at: float | None = None
 
     def start(self) -> None:
-        """Start the server, unless one is there; forgets earlier losses."""
+        """Start the server, unless one is there, as soon as none before it is; forgets earlier losses."""
         self._losses.clear()
-        if self._child is None:
-            self._spawn()
+        if self._child is not None:
+            return
+        self._start_at = self._clock()
+        if not self._spawn_when_due():
+            self.state = BackendState("starting", _ENDING, self.state.log)
 
     def stop(self) -> None:
         """Let the server go; it is watched on its way out by `tick`."""
@@ -96,9 +103,7 @@ class Connection:
 
     def tick(self, deadline: float) -> bool:
         """Read and write until `deadline` (of time.perf_counter); True where something changed."""
-        self._leaving = [child for child in self._leaving if not child.gone()]
-        if self._start_at is not None and self._clock() >= self._start_at:
-            self._spawn()
+        if self._spawn_when_due():
             return True
         if self._child is None or self.client is None:
             return False
@@ -117,11 +122,19 @@ class Connection:
         before = self.state
         if self._pulse is None:
             self._tell_of_long_start()
-        elif self._pulse.tick(self._clock(), client.behind):
+        elif self._pulse.tick(self._clock(), client.behind) and not self._is_cramped(self._pulse):
             self._lost(f"The backend has not answered for {HUNG_SECONDS:.0f} s and was ended.", by_force=True)
         elif self.state.state == "ready":
             self.state = replace(self.state, sentence=self._pulse.busy)
         return self.state != before
+
+    def _is_cramped(self, pulse: Pulse) -> bool:
+        """Whether one that is silent can't say anything; it goes on by itself once there is room."""
+        if self._child is None or not self._child.is_cramped:
+            return False
+        folder = self._child.log_path.parent
+        pulse.spare(f"The backend can't be heard, because the disk of {folder} is full: make room there.")
+        return True
 
     def _tell_of_long_start(self) -> None:
         seconds = int(self._clock() - self._started) // _TOLD_EVERY_SECONDS * _TOLD_EVERY_SECONDS
@@ -135,6 +148,14 @@ class Connection:
                 "its disk is slow, or press Restart. The log says more."
             )
         self.state = replace(self.state, sentence=sentence, asks=seconds >= LONG_START_SECONDS)
+
+    def _spawn_when_due(self) -> bool:
+        """True where one was started. One that is leaving still owns its jobs: the next would not see them."""
+        self._leaving = [child for child in self._leaving if not child.gone()]
+        if self._start_at is None or self._clock() < self._start_at + (LEAVE_SECONDS if self._leaving else 0.0):
+            return False
+        self._spawn()
+        return True
 
     def _spawn(self) -> None:
         self._start_at = None

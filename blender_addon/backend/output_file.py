@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import logging
 import os
+import shutil
 import struct
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 CHUNK_BYTES = 65536
 HOLE_BYTES = 1 << 20
 """A hole is made of so much at a time: a whole number of any file system's blocks."""
+LEAST_FREE_BYTES = 1 << 16
 
 
 class OutputFile:
@@ -48,6 +50,14 @@ class OutputFile:
         if self._read - self._given_back >= 2 * HOLE_BYTES:  # the last piece stays: blocks are whole
             self._give_back()
         return chunk
+
+    @property
+    def is_cramped(self) -> bool:
+        """True where the disk is full, so that the child can't say anything."""
+        try:
+            return shutil.disk_usage(self.path.parent).free < LEAST_FREE_BYTES
+        except OSError:
+            return False
 
     def remove(self) -> None:
         """The child is gone, and with it the file."""

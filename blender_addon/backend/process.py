@@ -96,6 +96,11 @@ class ChildProcess:
         """A piece of what it said since; nothing where it said no more for now."""
         return self._output.read()
 
+    @property
+    def is_cramped(self) -> bool:
+        """True where it can't say anything, as the disk is full that its words go to."""
+        return self._output.is_cramped
+
     def last_words(self) -> str:
         """The last line of its log, for a sentence."""
         try:

@@ -42,6 +42,10 @@ class Pulse:
             self._silent += passed
         return self._silent >= HUNG_SECONDS
 
+    def spare(self, sentence: str) -> None:
+        """It is known why no answer comes: it gets new patience, and the sentence says so until one does."""
+        self._silent, self.busy = 0.0, sentence
+
     def _answered(self, result: PingResult) -> None:
         self._waits, self._since_answer = False, 0.0
         self.busy = ""

@@ -18,7 +18,8 @@ class Book:
         self.removed: set[str] = set()
         """Had a strip that the person removed (or whose making was undone) before another file was loaded."""
         self.known_ends: dict[str, None] = {}
-        """The open file itself says that it knows how these ended; the server has not confirmed that yet."""
+        """The open file itself says that it knows how these ended, or wants none of their takes; the server has not
+        confirmed that yet."""
         self.homes: dict[str, str] = {}
         """The path of the file that a job belongs to since it was saved under that name."""
 

@@ -1,7 +1,7 @@
 """Which jobs' ends the .blend knows: written into the file itself, for the server may not hear of it any more.
 
 After Save and Quit no tick comes to tell it. When the file is opened again, its own word is passed on: a take that was
-deleted before that save is settled then, and doesn't come back.
+deleted before that save, or whose placeholder was while its job went on, is settled then, and doesn't come back.
 """
 
 from __future__ import annotations

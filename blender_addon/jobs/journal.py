@@ -71,11 +71,11 @@ class Journal:
             if file.stem in self.mine:
                 continue
             try:
-                if time.time() - file.stat().st_mtime < ORPHANED_SECONDS:
+                if abs(time.time() - file.stat().st_mtime) < ORPHANED_SECONDS:  # a clock may be set back, too
                     continue
                 entry = json.loads(file.read_text(encoding="utf-8"))
                 request, asked = from_json(TakeRequest, entry["request"], "request"), str(entry["asked"])
-            except (OSError, ValueError, KeyError, TypeError, ProtocolError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError, ProtocolError):
                 continue
             self.mine.add(file.stem)
             yield file.stem, request, asked

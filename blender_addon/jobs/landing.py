@@ -54,7 +54,7 @@ def take_on_disk(job_id: str, request: TakeRequest) -> Take | None:
         try:
             settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
             take = from_json(Take, settings["take"], "take")
-        except (OSError, ValueError, KeyError, TypeError, ProtocolError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, ProtocolError):
             continue
         return Take(**{**vars(take), "folder": str(folder)})
     return None

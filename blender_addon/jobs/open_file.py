@@ -294,7 +294,7 @@ class OpenFile:
             if found.is_placeholder and found.job_id in self.book.landed:
                 found.strip[identity.DECLINED] = True
         self._ours = [status.job_id for status in jobs.all() if self.has(status)]
-        ends.write([*self._known_ends(jobs), *self._still_to_be_told(jobs, listed)])
+        ends.write([*self._known_ends(jobs), *self._still_to_be_told(jobs, listed), *self._given_up(jobs)])
 
     def settled(self, jobs: JobList) -> list[str]:
         """The jobs whose end the file knows, now that it is saved under its own name."""
@@ -308,6 +308,13 @@ class OpenFile:
             status = jobs.get(job_id)
             if not listed if status is None else not status.settled:
                 yield job_id
+
+    def _given_up(self, jobs: JobList) -> Iterator[str]:
+        """Jobs that go on, though the person took their placeholders away: the file wants none of their takes."""
+        if jobs.busy:
+            gone = self.book.seen - {found.job_id for found in identity.all_marked()}
+            running = (jobs.get(job_id) for job_id in gone)
+            yield from (status.job_id for status in running if status is not None and not status.state.ended)
 
     def _known_ends(self, jobs: JobList) -> list[str]:
         marked = identity.all_marked()

@@ -1,8 +1,8 @@
 """What is yet to be told to the server: kept until it answers, and told again to the next one. No bpy.
 
 Each message may come twice and counts once: the server may have taken it, and ended before it said so. Of one job, one
-message is under way at a time, in the order in which they were asked for; in all, a few are, so that two thousand jobs
-don't flood a server that has other things to say.
+message is under way at a time, in the order in which they were asked for; of each kind, a few are, so that two thousand
+jobs don't flood a server that has other things to say, and those that wait for a slow disk don't hold the other kinds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -33,6 +33,7 @@ from .job_list import JobList
 log = logging.getLogger(__name__)
 
 MOST_UNDER_WAY = 8
+"""Of each kind of message."""
 IDS_AT_ONCE = 1000
 _FORGOTTEN = Problem(
     ProblemKind.NOT_FOUND, "The backend does not know this job any more: ask for the take anew, then clear this one."
@@ -56,7 +57,8 @@ class Outbox:
         self._messages: dict[str, deque[_Message]] = {}
         self._ready: dict[str, None] = {}
         """The jobs with a message that is not under way, in the order in which they are told."""
-        self._under_way: dict[str, None] = {}
+        self._under_way: dict[str, str] = {}
+        """The jobs with a message that is, and its method."""
         self._may_be_there: set[str] = set()
         """Jobs whose submit was sent and not answered: a server that is gone may have taken them."""
         self._ids: dict[str, dict[str, None]] = {"settle": {}, "clear": {}}
@@ -101,7 +103,7 @@ class Outbox:
 
     def server_gone(self) -> None:
         """What was under way may not have arrived: it is told again, first."""
-        self._ready = {**self._under_way, **self._ready}
+        self._ready = {**dict.fromkeys(self._under_way), **self._ready}
         self._under_way.clear()
         self._ids_under_way.clear()
 
@@ -115,11 +117,10 @@ class Outbox:
 
     def tick(self, client: Client, deadline: float = math.inf) -> None:
         """Send what is due, one message at least, until `deadline` (of time.perf_counter): some are long."""
-        while self._ready and len(self._under_way) < MOST_UNDER_WAY:
-            job_id = next(iter(self._ready))
+        while (job_id := self._next_due()) is not None:
             del self._ready[job_id]
-            self._under_way[job_id] = None
             message = self._messages[job_id][0]
+            self._under_way[job_id] = message.method
             params: SubmitParams | JobParams = JobParams(job_id)
             if message.method == "submit" and message.request is not None:
                 params = SubmitParams(job_id, message.request)
@@ -130,6 +131,13 @@ class Outbox:
         for method, waiting in self._ids.items():
             if waiting and method not in self._ids_under_way:
                 self._send_ids(client, method, waiting)
+
+    def _next_due(self) -> str | None:
+        """The first job whose message may be sent now."""
+        kinds = Counter(self._under_way.values())
+        return next(
+            (job_id for job_id in self._ready if kinds[self._messages[job_id][0].method] < MOST_UNDER_WAY), None
+        )
 
     def _send_ids(self, client: Client, method: str, waiting: dict[str, None]) -> None:
         due = [job_id for job_id in waiting if job_id not in self._messages][:IDS_AT_ONCE]

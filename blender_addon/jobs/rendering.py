@@ -187,7 +187,7 @@ class Renderer:
 def _read_report(folder: Path) -> dict[str, Any]:
     try:
         report = json.loads((folder / "report.json").read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return report if isinstance(report, dict) else {}
 

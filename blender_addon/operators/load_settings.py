@@ -76,7 +76,7 @@ def _read(text: str) -> TakeRequest | None:
     """Kept, as the panel asks for the active strip's at every redraw."""
     try:
         return from_json(TakeRequest, json.loads(text))
-    except (ValueError, TypeError, ProtocolError):
+    except (ValueError, TypeError, RecursionError, ProtocolError):
         return None
 
 

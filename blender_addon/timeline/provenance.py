@@ -67,7 +67,7 @@ def read(text: str) -> Asked | None:
         sources = tuple(Source(**each) for each in values["sources"])
         wanted = tuple(_wanted(each) for each in values["wanted"])
         return Asked(str(values["task"]), int(values["start"]), int(values["end_exclusive"]), sources, wanted)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
 

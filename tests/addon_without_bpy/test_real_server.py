@@ -152,3 +152,17 @@ def test_a_server_that_hangs_is_ended_and_what_it_was_told_is_told_to_the_next(
     one.until(lambda: len(one.pids) == 2 and one.server.listed)
     one.until(lambda: len(one.jobs.all()) == 2)
     assert {status.job_id for status in one.jobs.all()} == set(wanted[3:])
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="stops a process")
+def test_a_restart_in_place_of_a_server_that_hangs_loses_no_job_from_sight(desk, addon, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(addon("backend.process"), "KILL_AFTER_SECONDS", 1.0)
+    write_jobs(tmp_path / "state", ["failed"] * 5)
+    one = desk()
+    one.start()
+    one.until(lambda: one.server.listed)
+    os.kill(one.pids[0], signal.SIGSTOP)
+    one.server.stop()
+    one.start()
+    one.until(lambda: one.server.listed)
+    assert len(one.jobs.all()) == 5 and len(one.pids) == 2

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TypeVar
 
 from ..protocol.messages import JobState
+from . import transitions
 from .adoption import Adoption, Found
 from .store import Job
 from .writer import Post
@@ -65,27 +66,30 @@ class Adopter:
             self.look(then)
 
     def _run(self, known: Collection[str], post: Post) -> None:
-        jobs: list[Job] = []
+        at_media: list[tuple[int, int, str, Job]] = []
         try:
             for batch in self._adoption.look(known):
-                jobs += [found.job for found in batch if found.job.at_media]
+                at_media += [_in_turn(found.job) for found in batch if found.job.at_media]
                 post(functools.partial(self._take_in, batch))
         except Exception:  # the edge of the thread: what was found stands, and who waits is answered
             log.exception("The jobs of other servers could not be looked at")
         post(self._is_through)
-        jobs.sort(key=lambda job: (job.status.state is not JobState.QUEUED, job.order))
-        try:
-            for group in _grouped(self._adoption.look_for_takes(jobs)):
-                post(functools.partial(self._take_left, group))
-        except Exception:
-            log.exception("The takes of other servers could not be looked for")
-            post(functools.partial(self._take_left, [Found(job) for job in jobs]))
+        jobs = [job for *_, job in sorted(at_media, key=lambda each: each[:3])]
+        for group in _grouped(self._adoption.look_for_takes(jobs)):
+            post(functools.partial(self._take_left, group))
 
     def _is_through(self) -> None:
         self._looking, self._was_through = False, True
         waiting, self._waiting = self._waiting, []
         for then in waiting:
             then()
+
+
+def _in_turn(job: Job) -> tuple[int, int, str, Job]:
+    """The job, after what says when it is looked at: what ran may have its take, what is queued waits for this."""
+    state = job.status.state
+    rank = 0 if state in transitions.WORKING else 1 if state is JobState.QUEUED else 2
+    return rank, job.order, job.status.job_id, job
 
 
 def _grouped(items: Iterable[T]) -> Iterator[list[T]]:

@@ -78,7 +78,11 @@ class Adoption:
     def look_for_takes(self, jobs: list[Job]) -> Iterator[Found]:
         """Look for what a server that died left of each job in the media folder, which may be slow, and tidy there."""
         for job in jobs:
-            yield self._left(job)
+            try:
+                yield self._left(job)
+            except Exception:  # whatever lies there, it costs one job
+                log.exception("What was left of the job %s could not be looked at", job.status.job_id)
+                yield Found(job)
 
     def _is_free(self, job_id: str, seen: set[str]) -> bool:
         """False where it was read before, as the job of a server that still has it."""
@@ -108,10 +112,9 @@ class Adoption:
                 self._store.upgrade(job_id, state_of(job), kept.plan)
             except OSError as error:
                 log.warning("The job %s stays as version 0.1.0 wrote it: %s", job_id, error)
-        if job.status.state in transitions.WORKING:
-            return self._left(job)
         job.at_media = 0 if _is_shared(job) else 1
-        return Found(job)
+        ran = job.status.state in transitions.WORKING
+        return Found(job, goes_on=ran and (self._store.work_folder(job_id) / STEPS_FILE).is_file())
 
     def _inherit(self, owner_id: str) -> None:
         self._holders[owner_id] = self._owner.id
@@ -124,7 +127,7 @@ class Adoption:
         job_id = job.status.job_id
         take = take_files.whole_take(job.media_folder, job_id)
         take_files.remove_partial(job.media_folder, job_id)
-        return Found(job, take, (self._store.work_folder(job_id) / STEPS_FILE).is_file())
+        return Found(job, take)
 
     def _is_other(self, job: Job) -> bool:
         """Whether another live server has the job."""

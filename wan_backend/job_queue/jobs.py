@@ -266,7 +266,10 @@ class JobQueue:
                 hand_in(made)
                 return
             self._new[job_id] = [hand_in]
-            self._saving.create(made, request, plan, functools.partial(self._is_created, made))
+            create = functools.partial(
+                self._saving.create, made, request, plan, functools.partial(self._is_created, made)
+            )
+            self._saving.when_written(job_id, create)  # a job of that id that was cleared may not be gone yet
 
     def _made(self, job_id: str, request: TakeRequest, plan: Plan) -> Job:
         if not JOB_ID.fullmatch(job_id):
@@ -401,12 +404,9 @@ class JobQueue:
         job = found.job
         job.owner = self._owner.id
         self._add(job)
-        if is_working(job.status):
-            if found.take is not None:
-                self._finish(job, found.take, job.status.seconds)
-            else:
-                sentence = GOES_ON if found.goes_on else INTERRUPTED
-                self._end(job, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, sentence))
+        if is_working(job.status):  # where its take turns out to be whole, it is done after all
+            sentence = GOES_ON if found.goes_on else INTERRUPTED
+            self._end(job, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, sentence))
 
     def _take_left(self, group: list[Found]) -> None:
         """It was looked whether there is a take of these jobs."""

@@ -9,6 +9,7 @@ a slow disk. May import filelock; no torch.
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import sys
 import uuid
@@ -18,6 +19,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from .. import whole_file
+
+log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_SECONDS = 0.5
 """Others hold these locks for a moment; the server must answer within a second of its start."""
@@ -40,20 +43,35 @@ class Owner:
     @contextlib.contextmanager
     def adopting(self) -> Iterator[None]:
         """While this is held, no other server decides whose jobs are whose. Raises Timeout where one hangs at it."""
-        with FileLock(self._folder / "adopt.lock", timeout=ADOPT_TIMEOUT_SECONDS):
+        lock = FileLock(self._folder / "adopt.lock", timeout=ADOPT_TIMEOUT_SECONDS)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise
+        except OSError as error:  # better that two servers show the same jobs than none
+            log.warning("%s can't be locked: %s", lock.lock_file, error)
+        try:
             yield
+        finally:
+            lock.release()
 
     def is_alive(self, owner_id: str) -> bool:
-        """Whether another server of that id lives; its lock file is removed where it doesn't."""
+        """Whether another server of that id lives; its lock file is removed where it doesn't.
+
+        One whose file can't be locked at all, as it is another user's, is taken to live: its jobs are left alone.
+        """
         if owner_id == self.id:
             return False
         file = self._file(owner_id)
-        if not _ID.fullmatch(owner_id) or not file.exists():
+        if not _ID.fullmatch(owner_id) or not file.is_file():
             return False
         lock = FileLock(file)
         try:
             lock.acquire(timeout=0)
         except Timeout:
+            return True
+        except OSError as error:
+            log.warning("Whether the server of %s lives is not known: %s", file, error)
             return True
         if sys.platform != "win32":  # there, an open file can't be removed
             _remove(file)
@@ -63,8 +81,11 @@ class Owner:
 
     def heir(self, owner_id: str) -> str:
         """Who took over from that dead server; empty: nobody yet."""
+        file = self._heir_file(owner_id)
+        if not _ID.fullmatch(owner_id) or not file.is_file():
+            return ""
         try:
-            written = self._heir_file(owner_id).read_text("ascii").strip() if _ID.fullmatch(owner_id) else ""
+            written = file.read_text("ascii").strip()
         except (OSError, ValueError):
             return ""
         return written if _ID.fullmatch(written) else ""

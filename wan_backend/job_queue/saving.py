@@ -45,9 +45,24 @@ class Saving:
         self._writer.do(lambda: self._store.create(job_id, owner, state, request, plan), then)
 
     def remove(self, job: Job, owner: str, then: Done) -> None:
-        """Take a job from the disk."""
-        self._unsaved.pop(job.status.job_id, None)
-        self._writer.do(functools.partial(self._store.remove, job.status.job_id, owner), then)
+        """Take a job from the disk, after what is urgent: thousands may go at once.
+
+        No state of it is written after that, for its id may be another job's by then.
+        """
+        job_id = job.status.job_id
+        job.removed = True
+        self._unsaved.pop(job_id, None)
+        self._writer.drop(job_id)
+        self.hold(job)
+
+        def done(error: OSError | None) -> None:
+            if error is not None:
+                job.removed = False
+                self.save(job, urgent=False)
+            then(error)
+            self.let_go(job)
+
+        self._writer.do(functools.partial(self._store.remove, job_id, owner), done, urgent=False)
 
     def save(self, job: Job, urgent: bool = True) -> None:
         """Write the job's state as it is now."""
@@ -128,7 +143,7 @@ class Saving:
         job_id = job.status.job_id
         if error is None:
             self._unsaved.pop(job_id, None)
-        else:
+        elif not job.removed:
             if job_id not in self._unsaved:
                 log.error("The state of job %s could not be written, it is kept: %s", job_id, error)
             self._unsaved[job_id] = job

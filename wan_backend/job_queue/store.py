@@ -43,6 +43,8 @@ class Job:
     """Where its take's folder is made."""
     broken: bool = False
     """Its request can't be read any more."""
+    removed: bool = False
+    """It is being taken from the disk, or is gone."""
     at_media: int = 0
     """How many are at what earlier tries left of it in the media folder; it doesn't begin before they are done."""
 

@@ -31,8 +31,11 @@ class Writer(Protocol):
         """Write a job's state. Of several that wait for one job, the newest is written, once; what is urgent waits
         for at most one that is not."""
 
-    def do(self, work: Callable[[], None], then: Done) -> None:
+    def do(self, work: Callable[[], None], then: Done, urgent: bool = True) -> None:
         """Do something else, in its turn; `work` may raise OSError."""
+
+    def drop(self, job_id: str) -> None:
+        """Leave out a state of the job that waits to be written; who waits for it is told that all is well."""
 
     def close(self, timeout_seconds: float) -> None:
         """Do all that waits, as far as the time allows."""
@@ -48,9 +51,12 @@ class AtOnce:
         """Write a job's state."""
         then(_error_of(lambda: self._save(job_id, state)))
 
-    def do(self, work: Callable[[], None], then: Done) -> None:
+    def do(self, work: Callable[[], None], then: Done, urgent: bool = True) -> None:
         """Do something else."""
         then(_error_of(work))
+
+    def drop(self, job_id: str) -> None:
+        """Nothing waits."""
 
     def close(self, timeout_seconds: float) -> None:
         """Nothing waits."""
@@ -75,7 +81,7 @@ class WriterThread:
         self._save, self._post = save, post
         self._changed = threading.Condition()
         self._urgent: deque[str | _Work] = deque()
-        self._others: deque[str] = deque()
+        self._others: deque[str | _Work] = deque()
         self._states: dict[str, _Waiting] = {}
         self._was_other = True
         self._closing = False
@@ -94,11 +100,18 @@ class WriterThread:
             (self._urgent if urgent else self._others).append(job_id)  # twice there does no harm
             self._changed.notify()
 
-    def do(self, work: Callable[[], None], then: Done) -> None:
+    def do(self, work: Callable[[], None], then: Done, urgent: bool = True) -> None:
         """Have something else done."""
         with self._changed:
-            self._urgent.append(_Work(work, then))
+            (self._urgent if urgent else self._others).append(_Work(work, then))
             self._changed.notify()
+
+    def drop(self, job_id: str) -> None:
+        """Leave out what waits to be written of a job's state."""
+        with self._changed:
+            waiting = self._states.pop(job_id, None)
+        if waiting is not None:
+            self._post(functools.partial(_tell, waiting.thens, None))
 
     def close(self, timeout_seconds: float) -> None:
         """Do all that waits, as far as the time allows."""

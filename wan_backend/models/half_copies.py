@@ -76,7 +76,7 @@ def _bytes_in_32_bit(files: list[Path]) -> int:
 def _is_of(copy: Path, stamp: list[list[object]]) -> bool:
     try:
         return bool(json.loads((copy / SOURCE_NOTE).read_bytes())["stamp"] == stamp)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
@@ -85,7 +85,7 @@ def _sweep(copies: Path) -> None:
     for copy in copies.iterdir():
         try:
             source = Path(json.loads((copy / SOURCE_NOTE).read_bytes())["source"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             source = copies / "nothing"
         if not source.is_dir() or BEGUN in copy.name:
             log.info("%s is removed", copy)

@@ -91,7 +91,7 @@ def _read(file: Path) -> list[tuple[Attempt, MemoryPlan]]:
         return [(Attempt(**each["attempt"]), _plan(each["instead"])) for each in value["lessons"]]
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         log.warning("%s can't be read, so it is begun anew: %s", file, error)
         return []
 

@@ -41,8 +41,8 @@ Answer = Callable[[Any], None]
 
 LOGGED_LINES = 20
 """So many lines that can't be understood are logged; a peer gone mad must not fill a disk."""
-_HEAD_ID = re.compile(rb'^\{"jsonrpc":"2\.0","id":(?:(-?\d{1,18})|"([^"\\]{0,80})")')
-_HEAD_REQUEST = re.compile(rb',"method":')
+_HEAD_ID = re.compile(rb'^\s*\{"jsonrpc": ?"2\.0", ?"id": ?(?:(-?\d{1,18})|"([^"\\]{0,80})")(?=[,}\s])')
+_HEAD_REQUEST = re.compile(rb', ?"method":')
 
 
 class Later:
@@ -147,11 +147,10 @@ class Endpoint:
         """Do what one line says. Never raises."""
         try:
             if isinstance(line, OverlongLine):
-                self._take_overlong(line)
-                return
+                raise ProtocolError(LINE_TOO_LONG, f"A line of more than {MAX_LINE_BYTES:,} bytes was skipped.")
             message: Message = parse_line(line)
         except ProtocolError as error:
-            self._not_understood(error)
+            self._take_unreadable(line.head if isinstance(line, OverlongLine) else line, error)
             return
         if isinstance(message, Response):
             self._take_response(message)
@@ -160,18 +159,20 @@ class Endpoint:
         else:
             self._take_event(message)
 
-    def _take_overlong(self, line: OverlongLine) -> None:
-        sentence = f"A line of more than {MAX_LINE_BYTES:,} bytes was skipped."
-        found = _HEAD_ID.match(line.head)
+    def _take_unreadable(self, head: bytes, error: ProtocolError) -> None:
+        """Of a line that is no message, its beginning tells whose it is, as every peer writes that alike."""
+        found = _HEAD_ID.match(head)
         if found is None:
-            raise ProtocolError(LINE_TOO_LONG, sentence)
+            self._not_understood(error)
+            return
         request_id: RequestId = int(found[1]) if found[1] is not None else found[2].decode("ascii", "replace")
-        error = ProtocolError(LINE_TOO_LONG, sentence)
-        if _HEAD_REQUEST.match(line.head, found.end()):
-            log.warning("A request of %s was too long", self._peer)
+        if _HEAD_REQUEST.match(head, found.end()):
+            log.warning("A request of %s can't be read: %s", self._peer, error.message)
             self._answer(Response.failure(request_id, error))
-        else:
+        elif request_id in self._waiting:
             self._take_response(Response(request_id, error={"code": error.code, "message": error.message}))
+        else:
+            self._not_understood(error)
 
     def _not_understood(self, error: ProtocolError) -> None:
         self._log_bad("%s said what can't be understood: %s", error.message)

@@ -10,6 +10,8 @@ from .errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError
 from .framing import encode_line
 
 RequestId = int | str | None
+MAX_ID_CHARACTERS = 80
+"""An answer repeats the id, and has to go on a line whatever that is."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ def parse_line(line: bytes) -> Message:
     request_id = value.get("id")
     if isinstance(request_id, bool) or not isinstance(request_id, int | str | None):
         raise ProtocolError(INVALID_REQUEST, 'The "id" is neither a string, an integer nor null.')
+    if isinstance(request_id, str) and len(request_id) > MAX_ID_CHARACTERS:
+        raise ProtocolError(INVALID_REQUEST, f'The "id" has more than {MAX_ID_CHARACTERS} characters.')
     if "method" in value:
         return _parse_call(value, request_id)
     return _parse_response(value, request_id)

@@ -7,6 +7,7 @@ client that reads slowly from stopping the server; what waits for it is bounded.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from io import RawIOBase
 from typing import BinaryIO
 
 from ..protocol import OverlongLine, ProtocolError
@@ -35,6 +37,9 @@ MAX_PING_BYTES = 200
 """A ping has nothing to say, so that a longer line is none."""
 MAX_WAITING_BYTES = 32 << 20
 """Bytes that the client hasn't read yet; past this, progress is not told, and then the server leaves."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL_SECONDS = 0.5
+"""From one try to the next where stdout is a file on a full disk."""
 HARD_EXIT_SECONDS = 3.0
 
 
@@ -125,9 +130,12 @@ def _weight(line: bytes | OverlongLine) -> int:
 
 
 class StandardOutput:
-    """Writes lines to the client, each whole, in the order of `send`. Safe from any thread."""
+    """Writes lines to the client, each whole, in the order of `send`. Safe from any thread.
 
-    def __init__(self, inbox: Inbox, stream: BinaryIO) -> None:
+    Where the client has stdout in a file and its disk is full, what is to be said waits for room.
+    """
+
+    def __init__(self, inbox: Inbox, stream: RawIOBase) -> None:
         self._inbox = inbox
         self._stream = stream
         self._lines: deque[bytes] = deque()
@@ -170,8 +178,7 @@ class StandardOutput:
                 lines = b"".join(self._lines)
                 self._lines.clear()
             try:
-                self._stream.write(lines)
-                self._stream.flush()
+                self._write_whole(lines)
             except (OSError, ValueError) as error:
                 with self._changed:
                     self._dead = True
@@ -180,10 +187,23 @@ class StandardOutput:
             with self._changed:
                 self._waiting_bytes -= len(lines)
 
+    def _write_whole(self, lines: bytes) -> None:
+        rest, was_full = memoryview(lines), False
+        while rest:
+            try:
+                rest = rest[self._stream.write(rest) or 0 :]
+            except OSError as error:
+                if error.errno not in FULL or self._closing:
+                    raise
+                if not was_full:
+                    log.error("The disk of stdout is full; what is to be said waits for room")
+                was_full = True
+                time.sleep(FULL_SECONDS)
 
-def private_stdout() -> BinaryIO:
+
+def private_stdout() -> RawIOBase:
     """stdout for the protocol alone: whatever else in this process writes to it goes to stderr from now on."""
-    stream = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    stream = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return stream
 

@@ -96,7 +96,7 @@ def _kept(place: Path) -> ThumbnailsResult | None:
     """What was made before, where all of it is still there."""
     try:
         result = from_json(ThumbnailsResult, json.loads((place / RESULT_FILE).read_bytes()), "result")
-    except (OSError, ValueError, ProtocolError):
+    except (OSError, ValueError, RecursionError, ProtocolError):
         return None
     return result if all(os.path.isfile(picture.file) for picture in result.pictures) else None
 

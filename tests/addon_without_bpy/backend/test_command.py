@@ -81,7 +81,8 @@ def test_each_way_of_missing_is_a_sentence(command, settings, tmp_path):
     assert command.PYTHON_VARIABLE in sentence({command.PYTHON_VARIABLE: "/no/python"})
     note = tmp_path / "backend" / "backend.json"
     note.parent.mkdir()
-    note.write_text("{")
-    assert "can't be read" in sentence({})
+    for damaged in ("{", "[" * 100_000):
+        note.write_text(damaged)
+        assert "can't be read" in sentence({})
     note.write_text('{"python": "/gone"}')
     assert "is gone" in sentence({})

@@ -18,7 +18,7 @@ class Child:
         self.sent: list[dict] = []
         self.said: list[bytes] = []
         self.exit_code: int | None = None
-        self.left, self.forced = False, False
+        self.left, self.forced, self.is_gone, self.is_cramped = False, False, True, False
         self.pid, self.log_path = next(PIDS), run_folder / "server.log"
 
     def send(self, line) -> None:
@@ -46,7 +46,7 @@ class Child:
         self.left, self.forced = True, by_force
 
     def gone(self) -> bool:
-        return True
+        return self.is_gone
 
     def end_now(self, patience_seconds: float) -> None:
         self.left = True
@@ -146,6 +146,20 @@ def test_a_server_that_answers_no_ping_is_ended_and_another_started(life) -> Non
     assert "has not answered for 20 s" in failures[0].message
 
 
+def test_one_that_has_no_room_to_answer_is_left_alone_and_the_disk_is_named(life) -> None:
+    life.begin()
+    life.child.is_cramped = True
+    life.tick(100)
+    assert len(life.children) == 1 and life.state.state == "ready"
+    assert "is full: make room" in life.state.sentence and str(life.child.log_path.parent) in life.state.sentence
+    life.child.answers("ping")
+    life.tick(1)
+    assert (life.state.state, life.state.sentence) == ("ready", "")
+    life.child.is_cramped = False
+    life.tick(40)
+    assert len(life.children) == 2
+
+
 def test_one_that_is_busy_is_left_alone_and_its_sentence_says_so(life) -> None:
     life.begin()
     life.tick(120, pings_answered=True, busy_seconds=70.0, busy_with="submit")
@@ -193,6 +207,32 @@ def test_the_persons_restart_begins_to_count_anew(life) -> None:
     life.child.exit_code = 1
     life.tick(3)
     assert life.state.state == "starting" and len(life.children) == 5
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_restart_waits_for_the_end_of_the_one_before_which_has_the_jobs(life, ends) -> None:
+    life.begin()
+    life.child.is_gone = False
+    life.connection.stop()
+    life.connection.start()
+    life.tick(4)
+    assert (life.state.state, len(life.children)) == ("starting", 1) and "ending" in life.state.sentence
+    life.child.is_gone = ends
+    life.tick(1 if ends else 10)
+    assert len(life.children) == 2, "and for one that the system holds, not without end"
+    life.child.greets()
+    life.tick()
+    assert life.state.state == "ready"
+
+
+def test_a_restart_that_is_taken_back_starts_nothing(life) -> None:
+    life.begin()
+    life.child.is_gone = False
+    life.connection.stop()
+    life.connection.start()
+    life.connection.stop()
+    life.tick(20)
+    assert life.state.state == "off" and len(life.children) == 1
 
 
 def test_a_render_of_an_hour_ends_no_server(life) -> None:

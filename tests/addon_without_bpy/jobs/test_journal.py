@@ -26,11 +26,12 @@ def age(tmp_path, seconds: float) -> None:
         os.utime(file, (time.time() - seconds,) * 2)
 
 
-def test_an_orphan_is_taken_over_once_its_owner_is_silent(journal, request_, tmp_path) -> None:
+@pytest.mark.parametrize("seconds", [60, -86_400])
+def test_an_orphan_is_taken_over_once_its_owner_is_silent(journal, request_, tmp_path, seconds) -> None:
     owner, other = journal(), journal()
     owner.keep(JOB, request_, "asked")
     assert list(other.orphans()) == []
-    age(tmp_path, 60)
+    age(tmp_path, seconds)
     assert list(owner.orphans()) == [], "its own is none"
     assert list(other.orphans()) == [(JOB, request_, "asked")]
     assert list(other.orphans()) == []
@@ -51,6 +52,7 @@ def test_a_file_that_can_not_be_read_is_passed_over(journal, request_, tmp_path)
     journal().keep(JOB, request_, "")
     (tmp_path / "waiting" / f"{'b' * 32}.json").write_text("{")
     (tmp_path / "waiting" / f"{'c' * 32}.json").write_text('{"request": 7, "asked": ""}')
+    (tmp_path / "waiting" / f"{'d' * 32}.json").write_text("[" * 100_000)
     age(tmp_path, 60)
     assert [job_id for job_id, _, _ in journal().orphans()] == [JOB]
 

@@ -46,6 +46,22 @@ def test_two_thousand_submits_are_told_a_few_at_a_time_and_in_order(outbox, make
     assert told == wanted
 
 
+def test_retries_that_wait_for_a_share_hold_neither_new_jobs_nor_cancels(
+    outbox, jobs, make_request, make_status
+) -> None:
+    for n in range(20):
+        jobs.hear(make_status(f"old {n}", "failed"))
+        outbox.retry(f"old {n}", None)
+    client = Client()
+    outbox.tick(client)
+    jobs.hear(make_status("runs", "denoising"))
+    outbox.cancel("runs")
+    outbox.submit("new", make_request())
+    outbox.tick(client)
+    assert client.asked[:8] == [("retry", f"old {n}") for n in range(8)]
+    assert client.asked[8:] == [("cancel", "runs"), ("submit", "new")]
+
+
 @pytest.mark.parametrize("verb", ["submit", "cancel", "retry", "settle", "clear"])
 def test_what_was_not_answered_is_told_to_the_next_server(
     outbox, jobs, errors, messages, make_request, make_status, verb

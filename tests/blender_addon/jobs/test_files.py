@@ -217,6 +217,28 @@ def test_a_deleted_take_stays_deleted_after_save_and_quit(desk, addon, tmp_path,
     assert all(addon("jobs.ends").KEY not in scene for scene in bpy.data.scenes), "the server has it now"
 
 
+def test_a_placeholder_that_was_deleted_and_saved_while_its_job_ran_stays_deleted(desk, addon, tmp_path):
+    module = addon("jobs.tracker")
+    desk.save(tmp_path / "film.blend")
+    job_id = desk.ask()
+    desk.save(tmp_path / "film.blend")
+    desk.compat.strips(bpy.context.scene.sequence_editor).remove(desk.compat.all_strips(bpy.context.scene)[0])
+    bpy.ops.ed.undo_push(message="Delete")
+    bpy.ops.wm.save_mainfile()
+    assert not desk.tracker.job(job_id).state.ended
+    desk.new()
+    desk.until_done(job_id)
+    module.unregister()
+    module.register()
+    desk.tracker = module.get()
+    desk.new()
+    desk.load(tmp_path / "film.blend")
+    desk.tracker.want()
+    pump(desk, lambda: desk.tracker.server.listed and desk.tracker.job(job_id).settled)
+    desk.idle()
+    assert desk.places() == []
+
+
 def test_what_a_file_says_of_ends_is_checked(addon, scene):
     ends = addon("jobs.ends")
     good = "a" * 32
@@ -237,6 +259,15 @@ def test_what_a_file_says_of_ends_is_checked(addon, scene):
     assert len(ends.read()) == ends.MOST
     ends.write([])
     assert ends.KEY not in scene
+
+
+def test_what_a_strip_remembers_is_checked(addon, scene):
+    """A .blend may come from anywhere, and the panel reads this at every redraw."""
+    strip = {}
+    request_of, provenance = addon("operators.load_settings").request_of, addon("timeline.provenance")
+    for hostile in ("[" * 100_000, "7", '{"sources": [], "wanted": [], "task": "", "start": 1e999}', '{"sources": {}}'):
+        strip[addon("timeline.identity").REQUEST] = strip[provenance.ASKED] = hostile
+        assert request_of(strip) is None and provenance.of(strip) is None
 
 
 def test_a_take_without_a_placeholder_has_its_request_asked_for(desk, addon, tmp_path):

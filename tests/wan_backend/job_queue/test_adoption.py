@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue as queues
 import threading
 import time
@@ -15,6 +16,7 @@ from tests.wan_backend.job_queue.written_jobs import answered, every, take_plan,
 from wan_backend.job_queue import reading, take_files
 from wan_backend.job_queue.jobs import JobQueue
 from wan_backend.job_queue.owners import Owner
+from wan_backend.job_queue.store import STATE_FILE, JobStore
 from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.media import PARTIAL_SUFFIX, STEPS_FILE, WORK_FOLDER
 from wan_backend.protocol.messages import FrameRate, JobState, MediaFormat, Problem, ProblemKind, Take
@@ -170,16 +172,39 @@ def test_a_take_of_more_frames_than_any_is_none(tmp_path):
 
 def test_a_media_folder_that_does_not_answer_holds_only_its_jobs(tmp_path, server, monkeypatch):
     """The list is whole, new jobs get their turns."""
-    write_jobs(tmp_path, ["queued", "failed"])
+    write_jobs(tmp_path, ["queued", "failed", "decoding"])
     answers = threading.Event()
     whole_take = take_files.whole_take
     monkeypatch.setattr(take_files, "whole_take", lambda *given: (answers.wait(60), whole_take(*given))[1])
     first = server()
     first.adopt()
-    assert len(every(first.queue)) == 2 and first.queue.next_queued() is None
+    assert len(every(first.queue)) == 3 and first.queue.next_queued() is None
     assert first.answer(first.queue.submit(C, take_request(), take_plan())).state is JobState.QUEUED
     answers.set()
     first.until(lambda: first.queue.next_queued() is not None)
+
+
+@pytest.mark.parametrize("breaks", [0, 1, 2])
+def test_a_media_folder_that_breaks_the_look_costs_its_own_job(tmp_path, server, monkeypatch, breaks):
+    ids = write_jobs(tmp_path, ["queued"] * 3)
+    whole_take = take_files.whole_take
+
+    def look(media, job_id):
+        if job_id == ids[breaks]:
+            raise RecursionError
+        return whole_take(media, job_id)
+
+    monkeypatch.setattr(take_files, "whole_take", look)
+    monkeypatch.setattr("wan_backend.job_queue.adopter.GROUP_SECONDS", 0.0)
+    first = server()
+    first.adopt()
+    first.until(lambda: first.queue.next_queued() is not None)
+    turns = []
+    for _ in ids:
+        first.until(lambda: first.queue.next_queued() is not None)
+        turns.append(first.queue.next_queued().job_id)
+        first.queue.end(turns[-1], JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Cancelled."))
+    assert turns == ids
 
 
 def test_what_is_asked_before_the_jobs_are_there_waits_for_them(tmp_path, server, monkeypatch):
@@ -219,6 +244,41 @@ def test_a_job_cleared_while_others_are_looked_for_does_not_come_back(tmp_path, 
     monkeypatch.setattr(reading, "job_of", lambda *_: read)
     first.adopt()
     assert list(states(first.queue)) == [f"{1:032x}"]
+
+
+def test_what_a_cleared_job_still_had_to_write_is_left_out(tmp_path, server, monkeypatch):
+    """Else it would be tried for ever, or be written over the job that has its id next."""
+    save = JobStore.save
+    monkeypatch.setattr(JobStore, "save", lambda *given: (time.sleep(0.01), save(*given)))
+    ids = write_jobs(tmp_path, ["cancelled"] * 30)
+    here = server()
+    here.adopt()
+    answers = []
+    here.queue.settle(ids).start(answers.append)
+    here.queue.clear(ids).start(answers.append)
+    here.queue.submit(ids[-1], take_request(tmp_path), take_plan()).start(answers.append)
+    here.until(lambda: len(answers) == 3)
+    here.queue.close(30.0)
+    here.queue.save_unsaved()
+    assert os.listdir(tmp_path / "jobs") == [ids[-1]]
+    assert not here.queue._saving.is_unsaved(ids[0])
+    written = json.loads((tmp_path / "jobs" / ids[-1] / STATE_FILE).read_text())
+    assert written["status"]["state"] == "queued"
+
+
+def test_a_cancel_does_not_wait_for_a_thousand_jobs_to_be_cleared(tmp_path, server, monkeypatch):
+    remove, gone = JobStore.remove, []
+    monkeypatch.setattr(JobStore, "remove", lambda *given: (time.sleep(0.01), gone.append(given[1]), remove(*given)))
+    ids = write_jobs(tmp_path, ["failed"] * 100 + ["queued"])
+    here = server()
+    here.adopt()
+    cleared = []
+    here.queue.clear(ids[:100]).start(cleared.append)
+    here.queue.end(ids[100], JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Cancelled."))
+    written = []
+    here.queue.when_written(ids[100], lambda: written.append(len(gone)))
+    here.until(lambda: bool(written) and bool(cleared))
+    assert written[0] < 50 and len(cleared[0].job_ids) == 100
 
 
 def test_one_job_that_breaks_the_reader_is_a_broken_row(tmp_path, server, monkeypatch):

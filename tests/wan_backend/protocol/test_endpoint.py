@@ -17,6 +17,7 @@ from wan_backend.protocol.errors import (
     GONE,
     INTERNAL_ERROR,
     INVALID_PARAMS,
+    INVALID_REQUEST,
     LINE_TOO_LONG,
     METHOD_NOT_FOUND,
     PARSE_ERROR,
@@ -174,6 +175,33 @@ def test_an_answer_that_cannot_be_read_fails_its_own_call(pair):
     pair.call()
     pair.client.feed(Response(1, {"busy_seconds": "long"}).line())
     assert pair.code == INVALID_PARAMS
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b"}", b',"error":"boom"}', b',"result":[' + b"9" * 5000 + b"]}", b',"result":{"busy', b',"result":"\xff"}'],
+    ids=["no result", "no code", "too many digits", "cut off", "no UTF-8"],
+)
+def test_an_answer_that_is_no_message_fails_its_own_call(pair, rest):
+    pair.call()
+    pair.call()
+    pair.client.feed(b'{"jsonrpc":"2.0","id":1' + rest + b"\n")
+    assert pair.code in (PARSE_ERROR, INVALID_REQUEST) and pair.client.waits_for == ["ping"]
+    pair.deliver()
+    assert pair.ended[1] == PingResult(1.0, "ping")
+
+
+@pytest.mark.parametrize("rest", [b"7}", b'"ping","params":[1]}', b'"ping","params":{"x":' + b"9" * 5000 + b"}}"])
+def test_a_request_that_is_no_message_is_answered_under_its_id(pair, rest):
+    pair.server.feed(b'{"jsonrpc": "2.0", "id": 7, "method": ' + rest + b"\n")
+    (answer,) = map(json.loads, pair.to_client)
+    assert answer["id"] == 7 and answer["error"]["code"] in (PARSE_ERROR, INVALID_REQUEST)
+
+
+def test_an_id_that_no_answer_could_repeat_is_refused(pair):
+    pair.server.feed(Request("x" * 500_000, "ping").line())
+    (line,) = pair.to_client
+    assert len(line) < 1000 and json.loads(line)["error"]["code"] == INVALID_REQUEST
 
 
 def test_calls_fail_when_the_other_side_is_gone_and_its_late_answers_are_passed_over(pair):
