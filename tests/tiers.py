@@ -16,6 +16,7 @@ CI = (
     "whole_path",
     "demo",
     "faults",
+    "world",
     "test_build.py",
     "wan_backend/bench",
     "wan_backend/command_line",
@@ -45,6 +46,7 @@ COMPAT = (
     "blender_addon/jobs/test_rendering.py",
     "blender_addon/jobs/test_request.py",
     "blender_addon/test_packaging.py",
+    "world/test_in_blender.py",
 )
 """Those that ask what a version of Blender does; whole takes that do have the marker `compat` themselves."""
 
