@@ -1,4 +1,4 @@
-"""What must hold of every entry, asked in Blender: what is sent is what Blender shows; strips of strangers harm nothing.
+"""What must hold of every entry, asked in Blender: what is sent is what Blender shows; strangers harm nothing.
 
 The backend's Python, which makes the movies and reads what was sent, is WAN_VSE_BACKEND_PYTHON.
 """
@@ -8,17 +8,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.blender_addon.pictures import psnr, render_range
 from tests.world import footage, pictures
 from tests.world.entry import parameters
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "blender_addon"))
-from pictures import psnr, render_range  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKEND = os.environ.get("WAN_VSE_BACKEND_PYTHON", "")
