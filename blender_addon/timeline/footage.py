@@ -97,10 +97,10 @@ def _read_straight(scene: bpy.types.Scene, wanted: Wanted, strip: compat.Strip, 
     names = media_files.names_of(strip, wanted.frames)
     if not _fit_in_a_message(names):
         return None
-    size = media_files.picture_size(scene, strip, names, look)
-    if size is None or not framing.can_be_framed(strip, size):
-        return None
     indices = media_files.media_indices(strip, wanted.frames)
+    pictures = media_files.pictures(scene, strip, names, indices, look)
+    if pictures is None or not framing.can_be_framed(strip, pictures.shown_size()):
+        return None
     if strip.type == "MOVIE" and any(later - earlier != 1 for earlier, later in itertools.pairwise(indices)):
         return None  # a frame is held, or it runs backwards
     return Source(
@@ -110,7 +110,8 @@ def _read_straight(scene: bpy.types.Scene, wanted: Wanted, strip: compat.Strip, 
         is_movie=strip.type == "MOVIE",
         first_frame=indices[0] + compat.trim_start(strip) if strip.type == "MOVIE" else 0,
         frames=len(wanted.frames),
-        framing=_framing(scene, strip, size),
+        framing=_framing(scene, strip, pictures.shown_size()),
+        pictures=pictures,
     )
 
 

@@ -26,8 +26,9 @@ FULL_RANGE = 2
 class FrameReader:
     """Turns frames of one movie into the model's pictures; what it prepares, it keeps for the next frame."""
 
-    def __init__(self, across: Axis, down: Axis) -> None:
-        self._across, self._down = across, down
+    def __init__(self, across: Axis, down: Axis, turn: int = 0) -> None:
+        """`turn`: degrees clockwise (0, 90, 180, 270) by which the frames are turned before they are framed."""
+        self._across, self._down, self._turn = across, down, turn
         self._full_size = 1, 1
         self._resamplers: dict[tuple[int, int, bool], PlaneResampler] = {}
 
@@ -35,7 +36,8 @@ class FrameReader:
         """uint8 RGB of the model's size from an av.VideoFrame."""
         planes = _yuv_planes(frame)
         if planes is None:
-            return self.from_rgb(_rgb(frame))
+            return self.from_rgb(self._turned(_rgb(frame)))
+        planes = [self._turned(plane) for plane in planes]
         bits = frame.format.components[0].bits
         full = is_full_range(frame)
         black, white, grey = (0, (1 << bits) - 1, 1 << (bits - 1)) if full else _limited(bits)
@@ -49,6 +51,9 @@ class FrameReader:
     def from_rgb(self, picture: np.ndarray) -> np.ndarray:
         """uint8 RGB of the model's size from a picture as `opaque` gives it."""
         return as_bytes(cv2.merge([self._resampled(channel, chroma=False) for channel in cv2.split(picture)]))
+
+    def _turned(self, plane: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(np.rot90(plane, -self._turn // 90)) if self._turn else plane
 
     def _resampled(self, plane: np.ndarray, chroma: bool, zero: float = 0.0) -> np.ndarray:
         height, width = plane.shape
@@ -99,6 +104,13 @@ def words(frame: Any) -> str:
     levels = "full" if is_full_range(frame) else "limited"
     colours = "" if frame.format.is_rgb else f", {matrix}, {levels} range"
     return f"{frame.width} x {frame.height} {frame.format.name}{colours}"
+
+
+def alpha_bits(frame: Any) -> int:
+    """How deep a decoded frame's transparency is; 0 where it has none."""
+    if frame.format.has_palette:
+        return 8
+    return max((part.bits for part in frame.format.components if part.is_alpha), default=0)
 
 
 def is_full_range(frame: Any) -> bool:

@@ -15,12 +15,18 @@ import imageio.v3 as imageio
 import numpy as np
 
 from ..protocol.errors import Refusal
-from ..protocol.messages import Problem, ProblemKind, Source
-from .colour import FrameReader, opaque, words
+from ..protocol.messages import Pictures, Problem, ProblemKind, Source
+from .colour import FrameReader, alpha_bits, opaque, words
 from .framing import NothingShown, axes
 from .movie_frames import MovieFrames, Unreadable
 
 log = logging.getLogger(__name__)
+
+ANY_ALPHA = 64
+
+
+class OtherPictures(Unreadable):
+    """What is found isn't what the source was framed for; the message says how, as half a sentence."""
 
 
 def read(
@@ -44,14 +50,17 @@ def _from_movie(
 ) -> Iterator[np.ndarray]:
     file = Path(source.folder) / source.files[0]
     reader: FrameReader | None = None
+    framed = source.pictures
     shown, picture = None, np.empty(0)
     try:
         with MovieFrames(file) as movie:
             for frame in movie.frames([source.first_frame + index for index in frames]):
-                if reader is None:
-                    reader = FrameReader(*axes(source.framing, (frame.width, frame.height), size, scene_size))
+                if reader is None or framed is None:
+                    framed = framed or Pictures(frame.width, frame.height, alpha_bits=ANY_ALPHA)
+                    reader = FrameReader(*axes(source.framing, framed.shown_size(), size, scene_size), framed.turn)
                     log.info("%s: %s, read as %d x %d", file.name, words(frame), *size)
                 if frame is not shown:
+                    _check(framed, (frame.width, frame.height), alpha_bits(frame))
                     shown, picture = frame, reader.picture(frame)
                 yield picture
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -70,6 +79,8 @@ def _from_pictures(
             try:
                 pixels = load_picture(file)
                 full = pixels.shape[1], pixels.shape[0]
+                if source.pictures is not None:
+                    _check(source.pictures, full)
                 if full not in readers:
                     readers[full] = FrameReader(*axes(source.framing, full, size, scene_size))
                     log.info("%s: %d x %d, read as %d x %d", name, *full, *size)
@@ -77,6 +88,15 @@ def _from_pictures(
             except (OSError, ValueError, cv2.error) as error:
                 raise _refused("picture", file, error) from error
         yield picture
+
+
+def _check(framed: Pictures, found: tuple[int, int], alpha: int = 0) -> None:
+    """Raise OtherPictures where a picture isn't what the source was framed for."""
+    if found != (framed.width, framed.height):
+        sizes = f"{found[0]} x {found[1]} and not {framed.width} x {framed.height}"
+        raise OtherPictures(f"one of its pictures is {sizes} pixels")
+    if alpha > framed.alpha_bits:
+        raise OtherPictures(f"it has transparency of {alpha} bits, which Blender may show otherwise")
 
 
 def load_picture(file: Path) -> np.ndarray:
@@ -110,4 +130,6 @@ def _refused(kind: str, file: Path, error: Exception) -> Refusal:
     elif isinstance(error, PermissionError | IsADirectoryError):
         why = str(error.strerror).lower()
     advice = "convert it to MP4 or PNG, or choose another strip"
+    if isinstance(error, OtherPictures):
+        advice = "make a meta strip of its strip (Ctrl G) and choose that, and Blender renders what it shows"
     return Refusal(Problem(ProblemKind.BAD_SOURCE, f"The {kind} {file} can't be used: {why}; {advice}."))
