@@ -26,6 +26,9 @@ _FEW = 60
 RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 """Options of a property that may hold a path from the .blend on (//): 4.5 and later warn where it isn't said."""
 
+DEEPEST_ALPHA = 16 if bpy.app.version < (4, 3, 0) else 8
+"""How many bits a movie's transparency may have to be laid over black as any other; since 4.5 deeper ones shine."""
+
 Strip = Any
 """bpy.types.Sequence up to 4.3, bpy.types.Strip since 4.4."""
 Collection = Any
@@ -244,6 +247,16 @@ def _curves(scene: bpy.types.Scene) -> list[Any]:
         return list(action.fcurves)
     bags = (bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags)
     return [curve for bag in bags for curve in bag.fcurves]
+
+
+def turn_shown(turn: int | None) -> int | None:
+    """By how many degrees Blender turns a movie whose file wants that turn; None where that isn't known.
+
+    Up to 4.2 it heeds no file's wish, since 4.5 it does; between them nobody has looked.
+    """
+    if bpy.app.version < (4, 3, 0) or turn == 0:
+        return 0
+    return turn if bpy.app.version >= (4, 5, 0) else None
 
 
 def media_folder(strip: Strip) -> str | None:
