@@ -6,6 +6,7 @@ file doesn't say is read as Blender reads it: BT.601, limited range (grey withou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -48,6 +49,22 @@ class FrameReader:
         chroma = [self._resampled(plane, chroma=True, zero=grey) for plane in planes[1:3]]
         return as_bytes(cv2.transform(cv2.merge([luma, *chroma]), _matrix(frame.colorspace, white - black, spread)))
 
+    def from_pixels(self, pixels: np.ndarray, order: Sequence[int], shrunk: int = 1) -> np.ndarray:
+        """uint8 RGB of the model's size from a picture (H, W, channels; uint8 or uint16) of any size, band by band.
+
+        `order` names its channels of red, green, blue and perhaps alpha; `shrunk` of the file's pixels lie along each
+        side of one of these.
+        """
+        height, width = pixels.shape[:2]
+        self._full_size = width * shrunk, height * shrunk
+        resampler = self._resampler(width, height, chroma=False)
+        parts: list[list[np.ndarray]] = [[], [], []]
+        for band in resampler.bands(pixels):
+            floats = opaque(band[..., list(order)], in_light=pixels.dtype == np.uint16)
+            for channel, plane in zip(parts, cv2.split(floats), strict=True):
+                channel.append(resampler.first(plane))
+        return as_bytes(cv2.merge([resampler.second(channel) for channel in parts]))
+
     def from_rgb(self, picture: np.ndarray) -> np.ndarray:
         """uint8 RGB of the model's size from a picture as `opaque` gives it."""
         return as_bytes(cv2.merge([self._resampled(channel, chroma=False) for channel in cv2.split(picture)]))
@@ -59,12 +76,15 @@ class FrameReader:
         height, width = plane.shape
         if not chroma:
             self._full_size = width, height
+        return self._resampler(width, height, chroma)(plane, zero)
+
+    def _resampler(self, width: int, height: int, chroma: bool) -> PlaneResampler:
         key = width, height, chroma
         if key not in self._resamplers:
             full_width, full_height = self._full_size
             across, down = self._across.scaled(width / full_width), self._down.scaled(height / full_height)
             self._resamplers[key] = PlaneResampler(across, down, width, height, smooth=chroma)
-        return self._resamplers[key](plane, zero)
+        return self._resamplers[key]
 
 
 def as_bytes(picture: np.ndarray) -> np.ndarray:

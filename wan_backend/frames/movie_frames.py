@@ -45,6 +45,12 @@ class MovieFrames:
         self._shown: Any = None
         self._next: Any = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as the file's head says them; nothing where it doesn't, or nobody knows the codec."""
+        codec = self._stream.codec_context
+        return (codec.width, codec.height) if codec is not None else (0, 0)
+
     def __enter__(self) -> MovieFrames:
         return self
 
