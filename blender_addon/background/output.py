@@ -47,7 +47,8 @@ def render_frames(scene: bpy.types.Scene, numbers: Sequence[int], folder: str) -
     for first, last in _runs(sorted(set(numbers))):
         scene.frame_start, scene.frame_end = first, last
         bpy.ops.render.render(animation=True, scene=scene.name)
-    files = {number: scene.render.frame_path(frame=number) for number in numbers}
+    for number in sorted({number for number in numbers if number < 0}):
+        _render_before_nought(scene, number, files[number])
     for number, file in files.items():
         if not os.path.isfile(file):
             raise RuntimeError(f"frame {number} of “{scene.name}” was not written to {folder}")
@@ -58,6 +59,17 @@ def partial_folder(asked: dict[str, Any]) -> str:
     """An empty folder beside the one that was asked for."""
     folder = str(asked["folder"]) + PARTIAL_SUFFIX
     shutil.rmtree(folder, ignore_errors=True)
+def _render_before_nought(scene: bpy.types.Scene, number: int, file: str) -> None:
+    """A frame that no animation reaches: a scene's range begins at 0 or later."""
+    kept, scene.render.filepath = scene.render.filepath, file
+    try:
+        scene.frame_set(number)
+        with bpy.context.temp_override(scene=scene):
+            bpy.ops.render.render(write_still=True)
+    finally:
+        scene.render.filepath = kept
+
+
     os.makedirs(folder)
     return folder
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import bpy
 
-from . import depth, frames
-from .report import Report
+from . import depth, frames, side_effects
+from .report import Refused, Report
 
 KINDS = {"frames": frames, "depth": depth}
 
@@ -37,6 +37,10 @@ def main() -> None:
             KINDS[asked["kind"]].render(asked, report)
     except (RuntimeError, OSError, LookupError) as error:
         logging.exception("The order could not be done")
+        side_effects.check_scripts(order["scripts_refused"])
+    except Refused as refused:
+        report.refuse(str(refused))
+        sys.exit(1)
         report.fail(str(error).strip().removeprefix("Error: "))
         sys.exit(1)
 

@@ -13,8 +13,9 @@ import bpy
 
 from ...wan_backend.protocol.messages import Source
 from ..backend.command import BackendCommand
-from ..timeline import compat, scene_strips
+from ..timeline import compat, footage, scene_strips
 from ..timeline.footage import Wanted
+from . import trust
 
 OUR_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH", "CYCLES"})
 """Those that Blender brings along; for any other the artist's add-ons have to be there too."""
@@ -26,7 +27,8 @@ BACKGROUND = Path(__file__).resolve().parents[1]
 def write(folder: Path, scene: bpy.types.Scene, wanted: list[tuple[Wanted, Source]]) -> Path:
     """Save the copy of the open file and the order into `folder`; gives the order's file.
 
-    Raises OSError and RuntimeError. Nothing of the open file changes; Blender remaps relative paths in the copy.
+    Raises OSError, RuntimeError and footage.Unusable. Nothing of the open file changes; Blender remaps relative paths in
+    the copy.
     """
     copy, order = folder / "copy.blend", folder / "order.json"
     last = sorted(wanted, key=lambda one: one[0].depth)  # depth leaves its scene in the copy as no other needs it
@@ -61,9 +63,11 @@ def _picture(scene: bpy.types.Scene, wanted: Wanted, source: Source) -> dict[str
     place = {"folder": source.folder, "files": source.files}
     if not wanted.depth:
         span = {"start": wanted.start, "end_exclusive": wanted.end_exclusive}
-        return {"kind": "frames", "scene": scene.name, "strips": list(wanted.strip_names), **span, **place}
-    shown: Any = compat.shown_strips(scene)
-    strip = shown[wanted.strip_names[0]]
+        seen = footage.seen_with(scene, wanted)
+        shown = {"strips": list(wanted.strip_names), "alone": seen.alone, "plays": seen.files}
+        return {"kind": "frames", "scene": scene.name, **shown, **span, **place}
+    strips: Any = compat.shown_strips(scene)
+    strip = strips[wanted.strip_names[0]]
     frames = scene_strips.own_frames(strip, wanted.frames)
     shots = itertools.groupby(frames, lambda frame: scene_strips.camera_of(strip, frame))
     layer = getattr(strip, "view_layer", None)

@@ -21,7 +21,7 @@ import bpy
 from ...wan_backend.protocol.messages import Source
 from ..backend.command import BackendMissing
 from ..backend.process import ChildProcess
-from ..timeline.footage import Wanted
+from ..timeline.footage import Unusable, Wanted
 from . import render_order
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,8 @@ class Renderer:
         if exit_code is None:
             return changed
         if exit_code != 0 or not all(target.is_dir() for target in asked.targets):
-            asked.problem = self._why(self._child, exit_code, str(report.get("failed", "")))
+            refused = str(report.get("refused", ""))
+            asked.problem = refused or self._why(self._child, exit_code, str(report.get("failed", "")))
         self._end(asked)
         return True
 

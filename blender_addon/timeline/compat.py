@@ -29,6 +29,9 @@ RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0)
 DEEPEST_ALPHA = 16 if bpy.app.version < (4, 3, 0) else 8
 """How many bits a movie's transparency may have to be laid over black as any other; since 4.5 deeper ones shine."""
 
+LOOKS_OUT_OF_OPEN_METAS = bpy.app.version < (5, 2, 0)
+"""True where an adjustment strip with nothing below it in the open meta strip shows what lies below that."""
+
 Strip = Any
 """bpy.types.Sequence up to 4.3, bpy.types.Strip since 4.4."""
 Collection = Any

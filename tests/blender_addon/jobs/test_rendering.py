@@ -167,9 +167,10 @@ def test_what_is_rendered_is_blenders_own_render(scene, addon, strips, rendering
     sources = rendering.ask(*all_wanted)
     assert state_of(scene, addon) == before
     assert rendering.told.ready == ["job"]
-    shown_with = {"adjust": ("below", "turned", "tinted", "adjust"), "cross": ("cross", "left", "right")}
     for (names, (start, end)), source in zip(chosen.items(), sources, strict=True):
-        alone = shown_with.get(names[0], names) if names else ()
+        highest = max((strips[name].channel for name in names), default=None)
+        under = tuple(strip.name for strip in strips if highest is not None and strip.channel < highest)
+        alone = (*names, *under)
         owns = own_render(scene, strips, alone, range(start, end), tmp_path / "own")
         for frame, own, picture in zip(range(start, end), owns, rendered(source), strict=True):
             assert own.std() > 1, (names, frame)
