@@ -15,7 +15,7 @@ from typing import Any
 
 import bpy
 
-from . import depth, frames, side_effects
+from . import depth, frames
 from .report import Refused, Report
 
 KINDS = {"frames": frames, "depth": depth}
@@ -35,12 +35,11 @@ def main() -> None:
         bpy.app.handlers.render_write.append(report.step)
         for asked in order["pictures"]:
             KINDS[asked["kind"]].render(asked, report)
-    except (RuntimeError, OSError, LookupError) as error:
-        logging.exception("The order could not be done")
-        side_effects.check_scripts(order["scripts_refused"])
     except Refused as refused:
         report.refuse(str(refused))
         sys.exit(1)
+    except (RuntimeError, OSError, LookupError) as error:
+        logging.exception("The order could not be done")
         report.fail(str(error).strip().removeprefix("Error: "))
         sys.exit(1)
 

@@ -15,7 +15,6 @@ from ...wan_backend.protocol.messages import Source
 from ..backend.command import BackendCommand
 from ..timeline import compat, footage, scene_strips
 from ..timeline.footage import Wanted
-from . import trust
 
 OUR_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH", "CYCLES"})
 """Those that Blender brings along; for any other the artist's add-ons have to be there too."""

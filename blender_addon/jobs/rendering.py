@@ -83,6 +83,8 @@ class Renderer:
             _remove_left_behind(run)
             asked.folder.mkdir(exist_ok=True)
             asked.order = render_order.write(asked.folder, scene, wanted)
+        except Unusable as unusable:
+            asked.problem = unusable.sentence
         except (OSError, RuntimeError) as error:
             log.warning("No copy of the file for job %s: %s", job_id, error)
             asked.problem = (
