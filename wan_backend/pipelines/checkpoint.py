@@ -1,6 +1,6 @@
 """How far the denoising of a job is, in a file: a job that ended half-way goes on from it, bit for bit on the CPU.
 
-May import torch, safetensors, whole_file and sampler_state.
+May import torch, safetensors, whole_file, models and sampler_state.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from .. import whole_file
+from ..models import finite
 from .sampler_state import SamplerState
 
 FORMAT = 1
@@ -39,6 +40,11 @@ class Checkpoint:
     """(1, C, references + T, h, w), noisy; of a finished one (1, C, T, h, w), clean, as `denoise` gives them."""
     finished: bool = False
     sampler: SamplerState = field(default_factory=SamplerState)
+
+    @property
+    def broken(self) -> bool:
+        """True where its latents are not all numbers, of which nothing but black can come."""
+        return not finite.are_numbers(self.latents)
 
     @classmethod
     def after(cls, done: int, latents: torch.Tensor, sampler: Any) -> Checkpoint:
@@ -72,7 +78,10 @@ class Checkpoint:
                     raise Unusable("it is of another request, model or version")
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
             latents = tensors.pop(LATENTS)
-            return cls(int(head["done"]), latents, bool(head["finished"]), SamplerState(head["sampler"], tensors))
+            found = cls(int(head["done"]), latents, bool(head["finished"]), SamplerState(head["sampler"], tensors))
+            if found.broken:
+                raise Unusable("its latents are no numbers")
+            return found
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise Unusable(str(error)) from error
 
