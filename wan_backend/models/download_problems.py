@@ -73,6 +73,12 @@ def _otherwise(entry: AnyEntry) -> str:
 
 def _from_disk(error: OSError, entry: AnyEntry, folder: str) -> Problem:
     fixes = [retry(entry), choose_folder()]
+    if media_place.is_quota(error):
+        sentence = (
+            f"Your quota on the disk of {folder} is used up, however much is free there; delete something of yours, "
+            "then retry: what was fetched is kept."
+        )
+        return Problem(ProblemKind.DISK_FULL, sentence, fixes)
     if media_place.is_full(error):
         sentence = f"The disk of {folder} is full; make room, then retry: what was fetched is kept."
         return Problem(ProblemKind.DISK_FULL, sentence, fixes)

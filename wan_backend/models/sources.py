@@ -64,7 +64,7 @@ def find(entry: ModelEntry, models_folders: Iterable[str | Path] = (), survey: S
                 wholeness.check(folder)
             return Found(folder)
         except looking.Unlookable as why:
-            broken = broken or _broken(entry, folder, str(why))
+            broken = broken or _broken(entry, folder, why)
     return _assembled(entry, survey or Survey()) or broken or _missing(entry, complaints)
 
 
@@ -235,7 +235,10 @@ def _config(folder: Path, part: str) -> dict[str, Any]:
     return config
 
 
-def _broken(entry: ModelEntry, folder: Path, why: str) -> Missing:
+def _broken(entry: ModelEntry, folder: Path, why: looking.Unlookable) -> Missing:
+    if looking.is_out_of_memory(why.__cause__):
+        sentence = f"{entry.label} in {folder} can't be used now because {why}; close other programs, then try again."
+        return Missing(Problem(ProblemKind.OUT_OF_MEMORY, sentence))
     mend = "download it again" if entry.repo else "install the backend again"
     if entry.repo and folder.parent.name != "snapshots":
         mend = "copy the model there again, or choose another models folder in the preferences"

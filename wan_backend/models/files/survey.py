@@ -156,7 +156,7 @@ def look(file: Path) -> Looked:
         made = Looked(file)
     except looking.Unlookable as why:
         made = Looked(file, why=str(why))
-        if isinstance(why.__cause__, OSError):  # a disk may be in a better mood next time
+        if isinstance(why.__cause__, OSError | MemoryError):  # a machine may be in a better mood next time
             return made
     _kept[file] = found, made
     return made
