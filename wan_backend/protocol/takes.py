@@ -305,6 +305,8 @@ class JobStatus:
     preview: str = ""
     """Absolute path of a small JPEG file of what the take looks like after `step`, while it is made; a later step's
     is another picture in the same file. Empty where there is none."""
+    held_elsewhere: bool = False
+    """True where another live server holds the job: it is shown here, and `retry` and `clear` are refused."""
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,7 @@ class Server:
             if time.monotonic() >= self._saves_at:  # not when nothing comes: a worker's heartbeat always does
                 self._saves_at = time.monotonic() + IDLE_SECONDS
                 self._queue.save_unsaved()
+                self._queue.adopt_freed()
         except Exception:  # the edge of the process: the queue must outlive any one event
             log.exception("Something failed while handling %.200r", event)
         self._busy.end()
