@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
     Task,
 )
-from ..timeline import channels, footage, holes, length, text_prompt
+from ..timeline import channels, footage, framing, holes, length, text_prompt
 from . import folders, loras, project
 
 HIGHEST_SEED = 2**31 - 1
@@ -109,13 +109,13 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
     _check_length(negative_prompt, "negative prompt")
     if not settings.model:
         raise Refused("Choose a model; the list is empty until the backend has answered.")
-    render = scene.render
+    width, height = framing.square_size(scene, scene.render.resolution_percentage)
     return TakeRequest(
         prompt=prompt,
         negative_prompt=negative_prompt,
         model=settings.model,
-        width=max(1, render.resolution_x * render.resolution_percentage // 100),
-        height=max(1, render.resolution_y * render.resolution_percentage // 100),
+        width=width,
+        height=height,
         resolution=settings.resolution or "exact",
         length_frames=placement.length_frames,
         frame_rate=length.rate_of(scene),

@@ -75,6 +75,13 @@ def square_size(scene: bpy.types.Scene, percent: int = 100) -> tuple[int, int]:
     return (round(width * longer), height) if longer >= 1 else (width, round(height / longer))
 
 
+def filling_scale(scene: bpy.types.Scene, picture: tuple[int, int]) -> tuple[float, float]:
+    """The transform's scale with which a picture of square pixels fills the frame, undistorted."""
+    frame, square = frame_size(scene), square_size(scene)
+    scale = max(square[0] / picture[0], square[1] / picture[1])
+    return scale * frame[0] / square[0], scale * frame[1] / square[1]
+
+
 def is_whole_frame(scene: bpy.types.Scene, lies: Framing, picture: tuple[int, int]) -> bool:
     """True where the pictures are the scene's frame as they are."""
     size = lies.canvas_width, lies.canvas_height
