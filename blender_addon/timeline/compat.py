@@ -14,6 +14,8 @@ from typing import Any
 
 import bpy
 
+from .movie_facts import Depth
+
 _BASE = bpy.types.Strip if hasattr(bpy.types, "Strip") else bpy.types.Sequence
 _HANDLES = (
     ("left_handle", "right_handle")
@@ -26,8 +28,9 @@ _FEW = 60
 RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 """Options of a property that may hold a path from the .blend on (//): 4.5 and later warn where it isn't said."""
 
-DEEPEST_ALPHA = 16 if bpy.app.version < (4, 3, 0) else 8
-"""How many bits a movie's transparency may have to be laid over black as any other; since 4.5 deeper ones shine."""
+DEEP_SAMPLES_SHOWN = Depth(alpha=16, rgb=8, grey=16) if bpy.app.version < (4, 3, 0) else Depth(alpha=8, rgb=16, grey=8)
+"""How deep a movie's samples may be for Blender to show them as they are meant. 4.2 makes RGB of more than 8 bits pale;
+4.5 and later let what is transparent shine through, and grey dark."""
 
 LOOKS_OUT_OF_OPEN_METAS = bpy.app.version < (5, 2, 0)
 """True where an adjustment strip with nothing below it in the open meta strip shows what lies below that."""

@@ -101,9 +101,10 @@ def _movie_pictures(scene: bpy.types.Scene, strip: compat.Strip, name: str, fram
     if head is None or strip.stream_index != 0 or not head.has(frames, strip.fps):
         return None
     turn = compat.turn_shown(head.turn)
-    if turn is None or head.alpha_bits > compat.DEEPEST_ALPHA:
+    if turn is None or not head.depth.is_within(compat.DEEP_SAMPLES_SHOWN):
         return None
-    found = Pictures(head.width, head.height, turn, head.alpha_bits)
+    most = compat.DEEP_SAMPLES_SHOWN
+    found = Pictures(head.width, head.height, turn, head.depth.alpha, most.rgb, most.grey)
     element = strip.elements[0] if len(strip.elements) else None
     remembered = element is not None and (element.orig_width, element.orig_height)
     return found if remembered == found.shown_size() else None  # else the file isn't the one that was laid there

@@ -14,11 +14,25 @@ MOST_BYTES = 1 << 20
 MOST_STEPS = 3000
 MOST_PIXELS_A_SIDE = 1 << 16
 DEEP = 16
-"""Bits of a transparency that has more than eight; how many more makes no difference."""
+"""Bits of samples that have more than eight; how many more makes no difference."""
 
 
 class Odd(Exception):
     """The head is damaged, or says what isn't known to be read as Blender reads it."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How deep samples may be: 8 or DEEP bits. Those of brightness with colours beside it are all read alike."""
+
+    alpha: int = 0
+    """0 where nothing is transparent."""
+    rgb: int = 8
+    grey: int = 8
+
+    def is_within(self, other: Depth) -> bool:
+        """True where none of them is deeper than the other's."""
+        return self.alpha <= other.alpha and self.rgb <= other.rgb and self.grey <= other.grey
 
 
 @dataclass(frozen=True)
@@ -38,8 +52,7 @@ class Head:
     turn: int | None = 0
     """Degrees clockwise by which the file wants its pictures turned: 0, 90, 180, 270; None where it wants them
     mirrored, slanted or turned by less."""
-    alpha_bits: int = 0
-    """How deep its transparency is: 0 (none), 8 or DEEP."""
+    depth: Depth = Depth()
 
     def has(self, frames: int, rate: float) -> bool:
         """True where there are so many pictures, at that many a second."""

@@ -1,35 +1,35 @@
-"""How deep the transparency of an FFV1 movie is: read from its configuration record (RFC 9043, 4.3), which is packed.
+"""How deep the samples of an FFV1 movie are: read from its configuration record (RFC 9043, 4.3), which is packed.
 
 Standard library only.
 """
 
 from __future__ import annotations
 
-from .movie_facts import DEEP, Odd
+from .movie_facts import DEEP, Depth, Odd
 
 ONE = 1 << 32
 FACTOR = ONE // 20
 MOST = 256 - 8
 CUSTOM_TABLE = 2
+RGB = 1
 
 
-def alpha_bits(record: bytes) -> int:
-    """0, 8 or DEEP. Raises Odd where the record can't be read."""
+def depth(record: bytes) -> Depth:
+    """Raises Odd where the record can't be read, or the colours are coarser than half of the brightness."""
     coder = _RangeDecoder(record)
-    version = coder.symbol()
-    if version not in (3, 4):
+    if coder.symbol() not in (3, 4):  # the version
         raise Odd
-    coder.symbol()  # the version's smaller part
+    coder.symbol()  # and its smaller part
     if coder.symbol() == CUSTOM_TABLE:
         for _ in range(255):
             coder.symbol(signed=True)
-    coder.symbol()  # RGB or not
-    bits = coder.symbol()
-    coder.bit(0)  # whether there is chroma
-    coder.symbol(), coder.symbol()  # and how fine it is
-    if not coder.bit(0):
-        return 0
-    return 8 if bits <= 8 else DEEP
+    is_rgb = coder.symbol() == RGB
+    bits = DEEP if coder.symbol() > 8 else 8
+    has_colour = bool(coder.bit(0)) or is_rgb
+    if max(coder.symbol(), coder.symbol()) > 1 and not is_rgb:
+        raise Odd
+    alpha = bits if coder.bit(0) else 0
+    return Depth(alpha, bits if is_rgb else 8, 8 if has_colour else bits)
 
 
 class _RangeDecoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ DEFAULT_SCALE = 1_000_000
 MOST_SECONDS = 1e7
 TRACK, TRACK_TYPE, CODEC, CODEC_PRIVATE, VIDEO = 0xAE, 0x83, 0x86, 0x63A2, 0xE0
 WIDTH, HEIGHT = 0xB0, 0xBA
+COLOUR, MATRIX = 0x55B0, 0x55B1
+GROUP, BLOCKS = 0xA0, (0xA1, 0xA3)
+LOOKED_AT_BLOCKS = 40
 PICTURES = 1
 OTHER_TRACKS = frozenset({2, 17})
 """Sound and subtitles."""
@@ -47,8 +51,7 @@ def read(file: Bytes) -> Head:
         elif element.number == TRACKS and tracks is None:
             tracks = element
         elif element.number == CLUSTER:
-            starts = (part for part in _elements(file, element.begin, element.end) if part.number == TIMESTAMP)
-            begin = _whole(file, next(starts))
+            begin = _begin(file, element)
             break
     if tracks is None or begin is None:
         raise Odd
@@ -74,6 +77,20 @@ def _segment(file: Bytes) -> _Element:
     if kinds not in (["matroska"], ["webm"]) or segment.number != SEGMENT:
         raise Odd
     return segment
+
+
+def _begin(file: Bytes, cluster: _Element) -> int:
+    """When the first cluster begins, in ticks. Raises Odd where it has pictures or sound before nought."""
+    parts = _elements(file, cluster.begin, cluster.end)
+    begin = next(_whole(file, part) for part in parts if part.number == TIMESTAMP)
+    for part in itertools.islice(parts, LOOKED_AT_BLOCKS):
+        block = next(_elements(file, part.begin, part.end)) if part.number == GROUP else part
+        if block.number in BLOCKS:
+            _, at = _number(file, block.begin, block.end, keep_mark=False)  # of the track
+            (after,) = struct.unpack(">h", file.at(at, 2))
+            if begin + after < 0:
+                raise Odd
+    return begin
 
 
 def _elements(file: Bytes, begin: int, end: int) -> Iterator[_Element]:
@@ -150,4 +167,6 @@ def _track(file: Bytes, track: _Element, seconds: float) -> Head | None:
     codec = _text(file, parts[CODEC])
     private = _content(file, parts[CODEC_PRIVATE], 1 << 16) if CODEC_PRIVATE in parts else b""
     size = checked_size(_whole(file, video[WIDTH]), _whole(file, video[HEIGHT]))
-    return Head("matroska", codec, *size, seconds, alpha_bits=movie_codecs.alpha_in_matroska(codec, private))
+    colour = list(_elements(file, video[COLOUR].begin, video[COLOUR].end)) if COLOUR in video else []
+    is_rgb = any(part.number == MATRIX and _whole(file, part) == 0 for part in colour)
+    return Head("matroska", codec, *size, seconds, depth=movie_codecs.depth_in_matroska(codec, private, is_rgb))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import movie_codecs
-from .movie_facts import Bytes, Head, Odd, checked_size
+from .movie_facts import Bytes, Depth, Head, Odd, Sample, checked_size
 
 FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"})
 IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
@@ -121,9 +121,9 @@ def _picture_track(file: Bytes, box: _Box) -> Head | None:
     def sample(count: int) -> bytes:
         return _first_bytes(file, table, count)
 
-    codec, size, alpha = _entry(file, _only(table, b"stsd"), sample)
+    codec, size, depth = _entry(file, _only(table, b"stsd"), sample)
     turn = _turn(_matrix(file, _only(parts, b"tkhd"), 40, 52))
-    return Head("mp4", codec, *size, seconds, frames, turn, alpha)
+    return Head("mp4", codec, *size, seconds, frames, turn, depth)
 
 
 def _span(box: _Box) -> tuple[int, int]:
@@ -178,8 +178,8 @@ def _first_bytes(file: Bytes, table: list[_Box], count: int) -> bytes:
     raise Odd
 
 
-def _entry(file: Bytes, box: _Box, sample: movie_codecs.Sample) -> tuple[str, tuple[int, int], int]:
-    """Codec, size and depth of the transparency, from the one description that all samples have."""
+def _entry(file: Bytes, box: _Box, sample: Sample) -> tuple[str, tuple[int, int], Depth]:
+    """Codec, size and depth, from the one description that all samples have."""
     (count,) = struct.unpack(">I", file.at(box.begin + 4, 4))
     entries = list(_boxes(file, box.begin + 8, box.end))
     if count != 1 or len(entries) != 1:
@@ -187,11 +187,11 @@ def _entry(file: Bytes, box: _Box, sample: movie_codecs.Sample) -> tuple[str, tu
     entry = entries[0]
     own = file.at(entry.begin, ENTRY_BYTES - 8)
     width, height = struct.unpack(">HH", own[24:28])
-    (depth,) = struct.unpack(">H", own[74:76])
+    (bits,) = struct.unpack(">H", own[74:76])
     inside = list(_boxes(file, entry.begin + ENTRY_BYTES - 8, entry.end))
     if any(part.kind not in KNOWN_IN_AN_ENTRY for part in inside):
         raise Odd
     configurations = {part.kind: file.at(part.begin, part.size) for part in inside if part.size < 1 << 16}
     codec = entry.kind.decode("latin-1")
-    alpha = movie_codecs.alpha_in_mp4(codec, depth & 0x1F if depth > 32 else depth, configurations, sample)
-    return codec, checked_size(width, height), alpha
+    depth = movie_codecs.depth_in_mp4(codec, bits, configurations, sample)
+    return codec, checked_size(width, height), depth

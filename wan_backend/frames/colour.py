@@ -126,11 +126,12 @@ def words(frame: Any) -> str:
     return f"{frame.width} x {frame.height} {frame.format.name}{colours}"
 
 
-def alpha_bits(frame: Any) -> int:
-    """How deep a decoded frame's transparency is; 0 where it has none."""
-    if frame.format.has_palette:
-        return 8
-    return max((part.bits for part in frame.format.components if part.is_alpha), default=0)
+def depths(frame: Any) -> tuple[int, int, int]:
+    """How deep a decoded frame's transparency is, its RGB, its grey; 0 for what it doesn't have."""
+    form = frame.format
+    bits = [part.bits for part in form.components if not part.is_alpha]
+    alpha = 8 if form.has_palette else max((part.bits for part in form.components if part.is_alpha), default=0)
+    return alpha, max(bits) if form.is_rgb else 0, bits[0] if len(bits) == 1 and not form.has_palette else 0
 
 
 def is_full_range(frame: Any) -> bool:

@@ -14,13 +14,13 @@ import numpy as np
 from ..protocol.errors import Refusal
 from ..protocol.messages import Pictures, Problem, ProblemKind, Source
 from . import pictures
-from .colour import FrameReader, alpha_bits, words
+from .colour import FrameReader, depths, words
 from .framing import NothingShown, axes
 from .movie_frames import MovieFrames, Unreadable
 
 log = logging.getLogger(__name__)
 
-ANY_ALPHA = 64
+ANY_DEPTH = 64
 MOST_MOVIE_PIXELS = 100_000_000
 """Of one frame; a decoder holds a score of them at once. The largest cameras and VR films have 67 million."""
 
@@ -64,11 +64,11 @@ def _from_movie(
             _check_movie(*movie.size)
             for frame in movie.frames([source.first_frame + index for index in frames]):
                 if reader is None or framed is None:
-                    framed = framed or Pictures(frame.width, frame.height, alpha_bits=ANY_ALPHA)
+                    framed = framed or Pictures(frame.width, frame.height, 0, ANY_DEPTH, ANY_DEPTH, ANY_DEPTH)
                     reader = FrameReader(*axes(source.framing, framed.shown_size(), size, scene_size), framed.turn)
                     log.info("%s: %s, read as %d x %d", file.name, words(frame), *size)
                 if frame is not shown:
-                    _check(framed, (frame.width, frame.height), alpha_bits(frame))
+                    _check(framed, (frame.width, frame.height), depths(frame))
                     shown, picture = frame, reader.picture(frame)
                 yield picture
     except Exception as error:  # nobody knows what a decoder raises about a damaged file
@@ -103,13 +103,15 @@ def _from_pictures(
         yield picture
 
 
-def _check(framed: Pictures, found: tuple[int, int], alpha: int = 0) -> None:
+def _check(framed: Pictures, found: tuple[int, int], depths: tuple[int, int, int] = (0, 0, 0)) -> None:
     """Raise OtherPictures where a picture isn't what the source was framed for."""
     if found != (framed.width, framed.height):
         sizes = f"{found[0]} x {found[1]} and not {framed.width} x {framed.height}"
         raise OtherPictures(f"one of its pictures is {sizes} pixels")
-    if alpha > framed.alpha_bits:
-        raise OtherPictures(f"it has transparency of {alpha} bits, which Blender may show otherwise")
+    allowed = framed.alpha_bits, framed.rgb_bits, framed.grey_bits
+    for what, bits, most in zip(("transparency", "RGB", "grey"), depths, allowed, strict=True):
+        if bits > most:
+            raise OtherPictures(f"it has {what} of {bits} bits, which Blender may show otherwise")
 
 
 def _refused(kind: str, file: Path, error: Exception) -> Refusal:

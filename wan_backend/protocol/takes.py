@@ -92,6 +92,10 @@ class Pictures:
     """Degrees clockwise by which each is turned before it is framed: 0, 90, 180 or 270."""
     alpha_bits: int = 0
     """Of a movie: how deep its transparency may be, 0 where it may have none."""
+    rgb_bits: int = 16
+    """Of a movie: how deep its samples may be where they are of red, green and blue."""
+    grey_bits: int = 16
+    """The same where there is nothing but brightness."""
 
     def shown_size(self) -> tuple[int, int]:
         """Width and height once they are turned."""

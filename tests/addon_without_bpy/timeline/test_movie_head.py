@@ -24,17 +24,25 @@ KNOWN = {
     "opaque prores 4444.mov": ("prores_ks", "yuv444p10le", {"profile": "4444"}, 0),
     "prores 4444.mov": ("prores_ks", "yuva444p10le", {"profile": "4444"}, 16),
     "qtrle.mov": ("qtrle", "rgb24", {}, 0),
+    "qtrle of 15 bits.mov": ("qtrle", "rgb555be", {}, 0),
     "transparent qtrle.mov": ("qtrle", "argb", {}, 8),
     "png.mov": ("png", "rgba", {}, 8),
-    "deep png.mov": ("png", "rgba64be", {}, 16),
-    "deep opaque png.mov": ("png", "rgb48be", {}, 0),
+    "deep png.mov": ("png", "rgba64be", {}, 16, 16),
+    "deep opaque png.mov": ("png", "rgb48be", {}, 0, 16),
+    "deep grey png.mov": ("png", "gray16be", {}, 0, 8, 16),
+    "deep RGB h265.mp4": ("libx265", "gbrp10le", {"preset": "ultrafast", "x265-params": "log-level=none"}, 0, 16),
+    "deep grey h265.mp4": ("libx265", "gray10le", {"preset": "ultrafast", "x265-params": "log-level=none"}, 0, 8, 16),
+    "deep grey h264.mp4": ("libx264", "gray10le", {"preset": "ultrafast"}, 0, 8, 16),
     "ffv1.mkv": ("ffv1", "bgr0", {"level": "3"}, 0),
     "transparent ffv1.mkv": ("ffv1", "bgra", {"level": "3"}, 8),
+    "deep RGB ffv1.mkv": ("ffv1", "gbrp16le", {"level": "3"}, 0, 16),
+    "deep grey ffv1.mkv": ("ffv1", "gray10le", {"level": "3"}, 0, 8, 16),
+    "grey ffv1.mkv": ("ffv1", "gray", {"level": "3"}, 0),
     "deep ffv1.mkv": ("ffv1", "yuv444p16le", {"level": "3"}, 0),
     "deep transparent ffv1.mkv": ("ffv1", "yuva444p10le", {"level": "3"}, 16),
     "deep transparent ffv1 with contexts.mkv": ("ffv1", "yuva444p10le", {"level": "3", "coder": "range_tab"}, 16),
 }
-"""Codec, pixel format, options, and how deep the transparency is."""
+"""Codec, pixel format, options; how deep the transparency may be, RGB and grey."""
 UNKNOWN = {
     "vp8.webm": ("libvpx", "yuv420p", {"deadline": "realtime"}),
     "h264.avi": ("libx264", "yuv420p", {"preset": "ultrafast"}),
@@ -44,6 +52,8 @@ UNKNOWN = {
     "mpeg2.mxf": ("mpeg2video", "yuv420p", {}),
     "wmv2.wmv": ("wmv2", "yuv420p", {}),
     "cineform.mov": ("cfhd", "gbrap12le", {}),
+    "grey qtrle.mov": ("qtrle", "gray", {}),
+    "coarse ffv1.mkv": ("ffv1", "yuv410p", {"level": "3"}),
     "in fragments.mp4": ("libx264", "yuv420p", {"preset": "ultrafast"}),
 }
 FRAMES = 6
@@ -74,10 +84,12 @@ def boxed(content: bytearray, kind: bytes) -> int:
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_what_is_known_is_as_it_was_written(tmp_path, head_of, name):
-    codec, pixels, options, alpha = KNOWN[name]
+    codec, pixels, options, alpha, *more = KNOWN[name]
+    rgb, grey = (*more, 8, 8)[:2]
     head = head_of(str(written(tmp_path, name, codec, pixels, options)))
     assert head is not None
-    assert ((head.width, head.height), head.turn, head.alpha_bits) == (SIZE, 0, alpha)
+    assert ((head.width, head.height), head.turn) == (SIZE, 0)
+    assert (head.depth.alpha, head.depth.rgb, head.depth.grey) == (alpha, rgb, grey)
     assert head.has(FRAMES, 25) and not head.has(FRAMES + 1, 25)
 
 
@@ -175,7 +187,7 @@ def test_h265_with_a_layer_of_transparency_is_not_known(addon, where):
         arrays = b"".join(bytes([kind]) + struct.pack(">HH", 1, len(unit)) + unit for kind, unit in [*units, *more])
         return bytes(22) + bytes([len(units) + len(more)]) + arrays
 
-    codecs.alpha_in_mp4("hvc1", 24, {b"hvcC": configuration()}, None)
+    codecs.depth_in_mp4("hvc1", 24, {b"hvcC": configuration()}, None)
     more = {
         "layer": (34, b"\x44\x09\xc0\x73"),
         "layers": (32, b"\x40\x01\x0c\x11"),
@@ -184,7 +196,16 @@ def test_h265_with_a_layer_of_transparency_is_not_known(addon, where):
         "two": (33, b"\x42\x01\x01\x02"),
     }[where]
     with pytest.raises(odd):
-        codecs.alpha_in_mp4("hvc1", 24, {b"hvcC": configuration([more])}, None)
+        codecs.depth_in_mp4("hvc1", 24, {b"hvcC": configuration([more])}, None)
+
+
+def test_vp9_says_whether_it_may_be_rgb(addon):
+    """Four times four, and deeper than eight bits; in WebM it says that of its colours."""
+    codecs = addon("timeline.movie_codecs")
+    for bits, chroma, rgb in ((8, 3, 8), (10, 1, 8), (10, 3, 16)):
+        configuration = bytes([1, 0, 0, 0, 1, 20, bits << 4 | chroma << 1, 1, 1, 0, 0, 0])
+        assert codecs.depth_in_mp4("vp09", 24, {b"vpcC": configuration}, None).rgb == rgb
+    assert [codecs.depth_in_matroska("V_VP9", b"", said).rgb for said in (False, True)] == [8, 16]
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -198,7 +219,7 @@ def test_a_damaged_head_is_nothing_known_or_something_sensible(tmp_path, addon, 
     (tmp_path / "a.mp4").write_bytes(content[:end])
     head = addon("timeline.movie_head")._read(str(tmp_path / "a.mp4"))
     if head is not None:
-        assert 0 < head.width <= 1 << 16 and 0 < head.height <= 1 << 16 and head.alpha_bits in (0, 8, 16)
+        assert 0 < head.width <= 1 << 16 and 0 < head.height <= 1 << 16 and head.depth.alpha in (0, 8, 16)
 
 
 @pytest.mark.parametrize("start", [b"\0\0\0\x08ftyp", b"\0\0\0\x08free"])

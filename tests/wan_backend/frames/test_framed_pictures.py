@@ -118,3 +118,12 @@ def test_deeper_transparency_than_was_framed_is_a_sentence(tmp_path, pixels, bit
         else:
             assert f"transparency of {bits} bits" in refusal(file, framed, (160, 64))
     shown(file, None, (160, 64))
+
+
+@pytest.mark.parametrize(("pixels", "what"), [("gbrp10le", "RGB"), ("gray10le", "grey")])
+def test_deeper_rgb_and_grey_than_was_framed_are_sentences(tmp_path, pixels, what):
+    planes = [np.full((64, 160), 100, np.uint16)] * (3 if what == "RGB" else 1)
+    file = write_planes(tmp_path / "a.mkv", planes, pixels)
+    shown(file, Pictures(160, 64), (160, 64))
+    assert f"{what} of 10 bits" in refusal(file, Pictures(160, 64, rgb_bits=8, grey_bits=8), (160, 64))
+    shown(write(tmp_path / "b.mkv", 1, "ffv1", "yuv420p10le"), Pictures(160, 64, rgb_bits=8, grey_bits=8), (160, 64))
