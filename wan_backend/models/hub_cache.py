@@ -60,13 +60,16 @@ def is_here(file: Path, size_bytes: int) -> bool:
         return False
 
 
-def twin_of(caches: Iterable[Path], checksum: str, size_bytes: int) -> Path | None:
-    """The same file in any repository of the caches."""
-    for cache in caches:
-        for blob in cache.glob(f"models--*/blobs/{checksum}"):
-            if is_here(blob, size_bytes):
-                return blob
-    return None
+def twins_of(caches: Iterable[Path], checksum: str, size_bytes: int) -> list[Path]:
+    """What is called the same file in any repository of the caches; its length was looked at, its content not."""
+    found = (blob for cache in caches for blob in cache.glob(f"models--*/blobs/{checksum}"))
+    return [blob for blob in found if is_here(blob, size_bytes)]
+
+
+def checksum_of(file: Path) -> str:
+    """What the cache says of a file's content; empty where it says nothing."""
+    blob = Path(os.path.realpath(file))
+    return blob.name if blob.parent.name == "blobs" and _CHECKSUM.fullmatch(blob.name) else ""
 
 
 def share(source: Path, place: Path) -> None:
