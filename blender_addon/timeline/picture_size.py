@@ -12,9 +12,13 @@ from typing import BinaryIO, NamedTuple
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """The markers of JPEG's frame headers."""
+_JPEG_PLAIN = (0xC0, 0xC1, 0xC2)
+"""Those of the kinds that every program writes."""
+_MOST_SEGMENTS = 1_000
 
 _PNG_PLAIN = (0, 2, 3)
 """The kinds of PNG that have no channel for transparency: grey, colours, a palette."""
+_PNG_GREY = 0
 _MOST_CHUNKS = 64
 
 Size = tuple[int, int]
@@ -24,7 +28,8 @@ class Head(NamedTuple):
     """What a picture's first bytes say."""
 
     size: Size | None
-    """Width and height; None where it is neither of the two or damaged."""
+    """Width and height; None where it is neither of the two or damaged, or of a kind that isn't surely read as Blender
+    reads it: JPEG of four colours (print) or more than eight bits, a grey PNG of which one level is clear."""
     is_opaque: bool = False
     """True where it can't be transparent anywhere."""
 
@@ -55,6 +60,8 @@ def _read(file: BinaryIO) -> Head:
         if start.startswith(_PNG):
             width, height, _, kind = struct.unpack(">IIBB", start[16:26])
             is_opaque = kind in _PNG_PLAIN and not _names_a_clear_colour(file)
+            if kind == _PNG_GREY and not is_opaque:
+                return Head(None)
         elif start.startswith(b"\xff\xd8"):
             file.seek(2)
             (width, height), is_opaque = _jpeg(file), True
@@ -77,7 +84,7 @@ def _names_a_clear_colour(file: BinaryIO) -> bool:
 
 
 def _jpeg(file: BinaryIO) -> Size:
-    while True:
+    for _ in range(_MOST_SEGMENTS):
         marker = _byte(file)
         if marker != 0xFF:
             raise EOFError
@@ -85,9 +92,14 @@ def _jpeg(file: BinaryIO) -> Size:
             marker = _byte(file)
         (length,) = struct.unpack(">H", file.read(2))
         if marker in _JPEG_SIZES:
-            _, height, width = struct.unpack(">BHH", file.read(5))
+            bits, height, width, colours = struct.unpack(">BHHB", file.read(6))
+            if marker not in _JPEG_PLAIN or bits != 8 or colours not in (1, 3):
+                raise EOFError
             return width, height
+        if length < 2:
+            raise EOFError
         file.seek(length - 2, os.SEEK_CUR)
+    raise EOFError
 
 
 def _byte(file: BinaryIO) -> int:
