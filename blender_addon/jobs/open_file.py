@@ -14,20 +14,11 @@ from contextlib import contextmanager
 
 import bpy
 
-from ...wan_backend.protocol.conversion import from_json, to_json
-from ...wan_backend.protocol.errors import ProtocolError
-from ...wan_backend.protocol.messages import (
-    JobState,
-    JobStatus,
-    JobSummary,
-    Origin,
-    Problem,
-    ProblemKind,
-    TakeRequest,
-)
+from ...wan_backend.protocol.conversion import to_json
+from ...wan_backend.protocol.messages import JobState, JobStatus, Origin, TakeRequest
 from ..stopwatch import timed
-from ..timeline import compat, identity, placement, provenance
-from . import ends, landing, project
+from ..timeline import compat, identity, placement, provenance, written
+from . import ends, landing, project, strangers
 from .book import Book
 from .job_list import JobList
 
@@ -35,8 +26,6 @@ log = logging.getLogger(__name__)
 
 RequestOf = Callable[[JobStatus], TakeRequest | None]
 """Gives what a job was asked for; where that is None, it is asked for, and `due_again` follows."""
-
-UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not know this take's job: press Retry to have it made.")
 
 
 class OpenFile:
@@ -139,11 +128,12 @@ class OpenFile:
         """What the job was asked for, as a strip of the open file tells it."""
         if job_id not in self._on_strips:
             return None
-        texts = (found.strip.get(identity.REQUEST) for found in identity.all_marked() if found.job_id == job_id)
-        request = next((read for text in texts if (read := _read_request(text)) is not None), None)
+        texts = (found.request_text for found in identity.all_marked() if found.job_id == job_id)
+        request = next((read for text in texts if (read := written.request(text)) is not None), None)
         if request is None:
             self._on_strips.discard(job_id)  # it isn't looked for at every draw
-        return request
+            return None
+        return strangers.brought_home(request, job_id)
 
     def add_placeholder(
         self, scene: bpy.types.Scene, job_id: str, request: TakeRequest, name: str, asked: str = ""
@@ -275,13 +265,13 @@ class OpenFile:
         if self._unknown is None:
             waiting = [found for found in identity.all_marked() if found.is_placeholder]
             nobodys = [found for found in waiting if jobs.get(found.job_id) is None]
-            self._unknown = [(found.job_id, found.strip.get(identity.REQUEST, "")) for found in nobodys]
+            self._unknown = [(found.job_id, found.request_text) for found in nobodys]
         changed = False
         while self._unknown and time.perf_counter() < deadline:
             job_id, text = self._unknown.pop()
-            request = _read_request(text)
-            if request is not None and job_id not in self.cleared and jobs.get(job_id) is None:
-                jobs.keep(_status_of_unknown(job_id, request), request)
+            if job_id not in self.cleared and jobs.get(job_id) is None:
+                request = written.request(text)
+                jobs.keep(*(strangers.unreadable(job_id) if request is None else strangers.unknown(job_id, request)))
                 changed = True
         return changed
 
@@ -326,17 +316,3 @@ class OpenFile:
         self.book.judged.add(status.job_id)
         self._belongs(status.job_id)
         self._on_strips.add(status.job_id)
-
-
-def _read_request(text: object) -> TakeRequest | None:
-    try:
-        return from_json(TakeRequest, json.loads(text), "request") if isinstance(text, str) else None
-    except (ValueError, RecursionError, ProtocolError):
-        return None
-
-
-def _status_of_unknown(job_id: str, request: TakeRequest) -> JobStatus:
-    take, summary = landing.take_on_disk(job_id, request), JobSummary.of(request)
-    if take is not None:
-        return JobStatus(job_id, JobState.DONE, summary, progress=1.0, take=take)
-    return JobStatus(job_id, JobState.INTERRUPTED, summary, sentence=UNKNOWN.sentence, problem=UNKNOWN)

@@ -15,6 +15,7 @@ from ...wan_backend.protocol.messages import Source
 from ..backend.command import BackendCommand
 from ..timeline import compat, footage, scene_strips
 from ..timeline.footage import Wanted
+from . import trust
 
 OUR_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH", "CYCLES"})
 """Those that Blender brings along; for any other the artist's add-ons have to be there too."""
@@ -23,19 +24,21 @@ BACKGROUND = Path(__file__).resolve().parents[1]
 """The folder that holds the package `background`."""
 
 
-def write(folder: Path, scene: bpy.types.Scene, wanted: list[tuple[Wanted, Source]]) -> Path:
+def write(folder: Path, scene: bpy.types.Scene, wanted: list[tuple[Wanted, Source]], job_id: str) -> Path:
     """Save the copy of the open file and the order into `folder`; gives the order's file.
 
-    Raises OSError, RuntimeError and footage.Unusable. Nothing of the open file changes; Blender remaps relative paths in
-    the copy.
+    Raises OSError, RuntimeError and footage.Unusable. Nothing of the open file changes; Blender remaps relative paths
+    in the copy.
     """
     copy, order = folder / "copy.blend", folder / "order.json"
     last = sorted(wanted, key=lambda one: one[0].depth)  # depth leaves its scene in the copy as no other needs it
-    pictures = [_picture(scene, what, source) for what, source in last]
+    pictures = [{**_picture(scene, what, source), "job": job_id} for what, source in last]
     told = {
         "blend": str(copy),
         "report": str(folder / "report.json"),
         "cycles_device": _cycles_device(),
+        "trusted": trust.may_run_scripts(),
+        "scripts_refused": bpy.app.autoexec_fail,
         "pictures": pictures,
     }
     bpy.ops.wm.save_as_mainfile(filepath=str(copy), copy=True, check_existing=False, compress=False)
@@ -49,7 +52,7 @@ def command(order: Path) -> BackendCommand:
     environment = {name: value for name, value in os.environ.items() if name not in SCRUBBED}
     if not bpy.app.binary_path:
         return BackendCommand([sys.executable, "-c", f"import bpy; {script}", "--", str(order)], environment)
-    autoexec = bpy.context.preferences.filepaths.use_scripts_auto_execute
+    autoexec = trust.may_run_scripts()
     arguments = [bpy.app.binary_path, "--background", "-noaudio"]
     if all(scene.render.engine in OUR_ENGINES for scene in bpy.data.scenes):
         arguments.append("--factory-startup")

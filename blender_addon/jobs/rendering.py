@@ -18,9 +18,11 @@ from typing import Any
 
 import bpy
 
+from ...wan_backend.protocol.media import PARTIAL_SUFFIX
 from ...wan_backend.protocol.messages import Source
 from ..backend.command import BackendMissing
 from ..backend.process import ChildProcess
+from ..background import made_folder
 from ..timeline.footage import Unusable, Wanted
 from . import render_order
 
@@ -82,7 +84,7 @@ class Renderer:
             run.mkdir(parents=True, exist_ok=True)
             _remove_left_behind(run)
             asked.folder.mkdir(exist_ok=True)
-            asked.order = render_order.write(asked.folder, scene, wanted)
+            asked.order = render_order.write(asked.folder, scene, wanted, job_id)
         except Unusable as unusable:
             asked.problem = unusable.sentence
         except (OSError, RuntimeError) as error:
@@ -197,8 +199,8 @@ def _read_report(folder: Path) -> dict[str, Any]:
 
 def _remove(asked: _Asked) -> None:
     for target in asked.targets:
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.rmtree(f"{target}.partial", ignore_errors=True)
+        made_folder.remove(str(target), asked.job_id)
+        made_folder.remove(f"{target}{PARTIAL_SUFFIX}", asked.job_id)
     shutil.rmtree(asked.folder, ignore_errors=True)
 
 

@@ -190,10 +190,11 @@ class Tracker:
         if status is None or not status.state.ended:
             return
         self.want()
-        request = self.request_of(job_id)
-        if request is not None or not self._list.is_servers(job_id):
-            self._retry(job_id, request)
-        else:  # what was rendered for it may be gone: that is seen once the request is known
+        if not self._list.is_servers(job_id):
+            self._retry(job_id, self.request_of(job_id))
+        elif (told := self.server.details.told(job_id)) is not None:
+            self._retry(job_id, told)
+        else:  # what was rendered for it may be gone: that is seen once it is known what the server has been asked for
             self.server.details.want(job_id, lambda request: self._retry(job_id, request))
         self._note_change()
 

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from ..job_queue import durable_file
+from ..protocol.bounds import is_sane_source
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import ProtocolError
 from ..protocol.messages import Source, Thumbnail, ThumbnailsParams, ThumbnailsResult
@@ -43,6 +44,8 @@ class Thumbnails:
 
     def of(self, params: ThumbnailsParams) -> ThumbnailsResult:
         """The pictures; none where they can't be made. Takes up to seconds."""
+        if not all(map(is_sane_source, params.sources)):
+            return ThumbnailsResult([])
         place = self._folder / _key(params)
         if not self._one_at_a_time.acquire(timeout=PATIENCE_SECONDS):
             log.warning("No thumbnails: those before are still being made")
