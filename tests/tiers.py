@@ -28,6 +28,7 @@ CI = (
     "wan_backend/models/test_download.py",
     "wan_backend/models/test_download_extras.py",
     "wan_backend/models/test_eight_bit.py",
+    "wan_backend/models/test_finite.py",
     "wan_backend/models/test_lora_adapters.py",
     "wan_backend/server/test_downloads.py",
     "wan_backend/server/test_serve_*.py",

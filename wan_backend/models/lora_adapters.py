@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
 from peft.tuners.lora import LoraLayer
 
 from ..file_stamp import Stamp, stamp
@@ -189,18 +190,14 @@ def _is_packed(parameter: torch.Tensor) -> bool:
 
 
 def _unpacked(parameter: Any) -> torch.Tensor:
-    """The numbers of a GGUF's blocks, in float32."""
-    import gguf
-
-    blocks = parameter.detach().as_subclass(torch.Tensor).cpu().numpy()
-    numbers = gguf.dequantize(blocks, parameter.quant_type)
-    return torch.from_numpy(numbers).to(parameter.device)
+    """The numbers of a GGUF's blocks in float32, as the layer itself takes them."""
+    return dequantize_gguf_tensor(parameter).as_subclass(torch.Tensor).float()
 
 
 def _on(parameter: Any, device: torch.device) -> Any:
     """Packed blocks that were kept, where the transformer is by now."""
     return (
-        parameter if parameter.device == device else type(parameter)(parameter.to(device), None, parameter.quant_type)
+        parameter if parameter.device == device else type(parameter)(parameter.to(device), False, parameter.quant_type)
     )
 
 
