@@ -29,7 +29,9 @@ PICTURES = {
     "IMG-20191006-WA0002.jpg", "IMG_1054.JPG", "IMG_20200827_231612.jpg", "IMG_20191224_234846.jpg", "debian.png",
     "debian.ppm", "debian_logo.jpg", "debian_logo.png", "d-debian.jpg", "d-debian.png",
 }  # fmt: skip
-NO_PICTURES = {"debian.xcf", "empty.jpg", "a-text.pdf", "debian.mp3"}
+NO_PICTURES = {"debian.xcf", "a-text.pdf", "debian.mp3"}
+TIMES_LIE = {"movie-hello.avi"}
+"""H.264 in AVI has no time stamps: it's rendered by Blender, and the backend never has to find a frame in it."""
 
 AT = [0, 1, 2, 7, 8, 24, 60, 61]
 """Frames that are asked for; past the end, the last one."""
@@ -79,29 +81,39 @@ def have(samples: dict[str, Path], name: str) -> Path:
     return samples[name]
 
 
-def every_frame(file: Path) -> list[np.ndarray]:
-    """All pictures in the order of their time stamps, by the plainest way there is."""
+def every_frame(file: Path) -> tuple[list[np.ndarray], list[float]]:
+    """All pictures in order, and the number of the frame from which each is shown, by the plainest way there is."""
     import av
 
     with av.open(str(file)) as container:
-        found = [(frame.pts or 0, number, frame) for number, frame in enumerate(container.decode(video=0))]
-        return [frame.to_ndarray(format="rgb24") for _, _, frame in sorted(found, key=lambda each: each[:2])[:80]]
+        stream = container.streams.video[0]
+        found = []
+        for packet in container.demux(stream):
+            try:
+                found += packet.decode()
+            except av.FFmpegError:
+                continue
+            if len(found) > 90:
+                break
+        found.sort(key=lambda frame: frame.pts)
+        ticks = 1 / (stream.guessed_rate * stream.time_base)
+        shown_from = [float((frame.pts - found[0].pts) / ticks) for frame in found]
+        return [frame.to_ndarray(format="rgb24") for frame in found], shown_from
 
 
-@pytest.mark.parametrize("name", sorted(MOVIES))
+@pytest.mark.parametrize("name", sorted(MOVIES - TIMES_LIE))
 def test_a_real_movie_gives_the_frames_it_has(samples, name):
-    """At each place the frame that is shown there, and neither of its neighbours."""
+    """At each place the frame that is shown then, and neither of its neighbours."""
     from wan_backend.frames.movie_frames import MovieFrames
 
     file = have(samples, name)
-    frames = every_frame(file)
-    wanted = [number for number in AT if number < len(frames)]
+    frames, shown_from = every_frame(file)
+    wanted = [number for number in AT if number <= shown_from[-3]]
     with MovieFrames(file) as movie:
         found = [frame.to_ndarray(format="rgb24") for frame in movie.frames(wanted)]
     for number, picture in zip(wanted, found, strict=True):
-        alike = [number for number, frame in enumerate(frames) if np.array_equal(frame, picture)]
-        assert alike, f"frame {number} is none that the file has"
-        assert min(abs(number - each) for each in alike) == 0, f"frame {number} is shown as {alike[:3]}"
+        right = max(index for index, since in enumerate(shown_from) if since <= number + 0.5)
+        assert np.array_equal(frames[right], picture), f"frame {number}"
 
 
 @pytest.mark.parametrize("name", sorted(PICTURES))

@@ -122,7 +122,7 @@ class MovieFrames:
             for packet in self._container.demux(self._stream):
                 try:
                     yield from packet.decode()
-                except av.InvalidDataError:
+                except av.FFmpegError:  # also a packet of no bytes, by which Theora says that a frame stays
                     continue
         except (av.FFmpegError, OSError):
             return  # a file that breaks off shows what it has

@@ -183,3 +183,32 @@ def test_a_movie_of_enormous_pictures_is_refused_by_its_head(tmp_path, monkeypat
     file = written_movies.write(tmp_path / "a.mp4", 2)
     monkeypatch.setattr(source_frames, "MOST_MOVIE_PIXELS", 160 * 64 - 1)
     assert "160 x 64 pixels are too large to decode" in refusal(file, movie=True)
+
+
+def test_a_packet_that_its_decoder_will_not_have_ends_no_movie(tmp_path, monkeypatch):
+    """The rest of the film stood still: Theora's packets of no bytes are no invalid data, but an invalid argument."""
+    import av
+
+    from tests.wan_backend.frames import written_movies
+    from wan_backend.frames.movie_frames import MovieFrames
+
+    file = written_movies.write(tmp_path / "a.mkv", 12, "mjpeg", "yuvj420p")
+
+    class Packet:
+        def __init__(self, packet, bad):
+            self._packet, self._bad = packet, bad
+
+        def decode(self):
+            if self._bad:
+                raise av.ArgumentError(22, "Invalid argument")
+            return self._packet.decode()
+
+    with MovieFrames(file) as movie:
+        container = movie._container
+        movie._container = type("Container", (), {"demux": lambda self, stream: (
+            Packet(packet, number == 3) for number, packet in enumerate(container.demux(stream))
+        ), "close": container.close})()  # fmt: skip
+        movie._begin()
+        monkeypatch.setattr(movie, "_seek", lambda number: None)
+        found = [written_movies.number_in(frame.to_ndarray(format="rgb24")) for frame in movie.frames(range(12))]
+    assert found == [0, 1, 2, 2, 4, 5, 6, 7, 8, 9, 10, 11]
