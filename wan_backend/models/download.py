@@ -99,17 +99,17 @@ def _bring(cache: Path, wanted: Wanted, meter: Meter) -> None:
     """Have the blob, whole and checked; what is here already is looked at as well, once."""
     file = wanted.file
 
-    def is_right(place: Path) -> bool:
+    def is_right(held: Path) -> bool:
         def tell() -> None:
             meter.say(DownloadState.CHECKING, file.size_bytes, f"Checking {_spoken(file)}")
 
-        return hub_trust.is_right(cache, place, file.checksum, tell)
+        return hub_trust.is_right(cache, held, file.checksum, tell)
 
-    for place in (wanted.blob, wanted.pointer):
-        if hub_cache.is_here(place, file.size_bytes):
-            if is_right(place):
+    for held in (wanted.blob, wanted.pointer):
+        if hub_cache.is_here(held, file.size_bytes):
+            if is_right(held):
                 return
-            place.unlink()  # damaged: of this length, and not this file
+            held.unlink()  # damaged: of this length, and not this file
     wanted.blob.parent.mkdir(parents=True, exist_ok=True)
     twin = next((twin for twin in wanted.twins if is_right(twin)), None)
     if twin is not None:

@@ -62,28 +62,9 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     again = [retry(entry)]
-    if isinstance(error, WrongChecksum):
-        sentence = f"{error} came damaged twice, so it was thrown away; retry, or try another connection."
-        return Problem(ProblemKind.CHECKSUM, sentence, again)
-    if isinstance(error, DamagedLoan):
-        sentence = (
-            f"{error.file} of {error.lender}, which {entry.label} is to share, is damaged; download {error.lender} again, "
-            "which mends it, then retry."
-        )
-        fix = Fix(f"Download {error.lender}", action=FixAction.DOWNLOAD, value=error.lender_id)
-        return Problem(ProblemKind.CHECKSUM, sentence, [fix, *again])
-    if isinstance(error, Changed):
-        sentence = (
-            f"The hub's {error} is not the file any more that was fetched here first, so it isn't used; if its owner "
-            f"says why, delete {first_file(Path(folder))} and retry."
-        )
-        return Problem(ProblemKind.CHECKSUM, sentence, again)
-    if isinstance(error, WrongAnswer):
-        sentence = (
-            f"What came for {error} was not that, or not all of it: a network that wants a login first, a proxy or a "
-            "mirror answered in the hub's place. Open any page in a browser to see, then retry."
-        )
-        return Problem(ProblemKind.HUB_FAILED, sentence, again)
+    wrong = _wrong_content(error, entry, folder, again)
+    if wrong is not None:
+        return wrong
     if isinstance(error, Elsewhere):
         sentence = f"{entry.label} is being fetched by another Blender or terminal; wait for it, then retry."
         return Problem(ProblemKind.BUSY, sentence, again)
@@ -103,6 +84,33 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
     return Problem(
         ProblemKind.INTERNAL, f"{entry.label} could not be fetched ({words}); retry, it goes on from there.", again
     )
+
+
+def _wrong_content(error: Exception, entry: AnyEntry, folder: str, again: list[Fix]) -> Problem | None:
+    """Where something came, or is here, that is not what it should be."""
+    if isinstance(error, WrongChecksum):
+        sentence = f"{error} came damaged twice, so it was thrown away; retry, or try another connection."
+        return Problem(ProblemKind.CHECKSUM, sentence, again)
+    if isinstance(error, DamagedLoan):
+        sentence = (
+            f"{error.file} of {error.lender}, which {entry.label} is to share, is damaged; download {error.lender} "
+            "again, which mends it, then retry."
+        )
+        fix = Fix(f"Download {error.lender}", action=FixAction.DOWNLOAD, value=error.lender_id)
+        return Problem(ProblemKind.CHECKSUM, sentence, [fix, *again])
+    if isinstance(error, Changed):
+        sentence = (
+            f"The hub's {error} is not the file any more that was fetched here first, so it isn't used; if its owner "
+            f"says why, delete {first_file(Path(folder))} and retry."
+        )
+        return Problem(ProblemKind.CHECKSUM, sentence, again)
+    if isinstance(error, WrongAnswer):
+        sentence = (
+            f"What came for {error} was not that, or not all of it: a network that wants a login first, a proxy or a "
+            "mirror answered in the hub's place. Open any page in a browser to see, then retry."
+        )
+        return Problem(ProblemKind.HUB_FAILED, sentence, again)
+    return None
 
 
 def _otherwise(entry: AnyEntry) -> str:

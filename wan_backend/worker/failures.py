@@ -41,9 +41,9 @@ def problem_of(error: BaseException, params: RunParams, device_name: str) -> Pro
 
 def out_of_memory(params: RunParams, device_name: str, more: str = "") -> Problem:
     """A take was too much for the device, with what would be less; `more` helps, too."""
-    plan = params.plan
+    plan, of_memory = params.plan, "" if device_name == MACHINE else " of memory"
     sentence = (
-        f"{device_name} ran out{'' if device_name == MACHINE else ' of memory'} at {plan.width} x {plan.height} with {plan.model_frames} frames; "
+        f"{device_name} ran out{of_memory} at {plan.width} x {plan.height} with {plan.model_frames} frames; "
         f"choose a smaller size or a shorter length, or close other programs that use it{more}."
     )
     return Problem(ProblemKind.OUT_OF_MEMORY, sentence, _smaller(params), log=_log_file())
@@ -55,8 +55,8 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
     needed = media_place.size_in_words(params.plan.disk_bytes)
     if media_place.is_quota(error):
         sentence = (
-            f"Your quota on the disk of {folder} is used up, however much is free there: the take needs about {needed}; "
-            f"delete something of yours and try again{_kept(params)}, or choose another media folder."
+            f"Your quota on the disk of {folder} is used up, however much is free there: the take needs about "
+            f"{needed}; delete something of yours and try again{_kept(params)}, or choose another media folder."
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
     if media_place.is_full(error):
