@@ -64,9 +64,13 @@ def length_of(scene: bpy.types.Scene, settings: Any) -> Placement:
     else:
         frames = settings.length_frames
     check_frames(frames)
+    if start + frames - 1 > length.LAST_FRAME:
+        raise Refused(
+            f"The take would reach past frame {length.LAST_FRAME:,}, Blender's last: move the playhead to the left."
+        )
     channel = channels.first_free(scene, start, start + frames)
     if channel is None:
-        raise Refused("Every channel is taken at the playhead: make room, or move it.")
+        raise Refused("Every channel is taken, locked or muted at the playhead: make room there, or move the playhead.")
     return Placement(channel, start, frames)
 
 

@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
 )
 from ..stopwatch import timed
-from ..timeline import footage, identity, provenance
+from ..timeline import file_look, footage, identity, provenance
 from . import orders
 from .job_list import JobList
 from .journal import Journal
@@ -65,7 +65,7 @@ class Sourcing:
         if order.aim is None:  # of a prompt alone, or once more with the sources of an earlier take
             self._send(job_id, scene, order.request, order.asked, [])
             return order.asked
-        made = orders.sources_of(scene, order, job_id)
+        made = orders.sources_of(scene, order, job_id, file_look.moment)
         request = replace(order.request, sources=[source for _, source, _ in made])
         asked = provenance.write(provenance.remember(scene, order.aim)) if made else ""
         to_render = [(wanted, source) for wanted, source, render in made if render]
@@ -137,7 +137,8 @@ class Sourcing:
             raise footage.Unusable("What this take was made from is no longer known: select it, and ask anew.")
         folder = orders.sources_folder(asked_before, job_id)
         wanted_now = provenance.wanted_now(scene, asked)
-        made = [(wanted, *footage.source_or_render(scene, wanted, folder)) for wanted in wanted_now]
+        look = file_look.moment
+        made = [(wanted, *footage.source_or_render(scene, wanted, folder, look)) for wanted in wanted_now]
         request = replace(asked_before, sources=[source for _, source, _ in made])
         to_render = [(wanted, source) for wanted, source, render in made if render]
         if self._jobs.is_servers(job_id):

@@ -187,19 +187,18 @@ def test_frames_before_0_are_blenders_own_too(scene, addon, strips, rendering, t
         for frame, alpha in ((0, 0.0), (9, 0.9)):
             strip.blend_alpha = alpha
             strip.keyframe_insert("blend_alpha", frame=start + frame)
-        fast = add_pictures(strips, tmp_path / "media", "fast", 3, start, 12, (50, 30), 9.0)
-        speed = new_effect(compat, strips, "speed", "SPEED", 4, start, start + 12, fast)
-        speed.speed_control, speed.speed_factor = "MULTIPLY", 1.5
+        adjust = new_effect(compat, strips, "adjust", "ADJUSTMENT", 3, start, start + 12)
+        adjust.modifiers.new("Lift", "BRIGHT_CONTRAST").bright = 10
 
     shoot(100)
-    expected = own_render(scene, strips, ("below", "shot", "fast", "speed"), range(100, 112), tmp_path / "own")
+    expected = own_render(scene, strips, ("below", "shot", "adjust"), range(100, 112), tmp_path / "own")
     assert len({picture.tobytes() for picture in expected}) > 6
     while len(strips):
         strips.remove(strips[-1])
     scene.animation_data_clear()
     shoot(-8)
     one, held = rendering.ask(
-        rendering.wanted("speed", frames=(-8, 4)), rendering.wanted("speed", frames=(-3, -1), role="FIRST")
+        rendering.wanted("adjust", frames=(-8, 4)), rendering.wanted("adjust", frames=(-3, -1), role="FIRST")
     )
     same = [pictures.psnr(own, picture) for own, picture in zip(expected, rendered(one), strict=True)]
     assert min(same) > 90, same
