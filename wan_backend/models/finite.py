@@ -38,6 +38,8 @@ def are_numbers(tensor: torch.Tensor) -> bool:
         return int(positive) < least and int(negative) < least + 0x80
     if not plain.is_floating_point():
         return True
+    if plain.device.type != "cpu":  # Apple's lacks what follows; a card is quick anyhow
+        return bool(torch.isfinite(plain).all())
     smallest, largest = plain.aminmax()  # NaN in it makes both NaN
     return bool(torch.isfinite(torch.stack((smallest, largest)).float()).all())
 

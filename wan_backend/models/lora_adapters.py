@@ -191,7 +191,8 @@ def _is_packed(parameter: torch.Tensor) -> bool:
 
 def _unpacked(parameter: Any) -> torch.Tensor:
     """The numbers of a GGUF's blocks in float32, as the layer itself takes them."""
-    return dequantize_gguf_tensor(parameter).as_subclass(torch.Tensor).float()
+    numbers: torch.Tensor = dequantize_gguf_tensor(parameter)  # type: ignore[no-untyped-call]
+    return numbers.as_subclass(torch.Tensor).float()
 
 
 def _on(parameter: Any, device: torch.device) -> Any:
