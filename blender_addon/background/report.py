@@ -43,7 +43,7 @@ class Report:
 
     def _write(self, failed: str, refused: str = "") -> None:
         partial = self._path + ".partial"
-        with open(partial, "w", encoding="utf-8") as file:
+        with open(partial, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             json.dump({"done": self._done, "of": self._steps, "failed": failed, "refused": refused}, file)
         with contextlib.suppress(PermissionError):  # on Windows, while it's being read; the next one tells
             os.replace(partial, self._path)

@@ -1,8 +1,9 @@
 """Reads the order that follows `--` on the command line, does it, and says how far it is.
 
 The order is a JSON object: `blend`, the copy; `report`, the file to report in; `cycles_device`, the kind of device
-that the artist's Cycles uses ("" for the processor); `trusted` and `scripts_refused`, whether scripts of the file may
-run, and whether one was kept from running in the window; `pictures`, a list of what to render, see `frames` and `depth`.
+that the artist's Cycles uses ("" for the processor); `trusted`, whether scripts of the file may run, and
+`scripts_refused`, whether one was kept from running in the window; `pictures`, a list of what to render, see `frames`
+and `depth`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any
 
 import bpy
 
+from ...wan_backend.protocol import private_files
 from ...wan_backend.protocol.messages import Source
 from ..backend.command import BackendCommand
 from ..timeline import compat, footage, scene_strips
@@ -42,7 +43,8 @@ def write(folder: Path, scene: bpy.types.Scene, wanted: list[tuple[Wanted, Sourc
         "pictures": pictures,
     }
     bpy.ops.wm.save_as_mainfile(filepath=str(copy), copy=True, check_existing=False, compress=False)
-    order.write_text(json.dumps(told), encoding="utf-8")
+    private_files.make_private(copy)
+    private_files.write_text(order, json.dumps(told))
     return order
 
 

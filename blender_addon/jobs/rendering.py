@@ -18,6 +18,7 @@ from typing import Any
 
 import bpy
 
+from ...wan_backend.protocol import private_files
 from ...wan_backend.protocol.media import PARTIAL_SUFFIX
 from ...wan_backend.protocol.messages import Source
 from ..backend.command import BackendMissing
@@ -81,9 +82,9 @@ class Renderer:
         asked = _Asked(job_id, run / f"{FOLDER}{job_id}", [Path(source.folder) for _, source in wanted])
         self._queue.append(asked)
         try:
-            run.mkdir(parents=True, exist_ok=True)
+            private_files.make_folder(run)
             _remove_left_behind(run)
-            asked.folder.mkdir(exist_ok=True)
+            private_files.make_folder(asked.folder)
             asked.order = render_order.write(asked.folder, scene, wanted, job_id)
         except Unusable as unusable:
             asked.problem = unusable.sentence
