@@ -311,7 +311,7 @@ class WanModel:
             return
         broken = finite.broken_weight(module)
         if broken is not None:
-            place = part_folder.file_of(self.places.of(part), broken)
+            place = part_folder.file_of(self.places.of(part), broken.removesuffix("_scale"))
             raise _refusal(
                 f"{place} is broken: its weight {broken} holds what is no number (NaN or infinite), so every take "
                 "would be black. Get the file again, or another."

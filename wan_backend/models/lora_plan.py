@@ -43,8 +43,8 @@ class _Model:
 
     shapes: Mapping[str, Shapes]
     """Of each transformer."""
-    packed: frozenset[str]
-    """Weights that nothing can be added to."""
+    packed: Mapping[str, frozenset[str]]
+    """Of each transformer, the weights that nothing can be added to."""
 
     @property
     def has_two(self) -> bool:
@@ -86,7 +86,7 @@ def settle(
     try:
         places = Places(folder, parts)
         configs = transformer_configs(places)
-        packed = _packed_weights(places, "transformer") if stays_packed else frozenset()
+        packed = {part: _packed_weights(places, part) for part in configs} if stays_packed else {}
         with looking.guard(subject="what its transformer is "):
             model = _Model({part: shapes(config) for part, config in configs.items()}, packed)
     except Refusal as refused:
@@ -147,7 +147,7 @@ def _settled(use: LoraUse, model: _Model, notes: list[str]) -> list[LoraUse]:
             for part in parts_of(each.expert, model.shapes):
                 half = EXPERTS[part] if model.has_two else each.expert
                 found = lora_fit.check(head, model.shapes[part], "" if half is Expert.BOTH else half.value)
-                _check_packed(found, model)
+                _check_packed(found, model.packed.get(part, frozenset()))
                 passed.add(found.said())
         sentences = [*said, *(f"{clause}." for clause in sorted(passed - {""}))]
         notes += [f'The LoRA "{file.name}" {sentence}' for sentence in sentences]
@@ -192,9 +192,9 @@ def _said_of_one(use: LoraUse, told: str, named: frozenset[str]) -> list[str]:
     ]
 
 
-def _check_packed(found: lora_fit.Content, model: _Model) -> None:
+def _check_packed(found: lora_fit.Content, packed: frozenset[str]) -> None:
     """Raise Unusable where something is added to a weight itself, and not beside it."""
-    added = sorted(model.packed.intersection(found.differences))
+    added = sorted(packed.intersection(found.differences))
     if added:
         raise lora_file.Unusable(
             f"adds to {added[0].removesuffix('.weight')} itself, which can't be done where the model's weights are in "
