@@ -63,11 +63,10 @@ class Incomplete(Exception):
 
 def assemble(entry: ModelEntry, survey: Survey, entries: Iterable[ModelEntry]) -> Assembly | None:
     """The model, or None where its transformer isn't here. Raises Incomplete."""
-    alike = [found for found in survey.of("transformer") if _same_shape(entry, found)]
-    fitting = [found for found in alike if _fits(entry, found, list(entries))]
+    fitting = [found for found in survey.of("transformer") if _fits(entry, found, list(entries))]
     chosen = _transformers(entry, fitting)
     if chosen is None:
-        _check_untold(entry, alike)
+        _check_untold(entry, [found for found in survey.untold if _same_shape(entry, found)])
         return None
     first = next(iter(chosen.values()))
     for part, test in _wanted(first).items():
@@ -110,7 +109,7 @@ def _class_of(config: Mapping[str, Any]) -> str:
 
 def _fits(entry: ModelEntry, found: Candidate, entries: list[ModelEntry]) -> bool:
     """Whether a transformer is this model's, and no other model's of the same shape, by its name."""
-    if partners.why_not(found.expert) or not _same_shape(entry, found):
+    if not _same_shape(entry, found):
         return False
     alike = [other for other in entries if _same_shape(other, found)]
     # Both halves made one are run as the model of one transformer that has this shape, where there is one.

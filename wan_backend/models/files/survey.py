@@ -30,7 +30,7 @@ NOT_LOOKED_INTO = {"loras", "blobs", "node_modules", "site-packages", "__pycache
 """Folders that hold no parts of models, however many files they have."""
 PICKLED = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
 OURS = {
-    "clip_vision_h.safetensors": re.compile(r"xlm-?roberta|clip.?vision|open-?clip.*vit-?h"),
+    "clip_vision_h.safetensors": re.compile(r"xlm[-_]?roberta|clip[-_.]?vision|open[-_]?clip"),
     "umt5_xxl_fp16.safetensors or umt5_xxl_fp8_e4m3fn_scaled.safetensors": re.compile(r"umt5"),
     "wan_2.1_vae.safetensors or wan2.2_vae.safetensors": re.compile(r"wan.*vae|vae.*wan"),
     "it as .safetensors or .gguf": re.compile(r"wan"),
@@ -71,6 +71,8 @@ class Survey:
     candidates: tuple[Candidate, ...] = ()
     tokenizers: tuple[Path, ...] = ()
     """Folders of tokenizers, and files that carry one."""
+    untold: tuple[Candidate, ...] = ()
+    """Transformers that are one half of two and can't be used as such (`partners.why_not`)."""
 
     def of(self, part: str) -> Iterator[Candidate]:
         """The candidates for a part."""
@@ -106,7 +108,9 @@ def survey(
         except looking.Unlookable as why:
             looked[child] = Looked(child, why=str(why))
     candidates = _settled(candidates, looked)
-    return Survey(tuple(looked.values()), tuple(candidates), tuple(tokenizers))
+    usable = tuple(each for each in candidates if not partners.why_not(each.expert))
+    untold = tuple(each for each in candidates if partners.why_not(each.expert))
+    return Survey(tuple(looked.values()), usable, tuple(tokenizers), untold)
 
 
 def _look_at(place: Path, looked: dict[Path, Looked], candidates: list[Candidate], tokenizers: list[Path]) -> None:
