@@ -39,16 +39,22 @@ def make(kind: str, name: str, folder: Path) -> Path:
 
 
 def read(asked: str, file: Path) -> None:
-    """Read all frames of a source at the scene's size into an .npy file."""
+    """Read all frames of a source at the scene's size into an .npy file; where that is refused, there is none."""
     import numpy as np
 
     from wan_backend.frames import source_frames
     from wan_backend.protocol.conversion import from_json
+    from wan_backend.protocol.errors import Refusal
     from wan_backend.protocol.messages import Source
 
     given = json.loads(asked)
     source, size = from_json(Source, given["source"], "source"), (given["width"], given["height"])
-    np.save(file, np.stack(list(source_frames.read(source, range(source.frames), *size, size))))
+    try:
+        frames = list(source_frames.read(source, range(source.frames), *size, size))
+    except Refusal as refusal:
+        sys.stdout.write(refusal.problem.sentence)
+        return
+    np.save(file, np.stack(frames))
 
 
 def each(names: Iterable[str]) -> None:

@@ -87,7 +87,9 @@ ENTRIES = (
     Entry("JPEG", "cameras, portals", saved("shot.jpg", quality=95), looks_like(drawn, 34), "straight"),
     Entry("progressive JPEG", "portals", saved("shot.jpg", quality=95, progressive=True), looks_like(drawn, 34)),
     Entry("TIFF", "scanners", saved("shot.tif"), looks_like(drawn, 100)),
-    Entry("a cut PNG", "a card that was pulled", damaged(saved("shot.png"), 0.5), read_or_refused()),
+    Entry("a cut PNG", "a card that was pulled", damaged(saved("shot.png"), 0.5), refused("not whole")),
+    Entry("a PNG with a hole", "a card that fails", damaged(saved("shot.png"), zeros=(0.4, 0.6)), refused("damaged")),
+    Entry("a cut JPEG", "a card that was pulled", damaged(saved("shot.jpg", quality=95), 0.5), read_or_refused()),
     Entry("a JPEG with a hole", "a card that fails", damaged(saved("shot.jpg"), zeros=(0.4, 0.6)), read_or_refused()),
     Entry(
         "a PNG of 60,000 x 60,000 by its head", "a bomb", png_head("shot.png", 60_000, 60_000),

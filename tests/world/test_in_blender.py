@@ -51,14 +51,15 @@ def check(scene, addon, file: Path, is_movie: bool, says: str, folder: Path) -> 
     """What is sent of a strip of this file is what Blender shows; else it's rendered, or refused."""
     look = addon("timeline.footage")
     scene.render.resolution_x, scene.render.resolution_y = WIDTH, HEIGHT
-    strips = addon("timeline.compat").strips(scene.sequence_editor)
+    compat = addon("timeline.compat")
+    strips = compat.strips(scene.sequence_editor)
     try:
         add = strips.new_movie if is_movie else strips.new_image
         strip = add("theirs", str(file), 1, 1, fit_method="ORIGINAL")
     except RuntimeError as error:
         assert says not in ("straight", "rendered"), error
         return
-    frames = min(FRAMES, int(strip.frame_final_duration)) if is_movie else 1
+    frames = min(FRAMES, compat.end_exclusive(strip) - compat.start(strip)) if is_movie else 1
     wanted = look.Wanted(look.Role.FOOTAGE, 1, 1 + frames, ("theirs",), False)
     try:
         source, rendered = look.source_or_render(scene, wanted, str(folder / "job"))
@@ -74,7 +75,10 @@ def check(scene, addon, file: Path, is_movie: bool, says: str, folder: Path) -> 
         "width": WIDTH,
         "height": HEIGHT,
     }
-    backend("read", folder / "sent.npy", said=json.dumps(asked))
+    refused = backend("read", folder / "sent.npy", said=json.dumps(asked))
+    if refused:
+        assert says != "straight" and file.name in refused, refused
+        return
     sent = np.load(folder / "sent.npy")
     for number, shown in enumerate(render_range(scene, range(1, 1 + frames), folder / "shown")):
         alike = psnr(sent[number], shown)

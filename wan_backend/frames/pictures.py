@@ -14,6 +14,7 @@ import math
 import os
 import stat
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,8 @@ def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> 
     try:
         with warnings.catch_warnings(action="ignore"):  # of decoders, about files that they read all the same
             head = head_of(content)
+            if head.format == "PNG":
+                _check_png(content.data)
             shrunk = _shrunk(head, wanted_side, budget_bytes - size_bytes)
             return _checked(*_decoded(file, content, shrunk), head, shrunk)
     except Unreadable:
@@ -130,6 +133,21 @@ def _formats() -> tuple[str, ...]:
     """Those of FORMATS that this pillow was built with; it stumbles over the others."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _check_png(content: memoryview) -> None:
+    """Raise Unreadable where it's cut off or damaged: opencv would give what it has of it, and black below."""
+    place = 8
+    while place + 12 <= len(content):
+        length, kind = int.from_bytes(content[place : place + 4], "big"), bytes(content[place + 4 : place + 8])
+        end = place + 8 + length
+        needed = kind[:1].isupper()
+        if needed and zlib.crc32(content[place + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+            break
+        if kind == b"IEND":
+            return
+        place = end + 4
+    raise Unreadable("it is damaged, or not whole")
 
 
 def _shrunk(head: Head, wanted_side: int, budget_bytes: int) -> int:
