@@ -24,7 +24,7 @@ NEW = bpy.app.version >= (4, 5, 0)
 STRAIGHT = (
     "phone.mp4", "phone turned 90.mp4", "phone turned 180.mp4", "phone turned 270.mp4", "deep phone turned 90.mov",
     "b-frames.mp4", "film.mkv", "prores.mov", "opaque prores 4444.mov", "clear qtrle.mov", "clear png.mov",
-    "clear ffv1.mkv", "vp9.webm", "uneven.mkv",
+    "clear ffv1.mkv", "vp9.webm", "uneven.mkv", "recorded.mkv", "sport.mkv",
 )  # fmt: skip
 STRAIGHT_IN_4_2 = ("clear prores.mov", "deep clear ffv1.mkv", "phone turned mirrored.mp4")
 """It heeds no turn, and decodes to eight bits."""

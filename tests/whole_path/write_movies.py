@@ -5,6 +5,7 @@ python write_movies.py FOLDER
 
 from __future__ import annotations
 
+import itertools
 import struct
 import sys
 from collections.abc import Callable
@@ -40,18 +41,20 @@ def clear(number: int) -> np.ndarray:
 def write(
     file: Path, codec: str = "libx264", pixels: str = "yuv420p", options: dict[str, str] | None = None,
     make: Callable[[int], np.ndarray] = drawn, times: list[int] | None = None, mode: str = "",
-    rate: Fraction = Fraction(25), frames: int = FRAMES,
+    rate: Fraction = Fraction(25), frames: int = FRAMES, tick: Fraction | None = None,
 ) -> Path:  # fmt: skip
-    """A movie of `frames` pictures. `mode` is WebM's alpha_mode."""
+    """A movie of `frames` pictures. `mode` is WebM's alpha_mode; a tick of `times` is a frame if not said otherwise."""
     with av.open(str(file), "w") as container:
         stream: Any = container.add_stream(codec, rate=rate, options=options or {"crf": "8"})
         stream.width, stream.height, stream.pix_fmt = *SIZE, pixels
+        if tick:
+            stream.codec_context.time_base = tick
         if mode:
             stream.metadata["alpha_mode"] = mode
         for number in range(frames):
             picture = make(number)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24" if picture.shape[2] == 3 else "rgba")
-            frame.pts, frame.time_base = times[number] if times else number, 1 / rate
+            frame.pts, frame.time_base = times[number] if times else number, tick or 1 / rate
             for packet in stream.encode(frame.reformat(format=pixels)):
                 container.mux(packet)
         for packet in stream.encode():
@@ -103,6 +106,11 @@ def main() -> None:
     uneven = [number + number // 3 for number in range(FRAMES)]
     write(folder / "uneven.mp4", times=uneven)
     write(folder / "uneven.mkv", times=uneven)
+    recorded = list(
+        itertools.accumulate(itertools.islice(itertools.cycle((0, 34, 33, 50, 16, 101, 67, 34, 32)), FRAMES))
+    )
+    write(folder / "recorded.mkv", options={"crf": "8", "bf": "0"}, times=recorded, tick=Fraction(1, 1000))
+    write(folder / "sport.mkv", rate=Fraction(60000, 1001))
     two_tracks(folder / "two.mkv")
 
 

@@ -75,9 +75,8 @@ class MovieFrames:
             yield self._shown
 
     def _due(self, number: int) -> int:
-        """The time stamp at which the frame of that number is surely shown; files round theirs to whole ticks."""
-        ticks = 1 / self._rate / self._base
-        return (self._start or 0) + math.floor(number * ticks + Fraction(1, 2)) + (1 if ticks >= 4 else 0)
+        """The time stamp at which Blender shows the frame of that number; it reckons in floats, and rounds."""
+        return (self._start or 0) + math.floor(number * float(1 / (self._rate * self._base)) + 0.5)
 
     def _seek(self, number: int) -> None:
         """Come to stand at or before the frame; decoding goes on from there."""
