@@ -129,6 +129,8 @@ class Sourcing:
     def close(self, patience_seconds: float) -> None:
         """Blender ends; what is still to be rendered stays in the journal."""
         self._renderer.close(patience_seconds)
+        if self._journal is not None:
+            self._journal.release()
 
     def _render_again(self, job_id: str, asked_before: TakeRequest) -> None:
         asked = self._remembered(job_id)
