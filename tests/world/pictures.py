@@ -49,6 +49,21 @@ def damaged(made: Make, keep: float = 1.0, zeros: tuple[float, float] = (0.0, 0.
     return make
 
 
+def renamed(made: Make, name: str) -> Make:
+    """The same file under another name."""
+    return lambda folder: made(folder).rename(folder / name)
+
+
+def page(name: str) -> Make:
+    """A web page under a picture's name."""
+
+    def make(folder: Path) -> Path:
+        (folder / name).write_bytes(b"<!DOCTYPE html><html><head><title>Sign in</title></head></html>")
+        return folder / name
+
+    return make
+
+
 def plain_png(name: str, width: int, height: int) -> Make:
     """A grey PNG of any size that takes hardly any bytes."""
 
@@ -82,11 +97,77 @@ def png_of(head: bytes, rows: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+def turned(name: str, orientation: int) -> Make:
+    """As phones write it: lying as the sensor lies, and a tag that says how it's to be turned."""
+
+    def make(folder: Path) -> Path:
+        from PIL import Image
+
+        tags = Image.Exif()
+        tags[0x0112] = orientation
+        Image.fromarray(drawn()).save(folder / name, exif=tags, quality=95)
+        return folder / name
+
+    return make
+
+
+def deep(name: str, channels: int = 3) -> Make:
+    """A PNG of 16 bits, with 1 to 4 channels."""
+
+    def make(folder: Path) -> Path:
+        import cv2
+        import numpy as np
+
+        levels = drawn()[..., ::-1].astype(np.uint16) * 257
+        alpha = np.full((*levels.shape[:2], 1), 65535, np.uint16)
+        picture = {1: levels[..., 0], 3: levels, 4: np.concatenate([levels, alpha], axis=2)}[channels]
+        (folder / name).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        return folder / name
+
+    return make
+
+
+def clear(name: str) -> Make:
+    """A picture that is clear at its left side and goes over into one that isn't."""
+
+    def make(folder: Path) -> Path:
+        import numpy as np
+        from PIL import Image
+
+        alpha = np.tile(np.linspace(0, 255, SIZE[0]).astype(np.uint8), (SIZE[1], 1))[..., None]
+        Image.fromarray(np.concatenate([drawn(), alpha], axis=2)).save(folder / name)
+        return folder / name
+
+    return make
+
+
 ENTRIES = (
     Entry("PNG", "every program", saved("shot.png"), looks_like(drawn, 100), "straight", short=True),
     Entry("JPEG", "cameras, portals", saved("shot.jpg", quality=95), looks_like(drawn, 34), "straight"),
     Entry("progressive JPEG", "portals", saved("shot.jpg", quality=95, progressive=True), looks_like(drawn, 34)),
     Entry("TIFF", "scanners", saved("shot.tif"), looks_like(drawn, 100)),
+    Entry("a JPEG that a phone turned", "phones", turned("shot.jpg", 6), looks_like(drawn, 34)),
+    Entry("a grey JPEG", "scanners", saved("shot.jpg", "L", quality=95), read_or_refused()),
+    Entry("a JPEG for print", "agencies (CMYK)", saved("shot.jpg", "CMYK", quality=95), read_or_refused()),
+    Entry("a PNG of 256 colours", "portals", saved("shot.png", "P"), read_or_refused()),
+    Entry("a grey PNG", "scanners", saved("shot.png", "L"), read_or_refused()),
+    Entry("a PNG of two levels", "fax, masks", saved("shot.png", "1"), read_or_refused()),
+    Entry("a PNG of 16 bits", "renderers", deep("shot.png"), looks_like(drawn, 45)),
+    Entry("a grey PNG of 16 bits", "depth, heights", deep("shot.png", 1), read_or_refused()),
+    Entry("a clear PNG of 16 bits", "renderers", deep("shot.png", 4), looks_like(drawn, 45)),
+    Entry("a clear PNG", "titles, logos", clear("shot.png"), read_or_refused()),
+    Entry("a WebP", "portals", saved("shot.webp", quality=95), looks_like(drawn, 30)),
+    Entry("a TGA", "games", saved("shot.tga"), looks_like(drawn, 100)),
+    Entry("a BMP", "Windows", saved("shot.bmp"), looks_like(drawn, 100)),
+    Entry("a GIF", "portals", saved("shot.gif", "P"), read_or_refused()),
+    Entry("a JPEG 2000", "archives, cinemas", saved("shot.jp2"), read_or_refused()),
+    Entry("an AVIF", "phones, portals", saved("shot.avif", quality=95), read_or_refused()),
+    Entry("a PNG named .jpg", "portals", renamed(saved("shot.png"), "shot.jpg"), looks_like(drawn, 100)),
+    Entry("a JPEG named .png", "portals", renamed(saved("shot.jpg", quality=95), "shot.png"), looks_like(drawn, 34)),
+    Entry("a name in Greek and Chinese", "people", saved("εικόνα 图片.png"), looks_like(drawn, 100)),
+    Entry("10,000 x 10,000", "panoramas, scans", plain_png("shot.png", 10_000, 10_000), read_or_refused()),
+    Entry("one pixel", "trackers", saved("shot.png", size=(1, 1)), read_or_refused()),
+    Entry("a web page named .png", "a portal that wanted a login", page("shot.png"), refused()),
     Entry("a cut PNG", "a card that was pulled", damaged(saved("shot.png"), 0.5), refused("not whole")),
     Entry("a PNG with a hole", "a card that fails", damaged(saved("shot.png"), zeros=(0.4, 0.6)), refused("damaged")),
     Entry("a cut JPEG", "a card that was pulled", damaged(saved("shot.jpg", quality=95), 0.5), read_or_refused()),

@@ -59,7 +59,7 @@ def _flushed(handle: int) -> None:
     _fsync(handle)
 
 
-if os.environ.get("WAN_FAIL_WHO", "\0") in " ".join(sys.orig_argv):
+if os.environ.get("WAN_FAIL_WHO", "\0") in " ".join(sys.orig_argv[:4]):
     _UNDER = os.environ["WAN_FAIL_UNDER"].split(os.pathsep)
     _AT, _WITH = int(os.environ["WAN_FAIL_AT"]), int(os.environ["WAN_FAIL_WITH"])
     _COUNT_FILE = os.environ["WAN_FAIL_COUNT"]
