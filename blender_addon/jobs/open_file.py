@@ -28,6 +28,11 @@ RequestOf = Callable[[JobStatus], TakeRequest | None]
 """Gives what a job was asked for; where that is None, it is asked for, and `due_again` follows."""
 
 
+ELSEWHERE_SECONDS = 2.0
+"""How often it is looked whether another window has made what a placeholder waits for."""
+ELSEWHERE_AT_ONCE = 8
+
+
 class OpenFile:
     """What the tracker asks and tells of the file that Blender has open."""
 
@@ -52,6 +57,9 @@ class OpenFile:
         self._look_at_all_done = True
         self._unknown: list[tuple[str, str]] | None = None
         """Placeholders of jobs that may be nobody's: job id and request; None where they are to be looked for."""
+        self._elsewhere: dict[str, TakeRequest] = {}
+        """Jobs of placeholders that this server doesn't have, and what the placeholders ask for."""
+        self._next_look = 0.0
         self._strips = -1
         self._ours: list[str] = []
         self._on_strips: set[str] = set()
@@ -79,6 +87,7 @@ class OpenFile:
         known = ends.read()
         self.book.open_file(known)
         self.cleared.clear()
+        self._elsewhere.clear()
         self.strips_changed()
         return known
 
@@ -260,7 +269,7 @@ class OpenFile:
         """True where the job's result was placed or left to the person."""
         return job_id in self.book.judged
 
-    def adopt_unknown(self, jobs: JobList, deadline: float) -> bool:
+    def adopt_unknown(self, jobs: JobList, deadline: float, state_folder: str = "") -> bool:
         """Bring placeholders whose job the server doesn't know into the list, done where their take is on disk."""
         if self._unknown is None:
             waiting = [found for found in identity.all_marked() if found.is_placeholder]
@@ -271,9 +280,33 @@ class OpenFile:
             job_id, text = self._unknown.pop()
             if job_id not in self.cleared and jobs.get(job_id) is None:
                 request = written.request(text)
-                jobs.keep(*(strangers.unreadable(job_id) if request is None else strangers.unknown(job_id, request)))
+                if request is None:
+                    jobs.keep(*strangers.unreadable(job_id))
+                else:
+                    jobs.keep(*strangers.unknown(job_id, request, state_folder))
+                    self._elsewhere[job_id] = request
                 changed = True
         return changed
+
+    def look_elsewhere(self, jobs: JobList, deadline: float) -> bool:
+        """Whether another window, which has a job of this file's, has made its take meanwhile: it lands here too."""
+        if not self._elsewhere or time.monotonic() < self._next_look:
+            return False
+        self._next_look = time.monotonic() + ELSEWHERE_SECONDS
+        for _ in range(min(len(self._elsewhere), ELSEWHERE_AT_ONCE)):
+            job_id, request = next(iter(self._elsewhere.items()))
+            del self._elsewhere[job_id]
+            status = jobs.get(job_id)
+            if status is None or jobs.is_servers(job_id) or status.state is JobState.DONE:
+                continue
+            made = strangers.done(job_id, request) if status.state.ended else None
+            if made is not None:
+                jobs.keep(*made)
+                return True
+            self._elsewhere[job_id] = request  # behind the others
+            if time.perf_counter() > deadline:
+                break
+        return False
 
     def before_save(self, jobs: JobList, listed: bool) -> None:
         """Note what must outlive the session: which takes were undone, which jobs are this file's and which ended.

@@ -32,6 +32,9 @@ RENDERING = "Rendering the source."
 ORPHAN = Problem(
     ProblemKind.INTERRUPTED, "Blender ended while the source was rendered: press Retry to have it rendered again."
 )
+HELD = Problem(
+    ProblemKind.BUSY, "Another window of Blender renders the source of this job: wait for it, or cancel there."
+)
 
 Rendered = list[tuple[footage.Wanted, Source]]
 
@@ -101,6 +104,10 @@ class Sourcing:
 
     def retry(self, job_id: str, request: TakeRequest, belongs_here: bool) -> bool:
         """Render once more what is not on the disk; False where all is there and the server may try at once."""
+        if self._books().held_elsewhere(job_id):
+            self._jobs.ask(job_id, request, "")
+            self._jobs.end(job_id, JobState.INTERRUPTED, HELD)
+            return True
         if all(is_there(source) for source in request.sources):
             return False
         try:

@@ -10,11 +10,15 @@ from dataclasses import replace
 
 import bpy
 
+from ...wan_backend.protocol.media import job_folder
 from ...wan_backend.protocol.messages import JobState, JobStatus, JobSummary, Problem, ProblemKind, TakeRequest, Task
 from ...wan_backend.protocol.plain_names import is_below
 from . import folders, landing, orders, project, request
 
 UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not know this take's job: press Retry to have it made.")
+HELD = Problem(
+    ProblemKind.BUSY, "Another window of Blender has this job: its take comes here by itself once it is made there."
+)
 UNREADABLE = Problem(
     ProblemKind.INTERNAL, "What this placeholder asks for can't be read: delete it, and ask for the take anew."
 )
@@ -35,14 +39,26 @@ def brought_home(asked: TakeRequest, job_id: str) -> TakeRequest:
     return replace(own, sources=sources)
 
 
-def unknown(job_id: str, asked: TakeRequest) -> tuple[JobStatus, TakeRequest]:
-    """The job as it is shown: done where its take lies where takes of this film can lie, else to be made."""
+def unknown(job_id: str, asked: TakeRequest, state_folder: str = "") -> tuple[JobStatus, TakeRequest]:
+    """The job as it is shown: done where its take lies where takes of this film can lie, else to be made.
+
+    One that is kept in the server's `state_folder`, and isn't the server's, is another window's.
+    """
+    made = done(job_id, asked)
+    if made is not None:
+        return made
     own = brought_home(asked, job_id)
-    summary = JobSummary.of(own)
+    why = HELD if state_folder and job_folder(state_folder, job_id).is_dir() else UNKNOWN
+    return JobStatus(job_id, JobState.INTERRUPTED, JobSummary.of(own), sentence=why.sentence, problem=why), own
+
+
+def done(job_id: str, asked: TakeRequest) -> tuple[JobStatus, TakeRequest] | None:
+    """The job with its take, where that lies where takes of this film can lie; None where it doesn't (yet)."""
+    own = brought_home(asked, job_id)
     take = landing.take_on_disk(job_id, _places(asked, own))
-    if take is not None:
-        return JobStatus(job_id, JobState.DONE, summary, progress=1.0, take=take), own
-    return JobStatus(job_id, JobState.INTERRUPTED, summary, sentence=UNKNOWN.sentence, problem=UNKNOWN), own
+    return (
+        None if take is None else (JobStatus(job_id, JobState.DONE, JobSummary.of(own), progress=1.0, take=take), own)
+    )
 
 
 def unreadable(job_id: str) -> tuple[JobStatus, None]:

@@ -317,7 +317,13 @@ class Tracker:
         if self.collector.tick(deadline):
             self._changed = True
         knows = self.server.listed or self.server.is_out_of_reach
-        if knows and time.perf_counter() < deadline and self.file.adopt_unknown(self._list, deadline):
+        if (
+            knows
+            and time.perf_counter() < deadline
+            and self.file.adopt_unknown(self._list, deadline, self.server.state_folder)
+        ):
+            self._changed = True
+        if time.perf_counter() < deadline and self.file.look_elsewhere(self._list, deadline):
             self._changed = True
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
