@@ -22,7 +22,7 @@ import bpy
 
 from ...wan_backend.protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE
 from ...wan_backend.protocol.plain_names import is_id
-from ..timeline import compat, identity, placement
+from ..timeline import compat, identity, path_rules, placement
 from . import landing, project
 from .request import MEDIA_FOLDER, Refused
 
@@ -169,22 +169,26 @@ def _is_plain(file: Path) -> bool:
 
 def far_folders() -> list[Path]:
     """The folders of the open file's takes that do not lie beside the .blend, each once."""
-    beside = os.path.normcase(os.path.dirname(project.path())) + os.sep
+    beside = os.path.dirname(project.path())
+    if not beside:
+        return []
     folders = (compat.media_folder(found.strip) for found in identity.all_marked() if not found.is_placeholder)
-    far = {folder for folder in folders if folder and not os.path.normcase(str(folder)).startswith(beside)}
+    far = {folder for folder in folders if folder and not path_rules.lies_in(str(folder), beside)}
     return sorted(Path(folder) for folder in far if os.path.isdir(folder))
 
 
 def any_far() -> bool:
     """True where some take may be far from the .blend. Cheap enough for a draw: few folders are looked for."""
     looked = set()
-    beside = os.path.normcase(os.path.dirname(project.path())) + os.sep
+    beside = os.path.dirname(project.path())
+    if not beside:
+        return False
     for strip in _media_strips():
         path = compat.media_path(strip) or ""
         if (path.startswith("//") and ".." not in path) or identity.role_of(strip) != identity.TAKE_ROLE:
             continue
         folder = compat.media_folder(strip) or ""
-        if folder in looked or os.path.normcase(folder).startswith(beside):
+        if folder in looked or path_rules.lies_in(folder, beside):
             continue
         if os.path.isdir(folder):
             return True

@@ -9,7 +9,7 @@ from dataclasses import replace
 import bpy
 
 from ...wan_backend.protocol.messages import Origin, TakeRequest
-from ..timeline import written
+from ..timeline import path_rules, written
 
 KEY = "wan_vse_project"
 """A custom property of the scenes; it goes along through save as."""
@@ -66,7 +66,7 @@ def is_origin(origin: Origin, home: str = "") -> bool:
     job's file was never saved, or is no longer there (it was renamed or moved).
     """
     theirs, ours = home or origin.project, path()
-    if theirs and ours and os.path.normcase(theirs) == os.path.normcase(ours):
+    if path_rules.are_same(theirs, ours):
         return True
     if not origin.project_id or origin.project_id not in ids():
         return False

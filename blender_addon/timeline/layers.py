@@ -48,11 +48,15 @@ def seen(owner: Any, frames: range, below_channel: int | None = None) -> Iterato
 
 
 def inputs(strips: list[compat.Strip]) -> Iterator[compat.Strip]:
-    """What effect strips are made from, all the way down."""
-    for strip in strips:
-        found = [s for s in (getattr(strip, "input_1", None), getattr(strip, "input_2", None)) if s is not None]
-        yield from found
-        yield from inputs(found)
+    """What effect strips are made from, all the way down; each once."""
+    waiting, known = list(strips), set()
+    while waiting:
+        strip = waiting.pop()
+        for below in (getattr(strip, "input_1", None), getattr(strip, "input_2", None)):
+            if below is not None and below.name not in known:
+                known.add(below.name)
+                waiting.append(below)
+                yield below
 
 
 def looks_up(strip: compat.Strip) -> compat.Strip | None:
@@ -60,7 +64,7 @@ def looks_up(strip: compat.Strip) -> compat.Strip | None:
 
     What that one shows can't be had without the strips between, which lie over the effect.
     """
-    return next((s for s in inputs([strip]) if _needs_below(s) and s.channel >= strip.channel), None)
+    return next((s for s in inputs([strip]) if _looks_down(s) and s.channel >= strip.channel), None)
 
 
 def shows_nothing(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
@@ -84,10 +88,12 @@ def _stands_alone(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
 
 
 def _needs_below(strip: compat.Strip) -> bool:
-    """True where the strip's own picture is made of what lies below it."""
-    if strip.type in ("ADJUSTMENT", "MULTICAM") or _looks_out(strip):
-        return True
-    return any(_needs_below(s) for s in inputs([strip]))
+    """True where the strip's own picture is made of what lies below it, or below what it is made from."""
+    return any(_looks_down(s) for s in (strip, *inputs([strip])))
+
+
+def _looks_down(strip: compat.Strip) -> bool:
+    return strip.type in ("ADJUSTMENT", "MULTICAM") or _looks_out(strip)
 
 
 def _looks_out(strip: compat.Strip) -> bool:

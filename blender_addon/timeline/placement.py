@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import bpy
 
 from ...wan_backend.protocol.messages import TakeRequest
-from . import channels, compat, framing, identity
+from . import channels, compat, framing, identity, path_rules
 
 NAME_CHARACTERS = 40
 PLACEHOLDER_COLOR = (0.16, 0.13, 0.27)
@@ -120,8 +120,7 @@ def media_path(folder: str) -> str:
     if not blend:
         return folder
     beside = os.path.dirname(os.path.abspath(blend))
-    inside = os.path.normcase(folder).startswith(os.path.normcase(beside) + os.sep)
-    return bpy.path.relpath(folder) if inside else folder
+    return bpy.path.relpath(path_rules.plain(folder)) if path_rules.lies_in(folder, beside) else folder
 
 
 def _channel_aside(collection: compat.Collection, start: int, end_exclusive: int) -> int:
@@ -134,10 +133,10 @@ def _channel_aside(collection: compat.Collection, start: int, end_exclusive: int
 def check_there(take: TakeFiles) -> None:
     """Raises TakeGone: a frame that is missing when Blender renders can crash it, so nothing is added without."""
     try:
-        there = set(os.listdir(take.folder))
+        there = os.listdir(take.folder)
     except OSError:
-        there = set()
-    missing = [name for name in take.files if name not in there]
+        there = []
+    missing = path_rules.missing(take.files, there)
     if missing:
         raise TakeGone(f"The take's {missing[0]} is gone from {take.folder}: make the take again.")
 
