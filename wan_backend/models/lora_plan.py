@@ -37,6 +37,22 @@ EXPERTS = {"transformer": Expert.HIGH, "transformer_2": Expert.LOW}
 """Which expert each transformer of a model with two is."""
 
 
+EXPERT_FIXES = {
+    Expert.HIGH: ("High Noise", FixSetting.LORA_HIGH),
+    Expert.LOW: ("Low Noise", FixSetting.LORA_LOW),
+    Expert.BOTH: ("Both Experts", FixSetting.LORA_BOTH),
+}
+"""The button that answers for which expert a LoRA is."""
+
+
+class Untold(lora_file.Unusable):
+    """Nobody but a person knows which expert the file is for; `choices` are the answers that would do."""
+
+    def __init__(self, why: str, choices: Sequence[Expert]) -> None:
+        super().__init__(why)
+        self.choices = choices
+
+
 @dataclass(frozen=True)
 class _Model:
     """What LoRAs are to fit."""
@@ -104,7 +120,8 @@ def settle(
             with looking.guard(lora_file.Unusable, ""):
                 uses += _settled(use, model, notes)
         except looking.Unlookable as why:
-            return dataclasses.replace(plan, problem=_refused(use, str(why)))
+            choices = why.choices if isinstance(why, Untold) else ()
+            return dataclasses.replace(plan, problem=_refused(use, str(why), choices))
     return dataclasses.replace(plan, loras=uses, notes=[*plan.notes, *notes])
 
 
@@ -163,6 +180,12 @@ def _experts(use: LoraUse, file: Path, head: lora_file.Head, model: _Model) -> t
         half = f"works with what it has for the {use.expert.value}-noise expert, and no more, as its Expert says."
         return [chosen], [half] if len(named) > 1 else []
     both = dataclasses.replace(chosen, expert=Expert.BOTH)
+    if not model.has_two and len(named) > 1:
+        raise Untold(
+            "holds a LoRA for each of the two experts of Wan 2.2 A14B, and this model has one transformer; choose High "
+            "Noise or Low Noise as its Expert, to use that half of it",
+            [Expert.HIGH, Expert.LOW],
+        )
     if not model.has_two:
         return [both], _said_of_one(use, lora_halves.told(file, head.titles), named)
     if len(named) > 1:
@@ -172,9 +195,10 @@ def _experts(use: LoraUse, file: Path, head: lora_file.Head, model: _Model) -> t
         return [both], []
     told, by = (next(iter(named)), "layers say") if named else (lora_halves.told(file, head.titles), "name says")
     if told == lora_halves.UNSURE:
-        raise lora_file.Unusable(
+        raise Untold(
             "may be for one of the two experts or for both: its name leaves that open. Choose High Noise, Low Noise or "
-            "Both as its Expert in the list of LoRAs"
+            "Both as its Expert in the list of LoRAs",
+            list(EXPERT_FIXES),
         )
     if not told:
         return [both], ["works on both experts, as nothing in its name speaks of one; its Expert changes that."]
@@ -216,7 +240,8 @@ def _packed_weights(places: Places, part: str) -> frozenset[str]:
     )  # fmt: skip
 
 
-def _refused(use: LoraUse, why: str) -> Problem:
+def _refused(use: LoraUse, why: str, choices: Sequence[Expert] = ()) -> Problem:
     name = os.path.basename(use.path.rstrip("/\\")) or "without a path"
-    fix = Fix("Leave it out", FixSetting.WITHOUT_LORA, use.path)
-    return Problem(ProblemKind.BAD_LORA, f'The LoRA "{name[:100]}" {why}.', [fix])
+    answers = [Fix(words, setting, use.path) for words, setting in map(EXPERT_FIXES.__getitem__, choices)]
+    leave = Fix("Leave it out", FixSetting.WITHOUT_LORA, use.path)
+    return Problem(ProblemKind.BAD_LORA, f'The LoRA "{name[:100]}" {why}.', [*answers, leave])

@@ -125,6 +125,8 @@ def test_which_expert_is_meant_is_said_or_asked(two_experts, tmp_path):
     open_name = narrow(tmp_path / "style_high.safetensors")
     asked = settled(two_experts, LoraUse(open_name)).problem
     assert "may be for one of the two experts or for both" in asked.sentence and "Expert" in asked.sentence
+    assert [fix.setting for fix in asked.fixes] == ["lora_high", "lora_low", "lora_both", "without_lora"]
+    assert {fix.value for fix in asked.fixes} == {open_name}
     for expert in (Expert.HIGH, Expert.LOW, Expert.BOTH):
         assert settled(two_experts, LoraUse(open_name, 1.0, expert)).loras == [LoraUse(open_name, 1.0, expert)]
     narrow(tmp_path / "style_low.safetensors")
@@ -142,7 +144,9 @@ def test_a_file_for_both_experts_works_on_each_with_its_own_layers(two_experts, 
     assert "holds layers for each of the two experts, and works on both" in plan.notes[-1]
     one = settled(two_experts, LoraUse(file, 0.5, Expert.LOW))
     assert one.loras == [LoraUse(file, 0.5, Expert.LOW)] and "works with what it has for the low-noise" in one.notes[-1]
-    assert "choose High Noise or Low Noise as its Expert" in settled(one_transformer, LoraUse(file)).problem.sentence
+    problem = settled(one_transformer, LoraUse(file)).problem
+    assert "choose High Noise or Low Noise as its Expert" in problem.sentence
+    assert [fix.setting for fix in problem.fixes] == ["lora_high", "lora_low", "without_lora"]
     assert settled(one_transformer, LoraUse(file, 1.0, Expert.LOW)).problem is None
     low = str(written_loras.save(tmp_path / "style_high.safetensors", second))
     told = settled(two_experts, LoraUse(low))
