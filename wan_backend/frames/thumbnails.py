@@ -34,7 +34,7 @@ PICTURE_BYTES = 512 << 20
 """For one still picture while it's decoded: half of what the worker takes, for a strip that is merely selected."""
 MEMORY_BYTES = 4 << 30
 """Of addresses, beside what the process has when it starts; a movie of 8K on many threads takes half of it."""
-SOURCE_SECONDS = 8.0
+SOURCE_SECONDS = 15.0
 TOLD_FILE = "told"
 
 

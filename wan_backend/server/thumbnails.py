@@ -28,7 +28,7 @@ from .worker_process import environment, own_group
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 45.0
 MOST_FOLDERS = 200
 RESULT_FILE = "result.json"
 TOLD_FILE = "told"
