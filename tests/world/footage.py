@@ -5,6 +5,7 @@ Each frame of a recipe shows its own number (`numbered`), so that a frame too ea
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -78,6 +79,51 @@ def content(name: str, content: bytes) -> Make:
     return make
 
 
+def turned(made: Make, corner: tuple[int, int, int, int]) -> Make:
+    """The same MP4 with another matrix in its track's head, as phones write it."""
+
+    def make(folder: Path) -> Path:
+        file = made(folder)
+        content = bytearray(file.read_bytes())
+        a, b, c, d = (number << 16 for number in corner)
+        struct.pack_into(">9i", content, content.find(b"tkhd") + 44, a, b, 0, c, d, 0, 0, 0, 1 << 30)
+        file.write_bytes(content)
+        return file
+
+    return make
+
+
+def growing(name: str, codec: str) -> Make:
+    """Twelve frames of 160 x 64, then twelve of twice that, in one track."""
+
+    def make(folder: Path) -> Path:
+        import av
+
+        from tests.wan_backend.frames.written_movies import numbered
+
+        with av.open(str(folder / name), "w") as container:
+            stream: Any = container.add_stream(codec, rate=Fraction(24))
+            stream.width, stream.height, stream.pix_fmt = 160, 64, "yuv420p"
+            for part in range(2):
+                coder: Any = av.CodecContext.create(codec, "w")
+                coder.width, coder.height, coder.pix_fmt = 160 << part, 64 << part, "yuv420p"
+                coder.time_base, coder.framerate = Fraction(1, 24), 24
+                packets = []
+                for number in range(12 * part, 12 * part + 12):
+                    picture = numbered(number).repeat(1 + part, axis=0).repeat(1 + part, axis=1)
+                    frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+                    frame.pts, frame.time_base = number, Fraction(1, 24)
+                    packets += coder.encode(frame)
+                for packet in [*packets, *coder.encode(None)]:
+                    packet.stream = stream
+                    container.mux(packet)
+        return folder / name
+
+    return make
+
+
+UNEVEN = [number + number // 3 for number in range(24)]
+
 ENTRIES = (
     Entry(
         "H.264 in MP4 with B-frames", "most cameras, phones and programs",
@@ -98,4 +144,26 @@ ENTRIES = (
         "a web page named .mp4", "a portal that wanted a login", content("clip.mp4", b"<!DOCTYPE html><html>"),
         refused(is_movie=True),
     ),
+    Entry(
+        "a phone's movie, held upright", "phones: the display matrix", turned(movie("clip.mp4"), (0, 1, -1, 0)),
+        None, "straight", short=True,
+    ),
+    Entry("a phone's movie, upside down", "phones", turned(movie("clip.mp4"), (-1, 0, 0, -1)), None, "straight"),
+    Entry("H.265 of ten bits", "phones, cameras", movie("clip.mov", "libx265", "yuv420p10le"), frames_show(range(24)),
+          "straight", needs=("encoder:libx265",)),
+    Entry("H.264 in AVI", "dash cameras, CCTV", movie("clip.avi", options={"bf": "2"}), None, "rendered"),
+    Entry("H.264 in ASF", "capture programs", movie("clip.asf", options={"bf": "2"}), None, "rendered"),
+    Entry("AVCHD", "camcorders", movie("clip.mts"), frames_show(range(24)), "rendered"),
+    Entry("a DVD's MPEG-2", "DVDs", movie("clip.vob", "mpeg2video", rate=Fraction(25)), None, "rendered"),
+    Entry("MPEG-2 in MXF", "XDCAM, XAVC", movie("clip.mxf", "mpeg2video", rate=Fraction(25)), None, "rendered"),
+    Entry("H.264 in FLV", "streams", movie("clip.flv"), None, "rendered"),
+    Entry("an animated GIF", "portals", movie("clip.gif", "gif", "rgb8", rate=Fraction(25)), None, "rendered"),
+    Entry("ProRes 4444 with transparency", "titles, effects", movie("clip.mov", "prores_ks", "yuva444p10le")),
+    Entry("grey of ten bits", "scanners", movie("clip.mkv", "ffv1", "gray10le", options={"level": "3"})),
+    Entry("RGB of sixteen bits", "film scanners", movie("clip.mkv", "ffv1", "gbrp16le", options={"level": "3"})),
+    Entry("a phone's uneven frames", "phones", movie("clip.mp4", times=UNEVEN), None, "rendered"),
+    Entry("a screen recording's uneven frames", "OBS", movie("clip.mkv", times=UNEVEN), None,
+          "straight"),
+    Entry("a call in VP8 that grows", "browsers", growing("clip.webm", "libvpx"), None,
+          "rendered", needs=("encoder:libvpx",)),
 )  # fmt: skip
