@@ -26,6 +26,7 @@ from .hub_listing import HubFile
 
 log = logging.getLogger(__name__)
 
+DAMAGED_SUFFIX = ".damaged"
 LICENCE_PAGES = "https://huggingface.co/"
 
 
@@ -84,7 +85,7 @@ def fetch(
 
 
 def _check_lent(order: Order, meter: Meter) -> None:
-    """Raise DamagedLoan where another model's file isn't what the cache says that it is."""
+    """Raise DamagedLoan where another model's file isn't what the cache says that it is; it is set aside then."""
     for each in order.lent:
         wanted = hub_cache.checksum_of(each.source)
 
@@ -92,7 +93,9 @@ def _check_lent(order: Order, meter: Meter) -> None:
             meter.say(DownloadState.CHECKING, size_bytes, f"Checking the text encoder of {order.lender}")
 
         if wanted and not hub_trust.is_right(order.cache, each.source, wanted, tell):
-            raise download_problems.DamagedLoan(order.lender, order.lender_id, each.source)
+            damaged = each.source.resolve()
+            whole_file.replace(damaged, damaged.with_name(damaged.name + DAMAGED_SUFFIX))
+            raise download_problems.DamagedLoan(order.lender, each.source)
 
 
 def _bring(cache: Path, wanted: Wanted, meter: Meter) -> None:

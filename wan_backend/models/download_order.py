@@ -77,7 +77,6 @@ class Order:
     lent: list[Lent] = field(default_factory=list)
     lender: str = ""
     """The model whose text encoder is used."""
-    lender_id: str = ""
 
     @property
     def snapshot(self) -> Path:
@@ -151,7 +150,7 @@ def look(entry: AnyEntry, models_folders: list[str]) -> Order:
     wanted = [_wanted(file, entry, listing.commit, cache, caches) for file in files]
     order = Order(entry, cache, listing, wanted)
     if lender is not None:
-        order = Order(entry, cache, listing, wanted, _lent(lender[1], order.snapshot), lender[0].label, lender[0].id)
+        order = Order(entry, cache, listing, wanted, _lent(lender[1], order.snapshot), lender[0].label)
     return order
 
 

@@ -31,9 +31,9 @@ class WrongChecksum(Exception):
 class DamagedLoan(Exception):
     """A file of another model, which was to be shared, is damaged."""
 
-    def __init__(self, lender: str, lender_id: str, file: Path) -> None:
+    def __init__(self, lender: str, file: Path) -> None:
         super().__init__(lender)
-        self.lender, self.lender_id, self.file = lender, lender_id, file
+        self.lender, self.file = lender, file
 
 
 def retry(entry: AnyEntry) -> Fix:
@@ -93,11 +93,10 @@ def _wrong_content(error: Exception, entry: AnyEntry, folder: str, again: list[F
         return Problem(ProblemKind.CHECKSUM, sentence, again)
     if isinstance(error, DamagedLoan):
         sentence = (
-            f"{error.file} of {error.lender}, which {entry.label} is to share, is damaged; download {error.lender} "
-            "again, which mends it, then retry."
+            f"{error.file} of {error.lender}, which {entry.label} was to share, is damaged and was set aside; retry, "
+            f"and it is fetched anew. {error.lender} must be downloaded again, too."
         )
-        fix = Fix(f"Download {error.lender}", action=FixAction.DOWNLOAD, value=error.lender_id)
-        return Problem(ProblemKind.CHECKSUM, sentence, [fix, *again])
+        return Problem(ProblemKind.CHECKSUM, sentence, again)
     if isinstance(error, Changed):
         sentence = (
             f"The hub's {error} is not the file any more that was fetched here first, so it isn't used; if its owner "

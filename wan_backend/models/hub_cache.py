@@ -76,6 +76,8 @@ def share(source: Path, place: Path) -> None:
     """Have `source`'s content at `place` too: as a second name of it, else (another disk) a copy. Raises OSError."""
     place.parent.mkdir(parents=True, exist_ok=True)
     whole = source.resolve(strict=True)
+    if place.is_symlink() and not place.exists():  # it points to a file that is gone
+        place.unlink()
     try:
         os.link(whole, place)
     except FileExistsError:
