@@ -35,7 +35,7 @@ from typing import Any, BinaryIO
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from wan_backend.environment import create, interpreters, torch_build  # noqa: E402  (standard library only)
+from wan_backend.environment import create, interpreters, lock, torch_build  # noqa: E402  (standard library only)
 
 ENVIRONMENTS = ROOT / "build" / "environments"
 DIST = ROOT / "dist"
@@ -61,6 +61,8 @@ from .blender_addon import register, unregister
 __all__ = ["register", "unregister"]
 '''
 LARGEST_FILE_BYTES = 40_000_000
+UV = "uv==0.13.9"
+"""Which lists the packages that are to be installed, with their checksums."""
 
 
 class BuildFailed(Exception):
@@ -99,7 +101,7 @@ def environment(name: str, versions: tuple[str, ...], steps: list[create.Step]) 
 
     try:
         with _log_file(name) as log, _stderr_to(log):
-            python = create.create(folder, interpreter, steps, report)
+            python = create.create(folder, interpreter, steps, report, isolated=False)
     except create.SetupFailed as error:
         raise BuildFailed(f"{error} Log: {ENVIRONMENTS / (name + '.log')}") from None
     say(f"{name}: ready after {time.monotonic() - started:.0f} s")
@@ -337,6 +339,18 @@ def _test_in_blenders(tier: list[str], options: argparse.Namespace, variables: d
         chosen = ["-m", "compat"] if options.compat else []
 
 
+def do_lock(_options: argparse.Namespace) -> None:
+    """Make lock.txt and lock_torch.txt anew, with the checksums that PyPI has."""
+    step = create.Step("Installing uv", (UV,))
+    python = environment("lock", interpreters.PREFERRED, [step])
+    command = [str(python), "-m", "uv", "pip", "compile", "--no-config", "--universal", "--python-version", "3.11"]
+    made = subprocess.run(
+        [*command, "--generate-hashes", "--no-annotate", "--no-header", "--default-index", "https://pypi.org/simple",
+         "--constraint", str(create.CONSTRAINTS), str(create.REQUIREMENTS)], capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    lock.write(made, create.LOCK, create.LOCK_TORCH)
+
+
 def do_install(options: argparse.Namespace) -> None:
     blender = blender_on_path()
     if not blender:
@@ -375,8 +389,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="build.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo|check|test|extension|backend|bench|install")
-    for name in ("demo", "check", "test", "extension", "backend", "bench", "install"):
+    names = ("demo", "check", "test", "extension", "backend", "bench", "install", "lock")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(names))
+    for name in names:
         verb = verbs.add_parser(name)
         if name in ("demo", "backend", "bench", "install"):
             default = "auto" if name == "install" else "cpu"

@@ -16,6 +16,7 @@ CI = (
     "whole_path",
     "demo",
     "faults",
+    "world",
     "test_build.py",
     "wan_backend/bench",
     "wan_backend/command_line",
@@ -27,6 +28,7 @@ CI = (
     "wan_backend/models/test_download.py",
     "wan_backend/models/test_download_extras.py",
     "wan_backend/models/test_eight_bit.py",
+    "wan_backend/models/test_finite.py",
     "wan_backend/models/test_lora_adapters.py",
     "wan_backend/server/test_downloads.py",
     "wan_backend/server/test_serve_*.py",
@@ -45,6 +47,7 @@ COMPAT = (
     "blender_addon/jobs/test_rendering.py",
     "blender_addon/jobs/test_request.py",
     "blender_addon/test_packaging.py",
+    "world/test_in_blender.py",
 )
 """Those that ask what a version of Blender does; whole takes that do have the marker `compat` themselves."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 PART_SUFFIX = ".part"
 """Of a file that is being written; one that a kill left is worth nothing."""
+SEAL_BYTES = 32
 REPLACE_TRIES = 5
 """On Windows a virus scanner may hold a file for a moment."""
 
@@ -44,6 +46,19 @@ def replace(source: Path, file: Path) -> None:
             if sys.platform != "win32" or attempt == REPLACE_TRIES - 1:
                 raise
             time.sleep(0.02 * 2**attempt)
+
+
+def sealed(content: bytes) -> bytes:
+    """The content and its checksum, for a file that nothing else would tell from a damaged one."""
+    return content + hashlib.sha256(content).digest()
+
+
+def unsealed(content: bytes) -> bytes:
+    """What was sealed. Raises ValueError where it's not all as it was."""
+    kept, digest = content[:-SEAL_BYTES], content[-SEAL_BYTES:]
+    if hashlib.sha256(kept).digest() != digest:
+        raise ValueError("it is not as it was written: its checksum is another one")
+    return kept
 
 
 def sync_folder(folder: Path) -> None:

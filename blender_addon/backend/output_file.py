@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from ...wan_backend.protocol import private_files
+
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 65536
@@ -33,7 +35,7 @@ class OutputFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.for_child: BinaryIO = path.open("wb", buffering=0)
+        self.for_child: BinaryIO = private_files.opened(path, buffering=0)
         """To be closed once the child has it."""
         self._file = path.open("r+b", buffering=0)
         self._read = self._given_back = 0

@@ -18,6 +18,7 @@ from collections import deque
 from pathlib import Path
 from typing import IO, Any
 
+from ...wan_backend.protocol import private_files
 from .command import BackendCommand, BackendMissing
 from .output_file import OutputFile
 
@@ -39,7 +40,7 @@ class ChildProcess:
     """One child. Raises BackendMissing where it can't be started."""
 
     def __init__(self, command: BackendCommand, run_folder: Path, name: str) -> None:
-        run_folder.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(run_folder)
         sweep_run_folder(run_folder)
         stem = f"{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.out_path = run_folder / f"{stem}.out"
@@ -49,7 +50,7 @@ class ChildProcess:
         self._terminated = False
         self._output = OutputFile(self.out_path)
         try:
-            with self._output.for_child as out, self.log_path.open("wb") as log_file:
+            with self._output.for_child as out, private_files.opened(self.log_path) as log_file:
                 self._process = _spawn(command, run_folder, out, log_file)
         except BaseException:
             self._output.remove()

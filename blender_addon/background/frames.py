@@ -1,19 +1,22 @@
 """The timeline's pictures in a range of frames, as Blender renders them in Standard view at full size. bpy only.
 
-Asked: `scene`, `start`, `end_exclusive`, `strips` (names; none: all that is seen), `folder`, `files`.
+Asked: `scene`, `start`, `end_exclusive`, `strips` (names; none: all that is seen), `alone` (without what lies below
+them), `plays` (folders and names of the files that are shown), `folder`, `files`.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import bpy
 
 from . import output
-from .report import Report
+from .report import Refused, Report
 
 ROLE = "wan_vse_role"
 """As in timeline/identity.py, which can't be imported here."""
+NAMES_SHOWN = 3
 
 
 def steps(asked: dict[str, Any]) -> int:
@@ -24,7 +27,9 @@ def steps(asked: dict[str, Any]) -> int:
 def render(asked: dict[str, Any], report: Report) -> None:
     """Render what is asked. Raises RuntimeError."""
     scene = bpy.data.scenes[asked["scene"]]
-    mutes = show_only(scene, asked["strips"])
+    for folder, names in asked["plays"]:
+        _check_there(folder, names)
+    mutes = show_only(scene, asked["strips"], asked["alone"])
     scene.render.use_sequencer = True
     scene.render.resolution_percentage = 100
     output.set_view(scene, "Standard")
@@ -37,22 +42,39 @@ def render(asked: dict[str, Any], report: Report) -> None:
         muted.mute = was
 
 
-def show_only(scene: bpy.types.Scene, names: list[str]) -> list[tuple[Any, bool]]:
-    """Mute the strips that are not named, unmute the others; gives all whose mute changed, with what it was.
+def show_only(scene: bpy.types.Scene, names: list[str], alone: bool = False) -> list[tuple[Any, bool]]:
+    """Show the strips that are named and, but for `alone`, what lies below them, as the preview does; no name: all.
 
-    An adjustment strip shows what lies below it, so that stays. Placeholders have nothing to show yet.
+    Gives all whose mute changed, with what it was. Placeholders have nothing to show yet.
     """
     editor = scene.sequence_editor
     owner = editor.meta_stack[-1] if len(editor.meta_stack) else editor
     strips = owner.strips if hasattr(owner, "strips") else owner.sequences
     chosen = [strip for strip in strips if strip.name in names]
-    adjusting = any(strip.type == "ADJUSTMENT" for strip in chosen)
     highest = max((strip.channel for strip in chosen), default=0)
     wanted = [(strip, False) for strip in chosen] + [(owner.channels[strip.channel], False) for strip in chosen]
-    seen = [s for s in strips if not names or s in chosen or (adjusting and s.channel < highest)]
+    seen = [s for s in strips if not names or s in chosen or (s.channel < highest and not alone)]
     seen = [s for s in seen if s.get(ROLE) != "placeholder"]
     wanted += [(s, True) for s in strips if s not in seen]
     changed = [(muted, muted.mute) for muted, mute in wanted if muted.mute != mute]
     for muted, was in changed:
         muted.mute = not was
     return changed
+
+
+def _check_there(folder: str, names: list[str]) -> None:
+    """A picture that is missing can end Blender, or is shown in violet."""
+    lost = [name for name in names if not _is_file(os.path.join(folder, name))]
+    if lost:
+        more = f" and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
+        raise Refused(
+            f"{', '.join(lost[:NAMES_SHOWN])}{more} can't be found in {folder}: put it back there, or find it with "
+            "File > External Data > Find Missing Files."
+        )
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return os.path.isfile(path) and os.path.getsize(path) > 0
+    except (OSError, ValueError):
+        return False

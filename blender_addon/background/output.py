@@ -9,6 +9,9 @@ from typing import Any
 
 import bpy
 
+from . import made_folder
+from .report import Refused
+
 PARTIAL_SUFFIX = ".partial"
 COMPRESSION = 10
 
@@ -44,26 +47,41 @@ def render_frames(scene: bpy.types.Scene, numbers: Sequence[int], folder: str) -
     os.makedirs(folder, exist_ok=True)
     scene.render.filepath = os.path.join(folder, "frame_######")
     scene.frame_step = 1
-    for first, last in _runs(sorted(set(numbers))):
+    files = {number: scene.render.frame_path(frame=number) for number in numbers}
+    for first, last in _runs([number for number in sorted(set(numbers)) if number >= 0]):
         scene.frame_start, scene.frame_end = first, last
         bpy.ops.render.render(animation=True, scene=scene.name)
-    files = {number: scene.render.frame_path(frame=number) for number in numbers}
+    for number in sorted({number for number in numbers if number < 0}):
+        _render_before_nought(scene, number, files[number])
     for number, file in files.items():
         if not os.path.isfile(file):
             raise RuntimeError(f"frame {number} of “{scene.name}” was not written to {folder}")
     return files
 
 
+def _render_before_nought(scene: bpy.types.Scene, number: int, file: str) -> None:
+    """A frame that no animation reaches: a scene's range begins at 0 or later."""
+    kept, scene.render.filepath = scene.render.filepath, file
+    try:
+        scene.frame_set(number)
+        with bpy.context.temp_override(scene=scene):
+            bpy.ops.render.render(write_still=True)
+    finally:
+        scene.render.filepath = kept
+
+
 def partial_folder(asked: dict[str, Any]) -> str:
-    """An empty folder beside the one that was asked for."""
+    """An empty folder beside the one that was asked for. Raises OSError and Refused."""
     folder = str(asked["folder"]) + PARTIAL_SUFFIX
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
+    try:
+        made_folder.make(folder, asked["job"])
+    except made_folder.NotOurs as in_the_way:
+        raise Refused(str(in_the_way)) from None
     return folder
 
 
 def settle(asked: dict[str, Any], partial: str, rendered: Sequence[str]) -> None:
-    """Name the rendered files as was asked, and put them where they are waited for."""
+    """Name the rendered files as was asked, and put them where they are waited for. Raises OSError and Refused."""
     left = list(rendered)
     for name, file in zip(asked["files"], rendered, strict=True):
         left.remove(file)
@@ -72,7 +90,11 @@ def settle(asked: dict[str, Any], partial: str, rendered: Sequence[str]) -> None
             shutil.copyfile(file, target)  # a frame that is held
         else:
             os.replace(file, target)
-    shutil.rmtree(asked["folder"], ignore_errors=True)
+    try:
+        made_folder.clear(asked["folder"], asked["job"])
+    except made_folder.NotOurs as in_the_way:
+        made_folder.remove(partial, asked["job"])
+        raise Refused(str(in_the_way)) from None
     os.replace(partial, asked["folder"])
 
 

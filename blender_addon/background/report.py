@@ -12,8 +12,15 @@ ABANDONED = 5
 """The exit code where nobody waits any more."""
 
 
+class Refused(RuntimeError):
+    """It can't be rendered, for what the message says in a whole sentence."""
+
+
 class Report:
-    """One JSON object in a file that is replaced whole: `done` and `of` steps, `failed` with why."""
+    """One JSON object in a file that is replaced whole: `done` and `of` steps, `failed` with why.
+
+    `refused` has it instead where that is a whole sentence for a person.
+    """
 
     def __init__(self, path: str, steps: int) -> None:
         self._path, self._done, self._steps = path, 0, steps
@@ -30,10 +37,14 @@ class Report:
         """It can't be done."""
         self._write(reason)
 
-    def _write(self, failed: str) -> None:
+    def refuse(self, sentence: str) -> None:
+        """It can't be done, for a reason that the person can mend."""
+        self._write("", sentence)
+
+    def _write(self, failed: str, refused: str = "") -> None:
         partial = self._path + ".partial"
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump({"done": self._done, "of": self._steps, "failed": failed}, file)
+        with open(partial, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            json.dump({"done": self._done, "of": self._steps, "failed": failed, "refused": refused}, file)
         with contextlib.suppress(PermissionError):  # on Windows, while it's being read; the next one tells
             os.replace(partial, self._path)
 

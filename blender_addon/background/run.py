@@ -1,7 +1,9 @@
 """Reads the order that follows `--` on the command line, does it, and says how far it is.
 
 The order is a JSON object: `blend`, the copy; `report`, the file to report in; `cycles_device`, the kind of device
-that the artist's Cycles uses ("" for the processor); `pictures`, a list of what to render, see `frames` and `depth`.
+that the artist's Cycles uses ("" for the processor); `trusted`, whether scripts of the file may run, and
+`scripts_refused`, whether one was kept from running in the window; `pictures`, a list of what to render, see `frames`
+and `depth`.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from typing import Any
 
 import bpy
 
-from . import depth, frames
-from .report import Report
+from . import depth, frames, side_effects
+from .report import Refused, Report
 
 KINDS = {"frames": frames, "depth": depth}
 
@@ -30,11 +32,16 @@ def main() -> None:
     report = Report(order["report"], sum(KINDS[asked["kind"]].steps(asked) for asked in order["pictures"]))
     try:
         if not _is_same_file(bpy.data.filepath, order["blend"]):
-            bpy.ops.wm.open_mainfile(filepath=order["blend"], load_ui=False)
+            bpy.ops.wm.open_mainfile(filepath=order["blend"], load_ui=False, use_scripts=order["trusted"])
+        side_effects.keep_from_writing()
         _use_device(order["cycles_device"])
         bpy.app.handlers.render_write.append(report.step)
         for asked in order["pictures"]:
             KINDS[asked["kind"]].render(asked, report)
+        side_effects.check_scripts(order["scripts_refused"])
+    except Refused as refused:
+        report.refuse(str(refused))
+        sys.exit(1)
     except (RuntimeError, OSError, LookupError) as error:
         logging.exception("The order could not be done")
         report.fail(str(error).strip().removeprefix("Error: "))

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shutil
+import stat
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -18,14 +20,16 @@ from typing import BinaryIO
 
 import bpy
 
-from ...wan_backend.protocol.media import PARTIAL_SUFFIX
-from ..timeline import compat, identity, placement
+from ...wan_backend.protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE
+from ...wan_backend.protocol.plain_names import is_id
+from ..timeline import compat, identity, path_rules, placement
 from . import landing, project
 from .request import MEDIA_FOLDER, Refused
 
 log = logging.getLogger(__name__)
 
 PIECE_BYTES = 1 << 20
+_OF_TAKE = re.compile(r"[0-9]{4,6}\.png|" + "|".join(map(re.escape, (SETTINGS_FILE, *MOVIE_FILES.values()))))
 FOLDERS_LOOKED_FOR = 8
 """`any_far` asks the disk for no more."""
 
@@ -52,6 +56,7 @@ class Collector:
         self._todo: deque[_Folder] = deque()
         self._moved: dict[str, str] = {}
         self._count = 0
+        self._left_out = 0
         self._copying: tuple[BinaryIO, BinaryIO] | None = None
 
     @property
@@ -66,7 +71,11 @@ class Collector:
         if self.busy:
             raise Refused("The takes are being copied already.")
         target = Path(project.path()).parent / MEDIA_FOLDER
-        sources = far_folders()
+        far = far_folders()
+        sources = [folder for folder in far if is_takes(folder)]
+        self._left_out = len(far) - len(sources)
+        if far and not sources:
+            raise Refused("What lies elsewhere are not the folders of takes as they were made: copy them by hand.")
         if not sources:
             raise Refused("Every take lies beside the .blend already.")
         self._todo = deque(_Folder(source, target / source.name) for source in sources)
@@ -101,7 +110,7 @@ class Collector:
             if not folder.target.is_dir():
                 shutil.rmtree(folder.partial, ignore_errors=True)
                 folder.partial.mkdir(parents=True)
-                folder.files.extend(sorted(os.listdir(folder.source)))
+                folder.files.extend(files_of_take(folder.source))
         elif self._copying is not None:
             self._copy_piece()
         elif folder.files:
@@ -136,28 +145,50 @@ class Collector:
             if target is not None:
                 compat.set_media_folder(found.strip, placement.media_path(target))
         self.sentence = f"{len(self._moved)} takes lie beside the .blend now; save it to keep that."
+        if self._left_out:
+            self.sentence += f" {self._left_out} folders stay where they are: they are no takes as they were made."
         self._moved.clear()
         bpy.ops.ed.undo_push(message="Collect takes")
 
 
+def is_takes(folder: Path) -> bool:
+    """Whether it is the folder of a take: called as its job, with its settings. A strip may name any folder."""
+    settings = folder / SETTINGS_FILE
+    return is_id(folder.name) and not folder.is_symlink() and settings.is_file() and not settings.is_symlink()
+
+
+def files_of_take(folder: Path) -> list[str]:
+    """The names of what a worker writes into a take's folder; whatever else lies there is nobody's business."""
+    return [name for name in sorted(os.listdir(folder)) if _OF_TAKE.fullmatch(name) and _is_plain(folder / name)]
+
+
+def _is_plain(file: Path) -> bool:
+    """Neither a link to elsewhere nor a pipe, which would be waited for."""
+    return stat.S_ISREG(file.lstat().st_mode)
+
+
 def far_folders() -> list[Path]:
     """The folders of the open file's takes that do not lie beside the .blend, each once."""
-    beside = os.path.normcase(os.path.dirname(project.path())) + os.sep
+    beside = os.path.dirname(project.path())
+    if not beside:
+        return []
     folders = (compat.media_folder(found.strip) for found in identity.all_marked() if not found.is_placeholder)
-    far = {folder for folder in folders if folder and not os.path.normcase(str(folder)).startswith(beside)}
+    far = {folder for folder in folders if folder and not path_rules.lies_in(str(folder), beside)}
     return sorted(Path(folder) for folder in far if os.path.isdir(folder))
 
 
 def any_far() -> bool:
     """True where some take may be far from the .blend. Cheap enough for a draw: few folders are looked for."""
     looked = set()
-    beside = os.path.normcase(os.path.dirname(project.path())) + os.sep
+    beside = os.path.dirname(project.path())
+    if not beside:
+        return False
     for strip in _media_strips():
         path = compat.media_path(strip) or ""
-        if (path.startswith("//") and ".." not in path) or strip.get(identity.ROLE) != identity.TAKE_ROLE:
+        if (path.startswith("//") and ".." not in path) or identity.role_of(strip) != identity.TAKE_ROLE:
             continue
         folder = compat.media_folder(strip) or ""
-        if folder in looked or os.path.normcase(folder).startswith(beside):
+        if folder in looked or path_rules.lies_in(folder, beside):
             continue
         if os.path.isdir(folder):
             return True

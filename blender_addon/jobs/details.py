@@ -38,6 +38,11 @@ class Details:
         known = self._known.get(job_id)
         return known.request if known is not None else self._learned.get(job_id)
 
+    def told(self, job_id: str) -> TakeRequest | None:
+        """What the job was asked for, by the server's own word, and not as a strip of some file has it."""
+        known = self._known.get(job_id)
+        return known.request if known is not None else None
+
     def plan_of(self, job_id: str) -> Plan | None:
         """What was planned for the job; None until it is known."""
         known = self._known.get(job_id)

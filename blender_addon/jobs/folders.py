@@ -7,10 +7,15 @@ from typing import Any
 
 import bpy
 
+from ...wan_backend.protocol import private_files
 from ..backend.command import BackendSettings
 
 PACKAGE = __package__.rsplit(".", 2)[0]
 """The extension's root package, as Blender names it: "bl_ext.user_default.wan_vse"."""
+
+
+_tightened: set[Path] = set()
+"""Of this session: folders that nobody else on the machine may look into."""
 
 
 def package_root() -> Path:
@@ -20,7 +25,11 @@ def package_root() -> Path:
 
 def user_folder() -> Path:
     """The extension's own folder, outside of its package: it stays through updates."""
-    return Path(bpy.utils.extension_path_user(PACKAGE, create=True)).absolute()
+    folder = Path(bpy.utils.extension_path_user(PACKAGE, create=True)).absolute()
+    if folder not in _tightened:
+        _tightened.add(folder)
+        private_files.tighten(folder)
+    return folder
 
 
 def preferences() -> Any | None:

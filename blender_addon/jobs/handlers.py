@@ -12,6 +12,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ..stopwatch import timed
+from . import trust
 
 _get: Callable[[], Any] | None = None
 """Gives the tracker; set at registration, because the tracker's module imports this one."""
@@ -30,6 +31,7 @@ def _load_pre(*_: object) -> None:
 def _load_post(*_: object) -> None:
     tracker = _get()
     tracker.file.loading = tracker.file.rendering = False
+    trust.file_loaded()
     tracker.file_loaded()
 
 

@@ -156,9 +156,10 @@ class JobList:
 
     # This side's
 
-    def keep(self, status: JobStatus, request: TakeRequest) -> None:
-        """This side says how a job is that the server doesn't know (yet)."""
-        self._requests[status.job_id] = request
+    def keep(self, status: JobStatus, request: TakeRequest | None) -> None:
+        """This side says how a job is that the server doesn't know (yet); None: nobody can tell what was asked for."""
+        if request is not None:
+            self._requests[status.job_id] = request
         self._put(self._local, status)
 
     def ask(self, job_id: str, request: TakeRequest, sentence: str) -> None:

@@ -1,6 +1,7 @@
 """Jobs whose sources are still being rendered, on the disk: they outlive a Blender that ends. No bpy.
 
-One file a job. Its owner touches it now and then; one that nobody has touched for a while is an orphan's.
+One file a job, which names its owner: the Blender that is rendering for it (lease). When that one is dead, one of the
+others takes the job over. A file that names none is an orphan once nobody has touched it for a while.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from ...wan_backend.protocol import bounds, private_files
 from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.messages import TakeRequest
+from ...wan_backend.protocol.plain_names import is_id
+from .lease import Lease
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +34,15 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.mine: set[str] = set()
         self._folder = folder
+        self._lease = Lease(folder / "owners")
         self._next_touch = 0.0
 
     def keep(self, job_id: str, request: TakeRequest, asked: str) -> None:
         """`asked` is what the placeholder remembers (timeline.provenance)."""
-        entry = json.dumps({"request": to_json(request), "asked": asked})
+        entry = {"request": to_json(request), "asked": asked}
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._file(job_id).with_suffix(".new").write_text(entry, encoding="utf-8")
-            self._file(job_id).with_suffix(".new").replace(self._file(job_id))
+            private_files.make_folder(self._folder)
+            self._write(job_id, entry)
         except OSError as error:
             log.warning("Job %s is not in the journal: %s", job_id, error)
             return
@@ -67,18 +72,60 @@ class Journal:
             files = sorted(self._folder.glob("*.json"))
         except OSError:
             return
-        for file in files:
-            if file.stem in self.mine:
-                continue
-            try:
-                if abs(time.time() - file.stat().st_mtime) < ORPHANED_SECONDS:  # a clock may be set back, too
-                    continue
-                entry = json.loads(file.read_text(encoding="utf-8"))
-                request, asked = from_json(TakeRequest, entry["request"], "request"), str(entry["asked"])
-            except (OSError, ValueError, KeyError, TypeError, RecursionError, ProtocolError):
-                continue
-            self.mine.add(file.stem)
-            yield file.stem, request, asked
+        files = [file for file in files if file.stem not in self.mine and is_id(file.stem)]
+        if not any(self._is_orphan(file) for file in files):
+            return
+        with self._lease.alone() as alone:  # two Blenders that see it both must not both have it
+            for file in files if alone else ():
+                found = self._taken_over(file)
+                if found is not None:
+                    yield file.stem, *found
+
+    def held_elsewhere(self, job_id: str) -> bool:
+        """Whether another Blender that lives is rendering for the job."""
+        if job_id in self.mine or not is_id(job_id) or not self._file(job_id).is_file():
+            return False
+        return not self._is_orphan(self._file(job_id))
+
+    def release(self) -> None:
+        """This Blender ends: what it has is the others'."""
+        self._lease.release()
+
+    def _taken_over(self, file: Path) -> tuple[TakeRequest, str] | None:
+        try:
+            if not self._is_orphan(file):
+                return None
+            entry = _read(file)
+            request, asked = from_json(TakeRequest, entry["request"], "request"), str(entry["asked"])
+            self._write(file.stem, entry)
+        except (OSError, ValueError, KeyError, TypeError, ProtocolError):
+            return None
+        self.mine.add(file.stem)
+        return request, asked
+
+    def _is_orphan(self, file: Path) -> bool:
+        try:
+            alive = self._lease.is_alive(str(_read(file).get("owner", "")))
+            if alive is not None:
+                return not alive
+            return abs(time.time() - file.stat().st_mtime) >= ORPHANED_SECONDS  # a clock may be set back, too
+        except (OSError, ValueError):
+            return False
+
+    def _write(self, job_id: str, entry: dict[str, Any]) -> None:
+        new = self._file(job_id).with_suffix(".new")
+        private_files.write_text(new, json.dumps({**entry, "owner": self._lease.id}))
+        new.replace(self._file(job_id))
 
     def _file(self, job_id: str) -> Path:
         return self._folder / f"{job_id}.json"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Raises OSError and ValueError."""
+    if file.stat().st_size > 4 * bounds.MAX_JSON_CHARACTERS:
+        raise ValueError("too long")
+    entry = bounds.json_values(file.read_text(encoding="utf-8"))
+    if not isinstance(entry, dict):
+        raise ValueError("no entry")
+    return entry

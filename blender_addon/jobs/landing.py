@@ -6,18 +6,23 @@ import json
 import logging
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import bpy
 
+from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.media import SETTINGS_FILE, frame_file
 from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, Take, TakeRequest
-from ..timeline import following, identity, placement, provenance
+from ..timeline import following, identity, placement, provenance, written
 from .book import Book
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MODAL_PREFIXES = ("TRANSFORM_OT_", "SEQUENCER_OT_", "RENDER_OT_")
 """Operators during which no strip may change: under the mouse, an undo step can end Blender."""
@@ -47,16 +52,13 @@ def is_whole(status: JobStatus) -> bool:
     )
 
 
-def take_on_disk(job_id: str, request: TakeRequest) -> Take | None:
-    """The take of a job that no backend knows any more, from its own folder; None where there is none."""
-    for parent in dict.fromkeys((request.media_folder, bpy.path.abspath("//wan"))):
+def take_on_disk(job_id: str, places: Iterable[str]) -> Take | None:
+    """The take of a job that no backend knows any more, from its own folder in one of `places`; None where none is."""
+    for parent in dict.fromkeys(places):
         folder = Path(parent) / job_id
-        try:
-            settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-            take = from_json(Take, settings["take"], "take")
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, ProtocolError):
-            continue
-        return Take(**{**vars(take), "folder": str(folder)})
+        take = _settings(folder, "take", Take)
+        if take is not None and bounds.is_sane_take(take):
+            return replace(take, folder=str(folder))
     return None
 
 
@@ -106,14 +108,13 @@ def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> s
     assert status.take is not None
     files = files_of(status.take)
     placement.check_there(files)
-    strip_ids = [found.strip[identity.STRIP] for found in waiting]
+    strip_ids = [found.strip_id for found in waiting]
     said = ""
     for strip_id in strip_ids:
         found = identity.find(strip_id)  # again: replacing one can move the others in memory
         if found is not None:
             said = (following.follow(found) if len(strip_ids) == 1 else "") or said
-            asked = found.strip.get(provenance.ASKED)
-            asked_for = str(found.strip.get(identity.REQUEST, ""))
+            asked, asked_for = written.text_in(found.strip, provenance.ASKED), found.request_text
             made = placement.put_in_place(found, files, status.summary.length_frames)
             _mark(made, status, asked_for)
             if asked:
@@ -142,12 +143,18 @@ def recorded_scene(status: JobStatus) -> bpy.types.Scene:
 
 def request_on_disk(status: JobStatus) -> TakeRequest | None:
     """What a finished take was asked for, as its own folder tells it."""
-    if status.take is None:
-        return None
+    request = None if status.take is None else _settings(Path(status.take.folder), "request", TakeRequest)
+    return request if request is not None and bounds.is_sane_request(request) else None
+
+
+def _settings(folder: Path, name: str, kind: type[T]) -> T | None:
+    """What the take's settings file holds under `name`; None where that can't be read. The folder may be anybody's."""
+    file = folder / SETTINGS_FILE
     try:
-        settings = json.loads(Path(status.take.folder, SETTINGS_FILE).read_text(encoding="utf-8"))
-        return from_json(TakeRequest, settings["request"], "request")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, ProtocolError):
+        if not file.is_file() or file.stat().st_size > bounds.MAX_JSON_CHARACTERS:  # a named pipe would be waited for
+            return None
+        return from_json(kind, bounds.json_values(file.read_text(encoding="utf-8"))[name], name)
+    except (OSError, ValueError, KeyError, TypeError, ProtocolError):
         return None
 
 

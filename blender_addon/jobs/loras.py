@@ -57,6 +57,13 @@ def leave_out(settings: Any, path: str) -> None:
             row.use = False
 
 
+def set_expert(settings: Any, path: str, expert: Expert) -> None:
+    """Have the rows of that file work on that expert."""
+    for row in settings.loras:
+        if absolute(row.path) == path:
+            row.expert = expert.name
+
+
 def name_of(path: str) -> str:
     """What a person calls the file: its name without the ending."""
     name = os.path.basename(path.rstrip("/\\"))

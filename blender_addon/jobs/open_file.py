@@ -14,20 +14,11 @@ from contextlib import contextmanager
 
 import bpy
 
-from ...wan_backend.protocol.conversion import from_json, to_json
-from ...wan_backend.protocol.errors import ProtocolError
-from ...wan_backend.protocol.messages import (
-    JobState,
-    JobStatus,
-    JobSummary,
-    Origin,
-    Problem,
-    ProblemKind,
-    TakeRequest,
-)
+from ...wan_backend.protocol.conversion import to_json
+from ...wan_backend.protocol.messages import JobState, JobStatus, Origin, TakeRequest
 from ..stopwatch import timed
-from ..timeline import compat, identity, placement, provenance
-from . import ends, landing, project
+from ..timeline import compat, identity, placement, provenance, written
+from . import ends, landing, project, strangers
 from .book import Book
 from .job_list import JobList
 
@@ -36,7 +27,10 @@ log = logging.getLogger(__name__)
 RequestOf = Callable[[JobStatus], TakeRequest | None]
 """Gives what a job was asked for; where that is None, it is asked for, and `due_again` follows."""
 
-UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not know this take's job: press Retry to have it made.")
+
+ELSEWHERE_SECONDS = 2.0
+"""How often it is looked whether another window has made what a placeholder waits for."""
+ELSEWHERE_AT_ONCE = 8
 
 
 class OpenFile:
@@ -63,6 +57,9 @@ class OpenFile:
         self._look_at_all_done = True
         self._unknown: list[tuple[str, str]] | None = None
         """Placeholders of jobs that may be nobody's: job id and request; None where they are to be looked for."""
+        self._elsewhere: dict[str, TakeRequest] = {}
+        """Jobs of placeholders that this server doesn't have, and what the placeholders ask for."""
+        self._next_look = 0.0
         self._strips = -1
         self._ours: list[str] = []
         self._on_strips: set[str] = set()
@@ -90,6 +87,7 @@ class OpenFile:
         known = ends.read()
         self.book.open_file(known)
         self.cleared.clear()
+        self._elsewhere.clear()
         self.strips_changed()
         return known
 
@@ -139,11 +137,12 @@ class OpenFile:
         """What the job was asked for, as a strip of the open file tells it."""
         if job_id not in self._on_strips:
             return None
-        texts = (found.strip.get(identity.REQUEST) for found in identity.all_marked() if found.job_id == job_id)
-        request = next((read for text in texts if (read := _read_request(text)) is not None), None)
+        texts = (found.request_text for found in identity.all_marked() if found.job_id == job_id)
+        request = next((read for text in texts if (read := written.request(text)) is not None), None)
         if request is None:
             self._on_strips.discard(job_id)  # it isn't looked for at every draw
-        return request
+            return None
+        return strangers.brought_home(request, job_id)
 
     def add_placeholder(
         self, scene: bpy.types.Scene, job_id: str, request: TakeRequest, name: str, asked: str = ""
@@ -270,20 +269,44 @@ class OpenFile:
         """True where the job's result was placed or left to the person."""
         return job_id in self.book.judged
 
-    def adopt_unknown(self, jobs: JobList, deadline: float) -> bool:
+    def adopt_unknown(self, jobs: JobList, deadline: float, state_folder: str = "") -> bool:
         """Bring placeholders whose job the server doesn't know into the list, done where their take is on disk."""
         if self._unknown is None:
             waiting = [found for found in identity.all_marked() if found.is_placeholder]
             nobodys = [found for found in waiting if jobs.get(found.job_id) is None]
-            self._unknown = [(found.job_id, found.strip.get(identity.REQUEST, "")) for found in nobodys]
+            self._unknown = [(found.job_id, found.request_text) for found in nobodys]
         changed = False
         while self._unknown and time.perf_counter() < deadline:
             job_id, text = self._unknown.pop()
-            request = _read_request(text)
-            if request is not None and job_id not in self.cleared and jobs.get(job_id) is None:
-                jobs.keep(_status_of_unknown(job_id, request), request)
+            if job_id not in self.cleared and jobs.get(job_id) is None:
+                request = written.request(text)
+                if request is None:
+                    jobs.keep(*strangers.unreadable(job_id))
+                else:
+                    jobs.keep(*strangers.unknown(job_id, request, state_folder))
+                    self._elsewhere[job_id] = request
                 changed = True
         return changed
+
+    def look_elsewhere(self, jobs: JobList, deadline: float) -> bool:
+        """Whether another window, which has a job of this file's, has made its take meanwhile: it lands here too."""
+        if not self._elsewhere or time.monotonic() < self._next_look:
+            return False
+        self._next_look = time.monotonic() + ELSEWHERE_SECONDS
+        for _ in range(min(len(self._elsewhere), ELSEWHERE_AT_ONCE)):
+            job_id, request = next(iter(self._elsewhere.items()))
+            del self._elsewhere[job_id]
+            status = jobs.get(job_id)
+            if status is None or jobs.is_servers(job_id) or status.state is JobState.DONE:
+                continue
+            made = strangers.done(job_id, request) if status.state.ended else None
+            if made is not None:
+                jobs.keep(*made)
+                return True
+            self._elsewhere[job_id] = request  # behind the others
+            if time.perf_counter() > deadline:
+                break
+        return False
 
     def before_save(self, jobs: JobList, listed: bool) -> None:
         """Note what must outlive the session: which takes were undone, which jobs are this file's and which ended.
@@ -333,17 +356,3 @@ class OpenFile:
         self.book.judged.add(status.job_id)
         self._belongs(status.job_id)
         self._on_strips.add(status.job_id)
-
-
-def _read_request(text: object) -> TakeRequest | None:
-    try:
-        return from_json(TakeRequest, json.loads(text), "request") if isinstance(text, str) else None
-    except (ValueError, RecursionError, ProtocolError):
-        return None
-
-
-def _status_of_unknown(job_id: str, request: TakeRequest) -> JobStatus:
-    take, summary = landing.take_on_disk(job_id, request), JobSummary.of(request)
-    if take is not None:
-        return JobStatus(job_id, JobState.DONE, summary, progress=1.0, take=take)
-    return JobStatus(job_id, JobState.INTERRUPTED, summary, sentence=UNKNOWN.sentence, problem=UNKNOWN)

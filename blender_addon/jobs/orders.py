@@ -18,6 +18,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
     Task,
 )
+from ...wan_backend.protocol.plain_names import is_name
 from ..timeline import aims, file_look, footage, length, selection
 from ..timeline.aim import Aim, NoAim, Wishes
 from . import request
@@ -87,7 +88,9 @@ def sources_of(
 
 
 def sources_folder(asked: TakeRequest, job_id: str) -> str:
-    """The folder for what is rendered for a job."""
+    """The folder for what is rendered for a job. Raises ValueError for an id that can be none: it is part of a path."""
+    if not is_name(job_id):
+        raise ValueError(f"{job_id!r} is no job's id")
     return os.path.join(asked.media_folder, SOURCES_FOLDER, job_id)
 
 

@@ -9,28 +9,32 @@ from dataclasses import replace
 import bpy
 
 from ...wan_backend.protocol.messages import Origin, TakeRequest
+from ..timeline import path_rules, written
 
 KEY = "wan_vse_project"
 """A custom property of the scenes; it goes along through save as."""
 
 _next_id = uuid.uuid4().hex
+_ours: set[str] = set()
+"""The ids that the file came with or was given since. A scene that is appended later has another film's."""
 
 
 def ids() -> set[str]:
     """The ids of the open file; empty before its first job."""
-    return {str(scene[KEY]) for scene in bpy.data.scenes if scene.get(KEY) is not None}
+    return {found for scene in bpy.data.scenes if (found := written.id_in(scene, KEY)) in _ours}
 
 
 def id_to_be() -> str:
     """The open file's id, or the one that `ensure` will give it. Changes nothing."""
-    return next((str(scene[KEY]) for scene in bpy.data.scenes if scene.get(KEY) is not None), _next_id)
+    return min(ids(), default=_next_id)
 
 
 def ensure() -> str:
     """The open file's id, written into every scene that lacks one."""
     project_id = id_to_be()
+    _ours.add(project_id)
     for scene in bpy.data.scenes:
-        if scene.get(KEY) is None and scene.library is None:
+        if scene.library is None and written.id_in(scene, KEY) not in _ours:
             scene[KEY] = project_id
     return project_id
 
@@ -43,9 +47,11 @@ def at_home(request: TakeRequest, scene: bpy.types.Scene) -> TakeRequest:
 
 
 def forget() -> None:
-    """Another file was loaded: the next id is a new one."""
+    """Another file was loaded: its ids are those that it has now, and the next one is new."""
     global _next_id
     _next_id = uuid.uuid4().hex
+    _ours.clear()
+    _ours.update(found for scene in bpy.data.scenes if (found := written.id_in(scene, KEY)))
 
 
 def path() -> str:
@@ -60,7 +66,7 @@ def is_origin(origin: Origin, home: str = "") -> bool:
     job's file was never saved, or is no longer there (it was renamed or moved).
     """
     theirs, ours = home or origin.project, path()
-    if theirs and ours and os.path.normcase(theirs) == os.path.normcase(ours):
+    if path_rules.are_same(theirs, ours):
         return True
     if not origin.project_id or origin.project_id not in ids():
         return False

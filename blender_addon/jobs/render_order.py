@@ -11,10 +11,12 @@ from typing import Any
 
 import bpy
 
+from ...wan_backend.protocol import private_files
 from ...wan_backend.protocol.messages import Source
 from ..backend.command import BackendCommand
-from ..timeline import compat, scene_strips
+from ..timeline import compat, footage, scene_strips
 from ..timeline.footage import Wanted
+from . import trust
 
 OUR_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH", "CYCLES"})
 """Those that Blender brings along; for any other the artist's add-ons have to be there too."""
@@ -23,22 +25,26 @@ BACKGROUND = Path(__file__).resolve().parents[1]
 """The folder that holds the package `background`."""
 
 
-def write(folder: Path, scene: bpy.types.Scene, wanted: list[tuple[Wanted, Source]]) -> Path:
+def write(folder: Path, scene: bpy.types.Scene, wanted: list[tuple[Wanted, Source]], job_id: str) -> Path:
     """Save the copy of the open file and the order into `folder`; gives the order's file.
 
-    Raises OSError and RuntimeError. Nothing of the open file changes; Blender remaps relative paths in the copy.
+    Raises OSError, RuntimeError and footage.Unusable. Nothing of the open file changes; Blender remaps relative paths
+    in the copy.
     """
     copy, order = folder / "copy.blend", folder / "order.json"
     last = sorted(wanted, key=lambda one: one[0].depth)  # depth leaves its scene in the copy as no other needs it
-    pictures = [_picture(scene, what, source) for what, source in last]
+    pictures = [{**_picture(scene, what, source), "job": job_id} for what, source in last]
     told = {
         "blend": str(copy),
         "report": str(folder / "report.json"),
         "cycles_device": _cycles_device(),
+        "trusted": trust.may_run_scripts(),
+        "scripts_refused": bpy.app.autoexec_fail,
         "pictures": pictures,
     }
     bpy.ops.wm.save_as_mainfile(filepath=str(copy), copy=True, check_existing=False, compress=False)
-    order.write_text(json.dumps(told), encoding="utf-8")
+    private_files.make_private(copy)
+    private_files.write_text(order, json.dumps(told))
     return order
 
 
@@ -48,7 +54,7 @@ def command(order: Path) -> BackendCommand:
     environment = {name: value for name, value in os.environ.items() if name not in SCRUBBED}
     if not bpy.app.binary_path:
         return BackendCommand([sys.executable, "-c", f"import bpy; {script}", "--", str(order)], environment)
-    autoexec = bpy.context.preferences.filepaths.use_scripts_auto_execute
+    autoexec = trust.may_run_scripts()
     arguments = [bpy.app.binary_path, "--background", "-noaudio"]
     if all(scene.render.engine in OUR_ENGINES for scene in bpy.data.scenes):
         arguments.append("--factory-startup")
@@ -61,9 +67,11 @@ def _picture(scene: bpy.types.Scene, wanted: Wanted, source: Source) -> dict[str
     place = {"folder": source.folder, "files": source.files}
     if not wanted.depth:
         span = {"start": wanted.start, "end_exclusive": wanted.end_exclusive}
-        return {"kind": "frames", "scene": scene.name, "strips": list(wanted.strip_names), **span, **place}
-    shown: Any = compat.shown_strips(scene)
-    strip = shown[wanted.strip_names[0]]
+        seen = footage.seen_with(scene, wanted)
+        shown = {"strips": list(wanted.strip_names), "alone": seen.alone, "plays": seen.files}
+        return {"kind": "frames", "scene": scene.name, **shown, **span, **place}
+    strips: Any = compat.shown_strips(scene)
+    strip = strips[wanted.strip_names[0]]
     frames = scene_strips.own_frames(strip, wanted.frames)
     shots = itertools.groupby(frames, lambda frame: scene_strips.camera_of(strip, frame))
     layer = getattr(strip, "view_layer", None)

@@ -18,10 +18,13 @@ from typing import Any
 
 import bpy
 
+from ...wan_backend.protocol import private_files
+from ...wan_backend.protocol.media import PARTIAL_SUFFIX
 from ...wan_backend.protocol.messages import Source
 from ..backend.command import BackendMissing
 from ..backend.process import ChildProcess
-from ..timeline.footage import Wanted
+from ..background import made_folder
+from ..timeline.footage import Unusable, Wanted
 from . import render_order
 
 log = logging.getLogger(__name__)
@@ -79,10 +82,12 @@ class Renderer:
         asked = _Asked(job_id, run / f"{FOLDER}{job_id}", [Path(source.folder) for _, source in wanted])
         self._queue.append(asked)
         try:
-            run.mkdir(parents=True, exist_ok=True)
+            private_files.make_folder(run)
             _remove_left_behind(run)
-            asked.folder.mkdir(exist_ok=True)
-            asked.order = render_order.write(asked.folder, scene, wanted)
+            private_files.make_folder(asked.folder)
+            asked.order = render_order.write(asked.folder, scene, wanted, job_id)
+        except Unusable as unusable:
+            asked.problem = unusable.sentence
         except (OSError, RuntimeError) as error:
             log.warning("No copy of the file for job %s: %s", job_id, error)
             asked.problem = (
@@ -110,7 +115,8 @@ class Renderer:
         if exit_code is None:
             return changed
         if exit_code != 0 or not all(target.is_dir() for target in asked.targets):
-            asked.problem = self._why(self._child, exit_code, str(report.get("failed", "")))
+            refused = str(report.get("refused", ""))
+            asked.problem = refused or self._why(self._child, exit_code, str(report.get("failed", "")))
         self._end(asked)
         return True
 
@@ -194,8 +200,8 @@ def _read_report(folder: Path) -> dict[str, Any]:
 
 def _remove(asked: _Asked) -> None:
     for target in asked.targets:
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.rmtree(f"{target}.partial", ignore_errors=True)
+        made_folder.remove(str(target), asked.job_id)
+        made_folder.remove(f"{target}{PARTIAL_SUFFIX}", asked.job_id)
     shutil.rmtree(asked.folder, ignore_errors=True)
 
 

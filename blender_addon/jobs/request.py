@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
     Task,
 )
-from ..timeline import channels, footage, holes, length, text_prompt
+from ..timeline import channels, footage, framing, holes, length, text_prompt
 from . import folders, loras, project
 
 HIGHEST_SEED = 2**31 - 1
@@ -64,9 +64,13 @@ def length_of(scene: bpy.types.Scene, settings: Any) -> Placement:
     else:
         frames = settings.length_frames
     check_frames(frames)
+    if start + frames - 1 > length.LAST_FRAME:
+        raise Refused(
+            f"The take would reach past frame {length.LAST_FRAME:,}, Blender's last: move the playhead to the left."
+        )
     channel = channels.first_free(scene, start, start + frames)
     if channel is None:
-        raise Refused("Every channel is taken at the playhead: make room, or move it.")
+        raise Refused("Every channel is taken, locked or muted at the playhead: make room there, or move the playhead.")
     return Placement(channel, start, frames)
 
 
@@ -109,13 +113,13 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
     _check_length(negative_prompt, "negative prompt")
     if not settings.model:
         raise Refused("Choose a model; the list is empty until the backend has answered.")
-    render = scene.render
+    width, height = framing.square_size(scene, scene.render.resolution_percentage)
     return TakeRequest(
         prompt=prompt,
         negative_prompt=negative_prompt,
         model=settings.model,
-        width=max(1, render.resolution_x * render.resolution_percentage // 100),
-        height=max(1, render.resolution_y * render.resolution_percentage // 100),
+        width=width,
+        height=height,
         resolution=settings.resolution or "exact",
         length_frames=placement.length_frames,
         frame_rate=length.rate_of(scene),

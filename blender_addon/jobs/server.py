@@ -47,6 +47,8 @@ class Server:
         self.extras: list[ExtraRow] = []
         self.looking = ""
         """How far the server's first look through the models folders is, in a sentence; empty where it is over."""
+        self.state_folder = ""
+        """Where it keeps its jobs, and other windows' servers theirs; empty until it is known."""
         self.worker = WorkerStatus(WorkerState.NONE)
         self.listed = False
         """True while the list of jobs is the server's own, and whole."""
@@ -115,6 +117,7 @@ class Server:
         client = self.connection.client
         assert client is not None
         log.info("Backend %s, process %d", hello.version, hello.pid)
+        self.state_folder = hello.state_folder
         client.call("models", answered=self._hear_models)
         self._jobs.begin_pages()
         self._pages = 0

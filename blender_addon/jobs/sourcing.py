@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
 )
 from ..stopwatch import timed
-from ..timeline import footage, identity, provenance
+from ..timeline import file_look, footage, identity, provenance
 from . import orders
 from .job_list import JobList
 from .journal import Journal
@@ -31,6 +31,9 @@ RENDERING = "Rendering the source."
 """The sentence of a job while its sources are rendered."""
 ORPHAN = Problem(
     ProblemKind.INTERRUPTED, "Blender ended while the source was rendered: press Retry to have it rendered again."
+)
+HELD = Problem(
+    ProblemKind.BUSY, "Another window of Blender renders the source of this job: wait for it, or cancel there."
 )
 
 Rendered = list[tuple[footage.Wanted, Source]]
@@ -65,7 +68,7 @@ class Sourcing:
         if order.aim is None:  # of a prompt alone, or once more with the sources of an earlier take
             self._send(job_id, scene, order.request, order.asked, [])
             return order.asked
-        made = orders.sources_of(scene, order, job_id)
+        made = orders.sources_of(scene, order, job_id, file_look.moment)
         request = replace(order.request, sources=[source for _, source, _ in made])
         asked = provenance.write(provenance.remember(scene, order.aim)) if made else ""
         to_render = [(wanted, source) for wanted, source, render in made if render]
@@ -101,6 +104,10 @@ class Sourcing:
 
     def retry(self, job_id: str, request: TakeRequest, belongs_here: bool) -> bool:
         """Render once more what is not on the disk; False where all is there and the server may try at once."""
+        if self._books().held_elsewhere(job_id):
+            self._jobs.ask(job_id, request, "")
+            self._jobs.end(job_id, JobState.INTERRUPTED, HELD)
+            return True
         if all(is_there(source) for source in request.sources):
             return False
         try:
@@ -129,6 +136,8 @@ class Sourcing:
     def close(self, patience_seconds: float) -> None:
         """Blender ends; what is still to be rendered stays in the journal."""
         self._renderer.close(patience_seconds)
+        if self._journal is not None:
+            self._journal.release()
 
     def _render_again(self, job_id: str, asked_before: TakeRequest) -> None:
         asked = self._remembered(job_id)
@@ -137,7 +146,8 @@ class Sourcing:
             raise footage.Unusable("What this take was made from is no longer known: select it, and ask anew.")
         folder = orders.sources_folder(asked_before, job_id)
         wanted_now = provenance.wanted_now(scene, asked)
-        made = [(wanted, *footage.source_or_render(scene, wanted, folder)) for wanted in wanted_now]
+        look = file_look.moment
+        made = [(wanted, *footage.source_or_render(scene, wanted, folder, look)) for wanted in wanted_now]
         request = replace(asked_before, sources=[source for _, source, _ in made])
         to_render = [(wanted, source) for wanted, source, render in made if render]
         if self._jobs.is_servers(job_id):

@@ -190,10 +190,11 @@ class Tracker:
         if status is None or not status.state.ended:
             return
         self.want()
-        request = self.request_of(job_id)
-        if request is not None or not self._list.is_servers(job_id):
-            self._retry(job_id, request)
-        else:  # what was rendered for it may be gone: that is seen once the request is known
+        if not self._list.is_servers(job_id):
+            self._retry(job_id, self.request_of(job_id))
+        elif (told := self.server.details.told(job_id)) is not None:
+            self._retry(job_id, told)
+        else:  # what was rendered for it may be gone: that is seen once it is known what the server has been asked for
             self.server.details.want(job_id, lambda request: self._retry(job_id, request))
         self._note_change()
 
@@ -316,7 +317,13 @@ class Tracker:
         if self.collector.tick(deadline):
             self._changed = True
         knows = self.server.listed or self.server.is_out_of_reach
-        if knows and time.perf_counter() < deadline and self.file.adopt_unknown(self._list, deadline):
+        if (
+            knows
+            and time.perf_counter() < deadline
+            and self.file.adopt_unknown(self._list, deadline, self.server.state_folder)
+        ):
+            self._changed = True
+        if time.perf_counter() < deadline and self.file.look_elsewhere(self._list, deadline):
             self._changed = True
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS

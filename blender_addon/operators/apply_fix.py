@@ -6,11 +6,12 @@ May import properties, preferences, jobs and timeline; never ui.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import bpy
 
-from ...wan_backend.protocol.messages import FixAction, FixSetting, JobStatus, Task
+from ...wan_backend.protocol.messages import Expert, FixAction, FixSetting, JobStatus, Task
 from ..jobs import loras, tracker
 from ..properties import WanSettings, scene_of, settings_of, task_of
 from ..stopwatch import timed
@@ -128,6 +129,9 @@ SETTERS: dict[FixSetting, Callable[[WanSettings, str], None]] = {
     FixSetting.QUALITY: _set_quality,
     FixSetting.MEDIA_FORMAT: _set_media_format,
     FixSetting.WITHOUT_LORA: loras.leave_out,
+    FixSetting.LORA_BOTH: partial(loras.set_expert, expert=Expert.BOTH),
+    FixSetting.LORA_HIGH: partial(loras.set_expert, expert=Expert.HIGH),
+    FixSetting.LORA_LOW: partial(loras.set_expert, expert=Expert.LOW),
 }
 """What a Fix of the backend may set."""
 LEFT_TO_QUALITY = {

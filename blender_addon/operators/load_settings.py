@@ -5,19 +5,15 @@ May import properties, preferences, jobs and timeline; never ui.
 
 from __future__ import annotations
 
-import json
-from functools import lru_cache
 from typing import ClassVar
 
 import bpy
 
-from ...wan_backend.protocol import ProtocolError
-from ...wan_backend.protocol.conversion import from_json
 from ...wan_backend.protocol.messages import Guide, Role, TakeRequest, Task
 from ..jobs import loras
 from ..properties import LARGEST_SEED, WanSettings, settings_of
 from ..stopwatch import timed
-from ..timeline import compat, identity
+from ..timeline import compat, identity, written
 from .refusing import ROW_POINTER, Refusing, job_of, request_of_job, timeline_refusal
 
 
@@ -65,19 +61,8 @@ def made_refusal(context: bpy.types.Context) -> str:
 
 def request_of(strip: compat.Strip | None) -> TakeRequest | None:
     """The request that `strip` was made for; None where it is not ours or can't be read."""
-    if strip is None or identity.REQUEST not in strip:
-        return None
-    text = strip[identity.REQUEST]
-    return _read(text) if isinstance(text, str) else None
-
-
-@lru_cache(maxsize=16)
-def _read(text: str) -> TakeRequest | None:
-    """Kept, as the panel asks for the active strip's at every redraw."""
-    try:
-        return from_json(TakeRequest, json.loads(text))
-    except (ValueError, TypeError, RecursionError, ProtocolError):
-        return None
+    text = written.text_in(strip, identity.REQUEST) if strip is not None else ""
+    return written.request(text) if text else None
 
 
 def fill(settings: WanSettings, request: TakeRequest) -> None:

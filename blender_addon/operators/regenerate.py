@@ -16,7 +16,7 @@ from .. import preferences
 from ..jobs import orders, project, request, sourcing, tracker
 from ..properties import LARGEST_SEED
 from ..stopwatch import timed
-from ..timeline import channels, compat, identity, length, provenance
+from ..timeline import channels, compat, identity, length, provenance, written
 from .load_settings import made_refusal, request_of
 from .refusing import Refusing, backend_refusal
 
@@ -80,7 +80,7 @@ def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_
 def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> orders.Order:
     """With the sources that the strip was made from, as they lie on the disk; where not, looked at once more."""
     if all(sourcing.is_there(source) for source in again.sources):
-        return orders.Order(again, asked=strip.get(provenance.ASKED, "") if again.sources else "")
+        return orders.Order(again, asked=written.text_in(strip, provenance.ASKED) if again.sources else "")
     asked = provenance.of(strip)
     if asked is None:
         raise request.Refused("What this take was made from is no longer known: select it, and ask anew.")
@@ -90,6 +90,6 @@ def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> o
 
 def _left_out(strip: compat.Strip) -> int:
     """How many of the take's first frames the strip doesn't show."""
-    if strip.get(identity.ROLE) == identity.PLACEHOLDER_ROLE:
+    if identity.role_of(strip) == identity.PLACEHOLDER_ROLE:
         return identity.offset_frames(strip)
     return max(0, compat.start(strip) - compat.content_start(strip))

@@ -39,7 +39,7 @@ class WanLora(bpy.types.PropertyGroup):
         name="Expert",
         description="Which part of a model with two (Wan 2.2 A14B) it works on. Other models have one, and it is that",
         items=[
-            ("AUTO", "By Its Name", "As the file's name says (high_noise, low_noise); both where it says nothing"),
+            ("AUTO", "By Its Name", "As the file, its name or its partner beside it say; both where nothing does"),
             ("BOTH", "Both", "Both experts"),
             ("HIGH", "High Noise", "The expert for the first steps: composition and motion"),
             ("LOW", "Low Noise", "The expert for the last steps: detail and look"),

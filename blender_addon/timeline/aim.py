@@ -13,7 +13,7 @@ from fractions import Fraction
 import bpy
 
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Task
-from . import channels
+from . import channels, length
 from .footage import Wanted
 from .selection import MOST, Picked, Selection
 
@@ -102,6 +102,20 @@ def check_length(aim: Aim) -> None:
     raise NoAim(f"{what} {aim.length_frames:,} frames, and a take has at most {MAX_TAKE_FRAMES:,}: {instead}.")
 
 
+def check_place(aim: Aim) -> None:
+    """Raises NoAim for a take that would reach to where Blender has no frames."""
+    if aim.end_exclusive - 1 > length.LAST_FRAME:
+        raise NoAim(
+            f"The take would reach past frame {length.LAST_FRAME:,}, Blender's last: ask for fewer frames, or move the "
+            "strips to the left."
+        )
+    if aim.start < length.FIRST_FRAME:
+        raise NoAim(
+            f"The take would begin before frame {length.FIRST_FRAME:,}, Blender's first: ask for fewer frames, or move "
+            "the strips to the right."
+        )
+
+
 def check_seen(strips: Iterable[Picked]) -> None:
     """Raises NoAim for a strip that the preview doesn't show."""
     for strip in strips:
@@ -113,6 +127,10 @@ def free_channel(scene: bpy.types.Scene, start: int, end_exclusive: int, above: 
     """The first channel above `above` that is free there. Raises NoAim."""
     also = [(aim.channel, aim.start, aim.end_exclusive) for aim in others]
     channel = channels.first_free(scene, start, end_exclusive, above + 1, also)
+    if channel is None and above >= channels.HIGHEST:
+        raise NoAim(
+            f"Every channel above channel {above} is beyond Blender's highest: move the strip to a lower channel."
+        )
     if channel is None:
         where = f"above channel {above} " if above else ""
         raise NoAim(f"Every channel {where}is taken, locked or muted at frame {start}: make room there.")

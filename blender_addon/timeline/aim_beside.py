@@ -21,7 +21,8 @@ def gap(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Ai
             raise NoAim(f"'{strip.name}' has no picture of its own: select the strips at both sides of the hole.")
     start, end = left.end_exclusive, right.start
     if start > right.start:
-        raise NoAim(f"{quoted((left, right))} overlap: there is no hole between them.")
+        overlap = f"{quoted((left, right))} overlap: there is no hole between them."
+        raise NoAim(f"{overlap} Move one of them away, or cut it shorter.")
     if start == right.start:
         raise NoAim(f"{quoted((left, right))} touch: there is no hole between them. Pull them apart, or use Extend.")
     wanted = (_before(left, start, wishes), _after(right, end, wishes))
@@ -52,9 +53,8 @@ def extend(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list
         start = strip.shown_end
         end = start + frames
         wanted = _before(strip, start, wishes)
-    if start < 0:
-        room = {0: "No frame lies", 1: "Only 1 frame lies"}.get(max(0, end), f"Only {end} frames lie")
-        raise NoAim(f"{room} before the strip: extend it by fewer, or move it to the right.")
+    if backward and start < 0 <= strip.start:  # who has strips before frame 0 works there, too
+        raise NoAim(_no_room_before(strip.start))
     channel = free_channel(scene, start, end, strip.channel) if held else own_channel(scene, start, end, (strip,))
     return [Aim(Task.EXTEND, start, end, channel, (wanted,), sources=(strip,))]
 
@@ -64,6 +64,14 @@ def goes_backward(strip: Picked, wished: bool) -> bool:
     if bool(strip.held_before) != bool(strip.held_after):
         return bool(strip.held_before)
     return wished
+
+
+def _no_room_before(start: int) -> str:
+    """Of a strip that is to be extended to before frame 0, which a film doesn't show."""
+    if start == 0:
+        return "No frame lies before the strip, as it begins at frame 0: move the strip to the right to make room."
+    lies = "Only 1 frame lies" if start == 1 else f"Only {start} frames lie"
+    return f"{lies} before the strip: extend it by {start} at most, or move the strip to the right to make room."
 
 
 def _sides(scene: bpy.types.Scene, selection: Selection) -> tuple[Picked, Picked]:

@@ -6,7 +6,7 @@ import bpy
 
 from ...wan_backend.protocol.messages import Task
 from . import aim_beside, aim_over
-from .aim import Aim, NoAim, Wishes, check, check_length
+from .aim import Aim, NoAim, Wishes, check, check_length, check_place
 from .selection import Selection
 
 __all__ = ["Aim", "NoAim", "Wishes", "aims"]
@@ -18,6 +18,7 @@ def aims(scene: bpy.types.Scene, selection: Selection, task: Task, wishes: Wishe
     made = _made(scene, selection, task, wishes)
     for one in made:
         check_length(one)
+        check_place(one)
     return made
 
 

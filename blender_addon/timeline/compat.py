@@ -14,6 +14,8 @@ from typing import Any
 
 import bpy
 
+from .movie_facts import Depth
+
 _BASE = bpy.types.Strip if hasattr(bpy.types, "Strip") else bpy.types.Sequence
 _HANDLES = (
     ("left_handle", "right_handle")
@@ -25,6 +27,13 @@ _FEW = 60
 """So many strips are fetched by their index, which Blender counts to from the first; more in one walk over all."""
 RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 """Options of a property that may hold a path from the .blend on (//): 4.5 and later warn where it isn't said."""
+
+DEEP_SAMPLES_SHOWN = Depth(alpha=16, rgb=8, grey=16) if bpy.app.version < (4, 3, 0) else Depth(alpha=8, rgb=16, grey=8)
+"""How deep a movie's samples may be for Blender to show them as they are meant. 4.2 makes RGB of more than 8 bits pale;
+4.5 and later let what is transparent shine through, and grey dark."""
+
+LOOKS_OUT_OF_OPEN_METAS = bpy.app.version < (5, 2, 0)
+"""True where an adjustment strip with nothing below it in the open meta strip shows what lies below that."""
 
 Strip = Any
 """bpy.types.Sequence up to 4.3, bpy.types.Strip since 4.4."""
@@ -244,6 +253,16 @@ def _curves(scene: bpy.types.Scene) -> list[Any]:
         return list(action.fcurves)
     bags = (bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags)
     return [curve for bag in bags for curve in bag.fcurves]
+
+
+def turn_shown(turn: int | None) -> int | None:
+    """By how many degrees Blender turns a movie whose file wants that turn; None where that isn't known.
+
+    Up to 4.2 it heeds no file's wish, since 4.5 it does; between them nobody has looked.
+    """
+    if bpy.app.version < (4, 3, 0) or turn == 0:
+        return 0
+    return turn if bpy.app.version >= (4, 5, 0) else None
 
 
 def media_folder(strip: Strip) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,10 @@ import bpy
 from ...wan_backend.protocol import name_runs
 from ...wan_backend.protocol.media import frame_file
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Framing, Role, Source
-from . import compat, file_look, framing, media_files, scene_strips
+from . import compat, file_look, framing, layers, length, media_files, scene_strips
 from .media_files import Unusable
 
-__all__ = ["Unusable", "Wanted", "source_or_render", "too_long"]
+__all__ = ["Seen", "Unusable", "Wanted", "seen_with", "source_or_render", "too_long"]
 
 MOST_NAMES_BYTES = 200_000
 """Names that don't follow one another and would take more of a message: those pictures are rendered under new names."""
@@ -56,16 +56,46 @@ def source_or_render(
         raise Unusable("There is no frame in what was chosen: choose a strip or a range of one frame or more.")
     if len(wanted.frames) > MAX_TAKE_FRAMES:  # before anything is named, looked at or rendered
         raise Unusable(too_long(len(wanted.frames)))
+    if not length.FIRST_FRAME <= wanted.start < wanted.end_exclusive <= length.LAST_FRAME + 1:
+        raise Unusable(
+            f"Blender shows the frames {length.FIRST_FRAME:,} to {length.LAST_FRAME:,}, and a part of what was chosen "
+            "lies beyond: move the strips nearer to frame 1, or cut them (K) and choose a part."
+        )
     chosen = [_named(scene, name) for name in wanted.strip_names]
     for strip in chosen:
         _check_covers(strip, wanted.frames)
     if wanted.depth:
         return _depth(scene, wanted, chosen, folder)
-    _check_all(scene, wanted.frames, chosen, look)
-    source = _read_straight(scene, wanted, chosen[0], look) if len(chosen) == 1 else None
+    below = _check_all(scene, wanted.frames, chosen, look)
+    source = _read_straight(scene, wanted, chosen[0], look) if len(chosen) == 1 and not below else None
     if source is not None:
         return source, False
     return _rendered(wanted, folder, None), True
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is seen of a range that is to be rendered."""
+
+    alone: bool
+    """True where nothing below the strips that are named is shown."""
+    files: list[tuple[str, list[str]]]
+    """Folders and names of what is played."""
+
+
+def seen_with(scene: bpy.types.Scene, wanted: Wanted) -> Seen:
+    """What the preview shows with the strips that are named. Raises Unusable."""
+    files: list[tuple[str, list[str]]] = []
+
+    def note(folder: str, names: Sequence[str], sizes: bool) -> file_look.Found:
+        if sizes:
+            return file_look.moment(folder, names, sizes)
+        files.append((folder, list(dict.fromkeys(names))))
+        return file_look.Found()
+
+    chosen = [_named(scene, name) for name in wanted.strip_names]
+    below = _check_all(scene, wanted.frames, chosen, note)
+    return Seen(bool(chosen) and not below, files)
 
 
 def too_long(frames: int) -> str:
@@ -97,10 +127,10 @@ def _read_straight(scene: bpy.types.Scene, wanted: Wanted, strip: compat.Strip, 
     names = media_files.names_of(strip, wanted.frames)
     if not _fit_in_a_message(names):
         return None
-    size = media_files.picture_size(scene, strip, names, look)
-    if size is None or not framing.can_be_framed(strip, size):
-        return None
     indices = media_files.media_indices(strip, wanted.frames)
+    pictures = media_files.pictures(scene, strip, names, indices, look)
+    if pictures is None or not framing.can_be_framed(strip, pictures.shown_size()):
+        return None
     if strip.type == "MOVIE" and any(later - earlier != 1 for earlier, later in itertools.pairwise(indices)):
         return None  # a frame is held, or it runs backwards
     return Source(
@@ -110,7 +140,8 @@ def _read_straight(scene: bpy.types.Scene, wanted: Wanted, strip: compat.Strip, 
         is_movie=strip.type == "MOVIE",
         first_frame=indices[0] + compat.trim_start(strip) if strip.type == "MOVIE" else 0,
         frames=len(wanted.frames),
-        framing=_framing(scene, strip, size),
+        framing=_framing(scene, strip, pictures.shown_size()),
+        pictures=pictures,
     )
 
 
@@ -122,7 +153,7 @@ def _fit_in_a_message(names: list[str]) -> bool:
 
 def _framing(scene: bpy.types.Scene, strip: compat.Strip, size: tuple[int, int]) -> Framing | None:
     lies = framing.framing_of(scene, strip, size)
-    return None if framing.is_whole_frame(lies, size) else lies
+    return None if framing.is_whole_frame(scene, lies, size) else lies
 
 
 def _named(scene: bpy.types.Scene, name: str) -> compat.Strip:
@@ -150,37 +181,39 @@ def _check_covers(strip: compat.Strip, frames: range) -> None:
         )
 
 
-def _check_all(scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: file_look.Look) -> None:
-    """Raise Unusable where a strip that is seen in those frames can't be shown."""
-    for strip in _inputs(chosen):
+def _check_all(
+    scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: file_look.Look
+) -> list[compat.Strip]:
+    """Raise Unusable where a strip that is seen in those frames can't be shown; gives those seen below the chosen."""
+    for strip in chosen:
+        _check_not_from_above(strip)
+        empty = layers.shows_nothing(scene, strip, frames)
+        if empty:
+            raise Unusable(
+                f"{empty} from frame {frames.start} to {frames.stop - 1}: put a strip with a picture there, or choose "
+                "one that has a picture of its own."
+            )
+    for strip in layers.inputs(chosen):
         # An effect may show any of it, but no more of it than a take has frames.
         _check(scene, strip, range(compat.start(strip), compat.end_exclusive(strip))[:MAX_TAKE_FRAMES], look)
-    if chosen and not any(strip.type == "ADJUSTMENT" for strip in chosen):
-        seen = chosen
-    else:
-        seen = _below(scene, frames, chosen)
-        if not seen:
-            raise Unusable(
-                f"Nothing is seen from frame {frames.start} to {frames.stop - 1}: choose a range with strips in it."
-            )
+    below = layers.below(scene, frames, chosen, look)
+    seen = [*chosen, *below] if chosen else list(layers.seen(compat.shown_owner(scene), frames))
+    if not seen:
+        raise Unusable(
+            f"Nothing is seen from frame {frames.start} to {frames.stop - 1}: choose a range with strips in it."
+        )
     for strip in seen:
         _check(scene, strip, frames, look)
+    return below
 
 
-def _below(scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip]) -> list[compat.Strip]:
-    """What is seen in those frames: the chosen strips, and those below them; all where none is chosen."""
-    own = [strip for strip in chosen if _overlap(strip, frames)]
-    highest = max((strip.channel for strip in chosen), default=None)
-    return [*own, *(strip for strip in _seen(compat.shown_strips(scene), frames, highest) if strip not in chosen)]
-
-
-def _seen(collection: compat.Collection | tuple[()], frames: range, below: int | None = None) -> Iterator[compat.Strip]:
-    """The strips that aren't muted and cover any of the frames, on channels lower than `below`."""
-    places = compat.columns(collection)
-    flags = [False] * len(places.starts)
-    for index in places.overlapping(frames.start, frames.stop):
-        flags[index] = not places.mutes[index] and (below is None or places.channels[index] < below)
-    return itertools.compress(collection, flags)
+def _check_not_from_above(strip: compat.Strip) -> None:
+    upper = layers.looks_up(strip)
+    if upper is not None:
+        raise Unusable(
+            f"“{strip.name}” is made from “{upper.name}”, which shows what lies below it and isn't below "
+            f"“{strip.name}” itself: move “{strip.name}” to a channel above {upper.channel}."
+        )
 
 
 def _check(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: file_look.Look) -> None:
@@ -195,17 +228,9 @@ def _check(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: fil
         names = media_files.all_names(strip) if whole else media_files.names_of(strip, part)
         media_files.check_there(scene, strip, names, look)
     elif strip.type == "META":
-        for inner in _seen(compat.strips(strip), part):
+        for inner in layers.seen(strip, part):
             _check(scene, inner, part, look)
 
 
 def _overlap(strip: compat.Strip, frames: range) -> range:
     return range(max(frames.start, compat.start(strip)), min(frames.stop, compat.end_exclusive(strip)))
-
-
-def _inputs(strips: list[compat.Strip]) -> Iterator[compat.Strip]:
-    """What effect strips are made from, all the way down."""
-    for strip in strips:
-        inputs = [s for s in (getattr(strip, "input_1", None), getattr(strip, "input_2", None)) if s is not None]
-        yield from inputs
-        yield from _inputs(inputs)

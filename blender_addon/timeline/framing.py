@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bpy
@@ -24,7 +24,8 @@ def framing_of(scene: bpy.types.Scene, strip: compat.Strip, picture: tuple[int, 
     """The Framing of a strip that isn't rotated, whose pictures are of that size.
 
     Blender scales a picture about the transform's origin, moves it by the offset from the frame's middle (up is
-    positive), hides what the crop cuts, and mirrors the whole frame last.
+    positive), hides what the crop cuts, and mirrors the whole frame last. All that is in the frame's own pixels; the
+    Framing is in square ones.
     """
     frame = frame_size(scene)
     transform, crop = strip.transform, strip.crop
@@ -33,12 +34,14 @@ def framing_of(scene: bpy.types.Scene, strip: compat.Strip, picture: tuple[int, 
     averaged = _is_averaged(transform)
     across = _cut(across, crop.min_x, crop.max_x, frame[0], averaged)
     up = _cut(up, crop.min_y, crop.max_y, frame[1], averaged)
+    square = square_size(scene)
+    wider, higher = square[0] / frame[0], square[1] / frame[1]
     return Framing(
-        *frame,
-        x=frame[0] - across.end if strip.use_flip_x else across.begin,
-        y=up.begin if strip.use_flip_y else frame[1] - up.end,
-        width=across.end - across.begin,
-        height=up.end - up.begin,
+        *square,
+        x=wider * (frame[0] - across.end if strip.use_flip_x else across.begin),
+        y=higher * (up.begin if strip.use_flip_y else frame[1] - up.end),
+        width=wider * (across.end - across.begin),
+        height=higher * (up.end - up.begin),
         crop_left=across.cut_low,
         crop_top=up.cut_high,
         crop_right=across.cut_high,
@@ -64,9 +67,33 @@ def frame_size(scene: bpy.types.Scene) -> tuple[int, int]:
     return scene.render.resolution_x, scene.render.resolution_y
 
 
-def is_whole_frame(lies: Framing, picture: tuple[int, int]) -> bool:
+def square_size(scene: bpy.types.Scene, percent: int = 100) -> tuple[int, int]:
+    """The scene's frame in square pixels: as it is, but for the side along which its pixels are longer."""
+    render = scene.render
+    width, height = (max(1, side * percent // 100) for side in frame_size(scene))
+    longer = render.pixel_aspect_x / render.pixel_aspect_y
+    return (round(width * longer), height) if longer >= 1 else (width, round(height / longer))
+
+
+def filling_scale(scene: bpy.types.Scene, picture: tuple[int, int]) -> tuple[float, float]:
+    """The transform's scale with which a picture of square pixels fills the frame, undistorted."""
+    frame, square = frame_size(scene), square_size(scene)
+    scale = max(square[0] / picture[0], square[1] / picture[1])
+    return scale * frame[0] / square[0], scale * frame[1] / square[1]
+
+
+def is_whole_frame(scene: bpy.types.Scene, lies: Framing, picture: tuple[int, int]) -> bool:
     """True where the pictures are the scene's frame as they are."""
-    return picture == (lies.canvas_width, lies.canvas_height) and lies == Framing(*picture, 0, 0, *picture)
+    size = lies.canvas_width, lies.canvas_height
+    lies = replace(lies, width=round(lies.width, 6), height=round(lies.height, 6))
+    return picture == frame_size(scene) and lies == Framing(*size, 0, 0, *size)
+
+
+def fills_frame(scene: bpy.types.Scene, strip: compat.Strip, picture: tuple[int, int]) -> bool:
+    """True where a strip that can be framed, with pictures of that size, leaves nothing of the frame uncovered."""
+    lies = framing_of(scene, strip, picture)
+    ends = lies.x + lies.width - lies.canvas_width, lies.y + lies.height - lies.canvas_height
+    return max(lies.x, lies.y) <= NEAR and min(ends) >= -NEAR
 
 
 def can_be_framed(strip: compat.Strip, picture: tuple[int, int]) -> bool:

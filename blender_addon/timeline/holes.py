@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import bpy
 
@@ -44,5 +45,9 @@ def hole_at(scene: bpy.types.Scene, frame: int, strips: compat.Columns | None = 
 
 def muted_channels(scene: bpy.types.Scene) -> set[int]:
     """The channels that the preview leaves out."""
-    owner = compat.shown_owner(scene)
+    return closed_channels(compat.shown_owner(scene))
+
+
+def closed_channels(owner: Any) -> set[int]:
+    """The channels of a sequence editor or a meta strip that the preview leaves out."""
     return set() if owner is None else {number for number, channel in enumerate(owner.channels) if channel.mute}

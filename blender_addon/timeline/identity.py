@@ -1,6 +1,7 @@
 """The custom properties that tie a strip to its job. They go along through save, copy, split and undo.
 
-A strip is never kept as a Python reference from one tick to the next: it is found again by its id.
+A strip is never kept as a Python reference from one tick to the next: it is found again by its id. They are read
+through `written` alone: a strip whose properties are not as this add-on writes them is not one of ours.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import NamedTuple
 
 import bpy
 
-from . import compat
+from ...wan_backend.protocol import bounds
+from . import compat, written
 
 JOB = "wan_vse_job"
 STRIP = "wan_vse_strip"
@@ -45,7 +47,17 @@ class Marked(NamedTuple):
     @property
     def declined(self) -> bool:
         """True where the take was placed and undone before the file was saved."""
-        return bool(self.strip.get(DECLINED))
+        return written.flag_in(self.strip, DECLINED)
+
+    @property
+    def strip_id(self) -> str:
+        """The strip's own; empty where it has none."""
+        return written.id_in(self.strip, STRIP)
+
+    @property
+    def request_text(self) -> str:
+        """What was asked for, as the strip has it; `written.request` reads it."""
+        return written.text_in(self.strip, REQUEST)
 
 
 def mark_placeholder(strip: compat.Strip, job_id: str, request_json: str) -> None:
@@ -70,9 +82,15 @@ def new_id() -> str:
 def marked(scene: bpy.types.Scene) -> Iterator[Marked]:
     """Every strip of the scene that has a job."""
     for strip, collection in compat.walk(scene):
-        job_id = strip.get(JOB)
-        if job_id is not None:
-            yield Marked(scene, strip, collection, str(job_id), strip.get(ROLE) == PLACEHOLDER_ROLE)
+        job_id, role = written.id_in(strip, JOB), role_of(strip)
+        if job_id and role:
+            yield Marked(scene, strip, collection, job_id, role == PLACEHOLDER_ROLE)
+
+
+def role_of(strip: compat.Strip) -> str:
+    """What the strip is to its job; empty where it is none of ours."""
+    role = written.text_in(strip, ROLE)
+    return role if role in (PLACEHOLDER_ROLE, TAKE_ROLE) else ""
 
 
 def all_marked() -> list[Marked]:
@@ -83,7 +101,7 @@ def all_marked() -> list[Marked]:
 
 def find(strip_id: str) -> Marked | None:
     """The strip with this id, wherever it is in the open file."""
-    return next((found for found in all_marked() if found.strip.get(STRIP) == strip_id), None)
+    return next((found for found in all_marked() if found.strip_id == strip_id), None)
 
 
 _swept: tuple[object, ...] = ()
@@ -103,7 +121,7 @@ def sweep(anew: bool = False) -> list[Marked]:
         return found
     ids: set[str] = set()
     for each in found:
-        strip_id = each.strip.get(STRIP)
+        strip_id = each.strip_id
         if not strip_id or strip_id in ids:
             strip_id = each.strip[STRIP] = new_id()
         ids.add(strip_id)
@@ -129,7 +147,7 @@ def _places() -> tuple[object, ...]:
 
 def offset_frames(strip: compat.Strip) -> int:
     """How many of the take's first frames the placeholder leaves out, trimmed or split as it is now."""
-    return max(0, compat.start(strip) - int(strip.get(FIRST, compat.start(strip))))
+    return max(0, compat.start(strip) - written.frame_in(strip, FIRST, compat.start(strip)))
 
 
 def _follow(strip: compat.Strip) -> None:
@@ -138,14 +156,19 @@ def _follow(strip: compat.Strip) -> None:
     Blender keeps no hidden media for a colour strip, so that the two look alike but for the length.
     """
     start, length = compat.start(strip), compat.length_frames(strip)
-    was_start, was_length = int(strip.get(WAS_START, start)), int(strip.get(WAS_LENGTH, length))
+    was_start, was_length = written.frame_in(strip, WAS_START, start), written.frame_in(strip, WAS_LENGTH, length)
     if (start, length) == (was_start, was_length):
         return
     if length == was_length:
-        strip[FIRST] = int(strip.get(FIRST, was_start)) + start - was_start
-    elif length > was_length and start < int(strip.get(FIRST, start)):
+        strip[FIRST] = _near(written.frame_in(strip, FIRST, was_start) + start - was_start)
+    elif length > was_length and start < written.frame_in(strip, FIRST, start):
         strip[FIRST] = start  # pulled out beyond where it began: the take begins there
     _remember(strip)
+
+
+def _near(frame: int) -> int:
+    """A frame that a property can hold, wherever a stranger's numbers lead."""
+    return max(1 - bounds.LAST_FRAME, min(frame, bounds.LAST_FRAME - 1))
 
 
 def _remember(strip: compat.Strip) -> None:

@@ -8,8 +8,10 @@ import bpy
 
 from ...wan_backend.protocol.messages import FrameRate
 
-LONGEST_FRAMES = 1_048_574
-"""Blender's last frame."""
+LAST_FRAME = 1_048_574
+"""Blender's own; strips may reach past it, but nobody gets there to see them."""
+FIRST_FRAME = -LAST_FRAME
+LONGEST_FRAMES = LAST_FRAME
 
 
 def rate_of(scene: bpy.types.Scene) -> FrameRate:

@@ -6,9 +6,8 @@ import os
 
 import bpy
 
-from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES
-from . import compat, file_look
-from .picture_size import Size
+from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Pictures
+from . import compat, file_look, movie_head
 
 NAMES_SHOWN = 3
 
@@ -82,12 +81,30 @@ def check_there(
         )
 
 
-def picture_size(
-    scene: bpy.types.Scene, strip: compat.Strip, names: list[str], look: file_look.Look = file_look.whole
-) -> Size | None:
-    """The size that all of those pictures have, as far as `look` looks; None where they differ or it can't be told."""
+def pictures(
+    scene: bpy.types.Scene, strip: compat.Strip, names: list[str], indices: list[int], look: file_look.Look
+) -> Pictures | None:
+    """What the strip's pictures are, as far as `look` looks; None where the backend may not see them as Blender does.
+
+    `names` and `indices` are what is shown in each frame: the files, and which of the media's frames.
+    """
     if strip.type == "MOVIE":
-        element = strip.elements[0] if len(strip.elements) else None
-        return (element.orig_width, element.orig_height) if element and element.orig_width > 0 else None
+        return _movie_pictures(scene, strip, names[0], max(indices) + compat.trim_start(strip) + 1)
     found = look(folder_of(scene, strip), names, True)
-    return next(iter(found.sizes)) if len(found.sizes) == 1 and not found.lost else None
+    size = next(iter(found.sizes)) if len(found.sizes) == 1 and not found.lost else None
+    return None if size is None else Pictures(*size)
+
+
+def _movie_pictures(scene: bpy.types.Scene, strip: compat.Strip, name: str, frames: int) -> Pictures | None:
+    """Of a movie that must have so many frames."""
+    head = movie_head.head_of(os.path.join(folder_of(scene, strip), name))
+    if head is None or strip.stream_index != 0 or not head.has(frames, strip.fps):
+        return None
+    turn = compat.turn_shown(head.turn)
+    if turn is None or not head.depth.is_within(compat.DEEP_SAMPLES_SHOWN):
+        return None
+    most = compat.DEEP_SAMPLES_SHOWN
+    found = Pictures(head.width, head.height, turn, head.depth.alpha, most.rgb, most.grey)
+    element = strip.elements[0] if len(strip.elements) else None
+    remembered = element is not None and (element.orig_width, element.orig_height)
+    return found if remembered == found.shown_size() else None  # else the file isn't the one that was laid there

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import bpy
 
 from ...wan_backend.protocol.messages import TakeRequest
-from . import channels, compat, identity
+from . import channels, compat, framing, identity, path_rules
 
 NAME_CHARACTERS = 40
 PLACEHOLDER_COLOR = (0.16, 0.13, 0.27)
@@ -77,7 +77,7 @@ def put_in_place(found: identity.Marked, take: TakeFiles, asked_frames: int) -> 
         length = min(length, take.frames - offset)  # no model could make more; a hole is better than a still
     channel, begins = old.channel, start - offset
     aside = _channel_aside(found.collection, min(begins, start), max(begins + take.frames, start + length))
-    new = _new_strip(found.collection, old.name, take, aside, begins)
+    new = _new_strip(found.scene, found.collection, old.name, take, aside, begins)
     compat.set_handles(new, start, start + length)
     for name in ("mute", "lock", "color_tag", "blend_type", "blend_alpha", "select"):
         if name == "blend_alpha" and old.blend_alpha == UNSEEN:
@@ -108,7 +108,7 @@ def put_on_timeline(
         raise NoRoom(f"Every channel is taken at frame {start}: make room, then place the take again.")
     collection = compat.strips(compat.shown_owner(scene))
     aside = _channel_aside(collection, start, start + take.frames)
-    strip = _new_strip(collection, name, take, aside, start)
+    strip = _new_strip(scene, collection, name, take, aside, start)
     compat.set_handles(strip, start, start + length)
     strip.channel = free
     return strip
@@ -120,8 +120,7 @@ def media_path(folder: str) -> str:
     if not blend:
         return folder
     beside = os.path.dirname(os.path.abspath(blend))
-    inside = os.path.normcase(folder).startswith(os.path.normcase(beside) + os.sep)
-    return bpy.path.relpath(folder) if inside else folder
+    return bpy.path.relpath(path_rules.plain(folder)) if path_rules.lies_in(folder, beside) else folder
 
 
 def _channel_aside(collection: compat.Collection, start: int, end_exclusive: int) -> int:
@@ -134,21 +133,37 @@ def _channel_aside(collection: compat.Collection, start: int, end_exclusive: int
 def check_there(take: TakeFiles) -> None:
     """Raises TakeGone: a frame that is missing when Blender renders can crash it, so nothing is added without."""
     try:
-        there = set(os.listdir(take.folder))
+        there = os.listdir(take.folder)
     except OSError:
-        there = set()
-    missing = [name for name in take.files if name not in there]
+        there = []
+    missing = path_rules.missing(take.files, there)
     if missing:
         raise TakeGone(f"The take's {missing[0]} is gone from {take.folder}: make the take again.")
 
 
-def _new_strip(collection: compat.Collection, name: str, take: TakeFiles, channel: int, start: int) -> compat.Strip:
+def _new_strip(
+    scene: bpy.types.Scene, collection: compat.Collection, name: str, take: TakeFiles, channel: int, start: int
+) -> compat.Strip:
     check_there(take)
     path = os.path.join(media_path(take.folder), take.files[0])
     if take.is_movie:
-        return compat.new_movie(collection, name, path, channel, start)
+        strip = compat.new_movie(collection, name, path, channel, start)
+        _fill_frame(scene, strip)
+        return strip
     strip = compat.new_image(collection, name, path, channel, start)
+    _fill_frame(scene, strip)
     for file in take.files[1:]:
         strip.elements.append(file)
     strip.colorspace_settings.name = "sRGB"
     return strip
+
+
+def _fill_frame(scene: bpy.types.Scene, strip: compat.Strip) -> None:
+    """Where the scene's pixels aren't square, Blender's own fit squeezes a take, whose pixels are."""
+    if framing.square_size(scene) == framing.frame_size(scene):
+        return
+    first = strip.elements[0] if len(strip.elements) else None
+    if first is not None and first.orig_width > 0 and first.orig_height > 0:
+        strip.transform.scale_x, strip.transform.scale_y = framing.filling_scale(
+            scene, (first.orig_width, first.orig_height)
+        )

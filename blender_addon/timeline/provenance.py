@@ -12,14 +12,19 @@ from typing import Any
 
 import bpy
 
+from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.messages import Role, Task
-from . import compat, identity
+from . import compat, identity, written
 from .aim import Aim
 from .footage import Wanted
 from .selection import pick
 
 ASKED = "wan_vse_asked"
 """On a placeholder and its take: task, place, sources and what was wanted of them, as JSON."""
+
+
+MOST_REMEMBERED = 1000
+"""Strips; a selection of more is refused long before."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +66,20 @@ def write(asked: Asked) -> str:
 
 
 def read(text: str) -> Asked | None:
-    """From JSON; None where it can't be read."""
+    """From JSON, as from an enemy; None where it can't be read."""
     try:
-        values = json.loads(text)
-        sources = tuple(Source(**each) for each in values["sources"])
-        wanted = tuple(_wanted(each) for each in values["wanted"])
-        return Asked(str(values["task"]), int(values["start"]), int(values["end_exclusive"]), sources, wanted)
+        values = bounds.parsed(text)
+        sources = tuple(_source(each) for each in _few(values["sources"]))
+        wanted = tuple(_wanted(each) for each in _few(values["wanted"]))
+        task = Task(_name(values["task"]))
+        return Asked(task.value, _frame(values["start"]), _frame(values["end_exclusive"]), sources, wanted)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
 
 def of(strip: compat.Strip) -> Asked | None:
     """What `strip` remembers; None for a take of a prompt alone."""
-    text = strip.get(ASKED)
-    return read(text) if isinstance(text, str) else None
+    return read(written.text_in(strip, ASKED))
 
 
 def wanted_now(scene: bpy.types.Scene, asked: Asked) -> list[Wanted]:
@@ -134,7 +139,29 @@ def select(scene: bpy.types.Scene, job_id: str) -> bool:
 
 
 def _wanted(values: dict[str, Any]) -> Wanted:
-    names = tuple(str(name) for name in values["strip_names"])
-    return Wanted(
-        Role(values["role"]), int(values["start"]), int(values["end_exclusive"]), names, bool(values["depth"])
-    )
+    names = tuple(_name(name) for name in _few(values["strip_names"]))
+    start, end = _frame(values["start"]), _frame(values["end_exclusive"])
+    return Wanted(Role(_name(values["role"])), start, end, names, values["depth"] is True)
+
+
+def _source(values: dict[str, Any]) -> Source:
+    places = (_frame(values[name]) for name in ("start", "end_exclusive", "content_start", "channel"))
+    return Source(_name(values["name"]), *places)
+
+
+def _few(values: Any) -> list[Any]:
+    if not isinstance(values, list) or len(values) > MOST_REMEMBERED:
+        raise ValueError("no list of what a take is made from")
+    return values
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > bounds.MAX_NAME:
+        raise ValueError("no name")
+    return value
+
+
+def _frame(value: Any) -> int:
+    if not written.is_frame(value):
+        raise ValueError("no frame")
+    return int(value)

@@ -3,10 +3,17 @@
 A folder is ready when its `environment.json` says so and names the same packages; that file is written last, so a
 half-made environment is never taken for a whole one. pip keeps what it has downloaded, so a second try after a
 failure goes on about where the first stopped.
+
+What is installed is what lock.txt says, each file compared with the SHA-256 that PyPI had of it when the lock was made.
+torch has that where it comes from PyPI (for NVIDIA's cards on Linux, for Macs); the builds on PyTorch's own index (for
+the CPU, AMD's cards, Windows) are pinned by version alone. A person's settings of pip can't change what is installed.
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -26,6 +33,9 @@ log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements.txt"
 CONSTRAINTS = HERE / "constraints.txt"
+LOCK, LOCK_TORCH = HERE / "lock.txt", HERE / "lock_torch.txt"
+REACH = ("proxy", "cert", "client-cert", "timeout", "retries")
+"""Of a person's settings of pip, how the network is reached; these are kept."""
 READY_FILE = "environment.json"
 
 Report = Callable[[int, int, str], None]
@@ -43,6 +53,11 @@ class Step:
     sentence: str
     pip_arguments: tuple[str, ...]
 
+    @property
+    def hashed(self) -> bool:
+        """True where every file is compared with a checksum, so that it may come from wherever."""
+        return "--require-hashes" in self.pip_arguments
+
 
 def python_of(folder: Path) -> Path:
     """The environment's Python."""
@@ -53,16 +68,16 @@ def backend_steps(torch: TorchBuild, more: Sequence[str] = ()) -> list[Step]:
     """The pip calls of the backend's environment; `more` are further pinned packages, as the tests'."""
     (torch_pin,) = [pin for pin in pins() if pin.startswith("torch==")]
     size = f"{torch.download_bytes / 1e9:.1f} GB in all"
-    return [
+    locked = ("--no-deps", "--require-hashes", "-r")
+    first = (*locked, str(LOCK_TORCH)) if torch.on_pypi else (torch_pin, "--no-deps", *torch.pip_arguments)
+    unlocked = ("-r", str(REQUIREMENTS), "-c", str(CONSTRAINTS))
+    steps = [
+        Step(f"Installing {torch_pin} ({torch.name} build; about {size})", first),
         Step(
-            f"Installing {torch_pin} ({torch.name} build; about {size})",
-            (torch_pin, "--no-deps", *torch.pip_arguments),
-        ),
-        Step(
-            "Installing diffusers, transformers and what they need",
-            ("-r", str(REQUIREMENTS), "-c", str(CONSTRAINTS), *more),
+            "Installing diffusers, transformers and what they need", (*locked, str(LOCK)) if torch.locked else unlocked
         ),
     ]
+    return [*steps, Step("Installing what tests need", (*more, "-c", str(CONSTRAINTS)))] if more else steps
 
 
 def pins() -> list[str]:
@@ -80,9 +95,12 @@ def is_ready(folder: Path, steps: Sequence[Step]) -> bool:
     return known == _description(steps) and python_of(folder).exists()
 
 
-def create(folder: Path, interpreter: Interpreter, steps: Sequence[Step], report: Report) -> Path:
+def create(
+    folder: Path, interpreter: Interpreter, steps: Sequence[Step], report: Report, isolated: bool = True
+) -> Path:
     """Make or complete the environment in `folder` and return its Python; does nothing where it is ready.
 
+    `isolated`: whatever a person set for pip, in files or variables, doesn't change what is installed.
     Raises SetupFailed with a sentence; what pip said goes to stderr.
     """
     if is_ready(folder, steps):
@@ -93,7 +111,7 @@ def create(folder: Path, interpreter: Interpreter, steps: Sequence[Step], report
     _make_venv(folder, interpreter)
     for number, step in enumerate(steps, start=2):
         report(number, count, step.sentence)
-        _pip(folder, step)
+        _pip(folder, step, isolated)
     whole_file.write(folder / READY_FILE, json.dumps(_description(steps)).encode())
     return python_of(folder)
 
@@ -110,7 +128,8 @@ def _description(steps: Sequence[Step]) -> dict[str, object]:
     for step in steps:
         for argument in step.pip_arguments:
             path = Path(argument)
-            texts.append(path.read_text("utf-8") if path.suffix == ".txt" and path.exists() else argument)
+            is_list = path.suffix == ".txt" and path.exists()
+            texts.append(hashlib.sha256(path.read_bytes()).hexdigest() if is_list else argument)
     return {"state": "ready", "packages": texts}
 
 
@@ -126,9 +145,11 @@ def _make_venv(folder: Path, interpreter: Interpreter) -> None:
         )
 
 
-def _pip(folder: Path, step: Step) -> None:
-    command = [str(python_of(folder)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    if _run([*command, "--progress-bar", "off", *step.pip_arguments]) != 0:
+def _pip(folder: Path, step: Step, isolated: bool) -> None:
+    pip = [str(python_of(folder)), "-m", "pip"]
+    command = [*pip, *(["--isolated"] if isolated else []), "install", "--disable-pip-version-check", "--no-input"]
+    reach = reach_of(_pip_settings(pip), step.hashed) if isolated else []
+    if _run([*command, "--progress-bar", "off", *reach, *step.pip_arguments], isolated) != 0:
         free = shutil.disk_usage(folder).free / 1e9
         raise SetupFailed(
             f"{step.sentence} failed ({free:.1f} GB are free there). The log says why; with the network and the "
@@ -136,12 +157,53 @@ def _pip(folder: Path, step: Step) -> None:
         )
 
 
-def _run(command: list[str]) -> int:
+def reach_of(settings: str, hashed: bool) -> list[str]:
+    """What pip is told of how a person reaches the network, out of the lines of `pip config list`.
+
+    Of a step whose files are all compared with checksums, the index that they come from may be a mirror, too.
+    """
+    kept = (*REACH, "index-url") if hashed else REACH
+    found: dict[str, str] = {}
+    for line in settings.splitlines():
+        name, _, value = line.partition("=")
+        key = name.rpartition(".")[2].removeprefix("default-")
+        if key in kept:
+            with contextlib.suppress(ValueError, SyntaxError):
+                found[key] = str(ast.literal_eval(value))
+    return [f"--{key}={value}" for key, value in found.items()]
+
+
+def _pip_settings(pip: list[str]) -> str:
+    """What a person set for pip, variables last, as they count most; nothing where it can't say."""
+    try:
+        answer = subprocess.run(
+            [*pip, "config", "list"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+            env=_without(),
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return ""
+    lines = answer.stdout.splitlines()
+    return "\n".join(sorted(lines, key=lambda line: line.startswith(":env:")))
+
+
+def _without(pip_too: bool = False) -> dict[str, str]:
+    """The environment without what changes which packages Python sees, or how pip does its work."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "OCIO")}
+    if not pip_too:
+        return kept
+    kept = {k: v for k, v in kept.items() if not k.upper().startswith("PIP_")}
+    return {**kept, "PIP_CONFIG_FILE": os.devnull}  # with this name, pip reads no file of settings at all
+
+
+def _run(command: list[str], isolated: bool = False) -> int:
     """Run a step with its output on our stderr: stdout is the channel of events."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "OCIO")}
     log.info("running %s", " ".join(command))
     try:
-        return subprocess.run(command, stdout=2, stderr=2, stdin=subprocess.DEVNULL, env=environment).returncode
+        return subprocess.run(command, stdout=2, stderr=2, stdin=subprocess.DEVNULL, env=_without(isolated)).returncode
     except OSError as error:
         log.error("%s did not start: %s", command[0], error)
         return -1

@@ -23,13 +23,17 @@ class TorchBuild:
     name: str
     pip_arguments: tuple[str, ...]
     download_bytes: int
+    on_pypi: bool = False
+    """True where it comes from PyPI, whose checksums of it are in lock_torch.txt."""
+    locked: bool = True
+    """False where torch needs packages that lock.txt doesn't have."""
 
 
 BUILDS = {
     "cpu": TorchBuild("cpu", ("--extra-index-url", _INDEX + "cpu"), 600_000_000),
-    "mps": TorchBuild("mps", (), 450_000_000),
-    "rocm": TorchBuild("rocm", ("--index-url", _INDEX + "rocm7.2"), 4_800_000_000),
-    "cuda": TorchBuild("cuda", (), 3_400_000_000),
+    "mps": TorchBuild("mps", (), 450_000_000, on_pypi=True),
+    "rocm": TorchBuild("rocm", ("--index-url", _INDEX + "rocm7.2"), 4_800_000_000, locked=False),
+    "cuda": TorchBuild("cuda", (), 3_400_000_000, on_pypi=True),
     "cuda-windows": TorchBuild("cuda", ("--index-url", _INDEX + "cu130"), 3_200_000_000),
 }
 

@@ -6,6 +6,7 @@ file doesn't say is read as Blender reads it: BT.601, limited range (grey withou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -26,8 +27,9 @@ FULL_RANGE = 2
 class FrameReader:
     """Turns frames of one movie into the model's pictures; what it prepares, it keeps for the next frame."""
 
-    def __init__(self, across: Axis, down: Axis) -> None:
-        self._across, self._down = across, down
+    def __init__(self, across: Axis, down: Axis, turn: int = 0) -> None:
+        """`turn`: degrees clockwise (0, 90, 180, 270) by which the frames are turned before they are framed."""
+        self._across, self._down, self._turn = across, down, turn
         self._full_size = 1, 1
         self._resamplers: dict[tuple[int, int, bool], PlaneResampler] = {}
 
@@ -35,7 +37,8 @@ class FrameReader:
         """uint8 RGB of the model's size from an av.VideoFrame."""
         planes = _yuv_planes(frame)
         if planes is None:
-            return self.from_rgb(_rgb(frame))
+            return self.from_rgb(self._turned(_rgb(frame)))
+        planes = [self._turned(plane) for plane in planes]
         bits = frame.format.components[0].bits
         full = is_full_range(frame)
         black, white, grey = (0, (1 << bits) - 1, 1 << (bits - 1)) if full else _limited(bits)
@@ -46,20 +49,42 @@ class FrameReader:
         chroma = [self._resampled(plane, chroma=True, zero=grey) for plane in planes[1:3]]
         return as_bytes(cv2.transform(cv2.merge([luma, *chroma]), _matrix(frame.colorspace, white - black, spread)))
 
+    def from_pixels(self, pixels: np.ndarray, order: Sequence[int], shrunk: int = 1) -> np.ndarray:
+        """uint8 RGB of the model's size from a picture (H, W, channels; uint8 or uint16) of any size, band by band.
+
+        `order` names its channels of red, green, blue and perhaps alpha; `shrunk` of the file's pixels lie along each
+        side of one of these.
+        """
+        height, width = pixels.shape[:2]
+        self._full_size = width * shrunk, height * shrunk
+        resampler = self._resampler(width, height, chroma=False)
+        parts: list[list[np.ndarray]] = [[], [], []]
+        for band in resampler.bands(pixels):
+            floats = opaque(band[..., list(order)], in_light=pixels.dtype == np.uint16)
+            for channel, plane in zip(parts, cv2.split(floats), strict=True):
+                channel.append(resampler.first(plane))
+        return as_bytes(cv2.merge([resampler.second(channel) for channel in parts]))
+
     def from_rgb(self, picture: np.ndarray) -> np.ndarray:
         """uint8 RGB of the model's size from a picture as `opaque` gives it."""
         return as_bytes(cv2.merge([self._resampled(channel, chroma=False) for channel in cv2.split(picture)]))
+
+    def _turned(self, plane: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(np.rot90(plane, -self._turn // 90)) if self._turn else plane
 
     def _resampled(self, plane: np.ndarray, chroma: bool, zero: float = 0.0) -> np.ndarray:
         height, width = plane.shape
         if not chroma:
             self._full_size = width, height
+        return self._resampler(width, height, chroma)(plane, zero)
+
+    def _resampler(self, width: int, height: int, chroma: bool) -> PlaneResampler:
         key = width, height, chroma
         if key not in self._resamplers:
             full_width, full_height = self._full_size
             across, down = self._across.scaled(width / full_width), self._down.scaled(height / full_height)
             self._resamplers[key] = PlaneResampler(across, down, width, height, smooth=chroma)
-        return self._resamplers[key](plane, zero)
+        return self._resamplers[key]
 
 
 def as_bytes(picture: np.ndarray) -> np.ndarray:
@@ -99,6 +124,14 @@ def words(frame: Any) -> str:
     levels = "full" if is_full_range(frame) else "limited"
     colours = "" if frame.format.is_rgb else f", {matrix}, {levels} range"
     return f"{frame.width} x {frame.height} {frame.format.name}{colours}"
+
+
+def depths(frame: Any) -> tuple[int, int, int]:
+    """How deep a decoded frame's transparency is, its RGB, its grey; 0 for what it doesn't have."""
+    form = frame.format
+    bits = [part.bits for part in form.components if not part.is_alpha]
+    alpha = 8 if form.has_palette else max((part.bits for part in form.components if part.is_alpha), default=0)
+    return alpha, max(bits) if form.is_rgb else 0, bits[0] if len(bits) == 1 and not form.has_palette else 0
 
 
 def is_full_range(frame: Any) -> bool:

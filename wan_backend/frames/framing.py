@@ -8,6 +8,7 @@ model's is one resampling: by area where it shrinks, by Lanczos where it grows, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ LOBES = 3
 """Of the Lanczos kernel, on each side."""
 NEAR = 1e-6
 """Pixels that are no difference."""
+BAND_PIXELS = 1 << 22
+"""So many of a large picture are numbers of four bytes at a time."""
 
 
 class NothingShown(ValueError):
@@ -151,14 +154,27 @@ class PlaneResampler:
 
     def __call__(self, plane: np.ndarray, zero: float = 0.0) -> np.ndarray:
         """The plane (any number type) as float32 of the model's size, minus `zero`; 0 where nothing covers it."""
-        floats = plane if plane.dtype == np.float32 else plane.astype(np.float32)
-        if self._columns_first:
-            out = self._down.rows(self._across.columns(floats))
-        else:
-            out = self._across.columns(self._down.rows(floats))
+        out = self.second([self.first(plane if plane.dtype == np.float32 else plane.astype(np.float32))])
         if zero:
             out -= zero if self.coverage is None else zero * self.coverage
         return out
+
+    def bands(self, picture: np.ndarray) -> Iterator[np.ndarray]:
+        """Parts of a picture (H, W, ...) that `first` may be given one after another."""
+        height, width = picture.shape[:2]
+        count = max(1, height * width // BAND_PIXELS)
+        edges = np.linspace(0, height if self._columns_first else width, count + 1).astype(int)
+        for begin, end in itertools.pairwise(edges):
+            yield picture[begin:end] if self._columns_first else picture[:, begin:end]
+
+    def first(self, band: np.ndarray) -> np.ndarray:
+        """One axis of a band of the plane (float32)."""
+        return self._across.columns(band) if self._columns_first else self._down.rows(band)
+
+    def second(self, bands: list[np.ndarray]) -> np.ndarray:
+        """The other axis of all bands together."""
+        whole = bands[0] if len(bands) == 1 else np.concatenate(bands, axis=0 if self._columns_first else 1)
+        return self._down.rows(whole) if self._columns_first else self._across.columns(whole)
 
 
 def _by_area(axis: Axis, pixel: int, length: int) -> dict[int, float]:

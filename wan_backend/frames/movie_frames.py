@@ -45,6 +45,12 @@ class MovieFrames:
         self._shown: Any = None
         self._next: Any = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as the file's head says them; nothing where it doesn't, or nobody knows the codec."""
+        codec = self._stream.codec_context
+        return (codec.width, codec.height) if codec is not None else (0, 0)
+
     def __enter__(self) -> MovieFrames:
         return self
 
@@ -69,9 +75,8 @@ class MovieFrames:
             yield self._shown
 
     def _due(self, number: int) -> int:
-        """The time stamp at which the frame of that number is surely shown; files round theirs to whole ticks."""
-        ticks = 1 / self._rate / self._base
-        return (self._start or 0) + math.floor(number * ticks + Fraction(1, 2)) + (1 if ticks >= 4 else 0)
+        """The time stamp at which Blender shows the frame of that number; it reckons in floats, and rounds."""
+        return (self._start or 0) + math.floor(number * float(1 / (self._rate * self._base)) + 0.5)
 
     def _seek(self, number: int) -> None:
         """Come to stand at or before the frame; decoding goes on from there."""
@@ -116,7 +121,7 @@ class MovieFrames:
             for packet in self._container.demux(self._stream):
                 try:
                     yield from packet.decode()
-                except av.InvalidDataError:
+                except av.FFmpegError:  # also a packet of no bytes, by which Theora says that a frame stays
                     continue
         except (av.FFmpegError, OSError):
             return  # a file that breaks off shows what it has

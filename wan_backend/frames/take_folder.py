@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from .. import whole_file
+from ..protocol import private_files
 from ..protocol.media import PARTIAL_SUFFIX, SETTINGS_FILE
 
 REPLACED_SUFFIX = ".replaced"
@@ -30,7 +31,7 @@ class TakeFolder:
     def __enter__(self) -> TakeFolder:
         if self.partial.exists():  # of this job, before its worker died
             shutil.rmtree(self.partial)
-        self.partial.mkdir(parents=True)
+        private_files.make_open_folder(self.partial)
         return self
 
     def __exit__(
@@ -46,6 +47,7 @@ class TakeFolder:
         """
         content = json.dumps(settings, indent=2).encode("ascii") + b"\n"
         whole_file.write(self.partial / SETTINGS_FILE, content, flushed=True)
+        private_files.open_up(self.partial)
         whole_file.sync_folder(self.partial)
         replaced = self.final.with_name(self.final.name + REPLACED_SUFFIX)
         if self.final.exists():

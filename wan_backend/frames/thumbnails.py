@@ -1,16 +1,22 @@
 """`python -m wan_backend.frames.thumbnails`: small pictures of sources. May import opencv, protocol and its neighbours.
 
-A process of its own, so that a file which ends its decoder ends nothing else. It reads ThumbnailsParams as JSON from
-stdin, writes JPEG files into the folder that it is given, and ThumbnailsResult to stdout.
+A process of its own, with limits of memory and time, so that a file which ends its decoder ends nothing else. It reads
+ThumbnailsParams as JSON from stdin and writes JPEG files into the folder that it is given. What came of each source
+goes there at once, a line of TOLD_FILE each: when it dies at one, the lines say which.
 """
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
+import importlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,23 +30,37 @@ log = logging.getLogger(__name__)
 
 LONGEST_SIDE = 192
 JPEG_QUALITY = 85
+PICTURE_BYTES = 512 << 20
+"""For one still picture while it's decoded: half of what the worker takes, for a strip that is merely selected."""
+MEMORY_BYTES = 4 << 30
+"""Of addresses, beside what the process has when it starts; a movie of 8K on many threads takes half of it."""
+SOURCE_SECONDS = 15.0
+TOLD_FILE = "told"
 
 
 def make(params: ThumbnailsParams, folder: Path) -> ThumbnailsResult:
     """The pictures of all sources that can be read, written into `folder`. Raises OSError."""
+    return ThumbnailsResult([picture for made in make_each(params, folder) for picture in made])
+
+
+def make_each(params: ThumbnailsParams, folder: Path, prefix: str = "") -> Iterator[list[Thumbnail]]:
+    """The pictures of each source, none where it can't be read. Raises OSError."""
     size = small_size(params.width, params.height)
-    made: list[Thumbnail] = []
+    count = 0
     for source in params.sources:
+        made: list[Thumbnail] = []
+        scene_size = params.width, params.height
         try:
-            read = list(source_frames.read(source, shown(source), *size, (params.width, params.height)))
-        except Refusal as refusal:
+            read = list(source_frames.read(source, shown(source), *size, scene_size, PICTURE_BYTES))
+        except (Refusal, MemoryError) as refusal:
             log.info("no thumbnail: %s", refusal)
-            continue
+            read = []
         for picture, control in pictures(source, read, params.guide):
-            file = folder / f"{len(made)}.jpg"
+            file = folder / f"{prefix}{count}.jpg"
             _write(file, picture)
             made.append(Thumbnail(source.role, str(file), control))
-    return ThumbnailsResult(made)
+            count += 1
+        yield made
 
 
 def small_size(width: int, height: int) -> tuple[int, int]:
@@ -71,12 +91,28 @@ def _write(file: Path, picture: np.ndarray) -> None:
         file.write_bytes(content.tobytes())  # opencv can't write names beyond ASCII on Windows
 
 
+def limit_memory(most_bytes: int) -> None:
+    """Have what takes more fail with a MemoryError, where the system can (Linux)."""
+    with contextlib.suppress(ImportError, OSError, ValueError, IndexError):
+        resource: Any = importlib.import_module("resource")
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = pages * resource.getpagesize() + most_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
+
+
 def main() -> int:
     """Do as stdin says; the exit code."""
+    limit_memory(MEMORY_BYTES)
     params = from_json(ThumbnailsParams, json.load(sys.stdin), "params")
-    result = make(params, Path(sys.argv[1]))
-    sys.stdout.write(json.dumps(to_json(result)) + "\n")
-    return 0
+    folder, prefix = Path(sys.argv[1]), sys.argv[2]
+    with open(folder / TOLD_FILE, "ab", buffering=0) as told:
+        faulthandler.dump_traceback_later(SOURCE_SECONDS, exit=True)
+        for made in make_each(params, folder, prefix):
+            told.write(json.dumps(to_json(ThumbnailsResult(made))).encode() + b"\n")
+            faulthandler.dump_traceback_later(SOURCE_SECONDS, exit=True)  # for the next one, anew
+    sys.stdout.flush()
+    os._exit(0)  # a decoder that can't be ended must not keep it
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Adopter:
         self._adoption, self._post = adoption, post
         self._known, self._take_in, self._take_left = known, take_in, take_left
         self._waiting: list[Callable[[], None]] = []
-        self._looking = False
+        self._looking = self._watching = False
         self._was_through = False
 
     def look(self, then: Callable[[], None] = lambda: None) -> None:
@@ -58,12 +58,39 @@ class Adopter:
         else:
             threading.Thread(target=self._run, args=[known, self._post], name="adoption", daemon=True).start()
 
+    @property
+    def was_through(self) -> bool:
+        """Whether a look was through."""
+        return self._was_through
+
     def when_through(self, then: Callable[[], None]) -> None:
         """Call `then` once every job was found that was on the disk when the server started."""
         if self._was_through:
             then()
         else:
             self.look(then)
+
+    def look_where_freed(self) -> None:
+        """Look again where a server died that had jobs of this folder, or the last look failed; else do nothing."""
+        post = self._post
+        if self._looking or self._watching or not self._was_through or post is None:
+            return
+        self._watching = True
+
+        def watch() -> None:
+            more = False
+            try:
+                more = self._adoption.has_more()
+            except Exception:  # the edge of the thread
+                log.exception("The other servers could not be looked at")
+            post(functools.partial(self._is_watched, more))
+
+        threading.Thread(target=watch, name="other servers", daemon=True).start()
+
+    def _is_watched(self, more: bool) -> None:
+        self._watching = False
+        if more:
+            self.look()
 
     def _run(self, known: Collection[str], post: Post) -> None:
         at_media: list[tuple[int, int, str, Job]] = []

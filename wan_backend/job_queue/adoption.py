@@ -1,38 +1,58 @@
 """The jobs of servers that died, found on the disk. Protocol only; reads and removes files, changes no job.
 
-It may be done by a thread, while the queue goes on: with ten thousand jobs it takes seconds.
+It may be done by a thread, while the queue goes on: with ten thousand jobs it takes seconds. Each job has one holder,
+whatever its state: the server that made it, or after its death the one that took over. Of what another live server
+holds, jobs that nothing will be done for are shown by the others as well, and changed by none of them.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from filelock import Timeout
 
+from ..file_stamp import Stamp
+from ..file_stamp import stamp as stamp_of
 from ..protocol.media import STEPS_FILE
 from ..protocol.messages import JobState, Take
 from . import reading, take_files, transitions
-from .owners import Owner
-from .store import Job, JobStore, state_of
+from .owners import Owner, is_id
+from .store import STATE_FILE, Job, JobStore, state_of
 
 log = logging.getLogger(__name__)
 
 BATCH = 50
 SHARED = (JobState.DONE, JobState.CANCELLED)
 """Nothing will be done for these: every server shows them, once the one that made them is dead."""
+NOBODY = "nobody"
+"""The owner of jobs whose files name none."""
 
 
 @dataclass
 class Found:
-    """A job that this server is to have."""
+    """A job that this server is to have; or with `elsewhere`, to show."""
 
     job: Job
     take: Take | None = None
     """Its take, where it is whole on the disk, though the job does not know it."""
     goes_on: bool = False
     """Its worker left finished steps."""
+    elsewhere: bool = False
+    """Another live server holds it."""
+    gone: bool = False
+    """It was shown so far, and is to be shown no more: who holds it goes on with it, or has cleared it."""
+
+
+@dataclass
+class _Elsewhere:
+    """A job of another server, as it was when read."""
+
+    job: Job
+    stamp: Stamp | None
+    shown: bool
 
 
 class Adoption:
@@ -40,32 +60,61 @@ class Adoption:
 
     def __init__(self, store: JobStore, owner: Owner) -> None:
         self._store, self._owner = store, owner
-        self._foreign: dict[str, Job] = {}
-        """Jobs of other servers, as they were when read."""
+        self._elsewhere: dict[str, _Elsewhere] = {}
+        """Jobs of other servers."""
+        self._one_at_a_time = threading.Lock()
+        self._failed = False
         self._holders: dict[str, str] = {}
         """Which live server has what belonged to an owner; only while looking."""
         self._alive: dict[str, bool] = {}
         """Which other servers live; only while looking."""
 
     def look(self, known: Collection[str]) -> Iterator[list[Found]]:
-        """All jobs that are not `known` and that no other live server has, by and by."""
-        self._holders.clear()
-        self._alive.clear()
+        """All jobs that are not `known` and that no other live server has, by and by; of those that one has, what is to
+        be shown of them, where that changed."""
+        with self._one_at_a_time:
+            self._holders.clear()
+            self._alive.clear()
+            try:
+                with self._owner.adopting():
+                    self._store.remove_leftovers(
+                        lambda owner_id: owner_id == self._owner.id or self._is_alive(owner_id)
+                    )
+                    yield from self._look(set(known))
+                self._failed = False
+            except (OSError, Timeout) as error:
+                self._failed = True
+                log.warning("The jobs of other servers could not be looked at: %s", error)
+
+    def has_more(self) -> bool:
+        """Whether another look would find more: a server died whose jobs are here, or the last look failed."""
+        if not self._one_at_a_time.acquire(blocking=False):
+            return False
         try:
-            with self._owner.adopting():
-                self._store.remove_leftovers(lambda owner_id: owner_id == self._owner.id or self._is_alive(owner_id))
-                yield from self._look(set(known))
-        except (OSError, Timeout) as error:
-            log.warning("The jobs of other servers could not be looked at: %s", error)
+            self._holders.clear()
+            self._alive.clear()
+            return self._failed or any([not self._is_other(each.job) for each in self._elsewhere.values()])
+        finally:
+            self._one_at_a_time.release()
+
+    def holds_elsewhere(self, job_id: str) -> bool:
+        """Whether another live server had the job at the last look."""
+        return job_id in self._elsewhere
+
+    @property
+    def hidden(self) -> int:
+        """How many jobs other live servers hold that aren't shown."""
+        return sum(not each.shown for each in list(self._elsewhere.values()))
 
     def _look(self, known: set[str]) -> Iterator[list[Found]]:
         batch: list[Found] = []
         seen: set[str] = set()
         first = not known
-        for job_id in self._store.ids():
-            if job_id in known or not self._is_free(job_id, seen):
-                continue
-            found = self._found(job_id, seen)
+        ids = self._store.ids()
+        for job_id in set(self._elsewhere).difference(ids):
+            batch += self._gone(self._elsewhere.pop(job_id))
+        for job_id in ids:
+            found = None if job_id in known else self._found(job_id, seen)
             if found is not None:
                 batch.append(found)
             if len(batch) >= BATCH:
@@ -84,28 +133,25 @@ class Adoption:
                 log.exception("What was left of the job %s could not be looked at", job.status.job_id)
                 yield Found(job)
 
-    def _is_free(self, job_id: str, seen: set[str]) -> bool:
-        """False where it was read before, as the job of a server that still has it."""
-        job = self._foreign.get(job_id)
-        if job is None:
-            return True
-        seen.add(job.owner)
-        if self._is_other(job):
-            return False
-        del self._foreign[job_id]
-        return True
-
     def _found(self, job_id: str, seen: set[str]) -> Found | None:
+        before, stamp = self._elsewhere.get(job_id), self._stamp(job_id)
+        if before is not None and before.stamp == stamp and self._is_other(before.job):
+            seen.add(_owner_of(before.job))
+            return None
         kept = reading.job_of(job_id, self._store.folder(job_id))
         job = kept.job
-        seen.add(job.owner)
+        seen.add(_owner_of(job))
         if job.owner == self._owner.id:
             return None  # made, or cleared, while this went on
         if self._is_other(job):
-            self._foreign[job_id] = job
-            return None
-        if not _is_shared(job) and job.owner and self._holder(job.owner) != self._owner.id:
-            self._inherit(job.owner)
+            shown = _is_shared(job) and not self._is_alive(job.owner)
+            self._elsewhere[job_id] = _Elsewhere(job, stamp, shown)
+            if shown:
+                return Found(job, elsewhere=True)
+            return next(iter(self._gone(before)), None) if before is not None else None
+        self._elsewhere.pop(job_id, None)
+        if self._holder(_owner_of(job)) != self._owner.id:
+            self._inherit(_owner_of(job))
         self._store.remove_temporaries(job_id)
         if kept.format == 1:
             try:
@@ -115,6 +161,16 @@ class Adoption:
         job.at_media = 0 if _is_shared(job) else 1
         ran = job.status.state in transitions.WORKING
         return Found(job, goes_on=ran and (self._store.work_folder(job_id) / STEPS_FILE).is_file())
+
+    def _gone(self, before: _Elsewhere) -> list[Found]:
+        return [Found(before.job, elsewhere=True, gone=True)] if before.shown else []
+
+    def _stamp(self, job_id: str) -> Stamp | None:
+        """Of what changes with a job's state; None where there is nothing of it."""
+        try:
+            return stamp_of(self._store.folder(job_id) / STATE_FILE)
+        except OSError:
+            return None
 
     def _inherit(self, owner_id: str) -> None:
         self._holders[owner_id] = self._owner.id
@@ -131,11 +187,7 @@ class Adoption:
 
     def _is_other(self, job: Job) -> bool:
         """Whether another live server has the job."""
-        if not job.owner:
-            return False
-        if _is_shared(job):
-            return self._is_alive(job.owner)
-        return self._holder(job.owner) not in ("", self._owner.id)
+        return self._holder(_owner_of(job)) not in ("", self._owner.id)
 
     def _holder(self, owner_id: str) -> str:
         """The live server that has the jobs of that owner: itself, or who took over; empty: none."""
@@ -153,6 +205,10 @@ class Adoption:
         if owner_id not in self._alive:
             self._alive[owner_id] = self._owner.is_alive(owner_id)
         return self._alive[owner_id]
+
+
+def _owner_of(job: Job) -> str:
+    return job.owner if is_id(job.owner) else NOBODY
 
 
 def _is_shared(job: Job) -> bool:

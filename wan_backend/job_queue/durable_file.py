@@ -1,9 +1,8 @@
-"""JSON files that are either whole or not there, also after a power cut. whole_file and standard library only."""
+"""JSON files that are whole or not there, also after a power cut. whole_file, protocol, standard library only."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import stat
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import whole_file
+from ..protocol.bounds import json_values
 
 TEMPORARY_SUFFIX = ".tmp"
 """Of a file that is being written; one that a kill left is worth nothing."""
@@ -43,18 +43,4 @@ def read_json(file: Path, most_bytes: int = MAX_BYTES) -> Any:
         os.close(handle)
     if len(content) > most_bytes:
         raise ValueError(f"{file} has more than {most_bytes:,} bytes")
-    try:
-        return json.loads(content, parse_constant=_no_number, parse_float=_finite)
-    except RecursionError:
-        raise ValueError(f"{file} is nested too deeply") from None
-
-
-def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is not a number")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError(f"{digits[:40]} is too large a number")
-    return number
+    return json_values(content)

@@ -52,6 +52,9 @@ log = logging.getLogger(__name__)
 WAITING = "Waiting for its turn."
 INTERRUPTED = "The backend ended while this job ran; retry it."
 GOES_ON = "The backend ended while this job ran; retry it, and it goes on from its last step."
+HELD_ELSEWHERE = (
+    "Another Blender window has this job, so it can't be changed here; do that in the other window, or close it first."
+)
 ALMOST_DONE = 0.999
 """Progress is 1 only once the take is on the disk."""
 MAX_PAGE_JOBS = 1000
@@ -78,7 +81,8 @@ class JobQueue:
         self._store = JobStore(state_folder)
         self._owner, self._on_change = owner, on_change
         self._saving = Saving(self._store, post)
-        self._adopter = Adopter(Adoption(self._store, owner), post, self._known, self._take_in, self._take_left)
+        self._adoption = Adoption(self._store, owner)
+        self._adopter = Adopter(self._adoption, post, self._known, self._take_in, self._take_left)
         self._jobs: dict[str, Job] = {}
         self._rows = Rows()
         self._turns: list[tuple[int, str]] = []
@@ -102,6 +106,10 @@ class JobQueue:
         """Call `then` once what was on the disk at the start is in the queue."""
         self._adopter.when_through(then)
 
+    def adopt_freed(self) -> None:
+        """Take over the jobs of servers that died since, and tell of them; to be called now and then."""
+        self._adopter.look_where_freed()
+
     def page(self, params: ListParams) -> ListResult:
         """A page of the jobs; raises ProtocolError where `after` is no cursor."""
         most = min(max(params.most, 1), MAX_PAGE_JOBS)
@@ -112,10 +120,10 @@ class JobQueue:
             status = self._jobs[job_id].status
             room -= len(json.dumps(to_json(status)))
             if len(statuses) == most or (statuses and room < 0):
-                return ListResult(statuses, last)
+                return ListResult(statuses, last, self._adoption.hidden)
             statuses.append(status)
             last = cursor
-        return ListResult(statuses)
+        return ListResult(statuses, held_elsewhere=self._adoption.hidden)
 
     def status(self, job_id: str) -> JobStatus:
         """One job; raises ProtocolError (NO_SUCH_JOB)."""
@@ -260,6 +268,8 @@ class JobQueue:
             hand_in(self._jobs[job_id].status)
         elif job_id in self._new:
             self._new[job_id].append(hand_in)
+        elif self._adoption.holds_elsewhere(job_id):
+            hand_in(_held_elsewhere())
         else:
             made = outcome.of(lambda: self._made(job_id, request, plan), "The new job")
             if isinstance(made, ProtocolError):
@@ -297,7 +307,9 @@ class JobQueue:
     def _retry(self, job_id: str, hand_in: Answer) -> None:
         job = outcome.of(lambda: self._job(job_id), "The job")
         if isinstance(job, ProtocolError):
-            hand_in(job)
+            hand_in(_held_elsewhere() if self._adoption.holds_elsewhere(job_id) else job)
+        elif job.elsewhere:
+            hand_in(_held_elsewhere())
         elif job.broken and job.status.problem is not None:
             hand_in(Refusal(job.status.problem))
         elif not job.status.state.ended:
@@ -349,7 +361,10 @@ class JobQueue:
         for job in jobs:
             if not job.status.settled:
                 self._set(job, dataclasses.replace(job.status, settled=True))
-                self._saving.save(job, urgent=False)
+                if job.elsewhere:
+                    self._saving.put(job, functools.partial(self._store.mark_settled, job.status.job_id))
+                else:
+                    self._saving.save(job, urgent=False)
         ids = [job.status.job_id for job in jobs]
 
         def answer() -> None:
@@ -360,7 +375,11 @@ class JobQueue:
             self._saving.when_written(job_id, part)
 
     def _clear(self, job_ids: Iterable[str], hand_in: Answer) -> None:
-        jobs = [job for job in map(self._jobs.get, dict.fromkeys(job_ids)) if job and job.status.state.ended]
+        known = [job for job in map(self._jobs.get, dict.fromkeys(job_ids)) if job and job.status.state.ended]
+        jobs = [job for job in known if not job.elsewhere]
+        if known and not jobs:
+            hand_in(_held_elsewhere())
+            return
         gone: list[str] = []
         errors: list[OSError] = []
 
@@ -388,25 +407,36 @@ class JobQueue:
     # Jobs of servers that died
 
     def _known(self) -> list[str]:
-        return [*self._jobs, *self._new]
+        return [*(job_id for job_id, job in self._jobs.items() if not job.elsewhere), *self._new]
 
     def _take_in(self, batch: list[Found]) -> None:
         for found in batch:
             job_id = found.job.status.job_id
-            if job_id in self._jobs or job_id in self._new or job_id in self._cleared:
+            known = self._jobs.get(job_id)
+            if (known is not None and not known.elsewhere) or job_id in self._new or job_id in self._cleared:
                 continue
+            if known is not None:
+                del self._jobs[job_id]
+                self._rows.remove(known.status)
             try:
-                self._adopt_one(found)
+                if not found.gone:
+                    self._adopt_one(found)
             except Exception:  # one bad job must not cost the others
                 log.exception("The job %s could not be taken over", job_id)
 
     def _adopt_one(self, found: Found) -> None:
         job = found.job
-        job.owner = self._owner.id
+        job.elsewhere = found.elsewhere
+        if found.elsewhere:
+            job.status = dataclasses.replace(job.status, held_elsewhere=True)
+        else:
+            job.owner = self._owner.id
         self._add(job)
         if is_working(job.status):  # where its take turns out to be whole, it is done after all
             sentence = GOES_ON if found.goes_on else INTERRUPTED
             self._end(job, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, sentence))
+        elif self._adopter.was_through:  # the client has its list, and doesn't know of this one
+            self._on_change(job.status, True)
 
     def _take_left(self, group: list[Found]) -> None:
         """It was looked whether there is a take of these jobs."""
@@ -524,6 +554,10 @@ def _countdown(count: int, then: Callable[[], None]) -> Callable[[], None]:
 
 def _no_such_job(job_id: str) -> ProtocolError:
     return ProtocolError(NO_SUCH_JOB, f"There is no job '{job_id[:40]}' here.")
+
+
+def _held_elsewhere() -> Refusal:
+    return Refusal(Problem(ProblemKind.BUSY, HELD_ELSEWHERE))
 
 
 def _disk_problem(error: OSError, what: str) -> Problem:

@@ -120,6 +120,11 @@ class Owner:
         return self._folder / f"{owner_id}.heir"
 
 
+def is_id(text: str) -> bool:
+    """Whether that may be the id of a server."""
+    return _ID.fullmatch(text) is not None
+
+
 def _remove(file: Path) -> None:
     with contextlib.suppress(OSError):
         file.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from ..protocol import ProtocolError
 from ..protocol.conversion import from_json, to_json
 from ..protocol.messages import JobState, JobStatus, JobSummary, Plan, Problem, ProblemKind, TakeRequest, Task
 from .durable_file import read_json
-from .store import FORMAT, PLAN_FILE, REQUEST_FILE, STATE_FILE, Job
+from .store import FORMAT, PLAN_FILE, REQUEST_FILE, SETTLED_FILE, STATE_FILE, Job
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,8 @@ def _read(job_id: str, folder: Path) -> Kept:
         status = _lost(job_id, state, summary)
     kept_format = state.get("format")
     old = kept_format == 1 and isinstance(written, dict)
+    if status.state.ended and (folder / SETTLED_FILE).exists():
+        status = dataclasses.replace(status, settled=True)
     media_folder = request.media_folder if request is not None else str(state["media_folder"])
     job = _job(status, state, media_folder)
     return Kept(job, 1 if old else FORMAT, written.get("plan") if old and isinstance(written, dict) else None)
@@ -128,7 +130,7 @@ def _status(job_id: str, state: dict[str, Any], summary: JobSummary | None) -> J
     except ProtocolError as error:
         log.error("The state of job %s can't be read: %s", job_id, error)
         return None
-    return dataclasses.replace(status, created=_second(status.created))
+    return dataclasses.replace(status, created=_second(status.created), held_elsewhere=False)
 
 
 def _lost(job_id: str, state: dict[str, Any], summary: JobSummary) -> JobStatus:

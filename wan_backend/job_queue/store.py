@@ -27,6 +27,8 @@ FORMAT = 2
 REQUEST_FORMAT = 1
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 REQUEST_FILE, PLAN_FILE, STATE_FILE = "request.json", "plan.json", "state.json"
+SETTLED_FILE = "settled"
+"""Is there where a server that doesn't hold the job was told that a saved project knows how it ended."""
 
 
 @dataclass
@@ -45,6 +47,8 @@ class Job:
     """Its request can't be read any more."""
     removed: bool = False
     """It is being taken from the disk, or is gone."""
+    elsewhere: bool = False
+    """Another live server holds it: it is shown here, and not changed."""
     at_media: int = 0
     """How many are at what earlier tries left of it in the media folder; it doesn't begin before they are done."""
 
@@ -108,6 +112,11 @@ class JobStore:
             parts = name.split(".")
             if len(parts) == 4 and not parts[0] and not owner_is_alive(parts[2]):
                 _remove_whatever(self._folder / name)
+
+    def mark_settled(self, job_id: str) -> None:
+        """Say of a job that another server holds that it's settled, in a file beside its state. Raises OSError."""
+        with contextlib.suppress(FileExistsError):
+            (self._folder / job_id / SETTLED_FILE).touch(exist_ok=False)
 
     def work_folder(self, job_id: str) -> Path:
         """Where a worker keeps what it has of the job so far."""

@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..protocol import ProtocolError
+from ..protocol.bounds import is_sane_take
 from ..protocol.conversion import from_json
 from ..protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE, frame_file
 from ..protocol.messages import MediaFormat, Take
+from ..protocol.plain_names import is_id
 from .durable_file import read_json
 
 log = logging.getLogger(__name__)
@@ -20,8 +22,8 @@ log = logging.getLogger(__name__)
 
 def folder_of(media_folder: str, job_id: str) -> Path:
     """Where the take of the job is, once it is whole. Raises ValueError where no job has one there."""
-    if not os.path.isabs(media_folder):
-        raise ValueError("a media folder is absolute")
+    if not os.path.isabs(media_folder) or not is_id(job_id):
+        raise ValueError("a media folder is absolute, and a take's folder is called as its job")
     return Path(media_folder) / job_id
 
 
@@ -31,10 +33,10 @@ def whole_take(media_folder: str, job_id: str) -> Take | None:
         folder = folder_of(media_folder, job_id)
         written = read_json(folder / SETTINGS_FILE)
         take = dataclasses.replace(from_json(Take, written["take"], "take"), folder=str(folder))
-        names: Iterable[str] = (frame_file(index) for index in range(take.frames))
+        names: Iterable[str] = (frame_file(index) for index in range(take.frames))  # none made before `is_sane_take`
         if take.media_format is not MediaFormat.PNG:
             names = [MOVIE_FILES[take.media_format]]
-        whole = take.frames > 0 and all((folder / name).stat().st_size > 0 for name in names)
+        whole = is_sane_take(take) and all((folder / name).stat().st_size > 0 for name in names)
     except (OSError, ValueError, KeyError, TypeError, ProtocolError):
         return None
     return take if whole else None

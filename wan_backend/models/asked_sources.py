@@ -10,6 +10,7 @@ import math
 import os
 
 from ..protocol.messages import Fix, FixSetting, Framing, Problem, ProblemKind, Role, Source, TakeRequest, Task
+from ..protocol.plain_names import is_name
 
 NEEDED = {
     Task.IMAGE_TO_VIDEO: (Role.FIRST,),
@@ -58,6 +59,10 @@ def _wrong(source: Source, request: TakeRequest) -> Problem | None:
         return Problem(ProblemKind.BAD_SOURCE, f"{sentence}; both must be the same.", [fix])
     if source.framing is not None and not _has_size(source.framing):
         return _bad(f"Nothing of {what} is in the frame; check its strip's scale and crop.")
+    if source.pictures is not None and source.pictures.turn not in (0, 90, 180, 270):
+        return _bad(f"{what} can't be turned by {source.pictures.turn} degrees; choose its strip again.")
+    if not all(map(is_name, set(source.files))):
+        return _bad(f"{what[:100]!r} is no name of a file right in its folder; select the strip again.")
     if not source.folder or "\0" in source.folder or not os.path.isabs(source.folder):
         return _bad(f"The folder of {what} is not known; save the file, or choose another strip.")
     return None if source.rendered else _lost(source)

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import gc
+import re
+from collections.abc import Iterator
 
 import psutil
 import torch
+from safetensors import SafetensorError
 
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
+from . import looking
 
-_OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+_OUT_OF_MEMORY = re.compile(
+    r"out[ _]?of[ _]?memory|(?:can't|cannot) allocate memory|not enough memory|insufficient memory|bad[_ ]alloc"
+    r"|(?:cublas|cudnn|cusolver|cusparse|cufft|hipblas|rocblas|miopen)\w*alloc\w*failed|rocblas_status_memory_error"
+    r"|device_allocation_failed|invalid buffer size|total bytes of ndarray|failed to allocate",
+    re.IGNORECASE,
+)
+"""How torch and what is below it (CUDA's, AMD's and Apple's libraries, the C++ runtime) say it."""
 
 
 def choose(wish: str) -> torch.device:
@@ -65,7 +75,26 @@ def release(device: torch.device) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True where `error` says that the card's or the machine's memory is spent."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    """True where `error`, or what it came of, says that the card's or the machine's memory is spent."""
+    return any(_is_of_card(each) or looking.is_out_of_memory(each) for each in _chain(error))
+
+
+def is_out_of_machines_memory(error: BaseException) -> bool:
+    """True where it was the machine's own memory, whatever device is used."""
+    return any(looking.is_out_of_memory(each) or "DefaultCPUAllocator" in str(each) for each in _chain(error))
+
+
+def _is_of_card(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in _OUT_OF_MEMORY_WORDS)
+    return isinstance(error, RuntimeError | SafetensorError) and _OUT_OF_MEMORY.search(str(error)) is not None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and those that it was raised for; libraries wrap what they don't know. A Refusal stands for itself."""
+    seen: list[BaseException] = []
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, Refusal) and not any(found is each for each in seen):
+        seen.append(found)
+        yield found
+        found = found.__cause__ or found.__context__

@@ -6,7 +6,6 @@ It can be killed at any moment and goes on from there; no file is used before it
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 import os
@@ -18,7 +17,7 @@ from .. import whole_file
 from ..protocol.downloads import DownloadPlan, DownloadState
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
-from . import download_problems, hub_cache, hub_listing, sources
+from . import download_problems, hub_cache, hub_listing, hub_trust, sources
 from .catalogue import AnyEntry
 from .download_lock import alone
 from .download_meter import Meter, Tell
@@ -27,7 +26,7 @@ from .hub_listing import HubFile
 
 log = logging.getLogger(__name__)
 
-READ_BYTES = 1 << 22
+DAMAGED_SUFFIX = ".damaged"
 LICENCE_PAGES = "https://huggingface.co/"
 
 
@@ -76,32 +75,79 @@ def fetch(
     with alone(order.cache, order.listing.repo):
         meter = Meter(entry.id, order.total_bytes, str(order.cache), tell)
         meter.finished(sum(each.size_bytes for each in order.lent))
+        _check_lent(order, meter)
         for each in order.wanted:
-            _bring(each, meter)
+            _bring(order.cache, each, meter)
             meter.finished(each.file.size_bytes)
         _assemble(order)
+        hub_trust.keep_first(order.cache, (each.file for each in order.wanted))
     return order.snapshot
 
 
-def _bring(wanted: Wanted, meter: Meter) -> None:
-    """Have the blob, whole and checked."""
+def _check_lent(order: Order, meter: Meter) -> None:
+    """Raise DamagedLoan where another model's file isn't what the cache says that it is; it is set aside then."""
+    for each in order.lent:
+        wanted = hub_cache.checksum_of(each.source)
+
+        def tell(size_bytes: int = each.size_bytes) -> None:
+            meter.say(DownloadState.CHECKING, size_bytes, f"Checking the text encoder of {order.lender}")
+
+        if wanted and not hub_trust.is_right(order.cache, each.source, wanted, tell):
+            damaged = each.source.resolve()
+            whole_file.replace(damaged, damaged.with_name(damaged.name + DAMAGED_SUFFIX))
+            raise download_problems.DamagedLoan(order.lender, each.source)
+
+
+def _bring(cache: Path, wanted: Wanted, meter: Meter) -> None:
+    """Have the blob, whole and checked; what is here already is looked at as well, once."""
     file = wanted.file
-    if hub_cache.is_here(wanted.blob, file.size_bytes) or hub_cache.is_here(wanted.pointer, file.size_bytes):
-        return
+
+    def is_right(held: Path) -> bool:
+        def tell() -> None:
+            meter.say(DownloadState.CHECKING, file.size_bytes, f"Checking {_spoken(file)}")
+
+        return hub_trust.is_right(cache, held, file.checksum, tell)
+
+    for held in (wanted.blob, wanted.pointer):
+        if hub_cache.is_here(held, file.size_bytes):
+            if is_right(held):
+                return
+            held.unlink()  # damaged: of this length, and not this file
     wanted.blob.parent.mkdir(parents=True, exist_ok=True)
-    if wanted.twin is not None:
+    twin = next((twin for twin in wanted.twins if is_right(twin)), None)
+    if twin is not None:
         meter.say(DownloadState.RUNNING, 0, f"Sharing {_spoken(file)}", at_once=True)
-        hub_cache.share(wanted.twin, wanted.blob)
+        hub_cache.share(twin, wanted.blob)
         return
-    partial = hub_cache.partial_of(wanted.blob)
+    _fetch_blob(cache, wanted, meter)
+
+
+def _fetch_blob(cache: Path, wanted: Wanted, meter: Meter) -> None:
+    """Fetch it; a second time where what came was another file or not all of it. Raises WrongAnswer, WrongChecksum."""
+    file, partial = wanted.file, hub_cache.partial_of(wanted.blob)
+    answered: hub_listing.WrongAnswer | None = None
     for _attempt in (1, 2):
-        _write(file, partial, meter)
+        try:
+            _write(file, partial, meter)
+        except hub_listing.WrongAnswer as error:
+            answered = error
+            log.warning("what came for %s is of another length than the hub says", file.name)
+            if _is_page(partial) or partial.stat().st_size > file.size_bytes:
+                partial.unlink()
+            continue
         if _checksum(file, partial, meter) == file.checksum:
             whole_file.replace(partial, wanted.blob)
+            hub_trust.remember(cache, wanted.blob, file.checksum)
             return
         log.warning("%s has another checksum than %s", partial, file.checksum)
         partial.unlink()
-    raise download_problems.WrongChecksum(file.name)
+    raise answered or download_problems.WrongChecksum(file.name)
+
+
+def _is_page(file: Path) -> bool:
+    """True for a page where a file of weights or of settings should be."""
+    with open(file, "rb") as stream:
+        return stream.read(64).lstrip()[:1] == b"<"
 
 
 class _Counted(io.FileIO):
@@ -137,15 +183,11 @@ def _spoken(file: HubFile) -> str:
 
 def _checksum(file: HubFile, path: Path, meter: Meter) -> str:
     """Of the file on the disk: SHA-256, or git's for what is not kept in LFS."""
-    if len(file.checksum) == 64:
-        digest = hashlib.sha256()
-    else:
-        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with open(path, "rb", buffering=0) as stream:
-        while chunk := stream.read(READ_BYTES):
-            digest.update(chunk)
-            meter.say(DownloadState.CHECKING, file.size_bytes, f"Checking {_spoken(file)}")
-    return digest.hexdigest()
+
+    def tell() -> None:
+        meter.say(DownloadState.CHECKING, file.size_bytes, f"Checking {_spoken(file)}")
+
+    return hub_trust.checksum(path, file.checksum, tell)
 
 
 def _assemble(order: Order) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..protocol.downloads import DownloadFile, DownloadPlan
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
-from . import catalogue, download_problems, extras, hub_cache, hub_listing, media_place, sources, wholeness
+from . import catalogue, download_problems, extras, hub_cache, hub_listing, hub_trust, media_place, sources, wholeness
 from .catalogue import AnyEntry, ModelEntry
 from .hub_listing import TEXT_PARTS, HubFile, Listing
 
@@ -29,12 +29,17 @@ def place(models_folders: list[str]) -> Path:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file of the hub, and where it goes: first to `blob`, in the end to `pointer`. `twin` has the same content."""
+    """A file of the hub, and where it goes: first to `blob`, in the end to `pointer`; `twins` should be the same."""
 
     file: HubFile
     blob: Path
     pointer: Path
-    twin: Path | None = None
+    twins: tuple[Path, ...] = ()
+
+    @property
+    def twin(self) -> Path | None:
+        """The first of `twins`."""
+        return next(iter(self.twins), None)
 
     @property
     def fetched_bytes(self) -> int:
@@ -134,10 +139,10 @@ def look(entry: AnyEntry, models_folders: list[str]) -> Order:
     if unfit is not None and unfit.kind != ProblemKind.DISK_FULL:  # how much room is needed is not known yet
         sentence = f"The folder {cache} can't take models; choose another models folder in the preferences."
         raise Refusal(Problem(ProblemKind.FOLDER, sentence, [download_problems.choose_folder()]))
-    listing = hub_listing.read(entry.repo)
+    listing = _listing(cache, entry.repo)
     lender = _lender(entry, models_folders) if isinstance(entry, ModelEntry) else None
     if isinstance(entry, ModelEntry):
-        files = [*listing.about(), *_model_files(entry, listing, lender is not None)]
+        files = [*listing.about(), *_model_files(entry, listing, lender is not None, cache)]
     else:
         files = [file for file in listing.about() if file.name != hub_listing.INDEX]
         files += listing.named(extras.names_of(entry))
@@ -149,21 +154,28 @@ def look(entry: AnyEntry, models_folders: list[str]) -> Order:
     return order
 
 
-def _model_files(entry: ModelEntry, listing: Listing, has_lender: bool) -> list[HubFile]:
+def _listing(cache: Path, repo: str) -> Listing:
+    """The repository as it was fetched first, else as it is now. Raises hub_trust.Changed, and as hub_listing.read."""
+    listing = hub_listing.read(repo, hub_trust.first_commit(cache, repo))
+    hub_trust.check_first(cache, repo, listing.files)
+    return listing
+
+
+def _model_files(entry: ModelEntry, listing: Listing, has_lender: bool, cache: Path) -> list[HubFile]:
     """The files of a model's parts, without its text encoder where another model lends it."""
     parts = hub_listing.parts_of(listing)
     if not has_lender and entry.text_encoder_repo in ("", entry.repo):
         return listing.in_folders(parts)
     files = listing.in_folders(part for part in parts if part not in TEXT_PARTS)
-    return files if has_lender else files + hub_listing.read(entry.text_encoder_repo).in_folders(TEXT_PARTS)
+    return files if has_lender else files + _listing(cache, entry.text_encoder_repo).in_folders(TEXT_PARTS)
 
 
 def _wanted(file: HubFile, entry: AnyEntry, commit: str, cache: Path, caches: list[Path]) -> Wanted:
     blob = hub_cache.blob_of(cache, entry.repo, file.checksum)
     pointer = hub_cache.snapshot_file(cache, entry.repo, commit, file.name)
     known = hub_cache.is_here(blob, file.size_bytes) or hub_cache.is_here(pointer, file.size_bytes)
-    twin = None if known else hub_cache.twin_of(caches, file.checksum, file.size_bytes)
-    return Wanted(file, blob, pointer, twin)
+    twins = () if known else tuple(hub_cache.twins_of(caches, file.checksum, file.size_bytes))
+    return Wanted(file, blob, pointer, twins)
 
 
 def _lender(entry: ModelEntry, models_folders: list[str]) -> tuple[ModelEntry, Path] | None:

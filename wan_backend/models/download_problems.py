@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..protocol.messages import Fix, FixAction, Problem, ProblemKind
 from . import media_place
 from .catalogue import AnyEntry, ModelEntry
 from .download_lock import Elsewhere
+from .hub_listing import WrongAnswer
+from .hub_trust import Changed, first_file
 from .wholeness import NotWhole
 
 log = logging.getLogger(__name__)
@@ -15,8 +21,19 @@ log = logging.getLogger(__name__)
 LOG_IN = "log in with 'hf auth login' in a terminal, or set HF_TOKEN before Blender starts, then retry"
 
 
+MEND_PROXY = "start it, or mend or unset that variable and start Blender again; what is here already is kept."
+
+
 class WrongChecksum(Exception):
     """A file came twice with another content than the hub says; the message is its name."""
+
+
+class DamagedLoan(Exception):
+    """A file of another model, which was to be shared, is damaged."""
+
+    def __init__(self, lender: str, file: Path) -> None:
+        super().__init__(lender)
+        self.lender, self.file = lender, file
 
 
 def retry(entry: AnyEntry) -> Fix:
@@ -45,9 +62,9 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     again = [retry(entry)]
-    if isinstance(error, WrongChecksum):
-        sentence = f"{error} came damaged twice, so it was thrown away; retry, or try another connection."
-        return Problem(ProblemKind.CHECKSUM, sentence, again)
+    wrong = _wrong_content(error, entry, folder, again)
+    if wrong is not None:
+        return wrong
     if isinstance(error, Elsewhere):
         sentence = f"{entry.label} is being fetched by another Blender or terminal; wait for it, then retry."
         return Problem(ProblemKind.BUSY, sentence, again)
@@ -56,6 +73,8 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, HTTPError):
         return _from_network(error, entry, again)
+    if "proxy" in str(error).lower() and isinstance(error, ImportError | ValueError):
+        return _bad_proxy(error, again)
     if isinstance(error, NotWhole | ValueError):
         sentence = f"{entry.label} can't be fetched because {error}; retry later, or {_otherwise(entry)}."
         return Problem(ProblemKind.MODEL_BROKEN, sentence, again)
@@ -67,12 +86,44 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
     )
 
 
+def _wrong_content(error: Exception, entry: AnyEntry, folder: str, again: list[Fix]) -> Problem | None:
+    """Where something came, or is here, that is not what it should be."""
+    if isinstance(error, WrongChecksum):
+        sentence = f"{error} came damaged twice, so it was thrown away; retry, or try another connection."
+        return Problem(ProblemKind.CHECKSUM, sentence, again)
+    if isinstance(error, DamagedLoan):
+        sentence = (
+            f"{error.file} of {error.lender}, which {entry.label} was to share, is damaged and was set aside; retry, "
+            f"and it is fetched anew. {error.lender} must be downloaded again, too."
+        )
+        return Problem(ProblemKind.CHECKSUM, sentence, again)
+    if isinstance(error, Changed):
+        sentence = (
+            f"The hub's {error} is not the file any more that was fetched here first, so it isn't used; if its owner "
+            f"says why, delete {first_file(Path(folder))} and retry."
+        )
+        return Problem(ProblemKind.CHECKSUM, sentence, again)
+    if isinstance(error, WrongAnswer):
+        sentence = (
+            f"What came for {error} was not that, or not all of it: a network that wants a login first, a proxy or a "
+            "mirror answered in the hub's place. Open any page in a browser to see, then retry."
+        )
+        return Problem(ProblemKind.HUB_FAILED, sentence, again)
+    return None
+
+
 def _otherwise(entry: AnyEntry) -> str:
     return "choose another model" if isinstance(entry, ModelEntry) else "do without it"
 
 
 def _from_disk(error: OSError, entry: AnyEntry, folder: str) -> Problem:
     fixes = [retry(entry), choose_folder()]
+    if media_place.is_quota(error):
+        sentence = (
+            f"Your quota on the disk of {folder} is used up, however much is free there; delete something of yours, "
+            "then retry: what was fetched is kept."
+        )
+        return Problem(ProblemKind.DISK_FULL, sentence, fixes)
     if media_place.is_full(error):
         sentence = f"The disk of {folder} is full; make room, then retry: what was fetched is kept."
         return Problem(ProblemKind.DISK_FULL, sentence, fixes)
@@ -98,9 +149,48 @@ def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Proble
     if status == 404 or isinstance(error, EntryNotFoundError):
         sentence = f"The hub has no {page} any more, or not all of its files; update Wan VSE, or {_otherwise(entry)}."
         return Problem(ProblemKind.NOT_FOUND, sentence, again)
+    if status == 407:
+        return Problem(ProblemKind.OFFLINE, f"The proxy ({_proxies()}) wants a login; {MEND_PROXY}", again)
+    if status == 511:
+        sentence = "This network wants a login first: open any page in a browser, then retry."
+        return Problem(ProblemKind.OFFLINE, sentence, again)
+    if status in (429, 502, 503, 504):
+        sentence = f"The hub is overloaded or being mended ({status}); retry in some minutes, it goes on from there."
+        return Problem(ProblemKind.HUB_FAILED, sentence, again)
     if status:
         sentence = f"The hub answered with an error ({status}); retry in a while, it goes on from there."
         return Problem(ProblemKind.HUB_FAILED, sentence, again)
     log.info("the hub can't be reached: %s", error)
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        sentence = (
+            "Hugging Face can't be told from an impostor: its certificate isn't known here (a company's proxy, a login "
+            "page, a wrong clock). Look at that, or set SSL_CERT_FILE to your company's certificates, then retry."
+        )
+        return Problem(ProblemKind.OFFLINE, sentence, again)
+    if _proxies():
+        sentence = f"Hugging Face can't be reached through the proxy that is set ({_proxies()}); {MEND_PROXY}"
+        return Problem(ProblemKind.OFFLINE, sentence, again)
     sentence = "Hugging Face can't be reached: look at the network, then retry. What is here already is kept."
     return Problem(ProblemKind.OFFLINE, sentence, again)
+
+
+def _bad_proxy(error: Exception, again: list[Fix]) -> Problem:
+    if isinstance(error, ImportError):
+        sentence = f"This backend can't speak to a SOCKS proxy ({_proxies()}); set up the backend again, then retry."
+    else:
+        sentence = f"The proxy that is set ({_proxies()}) is of no kind that is known; {MEND_PROXY}"
+    return Problem(ProblemKind.OFFLINE, sentence, again)
+
+
+def _proxies() -> str:
+    """The proxy that the hub is asked through, as "ALL_PROXY: socks5://host:1080", without a password; or nothing."""
+    for kind in ("https", "all"):
+        found = urllib.request.getproxies().get(kind)
+        if not found:
+            continue
+        name = next(
+            (name for name in (f"{kind}_proxy", f"{kind.upper()}_PROXY") if os.environ.get(name)), "the system's"
+        )
+        place = urlsplit(found)
+        return f"{name}: {place.scheme}://{place.netloc.rpartition('@')[2]}"
+    return ""

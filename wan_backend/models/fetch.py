@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 
+from ..protocol import private_files
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.endpoint import Endpoint
 from ..protocol.methods import FETCH_EVENTS
@@ -24,6 +25,7 @@ FAILED = 1
 
 def main() -> int:
     """Plan, or fetch; 0 where that went well."""
+    private_files.end()  # models are the person's
     parser = argparse.ArgumentParser(prog="wan_backend.models.fetch")
     parser.add_argument("verb", choices=["plan", "run"])
     parser.add_argument("--model", required=True)

@@ -6,8 +6,6 @@ that are for a card's fp8 arithmetic (of the input) are not needed, for that ari
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +18,12 @@ import torch
 from safetensors import safe_open
 
 from .files import headers
-from .files.recognise import PartFile, Piece, scale_of
+from .files.recognise import PartFile, Piece
+from .files.scales import IN_8_BIT, Spread, scale_of, spread
 from .files.survey import SPIECE
 
 THREADS = min(16, os.cpu_count() or 1)
 PLAIN_GGUF: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "F64": np.dtype("<f8")}
-FP8 = ("F8_E4M3", "F8_E5M2")
-KNOWN_QUANTS = ("float8_e4m3fn", "float8_e5m2")
-"""Of the forms that ComfyUI notes beside a weight; the others are packed."""
 
 
 class Unloadable(Exception):
@@ -90,9 +86,6 @@ class FileTensors:
         name = scale_of(self._header, piece.source)
         if name is None:
             return None
-        note = piece.source.removesuffix(".weight") + ".comfy_quant"
-        if note in self._header.tensors:
-            _check_quant(piece.source, bytes(self._stream.get_tensor(note).tolist()))
         return _spread(self._stream.get_tensor(name).float(), weight, name)
 
     def _gguf(self, source: str) -> torch.Tensor:
@@ -135,40 +128,31 @@ def tokenizer_model(file: Path) -> bytes:
 
 
 def is_fp8(part: PartFile, name: str) -> bool:
-    """True where the file has that weight as a matrix in fp8, with one scale, one a row, or none."""
+    """True where the file has that weight as a matrix in fp8 or int8, with one scale, one a row, or (fp8) none."""
     header = headers.read(part.file)
     source = part.pieces[name].source
     tensor, scale = header.tensors[source], scale_of(header, source)
-    if tensor.dtype not in FP8 or len(tensor.shape) != 2:
+    if tensor.dtype not in IN_8_BIT or len(tensor.shape) != 2:
         return False
-    return scale is None or _is_for_rows(header.tensors[scale].shape, tensor.shape[0])
-
-
-def _is_for_rows(scale: tuple[int, ...], rows: int) -> bool:
-    """True for the shape of one scale for all, or one a row."""
-    return math.prod(scale) == 1 or (math.prod(scale) == rows and scale[0] == rows)
+    if scale is None:
+        return tensor.dtype != "I8"
+    return spread(header.tensors[scale].shape, tensor.shape) in (Spread.ALL, Spread.ROWS)
 
 
 def _spread(scale: torch.Tensor, weight: torch.Tensor, name: str) -> torch.Tensor:
-    """The scale in a shape that multiplies the weight: one for all, one a row, or one a column."""
-    if scale.numel() == 1:
+    """The scale in a shape that multiplies the weight: one for all, one a row, one a column, or one a block."""
+    kind = spread(tuple(scale.shape), tuple(weight.shape))
+    if kind is Spread.ALL:
         return scale.reshape(())
-    if _is_for_rows(tuple(scale.shape), weight.shape[0]):
+    if kind is Spread.ROWS:
         return scale.reshape(-1, *[1] * (weight.ndim - 1))
-    if scale.ndim == 2 and tuple(scale.shape) == (1, weight.shape[-1]):
+    if kind is Spread.COLUMNS:
         return scale
+    if kind is Spread.BLOCKS:
+        down, across = scale.shape[:2]
+        whole = scale.reshape(down, across).repeat_interleave(weight.shape[0] // down, dim=0)
+        return whole.repeat_interleave(weight.shape[1] // across, dim=1)
     raise Unloadable(
         f"its scale {name} has the shape {tuple(scale.shape)}, which this version can't read "
         f"for a weight of {tuple(weight.shape)}"
     )
-
-
-def _check_quant(name: str, note: bytes) -> None:
-    try:
-        found = str(json.loads(note).get("format", ""))
-    except (ValueError, AttributeError):
-        found = "something unreadable"
-    if found not in KNOWN_QUANTS:
-        raise Unloadable(
-            f"its weight {name} is in {found}, which this version can't read; get fp8 scaled, bf16 or GGUF"
-        )

@@ -60,19 +60,24 @@ def is_here(file: Path, size_bytes: int) -> bool:
         return False
 
 
-def twin_of(caches: Iterable[Path], checksum: str, size_bytes: int) -> Path | None:
-    """The same file in any repository of the caches."""
-    for cache in caches:
-        for blob in cache.glob(f"models--*/blobs/{checksum}"):
-            if is_here(blob, size_bytes):
-                return blob
-    return None
+def twins_of(caches: Iterable[Path], checksum: str, size_bytes: int) -> list[Path]:
+    """What is called the same file in any repository of the caches; its length was looked at, its content not."""
+    found = (blob for cache in caches for blob in cache.glob(f"models--*/blobs/{checksum}"))
+    return [blob for blob in found if is_here(blob, size_bytes)]
+
+
+def checksum_of(file: Path) -> str:
+    """What the cache says of a file's content; empty where it says nothing."""
+    blob = Path(os.path.realpath(file))
+    return blob.name if blob.parent.name == "blobs" and _CHECKSUM.fullmatch(blob.name) else ""
 
 
 def share(source: Path, place: Path) -> None:
     """Have `source`'s content at `place` too: as a second name of it, else (another disk) a copy. Raises OSError."""
     place.parent.mkdir(parents=True, exist_ok=True)
     whole = source.resolve(strict=True)
+    if place.is_symlink() and not place.exists():  # it points to a file that is gone
+        place.unlink()
     try:
         os.link(whole, place)
     except FileExistsError:

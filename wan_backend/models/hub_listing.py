@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from . import wholeness
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 INDEX = "model_index.json"
 TEXT_PARTS = ("text_encoder", "tokenizer")
 """Alike in all models that name the same `text_encoder_repo`."""
 ANSWER_SECONDS = 15.0
+BUSY = (500, 502, 503, 504)
+BUSY_SECONDS = (1.0, 3.0, 9.0)
+"""So often and after such times the hub is asked again that answers so."""
 CHUNK_BYTES = 1 << 20
 """Written at a time; the library's 10 MB would let a slow line look dead, and lose more at a kill."""
 _WANTED = re.compile(r".+\.(json|safetensors|model|txt)")
@@ -68,11 +76,27 @@ class Listing:
         return [file for file in self.files if file.name == INDEX or _ABOUT.fullmatch(file.name)]
 
 
-def read(repo: str) -> Listing:
-    """What the main branch of `repo` has. Raises what huggingface_hub and its HTTP library raise, and ValueError."""
-    from huggingface_hub import HfApi, constants
+class WrongAnswer(Exception):
+    """What came was not what was asked for: a portal's page, or a file of another length. The message is its name."""
 
-    told = HfApi().model_info(repo, files_metadata=True, timeout=ANSWER_SECONDS)
+
+def read(repo: str, commit: str = "") -> Listing:
+    """What `repo` has at `commit`, else on its main branch; where the hub has that commit no more, on that, too.
+
+    Raises what huggingface_hub and its HTTP library raise, WrongAnswer and ValueError.
+    """
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    def ask(revision: str | None) -> Any:
+        return HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=ANSWER_SECONDS)
+
+    try:
+        told = _patiently(lambda: ask(commit or None))
+    except RevisionNotFoundError:
+        told = _patiently(lambda: ask(None))
+    except json.JSONDecodeError as error:
+        raise WrongAnswer(f"the list of {repo}") from error
     if not told.sha:
         raise ValueError(f"the hub names no commit of {repo}")
     files = []
@@ -100,11 +124,36 @@ def parts_of(listing: Listing) -> list[str]:
     return [name for name, row in value.items() if isinstance(row, list) and len(row) == 2 and row[1]]
 
 
+def _patiently(ask: Callable[[], T]) -> T:
+    """The answer; asked for a few times where the hub is overloaded or being mended."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    for seconds in BUSY_SECONDS:
+        try:
+            return ask()
+        except HfHubHTTPError as error:
+            if error.response.status_code not in BUSY:
+                raise
+            log.info("the hub answers %d; asked again in %g s", error.response.status_code, seconds)
+            time.sleep(seconds)
+    return ask()
+
+
 def write(file: HubFile, sink: io.RawIOBase | io.BytesIO, from_byte: int = 0) -> None:
     """Append the file's bytes from `from_byte` on to `sink`; goes on by itself where the line breaks shortly.
 
     Raises as `read`, and OSError where `sink` can't be written.
     """
+    begun = sink.tell()
+    try:
+        _patiently(lambda: _write(file, sink, from_byte + sink.tell() - begun))
+    except OSError as error:
+        if type(error) is not OSError or error.errno is not None or "Consistency check" not in str(error):
+            raise
+        raise WrongAnswer(file.name) from error  # the library's own way to say that it was of another length
+
+
+def _write(file: HubFile, sink: io.RawIOBase | io.BytesIO, from_byte: int) -> None:
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]

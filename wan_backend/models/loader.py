@@ -21,11 +21,11 @@ from safetensors import SafetensorError
 
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
-from . import devices, part_folder, single_file, weight_forms, wholeness
+from . import devices, finite, part_folder, single_file, weight_forms, wholeness
 from .file_tensors import Unloadable, tokenizer_model
 from .files import headers
 from .layout import Layout, boundary
-from .places import Places, classes
+from .places import Places, Stamp, classes
 from .sentencepiece_tokenizer import SentencePieceTokenizer
 from .weight_forms import Form
 
@@ -37,6 +37,8 @@ TRANSFORMER_CLASSES = {
 }
 PARTS = ("text_encoder", "transformer", "vae")
 """Of every model; one that looks at pictures has an image encoder, too, and one with two experts `transformer_2`."""
+_LOOKED_AT: set[Stamp] = set()
+"""Files whose weights were seen to be numbers, by this process."""
 # ValueError: also JSON's; RuntimeError: also NotImplementedError, for tensors left without content.
 _LOAD_ERRORS = (
     OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError, SafetensorError,
@@ -290,6 +292,8 @@ class WanModel:
             else:
                 module = single_file.load(single, dtype, form is Form.AS_IN_FILE, form is Form.ROUNDED)
         except (Unloadable, headers.Unreadable) as why:
+            if devices.is_out_of_memory(why):
+                raise
             if single is None:
                 raise _refusal(f"The {_spoken(part)} in {self.folder} is not whole: {why}. Download it again.") from why
             raise _refusal(f"{single.file} can't be loaded because {why}; get the file again, or another.") from why
@@ -297,10 +301,30 @@ class WanModel:
             if devices.is_out_of_memory(error):
                 raise
             raise self._broken(part, error) from error
+        self._look_at_numbers(part, module)
         return module.eval().requires_grad_(False)
 
+    def _look_at_numbers(self, part: str, module: Any) -> None:
+        """Raise Refusal where a weight is no number; a part that is read again from the same files isn't looked at."""
+        stamp = self._part_stamps.get(part, ())
+        if stamp and stamp in _LOOKED_AT:
+            return
+        broken = finite.broken_weight(module)
+        if broken is not None:
+            place = part_folder.file_of(self.places.of(part), broken.removesuffix("_scale"))
+            raise _refusal(
+                f"{place} is broken: its weight {broken} holds what is no number (NaN or infinite), so every take "
+                "would be black. Get the file again, or another."
+            )
+        _LOOKED_AT.add(stamp)
+
     def _broken(self, part: str, error: Exception) -> Refusal:
-        """The sentence for a part that would not load: the damaged file by name where there is one."""
+        """The sentence for a part that would not load: the damaged file by name where there is one.
+
+        Raises `error` itself where memory was spent, for which the part is not to blame.
+        """
+        if devices.is_out_of_memory(error):
+            raise error
         log.error("%s of %s would not load", part, self.folder, exc_info=error)
         try:
             if not self.places.assembled:

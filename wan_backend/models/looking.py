@@ -10,7 +10,9 @@ import errno
 import json
 import logging
 import os
+import re
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,13 @@ log = logging.getLogger(__name__)
 
 MOST_JSON_BYTES = 25_000_000
 """Of a configuration, an index of files or the head of a file; those of the largest models are a few megabytes."""
+
+
+NO_MEMORY = {8, 14, 1450, 1455}
+"""Windows' numbers for it; the last is said where RAM and paging file together are too small to map a file."""
+NO_MEMORY_ELSEWHERE = {1450, 1455, errno.ENOMEM}
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)|(?:WinError |error code: <)(\d+)")
+"""How Rust, Python and torch write a system's number into a message, whose words are in the system's language."""
 
 
 class Unlookable(Exception):
@@ -41,12 +50,23 @@ def guard(kind: type[Unlookable] = Unlookable, subject: str = "it ") -> Iterator
         raise kind(subject + complaint(error)) from error
 
 
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """True where a system, or a library in a system's words, says that the machine's memory is spent."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError) and (error.errno == errno.ENOMEM or getattr(error, "winerror", None) in NO_MEMORY):
+        return True
+    found = _SYSTEM_ERROR.search(str(error)) if isinstance(error, Exception) else None
+    numbers = NO_MEMORY if sys.platform == "win32" else NO_MEMORY_ELSEWHERE
+    return found is not None and int(found[1] or found[2]) in numbers
+
+
 def complaint(error: Exception) -> str:
     """What is wrong with something that could not be looked at: "can't be read (Permission denied)"."""
+    if is_out_of_memory(error):
+        return "can't be looked at now, for this machine's memory is full"
     if isinstance(error, OSError):
         return f"can't be read ({error.strerror or error})"
-    if isinstance(error, MemoryError):
-        return "is too large for this machine's memory"
     return "is damaged"
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
 from peft.tuners.lora import LoraLayer
 
 from ..file_stamp import Stamp, stamp
 from ..protocol.errors import Refusal
-from ..protocol.messages import LoraUse, Problem, ProblemKind
+from ..protocol.messages import Expert, LoraUse, Problem, ProblemKind
 from .eight_bit import EightBitLinear
 from .lora_file import Unusable
 from .lora_weights import Weights, load
@@ -36,11 +37,13 @@ class Worn:
     changed: Stamp
     """The file's length and time: tells whether it was exchanged."""
     strength: float
+    half: str = ""
+    """ "high" or "low" where the transformer is one of two: of a file for both, it is that half."""
 
     @property
-    def file(self) -> tuple[str, Stamp]:
-        """Which file it is."""
-        return self.path, self.changed
+    def file(self) -> tuple[str, Stamp, str]:
+        """Which file it is, or which half of it."""
+        return self.path, self.changed, self.half
 
 
 def worn(transformer: Any) -> list[Worn]:
@@ -56,7 +59,8 @@ def wanted(uses: Sequence[LoraUse]) -> list[Worn]:
             changed = stamp(Path(use.path))
         except OSError as error:
             raise _refusal(use.path, "is not there any more") from error
-        found.append(Worn(use.path, changed, use.strength))
+        half = use.expert.value if use.expert in (Expert.HIGH, Expert.LOW) else ""
+        found.append(Worn(use.path, changed, use.strength, half))
     return found
 
 
@@ -83,7 +87,7 @@ def wear(transformer: Any, uses: Sequence[LoraUse], dtype: torch.dtype) -> bool:
     layers = shapes(transformer.config)
     try:
         for number, one in enumerate(asked):
-            _put_on(transformer, number, one, load(Path(one.path), layers), dtype)
+            _put_on(transformer, number, one, load(Path(one.path), layers, one.half), dtype)
     except Unusable as why:
         take_off(transformer)
         raise _refusal(one.path, str(why)) from why
@@ -102,12 +106,17 @@ def take_off(transformer: Any) -> None:
     if any(isinstance(module, LoraLayer) for module in transformer.modules()):  # also where loading broke off half way
         transformer.unload_lora()
     for name, kept in getattr(transformer, "replaced_parameters", {}).items():
-        transformer.get_parameter(name).copy_(kept)
+        parameter = transformer.get_parameter(name)
+        if _is_packed(kept):
+            owner, _, last = name.rpartition(".")
+            setattr(transformer.get_submodule(owner), last, _on(kept, parameter.device))
+        else:
+            parameter.copy_(kept)
     transformer.replaced_parameters = {}
 
 
 def _put_on(transformer: Any, number: int, one: Worn, weights: Weights, dtype: torch.dtype) -> None:
-    _add_differences(transformer, weights, one.strength)
+    _add_differences(transformer, weights, one.strength, dtype)
     if weights.layers:
         _add_adapter(transformer, _name(number), weights, dtype)
 
@@ -140,26 +149,57 @@ def _add_adapter(transformer: Any, name: str, weights: Weights, dtype: torch.dty
         module.lora_alpha[name], module.r[name] = factors.alpha, factors.down.shape[0]
 
 
-def _add_differences(transformer: Any, weights: Weights, strength: float) -> None:
-    """Add to whole parameters. The sum is rounded once, to the parameter's own number format."""
+def _add_differences(transformer: Any, weights: Weights, strength: float, dtype: torch.dtype) -> None:
+    """Add to whole parameters. The sum is rounded once, to the parameter's own number format.
+
+    One that is packed, as a GGUF may have those outside the blocks, is unpacked for as long as the LoRA is on.
+    """
     kept = transformer.replaced_parameters
     for name, difference in weights.differences.items():
-        parameter = _parameter(transformer, name)
+        module, last = _owner(transformer, name)
+        parameter = getattr(module, last)
+        if _is_packed(parameter):
+            kept[name] = parameter
+            total = _unpacked(parameter) + strength * difference.to(parameter.device, torch.float32)
+            setattr(module, last, torch.nn.Parameter(total.to(dtype), requires_grad=False))
+            continue
         kept.setdefault(name, parameter.detach().clone())
         total = parameter.float() + strength * difference.to(parameter.device, torch.float32)
         parameter.copy_(total)
 
 
-def _parameter(transformer: Any, name: str) -> torch.Tensor:
-    """The parameter of that name, which is one to add to; under an adapter it lies a level deeper. Raises Unusable."""
+def _owner(transformer: Any, name: str) -> tuple[Any, str]:
+    """The module that has the parameter of that name, and what it calls it; under an adapter it lies a level deeper.
+
+    Raises Unusable where it is none to add to.
+    """
     owner, _, last = name.rpartition(".")
     module = transformer.get_submodule(owner)
     module = module.get_base_layer() if isinstance(module, LoraLayer) else module
     found: torch.Tensor = getattr(module, last)
     scaled = isinstance(module, EightBitLinear) and found is module.weight
-    if scaled or not found.is_floating_point() or type(found.detach()) is not torch.Tensor:
+    plain = found.is_floating_point() and type(found.detach()) is torch.Tensor
+    if scaled or not (plain or (_is_packed(found) and "blocks." not in name)):
         raise Unusable(f"adds to {name} itself, which can't be done where the model's weights are compressed")
-    return found
+    return module, last
+
+
+def _is_packed(parameter: torch.Tensor) -> bool:
+    """True for blocks of a GGUF."""
+    return hasattr(parameter, "quant_type")
+
+
+def _unpacked(parameter: Any) -> torch.Tensor:
+    """The numbers of a GGUF's blocks in float32, as the layer itself takes them."""
+    numbers: torch.Tensor = dequantize_gguf_tensor(parameter)  # type: ignore[no-untyped-call]
+    return numbers.as_subclass(torch.Tensor).float()
+
+
+def _on(parameter: Any, device: torch.device) -> Any:
+    """Packed blocks that were kept, where the transformer is by now."""
+    return (
+        parameter if parameter.device == device else type(parameter)(parameter.to(device), False, parameter.quant_type)
+    )
 
 
 def _set_strengths(transformer: Any, asked: list[Worn]) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import looking, safetensors_head
+from . import looking, lora_halves, safetensors_head
 from .safetensors_head import Tensor
 
-__all__ = ["Head", "Tensor", "Unusable", "files_of", "read", "told_expert"]
+__all__ = ["Head", "Tensor", "Unusable", "files_of", "read"]
 
 KEPT_FILES = 64
 """More than a request can have."""
@@ -20,6 +19,9 @@ PICKLED = {".pt", ".pth", ".ckpt", ".bin", ".pkl"}
 FOLDER_FILES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 """What diffusers and PEFT call the file in a folder that they save a LoRA to."""
 CONFIG_FILE = "adapter_config.json"
+LOW_PREFIX = "transformer_2."
+TITLES = ("modelspec.title", "ss_output_name", "title", "name")
+"""Notes in which trainers write the name that the file was saved under."""
 _BITS = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F16": 16, "BF16": 16, "I16": 16, "U16": 16}
 _BITS |= {"F32": 32, "I32": 32, "U32": 32, "F64": 64, "I64": 64, "U64": 64, "C64": 64}
 """Of the number formats that are not of a byte."""
@@ -36,6 +38,14 @@ class Head:
     tensors: Mapping[str, Tensor]
     config: dict[str, Any]
     """What the trainer left beside the weights (PEFT's `lora_alpha`, `r`, `alpha_pattern`, ...); may be empty."""
+    low_config: dict[str, Any] = field(default_factory=dict)
+    """The same for the second of two transformers, where it has its own."""
+    titles: tuple[str, ...] = ()
+    """What its maker called it."""
+
+    def settings(self, half: str) -> dict[str, Any]:
+        """The trainer's settings for the layers of that half ("high", "low", or empty)."""
+        return self.low_config if self.low_config and (half == "low" or not self.config) else self.config
 
 
 def files_of(path: str) -> list[Path]:
@@ -48,30 +58,11 @@ def files_of(path: str) -> list[Path]:
     usual = [file for file in files if file.name in FOLDER_FILES]
     if len(usual) == 1:
         return usual
-    if len(files) == 1 or (len(files) == 2 and {told_expert(file) for file in files} == {"high", "low"}):
+    if len(files) == 1 or lora_halves.are_a_pair(files):
         return files
     if not files:
         raise Unusable("is a folder without a .safetensors file")
     raise Unusable(f"is a folder with {len(files)} .safetensors files; choose one of them")
-
-
-def told_expert(file: Path) -> str:
-    """ "high" or "low", where the file's name says which expert it is for; else an empty string.
-
-    "high_noise" says it for certain. The bare word may mean anything ("high_angle"), so it counts only in capitals,
-    or where the file with the other word lies beside it.
-    """
-    flat = file.stem.lower().replace("_", "").replace("-", "").replace(" ", "")
-    for word in ("high", "low"):
-        if f"{word}noise" in flat:
-            return word
-    words = _words(file.stem)
-    for index, (word, other) in enumerate((("high", "low"), ("low", "high"))):
-        if word.upper() in words and other.upper() not in words:
-            return word
-        if word in words and other not in words and _beside(file, index):
-            return word
-    return ""
 
 
 def read(file: Path) -> Head:
@@ -101,29 +92,26 @@ def _read(file: Path, size: int, _changed: int, config_time: int) -> Head:
     if head.whole_bytes > size or least > size:
         raise Unusable("is not whole; download it again")
     beside = file.with_name(CONFIG_FILE) if config_time else None
-    return Head(head.tensors, _config(head.notes, beside))
+    config, low_config = _configs(head.notes, beside)
+    titles = (head.notes[name] for name in TITLES if name in head.notes)
+    return Head(head.tensors, config, low_config, tuple(title for title in titles if isinstance(title, str)))
 
 
 def _bytes(tensor: Tensor) -> int:
     return tensor.count * _BITS.get(tensor.dtype, 8) // 8
 
 
-def _config(notes: Mapping[str, Any], beside: Path | None) -> dict[str, Any]:
-    """The trainer's settings: in the head (diffusers), or in a file beside it (PEFT)."""
+def _configs(notes: Mapping[str, Any], beside: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The trainer's settings, and those for a second transformer: in a file beside (PEFT), or in the head (diffusers).
+
+    diffusers writes the name of the transformer before each.
+    """
     try:
         if beside is not None:
-            return dict(looking.read_json(beside))
+            return dict(looking.read_json(beside)), {}
         rows = looking.parsed(str(notes["lora_adapter_metadata"]).encode())
-        return {key.removeprefix("transformer."): value for key, value in rows.items()}
+        low = {key: value for key, value in rows.items() if key.startswith(LOW_PREFIX)}
+        first = {key.removeprefix("transformer."): value for key, value in rows.items() if key not in low}
+        return first, {key.removeprefix(LOW_PREFIX): value for key, value in low.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}
-
-
-def _words(stem: str) -> set[str]:
-    return set("".join(c if c.isalnum() else " " for c in stem).split())
-
-
-def _beside(file: Path, index: int) -> bool:
-    """True where the file for the other expert is there; `index` is 0 for a file named "high"."""
-    word, other = ("high", "low") if index == 0 else ("low", "high")
-    return os.path.isfile(file.with_name(file.name.replace(word, other)))
+        return {}, {}

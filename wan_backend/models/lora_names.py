@@ -2,7 +2,8 @@
 
 One key of a file says a layer (in one of many spellings) and what of it the tensor is. Layers are spelt as Wan's own
 code does or as diffusers does, after any prefix ("diffusion_model.", "transformer.", "base_model.model.", ...), or in
-one word with underscores ("lora_unet_blocks_0_self_attn_q", as kohya's and musubi's trainers do).
+one word with underscores ("lora_unet_blocks_0_self_attn_q", as kohya's and musubi's trainers do). Where a file is for
+both experts of a Wan 2.2 A14B, the prefix says for which a key is. Who writes what: tests/.../lora_spellings.py.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ class Key:
     name: str
     """Of the layer, or of the parameter, as diffusers has it; as the file has it where Wan has no such layer."""
     kind: Kind
+    half: str = ""
+    """ "high" or "low" where the key says that it is for one of two transformers."""
+    spelt: str = ""
+    """The layer as the file has it."""
 
 
 class OtherKind(ValueError):
@@ -42,9 +47,17 @@ class NoLora(ValueError):
     """The key is none of a LoRA's."""
 
 
+class TextEncoders(ValueError):
+    """The key is for a text encoder."""
+
+
 _KINDS = [
-    (re.compile(r"\.lora(?:_A|_down|\.down)(?:\.[^.]+)?(?:\.weight)?$"), Kind.DOWN, ""),
-    (re.compile(r"\.lora(?:_B|_up|\.up)(?:\.[^.]+)?(?:\.weight)?$"), Kind.UP, ""),
+    (
+        re.compile(r"(?:\.lora(?:_A|_down|\.down|_linear_layer\.down)|_lora\.down)(?:\.[^.]+)?(?:\.weight)?$"),
+        Kind.DOWN,
+        "",
+    ),
+    (re.compile(r"(?:\.lora(?:_B|_up|\.up|_linear_layer\.up)|_lora\.up)(?:\.[^.]+)?(?:\.weight)?$"), Kind.UP, ""),
     (re.compile(r"\.(?:lora_)?alpha$"), Kind.ALPHA, ""),
     (re.compile(r"\.(?:diff|w_norm)$"), Kind.DIFFERENCE, ".weight"),
     (re.compile(r"\.(?:diff_b|b_norm)$"), Kind.DIFFERENCE, ".bias"),
@@ -114,15 +127,38 @@ def _underscored(names: dict[str, str]) -> dict[str, str]:
     return {name.replace(".", "_"): value for name, value in names.items()}
 
 
+_WANS = re.compile(
+    rf"^(?:(?:vace_)?blocks\.\d+\.(?:{'|'.join(map(re.escape, _IN_BLOCKS.values()))})"
+    rf"|{'|'.join(map(re.escape, _OUTSIDE.values()))})$"
+)
 _IN_BLOCKS, _OUTSIDE = _both(_IN_BLOCKS), _both(_OUTSIDE)
+for _attention in ("attn1", "attn2"):  # the layer, without its place in the list that it is in
+    _IN_BLOCKS[f"{_attention}.to_out"] = f"{_attention}.to_out.0"
 _IN_BLOCKS_JOINED, _OUTSIDE_JOINED = _underscored(_IN_BLOCKS), _underscored(_OUTSIDE)
 _BLOCK = re.compile(r"(?:^|\.)((?:vace_)?blocks\.\d+)\.(.+)$")
-_JOINED = re.compile(r"^(?:lora_unet|lora_transformer|lycoris)_+(?:diffusion_model_|transformer_|model_)?(.+)$")
+_JOINED = re.compile(
+    r"^(?:lora_unet|lora_transformer|lora_dit|lycoris)_+((?:diffusion_model_|transformer_(?=[12]_)|transformer_|model_"
+    r"|[12]_(?=(?:vace_)?blocks_|patch|text|time|head|img|cond))*)(.+)$"
+)
+_HALVES = [
+    (re.compile(r"(?:^|\.)(?:transformer_1|high_noise_model)\."), "high"),
+    (re.compile(r"(?:^|\.)(?:transformer_2|dit2|low_noise_model)\."), "low"),
+]
+"""What stands before the layers of one of two transformers."""
+_TEXT_ENCODER = re.compile(
+    r"^(?:lora_te\d?_|(?:base_model\.model\.|pipe\.)?(?:text_encoders?|text_encoder_\d|te\d?|lora_te\d?|cond_stage_model)\.|lora_t5)"
+)
 _JOINED_BLOCK = re.compile(r"^((?:vace_)?blocks)_(\d+)_(.+)$")
 
 
 def meaning(key: str) -> Key:
-    """What `key` means. Raises OtherKind for other adapters' tensors, NoLora for what is no adapter's."""
+    """What `key` means.
+
+    Raises TextEncoders for what is none of the transformer's, OtherKind for other adapters' tensors, NoLora for what
+    is no adapter's.
+    """
+    if _TEXT_ENCODER.match(key):
+        raise TextEncoders(key)
     for pattern, name in _OTHER_KINDS:
         if pattern.search(key):
             raise OtherKind(name)
@@ -130,7 +166,8 @@ def meaning(key: str) -> Key:
         found = pattern.search(key)
         if found:
             layer = key[: found.start()]
-            return Key(_parameter(layer, ending) if kind is Kind.DIFFERENCE else layer_name(layer), kind)
+            name = _parameter(layer, ending) if kind is Kind.DIFFERENCE else layer_name(layer)
+            return Key(name, kind, half_of(key), layer)
     raise NoLora(key)
 
 
@@ -138,10 +175,10 @@ def layer_name(spelt: str) -> str:
     """Diffusers' name of the layer; `spelt` itself where Wan has none of that name."""
     joined = _JOINED.match(spelt)
     if joined:
-        return _joined_name(joined.group(1)) or spelt
+        return _joined_name(joined.group(2)) or spelt
     block = _BLOCK.search(spelt)
     if block:
-        inner = _IN_BLOCKS.get(block.group(2))
+        inner = _IN_BLOCKS.get(block.group(2).replace(".processor.", "."))
         return f"{block.group(1)}.{inner}" if inner else spelt
     parts = spelt.split(".")
     for start in range(len(parts)):
@@ -151,9 +188,17 @@ def layer_name(spelt: str) -> str:
     return spelt
 
 
-def of_second_transformer(key: str) -> bool:
-    """True for a key that says it belongs to the second of two transformers."""
-    return key.startswith(("transformer_2.", "lora_transformer_2_"))
+def half_of(key: str) -> str:
+    """ "high" or "low" where the key says to which of two transformers it belongs; else empty."""
+    joined = _JOINED.match(key)
+    if joined:
+        return {"1": "high", "2": "low"}.get(joined.group(1).strip("_")[-1:], "")
+    return next((half for pattern, half in _HALVES if pattern.search(key)), "")
+
+
+def is_wans(name: str) -> bool:
+    """True for a layer, or a parameter, that some Wan transformer has."""
+    return bool(_WANS.search(name.removesuffix(".weight").removesuffix(".bias")))
 
 
 def _joined_name(text: str) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,46 @@ from ..protocol.messages import (
     ProblemKind,
     TakeRequest,
 )
-from . import looking, lora_file, lora_fit
+from . import looking, lora_file, lora_fit, lora_halves
 from .files import headers
 from .places import Places
 from .transformer_shapes import Shapes, shapes
 
-PLAIN_FORMS = ("bf16", "fp16", "fp32", "f16", "f32")
+PLAIN_FORMS = ("bf16", "fp16", "fp32", "f16", "f32", "f64")
 """Of a file's weights: the others stay packed on a card."""
 EXPERTS = {"transformer": Expert.HIGH, "transformer_2": Expert.LOW}
 """Which expert each transformer of a model with two is."""
+
+
+EXPERT_FIXES = {
+    Expert.HIGH: ("High Noise", FixSetting.LORA_HIGH),
+    Expert.LOW: ("Low Noise", FixSetting.LORA_LOW),
+    Expert.BOTH: ("Both Experts", FixSetting.LORA_BOTH),
+}
+"""The button that answers for which expert a LoRA is."""
+
+
+class Untold(lora_file.Unusable):
+    """Nobody but a person knows which expert the file is for; `choices` are the answers that would do."""
+
+    def __init__(self, why: str, choices: Sequence[Expert]) -> None:
+        super().__init__(why)
+        self.choices = choices
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What LoRAs are to fit."""
+
+    shapes: Mapping[str, Shapes]
+    """Of each transformer."""
+    packed: Mapping[str, frozenset[str]]
+    """Of each transformer, the weights that nothing can be added to."""
+
+    @property
+    def has_two(self) -> bool:
+        """True for a Wan 2.2 A14B."""
+        return len(self.shapes) > 1
 
 
 def wrong(request: TakeRequest) -> Problem | None:
@@ -70,9 +102,9 @@ def settle(
     try:
         places = Places(folder, parts)
         configs = transformer_configs(places)
-        packed = stays_packed and packed_bytes(places) > 0
+        packed = {part: _packed_weights(places, part) for part in configs} if stays_packed else {}
         with looking.guard(subject="what its transformer is "):
-            by_part = {part: shapes(config) for part, config in configs.items()}
+            model = _Model({part: shapes(config) for part, config in configs.items()}, packed)
     except Refusal as refused:
         sentence = f"LoRAs can't be used with the model in {folder}: {refused.problem.sentence}"
         return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
@@ -86,9 +118,10 @@ def settle(
     for use in [*basis, *(use for use in request.loras if use.strength)]:
         try:
             with looking.guard(lora_file.Unusable, ""):
-                uses += _settled(use, by_part, notes, packed)
+                uses += _settled(use, model, notes)
         except looking.Unlookable as why:
-            return dataclasses.replace(plan, problem=_refused(use, str(why)))
+            choices = why.choices if isinstance(why, Untold) else ()
+            return dataclasses.replace(plan, problem=_refused(use, str(why), choices))
     return dataclasses.replace(plan, loras=uses, notes=[*plan.notes, *notes])
 
 
@@ -115,28 +148,77 @@ def parts_of(expert: Expert, parts: Collection[str]) -> list[str]:
     return [part for part in parts if len(parts) == 1 or expert in (Expert.AUTO, Expert.BOTH, EXPERTS[part])]
 
 
-def _settled(use: LoraUse, by_part: Mapping[str, Shapes], notes: list[str], packed: bool) -> list[LoraUse]:
-    """A use for each file, its expert known. Raises Unusable."""
-    settled = []
-    for file in lora_file.files_of(use.path):
-        expert = use.expert
-        if expert is Expert.AUTO:
-            expert = Expert(lora_file.told_expert(file) or "both")
-            if len(by_part) > 1 and expert is not Expert.BOTH:
-                notes.append(f'The LoRA "{file.name}" works on the {expert.value}-noise expert, as its name says.')
+def _settled(use: LoraUse, model: _Model, notes: list[str]) -> list[LoraUse]:
+    """A use for each file and half, its expert known. Raises Unusable."""
+    settled: list[LoraUse] = []
+    files = lora_file.files_of(use.path)
+    if len(files) > 1 and not model.has_two:
+        raise lora_file.Unusable(
+            "is a pair for the two experts of Wan 2.2 A14B, and this model has one transformer; choose one of its files"
+        )
+    for file in files:
         head = lora_file.read(file)
-        for part in parts_of(expert, by_part):
-            found = lora_fit.check(head, by_part[part])
-            if packed:
-                _check_packed(found, by_part[part])
-        settled.append(LoraUse(str(file), use.strength, expert))
+        uses, said = _experts(use, file, head, model)
+        passed = set()
+        for each in uses:
+            for part in parts_of(each.expert, model.shapes):
+                half = EXPERTS[part] if model.has_two else each.expert
+                found = lora_fit.check(head, model.shapes[part], "" if half is Expert.BOTH else half.value)
+                _check_packed(found, model.packed.get(part, frozenset()))
+                passed.add(found.said())
+        sentences = [*said, *(f"{clause}." for clause in sorted(passed - {""}))]
+        notes += [f'The LoRA "{file.name}" {sentence}' for sentence in sentences]
+        settled += uses
     return settled
 
 
-def _check_packed(found: lora_fit.Content, shapes_here: Shapes) -> None:
+def _experts(use: LoraUse, file: Path, head: lora_file.Head, model: _Model) -> tuple[list[LoraUse], list[str]]:
+    """The uses that a file comes to, and what is said of them, to follow its name. Raises Unusable."""
+    chosen = LoraUse(str(file), use.strength, use.expert)
+    named = lora_fit.halves(head)
+    if use.expert in EXPERTS.values():
+        half = f"works with what it has for the {use.expert.value}-noise expert, and no more, as its Expert says."
+        return [chosen], [half] if len(named) > 1 else []
+    both = dataclasses.replace(chosen, expert=Expert.BOTH)
+    if not model.has_two and len(named) > 1:
+        raise Untold(
+            "holds a LoRA for each of the two experts of Wan 2.2 A14B, and this model has one transformer; choose High "
+            "Noise or Low Noise as its Expert, to use that half of it",
+            [Expert.HIGH, Expert.LOW],
+        )
+    if not model.has_two:
+        return [both], _said_of_one(use, lora_halves.told(file, head.titles), named)
+    if len(named) > 1:
+        uses = [dataclasses.replace(chosen, expert=expert) for expert in EXPERTS.values()]
+        return uses, ["holds layers for each of the two experts, and works on both."]
+    if use.expert is Expert.BOTH:
+        return [both], []
+    told, by = (next(iter(named)), "layers say") if named else (lora_halves.told(file, head.titles), "name says")
+    if told == lora_halves.UNSURE:
+        raise Untold(
+            "may be for one of the two experts or for both: its name leaves that open. Choose High Noise, Low Noise or "
+            "Both as its Expert in the list of LoRAs",
+            list(EXPERT_FIXES),
+        )
+    if not told:
+        return [both], ["works on both experts, as nothing in its name speaks of one; its Expert changes that."]
+    expert = Expert(told)
+    return [dataclasses.replace(chosen, expert=expert)], [f"works on the {told}-noise expert, as its {by}."]
+
+
+def _said_of_one(use: LoraUse, told: str, named: frozenset[str]) -> list[str]:
+    """What is to be said where a model with one transformer wears what was made for one of two."""
+    half = next(iter(named), told)
+    if use.expert is not Expert.AUTO or half not in (Expert.HIGH, Expert.LOW):
+        return []
+    return [
+        f"was made for the {half}-noise expert of Wan 2.2 A14B; this model has one transformer, and it works on that."
+    ]
+
+
+def _check_packed(found: lora_fit.Content, packed: frozenset[str]) -> None:
     """Raise Unusable where something is added to a weight itself, and not beside it."""
-    added = sorted(name for name in found.differences if "blocks." in name and len(shapes_here[name]) > 1)
-    added = [name for name in added if name.endswith(".weight")]
+    added = sorted(packed.intersection(found.differences))
     if added:
         raise lora_file.Unusable(
             f"adds to {added[0].removesuffix('.weight')} itself, which can't be done where the model's weights are in "
@@ -144,7 +226,22 @@ def _check_packed(found: lora_fit.Content, shapes_here: Shapes) -> None:
         )
 
 
-def _refused(use: LoraUse, why: str) -> Problem:
+def _packed_weights(places: Places, part: str) -> frozenset[str]:
+    """The matrices in a transformer's blocks that stay packed on a card."""
+    file = places.file(part)
+    if file is None or file.form.lower() in PLAIN_FORMS:
+        return frozenset()
+    tensors = headers.read(file.file).tensors
+    return frozenset(
+        name
+        for name, piece in file.pieces.items()
+        if "blocks." in name and name.endswith(".weight") and len(tensors[piece.source].shape) > 1
+        and tensors[piece.source].dtype.lower() not in PLAIN_FORMS
+    )  # fmt: skip
+
+
+def _refused(use: LoraUse, why: str, choices: Sequence[Expert] = ()) -> Problem:
     name = os.path.basename(use.path.rstrip("/\\")) or "without a path"
-    fix = Fix("Leave it out", FixSetting.WITHOUT_LORA, use.path)
-    return Problem(ProblemKind.BAD_LORA, f'The LoRA "{name[:100]}" {why}.', [fix])
+    answers = [Fix(words, setting, use.path) for words, setting in map(EXPERT_FIXES.__getitem__, choices)]
+    leave = Fix("Leave it out", FixSetting.WITHOUT_LORA, use.path)
+    return Problem(ProblemKind.BAD_LORA, f'The LoRA "{name[:100]}" {why}.', [*answers, leave])

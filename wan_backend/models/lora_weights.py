@@ -1,14 +1,16 @@
-"""The numbers of a LoRA file, by diffusers' names of layers. May import torch, lora_file and lora_fit."""
+"""The numbers of a LoRA file, by diffusers' names of layers. May import torch, finite, lora_file and lora_fit."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 
-from . import lora_fit
+from . import devices, finite, lora_fit
 from .lora_file import Unusable, read
 from .transformer_shapes import Shapes
 
@@ -34,20 +36,49 @@ class Weights:
     """By the parameter's name: what is added to it, of its shape."""
 
 
-def load(file: Path, shapes: Shapes) -> Weights:
-    """The file's weights, checked against the transformer's `shapes`; raises Unusable."""
-    content = lora_fit.check(read(file), shapes)
+def load(file: Path, shapes: Shapes, half: str = "") -> Weights:
+    """The file's weights, checked against the transformer's `shapes` and looked at for what is no number.
+
+    `half`: of a file for two transformers, for which one. Raises Unusable.
+    """
+    content = lora_fit.check(read(file), shapes, half)
     try:
         with safe_open(file, framework="pt") as tensors:
-            layers = {name: _factors(tensors.get_tensor, layer) for name, layer in content.layers.items()}
-            differences = {name: tensors.get_tensor(key) for name, key in content.differences.items()}
+
+            def get(key: str) -> torch.Tensor:
+                found: torch.Tensor = tensors.get_tensor(key)
+                if not finite.are_numbers(found):
+                    raise _no_numbers(key)
+                return found
+
+            layers = {name: _factors(get, layer, shapes[f"{name}.weight"]) for name, layer in content.layers.items()}
+            differences = {name: get(key).reshape(shapes[name]) for name, key in content.differences.items()}
     except (OSError, SafetensorError) as error:
+        if devices.is_out_of_memory(error):
+            raise
         raise Unusable(f"can't be read ({str(error)[:200]}); download it again") from error
     return Weights(layers, differences)
 
 
-def _factors(tensor: object, layer: lora_fit.Layer) -> Factors:
-    assert callable(tensor)
-    down, up = tensor(layer.down), tensor(layer.up)
-    alpha = float(tensor(layer.alpha)) if layer.alpha else layer.told_alpha
-    return Factors(down, up, float(down.shape[0]) if alpha is None else alpha)
+def _factors(get: Callable[[str], torch.Tensor], layer: lora_fit.Layer, weight: tuple[int, ...]) -> Factors:
+    """The factors in the weight's number of sides: files have them flat, or with sides of one more."""
+    down, up = get(layer.down), get(layer.up)
+    rank = down.shape[0]
+    down, up = down.reshape(rank, *weight[1:]), up.reshape(up.shape[0], rank, *[1] * (len(weight) - 2))
+    alpha = layer.told_alpha
+    if layer.alpha:
+        found = get(layer.alpha)
+        if found.numel() != 1:
+            raise Unusable(f"has an alpha that is no single number, {layer.alpha[:100]}; download it again")
+        alpha = float(found)
+    scale = float(rank) if alpha is None else alpha
+    if not math.isfinite(scale):
+        raise _no_numbers(layer.alpha or "lora_alpha")
+    return Factors(down, up, scale)
+
+
+def _no_numbers(key: str) -> Unusable:
+    return Unusable(
+        f"holds what is no number (NaN or infinite, in {key[:100]}), as a training that failed leaves it; every take "
+        "would be black. Get it again, or another"
+    )

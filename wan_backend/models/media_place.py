@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..protocol.messages import Problem, ProblemKind
 
+QUOTA_ON_WINDOWS = 1295
 RESERVE_BYTES = 16 << 20
 """Left free beside the take, for its settings, the queue and the logs."""
 
@@ -39,8 +40,13 @@ def reason(error: OSError) -> str:
 
 
 def is_full(error: OSError) -> bool:
-    """True where `error` says that there is no room left on the disk."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    """True where `error` says that there is no room left on the disk, or none for this user."""
+    return error.errno == errno.ENOSPC or is_quota(error)
+
+
+def is_quota(error: OSError) -> bool:
+    """True where the disk may have room, but not for this user."""
+    return error.errno == getattr(errno, "EDQUOT", None) or getattr(error, "winerror", None) == QUOTA_ON_WINDOWS
 
 
 def size_in_words(size_bytes: int) -> str:

@@ -77,7 +77,7 @@ class MemoryLessons:
         content = json.dumps({"format": FORMAT, "lessons": lessons}, indent=1).encode("ascii")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            whole_file.write(self._file, content)
+            whole_file.write(self._file, content, flushed=True)
         except OSError as error:
             log.warning("%s can't be written, so what it would say is forgotten: %s", self._file, error)
 

@@ -15,7 +15,7 @@ import diffusers
 import torch
 from accelerate import init_empty_weights
 from diffusers.utils.constants import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from . import eight_bit, half_copies
 from .file_tensors import Unloadable
@@ -48,6 +48,18 @@ def count(folder: Path) -> int:
         with safe_open(file, framework="pt") as tensors:
             total += sum(torch.Size(tensors.get_slice(key).get_shape()).numel() for key in tensors.keys())  # noqa: SIM118
     return total
+
+
+def file_of(place: Path, tensor: str) -> Path:
+    """The file of a part that has that tensor; `place` itself where it is a file, or that can't be told."""
+    for file in sorted(place.glob("*.safetensors")) if place.is_dir() else ():
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                if tensor in tensors.keys():  # noqa: SIM118
+                    return file
+        except (OSError, SafetensorError):
+            continue
+    return place
 
 
 def dtype_of(kind: Any, name: str, dtype: torch.dtype) -> torch.dtype:

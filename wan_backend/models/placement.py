@@ -139,6 +139,8 @@ class Placement:
             return
         present = [name for name in lora_plan.EXPERTS if self.model.classes.get(name)]
         uses = [use for use in self._loras if part in lora_plan.parts_of(use.expert, present)]
+        if len(present) > 1:  # a file may hold layers for both
+            uses = [replace(use, expert=lora_plan.EXPERTS[part]) for use in uses]
         lora_adapters.wear(module, uses, self.model.precision.transformer)
 
     def _make_way(self, part: str) -> None:

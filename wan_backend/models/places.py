@@ -63,6 +63,9 @@ class Places:
         except NotOurs:
             found = []
         except looking.Unlookable as why:
+            if looking.is_out_of_memory(why.__cause__):
+                sentence = f"{place} {looking.complaint(MemoryError())}; close other programs, then try again."
+                raise Refusal(Problem(ProblemKind.OUT_OF_MEMORY, sentence)) from None
             raise _refusal(f"{place} can't be used because {why}; choose another file.") from None
         for one in found:
             if one.part == kind:

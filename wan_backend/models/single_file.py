@@ -18,6 +18,7 @@ from accelerate import init_empty_weights
 
 from . import eight_bit
 from .file_tensors import FileTensors, Unloadable, opened
+from .files import shape_fit
 from .files.recognise import PartFile
 from .part_folder import dtype_of
 
@@ -27,7 +28,7 @@ KEPT_FORMS = {
     "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K", "IQ4_NL", "IQ4_XS",
 }  # fmt: skip
 """Blocks of GGUF that diffusers takes apart while it runs."""
-KEPT_FP8 = {"fp8", "fp8 scaled"}
+KEPT_FP8 = {"fp8", "fp8 scaled", "int8"}
 """As most of the numbers of a safetensors file are; `eight_bit` keeps them so."""
 
 
@@ -80,13 +81,8 @@ def _check(module: Any, part: PartFile, tensors: FileTensors) -> None:
             raise Unloadable(f"{len(names)} of its tensors are {what}, the first is {names[0]}")
     for name, shape in wanted.items():
         found = tensors.shape(name)
-        if _tight(found) != _tight(shape):
+        if not shape_fit.fits(found, shape):
             raise Unloadable(f"its tensor {name} has the shape {found}, where {shape} belongs")
-
-
-def _tight(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Without sides of one: files differ in those."""
-    return tuple(side for side in shape if side != 1)
 
 
 def _fill(module: Any, tensors: FileTensors, dtype: torch.dtype, in_8_bit: bool = False) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..protocol.messages import Problem, ProblemKind
 from . import catalogue, looking, wholeness
-from .catalogue import PACKAGE, ModelEntry
+from .catalogue import PACKAGE, LoraEntry, ModelEntry
 from .files import assembly
 from .files.survey import Survey
 from .layout import Unfit, boundary, told
@@ -64,8 +64,15 @@ def find(entry: ModelEntry, models_folders: Iterable[str | Path] = (), survey: S
                 wholeness.check(folder)
             return Found(folder)
         except looking.Unlookable as why:
-            broken = broken or _broken(entry, folder, str(why))
+            broken = broken or _broken(entry, folder, why)
     return _assembled(entry, survey or Survey()) or broken or _missing(entry, complaints)
+
+
+def can_wear(found: Found | Missing, lora: LoraEntry) -> bool:
+    """False where a LoRA for two experts meets a model whose two were made one file."""
+    if isinstance(found, Missing) or not found.parts:
+        return True
+    return len(lora.files) == (2 if "transformer_2" in found.parts else 1)
 
 
 def packaged(entry: ModelEntry) -> Found | None:
@@ -94,24 +101,42 @@ def _assembled(entry: ModelEntry, survey: Survey) -> Found | Missing | None:
 
 
 def snapshots() -> list[Path]:
-    """The folders of all models in the Hugging Face cache that may lend a part."""
+    """The folders of models in the Hugging Face cache that may lend a part: of each the newest whole one, else all."""
     try:
         homes = sorted(home for home in hub_cache().iterdir() if home.name.startswith("models--"))
     except OSError:
         return []
-    found = (in_hub_cache(hub_cache(), home.name.removeprefix("models--").replace("--", "/", 1)) for home in homes)
-    return [snapshot for snapshot in found if snapshot is not None]
+    found = []
+    for home in homes:
+        here = snapshots_of(hub_cache(), home.name.removeprefix("models--").replace("--", "/", 1))
+        whole = next((snapshot for snapshot in here if _is_whole(snapshot)), None)
+        found += here if whole is None else [whole]
+    return found
+
+
+def _is_whole(snapshot: Path) -> bool:
+    try:
+        with looking.guard():
+            wholeness.check(snapshot)
+    except looking.Unlookable:
+        return False
+    return True
 
 
 def hub_cache() -> Path:
     """The folder of the Hugging Face cache, by the environment variables that its own library reads."""
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if os.environ.get(name):
-            return Path(os.environ[name]).expanduser()
+            return _expanded(os.environ[name])
     home = os.environ.get("HF_HOME")
     if not home:
         home = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    return Path(home).expanduser() / "hub"
+    return _expanded(home) / "hub"
+
+
+def _expanded(folder: str) -> Path:
+    """A folder in which variables and ~ may stand, as Hugging Face's own library reads it."""
+    return Path(os.path.expandvars(os.path.expanduser(folder)))
 
 
 def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: list[str]) -> Iterator[Path]:
@@ -124,9 +149,7 @@ def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: li
             why = reason(error) if isinstance(error, OSError) else "not a path"
             complaints.append(f"The models folder {folder} can't be read ({why}); choose another in the preferences.")
     if entry.repo:
-        snapshot = in_hub_cache(hub_cache(), entry.repo)
-        if snapshot is not None:
-            yield snapshot
+        yield from snapshots_of(hub_cache(), entry.repo)
 
 
 def _in_models_folder(entry: ModelEntry, folder: Path) -> list[Path]:
@@ -135,13 +158,7 @@ def _in_models_folder(entry: ModelEntry, folder: Path) -> list[Path]:
     if "model_index.json" in held:
         return [folder] if folder.name in names or _looks_like(entry, folder) else []
     named = [folder / name for name in sorted(names & held) if (folder / name).is_dir()]
-    snapshot = in_hub_cache(folder, entry.repo) if entry.repo else None
-    return named if snapshot is None else [*named, snapshot]
-
-
-def in_hub_cache(cache: Path, repo: str) -> Path | None:
-    """The snapshot of the repository's main branch, else the newest one."""
-    return next(iter(snapshots_of(cache, repo)), None)
+    return [*named, *(snapshots_of(folder, entry.repo) if entry.repo else [])]
 
 
 def snapshots_of(cache: Path, repo: str) -> list[Path]:
@@ -218,7 +235,10 @@ def _config(folder: Path, part: str) -> dict[str, Any]:
     return config
 
 
-def _broken(entry: ModelEntry, folder: Path, why: str) -> Missing:
+def _broken(entry: ModelEntry, folder: Path, why: looking.Unlookable) -> Missing:
+    if looking.is_out_of_memory(why.__cause__):
+        sentence = f"{entry.label} in {folder} can't be used now because {why}; close other programs, then try again."
+        return Missing(Problem(ProblemKind.OUT_OF_MEMORY, sentence))
     mend = "download it again" if entry.repo else "install the backend again"
     if entry.repo and folder.parent.name != "snapshots":
         mend = "copy the model there again, or choose another models folder in the preferences"

@@ -22,6 +22,10 @@ GROUP = 4
 """Pictures in a latent frame; the first latent frame is one picture alone."""
 
 
+class NoPictures(Exception):
+    """What an autoencoder makes of these latents is no picture: its numbers ran over."""
+
+
 def spatial_factor(config: Mapping[str, Any]) -> int:
     """How many pixels of a side one latent stands for, from the autoencoder's config. The one place that says so."""
     told = config.get("scale_factor_spatial")

@@ -1,6 +1,6 @@
 """How far the denoising of a job is, in a file: a job that ended half-way goes on from it, bit for bit on the CPU.
 
-May import torch, safetensors, whole_file and sampler_state.
+May import torch, safetensors, whole_file, models and sampler_state.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from .. import whole_file
+from ..models import finite
 from .sampler_state import SamplerState
 
-FORMAT = 1
+FORMAT = 2
 LATENTS = "latents"
 _writings = itertools.count()
 
@@ -39,6 +40,11 @@ class Checkpoint:
     """(1, C, references + T, h, w), noisy; of a finished one (1, C, T, h, w), clean, as `denoise` gives them."""
     finished: bool = False
     sampler: SamplerState = field(default_factory=SamplerState)
+
+    @property
+    def broken(self) -> bool:
+        """True where its latents are not all numbers, of which nothing but black can come."""
+        return not finite.are_numbers(self.latents)
 
     @classmethod
     def after(cls, done: int, latents: torch.Tensor, sampler: Any) -> Checkpoint:
@@ -60,19 +66,23 @@ class Checkpoint:
         said = {"format": FORMAT, "fingerprint": fingerprint, "done": self.done, "finished": self.finished}
         head = {"checkpoint": json.dumps({**said, "sampler": self.sampler.tree})}
         content = save({LATENTS: self.latents, **self.sampler.tensors}, head)
-        whole_file.write(file, content, flushed=True, part=_part_of(file))
+        whole_file.write(file, whole_file.sealed(content), flushed=True, part=_part_of(file))
 
     @classmethod
     def read(cls, file: Path, fingerprint: str) -> Checkpoint:
         """What `write` put there under the same fingerprint. Raises Unusable."""
         try:
-            with safe_open(file, framework="pt") as stored:
-                head = json.loads((stored.metadata() or {})["checkpoint"])
-                if head["format"] != FORMAT or head["fingerprint"] != fingerprint:
-                    raise Unusable("it is of another request, model or version")
-                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            content = whole_file.unsealed(file.read_bytes())
+            length = int.from_bytes(content[:8], "little")
+            head = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["checkpoint"])
+            if head["format"] != FORMAT or head["fingerprint"] != fingerprint:
+                raise Unusable("it is of another request, model or version")
+            tensors = load(content)
             latents = tensors.pop(LATENTS)
-            return cls(int(head["done"]), latents, bool(head["finished"]), SamplerState(head["sampler"], tensors))
+            found = cls(int(head["done"]), latents, bool(head["finished"]), SamplerState(head["sampler"], tensors))
+            if found.broken:
+                raise Unusable("its latents are no numbers")
+            return found
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise Unusable(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""Latents to pictures, a latent frame at a time. May import torch, diffusers, stopping, autoencoder and tiles.
+"""Latents to pictures, a latent frame at a time. May import torch, diffusers and models.
 
 AutoencoderKLWan is causal: a latent frame needs only what came before it, which the decoder's convolutions
 keep in a cache. Frames so leave the device as they come, as bytes, and the whole film is never held. In tiles, it is:
@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, WanResidualBlock, unpatchify
 
+from ..models import finite
 from . import tiles
-from .autoencoder import GROUP, spatial_factor
+from .autoencoder import GROUP, NoPictures, spatial_factor
 from .stopping import ShouldStop, check, checked, never
 
 
@@ -26,7 +27,7 @@ def decode(
 
     `latents` is (1, C, T, H, W) as `denoise` gives it. Equals `vae.decode` of the denormalised latents; where the
     picture is larger than `vae.tile_pixels`, nearly so, and `on_tile` is told of each tile's latent frames. Raises
-    Stopped between the decoder's blocks; its cache is empty afterwards, whatever happened.
+    Stopped between the decoder's blocks, and NoPictures; its cache is empty afterwards, whatever happened.
     """
     try:
         with torch.no_grad():
@@ -72,4 +73,6 @@ def _decode_one(vae: Any, hidden: torch.Tensor, first: bool) -> torch.Tensor:
     pictures = vae.decoder(hidden, feat_cache=vae._feat_map, feat_idx=vae._conv_idx, first_chunk=first)
     if vae.config.patch_size is not None:
         pictures = unpatchify(pictures, patch_size=vae.config.patch_size)
+    if not finite.are_numbers(pictures):
+        raise NoPictures
     return pictures[0].float().add(1).mul(127.5).clamp(0, 255).permute(1, 2, 3, 0).contiguous()

@@ -1,4 +1,4 @@
-"""Prompts to embeddings, exactly as diffusers' WanPipeline does it. May import torch, ftfy, prompt_files, stopping."""
+"""Prompts to embeddings, exactly as diffusers' WanPipeline does it. May import torch, ftfy, models."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import ftfy
 import torch
 
+from ..models import finite
 from .prompt_files import PromptFiles
 from .stopping import ShouldStop, checked, never
 
@@ -71,6 +72,8 @@ class PromptCache:
         embeds = self._embeds.get(prompt)
         if embeds is None and self.files is not None:
             embeds = self.files.get(prompt, MAX_TOKENS)
+            if embeds is not None and not finite.are_numbers(embeds):
+                embeds = None
             if embeds is not None:
                 self._remember(prompt, embeds)
         if embeds is not None:

@@ -1,7 +1,8 @@
 """Prompts as the text encoder reads them, on disk, so that it need not even be loaded. May import torch, safetensors.
 
-A file's name is a hash of the encoder and the prompt; the prompt itself is written nowhere. Whatever goes wrong with
-the files costs a new reading of the prompt, and no more.
+A file's name is a hash of the encoder and the prompt; the prompt itself is written nowhere. Its last bytes are a
+checksum of those before: other frames would be made of a damaged one, and nobody would see why. Whatever goes wrong
+with the files costs a new reading of the prompt, and no more.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ log = logging.getLogger(__name__)
 
 LIMIT_BYTES = 256_000_000
 """About a thousand prompts of usual length."""
-SUFFIX = ".safetensors"
+SUFFIX = ".embeds"
+"""A safetensors file, and behind it the checksum."""
 
 
 class PromptFiles:
@@ -36,7 +38,7 @@ class PromptFiles:
         """(1, tokens, width) embeddings of `prompt` on the CPU, bit for bit as they were put; None where none are."""
         file = self._file(prompt)
         try:
-            spoken = load(file.read_bytes())["embeds"]
+            spoken = load(whole_file.unsealed(file.read_bytes()))["embeds"]
             if spoken.ndim != 3 or spoken.shape[1] > tokens:
                 raise ValueError(f"its shape is {tuple(spoken.shape)}")
             os.utime(file)  # used last
@@ -55,7 +57,8 @@ class PromptFiles:
         length = int(said.max()) + 1 if len(said) else 0
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            whole_file.write(file, save({"embeds": embeds[:, :length].contiguous()}), part=part)
+            content = save({"embeds": embeds[:, :length].contiguous()})
+            whole_file.write(file, whole_file.sealed(content), flushed=True, part=part)
             self._make_room()
         except OSError as error:
             log.warning("A prompt's reading could not be kept in %s: %s", self._folder, error)

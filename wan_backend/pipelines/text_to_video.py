@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..models import finite
 from ..models.layout import Layout
 from ..models.placement import Placement
 from ..protocol.errors import Refusal
@@ -117,9 +118,17 @@ def _embeds(
         with placement.use("text_encoder") as text_encoder:
             for prompt in new:
                 check(should_stop)
-                cache.put(clean(prompt), encode(tokenizer, text_encoder, prompt, should_stop))
+                made = encode(tokenizer, text_encoder, prompt, should_stop)
+                if not finite.are_numbers(made):
+                    raise _refusal(ProblemKind.MODEL_BROKEN, _no_embeddings(placement))
+                cache.put(clean(prompt), made)
     found = [cache.get(clean(prompt)) for prompt in prompts]
     return [embeds for embeds in found if embeds is not None]
+
+
+def _no_embeddings(placement: Placement) -> str:
+    place = placement.model.places.of("text_encoder")
+    return f"The text encoder {place} can't read this prompt: its numbers ran over. Get the file again, or another."
 
 
 def _size(plan: Plan) -> tuple[int, int, int]:

@@ -20,8 +20,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from ..models import finite
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
+from .autoencoder import NoPictures
 from .stopping import ShouldStop, check, checked, never
 
 log = logging.getLogger(__name__)
@@ -117,6 +119,9 @@ def load(file: Path, latents: int, device: torch.device, dtype: torch.dtype) -> 
     """The decoder of that file, for latents of so many channels; raises Refusal where it holds no such thing."""
     try:
         weights = load_file(file)
+        broken = finite.first_that_is_none(weights.items())
+        if broken is not None:
+            raise ValueError(f"its weight {broken} holds what is no number")
         decoder = _built(weights, latents)
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
         log.error("the tiny autoencoder %s would not load", file, exc_info=error)
@@ -129,7 +134,7 @@ def load(file: Path, latents: int, device: torch.device, dtype: torch.dtype) -> 
 def decode(decoder: TinyDecoder, latents: torch.Tensor, should_stop: ShouldStop = never) -> Iterator[np.ndarray]:
     """Yield uint8 arrays (N, H, W, 3): first one picture, then four for each further latent frame.
 
-    `latents` is (1, C, T, h, w) as `denoise` gives it. Raises Stopped between the blocks.
+    `latents` is (1, C, T, h, w) as `denoise` gives it. Raises Stopped between the blocks, and NoPictures.
     """
     weight = next(decoder.parameters())
     frames = latents[0].transpose(0, 1).to(weight.device, weight.dtype)
@@ -138,6 +143,8 @@ def decode(decoder: TinyDecoder, latents: torch.Tensor, should_stop: ShouldStop 
         check(should_stop)
         with torch.no_grad(), checked(decoder.blocks, should_stop):
             pictures = decoder(frames[index : index + 1], recalled)
+        if not finite.are_numbers(pictures):
+            raise NoPictures
         pictures = pictures[LATE_PICTURES if index == 0 else 0 :]
         levels = pictures.float().mul(255).round().to(torch.uint8)
         array: np.ndarray = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -97,6 +97,10 @@ class FixSetting(StrEnum):
     FLOW_SHIFT = "flow_shift"
     WITHOUT_LORA = "without_lora"
     """The LoRA of that path is left out."""
+    LORA_BOTH = "lora_both"
+    """The LoRA of that path works on both experts; the next two say which one."""
+    LORA_HIGH = "lora_high"
+    LORA_LOW = "lora_low"
 
 
 class FixAction(StrEnum):

@@ -14,7 +14,8 @@ class Expert(StrEnum):
     """Which transformer of a model that has two (Wan 2.2 A14B) a LoRA works on; others have one, and it is that."""
 
     AUTO = "auto"
-    """As the file's name says (high_noise, low_noise, HIGH, LOW); both where it says nothing."""
+    """As the file's layers, its name (high_noise, LOW, HN, ...) or a partner beside it say; both where nothing does.
+    Where the name leaves it open, the plan has a problem that asks for one of the others."""
     BOTH = "both"
     HIGH = "high"
     """The one for the first, noisy steps."""

@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .messages import MediaFormat
 
 SETTINGS_FILE = "take.json"
@@ -23,6 +25,11 @@ PREVIEW_FILE, PREVIEW_PIXELS_FILE = "preview.jpg", "preview.rgba"
 PROMPTS_FOLDER, MEMORY_FILE = "prompts", "memory.json"
 """In the state folder: prompts as text encoders read them, and which memory plans failed."""
 MOVIE_FILES = {MediaFormat.FFV1: "take.mkv", MediaFormat.H264: "take.mp4"}
+
+
+def job_folder(state_folder: str, job_id: str) -> Path:
+    """Where the servers that share a state folder keep a job, whichever of them has it."""
+    return Path(state_folder, "jobs", job_id)
 
 
 def frame_file(index: int) -> str:

@@ -38,6 +38,7 @@ from .takes import (
     JobSummary,
     Origin,
     PhaseSeconds,
+    Pictures,
     Plan,
     Problem,
     Source,
@@ -86,6 +87,7 @@ __all__ = [
     "Nothing",
     "Origin",
     "PhaseSeconds",
+    "Pictures",
     "PingResult",
     "Plan",
     "PlanParams",
@@ -300,11 +302,14 @@ class ListParams:
 
 @dataclass(frozen=True)
 class ListResult:
-    """A page of the jobs that this server has: first those that have not ended, then the others, newest first."""
+    """A page of the jobs that this server has: first those that have not ended, then the others, newest first. Where a
+    server dies later on, its jobs are told by the event `job` as they become this server's."""
 
     jobs: list[JobStatus]
     next: str = ""
     """What to ask for the page after this one with; empty: this is the last."""
+    held_elsewhere: int = 0
+    """How many jobs beside these other live servers on the same state folder have: they are in their lists."""
 
 
 @dataclass(frozen=True)

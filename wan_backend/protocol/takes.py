@@ -81,6 +81,27 @@ class Framing:
     mirror_y: bool = False
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """What a source's pictures were when its framing was made; a reader refuses others."""
+
+    width: int
+    height: int
+    """As they lie in the file."""
+    turn: int = 0
+    """Degrees clockwise by which each is turned before it is framed: 0, 90, 180 or 270."""
+    alpha_bits: int = 0
+    """Of a movie: how deep its transparency may be, 0 where it may have none."""
+    rgb_bits: int = 16
+    """Of a movie: how deep its samples may be where they are of red, green and blue."""
+    grey_bits: int = 16
+    """The same where there is nothing but brightness."""
+
+    def shown_size(self) -> tuple[int, int]:
+        """Width and height once they are turned."""
+        return (self.height, self.width) if self.turn in (90, 270) else (self.width, self.height)
+
+
 _NAMES = Codec(name_runs.pack, name_runs.unpack, "list of strings and name runs")
 
 
@@ -103,6 +124,8 @@ class Source:
     """None where a picture is the scene's whole frame already."""
     rendered: bool = False
     """True where the files were rendered for this take."""
+    pictures: Pictures | None = None
+    """None where they may be of any size, and are not to be turned."""
 
 
 @dataclass(frozen=True)
@@ -286,6 +309,8 @@ class JobStatus:
     preview: str = ""
     """Absolute path of a small JPEG file of what the take looks like after `step`, while it is made; a later step's
     is another picture in the same file. Empty where there is none."""
+    held_elsewhere: bool = False
+    """True where another live server holds the job: it is shown here, and `retry` and `clear` are refused."""
 
 
 @dataclass(frozen=True)

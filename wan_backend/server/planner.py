@@ -69,12 +69,13 @@ class Planner:
         except catalogue.UnknownModel as unknown:
             return planning.impossible(request, Problem(ProblemKind.MODEL_MISSING, str(unknown), self._fixes(request)))
         known = catalogue.load()
-        here = [lora.id for lora in known.loras_of(entry.id) if extras.find_lora(lora, self._models_folders)]
-        made = planning.plan(request, entry, here)
+        found = self.find(entry)
+        loras = [lora for lora in known.loras_of(entry.id) if extras.find_lora(lora, self._models_folders)]
+        made = planning.plan(request, entry, [lora.id for lora in loras if sources.can_wear(found, lora)])
         if request.quality is Quality.DRAFT and self.tiny_decoder(entry.id):
             notes = [*made.notes, extras.TINY_DRAFT_NOTE]
             made = dataclasses.replace(made, decoder=Decoder.TINY, notes=notes)
-        found, machine = self.find(entry), self._machine()
+        machine = self._machine()
         made = self._in_memory(made, request, entry, found, machine)
         if isinstance(found, sources.Missing) and made.problem is None:
             problem = dataclasses.replace(found.problem, fixes=self._fixes(request))

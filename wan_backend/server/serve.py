@@ -12,6 +12,7 @@ import logging
 import os
 import queue
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 from ..job_queue.jobs import JobQueue
 from ..job_queue.owners import Owner
-from ..protocol import ProtocolError
+from ..protocol import ProtocolError, private_files
 from ..protocol.downloads import DownloadStatus
 from ..protocol.endpoint import Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST
@@ -82,6 +83,7 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Serve until stdin ends; the exit code."""
+    private_files.begin()
     budget = options.memory_budget_gib
     made = Options(
         options.state.absolute(),
@@ -118,7 +120,7 @@ class Server:
 
     def __init__(self, options: Options) -> None:
         """Take the state folder. Raises OSError."""
-        options.state.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(options.state)
         offline = os.environ.get("HF_HUB_OFFLINE", "")
         if not options.online:
             os.environ["HF_HUB_OFFLINE"] = "1"
@@ -126,7 +128,7 @@ class Server:
         logs = options.state / "logs"
         log_file = logs / (f"server-{owner.id[:8]}.log" if owner.others_alive() else "server.log")
         log_files.start_logging(log_file)
-        self._owner = owner
+        self._owner, self._state = owner, options.state
         self._inbox: Inbox = queue.SimpleQueue()
         self._output = StandardOutput(self._inbox, private_stdout())
         self._methods = _HelloFirst(SERVER_METHODS)
@@ -169,6 +171,7 @@ class Server:
         """Serve until there is no client or a signal says to leave."""
         leave_at_signals(self._inbox)
         log.info("Process %d serves", os.getpid())
+        threading.Thread(target=private_files.tighten_all, args=[self._state], name="modes", daemon=True).start()
         self._output.start()
         self._input.start()
         self._desk.begin()
@@ -194,6 +197,7 @@ class Server:
             if time.monotonic() >= self._saves_at:  # not when nothing comes: a worker's heartbeat always does
                 self._saves_at = time.monotonic() + IDLE_SECONDS
                 self._queue.save_unsaved()
+                self._queue.adopt_freed()
         except Exception:  # the edge of the process: the queue must outlive any one event
             log.exception("Something failed while handling %.200r", event)
         self._busy.end()

@@ -1,12 +1,13 @@
-"""Small pictures of sources, made by a child process and kept for the next time. Standard library and protocol only.
+"""Small pictures of sources, made by a child process and kept for the next time. Protocol and job_queue only.
 
 The child is `wan_backend.frames.thumbnails`. One runs at a time, on a thread that waits for it; a source whose files
-are as they were is not looked at again.
+are as they were is not looked at again, and one that ends the child takes no other's pictures with it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
@@ -15,18 +16,23 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
+from ..job_queue import durable_file
+from ..protocol.bounds import is_sane_source
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import ProtocolError
-from ..protocol.messages import Source, ThumbnailsParams, ThumbnailsResult
+from ..protocol.messages import Source, Thumbnail, ThumbnailsParams, ThumbnailsResult
 from .worker_process import environment, own_group
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 45.0
 MOST_FOLDERS = 200
 RESULT_FILE = "result.json"
+TOLD_FILE = "told"
+"""Of the child: a line for each source."""
 
 
 class Thumbnails:
@@ -38,6 +44,8 @@ class Thumbnails:
 
     def of(self, params: ThumbnailsParams) -> ThumbnailsResult:
         """The pictures; none where they can't be made. Takes up to seconds."""
+        if not all(map(is_sane_source, params.sources)):
+            return ThumbnailsResult([])
         place = self._folder / _key(params)
         if not self._one_at_a_time.acquire(timeout=PATIENCE_SECONDS):
             log.warning("No thumbnails: those before are still being made")
@@ -52,12 +60,27 @@ class Thumbnails:
             self._one_at_a_time.release()
 
     def _make(self, params: ThumbnailsParams, place: Path) -> ThumbnailsResult:
+        """Source after source; one at which the child dies is left out, and another child goes on behind it."""
         self._make_room()
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        said = _said_by_child(place, json.dumps(to_json(params)).encode())
-        result = from_json(ThumbnailsResult, json.loads(said), "result")
-        (place / RESULT_FILE).write_bytes(said)
+        until = time.monotonic() + PATIENCE_SECONDS
+        made: list[Thumbnail] = []
+        at, whole = 0, True
+        while at < len(params.sources) and time.monotonic() < until:
+            left = dataclasses.replace(params, sources=params.sources[at:])
+            _have_child_make(place, f"{at}-", json.dumps(to_json(left)).encode(), until)
+            told = _told(place)[at:]
+            made += [picture for each in told for picture in each.pictures]
+            at += len(told)
+            if at < len(params.sources):
+                log.warning("No thumbnail of %s: its reader died or took too long", params.sources[at].files[:1])
+                with open(place / TOLD_FILE, "ab") as stream:
+                    stream.write(json.dumps(to_json(ThumbnailsResult([]))).encode() + b"\n")
+                at, whole = at + 1, False
+        result = ThumbnailsResult(made)
+        if whole:  # else it's tried again next time; a share may answer then
+            durable_file.write_json(place / RESULT_FILE, to_json(result))
         return result
 
     def _make_room(self) -> None:
@@ -67,36 +90,41 @@ class Thumbnails:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _said_by_child(place: Path, asked: bytes) -> bytes:
-    """What the child says that makes them in `place`. Raises OSError, SubprocessError."""
+def _have_child_make(place: Path, prefix: str, asked: bytes, until: float) -> None:
+    """Have a child make them in `place`, as far as it comes. Raises OSError."""
+    few = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
     child = subprocess.Popen(
-        [sys.executable, "-m", "wan_backend.frames.thumbnails", str(place)],
+        [sys.executable, "-m", "wan_backend.frames.thumbnails", str(place), prefix],
         stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=environment(online=False),
+        env={**environment(online=False), **few},
         **own_group(),
     )
     try:
-        said: bytes = child.communicate(asked, PATIENCE_SECONDS)[0]
+        child.communicate(asked, max(0.1, until - time.monotonic()))
     except subprocess.TimeoutExpired:
         child.kill()  # and not waited for here: one that hangs at a share ends when the share does
         threading.Thread(target=child.wait, name="thumbnails end", daemon=True).start()
-        for pipe in (child.stdin, child.stdout):
-            with contextlib.suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
-        raise
-    if child.returncode:
-        raise subprocess.CalledProcessError(child.returncode, child.args)
-    return said
+        with contextlib.suppress(OSError):
+            if child.stdin is not None:
+                child.stdin.close()
+
+
+def _told(place: Path) -> list[ThumbnailsResult]:
+    """What the children told of one source after another; a line that was cut off counts for nothing."""
+    try:
+        lines = (place / TOLD_FILE).read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    return [from_json(ThumbnailsResult, json.loads(line), "result") for line in lines]
 
 
 def _kept(place: Path) -> ThumbnailsResult | None:
     """What was made before, where all of it is still there."""
     try:
-        result = from_json(ThumbnailsResult, json.loads((place / RESULT_FILE).read_bytes()), "result")
-    except (OSError, ValueError, RecursionError, ProtocolError):
+        result = from_json(ThumbnailsResult, durable_file.read_json(place / RESULT_FILE), "result")
+    except (OSError, ValueError, ProtocolError):
         return None
     return result if all(os.path.isfile(picture.file) for picture in result.pictures) else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import sys
@@ -16,6 +15,13 @@ from ..protocol.media import STEPS_FILE
 from ..protocol.messages import Fix, FixSetting, Plan, Problem, ProblemKind, RunParams
 
 LEAST_FRAMES = 9
+CPU = "cpu"
+MACHINE = "This machine's own memory"
+MORE = (
+    "; Windows wants a larger paging file for this (System > Advanced > Performance > Virtual memory)"
+    if sys.platform == "win32"
+    else ""
+)
 
 
 def problem_of(error: BaseException, params: RunParams, device_name: str) -> Problem:
@@ -25,19 +31,20 @@ def problem_of(error: BaseException, params: RunParams, device_name: str) -> Pro
     if isinstance(error, Stopped):
         return Problem(ProblemKind.CANCELLED, "The job was cancelled.")
     if devices.is_out_of_memory(error):
-        return out_of_memory(params, device_name)
+        machine = devices.is_out_of_machines_memory(error) and device_name != CPU
+        return out_of_memory(params, MACHINE if machine else device_name, MORE if machine else "")
     if isinstance(error, OSError):
         return disk_problem(error, params)
     sentence = f"The worker failed ({type(error).__name__}); try again, and send in the log if it comes back."
     return Problem(ProblemKind.INTERNAL, sentence, log=_log_file())
 
 
-def out_of_memory(params: RunParams, device_name: str) -> Problem:
-    """A take was too much for the device, with what would be less."""
-    plan = params.plan
+def out_of_memory(params: RunParams, device_name: str, more: str = "") -> Problem:
+    """A take was too much for the device, with what would be less; `more` helps, too."""
+    plan, of_memory = params.plan, "" if device_name == MACHINE else " of memory"
     sentence = (
-        f"{device_name} ran out of memory at {plan.width} x {plan.height} with {plan.model_frames} frames; "
-        "choose a smaller size or a shorter length, or close other programs that use it."
+        f"{device_name} ran out{of_memory} at {plan.width} x {plan.height} with {plan.model_frames} frames; "
+        f"choose a smaller size or a shorter length, or close other programs that use it{more}."
     )
     return Problem(ProblemKind.OUT_OF_MEMORY, sentence, _smaller(params), log=_log_file())
 
@@ -45,8 +52,14 @@ def out_of_memory(params: RunParams, device_name: str) -> Problem:
 def disk_problem(error: OSError, params: RunParams) -> Problem:
     """Why the take could not be written."""
     folder = params.request.media_folder
-    if error.errno == errno.ENOSPC or error.errno == getattr(errno, "EDQUOT", None):
-        needed = media_place.size_in_words(params.plan.disk_bytes)
+    needed = media_place.size_in_words(params.plan.disk_bytes)
+    if media_place.is_quota(error):
+        sentence = (
+            f"Your quota on the disk of {folder} is used up, however much is free there: the take needs about "
+            f"{needed}; delete something of yours and try again{_kept(params)}, or choose another media folder."
+        )
+        return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
+    if media_place.is_full(error):
         sentence = (
             f"The disk of {folder} is full: {_free(folder)} are free, the take needs about {needed}; "
             f"make room and try again{_kept(params)}, or choose another media folder."

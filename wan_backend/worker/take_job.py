@@ -20,7 +20,7 @@ from ..models.loader import WanModel
 from ..models.memory_plan import MemoryPlan
 from ..models.placement import EXPERTS, Placement
 from ..pipelines import depth_guide, tasks, text_to_video, tiles, tiny_decoder
-from ..pipelines.autoencoder import latent_frames
+from ..pipelines.autoencoder import NoPictures, latent_frames
 from ..pipelines.canvas import Canvas
 from ..pipelines.checkpoint import Checkpoint
 from ..pipelines.conditions import Conditions
@@ -44,6 +44,7 @@ from ..protocol.messages import (
     Take,
 )
 from . import take_pictures
+from .broken_numbers import no_pictures, ran_over
 from .fingerprint import fingerprint
 from .gather import gather
 from .job_memory import JobMemory
@@ -239,7 +240,10 @@ class TakeJob:
             self._progress.go_on(self._resumed.done, self._resumed.done, "The steps are done already")
             return self._resumed.latents
         latents = self._denoise(placement, conditions)
-        self._steps.keep(Checkpoint.at_the_end(self._plan.steps - conditions.first_step, latents))
+        made = Checkpoint.at_the_end(self._plan.steps - conditions.first_step, latents)
+        if made.broken:
+            raise Refusal(ran_over(self._params, self._warm.model, self._part, made.done, made.done))
+        self._steps.keep(made)
         self._denoised = True
         return latents
 
@@ -267,9 +271,13 @@ class TakeJob:
     def _after_step(self, step: Step) -> None:
         """Keep what was made, and show it."""
         try:
-            self._steps.keep(step.checkpoint())
+            made = step.checkpoint()
         except Unkept as why:
             log.warning("this step can't be gone on from: %s", why)
+        else:
+            if made.broken:  # looked at in the copy, which is on the CPU already
+                raise Refusal(ran_over(self._params, self._warm.model, self._part, step.done, self._steps_to_make))
+            self._steps.keep(made)
         self._preview.show(step)
         self._progress.preview = self._preview.path
 
@@ -279,8 +287,12 @@ class TakeJob:
             self._progress.written(done, total, sentence)
 
         self._part = "vae"
-        with self._decoded(placement, latents) as pictures:
-            take_pictures.write(pictures, kept, self._request, self._plan, folder, advance)
+        try:
+            with self._decoded(placement, latents) as pictures:
+                take_pictures.write(pictures, kept, self._request, self._plan, folder, advance)
+        except NoPictures as error:
+            tiny = self._plan.decoder is Decoder.TINY
+            raise Refusal(no_pictures(self._params, self._warm.model, tiny)) from error
 
     @contextmanager
     def _decoded(self, placement: Placement, latents: torch.Tensor) -> Iterator[Iterator[np.ndarray]]:

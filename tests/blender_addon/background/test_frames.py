@@ -16,5 +16,9 @@ def test_placeholders_are_no_part_of_what_the_preview_shows(scene, addon) -> Non
     assert {strip.name: strip.mute for strip in strips} == {"A": False, "B": True, "Waiting": True}
     for strip, was in changed:
         strip.mute = was
-    frames.show_only(scene, ["B"])
+    changed = frames.show_only(scene, ["B"], alone=True)
     assert {strip.name: strip.mute for strip in strips} == {"A": True, "B": False, "Waiting": True}
+    for strip, was in changed:
+        strip.mute = was
+    frames.show_only(scene, ["B"])
+    assert {strip.name: strip.mute for strip in strips} == {"A": False, "B": False, "Waiting": True}

@@ -39,7 +39,7 @@ def rendering(scene, addon, tmp_path):
     def begin(*all_wanted, job="job"):
         asked = []
         for index, what in enumerate(all_wanted):
-            source, must = footage.source_or_render(scene, what, str(tmp_path / job / str(index)))
+            source, must = footage.source_or_render(scene, what, str(tmp_path / str(index) / job))
             assert must, what
             asked.append((what, source))
         renderer.ask(job, scene, asked)
@@ -167,13 +167,52 @@ def test_what_is_rendered_is_blenders_own_render(scene, addon, strips, rendering
     sources = rendering.ask(*all_wanted)
     assert state_of(scene, addon) == before
     assert rendering.told.ready == ["job"]
-    shown_with = {"adjust": ("below", "turned", "tinted", "adjust"), "cross": ("cross", "left", "right")}
     for (names, (start, end)), source in zip(chosen.items(), sources, strict=True):
-        alone = shown_with.get(names[0], names) if names else ()
+        highest = max((strips[name].channel for name in names), default=None)
+        under = tuple(strip.name for strip in strips if highest is not None and strip.channel < highest)
+        alone = (*names, *under)
         owns = own_render(scene, strips, alone, range(start, end), tmp_path / "own")
         for frame, own, picture in zip(range(start, end), owns, rendered(source), strict=True):
             assert own.std() > 1, (names, frame)
             assert np.array_equal(picture, own), (names, frame, pictures.psnr(picture, own))
+
+
+def test_frames_before_0_are_blenders_own_too(scene, addon, strips, rendering, tmp_path):
+    compat = addon("timeline.compat")
+
+    def shoot(start: int) -> None:
+        add_pictures(strips, tmp_path / "media", "below", 1, start, 12)
+        strip = add_pictures(strips, tmp_path / "media", "shot", 2, start, 12, (100, 60), 5.0)
+        strip.transform.rotation = 0.2
+        for frame, alpha in ((0, 0.0), (9, 0.9)):
+            strip.blend_alpha = alpha
+            strip.keyframe_insert("blend_alpha", frame=start + frame)
+        adjust = new_effect(compat, strips, "adjust", "ADJUSTMENT", 3, start, start + 12)
+        adjust.modifiers.new("Lift", "BRIGHT_CONTRAST").bright = 10
+
+    shoot(100)
+    expected = own_render(scene, strips, ("below", "shot", "adjust"), range(100, 112), tmp_path / "own")
+    assert len({picture.tobytes() for picture in expected}) > 6
+    while len(strips):
+        strips.remove(strips[-1])
+    scene.animation_data_clear()
+    shoot(-8)
+    one, held = rendering.ask(
+        rendering.wanted("adjust", frames=(-8, 4)), rendering.wanted("adjust", frames=(-3, -1), role="FIRST")
+    )
+    same = [pictures.psnr(own, picture) for own, picture in zip(expected, rendered(one), strict=True)]
+    assert min(same) > 90, same
+    assert all(np.array_equal(own, picture) for own, picture in zip(expected[5:7], rendered(held), strict=True))
+
+
+def test_a_picture_that_is_gone_when_it_is_rendered_is_a_sentence(scene, strips, rendering, tmp_path):
+    strip = add_pictures(strips, tmp_path / "media", "shot", 1, 1, 6)
+    strip.transform.rotation = 0.2
+    rendering.begin(rendering.wanted("shot", frames=(1, 7)))
+    (tmp_path / "media" / "shot_03.png").unlink()
+    rendering.until()
+    sentence = rendering.told.failed["job"]
+    assert sentence.startswith("shot_03.png can't be found in ") and "put it back there" in sentence
 
 
 def state_of(scene, addon) -> dict:

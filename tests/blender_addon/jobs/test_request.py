@@ -58,6 +58,16 @@ def test_everything_of_the_panel_is_in_it(scene, build):
     assert request.origin.project_id
 
 
+def test_the_size_is_in_square_pixels(scene, build):
+    scene.render.resolution_x, scene.render.resolution_y = 720, 576
+    scene.render.pixel_aspect_x, scene.render.pixel_aspect_y = 16, 11
+    request = build()
+    assert (request.width, request.height) == (1047, 576)
+    scene.render.pixel_aspect_x, scene.render.pixel_aspect_y = 1, 1.5
+    request = build()
+    assert (request.width, request.height) == (720, 864)
+
+
 def test_a_seed_is_drawn_where_none_is_locked(build):
     seeds = {build(seed_locked=False).seed for _ in range(20)}
     assert len(seeds) > 15

@@ -139,6 +139,14 @@ def test_another_take_has_them_whatever_the_panel_says(take, told, settings, fil
     assert request.loras == uses((files.a, 0.25, "auto"), (files.b, 1.5, "high"))
 
 
+def test_the_buttons_under_a_question_say_which_expert_one_is_for(settings, files, addon) -> None:
+    for path in (files.a, files.b):
+        addon("jobs.loras").add(settings, path)
+    for name in ("HIGH", "LOW", "BOTH"):
+        assert bpy.ops.wan_vse.apply_fix(setting=f"lora_{name.lower()}", value=files.a) == FINISHED
+        assert [row.expert for row in settings.loras] == [name, "AUTO"]
+
+
 def test_the_button_under_a_refusal_leaves_one_out(settings, files, addon) -> None:
     for path in (files.a, files.b):
         addon("jobs.loras").add(settings, path)

@@ -143,7 +143,8 @@ class TestRestyle:
 
     def test_no_channel_is_free_above(self, cut, aims) -> None:
         cut.shot("Top", 10, 60, 128)
-        assert "Every channel above channel 128" in no(aims, "restyle", "Top")
+        sentence = no(aims, "restyle", "Top")
+        assert "Every channel above channel 128" in sentence and "move the strip to a lower channel" in sentence
 
     def test_too_many_strips_are_said(self, cut, aims) -> None:
         names = [f"s{index}" for index in range(70)]
@@ -240,6 +241,41 @@ class TestExtend:
         cut.compat.set_handles(strip, 90, 157)
         assert place(aims("extend", "A")[0]) == (141, 157, 2)
         assert place(aims("extend", "A", backward=True)[0]) == (90, 101, 2)
+
+    def test_a_strip_before_frame_0_is_extended_to_both_sides(self, cut, aims) -> None:
+        cut.shot("A", -60, -20, 2)
+        (aim,) = aims("extend", "A", extend_frames=30)
+        assert (place(aim), seen(aim)) == ((-20, 10, 2), [("before", -45, -20, ("A",))])
+        (aim,) = aims("extend", "A", extend_frames=30, backward=True)
+        assert (place(aim), seen(aim)) == ((-90, -60, 2), [("after", -60, -35, ("A",))])
+
+    def test_a_strip_across_frame_0_gets_what_its_handle_was_pulled_to(self, cut, aims) -> None:
+        strip = cut.shot("A", 5, 45)
+        cut.compat.set_handles(strip, -10, 45)
+        assert place(aims("extend", "A")[0]) == (-10, 5, 2)
+
+    @pytest.mark.parametrize(
+        ("start", "words"),
+        [
+            (0, "No frame lies before the strip, as it begins at frame 0: move the strip to the right"),
+            (1, "Only 1 frame lies before the strip: extend it by 1 at most, or move the strip to the right"),
+            (11, "Only 11 frames lie before the strip: extend it by 11 at most"),
+        ],
+    )
+    def test_what_has_no_room_before_frame_0_says_how_much_there_is(self, cut, aims, start, words) -> None:
+        cut.shot("A", start, start + 20)
+        assert words in no(aims, "extend", "A", backward=True, extend_frames=start + 1)
+        if start:
+            assert place(aims("extend", "A", backward=True, extend_frames=start)[0])[:2] == (0, start)
+
+    def test_blenders_last_and_first_frame(self, cut, aims) -> None:
+        last = 1_048_574
+        cut.shot("A", last - 39, last + 1)
+        assert "past frame 1,048,574" in no(aims, "extend", "A")
+        assert place(aims("extend", "A", extend_frames=5, backward=True)[0]) == (last - 44, last - 39, 1)
+        cut.shot("B", -last + 5, -last + 45)
+        assert "before frame -1,048,574" in no(aims, "extend", "B", extend_frames=6, backward=True)
+        assert place(aims("extend", "B", extend_frames=5, backward=True)[0])[:2] == (-last, -last + 5)
 
     def test_refusals(self, cut, aims) -> None:
         assert "Select the strip that is to be longer" in no(aims, "extend")

@@ -21,6 +21,9 @@ def take(tmp_path, addon):
     return addon("timeline.placement").TakeFiles(str(tmp_path), names, 40, is_movie=False)
 
 
+JOB = "a" * 32
+
+
 class Timeline:
     """A scene's timeline for these tests."""
 
@@ -35,7 +38,7 @@ class Timeline:
 
     def placeholder(self, start, end, channel=3, name="P"):
         strip = self.placement.add_placeholder(self.scene, name, channel, start, end - start)
-        self.identity.mark_placeholder(strip, "job", "{}")
+        self.identity.mark_placeholder(strip, JOB, "{}")
         return strip
 
     def land(self, take, asked=40):
@@ -43,7 +46,7 @@ class Timeline:
         for found in [f for f in self.identity.sweep() if f.is_placeholder]:
             again = self.identity.find(found.strip["wan_vse_strip"])
             strip = self.placement.put_in_place(again, take, asked)
-            self.identity.mark_take(strip, "job", "{}", "{}")
+            self.identity.mark_take(strip, JOB, "{}", "{}")
             made.append(strip.name)
         by_name = {s.name: s for s in self.compat.all_strips(self.scene)}
         return [by_name[name] for name in made]

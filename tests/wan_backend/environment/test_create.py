@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from wan_backend.environment import __main__ as program
-from wan_backend.environment import create, interpreters, torch_build
+from wan_backend.environment import create, interpreters, lock, torch_build
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -93,7 +95,85 @@ def test_an_unknown_build_lists_the_valid_ones() -> None:
 def test_torch_comes_first_and_by_itself() -> None:
     first, second = create.backend_steps(torch_build.choose("cpu"))
     assert first.pip_arguments[0].startswith("torch==") and "--no-deps" in first.pip_arguments
-    assert "-c" in second.pip_arguments
+    assert second.hashed and not first.hashed
+
+
+@pytest.mark.parametrize(("name", "hashed"), [
+    ("cpu", [False, True]), ("cuda", [True, True]), ("mps", [True, True]), ("cuda-windows", [False, True]),
+    ("rocm", [False, False]),
+])  # fmt: skip
+def test_which_steps_compare_checksums(name: str, hashed: list[bool]) -> None:
+    steps = create.backend_steps(torch_build.BUILDS[name], ("pytest==1",))
+    assert [step.hashed for step in steps] == [*hashed, False]
+
+
+def locked() -> dict[str, str]:
+    """Each package of the lock, by pip's own spelling of its name, and its line."""
+    lines = [line for file in (create.LOCK, create.LOCK_TORCH) for line in file.read_text("utf-8").splitlines()]
+    return {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower(): line for line in lines if not line.startswith("#")}
+
+
+def test_the_lock_has_every_pin_with_its_checksums() -> None:
+    pins = [*create.pins(), *(line for line in create.CONSTRAINTS.read_text("utf-8").split() if "==" in line)]
+    known = locked()
+    for pin in pins:
+        name, _, version = pin.partition("==")
+        line = known[re.sub(r"[-_.]+", "-", name).lower()]
+        assert line.split()[0].partition("==")[2] == version, pin
+    for line in known.values():
+        assert re.search(r"==\S+( ; .+?)?( --hash=sha256:[0-9a-f]{64})+$", line), line[:80]
+
+
+def test_the_lock_is_made_of_what_uv_says(tmp_path: Path) -> None:
+    said = (
+        "torch==2.0 \\\n    --hash=sha256:aa\nnvidia-nccl-cu13==2 ; sys_platform == 'linux' \\\n    --hash=sha256:bb\n"
+        "cuda-toolkit[cublas]==13 ; sys_platform == 'linux' \\\n    --hash=sha256:cc\n"
+        "anyio==4 ; sys_platform != 'emscripten' \\\n    --hash=sha256:dd \\\n    --hash=sha256:ee\n    # via httpx\n"
+        "jsfetch==1 ; sys_platform == 'emscripten' \\\n    --hash=sha256:ff\n"
+    )
+    lock.write(said, tmp_path / "rest", tmp_path / "torch")
+    rest, torch = (
+        [line for line in (tmp_path / name).read_text().splitlines() if line[0] != "#"] for name in ("rest", "torch")
+    )
+    assert rest == ["anyio==4 --hash=sha256:dd --hash=sha256:ee"]
+    assert [line.split("==")[0] for line in torch] == ["torch", "nvidia-nccl-cu13", "cuda-toolkit"]
+
+
+def test_a_persons_settings_of_pip_say_how_the_network_is_reached_and_nothing_else() -> None:
+    settings = "\n".join([
+        "global.index-url='https://mirror.example/simple'", "global.extra-index-url='https://evil.example/simple'",
+        "global.cert='/etc/a file.pem'", "global.target='/somewhere'", "install.no-binary=':all:'", "global.pre='true'",
+        ":env:.proxy='http://proxy:3128'", ":env:.default-timeout='180'", ":env:.find-links='/wheels'", "nonsense",
+    ])  # fmt: skip
+    reach = ["--cert=/etc/a file.pem", "--proxy=http://proxy:3128", "--timeout=180"]
+    assert create.reach_of(settings, hashed=False) == reach
+    assert create.reach_of(settings, hashed=True) == ["--index-url=https://mirror.example/simple", *reach]
+
+
+@pytest.mark.ci
+def test_settings_of_pip_do_not_change_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = wheel(tmp_path, "tiny_two")
+    (tmp_path / "pip.conf").write_text("[install]\ntarget = elsewhere\nno-binary = :all:\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    monkeypatch.setenv("PIP_PREFIX", str(tmp_path / "other"))
+    monkeypatch.setenv("PIP_CONSTRAINT", str(tmp_path / "none.txt"))
+    steps = [create.Step("Installing a package", ("--no-index", str(package)))]
+    python = create.create(tmp_path / "made", this_python(), steps, lambda *_: None)
+    subprocess.run([str(python), "-c", "import tiny_two"], check=True)
+
+
+@pytest.mark.ci
+def test_a_file_with_another_checksum_is_not_installed(tmp_path: Path) -> None:
+    package = wheel(tmp_path, "tiny_three")
+    listed = tmp_path / "lock.txt"
+    steps = [create.Step("Installing", ("--no-index", "--no-deps", "--require-hashes", "-r", str(listed)))]
+    listed.write_text(f"tiny_three @ {package.as_uri()} --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(create.SetupFailed):
+        create.create(tmp_path / "made", this_python(), steps, lambda *_: None)
+    listed.write_text(
+        f"tiny_three @ {package.as_uri()} --hash=sha256:{hashlib.sha256(package.read_bytes()).hexdigest()}\n"
+    )
+    create.create(tmp_path / "made", this_python(), steps, lambda *_: None)
 
 
 def run_program(*arguments: str, **variables: str) -> tuple[int, list[dict]]:

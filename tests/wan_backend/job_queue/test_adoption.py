@@ -17,9 +17,19 @@ from wan_backend.job_queue import reading, take_files
 from wan_backend.job_queue.jobs import JobQueue
 from wan_backend.job_queue.owners import Owner
 from wan_backend.job_queue.store import STATE_FILE, JobStore
+from wan_backend.protocol import Refusal
 from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.media import PARTIAL_SUFFIX, STEPS_FILE, WORK_FOLDER
-from wan_backend.protocol.messages import FrameRate, JobState, MediaFormat, Problem, ProblemKind, Take
+from wan_backend.protocol.messages import (
+    FrameRate,
+    JobState,
+    JobStatus,
+    ListParams,
+    MediaFormat,
+    Problem,
+    ProblemKind,
+    Take,
+)
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 
@@ -85,19 +95,113 @@ def test_no_file_of_a_job_is_written_for_taking_it_over(tmp_path, server):
     assert before == {job_id: (tmp_path / "jobs" / job_id / "state.json").stat().st_mtime_ns for job_id in ids}
 
 
+def marked(queue: JobQueue) -> dict[str, str]:
+    """The states of the jobs that another server holds."""
+    return {status.job_id: status.state.value for status in every(queue) if status.held_elsewhere}
+
+
 def test_what_one_server_took_over_the_next_leaves_alone_until_that_one_is_dead(tmp_path, server):
     write_jobs(tmp_path, ["queued", "failed", "interrupted", "done", "cancelled"])
     first, second, third = server(), server(), server()
     first.adopt()
     second.adopt()
-    assert len(every(first.queue)) == 5
+    assert len(every(first.queue)) == 5 and marked(first.queue) == {}
     assert sorted(states(second.queue).values()) == ["cancelled", "done"]  # nothing will be done for these
+    assert marked(second.queue) == states(second.queue)
+    assert second.queue.page(ListParams()).held_elsewhere == 3 and first.queue.page(ListParams()).held_elsewhere == 0
     first.owner.release()
     second.adopt()
     third.adopt()
     assert len(every(second.queue)) == 5 and sorted(states(third.queue).values()) == ["cancelled", "done"]
+    assert marked(second.queue) == {} and marked(third.queue) == states(third.queue)
     heirs = list((tmp_path / "servers").glob("*.heir"))
     assert [heir.read_text() for heir in heirs] == [second.owner.id]
+
+
+@pytest.mark.parametrize("state", ["done", "cancelled", "failed", "interrupted", "queued", "broken", "damaged"])
+def test_in_every_state_one_server_alone_can_change_a_job(tmp_path, server, state):
+    """One retried and the other cleared: the folder of the running job was deleted."""
+    write_job(tmp_path, A, state="failed" if state in ("broken", "damaged") else state)
+    if state == "broken":
+        (tmp_path / "jobs" / A / "request.json").unlink()
+        (tmp_path / "jobs" / A / "state.json").write_bytes(b"{}")
+    if state == "damaged":
+        (tmp_path / "jobs" / A / "state.json").write_bytes(bytes(100))
+    holder, other = server(), server()
+    holder.adopt()
+    other.adopt()
+    refused = other.answer(other.queue.retry(A))
+    assert isinstance(refused, Refusal) and "Another Blender window has this job" in str(refused)
+    if A in states(other.queue):
+        assert isinstance(other.answer(other.queue.clear([A])), Refusal)
+    else:
+        assert other.answer(other.queue.clear([A])).job_ids == []
+    assert isinstance(other.answer(other.queue.submit(A, take_request(), take_plan())), Refusal | JobStatus)
+    assert (tmp_path / "jobs" / A / "state.json").exists()
+    if state not in ("broken",):
+        assert holder.answer(holder.queue.retry(A)).state is JobState.QUEUED
+    else:
+        assert holder.answer(holder.queue.clear([A])).job_ids == [A]
+    other.adopt()
+    assert states(other.queue) == {}, "its holder goes on with it"
+    holder.owner.release()
+    other.adopt()
+    assert states(other.queue) == ({} if state == "broken" else {A: "queued"})
+
+
+def test_what_its_holder_cleared_goes_from_the_other_list(tmp_path, server):
+    write_job(tmp_path, A, state="done")
+    holder, other = server(), server()
+    holder.adopt()
+    other.adopt()
+    assert states(other.queue) == {A: "done"}
+    assert holder.answer(holder.queue.clear([A])).job_ids == [A]
+    other.adopt()
+    assert states(other.queue) == {}
+
+
+def test_a_take_that_landed_in_the_other_window_is_settled_without_touching_its_state(tmp_path, server):
+    write_job(tmp_path, A, state="done")
+    holder, other = server(), server()
+    holder.adopt()
+    other.adopt()
+    before = (tmp_path / "jobs" / A / "state.json").read_bytes()
+    assert other.answer(other.queue.settle([A])).job_ids == [A] and other.queue.status(A).settled
+    assert (tmp_path / "jobs" / A / "state.json").read_bytes() == before
+    holder.owner.release()
+    other.owner.release()
+    third = server()
+    third.adopt()
+    assert third.queue.status(A).settled and not third.queue.status(A).held_elsewhere
+
+
+def test_jobs_of_a_server_that_dies_later_come_by_themselves_and_are_told(tmp_path, server):
+    """A hung server, or Restart on a slow disk: its jobs were gone until the next Restart."""
+    ids = write_jobs(tmp_path, ["queued", "failed", "denoising", "done"])
+    hung, fresh = server(), server()
+    hung.adopt()
+    fresh.adopt()
+    fresh.queue.adopt_freed()
+    fresh.until(lambda: not fresh.queue._adopter._watching)
+    assert set(states(fresh.queue).values()) == {"done"}
+    hung.owner.release()
+    fresh.told.clear()
+    fresh.queue.adopt_freed()
+    fresh.until(lambda: len(states(fresh.queue)) == 4)
+    assert set(fresh.told) == set(ids) and marked(fresh.queue) == {}
+    assert fresh.queue.page(ListParams()).held_elsewhere == 0
+
+
+def test_a_look_that_failed_is_tried_again(tmp_path, server, monkeypatch):
+    write_jobs(tmp_path, ["failed"])
+    first = server()
+    with monkeypatch.context() as failing:
+        failing.setattr(first.queue._store, "ids", lambda: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        first.adopt()
+    assert states(first.queue) == {}
+    first.queue.adopt_freed()
+    first.until(lambda: len(states(first.queue)) == 1)
+    assert first.told == [f"{0:032x}"]
 
 
 def test_who_took_over_is_forgotten_with_the_last_job(tmp_path, server):

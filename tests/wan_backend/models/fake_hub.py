@@ -11,6 +11,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -35,6 +36,11 @@ class FakeHub:
         self.cut: dict[str, int] = {}
         """After how many bytes the line breaks, once."""
         self.ignores_ranges = False
+        self.instead: dict[str, Callable[[bytes], bytes]] = {}
+        """What somebody between here and the hub makes of a file's content."""
+        self.busy: dict[str, int] = {}
+        """How many times yet a file, or a repository's list, is answered with 503."""
+        self.commit = COMMIT
         self.asked: list[tuple[str, str]] = []
         """File names with the Range that was asked for."""
         self.tokens: set[str] = set()
@@ -70,7 +76,13 @@ class FakeHub:
             if name.endswith(self.lfs_suffixes):
                 row["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
             rows.append(row)
-        return {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": rows, "cardData": {"license": "apache-2.0"}}
+        return {
+            "id": repo,
+            "modelId": repo,
+            "sha": self.commit,
+            "siblings": rows,
+            "cardData": {"license": "apache-2.0"},
+        }
 
     def tree(self, repo: str) -> list[dict]:
         """The same in the API's other words."""
@@ -106,6 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._file(repo, rest.partition("/")[2])
 
     def _list(self, repo: str) -> None:
+        if self._is_busy(repo):
+            return
         status = self.hub.status.get(repo, 200 if repo in self.hub.repos else 404)
         if status != 200:
             self._fail(status, "RepoNotFound" if status == 404 else "")
@@ -118,12 +132,15 @@ class _Handler(BaseHTTPRequestHandler):
         if repo in self.hub.gated:
             self._fail(403, "GatedRepo")
             return
+        if self._is_busy(name):
+            return
         content = self.hub.repos.get(repo, {}).get(name)
         status = self.hub.status.get(name, 200 if content is not None else 404)
         if status != 200:
             self._fail(status, "EntryNotFound" if status == 404 else "")
             return
         assert content is not None
+        content = self.hub.instead.get(name, bytes)(content)
         if self.hub.spoiled.get(name, 0) > 0:
             self.hub.spoiled[name] -= 1
             content = bytes(len(content))
@@ -134,6 +151,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         self._pour(name, content[start:])
+
+    def _is_busy(self, name: str) -> bool:
+        left = self.hub.busy.get(name, 0)
+        self.hub.busy[name] = max(0, left - 1)
+        if left:
+            self._fail(503, "")
+        return left > 0
 
     def _pour(self, name: str, content: bytes) -> None:
         cut = self.hub.cut.pop(name, None)

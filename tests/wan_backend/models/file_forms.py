@@ -275,6 +275,43 @@ def scaled_fp8(weights: Weights, suffix: str = "scale_weight", per_row: bool = F
     return made
 
 
+def eight_bit(weights: Weights, form: str) -> Weights:
+    """The blocks' matrices in 8 bit: int8 a row (optimum-quanto's, LightX2V's), fp8 by blocks of a row or by tiles."""
+    made: Weights = {}
+    for name, weight in weights.items():
+        if weight.ndim != 2 or not name.startswith("blocks"):
+            made[name] = weight
+            continue
+        stem, rows = name.removesuffix(".weight"), weight.shape[0]
+        if form in ("quanto", "lightx2v"):
+            scale = weight.abs().amax(dim=1, keepdim=True) / 127
+            packed = (weight / scale).round().to(torch.int8)
+            names = (f"{name}._data", f"{name}._scale") if form == "quanto" else (name, f"{stem}.weight_scale")
+            made |= dict(zip(names, (packed, scale), strict=True))
+            made |= {f"{stem}.{end}": torch.ones(()) for end in ("input_scale", "output_scale") if form == "quanto"}
+            continue
+        down = 1 if form == "blocks" else 16
+        tiles = weight.view(rows // down, down, -1, 32)
+        scale = tiles.abs().amax(dim=(1, 3), keepdim=True) / 448
+        made[name] = (tiles / scale).view(weight.shape).to(torch.float8_e4m3fn)
+        shape = (rows, -1, 1) if form == "blocks" else (rows // down, -1)
+        made[f"{stem}.{'scale_weight' if form == 'blocks' else 'weight_scale_inv'}"] = scale.reshape(shape)
+    return made
+
+
+def multiplied_out(made: Weights, stem: str, form: str) -> torch.Tensor:
+    """The numbers of a matrix that `eight_bit` made."""
+    if form == "quanto":
+        return made[f"{stem}.weight._data"].float() * made[f"{stem}.weight._scale"]
+    if form == "lightx2v":
+        return made[f"{stem}.weight"].float() * made[f"{stem}.weight_scale"]
+    packed = made[f"{stem}.weight"].float()
+    if form == "blocks":
+        scale = made[f"{stem}.scale_weight"]
+        return (packed.view(packed.shape[0], scale.shape[1], -1) * scale).view(packed.shape)
+    return packed * torch.kron(made[f"{stem}.weight_scale_inv"], torch.ones(16, 32))
+
+
 def prefixed(weights: Weights, prefix: str) -> Weights:
     """With `prefix` before every name."""
     return {prefix + name: weight for name, weight in weights.items()}
@@ -287,8 +324,11 @@ def write(file: Path, weights: Weights, **notes: str) -> Path:
     return file
 
 
-def write_gguf(file: Path, weights: Weights, kind: str, architecture: str = "wan") -> Path:
-    """A GGUF file: matrices of whole blocks in `kind`, the rest in float32, five-sided ones in four with a note."""
+def write_gguf(file: Path, weights: Weights, kind: str, architecture: str = "wan", unnoted: str = "") -> Path:
+    """A GGUF file: matrices of whole blocks in `kind`, the rest in float32, five-sided ones in four with a note.
+
+    `unnoted`: without one, "merged" as stable-diffusion.cpp runs the first two sides into one, or "flat" as a matrix.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(file, architecture)
     writer.add_array("tokenizer.ggml.tokens", ["a", "bc", "def"] * 50)
@@ -299,7 +339,9 @@ def write_gguf(file: Path, weights: Weights, kind: str, architecture: str = "wan
         if values.ndim == 2 and values.shape[1] % block == 0:
             writer.add_tensor(name, gguf.quantize(values, quant), raw_dtype=quant)
             continue
-        if values.ndim == 5:
+        if values.ndim == 5 and unnoted:
+            values = values.reshape(-1, *values.shape[2:]) if unnoted == "merged" else values.reshape(len(values), -1)
+        elif values.ndim == 5:
             writer.add_array(f"comfy.gguf.orig_shape.{name}", [int(side) for side in values.shape])
             values = values.reshape(values.shape[0], -1)
         writer.add_tensor(name, np.ascontiguousarray(values))

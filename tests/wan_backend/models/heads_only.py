@@ -7,18 +7,30 @@ import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
-NUMBER_BYTES = {"F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "U8": 1}
+NUMBER_BYTES = {"F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "U8": 1, "I8": 1}
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def write(file: Path, shapes: Shapes, dtype: str = "BF16") -> Path:
-    """A safetensors file of the length that its tensors would have, all holes on a disk that can have them."""
+def write(
+    file: Path,
+    shapes: Shapes,
+    dtype: str = "BF16",
+    others: Mapping[str, str] = MappingProxyType({}),
+    notes: Mapping[str, str] = MappingProxyType({}),
+) -> Path:
+    """A safetensors file of the length that its tensors would have, all holes on a disk that can have them.
+
+    `others`: tensors of another number format; `notes`: what its maker left.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    rows, place = {}, 0
+    rows: dict[str, object] = {"__metadata__": dict(notes)} if notes else {}
+    place = 0
     for name, shape in shapes.items():
-        size_bytes = math.prod(shape) * NUMBER_BYTES[dtype]
-        rows[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [place, place + size_bytes]}
+        own = others.get(name, dtype)
+        size_bytes = math.prod(shape) * NUMBER_BYTES[own]
+        rows[name] = {"dtype": own, "shape": list(shape), "data_offsets": [place, place + size_bytes]}
         place += size_bytes
     header = json.dumps(rows).encode()
     with open(file, "wb") as stream:
@@ -30,50 +42,56 @@ def write(file: Path, shapes: Shapes, dtype: str = "BF16") -> Path:
 def transformer(
     width: int = 1536, layers: int = 30, channels: int = 16, made: int = 16, control: int = 0
 ) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a published transformer; matrices are thin where nobody looks at their size."""
+    """Names and shapes of a published transformer."""
+    inner = {1536: 8960, 3072: 14336, 5120: 13824}.get(width, 4 * width)
     shapes: dict[str, tuple[int, ...]] = {
         "patch_embedding.weight": (width, channels, 1, 2, 2), "patch_embedding.bias": (width,),
-        "text_embedding.0.weight": (1, 4096), "text_embedding.0.bias": (1,),
-        "text_embedding.2.weight": (1, 1), "text_embedding.2.bias": (1,),
-        "time_embedding.0.weight": (1, 256), "time_embedding.0.bias": (1,),
-        "time_embedding.2.weight": (1, 1), "time_embedding.2.bias": (1,),
-        "time_projection.1.weight": (1, 1), "time_projection.1.bias": (1,),
-        "head.head.weight": (4 * made, 1), "head.head.bias": (4 * made,), "head.modulation": (1, 2, 1),
+        "text_embedding.0.weight": (width, 4096), "text_embedding.0.bias": (width,),
+        "text_embedding.2.weight": (width, width), "text_embedding.2.bias": (width,),
+        "time_embedding.0.weight": (width, 256), "time_embedding.0.bias": (width,),
+        "time_embedding.2.weight": (width, width), "time_embedding.2.bias": (width,),
+        "time_projection.1.weight": (6 * width, width), "time_projection.1.bias": (6 * width,),
+        "head.head.weight": (4 * made, width), "head.head.bias": (4 * made,), "head.modulation": (1, 2, width),
     }  # fmt: skip
     for number in range(layers):
-        shapes |= _block(f"blocks.{number}")
+        shapes |= _block(f"blocks.{number}", width, inner)
     for number in range(control):
-        shapes |= _block(f"vace_blocks.{number}")
+        shapes |= _block(f"vace_blocks.{number}", width, inner)
         for end in ("before_proj", "after_proj") if number == 0 else ("after_proj",):
-            shapes |= {f"vace_blocks.{number}.{end}.weight": (1, 1), f"vace_blocks.{number}.{end}.bias": (1,)}
+            shapes |= _layer(f"vace_blocks.{number}.{end}", width, width)
     if control:
-        shapes |= {"vace_patch_embedding.weight": (1, 96, 1, 2, 2), "vace_patch_embedding.bias": (1,)}
+        shapes |= {"vace_patch_embedding.weight": (width, 96, 1, 2, 2), "vace_patch_embedding.bias": (width,)}
     return shapes
 
 
 def seeing(shapes: Shapes, layers: int, both: bool = False) -> dict[str, tuple[int, ...]]:
     """The same transformer with an eye for pictures; `both`: for a first and a last one."""
-    more = dict(shapes)
-    for number, kind in ((n, k) for n in (0, 1, 3, 4) for k in ("weight", "bias")):
-        sides: tuple[int, ...] = (1, 1) if number in (1, 3) and kind == "weight" else (1280,)
-        more[f"img_emb.proj.{number}.{kind}"] = sides
+    more, width = dict(shapes), shapes["patch_embedding.bias"][0]
+    sides = {0: 1280, 1: 1280, 3: width, 4: width}
+    for number, side in sides.items():
+        more |= _layer(f"img_emb.proj.{number}", side, *((1280,) if number in (1, 3) else ()))
     if both:
         more["img_emb.emb_pos"] = (1, 514, 1280)
     for number in range(layers):
         cross = f"blocks.{number}.cross_attn"
-        more |= {f"{cross}.{k}_img.weight": (1, 1) for k in "kv"} | {f"{cross}.{k}_img.bias": (1,) for k in "kv"}
-        more[f"{cross}.norm_k_img.weight"] = (1,)
+        more |= {**_layer(f"{cross}.k_img", width, width), **_layer(f"{cross}.v_img", width, width)}
+        more[f"{cross}.norm_k_img.weight"] = (width,)
     return more
 
 
-def _block(prefix: str) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {f"{prefix}.modulation": (1, 6, 1)}
+def _layer(name: str, *sides: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": sides, f"{name}.bias": sides[:1]}
+
+
+def _block(prefix: str, width: int, inner: int) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {f"{prefix}.modulation": (1, 6, width)}
     for attention in ("self_attn", "cross_attn"):
         for layer in "qkvo":
-            shapes |= {f"{prefix}.{attention}.{layer}.weight": (1, 1), f"{prefix}.{attention}.{layer}.bias": (1,)}
-        shapes |= {f"{prefix}.{attention}.norm_{which}.weight": (1,) for which in "qk"}
-    for layer in ("ffn.0", "ffn.2", "norm3"):
-        shapes |= {f"{prefix}.{layer}.weight": (1, 1), f"{prefix}.{layer}.bias": (1,)}
+            shapes |= _layer(f"{prefix}.{attention}.{layer}", width, width)
+        shapes |= {f"{prefix}.{attention}.norm_{which}.weight": (width,) for which in "qk"}
+    sizes = {"ffn.0": (inner, width), "ffn.2": (width, inner), "norm3": (width,)}
+    for layer, sides in sizes.items():
+        shapes |= _layer(f"{prefix}.{layer}", *sides)
     return shapes
 
 

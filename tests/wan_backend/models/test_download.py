@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -20,6 +21,7 @@ from wan_backend.models import (
     download_problems,
     hub_cache,
     hub_listing,
+    hub_trust,
     media_place,
     sources,
 )
@@ -248,6 +250,97 @@ def test_what_the_hub_refuses(hub, status, kind, words):
     assert found.kind == kind and words in found.sentence
     assert download.plan(CONTROL, []).problem == found
     assert [fix.action for fix in found.fixes] == ["download"]
+
+
+@pytest.mark.parametrize(("instead", "words"), [
+    (lambda _: b"<html>please sign in</html>", "a network that wants a login"),
+    (lambda content: content[:-1000], "not all of it"),
+    (lambda content: content + bytes(1000), "not that"),
+    (lambda _: b"", "not all of it"),
+], ids=["page", "shorter", "longer", "nothing"])  # fmt: skip
+def test_an_answer_that_is_not_the_file(hub, cache, instead, words):
+    hub.instead[TRANSFORMER] = instead
+    found = problem()
+    assert (found.kind, [fix.action for fix in found.fixes]) == ("hub_failed", ["download"])
+    assert words in found.sentence and "written" not in found.sentence and "force_download" not in found.sentence
+    del hub.instead[TRANSFORMER]
+    assert fetch() and not partials(cache)
+
+
+def test_a_page_instead_of_the_list(hub, monkeypatch):
+    monkeypatch.setattr(fake_hub.json, "dumps", lambda _: "<html>sign in</html>")
+    assert problem().kind == "hub_failed"
+
+
+def test_a_hub_that_is_busy_is_asked_again(hub, monkeypatch):
+    monkeypatch.setattr(hub_listing, "BUSY_SECONDS", (0.0, 0.0, 0.0))
+    hub.busy = {TRANSFORMER: 2, CONTROL.repo: 3}
+    assert fetch()
+    hub.busy = {SMALL.repo: 9}
+    found = problem(SMALL)
+    assert found.kind == "hub_failed" and "overloaded or being mended (503)" in found.sentence
+
+
+@pytest.mark.parametrize("whose", ["own", "twin"])
+def test_a_damaged_blob_of_the_same_length_is_not_taken_over(hub, cache, whose):
+    content = hub.repos[CONTROL.repo][TRANSFORMER]
+    digest = hashlib.sha256(content).hexdigest()
+    blob = hub_cache.blob_of(cache, CONTROL.repo if whose == "own" else "Someone/Else", digest)
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(content[:-4] + b"EVIL")
+    assert (fetch()[0] / TRANSFORMER).read_bytes() == content
+    assert TRANSFORMER in hub.names()
+    if whose == "twin":
+        assert blob.read_bytes().endswith(b"EVIL")  # of somebody else: it isn't ours to mend
+
+
+def test_a_damaged_text_encoder_is_not_lent(hub, cache):
+    folder = fetch()[0]
+    blob = (folder / ENCODER).resolve()
+    blob.write_bytes(blob.read_bytes()[:-4] + b"EVIL")
+    found = problem(SMALL)
+    assert found.kind == "checksum" and str(folder) in found.sentence and "set aside" in found.sentence
+    hub.asked.clear()
+    assert fetch(SMALL) and ENCODER in hub.names()
+    assert isinstance(sources.find(CONTROL), sources.Missing)
+    assert fetch() and isinstance(sources.find(CONTROL), sources.Found)
+
+
+def test_what_is_here_is_read_once(hub, monkeypatch):
+    fetch()
+    monkeypatch.setattr(hub_trust, "checksum", lambda *_: pytest.fail("read again"))
+    fetch()
+
+
+def test_the_commit_that_was_fetched_first_stays(hub, cache):
+    folder = fetch()[0]
+    hub.commit = "d" * 40
+    shutil.rmtree(folder / "transformer")
+    assert fetch()[0].name == hub.commit  # this hub has the old commit no more; its files are the same
+    assert hub_trust.first_commit(cache, CONTROL.repo) == fake_hub.COMMIT
+    hub.repos[CONTROL.repo][TRANSFORMER] = tiny_folder.safetensors(100_777)
+    found = problem()
+    assert found.kind == "checksum" and f"{CONTROL.repo}/{TRANSFORMER} is not the file any more" in found.sentence
+    hub_trust.first_file(cache).unlink()
+    assert fetch()
+
+
+def test_a_proxy_that_does_not_answer_is_named(hub, monkeypatch):
+    for name, value in (("ALL_PROXY", "socks5://me:secret@127.0.0.1:9"), ("NO_PROXY", ""), ("no_proxy", "")):
+        monkeypatch.setenv(name, value)
+    huggingface_hub.close_session()
+    found = problem()
+    assert found.kind == "offline" and "(ALL_PROXY: socks5://127.0.0.1:9)" in found.sentence
+    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:9")
+    huggingface_hub.close_session()
+    assert "is of no kind that is known" in problem().sentence
+    huggingface_hub.close_session()
+
+
+def test_a_quota_is_not_told_as_a_full_disk(hub, monkeypatch):
+    monkeypatch.setattr(hub_listing, "write", lambda *_: (_ for _ in ()).throw(OSError(errno.EDQUOT, "quota")))
+    found = problem()
+    assert found.kind == "disk_full" and "Your quota on the disk" in found.sentence and "full" not in found.sentence
 
 
 def test_terms_that_were_not_agreed_to(hub):

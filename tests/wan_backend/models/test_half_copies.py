@@ -135,3 +135,48 @@ def test_the_doctor_says_how_large_the_copies_are(folder, tmp_path):
     load(folder, tmp_path / "state" / "copies")
     (finding,) = doctor._copies(tmp_path / "state" / "copies")
     assert "MB in" in finding.sentence and "may be deleted" in finding.mend
+
+
+def damaged(copy: Path) -> Path:
+    """Zeros in the second half of its weights, as a power cut may leave them."""
+    file = copy / Path(WEIGHTS).name
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    return file
+
+
+def test_what_a_power_cut_left_is_made_anew(folder, copies, monkeypatch):
+    without = load(folder, None).state_dict()
+    monkeypatch.setattr(half_copies, "_boot", lambda: "before")
+    load(folder, copies)
+    (copy,) = copies.iterdir()
+    damaged(copy)
+    monkeypatch.setattr(half_copies, "_boot", lambda: "after")
+    found = load(folder, copies).state_dict()
+    assert all(torch.equal(found[name], weight) for name, weight in without.items())
+    assert len(list(copies.iterdir())) == 1
+
+
+def test_its_checksums_are_compared_once_and_not_at_each_load(folder, copies, monkeypatch):
+    monkeypatch.setattr(half_copies, "_boot", lambda: "before")
+    load(folder, copies)
+    read: list[str] = []
+    digest = half_copies._digest
+    monkeypatch.setattr(half_copies, "_digest", lambda file: (read.append(file.name), digest(file))[1])
+    load(folder, copies)
+    assert read == []
+    monkeypatch.setattr(half_copies, "_boot", lambda: "after")
+    load(folder, copies)
+    assert Path(WEIGHTS).name in read
+    read.clear()
+    load(folder, copies)
+    assert read == []
+
+
+def test_a_copy_of_an_older_version_is_made_anew_after_a_start(folder, copies):
+    load(folder, copies)
+    (copy,) = copies.iterdir()
+    note = json.loads((copy / "source.json").read_bytes())
+    (copy / "source.json").write_text(json.dumps({"source": note["source"], "stamp": note["stamp"]}))
+    load(folder, copies)
+    assert "sha256" in json.loads((copy / "source.json").read_bytes())

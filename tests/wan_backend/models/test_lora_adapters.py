@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 
+import gguf
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.wan_backend.models import written_loras
-from wan_backend.models import lora_adapters
+from tests.wan_backend.models import file_forms, written_loras
+from wan_backend.models import lora_adapters, single_file
+from wan_backend.models.files.survey import look
 from wan_backend.models.loader import WanModel
 from wan_backend.models.memory_plan import MemoryPlan, Place
 from wan_backend.models.placement import Placement, plan_memory
@@ -288,6 +290,71 @@ def test_nothing_is_added_to_weights_that_are_no_numbers_to_compute_with(transfo
     assert lora_adapters.worn(packed) == []
 
 
+def test_a_gguf_whose_ends_are_packed_is_added_to_and_has_them_back(tmp_path):
+    """4-step LoRAs add to the last matrix; some converters pack that, too."""
+    whole = file_forms.transformer("text", seed=4)
+    weights = file_forms.published("transformer", file_forms.weights_of(whole))
+    file = write_packed(tmp_path / "a.gguf", weights)
+    packed = single_file.load(look(file).parts[0], torch.float32, quantised=True)
+    lively = packed.proj_out.weight
+    assert lively.quant_type is not None, "packed it is"
+    added = {"diffusion_model.head.head.diff": torch.full(tuple(whole.proj_out.weight.shape), 0.1)}
+    state = {**added, **written_loras.SPELLINGS["ComfyUI"](written_loras.factors(shapes(whole.config)))}
+    lora = written_loras.save(tmp_path / "lora.safetensors", state)
+    x = torch.randn(3, whole.proj_out.in_features)
+    plain = packed.proj_out(x)
+    lora_adapters.wear(packed, [LoraUse(str(lora), 0.5)], torch.float32)
+    torch.testing.assert_close(packed.proj_out(x), plain + 0.05 * x.sum(-1, keepdim=True), atol=1e-4, rtol=1e-4)
+    lora_adapters.wear(packed, [LoraUse(str(lora), 1.0)], torch.float32)
+    torch.testing.assert_close(packed.proj_out(x), plain + 0.1 * x.sum(-1, keepdim=True), atol=1e-4, rtol=1e-4)
+    lora_adapters.take_off(packed)
+    assert torch.equal(packed.proj_out(x), plain) and packed.proj_out.weight is lively
+
+
+def write_packed(file, weights):
+    """As stable-diffusion.cpp's converter writes it: every matrix in blocks, also outside of the blocks."""
+    out = gguf.GGUFWriter(str(file), "wan")
+    for name, weight in weights.items():
+        value = weight.numpy().astype("float32")
+        if weight.ndim == 2 and weight.shape[1] % 32 == 0 and name.endswith("weight"):
+            kind = gguf.GGMLQuantizationType.Q8_0
+            out.add_tensor(name, gguf.quantize(value, kind), raw_dtype=kind)
+        else:
+            out.add_tensor(name, value)
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+    return file
+
+
+def test_numbers_that_lie_flat_or_in_more_sides_mean_the_same(transformer, tmp_path):
+    made = written_loras.factors(shapes(transformer.config), ("patch_embedding", "blocks.0.attn1"))
+    flat = {name: (down.flatten(1), up.flatten(1)) for name, (down, up) in made.items()}
+    for name in ("blocks.0.attn1.to_q", "blocks.0.attn1.to_k"):
+        flat[name] = tuple(factor[..., None, None] for factor in flat[name])
+    file = written_loras.save(tmp_path / "a.safetensors", written_loras.SPELLINGS["diffusers"](flat))
+    changed = wear(transformer, (file, 1.0))
+    torch.testing.assert_close(changed, merged_without(transformer, made, 1.0), atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("of", "value"),
+    [("lora_down", float("nan")), ("lora_up", float("inf")), ("alpha", float("-inf")), ("diff", float("nan"))],
+)
+def test_one_that_holds_what_is_no_number_is_named_and_leaves_none_on(transformer, tmp_path, of, value):
+    state = written_loras.SPELLINGS["musubi and kohya"](written_loras.factors(shapes(transformer.config)))
+    state |= differences(transformer)
+    key = next(key for key in sorted(state, reverse=True) if of in key)
+    state[key] = state[key].clone()
+    state[key].view(-1)[-1] = value
+    file = written_loras.save(tmp_path / "bad.safetensors", state)
+    plain = answer(transformer)
+    with pytest.raises(Refusal, match=r'"bad\.safetensors" holds what is no number'):
+        wear(transformer, (file, 1.0))
+    assert torch.equal(answer(transformer), plain) and lora_adapters.worn(transformer) == []
+
+
 @pytest.mark.parametrize("spelling", ["musubi and kohya", "ComfyUI", "PEFT"])
 def test_the_layers_that_look_at_pictures_take_part(first_picture_folder, tmp_path, spelling):
     transformer = WanModel(first_picture_folder, CPU).transformer
@@ -340,3 +407,21 @@ def test_of_a_pair_each_file_works_on_its_own_expert(t2v_folder, tmp_path):
         with placement.use(part) as transformer:
             on[part] = [one.path for one in lora_adapters.worn(transformer)]
     assert on == {"transformer": [high.path, both.path], "transformer_2": [both.path, low.path]}
+
+
+def test_of_a_file_for_both_each_expert_wears_its_own_layers(t2v_folder, tmp_path):
+    model = TwoExperts(WanModel(t2v_folder, CPU))
+    extents = shapes(model.part("transformer").config)
+    made = [written_loras.factors(extents, seed=seed) for seed in (1, 2)]
+    state = written_loras.SPELLINGS["of the first transformer"](made[0])
+    second = written_loras.SPELLINGS["of the second transformer"](made[1])
+    state |= {f"diffusion_model.{key}": value for key, value in second.items()}
+    file = written_loras.save(tmp_path / "both.safetensors", state)
+    answers = {part: merged(model.part(part), factors) for part, factors in zip(model.parts, made, strict=True)}
+    uses = [LoraUse(str(file), 1.0, expert) for expert in (Expert.HIGH, Expert.LOW)]
+    for loras in (uses, [LoraUse(str(file))]):
+        placement = Placement(model, AllResident(), loras=loras)
+        for part in model.parts:
+            with placement.use(part) as transformer:
+                torch.testing.assert_close(answer(transformer), answers[part], atol=2e-5, rtol=1e-4)
+                assert len(lora_adapters.worn(transformer)) == 1

@@ -1,4 +1,4 @@
-"""Heads of LoRA files: what is no such file, and which expert a name is for. No torch."""
+"""Heads of LoRA files: what is no such file, and what its maker noted. No torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from tests.wan_backend.models import tiny_folder
-from wan_backend.models.lora_file import Unusable, files_of, read, told_expert
+from wan_backend.models.lora_file import Unusable, files_of, read
 
 
 def test_a_head_is_read_without_the_numbers(tmp_path):
@@ -68,25 +68,10 @@ def test_a_folder_means_the_one_file_in_it_or_a_pair(tmp_path):
     assert [file.name for file in files_of(str(tmp_path))] == ["adapter_model.safetensors"]
 
 
-@pytest.mark.parametrize(
-    ("name", "expert"),
-    [
-        ("wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise", "high"),
-        ("Wan22_A14B_LowNoise_v2", "low"),
-        ("style-LOW-fp16", "low"),
-        ("Instagirl_v2.0_HIGH", "high"),
-        ("high_angle_shot", ""),
-        ("slow_glow", ""),
-        ("low_light", ""),
-        ("plain", ""),
-    ],
-)
-def test_a_name_says_its_expert_only_where_that_is_meant(tmp_path, name, expert):
-    assert told_expert(tmp_path / f"{name}.safetensors") == expert
-
-
-def test_a_bare_word_counts_where_its_counterpart_lies_beside(tmp_path):
-    file = tmp_path / "style_high.safetensors"
-    assert told_expert(file) == ""
-    (tmp_path / "style_low.safetensors").touch()
-    assert told_expert(file) == "high"
+def test_what_diffusers_writes_for_two_transformers_is_kept_apart(tmp_path):
+    rows = {"transformer.lora_alpha": 8, "transformer_2.lora_alpha": 2, "transformer_2.r": 4}
+    file = tmp_path / "a.safetensors"
+    file.write_bytes(tiny_folder.safetensors(4, lora_adapter_metadata=json.dumps(rows), ss_output_name="style_HIGH"))
+    head = read(file)
+    assert head.settings("high") == {"lora_alpha": 8} and head.settings("low") == {"lora_alpha": 2, "r": 4}
+    assert head.titles == ("style_HIGH",)

@@ -1,12 +1,13 @@
-"""Which LoRAs a model takes, told from a file's head: whole, or a sentence that says why not. No torch."""
+"""Which LoRAs a model takes, told from a file's head: what of it, or a sentence that says why not."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.wan_backend.models import lora_spellings, written_loras
 from wan_backend.models.lora_file import Head, Tensor, Unusable
-from wan_backend.models.lora_fit import check
-from wan_backend.models.lora_names import Kind, NoLora, meaning
+from wan_backend.models.lora_fit import check, halves
+from wan_backend.models.lora_names import NoLora, meaning
 from wan_backend.models.transformer_shapes import shapes
 
 SMALL = {"num_attention_heads": 12, "attention_head_dim": 128, "ffn_dim": 8960, "num_layers": 30}
@@ -43,19 +44,65 @@ def test_one_for_a_wider_model_is_refused_by_both_names():
     assert why_not(lora(LARGE), SMALL) == said
 
 
-def test_one_for_image_to_video_is_refused_by_a_text_model():
-    why = why_not(lora(SEEING), LARGE)
-    assert why.startswith("was made for image to video with an image encoder, which this model has not: 80 of its 480")
+def factors(layer: str, outputs: int, inputs: int, rank: int = 4) -> dict[str, Tensor]:
+    """Those of one layer."""
+    down, up = Tensor("F16", (rank, inputs)), Tensor("F16", (outputs, rank))
+    return {f"{layer}.lora_down.weight": down, f"{layer}.lora_up.weight": up}
 
 
-def test_one_for_the_channels_of_an_image_model_is_refused():
-    patch = {"diffusion_model.patch_embedding.diff": Tensor("F16", (5120, 36, 1, 2, 2))}
-    why = why_not({**lora(LARGE), **patch}, LARGE)
-    assert why == "was made for a model that takes 36 channels of latents, and this one takes 16"
+PATCH_16 = {"diffusion_model.patch_embedding.diff": Tensor("F16", (5120, 16, 1, 2, 2))}
+PATCH_36 = {"diffusion_model.patch_embedding.diff": Tensor("F16", (5120, 36, 1, 2, 2))}
+TEXTS = factors("lora_te_encoder_block_0_layer_0_SelfAttention_q", 4096, 4096)
+ADAPTER = factors("diffusion_model.blocks.0.adapter", 1536, 1536)
+CONTROL = {**LARGE, "vace_layers": list(range(0, 40, 5))}
 
 
-def test_one_for_a_control_model_is_refused_by_a_plain_one():
-    assert why_not(lora(VACE), SMALL).startswith("was made for a control model (VACE), which this is not: 166 of its")
+@pytest.mark.parametrize(
+    ("tensors", "config", "kept", "said"),
+    [
+        (lora(SEEING), LARGE, 400, "80 of its 480 layers have no place in this model (80 for an image encoder)"),
+        (lora(SEEING), {**LARGE, "in_channels": 36}, 400, "80 for an image encoder"),
+        (lora(SEEING), CONTROL, 400, "80 for an image encoder"),
+        ({**lora(LARGE), **PATCH_36}, LARGE, 400, "1 of its 401 layers has no place in this model (1 for latents of"),
+        ({**lora(LARGE), **PATCH_16}, {**LARGE, "in_channels": 36}, 400, "1 for latents of another size"),
+        ({**lora(SEEING), **PATCH_36}, LARGE, 400, "(80 for an image encoder, 1 for latents of another size)"),
+        (lora(VACE), SMALL, 300, "166 of its 466 layers have no place in this model (166 for control footage (VACE))"),
+        (
+            {**lora(SMALL), **TEXTS},
+            SMALL,
+            300,
+            "1 of its 301 layers has no place in this model (1 for the text encoder)",
+        ),
+        ({**lora(SMALL), **ADAPTER}, SMALL, 300, "1 for parts that Wan has not"),
+        ({**lora(SMALL), "some.thing": Tensor("F16", (1,))}, SMALL, 300, "1 for parts that Wan has not"),
+    ],
+    ids=str,
+)
+def test_what_the_model_has_no_place_for_is_passed_over_and_said(tensors, config, kept, said):
+    found = check(Head(tensors, {}), shapes(config))
+    assert len(found.layers) == kept and not found.differences
+    assert said in found.said() and found.said().endswith("passed over")
+
+
+def test_what_fits_whole_has_nothing_said_of_it():
+    found = check(Head({**lora(SEEING), **PATCH_36}, {}), shapes(SEEING))
+    assert len(found.layers) == 480 and len(found.differences) == 1 and found.said() == ""
+
+
+def test_what_would_be_passed_over_for_the_most_part_is_refused():
+    looks = {key: tensor for key, tensor in lora(SEEING).items() if "add_" in key}
+    assert why_not(looks, LARGE).startswith(
+        "changes how a model looks through an image encoder, which this one has not"
+    )
+    some = {key: tensor for key, tensor in lora(LARGE).items() if ".attn2.to_k." in key}
+    assert why_not({**looks, **some}, LARGE).startswith(
+        "was made for another model: 80 of its 120 layers are for an image"
+    )
+    control = {key: tensor for key, tensor in lora(VACE).items() if ".vace_blocks." in key}
+    assert why_not(control, SMALL).startswith(
+        "changes how a model follows control footage (VACE), which this one does not"
+    )
+    assert why_not(TEXTS, SMALL) == "changes a text encoder alone, which no Wan model is made with"
 
 
 def test_one_for_a_deeper_model_is_refused():
@@ -63,15 +110,23 @@ def test_one_for_a_deeper_model_is_refused():
     assert why.startswith("was made for a model of at least 40 blocks, and this one has 30: 100 of its 400 layers")
 
 
-def test_what_would_load_in_part_is_refused_with_what_is_left_over():
-    extra = {
-        "diffusion_model.blocks.0.adapter.lora_A.weight": Tensor("F16", (16, 1536)),
-        "diffusion_model.blocks.0.adapter.lora_B.weight": Tensor("F16", (1536, 16)),
+def test_whole_matrices_that_wan_has_not_are_refused():
+    """As those of a pose embedding, which a LoRA beside them relies on."""
+    strange = {"diffusion_model.dwpose_embedding.0.weight": Tensor("F16", (3, 3, 16, 16))}
+    why = why_not({**lora(SMALL), **strange}, SMALL)
+    assert why == "would load in part: tensor diffusion_model.dwpose_embedding.0.weight can't be understood"
+
+
+def test_numbers_that_lie_flat_or_in_more_sides_are_the_same_numbers():
+    flat = factors("diffusion_model.patch_embedding", 5120, 64)
+    long = {
+        "diffusion_model.blocks.0.self_attn.q.lora_down.weight": Tensor("F16", (4, 5120, 1, 1)),
+        "diffusion_model.blocks.0.self_attn.q.lora_up.weight": Tensor("F16", (5120, 4, 1, 1)),
+        "diffusion_model.blocks.0.diff_m": Tensor("F16", (6, 5120)),
     }
-    why = why_not({**lora(SMALL), **extra}, SMALL)
-    assert why.startswith("would load in part: 1 of its 301 layers have no place here, as diffusion_model.blocks.0.ada")
-    strange = {"some.thing": Tensor("F16", (1,))}
-    assert why_not({**lora(SMALL), **strange}, SMALL) == ("would load in part: tensor some.thing can't be understood")
+    found = check(Head({**flat, **long}, {}), shapes(LARGE))
+    assert set(found.layers) == {"patch_embedding", "blocks.0.attn1.to_q"} and not found.said()
+    assert set(found.differences) == {"blocks.0.scale_shift_table"}
 
 
 @pytest.mark.parametrize(
@@ -130,27 +185,40 @@ def test_two_loras_in_one_file_are_refused():
         name.replace("lora_A.", "lora_A.other.").replace("lora_B.", "lora_B.other."): t for name, t in pair.items()
     }
     assert "has two tensors for one purpose" in why_not({**pair, **other}, SMALL)
-    second = {name.replace("diffusion_model.", "transformer_2."): tensor for name, tensor in pair.items()}
-    assert "for two transformers" in why_not(second, SMALL)
 
 
-@pytest.mark.parametrize(
-    ("key", "name", "kind"),
-    [
-        ("head.diff_m", "scale_shift_table", Kind.DIFFERENCE),
-        ("diffusion_model.blocks.7.diff_m", "blocks.7.scale_shift_table", Kind.DIFFERENCE),
-        ("diffusion_model.blocks.7.modulation.diff", "blocks.7.scale_shift_table", Kind.DIFFERENCE),
-        ("blocks.7.cross_attn.norm_k_img.diff", "blocks.7.attn2.norm_added_k.weight", Kind.DIFFERENCE),
-        ("diffusion_model.img_emb.proj.1.diff_b", "condition_embedder.image_embedder.ff.net.0.proj.bias", "difference"),
-        ("diffusion_model.time_projection.1.lora_down.weight", "condition_embedder.time_proj", Kind.DOWN),
-        ("lora_unet_head_head.alpha", "proj_out", Kind.ALPHA),
-        ("lora_unet__blocks_0_ffn_2.lora_down.weight", "blocks.0.ffn.net.2", Kind.DOWN),
-        ("vace_blocks.2.after_proj.lora_B.default.weight", "vace_blocks.2.proj_out", Kind.UP),
-        ("lora_unet_vace_blocks_2_self_attn_o.lora_up.weight", "vace_blocks.2.attn1.to_out.0", Kind.UP),
-    ],
-)
-def test_rarer_keys_are_understood(key, name, kind):
-    said = meaning(key)
-    assert (said.name, said.kind) == (name, kind)
+@pytest.mark.parametrize("first", ["diffusion_model.transformer_1.", "transformer.", "pipe.dit."])
+def test_a_file_for_two_transformers_is_each_ones_by_its_keys(first):
+    second = {"pipe.dit.": "pipe.dit2.", "transformer.": "transformer_2."}.get(first, "diffusion_model.transformer_2.")
+    plain = lora(SMALL)
+    less = {key: tensor for key, tensor in plain.items() if "blocks.0." not in key}
+    high = {key.replace("diffusion_model.", first): tensor for key, tensor in plain.items()}
+    low = {key.replace("diffusion_model.", second): tensor for key, tensor in less.items()}
+    head = Head({**high, **low}, {})
+    assert halves(head) == {"high", "low"}
+    assert len(check(head, shapes(SMALL), "high").layers) == 300
+    assert len(check(head, shapes(SMALL), "low").layers) == 290
+    assert "holds a LoRA for each of the two experts" in why_not(dict(head.tensors), SMALL)
+    assert halves(Head(low, {})) == {"low"} and len(check(Head(low, {}), shapes(SMALL)).layers) == 290
+
+
+@pytest.mark.parametrize("seen", lora_spellings.KEYS, ids=lambda seen: seen.key)
+def test_rarer_keys_are_understood(seen):
+    said = meaning(seen.key)
+    assert (said.name, said.kind, said.half) == (seen.name, seen.kind, seen.half)
+
+
+def test_it_is_known_where_each_spelling_was_seen():
+    assert set(lora_spellings.SEEN) == set(written_loras.SPELLINGS)
+
+
+def test_a_models_own_weight_is_no_key_of_a_lora():
     with pytest.raises(NoLora):
         meaning("blocks.0.self_attn.q.weight")
+
+
+def test_a_trainers_setting_that_is_no_number_is_refused():
+    for alpha in (float("nan"), float("inf"), True, "16"):
+        assert "settings beside it (lora_alpha) that are no numbers" in why_not(
+            lora(SMALL), SMALL, {"lora_alpha": alpha}
+        )

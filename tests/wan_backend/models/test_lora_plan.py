@@ -31,6 +31,14 @@ def two_experts(tmp_path) -> Path:
     return tmp_path / "model"
 
 
+@pytest.fixture
+def one_transformer(tmp_path) -> Path:
+    """The same with one."""
+    (tmp_path / "one" / "transformer").mkdir(parents=True)
+    (tmp_path / "one" / "transformer" / "config.json").write_text(json.dumps(NARROW))
+    return tmp_path / "one"
+
+
 def settled(folder: Path, *uses: LoraUse, basis: str = ""):
     request = take_request("/tmp", model="embedded", loras=list(uses))
     first = lora_plan.pair([basis] if basis else [])
@@ -105,8 +113,53 @@ def test_a_pair_goes_to_the_two_experts_by_its_names(two_experts, tmp_path):
         LoraUse(str(pair / names[0]), 1.0, Expert.HIGH),
         LoraUse(str(pair / names[1]), 1.0, Expert.LOW),
     ]
+    assert "is a pair for the two experts" in settled(WEIGHTS, LoraUse(str(pair))).problem.sentence
     chosen = settled(two_experts, LoraUse(str(pair / names[0]), 1.0, Expert.BOTH))
     assert chosen.loras[0].expert is Expert.BOTH and chosen.notes == settled(two_experts).notes
+
+
+def test_which_expert_is_meant_is_said_or_asked(two_experts, tmp_path):
+    plain = settled(two_experts, LoraUse(narrow(tmp_path / "plain.safetensors")))
+    assert [use.expert for use in plain.loras] == [Expert.BOTH]
+    assert 'The LoRA "plain.safetensors" works on both experts, as nothing in its name speaks of one' in plain.notes[-1]
+    open_name = narrow(tmp_path / "style_high.safetensors")
+    asked = settled(two_experts, LoraUse(open_name)).problem
+    assert "may be for one of the two experts or for both" in asked.sentence and "Expert" in asked.sentence
+    assert [fix.setting for fix in asked.fixes] == ["lora_high", "lora_low", "lora_both", "without_lora"]
+    assert {fix.value for fix in asked.fixes} == {open_name}
+    for expert in (Expert.HIGH, Expert.LOW, Expert.BOTH):
+        assert settled(two_experts, LoraUse(open_name, 1.0, expert)).loras == [LoraUse(open_name, 1.0, expert)]
+    narrow(tmp_path / "style_low.safetensors")
+    assert settled(two_experts, LoraUse(open_name)).loras == [LoraUse(open_name, 1.0, Expert.HIGH)]
+
+
+def test_a_file_for_both_experts_works_on_each_with_its_own_layers(two_experts, one_transformer, tmp_path):
+    made = written_loras.factors(shapes(NARROW))
+    halves = (written_loras.SPELLINGS[f"of the {number} transformer"](made) for number in ("first", "second"))
+    first, second = halves
+    second = {key.replace("transformer_2.", "diffusion_model.transformer_2."): value for key, value in second.items()}
+    file = str(written_loras.save(tmp_path / "both.safetensors", {**first, **second}))
+    plan = settled(two_experts, LoraUse(file, 0.5))
+    assert plan.loras == [LoraUse(file, 0.5, Expert.HIGH), LoraUse(file, 0.5, Expert.LOW)]
+    assert "holds layers for each of the two experts, and works on both" in plan.notes[-1]
+    one = settled(two_experts, LoraUse(file, 0.5, Expert.LOW))
+    assert one.loras == [LoraUse(file, 0.5, Expert.LOW)] and "works with what it has for the low-noise" in one.notes[-1]
+    problem = settled(one_transformer, LoraUse(file)).problem
+    assert "choose High Noise or Low Noise as its Expert" in problem.sentence
+    assert [fix.setting for fix in problem.fixes] == ["lora_high", "lora_low", "without_lora"]
+    assert settled(one_transformer, LoraUse(file, 1.0, Expert.LOW)).problem is None
+    low = str(written_loras.save(tmp_path / "style_high.safetensors", second))
+    told = settled(two_experts, LoraUse(low))
+    assert [use.expert for use in told.loras] == [Expert.LOW] and "as its layers say" in told.notes[-1]
+    assert "was made for the low-noise expert" in settled(one_transformer, LoraUse(low)).notes[-1]
+
+
+def test_what_is_passed_over_is_noted_on_the_plan(two_experts, tmp_path):
+    seeing = {**NARROW, "image_dim": 16, "added_kv_proj_dim": 16}
+    file = written_loras.written(tmp_path / "seeing_high_noise.safetensors", shapes(seeing))
+    plan = settled(two_experts, LoraUse(str(file)))
+    assert plan.problem is None
+    assert 'The LoRA "seeing_high_noise.safetensors" works, but 4 of its 24 layers have no place' in plan.notes[-1]
 
 
 def test_a_model_that_does_not_say_what_it_is_takes_none_and_says_so(tmp_path):
@@ -143,3 +196,23 @@ def test_what_adds_to_whole_weights_is_refused_before_the_job_where_those_stay_p
         assert [fix.value for fix in problem().fixes] == [str(whole)]
     else:
         assert problem() is None
+
+
+def test_of_a_gguf_the_matrices_outside_the_blocks_can_be_added_to(tmp_path):
+    """As the job does: it unpacks the few that are there."""
+    parts = file_forms.files(tmp_path, "text")
+    whole = file_forms.published("transformer", file_forms.weights_of(file_forms.transformer("text")))
+    parts["transformer"] = file_forms.write_gguf(tmp_path / "transformer.gguf", whole, "Q8_0")
+    extents = shapes(file_forms.transformer("text").config)
+
+    def problem(key: str, name: str):
+        file = written_loras.save(
+            tmp_path / "whole.safetensors", {f"diffusion_model.{key}.diff": torch.ones(extents[name])}
+        )
+        request = take_request("/tmp", model="embedded", loras=[LoraUse(str(file))])
+        return lora_plan.settle(planning.plan(request, EMBEDDED), request, [], tmp_path, parts).problem
+
+    assert problem("head.head", "proj_out.weight") is None
+    assert (
+        "adds to blocks.0.attn1.to_q itself" in problem("blocks.0.self_attn.q", "blocks.0.attn1.to_q.weight").sentence
+    )

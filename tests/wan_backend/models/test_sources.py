@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -138,11 +139,42 @@ def test_in_the_cache_by_its_main_branch(empty_cache):
     assert sources.find(SMALL) == sources.Found(home / "snapshots" / "old")
 
 
+@pytest.mark.parametrize("place", ["cache", "models folder"])
+def test_a_newer_partial_snapshot_hides_no_whole_one(empty_cache, tmp_path, place):
+    home = (empty_cache if place == "cache" else tmp_path / "models") / "models--Wan-AI--Wan2.1-T2V-1.3B-Diffusers"
+    whole = write_small(home / "snapshots" / "whole")
+    os.utime(whole, (1, 1))
+    partial = write_small(home / "snapshots" / "partial")
+    next((partial / "vae").glob("*.safetensors")).unlink()
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text("partial")
+    assert sources.find(SMALL, [] if place == "cache" else [tmp_path / "models"]) == sources.Found(whole)
+    if place == "cache":
+        assert sources.snapshots() == [whole]
+        next((whole / "vae").glob("*.safetensors")).unlink()
+        assert sources.snapshots() == [partial, whole]  # each may lend what it has
+
+
+def test_a_machine_without_memory_is_not_told_as_a_broken_model(tmp_path, monkeypatch):
+    wanted = write_small(tmp_path / "Wan2.1-T2V-1.3B-Diffusers")
+
+    def spent(*_):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(wholeness, "check", spent)
+    found = sources.find(SMALL, [tmp_path])
+    assert found.problem.kind == "out_of_memory" and str(wanted) in found.problem.sentence
+    assert "this machine's memory is full" in found.problem.sentence and "again, or" not in found.problem.sentence
+
+
 @pytest.mark.parametrize(
     ("variables", "wanted"),
     [
         ({"HF_HUB_CACHE": "/a"}, "/a"),
         ({"HF_HOME": "/b"}, "/b/hub"),
+        ({"HF_HOME": "$HOME/e", "HOME": "/d"}, "/d/e/hub"),
+        ({"HF_HUB_CACHE": "${HOME}/f", "HOME": "/d"}, "/d/f"),
+        ({"HF_HOME": "$UNSET_BY_ALL/g"}, "$UNSET_BY_ALL/g/hub"),
         ({"XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
         ({"HOME": "/d"}, "/d/.cache/huggingface/hub"),
     ],

@@ -36,7 +36,8 @@ def write(folder: Path, pipeline: str = "WanVACEPipeline", layers: int = 2, head
     return folder
 
 
-def safetensors(values: int = 16) -> bytes:
-    """A whole safetensors file of that many 32 bit numbers."""
-    header = json.dumps({"a": {"dtype": "F32", "shape": [values], "data_offsets": [0, 4 * values]}}).encode()
+def safetensors(values: int = 16, **notes: str) -> bytes:
+    """A whole safetensors file of that many 32 bit numbers, with what its maker notes."""
+    rows = {"a": {"dtype": "F32", "shape": [values], "data_offsets": [0, 4 * values]}}
+    header = json.dumps({**rows, **({"__metadata__": notes} if notes else {})}).encode()
     return struct.pack("<Q", len(header)) + header + bytes(4 * values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -73,27 +74,42 @@ def _spelt(layer: Callable[[str], str], down: str, up: str, scaled: float | None
     return write
 
 
+def _processor(name: str) -> str:
+    """As diffusers called the layers of attention before PEFT was there."""
+    return re.sub(r"(attn\d)\.(to_(?:q|k|v|out))(?:\.0)?$", r"\1.processor.\2", name)
+
+
 A, B = ".lora_A.weight", ".lora_B.weight"
+OLD_ATTENTION = "_lora.down.weight", "_lora.up.weight"
 DOWN, UP = ".lora_down.weight", ".lora_up.weight"
 SPELLINGS: dict[str, Callable[[Factors], dict[str, torch.Tensor]]] = {
     "diffusers": _spelt(lambda name: f"transformer.{name}", A, B),
     "diffusers without a prefix": _spelt(lambda name: name, A, B),
     "diffusers, down and up": _spelt(lambda name: f"transformer.{name}", ".lora.down.weight", ".lora.up.weight"),
+    "diffusers' attention processors": _spelt(lambda name: f"transformer.{_processor(name)}", *OLD_ATTENTION),
+    "diffusers' older layers": _spelt(
+        lambda n: f"transformer.{n}", ".lora_linear_layer.down.weight", ".lora_linear_layer.up.weight"
+    ),
+    "of the second transformer": _spelt(lambda name: f"transformer_2.{name}", A, B),
+    "of the first transformer": _spelt(lambda name: f"diffusion_model.transformer_1.{original(name)}", A, B),
+    "without the word weight": _spelt(lambda name: f"diffusion_model.{original(name)}", ".lora_A", ".lora_B"),
     "ComfyUI": _spelt(lambda name: f"diffusion_model.{original(name)}", A, B),
     "ComfyUI, down and up, alpha": _spelt(lambda name: f"diffusion_model.{original(name)}", DOWN, UP, ALPHA),
     "musubi and kohya": _spelt(lambda name: f"lora_unet_{original(name).replace('.', '_')}", DOWN, UP, ALPHA),
+    "VideoX-Fun": _spelt(lambda name: f"lora_unet__{original(name).replace('.', '_')}", DOWN, UP, ALPHA),
     "kohya with diffusers' names": _spelt(lambda name: f"lora_unet_{name.replace('.', '_')}", DOWN, UP, ALPHA),
     "LyCORIS": _spelt(lambda name: f"lycoris_{original(name).replace('.', '_')}", DOWN, UP, ALPHA),
     "original": _spelt(original, A, B),
     "DiffSynth": _spelt(original, ".lora_A.default.weight", ".lora_B.default.weight"),
     "DiffSynth with its pipeline's name": _spelt(lambda n: f"pipe.dit.{original(n)}", A, B),
+    "DiffSynth of the second transformer": _spelt(lambda n: f"pipe.dit2.{original(n)}", A, B),
     "PEFT": _spelt(lambda name: f"base_model.model.{original(name)}", A, B),
     "PEFT of a pipeline": _spelt(lambda name: f"base_model.model.transformer.{name}", A, B),
     "PEFT by an adapter's name": _spelt(
         lambda n: f"base_model.model.{n}", ".lora_A.mine.weight", ".lora_B.mine.weight"
     ),
 }
-"""What a file says, by who would have written it; all mean the same."""
+"""What a file says, by who would have written it; all mean the same. Where each was seen: lora_spellings.SEEN."""
 
 
 def save(file: Path, state: dict[str, torch.Tensor]) -> Path:

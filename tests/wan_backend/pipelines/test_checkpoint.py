@@ -133,13 +133,16 @@ def test_a_checkpoint_of_something_else_or_a_damaged_one_is_not_used(tmp_path):
     file = tmp_path / "steps.safetensors"
     with pytest.raises(Unusable):
         Checkpoint.read(file, "job")
-    Checkpoint.at_the_end(4, torch.zeros(1, 16, 2, 4, 4)).write(file, "job")
+    Checkpoint.at_the_end(4, torch.ones(1, 16, 2, 4, 4)).write(file, "job")
     read = Checkpoint.read(file, "job")
     assert read.finished and read.done == 4 and read.latents.shape == (1, 16, 2, 4, 4)
     with pytest.raises(Unusable, match="another"):
         Checkpoint.read(file, "another job")
     content = file.read_bytes()
-    for damaged in (content[: len(content) // 2], b"", b"nonsense" * 100, bytes(len(content))):
+    zeros = content[: len(content) // 2] + bytes(len(content) // 2 - 32) + content[-32:]
+    one_bit = content[:-60] + bytes([content[-60] ^ 1]) + content[-59:]
+    cut = content[: len(content) // 2]
+    for damaged in (cut, b"", b"nonsense" * 100, bytes(len(content)), zeros, one_bit, content[:-32]):
         file.write_bytes(damaged)
         with pytest.raises(Unusable):
             Checkpoint.read(file, "job")

@@ -52,19 +52,42 @@ def test_the_prompt_is_written_nowhere(tmp_path):
         assert "secret" not in file.name and b"secret" not in file.read_bytes()
 
 
-@pytest.mark.parametrize("damage", [b"", b"nonsense", None])
+def zeros_in_its_second_half(whole: bytes) -> bytes:
+    """As a power cut may leave it, whose numbers are all there."""
+    return whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2 - 32) + whole[-32:]
+
+
+DAMAGES = {
+    "nothing": lambda whole: b"", "nonsense": lambda whole: b"nonsense", "cut": lambda whole: whole[:-5],
+    "zeros": zeros_in_its_second_half,
+    "zeros to the end": lambda whole: whole[: len(whole) // 2] + bytes(len(whole) // 2),
+    "one bit": lambda whole: whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:],
+    "without a checksum, as before": lambda whole: whole[:-32],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_read_over_and_replaced(tmp_path, damage):
     files = PromptFiles(tmp_path, "encoder")
     files.put("fog", embeds(30))
     (file,) = tmp_path.iterdir()
-    file.write_bytes(file.read_bytes()[:-5] if damage is None else damage)
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
     assert files.get("fog", MAX_TOKENS) is None
     files.put("fog", embeds(30))
     assert files.get("fog", MAX_TOKENS) is not None
 
 
+def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    order: list[str] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (order.append("flushed"), fsync(handle))[1])
+    monkeypatch.setattr(os, "replace", lambda *names: (order.append("named"), replace(*names))[1])
+    PromptFiles(tmp_path, "encoder").put("fog", embeds(3))
+    assert order == ["flushed", "named"]
+
+
 def test_the_longest_unused_make_room(tmp_path):
-    size = 30 * 32 * 4 + 100
+    size = 30 * 32 * 4 + 140
     files = PromptFiles(tmp_path, "encoder", limit_bytes=3 * size)
     for number, prompt in enumerate("abc"):
         files.put(prompt, embeds(30, number))

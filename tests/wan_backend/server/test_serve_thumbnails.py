@@ -60,10 +60,60 @@ def test_who_waits_behind_a_child_that_hangs_is_answered(tmp_path, monkeypatch):
         assert made.of(ThumbnailsParams([], 64, 36)) == ThumbnailsResult([])
 
 
-def test_a_child_that_hangs_is_ended(tmp_path, monkeypatch):
+def test_a_child_that_hangs_is_ended(tmp_path, params, monkeypatch):
     hangs = tmp_path / "hangs"
     hangs.write_text("#!/bin/sh\nexec sleep 600\n")
     hangs.chmod(0o755)
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr(module.sys, "executable", str(hangs))
-    assert Thumbnails(tmp_path / "kept").of(ThumbnailsParams([], 64, 36)) == ThumbnailsResult([])
+    with monkeypatch.context() as hanging:
+        hanging.setattr(module.sys, "executable", str(hangs))
+        assert Thumbnails(tmp_path / "kept").of(params) == ThumbnailsResult([])
+    monkeypatch.undo()
+    assert len(Thumbnails(tmp_path / "kept").of(params).pictures) == 1, "and it's tried again"
+
+
+CHILD = """#!{python}
+import os, sys
+sys.argv[1:3] = []
+from wan_backend.frames import source_frames, thumbnails
+read = source_frames.read
+def bad(source, *rest):
+    if source.files[0] == "kills.png":
+        os.kill(os.getpid(), 9)
+    if source.files[0] == "hangs.png":
+        import time; time.sleep(600)
+    if source.files[0] == "eats.png":
+        return iter([bytearray(1 << 40)])
+    return read(source, *rest)
+source_frames.read = bad
+thumbnails.SOURCE_SECONDS = 3.0
+sys.exit(thumbnails.main())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="writes a program with a first line")
+@pytest.mark.parametrize("bad", ["kills.png", "hangs.png", "eats.png"])
+def test_one_that_ends_its_reader_takes_no_other_with_it(tmp_path, params, monkeypatch, bad):
+    program = tmp_path / "child"
+    program.write_text(CHILD.format(python=module.sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setattr(module.sys, "executable", str(program))
+    (good,) = params.sources
+    sources = [good, Source(Role.LOOK, good.folder, [bad]), Source(Role.LAST, good.folder, ["a.png"])]
+    asked = ThumbnailsParams(sources, 64, 36)
+    kept = Thumbnails(tmp_path / "kept")
+    made = kept.of(asked).pictures
+    assert [picture.role for picture in made] == ["first", "last"]
+    assert all(Path(picture.file).read_bytes()[:2] == b"\xff\xd8" for picture in made)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a named pipe")
+def test_a_pipe_and_a_bomb_are_no_pictures(tmp_path, params):
+    from tests.world.pictures import png_head
+
+    os.mkfifo(tmp_path / "pipe.png")
+    png_head("bomb.png", 60_000, 60_000)(tmp_path)
+    (good,) = params.sources
+    asked = [Source(Role.LOOK, good.folder, [name]) for name in ("pipe.png", "bomb.png")]
+    made = Thumbnails(tmp_path / "kept").of(ThumbnailsParams([*asked, good], 64, 36)).pictures
+    assert [picture.role for picture in made] == ["first"]

@@ -6,6 +6,7 @@ import errno
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.protocol.errors import Refusal
@@ -44,9 +45,8 @@ def test_a_real_allocation_that_fails_is_out_of_memory(params):
     assert problem_of(caught.value, params, "The machine").kind == "out_of_memory"
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_says_how_much_is_free_and_needed(params, number):
-    problem = problem_of(OSError(number, "No space left on device"), params, "")
+def test_a_full_disk_says_how_much_is_free_and_needed(params):
+    problem = problem_of(OSError(errno.ENOSPC, "No space left on device"), params, "")
     assert problem.kind == "disk_full"
     assert "350 MB" in problem.sentence and "are free" in problem.sentence
 
@@ -67,3 +67,61 @@ def test_refusals_and_stops_pass_through(params):
 def test_anything_else_is_internal(params):
     problem = problem_of(RuntimeError("mat1 and mat2 shapes cannot be multiplied"), params, "")
     assert problem.kind == "internal" and "RuntimeError" in problem.sentence
+
+
+def test_a_quota_is_not_told_as_a_full_disk(params):
+    problem = problem_of(OSError(errno.EDQUOT, "Disk quota exceeded"), params, "")
+    assert problem.kind == "disk_full" and "quota" in problem.sentence and "are free" not in problem.sentence
+
+
+def _windows(number: int) -> OSError:
+    error = OSError(22, "played")
+    error.winerror = number
+    return error
+
+
+@pytest.mark.parametrize("error", [
+    OSError("The paging file is too small for this operation to complete. (os error 1455)"),
+    OSError("页面文件太小，无法完成操作。 (os error 1455)"),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+    _windows(1455),
+    SafetensorError("Error while deserializing header: I/O error: Cannot allocate memory (os error 12)"),
+    RuntimeError("Couldn't open file mapping: <torch_1234_1_0>, error code: <1455>"),
+])  # fmt: skip
+def test_the_machines_own_memory_is_not_told_as_the_cards(params, error):
+    problem = problem_of(error, params, "cuda (a card)")
+    assert problem.kind == "out_of_memory" and problem.sentence.startswith("This machine's own memory ran out at")
+
+
+@pytest.mark.parametrize("words", [
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUDA driver error: CUDA_ERROR_OUT_OF_MEMORY", "HIP error: hipErrorOutOfMemory",
+    "HIPBLAS_STATUS_ALLOC_FAILED", "rocblas_status_memory_error",
+    "Invalid buffer size: 26.37 GB", "Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)",
+    "unable to mmap 28 bytes from file <model.safetensors>: Cannot allocate memory (12)", "std::bad_alloc",
+])  # fmt: skip
+def test_each_library_has_its_own_words_for_it(params, words):
+    assert problem_of(RuntimeError(words), params, "cuda (a card)").kind == "out_of_memory"
+
+
+def test_what_a_library_wraps_is_still_known_and_a_refusal_stands_for_itself(params):
+    try:
+        try:
+            raise MemoryError
+        except MemoryError as inner:
+            raise OSError("Unable to load weights from checkpoint file") from inner
+    except OSError as wrapped:
+        assert problem_of(wrapped, params, "cpu").kind == "out_of_memory"
+        refused = Refusal(Problem("model_broken", "It is broken."))
+        refused.__cause__ = wrapped
+        assert problem_of(refused, params, "cpu").kind == "model_broken"
+
+
+@pytest.mark.parametrize("error", [
+    RuntimeError("CUDA error: device-side assert triggered"), OSError("it went (os error 2)"), ValueError("memory"),
+    RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+])  # fmt: skip
+def test_other_errors_are_no_matter_of_memory(params, error):
+    assert problem_of(error, params, "cpu").kind != "out_of_memory"

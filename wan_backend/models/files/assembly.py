@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import halves
 from ..catalogue import ModelEntry
 from ..layout import Layout
-from .survey import Candidate, Survey
+from . import partners
+from .candidates import Candidate
+from .survey import Survey
 
 FORMS = (
-    "", "bf16", "fp16", "fp32", "fp8 scaled", "Q8_0", "Q6_K", "fp8", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0",
+    "", "bf16", "fp16", "fp32", "fp8 scaled", "int8", "Q8_0", "Q6_K", "fp8", "Q5_K", "Q5_1", "Q5_0", "Q4_K",
+    "Q4_1", "Q4_0",
 )  # fmt: skip
 """Those that lose least come first; others come after."""
 VARIANTS = re.compile(
@@ -62,6 +66,7 @@ def assemble(entry: ModelEntry, survey: Survey, entries: Iterable[ModelEntry]) -
     fitting = [found for found in survey.of("transformer") if _fits(entry, found, list(entries))]
     chosen = _transformers(entry, fitting)
     if chosen is None:
+        _check_untold(entry, [found for found in survey.untold if _same_shape(entry, found)])
         return None
     first = next(iter(chosen.values()))
     for part, test in _wanted(first).items():
@@ -104,14 +109,29 @@ def _class_of(config: Mapping[str, Any]) -> str:
 
 def _fits(entry: ModelEntry, found: Candidate, entries: list[ModelEntry]) -> bool:
     """Whether a transformer is this model's, and no other model's of the same shape, by its name."""
-    if not _same_shape(entry, found) or bool(found.expert) != has_two_experts(entry):
+    if not _same_shape(entry, found):
         return False
-    alike = [other for other in entries if _same_shape(other, found) and has_two_experts(other) == bool(found.expert)]
+    alike = [other for other in entries if _same_shape(other, found)]
+    # Both halves made one are run as the model of one transformer that has this shape, where there is one.
+    halved = bool(found.expert) or all(has_two_experts(other) for other in alike)
+    alike = [other for other in alike if has_two_experts(other) == halved]
     if len(alike) < 2:
-        return True
+        return entry in alike
     name = f"{found.place.parent.name} {found.place.stem}".lower()
     marks = {other.id: len(_own_words(other, alike) & _words(name)) for other in alike}
     return max(alike, key=lambda other: marks[other.id]).id == entry.id
+
+
+def _check_untold(entry: ModelEntry, alike: list[Candidate]) -> None:
+    """Raise Incomplete where what is here of the model's shape is a half that can't be told, or of another model."""
+    wanted = partners.UNTOLD if has_two_experts(entry) else partners.FOREIGN
+    found = next((candidate for candidate in alike if candidate.expert == wanted), None)
+    if found is None:
+        return
+    if wanted == partners.FOREIGN:
+        raise Incomplete(f"{entry.label}: {found.place} isn't used, because {partners.why_not(found.expert)}.")
+    sign = "any sign of which; put 'high_noise' or 'low_noise' into its name ('wan2.1' where it is a whole model)"
+    raise Incomplete(f"{entry.label}: one of its halves is {found.place}, but this machine lacks {sign}.")
 
 
 def _same_shape(entry: ModelEntry, found: Candidate) -> bool:
@@ -135,12 +155,21 @@ def _transformers(entry: ModelEntry, fitting: list[Candidate]) -> dict[str, Cand
     if not has_two_experts(entry):
         best = _best(fitting)
         return None if best is None else {"transformer": best}
-    halves = {"high": "transformer", "low": "transformer_2"}
-    chosen = {part: _best(f for f in fitting if f.expert == expert) for expert, part in halves.items()}
-    for part, found in chosen.items():
-        if found is None:
-            raise Incomplete(_lacks(entry, fitting[0], GET[part]))
-    return {part: found for part, found in chosen.items() if found is not None}
+    highs, lows = ([found for found in fitting if found.expert == half] for half in (halves.HIGH, halves.LOW))
+    one = _best(found for found in fitting if not found.expert)
+    if not (highs and lows):
+        if one is not None:
+            return {"transformer": one}
+        raise Incomplete(_lacks(entry, fitting[0], GET["transformer_2" if highs else "transformer"]))
+    high, low = min(((high, low) for high in highs for low in lows), key=_rank_of_two)
+    return {"transformer": high, "transformer_2": low}
+
+
+def _rank_of_two(pair: tuple[Candidate, Candidate]) -> tuple[Any, ...]:
+    """The models themselves first, then two of one maker, then those that lose least."""
+    ranks = [_rank(half) for half in pair]
+    variants, forms, names = zip(*ranks, strict=True)
+    return sum(variants), not partners.are_partners(*pair), sum(forms), names
 
 
 def _best(candidates: Iterable[Candidate]) -> Candidate | None:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from .. import looking
+from .. import looking, transformer_shapes
 from ..layout import Layout
-from . import configs, encoder_names, transformer_names, vae_names
+from . import configs, encoder_names, scales, shape_fit, transformer_names, vae_names
 from .headers import Header, Tensor, read
+from .scales import scale_of
 
 PREFIXES = {
     "transformer": ("", "model.diffusion_model.", "diffusion_model.", "model."),
@@ -30,13 +30,29 @@ ANCHORS = {
     "image_encoder": ("embeddings.class_embedding", "transformer.0.attn.to_qkv.weight"),
 }  # fmt: skip
 """A part is in a file that has one of these."""
-SCALES = (".scale_weight", ".weight_scale")
-MARKS = (*SCALES, ".scale_input", ".input_scale", ".comfy_quant", ".weight_scale_2")
+MARKS = (
+    *scales.SCALES, scales.NOTE, scales.QUANTO_SCALE, ".scale_input", ".input_scale", ".output_scale",
+    ".weight_scale_2",
+)  # fmt: skip
 MARKS_ALONE = ("scaled_fp8", "spiece_model", "tekken_model")
 """Names that are no weights: how weights are scaled, and a tokenizer."""
+LEFT_BEHIND = re.compile(
+    r"model_type\..+|logit_scale|(.+\.)?(position_ids|num_batches_tracked|_extra_state)|(.+\.)?num_updates"
+    r"|(global_step|epoch|iteration|step|version|decay|__\w+__)"
+)
+"""Tensors that programs look for or leave behind, and that nothing is computed with: the kind of model (Kijai's),
+CLIP's scale (ComfyUI's, which it saves with every text encoder), counters of a training."""
+MOST_LEFT_BEHIND = 1024
+"""Of such a tensor's numbers."""
+WRAPS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""What torch puts into names where a model was compiled, or trained on several cards, when it was saved."""
+PREFIX = re.compile(r"(?:[A-Za-z_]+[A-Za-z0-9_]*\.)+")
+PIECE_OF_MANY = re.compile(r"-\d{5}-of-0*(\d+)$")
+"""At the end of the name of a file that is one of several."""
 TABLES = ("shared.weight", "token_embedding.weight", "pos_embedding.embedding.weight", "relative_attention_bias.weight")
+GGUF_WHOLE_NUMBERS = ("I8", "I16", "I32", "I64")
 FORMS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16", "F8_E4M3": "fp8", "F8_E5M2": "fp8", "F64": "fp64"}
-UNREAD_FORMS = {"U8": "nvfp4 or int8", "I8": "int8", "I32": "a packed form", "U32": "a packed form"}
+UNREAD_FORMS = {"U8": "nvfp4 or int4", "I8": "int8 without scales", "I32": "a packed form", "U32": "a packed form"}
 UMT5_WORDS = 256384
 """Of UMT5's vocabulary, which tells it from other T5."""
 
@@ -73,7 +89,9 @@ class PartFile:
     layout: Layout | None = None
     """Of a transformer."""
     expert: str = ""
-    """Of a Wan 2.2 A14B, "high" or "low": told by a note in the file or by its name, for its tensors don't tell."""
+    """Of a Wan 2.2 A14B, "high" or "low": told by names (`partners`), for its tensors don't tell."""
+    titles: tuple[str, ...] = ()
+    """What its maker called it, in notes in the file."""
 
     @property
     def count(self) -> int:
@@ -96,16 +114,40 @@ SPOKEN = {"text_encoder": "text encoder (UMT5)", "vae": "autoencoder", "image_en
 
 def recognise(header: Header) -> list[PartFile]:
     """The parts that a file holds; mostly one, several in a checkpoint of all. Raises NotOurs, Unusable."""
-    names = [name for name in header.tensors if not _is_mark(name)]
+    names = _names(header)
     found: list[PartFile] = []
-    for part, prefixes in PREFIXES.items():
-        prefix = next((p for p in prefixes if any(p + anchor in header.tensors for anchor in ANCHORS[part])), None)
+    for part in PREFIXES:
+        prefix = _prefix(part, names)
         if prefix is not None:
-            under = {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
+            under = {name.removeprefix(prefix): source for name, source in names.items() if name.startswith(prefix)}
             found += _part(header, part, prefix, under)
     if not found:
         raise NotOurs
     return found
+
+
+def _names(header: Header) -> dict[str, str]:
+    """What the file's weights are called, without what packers and wrappers put into names -> the file's own names."""
+    found: dict[str, str] = {}
+    for source in header.tensors:
+        if not _is_mark(source):
+            name = WRAPS.sub("", source).removesuffix(scales.QUANTO_DATA)
+            found[source if name in found else name] = source
+    return found
+
+
+def _prefix(part: str, names: Mapping[str, str]) -> str | None:
+    """What stands before every name of the part; None where the file has no such part. Raises Unusable."""
+    known = next((p for p in PREFIXES[part] if any(p + anchor in names for anchor in ANCHORS[part])), None)
+    if known is not None or part == "image_encoder":
+        return known
+    ends = tuple("." + anchor for anchor in ANCHORS[part])
+    found = {name[: -len(end) + 1] for name in names for end in ends if name.endswith(end)}
+    found = {prefix for prefix in found if PREFIX.fullmatch(prefix)}
+    if len(found) > 1:
+        words = " and ".join(sorted(found)[:2])
+        raise Unusable(f"it holds several models of the kind {part} ({words}), and nothing says which is meant")
+    return next(iter(found), None)
 
 
 def _part(header: Header, part: str, prefix: str, under: Mapping[str, str]) -> Iterator[PartFile]:
@@ -114,21 +156,41 @@ def _part(header: Header, part: str, prefix: str, under: Mapping[str, str]) -> I
         return
     if part == "transformer" and not any(name.startswith("blocks.") for name in under):
         raise Unusable("it holds the control blocks of a VACE model alone; get the whole model in one file")
-    pieces, unknown = _pieces(part, under)
+    pieces, unknown = _pieces(part, under, header)
     shapes = {name: _piece_shape(header.tensors[piece.source], piece) for name, piece in pieces.items()}
     try:
+        if part == "transformer":
+            shapes = shape_fit.restored(shapes)
         config = CONFIGS[part](shapes)
         layout = configs.layout_of(config) if part == "transformer" else None
     except configs.Unfit as why:
         if part == "image_encoder":
             return
-        raise Unusable(str(why)) from None
-    _check_whole(part, config, set(pieces), unknown)
+        raise Unusable(_of_many(header) or str(why)) from None
+    _check_whole(part, config, set(pieces), unknown, header)
     if part == "vae" and "qwen" in header.file.name.lower():
         raise Unusable("by its name it is Qwen-Image's autoencoder, whose tensors are named alike")
     form = _form(header, [piece.source for piece in pieces.values()])
-    expert = expert_of(header.file, header.notes) if part == "transformer" else ""
-    yield PartFile(header.file, part, form, prefix, config, pieces, layout, expert)
+    if part == "transformer":
+        _check_shapes(config, shapes)
+    titles = tuple(header.notes[title] for title in TITLES if title in header.notes)
+    yield PartFile(header.file, part, form, prefix, config, pieces, layout, "", titles)
+
+
+def _check_shapes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise Unusable where a tensor has another shape than the transformer has a place for."""
+    for name, wanted in transformer_shapes.shapes(config).items():
+        if not shape_fit.fits(shapes[name], wanted):
+            raise Unusable(f"its tensor {name} has the shape {shapes[name]}, where {wanted} belongs")
+
+
+def _of_many(header: Header) -> str:
+    """That it is a piece of a model, where its name says so."""
+    many = PIECE_OF_MANY.search(header.file.stem)
+    if not many or int(many[1]) < 2:
+        return ""
+    pieces = f"one of the {int(many[1])} pieces of a model"
+    return f"it is {pieces}; get it in one file, or as diffusers saves it ('-Diffusers')"
 
 
 def _is_umt5(under: Mapping[str, str], header: Header) -> bool:
@@ -139,8 +201,9 @@ def _is_umt5(under: Mapping[str, str], header: Header) -> bool:
     return any(f"{name}.weight" in under for name in (*second, "enc.blk.1.attn_rel_b"))
 
 
-def _pieces(part: str, under: Mapping[str, str]) -> tuple[dict[str, Piece], list[str]]:
+def _pieces(part: str, under: Mapping[str, str], header: Header) -> tuple[dict[str, Piece], list[str]]:
     """Our name -> where it is, and the names that no such part has."""
+    under = {name: source for name, source in under.items() if not _is_left_behind(name, header.tensors[source])}
     targets = _targets(part, under)
     pieces: dict[str, Piece] = {}
     unknown = []
@@ -186,7 +249,12 @@ CONFIGS: dict[str, Callable[[configs.Shapes], dict[str, Any]]] = {
 }
 
 
-def _check_whole(part: str, config: Mapping[str, Any], here: set[str], unknown: list[str]) -> None:
+def _is_left_behind(name: str, tensor: Tensor) -> bool:
+    """True for what nothing is computed with."""
+    return tensor.count <= MOST_LEFT_BEHIND and LEFT_BEHIND.fullmatch(name) is not None
+
+
+def _check_whole(part: str, config: Mapping[str, Any], here: set[str], unknown: list[str], header: Header) -> None:
     """Raise Unusable where tensors are missing, or are there that the part has no place for."""
     expected = here
     if part == "transformer":
@@ -197,7 +265,7 @@ def _check_whole(part: str, config: Mapping[str, Any], here: set[str], unknown: 
         expected = encoder_names.image_expected(config["num_hidden_layers"])
     missing, surplus = sorted(expected - here), sorted([*(here - expected), *unknown])
     if missing:
-        raise Unusable(f"{_number(missing)} missing, {_first(missing)}")
+        raise Unusable(_of_many(header) or f"{_number(missing)} missing, {_first(missing)}")
     if surplus:
         raise Unusable(f"{_number(surplus)} of another kind of model, {_first(surplus)}")
 
@@ -220,27 +288,39 @@ def _form(header: Header, sources: list[str]) -> str:
     for name in set(sources):
         tensor = header.tensors[name]
         counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.count
-    for dtype in counts:
-        if header.is_gguf and dtype.startswith("type "):
-            raise Unusable(f"its numbers are of a form ({dtype}) that this version can't read")
-        if not header.is_gguf and dtype not in FORMS:
-            kind = UNREAD_FORMS.get(dtype, dtype)
-            raise Unusable(f"its numbers are {kind}, which this version can't read; get it in bf16, fp8 scaled or GGUF")
+    why = next((why for dtype in counts if (why := _unread(header, dtype, sources))), "") or scales.why_not(
+        header, sources
+    )
+    if why:
+        raise Unusable(why)
     most = max(counts, key=lambda dtype: counts[dtype])
     if header.is_gguf:
         return most
-    return _scaled(header, sources) or FORMS[most]
+    return _scaled(header, sources) or FORMS.get(most, "int8")
+
+
+def _unread(header: Header, dtype: str, sources: list[str]) -> str:
+    """Why numbers of that format can't be read, as a clause; empty where they can."""
+    if header.is_gguf:
+        bad = dtype.startswith("type ") or dtype in GGUF_WHOLE_NUMBERS
+        return f"its numbers are of a form ({dtype}) that this version can't read" if bad else ""
+    scaled = all(scale_of(header, name) for name in sources if header.tensors[name].dtype == "I8")
+    if dtype in FORMS or (dtype == "I8" and scaled):
+        return ""
+    kind = UNREAD_FORMS.get(dtype, dtype)
+    return f"its numbers are {kind}, which this version can't read; get it in bf16, fp8 scaled or GGUF"
 
 
 def _scaled(header: Header, sources: list[str]) -> str:
-    """ "fp8 scaled" for such a file; raises Unusable where it says that it is, and a scale is missing."""
+    """ "fp8 scaled" or "int8" for such a file; raises Unusable where it says that it is, and a scale is missing."""
     scaled = [name for name in sources if scale_of(header, name)]
     if not scaled and "scaled_fp8" not in " ".join(header.tensors):
         return ""
     bare = sorted(name for name in sources if _wants_scale(header, name) and not scale_of(header, name))
     if bare:
         raise Unusable(f"it is fp8 scaled, but {len(bare)} of its weights have no scale, the first is {bare[0]}")
-    return "fp8 scaled"
+    whole = [name for name in scaled if header.tensors[name].dtype == "I8"]
+    return "int8" if len(whole) * 2 > len(scaled) else "fp8 scaled"
 
 
 def _wants_scale(header: Header, name: str) -> bool:
@@ -250,28 +330,9 @@ def _wants_scale(header: Header, name: str) -> bool:
     return layer and len(tensor.shape) == 2 and tensor.dtype.startswith("F8_")
 
 
-def scale_of(header: Header, name: str) -> str | None:
-    """The name of the tensor that scales the weight `name`, or None."""
-    stem = name.removesuffix(".weight")
-    candidates = (f"{stem}{suffix}" for suffix in SCALES)
-    return next((scale for scale in candidates if scale in header.tensors), None)
-
-
 def _is_mark(name: str) -> bool:
     return name.endswith(MARKS) or name.endswith(MARKS_ALONE)
 
 
-_EXPERT = re.compile(r"(?:^|[^a-z])(high|low)(?:[^a-z]?noise)?(?:[^a-z]|$)")
-
-
 TITLES = ("general.name", "general.basename", "modelspec.title", "title", "name")
 """Notes in which a maker may have named the file."""
-
-
-def expert_of(file: Path, notes: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Which half it is ("high", "low") where a note in the file, else its name, else that of its folder, says so."""
-    for name in (*(notes[title] for title in TITLES if title in notes), file.stem, file.parent.name):
-        found = _EXPERT.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
-        if found:
-            return found[1]
-    return ""

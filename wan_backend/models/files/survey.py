@@ -6,6 +6,7 @@ models as diffusers saves them. It is the content that tells, never the name of 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import re
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ...file_stamp import Stamp
-from .. import looking, wholeness
-from ..layout import Layout
-from . import configs, headers
+from .. import halves, looking, wholeness
+from . import candidates as found_parts
+from . import configs, headers, partners
+from .candidates import Candidate
 from .recognise import NotOurs, PartFile, recognise
 
 log = logging.getLogger(__name__)
@@ -26,9 +28,16 @@ DEEPEST = 4
 MOST_FILES = 5000
 NOT_LOOKED_INTO = {"loras", "blobs", "node_modules", "site-packages", "__pycache__", "custom_nodes", "output", "input"}
 """Folders that hold no parts of models, however many files they have."""
-PICKLED = (".pth", ".pt", ".ckpt")
-OURS = re.compile(r"wan|umt5")
-"""In the name of a pickled file, which nobody should look into: it may be one of Wan's."""
+PICKLED = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
+OURS = {
+    "clip_vision_h.safetensors": re.compile(r"xlm[-_]?roberta|clip[-_.]?vision|open[-_]?clip"),
+    "umt5_xxl_fp16.safetensors or umt5_xxl_fp8_e4m3fn_scaled.safetensors": re.compile(r"umt5"),
+    "wan_2.1_vae.safetensors or wan2.2_vae.safetensors": re.compile(r"wan.*vae|vae.*wan"),
+    "it as .safetensors or .gguf": re.compile(r"wan"),
+}
+"""In the name of a pickled file, which nobody should look into: it may be one of Wan's; and what to get instead."""
+OWN_WEIGHTS = re.compile(r"(diffusion_pytorch_model|pytorch_model|model)([.-].*)?\.safetensors")
+"""What diffusers and transformers call the weights of a part in a folder of its own."""
 SPIECE = "spiece_model"
 TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 PARTS = {
@@ -50,19 +59,8 @@ class Looked:
     why: str = ""
     carries_tokenizer: bool = False
     """True of a text encoder with the tokenizer in the same file."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A part in a place of its own: a file, or a folder as diffusers saves it."""
-
-    part: str
-    place: Path
-    config: Mapping[str, Any]
-    form: str
-    words: str
-    layout: Layout | None = None
-    expert: str = ""
+    size_bytes: int = 0
+    """Of a file that holds a part."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,8 @@ class Survey:
     candidates: tuple[Candidate, ...] = ()
     tokenizers: tuple[Path, ...] = ()
     """Folders of tokenizers, and files that carry one."""
+    untold: tuple[Candidate, ...] = ()
+    """Transformers that are one half of two and can't be used as such (`partners.why_not`)."""
 
     def of(self, part: str) -> Iterator[Candidate]:
         """The candidates for a part."""
@@ -107,7 +107,10 @@ def survey(
                 tokenizers += _tokenizers(child)
         except looking.Unlookable as why:
             looked[child] = Looked(child, why=str(why))
-    return Survey(tuple(looked.values()), tuple(candidates), tuple(tokenizers))
+    candidates = _settled(candidates, looked)
+    usable = tuple(each for each in candidates if not partners.why_not(each.expert))
+    untold = tuple(each for each in candidates if partners.why_not(each.expert))
+    return Survey(tuple(looked.values()), usable, tuple(tokenizers), untold)
 
 
 def _look_at(place: Path, looked: dict[Path, Looked], candidates: list[Candidate], tokenizers: list[Path]) -> None:
@@ -118,9 +121,22 @@ def _look_at(place: Path, looked: dict[Path, Looked], candidates: list[Candidate
             tokenizers += _tokenizers(place)
             return
         looked[place] = found = look(place)
-        candidates += [_candidate(part) for part in found.parts]
+        many = len(found.parts) > 1
+        candidates += [found_parts.of_file(part, found.size_bytes, many) for part in found.parts]
         if found.carries_tokenizer:
             tokenizers.append(place)
+
+
+def _settled(candidates: list[Candidate], looked: dict[Path, Looked]) -> list[Candidate]:
+    """The candidates with the half that each is, which is said of its file as well."""
+    settled = partners.settle(candidates)
+    for each in settled:
+        row = looked.get(each.place)
+        if each.expert and row is not None:
+            parts = tuple(dataclasses.replace(p, expert=each.expert) if p.part == each.part else p for p in row.parts)
+            why = partners.why_not(each.expert)
+            looked[each.place] = dataclasses.replace(row, parts=() if why else parts, why=why)
+    return settled
 
 
 _kept: dict[Path, tuple[Stamp, Looked]] = {}
@@ -144,7 +160,7 @@ def look(file: Path) -> Looked:
         made = Looked(file)
     except looking.Unlookable as why:
         made = Looked(file, why=str(why))
-        if isinstance(why.__cause__, OSError):  # a disk may be in a better mood next time
+        if isinstance(why.__cause__, OSError | MemoryError):  # a machine may be in a better mood next time
             return made
     _kept[file] = found, made
     return made
@@ -152,11 +168,13 @@ def look(file: Path) -> Looked:
 
 def _look(file: Path) -> Looked:
     if file.suffix.lower() in PICKLED:
-        return Looked(file, why="it is pickled, which could run any code" if OURS.search(file.name.lower()) else "")
+        instead = next((get for get, name in OURS.items() if name.search(file.name.lower())), "")
+        return Looked(file, why=f"it is pickled, which could run any code; get {instead} instead" if instead else "")
     header = headers.read(file)
     parts = tuple(recognise(header))
     is_encoder = any(part.part == "text_encoder" for part in parts)
-    return Looked(file, parts, "", is_encoder and any(name.endswith(SPIECE) for name in header.tensors))
+    carries = is_encoder and any(name.endswith(SPIECE) for name in header.tensors)
+    return Looked(file, parts, "", carries, header.size_bytes)
 
 
 def _models_of(folder: Path) -> Path:
@@ -202,15 +220,29 @@ def _places(root: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
         children[:] = sorted(c for c in children if c.lower() not in NOT_LOOKED_INTO and not c.startswith("."))
         if "config.json" in names or any(name in names for name in TOKENIZER_FILES):
             yield Path(folder)
-            continue
+        own = OWN_WEIGHTS if _part_kind(Path(folder), names) else None
         for name in sorted(names):
+            if own and own.fullmatch(name):
+                continue
             if name.lower().endswith((*headers.SUFFIXES, *PICKLED)) and count < MOST_FILES:
                 count += 1
                 yield Path(folder) / name
 
 
-def _candidate(part: PartFile) -> Candidate:
-    return Candidate(part.part, part.file, part.config, part.form, part.words, part.layout, part.expert)
+def _part_kind(folder: Path, names: Iterable[str]) -> str:
+    """The part that a folder is made for, as diffusers saves it: by its configuration, and the names of its files."""
+    if "config.json" not in names or not any(OWN_WEIGHTS.fullmatch(name) for name in names):
+        return ""
+    try:
+        with looking.guard():
+            return _kind_of(looking.read_json(folder / "config.json"))
+    except looking.Unlookable:
+        return ""
+
+
+def _kind_of(config: Any) -> str:
+    kinds = [config.get("_class_name"), *_list(config.get("architectures"))] if isinstance(config, dict) else []
+    return next((PARTS[kind] for kind in kinds if isinstance(kind, str) and kind in PARTS), "")
 
 
 def _folder_parts(folder: Path) -> list[Candidate]:
@@ -219,9 +251,8 @@ def _folder_parts(folder: Path) -> list[Candidate]:
         config = looking.read_json(folder / "config.json")
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return []
-    kinds = [config.get("_class_name"), *_list(config.get("architectures"))] if isinstance(config, dict) else []
-    part = next((PARTS[kind] for kind in kinds if isinstance(kind, str) and kind in PARTS), None)
-    if part is None:
+    part = _kind_of(config)
+    if not part or not any(OWN_WEIGHTS.fullmatch(child.name) for child in folder.iterdir()):
         return []
     try:
         wholeness.check_part(folder, part, "")
@@ -231,7 +262,27 @@ def _folder_parts(folder: Path) -> list[Candidate]:
             layout = configs.layout_of(made)
     except (wholeness.NotWhole, configs.Unfit):
         return []
-    return [Candidate(part, folder, config, "", f"{part.replace('_', ' ')} in a folder of its own", layout)]
+    words = f"{part.replace('_', ' ')} in a folder of its own"
+    expert, told = _half_of_folder(folder) if part == "transformer" else ("", True)
+    return [Candidate(part, folder, config, "", words, layout, expert, size_bytes=0 if told else 1)]
+
+
+def _half_of_folder(folder: Path) -> tuple[str, bool]:
+    """The half that a transformer's folder is by the model around it, and whether that tells."""
+    try:
+        index = wholeness.read_index(folder.parent)
+    except wholeness.NotWhole:
+        index = None
+    second = folder.parent / "transformer_2"
+    two = second.is_dir() if index is None else index.get("boundary_ratio") is not None or _names_a_part(index, second)
+    if folder.name == second.name:
+        return halves.LOW, True
+    return (halves.HIGH, True) if two else ("", index is not None)
+
+
+def _names_a_part(index: Mapping[str, Any], part: Path) -> bool:
+    row = index.get(part.name)
+    return isinstance(row, list) and len(row) == 2 and row[1] is not None
 
 
 def _list(value: Any) -> list[Any]:

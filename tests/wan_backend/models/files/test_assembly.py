@@ -214,7 +214,41 @@ def test_the_doctor_lists_what_was_recognised(comfy):
     assert "1 files in the models folders hold no part of a Wan model." in said
     (comfy / "vae" / "Wan2.1_VAE.pth").write_bytes(b"")
     said = "\n".join(finding.sentence for finding in doctor._files(survey([comfy])))
-    assert "Wan2.1_VAE.pth can't be used because it is pickled, which could run any code." in said
+    assert "Wan2.1_VAE.pth can't be used because it is pickled, which could run any code; get wan_2.1_vae" in said
+
+
+@pytest.mark.parametrize("stray", [
+    "diffusion_models/config.json", "text_encoders/tokenizer.json", "text_encoders/spiece.model", "vae/config.json",
+    "text_encoders/tokenizer.model", "vae/model_index.json",
+])  # fmt: skip
+@pytest.mark.parametrize("content", ["{}", '{"_class_name": "WanModel"}', '{"_class_name": "WanTransformer3DModel"}'])
+def test_a_stray_file_hides_no_weights(comfy, stray, content):
+    (comfy / stray).write_text(content)
+    assert set(found(SMALL, comfy).parts) == {"transformer", "text_encoder", "tokenizer", "vae"}
+    assert len([row for row in survey([comfy]).looked if row.parts]) == 3
+
+
+def test_what_wan_ai_publishes_is_told_file_by_file(comfy):
+    home = comfy / "Wan2.1-T2V-1.3B"
+    heads_only.write(home / "diffusion_pytorch_model.safetensors", heads_only.transformer(), "F32")
+    (home / "config.json").write_text('{"_class_name": "WanModel", "model_type": "t2v"}')
+    for name in ("Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", "models_clip_open-clip-xlm-roberta-large.pth"):
+        (home / name).write_bytes(b"PK")
+    said = {row.file.name: row.why or row.parts[0].words for row in survey([comfy]).looked if row.file.parent == home}
+    assert said["diffusion_pytorch_model.safetensors"].startswith("transformer for text to video")
+    instead = ("wan_2.1_vae.safetensors", "umt5_xxl_fp16.safetensors", "clip_vision_h.safetensors")
+    assert all(word in " ".join(said.values()) for word in instead) and len(said) == 4
+
+
+def test_a_folder_as_diffusers_saves_a_part_is_one_part(comfy):
+    folder = comfy / "diffusion_models" / "small"
+    heads_only.write(folder / "diffusion_pytorch_model.safetensors", {"a": (1,)})
+    heads_only.write(folder / "beside_fp8.safetensors", heads_only.transformer(), "F8_E4M3")
+    config = {"_class_name": "WanTransformer3DModel", "num_layers": 30, "num_attention_heads": 12}
+    (folder / "config.json").write_text(json.dumps(config))
+    places = {candidate.place for candidate in survey([comfy]).of("transformer")}
+    assert {folder, folder / "beside_fp8.safetensors"} < places
+    assert folder / "diffusion_pytorch_model.safetensors" not in {row.file for row in survey([comfy]).looked}
 
 
 def test_rows_of_the_panel_name_the_files(comfy):

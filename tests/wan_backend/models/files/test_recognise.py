@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,9 +73,9 @@ def test_what_is_not_wans_is_no_part(tmp_path, shapes):
         told(heads_only.write(tmp_path / "x.safetensors", shapes))
 
 
-def refused(tmp_path: Path, shapes: heads_only.Shapes, dtype: str = "BF16", name: str = "x") -> str:
+def refused(tmp_path: Path, shapes: heads_only.Shapes, dtype: str = "BF16", name: str = "x", **more: Any) -> str:
     with pytest.raises(Unusable) as caught:
-        told(heads_only.write(tmp_path / f"{name}.safetensors", shapes, dtype))
+        told(heads_only.write(tmp_path / f"{name}.safetensors", shapes, dtype, **more))
     return str(caught.value)
 
 
@@ -121,13 +122,14 @@ def test_the_autoencoder_of_another_model_is_told_by_its_name(tmp_path, name):
 
 
 def test_packed_numbers_are_refused(tmp_path):
-    assert "nvfp4 or int8, which this version can't read" in refused(tmp_path, heads_only.transformer(), "U8")
+    assert "nvfp4 or int4, which this version can't read" in refused(tmp_path, heads_only.transformer(), "U8")
+    assert "int8 without scales" in refused(tmp_path, heads_only.transformer(), "I8", "y")
 
 
 def test_fp8_with_a_missing_scale_is_refused(tmp_path):
     shapes = heads_only.transformer(layers=1)
     shapes |= {"blocks.0.ffn.0.scale_weight": (1,), "scaled_fp8": (0,)}
-    said = refused(tmp_path, shapes, "F8_E4M3")
+    said = refused(tmp_path, shapes, "F8_E4M3", others={"blocks.0.ffn.0.scale_weight": "F32"})
     assert "have no scale, the first is blocks.0.cross_attn.k.weight" in said
 
 
@@ -136,7 +138,8 @@ def test_vectors_and_tables_need_no_scale_in_fp8_scaled(tmp_path):
     for name in list(shapes):
         if (".SelfAttention." in name or ".DenseReluDense." in name) and "relative_attention_bias" not in name:
             shapes[name.replace(".weight", ".scale_weight")] = (1,)
-    assert told(heads_only.write(tmp_path / "x.safetensors", shapes, "F8_E4M3")).form == "fp8 scaled"
+    others = {name: "F32" for name in shapes if name.endswith(".scale_weight")}
+    assert told(heads_only.write(tmp_path / "x.safetensors", shapes, "F8_E4M3", others)).form == "fp8 scaled"
 
 
 def test_plain_fp8_is_told_from_scaled(tmp_path):
@@ -144,23 +147,104 @@ def test_plain_fp8_is_told_from_scaled(tmp_path):
     assert told(file).form == "fp8"
 
 
-@pytest.mark.parametrize(("name", "expert"), [
-    ("wan2.2_t2v_high_noise_14B_fp8_scaled", "high"), ("wan2.2_i2v_low_noise_14B_fp16", "low"),
-    ("Wan2.2-T2V-A14B-HighNoise-Q4_K_M", "high"), ("Wan2_2-I2V-A14B-LOW_fp8", "low"),
-    ("HighNoise/model", "high"), ("wan2.1_t2v_14B_bf16", ""), ("slow_motion", ""), ("highlight", ""),
+def scaled(shapes: heads_only.Shapes, kind: str, suffix: str, across: int = 0) -> tuple[dict, dict[str, str]]:
+    """The matrices of the blocks in 8 bit, with scales: one a row, or so many numbers a scale."""
+    made, others = dict(shapes), {}
+    for name, shape in shapes.items():
+        if len(shape) == 2 and name.startswith("blocks"):
+            scale = name.removesuffix(".weight") + suffix
+            made[scale] = (shape[0], shape[1] // across if across else 1)
+            others |= {name: kind, scale: "F32"}
+    return made, others
+
+
+@pytest.mark.parametrize(("kind", "across", "form"), [
+    ("F8_E4M3", 0, "fp8 scaled"), ("F8_E4M3", 64, "fp8 scaled"), ("I8", 0, "int8"), ("I8", 128, "int8"),
 ])  # fmt: skip
-def test_halves_are_told_by_name(name, expert):
-    assert recognise.expert_of(Path("/models") / f"{name}.safetensors") == expert
+def test_scaled_forms_of_which_every_number_is_there(tmp_path, kind, across, form):
+    shapes, others = scaled(heads_only.transformer(layers=2), kind, ".weight_scale", across)
+    assert told(heads_only.write(tmp_path / "x.safetensors", shapes, others=others)).form == form
 
 
-def test_a_note_in_the_file_comes_before_its_name():
-    file = Path("/models/wan_low_noise.gguf")
-    assert recognise.expert_of(file, {"general.name": "Wan2.2 T2V A14B HighNoise"}) == "high"
-    assert recognise.expert_of(file, {"general.name": "Wan2.2 T2V A14B"}) == "low"
+def test_scales_whose_order_is_not_known_are_refused_by_the_head_already(tmp_path):
+    shapes, others = scaled(heads_only.transformer(layers=2), "F8_E4M3", ".weight_scale", 32)
+    packed = {name: "F8_E8M0" if name.endswith("_scale") else kind for name, kind in others.items()}
+    assert "are mxfp8, which this version can't read" in refused(tmp_path, shapes, others=packed)
+    noted = {"_quantization_metadata": json.dumps({"layers": {"blocks.0.ffn.0": {"format": "mxfp8"}}})}
+    assert "in mxfp8, which" in refused(tmp_path, shapes, name="y", others=others, notes=noted)
+    shapes["blocks.0.ffn.0.weight_scale"] = (7, 7)
+    assert "has the shape (7, 7), which this version" in refused(tmp_path, shapes, name="z", others=others)
+    shapes["blocks.0.ffn.0.weight_scale"], shapes["blocks.0.ffn.0.weight_scale_2"] = (1,), (1,)
+    assert "has two scales" in refused(tmp_path, shapes, name="w", others=others)
 
 
-def test_a_half_says_that_its_name_told(tmp_path):
-    assert "by its name the high noise half" in transformer(tmp_path, "wan2.2_high_noise").words
+def test_a_tensor_of_another_shape_is_refused_by_the_head_already(tmp_path):
+    shapes = heads_only.transformer(layers=2)
+    shapes["blocks.1.ffn.2.bias"] = (7,)
+    assert refused(tmp_path, shapes).startswith("its tensor blocks.1.ffn.net.2.bias has the shape (7,), where (1536,)")
+
+
+def test_a_piece_of_a_model_is_said_to_be_one(tmp_path):
+    shapes = {name: shape for name, shape in heads_only.transformer().items() if not name.startswith("blocks.9")}
+    assert "one of the 6 pieces of a model" in refused(tmp_path, shapes, name="diffusion-00002-of-00006")
+
+
+PREFIXES = {
+    "model.diffusion_model.": "ComfyUI's checkpoints", "diffusion_model.": "ComfyUI's and Kijai's files",
+    "net.": "Cosmos' and some trainers'", "transformer.": "diffusers' trainers", "module.": "torch's DataParallel",
+    "_orig_mod.": "torch.compile", "module._orig_mod.": "both", "pipe.dit.": "DiffSynth's trainer",
+}  # fmt: skip
+"""What stands before every name, and where it was seen."""
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_whatever_stands_before_every_name(tmp_path, prefix):
+    shapes = {prefix + name: shape for name, shape in heads_only.transformer(layers=2).items()}
+    assert told(heads_only.write(tmp_path / "x.safetensors", shapes)).layout is Layout.TEXT
+
+
+def test_wrappers_inside_names_and_two_models_in_one(tmp_path):
+    plain = heads_only.transformer(layers=2)
+    shapes = {name.replace("blocks.0.", "blocks.0._orig_mod."): shape for name, shape in plain.items()}
+    part = told(heads_only.write(tmp_path / "x.safetensors", shapes))
+    assert part.pieces["blocks.0.ffn.net.2.bias"].source == "blocks.0._orig_mod.ffn.2.bias"
+    both = {prefix + name: shape for name, shape in plain.items() for prefix in ("generator.", "generator_ema.")}
+    assert "several models of the kind transformer (generator. and generator_ema.)" in refused(tmp_path, both, name="y")
+
+
+def test_quanto_is_read_and_its_4_bit_is_not(tmp_path):
+    shapes, others = {}, {}
+    for name, shape in heads_only.transformer(layers=2).items():
+        if len(shape) == 2 and name.startswith("blocks"):
+            shapes |= {f"{name}._data": shape, f"{name}._scale": (shape[0], 1)}
+            shapes |= {f"{name.removesuffix('.weight')}.{end}": () for end in ("input_scale", "output_scale")}
+            others[f"{name}._data"] = "I8"
+        else:
+            shapes[name] = shape
+    part = told(heads_only.write(tmp_path / "x.safetensors", shapes, others=others))
+    assert part.form == "int8"
+    assert part.pieces["blocks.0.attn1.to_q.weight"].source == "blocks.0.self_attn.q.weight._data"
+    unread = dict.fromkeys(others, "U8")
+    assert "this version can't read" in refused(tmp_path, shapes, name="y", others=unread)
+
+
+@pytest.mark.parametrize(("marker", "shape"), [
+    ("model_type.Wan2_1-FLF2V-14B-720P", (1,)), ("logit_scale", ()), ("global_step", ()),
+    ("__index_timestep_zero__", (1,)),
+])  # fmt: skip
+def test_what_programs_leave_behind_refuses_nothing(tmp_path, marker, shape):
+    assert told(heads_only.write(tmp_path / "x.safetensors", {**heads_only.transformer(layers=2), marker: shape}))
+    assert told(heads_only.write(tmp_path / "y.safetensors", {**heads_only.text_encoder(), marker: shape}))
+
+
+@pytest.mark.parametrize(("surplus", "shape"), [
+    ("blocks.0.self_attn.q.alpha", ()), ("head.gate", (1,)), ("ref_conv.weight", (1536, 16, 2, 2)),
+    ("blocks.0.self_attn.q.pre_quant_scale", (1536,)), ("logit_scale", (5000,)),
+    ("blocks.0.ffn.0.lora_A.weight", (4, 1)),
+])  # fmt: skip
+def test_what_changes_the_arithmetic_stays_refused(tmp_path, surplus, shape):
+    said = refused(tmp_path, {**heads_only.transformer(layers=2), surplus: shape})
+    assert "of another kind of model" in said and surplus.split(".")[-1] in said
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF\x03\0\0\0" + b"\xff" * 16, b"no\n" * 40])

@@ -1,0 +1,123 @@
+"""Which Blenders live, by locks that the system gives up when a process dies, however it dies. No bpy.
+
+Each Blender holds one lock file for as long as it lives: a window that is busy for minutes, a laptop that slept or a
+clock that was set is no sign of death. What a Blender has names the lock by its id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ...wan_backend.protocol import private_files
+from ...wan_backend.protocol.plain_names import is_id
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """This Blender's own, taken when it is first asked for its id."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._id = ""
+        self._file: BinaryIO | None = None
+
+    @property
+    def id(self) -> str:
+        """What names this Blender; empty where the disk can't keep a lock, so that nobody is told by one."""
+        if not self._id:
+            self._take()
+        return self._id
+
+    def is_alive(self, owner: str) -> bool | None:
+        """Whether the Blender of that id lives; None where that can't be told."""
+        if owner == self._id and owner:
+            return True
+        if not is_id(owner):
+            return None
+        try:
+            with self._path(owner).open("r+b") as file:
+                if not _lock(file):
+                    return True
+                _unlock(file)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return None
+        with contextlib.suppress(OSError):
+            self._path(owner).unlink()
+        return False
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[bool]:
+        """True while no other Blender decides what is whose; False where one does just now."""
+        try:
+            file = private_files.opened(self._folder / "deciding.lock", "ab")
+        except OSError:
+            yield False
+            return
+        with file:
+            try:
+                mine = _lock(file)
+            except OSError:
+                mine = False
+            yield mine
+
+    def release(self) -> None:
+        """This Blender ends, or a test plays that it does."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            with contextlib.suppress(OSError):
+                self._path(self._id).unlink()
+        self._file, self._id = None, ""
+
+    def _take(self) -> None:
+        made = uuid.uuid4().hex
+        try:
+            private_files.make_folder(self._folder)
+            self._file = private_files.opened(self._path(made))
+            if _lock(self._file):
+                self._id = made
+        except OSError as error:
+            log.warning("This Blender's lock can't be kept in %s: %s", self._folder, error)
+
+    def _path(self, owner: str) -> Path:
+        return self._folder / f"{owner}.lock"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: BinaryIO) -> bool:
+        try:
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(file: BinaryIO) -> None:
+        with contextlib.suppress(OSError):
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(file: BinaryIO) -> bool:
+        """False where another has it. Raises OSError where the file system knows no locks."""
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(file: BinaryIO) -> None:
+        fcntl.flock(file.fileno(), fcntl.LOCK_UN)

@@ -1,0 +1,80 @@
+"""Jobs that a .blend tells of and that nobody here knows: they may be a stranger's.
+
+What such a job was asked for is taken over; where its files go, and whose it is, is said by this project alone.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import bpy
+
+from ...wan_backend.protocol.media import job_folder
+from ...wan_backend.protocol.messages import JobState, JobStatus, JobSummary, Problem, ProblemKind, TakeRequest, Task
+from ...wan_backend.protocol.plain_names import is_below
+from . import folders, landing, orders, project, request
+
+UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not know this take's job: press Retry to have it made.")
+HELD = Problem(
+    ProblemKind.BUSY, "Another window of Blender has this job: its take comes here by itself once it is made there."
+)
+UNREADABLE = Problem(
+    ProblemKind.INTERNAL, "What this placeholder asks for can't be read: delete it, and ask for the take anew."
+)
+
+
+def brought_home(asked: TakeRequest, job_id: str) -> TakeRequest:
+    """As this project would have asked for it: its take, and what is rendered for it, go where this project's go."""
+    own = replace(
+        asked,
+        media_folder=own_folder(),
+        origin=replace(asked.origin, project=project.path(), project_id=project.id_to_be()),
+    )
+    folder = orders.sources_folder(own, job_id)
+    sources = [
+        replace(source, folder=os.path.join(folder, source.role.value)) if source.rendered else source
+        for source in asked.sources
+    ]
+    return replace(own, sources=sources)
+
+
+def unknown(job_id: str, asked: TakeRequest, state_folder: str = "") -> tuple[JobStatus, TakeRequest]:
+    """The job as it is shown: done where its take lies where takes of this film can lie, else to be made.
+
+    One that is kept in the server's `state_folder`, and isn't the server's, is another window's.
+    """
+    made = done(job_id, asked)
+    if made is not None:
+        return made
+    own = brought_home(asked, job_id)
+    why = HELD if state_folder and job_folder(state_folder, job_id).is_dir() else UNKNOWN
+    return JobStatus(job_id, JobState.INTERRUPTED, JobSummary.of(own), sentence=why.sentence, problem=why), own
+
+
+def done(job_id: str, asked: TakeRequest) -> tuple[JobStatus, TakeRequest] | None:
+    """The job with its take, where that lies where takes of this film can lie; None where it doesn't (yet)."""
+    own = brought_home(asked, job_id)
+    take = landing.take_on_disk(job_id, _places(asked, own))
+    return (
+        None if take is None else (JobStatus(job_id, JobState.DONE, JobSummary.of(own), progress=1.0, take=take), own)
+    )
+
+
+def unreadable(job_id: str) -> tuple[JobStatus, None]:
+    """A job of which nothing can be told: it is shown, and can be cleared."""
+    summary = JobSummary("", Task.TEXT_TO_VIDEO, "", 0, 1)
+    return JobStatus(job_id, JobState.FAILED, summary, sentence=UNREADABLE.sentence, problem=UNREADABLE), None
+
+
+def own_folder() -> str:
+    """Where this project's takes go now."""
+    return request.media_folder(folders.preferences())
+
+
+def _places(asked: TakeRequest, own: TakeRequest) -> list[str]:
+    """Where a take of this film may lie: here, beside the .blend, or, below these and the person's own, as was said."""
+    beside = bpy.path.abspath("//wan") if bpy.data.filepath else own.media_folder
+    roots = [own.media_folder, beside, str(folders.user_folder() / "media"), os.path.dirname(beside)]
+    said = [asked.media_folder] if is_below(asked.media_folder, roots) else []
+    return [own.media_folder, os.path.abspath(beside), *said]

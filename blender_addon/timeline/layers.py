@@ -1,0 +1,133 @@
+"""What the preview shows together with a strip: what lies below it, unless the strip hides that. Changes nothing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import bpy
+
+from . import compat, file_look, framing, holes, media_files
+
+HIDING_BLENDS = frozenset({"REPLACE", "CROSS"})
+"""At full opacity they show the strip alone, and black where it is transparent."""
+
+
+def below(
+    scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: file_look.Look
+) -> list[compat.Strip]:
+    """The strips below the chosen ones that the preview may show in those frames; none where all of it is hidden."""
+    if not chosen:
+        return []
+    highest = max(strip.channel for strip in chosen)
+    if len(chosen) == 1 and _stands_alone(scene, chosen[0]):
+        return []
+    found = [strip for strip in seen(compat.shown_owner(scene), frames, highest) if strip not in chosen]
+    if any(_looks_out(strip) for strip in chosen):
+        found += _around_metas(scene, frames)
+    if found and len(chosen) == 1 and _covers(scene, chosen[0], frames, look):
+        return []
+    return found
+
+
+def seen(owner: Any, frames: range, below_channel: int | None = None) -> Iterator[compat.Strip]:
+    """The strips of an editor or a meta strip that the preview shows in any of the frames.
+
+    Those aren't muted, by themselves or with their channel. `below_channel`: only those on lower channels.
+    """
+    collection = () if owner is None else compat.strips(owner)
+    places = compat.columns(collection)
+    closed = holes.closed_channels(owner)
+    flags = [False] * len(places.starts)
+    for index in places.overlapping(frames.start, frames.stop):
+        channel = places.channels[index]
+        lower = below_channel is None or channel < below_channel
+        flags[index] = lower and channel not in closed and not places.mutes[index]
+    return itertools.compress(collection, flags)
+
+
+def inputs(strips: list[compat.Strip]) -> Iterator[compat.Strip]:
+    """What effect strips are made from, all the way down; each once."""
+    waiting, known = list(strips), set()
+    while waiting:
+        strip = waiting.pop()
+        for below in (getattr(strip, "input_1", None), getattr(strip, "input_2", None)):
+            if below is not None and below.name not in known:
+                known.add(below.name)
+                waiting.append(below)
+                yield below
+
+
+def looks_up(strip: compat.Strip) -> compat.Strip | None:
+    """Of what an effect strip is made from, a strip that shows what lies below it and isn't below the effect itself.
+
+    What that one shows can't be had without the strips between, which lie over the effect.
+    """
+    return next((s for s in inputs([strip]) if _looks_down(s) and s.channel >= strip.channel), None)
+
+
+def shows_nothing(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
+    """Why a strip that only shows others has none to show in those frames; empty where it has, or is no such strip."""
+    if strip.type == "ADJUSTMENT":
+        there = any(seen(compat.shown_owner(scene), frames, strip.channel)) or _around_metas(scene, frames)
+        return "" if there else f"Nothing lies below “{strip.name}”"
+    if strip.type == "MULTICAM":
+        source = strip.multicam_source
+        if 0 < source < strip.channel and any(seen(compat.shown_owner(scene), frames, source + 1)):
+            return ""
+        return f"“{strip.name}” shows channel {source}, where nothing is seen"
+    return ""
+
+
+def _stands_alone(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
+    """True where nothing below the strip is shown, whatever it is, in any of its frames."""
+    if _needs_below(strip) or compat.is_animated(scene, strip):
+        return False
+    return strip.blend_type == "REPLACE" or (strip.blend_type in HIDING_BLENDS and strip.blend_alpha == 1.0)
+
+
+def _needs_below(strip: compat.Strip) -> bool:
+    """True where the strip's own picture is made of what lies below it, or below what it is made from."""
+    return any(_looks_down(s) for s in (strip, *inputs([strip])))
+
+
+def _looks_down(strip: compat.Strip) -> bool:
+    return strip.type in ("ADJUSTMENT", "MULTICAM") or _looks_out(strip)
+
+
+def _looks_out(strip: compat.Strip) -> bool:
+    """True of what may show what lies below the meta strip that it is in: an adjustment with nothing below it there.
+
+    That of a meta strip inside shows through, too.
+    """
+    if strip.type == "ADJUSTMENT":
+        return True
+    return strip.type == "META" and any(_looks_out(inner) for inner in compat.strips(strip) if not inner.mute)
+
+
+def _around_metas(scene: bpy.types.Scene, frames: range) -> list[compat.Strip]:
+    """What lies below the meta strips that are open, where this Blender shows it there."""
+    editor = scene.sequence_editor
+    if editor is None or not compat.LOOKS_OUT_OF_OPEN_METAS:
+        return []
+    stack = list(editor.meta_stack)
+    owners = [editor, *stack[:-1]] if stack else []
+    return [strip for owner, meta in zip(owners, stack, strict=True) for strip in seen(owner, frames, meta.channel)]
+
+
+def _covers(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: file_look.Look) -> bool:
+    """True where it is certain that the strip is opaque and fills the frame."""
+    plain = strip.blend_type == "ALPHA_OVER" and strip.blend_alpha == 1.0 and strip.color_multiply == 1.0
+    if not plain or len(strip.modifiers) or compat.is_animated(scene, strip):
+        return False
+    size = framing.frame_size(scene) if strip.type == "COLOR" else None
+    if strip.type in ("MOVIE", "IMAGE"):
+        names, indices = media_files.names_of(strip, frames), media_files.media_indices(strip, frames)
+        pictures = media_files.pictures(scene, strip, names, indices, look)
+        if pictures is not None and pictures.alpha_bits == 0:
+            size = pictures.shown_size()
+    if strip.type == "IMAGE":
+        found = look(media_files.folder_of(scene, strip), names, True)
+        size = size if found.opaque and found.complete else None
+    return size is not None and framing.can_be_framed(strip, size) and framing.fills_frame(scene, strip, size)

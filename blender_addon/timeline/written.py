@@ -1,0 +1,60 @@
+"""What custom properties say, read as from an enemy: a .blend may come from anybody. No bpy.
+
+Whatever is not of the kind that this add-on writes counts for nothing; nothing else reads the add-on's properties.
+What requests and takes may hold is said by the protocol's `bounds` and `plain_names`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from ...wan_backend.protocol import ProtocolError, bounds
+from ...wan_backend.protocol.conversion import from_json
+from ...wan_backend.protocol.messages import TakeRequest
+from ...wan_backend.protocol.plain_names import is_id
+
+Owner = Any
+"""A strip or a scene: what has `get`."""
+
+
+def id_in(owner: Owner, key: str) -> str:
+    """The id under that key; empty where there is none."""
+    value = owner.get(key)
+    return value if isinstance(value, str) and is_id(value) else ""
+
+
+def text_in(owner: Owner, key: str) -> str:
+    """The text under that key; empty where there is none, or one that is longer than any that was written here."""
+    value = owner.get(key)
+    return value if isinstance(value, str) and len(value) <= bounds.MAX_JSON_CHARACTERS else ""
+
+
+def frame_in(owner: Owner, key: str, default: int) -> int:
+    """The frame (or number of frames) under that key; `default` where there is none."""
+    value = owner.get(key)
+    return value if is_frame(value) else default
+
+
+def flag_in(owner: Owner, key: str) -> bool:
+    """Whether that key says yes."""
+    value = owner.get(key)
+    return isinstance(value, bool | int) and value == 1
+
+
+def is_frame(value: object) -> bool:
+    """Whether it is a whole number that Blender can have for a frame."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < bounds.LAST_FRAME
+
+
+@lru_cache(maxsize=16)
+def request(text: str) -> TakeRequest | None:
+    """What a strip says that was asked for; None where nobody asked for anything like it.
+
+    Kept, as the panel asks for the active strip's at every redraw.
+    """
+    try:
+        read = from_json(TakeRequest, bounds.parsed(text), "request")
+    except (ValueError, TypeError, OverflowError, ProtocolError):
+        return None
+    return read if bounds.is_sane_request(read) else None

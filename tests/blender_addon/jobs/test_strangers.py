@@ -1,0 +1,244 @@
+"""A .blend from a stranger: whatever its strips say, nothing outside is written, removed or overwritten; others land."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import bpy
+import pytest
+
+JOB = "f" * 32
+OTHER = "e" * 32
+DEEP = "[" * 50_000
+ROLES = ("footage", "first", "last", "before", "after", "depth", "look")
+
+
+def request(**changed) -> str:
+    """What a placeholder keeps, as a stranger may have changed it."""
+    usual = {
+        "prompt": "a red ball",
+        "model": "embedded",
+        "width": 256,
+        "height": 144,
+        "length_frames": 24,
+        "frame_rate": {"fps": 24},
+        "seed": 1,
+        "media_folder": "VICTIM/m",
+        "task": "restyle",
+        "sources": [source()],
+        "origin": {"project": "", "project_id": "", "scene": "Scene", "channel": 1, "start": 1},
+    }
+    return json.dumps({**usual, **changed})
+
+
+def source(**changed) -> dict[str, object]:
+    return {
+        **{"role": "footage", "folder": "VICTIM/Videos/footage", "files": ["gone.png"], "frames": 24, "rendered": True},
+        **changed,
+    }
+
+
+def asked(**changed) -> str:
+    wanted = {"role": "footage", "start": 1, "end_exclusive": 25, "strip_names": ["src"], "depth": False}
+    strip = {"name": "src", "start": 1, "end_exclusive": 25, "content_start": 1, "channel": 2}
+    return json.dumps(
+        {"task": "restyle", "start": 1, "end_exclusive": 25, "sources": [strip], "wanted": [wanted], **changed}
+    )
+
+
+CRAFTED = {
+    # ids that are paths
+    "job: the folder above": {"job": ".."},
+    "job: a path": {"job": "VICTIM"},
+    "job: settings of another program": {"job": "VICTIM/config/settings"},
+    "job: far up, then down": {"job": "x/" + "../" * 40 + "VICTIM/Documents"},
+    "job: a device": {"job": "NUL"},
+    "job: with a drive": {"job": "C:\\Windows"},
+    "job: a stream": {"job": "a" * 32 + ":x"},
+    "job: with a newline": {"job": "a" * 32 + "\n"},
+    "job: capitals": {"job": "A" * 32},
+    "job: endless": {"job": "a" * 100_000},
+    "job: empty": {"job": ""},
+    # types
+    "job: a dict": {"job": {"a": 1}},
+    "job: a number": {"job": 7},
+    "job: bytes": {"job": b"\xff\x00"},
+    "role: a number": {"role": 3},
+    "role: another word": {"role": "master"},
+    "strip: a number": {"strip": 5},
+    "strip: a dict": {"strip": {"a": 1}},
+    "first: a word": {"first": "abc"},
+    "first: infinite": {"first": float("inf")},
+    "first: the least there is": {"first": -(2**31)},
+    "was_start: a list": {"was_start": [1, 2]},
+    "was_length: a dict": {"was_length": {"a": 1}},
+    "declined: a list": {"declined": [1, 1]},
+    "request: a list": {"request": [1, 2]},
+    "request: of another kind": {"request": "[]"},
+    "request: infinite": {"request": '{"prompt": 1e999}'},
+    "request: deep": {"request": DEEP},
+    "request: huge": {"request": request(prompt="x" * (2 << 20))},
+    "request: half a character": {"request": request(prompt="\ud800")},
+    "request: no rate": {"request": request(frame_rate={"fps": 0})},
+    "asked: deep": {"asked": DEEP},
+    "asked: of wrong types": {"asked": asked(start="1", sources=[{"name": 7}])},
+    "asked: of a million frames": {"asked": asked(end_exclusive=1 << 30)},
+    "known ends: deep": {"ends": DEEP},
+    # places
+    "media: another's folder": {"request": request(media_folder="VICTIM/Videos")},
+    "media: with dots": {"request": request(media_folder="/film/../VICTIM/Videos")},
+    "media: the root": {"request": request(media_folder="/")},
+    "media: relative to the .blend": {"request": request(media_folder="//../Videos")},
+    "media: a share": {"request": request(media_folder="\\\\evil\\share")},
+    "files: a path": {"request": request(sources=[source(files=["../../config/settings.json"])])},
+    "files: a million": {"request": request(sources=[source(files=[{"before": "a", "count": 10**9}])])},
+    **{
+        f"role {role}": {
+            "request": request(media_folder="VICTIM/Videos", sources=[source(role=role)]),
+            "asked": asked(wanted=[{"role": role, "start": 1, "end_exclusive": 25, "strip_names": [], "depth": False}]),
+        }
+        for role in ROLES
+    },
+    "project: a path": {"project": "../../../../VICTIM/evil"},
+    "project: a number": {"project": 9},
+}
+"""By name: which properties a placeholder (and its scene) has that differ from an honest one's."""
+
+
+@pytest.fixture
+def victim(tmp_path) -> Path:
+    """What other programs and the person have on the disk, with names that the add-on also uses."""
+    folder = tmp_path / "victim"
+    for name in (
+        *(f"Videos/sources/{JOB}/{role}/rushes.mov" for role in ROLES),
+        *(f"Videos/{role}/rushes.mov" for role in ROLES),
+        f"Videos/{JOB}/years.mov",
+        f"Videos/{JOB}.partial/years.mov",
+        "Documents/novel.txt",
+        "config/settings.json",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("years of work")
+    return folder
+
+
+def all_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def put(strip, scene, crafted: dict[str, object], victim: Path) -> None:
+    def at_victim(value: object) -> object:
+        return value.replace("VICTIM", victim.as_posix()) if isinstance(value, str) else value
+
+    usual = {"job": JOB, "strip": "d" * 32, "role": "placeholder", "request": request(), "asked": asked()}
+    for name, value in {**usual, **crafted}.items():
+        if name in ("project", "ends"):
+            scene["wan_vse_project" if name == "project" else "wan_vse_known_ends"] = at_victim(value)
+        else:
+            strip[f"wan_vse_{name}"] = at_victim(value)
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_what_a_stranger_wrote(name, renderer, session, scene, addon, tmp_path, victim, user_folder) -> None:
+    before = all_below(victim)
+    compat, tracker = addon("timeline.compat"), session.tracker
+    scene.sequence_editor_create()
+    strips = compat.strips(scene.sequence_editor)
+    compat.new_color(strips, "src", 2, 1, 24)
+    put(compat.new_color(strips, "odd", 1, 1, 24), scene, CRAFTED[name], victim)
+    (tmp_path / "film").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "stranger.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "film" / "stranger.blend"))
+    scene = bpy.context.scene
+    tracker.start()
+    session.until(lambda: tracker.server.listed)
+    mine = session.ask(scene, "fog", start=50, frames=4)
+
+    def takes() -> list[object]:
+        return [s.get("wan_vse_job") for s in compat.all_strips(scene) if s.get("wan_vse_role") == "take"]
+
+    session.until(lambda: mine in takes())
+    for _ in range(20):
+        tracker.tick()
+    strange = [job for job in tracker.jobs() if job.job_id != mine]
+    for job in strange:
+        assert addon("timeline.written").id_in({"k": job.job_id}, "k")
+        assert job.sentence.endswith(".")
+        tracker.retry(job.job_id)
+    until = time.monotonic() + 30
+    while any(not job.state.ended for job in tracker.jobs()) and time.monotonic() < until:
+        tracker.tick()
+        time.sleep(0.01)
+    for job in tracker.jobs():
+        assert job.state.ended and job.sentence, job
+    tracker.cancel(JOB)
+    bpy.ops.wm.save_mainfile()
+    tracker.clear()
+    assert all_below(victim) == before
+    assert not [path for path in victim.rglob("*") if path.name in ("m", "evil")]
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made <= {"victim", "film"}, made
+
+
+def test_an_appended_scene_does_not_say_where_takes_go(session, scene, addon) -> None:
+    project, folder = addon("jobs.project"), addon("jobs.strangers").own_folder
+    project.forget()
+    planned = folder()
+    other = bpy.data.scenes.new("A")
+    for value in ("../../evil", OTHER, 7):
+        other["wan_vse_project"] = value
+        assert folder() == planned
+    assert project.ensure() == os.path.basename(planned)
+    assert other["wan_vse_project"] == os.path.basename(planned), "it is this film's now"
+    project.forget()
+    assert project.ids() == {os.path.basename(planned)}
+
+
+def test_a_take_is_looked_for_where_this_films_may_lie(session, scene, addon, tmp_path, user_folder) -> None:
+    strangers, read = addon("jobs.strangers"), addon("timeline.written").request
+    (tmp_path / "film").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "a.blend"))
+    take = {"folder": "/", "first_file": "0001.png", "media_format": "png", "frames": 1, "width": 64, "height": 36}
+    for place, state in (("elsewhere", "interrupted"), ("film/wan", "done"), ("film/more", "done")):
+        folder = tmp_path / place / JOB
+        folder.mkdir(parents=True)
+        (folder / "0001.png").write_bytes(b"x")
+        settings = {"take": {**take, "frame_rate": {"fps": 24}}}
+        (folder / "take.json").write_text(json.dumps(settings))
+        text = request(media_folder=str(tmp_path / place), sources=[source(folder=str(tmp_path / "gone"))])
+        status, own = strangers.unknown(JOB, read(text))
+        assert status.state.value == state, place
+        assert own.media_folder == str(tmp_path / "film" / "wan")
+        assert own.origin.project == str(tmp_path / "film" / "a.blend")
+        assert own.sources[0].folder == os.path.join(own.media_folder, "sources", JOB, "footage")
+        for broken in ({"frames": 10**9}, {"first_file": "../../x.png"}, {"frames": "9"}):
+            (folder / "take.json").write_text(json.dumps({"take": {**settings["take"], **broken}}))
+            status, _ = strangers.unknown(JOB, read(text))
+            assert status.state.value == "interrupted"
+        (folder / "take.json").unlink()
+
+
+def test_collect_takes_copies_takes_alone(session, scene, addon, tmp_path, user_folder) -> None:
+    collect, compat = addon("jobs.collect"), addon("timeline.compat")
+    strips = compat.strips(scene.sequence_editor_create())
+    take, secret = tmp_path / "far" / JOB, tmp_path / "far" / "secret"
+    for folder in (take, secret):
+        folder.mkdir(parents=True)
+        for name in ("0001.png", "id_rsa", "take.json"):
+            (folder / name).write_bytes(b"x")
+    os.symlink(secret / "id_rsa", take / "0002.png")
+    for index, folder in enumerate((take, secret)):
+        strip = compat.new_image(strips, f"s{index}", str(folder / "0001.png"), 1 + index, 1)
+        strip["wan_vse_job"], strip["wan_vse_role"] = (JOB, OTHER)[index], "take"
+    (tmp_path / "film").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "a.blend"), relative_remap=False)
+    session.tracker.collect()
+    session.until(lambda: not session.tracker.collector.busy)
+    assert sorted(all_below(tmp_path / "film" / "wan")) == [f"{JOB}/0001.png", f"{JOB}/take.json"]
+    assert (
+        "1 takes" in session.tracker.collector.sentence and "stay where they are" in session.tracker.collector.sentence
+    )
+    assert collect.far_folders() == [secret]

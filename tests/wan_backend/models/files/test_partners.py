@@ -1,0 +1,134 @@
+"""Which models the transformers of a folder make: never half of one, and none lost for a word in its name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.wan_backend.models import heads_only, tiny_folder
+from tests.wan_backend.models.test_halves import SPELLINGS
+from wan_backend.models import catalogue, sources
+from wan_backend.models.files.survey import survey
+
+TEXT, PICTURES = heads_only.transformer(5120, 40), heads_only.transformer(5120, 40, 36)
+CONTROL, SMALL, TIMED = (
+    heads_only.transformer(5120, 40, control=8), heads_only.transformer(), heads_only.transformer(3072, 30, 48, 48),
+)  # fmt: skip
+NEW, NEW_PICTURES, OLD, VACE = "wan2.2-t2v-a14b", "wan2.2-i2v-a14b", "wan2.1-t2v-14b", "wan2.1-vace-14b"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A models folder with every part but a transformer."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    place = tmp_path / "models"
+    heads_only.write(place / "text_encoders" / "umt5_xxl_fp16.safetensors", heads_only.text_encoder(), "F16")
+    heads_only.write(place / "vae" / "wan_2.1_vae.safetensors", heads_only.vae())
+    heads_only.write(place / "vae" / "wan2.2_vae.safetensors", heads_only.vae(48))
+    return place
+
+
+def makes(folder: Path) -> dict[str, str]:
+    """Model -> "found" or the sentence that says more than that it is to be downloaded."""
+    seen, made = survey([folder]), {}
+    for entry in catalogue.load().models.values():
+        found = sources.find(entry, [folder], seen)
+        if isinstance(found, sources.Found):
+            made[entry.id] = "found"
+        elif "download it" not in found.problem.sentence:
+            made[entry.id] = found.problem.sentence
+    made.pop("embedded", None)
+    return made
+
+
+def put(folder: Path, name: str, shapes: heads_only.Shapes) -> Path:
+    return heads_only.write(folder / "unet" / f"{name}.safetensors", shapes, "F16")
+
+
+@pytest.mark.parametrize("pattern", SPELLINGS)
+@pytest.mark.parametrize(("shapes", "model"), [(TEXT, NEW), (PICTURES, NEW_PICTURES)], ids=["text", "pictures"])
+def test_two_halves_make_a_model_and_one_makes_none(folder, pattern, shapes, model):
+    high, low = (put(folder, pattern.format(half), shapes) for half in SPELLINGS[pattern])
+    assert makes(folder) == {model: "found"}
+    parts = sources.find(catalogue.entry(model), [folder], survey([folder])).parts
+    assert (parts["transformer"], parts["transformer_2"]) == (high, low)
+    low.unlink()
+    made = makes(folder)
+    assert set(made) == {model} and "lacks the low noise half" in made[model]
+
+
+@pytest.mark.parametrize(("shapes", "model", "names"), [
+    (TEXT, OLD, ["wan2.1_t2v_14B_low_vram", "low_vram/wan2.1_t2v", "wan2.1_high_quality", "t2v_14B", "High/wan2.1_t2v",
+                 "wan2.2-rapid-aio-v10", "Wan2.2-T2V-AllInOne", "wan22_merged_both"]),
+    (SMALL, "wan2.1-t2v-1.3b", ["wan2.1_high_noise", "HIGH", "LowVRAM", "x_H", "wan2.2_1.3B_low"]),
+    (TIMED, "wan2.2-ti2v-5b", ["wan2.2_ti2v_5B_HIGH", "low/wan22", "wan2.2_high_noise_5B"]),
+    (CONTROL, VACE, ["High/vace", "vace_14B_low_vram", "wan2.2-rapid-mega-aio", "vace_H"]),
+    (PICTURES, NEW_PICTURES, ["wan2.2-i2v-rapid-aio-v10"]),
+])  # fmt: skip
+def test_whole_models_are_not_lost_for_a_word(folder, shapes, model, names):
+    for name in names:
+        file = put(folder, name, shapes)
+        assert makes(folder) == {model: "found"}, name
+        file.unlink()
+
+
+@pytest.mark.parametrize(("shapes", "model"), [(TEXT, NEW), (PICTURES, NEW_PICTURES)], ids=["text", "pictures"])
+@pytest.mark.parametrize("name", ["wan2.2_14B_a", "Wan22_A14B_v2", "wan2.2_t2v_low_vram"])
+def test_a_half_that_nobody_can_tell_is_refused_with_what_to_do(folder, name, shapes, model):
+    file = put(folder, name, shapes)
+    made = makes(folder)
+    assert set(made) == {model} and "put 'high_noise' or 'low_noise' into its name" in made[model]
+    (row,) = [row for row in survey([folder]).looked if row.file == file]
+    assert not row.parts and "nothing says which" in row.why
+
+
+def test_a_letter_alone_and_no_version_is_asked(folder):
+    put(folder, "mine_t2v_H", TEXT)
+    assert set(makes(folder)) == {NEW}
+    put(folder, "mine_t2v_L", TEXT)
+    assert makes(folder) == {NEW: "found"}
+
+
+def test_halves_of_a_control_model_are_not_run_as_a_whole_one(folder):
+    put(folder, "wan2.2_fun_vace_high_noise_14B", CONTROL)
+    put(folder, "wan2.2_fun_vace_low_noise_14B", CONTROL)
+    made = makes(folder)
+    assert set(made) == {VACE} and "one half of a Wan 2.2 with control" in made[VACE]
+    put(folder, "wan2.1_vace_14B", CONTROL)
+    assert makes(folder) == {VACE: "found"}
+
+
+def test_two_of_one_maker_are_put_together(folder):
+    for maker in ("a_wan22", "b_wan22"):
+        put(folder, f"{maker}_low_noise", TEXT)
+    put(folder, "b_wan22_high_noise", TEXT)
+    parts = sources.find(catalogue.entry(NEW), [folder], survey([folder])).parts
+    assert parts["transformer_2"].name == "b_wan22_low_noise.safetensors"
+
+
+@pytest.mark.parametrize("second", [True, False])
+def test_the_transformer_of_a_fetched_a14b_is_a_half(folder, tmp_path, second):
+    home = tiny_folder.write(tmp_path / "cache" / "models--Some--One" / "snapshots" / "1", "WanPipeline", 40, 40)
+    index = json.loads((home / "model_index.json").read_text())
+    config = home / "transformer" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "_class_name": "WanTransformer3DModel"}))
+    if second:
+        (home / "transformer").rename(home / "transformer_2")
+    index |= {"transformer_2": ["diffusers", "WanTransformer3DModel"], "boundary_ratio": 0.875}
+    (home / "model_index.json").write_text(json.dumps(index))
+    found = survey([folder], [home])
+    assert isinstance(sources.find(catalogue.entry(OLD), [folder], found), sources.Missing)
+    (half,) = found.of("transformer")
+    assert half.expert == ("low" if second else "high")
+
+
+def test_what_is_made_one_file_wears_no_lora_for_two(folder):
+    put(folder, "wan2.2-i2v-rapid-aio", PICTURES)
+    found = sources.find(catalogue.entry(NEW_PICTURES), [folder], survey([folder]))
+    draft = catalogue.load().loras["wan2.2-i2v-a14b-4step"]
+    assert not sources.can_wear(found, draft)
+    put(folder, "wan22_i2v_high_noise", PICTURES)
+    put(folder, "wan22_i2v_low_noise", PICTURES)
+    assert sources.can_wear(sources.find(catalogue.entry(NEW_PICTURES), [folder], survey([folder])), draft)

@@ -1,0 +1,30 @@
+"""Two servers on one state folder, as two windows of Blender have: each job has one holder, whatever its state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.wan_backend.server.served import request
+
+
+def test_two_servers_one_list(serve, media):
+    """One has each job, whatever its state; the other shows it, and says who has it."""
+    gone = serve()
+    job_id = gone.submit(request(media, "slow:0.3", length_frames=20))
+    gone.wait_for(job_id, "denoising")
+    gone.call("cancel", job_id=job_id)
+    gone.wait_for(job_id, "cancelled")
+    gone.close()
+    holder, other = serve(), serve()
+    assert not holder.jobs()[job_id]["held_elsewhere"] and other.jobs()[job_id]["held_elsewhere"]
+    for method, params in (("retry", {"job_id": job_id}), ("clear", {"job_ids": [job_id]})):
+        assert "Another Blender window has this job" in other.refused(method, **params)["data"]["sentence"]
+    holder.call("retry", job_id=job_id)
+    holder.wait_for(job_id, "decoding", "done")
+    assert job_id not in other.jobs()
+    assert "Another Blender window" in other.refused("retry", job_id=job_id)["data"]["sentence"]
+    holder.kill()
+    told = other.wait_for(job_id, "interrupted", "done", seconds=60)
+    assert not told["held_elsewhere"], "it came by itself, and was told"
+    other.call("retry", job_id=job_id)
+    assert Path(other.wait_for(job_id, "done")["take"]["folder"]).is_dir()

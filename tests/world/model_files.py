@@ -1,0 +1,159 @@
+"""Files of models as portals, hubs and programs have them: written small, with true names and shapes.
+
+`make` gives a models folder. `heads_only` writes files of full size that are holes; `file_forms` small whole ones.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .entry import Entry, Make
+from .what_holds import model_refused, parts_are
+
+
+def files(**contents: bytes) -> Make:
+    """A models folder with these files; __ in a name is a dot."""
+
+    def make(folder: Path) -> Path:
+        for name, content in contents.items():
+            (folder / name.replace("__", ".")).write_bytes(content)
+        return folder
+
+    return make
+
+
+def holes(name: str, dtype: str = "BF16", **shape: int) -> Make:
+    """A transformer of full size by its head (tests/wan_backend/models/heads_only.py: width, layers, channels, ...)."""
+
+    def make(folder: Path) -> Path:
+        from tests.wan_backend.models import heads_only
+
+        heads_only.write(folder / name, heads_only.transformer(**shape), dtype)
+        return folder
+
+    return make
+
+
+def transformers(*names: str, channels: int = 16, control: int = 0, width: int = 5120, layers: int = 40) -> Make:
+    """Transformers of a 14B by their heads, one of each name, which may begin with folders."""
+
+    def make(folder: Path) -> Path:
+        from tests.wan_backend.models import heads_only
+
+        for name in names:
+            shapes = heads_only.transformer(width, layers, channels, control=control)
+            heads_only.write(folder / f"{name}.safetensors", shapes, "F16")
+        return folder
+
+    return make
+
+
+def eight_bit(name: str, kind: str, scale: str, across: int = 0, scale_kind: str = "F32") -> Make:
+    """A 1.3B with the blocks' matrices in 8 bit, and a scale a row, or one of so many numbers."""
+
+    def make(folder: Path) -> Path:
+        from tests.wan_backend.models import heads_only
+
+        shapes, others = {}, {}
+        for tensor, shape in heads_only.transformer().items():
+            packed = len(shape) == 2 and tensor.startswith("blocks")
+            own = tensor + ("._data" if packed and scale == "._scale" else "")
+            shapes[own] = shape
+            if packed:
+                stem = tensor if scale == "._scale" else tensor.removesuffix(".weight")
+                shapes[stem + scale] = (shape[0], shape[1] // across if across else 1)
+                others |= {own: kind, stem + scale: scale_kind}
+        heads_only.write(folder / name, shapes, others=others)
+        return folder
+
+    return make
+
+
+def renamed(name: str, before: str = "", **more: tuple[int, ...]) -> Make:
+    """A 1.3B with something before every name, and tensors beside; __ in a name is a dot."""
+
+    def make(folder: Path) -> Path:
+        from tests.wan_backend.models import heads_only
+
+        shapes = {before + tensor: shape for tensor, shape in heads_only.transformer().items()}
+        heads_only.write(folder / name, {**shapes, **{key.replace("__", "."): shape for key, shape in more.items()}})
+        return folder
+
+    return make
+
+
+def beside(make: Make, **contents: bytes) -> Make:
+    """The same folder with files beside; __ in a name is a dot."""
+
+    def both(folder: Path) -> Path:
+        return files(**contents)(make(folder))
+
+    return both
+
+
+ENTRIES = (
+    Entry(
+        "Wan 2.1 1.3B as one file", "ComfyUI's repackaged files", holes("wan2.1_t2v_1.3B_bf16.safetensors"),
+        parts_are(transformer="wan2.1_t2v_1.3B_bf16.safetensors"), short=True,
+    ),
+    Entry(
+        "a web page named .safetensors", "a portal that wanted a login",
+        files(wan__safetensors=b"<!DOCTYPE html><html><head><title>Sign in</title>"), model_refused("wan.safetensors"),
+    ),
+    Entry(
+        "a config.json beside single files", "a ComfyUI folder; Wan-AI's own repositories",
+        beside(holes("wan2.1_t2v_1.3B.safetensors"), config__json=b'{"_class_name": "WanModel"}'),
+        parts_are(transformer="wan2.1_t2v_1.3B.safetensors"), short=True,
+    ),
+    Entry(
+        "halves that end in H and L", "Civitai", transformers("somebodysWan22_t2vQ8H", "somebodysWan22_t2vQ8L"),
+        parts_are(transformer=("somebodysWan22_t2vQ8H.safetensors", "somebodysWan22_t2vQ8L.safetensors")), short=True,
+    ),
+    Entry(
+        "a half of which nobody can say which it is", "a file that was renamed", transformers("wan2.2_t2v_A14B_v2"),
+        model_refused("wan2.2_t2v_A14B_v2.safetensors", "nothing says which"),
+    ),
+    Entry(
+        "a Wan 2.1 in a folder low_vram", "a models folder sorted by cards", transformers("low_vram/wan2.1_t2v_14B"),
+        parts_are(transformer="wan2.1_t2v_14B.safetensors"),
+    ),
+    Entry(
+        "both halves in one file", "rapid-aio, of Hugging Face", transformers("wan2.2-i2v-rapid-aio-v10", channels=36),
+        parts_are(transformer="wan2.2-i2v-rapid-aio-v10.safetensors"),
+    ),
+    Entry(
+        "one half of a Wan 2.2 VACE", "Wan 2.2 Fun VACE", transformers("wan2.2_fun_vace_high_noise_14B", control=8),
+        model_refused("wan2.2_fun_vace_high_noise_14B.safetensors", "with control"),
+    ),
+    Entry(
+        "int8 of optimum-quanto", "Wan2GP", eight_bit("wan2.1_t2v_1.3B_quanto_int8.safetensors", "I8", "._scale"),
+        parts_are(transformer="wan2.1_t2v_1.3B_quanto_int8.safetensors"),
+    ),
+    Entry(
+        "int8 a row", "LightX2V", eight_bit("wan2.1_int8.safetensors", "I8", ".weight_scale"),
+        parts_are(transformer="wan2.1_int8.safetensors"),
+    ),
+    Entry(
+        "mxfp8", "ComfyUI's newer quantised files",
+        eight_bit("wan2.1_mxfp8.safetensors", "F8_E4M3", ".weight_scale", 32, "F8_E8M0"),
+        model_refused("wan2.1_mxfp8.safetensors", "mxfp8", "get it in bf16, fp8 scaled or GGUF"),
+    ),
+    Entry(
+        "a compiled model's names", "torch.compile, then saved", renamed("wan.safetensors", "module._orig_mod."),
+        parts_are(transformer="wan.safetensors"),
+    ),
+    Entry(
+        "a marker tensor", "Kijai's files name themselves so", renamed("wan.safetensors", model_type__Wan2_1=(1,)),
+        parts_are(transformer="wan.safetensors"),
+    ),
+    Entry(
+        "a layer more", "a variant with a reference branch",
+        renamed("wan.safetensors", ref_conv__weight=(1536, 16, 2, 2)),
+        model_refused("wan.safetensors", "ref_conv.weight"),
+    ),
+    Entry(
+        "the pickled CLIP", "Wan-AI's own repositories",
+        files(models_clip_open_clip_xlm_roberta_large_vit_huge_14__pth=b"PK"),
+        model_refused("models_clip_open_clip_xlm_roberta_large_vit_huge_14.pth", "get clip_vision_h.safetensors"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,36 @@
+"""The lists of what is installed, with checksums, out of what uv resolved. Standard library only.
+
+`python3 build.py lock` writes them; nothing else does. One package a line, each with the SHA-256 of every file that
+PyPI has of it, so that one list serves every system and Python.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+OF_TORCH = re.compile(r"(torch|triton|nvidia-[\w-]+|cuda-[\w-]+)==")
+"""What lock_torch.txt has: torch as PyPI has it, and what it needs for NVIDIA's cards on Linux."""
+EXTRAS = re.compile(r"^([\w.-]+)\[[^\]]*\]==")
+NO_BROWSER = re.compile(r" ; sys_platform != 'emscripten'(?= |$)")
+HEAD = """# {what}
+# One package a line, with the SHA-256 of every file that PyPI has of it. Made by 'python3 build.py lock' of
+# requirements.txt and constraints.txt; not to be written by hand.
+"""
+
+
+def write(resolved: str, rest: Path, torch: Path) -> None:
+    """Write both lists; `resolved` is what `uv pip compile --universal --generate-hashes` said."""
+    lines = [_line(line) for line in re.sub(r"\s*\\\n\s+", " ", resolved).splitlines() if re.match(r"\w", line)]
+    kept = [line for line in lines if "sys_platform == 'emscripten'" not in line]
+    for file, what, wanted in (
+        (rest, "All that the backend needs but torch, for every system.", False),
+        (torch, "torch as PyPI has it, and on Linux what it needs for NVIDIA's cards.", True),
+    ):
+        held = [line for line in kept if bool(OF_TORCH.match(line)) is wanted]
+        file.write_text(HEAD.format(what=what) + "\n".join(held) + "\n", "utf-8")
+
+
+def _line(line: str) -> str:
+    """The package without its extras, whose packages have lines of their own, and without what is no system of ours."""
+    return NO_BROWSER.sub("", EXTRAS.sub(r"\1==", line))

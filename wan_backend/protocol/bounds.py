@@ -1,0 +1,122 @@
+"""What of a request or a take is beyond anything that the add-on or a worker writes. Standard library only.
+
+Whoever reads one from where strangers may have written it (a .blend, a take.json) asks here before it is used for
+anything: types are checked by `conversion`, this is about values. It does not say whether a take can be made.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from .media import first_file
+from .plain_names import MAX_PATH_CHARACTERS, is_encodable, is_folder, is_name
+from .takes import MAX_PROMPT_CHARACTERS, MAX_TAKE_FRAMES, FrameRate, Framing, Source, Take, TakeRequest
+
+MAX_JSON_CHARACTERS = 1 << 20
+"""As much as a line of the wire takes; nothing that was ever written is as long."""
+MAX_PIXELS_A_SIDE = 1 << 16
+MAX_NAME = 1024
+"""Characters of a name that is shown and looked up, and no path: a model's, a scene's."""
+MAX_SOURCES = 16
+MAX_LORAS = 64
+MOST = 1e9
+"""No setting is meant to be larger, on either side of 0."""
+LAST_FRAME = 1 << 22
+"""Blender's frames are below it, on either side of 0; sums of a few still fit in its numbers."""
+MOST_MOVIE_FRAMES = 1 << 31
+
+
+def parsed(text: object) -> Any:
+    """The JSON values in `text`, whose numbers are all finite. Raises ValueError for whatever else."""
+    if not isinstance(text, str) or len(text) > MAX_JSON_CHARACTERS:
+        raise ValueError("this is no text that was written here")
+    return json_values(text)
+
+
+def json_values(content: str | bytes) -> Any:
+    """The JSON values in `content`, however long, whose numbers are all finite. Raises ValueError for whatever else."""
+    try:
+        return json.loads(content, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def is_sane_request(request: TakeRequest) -> bool:
+    """Whether every value of it is within what can be meant."""
+    origin = request.origin
+    return (
+        _is_text(request.prompt, 2 * MAX_PROMPT_CHARACTERS)
+        and _is_text(request.negative_prompt, 2 * MAX_PROMPT_CHARACTERS)
+        and all(_is_text(word, MAX_NAME) for word in (request.model, request.resolution, origin.scene))
+        and _is_text(origin.project_id, MAX_NAME)
+        and all(_is_path(path) for path in (request.media_folder, origin.project, *(use.path for use in request.loras)))
+        and all(1 <= side <= MAX_PIXELS_A_SIDE for side in (request.width, request.height))
+        and 1 <= request.length_frames <= LAST_FRAME
+        and is_sane_rate(request.frame_rate)
+        and 0 <= request.seed < 1 << 63
+        and abs(origin.start) <= LAST_FRAME
+        and 0 <= origin.channel <= MAX_NAME
+        and all(_is_number(value) for value in (request.steps, request.guidance_scale, request.flow_shift))
+        and _is_number(request.strength)
+        and len(request.loras) <= MAX_LORAS
+        and all(_is_number(use.strength) for use in request.loras)
+        and len(request.sources) <= MAX_SOURCES
+        and all(map(is_sane_source, request.sources))
+    )
+
+
+def is_sane_source(source: Source) -> bool:
+    """Whether it names files right inside one folder, and as many as a take may be made from."""
+    return (
+        is_folder(source.folder)
+        and bool(source.files)
+        and all(map(is_name, set(source.files)))
+        and 1 <= source.frames <= MAX_TAKE_FRAMES
+        and 0 <= source.first_frame <= MOST_MOVIE_FRAMES
+        and (source.framing is None or _is_sane_framing(source.framing))
+    )
+
+
+def is_sane_take(take: Take) -> bool:
+    """Whether it can be a take that a worker wrote: its files are then named as `media` says, right in its folder."""
+    return (
+        1 <= take.frames <= MAX_TAKE_FRAMES
+        and all(1 <= side <= MAX_PIXELS_A_SIDE for side in (take.width, take.height))
+        and take.first_file == first_file(take.media_format)
+        and is_sane_rate(take.frame_rate)
+    )
+
+
+def is_sane_rate(rate: FrameRate) -> bool:
+    """Whether a scene can have it."""
+    return 1 <= rate.fps <= MAX_PIXELS_A_SIDE and 1e-5 <= rate.fps_base <= 1e6
+
+
+def _is_sane_framing(framing: Framing) -> bool:
+    return all(_is_number(value) for value in vars(framing).values() if isinstance(value, int | float))
+
+
+def _is_text(text: str, most: int) -> bool:
+    """Not one with half a character in it either: Blender takes no such name."""
+    return len(text) <= most and "\0" not in text and is_encodable(text, "strict")
+
+
+def _is_path(text: str) -> bool:
+    return len(text) <= MAX_PATH_CHARACTERS and "\0" not in text and is_encodable(text)
+
+
+def _is_number(value: float | None) -> bool:
+    return value is None or abs(value) <= MOST
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is not a number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:40]} is too large a number")
+    return number
