@@ -5,6 +5,7 @@ The add-on is tested as artists get it: the built extension, installed in Blende
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import importlib.util
 import os
@@ -33,6 +34,7 @@ if not HAS_TORCH:
 
 if HAS_BPY:  # before the first import of bpy, which reads it once
     USER_FOLDER = tempfile.mkdtemp(prefix="wan-vse-user-")
+    atexit.register(shutil.rmtree, USER_FOLDER, ignore_errors=True)  # xdist's own process has no fixture to do it
     os.environ["BLENDER_USER_RESOURCES"] = USER_FOLDER
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))

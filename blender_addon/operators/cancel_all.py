@@ -31,7 +31,7 @@ class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
         jobs = _going_on()
         for job_id in jobs:
             tracker.get().cancel(job_id)
-        self.report({"INFO"}, f"Cancelled {len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}.")
+        self.report({"INFO"}, f"Canceling {len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}.")
         return {"FINISHED"}
 
 

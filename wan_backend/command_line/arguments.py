@@ -46,7 +46,7 @@ def _add_generate(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--model", default="embedded", help="an id that `models` lists")
     verb.add_argument(
-        "--frames", type=int, help="at the model's own rate; where not given, all it can do (embedded: 33)"
+        "--frames", type=int, help="at the model's own rate; where not given, what it makes in one go (embedded: 33)"
     )
     verb.add_argument("--size", help="as 832x480, or a size of the model by name")
     verb.add_argument("--seed", type=int, default=1)

@@ -37,7 +37,9 @@ def table(rows: list[ModelRow], extras: list[ExtraRow]) -> str:
     for row in rows:
         sizes = ", ".join(size.name for size in row.sizes)
         lines.append(f"{'*' if row.here else ' '} {row.model:<18} {row.label}")
-        lines.append(f"    {sizes}; up to {row.max_frames} frames at {row.frame_rate.fps} a second; {row.licence}")
+        lines.append(
+            f"    {sizes}; up to {row.max_frames} frames in one go at {row.frame_rate.fps} a second; {row.licence}"
+        )
         lines += [f"    {said}" for said in (row.notes, row.sentence) if said]
     for extra in extras:
         lines.append(f"{'*' if extra.here else ' '} {extra.model:<21} {extra.label}; {extra.licence}")

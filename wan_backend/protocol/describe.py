@@ -46,7 +46,15 @@ line, UTF-8, without batches, version {messages.PROTOCOL_VERSION}. A line of mor
 Unknown keys in a message are passed over, so that a newer peer may send more; a missing key or a value of the wrong
 type is an error that names it. Numbers are finite. Any Unicode may be in a string, lone surrogates too.
 
-The first call is `hello`; until it is answered, every other is an error. Everything ends when stdin ends.
+The client's first call is `hello`; until it is answered, every other but `ping` is an error. Everything ends when
+stdin ends. To try it by hand, start a server with a state folder of its own (`python` is the backend's, as the README
+says), and type:
+
+```
+python -m wan_backend serve --state FOLDER
+{{"jsonrpc": "2.0", "id": 1, "method": "hello", "params": {{"protocol": {messages.PROTOCOL_VERSION}}}}}
+{{"jsonrpc": "2.0", "id": 2, "method": "list"}}
+```
 
 In the tables below, `T or null` may be null; a key with a default may be left out.
 """

@@ -142,6 +142,7 @@ class ModelRow:
     """Where it was found, or what is missing and how to mend it."""
     frame_rate: FrameRate
     max_frames: int
+    """The most that it makes in one go."""
     sizes: list[SizeRow]
     licence: str
     download_bytes: int
