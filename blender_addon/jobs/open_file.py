@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import bpy
 
 from ...wan_backend.protocol.conversion import to_json
-from ...wan_backend.protocol.messages import JobState, JobStatus, Origin, TakeRequest
+from ...wan_backend.protocol.messages import JobState, JobStatus, Origin, ProblemKind, TakeRequest
 from ..stopwatch import timed
 from ..timeline import compat, identity, placement, provenance, written
 from . import ends, landing, project, strangers
@@ -299,7 +299,8 @@ class OpenFile:
             status = jobs.get(job_id)
             if status is None or jobs.is_servers(job_id) or status.state is JobState.DONE:
                 continue
-            made = strangers.done(job_id, request) if status.state.ended else None
+            held = status.state.ended and status.problem is not None and status.problem.kind is ProblemKind.BUSY
+            made = strangers.done(job_id, request) if held else None  # else no disk is asked for nothing
             if made is not None:
                 jobs.keep(*made)
                 return True
