@@ -14,7 +14,7 @@ PRORES_4444 = frozenset({"ap4h", "ap4x"})
 IN_MATROSKA = frozenset(
     {"V_MPEG4/ISO/AVC", "V_MPEGH/ISO/HEVC", "V_MPEG4/ISO/ASP", "V_VP9", "V_AV1", "V_FFV1", "V_MJPEG"}
 )
-"""Beside FFV1 as it's in AVI. VP8 isn't in it: calls and browsers record in it, and their pictures grow within the file."""
+"""VP8 isn't in it: calls and browsers record in it, and their pictures grow within the file."""
 AS_IN_AVI, BITMAP_HEAD_BYTES = "V_MS/VFW/FOURCC", 40
 ALPHA_MESSAGE, TURN_MESSAGE = 165, 47
 """What H.265 says beside its pictures."""
