@@ -84,6 +84,9 @@ class OpenFile:
     def opened(self) -> list[str]:
         """Another file was loaded, or the same one again; gives the jobs whose ends it knows."""
         project.forget()
+        strange = identity.strange()
+        if strange:
+            log.warning("%d strips have marks that Wan VSE did not write: they are left as they are.", strange)
         known = ends.read()
         self.book.open_file(known)
         self.cleared.clear()
