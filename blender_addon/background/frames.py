@@ -45,7 +45,8 @@ def render(asked: dict[str, Any], report: Report) -> None:
 def show_only(scene: bpy.types.Scene, names: list[str], alone: bool = False) -> list[tuple[Any, bool]]:
     """Show the strips that are named and, but for `alone`, what lies below them, as the preview does; no name: all.
 
-    Gives all whose mute changed, with what it was. Placeholders have nothing to show yet.
+    Gives all whose mute changed, with what it was: strips, channels, and curves that would unmute a strip. Placeholders
+    have nothing to show yet.
     """
     editor = scene.sequence_editor
     owner = editor.meta_stack[-1] if len(editor.meta_stack) else editor
@@ -55,11 +56,26 @@ def show_only(scene: bpy.types.Scene, names: list[str], alone: bool = False) -> 
     wanted = [(strip, False) for strip in chosen] + [(owner.channels[strip.channel], False) for strip in chosen]
     seen = [s for s in strips if not names or s in chosen or (s.channel < highest and not alone)]
     seen = [s for s in seen if s.get(ROLE) != "placeholder"]
-    wanted += [(s, True) for s in strips if s not in seen]
+    hidden = [s for s in strips if s not in seen]
+    wanted += [(s, True) for s in hidden] + [(curve, True) for curve in _mute_curves(scene, hidden)]
     changed = [(muted, muted.mute) for muted, mute in wanted if muted.mute != mute]
     for muted, was in changed:
         muted.mute = not was
     return changed
+
+
+def _mute_curves(scene: bpy.types.Scene, strips: list[Any]) -> list[Any]:
+    """The curves and drivers that mute and unmute those strips over time."""
+    animation = scene.animation_data
+    if animation is None:
+        return []
+    action = animation.action
+    bags: list[Any] = [animation] if action is None else [action]
+    if action is not None and hasattr(action, "layers"):
+        bags = [bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags]
+    curves = [curve for bag in bags for curve in getattr(bag, "fcurves", ())]
+    ends = tuple(f'["{bpy.utils.escape_identifier(strip.name)}"].mute' for strip in strips)
+    return [curve for curve in (*curves, *animation.drivers) if curve.data_path.endswith(ends)]
 
 
 def _check_there(folder: str, names: list[str]) -> None:

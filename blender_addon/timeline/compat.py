@@ -244,6 +244,16 @@ def is_animated(scene: bpy.types.Scene, strip: Strip) -> bool:
     return len(animation.nla_tracks) > 0 or any(p.startswith("sequence_editor.") and path in p for p in paths)
 
 
+def keyed_mutes(scene: bpy.types.Scene) -> list[str]:
+    """The paths of what is muted and unmuted over time: strips and channels."""
+    animation = scene.animation_data
+    if animation is None:
+        return []
+    drivers = [curve for curve in animation.drivers if curve.data_path.endswith("].mute")]
+    curves = [curve for curve in _curves(scene) if curve.data_path.endswith("].mute")]
+    return [curve.data_path for curve in (*curves, *drivers) if curve.data_path.startswith("sequence_editor.")]
+
+
 def _curves(scene: bpy.types.Scene) -> list[Any]:
     animation = scene.animation_data
     action = None if animation is None else animation.action

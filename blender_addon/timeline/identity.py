@@ -99,6 +99,12 @@ def all_marked() -> list[Marked]:
     return [found for scene in scenes for found in marked(scene)]
 
 
+def strange() -> int:
+    """How many strips of the open file have a job's mark that this add-on did not write: they are passed over."""
+    strips = [strip for scene in bpy.data.scenes if scene.library is None for strip, _ in compat.walk(scene)]
+    return sum(strip.get(JOB) is not None and not (written.id_in(strip, JOB) and role_of(strip)) for strip in strips)
+
+
 def find(strip_id: str) -> Marked | None:
     """The strip with this id, wherever it is in the open file."""
     return next((found for found in all_marked() if found.strip_id == strip_id), None)

@@ -34,17 +34,25 @@ def below(
 def seen(owner: Any, frames: range, below_channel: int | None = None) -> Iterator[compat.Strip]:
     """The strips of an editor or a meta strip that the preview shows in any of the frames.
 
-    Those aren't muted, by themselves or with their channel. `below_channel`: only those on lower channels.
+    Those aren't muted, by themselves or with their channel, or only at times. `below_channel`: only those on lower
+    channels.
     """
     collection = () if owner is None else compat.strips(owner)
     places = compat.columns(collection)
-    closed = holes.closed_channels(owner)
+    keyed = compat.keyed_mutes(owner.id_data) if len(collection) else []
+    closed = holes.closed_channels(owner) if not any("channels[" in path for path in keyed) else ()
     flags = [False] * len(places.starts)
     for index in places.overlapping(frames.start, frames.stop):
         channel = places.channels[index]
         lower = below_channel is None or channel < below_channel
-        flags[index] = lower and channel not in closed and not places.mutes[index]
+        muted = places.mutes[index] and not (keyed and _is_keyed(keyed, collection[index].name))
+        flags[index] = lower and channel not in closed and not muted
     return itertools.compress(collection, flags)
+
+
+def _is_keyed(paths: list[str], name: str) -> bool:
+    quoted = f'["{bpy.utils.escape_identifier(name)}"]'
+    return any(quoted in path for path in paths)
 
 
 def inputs(strips: list[compat.Strip]) -> Iterator[compat.Strip]:

@@ -15,6 +15,7 @@ IN_MATROSKA = frozenset(
     {"V_MPEG4/ISO/AVC", "V_MPEGH/ISO/HEVC", "V_MPEG4/ISO/ASP", "V_VP9", "V_AV1", "V_FFV1", "V_MJPEG"}
 )
 """VP8 isn't in it: calls and browsers record in it, and their pictures grow within the file."""
+AS_IN_AVI, BITMAP_HEAD_BYTES = "V_MS/VFW/FOURCC", 40
 ALPHA_MESSAGE, TURN_MESSAGE = 165, 47
 """What H.265 says beside its pictures."""
 GREY, FULL_COLOUR = 0, 3
@@ -49,8 +50,10 @@ def depth_in_mp4(codec: str, bits: int, configurations: dict[bytes, bytes], samp
     raise Odd
 
 
-def depth_in_matroska(codec: str, private: bytes, is_rgb: bool) -> Depth:
+def depth_in_matroska(codec: str, private: bytes, is_rgb: bool, sample: Sample) -> Depth:
     """The same for Matroska's names; `is_rgb` where the track says so."""
+    if codec == AS_IN_AVI and private[16:20] == b"FFV1":  # as Blender itself writes it
+        return movie_ffv1.depth(private[BITMAP_HEAD_BYTES:], sample)
     if codec not in IN_MATROSKA:
         raise Odd
     if codec == "V_MPEG4/ISO/AVC":
@@ -60,7 +63,7 @@ def depth_in_matroska(codec: str, private: bytes, is_rgb: bool) -> Depth:
     if codec == "V_AV1":
         return _av1(private)
     if codec == "V_FFV1":
-        return movie_ffv1.depth(private)
+        return movie_ffv1.depth(private, sample)
     return Depth(rgb=DEEP if is_rgb else 8)
 
 

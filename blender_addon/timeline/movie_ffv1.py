@@ -1,30 +1,48 @@
-"""How deep the samples of an FFV1 movie are: read from its configuration record (RFC 9043, 4.3), which is packed.
+"""How deep the samples of an FFV1 movie are: from its configuration record or first picture (RFC 9043, 4.2 and 4.3).
 
 Standard library only.
 """
 
 from __future__ import annotations
 
-from .movie_facts import DEEP, Depth, Odd
+from .movie_facts import DEEP, Depth, Odd, Sample
 
 ONE = 1 << 32
 FACTOR = ONE // 20
 MOST = 256 - 8
 CUSTOM_TABLE = 2
 RGB = 1
+FIRST_BYTES = 1024
+"""More than any head takes."""
 
 
-def depth(record: bytes) -> Depth:
-    """Raises Odd where the record can't be read, or the colours are coarser than half of the brightness."""
-    coder = _RangeDecoder(record)
-    if coder.symbol() not in (3, 4):  # the version
+def depth(record: bytes, sample: Sample) -> Depth:
+    """Raises Odd where that can't be read, or the colours are coarser than half of the brightness.
+
+    Up to version 1 there is no record, and the first picture says it.
+    """
+    if record:
+        coder = _RangeDecoder(record)
+        if coder.symbol() not in (3, 4):  # the version
+            raise Odd
+        coder.symbol()  # and its smaller part
+        return _depth(coder, says_bits=True)
+    coder = _RangeDecoder(sample(FIRST_BYTES))
+    if not coder.bit(0):  # whether it can be decoded without another one
         raise Odd
-    coder.symbol()  # and its smaller part
+    coder.begin_anew()
+    version = coder.symbol()
+    if version > 1:
+        raise Odd
+    return _depth(coder, says_bits=version == 1)
+
+
+def _depth(coder: _RangeDecoder, says_bits: bool) -> Depth:
     if coder.symbol() == CUSTOM_TABLE:
         for _ in range(255):
             coder.symbol(signed=True)
     is_rgb = coder.symbol() == RGB
-    bits = DEEP if coder.symbol() > 8 else 8
+    bits = DEEP if says_bits and coder.symbol() > 8 else 8
     has_colour = bool(coder.bit(0)) or is_rgb
     if max(coder.symbol(), coder.symbol()) > 1 and not is_rgb:
         raise Odd
@@ -43,6 +61,10 @@ class _RangeDecoder:
         if self._low >= 0xFF00:
             raise Odd
         self._ones = _next_states()
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget what was learnt of the bits before."""
         self._states = [128] * 32
 
     def bit(self, place: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import movie_codecs
 from .movie_facts import Bytes, Head, Odd, checked_size
@@ -15,16 +15,17 @@ DOC_TYPE = 0x4282
 TIMESTAMP_SCALE, DURATION, TIMESTAMP = 0x2AD7B1, 0x4489, 0xE7
 DEFAULT_SCALE = 1_000_000
 MOST_SECONDS = 1e7
-TRACK, TRACK_TYPE, CODEC, CODEC_PRIVATE, VIDEO = 0xAE, 0x83, 0x86, 0x63A2, 0xE0
+TRACK, TRACK_NUMBER, TRACK_TYPE, CODEC, CODEC_PRIVATE, VIDEO = 0xAE, 0xD7, 0x83, 0x86, 0x63A2, 0xE0
 WIDTH, HEIGHT = 0xB0, 0xBA
 COLOUR, MATRIX = 0x55B0, 0x55B1
 GROUP, BLOCKS = 0xA0, (0xA1, 0xA3)
 LOOKED_AT_BLOCKS = 40
+SEVERAL_IN_A_BLOCK = 0x06
 PICTURES = 1
 OTHER_TRACKS = frozenset({2, 17})
 """Sound and subtitles."""
 IN_A_TRACK = frozenset(
-    {0xD7, 0x73C5, TRACK_TYPE, 0xB9, 0x88, 0x55AA, 0x9C, 0x6DE7, 0x6DF8, 0x23E383, 0x234E7A, 0x536E, 0x22B59C,
+    {TRACK_NUMBER, 0x73C5, TRACK_TYPE, 0xB9, 0x88, 0x55AA, 0x9C, 0x6DE7, 0x6DF8, 0x23E383, 0x234E7A, 0x536E, 0x22B59C,
      0x22B59D, CODEC, CODEC_PRIVATE, 0x258688, 0xAA, VIDEO, 0xEC, 0xBF, 0x55AB, 0x55AC, 0x55AD, 0x55AE, 0x55AF, 0x55EE}
 )  # fmt: skip
 """What a picture's track may say without a change of its pictures: numbers, names, languages, flags, durations."""
@@ -41,25 +42,36 @@ class _Element:
     end: int
 
 
+@dataclass(frozen=True)
+class _Start:
+    """How the first cluster begins."""
+
+    ticks: int
+    firsts: dict[int, _Element] = field(default_factory=dict)
+    """The first picture or sound of each track, by the track's number."""
+
+
 def read(file: Bytes) -> Head:
     """Raises Odd, StopIteration, struct.error, ValueError or OSError where that can't be known."""
     segment = _segment(file)
-    scale, duration, begin, tracks = DEFAULT_SCALE, 0.0, None, None
+    scale, duration, start, tracks = DEFAULT_SCALE, 0.0, None, None
     for element in _elements(file, segment.begin, segment.end):
         if element.number == INFO:
             scale, duration = _scale_and_duration(file, element)
         elif element.number == TRACKS and tracks is None:
             tracks = element
         elif element.number == CLUSTER:
-            begin = _begin(file, element)
+            start = _start(file, element)
             break
-    if tracks is None or begin is None:
+    if tracks is None or start is None:
         raise Odd
-    seconds = (duration - begin) * scale / 1e9
+    seconds = (duration - start.ticks) * scale / 1e9
     if not 0 < seconds < MOST_SECONDS:
         raise Odd
     shown = [
-        _track(file, track, seconds) for track in _elements(file, tracks.begin, tracks.end) if track.number == TRACK
+        _track(file, track, seconds, start)
+        for track in _elements(file, tracks.begin, tracks.end)
+        if track.number == TRACK
     ]
     pictures = [track for track in shown if track is not None]
     if len(pictures) != 1:
@@ -79,18 +91,20 @@ def _segment(file: Bytes) -> _Element:
     return segment
 
 
-def _begin(file: Bytes, cluster: _Element) -> int:
-    """When the first cluster begins, in ticks. Raises Odd where it has pictures or sound before nought."""
+def _start(file: Bytes, cluster: _Element) -> _Start:
+    """How the first cluster begins. Raises Odd where it has pictures or sound before nought."""
     parts = _elements(file, cluster.begin, cluster.end)
-    begin = next(_whole(file, part) for part in parts if part.number == TIMESTAMP)
+    start = _Start(next(_whole(file, part) for part in parts if part.number == TIMESTAMP))
     for part in itertools.islice(parts, LOOKED_AT_BLOCKS):
         block = next(_elements(file, part.begin, part.end)) if part.number == GROUP else part
         if block.number in BLOCKS:
-            _, at = _number(file, block.begin, block.end, keep_mark=False)  # of the track
-            (after,) = struct.unpack(">h", file.at(at, 2))
-            if begin + after < 0:
+            track, at = _number(file, block.begin, block.end, keep_mark=False)
+            after, flags = struct.unpack(">hB", file.at(at, 3))
+            if start.ticks + after < 0 or track is None:
                 raise Odd
-    return begin
+            if not flags & SEVERAL_IN_A_BLOCK:
+                start.firsts.setdefault(track, _Element(block.number, at + 3, block.end))
+    return start
 
 
 def _elements(file: Bytes, begin: int, end: int) -> Iterator[_Element]:
@@ -151,7 +165,7 @@ def _scale_and_duration(file: Bytes, info: _Element) -> tuple[int, float]:
     return scale, duration
 
 
-def _track(file: Bytes, track: _Element, seconds: float) -> Head | None:
+def _track(file: Bytes, track: _Element, seconds: float, start: _Start) -> Head | None:
     """The track's Head; None where it shows no pictures."""
     parts = {element.number: element for element in _elements(file, track.begin, track.end)}
     kind = _whole(file, parts[TRACK_TYPE]) if TRACK_TYPE in parts else 0
@@ -169,4 +183,10 @@ def _track(file: Bytes, track: _Element, seconds: float) -> Head | None:
     size = checked_size(_whole(file, video[WIDTH]), _whole(file, video[HEIGHT]))
     colour = list(_elements(file, video[COLOUR].begin, video[COLOUR].end)) if COLOUR in video else []
     is_rgb = any(part.number == MATRIX and _whole(file, part) == 0 for part in colour)
-    return Head("matroska", codec, *size, seconds, depth=movie_codecs.depth_in_matroska(codec, private, is_rgb))
+
+    def sample(count: int) -> bytes:
+        first = start.firsts[_whole(file, parts[TRACK_NUMBER])]
+        return file.at(first.begin, min(count, first.end - first.begin))
+
+    depth = movie_codecs.depth_in_matroska(codec, private, is_rgb, sample)
+    return Head("matroska", codec, *size, seconds, depth=depth)

@@ -11,7 +11,7 @@ from .movie_facts import Bytes, Depth, Head, Odd, Sample, checked_size
 
 FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"})
 IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-TURNS = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}
+TURNS: dict[tuple[float, ...], int] = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}
 """By the upper left four numbers of a track's matrix."""
 OTHER_TRACKS = frozenset({b"soun", b"tmcd", b"text", b"sbtl", b"subt", b"clcp", b"meta", b"hint", b"url "})
 """Handlers of tracks that show no picture."""
@@ -97,7 +97,7 @@ def _matrix(file: Bytes, box: _Box, short: int, long: int) -> tuple[int, ...]:
 
 
 def _turn(matrix: tuple[int, ...]) -> int | None:
-    corner = tuple(matrix[index] / (1 << 16) for index in (0, 1, 3, 4))
+    corner = matrix[0] / (1 << 16), matrix[1] / (1 << 16), matrix[3] / (1 << 16), matrix[4] / (1 << 16)
     if (matrix[2], matrix[5], matrix[8]) != (0, 0, 1 << 30):
         return None
     return TURNS.get(corner)  # a move (the last row) is heeded by nobody

@@ -104,7 +104,7 @@ def pick(strip: compat.Strip, muted_channels: set[int]) -> Picked:
         held_before=held[0],
         held_after=held[1],
         is_still=is_still,
-        waits=strip.get(identity.ROLE) == identity.PLACEHOLDER_ROLE,
+        waits=identity.role_of(strip) == identity.PLACEHOLDER_ROLE,
         text=" ".join(strip.text.split()) if kind == "TEXT" else "",
     )
 

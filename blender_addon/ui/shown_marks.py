@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import bpy
 
-from ..timeline import compat, identity
+from ..timeline import compat, identity, written
 
 KEPT_SECONDS = 0.7
 """So long, what strips remember of their jobs is taken for the same while none came, went or moved."""
@@ -51,14 +51,14 @@ def marks(scene: bpy.types.Scene) -> Marks:
     if _last.key != key or time.monotonic() > _last.until:
         placeholders, taken = [], set()
         for strip, *place in zip(shown, *places, strict=True):
-            job_id = strip.get(identity.JOB)
-            if job_id is None:
+            job_id = written.id_in(strip, identity.JOB)
+            if not job_id:
                 continue
-            role = strip.get(identity.ROLE)
+            role = identity.role_of(strip)
             if role == identity.PLACEHOLDER_ROLE:
-                placeholders.append(Placeholder(place[0], place[1], place[2], str(job_id)))
+                placeholders.append(Placeholder(place[0], place[1], place[2], job_id))
             elif role == identity.TAKE_ROLE:
-                taken.add(str(job_id))
+                taken.add(job_id)
         until = time.monotonic() + (0.0 if bpy.app.background else KEPT_SECONDS)
         _last = Marks(key, until, tuple(placeholders), frozenset(taken))
     return _last

@@ -187,8 +187,9 @@ def _checked(found: np.ndarray, blue_first: bool, head: Head, shrunk: int) -> Pi
     channels = found.shape[2]
     colours: tuple[int, ...] = (0, 0, 0) if channels < 3 else (2, 1, 0) if blue_first else (0, 1, 2)
     order = colours if channels % 2 else (*colours, channels - 1)
-    size = (found.shape[1], found.shape[0]) if shrunk == 1 else (head.width, head.height)
-    return Picture(found, order, *size, shrunk)
+    if shrunk == 1:
+        return Picture(found, order, found.shape[1], found.shape[0])
+    return Picture(found, order, head.width, head.height, shrunk)
 
 
 def _channels(image: Image.Image) -> int:
@@ -201,5 +202,5 @@ def _channels(image: Image.Image) -> int:
 def _bytes_per_level(image: Image.Image) -> int:
     if image.mode in ("I", "F"):
         return 4
-    tile: Any = image.tile[0][3] if image.tile else ""
-    return 2 if "16" in str(tile) or "16" in image.mode else 1
+    tiles: Any = getattr(image, "tile", None)  # of an opened file; its last part names the depth in the file
+    return 2 if (tiles and "16" in str(tiles[0][3])) or "16" in image.mode else 1

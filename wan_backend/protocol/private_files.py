@@ -15,6 +15,8 @@ from typing import BinaryIO, cast
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 _OTHERS = 0o077
+_BINARY = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
+_FLAGS = {"wb": _BINARY | os.O_TRUNC, "ab": _BINARY | os.O_APPEND}
 _VARIABLE = "WAN_VSE_UMASK"
 """Tells the children of a private process what the person's umask is."""
 
@@ -81,9 +83,9 @@ def tighten_all(folder: Path) -> None:
 
 def opened(path: Path, mode: str = "wb", buffering: int = -1) -> BinaryIO:
     """Open a private file for writing bytes; one that is there is made private. Raises OSError."""
-    stream = open(path, mode, buffering, opener=lambda name, flags: os.open(name, flags, FILE_MODE))
+    handle = os.open(path, _FLAGS[mode], FILE_MODE)
     _tighten(path)
-    return cast(BinaryIO, stream)
+    return cast(BinaryIO, os.fdopen(handle, mode, buffering))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -62,7 +62,7 @@ class Framing:
     """How a source's pictures lie in the scene's frame, as Blender shows them: cut, mirrored, scaled and moved.
 
     The part of the picture `crop` leaves is stretched over the rectangle `x, y, width, height` of the frame
-    (from its upper left corner, in pixels of a frame of `canvas_width` x `canvas_height`). What of the frame it
+    (from its upper left corner, in square pixels of a frame of `canvas_width` x `canvas_height`). What of the frame it
     doesn't cover is black.
     """
 
@@ -135,6 +135,7 @@ class TakeRequest:
     prompt: str
     model: str
     width: int
+    """Of the scene's frame, in square pixels, as the height."""
     height: int
     length_frames: int
     """How many frames of the scene the take is to cover."""

@@ -196,7 +196,8 @@ def _files(survey: Survey) -> list[Finding]:
             words = "; ".join(part.words for part in looked.parts)
             findings.append(Finding("file", True, looking.told(f"{looked.file}: {words}.")))
         elif looked.why:
-            mend = "Get the file again, or another; until then it isn't used."
+            said = ";" in looked.why  # what to do, for this very file
+            mend = f"{'Until then' if said else 'Get the file again, or another; until then'} it isn't used."
             sentence = looking.told(f"{looked.file} can't be used because {looked.why}.")
             findings.append(Finding("file", True, sentence, mend))
     others = sum(not looked.parts and not looked.why for looked in survey.looked)

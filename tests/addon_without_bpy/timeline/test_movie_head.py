@@ -37,6 +37,11 @@ KNOWN = {
     "transparent ffv1.mkv": ("ffv1", "bgra", {"level": "3"}, 8),
     "deep RGB ffv1.mkv": ("ffv1", "gbrp16le", {"level": "3"}, 0, 16),
     "deep grey ffv1.mkv": ("ffv1", "gray10le", {"level": "3"}, 0, 8, 16),
+    "ffv1 as Blender writes it.mkv": ("ffv1", "bgr0", {}, 0),
+    "old ffv1.mkv": ("ffv1", "yuv420p", {"level": "0"}, 0),
+    "transparent old ffv1.mkv": ("ffv1", "bgra", {"level": "1"}, 8),
+    "deep old ffv1.mkv": ("ffv1", "yuv420p10le", {"level": "1", "coder": "range_tab"}, 0),
+    "deep grey old ffv1.mkv": ("ffv1", "gray10le", {"level": "1", "coder": "range_def"}, 0, 8, 16),
     "grey ffv1.mkv": ("ffv1", "gray", {"level": "3"}, 0),
     "deep ffv1.mkv": ("ffv1", "yuv444p16le", {"level": "3"}, 0),
     "deep transparent ffv1.mkv": ("ffv1", "yuva444p10le", {"level": "3"}, 16),
@@ -178,6 +183,21 @@ def test_nothing_is_known_of_matroska_with_a_cut_or_a_projection(tmp_path, head_
     assert head_of(str(file)) is None
 
 
+def test_ffv1_as_in_avi_is_known_and_nothing_else_is(addon, tmp_path):
+    """Blender's own files are so."""
+    codecs, odd = addon("timeline.movie_codecs"), addon("timeline.movie_facts").Odd
+    content = written(tmp_path, "a.mkv", "ffv1", "bgra", {"level": "3"}).read_bytes()
+    at = content.index(b"\x63\xa2") + 3
+    record = content[at : at + (content[at - 1] & 0x7F)]
+    for name, known in ((b"FFV1", True), (b"H264", False)):
+        private = bytes(16) + name + bytes(20) + record
+        if known:
+            assert codecs.depth_in_matroska("V_MS/VFW/FOURCC", private, False, None).alpha == 8
+        else:
+            with pytest.raises(odd):
+                codecs.depth_in_matroska("V_MS/VFW/FOURCC", private, False, None)
+
+
 @pytest.mark.parametrize("where", ["layer", "layers", "alpha", "turn", "two"])
 def test_h265_with_a_layer_of_transparency_is_not_known(addon, where):
     codecs, odd = addon("timeline.movie_codecs"), addon("timeline.movie_facts").Odd
@@ -205,7 +225,7 @@ def test_vp9_says_whether_it_may_be_rgb(addon):
     for bits, chroma, rgb in ((8, 3, 8), (10, 1, 8), (10, 3, 16)):
         configuration = bytes([1, 0, 0, 0, 1, 20, bits << 4 | chroma << 1, 1, 1, 0, 0, 0])
         assert codecs.depth_in_mp4("vp09", 24, {b"vpcC": configuration}, None).rgb == rgb
-    assert [codecs.depth_in_matroska("V_VP9", b"", said).rgb for said in (False, True)] == [8, 16]
+    assert [codecs.depth_in_matroska("V_VP9", b"", said, None).rgb for said in (False, True)] == [8, 16]
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,4 +1,4 @@
-"""A .blend from a stranger: whatever its strips say, nothing outside is written, removed or overwritten; others land."""
+"""A .blend from a stranger: whatever it says, nothing outside is written, removed or overwritten; others land."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import bpy
 import pytest
+from fake_backend_frames import png
 
 JOB = "f" * 32
 OTHER = "e" * 32
@@ -242,3 +243,25 @@ def test_collect_takes_copies_takes_alone(session, scene, addon, tmp_path, user_
         "1 takes" in session.tracker.collector.sentence and "stay where they are" in session.tracker.collector.sentence
     )
     assert collect.far_folders() == [secret]
+
+
+def test_what_another_window_makes_is_said_and_lands_here_too(session, scene, addon, tmp_path, user_folder) -> None:
+    compat, tracker = addon("timeline.compat"), session.tracker
+    strips = compat.strips(scene.sequence_editor_create())
+    put(compat.new_color(strips, "odd", 1, 1, 24), scene, {"asked": "", "request": request(sources=[])}, tmp_path)
+    (tmp_path / "film").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "a.blend"))
+    tracker.start()
+    session.until(lambda: tracker.server.state_folder)
+    kept = Path(tracker.server.state_folder, "jobs", JOB)
+    kept.mkdir(parents=True)
+    tracker.strips_changed()
+    session.until(lambda: tracker.job(JOB))
+    assert tracker.job(JOB).sentence == addon("jobs.strangers").HELD.sentence
+    folder = tmp_path / "film" / "wan" / JOB
+    folder.mkdir(parents=True)
+    for index in range(24):
+        (folder / f"{index + 1:04d}.png").write_bytes(png(index))
+    take = {"folder": "/", "first_file": "0001.png", "media_format": "png", "frames": 24, "width": 64, "height": 36}
+    (folder / "take.json").write_text(json.dumps({"take": {**take, "frame_rate": {"fps": 24}}}))
+    session.until(lambda: [s.get("wan_vse_role") for s in compat.all_strips(bpy.context.scene)] == ["take"])

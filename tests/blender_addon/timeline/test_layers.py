@@ -158,6 +158,15 @@ def _set(make: Callable[[Layers], Any], **values):
     return changed
 
 
+def _seen_at_times(on: Layers) -> None:
+    below = on.color("below", 1)
+    for frame, mute in ((1, True), (4, False)):
+        below.mute = mute
+        below.keyframe_insert("mute", frame=frame)
+    on.scene.frame_set(1)
+    on.picture("chosen", 2, 128)
+
+
 KINDS: dict[str, Callable[[Layers], object]] = {
     **{blend: _blended(blend) for blend in BLENDS},
     **{f"{blend}, half": _blended(blend, 0.5) for blend in ("REPLACE", "CROSS", "ALPHA_OVER", "SCREEN")},
@@ -192,6 +201,7 @@ KINDS: dict[str, Callable[[Layers], object]] = {
     "mirrored and moved": _set(lambda on: on.picture("chosen", 2), use_flip_x=True, offset_x=11),
     "partly there": _partly_there,
     "muted below": _muted_below,
+    "muted at times": _seen_at_times,
     "masked": _below_and(_masked),
     "transparent scene": _below_and(_transparent_scene),
     "opaque picture": _below_and(lambda on: on.picture("chosen", 2)),
@@ -238,6 +248,8 @@ def test_a_strip_is_rendered_as_the_preview_shows_it(layers, asked, scene, tmp_p
     shown = pictures.render_range(scene, FRAMES, tmp_path / "shown")
     over = layers.color("over", 20, (1.0, 0.0, 1.0))  # what lies above the strip is no part of it
     over.blend_alpha = 0.7
+    over.mute = False
+    over.keyframe_insert("mute", frame=1)
     for own, sent in zip(shown, asked.sent(), strict=True):
         assert np.array_equal(own, sent), kind
     _, rendered = asked.source()

@@ -115,6 +115,22 @@ def test_a_glance_looks_at_a_few_files_however_long_the_strip_is(cut, sequence, 
     assert len(looks) == 2 * frames, "an order looks at all"
 
 
+def test_an_order_looks_for_a_moment(cut, sequence, addon, looks, monkeypatch) -> None:
+    sequence(2000, 2000)
+    footage, file_look = addon("timeline.footage"), addon("timeline.file_look")
+    wanted = footage.Wanted(footage.Role.FOOTAGE, 1, 2001, ("long",))
+    file_look.forget()
+    looks.clear()
+    monkeypatch.setattr(file_look, "MOMENT_SECONDS", 0.0)
+    source, rendered = footage.source_or_render(cut.scene, wanted, "/nowhere", file_look.moment)
+    assert len(looks) <= 2 * file_look.MOMENT_FILES, "whether they are there, and their sizes"
+    assert (len(source.files), rendered) == (2000, False)
+    looks.clear()
+    monkeypatch.setattr(file_look, "MOMENT_SECONDS", 60.0)
+    footage.source_or_render(cut.scene, wanted, "/nowhere", file_look.moment)
+    assert len(looks) == 4000, "a quick disk is asked for all"
+
+
 def test_only_the_pictures_that_are_shown_are_named(cut, sequence, addon) -> None:
     strip = sequence(20, 4000)
     names = addon("timeline.media_files").names_of(strip, range(5, 9))
@@ -162,6 +178,23 @@ def test_a_file_that_is_lost_or_found_later_is_seen(folder, monkeypatch) -> None
     assert [folder.lost() for _ in range(2)] == [["029.png"]] * 2
     (folder.folder / "029.png").write_bytes(b"x")
     assert [folder.lost() for _ in range(3)] == [["029.png"], ["029.png"], []], "true until all were looked at again"
+
+
+def test_an_order_knows_what_glances_found(folder, monkeypatch) -> None:
+    monkeypatch.setattr(folder.look, "MOMENT_SECONDS", 0.0)
+    monkeypatch.setattr(folder.look, "MOMENT_FILES", 5)
+    (folder.folder / "015.png").unlink()
+
+    def moment():
+        return folder.look.moment(str(folder.folder), folder.names, False)
+
+    assert (moment().lost, moment().complete) == ([], False)
+    for _ in range(3):
+        folder.lost()
+    assert (moment().lost, moment().complete) == (["015.png"], True)
+    monkeypatch.setattr(folder.look, "MOMENT_FILES", 30)
+    (folder.folder / "015.png").write_bytes(b"x")
+    assert (moment().lost, moment().complete) == ([], True), "what it sees itself counts for more"
 
 
 def test_a_slow_disk_ends_a_glance_early(folder, monkeypatch, looks) -> None:

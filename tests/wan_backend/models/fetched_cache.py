@@ -17,4 +17,5 @@ def cache_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 0)  # put back after each test
     monkeypatch.setattr(hub_listing, "CHUNK_BYTES", 1 << 14)
+    monkeypatch.setattr(hub_listing, "BUSY_SECONDS", (0.0,) * len(hub_listing.BUSY_SECONDS))
     return folder

@@ -272,8 +272,7 @@ def test_a_page_instead_of_the_list(hub, monkeypatch):
     assert problem().kind == "hub_failed"
 
 
-def test_a_hub_that_is_busy_is_asked_again(hub, monkeypatch):
-    monkeypatch.setattr(hub_listing, "BUSY_SECONDS", (0.0, 0.0, 0.0))
+def test_a_hub_that_is_busy_is_asked_again(hub):
     hub.busy = {TRANSFORMER: 2, CONTROL.repo: 3}
     assert fetch()
     hub.busy = {SMALL.repo: 9}

@@ -84,6 +84,14 @@ def test_a_half_that_nobody_can_tell_is_refused_with_what_to_do(folder, name, sh
     assert not row.parts and "nothing says which" in row.why
 
 
+def test_what_a_file_calls_itself_comes_before_its_name(folder):
+    for name, title in (("a", "Wan2.2 T2V A14B HighNoise"), ("high_b", "Wan2.2 T2V A14B LowNoise")):
+        file = folder / "unet" / f"{name}.safetensors"
+        heads_only.write(file, TEXT, "F16", notes={"modelspec.title": title})
+    parts = sources.find(catalogue.entry(NEW), [folder], survey([folder])).parts
+    assert (parts["transformer"].stem, parts["transformer_2"].stem) == ("a", "high_b")
+
+
 def test_a_letter_alone_and_no_version_is_asked(folder):
     put(folder, "mine_t2v_H", TEXT)
     assert set(makes(folder)) == {NEW}
