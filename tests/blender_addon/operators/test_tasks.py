@@ -246,7 +246,7 @@ def test_a_fix_under_a_failed_job_selects_what_its_take_is_made_from(told, film,
     (order,) = told.orders
     job = told.add("f" * 32, "failed", request=dataclasses.replace(order.request, sources=[]))
     waits = film.effect("Waits", "COLOR", 200, 220)
-    waits[identity.JOB] = job.job_id
+    waits[identity.JOB], waits[identity.ROLE] = job.job_id, identity.PLACEHOLDER_ROLE
     waits[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.aim))
     film.select("Still", "Waits")
     assert bpy.ops.wan_vse.apply_fix(setting="quality", value="draft", job_id=job.job_id) == FINISHED
