@@ -42,7 +42,7 @@ def test_a_wrong_line_is_answered_with_an_error(serve, line, code):
     server.send(line)
     answer = server.wait(lambda message: "error" in message)
     assert answer["error"]["code"] == code and answer["error"]["message"].endswith(".")
-    assert server.call("list") == {"jobs": [], "next": ""}
+    assert server.call("list")["jobs"] == []
 
 
 def test_a_line_of_100_megabytes(serve, media):
@@ -67,7 +67,7 @@ def test_notifications_are_done_and_not_answered(serve):
 def test_an_answer_nobody_asked_for_is_passed_over(serve):
     server = serve()
     server.send(b'{"jsonrpc": "2.0", "id": 1, "result": 3}\n{"jsonrpc": "2.0", "id": 1, "error": {"code": 3}}\n')
-    assert server.call("list") == {"jobs": [], "next": ""}
+    assert server.call("list")["jobs"] == []
 
 
 def test_many_calls_at_once_are_all_answered_once(serve, media):

@@ -18,7 +18,7 @@ from tests.wan_backend.worker.worker_process import pictures
 from wan_backend.models import devices, lean_forward
 from wan_backend.models.extras import TINY_FOR_MEMORY_NOTE
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, RunResult, TakeRequest
-from wan_backend.worker import take_job
+from wan_backend.worker import progress, take_job
 from wan_backend.worker.listener import Run
 
 STEPS = 6
@@ -142,6 +142,7 @@ def test_a_text_encoder_that_runs_out_begins_again(run, monkeypatch):
 def test_a_try_that_begins_anew_does_not_show_what_the_one_before_had_made(run, monkeypatch):
     numbers = itertools.count()
     monkeypatch.setattr(take_job, "fingerprint", lambda *_: f"try {next(numbers)}")
+    monkeypatch.setattr(progress, "LEAST_PAUSE_SECONDS", 0.0)  # however quick the machine is, each step is told
     shop = HeardShop()
     Failing(monkeypatch, TRANSFORMER, at=2 * 3 + 2)
     assert shop.do(run("less")).notes

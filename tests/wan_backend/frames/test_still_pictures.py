@@ -103,7 +103,8 @@ def test_a_hundred_million_pixels_take_little_memory(tmp_path):
     """34 to 80 bytes a pixel it was."""
     file = plain_png("large.png", 10_000, 10_000)(tmp_path)
     code = (
-        "import json, resource, sys; from pathlib import Path; from tests.wan_backend.frames.test_pictures import read;"
+        "import json, resource, sys; from pathlib import Path;"
+        "from tests.wan_backend.frames.test_still_pictures import read;"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; read(Path(sys.argv[1]), size=(832, 480));"
         "print(json.dumps([before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))"
     )
