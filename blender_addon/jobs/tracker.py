@@ -200,10 +200,13 @@ class Tracker:
 
     def _retry(self, job_id: str, request: TakeRequest | None) -> None:
         status = self._list.get(job_id)
-        if status is None or not status.state.ended:
+        if status is None:  # the server's list came without it meanwhile: what its strip asks for is asked anew
+            request = self.request_of(job_id)
+        if request is None if status is None else not status.state.ended:
             return
         self.file.book.forget(job_id)
-        if request is None or not self.sourcing.retry(job_id, request, self.file.has(status)):
+        belongs_here = status is None or self.file.has(status)
+        if request is None or not self.sourcing.retry(job_id, request, belongs_here):
             self.server.outbox.retry(job_id, request)
         self._note_change()
 

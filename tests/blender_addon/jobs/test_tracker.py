@@ -219,6 +219,18 @@ def test_a_retry_of_a_job_that_the_backend_has_forgotten_asks_for_it_anew(sessio
     assert film.job(job_id).problem.kind == "out_of_memory"
 
 
+def test_a_retry_is_not_lost_where_the_list_comes_without_its_job_first(session, scene, film, monkeypatch):
+    job_id = session.ask(scene, "fail")
+    film.until_state(job_id, "failed")
+    told, details = [], session.tracker.server.details
+    monkeypatch.setattr(details, "told", lambda job_id: None)
+    monkeypatch.setattr(details, "want", lambda job_id, then=None: told.append(then))
+    session.tracker.retry(job_id)
+    session.tracker._list.forget([job_id])
+    told[0](None)  # the server's answer: it knows no such job
+    assert film.job(job_id).state.value == "queued"
+
+
 def test_three_quick_deaths_stop_the_respawning(session, scene, film, monkeypatch):
     monkeypatch.setenv("FAKE_BACKEND", "die")
     job_id = session.ask(scene)
