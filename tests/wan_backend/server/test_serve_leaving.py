@@ -87,8 +87,9 @@ def test_a_take_finished_unheard_is_found(serve, media):
     server.close()
     state = server.state / "jobs" / job_id / "state.json"
     state.write_text(state.read_text().replace('"state": "done"', '"state": "decoding"'))
-    job = serve().jobs()[job_id]
-    assert job["state"] == "done" and job["take"]["frames"] == 5
+    again = serve()
+    wait_until(lambda: again.jobs()[job_id]["state"] == "done")  # it is looked for once the list is there
+    assert again.jobs()[job_id]["take"]["frames"] == 5
 
 
 def test_two_servers_on_one_state_folder(serve, media, tmp_path, models_folder):
