@@ -7,7 +7,11 @@ from collections.abc import Iterator
 import bpy
 import pytest
 
-pytestmark = [pytest.mark.compat, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [
+    pytest.mark.compat,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.skipif(bpy.app.version < (4, 5), reason="Blender 4.2 crashes when all of its properties are read"),
+]
 PACKAGE = "bl_ext.user_default.wan_vse"
 DEPTH = 3
 
