@@ -262,9 +262,10 @@ class Tracker:
         """One slice of the work, about 8 ms at most; gives the seconds to the next."""
         with timed("timer: tick"):
             deadline = time.perf_counter() + SLICE_SECONDS
-            self._run_children(deadline)
-            self._work_on_file(deadline)
-            self._tell_of_change(deadline)
+            if self._told_late < _MOST_LATE:
+                self._run_children(deadline)
+                self._work_on_file(deadline)
+            self._tell_of_change(deadline)  # what waited too long has a tick of its own
         return BUSY_SECONDS if self._is_busy() or self._told_late else IDLE_SECONDS
 
     def _tell_of_change(self, deadline: float) -> None:
