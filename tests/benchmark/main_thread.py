@@ -48,8 +48,8 @@ def main() -> None:
             time.sleep(pause)
         sys.exit(measurement.exit_code)
     # Each in a turn of its own: an area can't be changed in the same turn in which a file was loaded.
-    bpy.app.timers.register(measurement.show_panel, first_interval=1.0, persistent=True)
-    bpy.app.timers.register(measurement.choose_tab, first_interval=2.0, persistent=True)
+    bpy.app.timers.register(film.show_panel, first_interval=1.0, persistent=True)
+    bpy.app.timers.register(film.choose_tab, first_interval=2.0, persistent=True)
     bpy.app.timers.register(lambda: measurement.step(pump=False), first_interval=3.0, persistent=True)
 
 
@@ -63,18 +63,6 @@ class Measurement:
         self.job_id = ""
         self.exit_code = 1
         self.tracker.want()
-
-    def show_panel(self) -> None:
-        """Turn the largest area into a sequencer with its sidebar open, so that drawing is measured too."""
-        window = bpy.context.window_manager.windows[0]
-        area = max(window.screen.areas, key=lambda area: area.width * area.height)
-        area.type = "SEQUENCE_EDITOR"
-        area.spaces.active.show_region_ui = True
-
-    def choose_tab(self) -> None:
-        """Show our tab; possible once the sidebar was drawn."""
-        area = next(a for a in bpy.context.window_manager.windows[0].screen.areas if a.type == "SEQUENCE_EDITOR")
-        next(region for region in area.regions if region.type == "UI").active_panel_category = "Wan"
 
     def step(self, pump: bool) -> float | None:
         """Seconds to the next step, or None when the measurement is over."""

@@ -241,6 +241,20 @@ def add_many_strips(scene, count: int) -> None:
             strips.new_effect(name="Cut", type="COLOR", frame_end=place["frame_start"] + 8, **place)
 
 
+def show_panel() -> None:
+    """Turn the largest area into a sequencer with its sidebar open, so that drawing is measured too."""
+    window = bpy.context.window_manager.windows[0]
+    area = max(window.screen.areas, key=lambda area: area.width * area.height)
+    area.type = "SEQUENCE_EDITOR"
+    area.spaces.active.show_region_ui = True
+
+
+def choose_tab() -> None:
+    """Show our tab; possible once the sidebar was drawn."""
+    area = next(a for a in bpy.context.window_manager.windows[0].screen.areas if a.type == "SEQUENCE_EDITOR")
+    next(region for region in area.regions if region.type == "UI").active_panel_category = "Wan"
+
+
 def take_strip(scene, status):
     """The image strip that shows the take of `status`, or None."""
     if status.take is None:
