@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from diffusers import AutoencoderKLWan
 from transformers import UMT5Config, UMT5EncoderModel
 
 from ..embedded.standin import make_scheduler, make_tokenizer
 from ..models import eight_bit
 from ..models.files.configs import DEVIATION_48, MEAN_48
 from ..models.layout import Layout
-from ..models.loader import Precision, WanModel
+from ..models.loader import TRANSFORMER_CLASSES, Precision, WanModel
 from ..models.weight_forms import Form
 
 TRANSFORMERS: dict[str, dict[str, Any]] = {
@@ -26,10 +26,15 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
     "14B": {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
     "5B": {"num_attention_heads": 24, "ffn_dim": 14336, "num_layers": 30, "in_channels": 48, "out_channels": 48},
     "A14B": {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
+    "VACE-1.3B": {
+        "num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30, "vace_layers": list(range(0, 30, 2)),
+    },
+    "VACE-14B": {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
 }
-"""As the configurations of Wan-AI/Wan2.1-T2V-1.3B-Diffusers, -14B-Diffusers, Wan2.2-TI2V-5B-Diffusers and
-Wan2.2-T2V-A14B-Diffusers say; all have text_dim 4096, and the rest is the class's own."""
-LAYOUTS = {"5B": Layout.FIRST_LATENT}
+"""As the configurations of Wan-AI/Wan2.1-T2V-1.3B-Diffusers, -14B-Diffusers, Wan2.2-TI2V-5B-Diffusers,
+Wan2.2-T2V-A14B-Diffusers and Wan2.1-VACE-1.3B-diffusers, -14B-diffusers say; all have text_dim 4096, and the rest is
+the class's own."""
+LAYOUTS = {"5B": Layout.FIRST_LATENT, "VACE-1.3B": Layout.CONTROL, "VACE-14B": Layout.CONTROL}
 BOUNDARIES = {"A14B": 0.875}
 VAE_2_2: dict[str, Any] = {
     "base_dim": 160,
@@ -73,11 +78,13 @@ class RandomModel(WanModel):
         with _made_on(device, self.precision.vae):
             vae: Any = AutoencoderKLWan(**VAES.get(size, {}))
         self._parts = {"tokenizer": make_tokenizer(), "text_encoder": text_encoder, "vae": vae}
+        kind = "WanVACETransformer3DModel" if self.controlled else "WanTransformer3DModel"
         for name in ("transformer", "transformer_2") if self.boundary is not None else ("transformer",):
             with _made_on(device, self.precision.transformer):
-                self._parts[name] = WanTransformer3DModel(text_dim=UMT5_XXL["d_model"], **TRANSFORMERS[size])
+                made: Any = TRANSFORMER_CLASSES[kind]
+                self._parts[name] = made(text_dim=UMT5_XXL["d_model"], **TRANSFORMERS[size])
             _restore_fp32(self._parts[name])
-            self.classes[name] = "WanTransformer3DModel"
+            self.classes[name] = kind
         for part in self.parts:
             self._parts[part].eval().requires_grad_(False)
 

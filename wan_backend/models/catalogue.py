@@ -103,6 +103,9 @@ class ModelEntry:
     """Inside this package; empty where the model does not come with it."""
     references: bool = True
     """True where a control model knows reference pictures; else a picture of a look is its first frame."""
+    trunk_makes_text: bool = False
+    """True of a control model whose transformer without its control is the text to video model itself, for it was
+    trained beside that and not with it: then text to video takes the trunk alone."""
     notes: str = ""
     """What an artist should know of it, in a sentence or two."""
     draft_lora: str = ""
@@ -280,6 +283,8 @@ def _check_preset(name: str, preset: QualityPreset) -> None:
 def _check(entry: ModelEntry) -> None:
     if any(count % 4 != 1 for count in entry.frames) or len(entry.frames) != 2:
         raise ValueError(f"{entry.id}: frames must be two numbers of the form 4k + 1.")
+    if entry.trunk_makes_text and not entry.is_control:
+        raise ValueError(f"{entry.id}: only a control model has a trunk beside its control.")
     if entry.usual_frames and not entry.min_frames <= entry.usual_frames <= entry.max_frames:
         raise ValueError(f"{entry.id}: usual_frames is not a length that it makes.")
     if any(side % entry.multiple for side in entry.sides) or len(entry.sides) != 2:

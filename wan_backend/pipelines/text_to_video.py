@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..models import finite
+from ..models import catalogue, finite
 from ..models.layout import Layout
 from ..models.placement import Placement
 from ..protocol.errors import Refusal
@@ -53,7 +53,7 @@ def prepare(
         )
     conditions = start(placement, request, plan, kept, should_stop)
     model = placement.model
-    if not model.controlled:
+    if not model.controlled or _trunk_suffices(plan):
         return conditions
     control = kept.blank(plan)
     if control is None:
@@ -61,6 +61,12 @@ def prepare(
             control = kept.make_blank(vae, plan, should_stop)
     check(should_stop)
     return replace(conditions, control=control.to(model.device, model.precision.transformer))
+
+
+def _trunk_suffices(plan: Plan) -> bool:
+    """True where the model's transformer without its control is the text to video model: there is nothing to control."""
+    known = catalogue.load().models.get(plan.model)
+    return known is not None and known.trunk_makes_text
 
 
 def start(
