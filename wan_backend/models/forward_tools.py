@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,27 @@ class Width:
     dtype: torch.dtype
 
 
+_WARMED: dict[tuple[torch.device, Width], threading.Thread] = {}
+
+
+def warm(device: torch.device, width: Width) -> None:
+    """Begin to compile what `for_device` will want, beside whatever goes on: while parts of a model are read, say."""
+    if device.type != "cuda" or (device, width) in _WARMED:
+        return
+    thread = threading.Thread(target=_compile, args=(device, width), name="kernels", daemon=True)
+    _WARMED[device, width] = thread
+    thread.start()
+
+
+def _compile(device: torch.device, width: Width) -> None:
+    try:
+        from . import fused_pointwise
+
+        fused_pointwise.made(device, width.dtype, width.channels, width.heads)
+    except Exception as error:  # noqa: BLE001 - the trial comes to the same, and keeps it
+        log.info("the kernels between matrices: %s", error)
+
+
 @functools.lru_cache(maxsize=16)
 def for_device(device: torch.device, width: Width, book: Path | None = None) -> Tools:
     """The quickest tools on `device`; `book` is the file in which findings are kept.
@@ -62,6 +84,8 @@ def for_device(device: torch.device, width: Width, book: Path | None = None) -> 
     """
     if device.type != "cuda":
         return PLAIN
+    if (device, width) in _WARMED:
+        _WARMED[device, width].join()  # nothing is measured while a processor or a card has other things to do
     began, findings = time.monotonic(), KernelBook(book)
     shape = Shape(width.heads, width.channels // width.heads, width.dtype)
     chosen = attention.choose(device, shape, findings)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .memory_estimate import LARGEST_TILE, LEAST_TILE, STREAMED_SHARE, TILE_STEP
+from .memory_estimate import CHUNK_BYTES, LARGEST_TILE, LEAST_TILE, STREAMED_SHARE, TILE_STEP, chunk_extra_bytes
 from .memory_plan import MemoryPlan, Needs, Place
 
 PLACED = ("text_encoder", "transformer", "vae")
@@ -41,6 +41,10 @@ class Machine:
 
 Rung = Callable[[MemoryPlan, Machine], MemoryPlan | None]
 """Gives a smaller plan, or None where it changes nothing."""
+
+
+def _smaller_chunks(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
+    return replace(plan, token_chunk_bytes=CHUNK_BYTES) if plan.token_chunk_bytes > CHUNK_BYTES else None
 
 
 def _encoder_leaves(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
@@ -94,6 +98,7 @@ def _encoder_runs_on_cpu(plan: MemoryPlan, machine: Machine) -> MemoryPlan | Non
 
 
 RUNGS: tuple[Rung, ...] = (
+    _smaller_chunks,
     _encoder_leaves,
     _all_leave,
     _transformer_is_streamed,
@@ -133,6 +138,7 @@ def bytes_while(plan: MemoryPlan, needs: Needs, part: str) -> int:
     total = 0
     if part and plan.place(part) is not Place.ON_CPU:
         total = needs.decode_in(plan.tile_pixels) if part == "vae" else needs.working(part)
+        total += chunk_extra_bytes(plan.token_chunk_bytes) if part.startswith("transformer") else 0
     for each in WEIGHTS:
         weights = getattr(needs, each, 0)
         if not weights:
@@ -167,5 +173,6 @@ def at_most(plan: MemoryPlan, limit: MemoryPlan, needs: Needs) -> MemoryPlan:
         min(tiles, default=0),
         plan.eight_bit or limit.eight_bit,
         plan.forget_encoder or limit.forget_encoder,
+        min(plan.token_chunk_bytes, limit.token_chunk_bytes),
     )
     return measured(both, needs)

@@ -18,7 +18,7 @@ from .memory_plan import MemoryPlan, Place
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 MOST = 100
 """So many lessons are kept, the newest."""
 MORE = 1.05
@@ -98,7 +98,7 @@ def _read(file: Path) -> list[tuple[Attempt, MemoryPlan]]:
 
 def _plan(value: dict[str, Any]) -> MemoryPlan:
     places: dict[str, Any] = {name: Place(value[name]) for name in ("text_encoder", "transformer", "vae")}
-    numbers: dict[str, Any] = {name: int(value[name]) for name in ("peak_bytes", "kept_bytes", "tile_pixels")}
+    numbers: dict[str, Any] = {name: int(value[name]) for name in ("peak_bytes", "kept_bytes", "tile_pixels", "token_chunk_bytes")}
     truths: dict[str, Any] = {
         name: bool(value[name]) for name in ("one_expert", "decode_fits", "eight_bit", "forget_encoder")
     }

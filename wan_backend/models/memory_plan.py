@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from . import memory_estimate
 from .memory_estimate import (
+    CHUNK_BYTES,
     EIGHT_BIT_SHARE,
     FIXED_BYTES,
     LARGEST_TILE,
@@ -126,6 +127,8 @@ class MemoryPlan:
     """The weights of the transformer's blocks are kept in 8 bit."""
     forget_encoder: bool = False
     """A streamed text encoder is read from the disk again for the next prompt: the machine's memory is short."""
+    token_chunk_bytes: int = CHUNK_BYTES
+    """Of the widest tensor that the transformer makes of a share of the tokens: more where there is room to spare."""
 
     def place(self, part: str) -> Place:
         """The place of a part by its name. The image encoder, a tenth of the text encoder, goes where that goes, and

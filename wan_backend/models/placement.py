@@ -7,12 +7,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from ..protocol.messages import LoraUse
-from . import block_streaming, devices, lean_forward, lora_adapters, lora_plan, memory_plan
+from . import (
+    block_streaming,
+    devices,
+    forward_tools,
+    lean_forward,
+    lora_adapters,
+    lora_plan,
+    memory_estimate,
+    memory_ladder,
+    memory_plan,
+)
+from .forward_tools import Tools, Width
 from .loader import WanModel
 from .memory_plan import MemoryPlan, Needs, Place
 
@@ -52,8 +64,17 @@ class Room:
             plan = memory_plan.choose_on_cpu(self.needs, self.device_bytes)
         else:
             plan = memory_plan.choose(self.needs, self.device_bytes, self.host_bytes)
+            plan = self._with_larger_chunks(plan)
         decode = self.needs.vae + self.needs.decode_in(plan.tile_pixels)
         return replace(plan, decode_fits=decode <= self.device_bytes)
+
+
+    def _with_larger_chunks(self, plan: MemoryPlan) -> MemoryPlan:
+        """The same with what is to spare given to the transformer's chunks."""
+        if plan.transformer is Place.STREAMED:
+            return plan
+        chunk = memory_estimate.larger_chunk(self.device_bytes - plan.peak_bytes)
+        return memory_ladder.measured(replace(plan, token_chunk_bytes=chunk), self.needs)
 
 
 def room_for(
@@ -84,13 +105,15 @@ class Placement:
         on_load: Callable[[str], None] = lambda _part: None,
         on_ready: Callable[[str], None] = lambda _part: None,
         loras: Sequence[LoraUse] = (),
+        kernel_book: Path | None = None,
     ) -> None:
         """`on_load(part)` is called before a part is read from the disk, `on_ready(part)` once it is in place.
 
-        `loras` are those that the transformer has on, and no others.
+        `loras` are those that the transformer has on, and no others. `kernel_book` is the file that knows this machine's
+        kernels.
         """
         self.model = model
-        self._loras = loras
+        self._loras, self._kernel_book = loras, kernel_book
         self.plan = plan
         model.weights_in_8_bit = plan.eight_bit
         self.load_seconds = 0.0
@@ -98,6 +121,17 @@ class Placement:
         self._on_load, self._on_ready = on_load, on_ready
         for part in model.parts:
             self._make_way(part)
+        forward_tools.warm(model.device, self._width())
+
+    @property
+    def tools(self) -> Tools:
+        """What the transformers compute with."""
+        return forward_tools.for_device(self.model.device, self._width(), self._kernel_book)
+
+    def _width(self) -> Width:
+        config = self.model.config("transformer")
+        heads = int(config["num_attention_heads"])
+        return Width(heads * int(config["attention_head_dim"]), heads, self.model.precision.transformer)
 
     @contextmanager
     def use(self, part: str) -> Iterator[Any]:
@@ -120,7 +154,7 @@ class Placement:
             self._on_load(part)
         module = self.model.part(part)
         if part in EXPERTS:
-            lean_forward.make_lean(module)
+            lean_forward.make_lean(module, self.tools, self.plan.token_chunk_bytes)
         self._dress(part, module)
         place = self.plan.place(part)
         if place is Place.STREAMED:

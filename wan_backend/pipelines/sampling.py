@@ -1,15 +1,17 @@
-"""The scheduler of a job, from the model's own configuration. May import diffusers, distilled_steps and protocol."""
+"""The scheduler of a job, from the model's own configuration. May import diffusers, distilled_steps,
+host_unipc and protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler
 
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from .distilled_steps import DistilledScheduler
+from .host_unipc import HostUniPC
 
 SAMPLERS = ("unipc", "euler", "distilled", "dmd")
 """The last two are for models that were distilled to few steps, at times that the catalogue gives."""
@@ -27,8 +29,8 @@ def make_scheduler(
     kind = config.get("_class_name")
     if sampler == "unipc":
         if kind == "UniPCMultistepScheduler":
-            return UniPCMultistepScheduler.from_config(config, flow_shift=flow_shift)
-        return UniPCMultistepScheduler(
+            return HostUniPC.from_config(config, flow_shift=flow_shift)
+        return HostUniPC(
             num_train_timesteps=trained,
             prediction_type="flow_prediction",
             use_flow_sigmas=True,

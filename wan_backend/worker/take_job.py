@@ -33,7 +33,7 @@ from ..pipelines.sampler_state import Unkept
 from ..pipelines.sampling import make_scheduler
 from ..pipelines.stopping import ShouldStop, check
 from ..protocol.errors import Refusal
-from ..protocol.media import PROMPTS_FOLDER, first_file
+from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER, first_file
 from ..protocol.messages import (
     Decoder,
     JobState,
@@ -93,6 +93,9 @@ class TakeJob:
         encoder = warm.model.fingerprint("text_encoder")
         prompts = Path(params.state_folder, PROMPTS_FOLDER) if params.state_folder else None
         warm.kept.prompts.files = None if prompts is None else PromptFiles(prompts, encoder)
+        self._kernel_book = Path(params.state_folder, KERNELS_FILE) if params.state_folder else None
+        self._tools = ""
+        """What the transformer computed with; empty where its steps were all there already."""
         work = Path(params.work_folder) if params.work_folder else None
         self._steps = KeptSteps(work)
         self._resumed: Checkpoint | None = None
@@ -140,7 +143,7 @@ class TakeJob:
         check(self._should_stop)
         added = [note for note in self._plan.notes if note not in self._params.plan.notes]
         result = RunResult(take, seconds, [*memory.notes, *added])
-        take_folder.publish(settings(self._params, self._plan, result, self._warm.model.device))
+        take_folder.publish(settings(self._params, self._plan, result, self._warm.model.device, self._tools))
         self._steps.remove()
         return result
 
@@ -149,7 +152,9 @@ class TakeJob:
         self._part, self._denoised = "", False
         self._settle_decoder(memory.plan)
         try:
-            placed = Placement(self._warm.model, memory.plan, self._on_load, self._on_ready, self._plan.loras)
+            placed = Placement(
+                self._warm.model, memory.plan, self._on_load, self._on_ready, self._plan.loras, self._kernel_book
+            )
             self._make_pictures(placed, folder)
         except Exception as error:
             tiny = self._denoised and bool(self._params.tiny_decoder)
@@ -245,6 +250,7 @@ class TakeJob:
             raise Refusal(ran_over(self._params, self._warm.model, self._part, made.done, made.done))
         self._steps.keep(made)
         self._denoised = True
+        self._tools = placement.tools.words
         return latents
 
     def _denoise(self, placement: Placement, conditions: Conditions) -> torch.Tensor:

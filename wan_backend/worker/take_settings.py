@@ -16,8 +16,12 @@ from ..protocol.conversion import to_json
 from ..protocol.messages import Plan, RunParams, RunResult
 
 
-def settings(params: RunParams, plan: Plan, result: RunResult, device: torch.device) -> dict[str, Any]:
-    """The content of take.json. `plan` is the one that was followed, which may not be that of `params`."""
+def settings(
+    params: RunParams, plan: Plan, result: RunResult, device: torch.device, tools: str = ""
+) -> dict[str, Any]:
+    """The content of take.json. `plan` is the one that was followed, which may not be that of `params`; `tools` are the
+    words for what the transformer computed with.
+    """
     return {
         "format": 1,
         "job_id": params.job_id,
@@ -31,6 +35,7 @@ def settings(params: RunParams, plan: Plan, result: RunResult, device: torch.dev
             "version": __version__,
             "torch": torch.__version__,
             "device": devices.name(device),
+            "tools": tools,
         },
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }

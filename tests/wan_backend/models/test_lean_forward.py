@@ -69,26 +69,23 @@ def test_in_one_chunk_it_is_diffusers_own_to_the_bit(kind):
     ("kind", "timed"),
     [("text", False), ("text", True), ("pictures", False), ("pictures", True), ("control", False)],
 )
-def test_in_several_chunks_it_is_the_same_but_for_rounding(kind, timed, monkeypatch):
+def test_in_several_chunks_it_is_the_same_but_for_rounding(kind, timed):
     own = made(kind)
     lean = copy.deepcopy(own)
-    lean_forward.make_lean(lean)
-    monkeypatch.setattr(lean_forward, "CHUNK_BYTES", SEVEN_TOKENS)
+    lean_forward.make_lean(lean, chunk_bytes=SEVEN_TOKENS)
     expected = own(**asked(kind, timed=timed))[0]
     assert (lean(**asked(kind, timed=timed))[0] - expected).abs().max() < 1e-6 * expected.abs().max()
 
 
-def test_the_chunks_are_about_alike_and_none_is_larger_than_allowed(monkeypatch):
-    monkeypatch.setattr(lean_forward, "CHUNK_BYTES", SEVEN_TOKENS)
+def test_the_chunks_are_about_alike_and_none_is_larger_than_allowed():
     hidden = torch.empty(1, 48, 24)
-    sizes = [chunk.stop - chunk.start for chunk in lean_forward._chunks(hidden, 48)]
+    sizes = [chunk.stop - chunk.start for chunk in lean_forward._chunks(hidden, 48, SEVEN_TOKENS)]
     assert sum(sizes) == 48 and max(sizes) <= 7 and max(sizes) - min(sizes[:-1]) <= 1
 
 
-def test_the_feed_forward_sees_a_chunk_at_a_time(monkeypatch):
+def test_the_feed_forward_sees_a_chunk_at_a_time():
     lean = made("text")
-    lean_forward.make_lean(lean)
-    monkeypatch.setattr(lean_forward, "CHUNK_BYTES", SEVEN_TOKENS)
+    lean_forward.make_lean(lean, chunk_bytes=SEVEN_TOKENS)
     seen = []
     lean.blocks[0].ffn.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].shape[1]))
     lean(**asked("text"))

@@ -69,7 +69,7 @@ def model(monkeypatch):
         return module.streamed
 
     monkeypatch.setattr(block_streaming, "streamed", streamed)
-    monkeypatch.setattr(lean_forward, "make_lean", lambda module: None)
+    monkeypatch.setattr(lean_forward, "make_lean", lambda *_: None)
     monkeypatch.setattr(lora_adapters, "wear", lambda *_: None)
     monkeypatch.setattr(devices, "release", lambda _device: None)  # collects garbage, of which tests have much
     return Model()
