@@ -1,6 +1,6 @@
 """Pixels to latents, a latent frame at a time, and what one latent stands for.
 
-May import torch, diffusers, stopping and tiles. AutoencoderKLWan is causal: a latent frame needs only the pictures up
+May import torch, diffusers, stopping, tiles and the quick way (`quick_film`). AutoencoderKLWan is causal: a latent frame needs only the pictures up
 to its own, and of those before it what the encoder's convolutions keep. So pictures come to the device four at a time,
 however long the film is.
 """
@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, WanResidualBlock, patchify
 
-from . import tiles
+from . import quick_autoencoder, quick_film, tiles
+from .quick_film import NoPictures as NoPictures
 from .stopping import ShouldStop, check, checked, never
 
-GROUP = 4
+GROUP = quick_autoencoder.PICTURES_A_LATENT
 """Pictures in a latent frame; the first latent frame is one picture alone."""
-
-
-class NoPictures(Exception):
-    """What an autoencoder makes of these latents is no picture: its numbers ran over."""
 
 
 def spatial_factor(config: Mapping[str, Any]) -> int:
@@ -60,6 +58,16 @@ class Film:
                 pixels[0, :, place] = levels.float().div(255).mul(2).sub(1)
         return pixels
 
+    def pixels_on(self, device: torch.device, start: int, end_exclusive: int) -> torch.Tensor:
+        """(frames, H, W, 3) float32 in -1 to 1, on `device`, to which they go as bytes."""
+        pixels = torch.zeros(end_exclusive - start, self.height, self.width, 3, device=device)
+        for place, frame in enumerate(range(start, end_exclusive)):
+            picture = self.pictures.get(frame)
+            if picture is not None:
+                levels = torch.tensor(picture).to(device)
+                pixels[place] = levels.float().div(255).mul(2).sub(1)
+        return pixels
+
     def part(self, tile: tiles.Tile) -> Film:
         """What lies under `tile`, in pixels: views of the pictures."""
         height, width = tile.rows.end - tile.rows.start, tile.columns.end - tile.columns.start
@@ -85,6 +93,12 @@ def encode(vae: Any, film: Film, should_stop: ShouldStop = never) -> torch.Tenso
 
 def _encode(vae: Any, film: Film, should_stop: ShouldStop) -> torch.Tensor:
     """(1, C, T, h, w) latents of the autoencoder's own scale."""
+    if quick_autoencoder.suits(vae):
+        try:
+            return quick_film.latents(vae, film.frames, partial(film.pixels_on, vae.device), should_stop)
+        except quick_film.FAILURES as error:
+            if not quick_film.may_go_on(vae, error):
+                raise
     blocks = [part for part in vae.encoder.modules() if isinstance(part, WanResidualBlock | WanResample)]
     pieces = []
     try:

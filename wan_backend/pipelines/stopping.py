@@ -31,6 +31,22 @@ def check(should_stop: ShouldStop) -> None:
         raise Stopped
 
 
+class Gate:
+    """What is passed before each block: raises Stopped, and keeps the CPU from running far ahead of a CUDA device."""
+
+    def __init__(self, should_stop: ShouldStop) -> None:
+        self._should_stop = should_stop
+        self._events: deque[Any] = deque()
+
+    def enter(self, device: torch.device | None) -> None:
+        """A block comes, on `device`; None where that isn't known."""
+        check(self._should_stop)
+        if device is not None and device.type == "cuda":
+            self._events.append(torch.cuda.current_stream(device).record_event())
+            if len(self._events) > _BLOCKS_AHEAD:
+                self._events.popleft().synchronize()
+
+
 @contextmanager
 def checked(blocks: Iterable[nn.Module], should_stop: ShouldStop) -> Iterator[None]:
     """Within it, Stopped is raised before any of `blocks` runs once `should_stop()` is true.
@@ -38,14 +54,10 @@ def checked(blocks: Iterable[nn.Module], should_stop: ShouldStop) -> Iterator[No
     On a CUDA device the CPU is also kept from running far ahead, so that a stop finds little work queued. The
     hooks are gone afterwards, whatever happened.
     """
-    events: deque[Any] = deque()
+    gate = Gate(should_stop)
 
     def before(_block: nn.Module, arguments: tuple[Any, ...]) -> None:
-        check(should_stop)
-        if arguments and isinstance(arguments[0], torch.Tensor) and arguments[0].is_cuda:
-            events.append(torch.cuda.current_stream(arguments[0].device).record_event())
-            if len(events) > _BLOCKS_AHEAD:
-                events.popleft().synchronize()
+        gate.enter(arguments[0].device if arguments and isinstance(arguments[0], torch.Tensor) else None)
 
     with ExitStack() as hooks:
         for block in blocks:

@@ -1,0 +1,172 @@
+"""What an autoencoder does to each pixel's channels between its convolutions, in one pass: sum, norm, SiLU, enlarging.
+
+By Triton where it is and gives what torch gives, which is tried once a device; else by torch, a frame at a time, so
+that nothing but 32 bit copies of one frame comes on top. All tensors are (T, H, W, C) and contiguous. The arithmetic
+is in 32 bit and rounded once. May import torch and channel_kernels.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from types import ModuleType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+_ELEMENTS = 1024
+"""Numbers that one program of a kernel works on: as quick as 4096 on an H100 (2.9 TB/s), and compiled in a third."""
+_WARPS = 4
+_EPSILON = 1e-12
+"""The least length that a norm divides by; `torch.nn.functional.normalize` has the same."""
+_LIKE = 2e-2
+"""Triton's bfloat16 may differ from torch's by so much: one in its last place, at numbers of up to four."""
+
+
+def settle(
+    value: Tensor,
+    more: Tensor | None = None,
+    bias: Tensor | None = None,
+    *,
+    total: Tensor | None = None,
+    gamma: Tensor | None = None,
+    normed: Tensor | None = None,
+    silu: bool = True,
+) -> None:
+    """Write value + more + bias into `total`, which may be one of them, and the norm of that into `normed`.
+
+    `bias` and `gamma` are (C); `gamma`, in float32, has the norm's own factor in it. `silu` follows the norm. `normed`
+    may have more channels, which become zeros.
+    """
+    kernels = _kernels(value.device)
+    if kernels is None:
+        _settle_by_torch(value, more, bias, total, gamma, normed, silu)
+    else:
+        _settle_by(kernels, value, more, bias, total, gamma, normed, silu)
+
+
+def _settle_by(
+    kernels: ModuleType,
+    value: Tensor,
+    more: Tensor | None,
+    bias: Tensor | None,
+    total: Tensor | None,
+    gamma: Tensor | None,
+    normed: Tensor | None,
+    silu: bool,
+) -> None:
+    width = value.shape[-1]
+    wider = width if normed is None else normed.shape[-1]
+    padded = _power(wider)
+    rows_each, rows = max(1, _ELEMENTS // padded), value.numel() // width
+    # What isn't there is stood in for by what is; the kernel doesn't look at it.
+    given = [value if each is None else each for each in (more, bias)]
+    asked = [int(each is not None) for each in (more, bias, total, normed)] + [int(silu)]
+    kernels.settle[(-(-rows // rows_each),)](
+        value, *given, _no_gamma(value.device) if gamma is None else gamma, value if total is None else total,
+        value if normed is None else normed, rows, *asked, WIDTH=width, WIDER=wider, PADDED=padded, ROWS=rows_each, num_warps=_WARPS,
+    )  # fmt: skip
+
+
+@functools.cache
+def _no_gamma(device: torch.device) -> Tensor:
+    return torch.ones(1, device=device)
+
+
+def enlarge(source: Tensor, bias: Tensor | None, times: int) -> Tensor:
+    """(T times, 2H, 2W, C) of (T, H, W, times C): each pixel four times, after `bias` (times C) was added."""
+    frames, height, width, channels = source.shape
+    out = source.new_empty(frames * times, 2 * height, 2 * width, channels // times)
+    kernels = _kernels(source.device)
+    if kernels is None:
+        _enlarge_by_torch(source, bias, times, out)
+    else:
+        _enlarge_by(kernels, source, bias, times, out)
+    return out
+
+
+def _enlarge_by(kernels: ModuleType, source: Tensor, bias: Tensor | None, times: int, out: Tensor) -> None:
+    frames, height, width, channels = source.shape
+    padded = _power(channels)
+    rows_each, rows = max(1, _ELEMENTS // padded), frames * height * width
+    kernels.enlarge[(-(-rows // rows_each),)](
+        source, source if bias is None else bias, out, rows, height, width, int(bias is not None), TIMES=times,
+        CHANNELS=channels // times, PADDED=padded, ROWS=rows_each, num_warps=_WARPS,
+    )  # fmt: skip
+
+
+def _power(number: int) -> int:
+    """The power of two that holds it."""
+    return 1 << (number - 1).bit_length()
+
+
+def _settle_by_torch(
+    value: Tensor,
+    more: Tensor | None,
+    bias: Tensor | None,
+    total: Tensor | None,
+    gamma: Tensor | None,
+    normed: Tensor | None,
+    silu: bool,
+) -> None:
+    for frame in range(len(value)):
+        x = value[frame].float()
+        if more is not None:
+            x = x + more[frame]
+        if bias is not None:
+            x = x + bias
+        if total is not None:
+            total[frame] = x
+            x = total[frame].float()
+        if normed is not None:
+            y = F.normalize(x, dim=-1, eps=_EPSILON)
+            y = y if gamma is None else y * gamma
+            normed[frame, ..., : y.shape[-1]] = F.silu(y) if silu else y
+            normed[frame, ..., y.shape[-1] :] = 0
+
+
+def _enlarge_by_torch(source: Tensor, bias: Tensor | None, times: int, out: Tensor) -> None:
+    frames, height, width, channels = source.shape
+    to = out.view(frames, times, height, 2, width, 2, channels // times)
+    for frame in range(frames):
+        x = source[frame] if bias is None else (source[frame].float() + bias).to(source.dtype)
+        to[frame] = x.view(height, 1, width, 1, times, -1).permute(4, 0, 1, 2, 3, 5)
+
+
+@functools.cache
+def _kernels(device: torch.device) -> ModuleType | None:
+    """Triton's, where they can be had on that device and give what torch gives."""
+    if device.type != "cuda":
+        return None
+    try:
+        from . import channel_kernels
+
+        good = _agree(channel_kernels, device)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever a compiler may raise, torch does the same work
+        log.warning("the autoencoder goes without Triton's kernels: %s", str(error).strip().split("\n")[0])
+        return None
+    if not good:
+        log.warning("the autoencoder goes without Triton's kernels: on %s they give other numbers", device)
+        return None
+    return channel_kernels
+
+
+def _agree(kernels: ModuleType, device: torch.device) -> bool:
+    """Whether both ways give the same of a little film of 96 channels."""
+    generator = torch.Generator().manual_seed(0)
+    made = (torch.randn(shape, generator=generator) for shape in ((2, 5, 7, 96), (2, 5, 7, 96), (96,)))
+    value, more, bias = (each.to(device, torch.bfloat16) for each in made)
+    gamma = bias.float()
+    mine, theirs = ([torch.empty_like(value), value.new_empty(2, 5, 7, 128)] for _ in range(2))
+    _settle_by(kernels, value, more, bias, mine[0], gamma, mine[1], True)
+    _settle_by_torch(value, more, bias, theirs[0], gamma, theirs[1], True)
+    larger = [value.new_empty(4, 10, 14, 48) for _ in range(2)]
+    _enlarge_by(kernels, value, bias, 2, larger[0])
+    _enlarge_by_torch(value, bias, 2, larger[1])
+    pairs = [*zip(mine, theirs, strict=True), tuple(larger)]
+    return all(torch.allclose(one.float(), two.float(), rtol=_LIKE, atol=_LIKE) for one, two in pairs)
