@@ -33,6 +33,11 @@ BYTES_AN_IMAGE_WEIGHT = 4
 FULL_SIZE_TENSORS, PATCHED_TENSORS = 15, 23.5
 """Tensors of four full-size frames that decoding one latent frame keeps alive: what its convolutions keep of the
 frames before, and what they make. The second is of Wan 2.2's autoencoder for TI2V, of which a token is 32 pixels."""
+QUICK_TENSORS, QUICK_PATCHED_TENSORS = (15.0, 6.0), (21.0, 8.0)
+"""The same where pictures are made the quick way, on a card: of one latent frame, and of each further one at once.
+
+Alive at once are 12.3 and 5.5, and 16.5 and 7 (bench/tally.py counts them); the rest is what an allocator can't use.
+"""
 FIXED_BYTES = 500_000_000
 """What a device's runtime takes for itself."""
 STREAMED_SHARE = 0.09
@@ -74,10 +79,18 @@ def chunk_extra_bytes(chunk_bytes: int) -> int:
     return int(SLACK * CHUNK_TENSORS * max(0, chunk_bytes - CHUNK_BYTES))
 
 
-def decode_bytes(pixels: int, width: int, number: int, token: int) -> int:
-    """The autoencoder's working memory for frames of so many pixels; `width` is its channels at full size, `token` the
-    pixels of a side of the transformer's token."""
-    return int(pixels * 4 * width * number * (PATCHED_TENSORS if token > PLAIN_TOKEN else FULL_SIZE_TENSORS))
+def decode_bytes(pixels: int, width: int, number: int, token: int, quick: bool = False) -> tuple[int, int]:
+    """The autoencoder's working memory for frames of so many pixels, and how much more each further latent frame takes.
+
+    `width` is its channels at full size, `token` the pixels of a side of the transformer's token. `quick`: as on cards.
+    """
+    patched = token > PLAIN_TOKEN
+    if quick:
+        first, more = QUICK_PATCHED_TENSORS if patched else QUICK_TENSORS
+    else:
+        first, more = PATCHED_TENSORS if patched else FULL_SIZE_TENSORS, 0.0
+    tensor = pixels * 4 * width * number
+    return int(tensor * first), int(tensor * more)
 
 
 def peak_bytes(entry: ModelEntry, width: int, height: int, frames: int) -> int:
@@ -94,7 +107,7 @@ def peaks(entry: ModelEntry, width: int, height: int, frames: int) -> Peaks:
     transformer = weights.transformer * BYTES_A_WEIGHT
     denoise = denoise_bytes(tokens, weights.hidden, BYTES_A_WEIGHT)
     vae = weights.vae * BYTES_A_WEIGHT
-    decode = decode_bytes(width * height, weights.vae_width, BYTES_A_WEIGHT, entry.multiple)
+    decode, _more = decode_bytes(width * height, weights.vae_width, BYTES_A_WEIGHT, entry.multiple, quick=True)
     tile = min(1.0, LEAST_TILE**2 / (width * height))
     held = weights.text_encoder * BYTES_A_WEIGHT + weights.image_encoder * BYTES_AN_IMAGE_WEIGHT
     held += transformer * weights.experts + vae

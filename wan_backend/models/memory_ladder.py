@@ -47,6 +47,10 @@ def _smaller_chunks(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
     return replace(plan, token_chunk_bytes=CHUNK_BYTES) if plan.token_chunk_bytes > CHUNK_BYTES else None
 
 
+def _one_latent_frame_at_once(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
+    return replace(plan, chunk_latents=1) if plan.chunk_latents > 1 else None
+
+
 def _encoder_leaves(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
     return replace(plan, text_encoder=machine.away) if plan.text_encoder is Place.RESIDENT else None
 
@@ -137,7 +141,7 @@ def bytes_while(plan: MemoryPlan, needs: Needs, part: str) -> int:
     needs = needs.in_8_bit() if plan.eight_bit and not needs.compressed else needs
     total = 0
     if part and plan.place(part) is not Place.ON_CPU:
-        total = needs.decode_in(plan.tile_pixels) if part == "vae" else needs.working(part)
+        total = needs.decode_in(plan.tile_pixels, plan.chunk_latents) if part == "vae" else needs.working(part)
         total += chunk_extra_bytes(plan.token_chunk_bytes) if part.startswith("transformer") else 0
     for each in WEIGHTS:
         weights = getattr(needs, each, 0)
@@ -167,12 +171,13 @@ def at_most(plan: MemoryPlan, limit: MemoryPlan, needs: Needs) -> MemoryPlan:
         transformer,
         vae,
         0,
-        plan.one_expert or limit.one_expert,
-        plan.decode_fits and limit.decode_fits,
-        min(streamed, default=0) if transformer is Place.STREAMED else 0,
-        min(tiles, default=0),
-        plan.eight_bit or limit.eight_bit,
-        plan.forget_encoder or limit.forget_encoder,
-        min(plan.token_chunk_bytes, limit.token_chunk_bytes),
+        one_expert=plan.one_expert or limit.one_expert,
+        decode_fits=plan.decode_fits and limit.decode_fits,
+        kept_bytes=min(streamed, default=0) if transformer is Place.STREAMED else 0,
+        tile_pixels=min(tiles, default=0),
+        eight_bit=plan.eight_bit or limit.eight_bit,
+        chunk_latents=min(plan.chunk_latents, limit.chunk_latents),
+        forget_encoder=plan.forget_encoder or limit.forget_encoder,
+        token_chunk_bytes=min(plan.token_chunk_bytes, limit.token_chunk_bytes),
     )
     return measured(both, needs)

@@ -98,8 +98,10 @@ def _read(file: Path) -> list[tuple[Attempt, MemoryPlan]]:
 
 def _plan(value: dict[str, Any]) -> MemoryPlan:
     places: dict[str, Any] = {name: Place(value[name]) for name in ("text_encoder", "transformer", "vae")}
-    numbers: dict[str, Any] = {name: int(value[name]) for name in ("peak_bytes", "kept_bytes", "tile_pixels", "token_chunk_bytes")}
+    numbers: dict[str, Any] = {
+        name: int(value[name]) for name in ("peak_bytes", "kept_bytes", "tile_pixels", "token_chunk_bytes")
+    }
     truths: dict[str, Any] = {
         name: bool(value[name]) for name in ("one_expert", "decode_fits", "eight_bit", "forget_encoder")
     }
-    return MemoryPlan(**places, **numbers, **truths)
+    return MemoryPlan(**places, **numbers, **truths, chunk_latents=int(value.get("chunk_latents", 1)))

@@ -68,7 +68,7 @@ def needs_of(entry: ModelEntry, machine: Machine, width: int, height: int, frame
     vae_number = CARD_BYTES if machine.is_card else CPU_BYTES
     weights, packed = entry.weights, packed_bytes if machine.is_card else 0
     clip = Clip(width, height, frames, token=entry.multiple)
-    working = memory_plan.working_bytes(clip, weights.hidden, weights.vae_width, number, vae_number)
+    working = memory_plan.working_bytes(clip, weights.hidden, weights.vae_width, number, vae_number, machine.is_card)
     transformer = packed or weights.transformer * number
     return replace(
         working,

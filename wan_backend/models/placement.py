@@ -68,7 +68,6 @@ class Room:
         decode = self.needs.vae + self.needs.decode_in(plan.tile_pixels)
         return replace(plan, decode_fits=decode <= self.device_bytes)
 
-
     def _with_larger_chunks(self, plan: MemoryPlan) -> MemoryPlan:
         """The same with what is to spare given to the transformer's chunks."""
         if plan.transformer is Place.STREAMED:
@@ -109,8 +108,8 @@ class Placement:
     ) -> None:
         """`on_load(part)` is called before a part is read from the disk, `on_ready(part)` once it is in place.
 
-        `loras` are those that the transformer has on, and no others. `kernel_book` is the file that knows this machine's
-        kernels.
+        `loras` are those that the transformer has on, and no others. `kernel_book` is the file of what was found
+        of this machine's kernels.
         """
         self.model = model
         self._loras, self._kernel_book = loras, kernel_book
@@ -163,7 +162,7 @@ class Placement:
         else:
             module.to(self.model.device if place is not Place.ON_CPU else "cpu")
         if part == "vae":
-            module.tile_pixels = self.plan.tile_pixels
+            module.tile_pixels, module.chunk_latents = self.plan.tile_pixels, self.plan.chunk_latents
         self.load_seconds += time.monotonic() - started
         return module
 
@@ -209,7 +208,8 @@ def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
     vae_width = int(vae_config.get("decoder_base_dim") or vae_config.get("base_dim", 96))
     patch = int(vae_config.get("patch_size") or 1)
     clip = memory_plan.Clip(width, height, frames, token=16 * patch)
-    working = memory_plan.working_bytes(clip, hidden, vae_width // patch**2, number, vae_number)
+    quick = model.device.type == "cuda"
+    working = memory_plan.working_bytes(clip, hidden, vae_width // patch**2, number, vae_number, quick)
     weights: dict[str, Any] = {part: model.weight_bytes(part, in_8_bit=False) for part in model.parts}
     return replace(working, compressed=model.compressed, **weights)
 

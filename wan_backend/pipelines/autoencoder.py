@@ -1,8 +1,8 @@
 """Pixels to latents, a latent frame at a time, and what one latent stands for.
 
-May import torch, diffusers, stopping, tiles and the quick way (`quick_film`). AutoencoderKLWan is causal: a latent frame needs only the pictures up
-to its own, and of those before it what the encoder's convolutions keep. So pictures come to the device four at a time,
-however long the film is.
+May import torch, diffusers, stopping, tiles and the quick way (`quick_film`). AutoencoderKLWan is causal: a latent
+frame needs only the pictures up to its own, and of those before it what the encoder's convolutions keep. So pictures
+come to the device a few at a time, however long the film is.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def settle(  # type: ignore[no-untyped-def]
     value, more, bias, gamma, total, normed, rows, has_more, has_bias, has_total, has_normed, silu,
     WIDTH: tl.constexpr, WIDER: tl.constexpr, PADDED: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """`total` = value + more + bias; `normed` = SiLU of its RMS norm times gamma, in rows of WIDER with zeros at the end.
+    """`total` = value + more + bias; `normed` = SiLU of its RMS norm times gamma, in rows of WIDER that end with zeros.
 
     What isn't asked for isn't touched.
     """

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
+from collections.abc import Iterable
 from types import ModuleType
 
 import torch
@@ -67,7 +69,8 @@ def _settle_by(
     asked = [int(each is not None) for each in (more, bias, total, normed)] + [int(silu)]
     kernels.settle[(-(-rows // rows_each),)](
         value, *given, _no_gamma(value.device) if gamma is None else gamma, value if total is None else total,
-        value if normed is None else normed, rows, *asked, WIDTH=width, WIDER=wider, PADDED=padded, ROWS=rows_each, num_warps=_WARPS,
+        value if normed is None else normed, rows, *asked,
+        WIDTH=width, WIDER=wider, PADDED=padded, ROWS=rows_each, num_warps=_WARPS,
     )  # fmt: skip
 
 
@@ -96,6 +99,27 @@ def _enlarge_by(kernels: ModuleType, source: Tensor, bias: Tensor | None, times:
         source, source if bias is None else bias, out, rows, height, width, int(bias is not None), TIMES=times,
         CHANNELS=channels // times, PADDED=padded, ROWS=rows_each, num_warps=_WARPS,
     )  # fmt: skip
+
+
+def warm(device: torch.device, widths: Iterable[tuple[int, int]]) -> None:
+    """Have the kernels for so many channels, filled up to so many, compiled by a thread."""
+    threading.Thread(target=_warm, args=(device, tuple(widths)), name="kernels", daemon=True).start()
+
+
+@functools.cache
+def _warm(device: torch.device, widths: tuple[tuple[int, int], ...]) -> None:
+    try:
+        if _kernels(device) is None:
+            return
+        for width, wider in widths:
+            value = torch.zeros(1, 1, 1, width, dtype=torch.bfloat16, device=device)
+            gamma = torch.ones(width, device=device)
+            settle(value, gamma=gamma, normed=value.new_empty(1, 1, 1, wider))
+            settle(value, total=value)
+            enlarge(value, None, 1)
+            enlarge(value.new_zeros(1, 1, 1, 2 * width), None, 2)
+    except Exception as error:  # noqa: BLE001  # whoever wants them hears of it
+        log.info("the autoencoder's kernels: %s", error)
 
 
 def _power(number: int) -> int:

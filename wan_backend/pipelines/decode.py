@@ -68,7 +68,9 @@ def _film(
     return tiles.join_film(parts, factor, counts, decoded, on_tile)
 
 
-def _levels_of_tile(vae: Any, hidden: torch.Tensor, should_stop: ShouldStop, tile: tiles.Tile) -> Iterator[torch.Tensor]:
+def _levels_of_tile(
+    vae: Any, hidden: torch.Tensor, should_stop: ShouldStop, tile: tiles.Tile
+) -> Iterator[torch.Tensor]:
     return _levels(vae, tile.of(hidden), should_stop)
 
 

@@ -11,7 +11,7 @@ in chunks of any length.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,8 @@ KEPT_FRAMES = 2
 OVER_FRAMES = 3
 """That such a convolution is over."""
 PICTURES_A_LATENT = 4
+ALIGNED = 64
+"""Numbers to whose multiples a tensor begins in a larger one."""
 GOOD_CHANNELS, MOST_FILLING = 64, 1.34
 """A tensor's channels are filled up with zeros to a multiple of these where that makes it no larger than so many times
 as large: on an H100, 96 channels as 128 take 0.47 ms a frame of 832x480 where 96 take 0.81."""
@@ -75,6 +77,19 @@ def _lie(vae: Any, in_five: torch.memory_format, in_four: torch.memory_format) -
             form = in_five if isinstance(part, nn.Conv3d) else in_four
             if not part.weight.is_contiguous(memory_format=form):
                 part.weight.data = part.weight.data.contiguous(memory_format=form)
+
+
+def warm(device: torch.device, config: Mapping[str, Any]) -> None:
+    """Begin to compile the kernels for an autoencoder of that config, beside whatever goes on."""
+    if device.type == "cuda":
+        width_pairs = set()
+        for base in {
+            int(config.get("base_dim", 96)),
+            int(config.get("decoder_base_dim") or config.get("base_dim", 96)),
+        }:
+            widths = [base * times for times in config.get("dim_mult", (1, 2, 4, 4))]
+            width_pairs |= {(width, _good_channels(width)) for width in widths}
+        channel_norm.warm(device, sorted(width_pairs))
 
 
 class _Stream:
@@ -172,6 +187,21 @@ class Course:
         moments = [_pointwise(vae.quant_conv, some) for some in self._by_latent(out)]
         return torch.cat(moments).permute(3, 0, 1, 2).unsqueeze(0)
 
+    def tidy(self) -> None:
+        """After the first call: have what is remembered lie together, for it stays where it lies till the film's end.
+
+        Among what the first picture left, it would hold memory in pieces that are too small for the chunks.
+        """
+        sizes = [-(-kept.numel() // ALIGNED) * ALIGNED for kept in self._kept.values()]
+        if not sizes:
+            return
+        flat = next(iter(self._kept.values())).new_empty(sum(sizes))
+        for (convolution, kept), room in zip(list(self._kept.items()), flat.split(sizes), strict=True):
+            self._kept[convolution] = room[: kept.numel()].view(kept.shape).copy_(kept)
+        del kept
+        if flat.is_cuda:
+            torch.cuda.empty_cache()
+
     def _by_latent(self, frames: Tensor) -> Iterator[Tensor]:
         """The frames of each latent frame: views of (T, ...)."""
         return iter(frames.split(len(frames) // self._latents))
@@ -215,12 +245,12 @@ class Course:
             channel_norm.settle(piece, bias=block.conv1.bias, gamma=gamma, normed=middle[_behind(place)])
         assert middle is not None
         opened, middle = [middle], None
-        gamma = None if following is None else self._gamma(following.norm)
+        beyond = None if following is None else self._gamma(following.norm)
         for place, piece in self._through(block.conv2, opened):
             if middle is None and following is not None:
                 middle = self._opened(following.convolution, out.shape)
             channel_norm.settle(
-                x[place], piece, block.conv2.bias, total=out[place], gamma=gamma,
+                x[place], piece, block.conv2.bias, total=out[place], gamma=beyond,
                 normed=None if middle is None else middle[_behind(place)],
             )  # fmt: skip
         stream.value, stream.opened, stream.shared = out, middle, False
@@ -234,7 +264,8 @@ class Course:
             normed = torch.empty_like(frame)
             channel_norm.settle(frame, gamma=gamma, normed=normed, silu=False)
             triple = _pointwise(block.to_qkv, normed).view(1, 1, height * width, 3 * channels)
-            out = F.scaled_dot_product_attention(*triple.chunk(3, dim=-1)).view(frame.shape)
+            query, key, value = triple.chunk(3, dim=-1)
+            out = F.scaled_dot_product_attention(query, key, value).view(frame.shape)
             channel_norm.settle(frame, _pointwise(block.proj, out), total=frame)
 
     def _head(self, half: Any, stream: _Stream) -> Tensor:
@@ -274,7 +305,10 @@ class Course:
         self._before()
         self._settle(stream)
         x, times, bias = stream.take(), 1, None
-        if resample.mode == "upsample3d" and not self._first:
+        if resample.mode == "upsample3d" and self._first:
+            # It has seen nothing of the first frame, of which there is one alone.
+            self._remember(resample.time_conv, x.new_zeros(KEPT_FRAMES, *x.shape[1:]))
+        elif resample.mode == "upsample3d":
             times, bias = 2, resample.time_conv.bias
             x = self._convolved(resample.time_conv, x, spatial=0)
         convolution = resample.resample[1]
@@ -300,11 +334,12 @@ class Course:
         stream.value, stream.shared = out, False
         if resample.mode != "downsample3d":
             return
-        over_time = resample.time_conv
-        kept, self._kept[over_time] = self._kept.get(over_time), out[-1:].clone()
-        if kept is None:
+        over_time, each = resample.time_conv, len(out) // self._latents
+        if self._first:
+            self._remember(over_time, out)
             return
-        out, each = torch.cat([kept, out]), len(out) // self._latents
+        out = torch.cat([self._kept[over_time], out])
+        self._remember(over_time, out[-1:])
         made = [
             _convolved_3d(out[start : start + each + 1], over_time.weight, (2, 1, 1), 0)
             for start in range(0, len(out) - 1, each)
@@ -338,8 +373,9 @@ class Course:
         if channels * OVER_FRAMES <= MOST_FOLDED and spatial:
             weight = self._once(convolution, lambda: _folded_in(convolution.weight))
         opened = self._opened(convolution, x.shape, channels if weight is not None else 0)
-        opened[KEPT_FRAMES:, ..., :channels] = x
-        opened[KEPT_FRAMES:, ..., channels:] = 0
+        opened[KEPT_FRAMES:, ..., :channels].copy_(x)
+        if opened.shape[-1] != channels:
+            opened[KEPT_FRAMES:, ..., channels:].zero_()
         pieces = [piece for _place, piece in self._through(convolution, [opened], weight, spatial)]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
@@ -351,8 +387,13 @@ class Course:
         weight, own = convolution.weight, shape[-1]
         opened: Tensor = weight.new_empty(KEPT_FRAMES + shape[0], *shape[1:3], channels or _good_channels(own))
         kept = self._kept.get(convolution)
-        opened[:KEPT_FRAMES, ..., :own] = 0 if kept is None else kept
-        opened[:KEPT_FRAMES, ..., own:] = 0
+        before = opened[:KEPT_FRAMES]
+        if kept is None:
+            before.zero_()
+            return opened
+        before[..., :own].copy_(kept)
+        if opened.shape[-1] != own:
+            before[..., own:].zero_()
         return opened
 
     def _through(
@@ -378,9 +419,17 @@ class Course:
             else:
                 piece = _convolved_3d(some, weight, 1, spatial)
             if start + each == frames:
-                self._kept[convolution] = opened[-KEPT_FRAMES:, ..., :own].clone()
+                self._remember(convolution, opened[-KEPT_FRAMES:, ..., :own])
                 del some, opened
             yield slice(start, start + each), piece
+
+    def _remember(self, convolution: nn.Module, frames: Tensor) -> None:
+        """Keep a copy of the last frames that went into the convolution."""
+        kept = self._kept.get(convolution)
+        if kept is None:
+            self._kept[convolution] = frames.clone(memory_format=torch.contiguous_format)
+        else:
+            kept.copy_(frames)
 
     def _gamma(self, norm: Any) -> Tensor:
         """(C): a norm's weight times its own factor."""
@@ -472,7 +521,8 @@ def _add_spread(total: Tensor, source: Tensor, shortcut: Any, first: bool) -> No
     """Add to (T times, 2H, 2W, O) what diffusers' DupUp3D makes of (T, H, W, C)."""
     frames, height, width, _channels = source.shape
     factors, out = [shortcut.factor_t, shortcut.factor_s, shortcut.factor_s], shortcut.out_channels
-    left, held = shortcut.repeats, []
+    left: int = shortcut.repeats
+    held: list[int] = []
     for factor in reversed(factors):
         whole = left % factor == 0
         held.insert(0, 1 if whole else factor)

@@ -1,7 +1,7 @@
 """Whole films through `quick_autoencoder`, in chunks: pictures leave the card while the next chunk is in the works.
 
-May import torch, models, the autoencoder's modules, tiles and ahead. Pictures come as bytes into pinned memory, and with
-them whether they are numbers, so that nothing waits for the card but who wants the pictures.
+May import torch, models, the autoencoder's modules, tiles and ahead. Pictures come as bytes into pinned memory, and
+with them whether they are numbers, so that nothing waits for the card but who wants the pictures.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 FAILURES = (RuntimeError, TypeError, ValueError, AttributeError)
 """What this way may fail with where diffusers' own goes on; memory that ran out is none of it."""
 
+BLOCKS_AHEAD = 6
+"""Of an autoencoder, whose first blocks are over sooner than the next are queued."""
 Pixels = Callable[[int, int], torch.Tensor]
 """Pictures `start` to `end_exclusive`, (F, H, W, 3) in -1 to 1, on the device."""
 
@@ -42,7 +45,7 @@ def chunks(frames: int, most: int) -> list[slice]:
     rest = frames - 1
     count = -(-rest // max(1, most))
     ends = [1 + rest * number // count for number in range(count + 1)] if count else [1]
-    return [slice(0, 1), *(slice(start, end) for start, end in zip(ends, ends[1:], strict=False))]
+    return [slice(0, 1), *(slice(start, end) for start, end in pairwise(ends))]
 
 
 def may_go_on(vae: Any, error: Exception) -> bool:
@@ -91,13 +94,11 @@ def latents(vae: Any, frames: int, pixels: Pixels, should_stop: ShouldStop) -> t
         pieces.append(course.encode(some).chunk(2, dim=1)[0])
         del some
         if not chunk.start:
-            _tidy(vae)
+            course.tidy()
     return torch.cat(pieces, dim=2).contiguous()
 
 
-def _levels(
-    vae: Any, hidden: torch.Tensor, should_stop: ShouldStop
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _levels(vae: Any, hidden: torch.Tensor, should_stop: ShouldStop) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Levels (N, H, W, 3) from 0 to 255 of each chunk, not rounded, and whether they are numbers: on the device."""
     course = _course(vae, should_stop)
     for chunk in chunks(hidden.shape[2], chunk_latents(vae)):
@@ -107,19 +108,13 @@ def _levels(
         yield levels.add_(1).mul_(127.5).clamp_(0, 255), good
         del levels
         if not chunk.start:
-            _tidy(vae)
+            course.tidy()
 
 
 def _course(vae: Any, should_stop: ShouldStop) -> Course:
     quick_autoencoder.lay_out(vae)
-    gate = Gate(should_stop)
+    gate = Gate(should_stop, BLOCKS_AHEAD)
     return Course(vae, lambda: gate.enter(vae.device))
-
-
-def _tidy(vae: Any) -> None:
-    """After the first picture: what it took is in pieces that are of no use for the chunks, which are larger."""
-    if vae.device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def _by_latent(frames: torch.Tensor) -> Iterator[torch.Tensor]:

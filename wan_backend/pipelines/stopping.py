@@ -34,8 +34,8 @@ def check(should_stop: ShouldStop) -> None:
 class Gate:
     """What is passed before each block: raises Stopped, and keeps the CPU from running far ahead of a CUDA device."""
 
-    def __init__(self, should_stop: ShouldStop) -> None:
-        self._should_stop = should_stop
+    def __init__(self, should_stop: ShouldStop, blocks_ahead: int = _BLOCKS_AHEAD) -> None:
+        self._should_stop, self._ahead = should_stop, blocks_ahead
         self._events: deque[Any] = deque()
 
     def enter(self, device: torch.device | None) -> None:
@@ -43,7 +43,7 @@ class Gate:
         check(self._should_stop)
         if device is not None and device.type == "cuda":
             self._events.append(torch.cuda.current_stream(device).record_event())
-            if len(self._events) > _BLOCKS_AHEAD:
+            if len(self._events) > self._ahead:
                 self._events.popleft().synchronize()
 
 

@@ -19,7 +19,7 @@ from ..models.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
 from ..models.loader import WanModel
 from ..models.memory_plan import MemoryPlan
 from ..models.placement import EXPERTS, Placement
-from ..pipelines import depth_guide, tasks, text_to_video, tiles, tiny_decoder
+from ..pipelines import depth_guide, quick_autoencoder, tasks, text_to_video, tiles, tiny_decoder
 from ..pipelines.autoencoder import NoPictures, latent_frames
 from ..pipelines.canvas import Canvas
 from ..pipelines.checkpoint import Checkpoint
@@ -123,6 +123,7 @@ class TakeJob:
 
     def _make_in(self, take_folder: TakeFolder) -> RunResult:
         plan, memory = self._plan, JobMemory(self._warm.model, self._params)
+        quick_autoencoder.warm(self._warm.model.device, self._warm.model.config("vae"))
         while not self._made(memory, take_folder.partial):
             # Only here is the error gone, and with its traceback the tensors of the try.
             self._progress.phase(JobState.LOADING, "Out of memory: going on with less of it")

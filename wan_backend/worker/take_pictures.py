@@ -6,7 +6,7 @@ May import torch, frames and protocol.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,6 @@ def write(
 
 def _writer(request: TakeRequest, plan: Plan, folder: Path) -> AbstractContextManager[PngSequence | Movie]:
     if request.media_format is MediaFormat.PNG:
-        return nullcontext(PngSequence(folder))
+        return PngSequence(folder)
     file = folder / first_file(request.media_format)
     return Movie(file, request.media_format, request.frame_rate.exact(), plan.width, plan.height)

@@ -1,0 +1,110 @@
+"""What a piece of work asks of any device, counted on the CPU: kernels, copies, waits, and the most that is alive.
+
+Seconds want a card; these hold on each, and a test can hold them. What one kernel of a card does counts as one here,
+whatever torch makes of it: see `AS_ONE`. May import torch and pipelines.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import torch
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+from ..pipelines import channel_norm
+
+AS_ONE = ("settle", "enlarge")
+"""Functions of `channel_norm` that are one kernel where there are Triton's."""
+_COPIES = ("cat", "clone", "constant_pad_nd", "copy_", "_to_copy", "contiguous", "repeat_interleave", "stack")
+_WAITS = ("_local_scalar_dense", "item", "nonzero", "is_nonzero")
+_VIEWS = (
+    "view", "permute", "slice", "select", "unsqueeze", "squeeze", "transpose", "expand", "detach", "split", "chunk",
+    "split_with_sizes", "alias", "as_strided", "t", "_unsafe_view", "unbind", "empty", "new_empty", "empty_like",
+)  # fmt: skip
+
+
+@dataclass
+class Tally:
+    """What was counted. Tensors that were there before are not."""
+
+    kernels: Counter[str] = field(default_factory=Counter)
+    """By name."""
+    copied_bytes: int = 0
+    """Written by kernels that do nothing but copy."""
+    waits: int = 0
+    """Times that the CPU looks at a number of the device's, and waits for it."""
+    peak_bytes: int = 0
+    """The most that was alive at once."""
+
+    @property
+    def launches(self) -> int:
+        """All kernels."""
+        return self.kernels.total()
+
+
+@contextmanager
+def tallied() -> Iterator[Tally]:
+    """Count what this thread does within it."""
+    mode = _Mode()
+    with ExitStack() as patches:
+        for name in AS_ONE:
+            patches.enter_context(mock.patch.object(channel_norm, name, mode.as_one(name)))
+        with mode:
+            yield mode.tally
+
+
+class _Mode(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tally = Tally()
+        self._alive = 0
+        self._known: dict[int, Any] = {}
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = function(*args, **(kwargs or {}))
+        name = function.overloadpacket.__name__
+        tensors = [each for each in pytree.tree_leaves(out) if isinstance(each, torch.Tensor)]
+        if name in _WAITS:
+            self.tally.waits += 1
+        elif name not in _VIEWS:
+            self.tally.kernels[name] += 1
+            if name in _COPIES:
+                self.tally.copied_bytes += sum(each.numel() * each.element_size() for each in tensors)
+        for each in tensors:
+            self._see(each)
+        return out
+
+    def as_one(self, name: str) -> Callable[..., Any]:
+        """The function of that name, counted as one kernel."""
+        function = getattr(channel_norm, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            with _disable_current_modes():
+                out = function(*args, **kwargs)
+            self.tally.kernels[name] += 1
+            if isinstance(out, torch.Tensor):
+                self._see(out)
+            return out
+
+        return counted
+
+    def _see(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+
+        def gone(_reference: Any) -> None:
+            if self._known.pop(key, None) is not None:
+                self._alive -= size
+
+        self._known[key] = weakref.ref(storage, gone)
+        self._alive += size
+        self.tally.peak_bytes = max(self.tally.peak_bytes, self._alive)
