@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,13 @@ import transformers
 from ..models import catalogue, devices, sources
 from ..models.loader import PARTS, Precision, WanModel
 from ..protocol.errors import Refusal
-from . import caps, clocks, report
+from . import caps, clocks, report, speed_table
+from .course import Course, one
 from .engines import Engine, Ours, Stock, Work
 from .meter import Measured, Meter
 from .random_weights import TRANSFORMERS, RandomModel
 
 FAILED = 2
-
-
-@dataclass
-class Course:
-    """What was measured of one engine."""
-
-    encode: Measured = field(default_factory=Measured)
-    denoise: Measured = field(default_factory=Measured)
-    decode: Measured = field(default_factory=Measured)
-    steps: list[float] = field(default_factory=list)
-    frames: np.ndarray | None = None
 
 
 def run(arguments: list[str]) -> int:
@@ -52,6 +41,12 @@ def run(arguments: list[str]) -> int:
             return FAILED
     diffusers.utils.logging.disable_progress_bar()
     transformers.logging.disable_progress_bar()
+    if options.table is not None:
+        try:
+            return speed_table.run(options.table, options.models_folder, options.json)
+        except Refusal as error:
+            sys.stderr.write(f"{error}\n")
+            return FAILED
     try:
         device = devices.choose(options.device)
         work = _work(options)
@@ -100,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--gib", type=float, nargs="+", default=[], help="with --caps: other caps than the takes' own")
     parser.add_argument(
         "--clocks", nargs="*", choices=list(clocks.CLAIMS), help="instead: what is claimed of the product's own speed"
+    )
+    parser.add_argument(
+        "--table",
+        nargs="*",
+        choices=list(speed_table.WORKS),
+        help="instead: full-size takes, phase by phase, on a card",
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     return parser
@@ -166,11 +167,11 @@ def _measure(model: WanModel, work: Work, repeat: int, load: report.Row) -> tupl
     """The table's rows, and the largest difference between the engines' frames."""
     engines: list[Engine] = [Stock(model, work), Ours(model, work)]
     for engine in engines:  # unmeasured: whoever comes first warms things up for both
-        _one(engine, Course(), model.device)
+        one(engine, Course(), model.device)
     courses = [Course(), Course()]
     for _ in range(repeat):
         for engine, course in zip(engines, courses, strict=True):
-            _one(engine, course, model.device)
+            one(engine, course, model.device)
     stock, ours = courses
     assert stock.frames is not None and ours.frames is not None
     difference = int(np.abs(stock.frames.astype(np.int16) - ours.frames).max())
@@ -187,16 +188,3 @@ def _measure(model: WanModel, work: Work, repeat: int, load: report.Row) -> tupl
     )
     rows.insert(2, step)
     return rows, difference
-
-
-def _one(engine: Engine, course: Course, device: torch.device) -> None:
-    """One take by one engine."""
-    with Meter(device, course.encode):
-        conditions = engine.encode()
-    with Meter(device, course.denoise):
-        latents, steps = engine.denoise(conditions)
-    course.steps += steps
-    with Meter(device, course.decode):
-        course.frames = engine.decode(latents)
-    del conditions, latents
-    devices.release(device)

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from diffusers import UniPCMultistepScheduler, WanPipeline, WanVACEPipeline
 
+from ..models import lean_forward
 from ..models.loader import WanModel
 from ..models.memory_plan import MemoryPlan, Place
-from ..models.placement import Placement
-from ..pipelines import text_to_video
+from ..models.placement import Placement, room_for
+from ..pipelines import quick_autoencoder, text_to_video
 from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise
@@ -40,6 +42,8 @@ class Work:
     guidance_scale: float
     flow_shift: float
     seed: int = 0
+    model_id: str = ""
+    """Of the catalogue, whose facts of a model count; empty: none."""
 
 
 class Engine(Protocol):
@@ -58,43 +62,53 @@ class Engine(Protocol):
 
 
 class Ours:
-    """Our pipeline."""
+    """Our pipeline, under the plan that a job would have."""
 
     name = "ours"
 
-    def __init__(self, model: WanModel, work: Work) -> None:
+    def __init__(self, model: WanModel, work: Work, kernel_book: Path | None = None) -> None:
         self._model, self._work = model, work
-        self._placement = Placement(model, RESIDENT)
+        plan = RESIDENT
+        if model.device.type == "cuda":
+            plan = room_for(model, work.width, work.height, work.frames).plan()
+        self.placement = Placement(model, plan, kernel_book=kernel_book)
 
     def encode(self) -> Conditions:
-        work, rate = self._work, FrameRate(16)
-        request = TakeRequest(
-            PROMPT, "", work.width, work.height, work.frames, rate, work.seed, "", negative_prompt=NEGATIVE_PROMPT
-        )
-        plan = Plan(
-            "", work.width, work.height, work.frames, rate, work.frames,
-            work.steps, work.guidance_scale, work.flow_shift, Sampler.UNIPC,
-        )  # fmt: skip
-        return text_to_video.prepare(self._placement, request, plan, text_to_video.Kept())
+        return text_to_video.prepare(self.placement, *asked(self._work), text_to_video.Kept())
 
     def denoise(self, conditions: Conditions) -> tuple[torch.Tensor, list[float]]:
         work, steps = self._work, StepTimes(self._model.device)
-        latents = denoise(
-            self._model.transformer,
-            make_scheduler(self._model.config("scheduler"), Sampler.UNIPC, work.flow_shift),
-            conditions,
-            steps=work.steps,
-            guidance_scale=work.guidance_scale,
-            on_step=lambda _done: steps.note(),
-        )
+        with self.placement.use("transformer") as transformer:
+            latents = denoise(
+                transformer,
+                make_scheduler(self._model.config("scheduler"), Sampler.UNIPC, work.flow_shift),
+                conditions,
+                steps=work.steps,
+                guidance_scale=work.guidance_scale,
+                on_step=lambda _done: steps.note(),
+            )
         return latents, steps.seconds
 
     def decode(self, latents: torch.Tensor) -> np.ndarray:
-        return np.concatenate(list(decode(self._model.vae, latents)))
+        with self.placement.use("vae") as vae:
+            return np.concatenate(list(decode(vae, latents)))
+
+
+def asked(work: Work, media_folder: str = "") -> tuple[TakeRequest, Plan]:
+    """The work as a request, and as the plan that the server would make of it."""
+    rate = FrameRate(16)
+    request = TakeRequest(
+        PROMPT, work.model_id, work.width, work.height, work.frames, rate, work.seed, media_folder,
+        negative_prompt=NEGATIVE_PROMPT,
+    )  # fmt: skip
+    return request, Plan(
+        work.model_id, work.width, work.height, work.frames, rate, work.frames,
+        work.steps, work.guidance_scale, work.flow_shift, Sampler.UNIPC,
+    )  # fmt: skip
 
 
 class Stock:
-    """diffusers' own pipeline over the same modules."""
+    """diffusers' own pipeline over the same modules, as they were loaded."""
 
     name = "diffusers"
 
@@ -112,8 +126,16 @@ class Stock:
         )
         self._pipe.set_progress_bar_config(disable=True)
 
+    def restore(self) -> None:
+        """Undo what our own way makes of the modules."""
+        for part in (self._model.text_encoder, self._model.transformer, self._model.vae):
+            part.to(self._model.device)
+        lean_forward.undo(self._model.transformer)
+        quick_autoencoder.lay_back(self._model.vae)
+
     @torch.no_grad()
     def encode(self) -> Conditions:
+        self.restore()
         work, pipe, device = self._work, self._pipe, self._model.device
         positive, negative = pipe.encode_prompt(
             PROMPT, NEGATIVE_PROMPT, work.guidance_scale > 1, max_sequence_length=512, device=device
@@ -130,6 +152,7 @@ class Stock:
         return Conditions(positive, negative, latents)
 
     def denoise(self, conditions: Conditions) -> tuple[torch.Tensor, list[float]]:
+        self.restore()
         work, steps = self._work, StepTimes(self._model.device)
 
         def on_step(_pipe: Any, _index: int, _timestep: Any, _tensors: Any) -> dict[str, Any]:
@@ -152,6 +175,7 @@ class Stock:
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> np.ndarray:
+        self.restore()
         pipe, vae = self._pipe, self._pipe.vae
         latents = latents.to(vae.dtype)
         mean = torch.tensor(vae.config.latents_mean).view(1, -1, 1, 1, 1).to(latents)

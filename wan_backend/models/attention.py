@@ -67,8 +67,7 @@ class Attention:
 
 
 def choose(device: torch.device, shape: Shape, book: KernelBook, kernels: tuple[Kernel, ...] = KERNELS) -> Attention:
-    """The quickest of the kernels that are right, on `device`; torch's own where there is no time to be won.
-    """
+    """The quickest of the kernels that are right, on `device`; torch's own where there is no time to be won."""
     if device.type != "cuda":
         return Attention(SDPA, SDPA.make(), "", book)
     capability = torch.cuda.get_device_capability(device)
@@ -138,7 +137,7 @@ class _Probe:
                 attend(query, key, value)
             ended.record()
             torch.cuda.synchronize(self._device)
-            best = min(best, float(begun.elapsed_time(ended)) / CALLS)  # type: ignore[no-untyped-call]
+            best = min(best, float(begun.elapsed_time(ended)) / CALLS)
         return best
 
     def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

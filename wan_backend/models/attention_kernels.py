@@ -55,8 +55,8 @@ class Kernel:
 
 def sdpa(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Torch's own choice for this card and these shapes."""
-    heads_first = (each.transpose(1, 2) for each in (query, key, value))
-    return F.scaled_dot_product_attention(*heads_first).transpose(1, 2)
+    out = F.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
+    return out.transpose(1, 2)
 
 
 def _named(backend: SDPBackend) -> Attend:

@@ -140,5 +140,5 @@ def _milliseconds(between: Pointwise, device: torch.device, width: Width) -> flo
         between.gated(hidden, hidden, Gate(times, tokens, 5), None)
         ended.record()
         torch.cuda.synchronize(device)
-        best = min(best, float(begun.elapsed_time(ended)))  # type: ignore[no-untyped-call]
+        best = min(best, float(begun.elapsed_time(ended)))
     return round(best, 4)

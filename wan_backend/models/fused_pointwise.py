@@ -149,7 +149,7 @@ class FusedPointwise:
     def fed_forward(self, feed_forward: Any, normed: Tensor) -> Tensor:
         """See Pointwise."""
         first = feed_forward.net[0]
-        layer = getattr(first, "proj", None)
+        layer: Any = getattr(first, "proj", None)
         plain = type(layer) is nn.Linear and layer.bias is not None and layer.weight.dtype == normed.dtype
 
         def fused() -> Tensor:

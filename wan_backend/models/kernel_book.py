@@ -41,7 +41,7 @@ class KernelBook:
     def find(self, key: str, trial: Callable[[], Finding]) -> Finding | None:
         """What is known under `key`, or what `trial()` finds now; None where it failed, here or before.
 
-        Whatever a trial raises, but for NotNow and interrupts, is a failure; so is its process' death, at the second time.
+        Whatever a trial raises, but for NotNow and interrupts, is a failure; so is the second death of a process at it.
         """
         known = self._own.get(key) or self._read().get(key)
         deaths = 0

@@ -44,6 +44,12 @@ def make_lean(transformer: Any, tools: Tools = PLAIN, chunk_bytes: int | None = 
     transformer.forward = partial(_forward, transformer, means)
 
 
+def undo(transformer: Any) -> None:
+    """Have it run as diffusers wrote it again."""
+    for module in (transformer, *transformer.blocks, *getattr(transformer, "vace_blocks", ())):
+        vars(module).pop("forward", None)
+
+
 @dataclass(frozen=True)
 class Means:
     """What a forward is computed with, and how much of it at a time."""
@@ -199,7 +205,9 @@ def _self_attention(block: Any, means: Means, hidden: Tensor, shifts: Times, rot
         key = between.turned(attn.norm_k, attn.to_k(normed), rotary, tokens, attn.heads, places[1])
         return query, key, _by_head(attn, attn.to_v(normed))
 
-    query, key, value = _over_tokens(hidden, _chunks(hidden, 4 * hidden.shape[2], means.chunk_bytes), (by_head,) * 3, projected)
+    query, key, value = _over_tokens(
+        hidden, _chunks(hidden, 4 * hidden.shape[2], means.chunk_bytes), (by_head,) * 3, projected
+    )
     return _attend(attn, means, query, key, value, whole=True)
 
 
@@ -208,9 +216,7 @@ def _by_head(attn: Any, states: Tensor) -> Tensor:
     return states.view(1, states.shape[1], attn.heads, -1)
 
 
-def _attend(
-    attn: Any, means: Means, query: Tensor, key: Tensor, value: Tensor, *, whole: bool = False
-) -> Tensor:
+def _attend(attn: Any, means: Means, query: Tensor, key: Tensor, value: Tensor, *, whole: bool = False) -> Tensor:
     """(1, S, C) by the attention that the model is set to, or else by the card's best; `whole`: the tokens' own, which
     several cards may share.
     """

@@ -70,7 +70,7 @@ def _warps(block: int) -> int:
 
 
 @triton.jit
-def _row(
+def _row(  # type: ignore[no-untyped-def]
     hidden, work, added, normed, rows, which, weight, bias,
     channels, numbers, gate, scale, shift, eps,
     SUMMED: tl.constexpr, NORMED: tl.constexpr, TIMED: tl.constexpr, BLOCK: tl.constexpr,
@@ -104,7 +104,7 @@ def _row(
 
 
 @triton.jit
-def _turn(
+def _turn(  # type: ignore[no-untyped-def]
     states, out, weight, cos, sin, channels, half, eps, TURNED: tl.constexpr, HALF_BLOCK: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)

@@ -15,9 +15,10 @@ from diffusers import UniPCMultistepScheduler
 from torch import Tensor
 
 HIGHEST_ORDER = 2
+_Base: Any = UniPCMultistepScheduler  # diffusers has no types
 
 
-class HostUniPC(UniPCMultistepScheduler):  # type: ignore[misc]
+class HostUniPC(_Base):  # type: ignore[misc]
     """See the module; made and used as diffusers' own."""
 
     def multistep_uni_p_bh_update(
@@ -25,7 +26,8 @@ class HostUniPC(UniPCMultistepScheduler):  # type: ignore[misc]
     ) -> Tensor:
         """The sample at the next time, of the shape of `sample`, from the clean estimates so far."""
         if not self._known(order) or sample is None:
-            return super().multistep_uni_p_bh_update(model_output, *args, sample=sample, order=order, **kwargs)
+            made: Tensor = super().multistep_uni_p_bh_update(model_output, *args, sample=sample, order=order, **kwargs)
+            return made
         here = self.step_index
         clean = self.model_outputs[-1]
         way = _Way(self._half_logs(here), self._half_logs(here + 1))
@@ -47,9 +49,10 @@ class HostUniPC(UniPCMultistepScheduler):  # type: ignore[misc]
     ) -> Tensor:
         """The sample at this time once more, now that the clean estimate there is known."""
         if not self._known(order) or last_sample is None:
-            return super().multistep_uni_c_bh_update(
+            made: Tensor = super().multistep_uni_c_bh_update(
                 this_model_output, *args, last_sample=last_sample, this_sample=this_sample, order=order, **kwargs
             )
+            return made
         here = self.step_index
         clean = self.model_outputs[-1]
         way = _Way(self._half_logs(here - 1), self._half_logs(here))

@@ -60,9 +60,9 @@ def may_go_on(vae: Any, error: Exception) -> bool:
 def pictures(vae: Any, hidden: torch.Tensor, should_stop: ShouldStop) -> Iterator[torch.Tensor]:
     """Yield (N, H, W, 3) uint8 on the CPU for each latent frame of `hidden` (1, C, T, h, w). Raises NoPictures."""
 
-    def landing() -> Generator[_Landing, None, None]:
+    def landing() -> Generator[Landing, None, None]:
         for levels, good in _levels(vae, hidden, should_stop):
-            yield _Landing.of(levels.round_().to(torch.uint8), good)
+            yield Landing.of(levels.round_().to(torch.uint8), good)
 
     for each in ahead(landing()):
         yield from _by_latent(each.arrived())
@@ -73,9 +73,9 @@ def levels_of_tiles(
 ) -> Callable[[tiles.Tile], Iterator[torch.Tensor]]:
     """A function that gives a tile's levels (N, H, W, 3), not rounded, on the CPU for each latent frame."""
 
-    def landing(tile: tiles.Tile) -> Generator[_Landing, None, None]:
+    def landing(tile: tiles.Tile) -> Generator[Landing, None, None]:
         for levels, good in _levels(vae, tile.of(hidden), should_stop):
-            yield _Landing.of(levels, good)
+            yield Landing.of(levels, good)
 
     def decoded(tile: tiles.Tile) -> Iterator[torch.Tensor]:
         for each in ahead(landing(tile)):
@@ -122,15 +122,17 @@ def _by_latent(frames: torch.Tensor) -> Iterator[torch.Tensor]:
 
 
 @dataclass(frozen=True)
-class _Landing:
+class Landing:
     """A chunk on its way from the device."""
 
     frames: torch.Tensor
     good: torch.Tensor
+    """Whether its numbers were numbers."""
     landed: Any
+    """The event after which it is here; None where it is."""
 
     @classmethod
-    def of(cls, frames: torch.Tensor, good: torch.Tensor) -> _Landing:
+    def of(cls, frames: torch.Tensor, good: torch.Tensor) -> Landing:
         """Have it leave; the device goes on meanwhile."""
         if frames.device.type != "cuda":
             return cls(frames.cpu(), good.cpu(), None)

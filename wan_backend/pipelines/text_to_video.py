@@ -64,7 +64,7 @@ def prepare(
 
 
 def _trunk_suffices(plan: Plan) -> bool:
-    """True where the model's transformer without its control is the text to video model: there is nothing to control."""
+    """True where the model's transformer without its control is the text to video model itself."""
     known = catalogue.load().models.get(plan.model)
     return known is not None and known.trunk_makes_text
 

@@ -10,7 +10,7 @@ latents as the transformer has them, without the autoencoder's mean and deviatio
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,8 @@ from torch import nn
 from ..models import finite
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
-from .autoencoder import NoPictures
+from .ahead import ahead
+from .quick_film import Landing
 from .stopping import ShouldStop, check, checked, never
 
 log = logging.getLogger(__name__)
@@ -136,6 +137,14 @@ def decode(decoder: TinyDecoder, latents: torch.Tensor, should_stop: ShouldStop 
 
     `latents` is (1, C, T, h, w) as `denoise` gives it. Raises Stopped between the blocks, and NoPictures.
     """
+    made = _landings(decoder, latents, should_stop)
+    for each in ahead(made) if next(decoder.parameters()).is_cuda else made:
+        array: np.ndarray = each.arrived().numpy()
+        yield array
+
+
+def _landings(decoder: TinyDecoder, latents: torch.Tensor, should_stop: ShouldStop) -> Generator[Landing, None, None]:
+    """(N, H, W, 3) uint8 pictures of each latent frame, on their way from the device."""
     weight = next(decoder.parameters())
     frames = latents[0].transpose(0, 1).to(weight.device, weight.dtype)
     recalled: list[torch.Tensor | None] = [None] * len(decoder.blocks)
@@ -143,12 +152,10 @@ def decode(decoder: TinyDecoder, latents: torch.Tensor, should_stop: ShouldStop 
         check(should_stop)
         with torch.no_grad(), checked(decoder.blocks, should_stop):
             pictures = decoder(frames[index : index + 1], recalled)
-        if not finite.are_numbers(pictures):
-            raise NoPictures
+        good = torch.isfinite(pictures).all()
         pictures = pictures[LATE_PICTURES if index == 0 else 0 :]
         levels = pictures.float().mul(255).round().to(torch.uint8)
-        array: np.ndarray = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        yield array
+        yield Landing.of(levels.permute(0, 2, 3, 1).contiguous(), good)
 
 
 def _built(weights: Mapping[str, torch.Tensor], latents: int) -> TinyDecoder:

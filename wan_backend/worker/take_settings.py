@@ -16,9 +16,7 @@ from ..protocol.conversion import to_json
 from ..protocol.messages import Plan, RunParams, RunResult
 
 
-def settings(
-    params: RunParams, plan: Plan, result: RunResult, device: torch.device, tools: str = ""
-) -> dict[str, Any]:
+def settings(params: RunParams, plan: Plan, result: RunResult, device: torch.device, tools: str = "") -> dict[str, Any]:
     """The content of take.json. `plan` is the one that was followed, which may not be that of `params`; `tools` are the
     words for what the transformer computed with.
     """

@@ -47,3 +47,34 @@ def test_each_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, 
     else:
         PngSequence(tmp_path).write(picture(), [0])
     assert [file.name for file in tmp_path.iterdir()] == ([] if fails else ["0001.png"])
+
+
+def test_threads_write_the_same_files_and_all_are_there_at_the_end(tmp_path):
+    with PngSequence(tmp_path) as sequence:
+        for number in range(40):
+            sequence.write(picture(number), [number])
+    assert len(list(tmp_path.iterdir())) == 40
+    for number in (0, 39):
+        read = cv2.imread(str(tmp_path / f"{number + 1:04}.png"), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(read[:, :, ::-1], picture(number))
+
+
+def test_what_a_thread_fails_with_is_raised_and_the_rest_is_left(tmp_path, monkeypatch):
+    def full(*_args, **_more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(whole_file, "write", full)
+    written = []
+    with pytest.raises(OSError, match="No space"), PngSequence(tmp_path) as sequence:
+        for number in range(200):
+            sequence.write(picture(), [number])
+            written.append(number)
+    assert len(written) < 40
+    with pytest.raises(OSError, match="No space"), PngSequence(tmp_path) as sequence:
+        sequence.write(picture(), [0])
+
+
+def test_an_error_of_ones_own_is_not_hidden(tmp_path):
+    with pytest.raises(KeyError), PngSequence(tmp_path) as sequence:
+        sequence.write(picture(), [0])
+        raise KeyError("stopped")

@@ -73,7 +73,9 @@ def test_a_package_that_is_not_here_is_not_tried(kernel, monkeypatch):
 
 def test_each_fits_its_cards(monkeypatch):
     monkeypatch.setattr(attention_kernels, "_version", lambda _package: "9.9")
-    fitting = {card: {kernel.name for kernel in KERNELS if kernel.fits(card)} for card in ((7, 5), (8, 9), (9, 0), (10, 0))}
+    fitting = {
+        card: {kernel.name for kernel in KERNELS if kernel.fits(card)} for card in ((7, 5), (8, 9), (9, 0), (10, 0))
+    }
     assert fitting[7, 5] == {"torch"}
     assert "SageAttention 2" in fitting[8, 9] and "FlashAttention 3" not in fitting[8, 9]
     assert {"FlashAttention 3", "FlashAttention 4"} <= fitting[9, 0]

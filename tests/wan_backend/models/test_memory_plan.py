@@ -194,4 +194,4 @@ def test_the_estimate_covers_what_was_measured_and_not_much_more(model):
     needs = outlook.needs_of(catalogue.entry(model), outlook.Machine("cuda", 0, 0), width, height, frames)
     for estimated, measured in ((needs.denoise, denoise), (needs.decode, decode)):
         gibibytes = (estimated - memory_estimate.FIXED_BYTES) / (1 << 30)
-        assert measured <= gibibytes * 1.005 and gibibytes < 1.35 * measured
+        assert measured <= gibibytes * 1.005 and gibibytes < 1.4 * measured

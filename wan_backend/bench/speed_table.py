@@ -1,0 +1,266 @@
+"""`python -m wan_backend bench --table [NAME...]`: stock diffusers and ours, phase by phase and whole, on one card.
+
+Both run the very same modules, in turn, in one process: real weights where they are on this machine, else random ones
+of full size. Ours goes the product's own way: the plan that a job would have, and for the whole take the worker's own
+job, from the request to its pictures in a folder. The errors are those of one forward of a short clip, to the same
+weights in float32. May import torch, models, pipelines, worker, protocol and the bench package.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import diffusers
+import imageio.v3 as imageio
+import torch
+
+from ..models import catalogue, devices, sources
+from ..models.loader import WanModel
+from ..pipelines.conditions import Conditions
+from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER
+from ..protocol.messages import RunParams
+from ..worker.take_job import TakeJob, WarmModel
+from .course import Course, one
+from .engines import Engine, Ours, Stock, Work, asked
+from .meter import synchronise
+from .random_weights import RandomModel
+
+SHORT_FRAMES = 17
+"""Of the clip whose error is looked at: in float32 a full one takes minutes."""
+TIMESTEP = 700.0
+
+
+@dataclass(frozen=True)
+class TableWork:
+    """A row's take; `work` has the steps that are measured, `steps` are those of a real one."""
+
+    random: str
+    """The name of the random model of its size."""
+    model_id: str
+    work: Work
+    steps: int
+    trunk: bool = True
+    """False: a control model makes it with its control, as for every task but text to video."""
+
+
+def _work(width: int, height: int, frames: int = 81, guidance: float = 5.0, shift: float = 5.0) -> Work:
+    return Work(width, height, frames, 3, guidance, shift)
+
+
+WORKS = {
+    "1.3B-480p": TableWork("1.3B", "wan2.1-t2v-1.3b", _work(832, 480, shift=8.0), 50),
+    "VACE-1.3B-480p": TableWork("VACE-1.3B", "wan2.1-vace-1.3b", _work(832, 480, shift=3.0), 50),
+    "VACE-1.3B-480p-control": TableWork("VACE-1.3B", "wan2.1-vace-1.3b", _work(832, 480, shift=3.0), 50, trunk=False),
+    "14B-480p": TableWork("14B", "wan2.1-t2v-14b", _work(832, 480), 50),
+    "14B-720p": TableWork("14B", "wan2.1-t2v-14b", replace(_work(1280, 720, guidance=1.0), steps=3), 4),
+    "VACE-14B-480p": TableWork("VACE-14B", "wan2.1-vace-14b", replace(_work(832, 480, guidance=1.0), steps=3), 50),
+    "5B-720p": TableWork("5B", "wan2.2-ti2v-5b", _work(1280, 704, 121), 50),
+}
+
+
+@dataclass
+class Side:
+    """What one engine took; seconds, and bytes over what the weights take."""
+
+    encode: float = 0.0
+    forward: float = 0.0
+    step: float = 0.0
+    decode: float = 0.0
+    whole: float = 0.0
+    """From the request to all pictures in a folder, with the steps that were measured."""
+    denoise_bytes: int = 0
+    decode_bytes: int = 0
+    error: float | None = None
+    """Of a forward, relative to float32; None where there is no room for that."""
+
+
+@dataclass
+class Result:
+    """A row of the table."""
+
+    name: str
+    model: str
+    steps: int
+    stock: Side = field(default_factory=Side)
+    ours: Side = field(default_factory=Side)
+    tools: str = ""
+    first: float = 0.0
+    """Seconds that our first take needs more than its second: finding and compiling kernels."""
+    phases: dict[str, float] = field(default_factory=dict)
+    """Of our whole take, as the worker told them."""
+
+
+def run(names: Sequence[str], models_folders: Sequence[str], file: Path | None) -> int:
+    """Measure and print; the exit code. Raises Refusal where there is no card."""
+    device = devices.choose("cuda")
+    about = {
+        "card": devices.name(device),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    _say(f"{about['card']}, torch {about['torch']}, diffusers {about['diffusers']}, {about['date']}")
+    results: list[Result] = []
+    model: WanModel | None = None
+    held = ""
+    with tempfile.TemporaryDirectory() as state:
+        for name in names or WORKS:
+            row = WORKS[name]
+            if model is None or held != row.random:
+                model = None
+                devices.release(device)
+                model, held = _model(row, models_folders, device), row.random
+            results.append(measured(name, row, model, Path(state)))
+            if file is not None:
+                file.write_text(json.dumps({**about, "rows": [asdict(each) for each in results]}, indent=2) + "\n")
+    _say(table(results))
+    return 0
+
+
+def _model(row: TableWork, models_folders: Sequence[str], device: torch.device) -> WanModel:
+    found = sources.find(catalogue.entry(row.model_id), list(models_folders))
+    if isinstance(found, sources.Missing):
+        return RandomModel(row.random, device)
+    return WanModel(found.folder, device)
+
+
+def measured(name: str, row: TableWork, model: WanModel, state: Path) -> Result:
+    """One row, by both engines in turn. `state` is the folder in which a server keeps what it found of the machine."""
+    work = replace(row.work, model_id=row.model_id if row.trunk else "")
+    result = Result(name, str(model.folder), work.steps)
+    began = time.perf_counter()
+    stock, ours = Stock(model, work), Ours(model, work, state / KERNELS_FILE)
+    result.tools = ours.placement.tools.words
+    courses = Course(), Course()
+    one(ours, Course(), model.device)
+    cold = time.perf_counter() - began
+    one(stock, Course(), model.device)
+    engines: tuple[Engine, ...] = (stock, ours)
+    for engine, course in zip(engines, courses, strict=True):
+        began = time.perf_counter()
+        one(engine, course, model.device)
+    result.first = cold - (time.perf_counter() - began)
+    forwards = 2 if work.guidance_scale > 1 else 1
+    for course, side in zip(courses, (result.stock, result.ours), strict=True):
+        side.encode, side.decode = course.encode.median_seconds, course.decode.median_seconds
+        side.step = median(course.steps)
+        side.forward = side.step / forwards
+        side.denoise_bytes, side.decode_bytes = course.denoise.peak_bytes, course.decode.peak_bytes
+    with tempfile.TemporaryDirectory() as folder:
+        result.ours.whole = _our_whole(model, work, Path(folder, "ours"), state, result)
+        result.stock.whole = _stock_whole(stock, model, Path(folder, "stock"))
+    result.stock.error, result.ours.error = errors(model, row)
+    return result
+
+
+def _our_whole(model: WanModel, work: Work, folder: Path, state: Path, result: Result) -> float:
+    """Seconds of the worker's own job, whose phases go into `result`."""
+    folder.mkdir()
+    request, plan = asked(work, str(folder / "media"))
+    params = RunParams(
+        "0" * 32, request, plan, str(model.folder), str(model.device.type), work_folder=str(folder / "work"),
+        state_folder=str(state),
+    )  # fmt: skip
+    shutil.rmtree(state / PROMPTS_FOLDER, ignore_errors=True)  # the prompts are read anew, as stock reads them
+    job = TakeJob(params, WarmModel(model), lambda _progress: None, lambda: False)
+    synchronise(model.device)
+    began = time.perf_counter()
+    made = job.make()
+    seconds = time.perf_counter() - began
+    result.phases = asdict(made.seconds)
+    return seconds
+
+
+def _stock_whole(stock: Stock, model: WanModel, folder: Path) -> float:
+    """Seconds of diffusers' own pipeline, and of writing its pictures as it gives them."""
+    folder.mkdir()
+    stock.restore()
+    synchronise(model.device)
+    began = time.perf_counter()
+    for number, picture in enumerate(stock.decode(stock.denoise(stock.encode())[0]), start=1):
+        imageio.imwrite(folder / f"{number:04d}.png", picture)
+    return time.perf_counter() - began
+
+
+@torch.no_grad()
+def errors(model: WanModel, row: TableWork) -> tuple[float | None, float | None]:
+    """How far stock's forward and ours are from the same weights in float32, relative; None where memory runs out."""
+    work = replace(row.work, frames=SHORT_FRAMES, model_id="")
+    ours, stock = Ours(model, work), Stock(model, work)
+    conditions, transformer = ours.encode(), model.transformer
+    devices.release(model.device)
+    with ours.placement.use("transformer"):
+        our_flow = _flow(transformer, conditions)
+    stock.restore()
+    stock_flow = _flow(transformer, conditions)
+    formats = {name: weight.dtype for name, weight in transformer.named_parameters()}
+    try:
+        for weight in transformer.parameters():
+            weight.data = weight.data.float()
+        exact = _flow(transformer, conditions)
+    except torch.OutOfMemoryError:
+        return None, None
+    finally:
+        for name, weight in transformer.named_parameters():
+            weight.data = weight.data.to(formats[name])
+        devices.release(model.device)
+    return tuple(float((flow - exact).norm() / exact.norm()) for flow in (stock_flow, our_flow))  # type: ignore[return-value]
+
+
+def _flow(transformer: Any, conditions: Conditions) -> torch.Tensor:
+    dtype = transformer.patch_embedding.weight.dtype
+    more = {} if conditions.control is None else {"control_hidden_states": conditions.control.to(dtype)}
+    timestep = torch.full((1,), TIMESTEP, device=conditions.latents.device)
+    flow: torch.Tensor = transformer(
+        hidden_states=conditions.latents.to(dtype),
+        timestep=timestep,
+        encoder_hidden_states=conditions.prompt_embeds.to(dtype),
+        return_dict=False,
+        **more,
+    )[0]
+    return flow.float()
+
+
+def table(results: Sequence[Result]) -> str:
+    """Markdown: each row's phases, stock's, ours, and how many times faster."""
+    lines = ["| take | phase | stock s | ours s | times faster | stock GiB | ours GiB |", "|---" * 7 + "|"]
+    for result in results:
+        full = WORKS[result.name].steps if result.name in WORKS else result.steps
+        stock, ours = result.stock, result.ours
+        rows = [
+            ("prompts and noise", stock.encode, ours.encode, 0, 0),
+            ("one forward", stock.forward, ours.forward, stock.denoise_bytes, ours.denoise_bytes),
+            ("pictures", stock.decode, ours.decode, stock.decode_bytes, ours.decode_bytes),
+            (f"whole take, {result.steps} steps", stock.whole, ours.whole, 0, 0),
+            (f"the same with {full}", _at(stock, result.steps, full), _at(ours, result.steps, full), 0, 0),
+        ]
+        lines += [_line(result.name, *row) for row in rows]
+        if stock.error is not None and ours.error is not None:
+            lines.append(f"| {result.name} | error to float32 | {stock.error:.2e} | {ours.error:.2e} | | | |")
+        lines.append(f"| {result.name} | first take more by | | {result.first:.1f} | | | |")
+    tools = {result.tools for result in results}
+    return "\n".join(lines) + f"\n\nOurs: {'; '.join(sorted(tools))}.\n"
+
+
+def _at(side: Side, measured_steps: int, steps: int) -> float:
+    """The whole take, reckoned for so many steps."""
+    return side.whole + (steps - measured_steps) * side.step
+
+
+def _line(name: str, phase: str, stock: float, ours: float, stock_bytes: int, our_bytes: int) -> str:
+    peaks = f"{stock_bytes / 2**30:.2f} | {our_bytes / 2**30:.2f}" if stock_bytes or our_bytes else " | "
+    return f"| {name} | {phase} | {stock:.3f} | {ours:.3f} | {stock / ours if ours else 0:.2f} | {peaks} |"
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
