@@ -33,11 +33,11 @@ BYTES_AN_IMAGE_WEIGHT = 4
 FULL_SIZE_TENSORS, PATCHED_TENSORS = 15, 23.5
 """Tensors of four full-size frames that decoding one latent frame keeps alive: what its convolutions keep of the
 frames before, and what they make. The second is of Wan 2.2's autoencoder for TI2V, of which a token is 32 pixels."""
-QUICK_TENSORS, QUICK_PATCHED_TENSORS = (15.0, 6.0), (22.5, 8.0)
+QUICK_TENSORS, QUICK_PATCHED_TENSORS = (15.0, 6.0), (21.0, 8.0)
 """The same where pictures are made the quick way, on a card: of one latent frame, and of each further one at once.
 
-Alive at once are 12.3 and 5.5, and 16.5 and 7 (bench/tally.py counts them); the rest is what CUDA's caching allocator
-can't use: its rules, played through with these tensors, let the second run within 19.5.
+Alive at once are 12.3 and 5.5, and 16.5 and 7 (bench/tally.py counts them). The least caps that one latent frame ran
+under on an H100 were 12.7 and 19: torch's allocator can't use all that it has. More at once waste less.
 """
 FIXED_BYTES = 500_000_000
 """What a device's runtime takes for itself."""

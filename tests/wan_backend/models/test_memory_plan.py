@@ -180,11 +180,11 @@ def test_working_memory_grows_with_the_frames():
     assert large.frame_pixels == 832 * 480
 
 
-MEASURED = {  # GiB of working memory on an H100, the weights taken off: the transformer's phase, and the least cap that
-    # the autoencoder ran under; of the 5B's, what was alive
-    "wan2.1-t2v-1.3b": (832, 480, 81, 0.75, 3.86),
-    "wan2.1-t2v-14b": (1280, 720, 81, 3.7, 8.92),
-    "wan2.2-ti2v-5b": (1280, 704, 121, 1.1, 7.04),
+MEASURED = {  # GiB of working memory on an H100, the weights taken off: of the transformer's phase, and the least cap
+    # that the autoencoder ran under
+    "wan2.1-t2v-1.3b": (832, 480, 81, 0.75, 3.64),
+    "wan2.1-t2v-14b": (1280, 720, 81, 3.7, 8.39),
+    "wan2.2-ti2v-5b": (1280, 704, 121, 1.1, 8.14),
 }
 
 
@@ -194,4 +194,4 @@ def test_the_estimate_covers_what_was_measured_and_not_much_more(model):
     needs = outlook.needs_of(catalogue.entry(model), outlook.Machine("cuda", 0, 0), width, height, frames)
     for estimated, measured in ((needs.denoise, denoise), (needs.decode, decode)):
         gibibytes = (estimated - memory_estimate.FIXED_BYTES) / (1 << 30)
-        assert measured <= gibibytes * 1.005 and gibibytes < 1.4 * measured
+        assert measured <= gibibytes * 1.005 and gibibytes < 1.35 * measured
