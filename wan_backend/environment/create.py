@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import whole_file
+from . import torch_build
 from .interpreters import Interpreter
 from .torch_build import TorchBuild
 
@@ -34,6 +35,8 @@ HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements.txt"
 CONSTRAINTS = HERE / "constraints.txt"
 LOCK, LOCK_TORCH = HERE / "lock.txt", HERE / "lock_torch.txt"
+LOCK_HOPPER = HERE / "lock_hopper.txt"
+"""A kernel for such cards; written by hand, as no other package needs it."""
 REACH = ("proxy", "cert", "client-cert", "timeout", "retries")
 """Of a person's settings of pip, how the network is reached; these are kept."""
 READY_FILE = "environment.json"
@@ -52,6 +55,8 @@ class Step:
 
     sentence: str
     pip_arguments: tuple[str, ...]
+    optional: bool = False
+    """Where it fails, the environment is whole all the same."""
 
     @property
     def hashed(self) -> bool:
@@ -77,6 +82,8 @@ def backend_steps(torch: TorchBuild, more: Sequence[str] = ()) -> list[Step]:
             "Installing diffusers, transformers and what they need", (*locked, str(LOCK)) if torch.locked else unlocked
         ),
     ]
+    if torch.name == "cuda" and torch.on_pypi and torch_build.has_hopper():
+        steps.append(Step("Installing FlashAttention 3 for this card", (*locked, str(LOCK_HOPPER)), optional=True))
     return [*steps, Step("Installing what tests need", (*more, "-c", str(CONSTRAINTS)))] if more else steps
 
 
@@ -111,7 +118,12 @@ def create(
     _make_venv(folder, interpreter)
     for number, step in enumerate(steps, start=2):
         report(number, count, step.sentence)
-        _pip(folder, step, isolated)
+        try:
+            _pip(folder, step, isolated)
+        except SetupFailed as error:
+            if not step.optional:
+                raise
+            log.warning("going on without: %s", error)
     whole_file.write(folder / READY_FILE, json.dumps(_description(steps)).encode())
     return python_of(folder)
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import platform
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+HOPPER = "9.0"
 _INDEX = "https://download.pytorch.org/whl/"
 
 
@@ -49,6 +51,18 @@ def choose(wish: str = "auto") -> TorchBuild:
     if name not in BUILDS:
         raise ValueError(f"There is no torch build '{wish}'; choose auto, cpu, cuda, rocm or mps.")
     return BUILDS[name]
+
+
+def has_hopper() -> bool:
+    """True where an NVIDIA card of compute capability 9.0 (H100, H200) is in this machine, and its driver says so."""
+    if sys.platform != "linux" or platform.machine() != "x86_64" or not shutil.which("nvidia-smi"):
+        return False
+    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return False
+    return HOPPER in said.split()
 
 
 def _look() -> str:

@@ -100,7 +100,7 @@ def _fused(device: torch.device, width: Width, book: KernelBook) -> Pointwise | 
         from . import fused_pointwise  # which may want a Triton that isn't there
 
         triton = fused_pointwise.version()
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:
         log.info("nothing is fused between the matrices: %s", error)
         return None
     name = torch.cuda.get_device_name(device)

@@ -24,7 +24,7 @@ from . import (
     memory_ladder,
     memory_plan,
 )
-from .forward_tools import Tools, Width
+from .forward_tools import PLAIN, Tools, Width
 from .loader import WanModel
 from .memory_plan import MemoryPlan, Needs, Place
 
@@ -120,11 +120,14 @@ class Placement:
         self._on_load, self._on_ready = on_load, on_ready
         for part in model.parts:
             self._make_way(part)
-        forward_tools.warm(model.device, self._width())
+        if model.device.type == "cuda":
+            forward_tools.warm(model.device, self._width())
 
     @property
     def tools(self) -> Tools:
         """What the transformers compute with."""
+        if self.model.device.type != "cuda":
+            return PLAIN
         return forward_tools.for_device(self.model.device, self._width(), self._kernel_book)
 
     def _width(self) -> Width:

@@ -102,9 +102,39 @@ def test_torch_comes_first_and_by_itself() -> None:
     ("cpu", [False, True]), ("cuda", [True, True]), ("mps", [True, True]), ("cuda-windows", [False, True]),
     ("rocm", [False, False]),
 ])  # fmt: skip
-def test_which_steps_compare_checksums(name: str, hashed: list[bool]) -> None:
+def test_which_steps_compare_checksums(name: str, hashed: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_build, "has_hopper", lambda: False)
     steps = create.backend_steps(torch_build.BUILDS[name], ("pytest==1",))
     assert [step.hashed for step in steps] == [*hashed, False]
+
+
+def test_only_a_hopper_card_gets_the_kernel_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_build, "has_hopper", lambda: True)
+    for name, build in torch_build.BUILDS.items():
+        extra = [step for step in create.backend_steps(build) if str(create.LOCK_HOPPER) in step.pip_arguments]
+        assert len(extra) == (name == "cuda") and all(step.optional and step.hashed for step in extra)
+    monkeypatch.setattr(torch_build, "has_hopper", lambda: False)
+    assert len(create.backend_steps(torch_build.BUILDS["cuda"])) == 2
+
+
+@pytest.mark.parametrize(("said", "hopper"), [("9.0\n", True), ("8.9\n9.0\n", True), ("8.9\n", False), ("", False)])
+def test_a_hopper_card_is_known_by_what_its_driver_says(
+    said: str, hopper: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch_build.sys, "platform", "linux")
+    monkeypatch.setattr(torch_build.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(torch_build.shutil, "which", lambda _name: "/usr/bin/nvidia-smi")
+    answer = subprocess.CompletedProcess([], 0, said)
+    monkeypatch.setattr(torch_build.subprocess, "run", lambda *_, **__: answer)
+    assert torch_build.has_hopper() is hopper
+
+
+def test_a_step_that_may_fail_costs_nothing_else(tmp_path: Path) -> None:
+    gone = create.Step(
+        "Installing a kernel", ("--no-index", str(tmp_path / "none-1.0-py3-none-any.whl")), optional=True
+    )
+    create.create(tmp_path / "environment", this_python(), [gone], lambda *_: None)
+    assert create.is_ready(tmp_path / "environment", [gone])
 
 
 def locked() -> dict[str, str]:

@@ -388,7 +388,7 @@ class AllResident:
     """A memory plan that leaves everything where it is."""
 
     one_expert = eight_bit = forget_encoder = False
-    tile_pixels = 0
+    tile_pixels = token_chunk_bytes = 0
 
     def place(self, _part: str) -> Place:
         return Place.RESIDENT
