@@ -57,6 +57,9 @@ from .take_settings import settings
 
 log = logging.getLogger(__name__)
 
+FINISHED_SECONDS = 10.0
+"""Decoding waits so long for the finished latents to be on the disk; a disk that hangs must not hold the take."""
+
 LOADING = {
     "text_encoder": "Loading the text encoder",
     "image_encoder": "Loading the image encoder",
@@ -252,7 +255,7 @@ class TakeJob:
         if made.broken:
             raise Refusal(ran_over(self._params, self._warm.model, self._part, made.done, made.done))
         self._steps.keep(made)
-        self._steps.flush()  # what dies while it decodes must not have to make the steps again
+        self._steps.flush(FINISHED_SECONDS)  # what dies while it decodes must not have to make the steps again
         self._denoised = True
         return latents
 
