@@ -125,7 +125,9 @@ def _refused(kind: str, file: Path, error: Exception) -> Refusal:
         why = "there is too little memory to decode it"
     elif isinstance(error, PermissionError | IsADirectoryError):
         why = str(error.strerror).lower()
-    advice = "convert it to MP4 or PNG, or choose another strip"
+    elif isinstance(error, OSError) and error.strerror:
+        why = f"it can't be read to its end ({error.strerror}), so its disk or share fails"
+    problem, advice = ProblemKind.BAD_SOURCE, "convert it to MP4 or PNG, or choose another strip"
     if isinstance(error, OtherPictures):
-        advice = "make a meta strip of its strip (Ctrl G) and choose that, and Blender renders what it shows"
-    return Refusal(Problem(ProblemKind.BAD_SOURCE, f"The {kind} {file} can't be used: {why}; {advice}."))
+        problem, advice = ProblemKind.RENDER_FIRST, "press Retry in Blender, which then renders what its strip shows"
+    return Refusal(Problem(problem, f"The {kind} {file} can't be used: {why}; {advice}."))
