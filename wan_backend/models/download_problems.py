@@ -9,11 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..protocol.messages import Fix, FixAction, Problem, ProblemKind
-from . import media_place
+from . import media_place, sources
 from .catalogue import AnyEntry, ModelEntry
 from .download_lock import Elsewhere
-from .hub_listing import WrongAnswer
-from .hub_trust import Changed, first_file
+from .hub_stream import WrongAnswer
+from .hub_trust import Changed
 from .wholeness import NotWhole
 
 log = logging.getLogger(__name__)
@@ -98,9 +98,11 @@ def _wrong_content(error: Exception, entry: AnyEntry, folder: str, again: list[F
         )
         return Problem(ProblemKind.CHECKSUM, sentence, again)
     if isinstance(error, Changed):
+        command = f"{sources.download_command(entry.id)} --accept-changes"
+        was = "that was fetched here first" if error.was_fetched else "that this version of Wan VSE knows"
         sentence = (
-            f"The hub's {error} is not the file any more that was fetched here first, so it isn't used; if its owner "
-            f"says why, delete {first_file(Path(folder))} and retry."
+            f"The hub's {error} is not the file any more {was}, so it isn't used: look at its page for what was "
+            f"changed and why. Update Wan VSE, or take it as it is now, in a terminal: {command}"
         )
         return Problem(ProblemKind.CHECKSUM, sentence, again)
     if isinstance(error, WrongAnswer):
@@ -136,6 +138,7 @@ def _from_disk(error: OSError, entry: AnyEntry, folder: str) -> Problem:
 
 
 def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Problem:
+    from httpx2 import ProxyError
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError
 
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
@@ -149,7 +152,7 @@ def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Proble
     if status == 404 or isinstance(error, EntryNotFoundError):
         sentence = f"The hub has no {page} any more, or not all of its files; update Wan VSE, or {_otherwise(entry)}."
         return Problem(ProblemKind.NOT_FOUND, sentence, again)
-    if status == 407:
+    if status == 407 or (isinstance(error, ProxyError) and "407" in str(error)):
         return Problem(ProblemKind.OFFLINE, f"The proxy ({_proxies()}) wants a login; {MEND_PROXY}", again)
     if status == 511:
         sentence = "This network wants a login first: open any page in a browser, then retry."
@@ -191,6 +194,6 @@ def _proxies() -> str:
         name = next(
             (name for name in (f"{kind}_proxy", f"{kind.upper()}_PROXY") if os.environ.get(name)), "the system's"
         )
-        place = urlsplit(found)
+        place = urlsplit(found if "://" in found else f"http://{found}")
         return f"{name}: {place.scheme}://{place.netloc.rpartition('@')[2]}"
     return ""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from wan_backend.models import (
     download_lock,
     download_order,
     download_problems,
+    extras,
     hub_cache,
     hub_listing,
     hub_trust,
@@ -315,13 +318,66 @@ def test_the_commit_that_was_fetched_first_stays(hub, cache):
     folder = fetch()[0]
     hub.commit = "d" * 40
     shutil.rmtree(folder / "transformer")
+    hub.repos[CONTROL.repo]["README.md"] = b"About, corrected"  # which makes it no other model
     assert fetch()[0].name == hub.commit  # this hub has the old commit no more; its files are the same
     assert hub_trust.first_commit(cache, CONTROL.repo) == fake_hub.COMMIT
-    hub.repos[CONTROL.repo][TRANSFORMER] = tiny_folder.safetensors(100_777)
+
+
+def first_notes(cache, repo):
+    """What is noted of a repository."""
+    return json.loads((cache / ".locks" / hub_trust.FIRST).read_text())[repo]
+
+
+def test_a_file_that_was_changed_is_refused_until_a_person_accepts_it(hub, cache):
+    fetch(SMALL)
+    folder, content = fetch()[0], hub.repos[CONTROL.repo][TRANSFORMER]
+    row = [len(content), hashlib.sha256(content).hexdigest()]
+    assert first_notes(cache, CONTROL.repo)["files"][TRANSFORMER] == row
+    hub.commit, hub.repos[CONTROL.repo][TRANSFORMER] = "d" * 40, tiny_folder.safetensors(100_777)
     found = problem()
     assert found.kind == "checksum" and f"{CONTROL.repo}/{TRANSFORMER} is not the file any more" in found.sentence
-    hub_trust.first_file(cache).unlink()
-    assert fetch()
+    assert f"models --download {CONTROL.id} --accept-changes" in found.sentence
+    assert download.plan(CONTROL, []).problem == found
+    assert sources.find(CONTROL) == sources.Found(folder), "what is here stays"
+    before = first_notes(cache, SMALL.repo)
+    now = download.fetch(CONTROL, [], lambda _: None, accept_changes=True)
+    assert now.name == hub.commit and (now / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
+    assert first_notes(cache, CONTROL.repo)["commit"] == hub.commit and first_notes(cache, SMALL.repo) == before
+    assert fetch()[0] == now, "what was accepted is what counts from now on"
+    hub.repos[CONTROL.repo][TRANSFORMER] = content
+    assert problem().kind == "checksum"
+
+
+def test_a_file_that_is_not_what_the_catalogue_knows_is_refused(hub, cache, monkeypatch):
+    known = {TRANSFORMER: "0" * 64, "assets/film.mp4": "0" * 64}  # of what isn't fetched, nothing is asked
+    monkeypatch.setattr(catalogue.Catalogue, "checksums", lambda _, repo: known if repo == CONTROL.repo else {})
+    fetch(SMALL)  # only the text encoder is taken from that one
+    hub.asked.clear()
+    found = problem()
+    assert found.kind == "checksum" and "that this version of Wan VSE knows" in found.sentence
+    assert not isinstance(sources.find(CONTROL), sources.Found) and TRANSFORMER not in hub.names()
+    assert download.fetch(CONTROL, [], lambda _: None, accept_changes=True)
+    shutil.rmtree(cache / "models--Wan-AI--Wan2.1-VACE-1.3B-diffusers" / "blobs")
+    assert fetch(), "it was accepted"
+
+
+def test_what_another_program_fetched_is_compared_too(hub, cache):
+    """Into the same cache, before we noted anything: at another commit, and with a file of another content."""
+    folder = fetch()[0]
+    (cache / ".locks" / hub_trust.FIRST).unlink()
+    (cache / ".locks" / hub_trust.CHECKED).unlink()
+    blob = (folder / TRANSFORMER).resolve()
+    blob.write_bytes(blob.read_bytes()[:-4] + b"EVIL")
+    hub.asked.clear()
+    assert (fetch()[0] / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
+    assert TRANSFORMER in hub.names() and first_notes(cache, CONTROL.repo)["files"][TRANSFORMER]
+
+
+def test_the_catalogue_knows_files_that_are_fetched():
+    for entry in (*catalogue.load().models.values(), *catalogue.load().loras.values()):
+        for name, checksum in entry.sha256.items():
+            assert re.fullmatch("[0-9a-f]{64}", checksum), entry.id
+            assert name in extras.names_of(entry) if isinstance(entry, catalogue.LoraEntry) else "/" in name, name
 
 
 def test_a_proxy_that_does_not_answer_is_named(hub, monkeypatch):
