@@ -56,6 +56,10 @@ HELD_ELSEWHERE = (
     "Another Blender window has this job, so it can't be changed here; do that in the other window, or close it first."
 )
 ALMOST_DONE = 0.999
+QUOTA_ON_WINDOWS = 1295
+MEDIA_FOLDER_SILENT = "{} does not answer; this job goes on as soon as it does."
+MEDIA_PATIENCE_SECONDS = 60.0
+"""So long a job waits for its media folder before others go on in its place."""
 """Progress is 1 only once the take is on the disk."""
 MAX_PAGE_JOBS = 1000
 MAX_PAGE_BYTES = 1 << 19
@@ -160,7 +164,8 @@ class JobQueue:
 
     def next_queued(self) -> JobStatus | None:
         """The job whose turn it is; None also while it can't begin, as its files are still looked at."""
-        job = self._head()
+        while (job := self._head()) is not None and _waits_too_long(job):
+            self.set_aside(job.status.job_id, MEDIA_FOLDER_SILENT.format(job.media_folder))
         if job is None or job.at_media or self._saving.is_on_its_way(job.status.job_id):
             return None
         return job.status
@@ -175,6 +180,22 @@ class JobQueue:
     def retry(self, job_id: str) -> Later:
         """Queue a job that ended once more; done at once where its take is whole on the disk."""
         return Later(lambda hand_in: self.when_adopted(lambda: self._retry(job_id, hand_in)))
+    def set_aside(self, job_id: str, sentence: str) -> None:
+        """Let the jobs after a queued one go on before it, until `take_back`; `sentence` says why."""
+        job = self._job(job_id)
+        if job.status.state is JobState.QUEUED:
+            job.aside = True
+            self.say(job_id, sentence)
+
+    def take_back(self, job_id: str) -> None:
+        """Give a job that was set aside its turn again; nothing where it wasn't."""
+        job = self._jobs.get(job_id)
+        if job is not None and job.aside:
+            job.aside = False
+            if job.status.state is JobState.QUEUED:
+                heapq.heappush(self._turns, (job.order, job_id))
+                self.say(job_id, WAITING)
+
 
     def settle(self, job_ids: Iterable[str]) -> Later:
         """The saved project knows how these jobs ended. Answered with those settled, on the disk; ids unknown or not
@@ -442,7 +463,7 @@ class JobQueue:
         """It was looked whether there is a take of these jobs."""
         for found in group:
             job = found.job
-            job.at_media -= 1
+            self._leave_media(job)
             state = job.status.state
             missed = state is JobState.QUEUED or (state.ended and state not in (JobState.DONE, JobState.CANCELLED))
             if found.take is not None and missed and self._jobs.get(job.status.job_id) is job:
@@ -461,11 +482,11 @@ class JobQueue:
     def _tidy(self, job: Job) -> None:
         """Remove what the try that ends now has left; the media folder may be slow."""
         job_id, media_folder = job.status.job_id, job.media_folder
-        job.at_media += 1
+        job.at_media, job.at_media_since = job.at_media + 1, time.monotonic()
 
         def done(_: object) -> None:
-            job.at_media -= 1
 
+            self._leave_media(job)
         self._saving.beside("tidying", lambda: take_files.remove_partial(media_folder, job_id), done)
 
     def _end(self, job: Job, state: JobState, problem: Problem) -> None:
@@ -487,6 +508,12 @@ class JobQueue:
         return job.status
 
     def _add(self, job: Job) -> None:
+    def _leave_media(self, job: Job) -> None:
+        """One of those that were at the job's media folder is through."""
+        job.at_media -= 1
+        if not job.at_media and self._jobs.get(job.status.job_id) is job:
+            self.take_back(job.status.job_id)
+
         self._jobs[job.status.job_id] = job
         self._rows.add(job.status)
         self._last_order = max(self._last_order, job.order)
@@ -500,6 +527,7 @@ class JobQueue:
         self._cleared.add(job_id)
 
     def _set(self, job: Job, status: JobStatus) -> None:
+            job.aside = False
         if self._jobs.get(status.job_id) is job:
             self._rows.change(job.status, status)
         job.status = status
@@ -509,7 +537,7 @@ class JobQueue:
         while self._turns:
             order, job_id = self._turns[0]
             job = self._jobs.get(job_id)
-            if job is not None and job.status.state is JobState.QUEUED and job.order == order:
+            if job is not None and job.status.state is JobState.QUEUED and job.order == order and not job.aside:
                 return job
             heapq.heappop(self._turns)
         return None
@@ -549,6 +577,11 @@ def _countdown(count: int, then: Callable[[], None]) -> Callable[[], None]:
 
     if count == 0:
         then()
+def _waits_too_long(job: Job) -> bool:
+    """Whether a job has to wait for its media folder, and that for longer than anything takes there."""
+    return bool(job.at_media) and time.monotonic() >= job.at_media_since + MEDIA_PATIENCE_SECONDS
+
+
     return one
 
 

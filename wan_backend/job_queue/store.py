@@ -11,8 +11,9 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,9 @@ class Job:
     """How many are at what earlier tries left of it in the media folder; it doesn't begin before they are done."""
 
 
+    at_media_since: float = field(default_factory=time.monotonic)
+    aside: bool = False
+    """It has no turn among the queued ones, until it is taken back."""
 class JobStore:
     """Writes job folders."""
 

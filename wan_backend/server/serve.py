@@ -193,6 +193,7 @@ class Server:
             self._life.tick()
             self._tell_progress()
             if self._methods.greeted:
+            self._desk.tick()
                 self._runner.advance()
             if time.monotonic() >= self._saves_at:  # not when nothing comes: a worker's heartbeat always does
                 self._saves_at = time.monotonic() + IDLE_SECONDS

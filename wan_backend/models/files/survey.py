@@ -7,6 +7,7 @@ models as diffusers saves them. It is the content that tells, never the name of 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import logging
 import os
 import re
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...file_stamp import Stamp
-from .. import halves, looking, wholeness
+from .. import halves, looking, silence, wholeness
 from . import candidates as found_parts
 from . import configs, headers, partners
 from .candidates import Candidate
@@ -195,6 +196,8 @@ def _places_in(folder: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
     """The places of a models folder, as far as it can be walked; a folder in it that can't is `looked` at."""
     try:
         with looking.guard():
+    if silence.place_of(folder):
+        return  # as below
             yield from _places(_models_of(folder), looked)
     except looking.Unlookable as why:  # what is wrong with the models folder itself, `sources` says
         log.warning("The models folder %s was looked through in part, because %s", folder, why)
@@ -210,7 +213,7 @@ def _places(root: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
 
     seen: set[str] = set()
     count = 0
-    for folder, children, names in os.walk(root, onerror=refuse, followlinks=True):
+    for folder, children, names in _walk(str(root), refuse):
         real = os.path.realpath(folder)
         depth = len(Path(folder).relative_to(root).parts)
         if real in seen or depth > DEEPEST:
@@ -231,6 +234,32 @@ def _places(root: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
 
 def _part_kind(folder: Path, names: Iterable[str]) -> str:
     """The part that a folder is made for, as diffusers saves it: by its configuration, and the names of its files."""
+def _walk(root: str, refuse: Callable[[OSError], None]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As os.walk with links followed, but past what is known to be silent, which that would look at."""
+    left = [root]
+    while left:
+        folder, children, names = left.pop(), list[str](), list[str]()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if silence.place_of(entry.path):
+                        refuse(OSError(errno.ETIMEDOUT, "it does not answer", entry.path))
+                    else:
+                        (children if _is_folder(entry) else names).append(entry.name)
+        except OSError as error:
+            refuse(error)
+            continue
+        yield folder, children, names
+        left += [os.path.join(folder, child) for child in reversed(children)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
     if "config.json" not in names or not any(OWN_WEIGHTS.fullmatch(name) for name in names):
         return ""
     try:
