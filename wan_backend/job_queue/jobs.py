@@ -55,11 +55,11 @@ GOES_ON = "The backend ended while this job ran; retry it, and it goes on from i
 HELD_ELSEWHERE = (
     "Another Blender window has this job, so it can't be changed here; do that in the other window, or close it first."
 )
-ALMOST_DONE = 0.999
 QUOTA_ON_WINDOWS = 1295
 MEDIA_FOLDER_SILENT = "{} does not answer; this job goes on as soon as it does."
 MEDIA_PATIENCE_SECONDS = 60.0
 """So long a job waits for its media folder before others go on in its place."""
+ALMOST_DONE = 0.999
 """Progress is 1 only once the take is on the disk."""
 MAX_PAGE_JOBS = 1000
 MAX_PAGE_BYTES = 1 << 19
@@ -170,16 +170,6 @@ class JobQueue:
             return None
         return job.status
 
-    # What is asked for
-
-    def submit(self, job_id: str, request: TakeRequest, plan: Plan) -> Later:
-        """Queue a new job, on disk when this is answered: with its status, or a Refusal where the disk won't have it.
-        A job that is there already stays as it is."""
-        return Later(lambda hand_in: self.when_adopted(lambda: self._submit(job_id, request, plan, hand_in)))
-
-    def retry(self, job_id: str) -> Later:
-        """Queue a job that ended once more; done at once where its take is whole on the disk."""
-        return Later(lambda hand_in: self.when_adopted(lambda: self._retry(job_id, hand_in)))
     def set_aside(self, job_id: str, sentence: str) -> None:
         """Let the jobs after a queued one go on before it, until `take_back`; `sentence` says why."""
         job = self._job(job_id)
@@ -196,6 +186,16 @@ class JobQueue:
                 heapq.heappush(self._turns, (job.order, job_id))
                 self.say(job_id, WAITING)
 
+    # What is asked for
+
+    def submit(self, job_id: str, request: TakeRequest, plan: Plan) -> Later:
+        """Queue a new job, on disk when this is answered: with its status, or a Refusal where the disk won't have it.
+        A job that is there already stays as it is."""
+        return Later(lambda hand_in: self.when_adopted(lambda: self._submit(job_id, request, plan, hand_in)))
+
+    def retry(self, job_id: str) -> Later:
+        """Queue a job that ended once more; done at once where its take is whole on the disk."""
+        return Later(lambda hand_in: self.when_adopted(lambda: self._retry(job_id, hand_in)))
 
     def settle(self, job_ids: Iterable[str]) -> Later:
         """The saved project knows how these jobs ended. Answered with those settled, on the disk; ids unknown or not
@@ -463,11 +463,11 @@ class JobQueue:
         """It was looked whether there is a take of these jobs."""
         for found in group:
             job = found.job
-            self._leave_media(job)
             state = job.status.state
             missed = state is JobState.QUEUED or (state.ended and state not in (JobState.DONE, JobState.CANCELLED))
             if found.take is not None and missed and self._jobs.get(job.status.job_id) is job:
                 self._finish(job, found.take, job.status.seconds)
+            self._leave_media(job)
 
     # Parts
 
@@ -485,9 +485,15 @@ class JobQueue:
         job.at_media, job.at_media_since = job.at_media + 1, time.monotonic()
 
         def done(_: object) -> None:
-
             self._leave_media(job)
+
         self._saving.beside("tidying", lambda: take_files.remove_partial(media_folder, job_id), done)
+
+    def _leave_media(self, job: Job) -> None:
+        """One of those that were at the job's media folder is through."""
+        job.at_media -= 1
+        if not job.at_media and self._jobs.get(job.status.job_id) is job:
+            self.take_back(job.status.job_id)
 
     def _end(self, job: Job, state: JobState, problem: Problem) -> None:
         problem = dataclasses.replace(
@@ -502,18 +508,13 @@ class JobQueue:
         urgent = state in (JobState.QUEUED, JobState.INTERRUPTED) or not is_working(job.status)
         self._set(job, status or dataclasses.replace(job.status, state=state, **changes))
         if state is JobState.QUEUED:
+            job.aside = False
             heapq.heappush(self._turns, (job.order, job.status.job_id))
         self._saving.save(job, urgent=urgent and state is not JobState.LOADING)
         self._on_change(job.status, True)
         return job.status
 
     def _add(self, job: Job) -> None:
-    def _leave_media(self, job: Job) -> None:
-        """One of those that were at the job's media folder is through."""
-        job.at_media -= 1
-        if not job.at_media and self._jobs.get(job.status.job_id) is job:
-            self.take_back(job.status.job_id)
-
         self._jobs[job.status.job_id] = job
         self._rows.add(job.status)
         self._last_order = max(self._last_order, job.order)
@@ -527,7 +528,6 @@ class JobQueue:
         self._cleared.add(job_id)
 
     def _set(self, job: Job, status: JobStatus) -> None:
-            job.aside = False
         if self._jobs.get(status.job_id) is job:
             self._rows.change(job.status, status)
         job.status = status
@@ -558,6 +558,11 @@ def is_working(status: JobStatus) -> bool:
     return status.state in transitions.WORKING
 
 
+def _waits_too_long(job: Job) -> bool:
+    """Whether a job has to wait for its media folder, and that for longer than anything takes there."""
+    return bool(job.at_media) and time.monotonic() >= job.at_media_since + MEDIA_PATIENCE_SECONDS
+
+
 def _request_of(folder: Path) -> TakeRequest:
     try:
         return reading.request_of(folder)
@@ -577,11 +582,6 @@ def _countdown(count: int, then: Callable[[], None]) -> Callable[[], None]:
 
     if count == 0:
         then()
-def _waits_too_long(job: Job) -> bool:
-    """Whether a job has to wait for its media folder, and that for longer than anything takes there."""
-    return bool(job.at_media) and time.monotonic() >= job.at_media_since + MEDIA_PATIENCE_SECONDS
-
-
     return one
 
 

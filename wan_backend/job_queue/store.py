@@ -52,11 +52,11 @@ class Job:
     """Another live server holds it: it is shown here, and not changed."""
     at_media: int = 0
     """How many are at what earlier tries left of it in the media folder; it doesn't begin before they are done."""
-
-
     at_media_since: float = field(default_factory=time.monotonic)
     aside: bool = False
     """It has no turn among the queued ones, until it is taken back."""
+
+
 class JobStore:
     """Writes job folders."""
 

@@ -191,9 +191,9 @@ class Server:
                 self._handle(event)
             self._busy.says("the queue")
             self._life.tick()
+            self._desk.tick()
             self._tell_progress()
             if self._methods.greeted:
-            self._desk.tick()
                 self._runner.advance()
             if time.monotonic() >= self._saves_at:  # not when nothing comes: a worker's heartbeat always does
                 self._saves_at = time.monotonic() + IDLE_SECONDS

@@ -194,10 +194,10 @@ def _children(snapshot: Path) -> list[Path]:
 
 def _places_in(folder: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
     """The places of a models folder, as far as it can be walked; a folder in it that can't is `looked` at."""
-    try:
-        with looking.guard():
     if silence.place_of(folder):
         return  # as below
+    try:
+        with looking.guard():
             yield from _places(_models_of(folder), looked)
     except looking.Unlookable as why:  # what is wrong with the models folder itself, `sources` says
         log.warning("The models folder %s was looked through in part, because %s", folder, why)
@@ -232,8 +232,6 @@ def _places(root: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
                 yield Path(folder) / name
 
 
-def _part_kind(folder: Path, names: Iterable[str]) -> str:
-    """The part that a folder is made for, as diffusers saves it: by its configuration, and the names of its files."""
 def _walk(root: str, refuse: Callable[[OSError], None]) -> Iterator[tuple[str, list[str], list[str]]]:
     """As os.walk with links followed, but past what is known to be silent, which that would look at."""
     left = [root]
@@ -260,6 +258,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def _part_kind(folder: Path, names: Iterable[str]) -> str:
+    """The part that a folder is made for, as diffusers saves it: by its configuration, and the names of its files."""
     if "config.json" not in names or not any(OWN_WEIGHTS.fullmatch(name) for name in names):
         return ""
     try:
