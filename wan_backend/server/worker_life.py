@@ -88,9 +88,9 @@ class WorkerLife:
         self._answered = False
         self._quick_deaths = 0
         self._job_id = ""
-        self._cancelled = False
         self._unsent = False
         """The job is being handed over: what fails now never left this process."""
+        self._cancelled = False
         self._deadline: float | None = None
         self._looks_at = self._ticked_at = time.monotonic()
         self._expected_end = self._killed = False
@@ -138,15 +138,15 @@ class WorkerLife:
         on_cpu = params.device == "cpu" or self.status.device.startswith("cpu")
         self._pulse.begin(time.monotonic(), on_cpu)
         self._set_state(WorkerState.BUSY, "A take is being made.")
-        self._endpoint.call(
         self._unsent = True
+        self._endpoint.call(
             "run",
             params,
             lambda result: self._on_answer(job_id, result),
             lambda error: self._on_answer(job_id, error),
         )
-
         self._unsent = False
+
     def cancel(self, job_id: str) -> None:
         """Stop the worker's job; it is killed if it doesn't answer in time."""
         if job_id != self._job_id or self._cancelled or self._process is None:
@@ -328,14 +328,14 @@ class WorkerLife:
                 "movie file in place of the pictures."
             )
             return Problem(ProblemKind.TOO_LARGE, sentence)
-        said = str(error.message or "it did not say why")[:300].rstrip(".")
-        return Problem(ProblemKind.INTERNAL, f"The worker failed ({said}); retry, or look in its log.", log=log_file)
         if error.code == LINE_TOO_LONG:
             sentence = (
                 "The worker's answer was longer than a message may be, so how the take ended is not known; press "
                 "Retry: a take that is whole is put in at once."
             )
             return Problem(ProblemKind.INTERNAL, sentence, log=log_file)
+        said = str(error.message or "it did not say why")[:300].rstrip(".")
+        return Problem(ProblemKind.INTERNAL, f"The worker failed ({said}); retry, or look in its log.", log=log_file)
 
     def _died(self, how: str, log_file: Path | None) -> None:
         log.error("Worker %d %s", self._started, how)
