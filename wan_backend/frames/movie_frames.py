@@ -21,6 +21,7 @@ NEVER_SOUGHT = {"mpeg", "mpegvideo", "h264", "hevc", "m4v"}
 """Formats (ffmpeg's names) whose time stamps are wrong or missing after a seek: read from their start."""
 DECODED_ON_FRAMES = 48
 """So many frames ahead are decoded through; a frame further on is sought."""
+PIECE_BYTES = 1 << 20
 
 
 class Unreadable(ValueError):
@@ -61,8 +62,9 @@ class MovieFrames:
         self._container.close()
 
     def frames(self, wanted: Sequence[int]) -> Iterator[Any]:
-        """An av.VideoFrame for each of the sorted numbers; past the end, the last one. Raises Unreadable."""
+        """An av.VideoFrame for each of the sorted numbers; past the end, the last one. Raises Unreadable, OSError."""
         at: int | None = None
+        looked_through = False
         for number in wanted:
             if at is None or number - at > DECODED_ON_FRAMES:
                 self._seek(number)
@@ -72,6 +74,9 @@ class MovieFrames:
                 self._shown, self._next = self._next, next(self._coming, None)
             if self._shown is None:
                 raise Unreadable("none of its pictures can be decoded")
+            if self._next is None and not looked_through and due - self._shown.pts > 1.5 / (self._rate * self._base):
+                _look_through(Path(self._container.name))
+                looked_through = True
             yield self._shown
 
     def _due(self, number: int) -> int:
@@ -95,6 +100,8 @@ class MovieFrames:
         """Seek; True where decoding then begins with a whole picture."""
         try:
             self._container.seek(aim, stream=self._stream)
+        except MemoryError:
+            raise
         except (av.FFmpegError, OSError):
             return False
         self._begin()
@@ -121,8 +128,12 @@ class MovieFrames:
             for packet in self._container.demux(self._stream):
                 try:
                     yield from packet.decode()
+                except MemoryError:
+                    raise
                 except av.FFmpegError:  # also a packet of no bytes, by which Theora says that a frame stays
                     continue
+        except MemoryError:
+            raise  # nothing of the file's
         except (av.FFmpegError, OSError):
             return  # a file that breaks off shows what it has
 
@@ -132,3 +143,10 @@ class MovieFrames:
             if frame.pts is None:
                 frame.pts = self._due(count)
             yield frame
+
+
+def _look_through(file: Path) -> None:
+    """Raise OSError where the file can't be read to its end; a demuxer takes that for the end, and is silent."""
+    with open(file, "rb", buffering=0) as stream:
+        while stream.read(PIECE_BYTES):
+            pass

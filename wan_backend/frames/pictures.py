@@ -95,7 +95,7 @@ def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> 
         raise Unreadable("it is empty")
     if size_bytes > budget_bytes:
         raise Unreadable(f"it has {size_bytes / 1e9:,.1f} GB, which is too much for a picture")
-    content = np.fromfile(file, np.uint8)  # opencv can't open names beyond ASCII on Windows
+    content = _content(file, size_bytes)
     try:
         with warnings.catch_warnings(action="ignore"):  # of decoders, about files that they read all the same
             head = head_of(content)
@@ -105,10 +105,27 @@ def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> 
             return _checked(*_decoded(file, content, shrunk), head, shrunk)
     except Unreadable:
         raise
-    except MemoryError:
-        raise Unreadable("there is too little memory to decode it") from None
     except Exception as error:  # decoders raise whatever comes to their minds about a damaged file
+        if _is_out_of_memory(error):
+            raise Unreadable("there is too little memory to decode it") from None
         raise Unreadable("its format is not known, or it is damaged") from error
+
+
+def _content(file: Path, size_bytes: int) -> np.ndarray:
+    """The file's bytes, all of one moment. Raises OSError, Unreadable."""
+    content = np.empty(size_bytes, np.uint8)
+    with open(file, "rb", buffering=0) as stream:  # opencv can't open names beyond ASCII on Windows
+        at = 0
+        while at < size_bytes and (got := stream.readinto(content.data[at:])):
+            at += got
+        if at < size_bytes or stream.read(1):
+            raise Unreadable("it is being written at this moment; try again once it is whole")
+    return content
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    spent = isinstance(error, cv2.error) and getattr(error, "code", None) == cv2.Error.StsNoMem
+    return spent or isinstance(error, MemoryError)
 
 
 def head_of(content: np.ndarray) -> Head:

@@ -22,6 +22,7 @@ from ..protocol.messages import (
     Problem,
     ProblemKind,
     ProgressParams,
+    ReadingParams,
     ReadyParams,
     RunParams,
     RunResult,
@@ -88,14 +89,14 @@ class WorkerLife:
         self._answered = False
         self._quick_deaths = 0
         self._job_id = ""
+        self._cancelled = False
         self._unsent = False
         """The job is being handed over: what fails now never left this process."""
-        self._cancelled = False
         self._deadline: float | None = None
         self._looks_at = self._ticked_at = time.monotonic()
         self._expected_end = self._killed = False
         self._killed_because = ""
-        self._hung_while = ""
+        self._hung_while = self._reading = ""
 
     @property
     def busy_with(self) -> str:
@@ -134,7 +135,7 @@ class WorkerLife:
         """Give the worker a job; one that can't be handed over fails at once."""
         assert self._process is not None and self.status.state is WorkerState.READY
         job_id = self._job_id = params.job_id
-        self._cancelled = False
+        self._cancelled, self._reading = False, ""
         on_cpu = params.device == "cpu" or self.status.device.startswith("cpu")
         self._pulse.begin(time.monotonic(), on_cpu)
         self._set_state(WorkerState.BUSY, "A take is being made.")
@@ -279,6 +280,8 @@ class WorkerLife:
             self._on_ready(message)
         elif isinstance(message, AliveParams):
             self._pulse.beat(message, time.monotonic())
+        elif isinstance(message, ReadingParams):
+            self._reading = message.file
         elif isinstance(message, ProgressParams) and message.job_id == self._job_id and not self._cancelled:
             self._pulse.spoke(message, time.monotonic())
             self.listener.job_progressed(message)
@@ -361,12 +364,20 @@ class WorkerLife:
     def _end_of_job(self, how: str, log_file: str) -> Problem:
         if self._hung_while:
             sentence = (
-                f"The worker stopped responding while {self._hung_while} and was ended; press Retry, and the take goes "
-                "on from its last step."
+                f"The worker stopped responding while {self._hung_while}{self._of_which_file()} and was ended; press "
+                "Retry, and the take goes on from its last step."
             )
             return Problem(ProblemKind.INTERRUPTED, sentence, log=log_file)
         sentence = f"The worker {how}; retry the job, or look in its log."
+        if self._reading:
+            sentence = (
+                f"The worker {how} while it read {self._reading}; retry the job, and where it ends so again, get that "
+                "anew or choose another."
+            )
         return Problem(ProblemKind.WORKER_DIED, sentence, log=log_file)
+
+    def _of_which_file(self) -> str:
+        return f" ({self._reading})" if self._reading else ""
 
     def _set_state(self, state: WorkerState, sentence: str) -> None:
         self._set(dataclasses.replace(self.status, state=state, sentence=sentence))
