@@ -130,6 +130,15 @@ class Server:
         log_files.start_logging(log_file)
         self._owner, self._state = owner, options.state
         self._inbox: Inbox = queue.SimpleQueue()
+        self._leaving = ""
+        self._progress: dict[str, JobStatus] = {}
+        self._told_at = 0.0
+        self._saves_at = 0.0
+        self._lay_the_hop()
+        self._put_together(options, log_file, FetchCommand(options.models_folders, logs / "downloads", offline))
+
+    def _lay_the_hop(self) -> None:
+        """To the client: its lines in, ours out."""
         self._output = StandardOutput(self._inbox, private_stdout())
         self._methods = _HelloFirst(SERVER_METHODS)
         self._endpoint = Endpoint(
@@ -145,10 +154,10 @@ class Server:
         self._input = StandardInput(
             self._inbox, sys.stdin.buffer, self._endpoint.lines, self._output.send, self._busy
         )  # fmt: skip
-        self._leaving = ""
-        self._progress: dict[str, JobStatus] = {}
-        self._told_at = 0.0
-        self._saves_at = 0.0
+
+    def _put_together(self, options: Options, log_file: Path, fetch: FetchCommand) -> None:
+        """The queue, those who work for it, and those who answer for them."""
+        owner, logs = self._owner, log_file.parent
         self._queue = JobQueue(options.state, owner, self._on_job, lambda do: self._inbox.put(Call(do)))
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
         life = WorkerLife(command, worker_process.environment(options.online), logs, self._inbox)
@@ -160,7 +169,6 @@ class Server:
             *(self._queue, life, self._desk, options.device, options.memory_budget_bytes, options.state),
             *(self._on_worker, str(options.state / COPIES)),
         )
-        fetch = FetchCommand(options.models_folders, logs / "downloads", offline)
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)
         self._handlers = Handlers(
             *(options.state, log_file, self._inbox, self._queue, self._desk, self._runner, life),
