@@ -39,6 +39,8 @@ OURS = {
 """In the name of a pickled file, which nobody should look into: it may be one of Wan's; and what to get instead."""
 OWN_WEIGHTS = re.compile(r"(diffusion_pytorch_model|pytorch_model|model)([.-].*)?\.safetensors")
 """What diffusers and transformers call the weights of a part in a folder of its own."""
+PUBLISHED = ("blocks.0.self_attn.q.weight", "decoder.middle.0.residual.0.gamma")
+"""At the end of a name in Wan's own files, of a transformer and of an autoencoder."""
 SPIECE = "spiece_model"
 TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 PARTS = {
@@ -259,14 +261,24 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _part_kind(folder: Path, names: Iterable[str]) -> str:
-    """The part that a folder is made for, as diffusers saves it: by its configuration, and the names of its files."""
-    if "config.json" not in names or not any(OWN_WEIGHTS.fullmatch(name) for name in names):
+    """The part that a folder is made for, as diffusers saves it: by its configuration, its files' names and heads."""
+    own = [folder / name for name in names if OWN_WEIGHTS.fullmatch(name)]
+    if not own or not (folder / "config.json").is_file():
         return ""
     try:
         with looking.guard():
-            return _kind_of(looking.read_json(folder / "config.json"))
+            kind = _kind_of(looking.read_json(folder / "config.json"))
+            return "" if kind and any(_is_published(file) for file in own) else kind
     except looking.Unlookable:
         return ""
+
+
+def _is_published(file: Path) -> bool:
+    """True where the names within are those of Wan's own code: the file is a part by itself, whatever lies beside."""
+    try:
+        return any(name.endswith(PUBLISHED) for name in headers.read(file).tensors)
+    except headers.Unreadable:  # what is wrong with it, those say who look at the folder
+        return False
 
 
 def _kind_of(config: Any) -> str:
@@ -280,8 +292,8 @@ def _folder_parts(folder: Path) -> list[Candidate]:
         config = looking.read_json(folder / "config.json")
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return []
-    part = _kind_of(config)
-    if not part or not any(OWN_WEIGHTS.fullmatch(child.name) for child in folder.iterdir()):
+    part = _part_kind(folder, [child.name for child in folder.iterdir()])
+    if not part:
         return []
     try:
         wholeness.check_part(folder, part, "")
@@ -293,7 +305,9 @@ def _folder_parts(folder: Path) -> list[Candidate]:
         return []
     words = f"{part.replace('_', ' ')} in a folder of its own"
     expert, told = _half_of_folder(folder) if part == "transformer" else ("", True)
-    return [Candidate(part, folder, config, "", words, layout, expert, size_bytes=0 if told else 1)]
+    names = (config.get("_name_or_path"),)
+    titles = tuple(name for name in names if isinstance(name, str))
+    return [Candidate(part, folder, config, "", words, layout, expert, titles, 0 if told else 1)]
 
 
 def _half_of_folder(folder: Path) -> tuple[str, bool]:
