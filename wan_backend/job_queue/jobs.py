@@ -8,6 +8,7 @@ lost. What a person asked for is answered once it is on the disk. Nothing here t
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import heapq
 import json
@@ -76,17 +77,26 @@ OnChange = Callable[[JobStatus, bool], None]
 class JobQueue:
     """First in, first out. One worker at a time has a job."""
 
-    def __init__(self, state_folder: Path, owner: Owner, on_change: OnChange, post: Post | None = None) -> None:
+    def __init__(
+        self,
+        state_folder: Path,
+        owner: Owner,
+        on_change: OnChange,
+        post: Post | None = None,
+        on_elsewhere: Callable[[int], None] = lambda count: None,
+    ) -> None:
         """Raises OSError where the folder can't be written.
 
         `post` has something done by this thread; what has to do with disks is then done by others. Without it, all is
-        done before a call returns.
+        done before a call returns. `on_elsewhere` is told how many jobs other live servers have, whenever a look found
+        that to be different.
         """
         self._store = JobStore(state_folder)
         self._owner, self._on_change = owner, on_change
         self._saving = Saving(self._store, post)
         self._adoption = Adoption(self._store, owner)
         self._adopter = Adopter(self._adoption, post, self._known, self._take_in, self._take_left)
+        self._on_elsewhere, self._elsewhere_told = on_elsewhere, 0
         self._jobs: dict[str, Job] = {}
         self._rows = Rows()
         self._turns: list[tuple[int, str]] = []
@@ -431,6 +441,7 @@ class JobQueue:
         return [*(job_id for job_id, job in self._jobs.items() if not job.elsewhere), *self._new]
 
     def _take_in(self, batch: list[Found]) -> None:
+        changed = any(found.elsewhere for found in batch)
         for found in batch:
             job_id = found.job.status.job_id
             known = self._jobs.get(job_id)
@@ -444,6 +455,14 @@ class JobQueue:
                     self._adopt_one(found)
             except Exception:  # one bad job must not cost the others
                 log.exception("The job %s could not be taken over", job_id)
+        self._tell_elsewhere(changed)
+
+    def _tell_elsewhere(self, changed: bool) -> None:
+        """Once the client has its list: how many jobs others have, where that, or what is shown of them, changed."""
+        count = self._adoption.hidden
+        if self._adopter.was_through and (changed or count != self._elsewhere_told):
+            self._on_elsewhere(count)
+        self._elsewhere_told = count
 
     def _adopt_one(self, found: Found) -> None:
         job = found.job
@@ -595,8 +614,11 @@ def _held_elsewhere() -> Refusal:
 
 def _disk_problem(error: OSError, what: str) -> Problem:
     place = error.filename or "the state folder"
-    if error.errno == 28:
+    if error.errno == errno.ENOSPC:
         return Problem(ProblemKind.DISK_FULL, f"{what}: the disk of {place} is full; make room and try again.")
-    return Problem(
-        ProblemKind.FOLDER, f"{what}: {place} can't be written ({error.strerror or error}); make it writable."
-    )
+    if error.errno == getattr(errno, "EDQUOT", None) or getattr(error, "winerror", None) == QUOTA_ON_WINDOWS:
+        sentence = f"{what}: your quota on the disk of {place} is used up; delete something of yours and try again."
+        return Problem(ProblemKind.DISK_FULL, sentence)
+    denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    advice = "make it writable" if denied else "see to that disk and try again"
+    return Problem(ProblemKind.FOLDER, f"{what}: {place} can't be written ({error.strerror or error}); {advice}.")

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import whole_file
+from ..file_stamp import Stamp
+from ..file_stamp import stamp as stamp_of
 from ..protocol.conversion import to_json
 from ..protocol.media import WORK_FOLDER
 from ..protocol.messages import JobStatus, Plan, TakeRequest
@@ -68,6 +70,13 @@ class JobStore:
     def ids(self) -> list[str]:
         """The ids of all jobs on disk. Raises OSError."""
         return [name for name in os.listdir(self._folder) if JOB_ID.fullmatch(name)]
+
+    def stamp(self) -> Stamp | None:
+        """What changes when a job comes or goes; None where the folder can't be looked at."""
+        try:
+            return stamp_of(self._folder)
+        except OSError:
+            return None
 
     def folder(self, job_id: str) -> Path:
         """The job's folder."""

@@ -24,7 +24,7 @@ from ..protocol import ProtocolError, private_files
 from ..protocol.downloads import DownloadStatus
 from ..protocol.endpoint import Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST
-from ..protocol.messages import JobStatus, ModelsResult, ProgressParams, WorkerStatus
+from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, ProgressParams, WorkerStatus
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from . import log_files, worker_process
 from .card_watch import CardWatch
@@ -158,7 +158,9 @@ class Server:
     def _put_together(self, options: Options, log_file: Path, fetch: FetchCommand) -> None:
         """The queue, those who work for it, and those who answer for them."""
         owner, logs = self._owner, log_file.parent
-        self._queue = JobQueue(options.state, owner, self._on_job, lambda do: self._inbox.put(Call(do)))
+        self._queue = JobQueue(
+            options.state, owner, self._on_job, lambda do: self._inbox.put(Call(do)), self._on_elsewhere
+        )
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
         life = WorkerLife(command, worker_process.environment(options.online), logs, self._inbox)
         self._card_watch = CardWatch(options.memory_budget_bytes, options.device)
@@ -255,6 +257,9 @@ class Server:
         else:
             self._progress[status.job_id] = status
 
+    def _on_elsewhere(self, jobs: int) -> None:
+        self._tell("elsewhere", ElsewhereParams(jobs))
+
     def _on_worker(self, status: WorkerStatus) -> None:
         self._card_watch.worker_changed(status)
         self._tell("worker", status)
@@ -276,7 +281,7 @@ class Server:
     def _tell(
         self,
         method: str,
-        message: JobStatus | ProgressParams | WorkerStatus | ModelsResult | DownloadStatus,
+        message: JobStatus | ProgressParams | WorkerStatus | ModelsResult | DownloadStatus | ElsewhereParams,
         droppable: bool = False,
     ) -> None:
         if self._methods.greeted:
