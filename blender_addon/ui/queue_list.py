@@ -73,7 +73,7 @@ def _draw_row_state(row: bpy.types.UILayout, job: JobStatus) -> None:
         if not tracker.get().belongs_here(job.job_id):
             words = "In another file" if job.state is JobState.DONE else f"{words}, other file"
         if job.held_elsewhere:
-            words = f"{wording.STATE_WORDS[job.state]}, other window"
+            words = "Other window"  # its icon says how it is
         row.label(text=words)
     else:
         row.progress(factor=job.progress, type="BAR", text=wording.short_progress(job))

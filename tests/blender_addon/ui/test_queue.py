@@ -150,7 +150,7 @@ def test_what_another_window_has_is_said(told, queue, addon) -> None:
     told.held_elsewhere = 0
     job = told.add(JOB, "cancelled", held_elsewhere=True)
     words = drawn()
-    assert "Cancelled, other window" in words and "When that window is closed, the job comes here by itself." in words
+    assert "Other window" in words and "When that window is closed, the job comes here by itself." in words
     refusing = addon("operators.refusing")
     assert addon("operators.retry_job").WAN_VSE_OT_retry_job.job_refusal(job) == refusing.HELD_ELSEWHERE
     clear = addon("operators.clear_jobs").WAN_VSE_OT_clear_jobs.refusal
