@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import urllib.request
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from ..protocol.messages import Fix, FixAction, Problem, ProblemKind
 from . import media_place, sources
 from .catalogue import AnyEntry, ModelEntry
 from .download_lock import Elsewhere
-from .hub_stream import WrongAnswer
+from .hub_stream import NoWay, WrongAnswer, proxy_in_words
 from .hub_trust import Changed
 from .wholeness import NotWhole
 
@@ -73,8 +70,11 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, HTTPError):
         return _from_network(error, entry, again)
-    if "proxy" in str(error).lower() and isinstance(error, ImportError | ValueError):
-        return _bad_proxy(error, again)
+    if isinstance(error, NoWay):
+        return Problem(ProblemKind.OFFLINE, str(error), again)
+    if isinstance(error, ImportError) and "proxy" in str(error).lower():
+        sentence = f"This backend can't speak to a SOCKS proxy ({_proxy()}); set up the backend again, then retry."
+        return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, NotWhole | ValueError):
         sentence = f"{entry.label} can't be fetched because {error}; retry later, or {_otherwise(entry)}."
         return Problem(ProblemKind.MODEL_BROKEN, sentence, again)
@@ -153,7 +153,11 @@ def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Proble
         sentence = f"The hub has no {page} any more, or not all of its files; update Wan VSE, or {_otherwise(entry)}."
         return Problem(ProblemKind.NOT_FOUND, sentence, again)
     if status == 407 or (isinstance(error, ProxyError) and "407" in str(error)):
-        return Problem(ProblemKind.OFFLINE, f"The proxy ({_proxies()}) wants a login; {MEND_PROXY}", again)
+        sentence = (
+            f"The proxy ({_proxy()}) wants a login, or another one: put it before the host, as "
+            "http://name:password@host, and start Blender again; what is here already is kept."
+        )
+        return Problem(ProblemKind.OFFLINE, sentence, again)
     if status == 511:
         sentence = "This network wants a login first: open any page in a browser, then retry."
         return Problem(ProblemKind.OFFLINE, sentence, again)
@@ -170,30 +174,15 @@ def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Proble
             "page, a wrong clock). Look at that, or set SSL_CERT_FILE to your company's certificates, then retry."
         )
         return Problem(ProblemKind.OFFLINE, sentence, again)
-    if _proxies():
-        sentence = f"Hugging Face can't be reached through the proxy that is set ({_proxies()}); {MEND_PROXY}"
+    if _proxy():
+        sentence = f"Hugging Face can't be reached through the proxy that is set ({_proxy()}); {MEND_PROXY}"
         return Problem(ProblemKind.OFFLINE, sentence, again)
     sentence = "Hugging Face can't be reached: look at the network, then retry. What is here already is kept."
     return Problem(ProblemKind.OFFLINE, sentence, again)
 
 
-def _bad_proxy(error: Exception, again: list[Fix]) -> Problem:
-    if isinstance(error, ImportError):
-        sentence = f"This backend can't speak to a SOCKS proxy ({_proxies()}); set up the backend again, then retry."
-    else:
-        sentence = f"The proxy that is set ({_proxies()}) is of no kind that is known; {MEND_PROXY}"
-    return Problem(ProblemKind.OFFLINE, sentence, again)
+def _proxy() -> str:
+    """The proxy that the hub is asked through, without a password; or nothing."""
+    from huggingface_hub import constants
 
-
-def _proxies() -> str:
-    """The proxy that the hub is asked through, as "ALL_PROXY: socks5://host:1080", without a password; or nothing."""
-    for kind in ("https", "all"):
-        found = urllib.request.getproxies().get(kind)
-        if not found:
-            continue
-        name = next(
-            (name for name in (f"{kind}_proxy", f"{kind.upper()}_PROXY") if os.environ.get(name)), "the system's"
-        )
-        place = urlsplit(found if "://" in found else f"http://{found}")
-        return f"{name}: {place.scheme}://{place.netloc.rpartition('@')[2]}"
-    return ""
+    return proxy_in_words(constants.ENDPOINT)

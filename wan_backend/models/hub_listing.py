@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import wholeness
-from .hub_stream import Sink, WrongAnswer, append, patiently
+from .hub_stream import Sink, WrongAnswer, append, make_ready, patiently
 
 INDEX = "model_index.json"
 TEXT_PARTS = ("text_encoder", "tokenizer")
@@ -80,6 +80,8 @@ def read(repo: str, commit: str = "") -> Listing:
     """
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import RevisionNotFoundError
+
+    make_ready()
 
     def ask(revision: str | None) -> Any:
         return HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=ANSWER_SECONDS)

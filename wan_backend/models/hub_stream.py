@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 import io
 import logging
+import os
 import re
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -33,11 +35,19 @@ CHUNK_BYTES = 1 << 20
 BREAKS = 5
 """So often the line may break with less than CHUNK_BYTES between."""
 BREAK_SECONDS = 1.0
+PROXIES = ("https", "http", "all")
+OTHERS_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""What other programs are told of a company's certificates with; taken where SSL_CERT_FILE says nothing."""
+_PROXY = re.compile(r"(http|https|socks5|socks5h)://([^/?#@\s]*@)?(\[[0-9a-fA-F:.]+\]|[^:/?#@\[\]\s]+)(:\d{1,5})?/?")
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class WrongAnswer(Exception):
     """What came was not what was asked for: a portal's page, or a file of another length. The message is its name."""
+
+
+class NoWay(Exception):
+    """What says how the network is reached makes no sense; the message is a sentence, and has no password."""
 
 
 class _NoRange(Exception):
@@ -59,6 +69,44 @@ class _Rest:
         if wanted:
             self.sink.write(wanted)
             self.held += len(wanted)
+
+
+def make_ready() -> None:
+    """See that what says how the network is reached makes sense. Raises NoWay.
+
+    The library's own words for it are of no help to a person, and have the password in them.
+    """
+    for kind in PROXIES:
+        found = _proxy(kind)
+        if found and not _PROXY.fullmatch(found[1] if "://" in found[1] else f"http://{found[1]}"):
+            raise NoWay(
+                f"The proxy that is set ({found[0]}) is not an address that can be used: it looks like "
+                "http://host:3128 or socks5://host:1080; if it wants a login, with name:password@ before the host, "
+                "where # / ? @ are written as %23 %2F %3F %40. Mend or unset it, and start Blender again."
+            )
+    given = next((name for name in ("SSL_CERT_FILE", *OTHERS_CERTIFICATES) if os.environ.get(name)), "")
+    if given and os.path.isfile(os.environ[given]):
+        os.environ["SSL_CERT_FILE"] = os.environ[given]
+    elif given == "SSL_CERT_FILE":
+        file = os.environ[given]
+        raise NoWay(f"SSL_CERT_FILE is set to {file}, which is no file; mend or unset it, and start Blender again.")
+
+
+def proxy_in_words(url: str) -> str:
+    """The proxy that `url` is asked through, as "ALL_PROXY: socks5://host:1080", without a password; or nothing."""
+    for kind in ("http" if url.startswith("http:") else "https", "all"):
+        found = _proxy(kind)
+        if found:
+            scheme, mark, rest = found[1].rpartition("://")
+            return f"{found[0]}: {scheme or 'http'}{mark or '://'}{rest.rpartition('@')[2]}"
+    return ""
+
+
+def _proxy(kind: str) -> tuple[str, str] | None:
+    """What says it, and what it says."""
+    found = urllib.request.getproxies().get(kind)
+    names = (f"{kind}_proxy", f"{kind.upper()}_PROXY")
+    return (next((name for name in names if os.environ.get(name)), "the system's"), found) if found else None
 
 
 def patiently(ask: Callable[[], T]) -> T:

@@ -346,6 +346,7 @@ def test_the_token_is_nowhere_on_the_disk(served, hub, tmp_path):
     assert "Bearer hf_secret" in hub.tokens
     kept = [file for file in server.state.rglob("*") if file.is_file()]
     assert kept and not [file for file in kept if b"hf_secret" in file.read_bytes()]
+    assert not [file for file in kept if b"HTTP Request" in file.read_bytes()], "an address may hold a key"
 
 
 @pytest.mark.parametrize("method", ["download", "download_plan", "pause_download", "cancel_download"])
