@@ -64,6 +64,16 @@ def page(name: str) -> Make:
     return make
 
 
+def begun(name: str, begins: bytes) -> Make:
+    """A file that begins so, and of which no more is known."""
+
+    def make(folder: Path) -> Path:
+        (folder / name).write_bytes(begins + bytes(2000))
+        return folder / name
+
+    return make
+
+
 def plain_png(name: str, width: int, height: int) -> Make:
     """A grey PNG of any size that takes hardly any bytes."""
 
@@ -167,7 +177,13 @@ ENTRIES = (
     Entry("a name in Greek and Chinese", "people", saved("εικόνα 图片.png"), looks_like(drawn, 100)),
     Entry("10,000 x 10,000", "panoramas, scans", plain_png("shot.png", 10_000, 10_000), read_or_refused()),
     Entry("one pixel", "trackers", saved("shot.png", size=(1, 1)), read_or_refused()),
-    Entry("a web page named .png", "a portal that wanted a login", page("shot.png"), refused()),
+    Entry("a web page named .png", "a portal that wanted a login", page("shot.png"), refused(), "can't read"),
+    Entry(
+        "a phone's HEIC", "iPhones: no Blender reads it", begun("shot.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"),
+        refused(), "shot.heic, which Blender can't read", short=True,
+    ),
+    Entry("a JPEG XL", "darktable, archives", begun("shot.jxl", b"\xff\x0a\xf8\x1f\x01"), refused(), "can't read"),
+    Entry("a PDF named .png", "scanners", begun("shot.png", b"%PDF-1.7\n"), refused(), "can't read"),
     Entry("a cut PNG", "a card that was pulled", damaged(saved("shot.png"), 0.5), refused("not whole")),
     Entry("a PNG with a hole", "a card that fails", damaged(saved("shot.png"), zeros=(0.4, 0.6)), refused("damaged")),
     Entry("a cut JPEG", "a card that was pulled", damaged(saved("shot.jpg", quality=95), 0.5), read_or_refused()),

@@ -28,6 +28,11 @@ class Unreadable(ValueError):
     """The movie has no pictures that can be decoded; the message says why, as half a sentence."""
 
 
+def _plain(pixels: str) -> str:
+    """The pixel format without what its older names say of the range."""
+    return pixels.replace("yuvj", "yuv")
+
+
 class MovieFrames:
     """The decoded frames of one file; `with MovieFrames(path) as movie`."""
 
@@ -42,6 +47,8 @@ class MovieFrames:
         self._base: Fraction = self._stream.time_base or Fraction(1, 90_000)
         self._rate = Fraction(self._stream.guessed_rate or self._stream.average_rate or 25)
         self._start: int | None = self._stream.start_time
+        codec = self._stream.codec_context
+        self._said = (0, 0, "") if codec is None else (codec.width, codec.height, _plain(codec.pix_fmt or ""))
         self._coming: Iterator[Any] = iter(())
         self._shown: Any = None
         self._next: Any = None
@@ -49,8 +56,19 @@ class MovieFrames:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height as the file's head says them; nothing where it doesn't, or nobody knows the codec."""
-        codec = self._stream.codec_context
-        return (codec.width, codec.height) if codec is not None else (0, 0)
+        return self._said[:2]
+
+    def is_as_said(self, frame: Any) -> bool:
+        """True where the frame has the size and the pixel format that the file began with, as far as that is known."""
+        width, height, pixels = self._said
+        same_size = (frame.width, frame.height) == (width, height) or not (width and height)
+        return same_size and pixels in ("", _plain(frame.format.name))
+
+    def change(self, frame: Any) -> str:
+        """In words, from what the file began with to what the frame is."""
+        width, height, pixels = self._said
+        when = "" if frame.time is None else f", {frame.time:.1f} seconds in"
+        return f"{width} x {height} ({pixels}) to {frame.width} x {frame.height} ({_plain(frame.format.name)}){when}"
 
     def __enter__(self) -> MovieFrames:
         return self
