@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..protocol.messages import Fix, FixAction, Problem, ProblemKind
@@ -19,6 +20,10 @@ LOG_IN = "log in with 'hf auth login' in a terminal, or set HF_TOKEN before Blen
 
 
 MEND_PROXY = "start it, or mend or unset that variable and start Blender again; what is here already is kept."
+
+
+REFUSALS = (401, 403, 404, 405, 410, 418, 451)
+"""Which no retry mends, whoever says so."""
 
 
 class WrongChecksum(Exception):
@@ -137,12 +142,22 @@ def _from_disk(error: OSError, entry: AnyEntry, folder: str) -> Problem:
     return Problem(ProblemKind.FOLDER, sentence, fixes)
 
 
-def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Problem:
-    from httpx2 import ProxyError
+def _is_anothers_page(headers: Mapping[str, str]) -> bool:
+    """True for a page of somebody who stands between: the hub answers programs otherwise, and says why."""
+    return headers.get("content-type", "").startswith("text/html") and "x-error-code" not in headers
+
+
+def _refused(error: Exception, status: int, entry: AnyEntry, again: list[Fix]) -> Problem | None:
+    """Where somebody says no, the hub or whoever stands before it."""
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError
 
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
     page = f"huggingface.co/{entry.repo}"
+    if isinstance(error, HfHubHTTPError) and status in REFUSALS and _is_anothers_page(error.response.headers):
+        sentence = (
+            f"A page came that says no ({status}) and isn't the hub's: a company's filter, a proxy or a mirror answers "
+            f"in its place. Open {page} in a browser to see, have huggingface.co allowed there, then retry."
+        )
+        return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, GatedRepoError) or status == 403:
         sentence = f"{entry.label} is given to those who agreed to its terms: do so at {page}, {LOG_IN}."
         return Problem(ProblemKind.NOT_ALLOWED, sentence, again)
@@ -152,9 +167,21 @@ def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Proble
     if status == 404 or isinstance(error, EntryNotFoundError):
         sentence = f"The hub has no {page} any more, or not all of its files; update Wan VSE, or {_otherwise(entry)}."
         return Problem(ProblemKind.NOT_FOUND, sentence, again)
+    return None
+
+
+def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Problem:
+    from httpx2 import ProxyError
+    from huggingface_hub.errors import HfHubHTTPError
+
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
+    refused = _refused(error, status, entry, again)
+    if refused is not None:
+        return refused
     if status == 407 or (isinstance(error, ProxyError) and "407" in str(error)):
+        place = f" ({_proxy()})" if _proxy() else ""
         sentence = (
-            f"The proxy ({_proxy()}) wants a login, or another one: put it before the host, as "
+            f"The proxy{place} wants a login, or another one: put it before the host, as "
             "http://name:password@host, and start Blender again; what is here already is kept."
         )
         return Problem(ProblemKind.OFFLINE, sentence, again)

@@ -255,6 +255,16 @@ def test_what_the_hub_refuses(hub, status, kind, words):
     assert [fix.action for fix in found.fixes] == ["download"]
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 451])
+def test_a_page_that_says_no_in_the_hubs_place_is_not_told_as_the_hubs_word(hub, status):
+    page = b"<html>This site is blocked.</html>"
+    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(page))}
+    hub.raw[TRANSFORMER] = lambda _wanted, _content: (status, headers, page)
+    found = problem()
+    assert found.kind == "offline" and f"says no ({status}) and isn't the hub's" in found.sentence
+    assert "log in" not in found.sentence and "any more" not in found.sentence
+
+
 @pytest.mark.parametrize(("instead", "words"), [
     (lambda _: b"<html>please sign in</html>", "a network that wants a login"),
     (lambda content: content[:-1000], "not all of it"),
@@ -450,6 +460,74 @@ def test_a_disk_that_fills_meanwhile(hub, monkeypatch):
     hub.asked.clear()
     fetch()
     assert hub.asked[1][1].startswith("bytes=")
+
+
+@pytest.mark.parametrize(
+    ("name", "nth", "code"),
+    [
+        *((name, nth, errno.ENOSPC) for name in ("fsync", "replace", "open", "mkdir") for nth in (2, -1)),
+        ("fsync", 3, errno.EIO),
+    ],
+)
+def test_a_disk_that_fails_at_any_step(hub, monkeypatch, name, nth, code):
+    """At the last byte of a file, at its name, in the snapshot: it's said, and the next try makes it whole."""
+    calls = 0
+    plain = getattr(os, name)
+
+    def fails(*given, **more):
+        nonlocal calls
+        calls += 1
+        if calls == nth:
+            raise OSError(code, os.strerror(code))
+        return plain(*given, **more)
+
+    if nth == -1:  # the last one of all
+        monkeypatch.setattr(os, name, fails)
+        fetch(SMALL)
+        monkeypatch.setattr(os, name, plain)
+        nth, calls = calls, 0
+        shutil.rmtree(Path(os.environ["HF_HUB_CACHE"]))
+    monkeypatch.setattr(os, name, fails)
+    try:
+        fetch(SMALL)
+    except Exception as error:
+        told = download.problem_for(error, SMALL, [])
+        assert told.kind == ("disk_full" if code == errno.ENOSPC else "folder"), told
+    monkeypatch.setattr(os, name, plain)
+    folder = fetch(SMALL)[0]
+    assert sources.find(SMALL) == sources.Found(folder)
+    assert (folder / TRANSFORMER).read_bytes() == hub.repos[SMALL.repo][TRANSFORMER]
+    assert (folder / ENCODER).read_bytes() == hub.repos[CONTROL.repo][ENCODER]
+
+
+def test_a_repository_that_was_renamed(hub):
+    hub.repos["Other/Name"] = hub.repos.pop(CONTROL.repo)
+    hub.moved = {f"{start}{CONTROL.repo}": f"{start}Other/Name" for start in ("/api/models/", "/")}
+    folder = fetch()[0]
+    assert sources.find(CONTROL) == sources.Found(folder)
+
+
+@pytest.mark.parametrize("answer", ["{}", "[]", "null", '"no"', '{"id": 7, "siblings": 3}', "[[[[", ""])
+def test_an_answer_of_another_form_instead_of_the_list(hub, monkeypatch, answer):
+    monkeypatch.setattr(fake_hub.FakeHub, "listing", lambda *_: None)
+    plain = json.dumps
+    monkeypatch.setattr(fake_hub.json, "dumps", lambda value, **more: answer if value is None else plain(value, **more))
+    found = problem()
+    assert found.kind in ("hub_failed", "model_broken") and "Error" not in found.sentence
+
+
+def test_a_hub_that_goes_down_in_the_middle(hub, cache, monkeypatch):
+    plain = download._Counted.write
+
+    def write(sink, content):
+        hub.close()  # answers nobody any more, and leaves off in the middle
+        return plain(sink, content)
+
+    hub.cut[TRANSFORMER] = 120_000
+    monkeypatch.setattr(download._Counted, "write", write)
+    found = problem()
+    assert found.kind == "offline" and "What is here already is kept" in found.sentence
+    assert [file for file in cache.rglob("*") if file.is_file() and file.stat().st_size > 0]
 
 
 def test_a_folder_that_takes_nothing(hub, tmp_path):
