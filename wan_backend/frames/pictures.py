@@ -32,10 +32,12 @@ BUDGET_BYTES = 1 << 30
 MOST_BYTES_PER_PIXEL = 8
 SHRUNK = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 """A JPEG is decoded at half, a quarter or an eighth of its sides without ever being whole."""
-BESIDE = {"JPEG2000": 16, "AVIF": 12, "WEBP": 4, "GIF": 4}
+BESIDE = {"JPEG2000": 16, "AVIF": 12, "WEBP": 4, "GIF": 4, "TIFF": 4}
 """Bytes for each pixel that a format's decoder takes beside the pixels that it gives."""
 PROGRESSIVE = 6
 """The same for a progressive JPEG: libjpeg keeps all coefficients of all pixels."""
+JPEG_PIXELS_PER_BYTE, JPEG_PIXELS = 1024, 10_000_000
+"""A block of 64 pixels takes a bit at least. A larger JPEG of fewer bytes has but its head, and costs minutes."""
 FORMATS = (
     "PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "TGA", "JPEG2000", "GIF", "PPM", "DDS", "PSD", "AVIF", "SGI",
     "SUN", "PCX",
@@ -101,6 +103,8 @@ def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> 
             head = head_of(content)
             if head.format == "PNG":
                 _check_png(content.data)
+            if head.can_shrink and head.width * head.height > max(JPEG_PIXELS_PER_BYTE * size_bytes, JPEG_PIXELS):
+                raise Unreadable("it is damaged, or not whole")
             shrunk = _shrunk(head, wanted_side, budget_bytes - size_bytes)
             return _checked(*_decoded(file, content, shrunk), head, shrunk)
     except Unreadable:
@@ -170,7 +174,7 @@ def _check_png(content: memoryview) -> None:
 def _shrunk(head: Head, wanted_side: int, budget_bytes: int) -> int:
     """1, or how much smaller it has to be decoded to fit. Raises Unreadable where it can't be."""
     if min(head.width, head.height) < 1:
-        raise Unreadable("its picture has no size")
+        raise Unreadable("it says no size of its picture, or one that nothing can decode")
     pixels, longer = head.width * head.height, max(head.width, head.height)
     for shrunk in (1, *SHRUNK):
         fits = pixels * (head.bytes_per_pixel / shrunk**2 + head.beside) <= budget_bytes

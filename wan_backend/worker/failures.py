@@ -73,8 +73,17 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
     where = error.filename or folder
+    if not _is_of_ours(str(where), params):
+        sentence = f"{where} can't be read ({media_place.reason(error)}); see to its disk and try again, or replace it."
+        return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
     sentence = f"{where} can't be written ({media_place.reason(error)}); choose another media folder."
     return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
+
+
+def _is_of_ours(place: str, params: RunParams) -> bool:
+    """Whether a worker writes there: all else is read."""
+    ours = (params.request.media_folder, params.work_folder, params.state_folder)
+    return any(place == folder or place.startswith(folder + os.sep) for folder in ours if folder)
 
 
 def _kept(params: RunParams) -> str:

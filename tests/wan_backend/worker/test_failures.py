@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 
 import pytest
@@ -61,10 +62,12 @@ def test_a_disk_that_takes_no_more_though_it_has_room_is_not_told_as_a_full_one(
 
 
 def test_a_folder_that_can_not_be_written_is_named(params):
-    error = PermissionError(errno.EACCES, "Permission denied", "/films/wan/job.partial")
-    problem = problem_of(error, params, "")
+    place = params.request.media_folder + os.sep + "job.partial"
+    problem = problem_of(PermissionError(errno.EACCES, "Permission denied", place), params, "")
     assert problem.kind == "folder"
-    assert "/films/wan/job.partial" in problem.sentence and "Permission denied" in problem.sentence
+    assert f"{place} can't be written (Permission denied)" in problem.sentence
+    problem = problem_of(OSError(errno.EIO, "Input/output error", "/models/wan/vae.safetensors"), params, "")
+    assert "/models/wan/vae.safetensors can't be read (Input/output error)" in problem.sentence
 
 
 def test_refusals_and_stops_pass_through(params):
