@@ -69,12 +69,13 @@ def _by_folder(folder: Path) -> str:
 
 def _by_partner(place: Path) -> str:
     """The expert where the other one's file, or folder, lies beside; UNSURE where that may be chance; else empty."""
-    own = _numberless(_bare(_stem(place.name)))
+    name = _bare(_stem(place.name))
+    own = _numberless(name)
     meant = halves.perhaps([own])
     partners = {halves.are_partners(own, _numberless(_bare(_stem(name)))) for name in _beside(place)} - {""}
     if meant:
         return meant if meant in partners else ""
-    return UNSURE if partners and halves.is_new([own]) else ""
+    return UNSURE if partners and halves.is_new([name]) else ""
 
 
 def _beside(place: Path) -> Iterator[str]:
