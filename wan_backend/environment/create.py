@@ -140,11 +140,11 @@ def _description(steps: Sequence[Step]) -> dict[str, object]:
 
 
 def _make_venv(folder: Path, interpreter: Interpreter) -> None:
-    if python_of(folder).exists() and _run([str(python_of(folder)), "-m", "pip", "--version"]) == 0:
+    if python_of(folder).exists() and _run([str(python_of(folder)), "-I", "-m", "pip", "--version"]) == 0:
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if _run([interpreter.path, "-m", "venv", str(folder)]) != 0:
+    if _run([interpreter.path, "-I", "-m", "venv", str(folder)]) != 0:
         raise SetupFailed(
             f"{interpreter.path} could not make an environment in {folder}; see the log, and check that the folder "
             "can be written."
@@ -152,7 +152,7 @@ def _make_venv(folder: Path, interpreter: Interpreter) -> None:
 
 
 def _pip(folder: Path, step: Step, python: tuple[int, int], isolated: bool) -> None:
-    pip = [str(python_of(folder)), "-m", "pip"]
+    pip = [str(python_of(folder)), "-I", "-m", "pip"]  # nothing of the folder that Blender was started in
     command = [*pip, "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     variables = _without()
     if isolated:

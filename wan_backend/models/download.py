@@ -95,7 +95,8 @@ def fetch(
 def _check_lent(order: Order, meter: Meter) -> None:
     """Raise DamagedLoan where another model's file isn't what the cache says that it is; it is set aside then."""
     for each in order.lent:
-        wanted = hub_cache.checksum_of(each.source)
+        name = each.pointer.relative_to(order.snapshot).as_posix()
+        wanted = hub_cache.checksum_of(each.source) or hub_trust.first_checksum(order.cache, order.lent_repo, name)
 
         def tell(size_bytes: int = each.size_bytes) -> None:
             meter.say(DownloadState.CHECKING, size_bytes, f"Checking the text encoder of {order.lender}")

@@ -79,6 +79,11 @@ class Order:
     """The model whose text encoder is used."""
 
     @property
+    def lent_repo(self) -> str:
+        """Where the text encoder that is used came from."""
+        return self.entry.text_encoder_repo if isinstance(self.entry, ModelEntry) else ""
+
+    @property
     def snapshot(self) -> Path:
         """The folder that has it in the end."""
         return hub_cache.snapshot_file(self.cache, self.listing.repo, self.listing.commit, "x").parent

@@ -78,6 +78,13 @@ def first_commit(cache: Path, repo: str) -> str:
     return commit if isinstance(commit, str) else ""
 
 
+def first_checksum(cache: Path, repo: str, name: str) -> str:
+    """Of a file of the repository, as it was fetched first; empty where it wasn't."""
+    files = _row(cache, repo).get("files")
+    was = files.get(name) if isinstance(files, dict) else None
+    return was[1] if isinstance(was, list) and len(was) == 2 and isinstance(was[1], str) else ""
+
+
 def check(cache: Path, repo: str, files: Iterable[HubFile], known: Mapping[str, str]) -> None:
     """Raise Changed where a file is another than it was at first, or than is `known`: name -> checksum."""
     row = _row(cache, repo)

@@ -226,6 +226,9 @@ def test_settings_of_pip_do_not_change_what_is_installed(tmp_path: Path, monkeyp
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     monkeypatch.setenv("PIP_PREFIX", str(tmp_path / "other"))
     monkeypatch.setenv("PIP_CONSTRAINT", str(tmp_path / "none.txt"))
+    for name in ("pip", "venv", "ensurepip", "json"):  # where Blender was started, with what a stranger sent
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('of a stranger')")
+    monkeypatch.chdir(tmp_path)
     steps = [create.Step("Installing a package", ("--no-index", str(package)))]
     python = create.create(tmp_path / "made", this_python(), steps, lambda *_: None)
     subprocess.run([str(python), "-c", "import tiny_two"], check=True)

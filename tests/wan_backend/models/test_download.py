@@ -306,7 +306,13 @@ def test_a_damaged_blob_of_the_same_length_is_not_taken_over(hub, cache, whose):
         assert blob.read_bytes().endswith(b"EVIL")  # of somebody else: it isn't ours to mend
 
 
-def test_a_damaged_text_encoder_is_not_lent(hub, cache):
+@pytest.mark.parametrize("links", ["symbolic ones", "no symbolic ones", "none"])
+def test_a_damaged_text_encoder_is_not_lent(hub, monkeypatch, links):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    for name in {"symbolic ones": [], "no symbolic ones": ["symlink"], "none": ["symlink", "link"]}[links]:
+        monkeypatch.setattr(os, name, refuse)
     folder = fetch()[0]
     blob = (folder / ENCODER).resolve()
     blob.write_bytes(blob.read_bytes()[:-4] + b"EVIL")
@@ -490,7 +496,7 @@ def test_a_disk_that_fails_at_any_step(hub, monkeypatch, name, nth, code):
     monkeypatch.setattr(os, name, fails)
     try:
         fetch(SMALL)
-    except Exception as error:
+    except OSError as error:
         told = download.problem_for(error, SMALL, [])
         assert told.kind == ("disk_full" if code == errno.ENOSPC else "folder"), told
     monkeypatch.setattr(os, name, plain)
