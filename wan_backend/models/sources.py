@@ -133,7 +133,7 @@ def hub_cache() -> Path:
     home = os.environ.get("HF_HOME")
     if not home:
         home = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    return _expanded(home) / "hub"
+    return _expanded(str(_expanded(home) / "hub"))  # twice, as theirs: a variable may hold another, or a ~
 
 
 def _expanded(folder: str) -> Path:

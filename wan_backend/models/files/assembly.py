@@ -23,7 +23,8 @@ FORMS = (
 )  # fmt: skip
 """Those that lose least come first; others come after."""
 VARIANTS = re.compile(
-    r"distill|fastwan|lightx2v|lightning|fusionx|causvid|accvid|turbo|rapid|self.?forcing|\dsteps?|skyreels|phantom|fun|hunyuan|lightvae|upscale"
+    r"distill|fastwan|lightx2v|lightning|fusioni?x|causvid|accvid|turbo|rapid|self.?forcing|\dsteps?|skyreels|phantom|fun"
+    r"|hunyuan|lightvae|upscale|wan[^a-z]?alpha|rgb[^a-z]?channel"
 )
 """Words in the names of files that were trained on; of two that fit, the one without them is the model itself."""
 BOUNDARY = {Layout.TEXT: 0.875, Layout.PICTURES: 0.9}

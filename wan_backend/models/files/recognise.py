@@ -172,6 +172,8 @@ def _part(header: Header, part: str, prefix: str, under: Mapping[str, str]) -> I
     _check_whole(part, config, set(pieces), unknown, header)
     if part == "vae" and "qwen" in header.file.name.lower():
         raise Unusable("by its name it is Qwen-Image's autoencoder, whose tensors are named alike")
+    if part == "vae" and ALPHA_ALONE.search(header.file.name.lower()):
+        raise Unusable("by its name it is Wan-Alpha's autoencoder for transparency alone, which makes no pictures")
     form = _form(header, [piece.source for piece in pieces.values()])
     if part == "transformer":
         _check_shapes(config, shapes)
@@ -352,5 +354,6 @@ TITLES = (
     "general.base_model.0.repo_url", "general.source.url", "modelspec.architecture", "ss_base_model_version",
 )  # fmt: skip
 """Notes in which a maker may have named the file, or what it was made of."""
+ALPHA_ALONE = re.compile(r"alpha[^a-z]?channel")
 KIND_MARK = "model_type."
 """Before the model's name, which Kijai's files have as an empty tensor's."""

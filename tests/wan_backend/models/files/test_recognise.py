@@ -297,3 +297,10 @@ def test_an_image_encoder_is_told_whatever_stands_before_its_names(tmp_path, pre
     shapes = {name.replace("vision_model.", prefix): shape for name, shape in heads_only.image_encoder().items()}
     (part,) = recognise.recognise(headers.read(heads_only.write(tmp_path / "a.safetensors", shapes)))
     assert part.part == "image_encoder"
+
+
+@pytest.mark.parametrize("name", ["qwen_image_vae", "wan_alpha_2.1_vae_alpha_channel"])
+def test_an_autoencoder_that_is_told_apart_by_its_name_alone_is_refused(tmp_path, name):
+    file = heads_only.write(tmp_path / f"{name}.safetensors", heads_only.vae())
+    with pytest.raises(Unusable, match="by its name it is"):
+        recognise.recognise(headers.read(file))
