@@ -22,6 +22,9 @@ NEVER_SOUGHT = {"mpeg", "mpegvideo", "h264", "hevc", "m4v"}
 DECODED_ON_FRAMES = 48
 """So many frames ahead are decoded through; a frame further on is sought."""
 PIECE_BYTES = 1 << 20
+LISTS = {"concat", "hls", "dash", "imf", "sdp", "image2"}
+"""Formats (ffmpeg's names) that are no movies, but say where others are."""
+LISTED = "it is a list of other files and no movie"
 
 
 class Unreadable(ValueError):
@@ -37,7 +40,7 @@ class MovieFrames:
     """The decoded frames of one file; `with MovieFrames(path) as movie`."""
 
     def __init__(self, path: Path) -> None:
-        self._container = av.open(str(path), "r")
+        self._container = _opened(path)
         videos = self._container.streams.video
         if not videos:
             self._container.close()
@@ -161,6 +164,20 @@ class MovieFrames:
             if frame.pts is None:
                 frame.pts = self._due(count)
             yield frame
+
+
+def _opened(path: Path) -> Any:
+    """The file's container. Raises OSError, Unreadable, what ffmpeg raises."""
+    try:
+        container = av.open(str(path), "r")
+    except FileNotFoundError:
+        if path.exists():
+            raise Unreadable(LISTED) from None
+        raise
+    if LISTS & set(container.format.name.split(",")):
+        container.close()
+        raise Unreadable(LISTED)
+    return container
 
 
 def _look_through(file: Path) -> None:

@@ -186,6 +186,15 @@ def test_a_movie_of_enormous_pictures_is_refused_by_its_head(tmp_path, monkeypat
     assert "160 x 64 pixels are too large to decode" in refusal(file, movie=True)
 
 
+@pytest.mark.parametrize("other", ["other.mkv", "none.mkv"])
+def test_a_list_of_movies_under_a_movies_name_is_none(tmp_path, other):
+    from tests.wan_backend.frames import written_movies
+
+    written_movies.write(tmp_path / "other.mkv", 3, "mjpeg", "yuvj420p")
+    (tmp_path / "a.mp4").write_text(f"ffconcat version 1.0\nfile {other}\n")
+    assert "a list of other files" in refusal(tmp_path / "a.mp4", movie=True)
+
+
 def test_a_packet_that_its_decoder_will_not_have_ends_no_movie(tmp_path, monkeypatch):
     """The rest of the film stood still: Theora's packets of no bytes are no invalid data, but an invalid argument."""
     import av
