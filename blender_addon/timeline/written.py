@@ -63,6 +63,16 @@ def share(number: float) -> float:
     return min(max(number, 0.0), 1.0) if math.isfinite(number) else 1.0
 
 
+def drop_unreadable(settings: Any) -> None:
+    """Put texts of a property group back that are no UTF-8: whoever reads one in Python is raised an error."""
+    for each in settings.bl_rna.properties:
+        if each.type == "STRING" and not each.is_readonly:
+            try:
+                getattr(settings, each.identifier)
+            except UnicodeDecodeError:
+                settings.property_unset(each.identifier)
+
+
 @lru_cache(maxsize=16)
 def request(text: str) -> TakeRequest | None:
     """What a strip says that was asked for; None where nobody asked for anything like it.

@@ -311,6 +311,16 @@ def test_what_a_take_was_made_from_is_read_where_the_film_plays_it(
     assert sources(tmp_path / "secret", is_movie=True) == anew
 
 
+def kept_settings(scene):
+    """The panel's settings as the file keeps them, whatever they are; nothing checks what is put there."""
+    scene.wan_vse.prompt = "fog"
+    system = getattr(scene, "bl_system_properties_get", None)
+    kept = (scene if system is None else system())["wan_vse"]
+    for name in list(kept.keys()):
+        del kept[name]
+    return kept
+
+
 @pytest.mark.parametrize(
     "kept",
     [
@@ -325,9 +335,7 @@ def test_what_a_take_was_made_from_is_read_where_the_film_plays_it(
 @pytest.mark.parametrize("task", ["TEXT_TO_VIDEO", "RESTYLE", "PREVIS", "EXTEND"])
 def test_settings_that_no_panel_can_make(kept, task, scene, addon) -> None:
     """Blender keeps to a property's limits where it is set, and not where it is read from a file."""
-    system = getattr(scene, "bl_system_properties_get", None)
-    holder = scene if system is None else system(do_create=True)
-    holder["wan_vse"] = {"prompt": "fog", **kept}
+    kept_settings(scene).update(kept)
     orders, asking, settings = addon("jobs.orders"), addon("jobs.request"), scene.wan_vse
     try:
         place = asking.length_of(scene, settings)
@@ -339,3 +347,17 @@ def test_settings_that_no_panel_can_make(kept, task, scene, addon) -> None:
     assert 0 <= made.strength <= 1 and made.seed >= 0 and made.length_frames >= 1
     assert all(abs(use.strength) < 100 for use in made.loras)
     json.dumps(addon("jobs.landing").to_json(made), allow_nan=False)
+
+
+def test_texts_of_the_panel_that_are_none_are_put_back(session, scene, addon, tmp_path) -> None:
+    kept, bad = kept_settings(scene), b"\xff\xfe"
+    scene.wan_vse.loras.add()
+    scene.wan_vse.negative_prompt = "fog"
+    kept["prompt"] = kept["model_id"] = bad
+    kept["loras"][0]["path"] = kept["loras"][0]["name"] = bad
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "odd.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "odd.blend"))
+    settings = bpy.context.scene.wan_vse
+    assert (settings.prompt, settings.model_id, settings.negative_prompt) == ("", "", "fog")
+    assert [lora.name for lora in settings.loras] == [""]
+    assert isinstance(settings.loras[0].path, str), "Blender gives paths with what stands for such bytes"
