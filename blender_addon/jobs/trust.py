@@ -6,6 +6,8 @@ Source, excluded folders, the command line, Allow Execution) is not told. So it 
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 _CANARY = "wan_vse_may_run"
@@ -50,7 +52,8 @@ def _drivers_run() -> bool:
     bpy.app.driver_namespace[_CANARY] = note
     try:
         scene[_CANARY] = 0.0
-        driver = scene.driver_add(f'["{_CANARY}"]').driver
+        curve: Any = scene.driver_add(f'["{_CANARY}"]')
+        driver = curve.driver
         driver.type, driver.expression = "SCRIPTED", f"{_CANARY}() if __import__ else 0.0"
         scene.view_layers[0].update()
     finally:

@@ -27,9 +27,9 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
 
     def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
         scene = compat.sequencer_scene(context)
-        refused = timeline_refusal(context)
-        if scene is None or refused:
-            self.report({"WARNING"}, f"{refused}.")
+        no_timeline = timeline_refusal(context)
+        if scene is None or no_timeline:
+            self.report({"WARNING"}, f"{no_timeline}.")
             return {"CANCELLED"}
         try:
             placed = tracker.get().place(job.job_id, scene)
