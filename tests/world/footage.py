@@ -153,6 +153,11 @@ ENTRIES = (
     Entry("a phone's movie, upside down", "phones", turned(movie("clip.mp4"), (-1, 0, 0, -1)), None, "straight"),
     Entry("H.265 of ten bits", "phones, cameras", movie("clip.mov", "libx265", "yuv420p10le"), frames_show(range(24)),
           "straight", needs=("encoder:libx265",)),
+    Entry(
+        "H.264 without key frames but the first", "live encoders: intra refresh; Blender shows it rightly when it plays",
+        movie("clip.mkv", frames=48, options={"x264-params": "intra-refresh=1:keyint=20:bframes=0"}),
+        all_of(frames_show(range(24)), frames_show(range(40, 48), first=40)), "straight",
+    ),
     Entry("H.264 in AVI", "dash cameras, CCTV", movie("clip.avi", options={"bf": "2"}), None, "rendered"),
     Entry("H.264 in ASF", "capture programs", movie("clip.asf", options={"bf": "2"}), None, "rendered"),
     Entry("AVCHD", "camcorders", movie("clip.mts"), frames_show(range(24)), "rendered"),
