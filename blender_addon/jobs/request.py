@@ -160,7 +160,9 @@ def _raw_prompt(scene: bpy.types.Scene, settings: Any) -> str:
 
 def _check_length(text: str, what: str) -> None:
     if len(text) > MAX_PROMPT_CHARACTERS:
+        most = text_prompt.MOST_CHARACTERS
+        count = f"{len(text):,}" if len(text) <= most else f"more than {most:,}"
         raise Refused(
-            f"The {what} is longer than {MAX_PROMPT_CHARACTERS:,} characters, and the model reads about "
-            f"{MAX_PROMPT_CHARACTERS // 10}: shorten it."
+            f"The {what} has {count} characters, and the model reads about "
+            f"{MAX_PROMPT_CHARACTERS // 10}: shorten it to at most {MAX_PROMPT_CHARACTERS:,}."
         )
