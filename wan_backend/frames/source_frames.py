@@ -146,6 +146,8 @@ def _refused(kind: str, file: Path, error: Exception) -> Refusal:
     elif isinstance(error, OSError) and error.strerror:
         why = f"it can't be read to its end ({error.strerror}), so its disk or share fails"
     problem, advice = ProblemKind.BAD_SOURCE, "convert it to MP4 or PNG, or choose another strip"
+    if isinstance(error, OSError) and error.strerror:
+        advice = "see to it, or choose another strip"
     if isinstance(error, Changing):
         advice = "convert it to MP4 with a program that makes all of it alike (as HandBrake does), and use that instead"
     if isinstance(error, OtherPictures):
