@@ -154,7 +154,7 @@ ENTRIES = (
     Entry("H.265 of ten bits", "phones, cameras", movie("clip.mov", "libx265", "yuv420p10le"), frames_show(range(24)),
           "straight", needs=("encoder:libx265",)),
     Entry(
-        "H.264 without key frames but the first", "live encoders: intra refresh; Blender shows it rightly when it plays",
+        "H.264 without key frames but the first", "live encoders (intra refresh); Blender is right when it plays",
         movie("clip.mkv", frames=48, options={"x264-params": "intra-refresh=1:keyint=20:bframes=0"}),
         all_of(frames_show(range(24)), frames_show(range(40, 48), first=40)), "straight",
     ),
