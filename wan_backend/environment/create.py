@@ -39,8 +39,8 @@ CONSTRAINTS = HERE / "constraints.txt"
 LOCK, LOCK_TORCH = HERE / "lock.txt", HERE / "lock_torch.txt"
 REACH = ("proxy", "cert", "client-cert", "timeout", "retries")
 """Of a person's settings of pip, how the network is reached; these are kept."""
-MIRROR = ("index-url", "trusted-host")
-"""Kept as well where all files are compared with checksums: those may come from wherever."""
+MIRROR = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host")
+"""Kept as well where all files are compared with checksums: those may come from wherever, as a company's own folder."""
 LISTED = ("--no-deps", "--only-binary=:all:", "--require-hashes", "-r")
 OTHER_FILE = "DO NOT MATCH THE HASHES"
 """pip's words for a file with another checksum."""
@@ -207,6 +207,8 @@ def _why(folder: Path, step: Step, note: Path | None, words: Path) -> str:
 
 def reach_of(settings: str, hashed: bool) -> dict[str, str]:
     """How a person reaches the network, out of the lines of `pip config list`, as variables for pip.
+
+    `hashed`: and where packages lie, as what is installed is the same then.
 
     Variables, as they may hold passwords: a command is written to the log and seen by others in the list of processes.
     """

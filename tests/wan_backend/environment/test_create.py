@@ -164,7 +164,12 @@ def test_a_persons_settings_of_pip_say_how_the_network_is_reached_and_nothing_el
     ])  # fmt: skip
     reach = {"PIP_CERT": "/etc/a file.pem", "PIP_PROXY": "http://me:secret@proxy:3128", "PIP_TIMEOUT": "180"}
     assert create.reach_of(settings, hashed=False) == reach
-    assert create.reach_of(settings, hashed=True) == {"PIP_INDEX_URL": "https://mirror.example/simple", **reach}
+    assert create.reach_of(settings, hashed=True) == {
+        "PIP_INDEX_URL": "https://mirror.example/simple",
+        "PIP_EXTRA_INDEX_URL": "https://evil.example/simple",  # of which only the right files are taken
+        "PIP_FIND_LINKS": "/wheels",
+        **reach,
+    }
 
 
 @pytest.mark.ci
