@@ -47,7 +47,11 @@ DEFAULT_BLENDERS = ("5.0.1", "5.2.3")
 NEWEST_FIRST = tuple(reversed(BLENDERS))
 OLDEST_BLENDER = (4, 2)
 
-PYTEST = ("tests", "--quiet", "--numprocesses", "2", "--dist", "worksteal", "--durations", "15")
+PYTEST = ("--quiet", "--numprocesses", "2", "--dist", "worksteal", "--durations", "15")
+TAKES_A_WORD = ("-c", "-k", "-m", "-n", "-o", "-p", "-W", "--deselect", "--ignore")
+"""Options of pytest whose next word is no file to be run, even where one is called so."""
+NONE_COLLECTED = 5
+"""What pytest ends with where it found no test to run."""
 TEST_THREADS = "1"
 """Of torch in each of the two processes: more would wait for one another, spinning."""
 
@@ -75,12 +79,13 @@ def say(sentence: str) -> None:
     sys.stdout.flush()
 
 
-def run(command: Sequence[object], variables: dict[str, str] | None = None) -> None:
-    """Run a command in the clone; raises BuildFailed where it fails."""
+def run(command: Sequence[object], variables: dict[str, str] | None = None, well: Sequence[int] = (0,)) -> int:
+    """Run a command in the clone, and give what it ended with; raises BuildFailed where that is none of `well`."""
     words = [str(part) for part in command]
     result = subprocess.run(words, cwd=ROOT, env=variables)
-    if result.returncode:
+    if result.returncode not in well:
         raise BuildFailed(f"'{Path(words[0]).name} {words[1]} ...' ended with {result.returncode}; see above.")
+    return result.returncode
 
 
 # --- environments ---------------------------------------------------------------------------------------------------
@@ -268,15 +273,22 @@ def do_check(options: argparse.Namespace) -> None:
     for_imports = {"PYTHONPATH": os.pathsep.join([str(laid_out), str(ROOT)])}
     started = time.monotonic()
     processes = {
-        "style": _begin([python, "-m", "ruff", "check", "--quiet"]),
-        "format": _begin([python, "-m", "ruff", "format", "--check", "--quiet"]),
-        "imports": _begin(
-            [python.with_name("lint-imports"), "--no-logo", "--cache-dir", laid_out / "imports"], for_imports
-        ),
-        "types of the backend": _begin([python, "-m", "mypy"]),
-        "types of the add-on": _begin(
-            [python, "-m", "mypy", "--cache-dir", laid_out / "mypy", "-p", "wan_vse.blender_addon"], for_mypy
-        ),
+        name: _begin(name, command, variables)
+        for name, command, variables in (
+            ("style", [python, "-m", "ruff", "check", "--quiet"], {}),
+            ("format", [python, "-m", "ruff", "format", "--check", "--quiet"], {}),
+            (
+                "imports",
+                [python.with_name("lint-imports"), "--no-logo", "--cache-dir", laid_out / "imports"],
+                for_imports,
+            ),
+            ("types of the backend", [python, "-m", "mypy"], {}),
+            (
+                "types of the add-on",
+                [python, "-m", "mypy", "--cache-dir", laid_out / "mypy", "-p", "wan_vse.blender_addon"],
+                for_mypy,
+            ),
+        )
     }
     failed = []
     for name, process in processes.items():
@@ -289,9 +301,10 @@ def do_check(options: argparse.Namespace) -> None:
     say(f"check: style, imports and types are right ({time.monotonic() - started:.0f} s)")
 
 
-def _begin(command: Sequence[object], variables: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start a check, with all that it says held back until it ends."""
-    words, there = [str(part) for part in command], os.environ | (variables or {})
+def _begin(name: str, command: Sequence[object], variables: dict[str, str]) -> subprocess.Popen[str]:
+    """Start a check and say so, with all that it says itself held back until it ends."""
+    say(f"check: {name} ...")
+    words, there = [str(part) for part in command], os.environ | variables
     return subprocess.Popen(words, cwd=ROOT, env=there, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -314,19 +327,37 @@ def do_test(options: argparse.Namespace) -> None:
     variables = _blender_variables(backend, ROOT / "build" / "test-user") | {"OMP_NUM_THREADS": TEST_THREADS}
     tier = [*PYTEST, "--tier", options.tier]
     say(f"test: the backend ({options.tier})")
-    run([backend, "-m", "pytest", *tier, *options.pytest], variables)
+    some = _pytest(backend, tier, options, variables)
     if options.tier != "fast":
-        _test_in_blenders(tier, options, variables)
+        some = _test_in_blenders(tier, options, variables) or some
+    if not some:
+        raise BuildFailed("test: nothing of this tier is called so; name another file, or call pytest itself.")
     say("test: all passed")
 
 
-def _test_in_blenders(tier: list[str], options: argparse.Namespace, variables: dict[str, str]) -> None:
-    """The add-on's tests in one Blender, or in every one, or whole in the newest and in short in the others."""
+def _pytest(python: Path, chosen: Sequence[str], options: argparse.Namespace, variables: dict[str, str]) -> bool:
+    """Run the tests of `chosen`, all or what was named; False where none of the latter is for this Python."""
+    named = options.pytest
+    words = [*chosen, *named] if names_a_file(named) else ["tests", *chosen, *named]
+    return run([python, "-m", "pytest", *words], variables, (0, NONE_COLLECTED) if named else (0,)) == 0
+
+
+def names_a_file(words: Sequence[str]) -> bool:
+    """Whether one of pytest's arguments says which tests are run, so that they are run in place of all."""
+    plain = (word for before, word in zip(("", *words), words, strict=False) if before not in TAKES_A_WORD)
+    return any(not word.startswith("-") and (ROOT / word.partition("::")[0]).exists() for word in plain)
+
+
+def _test_in_blenders(tier: list[str], options: argparse.Namespace, variables: dict[str, str]) -> bool:
+    """The add-on's tests in one Blender, or in every one, or whole in the newest and in short in the others.
+
+    False where nothing of what was named is for any of them.
+    """
     if not (options.all_blenders or options.compat):
         python, version = some_blender_environment()
         say(f"test: the add-on in Blender {version}")
-        run([python, "-m", "pytest", *tier, *options.pytest], variables)
-        return
+        return _pytest(python, tier, options, variables)
+    some = False
     chosen: list[str] = []
     for version in NEWEST_FIRST:
         try:
@@ -335,8 +366,9 @@ def _test_in_blenders(tier: list[str], options: argparse.Namespace, variables: d
             say(f"test: Blender {version} SKIPPED: {error}")
             continue
         say(f"test: the add-on in Blender {version}{': what asks its version' if chosen else ''}")
-        run([python, "-m", "pytest", *tier, *chosen, *options.pytest], variables)
+        some = _pytest(python, [*tier, *chosen], options, variables) or some
         chosen = ["-m", "compat"] if options.compat else []
+    return some
 
 
 def do_lock(_options: argparse.Namespace) -> None:
@@ -405,7 +437,7 @@ def main(arguments: list[str] | None = None) -> int:
             verb.set_defaults(tier="ci")
             verb.add_argument("--all-blenders", action="store_true", help="whole on 4.2, 4.5, 5.0 and 5.2")
             verb.add_argument("--compat", action="store_true", help="whole on the newest, in short on the others")
-            verb.add_argument("pytest", nargs="*", help="passed on to pytest (after --)")
+            verb.add_argument("pytest", nargs="*", help="passed on to pytest (after --); a path replaces all others")
     options = parser.parse_args(arguments)
     try:
         globals()[f"do_{options.verb}"](options)

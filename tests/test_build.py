@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import subprocess
 import zipfile
 from hashlib import sha256
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -73,3 +75,63 @@ def test_a_file_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(build, "LARGEST_FILE_BYTES", 100)
     with pytest.raises(build.BuildFailed, match="larger than"):
         build.build_extension(tmp_path)
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that build.py would run, with nothing run; each ends well."""
+    made: list[list[str]] = []
+
+    def record(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        made.append(words)
+        return subprocess.CompletedProcess(words, build.NONE_COLLECTED if "tests/nothing" in words[-1] else 0)
+
+    monkeypatch.setattr(build.subprocess, "run", record)
+    monkeypatch.setattr(build, "do_check", lambda options: None)
+    monkeypatch.setattr(build, "backend_environment", lambda torch: Path("backend"))
+    monkeypatch.setattr(build, "some_blender_environment", lambda: (Path("blender"), "5.2"))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("given", "all_of_them"),
+    [
+        ([], True),
+        (["-x", "-k", "tests"], True),
+        (["--deselect", "tests/test_build.py"], True),
+        (["--ignore=tests/faults"], True),
+        (["tests/test_build.py"], False),
+        (["-x", "tests/test_build.py::test_same_sources_give_same_bytes"], False),
+        (["-k", "queue", "tests/wan_backend"], False),
+    ],
+)
+def test_a_path_given_to_the_tests_replaces_all_of_them(
+    given: list[str], all_of_them: bool, runs: list[list[str]]
+) -> None:
+    assert build.main(["test", "--", *given]) == 0
+    assert [words[0] for words in runs] == ["backend", "blender"]
+    for words in runs:
+        assert words[-len(given) :] == given or not given
+        assert ("tests" in words[3 : len(words) - len(given)]) is all_of_them
+
+
+def test_a_path_that_holds_no_test_of_the_tier_is_said(runs: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "names_a_file", lambda words: True)
+    assert build.main(["test", "--fast", "--", "tests/nothing"]) == 1
+
+
+def test_each_check_says_that_it_begins(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Check:
+        returncode = 0
+        said: ClassVar[list[str]] = []
+
+        def __init__(self, words: list[str], **_: object) -> None:
+            Check.said.append(capsys.readouterr().out)
+
+        def communicate(self) -> tuple[str, None]:
+            return "", None
+
+    monkeypatch.setattr(build.subprocess, "Popen", Check)
+    monkeypatch.setattr(build, "backend_environment", lambda torch: Path("bin/python"))
+    assert build.main(["check"]) == 0
+    assert len(Check.said) == 5 and all(said.startswith("[wan-vse] check: ") for said in Check.said)

@@ -20,6 +20,7 @@ BLENDERS_PYTHON = {
     "gpu",
     "gpu_extras",
     "blf",
+    "imbuf",
     "mathutils",
     "numpy",
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,6 +35,8 @@ _PIECE_BYTES = 1024 if sys.platform == "win32" else 65536
 _MOST_AT_ONCE = 1 << 17
 """So many bytes are written before Blender goes on, however quickly the child reads."""
 _KEPT_LOGS = 8
+_OURS = re.compile(r"[a-z]+-[1-9][0-9]*-[0-9a-f]{8}\.(?:out|log)")
+"""What a child's files are called: what it is, whose Blender's, which one. Zero would be a group of processes."""
 
 
 class ChildProcess:
@@ -197,32 +200,48 @@ def _close(stream: IO[bytes] | None) -> None:
 
 
 def sweep_run_folder(run_folder: Path) -> None:
-    """Remove the files of Blenders that are gone; the newest logs stay for a person to read."""
-    dead = [path for path in run_folder.glob("*-*-*.*") if not _in_use(path)]
+    """Remove the files of Blenders that are gone; the newest logs stay for a person to read.
+
+    Whatever else lies there, be it a folder or a link that is called as one of ours, stays as it is.
+    """
+    dead = [path for path in _ours_in(run_folder) if not _in_use(path)]
     logs = sorted((path for path in dead if path.suffix == ".log"), key=_changed, reverse=True)
     for path in [*logs[_KEPT_LOGS:], *(path for path in dead if path.suffix == ".out")]:
         with contextlib.suppress(OSError):
             path.unlink()
 
 
+def _ours_in(run_folder: Path) -> list[Path]:
+    try:
+        with os.scandir(run_folder) as entries:
+            return [Path(entry) for entry in entries if _OURS.fullmatch(entry.name) and _is_plain(entry)]
+    except OSError:
+        return []
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file(follow_symlinks=False)
+    except OSError:
+        return False
+
+
 def _changed(path: Path) -> float:
     try:
-        return path.stat().st_mtime
+        return path.lstat().st_mtime
     except OSError:
         return 0.0
 
 
 def _in_use(path: Path) -> bool:
-    owner = path.stem.split("-")[-2]
-    if not owner.isdigit():
-        return True  # not one of ours
-    if int(owner) == os.getpid():
+    owner = int(path.stem.split("-")[-2])
+    if owner == os.getpid():
         return path.suffix == ".out"
     if sys.platform == "win32":
         return False  # an open file can't be removed there; trying is the test (os.kill would end the process)
     try:
-        os.kill(int(owner), 0)
-    except ProcessLookupError:
+        os.kill(owner, 0)
+    except (ProcessLookupError, OverflowError):  # no system has a process of so high a number
         return False
     except OSError:
         return True

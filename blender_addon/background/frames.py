@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 import bpy
+import imbuf
 
 from . import output
 from .report import Refused, Report
@@ -29,6 +30,7 @@ def render(asked: dict[str, Any], report: Report) -> None:
     scene = bpy.data.scenes[asked["scene"]]
     for folder, names in asked["plays"]:
         _check_there(folder, names)
+    _check_read(scene, asked["plays"])
     mutes = show_only(scene, asked["strips"], asked["alone"])
     scene.render.use_sequencer = True
     scene.render.resolution_percentage = 100
@@ -87,6 +89,37 @@ def _check_there(folder: str, names: list[str]) -> None:
             f"{', '.join(lost[:NAMES_SHOWN])}{more} can't be found in {folder}: put it back there, or find it with "
             "File > External Data > Find Missing Files."
         )
+
+
+def _check_read(scene: Any, plays: list[tuple[str, list[str]]]) -> None:
+    """A picture that Blender can't read is shown black, or not at all."""
+    pictures = _pictures_of(scene)
+    for folder, names in plays:
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.path.normcase(path) in pictures and not _can_be_read(path):
+                raise Refused(
+                    f"{name} in {folder} can't be read by Blender, or is damaged: open it in another program, save it "
+                    "as PNG or JPEG, and put that in its place."
+                )
+
+
+def _pictures_of(scene: Any) -> set[str]:
+    """The files of all image strips."""
+    editor, found = scene.sequence_editor, set()
+    for strip in editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all:
+        if strip.type == "IMAGE":
+            folder = os.path.abspath(bpy.path.abspath(strip.directory or "//", library=scene.library))
+            found |= {os.path.normcase(os.path.join(folder, element.filename)) for element in strip.elements}
+    return found
+
+
+def _can_be_read(path: str) -> bool:
+    try:
+        imbuf.load(path).free()
+    except (OSError, RuntimeError, ValueError):
+        return False
+    return True
 
 
 def _is_file(path: str) -> bool:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 
 MARK = "wan-vse-made.json"
 _MOST_BYTES = 4096
@@ -22,6 +23,9 @@ class NotOurs(OSError):
 def make(folder: str, job_id: str) -> None:
     """Make the folder, empty but for its mark; one that is there of an earlier try goes first. Raises OSError."""
     clear(folder, job_id)
+    for place in (os.path.dirname(folder), os.path.dirname(os.path.dirname(folder))):
+        if _is_link(place):
+            raise NotOurs(f"{place} is a link to another place, where nothing is made: remove it, then press Retry.")
     os.makedirs(folder)
     with open(os.path.join(folder, MARK), "x", encoding="utf-8") as file:
         json.dump({"job": job_id}, file)
@@ -51,7 +55,7 @@ def is_ours(folder: str, job_id: str) -> bool:
     mark = os.path.join(folder, MARK)
     if not job_id or os.path.basename(os.path.dirname(folder)) != job_id:
         return False
-    if os.path.islink(folder) or os.path.islink(os.path.dirname(folder)) or os.path.islink(mark):
+    if any(map(_is_link, (folder, os.path.dirname(folder), mark))):
         return False
     try:
         if not os.path.isfile(mark) or os.path.getsize(mark) > _MOST_BYTES:
@@ -61,3 +65,13 @@ def is_ours(folder: str, job_id: str) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(said, dict) and said.get("job") == job_id
+
+
+def _is_link(path: str) -> bool:
+    """Also what Windows calls a junction, which leads elsewhere and is no link to Python."""
+    try:
+        status = os.lstat(path)
+    except (OSError, ValueError):
+        return False
+    junction = getattr(status, "st_reparse_tag", 0) == getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None)
+    return stat.S_ISLNK(status.st_mode) or junction

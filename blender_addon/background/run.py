@@ -34,6 +34,7 @@ def main() -> None:
         if not _is_same_file(bpy.data.filepath, order["blend"]):
             bpy.ops.wm.open_mainfile(filepath=order["blend"], load_ui=False, use_scripts=order["trusted"])
         side_effects.keep_from_writing()
+        side_effects.keep_scripts_out(order["trusted"])
         _use_device(order["cycles_device"])
         bpy.app.handlers.render_write.append(report.step)
         for asked in order["pictures"]:

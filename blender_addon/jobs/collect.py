@@ -188,6 +188,8 @@ def any_far() -> bool:
         if (path.startswith("//") and ".." not in path) or identity.role_of(strip) != identity.TAKE_ROLE:
             continue
         folder = compat.media_folder(strip) or ""
+        if os.name == "nt" and folder.startswith("\\\\"):
+            return True  # a share that doesn't answer would hold the window up at every draw
         if folder in looked or path_rules.lies_in(folder, beside):
             continue
         if os.path.isdir(folder):

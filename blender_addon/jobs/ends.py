@@ -35,7 +35,8 @@ def write(job_ids: Iterable[str]) -> None:
 
 def read() -> list[str]:
     """Of the open file, which may come from anywhere: whatever is not a list of job ids counts for nothing."""
-    return list(dict.fromkeys(job_id for scene in bpy.data.scenes for job_id in _read(scene.get(KEY))))[:MOST]
+    own = [scene for scene in bpy.data.scenes if scene.library is None]
+    return list(dict.fromkeys(job_id for scene in own for job_id in _read(scene.get(KEY))))[:MOST]
 
 
 def _read(text: object) -> list[str]:

@@ -16,6 +16,7 @@ from ...wan_backend.protocol.messages import (
     JobStatus,
     JobSummary,
     Problem,
+    ProblemKind,
     ProgressParams,
     TakeRequest,
 )
@@ -36,6 +37,7 @@ class JobList:
         self._running: set[str] = set()
         self._unsettled: set[str] = set()
         self._came_done: set[str] = set()
+        self._to_render: set[str] = set()
         self._in_order: list[JobStatus] = []
         self._handed_out: list[JobStatus] | None = None
         self._places: dict[str, int] = {}
@@ -82,6 +84,11 @@ class JobList:
     def take_done(self) -> set[str]:
         """The jobs that were heard to be done since this was last asked."""
         came, self._came_done = self._came_done, set()
+        return came
+
+    def take_to_render(self) -> set[str]:
+        """The jobs that failed since this was last asked because their sources have to be rendered first."""
+        came, self._to_render = self._to_render, set()
         return came
 
     def in_order(self, belongs_here: Callable[[JobStatus], bool]) -> list[JobStatus]:
@@ -207,6 +214,7 @@ class JobList:
         elif job_id not in self.done:
             self.done.add(job_id)
             self._came_done.add(job_id)
+        _change(self._to_render, job_id, _wants_rendering(status))
         place = self._places.get(job_id)
         if place is not None and not self._unsorted and before is not None and before.created == status.created:
             self._in_order[place] = status
@@ -220,7 +228,7 @@ class JobList:
         self._server.pop(job_id, None)
         self._local.pop(job_id, None)
         self._requests.pop(job_id, None)
-        for each in (self._running, self._unsettled, self.done, self._came_done):
+        for each in (self._running, self._unsettled, self.done, self._came_done, self._to_render):
             each.discard(job_id)
         self._keys.pop(job_id, None)
         self._without_key.pop(job_id, None)
@@ -243,6 +251,11 @@ class JobList:
 
     def _changed_order(self) -> None:
         self._unsorted, self._handed_out = True, None
+
+
+def _wants_rendering(status: JobStatus) -> bool:
+    wants = status.problem is not None and status.problem.kind is ProblemKind.RENDER_FIRST
+    return wants and status.state is JobState.FAILED and not (status.settled or status.held_elsewhere)
 
 
 def _change(ids: set[str], job_id: str, present: bool) -> None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import bpy
 
@@ -17,7 +17,7 @@ from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.media import SETTINGS_FILE, frame_file
 from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, Take, TakeRequest
-from ..timeline import following, identity, placement, provenance, written
+from ..timeline import compat, following, identity, placement, provenance, written
 from .book import Book
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,10 @@ def add_at_recorded_place(
 
 def recorded_scene(status: JobStatus) -> bpy.types.Scene:
     """The scene that the take was asked for in; the one that is shown where that is gone."""
-    return bpy.data.scenes.get(status.summary.origin.scene) or bpy.context.scene
+    scene: Any = compat.own_scene(status.summary.origin.scene)
+    if scene is None and bpy.context.scene.library is not None:  # what is put into a linked one is in no file
+        scene = next((each for each in bpy.data.scenes if each.library is None), None)
+    return scene or bpy.context.scene
 
 
 def request_on_disk(status: JobStatus) -> TakeRequest | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol.messages import Expert, LoraUse
+from ...wan_backend.protocol.messages import LEAST_STRENGTH, MOST_STRENGTH, Expert, LoraUse
+from ..timeline import written
 
 ENDING = ".safetensors"
 DEEPEST = 4
@@ -19,7 +21,12 @@ MOST_FILES = 2000
 
 def uses(rows: Iterable[Any]) -> list[LoraUse]:
     """Those of the list that are switched on, with absolute paths."""
-    return [LoraUse(absolute(row.path), round(row.strength, 4), Expert(row.expert.lower())) for row in rows if row.use]
+    return [_use(row) for row in rows if row.use]
+
+
+def _use(row: Any) -> LoraUse:
+    strength = min(max(row.strength, LEAST_STRENGTH), MOST_STRENGTH) if math.isfinite(row.strength) else 1.0
+    return LoraUse(absolute(row.path), round(strength, 4), written.choice(Expert, row.expert, Expert.AUTO))
 
 
 def absolute(path: str) -> str:

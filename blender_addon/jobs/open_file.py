@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import bpy
 
@@ -87,6 +88,7 @@ class OpenFile:
         strange = identity.strange()
         if strange:
             log.warning("%d strips have marks that Wan VSE did not write: they are left as they are.", strange)
+        _drop_unreadable_settings()
         known = ends.read()
         self.book.open_file(known)
         self.cleared.clear()
@@ -360,3 +362,12 @@ class OpenFile:
         self.book.judged.add(status.job_id)
         self._belongs(status.job_id)
         self._on_strips.add(status.job_id)
+
+
+def _drop_unreadable_settings() -> None:
+    """The panel reads these at every redraw."""
+    for scene in bpy.data.scenes:
+        settings: Any = getattr(scene, "wan_vse", None)
+        if settings is not None and scene.library is None:
+            for group in (settings, *settings.loras):
+                written.drop_unreadable(group)

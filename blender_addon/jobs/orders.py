@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     Task,
 )
 from ...wan_backend.protocol.plain_names import is_name
-from ..timeline import aims, file_look, footage, length, selection
+from ..timeline import aims, file_look, footage, length, selection, written
 from ..timeline.aim import Aim, NoAim, Wishes
 from . import request
 
@@ -97,17 +97,17 @@ def sources_folder(asked: TakeRequest, job_id: str) -> str:
 def _guide(settings: Any, task: Task) -> Guide:
     if task is Task.PREVIS:  # its depth is what guides it, unless the outlines of that do
         return Guide.EDGES if settings.blocking == "EDGES" else Guide.NONE
-    return Guide(settings.guide.lower()) if task is Task.RESTYLE else Guide.NONE
+    return written.choice(Guide, settings.guide, Guide.EDGES) if task is Task.RESTYLE else Guide.NONE
 
 
 def _wishes(scene: bpy.types.Scene, settings: Any, model: ModelRow | None) -> Wishes:
     rate = length.rate_of(scene)
     seconds = settings.length_mode == "SECONDS"
-    frames = length.frames_of(settings.length_seconds, rate) if seconds else settings.length_frames
+    frames = max(1, length.frames_of(settings.length_seconds, rate) if seconds else settings.length_frames)
     return Wishes(
         length_frames=frames,
         as_long_as_strip=settings.as_long_as_strip,
-        extend_frames=settings.extend_frames,
+        extend_frames=max(1, settings.extend_frames),
         backward=settings.extend_direction == "BACKWARD",
         model_rate=(model.frame_rate if model else _USUAL_RATE).exact(),
         scene_rate=rate.exact(),
@@ -119,7 +119,7 @@ def _tuned(asked: TakeRequest, settings: Any, task: Task) -> TakeRequest:
     return replace(
         asked,
         task=task,
-        strength=round(getattr(settings, _STRENGTHS[task]), 4) if task in _STRENGTHS else 1.0,
+        strength=round(written.share(getattr(settings, _STRENGTHS[task])), 4) if task in _STRENGTHS else 1.0,
         guide=_guide(settings, task),
-        conform=Conform(settings.conform.lower()),
+        conform=written.choice(Conform, settings.conform, Conform.FLOW),
     )

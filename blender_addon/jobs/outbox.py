@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 MOST_UNDER_WAY = 8
 """Of each kind of message."""
+HELD_SECONDS = 10.0
+"""What isn't answered in this time waits for something of its own, as for a share that is gone, and holds no others."""
 IDS_AT_ONCE = 1000
 _FORGOTTEN = Problem(
     ProblemKind.NOT_FOUND, "The backend does not know this job any more: ask for the take anew, then clear this one."
@@ -57,8 +59,8 @@ class Outbox:
         self._messages: dict[str, deque[_Message]] = {}
         self._ready: dict[str, None] = {}
         """The jobs with a message that is not under way, in the order in which they are told."""
-        self._under_way: dict[str, str] = {}
-        """The jobs with a message that is, and its method."""
+        self._under_way: dict[str, tuple[str, float]] = {}
+        """The jobs with a message that is, its method, and when it was sent."""
         self._may_be_there: set[str] = set()
         """Jobs whose submit was sent and not answered: a server that is gone may have taken them."""
         self._ids: dict[str, dict[str, None]] = {"settle": {}, "clear": {}}
@@ -67,6 +69,12 @@ class Outbox:
     def submit(self, job_id: str, request: TakeRequest) -> None:
         """Ask for a take as soon as there is a server."""
         self._jobs.ask(job_id, request, "Waiting for the backend.")
+        self._say(job_id, _Message("submit", request))
+
+    def submit_anew(self, job_id: str, request: TakeRequest) -> None:
+        """Ask for a take with another request than the one with which the server has the job: it forgets that first."""
+        self._jobs.ask(job_id, request, "Waiting for the backend.")
+        self._say(job_id, _Message("clear"))
         self._say(job_id, _Message("submit", request))
 
     def cancel(self, job_id: str) -> None:
@@ -110,7 +118,7 @@ class Outbox:
     def give_up(self, sentence: str) -> None:
         """There will be no server for now: the waiting jobs end with the reason."""
         for job_id, messages in list(self._messages.items()):
-            if messages[0].method == "submit":
+            if any(message.method == "submit" for message in messages):
                 self._forget(job_id)
                 self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, sentence))
                 self._on_change()
@@ -120,9 +128,11 @@ class Outbox:
         while (job_id := self._next_due()) is not None:
             del self._ready[job_id]
             message = self._messages[job_id][0]
-            self._under_way[job_id] = message.method
-            params: SubmitParams | JobParams = JobParams(job_id)
-            if message.method == "submit" and message.request is not None:
+            self._under_way[job_id] = message.method, time.monotonic()
+            params: SubmitParams | JobParams | JobIdsParams = JobParams(job_id)
+            if message.method == "clear":
+                params = JobIdsParams([job_id])
+            elif message.method == "submit" and message.request is not None:
                 params = SubmitParams(job_id, message.request)
                 self._may_be_there.add(job_id)
             client.call(message.method, params, self._answered(job_id), self._failed(job_id, message))
@@ -134,7 +144,8 @@ class Outbox:
 
     def _next_due(self) -> str | None:
         """The first job whose message may be sent now."""
-        kinds = Counter(self._under_way.values())
+        since = time.monotonic() - HELD_SECONDS
+        kinds = Counter(method for method, sent_at in self._under_way.values() if sent_at > since)
         return next(
             (job_id for job_id in self._ready if kinds[self._messages[job_id][0].method] < MOST_UNDER_WAY), None
         )
@@ -189,10 +200,11 @@ class Outbox:
         else:
             self._messages.pop(job_id, None)
 
-    def _answered(self, job_id: str) -> Callable[[JobStatus], None]:
-        def answered(status: JobStatus) -> None:
+    def _answered(self, job_id: str) -> Callable[[JobStatus | JobIdsParams], None]:
+        def answered(result: JobStatus | JobIdsParams) -> None:
             self._over(job_id)
-            self._jobs.hear(status)
+            if isinstance(result, JobStatus):  # else it is forgotten there, and its submit comes next
+                self._jobs.hear(result)
             self._on_change()
 
         return answered

@@ -21,7 +21,7 @@ _ours: set[str] = set()
 
 def ids() -> set[str]:
     """The ids of the open file; empty before its first job."""
-    return {found for scene in bpy.data.scenes if (found := written.id_in(scene, KEY)) in _ours}
+    return _written() & _ours
 
 
 def id_to_be() -> str:
@@ -51,7 +51,13 @@ def forget() -> None:
     global _next_id
     _next_id = uuid.uuid4().hex
     _ours.clear()
-    _ours.update(found for scene in bpy.data.scenes if (found := written.id_in(scene, KEY)))
+    _ours.update(_written())
+
+
+def _written() -> set[str]:
+    """The ids that the file's own scenes have; those that are linked are another film's."""
+    own = (scene for scene in bpy.data.scenes if scene.library is None)
+    return {found for scene in own if (found := written.id_in(scene, KEY))}
 
 
 def path() -> str:

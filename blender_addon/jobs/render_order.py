@@ -54,11 +54,11 @@ def command(order: Path) -> BackendCommand:
     environment = {name: value for name, value in os.environ.items() if name not in SCRUBBED}
     if not bpy.app.binary_path:
         return BackendCommand([sys.executable, "-c", f"import bpy; {script}", "--", str(order)], environment)
-    autoexec = trust.may_run_scripts()
+    trusted = json.loads(order.read_text("utf-8"))["trusted"]  # another file may be open by now
     arguments = [bpy.app.binary_path, "--background", "-noaudio"]
     if all(scene.render.engine in OUR_ENGINES for scene in bpy.data.scenes):
         arguments.append("--factory-startup")
-    arguments += ["--enable-autoexec" if autoexec else "--disable-autoexec", str(order.with_name("copy.blend"))]
+    arguments += ["--enable-autoexec" if trusted is True else "--disable-autoexec", str(order.with_name("copy.blend"))]
     arguments += ["--python-exit-code", "7", "--python-expr", script, "--", str(order)]
     return BackendCommand(arguments, environment)
 

@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
     Task,
 )
-from ..timeline import channels, footage, framing, holes, length, text_prompt
+from ..timeline import channels, footage, framing, holes, length, text_prompt, written
 from . import folders, loras, project
 
 HIGHEST_SEED = 2**31 - 1
@@ -76,6 +76,8 @@ def length_of(scene: bpy.types.Scene, settings: Any) -> Placement:
 
 def check_frames(frames: int) -> None:
     """Raises Refused where no take can be so long."""
+    if frames < 1:
+        raise Refused("A take has one frame or more: set its length.")
     if frames > MAX_TAKE_FRAMES:
         raise Refused(footage.too_long(frames))
 
@@ -123,9 +125,9 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
         resolution=settings.resolution or "exact",
         length_frames=placement.length_frames,
         frame_rate=length.rate_of(scene),
-        seed=settings.seed if settings.seed_locked else random.randint(0, HIGHEST_SEED),
-        quality=Quality(settings.quality.lower()),
-        media_format=MediaFormat(settings.media_format.lower()),
+        seed=max(0, settings.seed) if settings.seed_locked else random.randint(0, HIGHEST_SEED),
+        quality=written.choice(Quality, settings.quality, Quality.STANDARD),
+        media_format=written.choice(MediaFormat, settings.media_format, MediaFormat.PNG),
         media_folder=media_folder(preferences),
         loras=loras.uses(settings.loras),
         origin=Origin(project.path(), project.id_to_be(), scene.name_full, placement.channel, placement.start),
@@ -158,7 +160,9 @@ def _raw_prompt(scene: bpy.types.Scene, settings: Any) -> str:
 
 def _check_length(text: str, what: str) -> None:
     if len(text) > MAX_PROMPT_CHARACTERS:
+        most = text_prompt.MOST_CHARACTERS
+        count = f"{len(text):,}" if len(text) <= most else f"more than {most:,}"
         raise Refused(
-            f"The {what} has {len(text):,} characters, and the model reads about "
+            f"The {what} has {count} characters, and the model reads about "
             f"{MAX_PROMPT_CHARACTERS // 10}: shorten it to at most {MAX_PROMPT_CHARACTERS:,}."
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...wan_backend.protocol.errors import GONE, ProtocolError
 from ...wan_backend.protocol.messages import (
+    ElsewhereParams,
     ExtraRow,
     HelloResult,
     JobStatus,
@@ -49,6 +50,8 @@ class Server:
         """How far the server's first look through the models folders is, in a sentence; empty where it is over."""
         self.state_folder = ""
         """Where it keeps its jobs, and other windows' servers theirs; empty until it is known."""
+        self.held_elsewhere = 0
+        """How many jobs other windows have that are in no list here."""
         self.worker = WorkerStatus(WorkerState.NONE)
         self.listed = False
         """True while the list of jobs is the server's own, and whole."""
@@ -119,11 +122,15 @@ class Server:
         log.info("Backend %s, process %d", hello.version, hello.pid)
         self.state_folder = hello.state_folder
         client.call("models", answered=self._hear_models)
-        self._jobs.begin_pages()
-        self._pages = 0
-        client.call("list", ListParams(most=PAGE_JOBS), self._hear_page, self._no_page)
+        self._ask_for_list()
         client.call("downloads", answered=self.downloads.hear_all)
         self._on_change()
+
+    def _ask_for_list(self) -> None:
+        if self.connection.client is not None:
+            self._jobs.begin_pages()
+            self._pages = 0
+            self.connection.client.call("list", ListParams(most=PAGE_JOBS), self._hear_page, self._no_page)
 
     def want_details(self, job_id: str) -> None:
         """Someone looks at what the job was asked for; the answer comes into `details`. Safe in a draw."""
@@ -141,6 +148,14 @@ class Server:
             self._hear_worker(message)
         elif name == "download":
             self.downloads.hear(message)
+        elif name == "elsewhere":
+            self._hear_elsewhere(message)
+
+    def _hear_elsewhere(self, said: ElsewhereParams) -> None:
+        self.held_elsewhere = said.jobs
+        if self.listed and any(status.held_elsewhere for status in self._jobs.all()):
+            self._ask_for_list()  # who has one may have taken it on again
+        self._on_change()
 
     def _hear_job(self, status: JobStatus) -> None:
         self._jobs.hear(status)
@@ -160,6 +175,7 @@ class Server:
     def _on_lost(self) -> None:
         self.listed = False
         self.worker = WorkerStatus(WorkerState.NONE)
+        self.held_elsewhere = 0
         self.looking = ""
         self.planner.forget()
         self.thumbnails.forget()
@@ -170,6 +186,7 @@ class Server:
 
     def _hear_page(self, page: ListResult) -> None:
         last = not page.next
+        self.held_elsewhere = page.held_elsewhere
         self._jobs.hear_page(page.jobs, last)
         self.listed = last
         if not last and self.connection.client is not None:

@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
 )
 from ..stopwatch import timed
-from ..timeline import file_look, footage, identity, provenance
+from ..timeline import compat, file_look, footage, identity, provenance
 from . import orders
 from .job_list import JobList
 from .journal import Journal
@@ -51,6 +51,9 @@ class Sourcing:
         self._waiting: dict[str, TakeRequest] = {}
         self._at_server: set[str] = set()
         """Jobs that wait for sources and that the server has from an earlier try."""
+        self._anew: set[str] = set()
+        """Those of them whose request isn't the one any more that the server has."""
+        self._rendered_unasked: set[str] = set()
         self._asked: dict[str, str] = {}
         """What the placeholder of a job remembers; kept here, too, as the placeholder may be undone."""
         self._journal: Journal | None = None
@@ -97,6 +100,7 @@ class Sourcing:
             return False
         del self._waiting[job_id]
         self._at_server.discard(job_id)
+        self._anew.discard(job_id)
         self._renderer.cancel(job_id)
         self._books().drop(job_id)
         self._jobs.end(job_id, JobState.CANCELLED)
@@ -108,16 +112,26 @@ class Sourcing:
             self._jobs.ask(job_id, request, "")
             self._jobs.end(job_id, JobState.INTERRUPTED, HELD)
             return True
-        if all(is_there(source) for source in request.sources):
+        status = self._jobs.get(job_id)
+        problem = status.problem if status is not None else None
+        render_all = problem is not None and problem.kind is ProblemKind.RENDER_FIRST
+        if not render_all and all(is_there(source) for source in request.sources):
             return False
         try:
             if not belongs_here:
                 raise footage.Unusable("The strips of this job are in another file: open it, then press Retry.")
-            self._render_again(job_id, request)
+            self._render_again(job_id, request, render_all)
         except footage.Unusable as unusable:
             self._jobs.ask(job_id, request, "")
             self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, unusable.sentence))
         return True
+
+    def take_to_render(self) -> list[str]:
+        """The jobs that failed as their sources have to be rendered first: each once, where it's known what of."""
+        came = self._jobs.take_to_render() - self._rendered_unasked
+        found = [job_id for job_id in came if self._remembered(job_id) is not None]
+        self._rendered_unasked.update(found)
+        return found
 
     def tick(self, deadline: float) -> bool:
         """Look after the renderer until `deadline`; True where something changed."""
@@ -139,19 +153,26 @@ class Sourcing:
         if self._journal is not None:
             self._journal.release()
 
-    def _render_again(self, job_id: str, asked_before: TakeRequest) -> None:
+    def _render_again(self, job_id: str, asked_before: TakeRequest, render_all: bool) -> None:
+        """Raises footage.Unusable."""
         asked = self._remembered(job_id)
-        scene: bpy.types.Scene | None = bpy.data.scenes.get(asked_before.origin.scene)
+        scene = compat.own_scene(asked_before.origin.scene)
         if asked is None or scene is None:
             raise footage.Unusable("What this take was made from is no longer known: select it, and ask anew.")
         folder = orders.sources_folder(asked_before, job_id)
         wanted_now = provenance.wanted_now(scene, asked)
         look = file_look.moment
-        made = [(wanted, *footage.source_or_render(scene, wanted, folder, look)) for wanted in wanted_now]
+        straight = set() if render_all else {source.role for source in asked_before.sources if not source.rendered}
+        made = [
+            (wanted, *footage.source_or_render(scene, wanted, folder, look, wanted.role in straight))
+            for wanted in wanted_now
+        ]
         request = replace(asked_before, sources=[source for _, source, _ in made])
         to_render = [(wanted, source) for wanted, source, render in made if render]
         if self._jobs.is_servers(job_id):
             self._at_server.add(job_id)
+            if request.sources != asked_before.sources:
+                self._anew.add(job_id)
         self._send(job_id, scene, request, provenance.write(asked), to_render)
 
     def _remembered(self, job_id: str) -> provenance.Asked | None:
@@ -171,8 +192,12 @@ class Sourcing:
             self._on_change()
 
     def _hand_on(self, job_id: str, request: TakeRequest) -> None:
-        if job_id in self._at_server:
-            self._at_server.discard(job_id)
+        at_server, anew = job_id in self._at_server, job_id in self._anew
+        self._at_server.discard(job_id)
+        self._anew.discard(job_id)
+        if anew:
+            self._outbox.submit_anew(job_id, request)
+        elif at_server:
             self._outbox.retry_at_server(job_id, request)
         else:
             self._outbox.submit(job_id, request)

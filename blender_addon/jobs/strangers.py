@@ -1,6 +1,7 @@
 """Jobs that a .blend tells of and that nobody here knows: they may be a stranger's.
 
-What such a job was asked for is taken over; where its files go, and whose it is, is said by this project alone.
+What such a job was asked for is taken over; where its files go, and whose it is, is said by this project alone. What is
+read for it are pictures that were rendered for this film, and what its strips play: any other is a stranger's choice.
 """
 
 from __future__ import annotations
@@ -11,8 +12,18 @@ from dataclasses import replace
 import bpy
 
 from ...wan_backend.protocol.media import job_folder
-from ...wan_backend.protocol.messages import JobState, JobStatus, JobSummary, Problem, ProblemKind, TakeRequest, Task
+from ...wan_backend.protocol.messages import (
+    JobState,
+    JobStatus,
+    JobSummary,
+    Problem,
+    ProblemKind,
+    Source,
+    TakeRequest,
+    Task,
+)
 from ...wan_backend.protocol.plain_names import is_below
+from ..timeline import media_files
 from . import folders, landing, orders, project, request
 
 UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not know this take's job: press Retry to have it made.")
@@ -26,17 +37,36 @@ UNREADABLE = Problem(
 
 def brought_home(asked: TakeRequest, job_id: str) -> TakeRequest:
     """As this project would have asked for it: its take, and what is rendered for it, go where this project's go."""
-    own = replace(
-        asked,
-        media_folder=own_folder(),
-        origin=replace(asked.origin, project=project.path(), project_id=project.id_to_be()),
-    )
+    own = _at_home(asked)
     folder = orders.sources_folder(own, job_id)
     sources = [
-        replace(source, folder=os.path.join(folder, source.role.value)) if source.rendered else source
+        source if not source.rendered and may_be_read(source) else _to_be_rendered(source, folder)
         for source in asked.sources
     ]
     return replace(own, sources=sources)
+
+
+def _at_home(asked: TakeRequest) -> TakeRequest:
+    """With this project's folder and origin; its sources are as they were said."""
+    origin = replace(asked.origin, project=project.path(), project_id=project.id_to_be())
+    return replace(asked, media_folder=own_folder(), origin=origin)
+
+
+def may_be_read(source: Source) -> bool:
+    """Whether its files are the film's: where its takes go, or played by a strip of the open file.
+
+    Beside the .blend alone is not enough: one that was downloaded lies among all that was.
+    """
+    beside = [os.path.join(os.path.dirname(project.path()), request.MEDIA_FOLDER)] if project.path() else []
+    if is_below(source.folder, [own_folder(), str(folders.user_folder() / "media"), *beside]):
+        return True
+    return not source.rendered and media_files.is_played(source.folder, source.files, source.is_movie)
+
+
+def _to_be_rendered(source: Source, folder: str) -> Source:
+    """Looked for where it is rendered to; where it isn't there, it is made anew from the strips."""
+    place = os.path.join(folder, source.role.value)
+    return source if source.folder == place else replace(source, folder=place, rendered=True, is_movie=False)
 
 
 def unknown(job_id: str, asked: TakeRequest, state_folder: str = "") -> tuple[JobStatus, TakeRequest]:
@@ -54,11 +84,11 @@ def unknown(job_id: str, asked: TakeRequest, state_folder: str = "") -> tuple[Jo
 
 def done(job_id: str, asked: TakeRequest) -> tuple[JobStatus, TakeRequest] | None:
     """The job with its take, where that lies where takes of this film can lie; None where it doesn't (yet)."""
+    take = landing.take_on_disk(job_id, _places(asked, _at_home(asked)))
+    if take is None:
+        return None
     own = brought_home(asked, job_id)
-    take = landing.take_on_disk(job_id, _places(asked, own))
-    return (
-        None if take is None else (JobStatus(job_id, JobState.DONE, JobSummary.of(own), progress=1.0, take=take), own)
-    )
+    return JobStatus(job_id, JobState.DONE, JobSummary.of(own), progress=1.0, take=take), own
 
 
 def unreadable(job_id: str) -> tuple[JobStatus, None]:

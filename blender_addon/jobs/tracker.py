@@ -87,6 +87,11 @@ class Tracker:
         """How far the backend's first look through the models folders is; empty where it is over."""
         return self.server.looking
 
+    @property
+    def held_elsewhere(self) -> int:
+        """How many jobs other windows of Blender have that are not in this list."""
+        return self.server.held_elsewhere
+
     def plan_of(self, request: TakeRequest) -> Plan | None:
         """The plan, where it is that of `request`."""
         return self.server.planner.plan_of(request)
@@ -329,6 +334,9 @@ class Tracker:
             self._changed = True
         if time.perf_counter() < deadline and self.file.look_elsewhere(self._list, deadline):
             self._changed = True
+        for job_id in self.sourcing.take_to_render():
+            if self.belongs_here(job_id):
+                self.retry(job_id)
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
             self.file.sweep_if_changed()
@@ -359,6 +367,8 @@ class Tracker:
         return running or self.backend.state == "starting" or self.setup.busy or self.collector.busy
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:
+        if status.held_elsewhere:
+            return False
         if status.state is JobState.DONE and status.job_id in waiting:
             return False  # its placing was undone: the list alone has the button that places it again
         if status.state is JobState.DONE and not status.settled:

@@ -1,16 +1,16 @@
 """Whether the open file's own scripts may run: those of a file that was opened untrusted run nowhere.
 
-Blender keeps that to itself, so it is told by what it shows: whether a script was refused, whether one ran, what was
-chosen when the file was opened, and what the preferences say.
+Blender keeps that to itself: the preferences are a default only, and what was chosen when a file was opened (Trusted
+Source, excluded folders, the command line, Allow Execution) is not told. So it is seen by what it does.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import os
 from typing import Any
 
 import bpy
+
+_CANARY = "wan_vse_may_run"
 
 _ran_text = False
 """A text of the file was run when it was loaded, as only a trusted file's is."""
@@ -25,38 +25,38 @@ def file_loaded() -> None:
 
 
 def may_run_scripts() -> bool:
-    """Whether a Blender that renders a copy of the open file may run its drivers and texts. Where in doubt, not."""
+    """Whether a Blender that renders a copy of the open file may run its drivers and texts. Where in doubt, not.
+
+    Not for a draw or a timer: what is asked of Blender changes its data for a moment.
+    """
     if bpy.app.autoexec_fail:
         return False
     if _ran_text:
         return True
-    return bpy.context.preferences.filepaths.use_scripts_auto_execute and not (_opened_untrusted() or _is_excluded())
+    # Where the preference is off, asking would bring up Blender's warning that scripts were refused.
+    return bpy.context.preferences.filepaths.use_scripts_auto_execute and _drivers_run()
 
 
-def is_excluded(path: str, excluded: list[tuple[str, bool]]) -> bool:
-    """Whether the preferences exclude the folder of the file `path`; `excluded` has paths, each with "is a glob"."""
-    folder = os.path.normcase(os.path.join(os.path.dirname(path), ""))
-    for each, is_glob in excluded:
-        if each and (
-            fnmatch.fnmatchcase(folder, os.path.normcase(each))
-            if is_glob
-            else folder.startswith(os.path.join(os.path.normcase(each), ""))
-        ):
-            return True
-    return False
+def _drivers_run() -> bool:
+    """Whether Blender runs a driver's Python now: one of our own, in a scene that is gone again at once.
 
+    It has a name that Blender allows to no driver of a file that isn't trusted.
+    """
+    ran: list[float] = []
 
-def _is_excluded() -> bool:
-    paths: Any = bpy.context.preferences.autoexec_paths
-    return is_excluded(bpy.data.filepath, [(os.path.abspath(each.path), each.use_glob) for each in paths if each.path])
+    def note() -> float:
+        ran.append(1.0)
+        return 1.0
 
-
-def _opened_untrusted() -> bool:
-    """Whether File > Open was last used for this very file, with Trusted Source left unchecked."""
-    manager = bpy.context.window_manager
-    last: Any = manager.operator_properties_last("wm.open_mainfile") if manager else None
-    path = "" if last is None else last.filepath
-    if not path or not bpy.data.filepath:
-        return False
-    same = os.path.normcase(os.path.abspath(path)) == os.path.normcase(os.path.abspath(bpy.data.filepath))
-    return same and not last.use_scripts
+    scene = bpy.data.scenes.new(_CANARY)
+    bpy.app.driver_namespace[_CANARY] = note
+    try:
+        scene[_CANARY] = 0.0
+        curve: Any = scene.driver_add(f'["{_CANARY}"]')
+        driver = curve.driver
+        driver.type, driver.expression = "SCRIPTED", f"{_CANARY}() if __import__ else 0.0"
+        scene.view_layers[0].update()
+    finally:
+        bpy.data.scenes.remove(scene)
+        del bpy.app.driver_namespace[_CANARY]
+    return bool(ran)

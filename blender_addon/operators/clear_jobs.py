@@ -11,6 +11,8 @@ from ..stopwatch import timed
 from .refusing import Refusing
 from .standing import standing
 
+_HELD = "Another window of Blender has the jobs that ended: clear them there, or close that window"
+
 
 class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
     """Take the jobs that have ended off the list. Their takes stay on the timeline and on the disk"""
@@ -21,7 +23,9 @@ class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        return "" if standing().ended else "No job has ended"
+        if not standing().ended:
+            return "No job has ended"
+        return "" if any(not job.held_elsewhere for job in standing().ended) else _HELD
 
     @timed("operator clear_jobs")
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -9,7 +9,7 @@ import bpy
 from ...wan_backend.protocol.messages import JobStatus
 from ..jobs import request, tracker
 from ..timeline import compat
-from .refusing import NO_TIMELINE, OnJob
+from .refusing import OnJob, timeline_refusal
 
 
 class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
@@ -27,8 +27,9 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
 
     def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
         scene = compat.sequencer_scene(context)
-        if scene is None:
-            self.report({"WARNING"}, f"{NO_TIMELINE}.")
+        no_timeline = timeline_refusal(context)
+        if scene is None or no_timeline:
+            self.report({"WARNING"}, f"{no_timeline}.")
             return {"CANCELLED"}
         try:
             placed = tracker.get().place(job.job_id, scene)

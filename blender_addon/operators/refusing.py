@@ -15,6 +15,8 @@ from ..timeline import compat
 from .standing import standing
 
 NO_TIMELINE = "The sequencer shows no scene: choose one in its header"
+LINKED = "This scene is linked from another file, which can't be changed here: make it local, or choose another"
+HELD_ELSEWHERE = "Another window of Blender has this job: try it again there, or close that window, and it comes here"
 ROW_POINTER = "wan_vse_row"
 """The context member that the queue sets to the row in which a button is drawn."""
 NO_JOB = "No job is chosen in the queue"
@@ -108,7 +110,10 @@ def request_of_job(operator: bpy.types.Operator, job: JobStatus) -> TakeRequest 
 
 def timeline_refusal(context: bpy.types.Context) -> str:
     """Why nothing can be put on a timeline."""
-    return NO_TIMELINE if compat.sequencer_scene(context) is None else ""
+    scene = compat.sequencer_scene(context)
+    if scene is None:
+        return NO_TIMELINE
+    return LINKED if scene.library is not None else ""
 
 
 def backend_refusal() -> str:

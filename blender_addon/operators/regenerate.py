@@ -13,7 +13,7 @@ import bpy
 
 from ...wan_backend.protocol.messages import Origin, TakeRequest
 from .. import preferences
-from ..jobs import orders, project, request, sourcing, tracker
+from ..jobs import orders, project, request, sourcing, strangers, tracker
 from ..properties import LARGEST_SEED
 from ..stopwatch import timed
 from ..timeline import channels, compat, identity, length, provenance, written
@@ -79,7 +79,7 @@ def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_
 
 def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> orders.Order:
     """With the sources that the strip was made from, as they lie on the disk; where not, looked at once more."""
-    if all(sourcing.is_there(source) for source in again.sources):
+    if all(strangers.may_be_read(source) and sourcing.is_there(source) for source in again.sources):
         return orders.Order(again, asked=written.text_in(strip, provenance.ASKED) if again.sources else "")
     asked = provenance.of(strip)
     if asked is None:

@@ -8,7 +8,7 @@ import bpy
 
 from ...wan_backend.protocol.messages import JobStatus
 from ..jobs import tracker
-from .refusing import OnJob, backend_refusal
+from .refusing import HELD_ELSEWHERE, OnJob, backend_refusal
 
 
 class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
@@ -24,6 +24,8 @@ class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
             return "The job has not ended yet"
         if job.take is not None:
             return "The job has its take: use Regenerate for another"
+        if job.held_elsewhere:
+            return HELD_ELSEWHERE
         return backend_refusal()
 
     def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:

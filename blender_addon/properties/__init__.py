@@ -298,7 +298,7 @@ class WanSession(bpy.types.PropertyGroup):
     )
     search: StringProperty(
         name="Search",
-        description="Show the jobs that have this in the beginning of their prompt, the older ones too",
+        description="Show the jobs that have this in the first 200 characters of their prompt, the older ones too",
         options={"SKIP_SAVE", "TEXTEDIT_UPDATE"},
         update=_search_changed,
     )

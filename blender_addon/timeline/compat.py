@@ -49,6 +49,11 @@ def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene | None:
     return context.scene
 
 
+def own_scene(name: str) -> bpy.types.Scene | None:
+    """The open file's own scene of that name; one that is linked from another file may be called the same."""
+    return next((scene for scene in bpy.data.scenes if scene.name == name and scene.library is None), None)
+
+
 def strips(owner: Any) -> Collection:
     """The strips right inside a sequence editor or a meta strip."""
     return owner.strips if hasattr(owner, "strips") else owner.sequences
@@ -66,6 +71,12 @@ def top_strips(scene: bpy.types.Scene) -> Collection | tuple[()]:
     """The strips of the scene's own timeline, not those inside meta strips."""
     editor = scene.sequence_editor
     return () if editor is None else strips(editor)
+
+
+def strip_named(scene: bpy.types.Scene, name: str) -> Strip | None:
+    """The strip of that name, also inside a meta strip; None where there is none."""
+    found: Any = all_strips(scene)
+    return found.get(name) if len(found) else None
 
 
 def walk(scene: bpy.types.Scene) -> Iterator[tuple[Strip, Collection]]:

@@ -45,12 +45,16 @@ class Wanted:
 
 
 def source_or_render(
-    scene: bpy.types.Scene, wanted: Wanted, folder: str, look: file_look.Look = file_look.whole
+    scene: bpy.types.Scene,
+    wanted: Wanted,
+    folder: str,
+    look: file_look.Look = file_look.whole,
+    may_be_straight: bool = True,
 ) -> tuple[Source, bool]:
     """The Source as it will be, and whether it must be rendered first. Raises Unusable.
 
     `folder` is the job's own: what is rendered goes into a folder in it that is named like the role. `look` says how
-    thoroughly the files behind the strips are looked at.
+    thoroughly the files behind the strips are looked at. Without `may_be_straight` it is rendered, whatever it is.
     """
     if not wanted.frames:
         raise Unusable("There is no frame in what was chosen: choose a strip or a range of one frame or more.")
@@ -67,7 +71,8 @@ def source_or_render(
     if wanted.depth:
         return _depth(scene, wanted, chosen, folder)
     below = _check_all(scene, wanted.frames, chosen, look)
-    source = _read_straight(scene, wanted, chosen[0], look) if len(chosen) == 1 and not below else None
+    straight = may_be_straight and len(chosen) == 1 and not below
+    source = _read_straight(scene, wanted, chosen[0], look) if straight else None
     if source is not None:
         return source, False
     return _rendered(wanted, folder, None), True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import bpy
@@ -21,7 +22,7 @@ def rate_of(scene: bpy.types.Scene) -> FrameRate:
 
 def frames_of(seconds: float, rate: FrameRate) -> int:
     """How many frames of `rate` come nearest to `seconds`; at least one."""
-    frames = Fraction(seconds).limit_denominator(1_000_000) * rate.exact()
+    frames = Fraction(seconds if math.isfinite(seconds) else 0).limit_denominator(1_000_000) * rate.exact()
     return min(LONGEST_FRAMES, max(1, int(frames + Fraction(1, 2))))
 
 

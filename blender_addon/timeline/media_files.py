@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 
 import bpy
+import imbuf
 
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Pictures
-from . import compat, file_look, movie_head
+from . import compat, file_look, movie_head, picture_size
 
 NAMES_SHOWN = 3
+KEPT_SECONDS = 2.0
+"""So long it is taken for true which strips play from where."""
 
 
 class Unusable(Exception):
@@ -50,6 +54,41 @@ def all_names(strip: compat.Strip) -> list[str]:
     return [strip.elements[index * (count - 1) // (MAX_TAKE_FRAMES - 1)].filename for index in range(MAX_TAKE_FRAMES)]
 
 
+def is_played(folder: str, names: list[str], is_movie: bool) -> bool:
+    """Whether a strip of the open file plays those files."""
+    wanted = set(names)
+    for scene_name, strip_name in _players().get((is_movie, folder), ()):
+        scene = compat.own_scene(scene_name)
+        strip = compat.strip_named(scene, strip_name) if scene is not None else None
+        if strip is None or strip.type != ("MOVIE" if is_movie else "IMAGE") or folder_of(scene, strip) != folder:
+            continue  # another one by now
+        played = {bpy.path.basename(strip.filepath)} if is_movie else {each.filename for each in strip.elements}
+        if wanted <= played:
+            return True
+    return False
+
+
+def _players() -> dict[tuple[bool, str], list[tuple[str, str]]]:
+    """By kind and folder, the scenes and strips that play from there; a thousand questions come at once."""
+    global _last_players
+    scenes = [scene for scene in bpy.data.scenes if scene.library is None]
+    key = (bpy.data.filepath, tuple((scene.as_pointer(), len(compat.all_strips(scene))) for scene in scenes))
+    kept_key, until, players = _last_players
+    if key == kept_key and time.monotonic() < until:
+        return players
+    players = {}
+    for scene in scenes:
+        for strip, _ in compat.walk(scene):
+            if strip.type in ("MOVIE", "IMAGE"):
+                place = (strip.type == "MOVIE", folder_of(scene, strip))
+                players.setdefault(place, []).append((scene.name, strip.name))
+    _last_players = key, time.monotonic() + KEPT_SECONDS, players
+    return players
+
+
+_last_players: tuple[object, float, dict[tuple[bool, str], list[tuple[str, str]]]] = (None, 0.0, {})
+
+
 def media_indices(strip: compat.Strip, frames: range) -> list[int]:
     """Which of the media's frames, from 0 after the trim, is shown in each of the scene's; not for retimed strips."""
     last = compat.content_frames(strip) - 1
@@ -74,11 +113,43 @@ def check_there(
             f"“{strip.name}” plays {', '.join(lost[:NAMES_SHOWN])}{more}, which can't be found in {folder}: put it "
             "back there, or find it with File > External Data > Find Missing Files."
         )
+    if strip.type == "IMAGE":
+        _check_read(strip, folder, names)
     if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0):
         raise Unusable(
             f"“{strip.name}” plays {names[0]}, which Blender can't read: convert it to H.264 in MP4, for example, "
             "and put that in its place."
         )
+
+
+def _check_read(strip: compat.Strip, folder: str, names: list[str]) -> None:
+    """Raise Unusable where the first or the last picture is none that Blender reads; it would show black.
+
+    A Blender in the background tries the others before it renders them.
+    """
+    for name in {*names[:1], *names[-1:]}:
+        path = os.path.join(folder, name)
+        if not _is_known(path) and not _blender_reads(path):
+            raise Unusable(
+                f"“{strip.name}” shows {name}, which Blender can't read: convert it to PNG or JPEG, for example, and "
+                "put that in its place."
+            )
+
+
+def _is_known(path: str) -> bool:
+    try:
+        return picture_size.head_of(path).is_known
+    except (OSError, ValueError):
+        return True  # whether it is there was looked at before
+
+
+def _blender_reads(path: str) -> bool:
+    """Whether this Blender reads a file that begins as no picture does that others are known to read."""
+    try:
+        imbuf.load(path).free()
+    except (OSError, RuntimeError, ValueError):
+        return False
+    return True
 
 
 def pictures(

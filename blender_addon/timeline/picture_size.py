@@ -21,6 +21,13 @@ _PNG_PLAIN = (0, 2, 3)
 _PNG_GREY = 0
 _MOST_CHUNKS = 64
 
+_OTHERS = (
+    b"BM", b"\x01\xda", b"8BPS", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51",
+    b"v/1\x01", b"#?R", b"SDPX", b"XPDS", b"\x80\x2a\x5f\xd7", b"RIFF", b"DDS ",
+)  # fmt: skip
+"""How the other formats begin that a Blender reads, but for TGA, which has no such mark."""
+_TGA_KINDS = (1, 2, 3, 9, 10, 11)
+
 Size = tuple[int, int]
 
 
@@ -32,6 +39,8 @@ class Head(NamedTuple):
     reads it: JPEG of four colours (print) or more than eight bits, a grey PNG of which one level is clear."""
     is_opaque: bool = False
     """True where it can't be transparent anywhere."""
+    is_known: bool = True
+    """False where it begins as no picture does that a Blender is known to read."""
 
 
 _known: dict[str, tuple[tuple[int, int], Head]] = {}
@@ -66,10 +75,17 @@ def _read(file: BinaryIO) -> Head:
             file.seek(2)
             (width, height), is_opaque = _jpeg(file), True
         else:
-            return Head(None)
+            return Head(None, is_known=start.startswith(_OTHERS) or _may_be_tga(start))
     except (struct.error, EOFError):
         return Head(None)
     return Head((width, height), is_opaque) if width and height else Head(None)
+
+
+def _may_be_tga(start: bytes) -> bool:
+    if len(start) < 18:
+        return False
+    width, height, depth = struct.unpack("<HHB", start[12:17])
+    return start[1] <= 1 and start[2] in _TGA_KINDS and bool(width and height) and 0 < depth <= 32
 
 
 def _names_a_clear_colour(file: BinaryIO) -> bool:

@@ -116,8 +116,7 @@ def shift(source: Source, strip: compat.Strip | None) -> int | None:
 
 
 def _strip(scene: bpy.types.Scene, name: str) -> compat.Strip | None:
-    strips: Any = compat.all_strips(scene)
-    return strips.get(name) if len(strips) else None
+    return compat.strip_named(scene, name)
 
 
 def strip_of(scene: bpy.types.Scene, source: Source) -> compat.Strip | None:

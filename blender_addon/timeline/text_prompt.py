@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import bpy
 
+from ...wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS
 from . import compat
+
+MOST_CHARACTERS = 2 * MAX_PROMPT_CHARACTERS
+"""More than any prompt may have."""
 
 
 def from_text_block(text: bpy.types.Text) -> str:
-    """The whole text, lines joined by spaces."""
-    return " ".join(line.body.strip() for line in text.lines if line.body.strip())
+    """The whole text, lines joined by spaces; of one that is far too long for a prompt, the beginning."""
+    lines: list[str] = []
+    room = MOST_CHARACTERS
+    for line in text.lines:  # a panel asks at every redraw, and the text may be a book
+        body = line.body.strip()
+        if body:
+            lines.append(body)
+            room -= len(body) + 1
+            if room < 0:
+                break
+    return " ".join(lines)
 
 
 def text_strip(scene: bpy.types.Scene) -> compat.Strip | None:

@@ -11,6 +11,11 @@ from ..properties import active_job_id, session_of
 from ..timeline import compat
 from . import live_preview, paragraph, shown_marks, task_box, thumbnails, wording
 
+HELD = (
+    "Another window of Blender has this job: there it can be tried again or cleared. When that window is closed, the "
+    "job comes here by itself."
+)
+SEARCHES = "Search how prompts begin"
 RED_STATES = (JobState.FAILED, JobState.INTERRUPTED)
 
 
@@ -47,7 +52,7 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
 
     def draw_filter(self, context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
         """The search, which finds jobs that have no row, too."""
-        layout.prop(session_of(context), "search", text="", icon="VIEWZOOM")
+        layout.prop(session_of(context), "search", text="", icon="VIEWZOOM", placeholder=SEARCHES)
 
     def filter_items(
         self, context: bpy.types.Context, data: bpy.types.AnyType, property_name: str
@@ -67,6 +72,8 @@ def _draw_row_state(row: bpy.types.UILayout, job: JobStatus) -> None:
         words = wording.STATE_WORDS[job.state]
         if not tracker.get().belongs_here(job.job_id):
             words = "In another file" if job.state is JobState.DONE else f"{words}, other file"
+        if job.held_elsewhere:
+            words = "Other window"  # its icon says how it is
         row.label(text=words)
     else:
         row.progress(factor=job.progress, type="BAR", text=wording.short_progress(job))
@@ -86,14 +93,16 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The list, and the details of the chosen job."""
     session = session_of(context)
     if session.search or session.left_out:
-        layout.prop(session, "search", text="", icon="VIEWZOOM", placeholder="Search all jobs")
+        layout.prop(session, "search", text="", icon="VIEWZOOM", placeholder=SEARCHES)
     if not session.rows:
         layout.label(text="No job was found." if session.search else "No jobs yet.", icon="INFO")
+        draw_elsewhere(layout, context)
         return
     layout.template_list(WAN_VSE_UL_queue.bl_idname, "", session, "rows", session, "active_row", rows=2, maxrows=8)
     if session.left_out:
         words = "and {:,} more that were found" if session.search else "and {:,} older ones"
         layout.label(text=words.format(session.left_out), icon="BLANK1")
+    draw_elsewhere(layout, context)
     row = layout.row(align=True)
     row.operator("wan_vse.cancel_all", text="Cancel All", icon="X")
     row.operator("wan_vse.clear_jobs", text="Clear Ended", icon="TRASH")
@@ -102,6 +111,17 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         box = layout.box()
         box.context_pointer_set(ROW_POINTER, session.rows[session.active_row])
         draw_job(box, context, job)
+
+
+def draw_elsewhere(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """What another window of Blender has on the same machine, of which nothing is in this list."""
+    count = tracker.get().held_elsewhere
+    if count:
+        jobs, they, come = (
+            ("1 more job", "it is", "comes") if count == 1 else (f"{count:,} more jobs", "they are", "come")
+        )
+        text = f"Another window of Blender has {jobs}: {they} in its queue, and {come} here when it is closed."
+        paragraph.draw(layout, context, text, "WINDOW")
 
 
 def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus) -> None:
@@ -121,6 +141,8 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
         if job.sentence and not wording.progress(job).startswith(job.sentence.rstrip(".")):
             paragraph.draw(box, context, job.sentence)
         live_preview.draw(box, job)
+    if job.held_elsewhere:
+        paragraph.draw(box, context, HELD, "WINDOW")
     note = tracker.get().note_of(job.job_id) or tracker.get().problem_of(job.job_id)
     if note:
         paragraph.draw(box, context, note, "INFO")

@@ -14,6 +14,7 @@ import bpy
 from .. import preferences
 from ..jobs import collect, project, request, tracker
 from ..operators.load_settings import request_of
+from ..operators.refusing import timeline_refusal
 from ..operators.use_standard_view import changes_colours
 from ..properties import WanSettings, settings_in
 from ..stopwatch import timed
@@ -56,6 +57,10 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         scene = compat.sequencer_scene(context)
         if scene is None:
             paragraph.draw(layout, context, "The sequencer shows no scene: choose or add one in its header.", "INFO")
+            return
+        refused = timeline_refusal(context)
+        if refused:
+            paragraph.draw(layout, context, f"{refused}.", "INFO")
             return
         settings = settings_in(scene)
         seen = shown.look(scene, settings)

@@ -126,6 +126,9 @@ class FakeBackend:
         elif "fail" in prompt and not job.get("retried"):
             problem = {"kind": "out_of_memory", "sentence": "The card is full: choose a smaller size."}
             self.change(job, state="failed", problem=problem)
+        elif "grows" in prompt and not all(source.get("rendered") for source in job["request"]["sources"]):
+            problem = {"kind": "render_first", "sentence": "One of its pictures has another size: press Retry."}
+            self.change(job, state="failed", problem=problem)
         elif "hang" in prompt:
             time.sleep(0.05)
         elif job["step"] < job["steps"]:

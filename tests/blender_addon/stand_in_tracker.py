@@ -82,6 +82,7 @@ class StandInTracker:
         self.plan = None
         self.plan_sentence = ""
         self.looking = ""
+        self.held_elsewhere = 0
         self.requests: dict[str, Any] = {}
         """Those that the backend has told of."""
         self.plans: dict[str, Any] = {}

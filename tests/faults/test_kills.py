@@ -1,11 +1,15 @@
 """kill -9 of server and worker at random moments, and what is lost by it: nothing.
 
-A dozen kills in every run, and FAULTS_KILLS (50) in the long one; FAULTS_SEED repeats a run.
+A dozen kills in every run, and FAULTS_KILLS (50) in the long one, and there FAULTS_REAL_KILLS (15) of whatever process
+there is where takes are made in truth: server, worker, its reader of sources, who makes thumbnails. FAULTS_SEED repeats
+a run.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
+import json
 import logging
 import os
 import random
@@ -23,6 +27,7 @@ from tests.wan_backend.server.served import Served, processes_with, request
 log = logging.getLogger(__name__)
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "50"))
+REAL_KILLS = int(os.environ.get("FAULTS_REAL_KILLS", "15"))
 LIVES = ("queued", "loading", "encoding", "denoising", "decoding")
 MARK = "wan-vse-kill-test"
 
@@ -47,6 +52,9 @@ def is_whole_png(file: Path) -> bool:
 class Campaign:
     """A client that goes on through one server after another, and counts."""
 
+    longest_pause = 0.4
+    patience_seconds = 60.0
+
     def __init__(self, state: Path, models: Path, media: Path, seed: int) -> None:
         self.state, self.models, self.media = state, models, media
         self.random = random.Random(seed)
@@ -64,7 +72,7 @@ class Campaign:
             self.answered.add(self.server.submit(request(self.media, prompt, length_frames=frames)))
 
     def wait_for_a_random_moment(self) -> None:
-        time.sleep(self.random.uniform(0, 0.4))
+        time.sleep(self.random.uniform(0, self.longest_pause))
 
     def kill_server(self) -> None:
         """In half of the cases while it takes a job on; then whether it has the job is open, but not broken."""
@@ -119,7 +127,7 @@ class Campaign:
 
     def finish(self) -> dict[str, dict]:
         """Let every job be made, with no more kills."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + self.patience_seconds
         while time.monotonic() < deadline:
             jobs = self.server.jobs()
             if all(job["state"] == "done" for job in jobs.values()):
@@ -129,11 +137,61 @@ class Campaign:
         raise AssertionError(collections.Counter(job["state"] for job in self.server.jobs().values()))
 
 
+class RealCampaign(Campaign):
+    """The same with the real worker, pictures to read, and thumbnails asked for."""
+
+    longest_pause = 12.0
+    patience_seconds = 600.0
+
+    def start(self) -> Served:
+        from tests.world.pictures import saved
+
+        self.sources = self.media.with_name("sources")
+        self.sources.mkdir(exist_ok=True)
+        saved("first.png", size=(3000, 2000))(self.sources)
+        worker = [sys.executable, "-m", "wan_backend.worker"]
+        more = {"MARK": f"{MARK}-{os.getpid()}", "OMP_NUM_THREADS": "1"}
+        return Served(self.state, self.models, "--device", "cpu", command=worker, **more).__enter__()
+
+    def submit_some(self) -> None:
+        source = {"role": "first", "folder": str(self.sources), "files": ["first.png"], "frames": 1}
+        size = {"width": 96, "height": 64}
+        asked = {"sources": [{**source, "role": role} for role in ("first", "last", "look")], **size}
+        line = {"jsonrpc": "2.0", "id": f"t{uuid.uuid4().hex}", "method": "thumbnails", "params": asked}
+        self.server.send(json.dumps(line).encode() + b"\n")
+        waiting = sum(job["state"] in LIVES for job in self.server.jobs().values())
+        if waiting < 3:
+            more = {"length_frames": 3, "steps": 2, "task": "image_to_video", "sources": [source], **size}
+            self.answered.add(self.server.submit(request(self.media, seed=len(self.answered), **more)))
+
+    def kill_worker(self) -> None:
+        """Any but the server."""
+        others = [pid for pid in self.processes() if pid != self.server.process.pid]
+        if not others:
+            return
+        killed = self.random.choice(others)
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{killed}/cmdline").read_bytes().split(b"\0")
+            self.kills[f"{words[2].decode()} {self.running_states()}"] += 1
+            os.kill(killed, signal.SIGKILL)
+
+
+@pytest.mark.long
+def test_no_kill_of_any_process_loses_anything_where_takes_are_made_in_truth(tmp_path, models_folder, media):
+    seed = int(os.environ.get("FAULTS_SEED", random.randrange(1 << 32)))
+    hold_out(RealCampaign(tmp_path / "state", models_folder, media, seed), REAL_KILLS, seed)
+
+
 @pytest.mark.parametrize("kills", [12, pytest.param(KILLS, marks=pytest.mark.long)])
 def test_no_kill_loses_anything(tmp_path, models_folder, media, record_property, kills):
     seed = int(os.environ.get("FAULTS_SEED", random.randrange(1 << 32)))
     record_property("seed", seed)
-    campaign = Campaign(tmp_path / "state", models_folder, media, seed)
+    hold_out(Campaign(tmp_path / "state", models_folder, media, seed), kills, seed)
+
+
+def hold_out(campaign: Campaign, kills: int, seed: int) -> None:
+    """Go through so many kills; all that was taken on is made, and nothing is left behind."""
+    state, media = campaign.state, campaign.media
     try:
         while campaign.kills.total() < kills:
             campaign.submit_some()
@@ -156,7 +214,7 @@ def test_no_kill_loses_anything(tmp_path, models_folder, media, record_property,
     assert all(is_whole_png(file) for file in media.glob("*/*.png"))
     leftovers = [entry.name for entry in media.iterdir() if entry.name not in jobs]
     assert leftovers == [], "half-made takes were left behind"
-    assert not [entry for entry in (tmp_path / "state" / "jobs").glob(".*")]
-    assert not list((tmp_path / "state" / "jobs").glob("*/*.tmp"))
+    assert not [entry for entry in (state / "jobs").glob(".*")]
+    assert not list((state / "jobs").glob("*/*.tmp"))
     time.sleep(0.2)
     assert campaign.processes() == []

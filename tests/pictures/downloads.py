@@ -30,6 +30,7 @@ VALUES = 40_000_000
 def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
     """None waits for a redraw."""
     hub = _hub(work)
+    hub.accept(work / "cache")
     os.environ["HF_ENDPOINT"], os.environ["HF_HUB_CACHE"] = hub.url, str(work / "cache")
     bpy.context.preferences.system.use_online_access = True
     bpy.ops.wm.read_homefile(app_template="Video_Editing")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .entry import Entry, Make
-from .what_holds import frames_show, read_or_refused, refused
+from .what_holds import all_of, frames_show, read_or_refused, refused
 
 
 def movie(
@@ -93,8 +93,8 @@ def turned(made: Make, corner: tuple[int, int, int, int]) -> Make:
     return make
 
 
-def growing(name: str, codec: str) -> Make:
-    """Twelve frames of 160 x 64, then twelve of twice that, in one track."""
+def growing(name: str, codec: str, pixels: str = "yuv420p", by: int = 1, options: dict[str, str] | None = None) -> Make:
+    """Twelve frames of 160 x 64 in 4:2:0, then twelve of twice that (or not, `by` 0) in those pixels, in one track."""
 
     def make(folder: Path) -> Path:
         import av
@@ -106,12 +106,13 @@ def growing(name: str, codec: str) -> Make:
             stream.width, stream.height, stream.pix_fmt = 160, 64, "yuv420p"
             for part in range(2):
                 coder: Any = av.CodecContext.create(codec, "w")
-                coder.width, coder.height, coder.pix_fmt = 160 << part, 64 << part, "yuv420p"
+                kind, more = (pixels, by) if part else ("yuv420p", 0)
+                coder.width, coder.height, coder.pix_fmt, coder.options = 160 << more, 64 << more, kind, options or {}
                 coder.time_base, coder.framerate = Fraction(1, 24), 24
                 packets = []
                 for number in range(12 * part, 12 * part + 12):
-                    picture = numbered(number).repeat(1 + part, axis=0).repeat(1 + part, axis=1)
-                    frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+                    picture = numbered(number).repeat(1 + more, axis=0).repeat(1 + more, axis=1)
+                    frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=kind)
                     frame.pts, frame.time_base = number, Fraction(1, 24)
                     packets += coder.encode(frame)
                 for packet in [*packets, *coder.encode(None)]:
@@ -122,6 +123,7 @@ def growing(name: str, codec: str) -> Make:
     return make
 
 
+REAL_TIME = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "auto-alt-ref": "0"}
 UNEVEN = [number + number // 3 for number in range(24)]
 
 ENTRIES = (
@@ -151,6 +153,11 @@ ENTRIES = (
     Entry("a phone's movie, upside down", "phones", turned(movie("clip.mp4"), (-1, 0, 0, -1)), None, "straight"),
     Entry("H.265 of ten bits", "phones, cameras", movie("clip.mov", "libx265", "yuv420p10le"), frames_show(range(24)),
           "straight", needs=("encoder:libx265",)),
+    Entry(
+        "H.264 without key frames but the first", "live encoders (intra refresh); Blender is right when it plays",
+        movie("clip.mkv", frames=48, options={"x264-params": "intra-refresh=1:keyint=20:bframes=0"}),
+        all_of(frames_show(range(24)), frames_show(range(40, 48), first=40)), "straight",
+    ),
     Entry("H.264 in AVI", "dash cameras, CCTV", movie("clip.avi", options={"bf": "2"}), None, "rendered"),
     Entry("H.264 in ASF", "capture programs", movie("clip.asf", options={"bf": "2"}), None, "rendered"),
     Entry("AVCHD", "camcorders", movie("clip.mts"), frames_show(range(24)), "rendered"),
@@ -166,4 +173,19 @@ ENTRIES = (
           "straight"),
     Entry("a call in VP8 that grows", "browsers", growing("clip.webm", "libvpx"), None,
           "rendered", needs=("encoder:libvpx",)),
+    *(
+        Entry(
+            name, "calls, browsers, clips joined without decoding; no Blender shows them",
+            growing(file, codec, pixels, by, options),
+            all_of(frames_show(range(12)), refused("160 x 64", "change from", is_movie=True, frame=14)),
+            "straight", needs=(f"encoder:{codec}",), short=codec == "libvpx-vp9",
+        )
+        for name, file, codec, pixels, by, options in (
+            ("VP9 that grows", "clip.webm", "libvpx-vp9", "yuv420p", 1, REAL_TIME),
+            ("H.264 that grows, in MKV", "clip.mkv", "libx264", "yuv420p", 1, {"bf": "0"}),
+            ("H.264 that grows, in MP4", "clip.mp4", "libx264", "yuv420p", 1, {"bf": "0"}),
+            ("AV1 that grows", "clip.mkv", "libsvtav1", "yuv420p", 1, {"preset": "10"}),
+            ("H.264 whose colours become finer", "clip.mkv", "libx264", "yuv444p", 0, {"bf": "0"}),
+        )
+    ),
 )  # fmt: skip

@@ -60,6 +60,16 @@ def _not_a_number(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
+def _with_biases(state: dict[str, Any]) -> dict[str, Any]:
+    ups = {key: value for key, value in state.items() if "lora_B" in key}
+    return state | {key.replace("lora_B.weight", "lora_B.bias"): value[:, 0].clone() for key, value in ups.items()}
+
+
+def _with_bias_anew(state: dict[str, Any]) -> dict[str, Any]:
+    key = next(key for key in state if "self_attn.q" in key)
+    return state | {key.partition(".lora_")[0] + ".bias": state[key].reshape(-1)[:8].clone()}
+
+
 def _for_both_experts(state: dict[str, Any]) -> dict[str, Any]:
     return {
         key.replace("diffusion_model.", f"diffusion_model.transformer_{number}."): value.clone()
@@ -125,6 +135,8 @@ ENTRIES = (
         changed(_not_a_number),
         refused_when_loaded("no number"),
     ),
+    Entry("with biases of its own", "PEFT's lora_bias", changed(_with_biases), lora_usable()),
+    Entry("with a bias set anew", "PEFT's bias='all'", changed(_with_bias_anew), lora_refused("self_attn.q.bias")),
     Entry("for both experts", "ai-toolkit", changed(_for_both_experts), lora_refused("each of the two experts")),
     Entry("a pickled one", "old trainers", content("style.pt", b"PK\3\4"), lora_refused("pickled")),
     Entry(

@@ -106,12 +106,23 @@ ENTRIES = (
         parts_are(transformer="wan2.1_t2v_1.3B.safetensors"), short=True,
     ),
     Entry(
+        "Wan's own names under diffusers' configuration", "a repository that was put together by hand",
+        beside(
+            holes("diffusion_pytorch_model.safetensors"), config__json=b'{"_class_name": "WanTransformer3DModel"}'
+        ),
+        parts_are(transformer="diffusion_pytorch_model.safetensors"),
+    ),
+    Entry(
         "halves that end in H and L", "Civitai", transformers("somebodysWan22_t2vQ8H", "somebodysWan22_t2vQ8L"),
         parts_are(transformer=("somebodysWan22_t2vQ8H.safetensors", "somebodysWan22_t2vQ8L.safetensors")), short=True,
     ),
     Entry(
         "a half of which nobody can say which it is", "a file that was renamed", transformers("wan2.2_t2v_A14B_v2"),
         model_refused("wan2.2_t2v_A14B_v2.safetensors", "nothing says which"),
+    ),
+    Entry(
+        "a 14B that says no version", "a file that was renamed", transformers("my_t2v_14B"),
+        model_refused("my_t2v_14B.safetensors", "may be a whole Wan 2.1 or one half of a Wan 2.2", "put 'wan2.1'"),
     ),
     Entry(
         "a Wan 2.1 in a folder low_vram", "a models folder sorted by cards", transformers("low_vram/wan2.1_t2v_14B"),

@@ -64,6 +64,16 @@ def page(name: str) -> Make:
     return make
 
 
+def begun(name: str, begins: bytes) -> Make:
+    """A file that begins so, and of which no more is known."""
+
+    def make(folder: Path) -> Path:
+        (folder / name).write_bytes(begins + bytes(2000))
+        return folder / name
+
+    return make
+
+
 def plain_png(name: str, width: int, height: int) -> Make:
     """A grey PNG of any size that takes hardly any bytes."""
 
@@ -141,6 +151,49 @@ def clear(name: str) -> Make:
     return make
 
 
+def jpeg_head(name: str, width: int, height: int) -> Make:
+    """A small JPEG that says a large size."""
+
+    def make(folder: Path) -> Path:
+        file = saved(name)(folder)
+        whole = bytearray(file.read_bytes())
+        struct.pack_into(">HH", whole, whole.index(b"\xff\xc0") + 5, height, width)
+        file.write_bytes(whole)
+        return file
+
+    return make
+
+
+def gif_of(name: str, screen: int, frame: int, count: int) -> Make:
+    """A GIF of square pictures on a square screen, hardly anything in them."""
+
+    def make(folder: Path) -> Path:
+        head = b"GIF89a" + struct.pack("<HHBBB", screen, screen, 0x80, 0, 0) + bytes(6)
+        each = b"\x2c" + struct.pack("<HHHHB", 0, 0, frame, frame, 0) + b"\x02\x02\x44\x01\x00"
+        (folder / name).write_bytes(head + each * count + b"\x3b")
+        return folder / name
+
+    return make
+
+
+def written(name: str, content: bytes) -> Make:
+    """Those bytes."""
+
+    def make(folder: Path) -> Path:
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return make
+
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="90000" height="90000"><image href="file:///etc/hosts"/></svg>'
+PLAYLIST = b"ffconcat version 1.0\nfile b.png\n"
+HDR = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 100000 +X 100000\n" + bytes(1000)
+PSD = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 30_000, 30_000, 8, 3) + bytes(12) + b"\x00\x01" + bytes(4000)
+DPX = b"SDPX" + struct.pack(">I", 2048) + b"V1.0" + bytes(756) + struct.pack(">HHII", 0, 1, 16_000, 16_000)
+DPX += bytes(20) + b"\x32\x00\x00\x0a" + struct.pack(">HHI", 1, 0, 2048) + bytes(4000)
+
+
 ENTRIES = (
     Entry("PNG", "every program", saved("shot.png"), looks_like(drawn, 100), "straight", short=True),
     Entry("JPEG", "cameras, portals", saved("shot.jpg", quality=95), looks_like(drawn, 34), "straight"),
@@ -167,7 +220,13 @@ ENTRIES = (
     Entry("a name in Greek and Chinese", "people", saved("εικόνα 图片.png"), looks_like(drawn, 100)),
     Entry("10,000 x 10,000", "panoramas, scans", plain_png("shot.png", 10_000, 10_000), read_or_refused()),
     Entry("one pixel", "trackers", saved("shot.png", size=(1, 1)), read_or_refused()),
-    Entry("a web page named .png", "a portal that wanted a login", page("shot.png"), refused()),
+    Entry("a web page named .png", "a portal that wanted a login", page("shot.png"), refused(), "can't read"),
+    Entry(
+        "a phone's HEIC", "iPhones: no Blender reads it", begun("shot.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"),
+        refused(), "shot.heic, which Blender can't read", short=True,
+    ),
+    Entry("a JPEG XL", "darktable, archives", begun("shot.jxl", b"\xff\x0a\xf8\x1f\x01"), refused(), "can't read"),
+    Entry("a PDF named .png", "scanners", begun("shot.png", b"%PDF-1.7\n"), refused(), "can't read"),
     Entry("a cut PNG", "a card that was pulled", damaged(saved("shot.png"), 0.5), refused("not whole")),
     Entry("a PNG with a hole", "a card that fails", damaged(saved("shot.png"), zeros=(0.4, 0.6)), refused("damaged")),
     Entry("a cut JPEG", "a card that was pulled", damaged(saved("shot.jpg", quality=95), 0.5), read_or_refused()),
@@ -176,4 +235,13 @@ ENTRIES = (
         "a PNG of 60,000 x 60,000 by its head", "a bomb", png_head("shot.png", 60_000, 60_000),
         refused("60,000"), short=True,
     ),
+    Entry("a JPEG of 65,500 x 65,500 by its head", "a bomb", jpeg_head("a.jpg", 65_500, 65_500), refused("not whole")),
+    Entry("a GIF that is larger than its screen", "a bomb", gif_of("shot.gif", 10, 65_535, 1), refused("too large")),
+    Entry("a GIF of 20,000 pictures", "a bomb", gif_of("shot.gif", 5_000, 5_000, 20_000), read_or_refused()),
+    Entry("an SVG", "logos", written("shot.svg", SVG), refused()),
+    Entry("an SVG named .png", "logos", written("shot.png", SVG), refused()),
+    Entry("an HDR of 100,000 x 100,000 by its head", "a bomb", written("shot.hdr", HDR), refused("no size")),
+    Entry("a PSD of 30,000 x 30,000 by its head", "a bomb", written("shot.psd", PSD), refused()),
+    Entry("a DPX of 16,000 x 16,000 by its head", "a bomb", written("shot.dpx", DPX), refused("16,000")),
+    Entry("a list of pictures named .png", "a program's", written("a.png", PLAYLIST), refused()),
 )  # fmt: skip

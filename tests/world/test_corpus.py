@@ -16,11 +16,16 @@ def empty_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
 
 
-def holds(entry: Entry, folder) -> None:
+def skip_without_needs(entry: Entry) -> None:
+    """Skip the test, and say so, where what the entry is made with isn't here."""
     for need in entry.needs:
         kind, _, name = need.rpartition(":")
         if not (_has_encoder(name) if kind == "encoder" else importlib.util.find_spec(name)):
             pytest.skip(f"{need} is not here")
+
+
+def holds(entry: Entry, folder) -> None:
+    skip_without_needs(entry)
     folder = folder / "they" / "have"
     folder.mkdir(parents=True)
     made = entry.make(folder)

@@ -16,6 +16,7 @@ import pytest
 
 from tests.world import footage, pictures
 from tests.world.entry import Entry
+from tests.world.test_corpus import skip_without_needs
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = int(os.environ.get("WORLD_SEED", "14"))
@@ -61,8 +62,7 @@ def tried(files: list[Path]) -> list[tuple[str, str | None]]:
 
 
 def holds(entry: Entry, folder: Path, count: int) -> None:
-    if entry.needs:
-        pytest.skip("it needs what may not be here")
+    skip_without_needs(entry)
     (folder / "whole").mkdir()
     (folder / "damaged").mkdir()
     whole = entry.make(folder / "whole")

@@ -52,8 +52,8 @@ def looks_like(level: Callable[[], Any], decibels: float = 38.0, is_movie: bool 
     return check
 
 
-def refused(*words: str, is_movie: bool = False) -> Holds:
-    """Its frames are refused, in a sentence with the file's name and these words."""
+def refused(*words: str, is_movie: bool = False, frame: int = 0) -> Holds:
+    """That frame is refused, in a sentence with the file's name and these words."""
 
     def check(path: Path) -> None:
         import pytest
@@ -61,7 +61,7 @@ def refused(*words: str, is_movie: bool = False) -> Holds:
         from wan_backend.protocol.errors import Refusal
 
         with pytest.raises(Refusal) as caught:
-            _read(path, [0], is_movie)
+            _read(path, [frame], is_movie)
         problem = caught.value.problem
         assert problem.kind == "bad_source" and path.name in problem.sentence and problem.sentence.endswith(".")
         assert [word for word in words if word not in problem.sentence] == [], problem.sentence

@@ -67,6 +67,11 @@ def _add_models(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="look here too")
     verb.add_argument("--download", metavar="MODEL", help="fetch it from the Hugging Face hub into its cache")
     verb.add_argument("--yes", action="store_true", help="do not ask before fetching")
+    verb.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="take it as the hub has it now, other than it was or is known to be",
+    )
 
 
 def _add_doctor(verb: argparse.ArgumentParser) -> None:

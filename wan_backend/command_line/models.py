@@ -22,7 +22,7 @@ def main(options: argparse.Namespace) -> int:
     """List the models or fetch one; the exit code."""
     folders = [os.path.abspath(folder) for folder in options.models_folder]
     if options.download:
-        return fetch(options.download, options.yes, folders)
+        return fetch(options.download, options.yes, folders, options.accept_changes)
     planner = Planner(folders, None)
     planner.library.look()
     rows = planner.rows()
@@ -48,7 +48,7 @@ def table(rows: list[ModelRow], extras: list[ExtraRow]) -> str:
     return "\n".join([*lines, "", "* is on this machine.", fetched, ""])
 
 
-def fetch(model_id: str, yes: bool, folders: list[str]) -> int:
+def fetch(model_id: str, yes: bool, folders: list[str], accept_changes: bool = False) -> int:
     """Fetch something of the catalogue, after saying how much it is; the exit code."""
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     try:
@@ -56,7 +56,7 @@ def fetch(model_id: str, yes: bool, folders: list[str]) -> int:
     except catalogue.UnknownModel as unknown:
         sys.stderr.write(f"{unknown}\n")
         return 2
-    planned = download.plan(entry, folders)
+    planned = download.plan(entry, folders, accept_changes)
     if planned.problem is not None:
         sys.stderr.write(f"{planned.problem.sentence}\n")
         return 2
@@ -65,7 +65,7 @@ def fetch(model_id: str, yes: bool, folders: list[str]) -> int:
         sys.stderr.write("Nothing was fetched.\n")
         return 1
     try:
-        folder = download.fetch(entry, folders, _tell)
+        folder = download.fetch(entry, folders, _tell, accept_changes=accept_changes)
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped; the same command goes on from there.\n")
         return 1

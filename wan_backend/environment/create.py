@@ -4,9 +4,10 @@ A folder is ready when its `environment.json` says so and names the same package
 half-made environment is never taken for a whole one. pip keeps what it has downloaded, so a second try after a
 failure goes on about where the first stopped.
 
-What is installed is what lock.txt says, each file compared with the SHA-256 that PyPI had of it when the lock was made.
-torch has that where it comes from PyPI (for NVIDIA's cards on Linux, for Macs); the builds on PyTorch's own index (for
-the CPU, AMD's cards, Windows) are pinned by version alone. A person's settings of pip can't change what is installed.
+What is installed is what the lists say (lock.txt, and one for each build of torch), each file compared with the SHA-256
+that its index had of it when the list was made; and only as wheels, for building one would fetch what is in no list.
+Of torch for AMD's cards nobody states a checksum: it's noted when first installed and compared after (`first_files`).
+A person's settings of pip can't change what is installed.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import whole_file
-from . import torch_build
+from . import first_files, torch_build
 from .interpreters import Interpreter
 from .torch_build import TorchBuild
 
@@ -39,6 +41,11 @@ LOCK_HOPPER = HERE / "lock_hopper.txt"
 """A kernel for such cards; written by hand, as no other package needs it."""
 REACH = ("proxy", "cert", "client-cert", "timeout", "retries")
 """Of a person's settings of pip, how the network is reached; these are kept."""
+MIRROR = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host")
+"""Kept as well where all files are compared with checksums: those may come from wherever, as a company's own folder."""
+LISTED = ("--no-deps", "--only-binary=:all:", "--require-hashes", "-r")
+OTHER_FILE = "DO NOT MATCH THE HASHES"
+"""pip's words for a file with another checksum."""
 READY_FILE = "environment.json"
 
 Report = Callable[[int, int, str], None]
@@ -55,6 +62,8 @@ class Step:
 
     sentence: str
     pip_arguments: tuple[str, ...]
+    unlisted: tuple[str, ...] = ()
+    """Packages whose checksums nobody states: noted at the first time, compared after."""
     optional: bool = False
     """Where it fails, the environment is whole all the same."""
 
@@ -72,18 +81,14 @@ def python_of(folder: Path) -> Path:
 def backend_steps(torch: TorchBuild, more: Sequence[str] = ()) -> list[Step]:
     """The pip calls of the backend's environment; `more` are further pinned packages, as the tests'."""
     (torch_pin,) = [pin for pin in pins() if pin.startswith("torch==")]
-    size = f"{torch.download_bytes / 1e9:.1f} GB in all"
-    locked = ("--no-deps", "--require-hashes", "-r")
-    first = (*locked, str(LOCK_TORCH)) if torch.on_pypi else (torch_pin, "--no-deps", *torch.pip_arguments)
-    unlocked = ("-r", str(REQUIREMENTS), "-c", str(CONSTRAINTS))
-    steps = [
-        Step(f"Installing {torch_pin} ({torch.name} build; about {size})", first),
-        Step(
-            "Installing diffusers, transformers and what they need", (*locked, str(LOCK)) if torch.locked else unlocked
-        ),
-    ]
-    if torch.name == "cuda" and torch.on_pypi and torch_build.has_hopper():
-        steps.append(Step("Installing FlashAttention 3 for this card", (*locked, str(LOCK_HOPPER)), optional=True))
+    said = f"Installing {torch_pin} ({torch.name} build; about {torch.download_bytes / 1e9:.1f} GB in all)"
+    if torch.listed:
+        first = Step(said, (*LISTED, str(HERE / torch.listed), *torch.pip_arguments))
+    else:
+        first = Step(said, ("--no-deps", "--only-binary=:all:", *torch.pip_arguments), (torch_pin, *torch.needs))
+    steps = [first, Step("Installing diffusers, transformers and what they need", (*LISTED, str(LOCK)))]
+    if torch is torch_build.BUILDS["cuda"] and torch_build.has_hopper():
+        steps.append(Step("Installing FlashAttention 3 for this card", (*LISTED, str(LOCK_HOPPER)), optional=True))
     return [*steps, Step("Installing what tests need", (*more, "-c", str(CONSTRAINTS)))] if more else steps
 
 
@@ -119,7 +124,7 @@ def create(
     for number, step in enumerate(steps, start=2):
         report(number, count, step.sentence)
         try:
-            _pip(folder, step, isolated)
+            _pip(folder, step, interpreter.version, isolated)
         except SetupFailed as error:
             if not step.optional:
                 raise
@@ -138,7 +143,7 @@ def _description(steps: Sequence[Step]) -> dict[str, object]:
     """What is installed, by content, so that an environment stays ready when the clone is moved."""
     texts = []
     for step in steps:
-        for argument in step.pip_arguments:
+        for argument in (*step.pip_arguments, *step.unlisted):
             path = Path(argument)
             is_list = path.suffix == ".txt" and path.exists()
             texts.append(hashlib.sha256(path.read_bytes()).hexdigest() if is_list else argument)
@@ -146,43 +151,87 @@ def _description(steps: Sequence[Step]) -> dict[str, object]:
 
 
 def _make_venv(folder: Path, interpreter: Interpreter) -> None:
-    if python_of(folder).exists() and _run([str(python_of(folder)), "-m", "pip", "--version"]) == 0:
+    if python_of(folder).exists() and _run([str(python_of(folder)), "-I", "-m", "pip", "--version"]) == 0:
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if _run([interpreter.path, "-m", "venv", str(folder)]) != 0:
+    if _run([interpreter.path, "-I", "-m", "venv", str(folder)]) != 0:
         raise SetupFailed(
             f"{interpreter.path} could not make an environment in {folder}; see the log, and check that the folder "
             "can be written."
         )
 
 
-def _pip(folder: Path, step: Step, isolated: bool) -> None:
-    pip = [str(python_of(folder)), "-m", "pip"]
-    command = [*pip, *(["--isolated"] if isolated else []), "install", "--disable-pip-version-check", "--no-input"]
-    reach = reach_of(_pip_settings(pip), step.hashed) if isolated else []
-    if _run([*command, "--progress-bar", "off", *reach, *step.pip_arguments], isolated) != 0:
-        free = shutil.disk_usage(folder).free / 1e9
-        raise SetupFailed(
-            f"{step.sentence} failed ({free:.1f} GB are free there). The log says why; with the network and the "
-            "disk in order, set up again: it goes on where it stopped."
+def _pip(folder: Path, step: Step, python: tuple[int, int], isolated: bool) -> None:
+    pip = [str(python_of(folder)), "-I", "-m", "pip"]  # nothing of the folder that Blender was started in
+    command = [*pip, "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    variables = _without()
+    if isolated:
+        variables = {**_without(pip_too=True), **reach_of(_pip_settings(pip), step.hashed)}
+    note = first_files.note_of(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        words, report, listed = Path(scratch, "pip.log"), Path(scratch, "report.json"), Path(scratch, "first.txt")
+        arguments = [*step.pip_arguments, "--log", str(words)]
+        before = _known(note, step, python)
+        if before:
+            listed.write_text("".join(f"{pin} --hash=sha256:{before[pin]}\n" for pin in step.unlisted), "utf-8")
+            arguments += ["--require-hashes", "-r", str(listed)]
+        elif step.unlisted:
+            arguments += [*step.unlisted, "--report", str(report)]
+        if _run([*command, *arguments], variables) != 0:
+            raise SetupFailed(_why(folder, step, note if before else None, words))
+        if report.exists():
+            first_files.keep(note, report, step.unlisted, python)
+
+
+def _known(note: Path, step: Step, python: tuple[int, int]) -> dict[str, str]:
+    """The checksums of what the step installs, where all of them were noted. Raises SetupFailed."""
+    try:
+        known = first_files.known(note, step.unlisted, python)
+    except ValueError:
+        sentence = (
+            f"{note}, which has the checksums of what was installed first, is damaged; delete it and set up again."
         )
+        raise SetupFailed(sentence) from None
+    return known if len(known) == len(step.unlisted) else {}
 
 
-def reach_of(settings: str, hashed: bool) -> list[str]:
-    """What pip is told of how a person reaches the network, out of the lines of `pip config list`.
+def _why(folder: Path, step: Step, note: Path | None, words: Path) -> str:
+    """Why a step failed, for a person; `note`: it was compared with what is noted there."""
+    other_file = words.exists() and OTHER_FILE in words.read_text("utf-8", "replace")
+    if other_file and note is not None:
+        return (
+            f"{step.sentence} stopped: the file isn't the one any more that was first installed here, so it wasn't "
+            f"used. If its publisher says why, delete {note} and set up again."
+        )
+    if other_file:
+        return (
+            f"{step.sentence} stopped: a file isn't the one that this version was tested with, so it wasn't used. "
+            "Something between here and its index changed it: set up again on another network, or update Wan VSE."
+        )
+    free = shutil.disk_usage(folder).free / 1e9
+    return (
+        f"{step.sentence} failed ({free:.1f} GB are free there). The log says why; with the network and the "
+        "disk in order, set up again: it goes on where it stopped."
+    )
 
-    Of a step whose files are all compared with checksums, the index that they come from may be a mirror, too.
+
+def reach_of(settings: str, hashed: bool) -> dict[str, str]:
+    """How a person reaches the network, out of the lines of `pip config list`, as variables for pip.
+
+    `hashed`: and where packages lie, as what is installed is the same then.
+
+    Variables, as they may hold passwords: a command is written to the log and seen by others in the list of processes.
     """
-    kept = (*REACH, "index-url") if hashed else REACH
+    kept = (*REACH, *MIRROR) if hashed else REACH
     found: dict[str, str] = {}
     for line in settings.splitlines():
         name, _, value = line.partition("=")
         key = name.rpartition(".")[2].removeprefix("default-")
         if key in kept:
             with contextlib.suppress(ValueError, SyntaxError):
-                found[key] = str(ast.literal_eval(value))
-    return [f"--{key}={value}" for key, value in found.items()]
+                found["PIP_" + key.upper().replace("-", "_")] = str(ast.literal_eval(value))
+    return found
 
 
 def _pip_settings(pip: list[str]) -> str:
@@ -211,11 +260,13 @@ def _without(pip_too: bool = False) -> dict[str, str]:
     return {**kept, "PIP_CONFIG_FILE": os.devnull}  # with this name, pip reads no file of settings at all
 
 
-def _run(command: list[str], isolated: bool = False) -> int:
+def _run(command: list[str], variables: dict[str, str] | None = None) -> int:
     """Run a step with its output on our stderr: stdout is the channel of events."""
     log.info("running %s", " ".join(command))
     try:
-        return subprocess.run(command, stdout=2, stderr=2, stdin=subprocess.DEVNULL, env=_without(isolated)).returncode
+        return subprocess.run(
+            command, stdout=2, stderr=2, stdin=subprocess.DEVNULL, env=variables or _without()
+        ).returncode
     except OSError as error:
         log.error("%s did not start: %s", command[0], error)
         return -1

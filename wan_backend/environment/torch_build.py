@@ -1,8 +1,8 @@
 """Which build of torch fits this machine. Standard library only.
 
-Windows and ROCm builds live on PyTorch's own index; Linux with CUDA and macOS are served by the ordinary one.
-The CPU build is asked for with PyTorch's index beside the ordinary one: a local "+cpu" version counts as newer, so
-pip takes it wherever it finds one, and falls back to the ordinary build where that index can't be reached.
+Windows and ROCm builds live on PyTorch's own index, and so does that for the CPU; Linux with CUDA and macOS are served
+by the ordinary one. Where the checksums are listed, PyTorch's index is asked beside the ordinary one: the version says
+which file is meant, and its checksum that it's this one.
 """
 
 from __future__ import annotations
@@ -24,19 +24,23 @@ class TorchBuild:
 
     name: str
     pip_arguments: tuple[str, ...]
+    """Where it is looked for."""
     download_bytes: int
-    on_pypi: bool = False
-    """True where it comes from PyPI, whose checksums of it are in lock_torch.txt."""
-    locked: bool = True
-    """False where torch needs packages that lock.txt doesn't have."""
+    listed: str = ""
+    """The list beside this file that has its version and the checksums of its files; empty: nobody states them."""
+    needs: tuple[str, ...] = ()
+    """Where it isn't listed, further packages of the same place without which it doesn't work."""
 
 
 BUILDS = {
-    "cpu": TorchBuild("cpu", ("--extra-index-url", _INDEX + "cpu"), 600_000_000),
-    "mps": TorchBuild("mps", (), 450_000_000, on_pypi=True),
-    "rocm": TorchBuild("rocm", ("--index-url", _INDEX + "rocm7.2"), 4_800_000_000, locked=False),
-    "cuda": TorchBuild("cuda", (), 3_400_000_000, on_pypi=True),
-    "cuda-windows": TorchBuild("cuda", ("--index-url", _INDEX + "cu130"), 3_200_000_000),
+    "cpu": TorchBuild("cpu", ("--extra-index-url", _INDEX + "cpu"), 600_000_000, "lock_torch_cpu.txt"),
+    "mps": TorchBuild("mps", (), 450_000_000, "lock_torch.txt"),
+    # PyTorch's index states no checksum of it; triton-rocm is on that index alone.
+    "rocm": TorchBuild("rocm", ("--index-url", _INDEX + "rocm7.2"), 4_800_000_000, needs=("triton-rocm==3.7.1",)),
+    "cuda": TorchBuild("cuda", (), 3_400_000_000, "lock_torch.txt"),
+    "cuda-windows": TorchBuild(
+        "cuda", ("--extra-index-url", _INDEX + "cu130"), 3_200_000_000, "lock_torch_windows.txt"
+    ),
 }
 
 

@@ -21,17 +21,26 @@ NEVER_SOUGHT = {"mpeg", "mpegvideo", "h264", "hevc", "m4v"}
 """Formats (ffmpeg's names) whose time stamps are wrong or missing after a seek: read from their start."""
 DECODED_ON_FRAMES = 48
 """So many frames ahead are decoded through; a frame further on is sought."""
+PIECE_BYTES = 1 << 20
+LISTS = {"concat", "hls", "dash", "imf", "sdp", "image2"}
+"""Formats (ffmpeg's names) that are no movies, but say where others are."""
+LISTED = "it is a list of other files and no movie"
 
 
 class Unreadable(ValueError):
     """The movie has no pictures that can be decoded; the message says why, as half a sentence."""
 
 
+def _plain(pixels: str) -> str:
+    """The pixel format without what its older names say of the range."""
+    return pixels.replace("yuvj", "yuv")
+
+
 class MovieFrames:
     """The decoded frames of one file; `with MovieFrames(path) as movie`."""
 
     def __init__(self, path: Path) -> None:
-        self._container = av.open(str(path), "r")
+        self._container = _opened(path)
         videos = self._container.streams.video
         if not videos:
             self._container.close()
@@ -41,6 +50,8 @@ class MovieFrames:
         self._base: Fraction = self._stream.time_base or Fraction(1, 90_000)
         self._rate = Fraction(self._stream.guessed_rate or self._stream.average_rate or 25)
         self._start: int | None = self._stream.start_time
+        codec = self._stream.codec_context
+        self._said = (0, 0, "") if codec is None else (codec.width, codec.height, _plain(codec.pix_fmt or ""))
         self._coming: Iterator[Any] = iter(())
         self._shown: Any = None
         self._next: Any = None
@@ -48,8 +59,19 @@ class MovieFrames:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height as the file's head says them; nothing where it doesn't, or nobody knows the codec."""
-        codec = self._stream.codec_context
-        return (codec.width, codec.height) if codec is not None else (0, 0)
+        return self._said[:2]
+
+    def is_as_said(self, frame: Any) -> bool:
+        """True where the frame has the size and the pixel format that the file began with, as far as that is known."""
+        width, height, pixels = self._said
+        same_size = (frame.width, frame.height) == (width, height) or not (width and height)
+        return same_size and pixels in ("", _plain(frame.format.name))
+
+    def change(self, frame: Any) -> str:
+        """In words, from what the file began with to what the frame is."""
+        width, height, pixels = self._said
+        when = "" if frame.time is None else f", {frame.time:.1f} seconds in"
+        return f"{width} x {height} ({pixels}) to {frame.width} x {frame.height} ({_plain(frame.format.name)}){when}"
 
     def __enter__(self) -> MovieFrames:
         return self
@@ -61,8 +83,9 @@ class MovieFrames:
         self._container.close()
 
     def frames(self, wanted: Sequence[int]) -> Iterator[Any]:
-        """An av.VideoFrame for each of the sorted numbers; past the end, the last one. Raises Unreadable."""
+        """An av.VideoFrame for each of the sorted numbers; past the end, the last one. Raises Unreadable, OSError."""
         at: int | None = None
+        looked_through = False
         for number in wanted:
             if at is None or number - at > DECODED_ON_FRAMES:
                 self._seek(number)
@@ -72,6 +95,9 @@ class MovieFrames:
                 self._shown, self._next = self._next, next(self._coming, None)
             if self._shown is None:
                 raise Unreadable("none of its pictures can be decoded")
+            if self._next is None and not looked_through and due - self._shown.pts > 1.5 / (self._rate * self._base):
+                _look_through(Path(self._container.name))
+                looked_through = True
             yield self._shown
 
     def _due(self, number: int) -> int:
@@ -95,6 +121,8 @@ class MovieFrames:
         """Seek; True where decoding then begins with a whole picture."""
         try:
             self._container.seek(aim, stream=self._stream)
+        except MemoryError:
+            raise
         except (av.FFmpegError, OSError):
             return False
         self._begin()
@@ -121,8 +149,12 @@ class MovieFrames:
             for packet in self._container.demux(self._stream):
                 try:
                     yield from packet.decode()
+                except MemoryError:
+                    raise
                 except av.FFmpegError:  # also a packet of no bytes, by which Theora says that a frame stays
                     continue
+        except MemoryError:
+            raise  # nothing of the file's
         except (av.FFmpegError, OSError):
             return  # a file that breaks off shows what it has
 
@@ -132,3 +164,24 @@ class MovieFrames:
             if frame.pts is None:
                 frame.pts = self._due(count)
             yield frame
+
+
+def _opened(path: Path) -> Any:
+    """The file's container. Raises OSError, Unreadable, what ffmpeg raises."""
+    try:
+        container = av.open(str(path), "r")
+    except FileNotFoundError:
+        if path.exists():
+            raise Unreadable(LISTED) from None
+        raise
+    if LISTS & set(container.format.name.split(",")):
+        container.close()
+        raise Unreadable(LISTED)
+    return container
+
+
+def _look_through(file: Path) -> None:
+    """Raise OSError where the file can't be read to its end; a demuxer takes that for the end, and is silent."""
+    with open(file, "rb", buffering=0) as stream:
+        while stream.read(PIECE_BYTES):
+            pass

@@ -32,10 +32,12 @@ BUDGET_BYTES = 1 << 30
 MOST_BYTES_PER_PIXEL = 8
 SHRUNK = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 """A JPEG is decoded at half, a quarter or an eighth of its sides without ever being whole."""
-BESIDE = {"JPEG2000": 16, "AVIF": 12, "WEBP": 4, "GIF": 4}
+BESIDE = {"JPEG2000": 16, "AVIF": 12, "WEBP": 4, "GIF": 4, "TIFF": 4}
 """Bytes for each pixel that a format's decoder takes beside the pixels that it gives."""
 PROGRESSIVE = 6
 """The same for a progressive JPEG: libjpeg keeps all coefficients of all pixels."""
+JPEG_PIXELS_PER_BYTE, JPEG_PIXELS = 1024, 10_000_000
+"""A block of 64 pixels takes a bit at least. A larger JPEG of fewer bytes has but its head, and costs minutes."""
 FORMATS = (
     "PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "TGA", "JPEG2000", "GIF", "PPM", "DDS", "PSD", "AVIF", "SGI",
     "SUN", "PCX",
@@ -95,20 +97,39 @@ def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> 
         raise Unreadable("it is empty")
     if size_bytes > budget_bytes:
         raise Unreadable(f"it has {size_bytes / 1e9:,.1f} GB, which is too much for a picture")
-    content = np.fromfile(file, np.uint8)  # opencv can't open names beyond ASCII on Windows
+    content = _content(file, size_bytes)
     try:
         with warnings.catch_warnings(action="ignore"):  # of decoders, about files that they read all the same
             head = head_of(content)
             if head.format == "PNG":
                 _check_png(content.data)
+            if head.can_shrink and head.width * head.height > max(JPEG_PIXELS_PER_BYTE * size_bytes, JPEG_PIXELS):
+                raise Unreadable("it is damaged, or not whole")
             shrunk = _shrunk(head, wanted_side, budget_bytes - size_bytes)
             return _checked(*_decoded(file, content, shrunk), head, shrunk)
     except Unreadable:
         raise
-    except MemoryError:
-        raise Unreadable("there is too little memory to decode it") from None
     except Exception as error:  # decoders raise whatever comes to their minds about a damaged file
+        if _is_out_of_memory(error):
+            raise Unreadable("there is too little memory to decode it") from None
         raise Unreadable("its format is not known, or it is damaged") from error
+
+
+def _content(file: Path, size_bytes: int) -> np.ndarray:
+    """The file's bytes, all of one moment. Raises OSError, Unreadable."""
+    content = np.empty(size_bytes, np.uint8)
+    with open(file, "rb", buffering=0) as stream:  # opencv can't open names beyond ASCII on Windows
+        at = 0
+        while at < size_bytes and (got := stream.readinto(content.data[at:])):
+            at += got
+        if at < size_bytes or stream.read(1):
+            raise Unreadable("it is being written at this moment; try again once it is whole")
+    return content
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    spent = isinstance(error, cv2.error) and getattr(error, "code", None) == cv2.Error.StsNoMem
+    return spent or isinstance(error, MemoryError)
 
 
 def head_of(content: np.ndarray) -> Head:
@@ -153,7 +174,7 @@ def _check_png(content: memoryview) -> None:
 def _shrunk(head: Head, wanted_side: int, budget_bytes: int) -> int:
     """1, or how much smaller it has to be decoded to fit. Raises Unreadable where it can't be."""
     if min(head.width, head.height) < 1:
-        raise Unreadable("its picture has no size")
+        raise Unreadable("it says no size of its picture, or one that nothing can decode")
     pixels, longer = head.width * head.height, max(head.width, head.height)
     for shrunk in (1, *SHRUNK):
         fits = pixels * (head.bytes_per_pixel / shrunk**2 + head.beside) <= budget_bytes

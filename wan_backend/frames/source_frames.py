@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,10 @@ log = logging.getLogger(__name__)
 ANY_DEPTH = 64
 MOST_MOVIE_PIXELS = 100_000_000
 """Of one frame; a decoder holds a score of them at once. The largest cameras and VR films have 67 million."""
+
+
+class Changing(Unreadable):
+    """The pictures change within the movie, and no Blender (4.2 to 5.2) shows those after that: it shows noise."""
 
 
 class OtherPictures(Unreadable):
@@ -68,6 +73,8 @@ def _from_movie(
                     reader = FrameReader(*axes(source.framing, framed.shown_size(), size, scene_size), framed.turn)
                     log.info("%s: %s, read as %d x %d", file.name, words(frame), *size)
                 if frame is not shown:
+                    _check_head(source.pictures, movie.size)
+                    _check_even(movie, frame)
                     _check(framed, (frame.width, frame.height), depths(frame))
                     shown, picture = frame, reader.picture(frame)
                 yield picture
@@ -78,6 +85,17 @@ def _from_movie(
 def _check_movie(width: int, height: int) -> None:
     if width * height > MOST_MOVIE_PIXELS:
         raise Unreadable(f"its pictures of {width:,} x {height:,} pixels are too large to decode")
+
+
+def _check_head(framed: Pictures | None, said: tuple[int, int]) -> None:
+    """Raise OtherPictures where the movie isn't of the size that the source was framed for."""
+    if framed is not None and all(said):
+        _check(framed, said)
+
+
+def _check_even(movie: MovieFrames, frame: Any) -> None:
+    if not movie.is_as_said(frame):
+        raise Changing(f"its pictures change from {movie.change(frame)}, and Blender shows noise from there on")
 
 
 def _from_pictures(
@@ -125,7 +143,13 @@ def _refused(kind: str, file: Path, error: Exception) -> Refusal:
         why = "there is too little memory to decode it"
     elif isinstance(error, PermissionError | IsADirectoryError):
         why = str(error.strerror).lower()
-    advice = "convert it to MP4 or PNG, or choose another strip"
+    elif isinstance(error, OSError) and error.strerror:
+        why = f"it can't be read to its end ({error.strerror}), so its disk or share fails"
+    problem, advice = ProblemKind.BAD_SOURCE, "convert it to MP4 or PNG, or choose another strip"
+    if isinstance(error, OSError) and error.strerror:
+        advice = "see to it, or choose another strip"
+    if isinstance(error, Changing):
+        advice = "convert it to MP4 with a program that makes all of it alike (as HandBrake does), and use that instead"
     if isinstance(error, OtherPictures):
-        advice = "make a meta strip of its strip (Ctrl G) and choose that, and Blender renders what it shows"
-    return Refusal(Problem(ProblemKind.BAD_SOURCE, f"The {kind} {file} can't be used: {why}; {advice}."))
+        problem, advice = ProblemKind.RENDER_FIRST, "press Retry in Blender, which then renders what its strip shows"
+    return Refusal(Problem(problem, f"The {kind} {file} can't be used: {why}; {advice}."))

@@ -29,7 +29,9 @@ class TakeFolder:
         self._published = False
 
     def __enter__(self) -> TakeFolder:
-        if self.partial.exists():  # of this job, before its worker died
+        if self.partial.is_symlink():  # nobody here makes one, and nothing is to be written where it leads
+            self.partial.unlink()
+        elif self.partial.exists():  # of this job, before its worker died
             shutil.rmtree(self.partial)
         private_files.make_open_folder(self.partial)
         return self
@@ -43,15 +45,18 @@ class TakeFolder:
     def publish(self, settings: dict[str, Any]) -> Path:
         """Write `settings` beside the media and give the folder its name; returns the folder.
 
-        A take that this very job made before is replaced; until the new one is there, it stays.
+        A take that this very job made before is replaced; until the new one is there, it stays. What is there and
+        isn't called a take by its settings is nobody's to remove: it is renamed, and kept.
         """
         content = json.dumps(settings, indent=2).encode("ascii") + b"\n"
         whole_file.write(self.partial / SETTINGS_FILE, content, flushed=True)
         private_files.open_up(self.partial)
         whole_file.sync_folder(self.partial)
-        replaced = self.final.with_name(self.final.name + REPLACED_SUFFIX)
-        if self.final.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
+        was_take = (self.final / SETTINGS_FILE).is_file() and not self.final.is_symlink()
+        replaced = self.final.with_name(self.final.name + REPLACED_SUFFIX) if was_take else self._kept()
+        if os.path.lexists(self.final):
+            if was_take:
+                shutil.rmtree(replaced, ignore_errors=True)
             os.rename(self.final, replaced)
         try:
             os.rename(self.partial, self.final)
@@ -60,6 +65,14 @@ class TakeFolder:
                 os.rename(replaced, self.final)
             raise
         self._published = True
-        shutil.rmtree(replaced, ignore_errors=True)
+        if was_take:
+            shutil.rmtree(replaced, ignore_errors=True)
         whole_file.sync_folder(self.final.parent)
         return self.final
+
+    def _kept(self) -> Path:
+        """A name that is free for what is in the way."""
+        number = 1
+        while os.path.lexists(kept := self.final.with_name(f"{self.final.name}.kept-{number}")):
+            number += 1
+        return kept

@@ -7,16 +7,13 @@ goes there at once, a line of TOLD_FILE each: when it dies at one, the lines say
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
-import importlib
 import json
 import logging
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +21,7 @@ import numpy as np
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import Refusal
 from ..protocol.messages import Guide, Role, Source, Thumbnail, ThumbnailsParams, ThumbnailsResult
-from . import guides, source_frames
+from . import guides, process_limits, source_frames
 
 log = logging.getLogger(__name__)
 
@@ -91,19 +88,10 @@ def _write(file: Path, picture: np.ndarray) -> None:
         file.write_bytes(content.tobytes())  # opencv can't write names beyond ASCII on Windows
 
 
-def limit_memory(most_bytes: int) -> None:
-    """Have what takes more fail with a MemoryError, where the system can (Linux)."""
-    with contextlib.suppress(ImportError, OSError, ValueError, IndexError):
-        resource: Any = importlib.import_module("resource")
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        wanted = pages * resource.getpagesize() + most_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
-
-
 def main() -> int:
     """Do as stdin says; the exit code."""
-    limit_memory(MEMORY_BYTES)
+    process_limits.end_with_parent()
+    process_limits.limit_memory(MEMORY_BYTES)
     params = from_json(ThumbnailsParams, json.load(sys.stdin), "params")
     folder, prefix = Path(sys.argv[1]), sys.argv[2]
     with open(folder / TOLD_FILE, "ab", buffering=0) as told:

@@ -6,8 +6,10 @@ through media folders, which may be on a slow share, for what the dead servers l
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -25,6 +27,8 @@ T = TypeVar("T")
 
 GROUP_SECONDS = 0.1
 GROUP = 50
+MOST_LOOKERS = 32
+"""So many media folders are looked at at once; those that hang hold none of the others as long as they are fewer."""
 
 
 class Adopter:
@@ -101,9 +105,23 @@ class Adopter:
         except Exception:  # the edge of the thread: what was found stands, and who waits is answered
             log.exception("The jobs of other servers could not be looked at")
         post(self._is_through)
-        jobs = [job for *_, job in sorted(at_media, key=lambda each: each[:3])]
-        for group in _grouped(self._adoption.look_for_takes(jobs)):
-            post(functools.partial(self._take_left, group))
+        folders: dict[str, list[Job]] = {}
+        for *_, job in sorted(at_media, key=lambda each: each[:3]):
+            folders.setdefault(job.media_folder, []).append(job)
+        left: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
+        for jobs in folders.values():
+            left.put(jobs)
+        if self._post is not None:
+            for _ in range(min(len(folders), MOST_LOOKERS) - 1):
+                threading.Thread(target=self._look_for_takes, args=[left, post], name="takes", daemon=True).start()
+        self._look_for_takes(left, post)
+
+    def _look_for_takes(self, left: queue.SimpleQueue[list[Job]], post: Post) -> None:
+        """In one media folder after the other, as long as there are any: one that hangs holds its own jobs."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                for group in _grouped(self._adoption.look_for_takes(left.get_nowait())):
+                    post(functools.partial(self._take_left, group))
 
     def _is_through(self) -> None:
         self._looking, self._was_through = False, True

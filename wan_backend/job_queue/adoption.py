@@ -68,6 +68,8 @@ class Adoption:
         """Which live server has what belonged to an owner; only while looking."""
         self._alive: dict[str, bool] = {}
         """Which other servers live; only while looking."""
+        self._looked_at: Stamp | None = None
+        """How the folder of the jobs was at the last look."""
 
     def look(self, known: Collection[str]) -> Iterator[list[Found]]:
         """All jobs that are not `known` and that no other live server has, by and by; of those that one has, what is to
@@ -87,13 +89,16 @@ class Adoption:
                 log.warning("The jobs of other servers could not be looked at: %s", error)
 
     def has_more(self) -> bool:
-        """Whether another look would find more: a server died whose jobs are here, or the last look failed."""
+        """Whether another look would find more: a server died whose jobs are here, the last look failed, or jobs came
+        or went while another server lives."""
         if not self._one_at_a_time.acquire(blocking=False):
             return False
         try:
             self._holders.clear()
             self._alive.clear()
-            return self._failed or any([not self._is_other(each.job) for each in self._elsewhere.values()])
+            if self._failed or any([not self._is_other(each.job) for each in self._elsewhere.values()]):
+                return True
+            return self._store.stamp() != self._looked_at and self._owner.others_alive()
         finally:
             self._one_at_a_time.release()
 
@@ -110,6 +115,7 @@ class Adoption:
         batch: list[Found] = []
         seen: set[str] = set()
         first = not known
+        self._looked_at = self._store.stamp()
         ids = self._store.ids()
         for job_id in set(self._elsewhere).difference(ids):
             batch += self._gone(self._elsewhere.pop(job_id))

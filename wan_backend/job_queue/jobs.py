@@ -8,6 +8,7 @@ lost. What a person asked for is answered once it is on the disk. Nothing here t
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import heapq
 import json
@@ -55,6 +56,10 @@ GOES_ON = "The backend ended while this job ran; retry it, and it goes on from i
 HELD_ELSEWHERE = (
     "Another Blender window has this job, so it can't be changed here; do that in the other window, or close it first."
 )
+QUOTA_ON_WINDOWS = 1295
+MEDIA_FOLDER_SILENT = "{} does not answer; this job goes on as soon as it does."
+MEDIA_PATIENCE_SECONDS = 60.0
+"""So long a job waits for its media folder before others go on in its place."""
 ALMOST_DONE = 0.999
 """Progress is 1 only once the take is on the disk."""
 MAX_PAGE_JOBS = 1000
@@ -72,17 +77,26 @@ OnChange = Callable[[JobStatus, bool], None]
 class JobQueue:
     """First in, first out. One worker at a time has a job."""
 
-    def __init__(self, state_folder: Path, owner: Owner, on_change: OnChange, post: Post | None = None) -> None:
+    def __init__(
+        self,
+        state_folder: Path,
+        owner: Owner,
+        on_change: OnChange,
+        post: Post | None = None,
+        on_elsewhere: Callable[[int], None] = lambda count: None,
+    ) -> None:
         """Raises OSError where the folder can't be written.
 
         `post` has something done by this thread; what has to do with disks is then done by others. Without it, all is
-        done before a call returns.
+        done before a call returns. `on_elsewhere` is told how many jobs other live servers have, whenever a look found
+        that to be different.
         """
         self._store = JobStore(state_folder)
         self._owner, self._on_change = owner, on_change
         self._saving = Saving(self._store, post)
         self._adoption = Adoption(self._store, owner)
         self._adopter = Adopter(self._adoption, post, self._known, self._take_in, self._take_left)
+        self._on_elsewhere, self._elsewhere_told = on_elsewhere, 0
         self._jobs: dict[str, Job] = {}
         self._rows = Rows()
         self._turns: list[tuple[int, str]] = []
@@ -160,10 +174,27 @@ class JobQueue:
 
     def next_queued(self) -> JobStatus | None:
         """The job whose turn it is; None also while it can't begin, as its files are still looked at."""
-        job = self._head()
+        while (job := self._head()) is not None and _waits_too_long(job):
+            self.set_aside(job.status.job_id, MEDIA_FOLDER_SILENT.format(job.media_folder))
         if job is None or job.at_media or self._saving.is_on_its_way(job.status.job_id):
             return None
         return job.status
+
+    def set_aside(self, job_id: str, sentence: str) -> None:
+        """Let the jobs after a queued one go on before it, until `take_back`; `sentence` says why."""
+        job = self._job(job_id)
+        if job.status.state is JobState.QUEUED:
+            job.aside = True
+            self.say(job_id, sentence)
+
+    def take_back(self, job_id: str) -> None:
+        """Give a job that was set aside its turn again; nothing where it wasn't."""
+        job = self._jobs.get(job_id)
+        if job is not None and job.aside:
+            job.aside = False
+            if job.status.state is JobState.QUEUED:
+                heapq.heappush(self._turns, (job.order, job_id))
+                self.say(job_id, WAITING)
 
     # What is asked for
 
@@ -410,6 +441,7 @@ class JobQueue:
         return [*(job_id for job_id, job in self._jobs.items() if not job.elsewhere), *self._new]
 
     def _take_in(self, batch: list[Found]) -> None:
+        changed = any(found.elsewhere for found in batch)
         for found in batch:
             job_id = found.job.status.job_id
             known = self._jobs.get(job_id)
@@ -423,6 +455,14 @@ class JobQueue:
                     self._adopt_one(found)
             except Exception:  # one bad job must not cost the others
                 log.exception("The job %s could not be taken over", job_id)
+        self._tell_elsewhere(changed)
+
+    def _tell_elsewhere(self, changed: bool) -> None:
+        """Once the client has its list: how many jobs others have, where that, or what is shown of them, changed."""
+        count = self._adoption.hidden
+        if self._adopter.was_through and (changed or count != self._elsewhere_told):
+            self._on_elsewhere(count)
+        self._elsewhere_told = count
 
     def _adopt_one(self, found: Found) -> None:
         job = found.job
@@ -442,11 +482,11 @@ class JobQueue:
         """It was looked whether there is a take of these jobs."""
         for found in group:
             job = found.job
-            job.at_media -= 1
             state = job.status.state
             missed = state is JobState.QUEUED or (state.ended and state not in (JobState.DONE, JobState.CANCELLED))
             if found.take is not None and missed and self._jobs.get(job.status.job_id) is job:
                 self._finish(job, found.take, job.status.seconds)
+            self._leave_media(job)
 
     # Parts
 
@@ -461,12 +501,18 @@ class JobQueue:
     def _tidy(self, job: Job) -> None:
         """Remove what the try that ends now has left; the media folder may be slow."""
         job_id, media_folder = job.status.job_id, job.media_folder
-        job.at_media += 1
+        job.at_media, job.at_media_since = job.at_media + 1, time.monotonic()
 
         def done(_: object) -> None:
-            job.at_media -= 1
+            self._leave_media(job)
 
         self._saving.beside("tidying", lambda: take_files.remove_partial(media_folder, job_id), done)
+
+    def _leave_media(self, job: Job) -> None:
+        """One of those that were at the job's media folder is through."""
+        job.at_media -= 1
+        if not job.at_media and self._jobs.get(job.status.job_id) is job:
+            self.take_back(job.status.job_id)
 
     def _end(self, job: Job, state: JobState, problem: Problem) -> None:
         problem = dataclasses.replace(
@@ -481,6 +527,7 @@ class JobQueue:
         urgent = state in (JobState.QUEUED, JobState.INTERRUPTED) or not is_working(job.status)
         self._set(job, status or dataclasses.replace(job.status, state=state, **changes))
         if state is JobState.QUEUED:
+            job.aside = False
             heapq.heappush(self._turns, (job.order, job.status.job_id))
         self._saving.save(job, urgent=urgent and state is not JobState.LOADING)
         self._on_change(job.status, True)
@@ -509,7 +556,7 @@ class JobQueue:
         while self._turns:
             order, job_id = self._turns[0]
             job = self._jobs.get(job_id)
-            if job is not None and job.status.state is JobState.QUEUED and job.order == order:
+            if job is not None and job.status.state is JobState.QUEUED and job.order == order and not job.aside:
                 return job
             heapq.heappop(self._turns)
         return None
@@ -528,6 +575,11 @@ class JobQueue:
 def is_working(status: JobStatus) -> bool:
     """Whether a worker has the job."""
     return status.state in transitions.WORKING
+
+
+def _waits_too_long(job: Job) -> bool:
+    """Whether a job has to wait for its media folder, and that for longer than anything takes there."""
+    return bool(job.at_media) and time.monotonic() >= job.at_media_since + MEDIA_PATIENCE_SECONDS
 
 
 def _request_of(folder: Path) -> TakeRequest:
@@ -562,8 +614,11 @@ def _held_elsewhere() -> Refusal:
 
 def _disk_problem(error: OSError, what: str) -> Problem:
     place = error.filename or "the state folder"
-    if error.errno == 28:
+    if error.errno == errno.ENOSPC:
         return Problem(ProblemKind.DISK_FULL, f"{what}: the disk of {place} is full; make room and try again.")
-    return Problem(
-        ProblemKind.FOLDER, f"{what}: {place} can't be written ({error.strerror or error}); make it writable."
-    )
+    if error.errno == getattr(errno, "EDQUOT", None) or getattr(error, "winerror", None) == QUOTA_ON_WINDOWS:
+        sentence = f"{what}: your quota on the disk of {place} is used up; delete something of yours and try again."
+        return Problem(ProblemKind.DISK_FULL, sentence)
+    denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    advice = "make it writable" if denied else "see to that disk and try again"
+    return Problem(ProblemKind.FOLDER, f"{what}: {place} can't be written ({error.strerror or error}); {advice}.")

@@ -11,12 +11,15 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import whole_file
+from ..file_stamp import Stamp
+from ..file_stamp import stamp as stamp_of
 from ..protocol.conversion import to_json
 from ..protocol.media import WORK_FOLDER
 from ..protocol.messages import JobStatus, Plan, TakeRequest
@@ -51,6 +54,9 @@ class Job:
     """Another live server holds it: it is shown here, and not changed."""
     at_media: int = 0
     """How many are at what earlier tries left of it in the media folder; it doesn't begin before they are done."""
+    at_media_since: float = field(default_factory=time.monotonic)
+    aside: bool = False
+    """It has no turn among the queued ones, until it is taken back."""
 
 
 class JobStore:
@@ -64,6 +70,13 @@ class JobStore:
     def ids(self) -> list[str]:
         """The ids of all jobs on disk. Raises OSError."""
         return [name for name in os.listdir(self._folder) if JOB_ID.fullmatch(name)]
+
+    def stamp(self) -> Stamp | None:
+        """What changes when a job comes or goes; None where the folder can't be looked at."""
+        try:
+            return stamp_of(self._folder)
+        except OSError:
+            return None
 
     def folder(self, job_id: str) -> Path:
         """The job's folder."""

@@ -74,6 +74,8 @@ def _lost(source: Source) -> Problem | None:
     for name in dict.fromkeys([*names[::step], names[-1]]):
         file = os.path.join(source.folder, name)
         if not os.path.isfile(file):
+            if os.path.exists(file):
+                return _bad(f"{file} is a folder, a pipe or a device, and no plain file; choose another strip.")
             return _bad(f"{file} is not there any more; put it back, or choose another strip.")
     return None
 

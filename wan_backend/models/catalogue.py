@@ -116,6 +116,8 @@ class ModelEntry:
     """How many are made where nothing says how many; 0: as many as it can in one go."""
     twin: bool = False
     """True where another entry is alike in all that a folder's files tell, so that only the folder's name does."""
+    sha256: dict[str, str] = field(default_factory=dict)
+    """Of files of its repository, as the hub stated them; a file that differs is refused."""
 
     @property
     def min_frames(self) -> int:
@@ -171,6 +173,7 @@ class LoraEntry:
     notes: str = ""
     preset: QualityPreset | None = None
     """Of one that distils, the settings that it was made for; None for a look."""
+    sha256: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,7 @@ class TinyEntry:
     patch: int = 1
     """Pixels of a side that one place of its last layer holds."""
     notes: str = ""
+    sha256: dict[str, str] = field(default_factory=dict)
 
 
 AnyEntry = ModelEntry | LoraEntry | TinyEntry
@@ -214,6 +218,11 @@ class Catalogue:
     def any_entry(self, known_id: str) -> AnyEntry:
         """The model, LoRA or tiny autoencoder of that id; raises UnknownModel."""
         return self.loras.get(known_id) or self.autoencoders.get(known_id) or self.entry(known_id)
+
+    def checksums(self, repo: str) -> dict[str, str]:
+        """What is known of a repository's files: name -> SHA-256."""
+        entries: list[AnyEntry] = [*self.models.values(), *self.loras.values(), *self.autoencoders.values()]
+        return {name: known for entry in entries if entry.repo == repo for name, known in entry.sha256.items()}
 
     def users_of(self, extra: LoraEntry | TinyEntry) -> list[str]:
         """The models that a LoRA or a tiny autoencoder is for."""

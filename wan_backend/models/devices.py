@@ -15,12 +15,22 @@ from ..protocol.messages import Problem, ProblemKind
 from . import looking
 
 _OUT_OF_MEMORY = re.compile(
-    r"out[ _]?of[ _]?memory|(?:can't|cannot) allocate memory|not enough memory|insufficient memory|bad[_ ]alloc"
+    r"out[ _]?of[ _]?(?:device[ _]|host[ _])?memory|out_of_resources|(?:can't|cannot|could not) allocate memory"
+    r"|not enough memory|insufficient memory|bad[_ ]alloc|memoryallocation"
     r"|(?:cublas|cudnn|cusolver|cusparse|cufft|hipblas|rocblas|miopen)\w*alloc\w*failed|rocblas_status_memory_error"
-    r"|device_allocation_failed|invalid buffer size|total bytes of ndarray|failed to allocate",
+    r"|(?:cublas|cudnn|cusolver|cusparse|hipblas|rocblas)_status_not_initialized"
+    r"|device_allocation_failed|would exceed allowed memory|invalid buffer size|total bytes of ndarray"
+    r"|tensor dim(?:ension)?s? larger than int_max|(?:failed|unable) to allocate|paging file is too small",
     re.IGNORECASE,
 )
-"""How torch and what is below it (CUDA's, AMD's and Apple's libraries, the C++ runtime) say it."""
+"""How torch and what is below it (CUDA's, AMD's and Apple's libraries, the C++ runtime) say it.
+
+A library that could not be initialized says so because there was no room for its own needs, nearly always.
+"""
+_OF_MACHINE = re.compile(
+    r"DefaultCPUAllocator|cannot allocate memory|bad[_ ]alloc|paging file is too small|out[ _]of[ _]host[ _]memory",
+    re.IGNORECASE,
+)
 
 
 def choose(wish: str) -> torch.device:
@@ -81,13 +91,16 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def is_out_of_machines_memory(error: BaseException) -> bool:
     """True where it was the machine's own memory, whatever device is used."""
-    return any(looking.is_out_of_memory(each) or "DefaultCPUAllocator" in str(each) for each in _chain(error))
+    return any(looking.is_out_of_memory(each) or _OF_MACHINE.search(str(each)) for each in _chain(error))
 
 
 def _is_of_card(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError | SafetensorError) and _OUT_OF_MEMORY.search(str(error)) is not None
+    return (
+        isinstance(error, RuntimeError | SafetensorError | ImportError)
+        and _OUT_OF_MEMORY.search(str(error)) is not None
+    )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

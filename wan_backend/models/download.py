@@ -17,9 +17,9 @@ from .. import whole_file
 from ..protocol.downloads import DownloadPlan, DownloadState
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
-from . import download_problems, hub_cache, hub_listing, hub_trust, sources
+from . import download_problems, hub_cache, hub_listing, hub_stream, hub_trust, sources
 from .catalogue import AnyEntry
-from .download_lock import alone
+from .download_lock import alone, noting
 from .download_meter import Meter, Tell
 from .download_order import Order, Wanted, free_bytes_at, look, place
 from .hub_listing import HubFile
@@ -30,10 +30,10 @@ DAMAGED_SUFFIX = ".damaged"
 LICENCE_PAGES = "https://huggingface.co/"
 
 
-def plan(entry: AnyEntry, models_folders: list[str]) -> DownloadPlan:
+def plan(entry: AnyEntry, models_folders: list[str], accept_changes: bool = False) -> DownloadPlan:
     """What fetching it would take; `problem` says why it can't be. Asks the hub, fetches no weights."""
     try:
-        return look(entry, models_folders).plan()
+        return look(entry, models_folders, accept_changes).plan()
     except Exception as error:  # the edge: whatever went wrong becomes a sentence
         log.info("no plan for %s", entry.id, exc_info=error)
         return impossible(entry, models_folders, problem_for(error, entry, models_folders))
@@ -63,10 +63,17 @@ def problem_for(error: Exception, entry: AnyEntry, models_folders: list[str]) ->
 
 
 def fetch(
-    entry: AnyEntry, models_folders: list[str], tell: Tell, tell_plan: Callable[[DownloadPlan], None] | None = None
+    entry: AnyEntry,
+    models_folders: list[str],
+    tell: Tell,
+    tell_plan: Callable[[DownloadPlan], None] | None = None,
+    accept_changes: bool = False,
 ) -> Path:
-    """Fetch it, or what of it is missing; its folder. Raises Refusal, or what `problem_for` has words for."""
-    order = look(entry, models_folders)
+    """Fetch it, or what of it is missing; its folder. Raises Refusal, or what `problem_for` has words for.
+
+    `accept_changes`: it's taken as the hub has it now, whatever it was when first fetched or is known to be.
+    """
+    order = look(entry, models_folders, accept_changes)
     made = order.plan()
     if tell_plan is not None:
         tell_plan(made)
@@ -80,14 +87,16 @@ def fetch(
             _bring(order.cache, each, meter)
             meter.finished(each.file.size_bytes)
         _assemble(order)
-        hub_trust.keep_first(order.cache, (each.file for each in order.wanted))
+        with noting(order.cache):
+            hub_trust.keep_first(order.cache, (each.file for each in order.wanted), accept_changes)
     return order.snapshot
 
 
 def _check_lent(order: Order, meter: Meter) -> None:
     """Raise DamagedLoan where another model's file isn't what the cache says that it is; it is set aside then."""
     for each in order.lent:
-        wanted = hub_cache.checksum_of(each.source)
+        name = each.pointer.relative_to(order.snapshot).as_posix()
+        wanted = hub_cache.checksum_of(each.source) or hub_trust.first_checksum(order.cache, order.lent_repo, name)
 
         def tell(size_bytes: int = each.size_bytes) -> None:
             meter.say(DownloadState.CHECKING, size_bytes, f"Checking the text encoder of {order.lender}")
@@ -125,11 +134,11 @@ def _bring(cache: Path, wanted: Wanted, meter: Meter) -> None:
 def _fetch_blob(cache: Path, wanted: Wanted, meter: Meter) -> None:
     """Fetch it; a second time where what came was another file or not all of it. Raises WrongAnswer, WrongChecksum."""
     file, partial = wanted.file, hub_cache.partial_of(wanted.blob)
-    answered: hub_listing.WrongAnswer | None = None
+    answered: hub_stream.WrongAnswer | None = None
     for _attempt in (1, 2):
         try:
             _write(file, partial, meter)
-        except hub_listing.WrongAnswer as error:
+        except hub_stream.WrongAnswer as error:
             answered = error
             log.warning("what came for %s is of another length than the hub says", file.name)
             if _is_page(partial) or partial.stat().st_size > file.size_bytes:

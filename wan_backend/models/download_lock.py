@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import hub_cache
@@ -25,6 +25,20 @@ def alone(cache: Path, repo: str) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise Elsewhere from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def noting(cache: Path) -> Iterator[None]:
+    """Hold back others that write down what they fetched into the same folder; for half a minute at most."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(cache / ".locks" / "wan_vse_notes.lock", timeout=30)
+    with suppress(Timeout):
+        lock.acquire()
     try:
         yield
     finally:

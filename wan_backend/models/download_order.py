@@ -79,6 +79,11 @@ class Order:
     """The model whose text encoder is used."""
 
     @property
+    def lent_repo(self) -> str:
+        """Where the text encoder that is used came from."""
+        return self.entry.text_encoder_repo if isinstance(self.entry, ModelEntry) else ""
+
+    @property
     def snapshot(self) -> Path:
         """The folder that has it in the end."""
         return hub_cache.snapshot_file(self.cache, self.listing.repo, self.listing.commit, "x").parent
@@ -128,7 +133,7 @@ class Order:
         return sum(size_bytes for file, size_bytes in shared if file is not None and file.stat().st_dev != device)
 
 
-def look(entry: AnyEntry, models_folders: list[str]) -> Order:
+def look(entry: AnyEntry, models_folders: list[str], accept_changes: bool = False) -> Order:
     """Ask the hub for the list of files and look which are here. Raises what `download_problems` has words for."""
     if not entry.repo:
         raise Refusal(
@@ -139,13 +144,15 @@ def look(entry: AnyEntry, models_folders: list[str]) -> Order:
     if unfit is not None and unfit.kind != ProblemKind.DISK_FULL:  # how much room is needed is not known yet
         sentence = f"The folder {cache} can't take models; choose another models folder in the preferences."
         raise Refusal(Problem(ProblemKind.FOLDER, sentence, [download_problems.choose_folder()]))
-    listing = _listing(cache, entry.repo)
+    listing = _listing(cache, entry.repo, accept_changes)
     lender = _lender(entry, models_folders) if isinstance(entry, ModelEntry) else None
     if isinstance(entry, ModelEntry):
-        files = [*listing.about(), *_model_files(entry, listing, lender is not None, cache)]
+        files = [*listing.about(), *_model_files(entry, listing, lender is not None, cache, accept_changes)]
     else:
         files = [file for file in listing.about() if file.name != hub_listing.INDEX]
         files += listing.named(extras.names_of(entry))
+    if not accept_changes:
+        _check(cache, files)
     caches = list(dict.fromkeys([cache, *map(Path, models_folders), sources.hub_cache()]))
     wanted = [_wanted(file, entry, listing.commit, cache, caches) for file in files]
     order = Order(entry, cache, listing, wanted)
@@ -154,20 +161,29 @@ def look(entry: AnyEntry, models_folders: list[str]) -> Order:
     return order
 
 
-def _listing(cache: Path, repo: str) -> Listing:
-    """The repository as it was fetched first, else as it is now. Raises hub_trust.Changed, and as hub_listing.read."""
-    listing = hub_listing.read(repo, hub_trust.first_commit(cache, repo))
-    hub_trust.check_first(cache, repo, listing.files)
-    return listing
+def _listing(cache: Path, repo: str, accept_changes: bool) -> Listing:
+    """The repository as it was fetched first, else as it is now. Raises as hub_listing.read."""
+    return hub_listing.read(repo, "" if accept_changes else hub_trust.first_commit(cache, repo))
 
 
-def _model_files(entry: ModelEntry, listing: Listing, has_lender: bool, cache: Path) -> list[HubFile]:
+def _check(cache: Path, files: list[HubFile]) -> None:
+    """Raise hub_trust.Changed where one isn't what it was at first, or what the catalogue knows of it."""
+    for repo in dict.fromkeys(file.repo for file in files):
+        held = [file for file in files if file.repo == repo and not file.for_people]
+        hub_trust.check(cache, repo, held, catalogue.load().checksums(repo))
+
+
+def _model_files(
+    entry: ModelEntry, listing: Listing, has_lender: bool, cache: Path, accept_changes: bool
+) -> list[HubFile]:
     """The files of a model's parts, without its text encoder where another model lends it."""
     parts = hub_listing.parts_of(listing)
     if not has_lender and entry.text_encoder_repo in ("", entry.repo):
         return listing.in_folders(parts)
     files = listing.in_folders(part for part in parts if part not in TEXT_PARTS)
-    return files if has_lender else files + _listing(cache, entry.text_encoder_repo).in_folders(TEXT_PARTS)
+    if has_lender:
+        return files
+    return files + _listing(cache, entry.text_encoder_repo, accept_changes).in_folders(TEXT_PARTS)
 
 
 def _wanted(file: HubFile, entry: AnyEntry, commit: str, cache: Path, caches: list[Path]) -> Wanted:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
-import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from ..protocol.messages import Fix, FixAction, Problem, ProblemKind
-from . import media_place
+from . import media_place, sources
 from .catalogue import AnyEntry, ModelEntry
 from .download_lock import Elsewhere
-from .hub_listing import WrongAnswer
-from .hub_trust import Changed, first_file
+from .hub_stream import NoWay, WrongAnswer, proxy_in_words
+from .hub_trust import Changed
 from .wholeness import NotWhole
 
 log = logging.getLogger(__name__)
@@ -22,6 +20,10 @@ LOG_IN = "log in with 'hf auth login' in a terminal, or set HF_TOKEN before Blen
 
 
 MEND_PROXY = "start it, or mend or unset that variable and start Blender again; what is here already is kept."
+
+
+REFUSALS = (401, 403, 404, 405, 410, 418, 451)
+"""Which no retry mends, whoever says so."""
 
 
 class WrongChecksum(Exception):
@@ -73,8 +75,11 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, HTTPError):
         return _from_network(error, entry, again)
-    if "proxy" in str(error).lower() and isinstance(error, ImportError | ValueError):
-        return _bad_proxy(error, again)
+    if isinstance(error, NoWay):
+        return Problem(ProblemKind.OFFLINE, str(error), again)
+    if isinstance(error, ImportError) and "proxy" in str(error).lower():
+        sentence = f"This backend can't speak to a SOCKS proxy ({_proxy()}); set up the backend again, then retry."
+        return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, NotWhole | ValueError):
         sentence = f"{entry.label} can't be fetched because {error}; retry later, or {_otherwise(entry)}."
         return Problem(ProblemKind.MODEL_BROKEN, sentence, again)
@@ -98,9 +103,11 @@ def _wrong_content(error: Exception, entry: AnyEntry, folder: str, again: list[F
         )
         return Problem(ProblemKind.CHECKSUM, sentence, again)
     if isinstance(error, Changed):
+        command = f"{sources.download_command(entry.id)} --accept-changes"
+        was = "that was fetched here first" if error.was_fetched else "that this version of Wan VSE knows"
         sentence = (
-            f"The hub's {error} is not the file any more that was fetched here first, so it isn't used; if its owner "
-            f"says why, delete {first_file(Path(folder))} and retry."
+            f"The hub's {error} is not the file any more {was}, so it isn't used: look at its page for what was "
+            f"changed and why. Update Wan VSE, or take it as it is now, in a terminal: {command}"
         )
         return Problem(ProblemKind.CHECKSUM, sentence, again)
     if isinstance(error, WrongAnswer):
@@ -135,11 +142,22 @@ def _from_disk(error: OSError, entry: AnyEntry, folder: str) -> Problem:
     return Problem(ProblemKind.FOLDER, sentence, fixes)
 
 
-def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Problem:
+def _is_anothers_page(headers: Mapping[str, str]) -> bool:
+    """True for a page of somebody who stands between: the hub answers programs otherwise, and says why."""
+    return headers.get("content-type", "").startswith("text/html") and "x-error-code" not in headers
+
+
+def _refused(error: Exception, status: int, entry: AnyEntry, again: list[Fix]) -> Problem | None:
+    """Where somebody says no, the hub or whoever stands before it."""
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError
 
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
     page = f"huggingface.co/{entry.repo}"
+    if isinstance(error, HfHubHTTPError) and status in REFUSALS and _is_anothers_page(error.response.headers):
+        sentence = (
+            f"A page came that says no ({status}) and isn't the hub's: a company's filter, a proxy or a mirror answers "
+            f"in its place. Open {page} in a browser to see, have huggingface.co allowed there, then retry."
+        )
+        return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, GatedRepoError) or status == 403:
         sentence = f"{entry.label} is given to those who agreed to its terms: do so at {page}, {LOG_IN}."
         return Problem(ProblemKind.NOT_ALLOWED, sentence, again)
@@ -149,8 +167,24 @@ def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Proble
     if status == 404 or isinstance(error, EntryNotFoundError):
         sentence = f"The hub has no {page} any more, or not all of its files; update Wan VSE, or {_otherwise(entry)}."
         return Problem(ProblemKind.NOT_FOUND, sentence, again)
-    if status == 407:
-        return Problem(ProblemKind.OFFLINE, f"The proxy ({_proxies()}) wants a login; {MEND_PROXY}", again)
+    return None
+
+
+def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Problem:
+    from httpx2 import ProxyError
+    from huggingface_hub.errors import HfHubHTTPError
+
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
+    refused = _refused(error, status, entry, again)
+    if refused is not None:
+        return refused
+    if status == 407 or (isinstance(error, ProxyError) and "407" in str(error)):
+        place = f" ({_proxy()})" if _proxy() else ""
+        sentence = (
+            f"The proxy{place} wants a login, or another one: put it before the host, as "
+            "http://name:password@host, and start Blender again; what is here already is kept."
+        )
+        return Problem(ProblemKind.OFFLINE, sentence, again)
     if status == 511:
         sentence = "This network wants a login first: open any page in a browser, then retry."
         return Problem(ProblemKind.OFFLINE, sentence, again)
@@ -167,30 +201,15 @@ def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Proble
             "page, a wrong clock). Look at that, or set SSL_CERT_FILE to your company's certificates, then retry."
         )
         return Problem(ProblemKind.OFFLINE, sentence, again)
-    if _proxies():
-        sentence = f"Hugging Face can't be reached through the proxy that is set ({_proxies()}); {MEND_PROXY}"
+    if _proxy():
+        sentence = f"Hugging Face can't be reached through the proxy that is set ({_proxy()}); {MEND_PROXY}"
         return Problem(ProblemKind.OFFLINE, sentence, again)
     sentence = "Hugging Face can't be reached: look at the network, then retry. What is here already is kept."
     return Problem(ProblemKind.OFFLINE, sentence, again)
 
 
-def _bad_proxy(error: Exception, again: list[Fix]) -> Problem:
-    if isinstance(error, ImportError):
-        sentence = f"This backend can't speak to a SOCKS proxy ({_proxies()}); set up the backend again, then retry."
-    else:
-        sentence = f"The proxy that is set ({_proxies()}) is of no kind that is known; {MEND_PROXY}"
-    return Problem(ProblemKind.OFFLINE, sentence, again)
+def _proxy() -> str:
+    """The proxy that the hub is asked through, without a password; or nothing."""
+    from huggingface_hub import constants
 
-
-def _proxies() -> str:
-    """The proxy that the hub is asked through, as "ALL_PROXY: socks5://host:1080", without a password; or nothing."""
-    for kind in ("https", "all"):
-        found = urllib.request.getproxies().get(kind)
-        if not found:
-            continue
-        name = next(
-            (name for name in (f"{kind}_proxy", f"{kind.upper()}_PROXY") if os.environ.get(name)), "the system's"
-        )
-        place = urlsplit(found)
-        return f"{name}: {place.scheme}://{place.netloc.rpartition('@')[2]}"
-    return ""
+    return proxy_in_words(constants.ENDPOINT)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..protocol.messages import Fix, FixAction, Plan
-from . import catalogue, wholeness
+from . import catalogue, silence, wholeness
 from .catalogue import PACKAGE, LoraEntry, ModelEntry, TinyEntry
 from .media_place import size_in_words
 from .sources import hub_cache, snapshots_of
@@ -93,7 +93,7 @@ def _folders(package_folder: str, repo: str, models_folders: Iterable[str | Path
     if package_folder:
         yield PACKAGE / package_folder
     for folder in models_folders:
-        yield from (Path(folder) / name for name in SUBFOLDERS)
+        yield from (place for name in SUBFOLDERS if not silence.place_of(place := Path(folder) / name))
         if repo:
             yield from snapshots_of(Path(folder), repo)
     if repo:

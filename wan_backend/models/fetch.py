@@ -34,6 +34,7 @@ def main() -> int:
     sink = _private_stdout()
     server = Endpoint(lambda line: _write(sink, line), tells=FETCH_EVENTS, peer="the server")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs each address, with the keys that a hub puts into it
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     threading.Thread(target=_leave_with_stdin, daemon=True).start()
     entry = catalogue.any_entry(options.model)

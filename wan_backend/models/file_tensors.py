@@ -99,9 +99,10 @@ class FileTensors:
             return torch.from_numpy(content.copy()).view(torch.bfloat16).reshape(tensor.shape)
         else:
             kind = gguf.GGMLQuantizationType[tensor.dtype]
-            rows = np.array_split(content.reshape(tensor.shape[0], -1), min(tensor.shape[0], THREADS))
+            blocks = content.reshape(-1, gguf.GGML_QUANT_SIZES[kind][1])
+            some = np.array_split(blocks, min(len(blocks), THREADS))
             with ThreadPoolExecutor(THREADS) as pool:  # one takes a hundred million numbers a second apart
-                values = np.concatenate(list(pool.map(lambda some: gguf.dequantize(some, kind), rows)))
+                values = np.concatenate(list(pool.map(lambda rows: gguf.dequantize(rows, kind), some)))
         return torch.from_numpy(np.ascontiguousarray(values)).reshape(tensor.shape)
 
     def _bytes(self, tensor: headers.Tensor) -> np.ndarray:

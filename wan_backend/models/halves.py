@@ -14,8 +14,8 @@ HIGH, LOW = "high", "low"
 OTHER = {HIGH: LOW, LOW: HIGH}
 
 _SURE = {
-    HIGH: r"high[^a-z0-9]*noise|(?<![a-z])h(?:i|igh)?[^a-z0-9]?n(?:oise)?(?![a-z])",
-    LOW: r"low[^a-z0-9]*noise|(?<![a-z])l(?:o|ow)?[^a-z0-9]?n(?:oise)?(?![a-z])",
+    HIGH: r"high[^a-z0-9]*noise|(?<![a-z])h(?:i|igh)?[^a-z0-9]?n(?:oise)?(?![a-z])|高噪",
+    LOW: r"low[^a-z0-9]*noise|(?<![a-z])l(?:o|ow)?[^a-z0-9]?n(?:oise)?(?![a-z])|低噪",
 }
 """Nobody says that of anything else."""
 _WORD = {HIGH: r"(?<![a-z])high(?![a-z])", LOW: r"(?<![a-z])low(?![a-z])"}
@@ -25,22 +25,36 @@ _WEAK = {
 }
 """Letters, short words, and words that are glued to others."""
 _PAIRED = {
-    HIGH: r"high|(?:(?<![a-z])|(?<=2v|4b))(?:hi|hn|h)(?![a-z])",
-    LOW: r"low|(?:(?<![a-z])|(?<=2v|4b))(?:lo|ln|l)(?![a-z])",
+    HIGH: r"high|高|(?:(?<![a-z])|(?<=2v|4b))(?:hi|hn|h)(?![a-z])",
+    LOW: r"low|低|(?:(?<![a-z])|(?<=2v|4b))(?:lo|ln|l)(?![a-z])",
 }
 """What the names of two partners may differ in."""
 _QUALITIES = (
-    r"v?ram|gpu|mem(?:ory)?|qual(?:ity)?|res(?:olution)?|rank|dim|details?|motion|speed|fps|poly|def(?:inition)?|contrast|light|key"
-    r"|step|steps|cfg|precision|bit|bits|bitrate|end|dynamics?|range|angle|fidelity|strength|sigma|latency|pass|cost|size|power"
-    r"|spec|performance|perf|compression|compressed|lora|vl|cpu|disk"
+    r"v?ram|gpu|mem(?:ory)?|qual(?:ity)?|res(?:olution)?|details?|motion|speed|poly|def(?:inition)?|contrast|light|key"
+    r"|precision|bitrate|end|dynamics?|range|angle|fidelity|sigma|latency|pass|cost|size|power"
+    r"|spec|performance|perf|compression|compressed|vl|cpu|disk|(?:rank|dim|fps|steps?|cfg|bits?|strength)(?![^a-z0-9]*\d)"
 )
+"""Those that mostly have a number of their own are meant only where they have none: "HIGH_rank64" speaks of noise."""
 _OTHERWISE = re.compile(
     rf"(?<![a-z])(?:high|low|hi|lo)[^a-z0-9]*(?:{_QUALITIES})(?![a-z])|f(?:low|lows|lowing)(?![a-z])|slow|glow|blow|below"
-    r"|follow|allow|yellow|hollow|shallow|mellow|plow|highlights?|lowlights?|highres|hires|lowres|lowend|highend|highland"
+    r"|follow|allow|yellow|hollow|shallow|mellow|plow|willow|pillow|highlights?|lowlights?|highres|hires|lowres|lowend"
+    r"|highend|highland|highway|higher|highest|lower(?:ed)?(?![a-z])|lowest"
 )
 """Where "high" and "low" speak of something else than noise."""
-_NEW = re.compile(r"(?<![\d.])2[._-]?2(?![\d.])|wan[^a-z0-9]*22(?!\d)|a14b")
-_OLD = re.compile(r"(?<![\d.])2[._-]?1(?![\d.])|wan[^a-z0-9]*21(?!\d)")
+_BY_NAME = {
+    new: re.compile(rf"wan(?:[^a-z0-9]*(?:video|ai|x))?[^a-z0-9]*v?2[^a-z0-9]?{digit}(?!\d(?!4b|\.3b))" + more)
+    for new, digit, more in ((True, 2, "|a14b"), (False, 1, ""))
+}
+"""The number that stands with Wan's name; the model's size may be glued to it."""
+_BY_NUMBER = {new: re.compile(rf"(?<![\d.])2[._-]{digit}(?!\d|\.\d)") for new, digit in ((True, 2), (False, 1))}
+"""A number alone."""
+_OWN_VERSION = re.compile(r"(?<![a-z\d])v\d+(?:[._-]\d+)*")
+"""Of what a maker made of the model."""
+_KNOWN = re.compile(
+    r"fusioni?_?x|sky[^a-z0-9]?reels|phantom|caus[^a-z0-9]?vid|acc[^a-z0-9]?vid|movii|echo[^a-z0-9]?shot"
+    r"|master[^a-z0-9]?model|krea(?![a-z])"
+)
+"""Names of what others trained, or merged, of Wan 2.1."""
 _ONE_FILE = re.compile(
     r"rapid|(?<![a-z])(?:aio|both)(?![a-z])|all[^a-z0-9]?in[^a-z0-9]?one|one[^a-z0-9]?file|merge|mega"
 )
@@ -54,12 +68,13 @@ def plain(name: str) -> str:
 
 def is_new(names: Iterable[str]) -> bool | None:
     """Whether the first of `names` that speaks of a version says Wan 2.2 (True) or 2.1 (False); None: none does."""
-    for name in names:
-        text = plain(name)
-        new, old = _NEW.search(text), _OLD.search(text)
-        if bool(new) != bool(old):
-            return bool(new)
-    return None
+    texts = [plain(name) for name in names]
+    for text in texts:
+        said = {new for new, pattern in _BY_NAME.items() if pattern.search(text)}
+        said |= {new for new, pattern in _BY_NUMBER.items() if pattern.search(_OWN_VERSION.sub("-", text))}
+        if len(said) == 1:
+            return said.pop()
+    return False if any(_KNOWN.search(text) for text in texts) else None
 
 
 def is_one_file(names: Iterable[str]) -> bool:

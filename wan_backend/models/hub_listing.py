@@ -1,6 +1,6 @@
 """What the Hugging Face hub has of a model, and which of it is needed. Uses huggingface_hub; no torch.
 
-Only here, in `download` and in `download_problems` is the network spoken to. The login is huggingface_hub's own
+Only here, in `hub_stream` and in `download_problems` is the network spoken to. The login is huggingface_hub's own
 (the variable HF_TOKEN, or what `hf auth login` wrote); this code never sees it.
 """
 
@@ -8,27 +8,19 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import re
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
+from urllib.parse import urlsplit
 
 from . import wholeness
-
-log = logging.getLogger(__name__)
-T = TypeVar("T")
+from .hub_stream import Sink, WrongAnswer, append, make_ready, patiently
 
 INDEX = "model_index.json"
 TEXT_PARTS = ("text_encoder", "tokenizer")
 """Alike in all models that name the same `text_encoder_repo`."""
 ANSWER_SECONDS = 15.0
-BUSY = (500, 502, 503, 504)
-BUSY_SECONDS = (1.0, 3.0, 9.0)
-"""So often and after such times the hub is asked again that answers so."""
-CHUNK_BYTES = 1 << 20
-"""Written at a time; the library's 10 MB would let a slow line look dead, and lose more at a kill."""
 _WANTED = re.compile(r".+\.(json|safetensors|model|txt)")
 """No pickled weights: they could run any code."""
 _VARIANT = re.compile(r"\.(fp16|bf16|fp32|fp8|non_ema|ema)[.-]")
@@ -45,6 +37,11 @@ class HubFile:
     name: str
     size_bytes: int
     checksum: str
+
+    @property
+    def for_people(self) -> bool:
+        """True for a description or a licence, which may change without the model being another."""
+        return _ABOUT.fullmatch(self.name) is not None
 
 
 @dataclass(frozen=True)
@@ -73,11 +70,7 @@ class Listing:
 
     def about(self) -> list[HubFile]:
         """Its index, its licence and its description."""
-        return [file for file in self.files if file.name == INDEX or _ABOUT.fullmatch(file.name)]
-
-
-class WrongAnswer(Exception):
-    """What came was not what was asked for: a portal's page, or a file of another length. The message is its name."""
+        return [file for file in self.files if file.name == INDEX or file.for_people]
 
 
 def read(repo: str, commit: str = "") -> Listing:
@@ -88,14 +81,16 @@ def read(repo: str, commit: str = "") -> Listing:
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import RevisionNotFoundError
 
+    make_ready()
+
     def ask(revision: str | None) -> Any:
         return HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=ANSWER_SECONDS)
 
     try:
-        told = _patiently(lambda: ask(commit or None))
+        told = patiently(lambda: ask(commit or None))
     except RevisionNotFoundError:
-        told = _patiently(lambda: ask(None))
-    except json.JSONDecodeError as error:
+        told = patiently(lambda: ask(None))
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:  # no JSON, or not the hub's
         raise WrongAnswer(f"the list of {repo}") from error
     if not told.sha:
         raise ValueError(f"the hub names no commit of {repo}")
@@ -105,10 +100,16 @@ def read(repo: str, commit: str = "") -> Listing:
         size_bytes = held.lfs.size if held.lfs else held.size
         if checksum and size_bytes is not None:
             files.append(HubFile(repo, told.sha, held.rfilename, size_bytes, checksum))
-    page = f"{constants.ENDPOINT}/{repo}"
+    page = f"{_without_login(constants.ENDPOINT)}/{repo}"
     texts = [file.name for file in files if re.fullmatch(r"licen[cs]e(\.\w+)?", file.name, re.IGNORECASE)]
     licence = str(told.card_data.get("license") or "") if told.card_data else ""
     return Listing(repo, told.sha, licence, f"{page}/blob/main/{texts[0]}" if texts else page, files)
+
+
+def _without_login(url: str) -> str:
+    """A mirror's address may hold a password, which is no part of what is shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def parts_of(listing: Listing) -> list[str]:
@@ -124,46 +125,8 @@ def parts_of(listing: Listing) -> list[str]:
     return [name for name, row in value.items() if isinstance(row, list) and len(row) == 2 and row[1]]
 
 
-def _patiently(ask: Callable[[], T]) -> T:
-    """The answer; asked for a few times where the hub is overloaded or being mended."""
-    from huggingface_hub.errors import HfHubHTTPError
+def write(file: HubFile, sink: Sink, held: int = 0) -> None:
+    """Append the file's bytes from `held` on to `sink`. Raises as `hub_stream.append`."""
+    from huggingface_hub import hf_hub_url
 
-    for seconds in BUSY_SECONDS:
-        try:
-            return ask()
-        except HfHubHTTPError as error:
-            if error.response.status_code not in BUSY:
-                raise
-            log.info("the hub answers %d; asked again in %g s", error.response.status_code, seconds)
-            time.sleep(seconds)
-    return ask()
-
-
-def write(file: HubFile, sink: io.RawIOBase | io.BytesIO, from_byte: int = 0) -> None:
-    """Append the file's bytes from `from_byte` on to `sink`; goes on by itself where the line breaks shortly.
-
-    Raises as `read`, and OSError where `sink` can't be written.
-    """
-    begun = sink.tell()
-    try:
-        _patiently(lambda: _write(file, sink, from_byte + sink.tell() - begun))
-    except OSError as error:
-        if type(error) is not OSError or error.errno is not None or "Consistency check" not in str(error):
-            raise
-        raise WrongAnswer(file.name) from error  # the library's own way to say that it was of another length
-
-
-def _write(file: HubFile, sink: io.RawIOBase | io.BytesIO, from_byte: int) -> None:
-    from huggingface_hub import constants, hf_hub_url
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
-
-    constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
-    http_get(
-        hf_hub_url(file.repo, file.name, revision=file.commit),
-        sink,  # type: ignore[arg-type]
-        resume_size=from_byte,
-        headers=build_hf_headers(),
-        expected_size=file.size_bytes,
-        displayed_filename=file.name,
-    )
+    append(hf_hub_url(file.repo, file.name, revision=file.commit), file.name, file.size_bytes, sink, held)

@@ -6,7 +6,8 @@ Beside the cache's own locks, so that whoever reads the cache passes over it. St
     .locks/wan_vse_first.json     repository -> the commit that was fetched first, and its files with their checksums
 
 The hub may give other files under the same name one day, by its owner's will or another's. What was fetched once stays
-what it is: later downloads ask for that commit, and a file that differs is refused.
+what it is: later downloads ask for that commit, and a file that differs is refused; so is one that differs from what
+the catalogue knows of it. A person who was told may accept it as it is now, which is noted, too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,11 @@ READ_BYTES = 1 << 22
 
 
 class Changed(Exception):
-    """A file of the hub isn't the one that was fetched first; the message is its name."""
+    """A file of the hub isn't the one that was fetched first, or that is known; the message is its name."""
+
+    def __init__(self, name: str, was_fetched: bool) -> None:
+        super().__init__(name)
+        self.was_fetched = was_fetched
 
 
 def checksum(file: Path, like: str, on_read: Callable[[], None] = lambda: None) -> str:
@@ -73,28 +78,39 @@ def first_commit(cache: Path, repo: str) -> str:
     return commit if isinstance(commit, str) else ""
 
 
-def check_first(cache: Path, repo: str, files: Iterable[HubFile]) -> None:
-    """Raise Changed where a file is another than it was at first."""
-    known = _row(cache, repo).get("files")
-    for file in files:
-        first = known.get(file.name) if isinstance(known, dict) else None
-        if first is not None and first != [file.size_bytes, file.checksum]:
-            raise Changed(f"{repo}/{file.name}")
+def first_checksum(cache: Path, repo: str, name: str) -> str:
+    """Of a file of the repository, as it was fetched first; empty where it wasn't."""
+    files = _row(cache, repo).get("files")
+    was = files.get(name) if isinstance(files, dict) else None
+    return was[1] if isinstance(was, list) and len(was) == 2 and isinstance(was[1], str) else ""
 
 
-def keep_first(cache: Path, files: Iterable[HubFile]) -> None:
-    """Note what was fetched now, where nothing is known of it yet."""
-    known = _read(cache, FIRST)
+def check(cache: Path, repo: str, files: Iterable[HubFile], known: Mapping[str, str]) -> None:
+    """Raise Changed where a file is another than it was at first, or than is `known`: name -> checksum."""
+    row = _row(cache, repo)
+    first = row.get("files")
+    accepted = row.get("accepted") is True
     for file in files:
-        row = known.setdefault(file.repo, {"commit": file.commit, "files": {}})
-        if isinstance(row, dict) and isinstance(row.get("files"), dict):
+        was = first.get(file.name) if isinstance(first, dict) else None
+        if was is not None and was != [file.size_bytes, file.checksum]:
+            raise Changed(f"{repo}/{file.name}", was_fetched=True)
+        if not accepted and known.get(file.name, file.checksum) != file.checksum:
+            raise Changed(f"{repo}/{file.name}", was_fetched=False)
+
+
+def keep_first(cache: Path, files: Iterable[HubFile], accepted: bool = False) -> None:
+    """Note what was fetched now, where nothing is known of it yet; `accepted`: in place of what is known."""
+    notes = _read(cache, FIRST)
+    for file in files:
+        row = notes.get(file.repo)
+        if not isinstance(row, dict) or not isinstance(row.get("files"), dict):
+            row = notes[file.repo] = {"commit": file.commit, "files": {}}
+        if accepted:
+            row.update(commit=file.commit, accepted=True)
+            row["files"][file.name] = [file.size_bytes, file.checksum]
+        else:
             row["files"].setdefault(file.name, [file.size_bytes, file.checksum])
-    _write(cache, FIRST, known)
-
-
-def first_file(cache: Path) -> Path:
-    """Where it is noted what repositories were at first."""
-    return cache / ".locks" / FIRST
+    _write(cache, FIRST, notes)
 
 
 def _row(cache: Path, repo: str) -> dict[str, Any]:

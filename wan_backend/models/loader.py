@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
-from . import devices, finite, part_folder, single_file, weight_forms, wholeness
+from . import devices, finite, looking, part_folder, single_file, weight_forms, wholeness
 from .file_tensors import Unloadable, tokenizer_model
 from .files import headers
 from .layout import Layout, boundary
@@ -331,7 +331,8 @@ class WanModel:
                 wholeness.check(self.folder)
         except wholeness.NotWhole as why:
             return _refusal(f"The model in {self.folder} can't be loaded because {why}; download it again.")
-        reason = str(error).strip().split("\n")[0].rstrip(".")[:300]
+        told = looking.complaint(error) if isinstance(error, OSError) and error.strerror else str(error)
+        reason = told.strip().split("\n")[0].rstrip(".")[:300]
         place = self.places.of(part) if self.places.assembled else self.folder
         return _refusal(f"The {_spoken(part)} in {place} can't be loaded: {reason}.")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,11 +70,13 @@ def file_bytes(uses: Sequence[LoraUse]) -> int:
 
 
 @torch.no_grad()
-def wear(transformer: Any, uses: Sequence[LoraUse], dtype: torch.dtype) -> bool:
+def wear(
+    transformer: Any, uses: Sequence[LoraUse], dtype: torch.dtype, on_read: Callable[[str], None] = lambda _file: None
+) -> bool:
     """Have exactly these LoRAs on the transformer; True where layers or parameters came, went or were changed.
 
-    Those that are there already stay. `dtype` is the number format that the transformer computes in. Raises Refusal,
-    with none of them on.
+    Those that are there already stay. `dtype` is the number format that the transformer computes in; `on_read(file)` is
+    called before a file is read. Raises Refusal, with none of them on.
     """
     asked, there = wanted(uses), worn(transformer)
     if asked == there:
@@ -87,6 +89,7 @@ def wear(transformer: Any, uses: Sequence[LoraUse], dtype: torch.dtype) -> bool:
     layers = shapes(transformer.config)
     try:
         for number, one in enumerate(asked):
+            on_read(one.path)
             _put_on(transformer, number, one, load(Path(one.path), layers, one.half), dtype)
     except Unusable as why:
         take_off(transformer)

@@ -7,6 +7,7 @@ made for:
 - nothing remains, or less than half of its layers;
 - a block of the transformer is missing: the file is for a deeper one;
 - it holds whole matrices of parts that no Wan model has, whose work the LoRA relies on;
+- it holds something of a layer of Wan's that can't be understood, and so may change what that computes;
 - a layer is there, but of another size (other than where latents come in and pictures' sides are counted).
 """
 
@@ -14,17 +15,24 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from .lora_file import Head, Unusable
-from .lora_names import Key, Kind, NoLora, OtherKind, TextEncoders, is_wans, meaning
+from .lora_names import Key, Kind, NoLora, OtherKind, TextEncoders, changes_wans, is_wans, meaning
 from .transformer_shapes import Shapes
 
 LEAST_SHARE = 0.5
 """Of a file's layers: where fewer have a place, it was made for something else."""
+REAL = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
+"""Number formats that mean the numbers that they hold."""
+WHOLE = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
+OWN_STARTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Of PEFT's ways to begin: those that take out of the model's weights what the factors begin with."""
 _WIDTHS = {1536: "Wan 2.1 1.3B", 3072: "Wan 2.2 5B", 5120: "Wan 14B"}
 _FOREIGN = [
     (("double_blocks", "single_blocks"), "Flux or Hunyuan Video"),
@@ -33,6 +41,10 @@ _FOREIGN = [
     (("down_blocks", "up_blocks", "input_blocks", "output_blocks", "lora_te"), "Stable Diffusion"),
 ]
 """What layers of other models are called in their LoRAs."""
+_PLAIN_NAME = re.compile(r"[\w.]+")
+_PLAIN_PATTERN = re.compile(r"(?:[\w.]|\\[.d]\+?|\[0-9\]\+?)+\$?")
+MOST_REPEATS, MOST_NAME = 4, 200
+"""Of a pattern and of what it is looked for in: more might be looked for without end."""
 _SEEN = ("attn2.add_k_proj", "attn2.add_v_proj", "attn2.norm_added_k", "image_embedder")
 """Parts of layers' names that only a transformer has which looks at pictures through an encoder."""
 _OF_THE_LATENTS = {
@@ -58,6 +70,8 @@ class Layer:
 
     down: str = ""
     up: str = ""
+    down_bias: str = ""
+    up_bias: str = ""
     alpha: str = ""
     told_alpha: float | None = None
     """Alpha as the trainer's settings say, where the file has no tensor for it."""
@@ -101,9 +115,7 @@ def content(head: Head, half: str = "") -> Content:
 
     `half`: of a file for two transformers, for which one ("high", "low").
     """
-    kind = str(head.settings(half).get("peft_type") or "LORA")
-    if kind != "LORA":
-        raise Unusable(f"is an adapter of the kind {kind[:20]}, which can't be loaded; only LoRA can")
+    _check_settings(head.settings(half))
     found, strange = Content(), []
     texts = set()
     for key in _keys_of(head, half):
@@ -124,7 +136,7 @@ def content(head: Head, half: str = "") -> Content:
             if alone
             else "is no LoRA; its tensors have other names"
         )
-    whole = [key for key in strange if sum(side > 1 for side in head.tensors[key].shape) > 1]
+    whole = [key for key in strange if sum(side > 1 for side in head.tensors[key].shape) > 1 or changes_wans(key)]
     if whole:
         raise Unusable(f"would load in part: {_some(whole, 'tensor')} can't be understood")
     found.passed[Passed.TEXT_ENCODER] += len(texts)
@@ -133,6 +145,18 @@ def content(head: Head, half: str = "") -> Content:
     for layer in found.layers.values():
         layer.told_alpha = _told_alpha(head, layer, half)
     return found
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise Unusable where the trainer's settings say that it's more than, or not, a LoRA of the model itself."""
+    kind = str(settings.get("peft_type") or "LORA")
+    if kind != "LORA":
+        raise Unusable(f"is an adapter of the kind {kind[:20]}, which can't be loaded; only LoRA can")
+    start = str(settings.get("init_lora_weights"))
+    if start.lower().startswith(OWN_STARTS):
+        raise Unusable(f"was trained on weights that were changed before ({start[:20]}), and so is none for the model")
+    if settings.get("layer_replication"):
+        raise Unusable("was made for a model with layers that are there twice, which no Wan model has")
 
 
 def check(head: Head, shapes: Shapes, half: str = "") -> Content:
@@ -214,14 +238,21 @@ def _told_alpha(head: Head, layer: Layer, half: str) -> float | None:
     if layer.alpha or "lora_alpha" not in config or layer.down not in head.tensors:
         return None
     patterns = config.get("alpha_pattern") or {}
-    alpha = next(
-        (value for name, value in patterns.items() if f".{layer.spelt}".endswith(f".{name.lstrip('^')}")),
-        config["lora_alpha"],
-    )
+    alpha = next((value for pattern, value in patterns.items() if _means(pattern, layer.spelt)), config["lora_alpha"])
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
         raise Unusable("has settings beside it (lora_alpha) that are no numbers")
     rank = head.tensors[layer.down].shape[0]
     return float(alpha) * (rank**0.5 if config.get("use_rslora") else 1)
+
+
+def _means(pattern: str, layer: str) -> bool:
+    """Whether a pattern of PEFT's, an expression for the end of a layer's name, means this layer. Raises Unusable."""
+    name = pattern.removeprefix("^")
+    if _PLAIN_NAME.fullmatch(name):
+        return f".{layer}".endswith(f".{name}")
+    if not _PLAIN_PATTERN.fullmatch(name) or name.count("+") > MOST_REPEATS:
+        raise Unusable(f"has settings beside it (alpha_pattern) that can't be understood: {pattern[:60]}")
+    return re.fullmatch(rf"(?:.*\.)?{name}", layer[:MOST_NAME]) is not None
 
 
 def _pass_over(found: Content, name: str, why: Passed) -> None:
@@ -285,12 +316,34 @@ def _check_layer(head: Head, found: Content, name: str, layer: Layer, shapes: Sh
     together = len(down) > 1 and len(up) > 1 and down[0] == up[1] and down[0] and all(side == 1 for side in up[2:])
     if len(weight) < 2 or not together:
         raise Unusable(f"has factors for {name} that don't go together ({_extent(down)} and {_extent(up)})")
+    biases = {layer.down_bias: down[:1], layer.up_bias: up[:1]}
+    for key in filter(None, biases):
+        if math.prod(head.tensors[key].shape) != biases[key][0] or f"{name}.bias" not in shapes:
+            raise Unusable(f"has a bias that doesn't go with its factors, {key[:100]}")
+    _check_numbers(head, layer)
     made = (up[0], *down[1:])
     if not alike(made, weight):
         _check_changed_size(found, parameter, made, weight)
 
 
+def _check_numbers(head: Head, layer: Layer) -> None:
+    """Raise Unusable where a tensor's numbers mean something else than they are."""
+    for key in filter(None, (layer.down, layer.up, layer.down_bias, layer.up_bias)):
+        _check_real(head, key)
+    if layer.alpha:
+        alpha = head.tensors[layer.alpha]
+        if alpha.count != 1 or alpha.dtype not in REAL | WHOLE:
+            raise Unusable(f"has an alpha that is no single number, {layer.alpha[:100]}; download it again")
+
+
+def _check_real(head: Head, key: str) -> None:
+    kind = head.tensors[key].dtype
+    if kind not in REAL:
+        raise Unusable(f"holds numbers that are packed ({kind[:20]}, in {key[:100]}); get it in bf16 or fp16")
+
+
 def _check_difference(head: Head, found: Content, name: str, key: str, shapes: Shapes) -> None:
+    _check_real(head, key)
     made = head.tensors[key].shape
     if not alike(made, shapes[name]):
         _check_changed_size(found, name, made, shapes[name])

@@ -68,11 +68,14 @@ def _by_folder(folder: Path) -> str:
 
 
 def _by_partner(place: Path) -> str:
-    """The expert where the other one's file, or folder, lies beside; else empty."""
-    own = _numberless(_bare(_stem(place.name)))
+    """The expert where the other one's file, or folder, lies beside; UNSURE where that may be chance; else empty."""
+    name = _bare(_stem(place.name))
+    own = _numberless(name)
     meant = halves.perhaps([own])
-    others = (_numberless(_bare(_stem(name))) for name in _beside(place))
-    return meant if meant and any(halves.are_partners(own, other) == meant for other in others) else ""
+    partners = {halves.are_partners(own, _numberless(_bare(_stem(name)))) for name in _beside(place)} - {""}
+    if meant:
+        return meant if meant in partners else ""
+    return UNSURE if partners and halves.is_new([name]) else ""
 
 
 def _beside(place: Path) -> Iterator[str]:

@@ -20,6 +20,10 @@ class Kind(StrEnum):
     """(rank, inputs): the first of the two factors, also called A."""
     UP = "up"
     """(outputs, rank): the second, B."""
+    DOWN_BIAS = "down_bias"
+    """(rank,): added to what the first factor gives."""
+    UP_BIAS = "up_bias"
+    """(outputs,): added to the product, and scaled with it."""
     ALPHA = "alpha"
     """One number: the product is scaled by alpha / rank."""
     DIFFERENCE = "difference"
@@ -51,13 +55,15 @@ class TextEncoders(ValueError):
     """The key is for a text encoder."""
 
 
+_DOWN, _UP = (
+    rf"(?:\.lora(?:_{letter}|_{word}|\.{word}|_linear_layer\.{word})|_lora\.{word})(?:\.[^.]+)?"
+    for letter, word in (("A", "down"), ("B", "up"))
+)
 _KINDS = [
-    (
-        re.compile(r"(?:\.lora(?:_A|_down|\.down|_linear_layer\.down)|_lora\.down)(?:\.[^.]+)?(?:\.weight)?$"),
-        Kind.DOWN,
-        "",
-    ),
-    (re.compile(r"(?:\.lora(?:_B|_up|\.up|_linear_layer\.up)|_lora\.up)(?:\.[^.]+)?(?:\.weight)?$"), Kind.UP, ""),
+    (re.compile(rf"{_DOWN}\.bias$"), Kind.DOWN_BIAS, ""),
+    (re.compile(rf"{_UP}\.bias$"), Kind.UP_BIAS, ""),
+    (re.compile(rf"{_DOWN}(?:\.weight)?$"), Kind.DOWN, ""),
+    (re.compile(rf"{_UP}(?:\.weight)?$"), Kind.UP, ""),
     (re.compile(r"\.(?:lora_)?alpha$"), Kind.ALPHA, ""),
     (re.compile(r"\.(?:diff|w_norm)$"), Kind.DIFFERENCE, ".weight"),
     (re.compile(r"\.(?:diff_b|b_norm)$"), Kind.DIFFERENCE, ".bias"),
@@ -71,7 +77,8 @@ _OTHER_KINDS = [
     (re.compile(r"\.(?:a1|a2|b1|b2)\.weight$"), "GLoRA"),
     (re.compile(r"\.(?:on_input|ia3_l)"), "IA3"),
     (re.compile(r"\.lora_mid"), "LoCon with a middle factor"),
-    (re.compile(r"\.lora_(?:B|up)(?:\.[^.]+)?\.bias$"), "LoRA with biases of its own"),
+    (re.compile(r"\.lora_E(?:\.|$)"), "AdaLoRA"),
+    (re.compile(r"\.vera_"), "VeRA"),
     (re.compile(r"\.(?:set_weight|reshape_weight)$"), "a patch that replaces weights"),
 ]
 
@@ -135,6 +142,10 @@ _IN_BLOCKS, _OUTSIDE = _both(_IN_BLOCKS), _both(_OUTSIDE)
 for _attention in ("attn1", "attn2"):  # the layer, without its place in the list that it is in
     _IN_BLOCKS[f"{_attention}.to_out"] = f"{_attention}.to_out.0"
 _IN_BLOCKS_JOINED, _OUTSIDE_JOINED = _underscored(_IN_BLOCKS), _underscored(_OUTSIDE)
+_WRAPS = re.compile(r"(?<![^._])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)[._]")
+"""What torch puts into names where a model was compiled, or trained on several cards."""
+_COUNTERS = re.compile(r"\.(?:lora_)?(?:rank|ranknum|dim|network_dim|num_batches_tracked|initialized)$")
+"""What nothing is computed with."""
 _BLOCK = re.compile(r"(?:^|\.)((?:vace_)?blocks\.\d+)\.(.+)$")
 _JOINED = re.compile(
     r"^(?:lora_unet|lora_transformer|lora_dit|lycoris)_+((?:diffusion_model_|transformer_(?=[12]_)|transformer_|model_"
@@ -165,7 +176,7 @@ def meaning(key: str) -> Key:
     for pattern, kind, ending in _KINDS:
         found = pattern.search(key)
         if found:
-            layer = key[: found.start()]
+            layer = _WRAPS.sub("", key[: found.start()])
             name = _parameter(layer, ending) if kind is Kind.DIFFERENCE else layer_name(layer)
             return Key(name, kind, half_of(key), layer)
     raise NoLora(key)
@@ -199,6 +210,13 @@ def half_of(key: str) -> str:
 def is_wans(name: str) -> bool:
     """True for a layer, or a parameter, that some Wan transformer has."""
     return bool(_WANS.search(name.removesuffix(".weight").removesuffix(".bias")))
+
+
+def changes_wans(key: str) -> bool:
+    """True for what belongs to a layer of a Wan transformer, in whatever way, and so may change what it computes."""
+    parts = _WRAPS.sub("", key).split(".")
+    stems = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return not _COUNTERS.search(key) and any(is_wans(layer_name(stem)) for stem in stems)
 
 
 def _joined_name(text: str) -> str | None:

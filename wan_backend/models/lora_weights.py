@@ -53,6 +53,8 @@ def load(file: Path, shapes: Shapes, half: str = "") -> Weights:
 
             layers = {name: _factors(get, layer, shapes[f"{name}.weight"]) for name, layer in content.layers.items()}
             differences = {name: get(key).reshape(shapes[name]) for name, key in content.differences.items()}
+            for name, layer in content.layers.items():
+                _add_biases(get, f"{name}.bias", layer, layers[name], differences)
     except (OSError, SafetensorError) as error:
         if devices.is_out_of_memory(error):
             raise
@@ -75,6 +77,21 @@ def _factors(get: Callable[[str], torch.Tensor], layer: lora_fit.Layer, weight: 
     if not math.isfinite(scale):
         raise _no_numbers(layer.alpha or "lora_alpha")
     return Factors(down, up, scale)
+
+
+def _add_biases(
+    get: Callable[[str], torch.Tensor], name: str, layer: lora_fit.Layer, made: Factors, to: dict[str, torch.Tensor]
+) -> None:
+    """Add to the bias of the layer itself what the factors' own come to: scale * (up @ (down x + a) + b)."""
+    rank = made.down.shape[0]
+    total = torch.zeros(made.up.shape[0])
+    if layer.down_bias:
+        total += made.up.reshape(-1, rank).float() @ get(layer.down_bias).reshape(-1).float()
+    if layer.up_bias:
+        total += get(layer.up_bias).reshape(-1).float()
+    if layer.down_bias or layer.up_bias:
+        total *= made.alpha / rank
+        to[name] = total + to[name].float() if name in to else total
 
 
 def _no_numbers(key: str) -> Unusable:

@@ -104,10 +104,12 @@ class Placement:
         on_load: Callable[[str], None] = lambda _part: None,
         on_ready: Callable[[str], None] = lambda _part: None,
         loras: Sequence[LoraUse] = (),
+        on_read: Callable[[str], None] = lambda _place: None,
         kernel_book: Path | None = None,
     ) -> None:
         """`on_load(part)` is called before a part is read from the disk, `on_ready(part)` once it is in place.
 
+        `on_read(place)` is called with each file or folder before it is read, and with "" when all is.
         `loras` are those that the transformer has on, and no others. `kernel_book` is the file of what was found
         of this machine's kernels.
         """
@@ -117,7 +119,7 @@ class Placement:
         model.weights_in_8_bit = plan.eight_bit
         self.load_seconds = 0.0
         """Time spent so far in reading parts and moving them."""
-        self._on_load, self._on_ready = on_load, on_ready
+        self._on_load, self._on_ready, self._on_read = on_load, on_ready, on_read
         for part in model.parts:
             self._make_way(part)
         if model.device.type == "cuda":
@@ -154,10 +156,12 @@ class Placement:
                 devices.release(self.model.device)
         if not self.model.loaded(part):
             self._on_load(part)
+            self._on_read(str(self.model.places.of(part)))
         module = self.model.part(part)
         if part in EXPERTS:
             lean_forward.make_lean(module, self.tools, self.plan.token_chunk_bytes)
         self._dress(part, module)
+        self._on_read("")
         place = self.plan.place(part)
         if place is Place.STREAMED:
             room = self.plan.kept_bytes if part in EXPERTS else 0
@@ -177,7 +181,7 @@ class Placement:
         uses = [use for use in self._loras if part in lora_plan.parts_of(use.expert, present)]
         if len(present) > 1:  # a file may hold layers for both
             uses = [replace(use, expert=lora_plan.EXPERTS[part]) for use in uses]
-        lora_adapters.wear(module, uses, self.model.precision.transformer)
+        lora_adapters.wear(module, uses, self.model.precision.transformer, self._on_read)
 
     def _make_way(self, part: str) -> None:
         """Take from the device what the plan does not leave there."""

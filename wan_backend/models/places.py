@@ -133,8 +133,13 @@ def read_json(file: Path) -> dict[str, Any]:
     """A JSON object from a file; raises Refusal."""
     try:
         value = looking.read_json(file)
-    except (OSError, ValueError) as error:
-        raise _refusal(f"{file} can't be read: {error}. Download the model again.") from error
+    except FileNotFoundError as error:
+        raise _refusal(f"{file} is not there; download the model again.") from error
+    except OSError as error:
+        why = looking.complaint(error)
+        raise _refusal(f"{file} {why}; see to its disk and its permissions, then try again.") from error
+    except ValueError as error:
+        raise _refusal(f"{file} can't be read, for it is damaged; download the model again.") from error
     if not isinstance(value, dict):
         raise _refusal(f"{file} is not what it should be; download the model again.")
     return value

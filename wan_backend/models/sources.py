@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..protocol.messages import Problem, ProblemKind
-from . import catalogue, looking, wholeness
+from . import catalogue, looking, silence, wholeness
 from .catalogue import PACKAGE, LoraEntry, ModelEntry
 from .files import assembly
 from .files.survey import Survey
@@ -102,6 +102,8 @@ def _assembled(entry: ModelEntry, survey: Survey) -> Found | Missing | None:
 
 def snapshots() -> list[Path]:
     """The folders of models in the Hugging Face cache that may lend a part: of each the newest whole one, else all."""
+    if silence.place_of(hub_cache()):
+        return []
     try:
         homes = sorted(home for home in hub_cache().iterdir() if home.name.startswith("models--"))
     except OSError:
@@ -131,7 +133,7 @@ def hub_cache() -> Path:
     home = os.environ.get("HF_HOME")
     if not home:
         home = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    return _expanded(home) / "hub"
+    return _expanded(str(_expanded(home) / "hub"))  # twice, as theirs: a variable may hold another, or a ~
 
 
 def _expanded(folder: str) -> Path:
@@ -143,12 +145,17 @@ def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: li
     if entry.package_folder and (PACKAGE / entry.package_folder / "model_index.json").is_file():
         yield PACKAGE / entry.package_folder
     for folder in map(Path, folders):
+        if silent := silence.place_of(folder):
+            complaints.append(f"{silence.told(silent)}, so nobody knows what is in it.")
+            continue
         try:
             yield from _in_models_folder(entry, folder)
         except (OSError, ValueError) as error:
             why = reason(error) if isinstance(error, OSError) else "not a path"
             complaints.append(f"The models folder {folder} can't be read ({why}); choose another in the preferences.")
     if entry.repo:
+        if silent := silence.place_of(hub_cache()):
+            complaints.append(f"{silence.told(silent)}, so nobody knows what is in it.")
         yield from snapshots_of(hub_cache(), entry.repo)
 
 
@@ -157,13 +164,19 @@ def _in_models_folder(entry: ModelEntry, folder: Path) -> list[Path]:
     held = {child.name for child in folder.iterdir()}
     if "model_index.json" in held:
         return [folder] if folder.name in names or _looks_like(entry, folder) else []
-    named = [folder / name for name in sorted(names & held) if (folder / name).is_dir()]
+    named = [folder / name for name in sorted(names & held) if _is_folder(folder / name)]
     return [*named, *(snapshots_of(folder, entry.repo) if entry.repo else [])]
+
+
+def _is_folder(place: Path) -> bool:
+    return not silence.place_of(place) and place.is_dir()
 
 
 def snapshots_of(cache: Path, repo: str) -> list[Path]:
     """All snapshots of the repository: first that of its main branch, then the newest."""
     home = cache / ("models--" + repo.replace("/", "--"))
+    if silence.place_of(home):
+        return []
     try:
         with looking.opened(home / "refs" / "main") as stream:
             main = stream.read(MOST_NAME_BYTES).decode("utf-8").strip()

@@ -17,7 +17,7 @@ from ..models.layout import Layout
 from ..models.layout_tasks import KNOWS_LAST, LAST_UNKNOWN, LAST_WANTED
 from ..models.placement import Placement
 from ..protocol.errors import Refusal
-from ..protocol.messages import Plan, Problem, ProblemKind, TakeRequest
+from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import text_to_video
 from .autoencoder import GROUP, Film, encode
 from .canvas import Canvas
@@ -55,19 +55,19 @@ def prepare(
 def _check(layout: Layout, plan: Plan, canvas: Canvas) -> None:
     """Raise Refusal where the pictures don't suit the model."""
     if layout in (Layout.TEXT, Layout.CONTROL):
-        raise _refusal(ProblemKind.BAD_SETTING, "This model is not made for image to video; choose one that is.")
+        raise Refusal.of(ProblemKind.BAD_SETTING, "This model is not made for image to video; choose one that is.")
     last = plan.model_frames - 1
     two = last > 0 and last in canvas.kept
     if not two and not set(canvas.kept) <= {0}:
         raise ValueError(f"frames {sorted(canvas.kept)} of {plan.model_frames} can't be given to a model for pictures")
     if 0 not in canvas.kept:
-        raise _refusal(
+        raise Refusal.of(
             ProblemKind.BAD_SOURCE, "There is no picture to begin on; choose an image or a frame of a movie."
         )
     if layout is Layout.FIRST_AND_LAST and not two:
-        raise _refusal(ProblemKind.BAD_SOURCE, LAST_WANTED)
+        raise Refusal.of(ProblemKind.BAD_SOURCE, LAST_WANTED)
     if two and layout not in KNOWS_LAST:
-        raise _refusal(ProblemKind.BAD_SOURCE, LAST_UNKNOWN)
+        raise Refusal.of(ProblemKind.BAD_SOURCE, LAST_UNKNOWN)
 
 
 @torch.no_grad()
@@ -88,7 +88,3 @@ def _given_mask(film: Film, latents: torch.Tensor) -> torch.Tensor:
     given = torch.tensor([float(frame in film.pictures) for frame in frames])
     given = given.view(1, -1, GROUP, 1, 1).transpose(1, 2)
     return given.to(latents).expand(-1, -1, -1, *latents.shape[3:])
-
-
-def _refusal(kind: ProblemKind, sentence: str) -> Refusal:
-    return Refusal(Problem(kind, sentence))

@@ -12,7 +12,7 @@ from ..models.layout import Layout
 from ..models.layout_tasks import unkept
 from ..models.placement import Placement
 from ..protocol.errors import Refusal
-from ..protocol.messages import Plan, Problem, ProblemKind, TakeRequest
+from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import text_to_video
 from .autoencoder import Film, encode
 from .canvas import Canvas
@@ -50,17 +50,13 @@ def steps_left_out(steps: int, strength: float) -> int:
 def _check(layout: Layout, request: TakeRequest, plan: Plan, canvas: Canvas) -> None:
     """Raise Refusal where the model or the footage don't suit."""
     if layout not in (Layout.TEXT, Layout.FIRST_LATENT):
-        raise _refusal(
+        raise Refusal.of(
             ProblemKind.BAD_SETTING, "This model can't start from footage; choose one for text to video or control."
         )
     unkept_guide = unkept(request.guide)
     if unkept_guide is not None:
         raise Refusal(unkept_guide)
     if canvas.footage is None and request.strength < 1:
-        raise _refusal(ProblemKind.BAD_SOURCE, "There is no footage to restyle; select a strip or a range of frames.")
+        raise Refusal.of(ProblemKind.BAD_SOURCE, "There is no footage to restyle; select a strip or a range of frames.")
     if canvas.footage is not None and len(canvas.footage) != plan.model_frames:
         raise ValueError(f"{len(canvas.footage)} frames of footage for {plan.model_frames} of the model")
-
-
-def _refusal(kind: ProblemKind, sentence: str) -> Refusal:
-    return Refusal(Problem(kind, sentence))

@@ -11,7 +11,7 @@ from ..models import catalogue, finite
 from ..models.layout import Layout
 from ..models.placement import Placement
 from ..protocol.errors import Refusal
-from ..protocol.messages import Plan, Problem, ProblemKind, TakeRequest
+from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import vace_control
 from .autoencoder import latent_frames, spatial_factor
 from .conditions import Conditions
@@ -48,7 +48,7 @@ def prepare(
 ) -> Conditions:
     """The conditions of a text to video job; raises Refusal where the model can't do it, or Stopped."""
     if placement.model.layout not in (Layout.TEXT, Layout.CONTROL, Layout.FIRST_LATENT):
-        raise _refusal(
+        raise Refusal.of(
             ProblemKind.BAD_SETTING, "This model wants a picture to start from; choose one for text to video."
         )
     conditions = start(placement, request, plan, kept, should_stop)
@@ -105,13 +105,13 @@ def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None
     multiple = spatial_factor(vae) * 2
     if plan.width % multiple or plan.height % multiple or plan.width < 1 or plan.height < 1:
         size = f"{plan.width} x {plan.height}"
-        raise _refusal(ProblemKind.BAD_SIZE, f"{size} can't be made: both sides must be multiples of {multiple}.")
+        raise Refusal.of(ProblemKind.BAD_SIZE, f"{size} can't be made: both sides must be multiples of {multiple}.")
     if plan.model_frames % 4 != 1:
-        raise _refusal(ProblemKind.BAD_LENGTH, f"{plan.model_frames} frames can't be made: it must be 4k + 1.")
+        raise Refusal.of(ProblemKind.BAD_LENGTH, f"{plan.model_frames} frames can't be made: it must be 4k + 1.")
     in_one_pass = latent_frames(min(plan.model_frames, plan.window_frames or plan.model_frames))
     longest = max(in_one_pass, plan.width // multiple, plan.height // multiple)
     if longest > int(transformer.get("rope_max_seq_len", 1024)):
-        raise _refusal(ProblemKind.BAD_SIZE, "This size or length is more than the model can place; make it smaller.")
+        raise Refusal.of(ProblemKind.BAD_SIZE, "This size or length is more than the model can place; make it smaller.")
 
 
 def _embeds(
@@ -126,7 +126,7 @@ def _embeds(
                 check(should_stop)
                 made = encode(tokenizer, text_encoder, prompt, should_stop)
                 if not finite.are_numbers(made):
-                    raise _refusal(ProblemKind.MODEL_BROKEN, _no_embeddings(placement))
+                    raise Refusal.of(ProblemKind.MODEL_BROKEN, _no_embeddings(placement))
                 cache.put(clean(prompt), made)
     found = [cache.get(clean(prompt)) for prompt in prompts]
     return [embeds for embeds in found if embeds is not None]
@@ -139,7 +139,3 @@ def _no_embeddings(placement: Placement) -> str:
 
 def _size(plan: Plan) -> tuple[int, int, int]:
     return plan.model_frames, plan.width, plan.height
-
-
-def _refusal(kind: ProblemKind, sentence: str) -> Refusal:
-    return Refusal(Problem(kind, sentence))

@@ -54,6 +54,8 @@ class ProblemKind(StrEnum):
     BAD_LENGTH = "bad_length"
     BAD_SETTING = "bad_setting"
     BAD_SOURCE = "bad_source"
+    RENDER_FIRST = "render_first"
+    """A source's file isn't what was said of it: Blender, which shows it, has to render what its strip shows."""
     BAD_LORA = "bad_lora"
     BAD_DEVICE = "bad_device"
     MODEL_MISSING = "model_missing"

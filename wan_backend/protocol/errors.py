@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .messages import Problem
+    from .messages import Problem, ProblemKind
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -57,3 +57,10 @@ class Refusal(ProtocolError):
 
         super().__init__(REFUSED, problem.sentence, to_json(problem))
         self.problem = problem
+
+    @classmethod
+    def of(cls, kind: ProblemKind, sentence: str) -> Refusal:
+        """The refusal of what has no more to it than a sentence."""
+        from .messages import Problem
+
+        return cls(Problem(kind, sentence))

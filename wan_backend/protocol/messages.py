@@ -45,7 +45,7 @@ from .takes import (
     Take,
     TakeRequest,
 )
-from .work import AliveParams, ModelPart, ProgressParams, ReadyParams, RunParams, RunResult
+from .work import AliveParams, ModelPart, ProgressParams, ReadingParams, ReadyParams, RunParams, RunResult
 
 __all__ = [
     "LEAST_STRENGTH",
@@ -95,6 +95,7 @@ __all__ = [
     "ProblemKind",
     "ProgressParams",
     "Quality",
+    "ReadingParams",
     "ReadyParams",
     "Role",
     "RunParams",
@@ -311,6 +312,15 @@ class ListResult:
     """What to ask for the page after this one with; empty: this is the last."""
     held_elsewhere: int = 0
     """How many jobs beside these other live servers on the same state folder have: they are in their lists."""
+
+
+@dataclass(frozen=True)
+class ElsewhereParams:
+    """What other live servers on the same state folder have."""
+
+    jobs: int
+    """As `held_elsewhere` of a page of the jobs. Which of their jobs are shown here may have changed, too: ask for the
+    list anew where any are."""
 
 
 @dataclass(frozen=True)

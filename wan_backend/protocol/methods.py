@@ -55,6 +55,7 @@ SERVER_EVENTS = _table(
     Method("models", m.ModelsResult, None, "What is known of the models changed, or how far the first look is."),
     Method("worker", m.WorkerStatus, None, "The worker's life changed."),
     Method("download", d.DownloadStatus, None, "A download changed."),
+    Method("elsewhere", m.ElsewhereParams, None, "How many jobs other live servers have changed."),
 )
 """Server to client, on the server's stdout."""
 
@@ -69,6 +70,7 @@ WORKER_EVENTS = _table(
     Method("ready", m.ReadyParams, None, "The worker can take a job."),
     Method("progress", m.ProgressParams, None, "How far a job is."),
     Method("alive", m.AliveParams, None, "A heartbeat, every two seconds."),
+    Method("reading", m.ReadingParams, None, "What is read into memory next, told before it is."),
 )
 """Worker to server, on the worker's stdout."""
 

@@ -87,3 +87,11 @@ class AliveParams:
     """Since the job last said how far it is; 0 where there is none."""
     cpu_seconds: float = 0.0
     """What the process has used of the processor so far."""
+
+
+@dataclass(frozen=True)
+class ReadingParams:
+    """What a worker is about to read into memory: should it die of that, it can be said of what."""
+
+    file: str = ""
+    """Absolute path of a file or folder; empty: it is through."""

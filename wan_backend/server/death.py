@@ -8,7 +8,7 @@ from pathlib import Path
 SIGNALS = {
     "SIGKILL": "was killed by the system, most likely because the memory (RAM) ran out",
     "SIGSEGV": "crashed inside a library (segmentation fault)",
-    "SIGBUS": "crashed inside a library (bus error)",
+    "SIGBUS": "crashed because a file was cut off while it was in use, or its disk went away (bus error)",
     "SIGABRT": "was stopped by a library (abort)",
     "SIGILL": "met an instruction that this processor does not have",
     "SIGFPE": "crashed inside a library (arithmetic fault)",

@@ -43,7 +43,8 @@ class FetchCommand:
         for folder in self.models_folders:
             arguments += ["--models-folder", folder]
         around = {**environment(online=True), "HF_HUB_OFFLINE": self.offline or "0"}
-        return WorkerProcess(next(self._numbers), arguments, around, self.logs, _ToMain(inbox, on_said, on_exit))
+        to_main = _ToMain(inbox, on_said, on_exit)
+        return WorkerProcess(next(self._numbers), arguments, around, self.logs, to_main, "download")
 
     def plan(self, entry: AnyEntry, inbox: Inbox) -> Later:
         """What fetching the model would take, later."""

@@ -6,6 +6,7 @@ fails this one job, in a sentence, and the queue goes on.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -130,10 +131,21 @@ class JobRunner:
             else:
                 self._queue.end(job_id, JobState.FAILED, _problem_of(request))
         else:
-            prepare = self._desk.start
-            self._guarded(job_id, lambda: prepare(request, lambda made: self._on_prepared(job_id, request, made)))
+            made = functools.partial(self._on_prepared, job_id, request)
+            aside = functools.partial(self._on_set_aside, job_id)
+            self._guarded(job_id, lambda: self._desk.start(request, made, aside))
+
+    def _on_set_aside(self, job_id: str, sentence: str) -> None:
+        """A disk that the job needs doesn't answer; the next goes on."""
+        if self._planned == job_id:
+            self._planned = ""
+        if self._still_waits(job_id):
+            self._queue.set_aside(job_id, sentence)
 
     def _on_prepared(self, job_id: str, request: TakeRequest, made: Prepared | ProtocolError) -> None:
+        if self._planned != job_id:  # it was set aside, and is planned anew in its turn
+            self._queue.take_back(job_id)
+            return
         self._planned = ""
         if not self._still_waits(job_id):
             return

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import logging.handlers
+import re
 import sys
 from pathlib import Path
 from typing import BinaryIO
 
 SERVER_LOG_BYTES = 1_000_000
 SERVER_LOGS_KEPT = 3
-WORKER_LOGS_KEPT = 20
+LOGS_KEPT = 20
+"""Of each kind of child."""
 
 
 def start_logging(file: Path) -> None:
@@ -35,17 +37,19 @@ def start_logging(file: Path) -> None:
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
 
 
-def new_worker_log(folder: Path) -> tuple[Path, BinaryIO | None]:
-    """A new file worker-<n>.log, open for writing; None where the disk won't have it. Old ones are removed."""
+def new_log(folder: Path, kind: str) -> tuple[Path, BinaryIO | None]:
+    """A new file <kind>-<n>.log for a child, open for writing; None where the disk won't have it. Old ones of the kind
+    are removed."""
     folder.mkdir(parents=True, exist_ok=True)
-    numbers = sorted(int(n) for file in folder.glob("worker-*.log") if (n := file.stem[7:]).isdecimal())
-    for old in numbers[: -WORKER_LOGS_KEPT + 1]:
+    ours = re.compile(rf"{re.escape(kind)}-([1-9][0-9]{{0,17}})\.log")
+    numbers = sorted(int(found[1]) for file in folder.iterdir() if (found := ours.fullmatch(file.name)))
+    for old in numbers[: -LOGS_KEPT + 1]:
         with contextlib.suppress(OSError):
-            (folder / f"worker-{old}.log").unlink()
+            (folder / f"{kind}-{old}.log").unlink()
     number = numbers[-1] if numbers else 0
     while True:
         number += 1
-        file = folder / f"worker-{number}.log"
+        file = folder / f"{kind}-{number}.log"
         try:
             return file, open(file, "xb")
         except FileExistsError:

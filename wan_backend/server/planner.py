@@ -62,6 +62,10 @@ class Planner:
         """What may be used of the device; None: all of it."""
         return self._memory_budget_bytes
 
+    def places(self) -> list[str]:
+        """All folders that are looked at, whatever is planned."""
+        return [*self._models_folders, str(sources.hub_cache())]
+
     def plan(self, request: TakeRequest) -> Plan:
         """What would be done, and why not; touches nothing."""
         try:

@@ -1,13 +1,15 @@
 """Plans, and what is known of the models, made on a thread of its own: a disk that is slow, or hangs, holds only that.
 
-Whoever asks is answered on the main thread, through the inbox, in the order of asking; nothing here has a deadline.
-Plans wait for the first look through the models folders.
+Whoever asks is answered on the main thread, through the inbox, in the order of asking. Plans wait for the first look
+through the models folders. What hangs on a disk longer than anything takes keeps its thread, and the next goes on with
+the others; what asks for the same place is set aside until that answers, and nobody looks there meanwhile.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
+import os
 import queue
 import threading
 import time
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..job_queue import outcome
+from ..models import silence
 from ..models.files.survey import Survey
 from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.messages import ModelsResult, Plan, Problem, ProblemKind, TakeRequest
@@ -29,6 +32,14 @@ TOLD_SECONDS = 1.0
 """How far the first look is, is told at most this often."""
 MOST_WAITING_PLANS = 4
 """Of more, which a panel asks for while nobody answers, the oldest is given up."""
+HANGS_SECONDS = 60.0
+"""What is being planned for so long hangs, and so does a look that gets on with no file."""
+SILENT_SECONDS = 5.0
+"""A place that lets who looks at it then wait for so long doesn't answer."""
+MOST_THREADS = 4
+"""More than these plan at no time, be it that all hang."""
+PLANNED_THEN = "it is planned as soon as it does."
+TRY_AGAIN = "see whether its drive or share is there, then try again."
 GIVEN_UP = Problem(ProblemKind.BUSY, "Newer plans were asked for before this one was made.")
 
 
@@ -49,8 +60,43 @@ class Prepared:
 class _Task:
     make: Callable[[], Any]
     then: Callable[[Any], None]
+    places: tuple[str, ...] = ()
+    """Folders that it is to look at, beside those of the models."""
+    set_aside: Callable[[str], None] | None = None
+    """Told why it has to wait; without this it is refused then."""
     after_look: bool = True
-    given_up: bool = False
+    over: bool = False
+    """It was answered, or given up."""
+    tried_again: bool = False
+    needs_look: bool = False
+    """Its model may be where nobody could look."""
+
+    @property
+    def silent(self) -> str:
+        """The first of its places that doesn't answer; else empty."""
+        return next(filter(None, map(silence.place_of, self.places)), "")
+
+
+@dataclass(eq=False)
+class _Turn:
+    """A task that a thread is at."""
+
+    task: _Task
+    began: float
+    unseen: str
+    """Where models may be that it could not see."""
+    hangs: bool = False
+
+
+@dataclass(eq=False)
+class _Doubt:
+    """Something hangs, and it is looked what doesn't answer."""
+
+    probe: silence.Probe
+    task: _Task | None
+    """None: a look through the models folders."""
+    place: str = ""
+    """What doesn't answer."""
 
 
 class PlanningDesk:
@@ -62,9 +108,20 @@ class PlanningDesk:
         self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
         self._waiting_plans: list[_Task] = []
         self._lock = threading.Lock()
+        """Guards the turns, the threads and the plans that wait."""
+        self._turns: list[_Turn] = []
+        self._threads = 0
+        self._doubts: list[_Doubt] = []
+        self._aside: dict[_Task, str] = {}
+        """What waits for a place to answer."""
+        self._unseen = ""
+        """A place that may hold models, and is silent, or was not looked through since."""
+        self._seen_after = 0
+        """So many looks."""
+        self._doubted_at = 0.0
         self._told_at = 0.0
         self._known = replace(planner.unlooked(), looking=_looking(0))
-        planner.library.on_file, planner.library.on_looked = self._on_file, self._ask_for_rows
+        planner.library.on_file, planner.library.on_looked = self._on_file, self._on_looked
 
     @property
     def known(self) -> ModelsResult:
@@ -83,7 +140,7 @@ class PlanningDesk:
 
     def begin(self) -> None:
         """Start the thread, and the first look."""
-        threading.Thread(target=self._work, name="planning", daemon=True).start()
+        self._start_thread()
         self._ask_for_rows()
         self.look()
 
@@ -92,22 +149,31 @@ class PlanningDesk:
         self._planner.library.look_soon()
 
     def plan(self, request: TakeRequest, then: Callable[[Plan | ProtocolError], None], is_job: bool = False) -> None:
-        """What would be done for `request`; `is_job`: it is to be done, so it isn't given up for later ones."""
-        task = _Task(lambda: self._planner.plan(request), then)
+        """What would be done for `request`; `is_job`: it is to be done, so it isn't given up for later ones, and waits
+        for places that don't answer."""
+        task = _Task(lambda: self._planner.plan(request), then, _places_of(request), _wait if is_job else None)
         stale = None
         if not is_job:
             with self._lock:
                 self._waiting_plans.append(task)
                 if len(self._waiting_plans) > MOST_WAITING_PLANS:
                     stale = self._waiting_plans.pop(0)
-                    stale.given_up = True
+                    stale.over = True
         self._tasks.put(task)
         if stale is not None:
             stale.then(Refusal(GIVEN_UP))
 
-    def start(self, request: TakeRequest, then: Callable[[Prepared | ProtocolError], None]) -> None:
-        """All that the job needs; a Refusal with the problem where it can't be done."""
-        self._tasks.put(_Task(lambda: self._prepare(request), then))
+    def start(
+        self,
+        request: TakeRequest,
+        then: Callable[[Prepared | ProtocolError], None],
+        set_aside: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """All that the job needs; a Refusal with the problem where it can't be done.
+
+        `set_aside` is told, perhaps several times, why others come before it: something of it doesn't answer.
+        """
+        self._tasks.put(_Task(lambda: self._prepare(request), then, _places_of(request), set_aside))
 
     def rows(self, then: Callable[[ModelsResult | ProtocolError], None]) -> None:
         """The catalogue, and what of it is here now, as far as the folders were looked through."""
@@ -150,6 +216,11 @@ class PlanningDesk:
             self._known = answer
             self._on_models(answer)
 
+    def _on_looked(self) -> None:
+        """On the same thread."""
+        self._ask_for_rows()
+        self._inbox.put(Call(self._take_back))
+
     def _on_file(self, files: int) -> None:
         """On the thread that looks."""
         now = time.monotonic()
@@ -161,17 +232,146 @@ class PlanningDesk:
         if self._known.looking:
             self._publish(replace(self._known, looking=_looking(files)))
 
+    # What plans
+
+    def _start_thread(self) -> None:
+        self._threads += 1
+        threading.Thread(target=self._work, name="planning", daemon=True).start()
+
     def _work(self) -> None:
-        while True:
+        more = True
+        while more:
             task = self._tasks.get()
             if task.after_look:
                 self._planner.library.wait()
+            silent = task.silent
             with self._lock:
-                if task.given_up:
-                    continue
+                turn = _Turn(task, time.monotonic(), self._unseen)
                 if task in self._waiting_plans:
                     self._waiting_plans.remove(task)
-            self._inbox.put(Call(functools.partial(task.then, outcome.of(task.make, "The plan"))))
+                if task.over:
+                    continue
+                if not silent:
+                    self._turns.append(turn)
+            if silent:
+                self._inbox.put(Call(functools.partial(self._set_aside, task, silent)))
+                continue
+            came = outcome.of(task.make, "The plan")
+            more = self._goes_on(turn)
+            self._inbox.put(Call(functools.partial(self._came, turn, came)))
+
+    def _goes_on(self, turn: _Turn) -> bool:
+        """Whether the thread whose turn is over takes the next; not where it hung and another does so in its place."""
+        with self._lock:
+            self._turns.remove(turn)
+            turn.unseen = turn.unseen or self._unseen
+            others = self._threads - 1 - sum(each.hangs for each in self._turns)
+            if turn.hangs and others > 0:
+                self._threads -= 1
+                return False
+            return True
+
+    def _came(self, turn: _Turn, came: Any) -> None:
+        """On the main thread: a task was done, perhaps the second time."""
+        task = turn.task
+        if task.over:
+            return
+        if turn.unseen and task.set_aside is not None and _lacks_the_model(came):
+            task.needs_look = True
+            self._set_aside(task, turn.unseen)
+            return
+        task.over = True
+        task.then(came)
+
+    # What hangs
+
+    def tick(self) -> None:
+        """See whether something hangs, or goes on again; to be called every few seconds, on the main thread."""
+        now = time.monotonic()
+        with self._lock:
+            hanging = [turn for turn in self._turns if not turn.hangs and now >= turn.began + HANGS_SECONDS]
+            for turn in hanging:
+                turn.hangs = True
+        for turn in hanging:
+            self._doubt(turn.task)
+        if self._planner.library.stuck_for() >= HANGS_SECONDS and now >= self._doubted_at + HANGS_SECONDS:
+            self._doubted_at = now
+            self._doubt(None)
+        for doubt in list(self._doubts):
+            self._look_into(doubt)
+
+    def _doubt(self, task: _Task | None) -> None:
+        log.warning("%s hangs", "A plan" if task is not None else "The look through the models folders")
+        places = task.places if task is not None else ()
+        self._doubts.append(_Doubt(silence.Probe(places, self._planner.places()), task))
+
+    def _look_into(self, doubt: _Doubt) -> None:
+        over, place = doubt.probe.over, doubt.probe.silent(SILENT_SECONDS)
+        if over:
+            self._doubts.remove(doubt)
+        if place != doubt.place:
+            doubt.place = place
+            self._silence_changed()
+        if doubt.task is not None and (place or over):
+            task, doubt.task = doubt.task, None
+            with self._lock:
+                if sum(each.hangs for each in self._turns) == self._threads < MOST_THREADS:
+                    self._start_thread()
+            if task.silent or not place or task.tried_again:
+                self._set_aside(task, task.silent)
+            else:  # it hung at a models folder, and can do without that
+                task.tried_again = True
+                self._tasks.put(task)
+
+    def _silence_changed(self) -> None:
+        """Other places are silent than were before."""
+        places = [doubt.place for doubt in self._doubts if doubt.place]
+        log.warning("What does not answer now: %s", ", ".join(places) or "nothing")
+        library = self._planner.library
+        with self._lock:  # a turn that can't see a place knows that
+            silence.set_places(places)
+            self._unseen = next(filter(None, map(silence.place_touching, self._planner.places())), self._unseen)
+        hangs = library.stuck_for() >= SILENT_SECONDS
+        self._seen_after = library.look_past() if hangs else library.look_soon()
+        self._take_back()
+
+    def _take_back(self) -> None:
+        """Plan what waited for a place that answers now."""
+        looked = self._planner.library.looks >= self._seen_after
+        if looked and not any(map(silence.place_touching, self._planner.places())):
+            self._unseen = ""
+        for task, place in list(self._aside.items()):
+            if not silence.place_of(place) and (looked or not task.needs_look):
+                del self._aside[task]
+                self._tasks.put(task)
+
+    def _set_aside(self, task: _Task, place: str) -> None:
+        """Have it wait until `place` answers; where that is empty, until the thread that hangs with it comes back."""
+        if task.over:
+            return
+        said = f"{silence.told(place) if place else 'A disk that it needs does not answer'}; "
+        if task.set_aside is None:
+            task.over = True
+            task.then(Refusal(Problem(ProblemKind.FOLDER, f"{said}{TRY_AGAIN}")))
+            return
+        if place:
+            self._aside[task] = place
+        task.set_aside(f"{said}{PLANNED_THEN}")
+        self._take_back()  # it may have come back while this was on its way
+
+
+def _wait(_: str) -> None:
+    """Who submits a job waits for the answer, and needs no word."""
+
+
+def _places_of(request: TakeRequest) -> tuple[str, ...]:
+    sources = (source.folder for source in request.sources if not source.rendered)
+    return tuple(dict.fromkeys([request.media_folder, *sources, *(os.path.dirname(use.path) for use in request.loras)]))
+
+
+def _lacks_the_model(came: Any) -> bool:
+    problem = came.problem if isinstance(came, Plan | Refusal) else None
+    return problem is not None and problem.kind is ProblemKind.MODEL_MISSING
 
 
 def _looking(files: int) -> str:

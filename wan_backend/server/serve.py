@@ -24,7 +24,7 @@ from ..protocol import ProtocolError, private_files
 from ..protocol.downloads import DownloadStatus
 from ..protocol.endpoint import Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST
-from ..protocol.messages import JobStatus, ModelsResult, ProgressParams, WorkerStatus
+from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, ProgressParams, WorkerStatus
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from . import log_files, worker_process
 from .card_watch import CardWatch
@@ -130,6 +130,15 @@ class Server:
         log_files.start_logging(log_file)
         self._owner, self._state = owner, options.state
         self._inbox: Inbox = queue.SimpleQueue()
+        self._leaving = ""
+        self._progress: dict[str, JobStatus] = {}
+        self._told_at = 0.0
+        self._saves_at = 0.0
+        self._lay_the_hop()
+        self._put_together(options, log_file, FetchCommand(options.models_folders, logs / "downloads", offline))
+
+    def _lay_the_hop(self) -> None:
+        """To the client: its lines in, ours out."""
         self._output = StandardOutput(self._inbox, private_stdout())
         self._methods = _HelloFirst(SERVER_METHODS)
         self._endpoint = Endpoint(
@@ -145,11 +154,13 @@ class Server:
         self._input = StandardInput(
             self._inbox, sys.stdin.buffer, self._endpoint.lines, self._output.send, self._busy
         )  # fmt: skip
-        self._leaving = ""
-        self._progress: dict[str, JobStatus] = {}
-        self._told_at = 0.0
-        self._saves_at = 0.0
-        self._queue = JobQueue(options.state, owner, self._on_job, lambda do: self._inbox.put(Call(do)))
+
+    def _put_together(self, options: Options, log_file: Path, fetch: FetchCommand) -> None:
+        """The queue, those who work for it, and those who answer for them."""
+        owner, logs = self._owner, log_file.parent
+        self._queue = JobQueue(
+            options.state, owner, self._on_job, lambda do: self._inbox.put(Call(do)), self._on_elsewhere
+        )
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
         life = WorkerLife(command, worker_process.environment(options.online), logs, self._inbox)
         self._card_watch = CardWatch(options.memory_budget_bytes, options.device)
@@ -160,7 +171,6 @@ class Server:
             *(self._queue, life, self._desk, options.device, options.memory_budget_bytes, options.state),
             *(self._on_worker, str(options.state / COPIES)),
         )
-        fetch = FetchCommand(options.models_folders, logs / "downloads", offline)
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)
         self._handlers = Handlers(
             *(options.state, log_file, self._inbox, self._queue, self._desk, self._runner, life),
@@ -191,6 +201,7 @@ class Server:
                 self._handle(event)
             self._busy.says("the queue")
             self._life.tick()
+            self._desk.tick()
             self._tell_progress()
             if self._methods.greeted:
                 self._runner.advance()
@@ -246,6 +257,9 @@ class Server:
         else:
             self._progress[status.job_id] = status
 
+    def _on_elsewhere(self, jobs: int) -> None:
+        self._tell("elsewhere", ElsewhereParams(jobs))
+
     def _on_worker(self, status: WorkerStatus) -> None:
         self._card_watch.worker_changed(status)
         self._tell("worker", status)
@@ -267,7 +281,7 @@ class Server:
     def _tell(
         self,
         method: str,
-        message: JobStatus | ProgressParams | WorkerStatus | ModelsResult | DownloadStatus,
+        message: JobStatus | ProgressParams | WorkerStatus | ModelsResult | DownloadStatus | ElsewhereParams,
         droppable: bool = False,
     ) -> None:
         if self._methods.greeted:

@@ -22,6 +22,7 @@ from ..protocol.messages import (
     Problem,
     ProblemKind,
     ProgressParams,
+    ReadingParams,
     ReadyParams,
     RunParams,
     RunResult,
@@ -89,11 +90,13 @@ class WorkerLife:
         self._quick_deaths = 0
         self._job_id = ""
         self._cancelled = False
+        self._unsent = False
+        """The job is being handed over: what fails now never left this process."""
         self._deadline: float | None = None
         self._looks_at = self._ticked_at = time.monotonic()
         self._expected_end = self._killed = False
         self._killed_because = ""
-        self._hung_while = ""
+        self._hung_while = self._reading = ""
 
     @property
     def busy_with(self) -> str:
@@ -132,16 +135,18 @@ class WorkerLife:
         """Give the worker a job; one that can't be handed over fails at once."""
         assert self._process is not None and self.status.state is WorkerState.READY
         job_id = self._job_id = params.job_id
-        self._cancelled = False
+        self._cancelled, self._reading = False, ""
         on_cpu = params.device == "cpu" or self.status.device.startswith("cpu")
         self._pulse.begin(time.monotonic(), on_cpu)
         self._set_state(WorkerState.BUSY, "A take is being made.")
+        self._unsent = True
         self._endpoint.call(
             "run",
             params,
             lambda result: self._on_answer(job_id, result),
             lambda error: self._on_answer(job_id, error),
         )
+        self._unsent = False
 
     def cancel(self, job_id: str) -> None:
         """Stop the worker's job; it is killed if it doesn't answer in time."""
@@ -275,6 +280,8 @@ class WorkerLife:
             self._on_ready(message)
         elif isinstance(message, AliveParams):
             self._pulse.beat(message, time.monotonic())
+        elif isinstance(message, ReadingParams):
+            self._reading = message.file
         elif isinstance(message, ProgressParams) and message.job_id == self._job_id and not self._cancelled:
             self._pulse.spoke(message, time.monotonic())
             self.listener.job_progressed(message)
@@ -299,7 +306,7 @@ class WorkerLife:
             self._deadline = None
             self._set_state(WorkerState.READY, "The worker is ready.")
         if isinstance(answer, ProtocolError):
-            if answer.code != LINE_TOO_LONG:
+            if not self._unsent:
                 self._lives()
             self.listener.job_failed(job_id, self._problem_of(answer))
         else:
@@ -317,14 +324,20 @@ class WorkerLife:
                 return from_json(Problem, error.details, "data")
             except ProtocolError as wrong:
                 log.warning("The worker refused without saying why: %s", wrong.message)
-        if error.code == LINE_TOO_LONG:
+        log_file = str(self._process.log_file) if self._process else ""
+        if error.code == LINE_TOO_LONG and self._unsent:
             sentence = (
                 "The take can't be handed to the worker, for its sources have too many file names; use fewer, or a "
                 "movie file in place of the pictures."
             )
             return Problem(ProblemKind.TOO_LARGE, sentence)
+        if error.code == LINE_TOO_LONG:
+            sentence = (
+                "The worker's answer was longer than a message may be, so how the take ended is not known; press "
+                "Retry: a take that is whole is put in at once."
+            )
+            return Problem(ProblemKind.INTERNAL, sentence, log=log_file)
         said = str(error.message or "it did not say why")[:300].rstrip(".")
-        log_file = str(self._process.log_file) if self._process else ""
         return Problem(ProblemKind.INTERNAL, f"The worker failed ({said}); retry, or look in its log.", log=log_file)
 
     def _died(self, how: str, log_file: Path | None) -> None:
@@ -351,12 +364,20 @@ class WorkerLife:
     def _end_of_job(self, how: str, log_file: str) -> Problem:
         if self._hung_while:
             sentence = (
-                f"The worker stopped responding while {self._hung_while} and was ended; press Retry, and the take goes "
-                "on from its last step."
+                f"The worker stopped responding while {self._hung_while}{self._of_which_file()} and was ended; press "
+                "Retry, and the take goes on from its last step."
             )
             return Problem(ProblemKind.INTERRUPTED, sentence, log=log_file)
         sentence = f"The worker {how}; retry the job, or look in its log."
+        if self._reading:
+            sentence = (
+                f"The worker {how} while it read {self._reading}; retry the job, and where it ends so again, get that "
+                "anew or choose another."
+            )
         return Problem(ProblemKind.WORKER_DIED, sentence, log=log_file)
+
+    def _of_which_file(self) -> str:
+        return f" ({self._reading})" if self._reading else ""
 
     def _set_state(self, state: WorkerState, sentence: str) -> None:
         self._set(dataclasses.replace(self.status, state=state, sentence=sentence))

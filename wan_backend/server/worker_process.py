@@ -1,4 +1,4 @@
-"""One worker as a child process: its start, its lines, its end. Standard library and protocol only.
+"""One worker, or what fetches models, as a child process: its start, lines and end. Standard library and protocol only.
 
 Three threads: one reads its stdout, one writes its stdin (a worker that doesn't read must not stop the server), one
 waits for its end. They share nothing with the main thread but the inbox.
@@ -33,14 +33,20 @@ class WorkerProcess:
     """A running worker. Its lines and its end come into the inbox under `number`."""
 
     def __init__(
-        self, number: int, command: list[str], environment: dict[str, str], logs: Path, inbox: Receiver
+        self,
+        number: int,
+        command: list[str],
+        environment: dict[str, str],
+        logs: Path,
+        inbox: Receiver,
+        kind: str = "worker",
     ) -> None:
-        """Start it. Raises OSError."""
+        """Start it; `kind` is what its log and its threads are called. Raises OSError."""
         self.number = number
         self.heard_at = time.monotonic()
         """When it last said something, however long that waits in the inbox."""
         self._inbox = inbox
-        self.log_file, log_stream = log_files.new_worker_log(logs)
+        self.log_file, log_stream = log_files.new_log(logs, kind)
         with contextlib.ExitStack() as stack:
             if log_stream is not None:
                 stack.enter_context(log_stream)
@@ -53,10 +59,10 @@ class WorkerProcess:
                 **own_group(),
             )
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        reader = threading.Thread(target=self._read, name=f"worker-{number}-stdout", daemon=True)
+        reader = threading.Thread(target=self._read, name=f"{kind}-{number}-stdout", daemon=True)
         reader.start()
-        threading.Thread(target=self._write, name=f"worker-{number}-stdin", daemon=True).start()
-        threading.Thread(target=self._wait, args=[reader], name=f"worker-{number}-end", daemon=True).start()
+        threading.Thread(target=self._write, name=f"{kind}-{number}-stdin", daemon=True).start()
+        threading.Thread(target=self._wait, args=[reader], name=f"{kind}-{number}-end", daemon=True).start()
 
     @property
     def pid(self) -> int:

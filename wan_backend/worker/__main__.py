@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 
-from ..protocol.messages import ProgressParams
+from ..protocol.messages import ProgressParams, ReadingParams
 from .channel import Channel, guard_standard_streams
 from .heartbeat import Heartbeat
 from .listener import Listener
@@ -37,7 +37,7 @@ def main() -> int:
         heartbeat.job_spoke()
         listener.tell("progress", progress)
 
-    shop = Shop(report)
+    shop = Shop(report, lambda place: listener.tell("reading", ReadingParams(place)))
     listener.tell("ready", shop.ready())
     while True:
         run = listener.runs.get()

@@ -52,22 +52,38 @@ def out_of_memory(params: RunParams, device_name: str, more: str = "") -> Proble
 def disk_problem(error: OSError, params: RunParams) -> Problem:
     """Why the take could not be written."""
     folder = params.request.media_folder
-    needed = media_place.size_in_words(params.plan.disk_bytes)
+    needed, free_bytes = media_place.size_in_words(params.plan.disk_bytes), _free_bytes(folder)
     if media_place.is_quota(error):
         sentence = (
             f"Your quota on the disk of {folder} is used up, however much is free there: the take needs about "
             f"{needed}; delete something of yours and try again{_kept(params)}, or choose another media folder."
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
-    if media_place.is_full(error):
+    if media_place.is_full(error) and free_bytes > params.plan.disk_bytes + media_place.RESERVE_BYTES:
         sentence = (
-            f"The disk of {folder} is full: {_free(folder)} are free, the take needs about {needed}; "
+            f"The disk of {folder} takes nothing more, though there is room on it: a quota is used up, or it holds as "
+            f"many files as it can. Delete some there and try again{_kept(params)}, or choose another media folder."
+        )
+        return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
+    if media_place.is_full(error):
+        free = media_place.size_in_words(free_bytes)
+        sentence = (
+            f"The disk of {folder} is full: {free} are free, the take needs about {needed}; "
             f"make room and try again{_kept(params)}, or choose another media folder."
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
     where = error.filename or folder
+    if not _is_of_ours(str(where), params):
+        sentence = f"{where} can't be read ({media_place.reason(error)}); see to its disk and try again, or replace it."
+        return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
     sentence = f"{where} can't be written ({media_place.reason(error)}); choose another media folder."
     return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
+
+
+def _is_of_ours(place: str, params: RunParams) -> bool:
+    """Whether a worker writes there: all else is read."""
+    ours = (params.request.media_folder, params.work_folder, params.state_folder)
+    return any(place == folder or place.startswith(folder + os.sep) for folder in ours if folder)
 
 
 def _kept(params: RunParams) -> str:
@@ -75,14 +91,14 @@ def _kept(params: RunParams) -> str:
     return " (it goes on from its last step)" if kept else ""
 
 
-def _free(folder: str) -> str:
+def _free_bytes(folder: str) -> int:
     place = Path(folder)
     while not place.exists() and place.parent != place:
         place = place.parent
     try:
-        return media_place.size_in_words(shutil.disk_usage(place).free)
+        return shutil.disk_usage(place).free
     except OSError:
-        return "0 MB"
+        return 0
 
 
 def _smaller(params: RunParams) -> list[Fix]:

@@ -13,17 +13,24 @@ from ..models import catalogue
 from ..pipelines.canvas import Canvas
 from ..pipelines.stopping import ShouldStop, check, never
 from ..protocol.messages import Guide, Plan, Role, Source, TakeRequest, Task
+from .reader import Read
 
 DepthOf = Callable[[np.ndarray], np.ndarray]
 """Depth of footage (T, H, W, 3), as pictures of the same shape."""
 
 
-def gather(request: TakeRequest, plan: Plan, depth_of: DepthOf, should_stop: ShouldStop = never) -> Canvas:
+def gather(
+    request: TakeRequest,
+    plan: Plan,
+    depth_of: DepthOf,
+    should_stop: ShouldStop = never,
+    read: Read = source_frames.read,
+) -> Canvas:
     """The pictures that `request` names, at the plan's size and rate. Raises Refusal (bad_source), or Stopped.
 
-    `depth_of` is asked only where footage is to be followed by a depth that no source gives.
+    `depth_of` is asked only where footage is to be followed by a depth that no source gives; `read` reads the sources.
     """
-    gatherer = Gatherer(request, plan, depth_of, should_stop)
+    gatherer = Gatherer(request, plan, depth_of, should_stop, read)
     if request.task == Task.IMAGE_TO_VIDEO:
         return Canvas(kept=gatherer.ends())
     if request.task in (Task.FILL_GAP, Task.EXTEND):
@@ -38,9 +45,11 @@ def gather(request: TakeRequest, plan: Plan, depth_of: DepthOf, should_stop: Sho
 class Gatherer:
     """Reads the sources of one request."""
 
-    def __init__(self, request: TakeRequest, plan: Plan, depth_of: DepthOf, should_stop: ShouldStop) -> None:
+    def __init__(
+        self, request: TakeRequest, plan: Plan, depth_of: DepthOf, should_stop: ShouldStop, read: Read
+    ) -> None:
         self._request, self._plan = request, plan
-        self._depth_of, self._should_stop = depth_of, should_stop
+        self._depth_of, self._should_stop, self._read_source = depth_of, should_stop, read
         self._schedule = Schedule.of(plan, request)
 
     def pictures(self, role: Role) -> dict[int, np.ndarray]:
@@ -100,7 +109,7 @@ class Gatherer:
         """The model's frames that show `source`, in order, each with its picture."""
         shown = self._schedule.frames_of(source)
         plan, scene_size = self._plan, (self._request.width, self._request.height)
-        pictures = source_frames.read(source, list(shown.values()), plan.width, plan.height, scene_size)
+        pictures = self._read_source(source, list(shown.values()), plan.width, plan.height, scene_size)
         for frame, picture in zip(shown, pictures, strict=True):
             check(self._should_stop)
             yield frame, picture

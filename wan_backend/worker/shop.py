@@ -22,6 +22,7 @@ from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.messages import Problem, ProblemKind, ProgressParams, ReadyParams, RunParams, RunResult
 from . import failures
 from .listener import Run
+from .reader import Reader
 from .take_job import TakeJob, WarmModel
 
 log = logging.getLogger(__name__)
@@ -30,11 +31,14 @@ log = logging.getLogger(__name__)
 class Shop:
     """Does the jobs of one worker, one after another."""
 
-    def __init__(self, report: Callable[[ProgressParams], None]) -> None:
-        """`report` is told how far a job is."""
+    def __init__(
+        self, report: Callable[[ProgressParams], None], on_read: Callable[[str], None] = lambda _place: None
+    ) -> None:
+        """`report` is told how far a job is, `on_read` which file or folder is about to be read, "" after it."""
         diffusers.utils.logging.disable_progress_bar()
         transformers.logging.disable_progress_bar()
         self._report = report
+        self._reader, self._on_read = Reader(), on_read
         self._warm: WarmModel | None = None
 
     def ready(self) -> ReadyParams:
@@ -56,7 +60,8 @@ class Shop:
     def _make(self, run: Run) -> RunResult:
         log.info("job %s begins", run.params.job_id)
         warm = self._warm_model(run.params)
-        return TakeJob(run.params, warm, self._report, run.cancelled.is_set).make()
+        stop = run.cancelled.is_set
+        return TakeJob(run.params, warm, self._report, stop, self._reader.reads(stop), self._on_read).make()
 
     def _warm_model(self, params: RunParams) -> WarmModel:
         """The model of the job; another one leaves memory first."""

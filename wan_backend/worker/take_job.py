@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..frames import source_frames
 from ..frames.take_folder import TakeFolder
 from ..models import devices, media_place
 from ..models.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
@@ -51,9 +52,13 @@ from .job_memory import JobMemory
 from .kept_steps import KeptSteps
 from .live_preview import LivePreview
 from .progress import Pace, Progress, Work
+from .reader import Read
 from .take_settings import settings
 
 log = logging.getLogger(__name__)
+
+FINISHED_SECONDS = 10.0
+"""Decoding waits so long for the finished latents to be on the disk; a disk that hangs must not hold the take."""
 
 LOADING = {
     "text_encoder": "Loading the text encoder",
@@ -87,7 +92,11 @@ class TakeJob:
         warm: WarmModel,
         send: Callable[[ProgressParams], None],
         should_stop: ShouldStop,
+        read: Read = source_frames.read,
+        on_read: Callable[[str], None] = lambda _place: None,
     ) -> None:
+        """`read` reads the sources; `on_read(place)` is told what else is about to be read, and "" after it."""
+        self._read, self._on_read = read, on_read
         self._params, self._plan, self._request = params, params.plan, params.request
         self._warm, self._should_stop = warm, should_stop
         encoder = warm.model.fingerprint("text_encoder")
@@ -154,7 +163,13 @@ class TakeJob:
         self._settle_decoder(memory.plan)
         try:
             placed = Placement(
-                self._warm.model, memory.plan, self._on_load, self._on_ready, self._plan.loras, self._kernel_book
+                self._warm.model,
+                memory.plan,
+                self._on_load,
+                self._on_ready,
+                self._plan.loras,
+                self._on_read,
+                self._kernel_book,
             )
             self._make_pictures(placed, folder)
         except Exception as error:
@@ -232,7 +247,7 @@ class TakeJob:
             self._progress.phase(JobState.ENCODING, "Reading the footage")
         model, stop = self._warm.model, self._should_stop
         depth_of = partial(depth_guide.follow, model_folder=model.folder, device=str(model.device), should_stop=stop)
-        return gather(self._request, self._plan, depth_of, stop)
+        return gather(self._request, self._plan, depth_of, stop, self._read)
 
     def _prepare(self, placement: Placement, canvas: Canvas) -> Conditions:
         conditions = tasks.prepare(placement, self._request, self._plan, canvas, self._warm.kept, self._should_stop)
@@ -250,6 +265,7 @@ class TakeJob:
         if made.broken:
             raise Refusal(ran_over(self._params, self._warm.model, self._part, made.done, made.done))
         self._steps.keep(made)
+        self._steps.flush(FINISHED_SECONDS)  # what dies while it decodes must not have to make the steps again
         self._denoised = True
         self._tools = placement.tools.words
         return latents
@@ -319,11 +335,14 @@ class TakeJob:
     def _tiny(self, placement: Placement, channels: int) -> tiny_decoder.TinyDecoder | None:
         """The tiny autoencoder; None where it can't be loaded, and the model's own serves as well."""
         model = self._warm.model
+        self._on_read(self._params.tiny_decoder)
         try:
             return tiny_decoder.load(Path(self._params.tiny_decoder), channels, model.device, model.precision.vae)
         except Refusal:
             if not placement.plan.decode_fits:
                 raise
+        finally:
+            self._on_read("")
         # The take is all but made: it isn't to be lost for want of the quicker way.
         self._plan = replace(self._plan, decoder=Decoder.WHOLE, notes=[*self._plan.notes, TINY_UNUSABLE_NOTE])
         return None

@@ -170,3 +170,28 @@ def test_files_of_blenders_that_are_gone_are_swept(addon, tmp_path):
     assert in_use.exists()
     assert foreign.exists()
     assert sorted(path for path in old if path.exists()) == old[4:]
+
+
+def test_what_only_looks_like_one_of_ours_is_left_and_stops_nothing(addon, tmp_path):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere.out"
+    run.mkdir()
+    elsewhere.write_text("mine")
+    pids = ["\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT THREE}", "0", "-1", "", "one"]
+    strange = [run / f"server-{pid}-0000000a.out" for pid in pids]
+    strange += [run / f"server-999999999-{end}.out" for end in ("x", "0000000A", "0000000a0")]
+    strange += [run / "server-999999999-0000000a.txt", run / "-999999999-0000000a.log", run / "--.out"]
+    for path in strange:
+        path.touch()
+    folder, link = run / "server-999999999-0000000b.out", run / "server-999999999-0000000c.out"
+    folder.mkdir()
+    link.symlink_to(elsewhere)
+    dangling = run / "server-999999999-0000000d.log"
+    dangling.symlink_to(tmp_path / "nowhere")
+    beyond = run / f"server-{10**30}-0000000e.out"
+    beyond.touch()
+    sweep = addon("backend.process").sweep_run_folder
+    sweep(run)
+    assert all(path.exists() for path in (*strange, folder, link)) and elsewhere.read_text() == "mine"
+    assert dangling.is_symlink() and not beyond.exists()
+    sweep(tmp_path / "nowhere")
+    sweep(elsewhere)

@@ -84,3 +84,13 @@ def _stays(made, folder) -> None:
         with pytest.raises(made.NotOurs, match="move it away"):
             change(str(folder), JOB)
     assert (folder / "rushes.mov").read_bytes() == b"years of work"
+
+
+@pytest.mark.parametrize("link", ["sources", f"sources/{JOB}"])
+def test_nothing_is_made_where_a_link_leads(made, tmp_path, link) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / link).parent.mkdir(exist_ok=True)
+    (tmp_path / link).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(made.NotOurs, match="is a link to another place"):
+        made.make(str(tmp_path / "sources" / JOB / "footage"), JOB)
+    assert os.listdir(tmp_path / "elsewhere") == []

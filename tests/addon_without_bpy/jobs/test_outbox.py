@@ -46,6 +46,24 @@ def test_two_thousand_submits_are_told_a_few_at_a_time_and_in_order(outbox, make
     assert told == wanted
 
 
+@pytest.mark.parametrize("method", ["submit", "retry"])
+def test_messages_that_are_not_answered_hold_no_further_ones_for_ever(outbox, addon, make_request, monkeypatch, method):
+    module, client = addon("jobs.outbox"), Client()
+    for number in range(20):
+        getattr(outbox, method)(f"{number:032x}", make_request())
+    outbox.tick(client)
+    outbox.tick(client)
+    assert len(client.calls) == module.MOST_UNDER_WAY
+    now = module.time.monotonic() + module.HELD_SECONDS + 1
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    outbox.tick(client)
+    assert len(client.calls) == 2 * module.MOST_UNDER_WAY
+    outbox.server_gone()
+    again = Client()
+    outbox.tick(again)
+    assert again.asked == client.asked[: module.MOST_UNDER_WAY], "the next server is told all of them, in order"
+
+
 def test_retries_that_wait_for_a_share_hold_neither_new_jobs_nor_cancels(
     outbox, jobs, make_request, make_status
 ) -> None:

@@ -59,10 +59,24 @@ def test_a_photo_that_is_to_be_turned_has_the_size_that_lies_in_the_file(tmp_pat
     assert head_of(str(tmp_path / "a.jpg")).size == SIZE
 
 
-@pytest.mark.parametrize("ending", ["tif", "bmp", "webp", "tga"])
+@pytest.mark.parametrize("ending", ["tif", "bmp", "webp", "tga", "jp2", "dds", "sgi"])
 def test_other_formats_are_rendered(tmp_path, head_of, ending):
     Image.new("RGB", SIZE).save(tmp_path / f"a.{ending}")
-    assert head_of(str(tmp_path / f"a.{ending}")).size is None
+    head = head_of(str(tmp_path / f"a.{ending}"))
+    assert head.size is None
+    assert head.is_known
+
+
+@pytest.mark.parametrize(
+    "begins",
+    [b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", b"\0\0\0\x20ftypavif\0\0\0\0mif1avif", b"\xff\x0a\x7f\x24\x08",
+     b"GIF89a\x28\0\x18\0\xf7\0\0", b"<!DOCTYPE html><html><head>", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", b"ftyp", b""],
+)  # fmt: skip
+def test_what_begins_as_no_picture_of_blenders_is_not_known(tmp_path, head_of, begins):
+    (tmp_path / "a.png").write_bytes(begins)
+    head = head_of(str(tmp_path / "a.png"))
+    assert head.size is None
+    assert not head.is_known
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,31 @@ def test_a_picture_that_is_gone_when_it_is_rendered_is_a_sentence(scene, strips,
     assert sentence.startswith("shot_03.png can't be found in ") and "put it back there" in sentence
 
 
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(2000)
+
+
+@pytest.mark.parametrize(
+    "content", [HEIC, b"v/1\x01" + bytes(200), b"\x89PNG\r\n\x1a\n" + bytes(50)], ids=["HEIC", "EXR", "PNG"]
+)
+def test_a_picture_that_blender_can_not_read_is_a_sentence_and_not_black(strips, rendering, tmp_path, content):
+    strip = add_pictures(strips, tmp_path / "media", "shot", 1, 1, 6)
+    strip.transform.rotation = 0.2
+    (tmp_path / "media" / "shot_03.png").write_bytes(content)
+    rendering.begin(rendering.wanted("shot", frames=(1, 7)))
+    rendering.until()
+    sentence = rendering.told.failed["job"]
+    assert sentence.startswith("shot_03.png in ") and "can't be read by Blender" in sentence
+    assert not (tmp_path / "0" / "job").exists()
+
+
+def test_nor_is_it_asked_for_where_it_is_the_first_or_the_last(addon, strips, rendering, tmp_path):
+    strip = add_pictures(strips, tmp_path / "media", "shot", 1, 1, 6)
+    strip.transform.rotation = 0.2
+    (tmp_path / "media" / "shot_05.png").write_bytes(HEIC)
+    with pytest.raises(addon("timeline.footage").Unusable, match=r"shows shot_05.png, which Blender can't read: conv"):
+        rendering.begin(rendering.wanted("shot", frames=(1, 7)))
+
+
 def state_of(scene, addon) -> dict:
     """Every setting of the file that can be read, with what is selected and shown."""
     found: dict[str, object] = {"dirty": bpy.data.is_dirty, "path": bpy.data.filepath}

@@ -101,8 +101,11 @@ def test_prompts_from_elsewhere(build, addon):
 
 def test_what_cannot_be_asked_is_a_sentence(build, addon):
     assert "empty" in refusal(addon, build, prompt=" \n ")
-    assert "100,000 characters" in refusal(addon, build, prompt="x" * 100_000)
-    assert "negative prompt" in refusal(addon, build, negative_prompt="x" * 5001)
+    assert "has more than 10,000 characters" in refusal(addon, build, prompt="x" * 100_000)
+    text = bpy.data.texts.new("Book")
+    text.write("a line of a book\n" * 50_000)
+    assert "has more than 10,000" in refusal(addon, build, prompt_source="TEXT_BLOCK", prompt_text=text)
+    assert "negative prompt has 5,001 characters" in refusal(addon, build, negative_prompt="x" * 5001)
     assert "model" in refusal(addon, build, model="")
     assert build(prompt="\N{PILE OF POO} \u202e\x07 ünïcödé " + "\ud800").prompt.startswith("\N{PILE OF POO}")
 

@@ -190,6 +190,26 @@ def test_retry_of_a_job_that_the_server_has_renders_what_is_gone(desk) -> None:
     assert desk.until_landed() == [(10, 40, 2)]
 
 
+def test_what_turns_out_to_be_shown_otherwise_is_rendered_unasked(desk) -> None:
+    desk.cut.shot("Shot", 100, 130)
+    job_id = desk.ask("RESTYLE", "Shot", prompt="the picture grows")
+    assert desk.renderer.made.asked == [], "by its head it can be read straight"
+    assert desk.until_landed() == [(100, 130, 2)]
+    assert [asked_for for asked_for, _ in desk.renderer.made.asked] == [job_id]
+
+
+def test_and_once_it_was_rendered_its_failure_stays(desk) -> None:
+    desk.cut.shot("Shot", 100, 130)
+    desk.renderer.manner = "Blender ended: press Retry."
+    job_id = desk.ask("RESTYLE", "Shot", prompt="the picture grows")
+    desk.session.until(lambda: desk.job(job_id).sentence == "Blender ended: press Retry.")
+    desk.idle()
+    assert len(desk.renderer.made.asked) == 1
+    desk.renderer.manner = "ready"
+    desk.tracker.retry(job_id)
+    assert desk.until_landed() == [(100, 130, 2)]
+
+
 def test_retry_renders_the_strip_where_it_is_now(desk) -> None:
     desk.renderer.manner = "Blender ended: press Retry."
     job_id = desk.ask()

@@ -198,6 +198,23 @@ def test_an_appended_scene_does_not_say_where_takes_go(session, scene, addon) ->
     assert project.ids() == {os.path.basename(planned)}
 
 
+def test_a_linked_scene_says_nothing_of_this_film(session, scene, addon, tmp_path) -> None:
+    project, ends = addon("jobs.project"), addon("jobs.ends")
+    scene.name, scene["wan_vse_project"], scene["wan_vse_known_ends"] = "Theirs", OTHER, json.dumps([JOB])
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    with bpy.data.libraries.load(str(tmp_path / "theirs.blend"), link=True) as (there, here):
+        here.scenes = there.scenes
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "mine.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "mine.blend"))
+    assert project.ids() == set() and ends.read() == []
+    assert [each.name for each in bpy.data.scenes if each.library is not None] == ["Theirs"]
+    compat, landing = addon("timeline.compat"), addon("jobs.landing")
+    assert compat.own_scene("Theirs") is None
+    status = addon("jobs.strangers").unreadable(JOB)[0]
+    assert landing.recorded_scene(status).library is None
+
+
 def test_a_take_is_looked_for_where_this_films_may_lie(session, scene, addon, tmp_path, user_folder) -> None:
     strangers, read = addon("jobs.strangers"), addon("timeline.written").request
     (tmp_path / "film").mkdir()
@@ -265,3 +282,82 @@ def test_what_another_window_makes_is_said_and_lands_here_too(session, scene, ad
     take = {"folder": "/", "first_file": "0001.png", "media_format": "png", "frames": 24, "width": 64, "height": 36}
     (folder / "take.json").write_text(json.dumps({"take": {**take, "frame_rate": {"fps": 24}}}))
     session.until(lambda: [s.get("wan_vse_role") for s in compat.all_strips(bpy.context.scene)] == ["take"])
+
+
+def test_what_a_take_was_made_from_is_read_where_the_film_plays_it(
+    session, scene, addon, tmp_path, user_folder
+) -> None:
+    strangers, compat, read = addon("jobs.strangers"), addon("timeline.compat"), addon("timeline.written").request
+    (tmp_path / "film" / "wan").mkdir(parents=True)
+    (tmp_path / "secret").mkdir()
+    for name in ("0001.png", "0002.png"):
+        (tmp_path / "secret" / name).write_bytes(png(1))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "a.blend"))
+
+    def sources(folder: Path, **more) -> list[tuple[str, bool]]:
+        said = source(folder=str(folder), files=["0001.png"], frames=1, rendered=False, **more)
+        own = strangers.brought_home(read(request(sources=[said])), JOB)
+        return [(each.folder, each.rendered) for each in own.sources]
+
+    anew = [(str(tmp_path / "film" / "wan" / "sources" / JOB / "footage"), True)]
+    secret = [(str(tmp_path / "secret"), False)]
+    assert sources(tmp_path / "secret") == sources(tmp_path / "film") == anew
+    assert sources(tmp_path / "film" / "wan" / "x") == [(str(tmp_path / "film" / "wan" / "x"), False)]
+    strips = compat.strips(scene.sequence_editor_create())
+    compat.new_image(strips, "other", str(tmp_path / "secret" / "0002.png"), 1, 1)
+    assert sources(tmp_path / "secret") == anew, "another picture of that folder is played"
+    compat.new_image(strips, "that", str(tmp_path / "secret" / "0001.png"), 2, 1)
+    assert sources(tmp_path / "secret") == secret
+    assert sources(tmp_path / "secret", is_movie=True) == anew
+
+
+def kept_settings(scene):
+    """The panel's settings as the file keeps them, whatever they are; nothing checks what is put there."""
+    scene.wan_vse.prompt = "fog"
+    system = getattr(scene, "bl_system_properties_get", None)
+    kept = (scene if system is None else system())["wan_vse"]
+    for name in list(kept.keys()):
+        del kept[name]
+    return kept
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"quality": 77, "media_format": -1, "conform": 99, "guide": 99, "length_mode": 9, "prompt_source": 9},
+        {"length_seconds": float("nan"), "length_mode": 1},
+        {"length_seconds": float("inf"), "length_mode": 1, "strength": float("nan"), "freedom": float("inf")},
+        {"length_frames": -7, "extend_frames": -4, "seed": -9, "seed_locked": 1},
+        {"loras": [{"path": "/x", "use": 1, "expert": 9, "strength": float("nan")}]},
+        {"prompt": 5, "loras": 5, "model_id": {"a": 1}},
+    ],
+)
+@pytest.mark.parametrize("task", ["TEXT_TO_VIDEO", "RESTYLE", "PREVIS", "EXTEND"])
+def test_settings_that_no_panel_can_make(kept, task, scene, addon) -> None:
+    """Blender keeps to a property's limits where it is set, and not where it is read from a file."""
+    kept_settings(scene).update(kept)
+    orders, asking, settings = addon("jobs.orders"), addon("jobs.request"), scene.wan_vse
+    try:
+        place = asking.length_of(scene, settings)
+    except asking.Refused as refused:
+        assert refused.sentence.endswith(".")
+        place = asking.Placement(1, 1, 24)
+    made = asking.compose(scene, settings, None, "fog", place)
+    made = orders._tuned(made, settings, orders.Task[task])
+    assert 0 <= made.strength <= 1 and made.seed >= 0 and made.length_frames >= 1
+    assert all(abs(use.strength) < 100 for use in made.loras)
+    json.dumps(addon("jobs.landing").to_json(made), allow_nan=False)
+
+
+def test_texts_of_the_panel_that_are_none_are_put_back(session, scene, addon, tmp_path) -> None:
+    kept, bad = kept_settings(scene), b"\xff\xfe"
+    scene.wan_vse.loras.add()
+    scene.wan_vse.negative_prompt = "fog"
+    kept["prompt"] = kept["model_id"] = bad
+    kept["loras"][0]["path"] = kept["loras"][0]["name"] = bad
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "odd.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "odd.blend"))
+    settings = bpy.context.scene.wan_vse
+    assert (settings.prompt, settings.model_id, settings.negative_prompt) == ("", "", "fog")
+    assert [lora.name for lora in settings.loras] == [""]
+    assert isinstance(settings.loras[0].path, str), "Blender gives paths with what stands for such bytes"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import sys
 import time
 from pathlib import Path
 
@@ -61,28 +64,16 @@ def test_scripts_run_where_the_file_is_trusted(film, use_scripts, preference, ru
     assert count == runs
 
 
-def test_folders_that_the_preferences_exclude(addon) -> None:
-    excluded = addon("jobs.trust").is_excluded
-    for path, folders, wanted in (
-        ("/downloads/a.blend", [("/downloads", False)], True),
-        ("/downloads/deep/a.blend", [("/downloads/", False)], True),
-        ("/downloads2/a.blend", [("/downloads", False)], False),
-        ("/home/x/strange/a.blend", [("/home/*/strange/*", True)], True),
-        ("/home/x/a.blend", [("/home/*/strange/*", True), ("", False)], False),
-    ):
-        assert excluded(path, folders) is wanted, path
+@pytest.fixture
+def background(addon):
+    """background(name) is that module of the package that a Blender in the background imports."""
+    folder = str(Path(addon("jobs.render_order").BACKGROUND))
+    sys.path.insert(0, folder)
+    yield lambda name: importlib.import_module(f"background.{name}")
+    sys.path.remove(folder)
 
 
-def test_no_node_writes_files_of_its_own(scene, addon) -> None:
-    import importlib
-    import sys
-
-    background = Path(addon("jobs.render_order").BACKGROUND)
-    sys.path.insert(0, str(background))
-    try:
-        side_effects = importlib.import_module("background.side_effects")
-    finally:
-        sys.path.remove(str(background))
+def test_no_node_writes_files_of_its_own(scene, background) -> None:
     if hasattr(scene, "compositing_node_group"):
         tree = bpy.data.node_groups.new("Comp", "CompositorNodeTree")
         scene.compositing_node_group = tree
@@ -90,5 +81,68 @@ def test_no_node_writes_files_of_its_own(scene, addon) -> None:
         scene.use_nodes = True
         tree = scene.node_tree
     node = tree.nodes.new("CompositorNodeOutputFile")
-    side_effects.keep_from_writing()
+    background("side_effects").keep_from_writing()
     assert node.mute
+
+
+@pytest.fixture
+def preferences(monkeypatch):
+    """Blender's, with scripts run by themselves."""
+    monkeypatch.setattr(bpy.context.preferences.filepaths, "use_scripts_auto_execute", True)
+    return bpy.context.preferences
+
+
+def test_a_file_that_was_opened_untrusted_stays_so_under_another_name(scene, addon, tmp_path, preferences) -> None:
+    """With nothing that was refused in the window: what is run is in a scene that is rendered alone."""
+    trusted = addon("jobs.trust").may_run_scripts
+    film, again = str(tmp_path / "a.blend"), str(tmp_path / "b.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=film)
+    for use_scripts in (True, False):
+        bpy.ops.wm.open_mainfile(filepath=film, use_scripts=use_scripts)
+        before = [each.name for each in bpy.data.scenes], bpy.context.scene.name
+        assert trusted() is use_scripts
+        assert ([each.name for each in bpy.data.scenes], bpy.context.scene.name) == before
+        bpy.ops.wm.save_as_mainfile(filepath=again)
+        assert trusted() is use_scripts
+        bpy.ops.wm.revert_mainfile(use_scripts=use_scripts)
+        assert trusted() is use_scripts
+
+
+def test_a_file_that_was_loaded_from_an_excluded_folder_stays_so(scene, addon, tmp_path, preferences) -> None:
+    for name in ("downloads", "work"):
+        (tmp_path / name).mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "downloads" / "a.blend"))
+    excluded = preferences.autoexec_paths.new()
+    try:
+        excluded.path = str(tmp_path / "downloads")
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "downloads" / "a.blend"))
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "work" / "a.blend"))
+        assert not addon("jobs.trust").may_run_scripts()
+    finally:
+        preferences.autoexec_paths.remove(excluded)
+
+
+def test_a_copy_is_rendered_with_its_own_files_trust(scene, addon, tmp_path, monkeypatch) -> None:
+    """Another file may be open by the time that its turn comes."""
+    render_order = addon("jobs.render_order")
+    monkeypatch.setattr(render_order.bpy.app, "binary_path", "/usr/bin/blender", raising=False)
+    for trusted, wanted in ((True, "--enable-autoexec"), (False, "--disable-autoexec"), ("no", "--disable-autoexec")):
+        (tmp_path / "order.json").write_text(json.dumps({"trusted": trusted}))
+        assert wanted in render_order.command(tmp_path / "order.json").arguments
+
+
+def test_freestyle_runs_no_script_of_a_file_that_is_not_trusted(scene, addon, background) -> None:
+    text = bpy.data.texts.new("style.py")
+    layer = scene.view_layers[0]
+    module = layer.freestyle_settings.modules.new()
+    module.script = text
+    side_effects, report = background("side_effects"), background("report")
+    side_effects.keep_scripts_out(True)
+    assert module.script == text
+    side_effects.keep_scripts_out(False)
+    assert module.script is None, "another mode can be animated into this one"
+    module.script, layer.freestyle_settings.mode = text, "SCRIPT"
+    scene.render.use_freestyle = layer.use_freestyle = True
+    with pytest.raises(report.Refused, match="a Freestyle style module"):
+        side_effects.keep_scripts_out(False)
+    assert module.script is None

@@ -105,14 +105,14 @@ def test_a_glance_looks_at_a_few_files_however_long_the_strip_is(cut, sequence, 
     footage, file_look = addon("timeline.footage"), addon("timeline.file_look")
     file_look.forget()
     wanted = footage.Wanted(footage.Role.FOOTAGE, 1, 1 + frames, ("long",))
-    most = 2 * file_look.SLICE_FILES  # whether they are there, and their sizes
+    most = 2 * file_look.SLICE_FILES + 2  # whether they are there, their sizes, and whether the ends are pictures
     looks.clear()
     for _ in range(3):
         source, rendered = footage.source_or_render(cut.scene, wanted, "/nowhere", file_look.glance)
         assert len(looks) <= most and (len(source.files), rendered) == (frames, False)
         looks.clear()
     footage.source_or_render(cut.scene, wanted, "/nowhere")
-    assert len(looks) == 2 * frames, "an order looks at all"
+    assert len(looks) == 2 * frames + 2, "an order looks at all"
 
 
 def test_an_order_looks_for_a_moment(cut, sequence, addon, looks, monkeypatch) -> None:
@@ -123,12 +123,13 @@ def test_an_order_looks_for_a_moment(cut, sequence, addon, looks, monkeypatch) -
     looks.clear()
     monkeypatch.setattr(file_look, "MOMENT_SECONDS", 0.0)
     source, rendered = footage.source_or_render(cut.scene, wanted, "/nowhere", file_look.moment)
-    assert len(looks) <= 2 * file_look.MOMENT_FILES, "whether they are there, and their sizes"
+    most = 2 * file_look.MOMENT_FILES + 2
+    assert len(looks) <= most, "whether they are there, their sizes, and whether the ends are pictures"
     assert (len(source.files), rendered) == (2000, False)
     looks.clear()
     monkeypatch.setattr(file_look, "MOMENT_SECONDS", 60.0)
     footage.source_or_render(cut.scene, wanted, "/nowhere", file_look.moment)
-    assert len(looks) == 4000, "a quick disk is asked for all"
+    assert len(looks) == 4002, "a quick disk is asked for all"
 
 
 def test_only_the_pictures_that_are_shown_are_named(cut, sequence, addon) -> None:

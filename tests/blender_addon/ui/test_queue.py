@@ -136,3 +136,24 @@ def test_how_many_loras_is_known_before_which(told, settings, addon) -> None:
         m.JobStatus(JOB, m.JobState.DONE, m.JobSummary("fog", m.Task.RESTYLE, "big", 7, 81, loras=2), created=1.0)
     )
     assert "LoRAs: 2" in said(draw_all(addon))
+
+
+def test_what_another_window_has_is_said(told, queue, addon) -> None:
+    def drawn() -> str:
+        return said(draw_all(addon))
+
+    assert "nother window" not in drawn()
+    told.held_elsewhere = 1
+    assert "Another window of Blender has 1 more job: it is in its queue, and comes here when it is closed." in drawn()
+    told.held_elsewhere = 1200
+    assert "1,200 more jobs: they are in its queue, and come here" in drawn()
+    told.held_elsewhere = 0
+    job = told.add(JOB, "cancelled", held_elsewhere=True)
+    words = drawn()
+    assert "Other window" in words and "When that window is closed, the job comes here by itself." in words
+    refusing = addon("operators.refusing")
+    assert addon("operators.retry_job").WAN_VSE_OT_retry_job.job_refusal(job) == refusing.HELD_ELSEWHERE
+    clear = addon("operators.clear_jobs").WAN_VSE_OT_clear_jobs.refusal
+    assert "Another window" in clear(bpy.context)
+    told.add("b" * 32, "cancelled")
+    assert not clear(bpy.context)

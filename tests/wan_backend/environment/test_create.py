@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,17 +15,17 @@ from pathlib import Path
 import pytest
 
 from wan_backend.environment import __main__ as program
-from wan_backend.environment import create, interpreters, lock, torch_build
+from wan_backend.environment import create, first_files, interpreters, lock, torch_build
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def wheel(folder: Path, name: str) -> Path:
+def wheel(folder: Path, name: str, content: str = "here = True\n") -> Path:
     """A small pure wheel, so that no index is asked."""
     path = folder / f"{name}-1.0-py3-none-any.whl"
     facts = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as package:
-        package.writestr(f"{name}.py", "here = True\n")
+        package.writestr(f"{name}.py", content)
         package.writestr(f"{facts}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         package.writestr(f"{facts}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         package.writestr(f"{facts}/RECORD", "")
@@ -94,18 +95,35 @@ def test_an_unknown_build_lists_the_valid_ones() -> None:
 
 def test_torch_comes_first_and_by_itself() -> None:
     first, second = create.backend_steps(torch_build.choose("cpu"))
-    assert first.pip_arguments[0].startswith("torch==") and "--no-deps" in first.pip_arguments
-    assert second.hashed and not first.hashed
+    assert first.pip_arguments[: len(create.LISTED)] == create.LISTED and "lock_torch_cpu.txt" in first.pip_arguments[4]
+    assert second.pip_arguments == (*create.LISTED, str(create.LOCK))
 
 
-@pytest.mark.parametrize(("name", "hashed"), [
-    ("cpu", [False, True]), ("cuda", [True, True]), ("mps", [True, True]), ("cuda-windows", [False, True]),
-    ("rocm", [False, False]),
-])  # fmt: skip
-def test_which_steps_compare_checksums(name: str, hashed: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", list(torch_build.BUILDS))
+def test_every_file_is_compared_with_a_checksum_and_nothing_is_built(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch_build, "has_hopper", lambda: False)
-    steps = create.backend_steps(torch_build.BUILDS[name], ("pytest==1",))
-    assert [step.hashed for step in steps] == [*hashed, False]
+    torch, rest, tests = create.backend_steps(torch_build.BUILDS[name], ("pytest==1",))
+    assert torch.hashed != bool(torch.unlisted) and rest.hashed and not tests.hashed
+    for step in (torch, rest):
+        assert {"--no-deps", "--only-binary=:all:"} <= {*step.pip_arguments}
+    assert all("==" in pin for pin in torch.unlisted)
+    if name == "rocm":  # what it needs of that index is of triton's version that goes with this torch
+        triton = next(line for line in create.LOCK_TORCH.read_text("utf-8").splitlines() if line.startswith("triton"))
+        assert torch.unlisted[1] == "triton-rocm" + triton.split()[0].removeprefix("triton")
+
+
+@pytest.mark.parametrize("build", [build for build in torch_build.BUILDS.values() if build.listed])
+def test_the_lists_of_torch_are_of_the_pinned_one(build: torch_build.TorchBuild) -> None:
+    lines = [
+        line for line in (create.HERE / build.listed).read_text("utf-8").splitlines() if line.startswith("torch==")
+    ]
+    (pin,) = [pin for pin in create.pins() if pin.startswith("torch==")]
+    assert lines and all(
+        re.fullmatch(r"[\w.=]+(\+\w+)?( ; .+?)?( --hash=sha256:[0-9a-f]{64})+", line) for line in lines
+    )
+    assert {line.split()[0].partition("+")[0] for line in lines} == {pin}
 
 
 def test_only_a_hopper_card_gets_the_kernel_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,11 +191,69 @@ def test_a_persons_settings_of_pip_say_how_the_network_is_reached_and_nothing_el
     settings = "\n".join([
         "global.index-url='https://mirror.example/simple'", "global.extra-index-url='https://evil.example/simple'",
         "global.cert='/etc/a file.pem'", "global.target='/somewhere'", "install.no-binary=':all:'", "global.pre='true'",
-        ":env:.proxy='http://proxy:3128'", ":env:.default-timeout='180'", ":env:.find-links='/wheels'", "nonsense",
+        ":env:.proxy='http://me:secret@proxy:3128'", ":env:.default-timeout='180'", "nonsense",
+        ":env:.find-links='/wheels'",
     ])  # fmt: skip
-    reach = ["--cert=/etc/a file.pem", "--proxy=http://proxy:3128", "--timeout=180"]
+    reach = {"PIP_CERT": "/etc/a file.pem", "PIP_PROXY": "http://me:secret@proxy:3128", "PIP_TIMEOUT": "180"}
     assert create.reach_of(settings, hashed=False) == reach
-    assert create.reach_of(settings, hashed=True) == ["--index-url=https://mirror.example/simple", *reach]
+    assert create.reach_of(settings, hashed=True) == {
+        "PIP_INDEX_URL": "https://mirror.example/simple",
+        "PIP_EXTRA_INDEX_URL": "https://evil.example/simple",  # of which only the right files are taken
+        "PIP_FIND_LINKS": "/wheels",
+        **reach,
+    }
+
+
+@pytest.mark.ci
+def test_a_proxys_password_is_in_no_command_and_no_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PIP_PROXY", "http://me:secret@127.0.0.1:9")
+    seen: list[dict[str, str]] = []
+    plain = create._run
+
+    def run(command: list[str], variables: dict[str, str] | None = None) -> int:
+        if "install" in command:
+            seen.append(variables or {})
+            assert "secret" not in " ".join(command)
+        return plain(command, variables)
+
+    monkeypatch.setattr(create, "_run", run)
+    caplog.set_level("INFO")
+    steps = [create.Step("Installing a package", ("--no-index", str(wheel(tmp_path, "tiny_four"))))]
+    create.create(tmp_path / "made", this_python(), steps, lambda *_: None)
+    assert [variables["PIP_PROXY"] for variables in seen] == ["http://me:secret@127.0.0.1:9"]
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.ci
+def test_what_is_in_no_list_stays_what_it_was_first(tmp_path: Path) -> None:
+    found = ("--no-index", "--no-deps", "--only-binary=:all:", "--find-links", str(tmp_path))
+    package, folder = wheel(tmp_path, "tiny_five"), tmp_path / "backend" / "environment"
+    steps = [create.Step("Installing tiny_five", found, ("tiny_five==1.0",))]
+
+    def make_anew() -> None:
+        (folder / create.READY_FILE).unlink(missing_ok=True)
+        for installed in folder.glob("[Ll]ib/**/tiny_five*"):
+            shutil.rmtree(installed) if installed.is_dir() else installed.unlink()
+        create.create(folder, this_python(), steps, lambda *_: None)
+
+    make_anew()
+    note, python = first_files.note_of(folder), this_python().version
+    assert first_files.known(note, steps[0].unlisted, python) == {
+        "tiny_five==1.0": hashlib.sha256(package.read_bytes()).hexdigest()
+    }
+    make_anew()
+    package.unlink()
+    wheel(tmp_path, "tiny_five", "here = False  # of the same version\n")
+    with pytest.raises(create.SetupFailed, match="isn't the one any more that was first installed here") as failed:
+        make_anew()
+    assert f"delete {note} and set up again" in str(failed.value)
+    note.write_text("{half")
+    with pytest.raises(create.SetupFailed, match="is damaged; delete it"):
+        make_anew()
+    note.unlink()
+    make_anew()
 
 
 @pytest.mark.ci
@@ -187,6 +263,9 @@ def test_settings_of_pip_do_not_change_what_is_installed(tmp_path: Path, monkeyp
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     monkeypatch.setenv("PIP_PREFIX", str(tmp_path / "other"))
     monkeypatch.setenv("PIP_CONSTRAINT", str(tmp_path / "none.txt"))
+    for name in ("pip", "venv", "ensurepip", "json"):  # where Blender was started, with what a stranger sent
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('of a stranger')")
+    monkeypatch.chdir(tmp_path)
     steps = [create.Step("Installing a package", ("--no-index", str(package)))]
     python = create.create(tmp_path / "made", this_python(), steps, lambda *_: None)
     subprocess.run([str(python), "-c", "import tiny_two"], check=True)
@@ -198,7 +277,7 @@ def test_a_file_with_another_checksum_is_not_installed(tmp_path: Path) -> None:
     listed = tmp_path / "lock.txt"
     steps = [create.Step("Installing", ("--no-index", "--no-deps", "--require-hashes", "-r", str(listed)))]
     listed.write_text(f"tiny_three @ {package.as_uri()} --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(create.SetupFailed):
+    with pytest.raises(create.SetupFailed, match="isn't the one that this version was tested with"):
         create.create(tmp_path / "made", this_python(), steps, lambda *_: None)
     listed.write_text(
         f"tiny_three @ {package.as_uri()} --hash=sha256:{hashlib.sha256(package.read_bytes()).hexdigest()}\n"

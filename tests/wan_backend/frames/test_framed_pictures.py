@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,19 +25,20 @@ def drawn(width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
     return np.stack([x * 255 // width, y * 255 // height, 255 - x * 255 // width], -1).astype(np.uint8)
 
 
-def film(file: Path, sizes: list[tuple[int, int]], codec: str = "ffv1", pixels: str = "bgr0") -> Path:
-    """A movie of drawn pictures of these sizes, in one track."""
+def film(file: Path, sizes: list[tuple[int, int]], codec: str = "ffv1", *pixels: str) -> Path:
+    """A movie of drawn pictures of these sizes, in one track; the same again in each other kind of pixels."""
+    pixels = pixels or ("bgr0",)
     with av.open(str(file), "w") as container:
         stream: Any = container.add_stream(codec, rate=Fraction(25))
-        stream.width, stream.height, stream.pix_fmt = *sizes[0], pixels
+        stream.width, stream.height, stream.pix_fmt = *sizes[0], pixels[0]
         at = 0
-        for size in dict.fromkeys(sizes):
+        for size, kind in itertools.product(dict.fromkeys(sizes), pixels):
             coder: Any = av.CodecContext.create(codec, "w")
-            coder.width, coder.height, coder.pix_fmt, coder.time_base = *size, pixels, Fraction(1, 25)
+            coder.width, coder.height, coder.pix_fmt, coder.time_base = *size, kind, Fraction(1, 25)
             coder.framerate = 25
             packets = []
             for _ in range(sizes.count(size)):
-                frame = av.VideoFrame.from_ndarray(drawn(*size), format="rgb24").reformat(format=pixels)
+                frame = av.VideoFrame.from_ndarray(drawn(*size), format="rgb24").reformat(format=kind)
                 frame.pts, frame.time_base = at, Fraction(1, 25)
                 packets += coder.encode(frame)
                 at += 1
@@ -54,9 +56,10 @@ def shown(file: Path, pictures: Pictures | None, size: tuple[int, int], frame: i
 
 
 def refusal(*given, **more) -> str:
+    """Of what Blender is to render instead."""
     with pytest.raises(Refusal) as caught:
         shown(*given, **more)
-    assert caught.value.problem.kind == "bad_source"
+    assert caught.value.problem.kind == "render_first"
     return caught.value.problem.sentence
 
 
@@ -65,7 +68,7 @@ def refusal(*given, **more) -> str:
     ("pixels", "least"), [("bgr0", 99.0), ("yuv444p", 38.0), ("yuv422p", 30.0), ("yuv420p10le", 28.0)]
 )
 def test_a_movie_is_turned_as_it_is_said(tmp_path, turn, pixels, least):
-    file = film(tmp_path / "a.mkv", [(WIDTH, HEIGHT)], pixels=pixels)
+    file = film(tmp_path / "a.mkv", [(WIDTH, HEIGHT)], "ffv1", pixels)
     framed = Pictures(WIDTH, HEIGHT, turn)
     found = shown(file, framed, framed.shown_size())
     expected = np.rot90(drawn(), -turn // 90)
@@ -89,7 +92,7 @@ def test_another_size_than_was_framed_is_a_sentence(tmp_path):
     for file in (movie, picture):
         shown(file, Pictures(WIDTH, HEIGHT), (WIDTH, HEIGHT))
         sentence = refusal(file, Pictures(HEIGHT, WIDTH), (WIDTH, HEIGHT))
-        assert str(file) in sentence and "96 x 48 and not 48 x 96" in sentence and "meta strip" in sentence
+        assert str(file) in sentence and "96 x 48 and not 48 x 96" in sentence and "press Retry" in sentence
 
 
 @pytest.mark.parametrize("pictures", [None, Pictures(WIDTH, HEIGHT)])
@@ -100,8 +103,21 @@ def test_pictures_that_grow_within_the_movie_are_a_sentence(tmp_path, pictures):
     found = read(source, range(6), WIDTH, HEIGHT, (WIDTH, HEIGHT))
     for _ in range(3):
         next(found)
-    with pytest.raises(Refusal, match="192 x 96 and not 96 x 48"):
+    with pytest.raises(
+        Refusal, match=r"change from 96 x 48 \(yuv420p\) to 192 x 96 \(yuv420p\), 0.1 seconds in"
+    ) as why:
         next(found)
+    assert why.value.problem.kind == "bad_source", "Blender shows noise there, so it isn't asked to render it"
+
+
+@pytest.mark.parametrize("pictures", [None, Pictures(WIDTH, HEIGHT, alpha_bits=8)])
+@pytest.mark.parametrize("first", [0, 4])
+def test_so_are_those_that_change_their_pixels(tmp_path, pictures, first):
+    """Also where what is wanted begins after the change."""
+    file = film(tmp_path / "a.mkv", [(WIDTH, HEIGHT)] * 3, "libx264", "yuv420p", "yuv444p")
+    source = Source(Role.FOOTAGE, str(tmp_path), [file.name], True, first, 6 - first, pictures=pictures)
+    with pytest.raises(Refusal, match=r"\(yuv420p\) to 96 x 48 \(yuv444p\)"):
+        list(read(source, range(6 - first), WIDTH, HEIGHT, (WIDTH, HEIGHT)))
 
 
 @pytest.mark.parametrize(("pixels", "bits"), [("yuva444p", 8), ("yuva444p10le", 10), ("bgra", 8)])

@@ -186,6 +186,15 @@ def test_a_movie_of_enormous_pictures_is_refused_by_its_head(tmp_path, monkeypat
     assert "160 x 64 pixels are too large to decode" in refusal(file, movie=True)
 
 
+@pytest.mark.parametrize("other", ["other.mkv", "none.mkv"])
+def test_a_list_of_movies_under_a_movies_name_is_none(tmp_path, other):
+    from tests.wan_backend.frames import written_movies
+
+    written_movies.write(tmp_path / "other.mkv", 3, "mjpeg", "yuvj420p")
+    (tmp_path / "a.mp4").write_text(f"ffconcat version 1.0\nfile {other}\n")
+    assert "a list of other files" in refusal(tmp_path / "a.mp4", movie=True)
+
+
 def test_a_packet_that_its_decoder_will_not_have_ends_no_movie(tmp_path, monkeypatch):
     """The rest of the film stood still: Theora's packets of no bytes are no invalid data, but an invalid argument."""
     import av
@@ -213,3 +222,81 @@ def test_a_packet_that_its_decoder_will_not_have_ends_no_movie(tmp_path, monkeyp
         monkeypatch.setattr(movie, "_seek", lambda number: None)
         found = [written_movies.number_in(frame.to_ndarray(format="rgb24")) for frame in movie.frames(range(12))]
     assert found == [0, 1, 2, 2, 4, 5, 6, 7, 8, 9, 10, 11]
+
+
+def test_a_decoder_without_memory_is_not_told_as_a_damaged_file(tmp_path, monkeypatch):
+    """opencv and ffmpeg have errors of their own for it; a packet that needs more than there is isn't passed over."""
+    import av
+
+    from tests.wan_backend.frames import written_movies
+
+    Image.fromarray(drawn()).save(tmp_path / "a.png")
+    spent = cv2.error("OutOfMemoryError")
+    spent.code = cv2.Error.StsNoMem
+
+    def fail(*_, **__):
+        raise spent
+
+    monkeypatch.setattr(pictures.cv2, "imdecode", fail)
+    assert "too little memory" in refusal(tmp_path / "a.png")
+
+    class Container:
+        def __init__(self, container):
+            self._container = container
+
+        def __getattr__(self, name):
+            return getattr(self._container, name)
+
+        def demux(self, stream):
+            for number, packet in enumerate(self._container.demux(stream)):
+                if number == 6:
+                    raise av.error.MemoryError(12, "Cannot allocate memory")
+                yield packet
+
+    file = written_movies.write(tmp_path / "a.mkv", 12, "mjpeg", "yuvj420p")
+    opened = av.open
+    monkeypatch.setattr(av, "open", lambda *given: Container(opened(*given)))
+    source = Source(Role.FOOTAGE, str(tmp_path), [file.name], is_movie=True, frames=12)
+    with pytest.raises(Refusal, match="too little memory"):
+        list(source_frames.read(source, range(12), 160, 64, (160, 64)))
+
+
+@pytest.mark.parametrize("bytes_more", [-10, 10])
+def test_a_picture_that_is_written_while_it_is_read_is_not_taken_for_whole(tmp_path, monkeypatch, bytes_more):
+    Image.fromarray(drawn()).save(tmp_path / "a.jpg")
+    content = (tmp_path / "a.jpg").read_bytes()
+    real = os.stat
+
+    def before(place, **how):
+        found = list(real(place, **how))
+        found[6] = len(content) + bytes_more if str(place).endswith("a.jpg") else found[6]
+        return os.stat_result(found)
+
+    monkeypatch.setattr(pictures.os, "stat", before)
+    assert "being written at this moment" in refusal(tmp_path / "a.jpg")
+
+
+def test_a_movie_on_a_disk_that_fails_is_not_taken_for_a_shorter_one(tmp_path, monkeypatch):
+    """A demuxer tells what can't be read as the end of the file."""
+    from tests.wan_backend.frames import written_movies
+    from wan_backend.frames import movie_frames
+
+    file = written_movies.write(tmp_path / "a.mkv", 12, "mjpeg", "yuvj420p")
+    source = Source(Role.FOOTAGE, str(tmp_path), [file.name], is_movie=True, frames=20)
+
+    def frames(*wanted: int) -> list[int]:
+        read = source_frames.read(source, list(wanted), 160, 64, (160, 64))
+        return [written_movies.number_in(picture) for picture in read]
+
+    looked: list[Path] = []
+    look = movie_frames._look_through
+    monkeypatch.setattr(movie_frames, "_look_through", lambda place: (looked.append(place), look(place)))
+    assert frames(*range(12)) == list(range(12)) and not looked
+    assert frames(10, 14, 19) == [10, 11, 11] and looked == [file]
+
+    def fail(_place):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(movie_frames, "_look_through", fail)
+    with pytest.raises(Refusal, match=r"a\.mkv can't be used: it can't be read to its end \(Input/output error\)"):
+        frames(10, 14)

@@ -66,3 +66,36 @@ def test_the_old_take_stays_where_the_new_one_can_not_be_named(tmp_path, monkeyp
         take.publish({})
     assert names(tmp_path) == ["job"]
     assert (tmp_path / "job" / "0001.png").read_bytes() == b"old"
+
+
+def test_what_is_in_the_way_and_is_no_take_is_kept(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    for number in range(3):
+        if number < 2:
+            (tmp_path / "job").mkdir()
+            (tmp_path / "job" / "painted.psd").write_text("years of work")
+        else:
+            (tmp_path / "job").symlink_to(tmp_path / "elsewhere")
+        with TakeFolder(tmp_path, "job") as take:
+            (take.partial / "0001.png").write_bytes(b"new")
+            take.publish({})
+        assert names(tmp_path / "job") == ["0001.png", "take.json"]
+        if number < 2:
+            assert (tmp_path / f"job.kept-{number + 1}" / "painted.psd").read_text() == "years of work"
+            (tmp_path / "job").rename(tmp_path / f"done-{number}")
+    assert names(tmp_path / "elsewhere") == []
+    assert (tmp_path / "job.kept-3").is_symlink()
+
+
+@pytest.mark.parametrize("target", ["there", "gone"])
+def test_a_link_in_the_place_of_the_half_made_take_is_not_followed(tmp_path, target):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "0001.png").write_text("years of work")
+    (tmp_path / "job.partial").symlink_to(tmp_path / target)
+    with TakeFolder(tmp_path, "job") as take:
+        (take.partial / "0001.png").write_bytes(b"new")
+        take.publish({})
+    assert names(tmp_path / "job") == ["0001.png", "take.json"]
+    assert names(tmp_path / "there") == ["0001.png"]
+    assert (tmp_path / "there" / "0001.png").read_text() == "years of work"
+    assert not (tmp_path / "gone").exists()

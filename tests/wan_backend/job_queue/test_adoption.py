@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.wan_backend.job_queue.written_jobs import answered, every, take_plan, take_request, write_job, write_jobs
-from wan_backend.job_queue import reading, take_files
+from wan_backend.job_queue import jobs, reading, take_files
 from wan_backend.job_queue.jobs import JobQueue
 from wan_backend.job_queue.owners import Owner
 from wan_backend.job_queue.store import STATE_FILE, JobStore
@@ -286,6 +286,32 @@ def test_a_media_folder_that_does_not_answer_holds_only_its_jobs(tmp_path, serve
     assert first.answer(first.queue.submit(C, take_request(), take_plan())).state is JobState.QUEUED
     answers.set()
     first.until(lambda: first.queue.next_queued() is not None)
+
+
+def test_jobs_elsewhere_go_on_past_those_whose_media_folder_does_not_answer(tmp_path, server, monkeypatch):
+    for number in range(3):
+        write_job(tmp_path, f"{number:032x}", media=tmp_path / f"dead{number}")
+    alive = f"{3:032x}"
+    write_job(tmp_path, alive, media=tmp_path / "alive")
+    answers = threading.Event()
+    whole_take = take_files.whole_take
+
+    def look(media, job_id):
+        assert "dead" not in media or answers.wait(60)
+        return whole_take(media, job_id)
+
+    monkeypatch.setattr(take_files, "whole_take", look)
+    first = server()
+    first.adopt()
+    assert first.queue.next_queued() is None, "nothing is passed over that may only be slow"
+    monkeypatch.setattr(jobs, "MEDIA_PATIENCE_SECONDS", 0.1)
+    first.until(lambda: first.queue.next_queued() is not None)
+    assert first.queue.next_queued().job_id == alive
+    said = {status.job_id: status.sentence for status in every(first.queue)}
+    assert said[f"{0:032x}"] == f"{tmp_path / 'dead0'} does not answer; this job goes on as soon as it does."
+    answers.set()
+    first.until(lambda: first.queue.next_queued() is not None and first.queue.next_queued().job_id == f"{0:032x}")
+    first.until(lambda: not any("does not answer" in status.sentence for status in every(first.queue)))
 
 
 @pytest.mark.parametrize("breaks", [0, 1, 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -255,17 +256,27 @@ def test_the_jobs_of_a_server_that_lives_are_left_alone(tmp_path, open_queue):
     assert every(second) == []
 
 
-def test_a_submit_that_can_not_be_written_is_refused_and_leaves_nothing(tmp_path, open_queue, monkeypatch):
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [
+        (errno.ENOSPC, "disk_full", "is full; make room"), (errno.EDQUOT, "disk_full", "your quota on the disk of"),
+        (errno.EROFS, "folder", "make it writable"), (errno.EACCES, "folder", "make it writable"),
+        (errno.EIO, "folder", "see to that disk"),
+    ],
+)  # fmt: skip
+def test_a_submit_that_can_not_be_written_is_refused_and_leaves_nothing(
+    tmp_path, open_queue, monkeypatch, number, kind, words
+):
     queue = open_queue()
 
     def full(*_, **__):
-        raise OSError(28, "No space left on device", "state.json")
+        raise OSError(number, os.strerror(number), "state.json")
 
     monkeypatch.setattr("wan_backend.job_queue.store.write_json", full)
     request = take_request()
     with pytest.raises(Refusal) as refusal:
         submit(queue, A, request)
-    assert refusal.value.problem.kind == "disk_full"
+    assert refusal.value.problem.kind == kind and words in refusal.value.problem.sentence
     assert every(queue) == [] and list((tmp_path / "jobs").iterdir()) == []
 
 

@@ -40,6 +40,10 @@ class FakeHub:
         """What somebody between here and the hub makes of a file's content."""
         self.busy: dict[str, int] = {}
         """How many times yet a file, or a repository's list, is answered with 503."""
+        self.raw: dict[str, Callable[[str, bytes], tuple[int, dict[str, str], bytes]]] = {}
+        """A file's answer made by hand, of the Range that was asked for and the content: status, headers, body."""
+        self.moved: dict[str, str] = {}
+        """Where a path is answered with another address: what it begins with, and the address in its place."""
         self.commit = COMMIT
         self.asked: list[tuple[str, str]] = []
         """File names with the Range that was asked for."""
@@ -63,6 +67,12 @@ class FakeHub:
         held = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
         held.update({name.replace("__", "."): content for name, content in more.items()})
         self.repos[repo] = held
+
+    def accept(self, cache: Path) -> None:
+        """Note in a cache that these repositories are taken as they are here: they aren't those that are known."""
+        notes = {repo: {"accepted": True, "commit": "", "files": {}} for repo in self.repos}
+        (cache / ".locks").mkdir(parents=True, exist_ok=True)
+        (cache / ".locks" / "wan_vse_first.json").write_text(json.dumps(notes))
 
     def names(self) -> list[str]:
         """The files that were asked for."""
@@ -108,6 +118,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.tokens.add(self.headers.get("Authorization", ""))
+        for start, address in self.hub.moved.items():
+            if path.startswith(start):
+                self._move(address + path.removeprefix(start))
+                return
         if "/tree/" in path:
             self._whole(json.dumps(self.hub.tree(path.removeprefix("/api/models/").partition("/tree/")[0])).encode())
             return
@@ -132,6 +146,9 @@ class _Handler(BaseHTTPRequestHandler):
         if repo in self.hub.gated:
             self._fail(403, "GatedRepo")
             return
+        if name in self.hub.raw:
+            self._by_hand(*self.hub.raw[name](wanted, self.hub.repos[repo][name]))
+            return
         if self._is_busy(name):
             return
         content = self.hub.repos.get(repo, {}).get(name)
@@ -151,6 +168,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         self._pour(name, content[start:])
+
+    def _move(self, address: str) -> None:
+        self.send_response(307)
+        self.send_header("Location", address)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _by_hand(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if headers.get("Content-Length") != str(len(body)):
+            self.close_connection = True  # its end is that of the line
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
 
     def _is_busy(self, name: str) -> bool:
         left = self.hub.busy.get(name, 0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import huggingface_hub
+import huggingface_hub.constants
 import pytest
 
-from wan_backend.models import hub_listing
+from wan_backend.models import catalogue, hub_stream
 
 
 def cache_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -15,7 +15,8 @@ def cache_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HF_HUB_CACHE", str(folder))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 0)  # put back after each test
-    monkeypatch.setattr(hub_listing, "CHUNK_BYTES", 1 << 14)
-    monkeypatch.setattr(hub_listing, "BUSY_SECONDS", (0.0,) * len(hub_listing.BUSY_SECONDS))
+    monkeypatch.setattr(hub_stream, "CHUNK_BYTES", 1 << 14)
+    monkeypatch.setattr(hub_stream, "BUSY_SECONDS", (0.0,) * len(hub_stream.BUSY_SECONDS))
+    monkeypatch.setattr(hub_stream, "BREAK_SECONDS", 0.01)
+    monkeypatch.setattr(catalogue.Catalogue, "checksums", lambda *_: {})  # stand-ins are other files
     return folder

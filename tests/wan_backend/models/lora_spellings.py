@@ -19,6 +19,8 @@ KIJAI = "kijai's ComfyUI-WanVideoWrapper, nodes_model_loading.py: standardize_lo
 MUSUBI = "musubi-tuner, convert_lora.py: prefix lora_unet_ (writes)"
 TOOLKIT = "ai-toolkit, diffusion_models/wan22/wan22_14b_model.py: save_lora (writes)"
 DIFFSYNTH = "DiffSynth-Studio, utils/lora/wan.py and examples/wanvideo, remove_prefix_in_ckpt (writes)"
+PEFT = "PEFT, tuners/lora/layer.py: LoraConfig(lora_bias=True) (writes)"
+COMPILED = "torch.compile and FSDP, of trainers that save a wrapped model (writes)"
 LIGHTX2V = "LightX2V, lightx2v/utils/lora_loader.py (reads)"
 
 SEEN = {
@@ -96,5 +98,15 @@ KEYS = [
     ),
     Seen("lycoris_transformer_2_blocks_0_ffn_net_2.lora_down.weight", "blocks.0.ffn.net.2", Kind.DOWN, TOOLKIT, "low"),
     Seen("lora_transformer_1_blocks_0_attn1_to_q.alpha", "blocks.0.attn1.to_q", Kind.ALPHA, TOOLKIT, "high"),
+    Seen("base_model.model.blocks.0.attn1.to_q.lora_B.bias", "blocks.0.attn1.to_q", Kind.UP_BIAS, PEFT),
+    Seen("transformer.blocks.0.ffn.net.2.lora_B.mine.bias", "blocks.0.ffn.net.2", Kind.UP_BIAS, PEFT),
+    Seen("diffusion_model._orig_mod.blocks.0.self_attn.q.lora_A.weight", "blocks.0.attn1.to_q", Kind.DOWN, COMPILED),
+    Seen(
+        "blocks.0._checkpoint_wrapped_module.cross_attn.k.lora_B.default.weight",
+        "blocks.0.attn2.to_k",
+        Kind.UP,
+        COMPILED,
+    ),
+    Seen("lora_unet__orig_mod_blocks_0_ffn_0.lora_down.weight", "blocks.0.ffn.net.0.proj", Kind.DOWN, COMPILED),
     Seen("pipe.dit2.blocks.0.self_attn.q.lora_A.default.weight", "blocks.0.attn1.to_q", Kind.DOWN, DIFFSYNTH, "low"),
 ]

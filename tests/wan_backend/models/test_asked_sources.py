@@ -99,7 +99,11 @@ def test_files_are_looked_for_unless_they_are_rendered_for_the_take(tmp_path):
     pictures = source(Role.FOOTAGE, 24, folder=str(tmp_path), files=names, is_movie=False, rendered=False)
     assert problem_of("restyle", sources=[pictures]) is None
     (tmp_path / names[7]).unlink()
-    assert names[7] in problem_of("restyle", sources=[pictures]).sentence
+    found = problem_of("restyle", sources=[pictures]).sentence
+    assert names[7] in found and "not there any more" in found
+    (tmp_path / names[7]).mkdir()
+    found = problem_of("restyle", sources=[pictures]).sentence
+    assert names[7] in found and "no plain file" in found
     assert problem_of("restyle", sources=[dataclasses.replace(pictures, rendered=True)]) is None
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from wan_backend.models import (
     download_lock,
     download_order,
     download_problems,
+    extras,
     hub_cache,
     hub_listing,
     hub_trust,
@@ -252,6 +255,16 @@ def test_what_the_hub_refuses(hub, status, kind, words):
     assert [fix.action for fix in found.fixes] == ["download"]
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 451])
+def test_a_page_that_says_no_in_the_hubs_place_is_not_told_as_the_hubs_word(hub, status):
+    page = b"<html>This site is blocked.</html>"
+    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(page))}
+    hub.raw[TRANSFORMER] = lambda _wanted, _content: (status, headers, page)
+    found = problem()
+    assert found.kind == "offline" and f"says no ({status}) and isn't the hub's" in found.sentence
+    assert "log in" not in found.sentence and "any more" not in found.sentence
+
+
 @pytest.mark.parametrize(("instead", "words"), [
     (lambda _: b"<html>please sign in</html>", "a network that wants a login"),
     (lambda content: content[:-1000], "not all of it"),
@@ -293,7 +306,13 @@ def test_a_damaged_blob_of_the_same_length_is_not_taken_over(hub, cache, whose):
         assert blob.read_bytes().endswith(b"EVIL")  # of somebody else: it isn't ours to mend
 
 
-def test_a_damaged_text_encoder_is_not_lent(hub, cache):
+@pytest.mark.parametrize("links", ["symbolic ones", "no symbolic ones", "none"])
+def test_a_damaged_text_encoder_is_not_lent(hub, monkeypatch, links):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    for name in {"symbolic ones": [], "no symbolic ones": ["symlink"], "none": ["symlink", "link"]}[links]:
+        monkeypatch.setattr(os, name, refuse)
     folder = fetch()[0]
     blob = (folder / ENCODER).resolve()
     blob.write_bytes(blob.read_bytes()[:-4] + b"EVIL")
@@ -315,13 +334,66 @@ def test_the_commit_that_was_fetched_first_stays(hub, cache):
     folder = fetch()[0]
     hub.commit = "d" * 40
     shutil.rmtree(folder / "transformer")
+    hub.repos[CONTROL.repo]["README.md"] = b"About, corrected"  # which makes it no other model
     assert fetch()[0].name == hub.commit  # this hub has the old commit no more; its files are the same
     assert hub_trust.first_commit(cache, CONTROL.repo) == fake_hub.COMMIT
-    hub.repos[CONTROL.repo][TRANSFORMER] = tiny_folder.safetensors(100_777)
+
+
+def first_notes(cache, repo):
+    """What is noted of a repository."""
+    return json.loads((cache / ".locks" / hub_trust.FIRST).read_text())[repo]
+
+
+def test_a_file_that_was_changed_is_refused_until_a_person_accepts_it(hub, cache):
+    fetch(SMALL)
+    folder, content = fetch()[0], hub.repos[CONTROL.repo][TRANSFORMER]
+    row = [len(content), hashlib.sha256(content).hexdigest()]
+    assert first_notes(cache, CONTROL.repo)["files"][TRANSFORMER] == row
+    hub.commit, hub.repos[CONTROL.repo][TRANSFORMER] = "d" * 40, tiny_folder.safetensors(100_777)
     found = problem()
     assert found.kind == "checksum" and f"{CONTROL.repo}/{TRANSFORMER} is not the file any more" in found.sentence
-    hub_trust.first_file(cache).unlink()
-    assert fetch()
+    assert f"models --download {CONTROL.id} --accept-changes" in found.sentence
+    assert download.plan(CONTROL, []).problem == found
+    assert sources.find(CONTROL) == sources.Found(folder), "what is here stays"
+    before = first_notes(cache, SMALL.repo)
+    now = download.fetch(CONTROL, [], lambda _: None, accept_changes=True)
+    assert now.name == hub.commit and (now / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
+    assert first_notes(cache, CONTROL.repo)["commit"] == hub.commit and first_notes(cache, SMALL.repo) == before
+    assert fetch()[0] == now, "what was accepted is what counts from now on"
+    hub.repos[CONTROL.repo][TRANSFORMER] = content
+    assert problem().kind == "checksum"
+
+
+def test_a_file_that_is_not_what_the_catalogue_knows_is_refused(hub, cache, monkeypatch):
+    known = {TRANSFORMER: "0" * 64, "assets/film.mp4": "0" * 64}  # of what isn't fetched, nothing is asked
+    monkeypatch.setattr(catalogue.Catalogue, "checksums", lambda _, repo: known if repo == CONTROL.repo else {})
+    fetch(SMALL)  # only the text encoder is taken from that one
+    hub.asked.clear()
+    found = problem()
+    assert found.kind == "checksum" and "that this version of Wan VSE knows" in found.sentence
+    assert not isinstance(sources.find(CONTROL), sources.Found) and TRANSFORMER not in hub.names()
+    assert download.fetch(CONTROL, [], lambda _: None, accept_changes=True)
+    shutil.rmtree(cache / "models--Wan-AI--Wan2.1-VACE-1.3B-diffusers" / "blobs")
+    assert fetch(), "it was accepted"
+
+
+def test_what_another_program_fetched_is_compared_too(hub, cache):
+    """Into the same cache, before we noted anything: at another commit, and with a file of another content."""
+    folder = fetch()[0]
+    (cache / ".locks" / hub_trust.FIRST).unlink()
+    (cache / ".locks" / hub_trust.CHECKED).unlink()
+    blob = (folder / TRANSFORMER).resolve()
+    blob.write_bytes(blob.read_bytes()[:-4] + b"EVIL")
+    hub.asked.clear()
+    assert (fetch()[0] / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
+    assert TRANSFORMER in hub.names() and first_notes(cache, CONTROL.repo)["files"][TRANSFORMER]
+
+
+def test_the_catalogue_knows_files_that_are_fetched():
+    for entry in (*catalogue.load().models.values(), *catalogue.load().loras.values()):
+        for name, checksum in entry.sha256.items():
+            assert re.fullmatch("[0-9a-f]{64}", checksum), entry.id
+            assert name in extras.names_of(entry) if isinstance(entry, catalogue.LoraEntry) else "/" in name, name
 
 
 def test_a_proxy_that_does_not_answer_is_named(hub, monkeypatch):
@@ -330,9 +402,6 @@ def test_a_proxy_that_does_not_answer_is_named(hub, monkeypatch):
     huggingface_hub.close_session()
     found = problem()
     assert found.kind == "offline" and "(ALL_PROXY: socks5://127.0.0.1:9)" in found.sentence
-    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:9")
-    huggingface_hub.close_session()
-    assert "is of no kind that is known" in problem().sentence
     huggingface_hub.close_session()
 
 
@@ -397,6 +466,74 @@ def test_a_disk_that_fills_meanwhile(hub, monkeypatch):
     hub.asked.clear()
     fetch()
     assert hub.asked[1][1].startswith("bytes=")
+
+
+@pytest.mark.parametrize(
+    ("name", "nth", "code"),
+    [
+        *((name, nth, errno.ENOSPC) for name in ("fsync", "replace", "open", "mkdir") for nth in (2, -1)),
+        ("fsync", 3, errno.EIO),
+    ],
+)
+def test_a_disk_that_fails_at_any_step(hub, monkeypatch, name, nth, code):
+    """At the last byte of a file, at its name, in the snapshot: it's said, and the next try makes it whole."""
+    calls = 0
+    plain = getattr(os, name)
+
+    def fails(*given, **more):
+        nonlocal calls
+        calls += 1
+        if calls == nth:
+            raise OSError(code, os.strerror(code))
+        return plain(*given, **more)
+
+    if nth == -1:  # the last one of all
+        monkeypatch.setattr(os, name, fails)
+        fetch(SMALL)
+        monkeypatch.setattr(os, name, plain)
+        nth, calls = calls, 0
+        shutil.rmtree(Path(os.environ["HF_HUB_CACHE"]))
+    monkeypatch.setattr(os, name, fails)
+    try:
+        fetch(SMALL)
+    except OSError as error:
+        told = download.problem_for(error, SMALL, [])
+        assert told.kind == ("disk_full" if code == errno.ENOSPC else "folder"), told
+    monkeypatch.setattr(os, name, plain)
+    folder = fetch(SMALL)[0]
+    assert sources.find(SMALL) == sources.Found(folder)
+    assert (folder / TRANSFORMER).read_bytes() == hub.repos[SMALL.repo][TRANSFORMER]
+    assert (folder / ENCODER).read_bytes() == hub.repos[CONTROL.repo][ENCODER]
+
+
+def test_a_repository_that_was_renamed(hub):
+    hub.repos["Other/Name"] = hub.repos.pop(CONTROL.repo)
+    hub.moved = {f"{start}{CONTROL.repo}": f"{start}Other/Name" for start in ("/api/models/", "/")}
+    folder = fetch()[0]
+    assert sources.find(CONTROL) == sources.Found(folder)
+
+
+@pytest.mark.parametrize("answer", ["{}", "[]", "null", '"no"', '{"id": 7, "siblings": 3}', "[[[[", ""])
+def test_an_answer_of_another_form_instead_of_the_list(hub, monkeypatch, answer):
+    monkeypatch.setattr(fake_hub.FakeHub, "listing", lambda *_: None)
+    plain = json.dumps
+    monkeypatch.setattr(fake_hub.json, "dumps", lambda value, **more: answer if value is None else plain(value, **more))
+    found = problem()
+    assert found.kind in ("hub_failed", "model_broken") and "Error" not in found.sentence
+
+
+def test_a_hub_that_goes_down_in_the_middle(hub, cache, monkeypatch):
+    plain = download._Counted.write
+
+    def write(sink, content):
+        hub.close()  # answers nobody any more, and leaves off in the middle
+        return plain(sink, content)
+
+    hub.cut[TRANSFORMER] = 120_000
+    monkeypatch.setattr(download._Counted, "write", write)
+    found = problem()
+    assert found.kind == "offline" and "What is here already is kept" in found.sentence
+    assert [file for file in cache.rglob("*") if file.is_file() and file.stat().st_size > 0]
 
 
 def test_a_folder_that_takes_nothing(hub, tmp_path):

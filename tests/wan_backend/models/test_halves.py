@@ -60,6 +60,8 @@ def test_no_name_is_both_halves_and_partners_are_mutual(name):
     ("wan2.2_t2v_14B", True), ("Wan22_i2v", True), ("wan_a14b", True), ("Wan2_2-T2V", True), ("WAN22I2V14B", True),
     ("wan2.1_t2v_14B", False), ("Wan21_T2V", False), ("Wan2_1-T2V", False),
     ("t2v_14B", None), ("wan2.1_and_2.2", None), ("v12.2", None),
+    ("wan22_i2v_v2.1", True), ("WanV2.2", True), ("t2v_v2.2", None), ("2024-12-21", None), ("wan2_14B", None),
+    ("wan2214B", True), ("wan2.1.3B", False), ("wan211.3B", False), ("FusionX", False), ("Wan2.2_FusionX", True),
 ])  # fmt: skip
 def test_the_version_in_a_name(name, new):
     assert halves.is_new([name]) is new

@@ -6,6 +6,7 @@ import copy
 import json
 
 import gguf
+import peft
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -21,6 +22,7 @@ from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import Expert, LoraUse
 
 CPU = torch.device("cpu")
+AB = ("lora_A", "lora_B")
 EVERYWHERE = ("blocks.", "vace_blocks.", "condition_embedder.", "proj_out", "patch_embedding")
 
 
@@ -110,6 +112,35 @@ def test_a_trainers_settings_beside_the_file_scale_it(transformer, tmp_path):
     changed = wear(transformer, (file, 1.0))
     scaled = {name: (down, up * (2.0 if name.endswith("attn1.to_q") else 0.5)) for name, (down, up) in made.items()}
     torch.testing.assert_close(changed, merged_without(transformer, scaled, 1.0), atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("of_a", [False, True], ids=["as PEFT has them", "also of the first factor"])
+def test_biases_of_its_own_are_scaled_as_peft_does_it(transformer, tmp_path, of_a):
+    settings = peft.LoraConfig(r=4, lora_alpha=2, target_modules=["to_q", "net.2", "proj_in"], lora_bias=True)
+    transformer.add_adapter(settings, "own")
+    layers = {name: layer for name, layer in transformer.named_modules() if isinstance(layer, peft.tuners.lora.Linear)}
+    generator = torch.Generator().manual_seed(0)
+    for layer in layers.values():
+        if of_a:
+            layer.lora_A["own"].bias = torch.nn.Parameter(torch.zeros(4))
+        for number in (*layer.lora_A["own"].parameters(), *layer.lora_B["own"].parameters()):
+            number.data = torch.randn(number.shape, generator=generator) * 0.2
+    wanted = answer(transformer)
+    state = {
+        f"{name}.{kind}.weight": getattr(layer, kind)["own"].weight for name, layer in layers.items() for kind in AB
+    }
+    state |= {
+        f"{name}.{kind}.bias": getattr(layer, kind)["own"].bias
+        for name, layer in layers.items() for kind in AB if getattr(layer, kind)["own"].bias is not None
+    }  # fmt: skip
+    transformer.unload_lora()
+    notes = {"lora_adapter_metadata": json.dumps({"transformer.r": 4, "transformer.lora_alpha": 2})}
+    state = {f"transformer.{key}": number.detach().clone() for key, number in state.items()}
+    save_file(state, tmp_path / "a.safetensors", metadata=notes)
+    less = {key: number for key, number in state.items() if not key.endswith(".bias")}
+    save_file(less, tmp_path / "less.safetensors", metadata=notes)
+    torch.testing.assert_close(wear(transformer, (tmp_path / "a.safetensors", 1.0)), wanted, atol=2e-5, rtol=1e-4)
+    assert (wear(transformer, (tmp_path / "less.safetensors", 1.0)) - wanted).abs().max() > 0.01
 
 
 def test_settings_in_the_head_as_diffusers_writes_them_scale_it(transformer, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.wan_backend.models import lora_spellings, written_loras
 from wan_backend.models.lora_file import Head, Tensor, Unusable
-from wan_backend.models.lora_fit import check, halves
+from wan_backend.models.lora_fit import check, content, halves
 from wan_backend.models.lora_names import NoLora, meaning
 from wan_backend.models.transformer_shapes import shapes
 
@@ -153,13 +153,82 @@ def test_one_for_another_model_is_refused_by_its_name_where_that_is_known(key, n
         ("lora_magnitude_vector.default.weight", "DoRA"),
         ("oft_blocks", "OFT"),
         ("lora_mid.weight", "LoCon with a middle factor"),
-        ("lora_B.bias", "LoRA with biases of its own"),
+        ("lora_E", "AdaLoRA"),
+        ("vera_lambda_b", "VeRA"),
     ],
 )
 def test_other_kinds_are_refused_by_name(ending, kind):
     other = {f"lora_unet_blocks_0_self_attn_q.{ending}": Tensor("F16", (4, 4))}
     assert why_not({**lora(SMALL), **other}, SMALL) == f"is of the kind {kind}, which can't be loaded; only LoRA can"
     assert "of the kind LOKR" in why_not(lora(SMALL), SMALL, {"peft_type": "LOKR"})
+
+
+@pytest.mark.parametrize(
+    "layer", ["diffusion_model.blocks.0.self_attn.q", "lora_unet_blocks_0_self_attn_q", "head.head"]
+)
+@pytest.mark.parametrize("ending", ["bias", "base_layer.bias", "gate", "scale"])
+def test_what_may_change_a_layer_of_wans_in_another_way_is_not_passed_over(layer, ending):
+    key = f"{layer}.{ending}"
+    for shape in ((1536,), (1,), ()):
+        why = why_not({**lora(SMALL), key: Tensor("F32", shape)}, SMALL)
+        assert why == f"would load in part: tensor {key} can't be understood"
+    assert check(Head({**lora(SMALL), f"{layer}.lora_rank": Tensor("I64", ())}, {}), shapes(SMALL)).layers
+
+
+def test_biases_of_its_own_go_with_the_factors_or_it_is_refused():
+    one = "diffusion_model.blocks.3.self_attn.q"
+    own = {f"{one}.lora_B.bias": Tensor("BF16", (1536,)), f"{one}.lora_A.bias": Tensor("BF16", (16,))}
+    layer = check(Head({**lora(SMALL), **renamed(own)}, {}), shapes(SMALL)).layers["blocks.3.attn1.to_q"]
+    assert layer.up_bias and layer.down_bias
+    for side, length in (("A", 1536), ("B", 16)):
+        wrong = renamed({f"{one}.lora_{side}.bias": Tensor("BF16", (length,))})
+        assert "has a bias that doesn't go with its factors" in why_not({**lora(SMALL), **wrong}, SMALL)
+
+
+def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.replace("self_attn.q", "attn1.to_q"): tensor for key, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize("kind", ["I8", "U8", "F8_E8M0", "I32", "F4"])
+def test_factors_that_are_packed_are_refused_and_not_taken_for_numbers(kind):
+    packed = {key: Tensor(kind, tensor.shape) for key, tensor in lora(SMALL).items()}
+    assert f"holds numbers that are packed ({kind}," in why_not(packed, SMALL)
+    difference = {"diffusion_model.blocks.0.norm3.diff": Tensor(kind, (1536,))}
+    assert f"packed ({kind}," in why_not({**lora(SMALL), **difference}, SMALL)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "good"),
+    [("F32", (), True), ("BF16", (1,), True), ("I64", (1, 1), True), ("F8_E4M3", (), True),
+     ("F32", (16,), False), ("C64", (), False)],
+)  # fmt: skip
+def test_an_alpha_is_one_number_whatever_its_format(kind, shape, good):
+    alpha = {"diffusion_model.blocks.0.attn1.to_q.alpha": Tensor(kind, shape)}
+    if good:
+        assert check(Head({**lora(SMALL), **alpha}, {}), shapes(SMALL)).layers
+    else:
+        assert "an alpha that is no single number" in why_not({**lora(SMALL), **alpha}, SMALL)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "alpha"),
+    [("attn1.to_q", 4.0), ("^blocks.0.attn1.to_q", 4.0), (r"blocks\.\d+\.attn1\.to_q", 4.0),
+     (r"blocks\.[0-9]+\.attn1\.to_q$", 4.0), (r"blocks\.1\.attn1\.to_q", 8.0), ("to_k", 8.0), ("q", 8.0)],
+)  # fmt: skip
+def test_patterns_of_the_trainers_settings_are_read_as_peft_reads_them(pattern, alpha):
+    settings = {"lora_alpha": 8, "alpha_pattern": {pattern: 4}}
+    assert content(Head(lora(SMALL), settings)).layers["blocks.0.attn1.to_q"].told_alpha == alpha
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+b", ".*.*.*x", r"\d+\d+\d+\d+\d+\d+", "[^q]*", "a{9}"])
+def test_patterns_that_might_be_looked_for_without_end_are_refused(pattern):
+    assert "alpha_pattern" in why_not(lora(SMALL), SMALL, {"lora_alpha": 8, "alpha_pattern": {pattern: 4}})
+
+
+@pytest.mark.parametrize("start", ["pissa", "pissa_niter_16", "olora", "corda", "loftq"])
+def test_one_whose_model_was_changed_before_is_refused(start):
+    assert "weights that were changed before" in why_not(lora(SMALL), SMALL, {"init_lora_weights": start})
+    assert check(Head(lora(SMALL), {"init_lora_weights": "gaussian"}), shapes(SMALL)).layers
 
 
 def test_a_whole_model_and_an_empty_file_are_no_lora():

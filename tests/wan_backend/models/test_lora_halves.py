@@ -12,7 +12,7 @@ ALONE = {
     "high": [
         "wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise", "Instagirl_v2.0_HIGH", "wan2.2_style_high", "HIGH-noise",
         "Wan22_A14B_T2V_HIGH_Lightning_4steps_lora_250928_rank128_fp16", "wan2.2_t2v_A14B_HN", "I2V_HIGHNoise",
-        "Someones_i2v_HN",
+        "Someones_i2v_HN", "SVI_v2_PRO_Wan2.2-I2V-A14B_HIGH_lora_rank_128_fp16", "wan22_HIGH_rank64", "高噪_style",
     ],
     "low": [
         "Wan22_A14B_LowNoise_v2", "style-LOW-fp16", "wan22_low_vram_LOW", "SOMEBODY_I2V_14B_LOW_V2",
@@ -21,7 +21,7 @@ ALONE = {
     "": [
         "high_angle_shot", "low_light", "slow_glow", "yellow_wan22", "plain", "wan2.1_t2v_14B_low_vram", "flow",
         "wan22_high_low", "wan22_HighQuality", "wan22_high_heels", "HIGH_HEELS", "wan22_highlands", "lo-fi_wan22",
-        "style_L",
+        "style_L", "wan22_low_rank", "wan22_willow", "wan22_higher_quality", "wan22_highway", "wan22_lower_body",
     ],
     UNSURE: ["style_high", "somebodysWan22_t2vQ8H", "wan22t2vhigh", "wan22_t2v_hi", "wan22-i2v-h-e20"],
 }  # fmt: skip
@@ -64,6 +64,14 @@ def test_what_differs_in_something_else_is_no_pair(tmp_path, one, other):
         file.parent.mkdir(exist_ok=True)
         file.touch()
     assert [told(file) for file in files] == ["", ""]
+
+
+def test_a_partner_whose_name_may_speak_of_something_else_leaves_it_open(tmp_path):
+    files = [tmp_path / f"wan22_{half}_quality_style.safetensors" for half in ("high", "low")]
+    files[0].touch()
+    assert told(files[0]) == ""
+    files[1].touch()
+    assert [told(file) for file in files] == [UNSURE, UNSURE]
 
 
 def test_a_folder_says_it_for_certain_or_leaves_it_open():

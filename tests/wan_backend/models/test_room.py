@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from wan_backend.models import block_streaming, devices, lean_forward, lora_adap
 from wan_backend.models.loader import Precision
 from wan_backend.models.memory_plan import MemoryPlan, Needs, Place
 from wan_backend.models.placement import Placement, Room, room_for
+from wan_backend.models.places import Places
 from wan_backend.protocol.messages import LoraUse
 
 GB = 10**9
@@ -21,6 +24,7 @@ class Model:
     device, precision, compressed = torch.device("cpu"), Precision.for_device(torch.device("cpu")), False
     parts = ("text_encoder", "transformer", "transformer_2", "vae")
     weights_in_8_bit = False
+    places = Places(Path("/model"))
 
     def __init__(self):
         self.held = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -145,6 +146,24 @@ def test_gguf_of_converters_that_leave_no_note(tmp_path, how):
     noted = load(forms.write_gguf(tmp_path / "a.gguf", weights, "Q8_0"), "transformer")
     other = load(forms.write_gguf(tmp_path / "b.gguf", weights, "Q8_0", unnoted=how), "transformer")
     assert same(run_transformer(noted), run_transformer(other))
+
+
+def test_gguf_whose_biases_are_blocks_too(tmp_path):
+    weights = forms.published("transformer", forms.weights_of(forms.transformer("text")))
+    writer = gguf.GGUFWriter(tmp_path / "a.gguf", "wan")
+    quant = gguf.GGMLQuantizationType.Q8_0
+    for name, weight in weights.items():
+        values = weight.numpy()[:, :, 0] if weight.ndim == 5 else weight.numpy()
+        if name.startswith("blocks") and name.endswith(".bias"):
+            writer.add_tensor(name, gguf.quantize(values[None], quant)[0], raw_dtype=quant)
+        else:
+            writer.add_tensor(name, values.copy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    module = load(tmp_path / "a.gguf", "transformer")
+    assert far(run_transformer(forms.transformer("text")), run_transformer(module)) < 0.05
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q5_1", "BF16", "F16"])

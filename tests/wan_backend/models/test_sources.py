@@ -175,6 +175,7 @@ def test_a_machine_without_memory_is_not_told_as_a_broken_model(tmp_path, monkey
         ({"HF_HOME": "$HOME/e", "HOME": "/d"}, "/d/e/hub"),
         ({"HF_HUB_CACHE": "${HOME}/f", "HOME": "/d"}, "/d/f"),
         ({"HF_HOME": "$UNSET_BY_ALL/g"}, "$UNSET_BY_ALL/g/hub"),
+        ({"HF_HOME": "$WHERE", "WHERE": "~/h", "HOME": "/d"}, "/d/h/hub"),
         ({"XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
         ({"HOME": "/d"}, "/d/.cache/huggingface/hub"),
     ],

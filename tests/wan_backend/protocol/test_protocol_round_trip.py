@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.wan_backend.protocol.values import KINDS, TABLES, TEXT, messages
-from wan_backend.protocol import LineSplitter, ProtocolError
+from wan_backend.protocol import LineSplitter, ProtocolError, Refusal
 from wan_backend.protocol.conversion import from_json, to_json
 from wan_backend.protocol.envelope import Notification, Request, Response, parse_line
-from wan_backend.protocol.errors import INVALID_PARAMS
-from wan_backend.protocol.messages import FrameRate, TakeRequest
+from wan_backend.protocol.errors import INVALID_PARAMS, REFUSED
+from wan_backend.protocol.messages import FrameRate, Problem, ProblemKind, TakeRequest
 
 BOUNDED = settings(
     derandomize=True, max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
@@ -76,6 +76,14 @@ def test_a_rate_is_exact():
     assert FrameRate(24, 1.001).exact() == FrameRate(24, 1.00100004673).exact()  # as Blender's float has it
     assert FrameRate(24, 1.001).exact().denominator == 1001
     assert FrameRate(30, 1.001).exact().numerator == 30000
+
+
+def test_a_refusal_of_a_sentence_travels_as_its_problem():
+    refusal = Refusal.of(ProblemKind.BAD_SIZE, "It is too large; make it smaller.")
+    (line,) = LineSplitter().feed(Response.failure(7, refusal).line())
+    error = parse_line(line).error
+    assert error["code"] == REFUSED and error["message"] == "It is too large; make it smaller."
+    assert from_json(Problem, error["data"]) == refusal.problem == Problem(ProblemKind.BAD_SIZE, error["message"])
 
 
 def test_the_defaults_of_a_request_are_enough():

@@ -6,6 +6,7 @@ The words of the prompt, done in turn:
     hang            stop answering, cancel or not
     deaf            go on for a minute, and don't hear a cancel
     exit:C          end with exit code C        signal:N   end by signal N
+    reads:F         say that F is read, and nothing of its end
     oom             refuse: out of memory       error      an error without a problem
     garbage         write lines that are no protocol, then finish
     lie             answer with a result of the wrong shape
@@ -43,6 +44,7 @@ from wan_backend.protocol.messages import (
     Problem,
     ProblemKind,
     ProgressParams,
+    ReadingParams,
     ReadyParams,
     RunParams,
     RunResult,
@@ -137,6 +139,8 @@ class Run:
             sys.stderr.write("RuntimeError: told to exit\n")
             sys.stderr.flush()
             os._exit(int(words["exit"]))
+        if "reads" in words:
+            ENDPOINT.notify("reading", ReadingParams(words["reads"]))
         if "signal" in words:
             os.kill(os.getpid(), int(words["signal"]))
             time.sleep(10)

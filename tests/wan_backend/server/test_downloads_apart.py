@@ -57,7 +57,7 @@ class Main:
         self.told: list[DownloadStatus] = []
         self.started: list[Fetching] = []
 
-        def start(_number, _command, _environment, _logs, receiver):
+        def start(_number, _command, _environment, _logs, receiver, _kind):
             self.started.append(Fetching(list(lines), receiver))
             return self.started[-1]
 

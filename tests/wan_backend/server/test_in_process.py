@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from tests.wan_backend.server.in_process import InProcess, inside
 from tests.wan_backend.server.served import request
 from wan_backend.protocol import ProtocolError
-from wan_backend.protocol.errors import INTERNAL_ERROR
+from wan_backend.protocol.errors import INTERNAL_ERROR, LINE_TOO_LONG
 from wan_backend.protocol.messages import JobState, Problem, ProblemKind
 
 __all__ = ["inside"]
@@ -149,6 +149,15 @@ def test_the_next_server_goes_on_with_what_waits_and_offers_what_ran(inside, med
     second.until(lambda: second.call("list")["jobs"][0]["state"] != "queued")
     second.call("retry", job_id=runs)
     second.runs(runs)
+
+
+def test_an_answer_of_the_worker_that_is_too_long_says_so(server, media):
+    job = server.submit(request(media))
+    server.runs(job).fails(ProtocolError(LINE_TOO_LONG, "This is too much for one message."))
+    failed = server.ended(job)
+    assert failed["problem"]["kind"] == "internal" and "The worker's answer was longer" in failed["sentence"]
+    assert "file names" not in failed["sentence"]
+    assert server.call("retry", job_id=job)["state"] == "queued"
 
 
 @pytest.mark.parametrize("line", [b"nonsense", b"[]", b'{"jsonrpc": "2.0", "id": 1}', b"\xff\xfe", b"{}"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.wan_backend.job_queue.written_jobs import answered, take_plan, take_request
-from wan_backend.job_queue.jobs import GOES_ON, JobQueue
+from wan_backend.job_queue.jobs import GOES_ON, WAITING, JobQueue
 from wan_backend.job_queue.owners import Owner
 from wan_backend.protocol import ProtocolError, Refusal
 from wan_backend.protocol.errors import INTERNAL_ERROR
@@ -52,8 +52,9 @@ class Desk:
     def __init__(self) -> None:
         self.asked = []
 
-    def start(self, request, then):
+    def start(self, request, then, set_aside):
         self.asked.append((request, then))
+        self.set_aside = set_aside
 
 
 @pytest.fixture
@@ -145,6 +146,39 @@ def test_a_job_whose_worker_went_while_it_was_planned_waits_for_another(parts):
     runner.advance()
     desk.asked[1][1](PREPARED)
     assert life.runs[0].job_id == A
+
+
+def test_a_job_that_is_set_aside_lets_the_next_go_on_and_has_its_turn_again(parts):
+    queue, life, desk, runner = parts
+    runner.advance()
+    for _ in range(2):
+        desk.set_aside("The share does not answer; it is planned as soon as it does.")
+    assert queue.status(A).state is JobState.QUEUED and "does not answer" in queue.status(A).sentence
+    runner.advance()
+    desk.asked[1][1](PREPARED)
+    assert [run.job_id for run in life.runs] == [B]
+    desk.asked[0][1](PREPARED)
+    assert queue.status(A).sentence == WAITING and len(life.runs) == 1
+    life.busy_with = ""
+    runner.advance()
+    desk.asked[2][1](PREPARED)
+    assert [run.job_id for run in life.runs] == [B, A]
+
+
+def test_a_job_cancelled_and_retried_while_it_was_set_aside_runs_once(parts):
+    _, life, desk, runner = parts
+    runner.advance()
+    desk.set_aside("The share does not answer.")
+    runner.cancel(A)
+    assert answered(runner.retry(A)).state is JobState.QUEUED
+    life.status = WorkerStatus(WorkerState.READY)
+    desk.asked[0][1](PREPARED)
+    for number in (1, 2):
+        runner.advance()
+        desk.asked[number][1](PREPARED)
+        life.busy_with = ""
+    runner.advance()
+    assert [run.job_id for run in life.runs] == [B, A] and len(desk.asked) == 3
 
 
 @pytest.mark.parametrize(

@@ -28,3 +28,24 @@ def test_two_servers_one_list(serve, media):
     assert not told["held_elsewhere"], "it came by itself, and was told"
     other.call("retry", job_id=job_id)
     assert Path(other.wait_for(job_id, "done")["take"]["folder"]).is_dir()
+
+
+def test_what_the_other_window_has_is_told_as_it_changes(serve, media):
+    one, other = serve(), serve()
+    assert other.call("list")["held_elsewhere"] == 0
+
+    def told(jobs: int) -> None:
+        wanted = {"jsonrpc": "2.0", "method": "elsewhere", "params": {"jobs": jobs}}
+        other.wait(lambda message: message == wanted, seconds=60)
+
+    first = one.submit(request(media, "slow:0.3", length_frames=200))
+    one.wait_for(first, "decoding")
+    told(1)
+    one.submit(request(media, "slow:0.3", length_frames=200))
+    told(2)
+    one.call("cancel", job_id=first)
+    one.wait_for(first, "cancelled")
+    one.call("clear", job_ids=[first])
+    one.kill()
+    told(0)
+    assert len(other.jobs()) == 1

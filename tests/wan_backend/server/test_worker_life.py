@@ -157,6 +157,23 @@ def test_a_worker_that_is_stopped_is_ended_and_the_job_can_go_on(live):
     assert job in living.heard.done
 
 
+def test_what_a_worker_read_when_it_died_is_named_once(live):
+    living = live()
+    for number, (words, how) in enumerate(
+        {"signal:11": "crashed", "signal:9": "was killed", "stop": "stopped"}.items()
+    ):
+        living.get_ready()
+        job = living.run(f"reads:/models/wan.gguf {words}", str(number) * 32)
+        living.until(lambda job=job: living.ended(job))
+        sentence = living.heard.failed[job].sentence
+        assert how in sentence and "/models/wan.gguf" in sentence and sentence.endswith(".")
+        living.life.reset()
+    living.get_ready()
+    job = living.run("signal:11", "d" * 32)
+    living.until(lambda: living.ended(job))
+    assert "wan.gguf" not in living.heard.failed[job].sentence
+
+
 def test_one_that_works_without_a_word_lives(live):
     """Its interpreter is held: no heartbeat for three times as long as silence is borne, but the processor is used."""
     living = live()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import shutil
 
 import pytest
 import torch
@@ -45,17 +47,27 @@ def test_a_real_allocation_that_fails_is_out_of_memory(params):
     assert problem_of(caught.value, params, "The machine").kind == "out_of_memory"
 
 
-def test_a_full_disk_says_how_much_is_free_and_needed(params):
+def test_a_full_disk_says_how_much_is_free_and_needed(params, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10**9, 10**9, 12_000_000))
     problem = problem_of(OSError(errno.ENOSPC, "No space left on device"), params, "")
     assert problem.kind == "disk_full"
-    assert "350 MB" in problem.sentence and "are free" in problem.sentence
+    assert "350 MB" in problem.sentence and "12 MB are free" in problem.sentence
+
+
+def test_a_disk_that_takes_no_more_though_it_has_room_is_not_told_as_a_full_one(params, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10**12, 0, 10**12))
+    problem = problem_of(OSError(errno.ENOSPC, "No space left on device"), params, "")
+    assert problem.kind == "disk_full" and "as many files as it can" in problem.sentence
+    assert "are free" not in problem.sentence and "is full" not in problem.sentence
 
 
 def test_a_folder_that_can_not_be_written_is_named(params):
-    error = PermissionError(errno.EACCES, "Permission denied", "/films/wan/job.partial")
-    problem = problem_of(error, params, "")
+    place = params.request.media_folder + os.sep + "job.partial"
+    problem = problem_of(PermissionError(errno.EACCES, "Permission denied", place), params, "")
     assert problem.kind == "folder"
-    assert "/films/wan/job.partial" in problem.sentence and "Permission denied" in problem.sentence
+    assert f"{place} can't be written (Permission denied)" in problem.sentence
+    problem = problem_of(OSError(errno.EIO, "Input/output error", "/models/wan/vae.safetensors"), params, "")
+    assert "/models/wan/vae.safetensors can't be read (Input/output error)" in problem.sentence
 
 
 def test_refusals_and_stops_pass_through(params):

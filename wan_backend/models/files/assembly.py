@@ -23,7 +23,8 @@ FORMS = (
 )  # fmt: skip
 """Those that lose least come first; others come after."""
 VARIANTS = re.compile(
-    r"distill|fastwan|lightx2v|lightning|fusionx|causvid|accvid|turbo|rapid|self.?forcing|\dsteps?|skyreels|phantom|fun|hunyuan|lightvae|upscale"
+    r"distill|fastwan|lightx2v|lightning|fusioni?x|causvid|accvid|turbo|rapid|self.?forcing|\dsteps?|skyreels|phantom|fun"
+    r"|hunyuan|lightvae|upscale|wan[^a-z]?alpha|rgb[^a-z]?channel"
 )
 """Words in the names of files that were trained on; of two that fit, the one without them is the model itself."""
 BOUNDARY = {Layout.TEXT: 0.875, Layout.PICTURES: 0.9}
@@ -124,14 +125,16 @@ def _fits(entry: ModelEntry, found: Candidate, entries: list[ModelEntry]) -> boo
 
 def _check_untold(entry: ModelEntry, alike: list[Candidate]) -> None:
     """Raise Incomplete where what is here of the model's shape is a half that can't be told, or of another model."""
-    wanted = partners.UNTOLD if has_two_experts(entry) else partners.FOREIGN
-    found = next((candidate for candidate in alike if candidate.expert == wanted), None)
+    two = has_two_experts(entry)
+    wanted = (partners.UNTOLD if two else partners.FOREIGN, partners.UNSAID)
+    found = next((candidate for candidate in alike if candidate.expert in wanted), None)
     if found is None:
         return
-    if wanted == partners.FOREIGN:
+    if not two:
         raise Incomplete(f"{entry.label}: {found.place} isn't used, because {partners.why_not(found.expert)}.")
+    may = "is" if found.expert == partners.UNTOLD else "may be"
     sign = "any sign of which; put 'high_noise' or 'low_noise' into its name ('wan2.1' where it is a whole model)"
-    raise Incomplete(f"{entry.label}: one of its halves is {found.place}, but this machine lacks {sign}.")
+    raise Incomplete(f"{entry.label}: one of its halves {may} {found.place}, but this machine lacks {sign}.")
 
 
 def _same_shape(entry: ModelEntry, found: Candidate) -> bool:

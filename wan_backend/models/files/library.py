@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -31,6 +32,11 @@ class Library:
         """Guards what follows."""
         self._wanted = self._coming = self._looking = False
         self._looks = 0
+        self._given_up = 0
+        """Looks that were promised, and will never be over."""
+        self._turn = 0
+        """Grows when a look is given up; a thread of an earlier turn has no more to say."""
+        self._moved_at = 0.0
         self.on_file: Callable[[int], None] = lambda _: None
         """Told, on the thread that looks, how many files were looked at so far."""
         self.on_looked: Callable[[], None] = lambda: None
@@ -46,16 +52,19 @@ class Library:
         with self._one_at_a_time:
             began = time.monotonic()
             with self._changed:
-                self._looking = True
+                self._looking, self._moved_at, turn = True, began, self._turn
             try:
-                found = survey(self._folders, self._snapshots(), self.on_file)
+                found = survey(self._folders, self._snapshots(), functools.partial(self._on_file, turn))
             except Exception:  # the edge of a thread: whatever a folder does, those who wait get their answer
                 log.exception("The models folders could not be looked at")
                 found = self._known or Survey()
             took = time.monotonic() - began
             log.info("%d files looked at in %.2f s", len(found.looked), took)
             with self._changed:
-                self._known, self._looks, self._looking = found, self._looks + 1, False
+                if turn != self._turn:
+                    return found
+                self._known, self._looks, self._looking = found, self._looks + 1 + self._given_up, False
+                self._given_up = 0
                 self._fresh_until = time.monotonic() + max(FRESH_SECONDS, FRESH_LOOKS * took)
                 self._changed.notify_all()
         self.on_looked()
@@ -75,6 +84,23 @@ class Library:
         threading.Thread(target=self._look_as_wanted, name="library", daemon=True).start()
         return after
 
+    def stuck_for(self) -> float:
+        """How many seconds ago the look that goes on got on with a file; 0 where none goes on."""
+        with self._changed:
+            return time.monotonic() - self._moved_at if self._looking else 0.0
+
+    def look_past(self) -> int:
+        """Leave the look that goes on to itself, for it hangs, and look anew, past what is known to be silent.
+
+        Gives how many looks will be over when that one is.
+        """
+        with self._changed:
+            self._turn += 1
+            self._given_up += self._looking
+            self._one_at_a_time = threading.Lock()
+            self._looking = self._coming = False
+        return self.look_soon() + self._given_up
+
     def wait(self, looks: int = 1, seconds: float | None = None) -> bool:
         """Wait until so many looks are over; False where they were not within `seconds`."""
         with self._changed:
@@ -91,9 +117,19 @@ class Library:
             self.look_soon()
         return self._known
 
+    def _on_file(self, turn: int, files: int) -> None:
+        with self._changed:
+            if turn != self._turn:
+                return
+            self._moved_at = time.monotonic()
+        self.on_file(files)
+
     def _look_as_wanted(self) -> None:
+        turn = self._turn
         while True:
             with self._changed:
+                if turn != self._turn:
+                    return
                 if not self._wanted:
                     self._coming = False
                     return

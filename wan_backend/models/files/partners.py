@@ -1,7 +1,8 @@
 """Which transformers are a half of a Wan 2.2, told by their shapes, their names and what lies beside. No torch.
 
 Never half a model silently: of a shape that comes in halves, one that is said to be of Wan 2.2 is used where it is
-known which half it is, or that it is both in one. A shape that has no halves is never taken for one, whatever its name.
+known which half it is, or that it is both in one; and one of which nothing says the version isn't used, for it may be
+either. A shape that has no halves is never taken for one, whatever its name.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from collections.abc import Sequence
 
 from .. import halves
 from ..layout import Layout
+from . import headers
 from .candidates import Candidate
 
 UNTOLD = "untold"
 """The half of a transformer that is one of two, nobody knows which."""
+UNSAID = "unsaid"
+"""The half of one that may as well be a whole Wan 2.1: nothing says of which version it is."""
 FOREIGN = "foreign"
 """The half of one that is part of a model which this version doesn't run."""
 HALVED = (Layout.TEXT, Layout.PICTURES, Layout.CONTROL)
@@ -49,6 +53,11 @@ def why_not(expert: str) -> str:
         return (
             "it is one half of a Wan 2.2 A14B, and nothing says which; put 'high_noise' or 'low_noise' into its name "
             "('wan2.1' where it is a whole model)"
+        )
+    if expert == UNSAID:
+        return (
+            "it may be a whole Wan 2.1 or one half of a Wan 2.2, which are alike inside, and no name says which; put "
+            "'wan2.1' into its name, or 'high_noise' or 'low_noise'"
         )
     if expert == FOREIGN:
         return (
@@ -86,19 +95,23 @@ class _Beside:
 
 
 def _half(candidate: Candidate, beside: _Beside) -> str:
-    """high, low, UNTOLD, FOREIGN, or empty for a whole model."""
-    names = (*candidate.titles, candidate.place.stem, candidate.place.parent.name)
-    new = True if candidate.layout is Layout.PICTURES else halves.is_new(names)
-    told = halves.surely(names) or ("" if new is False else beside.half_of(candidate))
+    """high, low, UNTOLD, UNSAID, FOREIGN, or empty for a whole model."""
+    place = candidate.place
+    own = place.stem if place.suffix.lower() in headers.SUFFIXES else place.name
+    names = (*candidate.titles, own, place.parent.name)
+    above = (*names, place.parent.parent.name)
+    new = True if candidate.layout is Layout.PICTURES else halves.is_new(above)
+    told = halves.surely(above) or ("" if new is False else beside.half_of(candidate))
+    whole = candidate.one_of_many or halves.is_one_file(names)
     if candidate.layout is Layout.CONTROL:
-        return FOREIGN if told or (new and not halves.is_one_file(names)) else ""
+        foreign = told or (new and not whole)
+        return FOREIGN if foreign else "" if new is False or whole else UNSAID
     if told or new is False:
         return told
-    whole = candidate.one_of_many or halves.is_one_file(names)
     told = halves.probably(names)
     if told or whole:
         return told
     told = halves.perhaps(names)
     if new:
         return told or UNTOLD
-    return UNTOLD if told else ""
+    return UNTOLD if told else UNSAID

@@ -37,7 +37,7 @@ MARKS = (
 MARKS_ALONE = ("scaled_fp8", "spiece_model", "tekken_model")
 """Names that are no weights: how weights are scaled, and a tokenizer."""
 LEFT_BEHIND = re.compile(
-    r"model_type\..+|logit_scale|(.+\.)?(position_ids|num_batches_tracked|_extra_state)|(.+\.)?num_updates"
+    r"model_type\..+|logit_scale|(.+\.)?(position_ids|num_batches_tracked|_extra_state)|(.+\.)?num_updates|model_ema\.decay"
     r"|(global_step|epoch|iteration|step|version|decay|__\w+__)"
 )
 """Tensors that programs look for or leave behind, and that nothing is computed with: the kind of model (Kijai's),
@@ -130,7 +130,7 @@ def _names(header: Header) -> dict[str, str]:
     """What the file's weights are called, without what packers and wrappers put into names -> the file's own names."""
     found: dict[str, str] = {}
     for source in header.tensors:
-        if not _is_mark(source):
+        if not _is_mark(source) or _is_orphan(header, source):
             name = WRAPS.sub("", source).removesuffix(scales.QUANTO_DATA)
             found[source if name in found else name] = source
     return found
@@ -139,11 +139,13 @@ def _names(header: Header) -> dict[str, str]:
 def _prefix(part: str, names: Mapping[str, str]) -> str | None:
     """What stands before every name of the part; None where the file has no such part. Raises Unusable."""
     known = next((p for p in PREFIXES[part] if any(p + anchor in names for anchor in ANCHORS[part])), None)
-    if known is not None or part == "image_encoder":
+    if known is not None:
         return known
     ends = tuple("." + anchor for anchor in ANCHORS[part])
     found = {name[: -len(end) + 1] for name in names for end in ends if name.endswith(end)}
     found = {prefix for prefix in found if PREFIX.fullmatch(prefix)}
+    if len(found) > 1 and part == "image_encoder":  # others' models may have such, too
+        return None
     if len(found) > 1:
         words = " and ".join(sorted(found)[:2])
         raise Unusable(f"it holds several models of the kind {part} ({words}), and nothing says which is meant")
@@ -170,10 +172,13 @@ def _part(header: Header, part: str, prefix: str, under: Mapping[str, str]) -> I
     _check_whole(part, config, set(pieces), unknown, header)
     if part == "vae" and "qwen" in header.file.name.lower():
         raise Unusable("by its name it is Qwen-Image's autoencoder, whose tensors are named alike")
+    if part == "vae" and ALPHA_ALONE.search(header.file.name.lower()):
+        raise Unusable("by its name it is Wan-Alpha's autoencoder for transparency alone, which makes no pictures")
     form = _form(header, [piece.source for piece in pieces.values()])
     if part == "transformer":
         _check_shapes(config, shapes)
-    titles = tuple(header.notes[title] for title in TITLES if title in header.notes)
+    marks = (source.rpartition(KIND_MARK)[2] for source in header.tensors if KIND_MARK in source)
+    titles = (*(header.notes[title] for title in TITLES if title in header.notes), *marks)
     yield PartFile(header.file, part, form, prefix, config, pieces, layout, "", titles)
 
 
@@ -330,9 +335,25 @@ def _wants_scale(header: Header, name: str) -> bool:
     return layer and len(tensor.shape) == 2 and tensor.dtype.startswith("F8_")
 
 
+def _is_orphan(header: Header, name: str) -> bool:
+    """True for a scale without what it scales: it was meant for something, and nobody knows what."""
+    for suffix in (*scales.SCALES, scales.QUANTO_SCALE):
+        if name.endswith(suffix):
+            stem = name.removesuffix(suffix)
+            own = [stem + scales.QUANTO_DATA, f"{stem}.weight", *([] if stem.endswith(".weight") else [stem])]
+            return not any(weight in header.tensors for weight in own)
+    return False
+
+
 def _is_mark(name: str) -> bool:
     return name.endswith(MARKS) or name.endswith(MARKS_ALONE)
 
 
-TITLES = ("general.name", "general.basename", "modelspec.title", "title", "name")
-"""Notes in which a maker may have named the file."""
+TITLES = (
+    "general.name", "general.basename", "modelspec.title", "title", "name", "general.base_model.0.name",
+    "general.base_model.0.repo_url", "general.source.url", "modelspec.architecture", "ss_base_model_version",
+)  # fmt: skip
+"""Notes in which a maker may have named the file, or what it was made of."""
+ALPHA_ALONE = re.compile(r"alpha[^a-z]?channel")
+KIND_MARK = "model_type."
+"""Before the model's name, which Kijai's files have as an empty tensor's."""

@@ -7,6 +7,7 @@ models as diffusers saves them. It is the content that tells, never the name of 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import logging
 import os
 import re
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...file_stamp import Stamp
-from .. import halves, looking, wholeness
+from .. import halves, looking, silence, wholeness
 from . import candidates as found_parts
 from . import configs, headers, partners
 from .candidates import Candidate
@@ -38,6 +39,8 @@ OURS = {
 """In the name of a pickled file, which nobody should look into: it may be one of Wan's; and what to get instead."""
 OWN_WEIGHTS = re.compile(r"(diffusion_pytorch_model|pytorch_model|model)([.-].*)?\.safetensors")
 """What diffusers and transformers call the weights of a part in a folder of its own."""
+PUBLISHED = ("blocks.0.self_attn.q.weight", "decoder.middle.0.residual.0.gamma")
+"""At the end of a name in Wan's own files, of a transformer and of an autoencoder."""
 SPIECE = "spiece_model"
 TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 PARTS = {
@@ -193,6 +196,8 @@ def _children(snapshot: Path) -> list[Path]:
 
 def _places_in(folder: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
     """The places of a models folder, as far as it can be walked; a folder in it that can't is `looked` at."""
+    if silence.place_of(folder):
+        return  # as below
     try:
         with looking.guard():
             yield from _places(_models_of(folder), looked)
@@ -210,7 +215,7 @@ def _places(root: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
 
     seen: set[str] = set()
     count = 0
-    for folder, children, names in os.walk(root, onerror=refuse, followlinks=True):
+    for folder, children, names in _walk(str(root), refuse):
         real = os.path.realpath(folder)
         depth = len(Path(folder).relative_to(root).parts)
         if real in seen or depth > DEEPEST:
@@ -229,15 +234,51 @@ def _places(root: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
                 yield Path(folder) / name
 
 
+def _walk(root: str, refuse: Callable[[OSError], None]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As os.walk with links followed, but past what is known to be silent, which that would look at."""
+    left = [root]
+    while left:
+        folder, children, names = left.pop(), list[str](), list[str]()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if silence.place_of(entry.path):
+                        refuse(OSError(errno.ETIMEDOUT, "it does not answer", entry.path))
+                    else:
+                        (children if _is_folder(entry) else names).append(entry.name)
+        except OSError as error:
+            refuse(error)
+            continue
+        yield folder, children, names
+        left += [os.path.join(folder, child) for child in reversed(children)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def _part_kind(folder: Path, names: Iterable[str]) -> str:
-    """The part that a folder is made for, as diffusers saves it: by its configuration, and the names of its files."""
-    if "config.json" not in names or not any(OWN_WEIGHTS.fullmatch(name) for name in names):
+    """The part that a folder is made for, as diffusers saves it: by its configuration, its files' names and heads."""
+    own = [folder / name for name in names if OWN_WEIGHTS.fullmatch(name)]
+    if not own or not (folder / "config.json").is_file():
         return ""
     try:
         with looking.guard():
-            return _kind_of(looking.read_json(folder / "config.json"))
+            kind = _kind_of(looking.read_json(folder / "config.json"))
+            return "" if kind and any(_is_published(file) for file in own) else kind
     except looking.Unlookable:
         return ""
+
+
+def _is_published(file: Path) -> bool:
+    """True where the names within are those of Wan's own code: the file is a part by itself, whatever lies beside."""
+    try:
+        return any(name.endswith(PUBLISHED) for name in headers.read(file).tensors)
+    except headers.Unreadable:  # what is wrong with it, those say who look at the folder
+        return False
 
 
 def _kind_of(config: Any) -> str:
@@ -251,8 +292,8 @@ def _folder_parts(folder: Path) -> list[Candidate]:
         config = looking.read_json(folder / "config.json")
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return []
-    part = _kind_of(config)
-    if not part or not any(OWN_WEIGHTS.fullmatch(child.name) for child in folder.iterdir()):
+    part = _part_kind(folder, [child.name for child in folder.iterdir()])
+    if not part:
         return []
     try:
         wholeness.check_part(folder, part, "")
@@ -264,7 +305,9 @@ def _folder_parts(folder: Path) -> list[Candidate]:
         return []
     words = f"{part.replace('_', ' ')} in a folder of its own"
     expert, told = _half_of_folder(folder) if part == "transformer" else ("", True)
-    return [Candidate(part, folder, config, "", words, layout, expert, size_bytes=0 if told else 1)]
+    names = (config.get("_name_or_path"),)
+    titles = tuple(name for name in names if isinstance(name, str))
+    return [Candidate(part, folder, config, "", words, layout, expert, titles, 0 if told else 1)]
 
 
 def _half_of_folder(folder: Path) -> tuple[str, bool]:

@@ -179,7 +179,7 @@ def test_a_whole_folder_comes_before_files_and_lends_its_parts(comfy, tmp_path):
         (whole / part / "config.json").write_text(json.dumps(config))
     shutil.rmtree(comfy / "text_encoders")
     shutil.rmtree(comfy / "vae")
-    heads_only.write(comfy / "unet" / "large.safetensors", heads_only.transformer(5120, 40))
+    heads_only.write(comfy / "unet" / "wan2.1_large.safetensors", heads_only.transformer(5120, 40))
     parts = found(LARGE, comfy, tmp_path / "models").parts
     assert (parts["text_encoder"], parts["vae"]) == (whole / "text_encoder", whole / "vae")
     assert parts["tokenizer"] == whole / "tokenizer"
@@ -280,7 +280,7 @@ def heads_read(monkeypatch) -> list[Path]:
 
 def test_a_plan_reads_no_file_again(comfy, heads_read):
     for number in range(60):
-        heads_only.write(comfy / "unet" / f"{number}.safetensors", heads_only.transformer(5120, 40))
+        heads_only.write(comfy / "unet" / f"wan21_{number}.safetensors", heads_only.transformer(5120, 40))
     planner = Planner([str(comfy)], None)
     planner.library.look()
     assert len(heads_read) >= 60

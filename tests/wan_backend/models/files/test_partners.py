@@ -10,7 +10,10 @@ import pytest
 from tests.wan_backend.models import heads_only, tiny_folder
 from tests.wan_backend.models.test_halves import SPELLINGS
 from wan_backend.models import catalogue, sources
+from wan_backend.models.files import partners
+from wan_backend.models.files.candidates import Candidate
 from wan_backend.models.files.survey import survey
+from wan_backend.models.layout import Layout
 
 TEXT, PICTURES = heads_only.transformer(5120, 40), heads_only.transformer(5120, 40, 36)
 CONTROL, SMALL, TIMED = (
@@ -60,11 +63,11 @@ def test_two_halves_make_a_model_and_one_makes_none(folder, pattern, shapes, mod
 
 
 @pytest.mark.parametrize(("shapes", "model", "names"), [
-    (TEXT, OLD, ["wan2.1_t2v_14B_low_vram", "low_vram/wan2.1_t2v", "wan2.1_high_quality", "t2v_14B", "High/wan2.1_t2v",
-                 "wan2.2-rapid-aio-v10", "Wan2.2-T2V-AllInOne", "wan22_merged_both"]),
+    (TEXT, OLD, ["wan2.1_t2v_14B_low_vram", "low_vram/wan2.1_t2v", "wan2.1_high_quality", "wan2.1/t2v_14B",
+                 "High/wan2.1_t2v", "wan2.2-rapid-aio-v10", "Wan2.2-T2V-AllInOne", "wan22_merged_both"]),
     (SMALL, "wan2.1-t2v-1.3b", ["wan2.1_high_noise", "HIGH", "LowVRAM", "x_H", "wan2.2_1.3B_low"]),
     (TIMED, "wan2.2-ti2v-5b", ["wan2.2_ti2v_5B_HIGH", "low/wan22", "wan2.2_high_noise_5B"]),
-    (CONTROL, VACE, ["High/vace", "vace_14B_low_vram", "wan2.2-rapid-mega-aio", "vace_H"]),
+    (CONTROL, VACE, ["High/wan21_vace", "wan2.1_vace_14B_low_vram", "wan2.2-rapid-mega-aio", "wan21_vace_H"]),
     (PICTURES, NEW_PICTURES, ["wan2.2-i2v-rapid-aio-v10"]),
 ])  # fmt: skip
 def test_whole_models_are_not_lost_for_a_word(folder, shapes, model, names):
@@ -82,6 +85,66 @@ def test_a_half_that_nobody_can_tell_is_refused_with_what_to_do(folder, name, sh
     assert set(made) == {model} and "put 'high_noise' or 'low_noise' into its name" in made[model]
     (row,) = [row for row in survey([folder]).looked if row.file == file]
     assert not row.parts and "nothing says which" in row.why
+
+
+@pytest.mark.parametrize(("shapes", "models"), [(TEXT, {OLD, NEW}), (CONTROL, {VACE})], ids=["text", "control"])
+@pytest.mark.parametrize(
+    "name", ["t2v_14B", "model", "wan_14B_v2.1", "wan_14B_v2.2", "mine_2024-12-21", "wan_low_vram"]
+)
+def test_what_may_be_a_whole_model_or_half_of_another_is_run_as_neither(folder, name, shapes, models):
+    file = put(folder, name, shapes)
+    made = makes(folder)
+    assert set(made) == models and all("put 'wan2.1'" in said or "('wan2.1'" in said for said in made.values())
+    (row,) = [row for row in survey([folder]).looked if row.file == file]
+    assert not row.parts and "may be a whole Wan 2.1 or one half of a Wan 2.2" in row.why
+
+
+@pytest.mark.parametrize("note", ["general.name", "general.base_model.0.repo_url", "modelspec.architecture"])
+def test_what_a_file_says_of_its_making_says_the_version(folder, note):
+    file = folder / "unet" / "mine.safetensors"
+    heads_only.write(file, TEXT, "F16", notes={note: "Wan-AI/Wan2.1-T2V-14B"})
+    assert makes(folder) == {OLD: "found"}
+    heads_only.write(file, TEXT, "F16", notes={note: "Wan-AI/Wan2.2-T2V-A14B", "title": "x"})
+    assert set(makes(folder)) == {NEW}
+
+
+def test_a_marker_within_says_the_version(folder):
+    put(folder, "mine", {**TEXT, "model_type.Wan2_1-T2V-14B": (1,)})
+    assert makes(folder) == {OLD: "found"}
+
+
+WILD = {
+    "high": [
+        "Wan2_2-T2V-A14B_HIGH_fp8_e4m3fn_scaled_KJ", "Wan2.2-T2V-A14B-HighNoise-Q4_K_M", "wan22_14b_high_noise-q4",
+        "smoothMixWan2214BT2V_t2vV20High", "wan22RemixT2VI2V_t2vHighV20", "wan2.2_14B_T2V_high_noise_fp8_scaled (1)",
+        "Wan2.2_Remix_NSFW_t2v_14b_high_lighting_v2.0", "Wan-AI_Wan2.2-T2V-A14B/high_noise_model/fp8/x", "HighNoise/x",
+        "wan2.2-t2v-14b-h-q6_k", "Wan 2.2 T2V 14B High", "wan22-t2v-noise-high", "wan22_t2v_HIGH_lowstep",
+        "高噪_wan22_t2v", "wan2.2_t2v_hi-noise", "wan-2-2-t2v-high",
+    ],
+    "low": [
+        "Wan2_2-T2V-A14B-LOW_fp8_e4m3fn_scaled_KJ", "dasiwaWAN22T2V14B_midnightflirtLow", "LN/wan22", "wan_2_2_low",
+        "wan2.2_14B_T2V_low_noise_fp8_scaled - Copy", "wan2.2_t2v_A14b_low_noise_int8_lightx2v_4step",
+        "wan2.2_t2v_低噪", "wan22_lownoise_highres", "wan22EnhancedNSFWSVICamera_nsfwFASTMOVEV2Q8L",
+    ],
+    "": [
+        "Wan2_1-T2V-14B_fp8_e4m3fn", "Wan2.1_14B_FusionX-Q8_0", "Wan14BT2VFusioniX_fp16_", "WanT2V_MasterModel",
+        "Wan2_1-SkyReels-V2-T2V-14B-720P_fp8_e4m3fn", "MoviiGen1.1", "Wan2_1-AccVideo-T2V-14B_fp8_e4m3fn", "wan21_t2v",
+        "Phantom-Wan-14B_fp8_e4m3fn", "WanVideo_2_1_T2V_14B", "wan2.114B_t2v", "krea-realtime-video-14b_fp8",
+        "wan2.1/fp8/t2v", "WAN2.1-14B-HIGH-QUALITY", "wan2.2-t2v-rapid-aio-v10", "wan2.2-rapid-aio-v2.1",
+    ],
+    partners.UNTOLD: ["Wan2.2-T2V-A14B", "wan2214BT2V_v21", "wan22_2024-12-21", "wan22_t2v_expert1"],
+    partners.UNSAID: ["wan_t2v_14B_fp8", "diffusion_pytorch_model", "wan_t2v_14B_v2.1", "wan_t2v_v2.2"],
+}  # fmt: skip
+"""The half that a 14B for text is by its name alone, in the names that Kijai's, QuantStack's, Comfy-Org's, LightX2V's,
+and Civitai's files have."""
+
+
+@pytest.mark.parametrize(("name", "half"), [(name, half) for half, names in WILD.items() for name in names])
+def test_names_as_the_world_has_them(name, half):
+    config = {"num_layers": 40, "num_attention_heads": 40}
+    file = Path(f"/models/unet/{name}.gguf")
+    (found,) = partners.settle([Candidate("transformer", file, config, "Q8_0", "", Layout.TEXT, size_bytes=10**10)])
+    assert found.expert == half
 
 
 def test_what_a_file_calls_itself_comes_before_its_name(folder):

@@ -280,3 +280,27 @@ def test_notes_are_not_tensors(tmp_path):
     header = json.dumps({"__metadata__": {"made": "today"}}).encode()
     (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     assert headers.read(tmp_path / "x.safetensors").notes == {"made": "today"}
+
+
+@pytest.mark.parametrize("suffix", [".weight.weight_scale", ".weights.scale_weight", ".w.weight_scale_inv"])
+def test_a_scale_of_nothing_is_not_passed_over(tmp_path, suffix):
+    """Without it, the weights that it was meant for would be other numbers."""
+    shapes = heads_only.transformer()
+    scales = {name.removesuffix(".weight") + suffix: (1,) for name in shapes if name.endswith("self_attn.q.weight")}
+    file = heads_only.write(tmp_path / "a.safetensors", {**shapes, **scales}, "F8_E4M3", dict.fromkeys(scales, "F32"))
+    with pytest.raises(recognise.Unusable, match="of another kind of model"):
+        recognise.recognise(headers.read(file))
+
+
+@pytest.mark.parametrize("prefix", ["clip_vision.", "model.", "clip.vision_model."])
+def test_an_image_encoder_is_told_whatever_stands_before_its_names(tmp_path, prefix):
+    shapes = {name.replace("vision_model.", prefix): shape for name, shape in heads_only.image_encoder().items()}
+    (part,) = recognise.recognise(headers.read(heads_only.write(tmp_path / "a.safetensors", shapes)))
+    assert part.part == "image_encoder"
+
+
+@pytest.mark.parametrize("name", ["qwen_image_vae", "wan_alpha_2.1_vae_alpha_channel"])
+def test_an_autoencoder_that_is_told_apart_by_its_name_alone_is_refused(tmp_path, name):
+    file = heads_only.write(tmp_path / f"{name}.safetensors", heads_only.vae())
+    with pytest.raises(Unusable, match="by its name it is"):
+        recognise.recognise(headers.read(file))
