@@ -16,8 +16,10 @@ import numpy as np
 import torch
 import transformers
 
-from ..models import catalogue, devices, sources
-from ..models.loader import PARTS, Precision, WanModel
+from ..catalogue import entries
+from ..library import locate
+from ..loading import devices
+from ..loading.wan_model import PARTS, Precision, WanModel
 from ..protocol.errors import Refusal
 from . import caps, clocks, report, speed_table
 from .course import Course, one
@@ -52,7 +54,7 @@ def run(arguments: list[str]) -> int:
         work = _work(options)
         model, load = _load(options, device)
         rows, difference = _measure(model, work, options.repeat, load)
-    except (Refusal, catalogue.UnknownModel) as error:
+    except (Refusal, entries.UnknownModel) as error:
         sys.stderr.write(f"{error}\n")
         return FAILED
     about: dict[str, Any] = {
@@ -157,8 +159,8 @@ def _load_ours(folder: Path, device: torch.device, measured: Measured) -> WanMod
 
 
 def _find(model_id: str, models_folders: list[str]) -> Path:
-    found = sources.find(catalogue.entry(model_id), models_folders)
-    if isinstance(found, sources.Missing):
+    found = locate.find(entries.entry(model_id), models_folders)
+    if isinstance(found, locate.Missing):
         raise Refusal(found.problem)
     return found.folder
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from ..models import devices
+from ..loading import devices
 from .engines import Engine
 from .meter import Measured, Meter
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from diffusers import UniPCMultistepScheduler, WanPipeline, WanVACEPipeline
 
-from ..models import lean_forward
-from ..models.loader import WanModel
-from ..models.memory_plan import MemoryPlan, Place
-from ..models.placement import Placement, room_for
+from ..loading import chunked_forward
+from ..loading.residency import Placement, room_for
+from ..loading.wan_model import WanModel
+from ..memory.residency_plan import MemoryPlan, Place
 from ..pipelines import quick_autoencoder, text_to_video
 from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode
@@ -130,7 +130,7 @@ class Stock:
         """Undo what our own way makes of the modules."""
         for part in (self._model.text_encoder, self._model.transformer, self._model.vae):
             part.to(self._model.device)
-        lean_forward.undo(self._model.transformer)
+        chunked_forward.undo(self._model.transformer)
         quick_autoencoder.lay_back(self._model.vae)
 
     @torch.no_grad()

@@ -23,8 +23,10 @@ import diffusers
 import imageio.v3 as imageio
 import torch
 
-from ..models import catalogue, devices, sources
-from ..models.loader import WanModel
+from ..catalogue import entries
+from ..library import locate
+from ..loading import devices
+from ..loading.wan_model import WanModel
 from ..pipelines.conditions import Conditions
 from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER
 from ..protocol.messages import RunParams
@@ -127,8 +129,8 @@ def run(names: Sequence[str], models_folders: Sequence[str], file: Path | None) 
 
 
 def _model(row: TableWork, models_folders: Sequence[str], device: torch.device) -> WanModel:
-    found = sources.find(catalogue.entry(row.model_id), list(models_folders))
-    if isinstance(found, sources.Missing):
+    found = locate.find(entries.entry(row.model_id), list(models_folders))
+    if isinstance(found, locate.Missing):
         return RandomModel(row.random, device)
     return WanModel(found.folder, device)
 

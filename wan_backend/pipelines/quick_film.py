@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ..models import devices
+from ..loading import devices
 from . import quick_autoencoder, tiles
 from .ahead import ahead
 from .quick_autoencoder import PICTURES_A_LATENT, Course

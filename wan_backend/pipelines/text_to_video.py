@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from ..models import catalogue, finite
-from ..models.layout import Layout
-from ..models.placement import Placement
+from ..catalogue import entries
+from ..catalogue.architecture import Layout
+from ..loading import finite
+from ..loading.residency import Placement
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import vace_control
@@ -65,7 +66,7 @@ def prepare(
 
 def _trunk_suffices(plan: Plan) -> bool:
     """True where the model's transformer without its control is the text to video model itself."""
-    known = catalogue.load().models.get(plan.model)
+    known = entries.load().models.get(plan.model)
     return known is not None and known.trunk_makes_text
 
 

@@ -8,7 +8,7 @@ import torch
 from wan_backend.bench import speed_table
 from wan_backend.bench.engines import Ours, Stock, Work
 from wan_backend.bench.speed_table import TableWork
-from wan_backend.models.loader import WanModel
+from wan_backend.loading.wan_model import WanModel
 
 SMALL = Work(64, 48, 5, 3, 5.0, 3.0)
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
 
-from wan_backend.models import catalogue
-from wan_backend.models.loader import WanModel
-from wan_backend.models.memory_plan import MemoryPlan, Place
-from wan_backend.models.placement import Placement
+from wan_backend.catalogue import entries
+from wan_backend.loading.residency import Placement
+from wan_backend.loading.wan_model import WanModel
+from wan_backend.memory.residency_plan import MemoryPlan, Place
 from wan_backend.pipelines import tasks
 from wan_backend.pipelines.canvas import Canvas
 from wan_backend.pipelines.conditions import Conditions
@@ -68,7 +68,7 @@ def test_the_embedded_model_learnt_as_a_whole_and_keeps_its_control(vace_folder)
 
 
 def test_a_trunk_is_a_control_models():
-    text = catalogue.CATALOGUE_FILE.read_text("utf-8")
+    text = entries.CATALOGUE_FILE.read_text("utf-8")
     wrong = text.replace('layout = "text"\n', 'layout = "text"\ntrunk_makes_text = true\n', 1)
     with pytest.raises(ValueError, match="only a control model has a trunk"):
-        catalogue.read(wrong)
+        entries.read(wrong)

@@ -1,0 +1,267 @@
+"""Wan's transformers, run a share of the tokens at a time: the same numbers, a fifth of the working memory.
+
+diffusers' own forward holds about two dozen tensors of the size of all hidden states: 32 bit copies around each norm,
+the feed-forward's wide middle, the control's hints all at once, six shifts and scales for each token. Only attention
+needs all tokens together. Here everything else goes over them in chunks, and five such tensors are alive at most.
+The layers are the model's own, called as they are, so LoRAs, quantised weights and hooks work as before; what is
+between them, and attention, are computed by what the card has for it (`forward_tools`).
+May import torch and diffusers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.models.transformers.transformer_wan import WanAttnProcessor
+from torch import Tensor
+
+from ..memory.estimate import CHUNK_BYTES
+from .attention import Attention
+from .forward_tools import PLAIN, Tools
+from .pointwise import Gate, Modulation, Pointwise, Times
+
+TEXT_TOKENS = 512
+"""Of the prompt; what stands before them in the context is of pictures."""
+
+
+def make_lean(transformer: Any, tools: Tools = PLAIN, chunk_bytes: int | None = None) -> None:
+    """Have a WanTransformer3DModel or a WanVACETransformer3DModel run in chunks from now on, its blocks too.
+
+    `chunk_bytes` is the most that the widest tensor of a chunk takes; None: what the memory estimate counts with.
+
+    A WanVACETransformer3DModel without control is its trunk alone.
+    """
+    means = Means(tools.pointwise, tools.attention, CHUNK_BYTES if chunk_bytes is None else chunk_bytes)
+    for block in transformer.blocks:
+        block.forward = partial(_block, block, means)
+    for block in getattr(transformer, "vace_blocks", ()):
+        block.forward = partial(_control_block, block, means)
+    transformer.forward = partial(_forward, transformer, means)
+
+
+def undo(transformer: Any) -> None:
+    """Have it run as diffusers wrote it again."""
+    for module in (transformer, *transformer.blocks, *getattr(transformer, "vace_blocks", ())):
+        vars(module).pop("forward", None)
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a forward is computed with, and how much of it at a time."""
+
+    pointwise: Pointwise
+    attention: Attention | None
+    chunk_bytes: int
+
+
+def _chunks(hidden: Tensor, widest: int, chunk_bytes: int) -> Iterator[slice]:
+    """Slices of the tokens of (1, S, C) of which `widest` numbers each take `chunk_bytes` at most, and about alike."""
+    tokens = hidden.shape[1]
+    most = max(1, chunk_bytes // (widest * hidden.element_size()))
+    count = -(-tokens // most)
+    size = -(-tokens // count)
+    return (slice(start, min(start + size, tokens)) for start in range(0, tokens, size))
+
+
+Pieces = tuple[Tensor | None, ...]
+"""Where a chunk's results may be written at once; None: nowhere yet."""
+
+
+def _over_tokens(
+    hidden: Tensor,
+    slices: Iterator[slice],
+    shapes: tuple[tuple[int, ...], ...],
+    function: Callable[[slice, Pieces], Pieces],
+) -> list[Tensor]:
+    """What `function` makes of each chunk, joined along the tokens; of a single chunk, nothing is copied.
+
+    The results are (1, S, *shape) for each of `shapes`, in the number format of `hidden`.
+    """
+    chunks = list(slices)
+    if len(chunks) == 1:
+        return [piece for piece in function(chunks[0], (None,) * len(shapes)) if piece is not None]
+    joined = [hidden.new_empty(1, hidden.shape[1], *shape) for shape in shapes]
+    for tokens in chunks:
+        places = tuple(whole[:, tokens] for whole in joined)
+        for place, piece in zip(places, function(tokens, places), strict=True):
+            if piece is not None and piece is not place:
+                place.copy_(piece)
+    return joined
+
+
+def _forward(
+    transformer: Any,
+    means: Means,
+    hidden_states: Tensor,
+    timestep: Tensor,
+    encoder_hidden_states: Tensor,
+    encoder_hidden_states_image: Tensor | None = None,
+    control_hidden_states: Tensor | None = None,
+    return_dict: bool = False,
+) -> tuple[Tensor]:
+    """(1, C, T, H, W) latents to the flow of the same shape. `timestep` is (1) or, one for each token, (1, S)."""
+    del return_dict  # a tuple, always
+    grid = [side // patch for side, patch in zip(hidden_states.shape[2:], transformer.config.patch_size, strict=True)]
+    rotary = means.pointwise.prepare(transformer.rope(hidden_states))
+    hidden = _tokens(transformer.patch_embedding(hidden_states))
+    which = None
+    if timestep.ndim == 2:  # a clip has few different times: those of what is given, and of the rest
+        timestep, which = torch.unique(timestep[0], return_inverse=True)
+    time, shifts, context, seen = transformer.condition_embedder(
+        timestep, encoder_hidden_states, encoder_hidden_states_image
+    )
+    times = Times(shifts.unflatten(1, (6, -1)).unsqueeze(0), which)
+    if seen is not None:
+        context = torch.cat([seen, context], dim=1)
+    hints: Iterator[Tensor] = iter(())
+    if control_hidden_states is not None:
+        hints = _hints(transformer, hidden, control_hidden_states, context, times, rotary)
+    for number, block in enumerate(transformer.blocks):
+        hidden = block(hidden, context, times, rotary)
+        if control_hidden_states is not None and number in transformer.config.vace_layers:
+            hidden += next(hints)
+    return (_pictures(transformer, means, hidden, Times(time.unsqueeze(0).unsqueeze(2), which), grid),)
+
+
+def _tokens(embedded: Tensor) -> Tensor:
+    """(1, C, T, H, W) to (1, S, C)."""
+    return embedded.flatten(2).transpose(1, 2).contiguous()
+
+
+def _hints(
+    transformer: Any,
+    beginning: Tensor,
+    control: Tensor,
+    context: Tensor,
+    times: Times,
+    rotary: Any,
+) -> Iterator[Tensor]:
+    """What VACE's blocks have to say, each when it is wanted: all at once they are the largest thing there is."""
+    stream = _tokens(transformer.vace_patch_embedding(control))
+    for block in transformer.vace_blocks:
+        hint, stream = block(beginning, context, stream, times, rotary)
+        beginning = stream  # only the first wants it, and here it would be kept
+        yield hint
+
+
+def _pictures(transformer: Any, means: Means, hidden: Tensor, times: Times, grid: list[int]) -> Tensor:
+    """The last norm and projection, and the tokens (1, S, C) put back in their places."""
+    ends = Times(transformer.scale_shift_table.to(hidden.device).unsqueeze(1) + times.rows, times.which)
+    numbers = transformer.proj_out.out_features
+
+    def projected(tokens: slice, places: Pieces) -> Pieces:
+        del places
+        normed = means.pointwise.normed(transformer.norm_out, hidden[:, tokens], Modulation(ends, tokens, 1, 0))
+        return (transformer.proj_out(normed),)
+
+    (flat,) = _over_tokens(hidden, _chunks(hidden, 4 * hidden.shape[2], means.chunk_bytes), ((numbers,),), projected)
+    places = flat.reshape(1, *grid, *transformer.config.patch_size, -1).permute(0, 7, 1, 4, 2, 5, 3, 6)
+    return places.flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+
+def _control_block(
+    block: Any, means: Means, beginning: Tensor, context: Tensor, control: Tensor, times: Times, rotary: Any
+) -> tuple[Tensor, Tensor]:
+    """A block of VACE's: its hint, and the control stream (1, S, C) for the next one."""
+    if block.proj_in is not None:
+        control = block.proj_in(control) + beginning
+    stream = _block(block, means, control, context, times, rotary)
+    return block.proj_out(stream), stream
+
+
+def _block(block: Any, means: Means, hidden: Tensor, context: Tensor, times: Times, rotary: Any) -> Tensor:
+    """One transformer block on all tokens (1, S, C); as diffusers' WanTransformerBlock."""
+    between = means.pointwise
+    shifts = times.shifts(block.scale_shift_table.to(hidden.device))
+    attended = _self_attention(block, means, hidden, shifts, rotary)
+    texts, pictures = _keys(block.attn2, context)
+    middle = block.ffn.net[0].proj.out_features
+
+    def rest(tokens: slice, places: Pieces) -> Pieces:
+        worked = _out(block.attn1, attended[:, tokens])
+        chunk, normed = between.gated_normed(block.norm2, hidden[:, tokens], worked, Gate(shifts, tokens, 2))
+        worked = _cross_attention(block.attn2, means, normed, texts, pictures)
+        chunk, normed = between.added_normed(block.norm3, chunk, worked, Modulation(shifts, tokens, 4, 3))
+        worked = between.fed_forward(block.ffn, normed)
+        return (between.gated(chunk, worked, Gate(shifts, tokens, 5), places[0]),)
+
+    (done,) = _over_tokens(hidden, _chunks(hidden, middle, means.chunk_bytes), (hidden.shape[2:],), rest)
+    return done
+
+
+def _self_attention(block: Any, means: Means, hidden: Tensor, shifts: Times, rotary: Any) -> Tensor:
+    """(1, S, C), before the output's projection."""
+    attn, between = block.attn1, means.pointwise
+    by_head = (attn.heads, attn.inner_dim // attn.heads)
+
+    def projected(tokens: slice, places: Pieces) -> Pieces:
+        normed = between.normed(block.norm1, hidden[:, tokens], Modulation(shifts, tokens, 1, 0))
+        query = between.turned(attn.norm_q, attn.to_q(normed), rotary, tokens, attn.heads, places[0])
+        key = between.turned(attn.norm_k, attn.to_k(normed), rotary, tokens, attn.heads, places[1])
+        return query, key, _by_head(attn, attn.to_v(normed))
+
+    query, key, value = _over_tokens(
+        hidden, _chunks(hidden, 4 * hidden.shape[2], means.chunk_bytes), (by_head,) * 3, projected
+    )
+    return _attend(attn, means, query, key, value, whole=True)
+
+
+def _by_head(attn: Any, states: Tensor) -> Tensor:
+    """(1, S, C) to (1, S, heads, D)."""
+    return states.view(1, states.shape[1], attn.heads, -1)
+
+
+def _attend(attn: Any, means: Means, query: Tensor, key: Tensor, value: Tensor, *, whole: bool = False) -> Tensor:
+    """(1, S, C) by the attention that the model is set to, or else by the card's best; `whole`: the tokens' own, which
+    several cards may share.
+    """
+    processor: WanAttnProcessor = attn.processor
+    shared = processor._parallel_config if whole else None
+    out: Tensor
+    if means.attention is not None and shared is None and processor._attention_backend is None:
+        out = means.attention(query, key, value)
+    else:
+        out = dispatch_attention_fn(
+            query,
+            key,
+            value,
+            attn_mask=None,
+            dropout_p=0.0,
+            is_causal=False,
+            backend=processor._attention_backend,
+            parallel_config=shared,
+        )
+    return out.flatten(2, 3).type_as(query)
+
+
+def _out(attn: Any, attended: Tensor) -> Tensor:
+    projected: Tensor = attn.to_out[0](attended)
+    return projected
+
+
+def _keys(attn: Any, context: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]:
+    """Keys and values (1, N, heads, D) of the prompt, and of the pictures where there are some."""
+    seen, said = None, context
+    if attn.add_k_proj is not None:
+        before = context.shape[1] - TEXT_TOKENS
+        seen, said = context[:, :before], context[:, before:]
+    texts = _by_head(attn, attn.norm_k(attn.to_k(said))), _by_head(attn, attn.to_v(said))
+    if seen is None:
+        return texts, None
+    key = _by_head(attn, attn.norm_added_k(attn.add_k_proj(seen)))
+    return texts, (key, _by_head(attn, attn.add_v_proj(seen)))
+
+
+def _cross_attention(
+    attn: Any, means: Means, normed: Tensor, texts: tuple[Tensor, Tensor], pictures: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    query = means.pointwise.turned(attn.norm_q, attn.to_q(normed), None, slice(0, 0), attn.heads, None)
+    attended = _attend(attn, means, query, *texts)
+    if pictures is not None:
+        attended = attended + _attend(attn, means, query, *pictures)
+    return _out(attn, attended)
