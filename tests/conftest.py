@@ -29,7 +29,15 @@ collect_ignore = []
 if not HAS_BPY:
     collect_ignore += ["blender_addon", "whole_path", "demo", "world/test_in_blender.py"]
 if not HAS_TORCH:
-    collect_ignore += ["wan_backend", "addon_without_bpy", "faults", "test_house.py", "test_build.py", "test_tiers.py"]
+    collect_ignore += [
+        "wan_backend",
+        "tools",
+        "addon_without_bpy",
+        "faults",
+        "test_house.py",
+        "test_build.py",
+        "test_tiers.py",
+    ]
     collect_ignore += ["world/test_corpus.py", "world/test_real_samples.py", "world/test_mutations.py"]
 
 if HAS_BPY:  # before the first import of bpy, which reads it once

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from ...wan_backend.protocol import private_files
+from ...wan_backend.storage import private_files
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from collections import deque
 from pathlib import Path
 from typing import IO, Any
 
-from ...wan_backend.protocol import private_files
+from ...wan_backend.storage import private_files
 from .command import BackendCommand, BackendMissing
 from .output_file import OutputFile
 

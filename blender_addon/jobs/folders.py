@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol import private_files
+from ...wan_backend.storage import private_files
 from ..backend.command import BackendSettings
 
 PACKAGE = __package__.rsplit(".", 2)[0]

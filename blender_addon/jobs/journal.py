@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...wan_backend.protocol import bounds, private_files
+from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.messages import TakeRequest
 from ...wan_backend.protocol.plain_names import is_id
+from ...wan_backend.storage import private_files
 from .lease import Lease
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ...wan_backend.protocol import private_files
 from ...wan_backend.protocol.plain_names import is_id
+from ...wan_backend.storage import private_files
 
 log = logging.getLogger(__name__)
 

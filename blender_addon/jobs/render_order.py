@@ -11,8 +11,8 @@ from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol import private_files
 from ...wan_backend.protocol.messages import Source
+from ...wan_backend.storage import private_files
 from ..backend.command import BackendCommand
 from ..timeline import compat, footage, scene_strips
 from ..timeline.footage import Wanted

@@ -18,9 +18,9 @@ from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol import private_files
 from ...wan_backend.protocol.media import PARTIAL_SUFFIX
 from ...wan_backend.protocol.messages import Source
+from ...wan_backend.storage import private_files
 from ..backend.command import BackendMissing
 from ..backend.process import ChildProcess
 from ..background import made_folder

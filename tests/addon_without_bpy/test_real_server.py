@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PICTURES = 240
 SLOW = """
 import runpy, sys, time
-from wan_backend.models.files import survey
+from wan_backend.library import survey
 real = survey._look
 survey._look = lambda *given: (time.sleep(0.1), real(*given))[1]
 sys.argv = ["wan_backend", *sys.argv[3:]]

@@ -14,8 +14,8 @@ import imageio.v3 as imageio
 import numpy as np
 from PIL import Image
 
-from wan_backend.embedded import world
-from wan_backend.embedded.scenes import Scene
+from tools.embedded_model import world
+from tools.embedded_model.scenes import Scene
 from wan_backend.frames.movie import Movie
 from wan_backend.protocol.messages import MediaFormat
 

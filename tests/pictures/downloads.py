@@ -18,7 +18,8 @@ sys.path.insert(0, str(ROOT))
 import shots  # noqa: E402
 import window  # noqa: E402
 
-from tests.wan_backend.models import fake_hub, tiny_folder  # noqa: E402
+from tests.wan_backend.downloads import fake_hub  # noqa: E402
+from tests.wan_backend.library import tiny_folder  # noqa: E402
 
 PACKAGE = "bl_ext.user_default.wan_vse"
 MODEL, REPO = "wan2.1-vace-1.3b", "Wan-AI/Wan2.1-VACE-1.3B-diffusers"

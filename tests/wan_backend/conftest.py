@@ -20,10 +20,10 @@ def t2v_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _checkpoint(factory: pytest.TempPathFactory, kind: str) -> Path:
-    from wan_backend.embedded import standin
+    from wan_backend.bench import tiny_checkpoint
 
     folder = factory.mktemp(kind) / "model"
-    standin.write(folder, kind=kind)
+    tiny_checkpoint.write(folder, kind=kind)
     return folder
 
 
@@ -54,7 +54,7 @@ def first_latent_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def text_experts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small checkpoint as Wan 2.2 T2V A14B is. Not to be changed, as the three after it."""
-    from tests.wan_backend.models import small_checkpoints
+    from tests.wan_backend.loading import small_checkpoints
 
     return small_checkpoints.write_experts(tmp_path_factory.mktemp("experts") / "model", "text")
 
@@ -62,7 +62,7 @@ def text_experts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def pictures_experts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small checkpoint as Wan 2.2 I2V A14B is."""
-    from tests.wan_backend.models import small_checkpoints
+    from tests.wan_backend.loading import small_checkpoints
 
     return small_checkpoints.write_experts(tmp_path_factory.mktemp("experts") / "model", "pictures")
 
@@ -70,7 +70,7 @@ def pictures_experts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def fast_text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small checkpoint as FastWan 2.1 1.3B is."""
-    from tests.wan_backend.models import small_checkpoints
+    from tests.wan_backend.loading import small_checkpoints
 
     return small_checkpoints.write_distilled(tmp_path_factory.mktemp("fast") / "model", "text")
 
@@ -78,12 +78,12 @@ def fast_text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def fast_latent_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small checkpoint as FastWan 2.2 TI2V 5B is."""
-    from tests.wan_backend.models import small_checkpoints
+    from tests.wan_backend.loading import small_checkpoints
 
     return small_checkpoints.write_distilled(tmp_path_factory.mktemp("fast") / "model", "first_latent")
 
 
 def _picture_checkpoint(factory: pytest.TempPathFactory, layout: str) -> Path:
-    from tests.wan_backend.models import small_checkpoints
+    from tests.wan_backend.loading import small_checkpoints
 
     return small_checkpoints.write(factory.mktemp(layout) / "model", layout)

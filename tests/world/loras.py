@@ -14,16 +14,16 @@ from .what_holds import lora_refused, lora_usable
 
 
 def spelt(spelling: str, name: str = "style.safetensors") -> Make:
-    """A small LoRA for the embedded model, in one of the spellings of tests/wan_backend/models/written_loras.py."""
+    """A small LoRA for the embedded model, in one of the spellings of tests/wan_backend/lora/written_loras.py."""
 
     def make(folder: Path) -> Path:
         import json
 
-        from tests.wan_backend.models import written_loras
-        from wan_backend.models import catalogue
-        from wan_backend.models.transformer_shapes import shapes
+        from tests.wan_backend.lora import written_loras
+        from wan_backend.catalogue import entries
+        from wan_backend.catalogue.transformer_shapes import shapes
 
-        weights = catalogue.PACKAGE / catalogue.entry("embedded").package_folder
+        weights = entries.PACKAGE / entries.entry("embedded").package_folder
         config = json.loads((weights / "transformer" / "config.json").read_text())
         return written_loras.written(folder / name, shapes(config), spelling)
 
@@ -82,13 +82,14 @@ def refused_when_loaded(*words: str) -> Callable[[Path], None]:
     """Its head is sound, and the job that loads it says what is wrong."""
 
     def check(file: Path) -> None:
-        from wan_backend.models import catalogue, lora_weights
-        from wan_backend.models.lora_file import Unusable
-        from wan_backend.models.lora_plan import transformer_configs
-        from wan_backend.models.places import Places
-        from wan_backend.models.transformer_shapes import shapes
+        from wan_backend.catalogue import entries
+        from wan_backend.catalogue.transformer_shapes import shapes
+        from wan_backend.library.component_files import Places
+        from wan_backend.loading import lora_weights
+        from wan_backend.lora.heads import Unusable
+        from wan_backend.lora.resolve import transformer_configs
 
-        weights = catalogue.PACKAGE / catalogue.entry("embedded").package_folder
+        weights = entries.PACKAGE / entries.entry("embedded").package_folder
         try:
             lora_weights.load(file, shapes(transformer_configs(Places(weights))["transformer"]))
         except Unusable as why:

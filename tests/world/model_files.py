@@ -23,10 +23,10 @@ def files(**contents: bytes) -> Make:
 
 
 def holes(name: str, dtype: str = "BF16", **shape: int) -> Make:
-    """A transformer of full size by its head (tests/wan_backend/models/heads_only.py: width, layers, channels, ...)."""
+    """A transformer of full size by its head (heads_only.py in tests/wan_backend/library: its width, layers...)."""
 
     def make(folder: Path) -> Path:
-        from tests.wan_backend.models import heads_only
+        from tests.wan_backend.library import heads_only
 
         heads_only.write(folder / name, heads_only.transformer(**shape), dtype)
         return folder
@@ -38,7 +38,7 @@ def transformers(*names: str, channels: int = 16, control: int = 0, width: int =
     """Transformers of a 14B by their heads, one of each name, which may begin with folders."""
 
     def make(folder: Path) -> Path:
-        from tests.wan_backend.models import heads_only
+        from tests.wan_backend.library import heads_only
 
         for name in names:
             shapes = heads_only.transformer(width, layers, channels, control=control)
@@ -52,7 +52,7 @@ def eight_bit(name: str, kind: str, scale: str, across: int = 0, scale_kind: str
     """A 1.3B with the blocks' matrices in 8 bit, and a scale a row, or one of so many numbers."""
 
     def make(folder: Path) -> Path:
-        from tests.wan_backend.models import heads_only
+        from tests.wan_backend.library import heads_only
 
         shapes, others = {}, {}
         for tensor, shape in heads_only.transformer().items():
@@ -73,7 +73,7 @@ def renamed(name: str, before: str = "", **more: tuple[int, ...]) -> Make:
     """A 1.3B with something before every name, and tensors beside; __ in a name is a dot."""
 
     def make(folder: Path) -> Path:
-        from tests.wan_backend.models import heads_only
+        from tests.wan_backend.library import heads_only
 
         shapes = {before + tensor: shape for tensor, shape in heads_only.transformer().items()}
         heads_only.write(folder / name, {**shapes, **{key.replace("__", "."): shape for key, shape in more.items()}})

@@ -121,7 +121,7 @@ def test_a_real_picture_is_as_others_read_it(samples, name):
     from PIL import Image
 
     from wan_backend.frames import pictures, source_frames
-    from wan_backend.frames.colour import opaque
+    from wan_backend.frames.color import opaque
     from wan_backend.protocol.messages import Role, Source
 
     file = have(samples, name)

@@ -98,7 +98,7 @@ def parts_are(**kinds: str | tuple[str, ...]) -> Holds:
     """The folder's usable files, by what part each is: parts_are(transformer="wan_low.safetensors", ...)."""
 
     def check(folder: Path) -> None:
-        from wan_backend.models.files.library import Library
+        from wan_backend.library.model_index import Library
 
         found: dict[str, set[str]] = {}
         for candidate in Library([str(folder)]).look().candidates:
@@ -112,7 +112,7 @@ def model_refused(name: str, *words: str) -> Holds:
     """The file of that name is no part of any model, and what is said of it has these words."""
 
     def check(folder: Path) -> None:
-        from wan_backend.models.files.library import Library
+        from wan_backend.library.model_index import Library
 
         survey = Library([str(folder)]).look()
         (row,) = [row for row in survey.looked if row.file.name == name]

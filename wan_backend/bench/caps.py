@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..models import devices, memory_ladder
-from ..models.loader import WanModel
-from ..models.memory_plan import MemoryPlan, Place
-from ..models.placement import Placement, room_for
+from ..loading import devices
+from ..loading.residency import Placement, room_for
+from ..loading.wan_model import WanModel
+from ..memory import fallbacks
+from ..memory.residency_plan import MemoryPlan, Place
 from ..pipelines import text_to_video
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise_in_turn
@@ -128,7 +129,7 @@ def _within(model: WanModel, work: CapWork, cap_bytes: int) -> Course | None:
         except torch.OutOfMemoryError as error:
             _say(f"    out of memory: {plan}: {str(error)[:150]}")
             part = "vae" if course.steps else "transformer" if course.encode else "text_encoder"
-        lower = memory_ladder.smaller(plan, room.needs, part, room.host_bytes, on_cpu=False)
+        lower = fallbacks.smaller(plan, room.needs, part, room.host_bytes, on_cpu=False)
         if lower is None:
             return None
         plan, lessons = lower, lessons + 1

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 
-from ..models import catalogue, outlook
-from ..models.catalogue import ModelEntry
-from ..models.memory_plan import MemoryPlan, Place
-from ..models.outlook import Machine
+from ..catalogue import entries
+from ..catalogue.entries import ModelEntry
+from ..memory import forecast
+from ..memory.forecast import Machine
+from ..memory.residency_plan import MemoryPlan, Place
 
 GIB = 1 << 30
 CARDS_GIB = (6, 8, 10, 12, 16, 24, 32, 48, 80)
@@ -25,7 +26,7 @@ def table(host_gib: int) -> str:
     """Markdown: a row for each model and size, a column for each card."""
     head = f"| at full length, {host_gib} GB of RAM | " + " | ".join(f"{card} GB" for card in CARDS_GIB) + " |"
     lines = [head, "|---" * (len(CARDS_GIB) + 1) + "|"]
-    for entry in catalogue.load().models.values():
+    for entry in entries.load().models.values():
         if entry.id != "embedded":
             lines += [_row(entry, name, host_gib) for name in SIZES if entry.size(name)]
     return "\n".join(lines) + "\n"
@@ -38,7 +39,7 @@ def _row(entry: ModelEntry, name: str, host_gib: int) -> str:
     for card in CARDS_GIB:
         usable = int((card * (1 - TAKEN_SHARE) - TAKEN_GIB) * GIB)
         machine = Machine("cuda", usable, (host_gib - HOST_TAKEN_GIB) * GIB)
-        plan = outlook.plan_at(entry, machine, size.width, size.height, entry.max_frames)
+        plan = forecast.plan_at(entry, machine, size.width, size.height, entry.max_frames)
         cells.append(cell(entry, plan, machine))
     return f"| {entry.label} {name}, {entry.max_frames} frames | " + " | ".join(cells) + " |"
 
@@ -51,7 +52,7 @@ def cell(entry: ModelEntry, plan: MemoryPlan, machine: Machine) -> str:
         return "stays" if plan.text_encoder is Place.RESIDENT else "stays but for the text"
     words = {Place.PHASED: "turns", Place.READ_AGAIN: "turns, from disk"}.get(plan.transformer, "")
     if plan.transformer is Place.STREAMED:
-        share = outlook.kept_share(entry, plan)
+        share = forecast.kept_share(entry, plan)
         words = f"{share:.0%} stays" if share >= 0.1 else "streamed"
     return words + (", 8 bit" if plan.eight_bit else "") + (", tiles" if plan.tile_pixels else "")
 

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
 
+from ..catalogue import entries
 from ..frames.conform import Conformer
 from ..frames.schedule import Schedule
-from ..models import catalogue, planning
-from ..models.files.survey import survey
+from ..library.survey import survey
 from ..pipelines.checkpoint import Checkpoint
 from ..pipelines.preview import LatentColours
 from ..pipelines.sampling import make_scheduler
+from ..planning import plan_steps
 from ..protocol.choices import Conform
 from ..protocol.takes import FrameRate, TakeRequest
 from ..worker.kept_steps import KeptSteps
@@ -104,7 +105,7 @@ def plan(folder: Path) -> float:
 
     def work() -> None:
         survey([folder])
-        planning.plan(request, catalogue.entry("embedded"))
+        plan_steps.plan(request, entries.entry("embedded"))
 
     return sorted(_seconds(work) for _ in range(5))[2]
 

@@ -17,8 +17,10 @@ import numpy as np
 import torch
 import transformers
 
-from ..models import catalogue, devices, sources
-from ..models.loader import PARTS, Precision, WanModel
+from ..catalogue import entries
+from ..library import locate
+from ..loading import devices
+from ..loading.wan_model import PARTS, Precision, WanModel
 from ..protocol.errors import Refusal
 from . import caps, clocks, report
 from .engines import Engine, Ours, Stock, Work
@@ -57,7 +59,7 @@ def run(arguments: list[str]) -> int:
         work = _work(options)
         model, load = _load(options, device)
         rows, difference = _measure(model, work, options.repeat, load)
-    except (Refusal, catalogue.UnknownModel) as error:
+    except (Refusal, entries.UnknownModel) as error:
         sys.stderr.write(f"{error}\n")
         return FAILED
     about: dict[str, Any] = {
@@ -156,8 +158,8 @@ def _load_ours(folder: Path, device: torch.device, measured: Measured) -> WanMod
 
 
 def _find(model_id: str, models_folders: list[str]) -> Path:
-    found = sources.find(catalogue.entry(model_id), models_folders)
-    if isinstance(found, sources.Missing):
+    found = locate.find(entries.entry(model_id), models_folders)
+    if isinstance(found, locate.Missing):
         raise Refusal(found.problem)
     return found.folder
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from diffusers import UniPCMultistepScheduler, WanPipeline, WanVACEPipeline
 
-from ..models.loader import WanModel
-from ..models.memory_plan import MemoryPlan, Place
-from ..models.placement import Placement
+from ..loading.residency import Placement
+from ..loading.wan_model import WanModel
+from ..memory.residency_plan import MemoryPlan, Place
 from ..pipelines import text_to_video
 from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode

@@ -14,12 +14,12 @@ import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5Config, UMT5EncoderModel
 
-from ..embedded.standin import make_scheduler, make_tokenizer
-from ..models import eight_bit
-from ..models.files.configs import DEVIATION_48, MEAN_48
-from ..models.layout import Layout
-from ..models.loader import Precision, WanModel
-from ..models.weight_forms import Form
+from ..catalogue.architecture import Layout
+from ..library.configs import DEVIATION_48, MEAN_48
+from ..loading import eight_bit
+from ..loading.wan_model import Precision, WanModel
+from ..loading.weight_forms import Form
+from .tiny_checkpoint import make_scheduler, make_tokenizer
 
 TRANSFORMERS: dict[str, dict[str, Any]] = {
     "1.3B": {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30},

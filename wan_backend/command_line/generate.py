@@ -15,8 +15,9 @@ import tempfile
 import uuid
 from pathlib import Path
 
-from ..models import catalogue, sources
-from ..models.catalogue import ModelEntry
+from ..catalogue import entries
+from ..catalogue.entries import ModelEntry
+from ..library import locate
 from ..protocol import ProtocolError, Refusal
 from ..protocol.messages import (
     FixAction,
@@ -40,10 +41,10 @@ def main(options: argparse.Namespace) -> int:
     """Make the take; the exit code."""
     job_id = uuid.uuid4().hex
     try:
-        entry = catalogue.entry(options.model)
+        entry = entries.entry(options.model)
         place = choose(options.output, job_id, options.overwrite)
         request = build_request(options, entry, place)
-    except (catalogue.UnknownModel, OutputRefused, ValueError) as error:
+    except (entries.UnknownModel, OutputRefused, ValueError) as error:
         return _say(str(error), REFUSED)
     state = Path(tempfile.mkdtemp(prefix="wan-backend-"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -121,7 +122,7 @@ def _generate(options: argparse.Namespace, state: Path, job_id: str, request: Ta
 def _how_to_fetch(refusal: Refusal, model: str) -> str:
     """At a terminal there is no button: the command that fetches the model."""
     fetched = any(fix.action is FixAction.DOWNLOAD for fix in refusal.problem.fixes)
-    return f"\nDownload it with {sources.download_command(model)}" if fetched else ""
+    return f"\nDownload it with {locate.download_command(model)}" if fetched else ""
 
 
 def _follow(server: ServeChild, status: JobStatus) -> JobStatus:

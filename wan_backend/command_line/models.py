@@ -8,12 +8,14 @@ import logging
 import os
 import sys
 
-from ..models import catalogue, download, sources
-from ..models.media_place import size_in_words
+from ..catalogue import entries
+from ..downloads import fetching
+from ..library import locate
 from ..protocol.conversion import to_json
 from ..protocol.downloads import DownloadPlan, DownloadStatus
 from ..protocol.messages import ExtraRow, ModelRow
 from ..server.planner import Planner
+from ..storage.media_folder import size_in_words
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ def table(rows: list[ModelRow], extras: list[ExtraRow]) -> str:
     for extra in extras:
         lines.append(f"{'*' if extra.here else ' '} {extra.model:<21} {extra.label}; {extra.licence}")
         lines += [f"    {said}" for said in (extra.notes, extra.sentence) if said]
-    fetched = f"Fetch one with {sources.download_command('ID')}"
+    fetched = f"Fetch one with {locate.download_command('ID')}"
     return "\n".join([*lines, "", "* is on this machine.", fetched, ""])
 
 
@@ -52,11 +54,11 @@ def fetch(model_id: str, yes: bool, folders: list[str], accept_changes: bool = F
     """Fetch something of the catalogue, after saying how much it is; the exit code."""
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     try:
-        entry = catalogue.any_entry(model_id)
-    except catalogue.UnknownModel as unknown:
+        entry = entries.any_entry(model_id)
+    except entries.UnknownModel as unknown:
         sys.stderr.write(f"{unknown}\n")
         return 2
-    planned = download.plan(entry, folders, accept_changes)
+    planned = fetching.plan(entry, folders, accept_changes)
     if planned.problem is not None:
         sys.stderr.write(f"{planned.problem.sentence}\n")
         return 2
@@ -65,13 +67,13 @@ def fetch(model_id: str, yes: bool, folders: list[str], accept_changes: bool = F
         sys.stderr.write("Nothing was fetched.\n")
         return 1
     try:
-        folder = download.fetch(entry, folders, _tell, accept_changes=accept_changes)
+        folder = fetching.fetch(entry, folders, _tell, accept_changes=accept_changes)
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped; the same command goes on from there.\n")
         return 1
     except Exception as error:  # the edge of the process: whatever went wrong becomes a sentence
         log.debug("%s was not fetched", entry.id, exc_info=error)
-        sys.stderr.write(f"\n{download.problem_for(error, entry, folders).sentence}\n")
+        sys.stderr.write(f"\n{fetching.problem_for(error, entry, folders).sentence}\n")
         return 1
     sys.stderr.write("\n")
     sys.stdout.write(f"{folder}\n")

@@ -13,10 +13,10 @@ import sys
 import threading
 from pathlib import Path
 
-from .. import whole_file
 from ..protocol.conversion import to_json
 from ..protocol.envelope import Notification
 from ..protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, SetupState
+from ..storage import whole_file
 from . import create, interpreters, torch_build
 
 BACKEND_FILE = "backend.json"

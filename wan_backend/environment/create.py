@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import whole_file
+from ..storage import whole_file
 from . import first_files
 from .interpreters import Interpreter
 from .torch_build import TorchBuild

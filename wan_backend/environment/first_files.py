@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import whole_file
+from ..storage import whole_file
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .. import whole_file
 from ..protocol.media import frame_file
+from ..storage import whole_file
 
 COMPRESSION = 3
 """Of zlib, 0 to 9: above it the files hardly get smaller, but take much longer."""

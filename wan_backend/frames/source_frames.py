@@ -15,7 +15,7 @@ import numpy as np
 from ..protocol.errors import Refusal
 from ..protocol.messages import Pictures, Problem, ProblemKind, Source
 from . import pictures
-from .colour import FrameReader, depths, words
+from .color import FrameReader, depths, words
 from .framing import NothingShown, axes
 from .movie_frames import MovieFrames, Unreadable
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .. import whole_file
-from ..protocol import private_files
 from ..protocol.media import PARTIAL_SUFFIX, SETTINGS_FILE
+from ..storage import private_files, whole_file
 
 REPLACED_SUFFIX = ".replaced"
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from filelock import Timeout
 
-from ..file_stamp import Stamp
-from ..file_stamp import stamp as stamp_of
 from ..protocol.media import STEPS_FILE
 from ..protocol.messages import JobState, Take
+from ..storage.file_stamp import Stamp
+from ..storage.file_stamp import stamp as stamp_of
 from . import reading, take_files, transitions
 from .owners import Owner, is_id
 from .store import STATE_FILE, Job, JobStore, state_of

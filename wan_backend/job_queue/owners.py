@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .. import whole_file
+from ..storage import whole_file
 
 log = logging.getLogger(__name__)
 

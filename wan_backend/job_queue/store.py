@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import whole_file
-from ..file_stamp import Stamp
-from ..file_stamp import stamp as stamp_of
 from ..protocol.conversion import to_json
 from ..protocol.media import WORK_FOLDER
 from ..protocol.messages import JobStatus, Plan, TakeRequest
-from .durable_file import TEMPORARY_SUFFIX, write_json
+from ..storage import whole_file
+from ..storage.file_stamp import Stamp
+from ..storage.file_stamp import stamp as stamp_of
+from ..storage.json_files import TEMPORARY_SUFFIX, write_json
 
 FORMAT = 2
 """Of state.json. 1 (of version 0.1.0): `status` holds the plan and no summary."""

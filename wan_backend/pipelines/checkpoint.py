@@ -18,8 +18,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from .. import whole_file
-from ..models import finite
+from ..loading import finite
+from ..storage import whole_file
 from .sampler_state import SamplerState
 
 FORMAT = 2

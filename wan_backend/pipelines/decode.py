@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, WanResidualBlock, unpatchify
 
-from ..models import finite
+from ..loading import finite
 from . import tiles
 from .autoencoder import GROUP, NoPictures, spatial_factor
 from .stopping import ShouldStop, check, checked, never

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..models.layout import Layout
-from ..models.placement import Placement
+from ..catalogue.architecture import Layout
+from ..loading.residency import Placement
 from ..protocol.messages import Plan, TakeRequest, Task
 from . import image_conditioning, noised_footage
 from .canvas import Canvas

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..models import depth_model
+from ..library import depth_model
 from ..protocol.errors import Refusal
 from .stopping import ShouldStop, check, never
 

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from ..models.placement import Placement
+from ..loading.residency import Placement
 from ..protocol.messages import Plan
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..models.layout import Layout
-from ..models.layout_tasks import KNOWS_LAST, LAST_UNKNOWN, LAST_WANTED
-from ..models.placement import Placement
+from ..catalogue.abilities import KNOWS_LAST, LAST_UNKNOWN, LAST_WANTED
+from ..catalogue.architecture import Layout
+from ..loading.residency import Placement
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import text_to_video

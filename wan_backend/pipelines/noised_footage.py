@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..models.layout import Layout
-from ..models.layout_tasks import unkept
-from ..models.placement import Placement
+from ..catalogue.abilities import unkept
+from ..catalogue.architecture import Layout
+from ..loading.residency import Placement
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import text_to_video

@@ -1,8 +1,8 @@
 """What a take will look like, from its latents alone: one matrix from a latent's channels to a colour.
 
-The matrices are in latent_colours.json, each with the means of the autoencoder that it was fitted to, by which it is
+The matrices are in latent_colors.json, each with the means of the autoencoder that it was fitted to, by which it is
 found. Those of Wan 2.1 and 2.2 are the published ones (comfy/latent_formats.py); the embedded model's is fitted by
-`wan_backend.embedded.latent_colours`. For an autoencoder that is not there, nothing is shown. May import torch.
+`tools.embedded_model.latent_colours`. For an autoencoder that is not there, nothing is shown. May import torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-FILE = Path(__file__).with_name("latent_colours.json")
+FILE = Path(__file__).with_name("latent_colors.json")
 NEAR = 1e-3
 """Means that differ by less are the same autoencoder's."""
 SIDE = 384

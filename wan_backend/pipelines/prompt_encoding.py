@@ -11,7 +11,7 @@ from typing import Any
 import ftfy
 import torch
 
-from ..models import finite
+from ..loading import finite
 from .prompt_files import PromptFiles
 from .stopping import ShouldStop, checked, never
 

@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from .. import whole_file
-from ..file_stamp import stamp
+from ..storage import whole_file
+from ..storage.file_stamp import stamp
 
 log = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..models.layout import Layout
-from ..models.placement import Placement
+from ..catalogue.architecture import Layout
+from ..loading.residency import Placement
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, Problem, ProblemKind, TakeRequest, Task
 from . import dedicated, text_to_video, vace_tasks

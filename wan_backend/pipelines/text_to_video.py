@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ..models import finite
-from ..models.layout import Layout
-from ..models.placement import Placement
+from ..catalogue.architecture import Layout
+from ..loading import finite
+from ..loading.residency import Placement
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import vace_control

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from ..models import finite
+from ..loading import finite
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from .autoencoder import NoPictures

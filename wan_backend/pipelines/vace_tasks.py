@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..models.loader import WanModel
-from ..models.placement import Placement
+from ..loading.residency import Placement
+from ..loading.wan_model import WanModel
 from ..protocol.messages import Plan, TakeRequest, Task
 from . import text_to_video, vace_control
 from .autoencoder import Film, encode

@@ -28,7 +28,11 @@ HOPS = [
     ("Server to client: events", methods.SERVER_EVENTS, "Notifications; they come between the answers."),
     ("Server to worker", methods.WORKER_METHODS, "The server calls these; the worker answers each."),
     ("Worker to server: events", methods.WORKER_EVENTS, "Notifications."),
-    ("Fetch to server: events", methods.FETCH_EVENTS, "Lines on the stdout of `python -m wan_backend.models.fetch`."),
+    (
+        "Fetch to server: events",
+        methods.FETCH_EVENTS,
+        "Lines on the stdout of `python -m wan_backend.downloads.process`.",
+    ),
     ("Set-up to add-on: events", methods.SETUP_EVENTS, "Lines on the stdout of `python -m wan_backend.environment`."),
 ]
 

@@ -10,9 +10,10 @@ import logging
 import subprocess
 from dataclasses import dataclass
 
-from ..models import catalogue, outlook
-from ..models.media_place import size_in_words
+from ..catalogue import entries
+from ..memory import forecast
 from ..protocol.messages import Finding, WorkerStatus
+from ..storage.media_folder import size_in_words
 from .worker_process import own_group
 
 log = logging.getLogger(__name__)
@@ -67,21 +68,21 @@ class Card:
         return Finding("card", True, sentence)
 
     @property
-    def machine(self) -> outlook.Machine | None:
+    def machine(self) -> forecast.Machine | None:
         """What a plan can be made for; None where nothing is known."""
         if not self.device:
             return None
         host = self.host_bytes if self.is_card else self.usable_bytes
         most = self.total_bytes if self.budget_bytes is None else min(self.total_bytes, self.budget_bytes)
-        return outlook.Machine(self.device.partition(" ")[0], self.usable_bytes, host, most)
+        return forecast.Machine(self.device.partition(" ")[0], self.usable_bytes, host, most)
 
     def outlook(self, model: str) -> str:
         """How a model of the catalogue would run here, in a sentence."""
         machine = self.machine
         if machine is None:
             return UNKNOWN
-        entry = catalogue.entry(model)
-        words = outlook.in_words(entry, outlook.plan_for(entry, machine), machine)
+        entry = entries.entry(model)
+        words = forecast.in_words(entry, forecast.plan_for(entry, machine), machine)
         if self.is_card and self.free_bytes is None:
             words += " That is with nothing else on the card."
         return words

@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import threading
 
-from ..models.outlook import Machine
+from ..memory.forecast import Machine
 from ..protocol.messages import WorkerStatus
 from .card import Card, free_of
 

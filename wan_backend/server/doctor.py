@@ -17,13 +17,14 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..models import looking, sources
-from ..models.files.survey import Survey
-from ..models.media_place import reason, size_in_words
+from ..library import locate
+from ..library.survey import Survey
 from ..protocol.endpoint import Endpoint
 from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
 from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerState, WorkerStatus
 from ..protocol.methods import WORKER_EVENTS
+from ..storage import guarded_files
+from ..storage.media_folder import reason, size_in_words
 from . import death
 from .card import Card
 from .inbox import Inbox, WorkerExit, WorkerLine
@@ -155,7 +156,7 @@ def _disk(folder: Path) -> Finding:
 
 
 def _cache() -> Finding:
-    cache = sources.hub_cache()
+    cache = locate.hub_cache()
     held = "is there" if cache.is_dir() else "is not there yet"
     return Finding("cache", True, f"The folder of fetched models, {cache}, {held}.")
 
@@ -194,11 +195,11 @@ def _files(survey: Survey) -> list[Finding]:
     for looked in survey.looked:
         if looked.parts:
             words = "; ".join(part.words for part in looked.parts)
-            findings.append(Finding("file", True, looking.told(f"{looked.file}: {words}.")))
+            findings.append(Finding("file", True, guarded_files.told(f"{looked.file}: {words}.")))
         elif looked.why:
             said = ";" in looked.why  # what to do, for this very file
             mend = f"{'Until then' if said else 'Get the file again, or another; until then'} it isn't used."
-            sentence = looking.told(f"{looked.file} can't be used because {looked.why}.")
+            sentence = guarded_files.told(f"{looked.file} can't be used because {looked.why}.")
             findings.append(Finding("file", True, sentence, mend))
     others = sum(not looked.parts and not looked.why for looked in survey.looked)
     if others:
@@ -213,7 +214,7 @@ def _models(rows: list[ModelRow], card: Card) -> list[Finding]:
             "model " + row.model,
             row.here,
             (f"{row.label}: " if row.here else "") + f"{row.sentence} {card.outlook(row.model)}",
-            "" if row.here or not row.download_bytes else sources.download_command(row.model),
+            "" if row.here or not row.download_bytes else locate.download_command(row.model),
             not_downloaded=not row.here and not row.broken and bool(row.download_bytes),
         )
         for row in rows

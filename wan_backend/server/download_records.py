@@ -11,10 +11,11 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..job_queue import durable_file
-from ..models import catalogue, hub_cache, looking
+from ..catalogue import entries
+from ..library import hub_cache
 from ..protocol.conversion import from_json, to_json
 from ..protocol.downloads import DownloadFile, DownloadPlan, DownloadState, DownloadStatus
+from ..storage import guarded_files, json_files
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +64,11 @@ class DownloadRecords:
         found = {}
         for file in self._files():
             try:
-                with looking.guard():
-                    record = from_json(Record, looking.read_json(file))
-                    catalogue.any_entry(record.status.model)
+                with guarded_files.guard():
+                    record = from_json(Record, guarded_files.read_json(file))
+                    entries.any_entry(record.status.model)
                     found[record.status.model] = _at_rest(record)
-            except looking.Unlookable as why:
+            except guarded_files.Unlookable as why:
                 log.warning("%s is passed over because %s", file, why)
         return found
 
@@ -82,7 +83,7 @@ class DownloadRecords:
         """Keep it."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            durable_file.write_json(self._file(record.status.model), to_json(record))
+            json_files.write_json(self._file(record.status.model), to_json(record))
         except OSError as error:
             log.error("The download of %s can't be noted: %s", record.status.model, error)
 

@@ -1,7 +1,7 @@
 """The downloads: asked for, one at a time at work in a process of its own, paused, cancelled, kept on the disk.
 
 Single-threaded: all methods are called by the main thread, and the fetching process is heard through the inbox.
-Models and protocol only; the network is spoken to by that process alone (`wan_backend.models.fetch`).
+Models and protocol only; the network is spoken to by that process alone (`wan_backend.downloads.process`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..catalogue import entries
+from ..catalogue.entries import AnyEntry
+from ..downloads import download_lock, problems
 from ..job_queue import outcome
-from ..models import catalogue, download_lock, download_problems, hub_cache
-from ..models.catalogue import AnyEntry
+from ..library import hub_cache
 from ..protocol import ProtocolError, Refusal
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.endpoint import Answer, Later
@@ -112,7 +114,7 @@ class Downloads:
         def start(hand_in: Answer) -> None:
             def looked(taken: bool | ProtocolError) -> None:
                 if taken is True:
-                    hand_in(Refusal(download_problems.problem_of(download_lock.Elsewhere(), entry, folder)))
+                    hand_in(Refusal(problems.problem_of(download_lock.Elsewhere(), entry, folder)))
                 else:
                     hand_in(outcome.of(lambda: self._cancel(model), "Cancelling the download"))
 
@@ -224,8 +226,8 @@ class Downloads:
 
     def _entry(self, model: str) -> AnyEntry:
         try:
-            return catalogue.any_entry(model)
-        except catalogue.UnknownModel as unknown:
+            return entries.any_entry(model)
+        except entries.UnknownModel as unknown:
             raise Refusal(Problem(ProblemKind.MODEL_MISSING, str(unknown))) from None
 
     def _record(self, model: str) -> Record:
@@ -237,7 +239,7 @@ class Downloads:
 
     def _is_ours(self, entry: AnyEntry) -> bool:
         """Whether a process of ours is at work on that repository, be it for another file of it."""
-        return bool(self._model) and catalogue.any_entry(self._model).repo == entry.repo
+        return bool(self._model) and entries.any_entry(self._model).repo == entry.repo
 
 
 def _is_taken(entry: AnyEntry, folder: Path) -> bool:
@@ -250,9 +252,7 @@ def _is_taken(entry: AnyEntry, folder: Path) -> bool:
 
 def _ended_badly(model: str, how: str, log_file: Path | None) -> Problem:
     sentence = f"The process that fetches models {how}; retry, it goes on from there."
-    return Problem(
-        ProblemKind.INTERNAL, sentence, [download_problems.retry(catalogue.any_entry(model))], str(log_file or "")
-    )
+    return Problem(ProblemKind.INTERNAL, sentence, [problems.retry(entries.any_entry(model))], str(log_file or ""))
 
 
 def _at_rest(status: DownloadStatus, state: DownloadState, sentence: str) -> DownloadStatus:

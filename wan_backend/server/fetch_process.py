@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..models import download, download_problems
-from ..models.catalogue import AnyEntry
+from ..catalogue.entries import AnyEntry
+from ..downloads import fetching, problems
 from ..protocol.downloads import DownloadPlan, DownloadStatus
 from ..protocol.endpoint import Answer, Endpoint, Later
 from ..protocol.messages import Problem, ProblemKind
@@ -39,7 +39,7 @@ class FetchCommand:
         self, verb: str, model: str, inbox: Inbox, on_said: Callable[[Said], None], on_exit: Callable[[int], None]
     ) -> FetchProcess:
         """Start it; both call-backs come on the main thread. Raises OSError."""
-        arguments = [sys.executable, "-m", "wan_backend.models.fetch", verb, "--model", model]
+        arguments = [sys.executable, "-m", "wan_backend.downloads.process", verb, "--model", model]
         for folder in self.models_folders:
             arguments += ["--models-folder", folder]
         around = {**environment(online=True), "HF_HUB_OFFLINE": self.offline or "0"}
@@ -73,8 +73,8 @@ class FetchCommand:
 
     def _none(self, entry: AnyEntry) -> DownloadPlan:
         sentence = "The hub did not say what it is made of; look at the network, then retry."
-        problem = Problem(ProblemKind.OFFLINE, sentence, [download_problems.retry(entry)])
-        return download.unasked(entry, self.models_folders, problem)
+        problem = Problem(ProblemKind.OFFLINE, sentence, [problems.retry(entry)])
+        return fetching.unasked(entry, self.models_folders, problem)
 
 
 class _ToMain:

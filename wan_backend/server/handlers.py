@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..catalogue import entries
 from ..job_queue import outcome
 from ..job_queue.jobs import JobQueue
-from ..models import catalogue, planning
+from ..planning import plan_steps
 from ..protocol import PROTOCOL_VERSION, ProtocolError, Refusal
 from ..protocol import downloads as d
 from ..protocol import messages as m
@@ -63,7 +64,7 @@ class Handlers:
             )
         log.info("Greeted by %.100s", params.client)
         self._inbox.put(Call(self._life.want))
-        tasks = {m.Task(task): None for entry in catalogue.load().models.values() for task in entry.tasks}
+        tasks = {m.Task(task): None for entry in entries.load().models.values() for task in entry.tasks}
         return m.HelloResult(
             PROTOCOL_VERSION, __version__, list(tasks), os.getpid(), str(self._state_folder), str(self._log_file)
         )
@@ -103,7 +104,7 @@ class Handlers:
         if plan.problem is not None:
             return Refusal(plan.problem)
         return outcome.of(
-            lambda: self._queue.submit(params.job_id, planning.cleaned(params.request), plan), "The new job"
+            lambda: self._queue.submit(params.job_id, plan_steps.cleaned(params.request), plan), "The new job"
         )
 
     def cancel(self, params: m.JobParams) -> Later:
@@ -182,8 +183,8 @@ class Handlers:
     def download_plan(self, params: d.ModelParams) -> Later:
         """What fetching it would take; the hub is asked by a process of its own."""
         try:
-            entry = catalogue.any_entry(params.model)
-        except catalogue.UnknownModel as unknown:
+            entry = entries.any_entry(params.model)
+        except entries.UnknownModel as unknown:
             raise Refusal(m.Problem(m.ProblemKind.MODEL_MISSING, str(unknown))) from None
         return self._fetch.plan(entry, self._inbox)
 

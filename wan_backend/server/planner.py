@@ -6,12 +6,15 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from ..models import catalogue, depth_model, extras, fitting, looking, lora_plan, memory_estimate, planning, sources
-from ..models.catalogue import LoraEntry, ModelEntry, TinyEntry
-from ..models.files.library import Library
-from ..models.media_place import size_in_words
-from ..models.outlook import Machine
-from ..models.places import Places
+from ..catalogue import entries
+from ..catalogue.entries import LoraEntry, ModelEntry, TinyEntry
+from ..library import depth_model, extras, locate
+from ..library.component_files import Places
+from ..library.model_index import Library
+from ..lora import resolve
+from ..memory import estimate
+from ..memory.forecast import Machine
+from ..planning import machine_fit, plan_steps
 from ..protocol.errors import Refusal
 from ..protocol.messages import (
     Decoder,
@@ -28,6 +31,8 @@ from ..protocol.messages import (
     SizeRow,
     TakeRequest,
 )
+from ..storage import guarded_files
+from ..storage.media_folder import size_in_words
 
 NOT_LOOKED = Problem(ProblemKind.MODEL_MISSING, "It is not known yet whether this is on this machine.")
 
@@ -45,7 +50,7 @@ class Planner:
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
         self._machine = machine
-        self.library = Library(models_folders, sources.snapshots)
+        self.library = Library(models_folders, locate.snapshots)
 
     @property
     def ready(self) -> bool:
@@ -64,31 +69,33 @@ class Planner:
 
     def places(self) -> list[str]:
         """All folders that are looked at, whatever is planned."""
-        return [*self._models_folders, str(sources.hub_cache())]
+        return [*self._models_folders, str(locate.hub_cache())]
 
     def plan(self, request: TakeRequest) -> Plan:
         """What would be done, and why not; touches nothing."""
         try:
-            entry = catalogue.entry(request.model)
-        except catalogue.UnknownModel as unknown:
-            return planning.impossible(request, Problem(ProblemKind.MODEL_MISSING, str(unknown), self._fixes(request)))
-        known = catalogue.load()
+            entry = entries.entry(request.model)
+        except entries.UnknownModel as unknown:
+            return plan_steps.impossible(
+                request, Problem(ProblemKind.MODEL_MISSING, str(unknown), self._fixes(request))
+            )
+        known = entries.load()
         found = self.find(entry)
         loras = [lora for lora in known.loras_of(entry.id) if extras.find_lora(lora, self._models_folders)]
-        made = planning.plan(request, entry, [lora.id for lora in loras if sources.can_wear(found, lora)])
+        made = plan_steps.plan(request, entry, [lora.id for lora in loras if locate.can_wear(found, lora)])
         if request.quality is Quality.DRAFT and self.tiny_decoder(entry.id):
             notes = [*made.notes, extras.TINY_DRAFT_NOTE]
             made = dataclasses.replace(made, decoder=Decoder.TINY, notes=notes)
         machine = self._machine()
         made = self._in_memory(made, request, entry, found, machine)
-        if isinstance(found, sources.Missing) and made.problem is None:
+        if isinstance(found, locate.Missing) and made.problem is None:
             problem = dataclasses.replace(found.problem, fixes=self._fixes(request))
             made = dataclasses.replace(made, problem=problem)
-        if isinstance(found, sources.Found):
+        if isinstance(found, locate.Found):
             made = dataclasses.replace(made, problem=made.problem or depth_model.missing(request, found.folder))
             basis = extras.find_lora(known.loras[made.lora], self._models_folders) if made.lora else []
             packed = machine is None or machine.is_card
-            made = lora_plan.settle(made, request, lora_plan.pair(basis), found.folder, found.parts, packed)
+            made = resolve.settle(made, request, resolve.pair(basis), found.folder, found.parts, packed)
             if request.quality is Quality.DRAFT and made.problem is None:
                 made = extras.offered(made, entry, self._models_folders)
         return made
@@ -98,12 +105,12 @@ class Planner:
         made: Plan,
         request: TakeRequest,
         entry: ModelEntry,
-        found: sources.Found | sources.Missing,
+        found: locate.Found | locate.Missing,
         machine: Machine | None,
     ) -> Plan:
         budget = self._memory_budget_bytes
         if machine is not None and made.width:
-            return fitting.settle(made, request, entry, machine, self._here, _packed_bytes(found, machine))
+            return machine_fit.settle(made, request, entry, machine, self._here, _packed_bytes(found, machine))
         if budget is None or made.memory_bytes <= budget:
             return made
         needed, allowed = size_in_words(made.memory_bytes), size_in_words(budget)
@@ -111,39 +118,39 @@ class Planner:
         return dataclasses.replace(made, notes=[*made.notes, note])
 
     def _here(self) -> list[ModelEntry]:
-        return [entry for entry in catalogue.load().models.values() if isinstance(self.find(entry), sources.Found)]
+        return [entry for entry in entries.load().models.values() if isinstance(self.find(entry), locate.Found)]
 
-    def find(self, entry: ModelEntry) -> sources.Found | sources.Missing:
+    def find(self, entry: ModelEntry) -> locate.Found | locate.Missing:
         """Where the model is, as far as the folders have been looked at."""
-        return sources.find(entry, self._models_folders, self.library.known())
+        return locate.find(entry, self._models_folders, self.library.known())
 
-    def found(self, model_id: str) -> sources.Found:
+    def found(self, model_id: str) -> locate.Found:
         """Where a model is that was planned with; raises LookupError where it is gone."""
-        found = self.find(catalogue.entry(model_id))
-        if isinstance(found, sources.Missing):
+        found = self.find(entries.entry(model_id))
+        if isinstance(found, locate.Missing):
             raise LookupError(found.problem.sentence)
         return found
 
     def tiny_decoder(self, model_id: str) -> str:
         """The file of the tiny autoencoder for the model's latents; empty where there is none here."""
-        known = catalogue.load()
+        known = entries.load()
         tiny = known.autoencoders.get(known.entry(model_id).tiny_decoder)
         return str((tiny and extras.find_tiny(tiny, self._models_folders)) or "")
 
     def unlooked(self) -> ModelsResult:
         """The catalogue before anybody looked: only what comes with the package is known to be here."""
-        known = catalogue.load()
-        rows = [_row(entry, sources.packaged(entry) or sources.Missing(NOT_LOOKED)) for entry in known.models.values()]
+        known = entries.load()
+        rows = [_row(entry, locate.packaged(entry) or locate.Missing(NOT_LOOKED)) for entry in known.models.values()]
         more: list[LoraEntry | TinyEntry] = [*known.loras.values(), *known.autoencoders.values()]
         return ModelsResult(rows, [_extra_row(extra, extras.packaged(extra), NOT_LOOKED.sentence) for extra in more])
 
     def rows(self) -> list[ModelRow]:
         """The catalogue with what of it is here."""
-        return [_row(entry, self.find(entry)) for entry in catalogue.load().models.values()]
+        return [_row(entry, self.find(entry)) for entry in entries.load().models.values()]
 
     def extra_rows(self) -> list[ExtraRow]:
         """The catalogue's LoRAs and tiny autoencoders, with what of them is here."""
-        known = catalogue.load()
+        known = entries.load()
         more: list[LoraEntry | TinyEntry] = [*known.loras.values(), *known.autoencoders.values()]
         return [self._extra_row(extra) for extra in more]
 
@@ -154,7 +161,7 @@ class Planner:
 
     def _fixes(self, request: TakeRequest) -> list[Fix]:
         """Fetching the model, or those that are here and do the task, instead."""
-        known, wanted = catalogue.load().models, request.model
+        known, wanted = entries.load().models, request.model
         entry = known.get(wanted)
         fetched = (
             [Fix("Download...", action=FixAction.DOWNLOAD, value=wanted)] if entry is not None and entry.repo else []
@@ -162,31 +169,31 @@ class Planner:
         return fetched + [
             Fix(f"Use {other.label}", FixSetting.MODEL, other.id)
             for other in known.values()
-            if other.id != wanted and request.task in other.tasks and isinstance(self.find(other), sources.Found)
+            if other.id != wanted and request.task in other.tasks and isinstance(self.find(other), locate.Found)
         ]
 
 
-def _row(entry: ModelEntry, found: sources.Found | sources.Missing) -> ModelRow:
-    here = isinstance(found, sources.Found)
+def _row(entry: ModelEntry, found: locate.Found | locate.Missing) -> ModelRow:
+    here = isinstance(found, locate.Found)
     size = entry.size(entry.default_size)
     assert size is not None, "the catalogue was checked when it was read"
-    peaks = memory_estimate.peaks(entry, size.width, size.height, entry.max_frames)
+    peaks = estimate.peaks(entry, size.width, size.height, entry.max_frames)
     return ModelRow(
         model=entry.id,
         label=entry.label,
         tasks=list(entry.tasks),
         here=here,
-        sentence=looking.told(found.sentence if isinstance(found, sources.Found) else found.problem.sentence),
+        sentence=guarded_files.told(found.sentence if isinstance(found, locate.Found) else found.problem.sentence),
         frame_rate=entry.rate,
         max_frames=entry.max_frames,
         sizes=[SizeRow(size.name, size.width, size.height, size.name == entry.default_size) for size in entry.sizes],
         licence=entry.licence,
         download_bytes=entry.download_bytes,
-        folder=str(found.folder) if isinstance(found, sources.Found) else "",
+        folder=str(found.folder) if isinstance(found, locate.Found) else "",
         notes=entry.notes,
         memory_bytes=peaks.one_at_a_time,
         least_memory_bytes=peaks.streamed,
-        broken=isinstance(found, sources.Missing) and found.problem.kind is ProblemKind.MODEL_BROKEN,
+        broken=isinstance(found, locate.Missing) and found.problem.kind is ProblemKind.MODEL_BROKEN,
     )
 
 
@@ -194,20 +201,20 @@ def _extra_row(extra: LoraEntry | TinyEntry, files: list[Path], absent: str) -> 
     return ExtraRow(
         model=extra.id,
         label=extra.label,
-        models=catalogue.load().users_of(extra),
+        models=entries.load().users_of(extra),
         here=bool(files),
-        sentence=looking.told(f"In {files[0].parent}.") if files else absent,
+        sentence=guarded_files.told(f"In {files[0].parent}.") if files else absent,
         licence=extra.licence,
         download_bytes=extra.download_bytes,
         notes=extra.notes,
     )
 
 
-def _packed_bytes(found: sources.Found | sources.Missing, machine: Machine) -> int:
+def _packed_bytes(found: locate.Found | locate.Missing, machine: Machine) -> int:
     """Of a transformer that stays in 8 bit or less on that machine; 0 where it is in 16 bit."""
-    if not machine.is_card or not isinstance(found, sources.Found) or not found.parts:
+    if not machine.is_card or not isinstance(found, locate.Found) or not found.parts:
         return 0
     try:
-        return lora_plan.packed_bytes(Places(found.folder, found.parts))
+        return resolve.packed_bytes(Places(found.folder, found.parts))
     except (Refusal, OSError):  # what is wrong with the file, loading it says
         return 0

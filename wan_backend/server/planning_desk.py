@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from ..job_queue import outcome
-from ..models import silence
-from ..models.files.survey import Survey
+from ..library.survey import Survey
 from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.messages import ModelsResult, Plan, Problem, ProblemKind, TakeRequest
+from ..storage import unresponsive_places
 from .inbox import Call, Inbox
 from .planner import Planner
 
@@ -74,7 +74,7 @@ class _Task:
     @property
     def silent(self) -> str:
         """The first of its places that doesn't answer; else empty."""
-        return next(filter(None, map(silence.place_of, self.places)), "")
+        return next(filter(None, map(unresponsive_places.place_of, self.places)), "")
 
 
 @dataclass(eq=False)
@@ -92,7 +92,7 @@ class _Turn:
 class _Doubt:
     """Something hangs, and it is looked what doesn't answer."""
 
-    probe: silence.Probe
+    probe: unresponsive_places.Probe
     task: _Task | None
     """None: a look through the models folders."""
     place: str = ""
@@ -303,7 +303,7 @@ class PlanningDesk:
     def _doubt(self, task: _Task | None) -> None:
         log.warning("%s hangs", "A plan" if task is not None else "The look through the models folders")
         places = task.places if task is not None else ()
-        self._doubts.append(_Doubt(silence.Probe(places, self._planner.places()), task))
+        self._doubts.append(_Doubt(unresponsive_places.Probe(places, self._planner.places()), task))
 
     def _look_into(self, doubt: _Doubt) -> None:
         over, place = doubt.probe.over, doubt.probe.silent(SILENT_SECONDS)
@@ -329,8 +329,10 @@ class PlanningDesk:
         log.warning("What does not answer now: %s", ", ".join(places) or "nothing")
         library = self._planner.library
         with self._lock:  # a turn that can't see a place knows that
-            silence.set_places(places)
-            self._unseen = next(filter(None, map(silence.place_touching, self._planner.places())), self._unseen)
+            unresponsive_places.set_places(places)
+            self._unseen = next(
+                filter(None, map(unresponsive_places.place_touching, self._planner.places())), self._unseen
+            )
         hangs = library.stuck_for() >= SILENT_SECONDS
         self._seen_after = library.look_past() if hangs else library.look_soon()
         self._take_back()
@@ -338,10 +340,10 @@ class PlanningDesk:
     def _take_back(self) -> None:
         """Plan what waited for a place that answers now."""
         looked = self._planner.library.looks >= self._seen_after
-        if looked and not any(map(silence.place_touching, self._planner.places())):
+        if looked and not any(map(unresponsive_places.place_touching, self._planner.places())):
             self._unseen = ""
         for task, place in list(self._aside.items()):
-            if not silence.place_of(place) and (looked or not task.needs_look):
+            if not unresponsive_places.place_of(place) and (looked or not task.needs_look):
                 del self._aside[task]
                 self._tasks.put(task)
 
@@ -349,7 +351,7 @@ class PlanningDesk:
         """Have it wait until `place` answers; where that is empty, until the thread that hangs with it comes back."""
         if task.over:
             return
-        said = f"{silence.told(place) if place else 'A disk that it needs does not answer'}; "
+        said = f"{unresponsive_places.told(place) if place else 'A disk that it needs does not answer'}; "
         if task.set_aside is None:
             task.over = True
             task.then(Refusal(Problem(ProblemKind.FOLDER, f"{said}{TRY_AGAIN}")))

@@ -20,12 +20,13 @@ from typing import Any
 
 from ..job_queue.jobs import JobQueue
 from ..job_queue.owners import Owner
-from ..protocol import ProtocolError, private_files
+from ..protocol import ProtocolError
 from ..protocol.downloads import DownloadStatus
 from ..protocol.endpoint import Endpoint, Later
 from ..protocol.errors import INVALID_REQUEST
 from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, ProgressParams, WorkerStatus
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
+from ..storage import private_files
 from . import log_files, worker_process
 from .card_watch import CardWatch
 from .doctor import COPIES

@@ -31,7 +31,7 @@ def main() -> int:
     listener.start()  # before torch, so that the end of stdin is seen while it loads
     heartbeat = Heartbeat(listener.tell)
     heartbeat.start()
-    from .shop import Shop  # brings torch and diffusers, which take seconds
+    from .executor import Shop  # brings torch and diffusers, which take seconds
 
     def report(progress: ProgressParams) -> None:
         heartbeat.job_spoke()

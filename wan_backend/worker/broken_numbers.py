@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..models.loader import WanModel
+from ..loading.wan_model import WanModel
 from ..protocol.messages import Fix, FixSetting, Problem, ProblemKind, RunParams
 
 

@@ -8,11 +8,13 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
-from ..models import catalogue, devices, media_place
+from ..catalogue import entries
+from ..loading import devices
 from ..pipelines.stopping import Stopped
 from ..protocol.errors import Refusal
 from ..protocol.media import STEPS_FILE
 from ..protocol.messages import Fix, FixSetting, Plan, Problem, ProblemKind, RunParams
+from ..storage import media_folder
 
 LEAST_FRAMES = 9
 CPU = "cpu"
@@ -52,21 +54,21 @@ def out_of_memory(params: RunParams, device_name: str, more: str = "") -> Proble
 def disk_problem(error: OSError, params: RunParams) -> Problem:
     """Why the take could not be written."""
     folder = params.request.media_folder
-    needed, free_bytes = media_place.size_in_words(params.plan.disk_bytes), _free_bytes(folder)
-    if media_place.is_quota(error):
+    needed, free_bytes = media_folder.size_in_words(params.plan.disk_bytes), _free_bytes(folder)
+    if media_folder.is_quota(error):
         sentence = (
             f"Your quota on the disk of {folder} is used up, however much is free there: the take needs about "
             f"{needed}; delete something of yours and try again{_kept(params)}, or choose another media folder."
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
-    if media_place.is_full(error) and free_bytes > params.plan.disk_bytes + media_place.RESERVE_BYTES:
+    if media_folder.is_full(error) and free_bytes > params.plan.disk_bytes + media_folder.RESERVE_BYTES:
         sentence = (
             f"The disk of {folder} takes nothing more, though there is room on it: a quota is used up, or it holds as "
             f"many files as it can. Delete some there and try again{_kept(params)}, or choose another media folder."
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
-    if media_place.is_full(error):
-        free = media_place.size_in_words(free_bytes)
+    if media_folder.is_full(error):
+        free = media_folder.size_in_words(free_bytes)
         sentence = (
             f"The disk of {folder} is full: {free} are free, the take needs about {needed}; "
             f"make room and try again{_kept(params)}, or choose another media folder."
@@ -74,9 +76,11 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
     where = error.filename or folder
     if not _is_of_ours(str(where), params):
-        sentence = f"{where} can't be read ({media_place.reason(error)}); see to its disk and try again, or replace it."
+        sentence = (
+            f"{where} can't be read ({media_folder.reason(error)}); see to its disk and try again, or replace it."
+        )
         return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
-    sentence = f"{where} can't be written ({media_place.reason(error)}); choose another media folder."
+    sentence = f"{where} can't be written ({media_folder.reason(error)}); choose another media folder."
     return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
 
 
@@ -109,8 +113,8 @@ def _smaller(params: RunParams) -> list[Fix]:
 def _smaller_size(plan: Plan) -> Fix | None:
     """The largest size of the model that is smaller than this one."""
     try:
-        sizes = catalogue.entry(plan.model).sizes
-    except catalogue.UnknownModel:
+        sizes = entries.entry(plan.model).sizes
+    except entries.UnknownModel:
         return None
     fitting = [size for size in sizes if size.width * size.height < 0.9 * plan.width * plan.height]
     if not fitting:

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..file_stamp import stamp
-from ..models import devices
-from ..models.loader import WanModel
+from ..loading import devices
+from ..loading.wan_model import WanModel
 from ..pipelines.canvas import Canvas
 from ..protocol.conversion import to_json
 from ..protocol.messages import RunParams
+from ..storage.file_stamp import stamp
 
 _NOT_OF_THE_REQUEST = {"media_folder", "media_format", "origin", "sources", "conform"}
 """Where the take goes, and its sources' names: what they show is looked at itself."""

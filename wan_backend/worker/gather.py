@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ..catalogue import entries
 from ..frames import guides, source_frames
 from ..frames.schedule import Schedule
-from ..models import catalogue
 from ..pipelines.canvas import Canvas
 from ..pipelines.stopping import ShouldStop, check, never
 from ..protocol.messages import Guide, Plan, Role, Source, TakeRequest, Task
@@ -117,6 +117,6 @@ class Gatherer:
 
 def _takes_references(model: str) -> bool:
     try:
-        return catalogue.entry(model).references
-    except catalogue.UnknownModel:
+        return entries.entry(model).references
+    except entries.UnknownModel:
         return True

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from .. import __version__
-from ..models import devices, memory_ladder
-from ..models.loader import WanModel
-from ..models.memory_lessons import Attempt, MemoryLessons
-from ..models.placement import room_for
+from ..loading import devices
+from ..loading.residency import room_for
+from ..loading.wan_model import WanModel
+from ..memory import fallbacks
+from ..memory.history import Attempt, MemoryLessons
 from ..protocol.media import MEMORY_FILE
 from ..protocol.messages import RunParams
 
@@ -35,7 +36,7 @@ class JobMemory:
         self._attempt = Attempt(model.fingerprint(as_held=False), device, plan.width, plan.height, at_once, free_bytes)
         self.plan = self._room.plan()
         for known in self._lessons.start_with(self._attempt):
-            self.plan = memory_ladder.at_most(self.plan, known, self._room.needs)
+            self.plan = fallbacks.at_most(self.plan, known, self._room.needs)
         self.notes = [EIGHT_BIT_NOTE] if self.plan.eight_bit else []
         """What a person is told of it afterwards."""
         log.info("memory: %s, %.2f GB free on %s", self.plan, free_bytes / 1e9, model.device)
@@ -46,7 +47,7 @@ class JobMemory:
         `tiny_decoder`: the tiny autoencoder could do it instead.
         """
         room = self._room
-        lower = memory_ladder.smaller(self.plan, room.needs, failed_part, room.host_bytes, room.on_cpu, tiny_decoder)
+        lower = fallbacks.smaller(self.plan, room.needs, failed_part, room.host_bytes, room.on_cpu, tiny_decoder)
         if lower is None:
             return False
         log.warning("out of memory at %s: after %s comes %s", failed_part or "the footage", self.plan, lower)

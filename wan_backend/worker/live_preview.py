@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .. import whole_file
 from ..pipelines.denoise import Step
 from ..pipelines.preview import LatentColours
 from ..protocol.media import PREVIEW_FILE, PREVIEW_PIXELS_FILE
+from ..storage import whole_file
 
 log = logging.getLogger(__name__)
 

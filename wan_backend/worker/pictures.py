@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..frames.colour_match import ColourMatch
+from ..frames.color_match import ColourMatch
 from ..frames.seam import EASED_FRAMES, Seam
 
 SEAM_FRAMES = 4

@@ -15,11 +15,11 @@ import torch
 
 from ..frames import source_frames
 from ..frames.take_folder import TakeFolder
-from ..models import devices, media_place
-from ..models.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
-from ..models.loader import WanModel
-from ..models.memory_plan import MemoryPlan
-from ..models.placement import EXPERTS, Placement
+from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
+from ..loading import devices
+from ..loading.residency import EXPERTS, Placement
+from ..loading.wan_model import WanModel
+from ..memory.residency_plan import MemoryPlan
 from ..pipelines import depth_guide, tasks, text_to_video, tiles, tiny_decoder
 from ..pipelines.autoencoder import NoPictures, latent_frames
 from ..pipelines.canvas import Canvas
@@ -44,6 +44,7 @@ from ..protocol.messages import (
     RunResult,
     Take,
 )
+from ..storage import media_folder
 from . import take_pictures
 from .broken_numbers import no_pictures, ran_over
 from .fingerprint import fingerprint
@@ -121,7 +122,7 @@ class TakeJob:
         """The take, whole on the disk. Raises Refusal, Stopped, OSError, or what the libraries raise."""
         self._progress.phase(JobState.LOADING, "Getting ready")
         folder = Path(self._request.media_folder)
-        problem = media_place.check(str(folder), self._plan.disk_bytes)
+        problem = media_folder.check(str(folder), self._plan.disk_bytes)
         if problem is not None:
             raise Refusal(problem)
         with TakeFolder(folder, self._params.job_id) as take_folder, self._steps:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..models import devices
+from ..loading import devices
 from ..protocol.conversion import to_json
 from ..protocol.messages import Plan, RunParams, RunResult
 

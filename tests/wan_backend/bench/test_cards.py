@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from wan_backend.bench import cards
-from wan_backend.models import catalogue
-from wan_backend.models.memory_plan import MemoryPlan, Place
-from wan_backend.models.outlook import Machine
+from wan_backend.catalogue import entries
+from wan_backend.memory.forecast import Machine
+from wan_backend.memory.residency_plan import MemoryPlan, Place
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "memory.md"
 GB = 10**9
-LARGE = catalogue.entry("wan2.1-t2v-14b")
+LARGE = entries.entry("wan2.1-t2v-14b")
 
 
 def test_the_document_has_the_tables_of_today():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wan_backend.models import tiny_folder
+from tests.wan_backend.library import tiny_folder
 from tests.wan_backend.server.served import FAKE_WORKER, ROOT, processes_with
 
 FAKE = ["--worker-command", json.dumps([sys.executable, str(FAKE_WORKER)])]

@@ -10,11 +10,12 @@ import sys
 
 import pytest
 
-from tests.wan_backend.models import tiny_folder
+from tests.wan_backend.library import tiny_folder
 from tests.wan_backend.server.served import ROOT
+from wan_backend.catalogue import entries
 from wan_backend.command_line import arguments, models
 from wan_backend.command_line import doctor as doctor_verb
-from wan_backend.models import catalogue, download
+from wan_backend.downloads import fetching
 from wan_backend.protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from wan_backend.protocol.messages import Finding, Problem
 
@@ -28,8 +29,8 @@ def empty_cache(tmp_path, monkeypatch):
 def fetched(monkeypatch, tmp_path):
     """What would have been fetched."""
     found = []
-    monkeypatch.setattr(download, "plan", planned)
-    monkeypatch.setattr(download, "fetch", lambda entry, *_: found.append(entry.id) or tmp_path)
+    monkeypatch.setattr(fetching, "plan", planned)
+    monkeypatch.setattr(fetching, "fetch", lambda entry, *_: found.append(entry.id) or tmp_path)
     return found
 
 
@@ -50,7 +51,7 @@ def test_the_table(tmp_path, capsys):
 def test_for_a_program(capsys):
     assert arguments.run(["models", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["model"] for row in rows] == list(catalogue.load().models)
+    assert [row["model"] for row in rows] == list(entries.load().models)
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("yes\n", 0), ("n\n", 1), ("\n", 1), ("", 1)])
@@ -77,7 +78,7 @@ def test_what_can_not_be_fetched(monkeypatch, capsys, model, words):
 
 def test_a_problem_is_said_before_fetching(fetched, monkeypatch, capsys):
     problem = Problem("disk_full", "Too little room.")
-    monkeypatch.setattr(download, "plan", lambda *given: dataclasses.replace(planned(*given), problem=problem))
+    monkeypatch.setattr(fetching, "plan", lambda *given: dataclasses.replace(planned(*given), problem=problem))
     assert models.fetch("wan2.1-t2v-14b", True, []) == 2
     assert "Too little room." in capsys.readouterr().err and fetched == []
 
@@ -86,14 +87,14 @@ def test_a_failed_fetch_is_one_sentence(fetched, monkeypatch, capsys):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(download, "fetch", fail)
+    monkeypatch.setattr(fetching, "fetch", fail)
     assert models.fetch("wan2.1-t2v-1.3b", True, []) == 1
     assert "is full; make room, then retry: what was fetched is kept." in capsys.readouterr().err
 
 
 def test_how_far_it_is(fetched, monkeypatch, capsys, tmp_path):
     status = DownloadStatus("x", DownloadState.RUNNING, 10**9, 4 * 10**9, 5e7, 60.0, sentence="Fetching vae/x.")
-    monkeypatch.setattr(download, "fetch", lambda entry, folders, tell: tell(status) or tmp_path)
+    monkeypatch.setattr(fetching, "fetch", lambda entry, folders, tell: tell(status) or tmp_path)
     assert models.fetch("wan2.1-t2v-1.3b", True, []) == 0
     assert "1.00 of 4.00 GB, 50.0 MB/s, 1 min left, Fetching vae/x." in capsys.readouterr().err
 

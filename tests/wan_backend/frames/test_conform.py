@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from tests.wan_backend.frames.asked import A_LENGTH, A_RATE, A_TASK, RATES, asked
 from tests.wan_backend.properties import bounded
+from wan_backend.catalogue import entries
 from wan_backend.frames import conform
 from wan_backend.frames.conform import Conformer
 from wan_backend.frames.schedule import Schedule
-from wan_backend.models import catalogue, planning
+from wan_backend.planning import plan_steps
 from wan_backend.protocol.messages import Conform, FrameRate
 
-EMBEDDED = catalogue.entry("embedded")
+EMBEDDED = entries.entry("embedded")
 HALF = 0.5 + 1e-9
 
 
@@ -52,7 +53,7 @@ def conformed(schedule, conform_by, picture_of):
 
 def shows_every_frame_in_its_time(request, entry):
     """The take of this request, whatever is between: all frames, in order, each within half of its place."""
-    made = planning.plan(request, entry)
+    made = plan_steps.plan(request, entry)
     assert made.problem is None and made.take_frames == request.length_frames and made.model_frames % 4 == 1
     schedule = Schedule.of(made, request)
     with pytest.MonkeyPatch.context() as patched:
@@ -93,7 +94,7 @@ def test_a_clip_that_follows_footage_gives_its_very_frames_back(monkeypatch):
     for rate in RATES:
         for length in (5, 24, 97):
             request = asked("restyle", length, rate)
-            schedule = Schedule.of(planning.plan(request, EMBEDDED), request)
+            schedule = Schedule.of(plan_steps.plan(request, EMBEDDED), request)
             shows = schedule.frames_of(request.sources[0])
             took = conformed(schedule, Conform.FLOW, lambda j, shows=shows: float(shows[j]))
             assert [shown for _, shown in took] == pytest.approx(list(range(length)), abs=1 / 16)
@@ -144,7 +145,7 @@ def test_frames_come_as_soon_as_they_can():
 def test_frames_next_to_a_seam_lie_between_the_neighbour_and_the_made(rate, length):
     """The last kept frame is the scene's frame before the take; the first kept one after it, that or a later one."""
     request = asked("fill", length, rate)
-    schedule = Schedule.of(planning.plan(request, EMBEDDED), request)
+    schedule = Schedule.of(plan_steps.plan(request, EMBEDDED), request)
     times = schedule.times()
     assert times == sorted(times)
     assert times[schedule.kept_before - 1] == -1

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from wan_backend.frames.colour import FrameReader
+from wan_backend.frames.color import FrameReader
 from wan_backend.frames.framing import PlaneResampler, axes
 from wan_backend.protocol.messages import Framing
 

@@ -10,7 +10,7 @@ from wan_backend.frames import guides
 def test_edges_are_the_embedded_models_own():
     import torch
 
-    from wan_backend.embedded import world
+    from tools.embedded_model import world
 
     clip = np.random.default_rng(0).integers(0, 256, (3, 40, 64, 3), dtype=np.uint8)
     frames = torch.from_numpy(clip).float().permute(3, 0, 1, 2)[None] / 255

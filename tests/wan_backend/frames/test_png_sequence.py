@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from wan_backend import whole_file
 from wan_backend.frames import png_sequence
 from wan_backend.frames.png_sequence import PngSequence
+from wan_backend.storage import whole_file
 
 
 def picture(seed: int = 0) -> np.ndarray:

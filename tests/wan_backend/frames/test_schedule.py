@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from tests.wan_backend.frames.asked import A_LENGTH, A_RATE, asked
 from tests.wan_backend.properties import bounded
+from wan_backend.catalogue import entries
 from wan_backend.frames.schedule import Schedule
-from wan_backend.models import catalogue, planning
+from wan_backend.planning import plan_steps
 from wan_backend.protocol.messages import FrameRate, Role
 
 
 def scheduled(name, length, rate, neighbour_frames=100):
     request = asked(name, length, rate, neighbour_frames)
-    return Schedule.of(planning.plan(request, catalogue.entry("embedded")), request), request
+    return Schedule.of(plan_steps.plan(request, entries.entry("embedded")), request), request
 
 
 @bounded(300)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from tests.world.pictures import drawn, plain_png, png_head
 from wan_backend.frames import framing, pictures, source_frames
-from wan_backend.frames.colour import FrameReader, opaque
+from wan_backend.frames.color import FrameReader, opaque
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import Framing, Role, Source
 

@@ -11,13 +11,15 @@ import shutil
 import pytest
 
 from tests.wan_backend.job_queue.written_jobs import answered, every, take_request, write_job, write_old_job
-from wan_backend.job_queue import durable_file, reading
+from wan_backend.catalogue import entries
+from wan_backend.job_queue import reading
 from wan_backend.job_queue.jobs import JobQueue
 from wan_backend.job_queue.owners import Owner
-from wan_backend.models import catalogue, planning
+from wan_backend.planning import plan_steps
 from wan_backend.protocol import Refusal
 from wan_backend.protocol.conversion import from_json, to_json
 from wan_backend.protocol.messages import JobState, JobStatus, JobSummary, Problem, ProblemKind
+from wan_backend.storage import json_files
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 
@@ -39,7 +41,7 @@ def open_queue(tmp_path):
 
 
 def plan(request):
-    return planning.plan(request, catalogue.entry("embedded"))
+    return plan_steps.plan(request, entries.entry("embedded"))
 
 
 def submit(queue, job_id, request):
@@ -298,11 +300,11 @@ def test_a_state_that_can_not_be_written_is_kept_and_written_later(tmp_path, ope
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     file = tmp_path / "f.json"
-    durable_file.write_json(file, {"a": 1})
+    json_files.write_json(file, {"a": 1})
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError("held")))
     with pytest.raises(PermissionError):
-        durable_file.write_json(file, {"a": 2})
-    assert durable_file.read_json(file) == {"a": 1}
+        json_files.write_json(file, {"a": 2})
+    assert json_files.read_json(file) == {"a": 1}
     assert list(tmp_path.iterdir()) == [file]
 
 

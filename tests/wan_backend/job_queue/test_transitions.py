@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.wan_backend.job_queue.written_jobs import answered, every, take_request
+from wan_backend.catalogue import entries
 from wan_backend.job_queue import transitions
 from wan_backend.job_queue.jobs import ALMOST_DONE, JobQueue
 from wan_backend.job_queue.owners import Owner
 from wan_backend.job_queue.transitions import ALLOWED, ENDS, WORKING, ImpossibleTransition
-from wan_backend.models import catalogue, planning
+from wan_backend.planning import plan_steps
 from wan_backend.protocol.messages import (
     JobState,
     MediaFormat,
@@ -28,7 +29,7 @@ from wan_backend.protocol.messages import (
     Take,
 )
 
-PLAN = planning.plan(take_request("/tmp"), catalogue.entry("embedded"))
+PLAN = plan_steps.plan(take_request("/tmp"), entries.entry("embedded"))
 IDS = [f"{n:032x}" for n in range(4)]
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.wan_backend.job_queue.written_jobs import answered, take_request
+from wan_backend.catalogue import entries
 from wan_backend.job_queue.jobs import ALMOST_DONE, JobQueue
 from wan_backend.job_queue.owners import Owner
-from wan_backend.models import catalogue, planning
+from wan_backend.planning import plan_steps
 from wan_backend.protocol.media import STEPS_FILE, WORK_FOLDER
 from wan_backend.protocol.messages import (
     JobState,
@@ -39,7 +40,7 @@ def queue(tmp_path, owners) -> JobQueue:
     owners.append(Owner(tmp_path))
     queue = JobQueue(tmp_path, owners[-1], lambda *_: None)
     request = take_request(tmp_path / "media")
-    plan = planning.plan(request, catalogue.entry("embedded"))
+    plan = plan_steps.plan(request, entries.entry("embedded"))
     answered(queue.submit(JOB, request, plan))
     queue.start(JOB, plan)
     work = queue.work_folder(JOB)
@@ -60,7 +61,7 @@ def test_it_lies_in_the_job_s_folder(queue, tmp_path):
 
 def test_a_queued_job_that_was_cancelled_and_retried_comes_last(queue, tmp_path):
     request = take_request(tmp_path / "media")
-    plan = planning.plan(request, catalogue.entry("embedded"))
+    plan = plan_steps.plan(request, entries.entry("embedded"))
     first, second = "b" * 32, "c" * 32
     for job_id in (first, second):
         answered(queue.submit(job_id, request, plan))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from wan_backend.models.loader import WanModel
+from wan_backend.loading.wan_model import WanModel
 from wan_backend.pipelines.checkpoint import Checkpoint, Unusable
 from wan_backend.pipelines.conditions import Conditions
 from wan_backend.pipelines.denoise import denoise

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from wan_backend.models.loader import WanModel
+from wan_backend.loading.wan_model import WanModel
 from wan_backend.pipelines.decode import decode, denormalise
 from wan_backend.pipelines.stopping import Stopped
 

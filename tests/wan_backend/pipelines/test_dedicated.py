@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from wan_backend.models.layout import Layout
-from wan_backend.models.loader import WanModel
-from wan_backend.models.memory_plan import MemoryPlan, Place
-from wan_backend.models.placement import Placement
+from wan_backend.catalogue.architecture import Layout
+from wan_backend.loading.residency import Placement
+from wan_backend.loading.wan_model import WanModel
+from wan_backend.memory.residency_plan import MemoryPlan, Place
 from wan_backend.pipelines import dedicated, image_conditioning, noised_footage, text_to_video
 from wan_backend.pipelines.canvas import Canvas
 from wan_backend.pipelines.conditions import Conditions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from wan_backend.models.loader import WanModel
+from wan_backend.loading.wan_model import WanModel
 from wan_backend.pipelines.conditions import Conditions
 from wan_backend.pipelines.denoise import denoise
 from wan_backend.pipelines.sampling import make_scheduler

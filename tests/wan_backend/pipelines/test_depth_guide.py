@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.wan_backend.frames.asked import asked
-from wan_backend.models import depth_model, hub_cache
+from wan_backend.library import depth_model, hub_cache
 from wan_backend.pipelines import depth_guide
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.protocol.errors import Refusal

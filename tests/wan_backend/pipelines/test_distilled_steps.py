@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.wan_backend.pipelines.test_dedicated_parity import FOOTAGE, FRAMES, HEIGHT, PROMPT, RATE, WIDTH
-from wan_backend.models import catalogue
-from wan_backend.models.loader import WanModel
-from wan_backend.models.memory_plan import MemoryPlan, Place
-from wan_backend.models.placement import Placement
+from wan_backend.catalogue import entries
+from wan_backend.loading.residency import Placement
+from wan_backend.loading.wan_model import WanModel
+from wan_backend.memory.residency_plan import MemoryPlan, Place
 from wan_backend.pipelines import tasks, text_to_video
 from wan_backend.pipelines.canvas import Canvas
 from wan_backend.pipelines.denoise import denoise_in_turn
@@ -100,7 +100,7 @@ def test_other_counts_of_steps_and_missing_times_are_refused():
 
 
 def made(folder, task: str, seed: int = 7, strength: float = 1.0) -> torch.Tensor:
-    preset = catalogue.entry("fastwan2.1-t2v-1.3b").standard
+    preset = entries.entry("fastwan2.1-t2v-1.3b").standard
     placement = Placement(
         WanModel(folder, torch.device("cpu")), MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0)
     )

@@ -26,9 +26,9 @@ from tests.wan_backend.pipelines.test_dedicated_parity import (
     assert_equal,
     theirs,
 )
-from wan_backend.models.loader import WanModel
-from wan_backend.models.memory_plan import MemoryPlan, Place
-from wan_backend.models.placement import Placement
+from wan_backend.loading.residency import Placement
+from wan_backend.loading.wan_model import WanModel
+from wan_backend.memory.residency_plan import MemoryPlan, Place
 from wan_backend.pipelines import tasks, text_to_video
 from wan_backend.pipelines.canvas import Canvas
 from wan_backend.pipelines.denoise import denoise_in_turn

@@ -9,20 +9,21 @@ import pytest
 import torch
 
 from tests.wan_backend.job_queue.written_jobs import take_request
-from wan_backend.models import catalogue, planning
-from wan_backend.models.layout import Layout
-from wan_backend.models.loader import WanModel
-from wan_backend.models.memory_plan import MemoryPlan, Place
-from wan_backend.models.placement import Placement
+from wan_backend.catalogue import entries
+from wan_backend.catalogue.architecture import Layout
+from wan_backend.loading.residency import Placement
+from wan_backend.loading.wan_model import WanModel
+from wan_backend.memory.residency_plan import MemoryPlan, Place
 from wan_backend.pipelines import tasks, text_to_video
 from wan_backend.pipelines.canvas import Canvas
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.denoise import denoise_in_turn
 from wan_backend.pipelines.experts import experts_of
 from wan_backend.pipelines.sampling import make_scheduler
+from wan_backend.planning import plan_steps
 from wan_backend.protocol.messages import Quality, Task
 
-ENTRIES = catalogue.load().models.values()
+ENTRIES = entries.load().models.values()
 FOLDERS = {
     ("WanVACEPipeline", Layout.CONTROL, 1): "vace_folder",
     ("WanPipeline", Layout.TEXT, 1): "t2v_folder",
@@ -78,7 +79,7 @@ def test_every_task_of_every_model(request, entry, task):
     model = WanModel(folder_of(entry, request), torch.device("cpu"))
     assert model.layout is entry.layout and (model.boundary is not None) == (entry.weights.experts == 2)
     asked = take_request("/tmp", model=entry.id, task=task, quality=Quality.STANDARD, width=WIDTH, height=HEIGHT)
-    planned = planning.plan(asked, entry)
+    planned = plan_steps.plan(asked, entry)
     steps = planned.steps if planned.timesteps else 3  # the rest of the settings are the catalogue's
     plan = dataclasses.replace(planned, width=WIDTH, height=HEIGHT, model_frames=FRAMES, steps=steps)
     placement = Placement(model, MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0))

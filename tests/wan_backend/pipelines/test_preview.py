@@ -9,8 +9,8 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
-from wan_backend.embedded import latent_colours
-from wan_backend.embedded.evaluate import WEIGHTS
+from tools.embedded_model import latent_colours
+from tools.embedded_model.evaluate import WEIGHTS
 from wan_backend.pipelines.preview import FILE, SIDE, LatentColours
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wan_backend.models.loader import WanModel
+from wan_backend.loading.wan_model import WanModel
 from wan_backend.pipelines.prompt_encoding import MAX_TOKENS, PromptCache, clean, encode
 from wan_backend.pipelines.stopping import Stopped
 

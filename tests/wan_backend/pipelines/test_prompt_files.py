@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from wan_backend.models.loader import WanModel
+from wan_backend.loading.wan_model import WanModel
 from wan_backend.pipelines.prompt_encoding import MAX_TOKENS, PromptCache, encode
 from wan_backend.pipelines.prompt_files import PromptFiles
 

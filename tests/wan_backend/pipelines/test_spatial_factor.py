@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
-from wan_backend.models.loader import WanModel
+from wan_backend.loading.wan_model import WanModel
 from wan_backend.pipelines.autoencoder import Film, encode, latent_frames, spatial_factor
 from wan_backend.pipelines.decode import decode, denormalise
 from wan_backend.pipelines.stopping import Stopped

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.wan_backend.properties import bounded
-from wan_backend.embedded import evaluate, world
-from wan_backend.embedded.scenes import sample_scenes
-from wan_backend.models.loader import WanModel
+from tools.embedded_model import evaluate, world
+from tools.embedded_model.scenes import sample_scenes
+from wan_backend.loading.wan_model import WanModel
 from wan_backend.pipelines import tiles
 from wan_backend.pipelines.autoencoder import Film, encode
 from wan_backend.pipelines.decode import decode

@@ -10,9 +10,9 @@ import torch
 from diffusers import DiffusionPipeline, UniPCMultistepScheduler
 from PIL import Image
 
-from wan_backend.models.loader import WanModel
-from wan_backend.models.memory_plan import MemoryPlan, Place
-from wan_backend.models.placement import Placement
+from wan_backend.loading.residency import Placement
+from wan_backend.loading.wan_model import WanModel
+from wan_backend.memory.residency_plan import MemoryPlan, Place
 from wan_backend.pipelines import tasks
 from wan_backend.pipelines.canvas import Canvas
 from wan_backend.pipelines.conditions import Conditions

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from wan_backend.models.loader import WanModel
-from wan_backend.models.memory_plan import MemoryPlan, Place
-from wan_backend.models.placement import Placement
+from wan_backend.loading.residency import Placement
+from wan_backend.loading.wan_model import WanModel
+from wan_backend.memory.residency_plan import MemoryPlan, Place
 from wan_backend.pipelines import tasks, vace_control
 from wan_backend.pipelines.autoencoder import Film, encode
 from wan_backend.pipelines.canvas import Canvas

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wan_backend.models import tiny_folder
+from tests.wan_backend.library import tiny_folder
 from tests.wan_backend.server.served import Served
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from wan_backend.models.outlook import Machine
+from wan_backend.memory.forecast import Machine
 from wan_backend.protocol.messages import WorkerStatus
 from wan_backend.server import card_watch
 from wan_backend.server.card_watch import CardWatch

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.wan_backend.models import tiny_folder
-from wan_backend.models import catalogue, outlook
-from wan_backend.models.memory_plan import Place
+from tests.wan_backend.library import tiny_folder
+from wan_backend.catalogue import entries
+from wan_backend.memory import forecast
+from wan_backend.memory.residency_plan import Place
 from wan_backend.protocol.messages import WorkerStatus
 from wan_backend.server import card, doctor
 from wan_backend.server.card import Card
@@ -61,7 +62,7 @@ def test_the_command_line_says_so_too(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(doctor, "_torch", lambda _: (doctor.Finding("torch", True, "torch."), None))
     assert arguments.run(["doctor", "--models-folder", str(tmp_path / "absent")]) == 1
     out = capsys.readouterr().out
-    assert out.startswith("WRONG models folder:") and out.count(card.UNKNOWN) == len(catalogue.load().models)
+    assert out.startswith("WRONG models folder:") and out.count(card.UNKNOWN) == len(entries.load().models)
 
 
 def test_which_card_and_what_is_free_of_it(monkeypatch):
@@ -113,8 +114,8 @@ def test_the_plan_of_a_model_follows_the_card(model, free, words):
 
 
 def test_the_budget_counts_as_the_card():
-    entry = catalogue.entry("wan2.1-t2v-14b")
-    plan = outlook.plan_for(entry, outlook.Machine("cuda", 140 * GB, 128 * GB))
+    entry = entries.entry("wan2.1-t2v-14b")
+    plan = forecast.plan_for(entry, forecast.Machine("cuda", 140 * GB, 128 * GB))
     assert plan.transformer is plan.text_encoder is Place.RESIDENT
     assert "streamed" in Card(H200, 150 * GB, 140 * GB, 128 * GB, 24 * GB).outlook(entry.id)
 
@@ -133,7 +134,7 @@ def test_nothing_is_made_up(worker):
 
 def test_every_model_says_where_it_is_and_how_it_runs():
     findings = examined()
-    for model in catalogue.load().models:
+    for model in entries.load().models:
         finding = findings["model " + model]
         assert "At " in finding.sentence and (finding.mend or "In " in finding.sentence)
         assert finding.good == (model == "embedded") and finding.not_downloaded != finding.good

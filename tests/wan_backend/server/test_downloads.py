@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.faults import mounts
-from tests.wan_backend.models import fake_hub, tiny_folder
+from tests.wan_backend.downloads import fake_hub
+from tests.wan_backend.library import tiny_folder
 from tests.wan_backend.server.served import Served, is_alive, processes_with
-from wan_backend.models import catalogue
+from wan_backend.catalogue import entries
 
-SMALL, CONTROL = catalogue.entry("wan2.1-t2v-1.3b"), catalogue.entry("wan2.1-vace-1.3b")
+SMALL, CONTROL = entries.entry("wan2.1-t2v-1.3b"), entries.entry("wan2.1-vace-1.3b")
 TRANSFORMER = "transformer/diffusion_pytorch_model.safetensors"
 LARGE_VALUES = 2_000_000
 FOLDERS = ("models", "cache", "other")
@@ -96,7 +97,7 @@ def fetching(server):
 
 def with_loras(hub, tmp_path):
     """Let the hub have both LoRAs of one repository."""
-    loras = [catalogue.any_entry(known_id) for known_id in ("wan2.1-t2v-14b-4step", "wan2.1-i2v-14b-4step")]
+    loras = [entries.any_entry(known_id) for known_id in ("wan2.1-t2v-14b-4step", "wan2.1-i2v-14b-4step")]
     hub.repos[loras[0].repo] = {"README.md": b"About"} | {
         lora.files[0]: tiny_folder.safetensors(LARGE_VALUES + len(lora.id)) for lora in loras
     }

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from wan_backend.models import catalogue, download_lock, hub_cache
+from wan_backend.catalogue import entries
+from wan_backend.downloads import download_lock
+from wan_backend.library import hub_cache
 from wan_backend.protocol import OverlongLine, ProtocolError
 from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.downloads import DownloadFile, DownloadPlan, DownloadState, DownloadStatus
@@ -23,7 +25,7 @@ from wan_backend.server.downloads import Downloads
 from wan_backend.server.fetch_process import FetchCommand
 from wan_backend.server.inbox import Call, WorkerExit, WorkerLine
 
-SMALL = catalogue.entry("wan2.1-t2v-1.3b")
+SMALL = entries.entry("wan2.1-t2v-1.3b")
 PLAN = DownloadPlan(SMALL.id, SMALL.label, "/models", "a", "b", 100, 60, 60, 1000)
 PATIENCE_SECONDS = 60.0
 NONSENSE = [

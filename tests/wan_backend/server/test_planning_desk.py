@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from tests.wan_backend.job_queue.written_jobs import take_request
-from tests.wan_backend.models import heads_only, tiny_folder
-from wan_backend.models import looking, sources
-from wan_backend.models.files import library, survey
+from tests.wan_backend.library import heads_only, tiny_folder
+from wan_backend.library import locate, model_index, survey
 from wan_backend.protocol import ProtocolError, Refusal
 from wan_backend.protocol.errors import INTERNAL_ERROR
 from wan_backend.protocol.messages import ModelsResult, Plan
@@ -22,6 +21,7 @@ from wan_backend.server import planning_desk
 from wan_backend.server.inbox import Call
 from wan_backend.server.planner import Planner
 from wan_backend.server.planning_desk import MOST_WAITING_PLANS, PlanningDesk, Prepared
+from wan_backend.storage import guarded_files
 
 PATIENCE_SECONDS = 60.0
 SMALL = "wan2.1-t2v-1.3b"
@@ -66,14 +66,14 @@ def empty_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def gate(monkeypatch):
     """A disk that answers only once this is set."""
-    made, real = threading.Event(), looking.stamp
+    made, real = threading.Event(), guarded_files.stamp
 
     def stamp(file):
         if str(file).endswith("slow.safetensors"):
             assert made.wait(PATIENCE_SECONDS)
         return real(file)
 
-    monkeypatch.setattr(looking, "stamp", stamp)
+    monkeypatch.setattr(guarded_files, "stamp", stamp)
     yield made
     made.set()
 
@@ -157,7 +157,7 @@ def test_rows_that_cannot_be_made_end_the_look_all_the_same(tmp_path, monkeypatc
     def fail(*_):
         raise OverflowError("1e999")
 
-    monkeypatch.setattr(sources, "find", fail)
+    monkeypatch.setattr(locate, "find", fail)
     main = Main(tmp_path)
     main.desk.begin()
     assert row(main.looked(), "embedded").here, "what was known stays known"
@@ -201,7 +201,7 @@ def test_a_look_that_is_asked_for_during_one_comes_after_it(models, gate, tmp_pa
 
 
 def test_a_listener_that_fails_is_not_the_end_of_all_looks(tmp_path):
-    made = library.Library([str(tmp_path)])
+    made = model_index.Library([str(tmp_path)])
 
     def fail():
         raise RuntimeError

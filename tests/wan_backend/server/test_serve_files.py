@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wan_backend.models import heads_only
-from tests.wan_backend.models.files import hostile
+from tests.wan_backend.library import heads_only, hostile
 from tests.wan_backend.server.served import request
 
 SMALL = "wan2.1-t2v-1.3b"

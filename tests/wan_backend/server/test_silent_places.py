@@ -8,11 +8,11 @@ import time
 import pytest
 
 from tests.wan_backend.dead_mount import mount
-from tests.wan_backend.models import heads_only
+from tests.wan_backend.library import heads_only
 from tests.wan_backend.server.in_process import inside
 from tests.wan_backend.server.served import request
 from tests.wan_backend.server.test_planning_desk import SMALL, Main, row, wish
-from wan_backend.models import asked_sources
+from wan_backend.planning import needed_sources
 from wan_backend.protocol import Refusal
 from wan_backend.protocol.choices import Role, Task
 from wan_backend.protocol.messages import JobParams, Plan, Source
@@ -140,14 +140,14 @@ def test_a_dead_models_folder_holds_only_what_may_be_in_it(mount, models, tmp_pa
 
 
 def test_a_file_that_hangs_where_its_folder_answers_holds_its_own_job(models, tmp_path, monkeypatch):
-    go_on, real = threading.Event(), asked_sources.check
+    go_on, real = threading.Event(), needed_sources.check
 
     def check(asked):
         if asked.seed == 7:
             assert go_on.wait(60)
         return real(asked)
 
-    monkeypatch.setattr(asked_sources, "check", check)
+    monkeypatch.setattr(needed_sources, "check", check)
     main = Ticking(models)
     main.looked()
     held, said = main.job(wish(tmp_path, seed=7))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from wan_backend.protocol.messages import ProgressParams, RunParams
+from wan_backend.worker.executor import Shop
 from wan_backend.worker.listener import Run
-from wan_backend.worker.shop import Shop
 
 
 def asked(params: RunParams) -> Run:

@@ -17,7 +17,8 @@ import torch
 
 from tests.wan_backend.worker.footage import HEIGHT, WIDTH, picture, source
 from tests.wan_backend.worker.worker_process import Worker, left_behind, pictures, problem_in
-from wan_backend.models import catalogue, planning
+from wan_backend.catalogue import entries
+from wan_backend.planning import plan_steps
 from wan_backend.protocol.messages import Conform, FrameRate, Guide, Plan, Role, RunParams, TakeRequest, Task
 
 MODEL_RATE = FrameRate(16)
@@ -37,10 +38,10 @@ def patched_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny checkpoint whose autoencoder folds 2 x 2 pixels into channels before it begins."""
     from diffusers import AutoencoderKLWan
 
-    from wan_backend.embedded import standin
+    from wan_backend.bench import tiny_checkpoint
 
     folder = tmp_path_factory.mktemp("patched") / "model"
-    pipeline = standin.make_pipeline()
+    pipeline = tiny_checkpoint.make_pipeline()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         vae = AutoencoderKLWan(
@@ -130,12 +131,12 @@ def some(cases: Iterable[Any], wanted: Collection[Any]) -> list[Any]:
 ))  # fmt: skip
 def test_what_the_planner_plans_is_made_by_the_embedded_model(worker, params, name, scene):
     task, more = ASKED[name]
-    entry = catalogue.entry("embedded")
-    asked = params(task, catalogue.PACKAGE / entry.package_folder, take=37, **more)
+    entry = entries.entry("embedded")
+    asked = params(task, entries.PACKAGE / entry.package_folder, take=37, **more)
     request = dataclasses.replace(
         asked.request, model="embedded", width=128, height=96, frame_rate=SCENES[scene], steps=2
     )
-    plan = planning.plan(request, entry)
+    plan = plan_steps.plan(request, entry)
     assert plan.problem is None and (plan.width, plan.height) == (128, 96)
     frames = taken(worker, dataclasses.replace(asked, request=request, plan=plan))
     assert frames.shape == (37, 96, 128, 3)
@@ -146,10 +147,10 @@ def test_what_the_planner_plans_is_made_by_the_embedded_model(worker, params, na
 @pytest.mark.parametrize("name", ["fill gap", "restyle by edges"])
 def test_ten_seconds_are_planned_in_windows_and_made(worker, params, name):
     task, more = ASKED[name]
-    entry = catalogue.entry("embedded")
-    asked = params(task, catalogue.PACKAGE / entry.package_folder, take=240, **more)
+    entry = entries.entry("embedded")
+    asked = params(task, entries.PACKAGE / entry.package_folder, take=240, **more)
     request = dataclasses.replace(asked.request, model="embedded", width=128, height=96, steps=2)
-    plan = planning.plan(request, entry)
+    plan = plan_steps.plan(request, entry)
     assert plan.problem is None and plan.window_frames and plan.model_frames > plan.window_frames
     assert len(taken(worker, dataclasses.replace(asked, request=request, plan=plan))) == 240
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.wan_backend.models import file_forms as forms
+from tests.wan_backend.library import file_forms as forms
 from tests.wan_backend.worker.footage import source
 from tests.wan_backend.worker.shops import asked, silent_shop
-from wan_backend.models.files.survey import survey
-from wan_backend.models.loader import WanModel
+from wan_backend.library.survey import survey
+from wan_backend.loading.wan_model import WanModel
 from wan_backend.protocol.messages import FrameRate, ModelPart, Plan, Role, RunParams, RunResult, TakeRequest, Task
+from wan_backend.worker.executor import Shop
 from wan_backend.worker.listener import Run
-from wan_backend.worker.shop import Shop
 
 RATE = FrameRate(16)
 ROLES = {"first_picture": [Role.FIRST], "pictures": [Role.FIRST], "first_and_last": [Role.FIRST, Role.LAST]}
@@ -133,7 +133,7 @@ def test_gguf_in_its_blocks_is_counted_by_its_bytes(tmp_path):
     weights = forms.published("transformer", forms.weights_of(forms.transformer("text")))
     parts["transformer"] = forms.write_gguf(tmp_path / "t.gguf", weights, "Q4_0")
     half = torch.bfloat16
-    from wan_backend.models.loader import Precision
+    from wan_backend.loading.wan_model import Precision
 
     apart = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half), parts)
     kept = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half, quantised=True), parts)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.wan_backend.models import written_loras
+from tests.wan_backend.lora import written_loras
 from tests.wan_backend.worker.shops import asked, silent_shop
-from wan_backend.models.lora_plan import transformer_configs
-from wan_backend.models.places import Places
-from wan_backend.models.transformer_shapes import shapes
+from wan_backend.catalogue.transformer_shapes import shapes
+from wan_backend.library.component_files import Places
+from wan_backend.lora.resolve import transformer_configs
 from wan_backend.pipelines import prompt_encoding, text_to_video
 from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, RunParams, TakeRequest
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from wan_backend.models.loader import WanModel
+from wan_backend.loading.wan_model import WanModel
 from wan_backend.pipelines.canvas import Canvas
 from wan_backend.protocol.messages import (
     Decoder,

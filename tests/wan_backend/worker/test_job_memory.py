@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.wan_backend.job_queue.written_jobs import take_request
-from wan_backend.models.loader import WanModel
-from wan_backend.models.placement import Room
+from wan_backend.loading.residency import Room
+from wan_backend.loading.wan_model import WanModel
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams
 from wan_backend.worker.job_memory import EIGHT_BIT_NOTE, JobMemory
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from wan_backend import whole_file
 from wan_backend.pipelines.checkpoint import Checkpoint
 from wan_backend.protocol.media import STEPS_FILE
+from wan_backend.storage import whole_file
 from wan_backend.worker.kept_steps import KeptSteps
 
 

@@ -15,8 +15,8 @@ from transformers import UMT5EncoderModel
 
 from tests.wan_backend.worker.shops import HeardShop, asked
 from tests.wan_backend.worker.worker_process import pictures
-from wan_backend.models import devices, lean_forward
-from wan_backend.models.extras import TINY_FOR_MEMORY_NOTE
+from wan_backend.library.extras import TINY_FOR_MEMORY_NOTE
+from wan_backend.loading import chunked_forward, devices
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, RunResult, TakeRequest
 from wan_backend.worker import progress, take_job
 from wan_backend.worker.listener import Run
@@ -24,7 +24,7 @@ from wan_backend.worker.listener import Run
 STEPS = 6
 
 
-TRANSFORMER = (lean_forward, "_forward")
+TRANSFORMER = (chunked_forward, "_forward")
 
 
 class Failing:

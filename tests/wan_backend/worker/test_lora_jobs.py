@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.wan_backend.models import written_loras
+from tests.wan_backend.lora import written_loras
 from tests.wan_backend.worker.shops import asked, silent_shop
-from wan_backend.models import lora_adapters
-from wan_backend.models.lora_plan import transformer_configs
-from wan_backend.models.places import Places
-from wan_backend.models.transformer_shapes import shapes
+from wan_backend.catalogue.transformer_shapes import shapes
+from wan_backend.library.component_files import Places
+from wan_backend.loading import applying_loras
+from wan_backend.lora.resolve import transformer_configs
 from wan_backend.protocol.conversion import from_json
 from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, RunParams, TakeRequest
 
@@ -58,4 +58,4 @@ def test_one_that_went_missing_is_a_sentence_and_the_next_job_works(take, tmp_pa
     assert refusal.problem.kind == "bad_lora"
     assert refusal.problem.sentence == 'The LoRA "gone.safetensors" is not there any more.'
     assert pictures(take("two")).shape[0] == 5
-    assert lora_adapters.worn(take.shop._warm.model.transformer) == []
+    assert applying_loras.worn(take.shop._warm.model.transformer) == []

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 from tests.faults.mounts import can_mount
-from tests.wan_backend.models import written_loras
+from tests.wan_backend.lora import written_loras
 from tests.wan_backend.worker.footage import source
 from tests.wan_backend.worker.worker_process import Worker, pictures, problem_in
-from wan_backend.embedded.evaluate import WEIGHTS
-from wan_backend.models.catalogue import PACKAGE
-from wan_backend.models.lora_plan import transformer_configs
-from wan_backend.models.places import Places
-from wan_backend.models.transformer_shapes import shapes
+from tools.embedded_model.evaluate import WEIGHTS
+from wan_backend.catalogue.entries import PACKAGE
+from wan_backend.catalogue.transformer_shapes import shapes
+from wan_backend.library.component_files import Places
+from wan_backend.lora.resolve import transformer_configs
 from wan_backend.protocol.media import PREVIEW_FILE, STEPS_FILE
 from wan_backend.protocol.messages import FrameRate, Guide, JobState, LoraUse, Plan, Role, RunParams, TakeRequest, Task
 
@@ -155,7 +155,7 @@ def with_loras(params: RunParams, *uses: LoraUse) -> RunParams:
 
 
 def test_a_job_with_a_lora_goes_on_and_makes_the_same_frames(worker, steady, params):
-    uses = [LoraUse(str(PACKAGE / "embedded/loras/style.safetensors"), 0.75)]
+    uses = [LoraUse(str(PACKAGE / "embedded_model/loras/style.safetensors"), 0.75)]
     whole = pictures(steady.run(with_loras(params(WEIGHTS, WHOLE), *uses)).take.folder)
     killed_at(worker(), with_loras(params(WEIGHTS), *uses), "denoising", 6)
     resumed = pictures(steady.run(with_loras(params(WEIGHTS), *uses)).take.folder)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.wan_backend.worker.shops import HeardShop, asked
 from tests.wan_backend.worker.test_less_memory import made
-from wan_backend.models.placement import Room
+from wan_backend.loading.residency import Room
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, TakeRequest
 from wan_backend.worker.listener import Run
 

@@ -1,0 +1,115 @@
+"""A forward in chunks gives what diffusers' own gives, for every kind of transformer, and holds less at once."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from diffusers import WanTransformer3DModel, WanVACETransformer3DModel
+
+from wan_backend.loading import chunked_forward
+
+SIZE: dict[str, Any] = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 12,
+    "in_channels": 4,
+    "out_channels": 4,
+    "text_dim": 16,
+    "freq_dim": 16,
+    "ffn_dim": 48,
+    "num_layers": 3,
+    "rope_max_seq_len": 32,
+}
+KINDS = {
+    "text": (WanTransformer3DModel, {}),
+    "pictures": (WanTransformer3DModel, {"image_dim": 8, "added_kv_proj_dim": 24}),
+    "control": (WanVACETransformer3DModel, {"vace_layers": [0, 2], "vace_in_channels": 6}),
+}
+SEVEN_TOKENS = 7 * 48 * 4
+"""Bytes of the feed-forward's middle: 48 tokens become seven chunks."""
+
+
+def made(kind: str) -> Any:
+    torch.manual_seed(0)
+    of, more = KINDS[kind]
+    module = of(**SIZE, **more).eval().requires_grad_(False)
+    for weight in module.parameters():
+        weight.data.add_(torch.randn_like(weight) * 0.05)
+    return module
+
+
+def asked(kind: str, *, timed: bool = False) -> dict[str, Any]:
+    torch.manual_seed(1)
+    inputs: dict[str, Any] = {
+        "hidden_states": torch.randn(1, 4, 3, 8, 8),
+        "timestep": torch.tensor([500.0]),
+        "encoder_hidden_states": torch.randn(1, 512, 16),
+        "return_dict": False,
+    }
+    if timed:
+        inputs["timestep"] = torch.cat([torch.zeros(1, 16), torch.full((1, 32), 700.0)], dim=1)
+    if kind == "pictures":
+        inputs["encoder_hidden_states_image"] = torch.randn(1, 5, 8)
+    if kind == "control":
+        inputs["control_hidden_states"] = torch.randn(1, 6, 3, 8, 8)
+    return inputs
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_in_one_chunk_it_is_diffusers_own_to_the_bit(kind):
+    own = made(kind)
+    lean = copy.deepcopy(own)
+    chunked_forward.make_lean(lean)
+    assert torch.equal(lean(**asked(kind))[0], own(**asked(kind))[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "timed"),
+    [("text", False), ("text", True), ("pictures", False), ("pictures", True), ("control", False)],
+)
+def test_in_several_chunks_it_is_the_same_but_for_rounding(kind, timed, monkeypatch):
+    own = made(kind)
+    lean = copy.deepcopy(own)
+    chunked_forward.make_lean(lean)
+    monkeypatch.setattr(chunked_forward, "CHUNK_BYTES", SEVEN_TOKENS)
+    expected = own(**asked(kind, timed=timed))[0]
+    assert (lean(**asked(kind, timed=timed))[0] - expected).abs().max() < 1e-6 * expected.abs().max()
+
+
+def test_the_chunks_are_about_alike_and_none_is_larger_than_allowed(monkeypatch):
+    monkeypatch.setattr(chunked_forward, "CHUNK_BYTES", SEVEN_TOKENS)
+    hidden = torch.empty(1, 48, 24)
+    sizes = [chunk.stop - chunk.start for chunk in chunked_forward._chunks(hidden, 48)]
+    assert sum(sizes) == 48 and max(sizes) <= 7 and max(sizes) - min(sizes[:-1]) <= 1
+
+
+def test_the_feed_forward_sees_a_chunk_at_a_time(monkeypatch):
+    lean = made("text")
+    chunked_forward.make_lean(lean)
+    monkeypatch.setattr(chunked_forward, "CHUNK_BYTES", SEVEN_TOKENS)
+    seen = []
+    lean.blocks[0].ffn.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].shape[1]))
+    lean(**asked("text"))
+    assert len(seen) == 7 and sum(seen) == 48
+
+
+def test_the_hints_of_the_control_are_made_as_they_are_wanted():
+    lean = made("control")
+    chunked_forward.make_lean(lean)
+    order = []
+    for name, blocks in (("block", lean.blocks), ("control", lean.vace_blocks)):
+        for number, block in enumerate(blocks):
+            said = f"{name} {number}"
+            block.register_forward_pre_hook(lambda _module, _inputs, said=said: order.append(said))
+    lean(**asked("control"))
+    assert order == ["block 0", "control 0", "block 1", "block 2", "control 1"]
+
+
+def test_to_make_it_lean_twice_changes_nothing():
+    lean = made("text")
+    chunked_forward.make_lean(lean)
+    first = lean(**asked("text"))[0]
+    chunked_forward.make_lean(lean)
+    assert torch.equal(lean(**asked("text"))[0], first)

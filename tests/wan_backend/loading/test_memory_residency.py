@@ -1,0 +1,108 @@
+"""Parts are where the plan says, phase by phase."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from wan_backend.loading.residency import Placement, plan_memory
+from wan_backend.loading.wan_model import WanModel
+from wan_backend.memory.residency_plan import MemoryPlan, Place
+
+CPU = torch.device("cpu")
+
+
+def everywhere(place: Place) -> MemoryPlan:
+    return MemoryPlan(place, place, place, 0)
+
+
+@pytest.fixture
+def model(vace_folder) -> WanModel:
+    return WanModel(vace_folder, CPU)
+
+
+def test_a_resident_part_stays_and_its_loading_is_told_once(model):
+    loads, readies = [], []
+    placement = Placement(model, everywhere(Place.RESIDENT), loads.append, readies.append)
+    for _ in range(2):
+        with placement.use("vae") as vae:
+            assert vae is model.vae
+    assert loads == ["vae"] and readies == ["vae", "vae"]
+    assert model.loaded("vae") and placement.load_seconds > 0
+
+
+def test_a_part_to_be_read_again_is_gone_after_its_phase_even_after_an_error(model):
+    placement = Placement(model, everywhere(Place.READ_AGAIN))
+    with pytest.raises(ZeroDivisionError), placement.use("vae"):
+        raise ZeroDivisionError
+    assert not model.loaded("vae")
+
+
+def test_a_job_that_is_stopped_when_a_part_is_ready_leaves_nothing_of_it(model):
+    def stop(_part: str) -> None:
+        raise InterruptedError
+
+    placement = Placement(model, everywhere(Place.STREAMED), on_ready=stop)
+    with pytest.raises(InterruptedError), placement.use("transformer"):
+        pass
+    assert not model.transformer.streamed._entered
+    placement = Placement(model, everywhere(Place.READ_AGAIN), on_ready=stop)
+    with pytest.raises(InterruptedError), placement.use("vae"):
+        pass
+    assert not model.loaded("vae")
+
+
+def test_a_streamed_text_encoder_is_forgotten_where_the_machine_is_short(model):
+    for forgets in (False, True):
+        plan = dataclasses.replace(everywhere(Place.STREAMED), forget_encoder=forgets)
+        placement = Placement(model, plan)
+        for part in ("text_encoder", "transformer"):
+            with placement.use(part):
+                pass
+        assert model.loaded("text_encoder") is not forgets and model.loaded("transformer")
+
+
+def test_a_new_plan_makes_way_at_once(model):
+    with Placement(model, everywhere(Place.RESIDENT)).use("text_encoder"):
+        pass
+    Placement(model, everywhere(Place.READ_AGAIN))
+    assert not model.loaded("text_encoder")
+
+
+@torch.no_grad()
+def test_a_streamed_transformer_gives_the_same_numbers(model):
+    generator = torch.Generator().manual_seed(0)
+    inputs = {
+        "hidden_states": torch.randn(1, 16, 2, 8, 8, generator=generator),
+        "timestep": torch.tensor([500.0]),
+        "encoder_hidden_states": torch.randn(1, 512, 32, generator=generator),
+        "control_hidden_states": torch.randn(1, 96, 2, 8, 8, generator=generator),
+        "return_dict": False,
+    }
+    with Placement(model, everywhere(Place.RESIDENT)).use("transformer") as transformer:
+        plain = transformer(**inputs)[0]
+    placement = Placement(model, everywhere(Place.STREAMED))
+    for _ in range(2):
+        with placement.use("transformer") as transformer:
+            assert torch.equal(transformer(**inputs)[0], plain)
+    assert transformer.streamed
+    with Placement(model, everywhere(Place.RESIDENT)).use("transformer") as transformer:
+        assert not hasattr(transformer, "streamed")
+        assert torch.equal(transformer(**inputs)[0], plain)
+
+
+def test_the_second_expert_is_reckoned_with(text_experts_folder):
+    two = WanModel(text_experts_folder, CPU)
+    assert two.parts[-1] == "transformer_2"
+    assert two.parameter_count("transformer_2") == two.parameter_count("transformer") > 0
+    plan = plan_memory(two, 64, 64, 5)
+    assert plan.place("transformer_2") is Place.RESIDENT and plan.decode_fits
+    short = plan_memory(two, 64, 64, 5, budget_bytes=1000)
+    assert short.place("transformer_2") is Place.READ_AGAIN and not short.decode_fits
+
+
+def test_a_budget_is_kept_to(model):
+    assert plan_memory(model, 64, 64, 5).transformer is Place.RESIDENT
+    assert plan_memory(model, 64, 64, 5, budget_bytes=1000).transformer is Place.READ_AGAIN

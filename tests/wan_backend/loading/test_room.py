@@ -1,0 +1,147 @@
+"""Where parts go and what room there is, with parts of a few numbers in place of a model's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from wan_backend.library.component_files import Places
+from wan_backend.loading import applying_loras, block_offload, chunked_forward, devices
+from wan_backend.loading.residency import Placement, Room, room_for
+from wan_backend.loading.wan_model import Precision
+from wan_backend.memory.residency_plan import MemoryPlan, Needs, Place
+from wan_backend.protocol.messages import LoraUse
+
+GB = 10**9
+CONFIGS = {"transformer": {"num_attention_heads": 12, "attention_head_dim": 128}, "vae": {"base_dim": 96}}
+
+
+class Model:
+    """In WanModel's place: each part is one layer, made when it is asked for."""
+
+    device, precision, compressed = torch.device("cpu"), Precision.for_device(torch.device("cpu")), False
+    parts = ("text_encoder", "transformer", "transformer_2", "vae")
+    weights_in_8_bit = False
+    places = Places(Path("/model"))
+
+    def __init__(self):
+        self.held = {}
+        self.classes = dict.fromkeys(("transformer", "transformer_2"), "WanTransformer3DModel")
+
+    def config(self, part):
+        return CONFIGS[part]
+
+    def weight_bytes(self, part, in_8_bit):
+        assert not in_8_bit
+        return {"text_encoder": 11 * GB, "transformer": 3 * GB, "transformer_2": 3 * GB, "vae": GB}[part]
+
+    def loaded(self, part):
+        return part in self.held
+
+    def drop(self, part):
+        del self.held[part]
+
+    def part(self, part):
+        if part not in self.held:
+            self.held[part] = torch.nn.Linear(2, 2)
+            self.held[part].device = self.device
+        return self.held[part]
+
+
+class Streamed:
+    """In the place of what streams a part: keeps the room that it was given."""
+
+    def __init__(self):
+        self.rooms = []
+
+    def enter(self, room):
+        self.rooms.append(room)
+
+    def leave(self):
+        pass
+
+    def dissolve(self):
+        pass
+
+
+@pytest.fixture
+def model(monkeypatch):
+    def streamed(_part, module, _device):
+        module.streamed = getattr(module, "streamed", None) or Streamed()
+        return module.streamed
+
+    monkeypatch.setattr(block_offload, "streamed", streamed)
+    monkeypatch.setattr(chunked_forward, "make_lean", lambda module: None)
+    monkeypatch.setattr(applying_loras, "wear", lambda *_: None)
+    monkeypatch.setattr(devices, "release", lambda _device: None)  # collects garbage, of which tests have much
+    return Model()
+
+
+def everywhere(place, **more):
+    return MemoryPlan(place, place, place, 0, **more)
+
+
+def use(placement, *parts):
+    for part in parts:
+        with placement.use(part):
+            pass
+
+
+def test_the_budget_is_the_most_and_what_is_free_is_too(model, monkeypatch):
+    monkeypatch.setattr(devices, "free_bytes", lambda _device: 8 * GB)
+    assert room_for(model, 832, 480, 81).device_bytes == 8 * GB
+    assert room_for(model, 832, 480, 81, budget_bytes=3 * GB).device_bytes == 3 * GB
+    assert room_for(model, 832, 480, 81, budget_bytes=90 * GB).device_bytes == 8 * GB
+
+
+def test_what_the_model_holds_already_counts_as_free(model, monkeypatch):
+    monkeypatch.setattr(devices, "free_bytes", lambda _device: 8 * GB)
+    model.part("vae")
+    assert room_for(model, 832, 480, 81).device_bytes == 8 * GB + 4 * (2 * 2 + 2)
+
+
+def test_loras_weigh_as_much_as_their_files(model, tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(bytes(5000))
+    uses = [LoraUse(str(tmp_path / "a.safetensors"))]
+    bare, dressed = room_for(model, 832, 480, 81).needs, room_for(model, 832, 480, 81, loras=uses).needs
+    assert dressed.transformer - bare.transformer == applying_loras.file_bytes(uses) >= 5000
+    assert bare.transformer == bare.transformer_2 == 3 * GB and bare.text_encoder == 11 * GB
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_the_decoding_fits_or_it_is_said_that_it_does_not(on_cpu):
+    needs = Needs(text_encoder=GB, transformer=GB, vae=GB, decode=9 * GB)
+    assert Room(needs, 10 * GB, 64 * GB, on_cpu).plan().decode_fits
+    assert not Room(needs, 10 * GB - 1, 64 * GB, on_cpu).plan().decode_fits
+
+
+def test_an_expert_makes_way_for_the_other_where_the_machine_holds_one(model):
+    placement = Placement(model, everywhere(Place.STREAMED, one_expert=True))
+    use(placement, "text_encoder", "transformer", "transformer_2")
+    assert sorted(model.held) == ["text_encoder", "transformer_2"]
+    use(placement, "transformer", "vae")
+    assert sorted(model.held) == ["text_encoder", "transformer", "vae"]
+    use(Placement(model, everywhere(Place.STREAMED)), "transformer_2")
+    assert {"transformer", "transformer_2"} <= set(model.held)
+
+
+def test_a_streamed_encoder_is_forgotten_where_the_plan_says_so_and_no_transformer_is(model):
+    use(Placement(model, everywhere(Place.STREAMED, forget_encoder=True)), "text_encoder", "transformer")
+    assert sorted(model.held) == ["transformer"]
+    use(Placement(model, everywhere(Place.STREAMED)), "text_encoder")
+    assert "text_encoder" in model.held
+
+
+def test_blocks_of_a_transformer_alone_stay_in_the_room_that_is_left(model):
+    use(Placement(model, everywhere(Place.STREAMED, kept_bytes=7)), "text_encoder", "transformer")
+    assert [model.held[part].streamed.rooms for part in ("text_encoder", "transformer")] == [[0], [7]]
+
+
+@pytest.mark.parametrize("place", [Place.RESIDENT, Place.PHASED, Place.READ_AGAIN, Place.ON_CPU])
+def test_what_stays_and_what_goes_after_its_phase(model, place):
+    placement = Placement(model, everywhere(place, tile_pixels=256))
+    with placement.use("vae") as vae:
+        assert vae.tile_pixels == 256
+    assert model.loaded("vae") is (place is not Place.READ_AGAIN)

@@ -1,0 +1,317 @@
+"""The models that the backend knows, their LoRAs and tiny autoencoders, read from catalogue.toml.
+
+Standard library and protocol only; no torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..protocol.conversion import from_json
+from ..protocol.messages import FrameRate, Quality, Sampler, Task
+from .architecture import Layout
+
+PACKAGE = Path(__file__).resolve().parent.parent
+CATALOGUE_FILE = Path(__file__).with_name("catalogue.toml")
+DISTILLED_SAMPLERS = (Sampler.DISTILLED, Sampler.DMD)
+"""Those that take given times."""
+
+
+class UnknownModel(LookupError):
+    """No model of the catalogue has that id; the message lists those that there are."""
+
+
+@dataclass(frozen=True)
+class NamedSize:
+    """A name ("480p") for an amount of pixels, given as the width and height the model was made for."""
+
+    name: str
+    width: int
+    height: int
+    trained: bool = True
+    """False: larger than anything that the model was trained at."""
+
+
+@dataclass(frozen=True)
+class QualityPreset:
+    """What a quality means for one model."""
+
+    steps: int
+    guidance_scale: float
+    flow_shift: float
+    sampler: Sampler
+    low_noise_guidance_scale: float | None = None
+    """Of a model with two experts, the guidance of the second; None: as the first one's."""
+    timesteps: list[float] = field(default_factory=list)
+    """Of a distilled model, the times of its steps (1000 is all noise), after the flow shift; else empty."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Parameter counts of the parts, and the widths that decide the size of the activations."""
+
+    transformer: int
+    text_encoder: int
+    vae: int
+    hidden: int
+    """Channels of the transformer's hidden states."""
+    vae_width: int
+    """Channels of the autoencoder at full resolution; of a patched one, what its own are for each pixel."""
+    layers: int = 0
+    """Blocks of the transformer; 0 where a folder is not to be told by it."""
+    heads: int = 0
+    image_encoder: int = 0
+    experts: int = 1
+    """Transformers of that size, of which one works at a time."""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model."""
+
+    id: str
+    label: str
+    tasks: list[Task]
+    pipelines: list[str]
+    """Values of `_class_name` in model_index.json that are this model."""
+    licence: str
+    download_bytes: int
+    frame_rate: int
+    """Frames a second that the model makes."""
+    frames: list[int]
+    multiple: int
+    sides: list[int]
+    """The least and the most pixels of a side."""
+    default_size: str
+    sizes: list[NamedSize]
+    draft: QualityPreset
+    standard: QualityPreset
+    best: QualityPreset
+    weights: Weights
+    repo: str = ""
+    """On the Hugging Face hub; empty where it isn't there."""
+    text_encoder_repo: str = ""
+    """Whose text encoder and tokenizer are fetched for it; models that name the same one share it on the disk."""
+    layout: Layout | None = None
+    """What it is conditioned by; tells folders apart that are alike in all else. None: not looked at."""
+    package_folder: str = ""
+    """Inside this package; empty where the model does not come with it."""
+    references: bool = True
+    """True where a control model knows reference pictures; else a picture of a look is its first frame."""
+    notes: str = ""
+    """What an artist should know of it, in a sentence or two."""
+    draft_lora: str = ""
+    """The LoRA whose own settings Draft takes where its files are here; empty: none."""
+    tiny_decoder: str = ""
+    """The tiny autoencoder that can show its latents; empty: none."""
+    usual_frames: int = 0
+    """How many are made where nothing says how many; 0: as many as it can in one go."""
+    twin: bool = False
+    """True where another entry is alike in all that a folder's files tell, so that only the folder's name does."""
+    sha256: dict[str, str] = field(default_factory=dict)
+    """Of files of its repository, as the hub stated them; a file that differs is refused."""
+
+    @property
+    def min_frames(self) -> int:
+        """The fewest frames that the model makes."""
+        return self.frames[0]
+
+    @property
+    def max_frames(self) -> int:
+        """The most frames that the model makes in one go."""
+        return self.frames[1]
+
+    @property
+    def rate(self) -> FrameRate:
+        """The model's own frame rate."""
+        return FrameRate(self.frame_rate)
+
+    def preset(self, quality: Quality) -> QualityPreset:
+        """Steps, guidance, flow shift and sampler of a quality."""
+        presets = {Quality.DRAFT: self.draft, Quality.STANDARD: self.standard, Quality.BEST: self.best}
+        return presets[quality]
+
+    @property
+    def is_control(self) -> bool:
+        """True for a control model (VACE), which does all tasks by one way."""
+        return any("VACE" in name for name in self.pipelines)
+
+    def makes_long(self, task: Task) -> bool:
+        """Whether a take may be longer than `max_frames`, made in windows that overlap.
+
+        A model made for pictures alone can't: it knows its picture only as the first frame of a window.
+        """
+        return self.is_control or task is not Task.IMAGE_TO_VIDEO
+
+    def size(self, name: str) -> NamedSize | None:
+        """The size of that name, or None."""
+        return next((size for size in self.sizes if size.name == name), None)
+
+
+@dataclass(frozen=True)
+class LoraEntry:
+    """A LoRA that is known: a small addition to a model's weights."""
+
+    id: str
+    label: str
+    bases: list[str]
+    """The models that it was made for."""
+    files: list[str]
+    """One, or for a model of two experts one for each, in the order in which they work."""
+    licence: str
+    download_bytes: int
+    repo: str = ""
+    package_folder: str = ""
+    notes: str = ""
+    preset: QualityPreset | None = None
+    """Of one that distils, the settings that it was made for; None for a look."""
+    sha256: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TinyEntry:
+    """A tiny autoencoder."""
+
+    id: str
+    label: str
+    repo: str
+    file: str
+    licence: str
+    download_bytes: int
+    latents: int
+    """Channels of a latent."""
+    patch: int = 1
+    """Pixels of a side that one place of its last layer holds."""
+    notes: str = ""
+    sha256: dict[str, str] = field(default_factory=dict)
+
+
+AnyEntry = ModelEntry | LoraEntry | TinyEntry
+"""What can be fetched by its id."""
+_Entry = TypeVar("_Entry", ModelEntry, LoraEntry, TinyEntry)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All models, in the order in which they are shown."""
+
+    models: Mapping[str, ModelEntry] = field(default_factory=dict)
+    loras: Mapping[str, LoraEntry] = field(default_factory=dict)
+    autoencoders: Mapping[str, TinyEntry] = field(default_factory=dict)
+
+    def entry(self, model_id: str) -> ModelEntry:
+        """The model of that id; raises UnknownModel."""
+        try:
+            return self.models[model_id]
+        except KeyError:
+            known = ", ".join(self.models)
+            raise UnknownModel(f"There is no model '{model_id[:80]}'; there are {known}.") from None
+
+    def any_entry(self, known_id: str) -> AnyEntry:
+        """The model, LoRA or tiny autoencoder of that id; raises UnknownModel."""
+        return self.loras.get(known_id) or self.autoencoders.get(known_id) or self.entry(known_id)
+
+    def checksums(self, repo: str) -> dict[str, str]:
+        """What is known of a repository's files: name -> SHA-256."""
+        entries: list[AnyEntry] = [*self.models.values(), *self.loras.values(), *self.autoencoders.values()]
+        return {name: known for entry in entries if entry.repo == repo for name, known in entry.sha256.items()}
+
+    def users_of(self, extra: LoraEntry | TinyEntry) -> list[str]:
+        """The models that a LoRA or a tiny autoencoder is for."""
+        if isinstance(extra, LoraEntry):
+            return list(extra.bases)
+        return [model.id for model in self.models.values() if model.tiny_decoder == extra.id]
+
+    def loras_of(self, model_id: str) -> list[LoraEntry]:
+        """The LoRAs that were made for that model."""
+        return [lora for lora in self.loras.values() if model_id in lora.bases]
+
+
+def read(text: str) -> Catalogue:
+    """The catalogue that `text` (TOML) describes; raises ValueError or ProtocolError where it is wrong."""
+    tables = tomllib.loads(text)
+    made = Catalogue(
+        _entries(ModelEntry, tables, "model"),
+        _entries(LoraEntry, tables, "lora"),
+        _entries(TinyEntry, tables, "autoencoder"),
+    )
+    if len({*made.models, *made.loras, *made.autoencoders}) != sum(
+        map(len, (made.models, made.loras, made.autoencoders))
+    ):
+        raise ValueError("Two entries of the catalogue, of different kinds, have the same id.")
+    for entry in made.models.values():
+        _check(entry)
+        for name in {entry.draft_lora, entry.tiny_decoder} - {"", *made.loras, *made.autoencoders}:
+            raise ValueError(f"{entry.id}: there is no '{name}' in the catalogue.")
+    for lora in made.loras.values():
+        _check_lora(lora, made.models)
+    return made
+
+
+def _entries(kind: type[_Entry], tables: Mapping[str, Any], name: str) -> dict[str, _Entry]:
+    """Id -> entry of every table of that name."""
+    rows: list[Any] = tables.get(name, [])
+    entries = [from_json(kind, row, _called(name, row, number)) for number, row in enumerate(rows)]
+    if len({entry.id for entry in entries}) != len(entries):
+        raise ValueError(f"Two entries '{name}' of the catalogue have the same id.")
+    return {entry.id: entry for entry in entries}
+
+
+def _called(name: str, row: Any, number: int) -> str:
+    """The entry, for a sentence that says what is wrong in it."""
+    return f"{name} {row.get('id', number) if isinstance(row, dict) else number}"
+
+
+def _check_lora(lora: LoraEntry, models: Mapping[str, ModelEntry]) -> None:
+    for base in lora.bases:
+        if base not in models:
+            raise ValueError(f"{lora.id}: its base '{base}' is not in the catalogue.")
+        if len(lora.files) != models[base].weights.experts:
+            raise ValueError(f"{lora.id}: {base} wants {models[base].weights.experts} files of it.")
+    if not lora.repo and not lora.package_folder:
+        raise ValueError(f"{lora.id}: neither repo nor package_folder says where it comes from.")
+    if lora.preset is not None:
+        _check_preset(lora.id, lora.preset)
+
+
+def _check_preset(name: str, preset: QualityPreset) -> None:
+    if preset.timesteps and len(preset.timesteps) != preset.steps:
+        raise ValueError(f"{name}: {preset.steps} steps, but {len(preset.timesteps)} times of steps.")
+    if bool(preset.timesteps) != (preset.sampler in DISTILLED_SAMPLERS):
+        raise ValueError(f"{name}: the sampler {preset.sampler} and the times of its steps don't go together.")
+
+
+def _check(entry: ModelEntry) -> None:
+    if any(count % 4 != 1 for count in entry.frames) or len(entry.frames) != 2:
+        raise ValueError(f"{entry.id}: frames must be two numbers of the form 4k + 1.")
+    if entry.usual_frames and not entry.min_frames <= entry.usual_frames <= entry.max_frames:
+        raise ValueError(f"{entry.id}: usual_frames is not a length that it makes.")
+    if any(side % entry.multiple for side in entry.sides) or len(entry.sides) != 2:
+        raise ValueError(f"{entry.id}: sides must be two multiples of {entry.multiple}.")
+    if entry.size(entry.default_size) is None:
+        raise ValueError(f"{entry.id}: default_size is not one of its sizes.")
+    if not entry.repo and not entry.package_folder:
+        raise ValueError(f"{entry.id}: neither repo nor package_folder says where it comes from.")
+    for quality in Quality:
+        _check_preset(entry.id, entry.preset(quality))
+
+
+@functools.cache
+def load() -> Catalogue:
+    """The catalogue that comes with the backend."""
+    return read(CATALOGUE_FILE.read_text("utf-8"))
+
+
+def entry(model_id: str) -> ModelEntry:
+    """The model of that id; raises UnknownModel, which lists the valid ones."""
+    return load().entry(model_id)
+
+
+def any_entry(known_id: str) -> AnyEntry:
+    """The model, LoRA or tiny autoencoder of that id; raises UnknownModel."""
+    return load().any_entry(known_id)

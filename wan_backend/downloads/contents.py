@@ -1,0 +1,230 @@
+"""Which files are fetched, where each comes from and where it goes. Asks the hub; fetches no weights; no torch.
+
+What a model needs: the parts that its index names, as safetensors; one text encoder for all models that have the
+same; nothing that is on this machine already, as part of whatever model. Of a LoRA or a tiny autoencoder: its files.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..catalogue import entries
+from ..catalogue.entries import AnyEntry, ModelEntry
+from ..library import extras, hub_cache, integrity, locate
+from ..protocol.downloads import DownloadFile, DownloadPlan
+from ..protocol.errors import Refusal
+from ..protocol.messages import Problem, ProblemKind
+from ..storage import media_folder
+from . import hub_listing, problems, trust
+from .hub_listing import TEXT_PARTS, HubFile, Listing
+
+
+def place(models_folders: list[str]) -> Path:
+    """The folder that models are fetched into: the first models folder, else the cache of Hugging Face."""
+    first = next((Path(folder) for folder in models_folders if folder), None)
+    if first is None or (first / hub_listing.INDEX).is_file():  # a folder that is one model itself
+        return Path(os.path.abspath(locate.hub_cache()))
+    return Path(os.path.abspath(first))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file of the hub, and where it goes: first to `blob`, in the end to `pointer`; `twins` should be the same."""
+
+    file: HubFile
+    blob: Path
+    pointer: Path
+    twins: tuple[Path, ...] = ()
+
+    @property
+    def twin(self) -> Path | None:
+        """The first of `twins`."""
+        return next(iter(self.twins), None)
+
+    @property
+    def fetched_bytes(self) -> int:
+        """How much of it need not be fetched."""
+        size_bytes = self.file.size_bytes
+        if self.twin is not None or hub_cache.is_here(self.pointer, size_bytes):
+            return size_bytes
+        return hub_cache.fetched_bytes(self.blob, size_bytes)
+
+    @property
+    def here(self) -> bool:
+        """True where nothing of it has to be fetched."""
+        size_bytes = self.file.size_bytes
+        known = self.twin is not None or hub_cache.is_here(self.blob, size_bytes)
+        return known or hub_cache.is_here(self.pointer, size_bytes)
+
+
+@dataclass(frozen=True)
+class Lent:
+    """A file of another model on this machine, and where the snapshot has it."""
+
+    source: Path
+    pointer: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """All that makes a model, settled."""
+
+    entry: AnyEntry
+    cache: Path
+    listing: Listing
+    wanted: list[Wanted]
+    lent: list[Lent] = field(default_factory=list)
+    lender: str = ""
+    """The model whose text encoder is used."""
+
+    @property
+    def lent_repo(self) -> str:
+        """Where the text encoder that is used came from."""
+        return self.entry.text_encoder_repo if isinstance(self.entry, ModelEntry) else ""
+
+    @property
+    def snapshot(self) -> Path:
+        """The folder that has it in the end."""
+        return hub_cache.snapshot_file(self.cache, self.listing.repo, self.listing.commit, "x").parent
+
+    def check(self) -> None:
+        """Raise NotWhole where what was fetched is not all of it."""
+        if isinstance(self.entry, ModelEntry):
+            integrity.check(self.snapshot)
+        else:
+            extras.check(self.entry, self.snapshot)
+
+    def plan(self) -> DownloadPlan:
+        """In words and numbers."""
+        files = [_row(each) for each in self.wanted]
+        fetch_bytes = sum(each.file.size_bytes - each.fetched_bytes for each in self.wanted)
+        free_bytes = free_bytes_at(self.cache)
+        disk_bytes = fetch_bytes + self._copied_bytes()
+        problem = None
+        if disk_bytes and free_bytes < disk_bytes + media_folder.RESERVE_BYTES:
+            problem = problems.too_little_room(self.entry, disk_bytes, free_bytes, str(self.cache))
+        notes = [f"The text encoder of {self.lender} is used, which is here already."] if self.lender else []
+        return DownloadPlan(
+            model=self.entry.id,
+            label=self.entry.label,
+            folder=str(self.cache),
+            licence=self.entry.licence,
+            licence_url=self.listing.licence_url,
+            total_bytes=self.total_bytes,
+            fetch_bytes=fetch_bytes,
+            disk_bytes=disk_bytes,
+            free_bytes=free_bytes,
+            files=files,
+            notes=notes,
+            problem=problem,
+        )
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all files, those that are here counted in."""
+        return sum(each.file.size_bytes for each in self.wanted) + sum(each.size_bytes for each in self.lent)
+
+    def _copied_bytes(self) -> int:
+        """What lies on another disk, where it can't be given a second name."""
+        device = _existing(self.cache).stat().st_dev
+        shared = [(each.twin, each.file.size_bytes) for each in self.wanted if each.twin is not None]
+        shared += [(each.source, each.size_bytes) for each in self.lent]
+        return sum(size_bytes for file, size_bytes in shared if file is not None and file.stat().st_dev != device)
+
+
+def look(entry: AnyEntry, models_folders: list[str], accept_changes: bool = False) -> Order:
+    """Ask the hub for the list of files and look which are here. Raises what `download_problems` has words for."""
+    if not entry.repo:
+        raise Refusal(
+            Problem(ProblemKind.BAD_SETTING, f"{entry.label} comes with the backend; there is nothing to fetch.")
+        )
+    cache = place(models_folders)
+    unfit = media_folder.check(str(cache), 0)
+    if unfit is not None and unfit.kind != ProblemKind.DISK_FULL:  # how much room is needed is not known yet
+        sentence = f"The folder {cache} can't take models; choose another models folder in the preferences."
+        raise Refusal(Problem(ProblemKind.FOLDER, sentence, [problems.choose_folder()]))
+    listing = _listing(cache, entry.repo, accept_changes)
+    lender = _lender(entry, models_folders) if isinstance(entry, ModelEntry) else None
+    if isinstance(entry, ModelEntry):
+        files = [*listing.about(), *_model_files(entry, listing, lender is not None, cache, accept_changes)]
+    else:
+        files = [file for file in listing.about() if file.name != hub_listing.INDEX]
+        files += listing.named(extras.names_of(entry))
+    if not accept_changes:
+        _check(cache, files)
+    caches = list(dict.fromkeys([cache, *map(Path, models_folders), locate.hub_cache()]))
+    wanted = [_wanted(file, entry, listing.commit, cache, caches) for file in files]
+    order = Order(entry, cache, listing, wanted)
+    if lender is not None:
+        order = Order(entry, cache, listing, wanted, _lent(lender[1], order.snapshot), lender[0].label)
+    return order
+
+
+def _listing(cache: Path, repo: str, accept_changes: bool) -> Listing:
+    """The repository as it was fetched first, else as it is now. Raises as hub_listing.read."""
+    return hub_listing.read(repo, "" if accept_changes else trust.first_commit(cache, repo))
+
+
+def _check(cache: Path, files: list[HubFile]) -> None:
+    """Raise hub_trust.Changed where one isn't what it was at first, or what the catalogue knows of it."""
+    for repo in dict.fromkeys(file.repo for file in files):
+        held = [file for file in files if file.repo == repo and not file.for_people]
+        trust.check(cache, repo, held, entries.load().checksums(repo))
+
+
+def _model_files(
+    entry: ModelEntry, listing: Listing, has_lender: bool, cache: Path, accept_changes: bool
+) -> list[HubFile]:
+    """The files of a model's parts, without its text encoder where another model lends it."""
+    parts = hub_listing.parts_of(listing)
+    if not has_lender and entry.text_encoder_repo in ("", entry.repo):
+        return listing.in_folders(parts)
+    files = listing.in_folders(part for part in parts if part not in TEXT_PARTS)
+    if has_lender:
+        return files
+    return files + _listing(cache, entry.text_encoder_repo, accept_changes).in_folders(TEXT_PARTS)
+
+
+def _wanted(file: HubFile, entry: AnyEntry, commit: str, cache: Path, caches: list[Path]) -> Wanted:
+    blob = hub_cache.blob_of(cache, entry.repo, file.checksum)
+    pointer = hub_cache.snapshot_file(cache, entry.repo, commit, file.name)
+    known = hub_cache.is_here(blob, file.size_bytes) or hub_cache.is_here(pointer, file.size_bytes)
+    twins = () if known else tuple(hub_cache.twins_of(caches, file.checksum, file.size_bytes))
+    return Wanted(file, blob, pointer, twins)
+
+
+def _lender(entry: ModelEntry, models_folders: list[str]) -> tuple[ModelEntry, Path] | None:
+    """A model on this machine that has the same text encoder, and its folder."""
+    if not entry.text_encoder_repo:
+        return None
+    for other in entries.load().models.values():
+        if other.text_encoder_repo == entry.text_encoder_repo and other.id != entry.id:
+            found = locate.find(other, models_folders)
+            if isinstance(found, locate.Found):
+                return other, found.folder
+    return None
+
+
+def _lent(folder: Path, snapshot: Path) -> list[Lent]:
+    files = [file for part in TEXT_PARTS for file in sorted((folder / part).rglob("*")) if file.is_file()]
+    return [Lent(file, snapshot / file.relative_to(folder), file.stat().st_size) for file in files]
+
+
+def _row(wanted: Wanted) -> DownloadFile:
+    file = wanted.file
+    return DownloadFile(file.name, file.size_bytes, file.repo, wanted.here, str(wanted.blob))
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def free_bytes_at(folder: Path) -> int:
+    """The free room where `folder` is or would be."""
+    return shutil.disk_usage(_existing(folder)).free

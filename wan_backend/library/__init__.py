@@ -1,0 +1,1 @@
+"""What lies on this machine: which files are components of which model, and whether they are whole."""

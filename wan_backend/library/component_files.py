@@ -1,0 +1,161 @@
+"""Where each part of a model is: in subfolders of one folder, or each in a folder or file of its own. No torch.
+
+The server decides (`files/assembly.py`) and tells a worker, which obeys; what a file is, both read in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..catalogue.architecture import Layout, Unfit, told
+from ..protocol.errors import Refusal
+from ..protocol.messages import Problem, ProblemKind
+from ..storage import guarded_files
+from ..storage.file_stamp import stamp
+from . import compose, file_heads
+from .recognize import NotOurs, PartFile, recognise
+
+INDEX_FILE = "model_index.json"
+TRANSFORMERS = ("WanTransformer3DModel", "WanVACETransformer3DModel")
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+class Places:
+    """The places of a model's parts."""
+
+    def __init__(self, folder: Path, parts: Mapping[str, Path] | None = None) -> None:
+        """`parts`: part -> its folder or file; without it all are subfolders of `folder`."""
+        self.folder = folder
+        self._parts = dict(parts or {})
+
+    @property
+    def assembled(self) -> bool:
+        """True for a model that is put together of several places."""
+        return bool(self._parts)
+
+    def is_at(self, folder: Path, parts: Mapping[str, Path]) -> bool:
+        """True where these are the same places."""
+        return self.folder == folder and self._parts == dict(parts)
+
+    def of(self, part: str) -> Path:
+        """The folder or the file of a part. Raises Refusal where there is none."""
+        if not self.assembled:
+            return self.folder / part
+        if part not in self._parts:
+            raise _refusal(f"Nobody said where the {part.replace('_', ' ')} is; start the backend again.")
+        return self._parts[part]
+
+    def holds(self, part: str) -> bool:
+        """True where the model has such a part."""
+        return part in self._parts if self.assembled else (self.folder / part).is_dir()
+
+    def file(self, part: str) -> PartFile | None:
+        """What the part's file holds; None where the part is in a folder. Raises Refusal."""
+        place = self.of(part)
+        if place.is_dir() or not self.assembled:
+            return None
+        kind = "transformer" if part.startswith("transformer") else part
+        try:
+            with guarded_files.guard():
+                found = recognise(file_heads.read(place))
+        except NotOurs:
+            found = []
+        except guarded_files.Unlookable as why:
+            if guarded_files.is_out_of_memory(why.__cause__):
+                sentence = f"{place} {guarded_files.complaint(MemoryError())}; close other programs, then try again."
+                raise Refusal(Problem(ProblemKind.OUT_OF_MEMORY, sentence)) from None
+            raise _refusal(f"{place} can't be used because {why}; choose another file.") from None
+        for one in found:
+            if one.part == kind:
+                return one
+        raise _refusal(f"{place} holds no {part.replace('_', ' ')} of a Wan model any more; start the backend again.")
+
+    def index(self) -> dict[str, Any]:
+        """model_index.json, or what it would say of a model put together. Raises Refusal where it's no Wan model's."""
+        if not self.assembled:
+            return _read_index(self.folder)
+        return compose.index_of({part: self.config(part) for part in self._parts if part != "tokenizer"})
+
+    def layout(self, index: Mapping[str, Any]) -> Layout:
+        """What the model is conditioned by. Raises Refusal where its parts don't go together."""
+        transformer, vae = self.config("transformer"), self.config("vae")
+        image_encoder = self.config("image_encoder") if self.holds("image_encoder") else None
+        try:
+            return told(index, transformer, vae, image_encoder)
+        except Unfit as why:
+            raise _refusal(f"The model in {self.folder} can't be run because {why}; choose another model.") from why
+
+    def config(self, part: str) -> dict[str, Any]:
+        """The configuration of a part, without loading its weights. Raises Refusal."""
+        if self.assembled and part == "scheduler":
+            return dict(compose.SCHEDULER)
+        file = self.file(part)
+        if file is not None:
+            return dict(file.config)
+        return read_json(self.of(part) / ("scheduler_config.json" if part == "scheduler" else "config.json"))
+
+    def stamp(self) -> Stamp:
+        """Name, length and time of every weights file: tells whether a model was exchanged on the disk."""
+        if not self.assembled:
+            return _stamp(sorted(self.folder.glob("*/*.safetensors")))
+        return tuple(row for part in sorted(self._parts) for row in self.part_stamp(part))
+
+    def part_stamp(self, part: str) -> Stamp:
+        """The same of one part; equal for two models that share it. The cache's links lead to one file.
+
+        A tokenizer has no weights: its files are all that it is.
+        """
+        place = self.of(part)
+        files = "*" if part == "tokenizer" else "*.safetensors"
+        return _stamp(sorted(place.glob(files)) if place.is_dir() else [place])
+
+
+def classes(index: Mapping[str, Any]) -> dict[str, str]:
+    """Part name -> class name, of a model's index."""
+    return {name: row[1] for name, row in index.items() if isinstance(row, list) and len(row) == 2}
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    if not (folder / INDEX_FILE).is_file():
+        sentence = f"{folder} holds no model: there is no {INDEX_FILE} in it. Choose the folder that has one."
+        raise Refusal(Problem(ProblemKind.MODEL_MISSING, sentence))
+    index = read_json(folder / INDEX_FILE)
+    named = classes(index)
+    if named.get("transformer") not in TRANSFORMERS or named.get("vae") != "AutoencoderKLWan":
+        kind = index.get("_class_name", "something unknown")
+        raise _refusal(f"{folder} holds {kind}, which is not a Wan model that this version can run.")
+    return index
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object from a file; raises Refusal."""
+    try:
+        value = guarded_files.read_json(file)
+    except FileNotFoundError as error:
+        raise _refusal(f"{file} is not there; download the model again.") from error
+    except OSError as error:
+        why = guarded_files.complaint(error)
+        raise _refusal(f"{file} {why}; see to its disk and its permissions, then try again.") from error
+    except ValueError as error:
+        raise _refusal(f"{file} can't be read, for it is damaged; download the model again.") from error
+    if not isinstance(value, dict):
+        raise _refusal(f"{file} is not what it should be; download the model again.")
+    return value
+
+
+def _stamp(files: list[Path]) -> Stamp:
+    rows = []
+    for file in files:
+        try:
+            found = stamp(file)
+        except OSError:
+            rows.append((str(file), -1, -1))
+            continue
+        rows.append((str(file.resolve()), *found))
+    return tuple(rows)
+
+
+def _refusal(sentence: str) -> Refusal:
+    return Refusal(Problem(ProblemKind.MODEL_BROKEN, sentence))

@@ -1,0 +1,178 @@
+"""The configuration of a part, from the shapes of its tensors. Standard library and layout only; no torch.
+
+Nothing is guessed from a name or asked of the hub. What shapes don't tell, all published Wan models have alike.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..catalogue.architecture import MASK_CHANNELS, Layout
+from ..storage import guarded_files
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""By the names of diffusers or transformers."""
+HEAD_WIDTH = 128
+"""Of a Wan transformer's attention; 80 in the image encoder."""
+IMAGE_HEAD_WIDTH = 80
+LATENT, PATCHED_LATENT = 16, 48
+"""Channels of the latents: of Wan 2.1's autoencoder, and of Wan 2.2's."""
+PATCH = 4
+"""Latents of a token: two by two."""
+MOST_BLOCKS = 1000
+"""Of a number in a tensor's name, which says how many there are: larger models are years away."""
+MEAN_48 = (
+    -0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557, -0.1382, 0.0542, 0.2813, 0.0891, 0.1570,
+    -0.0098, 0.0375, -0.1825, -0.2246, -0.1207, -0.0698, 0.5109, 0.2665, -0.2108, -0.2158, 0.2502, -0.2055, -0.0322,
+    0.1109, 0.1567, -0.0729, 0.0899, -0.2799, -0.1230, -0.0313, -0.1649, 0.0117, 0.0723, -0.2839, -0.2083, -0.0520,
+    0.3748, 0.0152, 0.1957, 0.1433, -0.2944, 0.3573, -0.0548, -0.1681, -0.0667,
+)  # fmt: skip
+DEVIATION_48 = (
+    0.4765, 1.0364, 0.4514, 1.1677, 0.5313, 0.4990, 0.4818, 0.5013, 0.8158, 1.0344, 0.5894, 1.0901, 0.6885, 0.6165,
+    0.8454, 0.4978, 0.5759, 0.3523, 0.7135, 0.6804, 0.5833, 1.4146, 0.8986, 0.5659, 0.7069, 0.5338, 0.4889, 0.4917,
+    0.4069, 0.4999, 0.6866, 0.4093, 0.5709, 0.6065, 0.6415, 0.4944, 0.5726, 1.2042, 0.5458, 1.6887, 0.3971, 1.0600,
+    0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744,
+)  # fmt: skip
+"""Of the latents of Wan 2.2's autoencoder, as its authors publish them; those of Wan 2.1's diffusers has itself."""
+
+
+class Unfit(guarded_files.Unlookable):
+    """The shapes make no model of ours; the message is a clause, to follow "because"."""
+
+
+def transformer(shapes: Shapes) -> dict[str, Any]:
+    """Of a transformer; raises Unfit."""
+    width, channels = _shape(shapes, "patch_embedding.weight", 5)[:2]
+    if width % HEAD_WIDTH:
+        raise Unfit(f"it is {width} wide, which no Wan transformer is")
+    config: dict[str, Any] = {
+        "_class_name": "WanTransformer3DModel",
+        "num_attention_heads": width // HEAD_WIDTH,
+        "attention_head_dim": HEAD_WIDTH,
+        "in_channels": channels,
+        "out_channels": _shape(shapes, "proj_out.weight", 2)[0] // PATCH,
+        "text_dim": _shape(shapes, "condition_embedder.text_embedder.linear_1.weight", 2)[1],
+        "freq_dim": _shape(shapes, "condition_embedder.time_embedder.linear_1.weight", 2)[1],
+        "ffn_dim": _shape(shapes, "blocks.0.ffn.net.0.proj.weight", 2)[0],
+        "num_layers": _count(shapes, r"blocks\.(\d+)\."),
+        "cross_attn_norm": True,
+        "qk_norm": "rms_norm_across_heads",
+    }
+    if any(name.startswith("condition_embedder.image_embedder.") for name in shapes):
+        config["image_dim"] = _shape(shapes, "condition_embedder.image_embedder.norm1.weight", 1)[0]
+        config["added_kv_proj_dim"] = width
+    if "condition_embedder.image_embedder.pos_embed" in shapes:
+        config["pos_embed_seq_len"] = _shape(shapes, "condition_embedder.image_embedder.pos_embed", 3)[1]
+    if any(name.startswith("vace_") for name in shapes):
+        config |= _control(shapes, config["num_layers"])
+    return config
+
+
+def _control(shapes: Shapes, layers: int) -> dict[str, Any]:
+    count = _count(shapes, r"vace_blocks\.(\d+)\.")
+    if not count or layers % count:
+        raise Unfit(f"its {count} control blocks can't be spread over {layers} layers")
+    channels = _shape(shapes, "vace_patch_embedding.weight", 5)[1]
+    spread = list(range(0, layers, layers // count))
+    return {"_class_name": "WanVACETransformer3DModel", "vace_layers": spread, "vace_in_channels": channels}
+
+
+def layout_of(config: Mapping[str, Any]) -> Layout:
+    """What a transformer of that configuration is conditioned by; raises Unfit."""
+    channels, made = config["in_channels"], config["out_channels"]
+    if "vace_layers" in config and channels == made:
+        return Layout.CONTROL
+    if channels == made and channels in (LATENT, PATCHED_LATENT) and "image_dim" not in config:
+        return Layout.FIRST_LATENT if channels == PATCHED_LATENT else Layout.TEXT
+    if channels != 2 * made + MASK_CHANNELS or "vace_layers" in config:
+        words = f"it takes {channels} channels and gives {made}, which no model does that this version runs"
+        raise Unfit(f"{words} (it may be a variant, such as Fun Control)")
+    if "image_dim" not in config:
+        return Layout.PICTURES
+    return Layout.FIRST_AND_LAST if "pos_embed_seq_len" in config else Layout.FIRST_PICTURE
+
+
+def vae(shapes: Shapes) -> dict[str, Any]:
+    """Of an autoencoder; raises Unfit."""
+    residual = any(name.startswith("encoder.down_blocks.0.resnets.") for name in shapes)
+    latent = _shape(shapes, "post_quant_conv.weight", 5)[0]
+    made, pixel = _shape(shapes, "decoder.conv_out.weight", 5)[:2]
+    if made != (12 if residual else 3) or latent != (PATCHED_LATENT if residual else LATENT):
+        raise Unfit(f"it makes {made} channels of latents of {latent}, as neither of Wan's autoencoders does")
+    config: dict[str, Any] = {
+        "_class_name": "AutoencoderKLWan",
+        "base_dim": _shape(shapes, "encoder.conv_in.weight", 5)[0],
+        "z_dim": latent,
+        "num_res_blocks": _count(shapes, r"decoder\.up_blocks\.0\.resnets\.(\d+)\.") - 1,
+    }
+    if residual:
+        config |= {
+            "decoder_base_dim": pixel,
+            "is_residual": True,
+            "in_channels": made,
+            "out_channels": made,
+            "patch_size": 2,
+            "scale_factor_temporal": 4,
+            "scale_factor_spatial": 16,
+            "latents_mean": list(MEAN_48),
+            "latents_std": list(DEVIATION_48),
+        }
+    return config
+
+
+def text_encoder(shapes: Shapes) -> dict[str, Any]:
+    """Of a UMT5 encoder; raises Unfit."""
+    first = "encoder.block.0.layer.0.SelfAttention."
+    vocabulary, width = _shape(shapes, "shared.weight", 2)
+    buckets, heads = _shape(shapes, first + "relative_attention_bias.weight", 2)
+    return {
+        "_class_name": "UMT5EncoderModel",
+        "vocab_size": vocabulary,
+        "d_model": width,
+        "d_kv": _shape(shapes, first + "q.weight", 2)[0] // heads,
+        "d_ff": _shape(shapes, "encoder.block.0.layer.1.DenseReluDense.wi_0.weight", 2)[0],
+        "num_layers": _count(shapes, r"encoder\.block\.(\d+)\."),
+        "num_heads": heads,
+        "relative_attention_num_buckets": buckets,
+        "feed_forward_proj": "gated-gelu",
+    }
+
+
+def image_encoder(shapes: Shapes) -> dict[str, Any]:
+    """Of a CLIP ViT-H; raises Unfit."""
+    width, _, patch, _ = _shape(shapes, "embeddings.patch_embedding.weight", 4)
+    if width % IMAGE_HEAD_WIDTH:
+        raise Unfit(f"it is {width} wide, and so no CLIP ViT-H")
+    tokens = max(_shape(shapes, "embeddings.position_embedding.weight", 0)[:-1])
+    return {
+        "_class_name": "CLIPVisionModel",
+        "hidden_size": width,
+        "intermediate_size": _shape(shapes, "encoder.layers.0.mlp.fc1.weight", 2)[0],
+        "num_hidden_layers": _count(shapes, r"encoder\.layers\.(\d+)\."),
+        "num_attention_heads": width // IMAGE_HEAD_WIDTH,
+        "patch_size": patch,
+        "image_size": math.isqrt(tokens - 1) * patch,
+        "hidden_act": "gelu",
+    }
+
+
+def _shape(shapes: Shapes, name: str, sides: int) -> tuple[int, ...]:
+    """The shape of a tensor of so many sides, 0: any."""
+    if name not in shapes:
+        raise Unfit(f"its tensor {name} is missing")
+    if sides and len(shapes[name]) != sides:
+        raise Unfit(f"its tensor {name} has {len(shapes[name])} sides, not {sides}")
+    return shapes[name]
+
+
+def _count(shapes: Shapes, pattern: str) -> int:
+    """One more than the largest number that `pattern` finds at the beginning of a name."""
+    found = re.compile(pattern)
+    numbers = (match[1] for name in shapes if (match := found.match(name)))
+    last = max((int(number[:9]) for number in numbers), default=-1)
+    if last >= MOST_BLOCKS:
+        raise Unfit(f"it has a block of the number {last:,}, which no Wan model has")
+    return last + 1

@@ -1,0 +1,1 @@
+"""Weights into memory: this room and those above it use torch."""

@@ -1,0 +1,110 @@
+"""A part of a model out of a folder as diffusers saves it: with all its weights, or with those of its blocks in 8 bit.
+
+May import torch and diffusers. Nothing is asked of the hub.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from accelerate import init_empty_weights
+from diffusers.utils.constants import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
+from safetensors import SafetensorError, safe_open
+
+from . import bf16_cache, eight_bit
+from .tensors import Unloadable
+
+
+def load(kind: Any, folder: Path, dtype: torch.dtype, copies: Path | None, in_8_bit: bool) -> Any:
+    """The module with its weights in `dtype`, on the CPU; `copies` is where 16 bit copies may be kept.
+
+    Raises Unloadable where tensors are missing, and what the libraries raise.
+    """
+    if dtype == torch.bfloat16:
+        folder = bf16_cache.place(copies, folder, _kept(kind))
+    if in_8_bit:
+        return _load_in_8_bit(kind, folder, dtype)
+    module, report = kind.from_pretrained(
+        folder,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+        dtype=dtype,
+    )
+    _check(set(report["missing_keys"]))
+    return module
+
+
+def count(folder: Path) -> int:
+    """How many numbers its weights are, read from the heads of its files. Raises OSError, SafetensorError."""
+    total = 0
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            total += sum(torch.Size(tensors.get_slice(key).get_shape()).numel() for key in tensors.keys())  # noqa: SIM118
+    return total
+
+
+def file_of(place: Path, tensor: str) -> Path:
+    """The file of a part that has that tensor; `place` itself where it is a file, or that can't be told."""
+    for file in sorted(place.glob("*.safetensors")) if place.is_dir() else ():
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                if tensor in tensors.keys():  # noqa: SIM118
+                    return file
+        except (OSError, SafetensorError):
+            continue
+    return place
+
+
+def dtype_of(kind: Any, name: str, dtype: torch.dtype) -> torch.dtype:
+    """What diffusers keeps in float32 when it loads a folder is so; `kind` is a class or a module of it."""
+    return torch.float32 if set(_kept(kind)) & set(name.split(".")) else dtype
+
+
+def _kept(kind: Any) -> tuple[str, ...]:
+    kind = kind if isinstance(kind, type) else type(kind)
+    return tuple(kind._keep_in_fp32_modules or ()) if issubclass(kind, diffusers.ModelMixin) else ()
+
+
+def _check(missing: set[str]) -> None:
+    if missing:
+        raise Unloadable(f"{len(missing)} of its tensors are missing, the first is {min(missing)}")
+
+
+def _load_in_8_bit(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+    """Tensor by tensor. Each is rounded to `dtype` first, so that it's the same whether there is a copy or not."""
+    with init_empty_weights(include_buffers=False):
+        module = kind.from_config(kind.load_config(folder, local_files_only=True))
+    with ExitStack() as stack:
+        read = _reader(folder, stack)
+        _check(set(module.state_dict()) - set(read))
+        shapes = {name: tuple(weight.shape) for name, weight in module.state_dict().items()}
+
+        def get(name: str) -> torch.Tensor:
+            # A copy, for what lies in the file itself would keep all of it in view.
+            found = read[name](name).to(dtype_of(module, name, dtype), copy=True)
+            if tuple(found.shape) != shapes[name]:
+                raise ValueError(f"its tensor {name} has the shape {tuple(found.shape)}, not {shapes[name]}")
+            return found
+
+        eight_bit.fill_rounded(module, get)
+    return module
+
+
+def _reader(folder: Path, stack: ExitStack) -> dict[str, Callable[[str], torch.Tensor]]:
+    """Tensor -> what reads it out of its file, as long as the stack is open."""
+    index = folder / SAFE_WEIGHTS_INDEX_NAME
+    names = [SAFETENSORS_WEIGHTS_NAME]
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+    found: dict[str, Callable[[str], torch.Tensor]] = {}
+    for name in names:
+        tensors = stack.enter_context(safe_open(folder / name, framework="pt"))
+        found |= dict.fromkeys(tensors.keys(), tensors.get_tensor)
+    return found

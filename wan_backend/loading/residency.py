@@ -1,0 +1,193 @@
+"""Puts a model's parts where the memory plan says, phase by phase. May import torch, loader and memory_plan."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psutil
+
+from ..lora import resolve
+from ..memory import residency_plan
+from ..memory.residency_plan import MemoryPlan, Needs, Place
+from ..protocol.messages import LoraUse
+from . import applying_loras, block_offload, chunked_forward, devices
+from .wan_model import WanModel
+
+log = logging.getLogger(__name__)
+
+EXPERTS = ("transformer", "transformer_2")
+
+
+def plan_memory(
+    model: WanModel,
+    width: int,
+    height: int,
+    frames: int,
+    budget_bytes: int | None = None,
+    loras: Sequence[LoraUse] = (),
+) -> MemoryPlan:
+    """The memory plan for a take of `model`: from its weights, the frames, and what is free at this moment.
+
+    `budget_bytes` limits what the job may have on the device.
+    """
+    return room_for(model, width, height, frames, budget_bytes, loras).plan()
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a take needs, and what there is for it at this moment."""
+
+    needs: Needs
+    device_bytes: int
+    host_bytes: int
+    on_cpu: bool
+    """The device's memory is the machine's: on the CPU, and on a Mac."""
+
+    def plan(self) -> MemoryPlan:
+        """The largest memory plan that fits."""
+        if self.on_cpu:
+            plan = residency_plan.choose_on_cpu(self.needs, self.device_bytes)
+        else:
+            plan = residency_plan.choose(self.needs, self.device_bytes, self.host_bytes)
+        decode = self.needs.vae + self.needs.decode_in(plan.tile_pixels)
+        return replace(plan, decode_fits=decode <= self.device_bytes)
+
+
+def room_for(
+    model: WanModel,
+    width: int,
+    height: int,
+    frames: int,
+    budget_bytes: int | None = None,
+    loras: Sequence[LoraUse] = (),
+) -> Room:
+    """The room for a take, as `plan_memory` has it."""
+    needs = _needs(model, width, height, frames)
+    needs = replace(needs, transformer=needs.transformer + applying_loras.file_bytes(loras))
+    free = devices.free_bytes(model.device) + _held_bytes(model, model.device.type)
+    if budget_bytes is not None:
+        free = min(free, budget_bytes)
+    host = psutil.virtual_memory().available + _held_bytes(model, "cpu")
+    return Room(needs, free, host, model.device.type != "cuda")
+
+
+class Placement:
+    """A model under a memory plan: `with placement.use("vae") as vae:` has it ready on its device."""
+
+    def __init__(
+        self,
+        model: WanModel,
+        plan: MemoryPlan,
+        on_load: Callable[[str], None] = lambda _part: None,
+        on_ready: Callable[[str], None] = lambda _part: None,
+        loras: Sequence[LoraUse] = (),
+        on_read: Callable[[str], None] = lambda _place: None,
+    ) -> None:
+        """`on_load(part)` is called before a part is read from the disk, `on_ready(part)` once it is in place.
+
+        `on_read(place)` is called with each file or folder before it is read, and with "" when all is.
+        `loras` are those that the transformer has on, and no others.
+        """
+        self.model = model
+        self._loras = loras
+        self.plan = plan
+        model.weights_in_8_bit = plan.eight_bit
+        self.load_seconds = 0.0
+        """Time spent so far in reading parts and moving them."""
+        self._on_load, self._on_ready, self._on_read = on_load, on_ready, on_read
+        for part in model.parts:
+            self._make_way(part)
+
+    @contextmanager
+    def use(self, part: str) -> Iterator[Any]:
+        """The part, where it is to run; afterwards it leaves the device if the plan says so."""
+        try:
+            module = self._bring(part)
+            self._on_ready(part)  # which may stop the job
+            yield module
+        finally:
+            module = None
+            self._make_way(part)
+
+    def _bring(self, part: str) -> Any:
+        started = time.monotonic()
+        for other in EXPERTS if part in EXPERTS and self.plan.one_expert else ():
+            if other != part and self.model.loaded(other):
+                self.model.drop(other)
+                devices.release(self.model.device)
+        if not self.model.loaded(part):
+            self._on_load(part)
+            self._on_read(str(self.model.places.of(part)))
+        module = self.model.part(part)
+        if part in EXPERTS:
+            chunked_forward.make_lean(module)
+        self._dress(part, module)
+        self._on_read("")
+        place = self.plan.place(part)
+        if place is Place.STREAMED:
+            room = self.plan.kept_bytes if part in EXPERTS else 0
+            block_offload.streamed(part, module, self.model.device).enter(room)
+        else:
+            module.to(self.model.device if place is not Place.ON_CPU else "cpu")
+        if part == "vae":
+            module.tile_pixels = self.plan.tile_pixels
+        self.load_seconds += time.monotonic() - started
+        return module
+
+    def _dress(self, part: str, module: Any) -> None:
+        """Have the job's LoRAs on a transformer; raises Refusal."""
+        if part not in resolve.EXPERTS:
+            return
+        present = [name for name in resolve.EXPERTS if self.model.classes.get(name)]
+        uses = [use for use in self._loras if part in resolve.parts_of(use.expert, present)]
+        if len(present) > 1:  # a file may hold layers for both
+            uses = [replace(use, expert=resolve.EXPERTS[part]) for use in uses]
+        applying_loras.wear(module, uses, self.model.precision.transformer, self._on_read)
+
+    def _make_way(self, part: str) -> None:
+        """Take from the device what the plan does not leave there."""
+        place = self.plan.place(part)
+        if not self.model.loaded(part):
+            return
+        module = self.model.part(part)
+        streamed: block_offload.Streamed | None = getattr(module, "streamed", None)
+        forgotten = streamed is not None and self.plan.forget_encoder and part not in EXPERTS
+        if streamed is not None:
+            streamed.leave()
+            if place is not Place.STREAMED or forgotten:
+                streamed.dissolve()
+                del module.streamed
+        if place is Place.READ_AGAIN or forgotten:
+            self.model.drop(part)
+        elif place is Place.STREAMED and streamed is not None:
+            pass
+        elif place is not Place.RESIDENT and module.device.type != "cpu":
+            module.to("cpu")
+        else:
+            return
+        del module
+        devices.release(self.model.device)
+
+
+def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
+    number, vae_number = model.precision.transformer.itemsize, model.precision.vae.itemsize
+    config, vae_config = model.config("transformer"), model.config("vae")
+    hidden = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
+    vae_width = int(vae_config.get("decoder_base_dim") or vae_config.get("base_dim", 96))
+    patch = int(vae_config.get("patch_size") or 1)
+    clip = residency_plan.Clip(width, height, frames, token=16 * patch)
+    working = residency_plan.working_bytes(clip, hidden, vae_width // patch**2, number, vae_number)
+    weights: dict[str, Any] = {part: model.weight_bytes(part, in_8_bit=False) for part in model.parts}
+    return replace(working, compressed=model.compressed, **weights)
+
+
+def _held_bytes(model: WanModel, device_type: str) -> int:
+    """Bytes of the model's own parts that are on such a device already."""
+    modules = [model.part(part) for part in model.parts if model.loaded(part)]
+    weights = [weight for module in modules for weight in (*module.parameters(), *module.buffers())]
+    return sum(w.numel() * w.element_size() for w in weights if w.device.type == device_type)

@@ -1,0 +1,125 @@
+"""A part of a model out of one file, as a module of diffusers or transformers. May import torch and those.
+
+Everything is checked by name and shape before the first tensor is read, so that nothing is left without content. The
+configuration is ours, from the shapes (files/configs.py); nothing is asked of the hub.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from accelerate import init_empty_weights
+
+from ..library import shape_fit
+from ..library.recognize import PartFile
+from . import eight_bit
+from .component_folder import dtype_of
+from .tensors import FileTensors, Unloadable, opened
+
+TIED = {"encoder.embed_tokens.weight": "shared.weight"}
+"""Of a UMT5 encoder: two names of one tensor."""
+KEPT_FORMS = {
+    "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K", "IQ4_NL", "IQ4_XS",
+}  # fmt: skip
+"""Blocks of GGUF that diffusers takes apart while it runs."""
+KEPT_FP8 = {"fp8", "fp8 scaled", "int8"}
+"""As most of the numbers of a safetensors file are; `eight_bit` keeps them so."""
+
+
+def load(part: PartFile, dtype: torch.dtype, quantised: bool = False, in_8_bit: bool = False) -> Any:
+    """The module with its weights in `dtype` on the CPU, diffusers' own exceptions in float32.
+
+    Where `quantised`, the weights of a GGUF or fp8 transformer stay as they lie in the file, and are made numbers to
+    compute with as they are needed. Where `in_8_bit`, a transformer's weights that don't are rounded to 8 bit.
+    Raises Unloadable, and what the libraries raise.
+    """
+    module = _empty(part.config)
+    with opened(part) as tensors:
+        _check(module, part, tensors)
+        if not (quantised and stays_quantised(part)):
+            _fill(module, tensors, dtype, in_8_bit)
+        elif part.form in KEPT_FORMS:
+            module = _quantised(module, part, tensors, dtype)
+        else:
+            eight_bit.fill(module, lambda name: tensors.get(name, dtype_of(module, name, dtype)), tensors.fp8)
+    left = [name for name, weight in module.named_parameters() if weight.is_meta]
+    if left:
+        raise Unloadable(f"{len(left)} of its tensors got no content, the first is {left[0]}")
+    return module.eval().requires_grad_(False)
+
+
+def stays_quantised(part: PartFile) -> bool:
+    """True for a part whose weights can stay as they lie in its file."""
+    forms = KEPT_FORMS if part.file.suffix.lower() == ".gguf" else KEPT_FP8
+    return part.part.startswith("transformer") and part.form in forms
+
+
+def _empty(config: Any) -> Any:
+    """The module without content; its buffers, which are in no file, have theirs."""
+    settings = {name: value for name, value in config.items() if name != "_class_name"}
+    kind = config["_class_name"]
+    with init_empty_weights(include_buffers=False):
+        if kind == "UMT5EncoderModel":
+            return transformers.UMT5EncoderModel(transformers.UMT5Config(**settings))
+        if kind == "CLIPVisionModel":
+            return transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**settings))
+        return getattr(diffusers, kind)(**settings)
+
+
+def _check(module: Any, part: PartFile, tensors: FileTensors) -> None:
+    """Raise Unloadable where the file's tensors are not exactly the module's."""
+    wanted = {name: tuple(weight.shape) for name, weight in module.state_dict().items() if name not in TIED}
+    missing, surplus = sorted(set(wanted) - set(part.pieces)), sorted(set(part.pieces) - set(wanted))
+    for names, what in ((missing, "missing"), (surplus, "of another kind of model")):
+        if names:
+            raise Unloadable(f"{len(names)} of its tensors are {what}, the first is {names[0]}")
+    for name, shape in wanted.items():
+        found = tensors.shape(name)
+        if not shape_fit.fits(found, shape):
+            raise Unloadable(f"its tensor {name} has the shape {found}, where {shape} belongs")
+
+
+def _fill(module: Any, tensors: FileTensors, dtype: torch.dtype, in_8_bit: bool = False) -> None:
+    if in_8_bit:
+        eight_bit.fill_rounded(module, lambda name: tensors.get(name, dtype_of(module, name, dtype)))
+        return
+    state = {}
+    for name, empty in module.state_dict().items():
+        if name not in TIED:
+            state[name] = tensors.get(name, dtype_of(module, name, dtype)).reshape(empty.shape)
+    for name, source in TIED.items():
+        if source in state:
+            state[name] = state[source]
+    module.load_state_dict(state, strict=True, assign=True)
+    if isinstance(module, transformers.PreTrainedModel):
+        module.tie_weights()
+
+
+def _quantised(module: Any, part: PartFile, tensors: FileTensors, dtype: torch.dtype) -> Any:
+    """By diffusers' own way for GGUF, with our names and our configuration."""
+    import gguf
+    from diffusers.quantizers.gguf.utils import GGUFParameter
+
+    linear = {f"{name}.weight" for name, layer in module.named_modules() if isinstance(layer, torch.nn.Linear)}
+    state: dict[str, Any] = {}
+    for name, empty in module.state_dict().items():
+        if name in linear and tensors.form(name) in KEPT_FORMS:
+            kind = gguf.GGMLQuantizationType[tensors.form(name)]
+            state[name] = GGUFParameter(tensors.blocks(name), quant_type=kind)
+        else:
+            state[name] = tensors.get(name, dtype_of(module, name, dtype)).reshape(empty.shape)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(dict(part.config)))
+        return type(module).from_single_file(
+            state,
+            config=folder,
+            local_files_only=True,
+            quantization_config=diffusers.GGUFQuantizationConfig(compute_dtype=dtype),
+            torch_dtype=dtype,
+        )

@@ -1,0 +1,346 @@
+"""Loads the parts of a Wan model, from a folder as diffusers saves it or each from its own place. May import torch.
+
+Safetensors and GGUF only, never from the network; each part when it is first wanted; every failure a Refusal whose
+sentence names the part or the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from safetensors import SafetensorError
+
+from ..catalogue.architecture import Layout, boundary
+from ..library import file_heads, integrity
+from ..library.component_files import Places, Stamp, classes
+from ..protocol.errors import Refusal
+from ..protocol.messages import Problem, ProblemKind
+from ..storage import guarded_files
+from . import component_folder, devices, finite, single_files, weight_forms
+from .sentencepiece_tokenizer import SentencePieceTokenizer
+from .tensors import Unloadable, tokenizer_model
+from .weight_forms import Form
+
+log = logging.getLogger(__name__)
+
+TRANSFORMER_CLASSES = {
+    "WanTransformer3DModel": diffusers.WanTransformer3DModel,
+    "WanVACETransformer3DModel": diffusers.WanVACETransformer3DModel,
+}
+PARTS = ("text_encoder", "transformer", "vae")
+"""Of every model; one that looks at pictures has an image encoder, too, and one with two experts `transformer_2`."""
+_LOOKED_AT: set[Stamp] = set()
+"""Files whose weights were seen to be numbers, by this process."""
+# ValueError: also JSON's; RuntimeError: also NotImplementedError, for tensors left without content.
+_LOAD_ERRORS = (
+    OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError, SafetensorError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The number format of each part's weights."""
+
+    text_encoder: torch.dtype
+    transformer: torch.dtype
+    vae: torch.dtype
+    image_encoder: torch.dtype = torch.float32
+    """It runs once a take; Wan's own pipelines keep it in 32 bit."""
+    quantised: bool = False
+    """True where a GGUF or fp8 transformer stays as it lies in its file: in less memory, with more time a step."""
+
+    @property
+    def transformer_2(self) -> torch.dtype:
+        """Of the second expert, where there is one."""
+        return self.transformer
+
+    @classmethod
+    def for_device(cls, device: torch.device) -> Precision:
+        """bfloat16 on a card (diffusers keeps the norms in float32), float32 on the CPU."""
+        if device.type == "cpu":
+            return cls(torch.float32, torch.float32, torch.float32)
+        vae = torch.bfloat16 if device.type == "cuda" else torch.float32
+        return cls(torch.bfloat16, torch.bfloat16, vae, quantised=device.type == "cuda")
+
+
+class WanModel:
+    """A Wan model on the disk; its parts come into memory when first asked for and stay until dropped."""
+
+    _weights_in_8_bit = False
+
+    def __init__(
+        self,
+        folder: Path,
+        device: torch.device,
+        precision: Precision | None = None,
+        places: Mapping[str, Path] | None = None,
+        copies: Path | None = None,
+    ) -> None:
+        """`places`: each part's own, where not all are in `folder`; `copies`: where 16 bit copies may be kept."""
+        self.folder = folder
+        self.places = Places(folder, places)
+        self._copies = copies
+        self.device = device
+        self.precision = precision or Precision.for_device(device)
+        self._parts: dict[str, Any] = {}
+        index = self.places.index()
+        self.classes = classes(index)
+        self.layout = self.places.layout(index)
+        self.boundary = boundary(index)
+        """Where the second expert takes over, as a share of the noise; None for a model with one transformer."""
+        self._stamp = self.places.stamp()
+        held = (name for name in (*self.parts, "tokenizer") if self.places.holds(name))
+        self._part_stamps = {name: self.places.part_stamp(name) for name in held}
+        """As the files were at first: what is in memory is of those, whatever is put in their place later."""
+
+    @property
+    def weights_in_8_bit(self) -> bool:
+        """True where transformers have their blocks in 8 bit: half the memory. Files that are smaller stay so."""
+        return self._weights_in_8_bit
+
+    @weights_in_8_bit.setter
+    def weights_in_8_bit(self, wanted: bool) -> None:
+        """Drops the transformers that are in memory in another form."""
+        before, self._weights_in_8_bit = self._weights_in_8_bit, wanted
+        others = [part for part in self._parts if self._form(part, wanted) is not self._form(part, before)]
+        for part in others:
+            self.drop(part)
+        if others:
+            devices.release(self.device)
+
+    @property
+    def controlled(self) -> bool:
+        """True for a VACE transformer, which always wants control latents."""
+        return self.layout is Layout.CONTROL
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of its parts."""
+        seeing = ("image_encoder",) if self.layout.looks_at_pictures else ()
+        return (*PARTS, *seeing, *(("transformer_2",) if self.boundary is not None else ()))
+
+    @property
+    def tokenizer(self) -> Any:
+        """The text encoder's tokenizer."""
+        return self._kept("tokenizer", self._load_tokenizer)
+
+    @property
+    def text_encoder(self) -> Any:
+        """The UMT5 encoder."""
+        return self._kept("text_encoder", self._load_text_encoder)
+
+    @property
+    def transformer(self) -> Any:
+        """The diffusion transformer, of the class that the folder's index names."""
+        return self._kept("transformer", lambda: self._load_transformer("transformer"))
+
+    @property
+    def transformer_2(self) -> Any:
+        """The second expert, for the steps with little noise."""
+        return self._kept("transformer_2", lambda: self._load_transformer("transformer_2"))
+
+    @property
+    def vae(self) -> Any:
+        """The video autoencoder."""
+        return self._kept("vae", lambda: self._load("vae", diffusers.AutoencoderKLWan, self.precision.vae))
+
+    @property
+    def image_encoder(self) -> Any:
+        """The CLIP encoder of a model that looks at pictures."""
+        return self._kept("image_encoder", self._load_image_encoder)
+
+    @property
+    def image_processor(self) -> Any:
+        """What brings a picture to the size and the colours that the image encoder knows."""
+        return self._kept("image_processor", self._load_image_processor)
+
+    def part(self, name: str) -> Any:
+        """The part of that name: one of `parts`."""
+        return getattr(self, name)
+
+    def loaded(self, part: str) -> bool:
+        """True where `part` is in memory."""
+        return part in self._parts
+
+    def drop(self, part: str) -> None:
+        """Forget `part`; it is read from the disk again when next wanted."""
+        self._parts.pop(part, None)
+
+    def drop_all(self) -> None:
+        """Forget every part."""
+        self._parts.clear()
+
+    def unchanged(self) -> bool:
+        """False where the files are others than those that were there at first."""
+        return self._stamp == self.places.stamp()
+
+    def take_over(self, other: WanModel) -> None:
+        """Have those parts of `other` in memory that this model has from the same files, in the same format."""
+        shared = ("text_encoder", "vae", "image_encoder")
+        for part in shared:
+            if not other.loaded(part) or not self.places.holds(part):
+                continue
+            alike = self.device == other.device and getattr(self.precision, part) == getattr(other.precision, part)
+            if alike and self._part_stamps.get(part) == other._part_stamps.get(part):
+                log.info("%s of %s stays in memory", part, other.folder)
+                self._parts[part] = other._parts[part]
+
+    def fingerprint(self, part: str = "", as_held: bool = True) -> str:
+        """Tells the files of the model or of a part from any others, `as_held` in memory: 64 hexadecimal digits."""
+        own = self._part_stamps.get(part, ()) if part else self._stamp
+        tokenizer = self._part_stamps.get("tokenizer", ()) if part == "text_encoder" else ()
+        names = [part] if part else list(self.parts)
+        formats = {name: str(getattr(self.precision, name)) for name in names}
+        formats["quantised"] = str(self.precision.quantised)
+        for name in names if as_held else ():
+            formats |= {f"{name} in 8 bit": self._form(name, True).name} if self._is_changed(name) else {}
+        said = [own, tokenizer, formats, self.device.type, transformers.__version__, diffusers.__version__]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+    def config(self, part: str) -> dict[str, Any]:
+        """The part's configuration, without loading its weights."""
+        return self.places.config(part)
+
+    def parameter_count(self, part: str) -> int:
+        """How many numbers the part's weights are, read from the heads of its files."""
+        if self.loaded(part):
+            named = self._parts[part].named_parameters()
+            return sum(weight.numel() for name, weight in named if ".lora_" not in name)
+        single = self.places.file(part)
+        if single is not None:
+            return single.count
+        try:
+            return component_folder.count(self.places.of(part))
+        except (OSError, SafetensorError) as error:
+            raise self._broken(part, error) from error
+
+    @property
+    def compressed(self) -> bool:
+        """True where transformers are in 8 bit or less by themselves."""
+        return self._form("transformer", False) is not Form.WHOLE
+
+    def weight_bytes(self, part: str, in_8_bit: bool | None = None) -> int:
+        """How much memory the part's weights take once they are loaded; `in_8_bit`: if `weights_in_8_bit` were that."""
+        now, dtype = self._form(part, self.weights_in_8_bit), getattr(self.precision, part)
+        form = now if in_8_bit is None else self._form(part, in_8_bit)
+        if self.loaded(part) and form is now:
+            return weight_forms.held_bytes(self._parts[part])
+        if form is Form.WHOLE:
+            return self.parameter_count(part) * int(dtype.itemsize)
+        return weight_forms.smaller_bytes(form, self.places.file(part), self.config(part), dtype)
+
+    def _form(self, part: str, in_8_bit: bool) -> Form:
+        if not part.startswith("transformer"):
+            return Form.WHOLE
+        return weight_forms.form_of(self.places.file(part), self.device, self.precision.quantised, in_8_bit)
+
+    def _is_changed(self, part: str) -> bool:
+        """True where `weights_in_8_bit` makes the part another."""
+        return self.weights_in_8_bit and self._form(part, True) is not self._form(part, False)
+
+    def _kept(self, name: str, load: Callable[[], Any]) -> Any:
+        if name not in self._parts:
+            log.info("loading %s of %s", name, self.folder)
+            self._parts[name] = load()
+        return self._parts[name]
+
+    def _load_tokenizer(self) -> Any:
+        place = self.places.of("tokenizer")
+        try:
+            if place.is_file():
+                return SentencePieceTokenizer(tokenizer_model(place))
+            return transformers.AutoTokenizer.from_pretrained(place, local_files_only=True)
+        except _LOAD_ERRORS as error:
+            raise self._broken("tokenizer", error) from error
+
+    def _load_text_encoder(self) -> Any:
+        return self._load("text_encoder", transformers.UMT5EncoderModel, self.precision.text_encoder)
+
+    def _load_image_encoder(self) -> Any:
+        return self._load("image_encoder", transformers.CLIPVisionModel, self.precision.image_encoder)
+
+    def _load_image_processor(self) -> Any:
+        # By its own name, for the general one takes another arithmetic where torchvision is installed; and whatever
+        # the index says, for there it may be a whole CLIPProcessor, of which only this is wanted.
+        try:
+            if self.places.assembled:
+                side = int(self.config("image_encoder").get("image_size", 224))
+                crop = {"height": side, "width": side}
+                return transformers.CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size=crop)
+            return transformers.CLIPImageProcessorPil.from_pretrained(
+                self.folder, subfolder="image_processor", local_files_only=True
+            )
+        except _LOAD_ERRORS as error:
+            raise self._broken("image_processor", error) from error
+
+    def _load_transformer(self, part: str) -> Any:
+        return self._load(part, TRANSFORMER_CLASSES[self.classes[part]], self.precision.transformer)
+
+    def _load(self, part: str, kind: Any, dtype: torch.dtype) -> Any:
+        single, form = self.places.file(part), self._form(part, self.weights_in_8_bit)
+        try:
+            if single is None:
+                module = component_folder.load(kind, self.places.of(part), dtype, self._copies, form is Form.ROUNDED)
+            else:
+                module = single_files.load(single, dtype, form is Form.AS_IN_FILE, form is Form.ROUNDED)
+        except (Unloadable, file_heads.Unreadable) as why:
+            if devices.is_out_of_memory(why):
+                raise
+            if single is None:
+                raise _refusal(f"The {_spoken(part)} in {self.folder} is not whole: {why}. Download it again.") from why
+            raise _refusal(f"{single.file} can't be loaded because {why}; get the file again, or another.") from why
+        except _LOAD_ERRORS as error:
+            if devices.is_out_of_memory(error):
+                raise
+            raise self._broken(part, error) from error
+        self._look_at_numbers(part, module)
+        return module.eval().requires_grad_(False)
+
+    def _look_at_numbers(self, part: str, module: Any) -> None:
+        """Raise Refusal where a weight is no number; a part that is read again from the same files isn't looked at."""
+        stamp = self._part_stamps.get(part, ())
+        if stamp and stamp in _LOOKED_AT:
+            return
+        broken = finite.broken_weight(module)
+        if broken is not None:
+            place = component_folder.file_of(self.places.of(part), broken.removesuffix("_scale"))
+            raise _refusal(
+                f"{place} is broken: its weight {broken} holds what is no number (NaN or infinite), so every take "
+                "would be black. Get the file again, or another."
+            )
+        _LOOKED_AT.add(stamp)
+
+    def _broken(self, part: str, error: Exception) -> Refusal:
+        """The sentence for a part that would not load: the damaged file by name where there is one.
+
+        Raises `error` itself where memory was spent, for which the part is not to blame.
+        """
+        if devices.is_out_of_memory(error):
+            raise error
+        log.error("%s of %s would not load", part, self.folder, exc_info=error)
+        try:
+            if not self.places.assembled:
+                integrity.check(self.folder)
+        except integrity.NotWhole as why:
+            return _refusal(f"The model in {self.folder} can't be loaded because {why}; download it again.")
+        told = guarded_files.complaint(error) if isinstance(error, OSError) and error.strerror else str(error)
+        reason = told.strip().split("\n")[0].rstrip(".")[:300]
+        place = self.places.of(part) if self.places.assembled else self.folder
+        return _refusal(f"The {_spoken(part)} in {place} can't be loaded: {reason}.")
+
+
+def _spoken(part: str) -> str:
+    return {"vae": "autoencoder", "transformer_2": "second transformer"}.get(part, part.replace("_", " "))
+
+
+def _refusal(sentence: str) -> Refusal:
+    return Refusal(Problem(ProblemKind.MODEL_BROKEN, sentence))

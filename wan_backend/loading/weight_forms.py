@@ -1,0 +1,54 @@
+"""In which form a part's weights are kept in memory, and how many bytes that is. May import torch and diffusers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+import diffusers
+import torch
+
+from ..catalogue import transformer_shapes
+from ..library.recognize import PartFile
+from . import eight_bit, single_files
+from .component_folder import dtype_of
+from .tensors import is_fp8
+
+
+class Form(Enum):
+    """How the weights of a part are kept in memory."""
+
+    WHOLE = "in the number format that it computes in"
+    AS_IN_FILE = "quantised as its file is"
+    ROUNDED = "its blocks in 8 bit"
+
+
+def form_of(file: PartFile | None, device: torch.device, quantised: bool, in_8_bit: bool) -> Form:
+    """The form of a transformer, of `file` where it's not in a folder.
+
+    `quantised`: it stays as it lies in its file where it can; `in_8_bit`: it is wanted in half the memory.
+    """
+    as_in_file = quantised or (in_8_bit and device.type != "mps")  # Apple's cards have no fp8
+    if file is not None and as_in_file and single_files.stays_quantised(file):
+        return Form.AS_IN_FILE
+    return Form.ROUNDED if in_8_bit else Form.WHOLE
+
+
+def held_bytes(module: torch.nn.Module) -> int:
+    """What the weights of a module take."""
+    return sum(weight.nbytes for weight in (*module.parameters(), *module.buffers()))
+
+
+def smaller_bytes(form: Form, file: PartFile | None, config: Mapping[str, Any], dtype: torch.dtype) -> int:
+    """What a transformer of that form, which is not WHOLE, will take, with the rest of it in `dtype`."""
+    as_in_file = file if form is Form.AS_IN_FILE else None
+    if as_in_file is not None and as_in_file.form in single_files.KEPT_FORMS:
+        return as_in_file.file.stat().st_size
+    kind, total = getattr(diffusers, config["_class_name"]), 0
+    for name, shape in transformer_shapes.shapes(config).items():
+        in_8_bit = eight_bit.is_layers_weight(name, shape) and (as_in_file is None or is_fp8(as_in_file, name))
+        scales = 4 * shape[0] if in_8_bit else 0  # of one scale for all a little too many
+        total += math.prod(shape) * (1 if in_8_bit else dtype_of(kind, name, dtype).itemsize) + scales
+    return total

@@ -1,0 +1,248 @@
+"""Which LoRAs a job is made with, settled and checked when it is planned. Standard library and protocol only.
+
+Nothing is loaded: files are judged by their heads, models by their config.json.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..catalogue.transformer_shapes import Shapes, shapes
+from ..library import file_heads
+from ..library.component_files import Places
+from ..protocol.errors import Refusal
+from ..protocol.messages import (
+    LEAST_STRENGTH,
+    MAX_LORAS,
+    MOST_STRENGTH,
+    Expert,
+    Fix,
+    FixSetting,
+    LoraUse,
+    Plan,
+    Problem,
+    ProblemKind,
+    TakeRequest,
+)
+from ..storage import guarded_files
+from . import fit, heads, lora_experts
+
+PLAIN_FORMS = ("bf16", "fp16", "fp32", "f16", "f32", "f64")
+"""Of a file's weights: the others stay packed on a card."""
+EXPERTS = {"transformer": Expert.HIGH, "transformer_2": Expert.LOW}
+"""Which expert each transformer of a model with two is."""
+
+
+EXPERT_FIXES = {
+    Expert.HIGH: ("High Noise", FixSetting.LORA_HIGH),
+    Expert.LOW: ("Low Noise", FixSetting.LORA_LOW),
+    Expert.BOTH: ("Both Experts", FixSetting.LORA_BOTH),
+}
+"""The button that answers for which expert a LoRA is."""
+
+
+class Untold(heads.Unusable):
+    """Nobody but a person knows which expert the file is for; `choices` are the answers that would do."""
+
+    def __init__(self, why: str, choices: Sequence[Expert]) -> None:
+        super().__init__(why)
+        self.choices = choices
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What LoRAs are to fit."""
+
+    shapes: Mapping[str, Shapes]
+    """Of each transformer."""
+    packed: Mapping[str, frozenset[str]]
+    """Of each transformer, the weights that nothing can be added to."""
+
+    @property
+    def has_two(self) -> bool:
+        """True for a Wan 2.2 A14B."""
+        return len(self.shapes) > 1
+
+
+def wrong(request: TakeRequest) -> Problem | None:
+    """What is wrong with a request's LoRAs in themselves, or None."""
+    if len(request.loras) > MAX_LORAS:
+        return Problem(ProblemKind.BAD_LORA, f"{len(request.loras)} LoRAs are too many; use at most {MAX_LORAS}.")
+    for use in request.loras:
+        if not use.path or "\0" in use.path or not os.path.isabs(use.path):
+            return _refused(use, "is not where its path says; save the file, or choose the LoRA again")
+        if not LEAST_STRENGTH <= use.strength <= MOST_STRENGTH:
+            limits = f"{LEAST_STRENGTH:g} to {MOST_STRENGTH:g}"
+            return _refused(use, f"can't have a strength of {use.strength:g}; give {limits}")
+    return None
+
+
+def settle(
+    plan: Plan,
+    request: TakeRequest,
+    basis: Sequence[LoraUse],
+    folder: Path,
+    parts: Mapping[str, Path] | None = None,
+    stays_packed: bool = True,
+) -> Plan:
+    """The plan with its LoRAs, for the model in `folder`; with a problem where one of them can't be used.
+
+    `parts`: each part's own place, where not all are in `folder`. `stays_packed`: on the device, weights in fp8 or
+    GGUF stay as they are, so that nothing can be added to them.
+
+    `basis` is what the quality's few steps stand on (see `pair`). It comes first, as it was trained, and what a person
+    adds leaves its steps and its guidance alone.
+    """
+    if plan.problem is not None or not (basis or request.loras):
+        return plan
+    try:
+        places = Places(folder, parts)
+        configs = transformer_configs(places)
+        packed = {part: _packed_weights(places, part) for part in configs} if stays_packed else {}
+        with guarded_files.guard(subject="what its transformer is "):
+            model = _Model({part: shapes(config) for part, config in configs.items()}, packed)
+    except Refusal as refused:
+        sentence = f"LoRAs can't be used with the model in {folder}: {refused.problem.sentence}"
+        return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
+    except guarded_files.Unlookable as why:
+        sentence = f"LoRAs can't be used with the model in {folder} because {why}; choose another model."
+        return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
+    uses: list[LoraUse] = []
+    notes: list[str] = []
+    if basis and plan.guidance_scale <= 1 and request.negative_prompt.strip():
+        notes.append("These few steps work without guidance, so the negative prompt is not read.")
+    for use in [*basis, *(use for use in request.loras if use.strength)]:
+        try:
+            with guarded_files.guard(heads.Unusable, ""):
+                uses += _settled(use, model, notes)
+        except guarded_files.Unlookable as why:
+            choices = why.choices if isinstance(why, Untold) else ()
+            return dataclasses.replace(plan, problem=_refused(use, str(why), choices))
+    return dataclasses.replace(plan, loras=uses, notes=[*plan.notes, *notes])
+
+
+def pair(files: Sequence[str | Path]) -> list[LoraUse]:
+    """One LoRA as it was trained: its file, or those for the two experts in the order in which they work."""
+    if len(files) == 1:
+        return [LoraUse(str(files[0]), expert=Expert.BOTH)]
+    return [LoraUse(str(file), expert=expert) for file, expert in zip(files, EXPERTS.values(), strict=False)]
+
+
+def transformer_configs(places: Places) -> dict[str, Mapping[str, Any]]:
+    """The configuration of each of the model's transformers, by the part's name. Raises Refusal."""
+    return {name: places.config(name) for name in EXPERTS if name == "transformer" or places.holds(name)}
+
+
+def packed_bytes(places: Places) -> int:
+    """The size of a transformer's file that has its weights in 8 bit or less; else 0. Raises Refusal."""
+    file = places.file("transformer")
+    return 0 if file is None or file.form.lower() in PLAIN_FORMS else file_heads.read(file.file).size_bytes
+
+
+def parts_of(expert: Expert, parts: Collection[str]) -> list[str]:
+    """The transformers that a LoRA for `expert` works on."""
+    return [part for part in parts if len(parts) == 1 or expert in (Expert.AUTO, Expert.BOTH, EXPERTS[part])]
+
+
+def _settled(use: LoraUse, model: _Model, notes: list[str]) -> list[LoraUse]:
+    """A use for each file and half, its expert known. Raises Unusable."""
+    settled: list[LoraUse] = []
+    files = heads.files_of(use.path)
+    if len(files) > 1 and not model.has_two:
+        raise heads.Unusable(
+            "is a pair for the two experts of Wan 2.2 A14B, and this model has one transformer; choose one of its files"
+        )
+    for file in files:
+        head = heads.read(file)
+        uses, said = _experts(use, file, head, model)
+        passed = set()
+        for each in uses:
+            for part in parts_of(each.expert, model.shapes):
+                half = EXPERTS[part] if model.has_two else each.expert
+                found = fit.check(head, model.shapes[part], "" if half is Expert.BOTH else half.value)
+                _check_packed(found, model.packed.get(part, frozenset()))
+                passed.add(found.said())
+        sentences = [*said, *(f"{clause}." for clause in sorted(passed - {""}))]
+        notes += [f'The LoRA "{file.name}" {sentence}' for sentence in sentences]
+        settled += uses
+    return settled
+
+
+def _experts(use: LoraUse, file: Path, head: heads.Head, model: _Model) -> tuple[list[LoraUse], list[str]]:
+    """The uses that a file comes to, and what is said of them, to follow its name. Raises Unusable."""
+    chosen = LoraUse(str(file), use.strength, use.expert)
+    named = fit.halves(head)
+    if use.expert in EXPERTS.values():
+        half = f"works with what it has for the {use.expert.value}-noise expert, and no more, as its Expert says."
+        return [chosen], [half] if len(named) > 1 else []
+    both = dataclasses.replace(chosen, expert=Expert.BOTH)
+    if not model.has_two and len(named) > 1:
+        raise Untold(
+            "holds a LoRA for each of the two experts of Wan 2.2 A14B, and this model has one transformer; choose High "
+            "Noise or Low Noise as its Expert, to use that half of it",
+            [Expert.HIGH, Expert.LOW],
+        )
+    if not model.has_two:
+        return [both], _said_of_one(use, lora_experts.told(file, head.titles), named)
+    if len(named) > 1:
+        uses = [dataclasses.replace(chosen, expert=expert) for expert in EXPERTS.values()]
+        return uses, ["holds layers for each of the two experts, and works on both."]
+    if use.expert is Expert.BOTH:
+        return [both], []
+    told, by = (next(iter(named)), "layers say") if named else (lora_experts.told(file, head.titles), "name says")
+    if told == lora_experts.UNSURE:
+        raise Untold(
+            "may be for one of the two experts or for both: its name leaves that open. Choose High Noise, Low Noise or "
+            "Both as its Expert in the list of LoRAs",
+            list(EXPERT_FIXES),
+        )
+    if not told:
+        return [both], ["works on both experts, as nothing in its name speaks of one; its Expert changes that."]
+    expert = Expert(told)
+    return [dataclasses.replace(chosen, expert=expert)], [f"works on the {told}-noise expert, as its {by}."]
+
+
+def _said_of_one(use: LoraUse, told: str, named: frozenset[str]) -> list[str]:
+    """What is to be said where a model with one transformer wears what was made for one of two."""
+    half = next(iter(named), told)
+    if use.expert is not Expert.AUTO or half not in (Expert.HIGH, Expert.LOW):
+        return []
+    return [
+        f"was made for the {half}-noise expert of Wan 2.2 A14B; this model has one transformer, and it works on that."
+    ]
+
+
+def _check_packed(found: fit.Content, packed: frozenset[str]) -> None:
+    """Raise Unusable where something is added to a weight itself, and not beside it."""
+    added = sorted(packed.intersection(found.differences))
+    if added:
+        raise heads.Unusable(
+            f"adds to {added[0].removesuffix('.weight')} itself, which can't be done where the model's weights are in "
+            "fp8 or GGUF; use the model in bf16 with it"
+        )
+
+
+def _packed_weights(places: Places, part: str) -> frozenset[str]:
+    """The matrices in a transformer's blocks that stay packed on a card."""
+    file = places.file(part)
+    if file is None or file.form.lower() in PLAIN_FORMS:
+        return frozenset()
+    tensors = file_heads.read(file.file).tensors
+    return frozenset(
+        name
+        for name, piece in file.pieces.items()
+        if "blocks." in name and name.endswith(".weight") and len(tensors[piece.source].shape) > 1
+        and tensors[piece.source].dtype.lower() not in PLAIN_FORMS
+    )  # fmt: skip
+
+
+def _refused(use: LoraUse, why: str, choices: Sequence[Expert] = ()) -> Problem:
+    name = os.path.basename(use.path.rstrip("/\\")) or "without a path"
+    answers = [Fix(words, setting, use.path) for words, setting in map(EXPERT_FIXES.__getitem__, choices)]
+    leave = Fix("Leave it out", FixSetting.WITHOUT_LORA, use.path)
+    return Problem(ProblemKind.BAD_LORA, f'The LoRA "{name[:100]}" {why}.', [*answers, leave])

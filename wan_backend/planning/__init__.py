@@ -1,0 +1,1 @@
+"""A request and a model become a plan: every value settled, every change said."""

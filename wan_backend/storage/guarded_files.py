@@ -1,0 +1,117 @@
+"""The guard behind which people's own files and folders are looked at. Standard library only.
+
+What lies on a disk may be anything: unreadable, gone meanwhile, a pipe under a model's name, JSON with 1e999 in it.
+Whatever it is, it costs that one file, which is refused in words, and never the look at the others.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .file_stamp import Stamp
+
+log = logging.getLogger(__name__)
+
+MOST_JSON_BYTES = 25_000_000
+"""Of a configuration, an index of files or the head of a file; those of the largest models are a few megabytes."""
+
+
+NO_MEMORY = {8, 14, 1450, 1455}
+"""Windows' numbers for it; the last is said where RAM and paging file together are too small to map a file."""
+NO_MEMORY_ELSEWHERE = {1450, 1455, errno.ENOMEM}
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)|(?:WinError |error code: <)(\d+)")
+"""How Rust, Python and torch write a system's number into a message, whose words are in the system's language."""
+
+
+class Unlookable(Exception):
+    """It can't be used; the message is a clause that says why, to follow "because"."""
+
+
+@contextmanager
+def guard(kind: type[Unlookable] = Unlookable, subject: str = "it ") -> Iterator[None]:
+    """Whatever goes wrong inside becomes a `kind`, in words about `subject`; what is one, or any Unlookable, passes."""
+    try:
+        yield
+    except Unlookable:
+        raise
+    except Exception as error:  # the edge: nobody knows what a stranger's file holds
+        if not isinstance(error, OSError):
+            log.info("Something that was looked at makes no sense: %r", error)
+        raise kind(subject + complaint(error)) from error
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """True where a system, or a library in a system's words, says that the machine's memory is spent."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError) and (error.errno == errno.ENOMEM or getattr(error, "winerror", None) in NO_MEMORY):
+        return True
+    found = _SYSTEM_ERROR.search(str(error)) if isinstance(error, Exception) else None
+    numbers = NO_MEMORY if sys.platform == "win32" else NO_MEMORY_ELSEWHERE
+    return found is not None and int(found[1] or found[2]) in numbers
+
+
+def complaint(error: Exception) -> str:
+    """What is wrong with something that could not be looked at: "can't be read (Permission denied)"."""
+    if is_out_of_memory(error):
+        return "can't be looked at now, for this machine's memory is full"
+    if isinstance(error, OSError):
+        return f"can't be read ({error.strerror or error})"
+    return "is damaged"
+
+
+def stamp(file: str | Path) -> Stamp:
+    """The stamp of a regular file. Raises OSError, also where it's a pipe, a device or a folder."""
+    found = os.stat(file)
+    _check_regular(found, file)
+    return found.st_size, found.st_mtime_ns
+
+
+def opened(file: str | Path) -> BinaryIO:
+    """A regular file, to be read. Raises OSError; never waits for whoever may be at the other end of a pipe."""
+    _check_regular(os.stat(file), file)  # before it is opened, for to some devices that is an order
+    handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _check_regular(os.fstat(handle), file)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_json(file: str | Path) -> Any:
+    """The JSON value in a regular file of a sensible size. Raises OSError, ValueError."""
+    with opened(file) as stream:
+        return parsed(stream.read(MOST_JSON_BYTES + 1))
+
+
+def parsed(text: bytes) -> Any:
+    """The JSON value of `text`. Raises ValueError, whatever is wrong with it."""
+    if len(text) > MOST_JSON_BYTES:
+        raise ValueError(f"it has more than {MOST_JSON_BYTES:,} bytes")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def told(text: str) -> str:
+    """`text` without the half characters that a file's name may hold: no window and no terminal can show them."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _check_regular(found: os.stat_result, file: str | Path) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(file))
