@@ -13,7 +13,7 @@ import psutil
 
 from ..lora import resolve
 from ..memory import residency_plan
-from ..memory.residency_plan import MemoryPlan, Needs, Place
+from ..memory.residency_plan import MemoryPlan, Needs, Residency
 from ..protocol.messages import LoraUse
 from . import applying_loras, block_offload, chunked_forward, devices
 from .wan_model import WanModel
@@ -128,12 +128,12 @@ class Placement:
             chunked_forward.make_lean(module)
         self._dress(part, module)
         self._on_read("")
-        place = self.plan.place(part)
-        if place is Place.STREAMED:
+        place = self.plan.residency_of(part)
+        if place is Residency.BLOCK_OFFLOADED:
             room = self.plan.kept_bytes if part in EXPERTS else 0
             block_offload.streamed(part, module, self.model.device).enter(room)
         else:
-            module.to(self.model.device if place is not Place.ON_CPU else "cpu")
+            module.to(self.model.device if place is not Residency.ON_CPU else "cpu")
         if part == "vae":
             module.tile_pixels = self.plan.tile_pixels
         self.load_seconds += time.monotonic() - started
@@ -151,7 +151,7 @@ class Placement:
 
     def _make_way(self, part: str) -> None:
         """Take from the device what the plan does not leave there."""
-        place = self.plan.place(part)
+        place = self.plan.residency_of(part)
         if not self.model.loaded(part):
             return
         module = self.model.part(part)
@@ -159,14 +159,14 @@ class Placement:
         forgotten = streamed is not None and self.plan.forget_encoder and part not in EXPERTS
         if streamed is not None:
             streamed.leave()
-            if place is not Place.STREAMED or forgotten:
+            if place is not Residency.BLOCK_OFFLOADED or forgotten:
                 streamed.dissolve()
                 del module.streamed
-        if place is Place.READ_AGAIN or forgotten:
+        if place is Residency.RELOADED or forgotten:
             self.model.drop(part)
-        elif place is Place.STREAMED and streamed is not None:
+        elif place is Residency.BLOCK_OFFLOADED and streamed is not None:
             pass
-        elif place is not Place.RESIDENT and module.device.type != "cpu":
+        elif place is not Residency.RESIDENT and module.device.type != "cpu":
             module.to("cpu")
         else:
             return

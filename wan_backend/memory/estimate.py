@@ -31,9 +31,9 @@ FULL_SIZE_TENSORS, PATCHED_TENSORS = 15, 23.5
 frames before, and what they make. The second is of Wan 2.2's autoencoder for TI2V, of which a token is 32 pixels."""
 FIXED_BYTES = 500_000_000
 """What a device's runtime takes for itself."""
-STREAMED_SHARE = 0.09
+BLOCK_OFFLOADED_SHARE = 0.09
 """Of a streamed part's weights, about what is on the device at once: two blocks and the ends."""
-TILE_STEP, LEAST_TILE, LARGEST_TILE = 32, 192, 1024
+TILE_STEP_PIXELS, MIN_TILE_PIXELS, MAX_TILE_PIXELS = 32, 192, 1024
 """Pixels: sides of the autoencoder's tiles."""
 EIGHT_BIT_SHARE = 0.53
 """Of a transformer's 16 bit weights, what is left where those of its blocks are kept in 8 bit."""
@@ -80,11 +80,11 @@ def peaks(entry: ModelEntry, width: int, height: int, frames: int) -> Peaks:
     denoise = denoise_bytes(tokens, weights.hidden, BYTES_A_WEIGHT)
     vae = weights.vae * BYTES_A_WEIGHT
     decode = decode_bytes(width * height, weights.vae_width, BYTES_A_WEIGHT, entry.multiple)
-    tile = min(1.0, LEAST_TILE**2 / (width * height))
+    tile = min(1.0, MIN_TILE_PIXELS**2 / (width * height))
     held = weights.text_encoder * BYTES_A_WEIGHT + weights.image_encoder * BYTES_AN_IMAGE_WEIGHT
     held += transformer * weights.experts + vae
     return Peaks(
         all_stay=held + max(denoise, decode) + FIXED_BYTES,
         one_at_a_time=max(encode, transformer + denoise, vae + decode) + FIXED_BYTES,
-        streamed=max(int(transformer * STREAMED_SHARE) + denoise, vae + int(decode * tile)) + FIXED_BYTES,
+        streamed=max(int(transformer * BLOCK_OFFLOADED_SHARE) + denoise, vae + int(decode * tile)) + FIXED_BYTES,
     )

@@ -11,7 +11,7 @@ from ..catalogue.entries import ModelEntry
 from ..storage.media_folder import size_in_words
 from . import residency_plan
 from .estimate import EIGHT_BIT_SHARE
-from .residency_plan import Clip, MemoryPlan, Needs, Place
+from .residency_plan import Clip, MemoryPlan, Needs, Residency
 
 CARD_BYTES, CPU_BYTES, IMAGE_ENCODER_BYTES = 2, 4, 4
 """Of a weight: 16 bit on a card and on a Mac, 32 bit on the processor; the image encoder is kept in 32 bit."""
@@ -98,13 +98,13 @@ def places(entry: ModelEntry, plan: MemoryPlan, machine: Machine) -> str:
 def _on_card(entry: ModelEntry, plan: MemoryPlan) -> str:
     bits = ", its weights in 8 bit" if plan.eight_bit else ""
     tiles = ", and the pictures are made in tiles" if plan.tile_pixels else ""
-    if plan.transformer is Place.STREAMED:
+    if plan.transformer is Residency.BLOCK_OFFLOADED:
         return f"{_stays(entry, plan)}{bits}{_encoder(plan)}{tiles}"
-    if plan.transformer is Place.RESIDENT:
-        if plan.text_encoder is Place.RESIDENT:
+    if plan.transformer is Residency.RESIDENT:
+        if plan.text_encoder is Residency.RESIDENT:
             return "all of it stays on the card"
         return "the transformer and the autoencoder stay on the card" + _encoder(plan)
-    again = ", each read from the disk again" if plan.transformer is Place.READ_AGAIN else ""
+    again = ", each read from the disk again" if plan.transformer is Residency.RELOADED else ""
     return f"its parts take turns on the card{again}{bits}{_encoder(plan)}{tiles}"
 
 
@@ -123,15 +123,15 @@ def _stays(entry: ModelEntry, plan: MemoryPlan) -> str:
 
 def _encoder(plan: MemoryPlan) -> str:
     words = {
-        Place.ON_CPU: ", and the text encoder runs on the processor",
-        Place.STREAMED: ", and the text encoder is streamed through it",
-        Place.READ_AGAIN: ", and the text encoder is read from the disk for each prompt",
-        Place.PHASED: ", and the text encoder visits it for each prompt",
+        Residency.ON_CPU: ", and the text encoder runs on the processor",
+        Residency.BLOCK_OFFLOADED: ", and the text encoder is streamed through it",
+        Residency.RELOADED: ", and the text encoder is read from the disk for each prompt",
+        Residency.OFFLOADED: ", and the text encoder visits it for each prompt",
     }
     return words.get(plan.text_encoder, "")
 
 
 def _on_processor(plan: MemoryPlan) -> str:
-    if plan.text_encoder is Place.RESIDENT:
+    if plan.text_encoder is Residency.RESIDENT:
         return "all of it stays in the memory"
     return "parts of it are read from the disk again for each take"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..storage import whole_file
-from .residency_plan import MemoryPlan, Place
+from .residency_plan import MemoryPlan, Residency
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +39,14 @@ class Attempt:
     """That the transformer sees at once."""
     free_bytes: int
 
-    def teaches(self, other: Attempt) -> bool:
+    def applies_to(self, other: Attempt) -> bool:
         """Whether what this one learnt holds for `other`."""
         same = (self.model, self.device) == (other.model, other.device)
         larger = self.width * self.height * self.frames <= other.width * other.height * other.frames
         return same and larger and other.free_bytes <= self.free_bytes * MORE
 
 
-class MemoryLessons:
+class OutOfMemoryHistory:
     """Lessons in a file; without one they are kept as long as the process."""
 
     def __init__(self, file: Path | None) -> None:
@@ -54,16 +54,16 @@ class MemoryLessons:
         self._lessons: list[tuple[Attempt, MemoryPlan]] = []
         self._read_again()
 
-    def learn(self, attempt: Attempt, instead: MemoryPlan) -> None:
+    def record(self, attempt: Attempt, instead: MemoryPlan) -> None:
         """At `attempt` memory did not suffice; `instead` is the next smaller plan. What others have learnt stays."""
         self._read_again()
-        kept = [(old, plan) for old, plan in self._lessons if not (attempt.teaches(old) and old.teaches(attempt))]
+        kept = [(old, plan) for old, plan in self._lessons if not (attempt.applies_to(old) and old.applies_to(attempt))]
         self._lessons = [*kept, (attempt, instead)][-MOST:]
         self._write()
 
-    def start_with(self, attempt: Attempt) -> list[MemoryPlan]:
+    def limits_for(self, attempt: Attempt) -> list[MemoryPlan]:
         """Plans that `attempt` should take no more room than."""
-        return [plan for old, plan in self._lessons if old.teaches(attempt)]
+        return [plan for old, plan in self._lessons if old.applies_to(attempt)]
 
     def _read_again(self) -> None:
         if self._file is not None:
@@ -97,7 +97,7 @@ def _read(file: Path) -> list[tuple[Attempt, MemoryPlan]]:
 
 
 def _plan(value: dict[str, Any]) -> MemoryPlan:
-    places: dict[str, Any] = {name: Place(value[name]) for name in ("text_encoder", "transformer", "vae")}
+    places: dict[str, Any] = {name: Residency(value[name]) for name in ("text_encoder", "transformer", "vae")}
     numbers: dict[str, Any] = {name: int(value[name]) for name in ("peak_bytes", "kept_bytes", "tile_pixels")}
     truths: dict[str, Any] = {
         name: bool(value[name]) for name in ("one_expert", "decode_fits", "eight_bit", "forget_encoder")

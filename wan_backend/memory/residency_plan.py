@@ -13,24 +13,31 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from . import estimate
-from .estimate import EIGHT_BIT_SHARE, FIXED_BYTES, LARGEST_TILE, LEAST_TILE, STREAMED_SHARE, TILE_STEP
+from .estimate import (
+    BLOCK_OFFLOADED_SHARE,
+    EIGHT_BIT_SHARE,
+    FIXED_BYTES,
+    MAX_TILE_PIXELS,
+    MIN_TILE_PIXELS,
+    TILE_STEP_PIXELS,
+)
 
-HOST_SHARE = 0.9
+MAX_HOST_SHARE = 0.9
 """Of the machine's free memory that a model may have: much of it is pinned, and can't make way."""
-KEPT_SHARE = 0.95
+MAX_KEPT_SHARE = 0.95
 """Of the room that blocks of a streamed transformer could stay in: an estimate isn't to be used up."""
 
 
-class Place(StrEnum):
+class Residency(StrEnum):
     """Where a part is, and what becomes of it after its phase."""
 
     RESIDENT = "resident"
     """On the device, and stays."""
-    PHASED = "phased"
+    OFFLOADED = "phased"
     """On the device for its phase, else in the machine's memory."""
-    READ_AGAIN = "read_again"
+    RELOADED = "read_again"
     """On the device for its phase, then forgotten."""
-    STREAMED = "streamed"
+    BLOCK_OFFLOADED = "streamed"
     """In the machine's memory; its blocks visit the device one by one."""
     ON_CPU = "on_cpu"
     """Runs where it is, in the machine's memory."""
@@ -71,7 +78,7 @@ class Needs:
             return 0
         a_pixel = (self.decode - FIXED_BYTES) / self.frame_pixels
         side = max(0.0, (device_bytes - self.vae - FIXED_BYTES) / a_pixel) ** 0.5
-        return int(min(LARGEST_TILE, max(LEAST_TILE, side // TILE_STEP * TILE_STEP)))
+        return int(min(MAX_TILE_PIXELS, max(MIN_TILE_PIXELS, side // TILE_STEP_PIXELS * TILE_STEP_PIXELS)))
 
     def in_8_bit(self) -> Needs:
         """The same with the transformers' weights in 8 bit."""
@@ -103,9 +110,9 @@ class Needs:
 class MemoryPlan:
     """A place for each part, and the peak on the device that follows."""
 
-    text_encoder: Place
-    transformer: Place
-    vae: Place
+    text_encoder: Residency
+    transformer: Residency
+    vae: Residency
     peak_bytes: int
     one_expert: bool = False
     """True where the machine's memory doesn't hold two experts: one is forgotten before the other is read."""
@@ -120,11 +127,11 @@ class MemoryPlan:
     forget_encoder: bool = False
     """A streamed text encoder is read from the disk again for the next prompt: the machine's memory is short."""
 
-    def place(self, part: str) -> Place:
+    def residency_of(self, part: str) -> Residency:
         """The place of a part by its name. The image encoder, a tenth of the text encoder, goes where that goes, and
         the second expert where the first does."""
         goes_with = {"image_encoder": "text_encoder", "transformer_2": "transformer"}
-        place: Place = getattr(self, goes_with.get(part, part))
+        place: Residency = getattr(self, goes_with.get(part, part))
         return place
 
 
@@ -160,21 +167,21 @@ def choose(needs: Needs, device_bytes: int, host_bytes: int) -> MemoryPlan:
 
     Always gives a plan; where its peak is over `device_bytes`, nothing smaller is known.
     """
-    host_bytes = int(host_bytes * HOST_SHARE)
+    host_bytes = int(host_bytes * MAX_HOST_SHARE)
     if needs.together <= device_bytes:
-        return MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, needs.together)
+        return MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, needs.together)
     encoder, encode_peak = _choose_encoder(needs, device_bytes, host_bytes)
     both = needs.experts + needs.vae + max(needs.denoise, needs.decode)
-    for place, peak in ((encoder, encode_peak), (Place.STREAMED, _streamed_encoder(needs))):
+    for place, peak in ((encoder, encode_peak), (Residency.BLOCK_OFFLOADED, _streamed_encoder(needs))):
         if both <= device_bytes and both + peak - needs.encode <= device_bytes:
-            forgets = place is Place.STREAMED and needs.encoders > host_bytes
-            return MemoryPlan(place, Place.RESIDENT, Place.RESIDENT, both, forget_encoder=forgets)
+            forgets = place is Residency.BLOCK_OFFLOADED and needs.encoders > host_bytes
+            return MemoryPlan(place, Residency.RESIDENT, Residency.RESIDENT, both, forget_encoder=forgets)
     tile = needs.tile_for(device_bytes)
     others = max(needs.vae + needs.decode_in(tile), encode_peak)
-    plan = MemoryPlan(encoder, Place.PHASED, Place.PHASED, others, tile_pixels=tile)
+    plan = MemoryPlan(encoder, Residency.OFFLOADED, Residency.OFFLOADED, others, tile_pixels=tile)
     plan = _choose_transformer(needs, plan, device_bytes, host_bytes)
     held = needs.in_8_bit().experts if plan.eight_bit else needs.experts
-    forgets = encoder is Place.STREAMED and needs.encoders + held > host_bytes
+    forgets = encoder is Residency.BLOCK_OFFLOADED and needs.encoders + held > host_bytes
     return replace(plan, forget_encoder=forgets)
 
 
@@ -185,16 +192,16 @@ def _choose_transformer(needs: Needs, plan: MemoryPlan, device_bytes: int, host_
         return replace(plan, peak_bytes=max(alone, plan.peak_bytes))
     if alone <= device_bytes and needs.expert > host_bytes:
         # The machine's memory holds none of it, the card does.
-        return replace(plan, transformer=Place.READ_AGAIN, peak_bytes=max(alone, plan.peak_bytes))
-    streamed = int(needs.expert * STREAMED_SHARE) + needs.denoise
+        return replace(plan, transformer=Residency.RELOADED, peak_bytes=max(alone, plan.peak_bytes))
+    streamed = int(needs.expert * BLOCK_OFFLOADED_SHARE) + needs.denoise
     if (needs.experts > host_bytes or streamed > device_bytes) and not needs.compressed:
         return _choose_transformer(needs.in_8_bit(), replace(plan, eight_bit=True), device_bytes, host_bytes)
     if alone <= device_bytes:
-        return replace(plan, transformer=Place.READ_AGAIN, peak_bytes=max(alone, plan.peak_bytes))
-    kept = int(max(0, device_bytes - streamed) * KEPT_SHARE)
+        return replace(plan, transformer=Residency.RELOADED, peak_bytes=max(alone, plan.peak_bytes))
+    kept = int(max(0, device_bytes - streamed) * MAX_KEPT_SHARE)
     return replace(
         plan,
-        transformer=Place.STREAMED,
+        transformer=Residency.BLOCK_OFFLOADED,
         peak_bytes=max(streamed + kept, plan.peak_bytes),
         one_expert=needs.experts > host_bytes,
         kept_bytes=kept,
@@ -204,27 +211,27 @@ def _choose_transformer(needs: Needs, plan: MemoryPlan, device_bytes: int, host_
 def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:
     """The plan where the CPU is the device: what does not fit together is read again for each job."""
     if needs.together <= host_bytes:
-        return MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, needs.together)
+        return MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, needs.together)
     encode_peak = max(needs.text_encoder, needs.image_encoder) + needs.encode
     both = needs.experts + needs.vae + max(needs.denoise, needs.decode)
     if both <= host_bytes:
         # Read again, too, where the encoder comes second: a new prompt for a warm model.
         stays = both + needs.encoders <= host_bytes
-        place = Place.RESIDENT if stays else Place.READ_AGAIN
-        return MemoryPlan(Place.READ_AGAIN, place, place, max(both, encode_peak))
+        place = Residency.RESIDENT if stays else Residency.RELOADED
+        return MemoryPlan(Residency.RELOADED, place, place, max(both, encode_peak))
     tile = needs.tile_for(host_bytes)
     peak = max(needs.expert + needs.denoise, needs.vae + needs.decode_in(tile), encode_peak)
-    return MemoryPlan(Place.READ_AGAIN, Place.READ_AGAIN, Place.READ_AGAIN, peak, tile_pixels=tile)
+    return MemoryPlan(Residency.RELOADED, Residency.RELOADED, Residency.RELOADED, peak, tile_pixels=tile)
 
 
-def _choose_encoder(needs: Needs, device_bytes: int, host_bytes: int) -> tuple[Place, int]:
+def _choose_encoder(needs: Needs, device_bytes: int, host_bytes: int) -> tuple[Residency, int]:
     """The text encoder's place where not all fits together, and its peak on the device."""
     alone = max(needs.text_encoder, needs.image_encoder) + needs.encode
     if alone > device_bytes:
-        return Place.STREAMED, _streamed_encoder(needs)
+        return Residency.BLOCK_OFFLOADED, _streamed_encoder(needs)
     room = needs.encoders + needs.experts <= host_bytes
-    return (Place.PHASED if room else Place.READ_AGAIN), alone
+    return (Residency.OFFLOADED if room else Residency.RELOADED), alone
 
 
 def _streamed_encoder(needs: Needs) -> int:
-    return int(max(needs.text_encoder, needs.image_encoder) * STREAMED_SHARE) + needs.encode
+    return int(max(needs.text_encoder, needs.image_encoder) * BLOCK_OFFLOADED_SHARE) + needs.encode

@@ -12,7 +12,7 @@ from ..loading import devices
 from ..loading.residency import room_for
 from ..loading.wan_model import WanModel
 from ..memory import fallbacks
-from ..memory.history import Attempt, MemoryLessons
+from ..memory.history import Attempt, OutOfMemoryHistory
 from ..protocol.media import MEMORY_FILE
 from ..protocol.messages import RunParams
 
@@ -30,13 +30,13 @@ class JobMemory:
         plan = params.plan
         at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
         self._room = room_for(model, plan.width, plan.height, at_once, params.memory_budget_bytes, plan.loras)
-        self._lessons = MemoryLessons(Path(params.state_folder, MEMORY_FILE) if params.state_folder else None)
+        self._lessons = OutOfMemoryHistory(Path(params.state_folder, MEMORY_FILE) if params.state_folder else None)
         device = f"{devices.name(model.device)}, torch {torch.__version__}, backend {__version__}"
         free_bytes = self._room.device_bytes
         self._attempt = Attempt(model.fingerprint(as_held=False), device, plan.width, plan.height, at_once, free_bytes)
         self.plan = self._room.plan()
-        for known in self._lessons.start_with(self._attempt):
-            self.plan = fallbacks.at_most(self.plan, known, self._room.needs)
+        for known in self._lessons.limits_for(self._attempt):
+            self.plan = fallbacks.smaller_of(self.plan, known, self._room.needs)
         self.notes = [EIGHT_BIT_NOTE] if self.plan.eight_bit else []
         """What a person is told of it afterwards."""
         log.info("memory: %s, %.2f GB free on %s", self.plan, free_bytes / 1e9, model.device)
@@ -47,12 +47,14 @@ class JobMemory:
         `tiny_decoder`: the tiny autoencoder could do it instead.
         """
         room = self._room
-        lower = fallbacks.smaller(self.plan, room.needs, failed_part, room.host_bytes, room.on_cpu, tiny_decoder)
+        lower = fallbacks.next_smaller_plan(
+            self.plan, room.needs, failed_part, room.host_bytes, room.on_cpu, tiny_decoder
+        )
         if lower is None:
             return False
         log.warning("out of memory at %s: after %s comes %s", failed_part or "the footage", self.plan, lower)
         before, self.plan = self.plan, lower
-        self._lessons.learn(self._attempt, lower)
+        self._lessons.record(self._attempt, lower)
         place = "The machine" if room.on_cpu else "The graphics card"
         # Steps of other weights are no beginning for these.
         again = "began anew" if lower.eight_bit and not before.eight_bit else "went on from its last step"

@@ -12,7 +12,7 @@ import torch
 from tools.embedded_model import evaluate, judge, measures, prompts, scenes, world
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks
 from wan_backend.pipelines.canvas import Canvas
 from wan_backend.pipelines.decode import decode
@@ -31,7 +31,7 @@ def paint():
     """Paints as the worker does: (prompt, seed, canvas, task) to a take CTHW in 0..1."""
     placement = Placement(
         WanModel(evaluate.WEIGHTS, torch.device("cpu")),
-        MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0),
+        MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0),
     )
 
     def paint(prompt, seed=1, canvas=None, task="text_to_video", steps=8, frames=FRAMES):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from wan_backend.catalogue.architecture import Layout
+from wan_backend.catalogue.architecture import Architecture
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import dedicated, image_conditioning, noised_footage, text_to_video
 from wan_backend.pipelines.canvas import Canvas
 from wan_backend.pipelines.conditions import Conditions
@@ -34,7 +34,7 @@ FOOTAGE = np.stack([np.full((HEIGHT, WIDTH, 3), 20 * frame, np.uint8) for frame 
 ONE, TWO = Canvas({0: PICTURE}), Canvas({0: PICTURE, FRAMES - 1: OTHER})
 
 
-def place(folder: Any, where: Place = Place.RESIDENT) -> tuple[Placement, list[str]]:
+def place(folder: Any, where: Residency = Residency.RESIDENT) -> tuple[Placement, list[str]]:
     loads: list[str] = []
     model = WanModel(folder, torch.device("cpu"))
     return Placement(model, MemoryPlan(where, where, where, 0), loads.append), loads
@@ -72,7 +72,7 @@ def test_a_given_latent_is_not_changed(first_latent_folder):
 
 
 def test_the_image_encoder_leaves_after_its_phase(first_picture_folder):
-    placement, loads = place(first_picture_folder, Place.READ_AGAIN)
+    placement, loads = place(first_picture_folder, Residency.RELOADED)
     image_conditioning.prepare(placement, REQUEST, PLAN, ONE, Kept())
     assert loads == ["text_encoder", "image_encoder", "vae"]
     assert not any(placement.model.loaded(part) for part in placement.model.parts)
@@ -165,8 +165,8 @@ def test_footage_of_another_length_is_a_fault(t2v_folder):
 
 
 def test_every_layout_but_the_control_models_has_its_tasks_beside_text():
-    assert set(dedicated.PREPARE) == set(Layout) - {Layout.CONTROL}
-    assert set(dedicated.PREPARE[Layout.FIRST_LATENT]) == {Task.IMAGE_TO_VIDEO, Task.RESTYLE}
+    assert set(dedicated.PREPARE) == set(Architecture) - {Architecture.CONTROL}
+    assert set(dedicated.PREPARE[Architecture.FIRST_LATENT]) == {Task.IMAGE_TO_VIDEO, Task.RESTYLE}
 
 
 def test_windows_see_their_own_part_of_what_is_joined_and_given():

@@ -28,7 +28,7 @@ from tests.wan_backend.pipelines.test_dedicated_parity import (
 )
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks, text_to_video
 from wan_backend.pipelines.canvas import Canvas
 from wan_backend.pipelines.denoise import denoise_in_turn
@@ -42,7 +42,7 @@ SETTINGS = [(4.0, "unipc", 12.0, 3.0), (3.5, "unipc", 5.0, None), (3.5, "euler",
 
 
 def resident(model, **more) -> Placement:
-    return Placement(model, MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0), **more)
+    return Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0), **more)
 
 
 def ours(placement, settings, task, canvas=Canvas(), **more):  # noqa: B008 - frozen
@@ -113,8 +113,8 @@ def test_turns_are_whole_and_in_order():
 @pytest.mark.parametrize(
     "plan",
     [
-        MemoryPlan(Place.READ_AGAIN, Place.READ_AGAIN, Place.READ_AGAIN, 0),
-        MemoryPlan(Place.READ_AGAIN, Place.STREAMED, Place.PHASED, 0, one_expert=True),
+        MemoryPlan(Residency.RELOADED, Residency.RELOADED, Residency.RELOADED, 0),
+        MemoryPlan(Residency.RELOADED, Residency.BLOCK_OFFLOADED, Residency.OFFLOADED, 0, one_expert=True),
     ],
     ids=["read again", "streamed"],
 )

@@ -11,7 +11,7 @@ import torch
 
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines.text_to_video import Kept, prepare
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
@@ -21,7 +21,7 @@ REQUEST = TakeRequest("fog", "any", 64, 48, 9, RATE, 1, "", negative_prompt="rai
 PLAN = Plan("any", 64, 48, 9, RATE, 9, 2, 4.0, 3.0, "unipc")
 
 
-def place(folder, place=Place.RESIDENT):
+def place(folder, place=Residency.RESIDENT):
     loads = []
     model = WanModel(folder, torch.device("cpu"))
     return Placement(model, MemoryPlan(place, place, place, 0), loads.append), loads
@@ -52,7 +52,7 @@ def test_the_seed_alone_decides_the_noise(t2v_folder):
 
 
 def test_what_is_kept_spares_the_loading(vace_folder):
-    placement, loads = place(vace_folder, Place.READ_AGAIN)
+    placement, loads = place(vace_folder, Residency.RELOADED)
     kept = Kept()
     first = prepare(placement, REQUEST, PLAN, kept)
     assert loads == ["text_encoder", "vae"]  # once for both prompts

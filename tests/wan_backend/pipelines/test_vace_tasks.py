@@ -10,7 +10,7 @@ import torch
 
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks, vace_control
 from wan_backend.pipelines.autoencoder import Film, encode
 from wan_backend.pipelines.canvas import Canvas
@@ -28,7 +28,7 @@ PLAN = Plan("any", 64, 48, FRAMES, RATE, FRAMES, 8, 4.0, 3.0, "unipc")
 FOOTAGE = np.random.default_rng(0).integers(0, 256, (FRAMES, 48, 64, 3), np.uint8)
 
 
-def place(folder, place=Place.RESIDENT):
+def place(folder, place=Residency.RESIDENT):
     loads = []
     model = WanModel(folder, torch.device("cpu"))
     return Placement(model, MemoryPlan(place, place, place, 0), loads.append), loads
@@ -133,7 +133,7 @@ def test_the_references_are_not_in_the_film(prepare, vace_folder):
 
 
 def test_the_autoencoder_comes_once_for_a_task(vace_folder):
-    placement, loads = place(vace_folder, Place.READ_AGAIN)
+    placement, loads = place(vace_folder, Residency.RELOADED)
     request = dataclasses.replace(REQUEST, task="restyle", strength=0.5)
     tasks.prepare(placement, request, PLAN, Canvas(footage=FOOTAGE, guide=FOOTAGE), Kept())
     assert loads == ["text_encoder", "vae"]

@@ -10,7 +10,7 @@ import pytest
 from tests.wan_backend.library import tiny_folder
 from wan_backend.catalogue import entries
 from wan_backend.memory import forecast
-from wan_backend.memory.residency_plan import Place
+from wan_backend.memory.residency_plan import Residency
 from wan_backend.protocol.messages import WorkerStatus
 from wan_backend.server import card, doctor
 from wan_backend.server.card import Card
@@ -116,7 +116,7 @@ def test_the_plan_of_a_model_follows_the_card(model, free, words):
 def test_the_budget_counts_as_the_card():
     entry = entries.entry("wan2.1-t2v-14b")
     plan = forecast.plan_for(entry, forecast.Machine("cuda", 140 * GB, 128 * GB))
-    assert plan.transformer is plan.text_encoder is Place.RESIDENT
+    assert plan.transformer is plan.text_encoder is Residency.RESIDENT
     assert "streamed" in Card(H200, 150 * GB, 140 * GB, 128 * GB, 24 * GB).outlook(entry.id)
 
 
