@@ -159,7 +159,7 @@ def _load_ours(folder: Path, device: torch.device, measured: Measured) -> WanMod
 
 def _find(model_id: str, models_folders: list[str]) -> Path:
     found = locate.find(entries.entry(model_id), models_folders)
-    if isinstance(found, locate.Missing):
+    if isinstance(found, locate.UnavailableModel):
         raise Refusal(found.problem)
     return found.folder
 

@@ -19,7 +19,7 @@ MASK_CHANNELS = 4
 """Of what a picture model's input has beside two latents: which of the four frames of each latent are given."""
 
 
-class Layout(StrEnum):
+class Architecture(StrEnum):
     """What a model is conditioned by, beside the prompt."""
 
     TEXT = "text"
@@ -38,7 +38,7 @@ class Layout(StrEnum):
     @property
     def looks_at_pictures(self) -> bool:
         """True where an image encoder is part of the model."""
-        return self in (Layout.FIRST_PICTURE, Layout.FIRST_AND_LAST)
+        return self in (Architecture.FIRST_PICTURE, Architecture.FIRST_AND_LAST)
 
     @property
     def words(self) -> str:
@@ -47,12 +47,12 @@ class Layout(StrEnum):
 
 
 _WORDS = {
-    Layout.TEXT: "text to video",
-    Layout.CONTROL: "video from control frames",
-    Layout.FIRST_PICTURE: "video from a first picture",
-    Layout.FIRST_AND_LAST: "video from a first and a last picture",
-    Layout.PICTURES: "video from pictures without an image encoder",
-    Layout.FIRST_LATENT: "video from text or a first picture",
+    Architecture.TEXT: "text to video",
+    Architecture.CONTROL: "video from control frames",
+    Architecture.FIRST_PICTURE: "video from a first picture",
+    Architecture.FIRST_AND_LAST: "video from a first and a last picture",
+    Architecture.PICTURES: "video from pictures without an image encoder",
+    Architecture.FIRST_LATENT: "video from text or a first picture",
 }
 
 
@@ -65,7 +65,7 @@ def told(
     transformer: Mapping[str, Any],
     vae: Mapping[str, Any],
     image_encoder: Mapping[str, Any] | None = None,
-) -> Layout:
+) -> Architecture:
     """The layout, from model_index.json and the parts' config.json; raises Unfit.
 
     `image_encoder` is its config, None where there is no such file.
@@ -74,15 +74,15 @@ def told(
     latent, channels = _number(vae, "z_dim", 16), _number(transformer, "in_channels", 16)
     if channels == latent:
         if _class_of(index, "transformer") == "WanVACETransformer3DModel":
-            return Layout.CONTROL
+            return Architecture.CONTROL
         timed = index.get("expand_timesteps") is True and index.get("_class_name") != DISTILLED_CLASS
-        return Layout.FIRST_LATENT if timed else Layout.TEXT
+        return Architecture.FIRST_LATENT if timed else Architecture.TEXT
     if channels != 2 * latent + MASK_CHANNELS:
         raise Unfit(f"its transformer takes {channels} channels, which don't go with the autoencoder's {latent}")
     if transformer.get("image_dim") is None:
-        return Layout.PICTURES
+        return Architecture.PICTURES
     _check_image_encoder(index, transformer, image_encoder)
-    return Layout.FIRST_PICTURE if transformer.get("pos_embed_seq_len") is None else Layout.FIRST_AND_LAST
+    return Architecture.FIRST_PICTURE if transformer.get("pos_embed_seq_len") is None else Architecture.FIRST_AND_LAST
 
 
 def boundary(index: Mapping[str, Any]) -> float | None:
@@ -119,8 +119,8 @@ def _check_image_encoder(
         raise Unfit(f"its image encoder gives {tokens} tokens a picture, where the transformer has {places} for two")
 
 
-def _class_of(index: Mapping[str, Any], part: str) -> str | None:
-    row = index.get(part)
+def _class_of(index: Mapping[str, Any], component: str) -> str | None:
+    row = index.get(component)
     return row[1] if isinstance(row, list) and len(row) == 2 and isinstance(row[1], str) else None
 
 

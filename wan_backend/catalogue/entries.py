@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ..protocol.conversion import from_json
 from ..protocol.messages import FrameRate, Quality, Sampler, Task
-from .architecture import Layout
+from .architecture import Architecture
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CATALOGUE_FILE = Path(__file__).with_name("catalogue.toml")
@@ -97,7 +97,7 @@ class ModelEntry:
     """On the Hugging Face hub; empty where it isn't there."""
     text_encoder_repo: str = ""
     """Whose text encoder and tokenizer are fetched for it; models that name the same one share it on the disk."""
-    layout: Layout | None = None
+    architecture: Architecture | None = None
     """What it is conditioned by; tells folders apart that are alike in all else. None: not looked at."""
     package_folder: str = ""
     """Inside this package; empty where the model does not come with it."""

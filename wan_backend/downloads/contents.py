@@ -204,7 +204,7 @@ def _lender(entry: ModelEntry, models_folders: list[str]) -> tuple[ModelEntry, P
     for other in entries.load().models.values():
         if other.text_encoder_repo == entry.text_encoder_repo and other.id != entry.id:
             found = locate.find(other, models_folders)
-            if isinstance(found, locate.Found):
+            if isinstance(found, locate.LocatedModel):
                 return other, found.folder
     return None
 

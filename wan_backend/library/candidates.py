@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..catalogue.architecture import Layout
-from .recognize import PartFile
+from ..catalogue.architecture import Architecture
+from .recognize import FileComponent
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A part in a place of its own: a file, or a folder as diffusers saves it."""
 
-    part: str
-    place: Path
+    component: str
+    path: Path
     config: Mapping[str, Any]
     form: str
     words: str
-    layout: Layout | None = None
+    architecture: Architecture | None = None
     expert: str = ""
     """Of a transformer that is one half of two, which: "high", "low", or why it can't be used (`partners`)."""
     titles: tuple[str, ...] = ()
@@ -31,8 +31,17 @@ class Candidate:
     """True where the file holds other parts beside: such a checkpoint is a whole model."""
 
 
-def of_file(part: PartFile, size_bytes: int, one_of_many: bool) -> Candidate:
+def of_file(component: FileComponent, size_bytes: int, one_of_many: bool) -> Candidate:
     """The part that a file holds."""
     return Candidate(
-        part.part, part.file, part.config, part.form, part.words, part.layout, "", part.titles, size_bytes, one_of_many
+        component.component,
+        component.file,
+        component.config,
+        component.form,
+        component.words,
+        component.architecture,
+        "",
+        component.titles,
+        size_bytes,
+        one_of_many,
     )

@@ -9,57 +9,57 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..catalogue.architecture import Layout, Unfit, told
+from ..catalogue.architecture import Architecture, Unfit, told
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..storage import guarded_files
 from ..storage.file_stamp import stamp
 from . import compose, file_heads
-from .recognize import NotOurs, PartFile, recognise
+from .recognize import FileComponent, NotOurs, recognize_components
 
 INDEX_FILE = "model_index.json"
 TRANSFORMERS = ("WanTransformer3DModel", "WanVACETransformer3DModel")
 Stamp = tuple[tuple[str, int, int], ...]
 
 
-class Places:
+class ComponentFiles:
     """The places of a model's parts."""
 
-    def __init__(self, folder: Path, parts: Mapping[str, Path] | None = None) -> None:
+    def __init__(self, folder: Path, components: Mapping[str, Path] | None = None) -> None:
         """`parts`: part -> its folder or file; without it all are subfolders of `folder`."""
         self.folder = folder
-        self._parts = dict(parts or {})
+        self._components = dict(components or {})
 
     @property
     def assembled(self) -> bool:
         """True for a model that is put together of several places."""
-        return bool(self._parts)
+        return bool(self._components)
 
-    def is_at(self, folder: Path, parts: Mapping[str, Path]) -> bool:
+    def is_at(self, folder: Path, components: Mapping[str, Path]) -> bool:
         """True where these are the same places."""
-        return self.folder == folder and self._parts == dict(parts)
+        return self.folder == folder and self._components == dict(components)
 
-    def of(self, part: str) -> Path:
+    def of(self, component: str) -> Path:
         """The folder or the file of a part. Raises Refusal where there is none."""
         if not self.assembled:
-            return self.folder / part
-        if part not in self._parts:
-            raise _refusal(f"Nobody said where the {part.replace('_', ' ')} is; start the backend again.")
-        return self._parts[part]
+            return self.folder / component
+        if component not in self._components:
+            raise _refusal(f"Nobody said where the {component.replace('_', ' ')} is; start the backend again.")
+        return self._components[component]
 
-    def holds(self, part: str) -> bool:
+    def holds(self, component: str) -> bool:
         """True where the model has such a part."""
-        return part in self._parts if self.assembled else (self.folder / part).is_dir()
+        return component in self._components if self.assembled else (self.folder / component).is_dir()
 
-    def file(self, part: str) -> PartFile | None:
+    def file(self, component: str) -> FileComponent | None:
         """What the part's file holds; None where the part is in a folder. Raises Refusal."""
-        place = self.of(part)
+        place = self.of(component)
         if place.is_dir() or not self.assembled:
             return None
-        kind = "transformer" if part.startswith("transformer") else part
+        kind = "transformer" if component.startswith("transformer") else component
         try:
             with guarded_files.guard():
-                found = recognise(file_heads.read(place))
+                found = recognize_components(file_heads.read(place))
         except NotOurs:
             found = []
         except guarded_files.Unlookable as why:
@@ -68,17 +68,21 @@ class Places:
                 raise Refusal(Problem(ProblemKind.OUT_OF_MEMORY, sentence)) from None
             raise _refusal(f"{place} can't be used because {why}; choose another file.") from None
         for one in found:
-            if one.part == kind:
+            if one.component == kind:
                 return one
-        raise _refusal(f"{place} holds no {part.replace('_', ' ')} of a Wan model any more; start the backend again.")
+        raise _refusal(
+            f"{place} holds no {component.replace('_', ' ')} of a Wan model any more; start the backend again."
+        )
 
     def index(self) -> dict[str, Any]:
         """model_index.json, or what it would say of a model put together. Raises Refusal where it's no Wan model's."""
         if not self.assembled:
             return _read_index(self.folder)
-        return compose.index_of({part: self.config(part) for part in self._parts if part != "tokenizer"})
+        return compose.index_of(
+            {component: self.config(component) for component in self._components if component != "tokenizer"}
+        )
 
-    def layout(self, index: Mapping[str, Any]) -> Layout:
+    def architecture(self, index: Mapping[str, Any]) -> Architecture:
         """What the model is conditioned by. Raises Refusal where its parts don't go together."""
         transformer, vae = self.config("transformer"), self.config("vae")
         image_encoder = self.config("image_encoder") if self.holds("image_encoder") else None
@@ -87,28 +91,28 @@ class Places:
         except Unfit as why:
             raise _refusal(f"The model in {self.folder} can't be run because {why}; choose another model.") from why
 
-    def config(self, part: str) -> dict[str, Any]:
+    def config(self, component: str) -> dict[str, Any]:
         """The configuration of a part, without loading its weights. Raises Refusal."""
-        if self.assembled and part == "scheduler":
+        if self.assembled and component == "scheduler":
             return dict(compose.SCHEDULER)
-        file = self.file(part)
+        file = self.file(component)
         if file is not None:
             return dict(file.config)
-        return read_json(self.of(part) / ("scheduler_config.json" if part == "scheduler" else "config.json"))
+        return read_json(self.of(component) / ("scheduler_config.json" if component == "scheduler" else "config.json"))
 
     def stamp(self) -> Stamp:
         """Name, length and time of every weights file: tells whether a model was exchanged on the disk."""
         if not self.assembled:
             return _stamp(sorted(self.folder.glob("*/*.safetensors")))
-        return tuple(row for part in sorted(self._parts) for row in self.part_stamp(part))
+        return tuple(row for component in sorted(self._components) for row in self.component_stamp(component))
 
-    def part_stamp(self, part: str) -> Stamp:
+    def component_stamp(self, component: str) -> Stamp:
         """The same of one part; equal for two models that share it. The cache's links lead to one file.
 
         A tokenizer has no weights: its files are all that it is.
         """
-        place = self.of(part)
-        files = "*" if part == "tokenizer" else "*.safetensors"
+        place = self.of(component)
+        files = "*" if component == "tokenizer" else "*.safetensors"
         return _stamp(sorted(place.glob(files)) if place.is_dir() else [place])
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..catalogue.architecture import Layout
+from ..catalogue.architecture import Architecture
 from ..catalogue.entries import ModelEntry
 from . import expert_names, partners
 from .candidates import Candidate
@@ -26,7 +26,7 @@ VARIANTS = re.compile(
     r"|hunyuan|lightvae|upscale|wan[^a-z]?alpha|rgb[^a-z]?channel"
 )
 """Words in the names of files that were trained on; of two that fit, the one without them is the model itself."""
-BOUNDARY = {Layout.TEXT: 0.875, Layout.PICTURES: 0.9}
+BOUNDARY = {Architecture.TEXT: 0.875, Architecture.PICTURES: 0.9}
 """Of a Wan 2.2 A14B: from which share of the noise on the high noise half works, as its authors say."""
 GET = {
     "text_encoder": "a UMT5-XXL text encoder; put umt5_xxl_fp8_e4m3fn_scaled.safetensors into 'text_encoders'",
@@ -50,7 +50,7 @@ SCHEDULER = {
 class Assembly:
     """A model whose parts were all found."""
 
-    parts: Mapping[str, Path]
+    components: Mapping[str, Path]
     """Part, also "tokenizer" -> its file or folder."""
     sentence: str
     others: list[str] = field(default_factory=list)
@@ -69,31 +69,40 @@ def assemble(entry: ModelEntry, survey: Survey, entries: Iterable[ModelEntry]) -
         _check_untold(entry, [found for found in survey.untold if _same_shape(entry, found)])
         return None
     first = next(iter(chosen.values()))
-    for part, test in _wanted(first).items():
-        found = _best(candidate for candidate in survey.of(part) if test(candidate.config))
+    for component, test in _wanted(first).items():
+        found = _best(candidate for candidate in survey.of(component) if test(candidate.config))
         if found is None:
-            vae = "wan2.2_vae.safetensors" if first.layout is Layout.FIRST_LATENT else "wan_2.1_vae.safetensors"
-            raise Incomplete(_lacks(entry, first, GET[part].format(vae=vae)))
-        chosen[part] = found
+            vae = (
+                "wan2.2_vae.safetensors"
+                if first.architecture is Architecture.FIRST_LATENT
+                else "wan_2.1_vae.safetensors"
+            )
+            raise Incomplete(_lacks(entry, first, GET[component].format(vae=vae)))
+        chosen[component] = found
     tokenizer = _tokenizer(chosen["text_encoder"].place, survey.tokenizers)
     if tokenizer is None:
         raise Incomplete(_lacks(entry, first, f"the text encoder's tokenizer (20 MB); fetch it with '{_fetch()}'"))
-    parts = {part: found.place for part, found in chosen.items()} | {"tokenizer": tokenizer}
-    others = [found.place.name for found in fitting if found.place not in parts.values()]
-    return Assembly(parts, _sentence(chosen), others)
+    components = {component: found.path for component, found in chosen.items()} | {"tokenizer": tokenizer}
+    others = [found.path.name for found in fitting if found.path not in components.values()]
+    return Assembly(components, _sentence(chosen), others)
 
 
 def index_of(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What model_index.json would say of parts of these configurations."""
     index: dict[str, Any] = {
-        part: ["transformers" if part in ("text_encoder", "image_encoder") else "diffusers", _class_of(config)]
-        for part, config in configs.items()
+        component: [
+            "transformers" if component in ("text_encoder", "image_encoder") else "diffusers",
+            _class_of(config),
+        ]
+        for component, config in configs.items()
     }
     transformer = configs["transformer"]
     index["_class_name"] = "WanPipeline"
     index["expand_timesteps"] = transformer.get("in_channels") == transformer.get("out_channels") == 48
     if "transformer_2" in configs:
-        index["boundary_ratio"] = BOUNDARY[Layout.TEXT if transformer.get("in_channels") == 16 else Layout.PICTURES]
+        index["boundary_ratio"] = BOUNDARY[
+            Architecture.TEXT if transformer.get("in_channels") == 16 else Architecture.PICTURES
+        ]
     return index
 
 
@@ -117,7 +126,7 @@ def _fits(entry: ModelEntry, found: Candidate, entries: list[ModelEntry]) -> boo
     alike = [other for other in alike if has_two_experts(other) == halved]
     if len(alike) < 2:
         return entry in alike
-    name = f"{found.place.parent.name} {found.place.stem}".lower()
+    name = f"{found.path.parent.name} {found.path.stem}".lower()
     marks = {other.id: len(_own_words(other, alike) & _words(name)) for other in alike}
     return max(alike, key=lambda other: marks[other.id]).id == entry.id
 
@@ -130,15 +139,15 @@ def _check_untold(entry: ModelEntry, alike: list[Candidate]) -> None:
     if found is None:
         return
     if not two:
-        raise Incomplete(f"{entry.label}: {found.place} isn't used, because {partners.why_not(found.expert)}.")
+        raise Incomplete(f"{entry.label}: {found.path} isn't used, because {partners.why_not(found.expert)}.")
     may = "is" if found.expert == partners.UNTOLD else "may be"
     sign = "any sign of which; put 'high_noise' or 'low_noise' into its name ('wan2.1' where it is a whole model)"
-    raise Incomplete(f"{entry.label}: one of its halves {may} {found.place}, but this machine lacks {sign}.")
+    raise Incomplete(f"{entry.label}: one of its halves {may} {found.path}, but this machine lacks {sign}.")
 
 
 def _same_shape(entry: ModelEntry, found: Candidate) -> bool:
     shape = found.config.get("num_layers"), found.config.get("num_attention_heads")
-    return entry.layout is found.layout and shape == (entry.weights.layers, entry.weights.heads)
+    return entry.architecture is found.architecture and shape == (entry.weights.layers, entry.weights.heads)
 
 
 def _own_words(entry: ModelEntry, alike: list[ModelEntry]) -> set[str]:
@@ -182,18 +191,18 @@ def _best(candidates: Iterable[Candidate]) -> Candidate | None:
 
 def _rank(candidate: Candidate) -> tuple[bool, int, str]:
     form = FORMS.index(candidate.form) if candidate.form in FORMS else len(FORMS)
-    return bool(VARIANTS.search(candidate.place.stem.lower())), form, str(candidate.place)
+    return bool(VARIANTS.search(candidate.path.stem.lower())), form, str(candidate.path)
 
 
 def _wanted(transformer: Candidate) -> dict[str, Any]:
     """Each other part, and what tells whether a configuration goes with the transformer."""
     config = transformer.config
-    latent = 48 if transformer.layout is Layout.FIRST_LATENT else 16
+    latent = 48 if transformer.architecture is Architecture.FIRST_LATENT else 16
     wanted: dict[str, Any] = {
         "text_encoder": lambda found: found.get("d_model") == config.get("text_dim", 4096),
         "vae": lambda found: found.get("z_dim", 16) == latent,
     }
-    if transformer.layout is not None and transformer.layout.looks_at_pictures:
+    if transformer.architecture is not None and transformer.architecture.looks_at_pictures:
         wanted["image_encoder"] = lambda found: found.get("hidden_size") == config.get("image_dim")
     return wanted
 
@@ -205,18 +214,18 @@ def _tokenizer(text_encoder: Path, tokenizers: tuple[Path, ...]) -> Path | None:
 
 
 def _lacks(entry: ModelEntry, transformer: Candidate, what: str) -> str:
-    return f"{entry.label}: its transformer is {transformer.place}, but this machine lacks {what}."
+    return f"{entry.label}: its transformer is {transformer.path}, but this machine lacks {what}."
 
 
 def _sentence(chosen: Mapping[str, Candidate]) -> str:
     """Which places they are: the folder that all are in, and what each is called there."""
     try:
-        home = os.path.commonpath([found.place.parent for found in chosen.values()])
+        home = os.path.commonpath([found.path.parent for found in chosen.values()])
     except ValueError:  # on several drives
         home = ""
     names = []
     for found in chosen.values():
-        name = os.path.relpath(found.place, home) if home else str(found.place)
+        name = os.path.relpath(found.path, home) if home else str(found.path)
         names.append(f"{name} ({found.form})" if found.form else name)
     return f"Put together of {', '.join(names)}" + (f" in {home}." if home else ".")
 

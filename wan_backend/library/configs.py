@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..catalogue.architecture import MASK_CHANNELS, Layout
+from ..catalogue.architecture import MASK_CHANNELS, Architecture
 from ..storage import guarded_files
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -80,19 +80,19 @@ def _control(shapes: Shapes, layers: int) -> dict[str, Any]:
     return {"_class_name": "WanVACETransformer3DModel", "vace_layers": spread, "vace_in_channels": channels}
 
 
-def layout_of(config: Mapping[str, Any]) -> Layout:
+def architecture_of(config: Mapping[str, Any]) -> Architecture:
     """What a transformer of that configuration is conditioned by; raises Unfit."""
     channels, made = config["in_channels"], config["out_channels"]
     if "vace_layers" in config and channels == made:
-        return Layout.CONTROL
+        return Architecture.CONTROL
     if channels == made and channels in (LATENT, PATCHED_LATENT) and "image_dim" not in config:
-        return Layout.FIRST_LATENT if channels == PATCHED_LATENT else Layout.TEXT
+        return Architecture.FIRST_LATENT if channels == PATCHED_LATENT else Architecture.TEXT
     if channels != 2 * made + MASK_CHANNELS or "vace_layers" in config:
         words = f"it takes {channels} channels and gives {made}, which no model does that this version runs"
         raise Unfit(f"{words} (it may be a variant, such as Fun Control)")
     if "image_dim" not in config:
-        return Layout.PICTURES
-    return Layout.FIRST_AND_LAST if "pos_embed_seq_len" in config else Layout.FIRST_PICTURE
+        return Architecture.PICTURES
+    return Architecture.FIRST_AND_LAST if "pos_embed_seq_len" in config else Architecture.FIRST_PICTURE
 
 
 def vae(shapes: Shapes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..protocol.messages import Fix, FixSetting, Guide, Problem, ProblemKind, Role, TakeRequest
 from ..storage import guarded_files
-from .locate import hub_cache, snapshots_of
+from .locate import find_snapshots, hub_cache
 
 KIND = "ForDepthEstimation"
 """How transformers' names of such models end."""
@@ -24,7 +24,7 @@ def find(model_folder: Path) -> Path | None:
             beside = sorted(child for child in model_folder.parent.iterdir() if child.is_dir())
     except guarded_files.Unlookable:
         beside = []
-    cached = snapshots_of(hub_cache(), REPO)
+    cached = find_snapshots(hub_cache(), REPO)
     return next((folder for folder in (*beside, *cached) if _is_depth_model(folder)), None)
 
 

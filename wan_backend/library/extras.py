@@ -16,7 +16,7 @@ from ..protocol.messages import Fix, FixAction, Plan
 from ..storage import unresponsive_places
 from ..storage.media_folder import size_in_words
 from . import integrity
-from .locate import hub_cache, snapshots_of
+from .locate import find_snapshots, hub_cache
 
 SUBFOLDERS = ("", "loras", "vae")
 TINY_DRAFT_NOTE = "The draft's pictures are made by the tiny autoencoder: quicker, with softer detail."
@@ -97,9 +97,9 @@ def _folders(package_folder: str, repo: str, models_folders: Iterable[str | Path
     for folder in models_folders:
         yield from (place for name in SUBFOLDERS if not unresponsive_places.place_of(place := Path(folder) / name))
         if repo:
-            yield from snapshots_of(Path(folder), repo)
+            yield from find_snapshots(Path(folder), repo)
     if repo:
-        yield from snapshots_of(hub_cache(), repo)
+        yield from find_snapshots(hub_cache(), repo)
 
 
 def _is_whole(file: Path) -> bool:

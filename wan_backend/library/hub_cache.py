@@ -89,10 +89,10 @@ def share(source: Path, place: Path) -> None:
 
 def snapshot_file(cache: Path, repo: str, commit: str, name: str) -> Path:
     """Where a snapshot has the file `name`. Raises ValueError where that would be outside of it."""
-    parts = PurePosixPath(name).parts
-    if not _CHECKSUM.fullmatch(commit) or not parts or name.startswith("/") or ".." in parts or "\\" in name:
+    components = PurePosixPath(name).parts
+    if not _CHECKSUM.fullmatch(commit) or not components or name.startswith("/") or ".." in components or "\\" in name:
         raise ValueError(f"'{name[:80]}' is not the name of a file in a repository")
-    return repo_folder(cache, repo).joinpath("snapshots", commit, *parts)
+    return repo_folder(cache, repo).joinpath("snapshots", commit, *components)
 
 
 def point(pointer: Path, blob: Path, needed_again: bool = False) -> None:

@@ -31,52 +31,52 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 def check(folder: Path) -> None:
     """Raise NotWhole where a part that model_index.json names is missing or broken."""
-    for part, kind in _parts(read_index(folder)):
-        check_part(folder / part, part, kind)
+    for component, kind in _components(read_index(folder)):
+        check_component(folder / component, component, kind)
 
 
-def _parts(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _components(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Name and class of every part; those that are null are not used by the model."""
     for name, value in index.items():
         if isinstance(value, list) and len(value) == 2 and all(isinstance(word, str) for word in value):
             yield name, value[1]
 
 
-def check_part(folder: Path, part: str, kind: str) -> None:
+def check_component(folder: Path, component: str, kind: str) -> None:
     """Raise NotWhole where a part's own folder is missing or broken, in whatever way."""
-    with guarded_files.guard(NotWhole, f"'{part}' "):
-        _check_part(folder, part, kind)
+    with guarded_files.guard(NotWhole, f"'{component}' "):
+        _check_component(folder, component, kind)
 
 
-def _check_part(folder: Path, part: str, kind: str) -> None:
+def _check_component(folder: Path, component: str, kind: str) -> None:
     if not folder.is_dir():
-        raise NotWhole(f"its folder '{part}' is missing")
+        raise NotWhole(f"its folder '{component}' is missing")
     if "Tokenizer" in kind:
         if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-            raise NotWhole(f"'{part}' has none of {', '.join(TOKENIZER_FILES)}")
-    elif part in CONFIG_FILES or kind.endswith(("Scheduler", "Processor")):
-        config = CONFIG_FILES.get(part, "scheduler_config.json")
+            raise NotWhole(f"'{component}' has none of {', '.join(TOKENIZER_FILES)}")
+    elif component in CONFIG_FILES or kind.endswith(("Scheduler", "Processor")):
+        config = CONFIG_FILES.get(component, "scheduler_config.json")
         if not (folder / config).is_file():
-            raise NotWhole(f"'{part}/{config}' is missing")
+            raise NotWhole(f"'{component}/{config}' is missing")
     else:
         _read_json(folder / "config.json")
-        for weights in _weight_files(folder, part):
-            check_safetensors(weights, f"{part}/{weights.name}")
+        for weights in _weight_files(folder, component):
+            check_safetensors(weights, f"{component}/{weights.name}")
 
 
-def _weight_files(folder: Path, part: str) -> list[Path]:
+def _weight_files(folder: Path, component: str) -> list[Path]:
     """The safetensors files of a part: those that its index names, else the one that there is."""
     indexes = sorted(folder.glob("*.safetensors.index.json"))
     if indexes:
         mapping = _read_json(indexes[0]).get("weight_map")
         if not isinstance(mapping, dict) or not mapping:
-            raise NotWhole(f"'{part}/{indexes[0].name}' is damaged")
+            raise NotWhole(f"'{component}/{indexes[0].name}' is damaged")
         return [folder / name for name in sorted({str(name) for name in mapping.values()})]
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
         more = " (only pickled weights, which could run any code)" if pickled else ""
-        raise NotWhole(f"'{part}' has no safetensors file{more}")
+        raise NotWhole(f"'{component}' has no safetensors file{more}")
     return files
 
 

@@ -28,12 +28,12 @@ MOST_NAME_BYTES = 1000
 
 
 @dataclass(frozen=True)
-class Found:
+class LocatedModel:
     """The model is here and whole."""
 
     folder: Path
     """Of the model; where it is put together of parts, of its transformer."""
-    parts: dict[str, Path] = field(default_factory=dict)
+    components: dict[str, Path] = field(default_factory=dict)
     """Where each part is; empty where all are in `folder`."""
     words: str = ""
     """Where it was found, in a sentence."""
@@ -45,38 +45,40 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Missing:
+class UnavailableModel:
     """The model can't be used; `problem` says what to do. Its kind is model_missing or model_broken."""
 
     problem: Problem
 
 
-def find(entry: ModelEntry, models_folders: Iterable[str | Path] = (), survey: Survey | None = None) -> Found | Missing:
+def find(
+    entry: ModelEntry, models_folders: Iterable[str | Path] = (), survey: Survey | None = None
+) -> LocatedModel | UnavailableModel:
     """The first whole folder of the model, else its parts; where it isn't here, what comes nearest and what it lacks.
 
     `survey` is what is known of single files.
     """
     complaints: list[str] = []
-    broken: Missing | None = None
+    broken: UnavailableModel | None = None
     for folder in _candidates(entry, models_folders, complaints):
         try:
             with guarded_files.guard(integrity.NotWhole):
                 _check_kind(entry, folder)
                 integrity.check(folder)
-            return Found(folder)
+            return LocatedModel(folder)
         except guarded_files.Unlookable as why:
             broken = broken or _broken(entry, folder, why)
     return _assembled(entry, survey or Survey()) or broken or _missing(entry, complaints)
 
 
-def can_wear(found: Found | Missing, lora: LoraEntry) -> bool:
+def accepts_lora(found: LocatedModel | UnavailableModel, lora: LoraEntry) -> bool:
     """False where a LoRA for two experts meets a model whose two were made one file."""
-    if isinstance(found, Missing) or not found.parts:
+    if isinstance(found, UnavailableModel) or not found.components:
         return True
-    return len(lora.files) == (2 if "transformer_2" in found.parts else 1)
+    return len(lora.files) == (2 if "transformer_2" in found.components else 1)
 
 
-def packaged(entry: ModelEntry) -> Found | None:
+def packaged(entry: ModelEntry) -> LocatedModel | None:
     """The model where it comes with the package; no other place is looked at."""
     if not entry.package_folder:
         return None
@@ -85,20 +87,20 @@ def packaged(entry: ModelEntry) -> Found | None:
             integrity.check(PACKAGE / entry.package_folder)
     except guarded_files.Unlookable:
         return None
-    return Found(PACKAGE / entry.package_folder)
+    return LocatedModel(PACKAGE / entry.package_folder)
 
 
-def _assembled(entry: ModelEntry, survey: Survey) -> Found | Missing | None:
+def _assembled(entry: ModelEntry, survey: Survey) -> LocatedModel | UnavailableModel | None:
     """The model put together of parts; None where nothing of it is here but what any model has."""
     try:
         made = compose.assemble(entry, survey, entries.load().models.values())
     except compose.Incomplete as why:
-        return Missing(Problem(ProblemKind.MODEL_MISSING, str(why)))
+        return UnavailableModel(Problem(ProblemKind.MODEL_MISSING, str(why)))
     if made is None:
         return None
     more = f" and {len(made.others) - 3} more" if len(made.others) > 3 else ""
     others = f" Also here: {', '.join(made.others[:3])}{more}." if made.others else ""
-    return Found(made.parts["transformer"].parent, dict(made.parts), made.sentence + others)
+    return LocatedModel(made.components["transformer"].parent, dict(made.components), made.sentence + others)
 
 
 def snapshots() -> list[Path]:
@@ -111,7 +113,7 @@ def snapshots() -> list[Path]:
         return []
     found = []
     for home in homes:
-        here = snapshots_of(hub_cache(), home.name.removeprefix("models--").replace("--", "/", 1))
+        here = find_snapshots(hub_cache(), home.name.removeprefix("models--").replace("--", "/", 1))
         whole = next((snapshot for snapshot in here if _is_whole(snapshot)), None)
         found += here if whole is None else [whole]
     return found
@@ -157,7 +159,7 @@ def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: li
     if entry.repo:
         if silent := unresponsive_places.place_of(hub_cache()):
             complaints.append(f"{unresponsive_places.told(silent)}, so nobody knows what is in it.")
-        yield from snapshots_of(hub_cache(), entry.repo)
+        yield from find_snapshots(hub_cache(), entry.repo)
 
 
 def _in_models_folder(entry: ModelEntry, folder: Path) -> list[Path]:
@@ -166,14 +168,14 @@ def _in_models_folder(entry: ModelEntry, folder: Path) -> list[Path]:
     if "model_index.json" in held:
         return [folder] if folder.name in names or _looks_like(entry, folder) else []
     named = [folder / name for name in sorted(names & held) if _is_folder(folder / name)]
-    return [*named, *(snapshots_of(folder, entry.repo) if entry.repo else [])]
+    return [*named, *(find_snapshots(folder, entry.repo) if entry.repo else [])]
 
 
 def _is_folder(place: Path) -> bool:
     return not unresponsive_places.place_of(place) and place.is_dir()
 
 
-def snapshots_of(cache: Path, repo: str) -> list[Path]:
+def find_snapshots(cache: Path, repo: str) -> list[Path]:
     """All snapshots of the repository: first that of its main branch, then the newest."""
     home = cache / ("models--" + repo.replace("/", "--"))
     if unresponsive_places.place_of(home):
@@ -229,34 +231,36 @@ def _check_kind(entry: ModelEntry, folder: Path) -> None:
     if shape != (entry.weights.layers, entry.weights.heads):
         raise integrity.NotWhole(f"its transformer has {shape[0]} layers of {shape[1]} heads, so it is another model")
     try:
-        layout = told(index, config, vae, image_encoder)
+        architecture = told(index, config, vae, image_encoder)
         experts = 1 if boundary(index) is None else 2
     except Unfit as why:
         raise integrity.NotWhole(str(why)) from None
-    if entry.layout is not None and layout is not entry.layout:
-        raise integrity.NotWhole(f"it holds a model that makes {layout.words}, which is another")
+    if entry.architecture is not None and architecture is not entry.architecture:
+        raise integrity.NotWhole(f"it holds a model that makes {architecture.words}, which is another")
     if experts != entry.weights.experts:
         raise integrity.NotWhole(
             f"it has {'two transformers' if experts == 2 else 'one transformer'}, so it is another"
         )
 
 
-def _config(folder: Path, part: str) -> dict[str, Any]:
+def _config(folder: Path, component: str) -> dict[str, Any]:
     """The part's config.json; raises OSError or ValueError."""
-    config = guarded_files.read_json(folder / part / "config.json")
+    config = guarded_files.read_json(folder / component / "config.json")
     if not isinstance(config, dict):
-        raise ValueError(f"{part}/config.json is not an object")
+        raise ValueError(f"{component}/config.json is not an object")
     return config
 
 
-def _broken(entry: ModelEntry, folder: Path, why: guarded_files.Unlookable) -> Missing:
+def _broken(entry: ModelEntry, folder: Path, why: guarded_files.Unlookable) -> UnavailableModel:
     if guarded_files.is_out_of_memory(why.__cause__):
         sentence = f"{entry.label} in {folder} can't be used now because {why}; close other programs, then try again."
-        return Missing(Problem(ProblemKind.OUT_OF_MEMORY, sentence))
+        return UnavailableModel(Problem(ProblemKind.OUT_OF_MEMORY, sentence))
     mend = "download it again" if entry.repo else "install the backend again"
     if entry.repo and folder.parent.name != "snapshots":
         mend = "copy the model there again, or choose another models folder in the preferences"
-    return Missing(Problem(ProblemKind.MODEL_BROKEN, f"{entry.label} in {folder} can't be used because {why}; {mend}."))
+    return UnavailableModel(
+        Problem(ProblemKind.MODEL_BROKEN, f"{entry.label} in {folder} can't be used because {why}; {mend}.")
+    )
 
 
 def download_command(model_id: str) -> str:
@@ -265,14 +269,14 @@ def download_command(model_id: str) -> str:
     return f"{python} -m wan_backend models --download {model_id}"
 
 
-def _missing(entry: ModelEntry, complaints: list[str]) -> Missing:
+def _missing(entry: ModelEntry, complaints: list[str]) -> UnavailableModel:
     if complaints:
-        return Missing(Problem(ProblemKind.MODEL_MISSING, f"{entry.label} is not here. {complaints[0]}"))
+        return UnavailableModel(Problem(ProblemKind.MODEL_MISSING, f"{entry.label} is not here. {complaints[0]}"))
     if not entry.repo:
-        return Missing(
+        return UnavailableModel(
             Problem(ProblemKind.MODEL_MISSING, f"{entry.label} is not in this backend; install the backend again.")
         )
-    return Missing(
+    return UnavailableModel(
         Problem(
             ProblemKind.MODEL_MISSING,
             f"{entry.label} is not on this machine; download it ({size_in_words(entry.download_bytes)}), or choose the "

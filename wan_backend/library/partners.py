@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from ..catalogue.architecture import Layout
+from ..catalogue.architecture import Architecture
 from . import expert_names, file_heads
 from .candidates import Candidate
 
@@ -20,7 +20,7 @@ UNSAID = "unsaid"
 """The half of one that may as well be a whole Wan 2.1: nothing says of which version it is."""
 FOREIGN = "foreign"
 """The half of one that is part of a model which this version doesn't run."""
-HALVED = (Layout.TEXT, Layout.PICTURES, Layout.CONTROL)
+HALVED = (Architecture.TEXT, Architecture.PICTURES, Architecture.CONTROL)
 """Layouts of which there are models in two halves."""
 WHOLE_SIZES = {(30, 12), (30, 24)}
 """Layers and heads of Wan's smaller models, of which there are none."""
@@ -38,7 +38,7 @@ def settle(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 def name_of(candidate: Candidate) -> str:
     """What two partners' names are compared by: folder and name."""
-    return f"{candidate.place.parent.name}/{candidate.place.stem}"
+    return f"{candidate.path.parent.name}/{candidate.path.stem}"
 
 
 def are_partners(high: Candidate, low: Candidate) -> bool:
@@ -68,8 +68,8 @@ def why_not(expert: str) -> str:
 
 def _may_be_half(candidate: Candidate) -> bool:
     size = candidate.config.get("num_layers"), candidate.config.get("num_attention_heads")
-    single = candidate.part == "transformer" and candidate.size_bytes > 0
-    return single and candidate.layout in HALVED and size not in WHOLE_SIZES
+    single = candidate.component == "transformer" and candidate.size_bytes > 0
+    return single and candidate.architecture in HALVED and size not in WHOLE_SIZES
 
 
 class _Beside:
@@ -80,14 +80,14 @@ class _Beside:
         for each in halved:
             for half, keys in expert_names.keys(name_of(each)).items():
                 for key in keys:
-                    self._sizes.setdefault((each.layout, each.form, half, key), []).append(each.size_bytes)
+                    self._sizes.setdefault((each.architecture, each.form, half, key), []).append(each.size_bytes)
 
     def half_of(self, candidate: Candidate) -> str:
         """The half, where the other one lies beside: of the same form and size, with a name that differs in that."""
         told = set()
         for half, keys in expert_names.keys(name_of(candidate)).items():
             for key in keys:
-                sizes = self._sizes.get((candidate.layout, candidate.form, expert_names.OTHER[half], key), ())
+                sizes = self._sizes.get((candidate.architecture, candidate.form, expert_names.OTHER[half], key), ())
                 if any(abs(size - candidate.size_bytes) <= ALIKE * candidate.size_bytes for size in sizes):
                     told.add(half)
         return told.pop() if len(told) == 1 else ""
@@ -95,14 +95,14 @@ class _Beside:
 
 def _half(candidate: Candidate, beside: _Beside) -> str:
     """high, low, UNTOLD, UNSAID, FOREIGN, or empty for a whole model."""
-    place = candidate.place
+    place = candidate.path
     own = place.stem if place.suffix.lower() in file_heads.SUFFIXES else place.name
     names = (*candidate.titles, own, place.parent.name)
     above = (*names, place.parent.parent.name)
-    new = True if candidate.layout is Layout.PICTURES else expert_names.is_new(above)
+    new = True if candidate.architecture is Architecture.PICTURES else expert_names.is_new(above)
     told = expert_names.surely(above) or ("" if new is False else beside.half_of(candidate))
     whole = candidate.one_of_many or expert_names.is_one_file(names)
-    if candidate.layout is Layout.CONTROL:
+    if candidate.architecture is Architecture.CONTROL:
         foreign = told or (new and not whole)
         return FOREIGN if foreign else "" if new is False or whole else UNSAID
     if told or new is False:

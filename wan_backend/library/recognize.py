@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..catalogue import transformer_shapes
-from ..catalogue.architecture import Layout
+from ..catalogue.architecture import Architecture
 from ..storage import guarded_files
 from . import configs, encoder_names, scales, shape_fit, transformer_names, vae_names
 from .file_heads import Header, Tensor, read
@@ -67,7 +67,7 @@ class Unusable(guarded_files.Unlookable):
 
 
 @dataclass(frozen=True)
-class Piece:
+class TensorSlice:
     """Where a tensor of the model is in the file: the file's tensor, or the `index`-th of its `of` equal rows."""
 
     source: str
@@ -76,18 +76,18 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class PartFile:
+class FileComponent:
     """A part of a Wan model, in one file."""
 
     file: Path
-    part: str
+    component: str
     form: str
     """bf16, fp8 scaled, Q4_K: what most of its numbers are."""
     prefix: str
     config: Mapping[str, Any]
-    pieces: Mapping[str, Piece]
+    pieces: Mapping[str, TensorSlice]
     """By the names of diffusers or transformers."""
-    layout: Layout | None = None
+    architecture: Architecture | None = None
     """Of a transformer."""
     expert: str = ""
     """Of a Wan 2.2 A14B, "high" or "low": told by names (`partners`), for its tensors don't tell."""
@@ -103,9 +103,9 @@ class PartFile:
     @property
     def words(self) -> str:
         """What it is, for a person."""
-        if self.layout is None:
-            return f"{SPOKEN[self.part]}, {self.form}"
-        kind = f"transformer for {self.layout.words}, {self.config['num_layers']} layers"
+        if self.architecture is None:
+            return f"{SPOKEN[self.component]}, {self.form}"
+        kind = f"transformer for {self.architecture.words}, {self.config['num_layers']} layers"
         half = f", by its name the {self.expert} noise half" if self.expert else ""
         return f"{kind}{half}, {self.form}"
 
@@ -113,15 +113,15 @@ class PartFile:
 SPOKEN = {"text_encoder": "text encoder (UMT5)", "vae": "autoencoder", "image_encoder": "image encoder (CLIP)"}
 
 
-def recognise(header: Header) -> list[PartFile]:
+def recognize_components(header: Header) -> list[FileComponent]:
     """The parts that a file holds; mostly one, several in a checkpoint of all. Raises NotOurs, Unusable."""
     names = _names(header)
-    found: list[PartFile] = []
-    for part in PREFIXES:
-        prefix = _prefix(part, names)
+    found: list[FileComponent] = []
+    for component in PREFIXES:
+        prefix = _prefix(component, names)
         if prefix is not None:
             under = {name.removeprefix(prefix): source for name, source in names.items() if name.startswith(prefix)}
-            found += _part(header, part, prefix, under)
+            found += _component(header, component, prefix, under)
     if not found:
         raise NotOurs
     return found
@@ -137,50 +137,50 @@ def _names(header: Header) -> dict[str, str]:
     return found
 
 
-def _prefix(part: str, names: Mapping[str, str]) -> str | None:
+def _prefix(component: str, names: Mapping[str, str]) -> str | None:
     """What stands before every name of the part; None where the file has no such part. Raises Unusable."""
-    known = next((p for p in PREFIXES[part] if any(p + anchor in names for anchor in ANCHORS[part])), None)
+    known = next((p for p in PREFIXES[component] if any(p + anchor in names for anchor in ANCHORS[component])), None)
     if known is not None:
         return known
-    ends = tuple("." + anchor for anchor in ANCHORS[part])
+    ends = tuple("." + anchor for anchor in ANCHORS[component])
     found = {name[: -len(end) + 1] for name in names for end in ends if name.endswith(end)}
     found = {prefix for prefix in found if PREFIX.fullmatch(prefix)}
-    if len(found) > 1 and part == "image_encoder":  # others' models may have such, too
+    if len(found) > 1 and component == "image_encoder":  # others' models may have such, too
         return None
     if len(found) > 1:
         words = " and ".join(sorted(found)[:2])
-        raise Unusable(f"it holds several models of the kind {part} ({words}), and nothing says which is meant")
+        raise Unusable(f"it holds several models of the kind {component} ({words}), and nothing says which is meant")
     return next(iter(found), None)
 
 
-def _part(header: Header, part: str, prefix: str, under: Mapping[str, str]) -> Iterator[PartFile]:
+def _component(header: Header, component: str, prefix: str, under: Mapping[str, str]) -> Iterator[FileComponent]:
     """`under`: names without the prefix -> the file's own."""
-    if part == "text_encoder" and not _is_umt5(under, header):
+    if component == "text_encoder" and not _is_umt5(under, header):
         return
-    if part == "transformer" and not any(name.startswith("blocks.") for name in under):
+    if component == "transformer" and not any(name.startswith("blocks.") for name in under):
         raise Unusable("it holds the control blocks of a VACE model alone; get the whole model in one file")
-    pieces, unknown = _pieces(part, under, header)
+    pieces, unknown = _pieces(component, under, header)
     shapes = {name: _piece_shape(header.tensors[piece.source], piece) for name, piece in pieces.items()}
     try:
-        if part == "transformer":
+        if component == "transformer":
             shapes = shape_fit.restored(shapes)
-        config = CONFIGS[part](shapes)
-        layout = configs.layout_of(config) if part == "transformer" else None
+        config = CONFIGS[component](shapes)
+        architecture = configs.architecture_of(config) if component == "transformer" else None
     except configs.Unfit as why:
-        if part == "image_encoder":
+        if component == "image_encoder":
             return
         raise Unusable(_of_many(header) or str(why)) from None
-    _check_whole(part, config, set(pieces), unknown, header)
-    if part == "vae" and "qwen" in header.file.name.lower():
+    _check_whole(component, config, set(pieces), unknown, header)
+    if component == "vae" and "qwen" in header.file.name.lower():
         raise Unusable("by its name it is Qwen-Image's autoencoder, whose tensors are named alike")
-    if part == "vae" and ALPHA_ALONE.search(header.file.name.lower()):
+    if component == "vae" and ALPHA_ALONE.search(header.file.name.lower()):
         raise Unusable("by its name it is Wan-Alpha's autoencoder for transparency alone, which makes no pictures")
     form = _form(header, [piece.source for piece in pieces.values()])
-    if part == "transformer":
+    if component == "transformer":
         _check_shapes(config, shapes)
     marks = (source.rpartition(KIND_MARK)[2] for source in header.tensors if KIND_MARK in source)
     titles = (*(header.notes[title] for title in TITLES if title in header.notes), *marks)
-    yield PartFile(header.file, part, form, prefix, config, pieces, layout, "", titles)
+    yield FileComponent(header.file, component, form, prefix, config, pieces, architecture, "", titles)
 
 
 def _check_shapes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -207,37 +207,37 @@ def _is_umt5(under: Mapping[str, str], header: Header) -> bool:
     return any(f"{name}.weight" in under for name in (*second, "enc.blk.1.attn_rel_b"))
 
 
-def _pieces(part: str, under: Mapping[str, str], header: Header) -> tuple[dict[str, Piece], list[str]]:
+def _pieces(component: str, under: Mapping[str, str], header: Header) -> tuple[dict[str, TensorSlice], list[str]]:
     """Our name -> where it is, and the names that no such part has."""
     under = {name: source for name, source in under.items() if not _is_left_behind(name, header.tensors[source])}
-    targets = _targets(part, under)
-    pieces: dict[str, Piece] = {}
+    targets = _targets(component, under)
+    pieces: dict[str, TensorSlice] = {}
     unknown = []
     for name, source in under.items():
         ours = targets(name)
         if not ours:
             unknown.append(source)
         for index, target in enumerate(ours):
-            pieces[target] = Piece(source, index, len(ours))
-    if part == "text_encoder":
+            pieces[target] = TensorSlice(source, index, len(ours))
+    if component == "text_encoder":
         embedded = pieces.pop("encoder.embed_tokens.weight", None)
         if embedded is not None:
             pieces.setdefault("shared.weight", embedded)
     return pieces, [name for name in unknown if not name.endswith(encoder_names.IMAGE_PASSED_OVER)]
 
 
-def _targets(part: str, under: Mapping[str, str]) -> Callable[[str], tuple[str, ...]]:
+def _targets(component: str, under: Mapping[str, str]) -> Callable[[str], tuple[str, ...]]:
     """What gives our names of a published name; a file that has our names already keeps them."""
-    if part == "image_encoder":
+    if component == "image_encoder":
         if "embeddings.class_embedding" in under:
             return lambda name: () if name.endswith(encoder_names.IMAGE_PASSED_OVER) else (name,)
         return lambda name: encoder_names.image(name) or ()
     if any(anchor in under for anchor in OUR_ANCHORS):
         return lambda name: (name,)
     one: Callable[[str], str | None] = encoder_names.text
-    if part == "transformer":
+    if component == "transformer":
         one = transformer_names.to_diffusers
-    if part == "vae":
+    if component == "vae":
         one = vae_names.namer(under)
     return lambda name: () if (ours := one(name)) is None else (ours,)
 
@@ -260,14 +260,14 @@ def _is_left_behind(name: str, tensor: Tensor) -> bool:
     return tensor.count <= MOST_LEFT_BEHIND and LEFT_BEHIND.fullmatch(name) is not None
 
 
-def _check_whole(part: str, config: Mapping[str, Any], here: set[str], unknown: list[str], header: Header) -> None:
+def _check_whole(component: str, config: Mapping[str, Any], here: set[str], unknown: list[str], header: Header) -> None:
     """Raise Unusable where tensors are missing, or are there that the part has no place for."""
     expected = here
-    if part == "transformer":
+    if component == "transformer":
         expected = transformer_names.expected(config)
-    elif part == "text_encoder":
+    elif component == "text_encoder":
         expected = encoder_names.text_expected(config["num_layers"])
-    elif part == "image_encoder":
+    elif component == "image_encoder":
         expected = encoder_names.image_expected(config["num_hidden_layers"])
     missing, surplus = sorted(expected - here), sorted([*(here - expected), *unknown])
     if missing:
@@ -284,7 +284,7 @@ def _first(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"the first is {names[0]}"
 
 
-def _piece_shape(tensor: Tensor, piece: Piece) -> tuple[int, ...]:
+def _piece_shape(tensor: Tensor, piece: TensorSlice) -> tuple[int, ...]:
     return (tensor.shape[0] // piece.of, *tensor.shape[1:]) if piece.of > 1 else tensor.shape
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 from ..storage import guarded_files, unresponsive_places
 from ..storage.file_stamp import Stamp
-from . import candidates as found_parts
+from . import candidates as found_components
 from . import configs, expert_names, file_heads, integrity, partners
 from .candidates import Candidate
-from .recognize import NotOurs, PartFile, recognise
+from .recognize import FileComponent, NotOurs, recognize_components
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ PUBLISHED = ("blocks.0.self_attn.q.weight", "decoder.middle.0.residual.0.gamma")
 """At the end of a name in Wan's own files, of a transformer and of an autoencoder."""
 SPIECE = "spiece_model"
 TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
-PARTS = {
+COMPONENTS = {
     "WanTransformer3DModel": "transformer",
     "WanVACETransformer3DModel": "transformer",
     "AutoencoderKLWan": "vae",
@@ -54,11 +54,11 @@ PARTS = {
 
 
 @dataclass(frozen=True)
-class Looked:
+class SurveyedFile:
     """A file that was looked into: the parts that it holds; else why it can't be used, empty where it isn't Wan's."""
 
     file: Path
-    parts: tuple[PartFile, ...] = ()
+    components: tuple[FileComponent, ...] = ()
     why: str = ""
     carries_tokenizer: bool = False
     """True of a text encoder with the tokenizer in the same file."""
@@ -70,16 +70,16 @@ class Looked:
 class Survey:
     """What was found in all folders."""
 
-    looked: tuple[Looked, ...] = ()
+    files: tuple[SurveyedFile, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     tokenizers: tuple[Path, ...] = ()
     """Folders of tokenizers, and files that carry one."""
     untold: tuple[Candidate, ...] = ()
     """Transformers that are one half of two and can't be used as such (`partners.why_not`)."""
 
-    def of(self, part: str) -> Iterator[Candidate]:
+    def of(self, component: str) -> Iterator[Candidate]:
         """The candidates for a part."""
-        return (candidate for candidate in self.candidates if candidate.part == part)
+        return (candidate for candidate in self.candidates if candidate.component == component)
 
 
 def survey(
@@ -90,7 +90,7 @@ def survey(
     Never raises for what lies there: a file or folder that can't be looked at is one refused row. `on_file` is told
     after each how many were looked at.
     """
-    looked: dict[Path, Looked] = {}
+    looked: dict[Path, SurveyedFile] = {}
     candidates: list[Candidate] = []
     tokenizers: list[Path] = []
     seen: set[Path] = set()
@@ -101,58 +101,63 @@ def survey(
         try:
             _look_at(place, looked, candidates, tokenizers)
         except guarded_files.Unlookable as why:
-            looked[place] = Looked(place, why=str(why))
+            looked[place] = SurveyedFile(place, why=str(why))
         on_file(len(seen))
     for child in (child for snapshot in snapshots for child in _children(snapshot)):
         try:
             with guarded_files.guard():
-                candidates += _folder_parts(child)
+                candidates += _folder_components(child)
                 tokenizers += _tokenizers(child)
         except guarded_files.Unlookable as why:
-            looked[child] = Looked(child, why=str(why))
+            looked[child] = SurveyedFile(child, why=str(why))
     candidates = _settled(candidates, looked)
     usable = tuple(each for each in candidates if not partners.why_not(each.expert))
     untold = tuple(each for each in candidates if partners.why_not(each.expert))
     return Survey(tuple(looked.values()), usable, tuple(tokenizers), untold)
 
 
-def _look_at(place: Path, looked: dict[Path, Looked], candidates: list[Candidate], tokenizers: list[Path]) -> None:
+def _look_at(
+    place: Path, looked: dict[Path, SurveyedFile], candidates: list[Candidate], tokenizers: list[Path]
+) -> None:
     """Add what one file or folder is. Raises Unlookable."""
     with guarded_files.guard():
         if place.is_dir():
-            candidates += _folder_parts(place)
+            candidates += _folder_components(place)
             tokenizers += _tokenizers(place)
             return
-        looked[place] = found = look(place)
-        many = len(found.parts) > 1
-        candidates += [found_parts.of_file(part, found.size_bytes, many) for part in found.parts]
+        looked[place] = found = inspect_file(place)
+        many = len(found.components) > 1
+        candidates += [found_components.of_file(component, found.size_bytes, many) for component in found.components]
         if found.carries_tokenizer:
             tokenizers.append(place)
 
 
-def _settled(candidates: list[Candidate], looked: dict[Path, Looked]) -> list[Candidate]:
+def _settled(candidates: list[Candidate], looked: dict[Path, SurveyedFile]) -> list[Candidate]:
     """The candidates with the half that each is, which is said of its file as well."""
     settled = partners.settle(candidates)
     for each in settled:
-        row = looked.get(each.place)
+        row = looked.get(each.path)
         if each.expert and row is not None:
-            parts = tuple(dataclasses.replace(p, expert=each.expert) if p.part == each.part else p for p in row.parts)
+            components = tuple(
+                dataclasses.replace(p, expert=each.expert) if p.component == each.component else p
+                for p in row.components
+            )
             why = partners.why_not(each.expert)
-            looked[each.place] = dataclasses.replace(row, parts=() if why else parts, why=why)
+            looked[each.path] = dataclasses.replace(row, components=() if why else components, why=why)
     return settled
 
 
-_kept: dict[Path, tuple[Stamp, Looked]] = {}
+_kept: dict[Path, tuple[Stamp, SurveyedFile]] = {}
 """What each file is, as long as it is unchanged; one row for each file that was ever looked at."""
 
 
-def look(file: Path) -> Looked:
+def inspect_file(file: Path) -> SurveyedFile:
     """What one file is; kept as long as it is unchanged. Never raises."""
     try:
         with guarded_files.guard():
             found = guarded_files.stamp(file)
     except guarded_files.Unlookable as why:
-        return Looked(file, why=str(why))
+        return SurveyedFile(file, why=str(why))
     kept = _kept.get(file)
     if kept is not None and kept[0] == found:
         return kept[1]
@@ -160,24 +165,26 @@ def look(file: Path) -> Looked:
         with guarded_files.guard():
             made = _look(file)
     except NotOurs:
-        made = Looked(file)
+        made = SurveyedFile(file)
     except guarded_files.Unlookable as why:
-        made = Looked(file, why=str(why))
+        made = SurveyedFile(file, why=str(why))
         if isinstance(why.__cause__, OSError | MemoryError):  # a machine may be in a better mood next time
             return made
     _kept[file] = found, made
     return made
 
 
-def _look(file: Path) -> Looked:
+def _look(file: Path) -> SurveyedFile:
     if file.suffix.lower() in PICKLED:
         instead = next((get for get, name in OURS.items() if name.search(file.name.lower())), "")
-        return Looked(file, why=f"it is pickled, which could run any code; get {instead} instead" if instead else "")
+        return SurveyedFile(
+            file, why=f"it is pickled, which could run any code; get {instead} instead" if instead else ""
+        )
     header = file_heads.read(file)
-    parts = tuple(recognise(header))
-    is_encoder = any(part.part == "text_encoder" for part in parts)
+    components = tuple(recognize_components(header))
+    is_encoder = any(component.component == "text_encoder" for component in components)
     carries = is_encoder and any(name.endswith(SPIECE) for name in header.tensors)
-    return Looked(file, parts, "", carries, header.size_bytes)
+    return SurveyedFile(file, components, "", carries, header.size_bytes)
 
 
 def _models_of(folder: Path) -> Path:
@@ -194,7 +201,7 @@ def _children(snapshot: Path) -> list[Path]:
         return []
 
 
-def _places_in(folder: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
+def _places_in(folder: Path, looked: dict[Path, SurveyedFile]) -> Iterator[Path]:
     """The places of a models folder, as far as it can be walked; a folder in it that can't is `looked` at."""
     if unresponsive_places.place_of(folder):
         return  # as below
@@ -205,13 +212,13 @@ def _places_in(folder: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
         log.warning("The models folder %s was looked through in part, because %s", folder, why)
 
 
-def _places(root: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
+def _places(root: Path, looked: dict[Path, SurveyedFile]) -> Iterator[Path]:
     """Files of weights, and folders that hold a part or a tokenizer as diffusers saves it; links are followed."""
 
     def refuse(error: OSError) -> None:
         place = Path(error.filename or root)
         if place != root:
-            looked[place] = Looked(place, why="it " + guarded_files.complaint(error))
+            looked[place] = SurveyedFile(place, why="it " + guarded_files.complaint(error))
 
     seen: set[str] = set()
     count = 0
@@ -225,7 +232,7 @@ def _places(root: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
         children[:] = sorted(c for c in children if c.lower() not in NOT_LOOKED_INTO and not c.startswith("."))
         if "config.json" in names or any(name in names for name in TOKENIZER_FILES):
             yield Path(folder)
-        own = OWN_WEIGHTS if _part_kind(Path(folder), names) else None
+        own = OWN_WEIGHTS if _component_kind(Path(folder), names) else None
         for name in sorted(names):
             if own and own.fullmatch(name):
                 continue
@@ -260,7 +267,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _part_kind(folder: Path, names: Iterable[str]) -> str:
+def _component_kind(folder: Path, names: Iterable[str]) -> str:
     """The part that a folder is made for, as diffusers saves it: by its configuration, its files' names and heads."""
     own = [folder / name for name in names if OWN_WEIGHTS.fullmatch(name)]
     if not own or not (folder / "config.json").is_file():
@@ -283,31 +290,31 @@ def _is_published(file: Path) -> bool:
 
 def _kind_of(config: Any) -> str:
     kinds = [config.get("_class_name"), *_list(config.get("architectures"))] if isinstance(config, dict) else []
-    return next((PARTS[kind] for kind in kinds if isinstance(kind, str) and kind in PARTS), "")
+    return next((COMPONENTS[kind] for kind in kinds if isinstance(kind, str) and kind in COMPONENTS), "")
 
 
-def _folder_parts(folder: Path) -> list[Candidate]:
+def _folder_components(folder: Path) -> list[Candidate]:
     """The part that a folder as diffusers saves it holds, one or none; may raise anything."""
     try:
         config = guarded_files.read_json(folder / "config.json")
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return []
-    part = _part_kind(folder, [child.name for child in folder.iterdir()])
-    if not part:
+    component = _component_kind(folder, [child.name for child in folder.iterdir()])
+    if not component:
         return []
     try:
-        integrity.check_part(folder, part, "")
-        layout = None
-        if part == "transformer":
+        integrity.check_component(folder, component, "")
+        architecture = None
+        if component == "transformer":
             made = {"out_channels": 16, "in_channels": 16, **{k: v for k, v in config.items() if v is not None}}
-            layout = configs.layout_of(made)
+            architecture = configs.architecture_of(made)
     except (integrity.NotWhole, configs.Unfit):
         return []
-    words = f"{part.replace('_', ' ')} in a folder of its own"
-    expert, told = _half_of_folder(folder) if part == "transformer" else ("", True)
+    words = f"{component.replace('_', ' ')} in a folder of its own"
+    expert, told = _half_of_folder(folder) if component == "transformer" else ("", True)
     names = (config.get("_name_or_path"),)
     titles = tuple(name for name in names if isinstance(name, str))
-    return [Candidate(part, folder, config, "", words, layout, expert, titles, 0 if told else 1)]
+    return [Candidate(component, folder, config, "", words, architecture, expert, titles, 0 if told else 1)]
 
 
 def _half_of_folder(folder: Path) -> tuple[str, bool]:
@@ -317,14 +324,16 @@ def _half_of_folder(folder: Path) -> tuple[str, bool]:
     except integrity.NotWhole:
         index = None
     second = folder.parent / "transformer_2"
-    two = second.is_dir() if index is None else index.get("boundary_ratio") is not None or _names_a_part(index, second)
+    two = (
+        second.is_dir() if index is None else index.get("boundary_ratio") is not None or _names_component(index, second)
+    )
     if folder.name == second.name:
         return expert_names.LOW, True
     return (expert_names.HIGH, True) if two else ("", index is not None)
 
 
-def _names_a_part(index: Mapping[str, Any], part: Path) -> bool:
-    row = index.get(part.name)
+def _names_component(index: Mapping[str, Any], component: Path) -> bool:
+    row = index.get(component.name)
     return isinstance(row, list) and len(row) == 2 and row[1] is not None
 
 

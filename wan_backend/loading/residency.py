@@ -144,7 +144,7 @@ class Placement:
         if part not in resolve.EXPERTS:
             return
         present = [name for name in resolve.EXPERTS if self.model.classes.get(name)]
-        uses = [use for use in self._loras if part in resolve.parts_of(use.expert, present)]
+        uses = [use for use in self._loras if part in resolve.transformers_of(use.expert, present)]
         if len(present) > 1:  # a file may hold layers for both
             uses = [replace(use, expert=resolve.EXPERTS[part]) for use in uses]
         applying_loras.wear(module, uses, self.model.precision.transformer, self._on_read)

@@ -17,7 +17,7 @@ import transformers
 from accelerate import init_empty_weights
 
 from ..library import shape_fit
-from ..library.recognize import PartFile
+from ..library.recognize import FileComponent
 from . import eight_bit
 from .component_folder import dtype_of
 from .tensors import FileTensors, Unloadable, opened
@@ -32,7 +32,7 @@ KEPT_FP8 = {"fp8", "fp8 scaled", "int8"}
 """As most of the numbers of a safetensors file are; `eight_bit` keeps them so."""
 
 
-def load(part: PartFile, dtype: torch.dtype, quantised: bool = False, in_8_bit: bool = False) -> Any:
+def load(part: FileComponent, dtype: torch.dtype, quantised: bool = False, in_8_bit: bool = False) -> Any:
     """The module with its weights in `dtype` on the CPU, diffusers' own exceptions in float32.
 
     Where `quantised`, the weights of a GGUF or fp8 transformer stay as they lie in the file, and are made numbers to
@@ -54,10 +54,10 @@ def load(part: PartFile, dtype: torch.dtype, quantised: bool = False, in_8_bit: 
     return module.eval().requires_grad_(False)
 
 
-def stays_quantised(part: PartFile) -> bool:
+def stays_quantised(part: FileComponent) -> bool:
     """True for a part whose weights can stay as they lie in its file."""
     forms = KEPT_FORMS if part.file.suffix.lower() == ".gguf" else KEPT_FP8
-    return part.part.startswith("transformer") and part.form in forms
+    return part.component.startswith("transformer") and part.form in forms
 
 
 def _empty(config: Any) -> Any:
@@ -72,7 +72,7 @@ def _empty(config: Any) -> Any:
         return getattr(diffusers, kind)(**settings)
 
 
-def _check(module: Any, part: PartFile, tensors: FileTensors) -> None:
+def _check(module: Any, part: FileComponent, tensors: FileTensors) -> None:
     """Raise Unloadable where the file's tensors are not exactly the module's."""
     wanted = {name: tuple(weight.shape) for name, weight in module.state_dict().items() if name not in TIED}
     missing, surplus = sorted(set(wanted) - set(part.pieces)), sorted(set(part.pieces) - set(wanted))
@@ -101,7 +101,7 @@ def _fill(module: Any, tensors: FileTensors, dtype: torch.dtype, in_8_bit: bool 
         module.tie_weights()
 
 
-def _quantised(module: Any, part: PartFile, tensors: FileTensors, dtype: torch.dtype) -> Any:
+def _quantised(module: Any, part: FileComponent, tensors: FileTensors, dtype: torch.dtype) -> Any:
     """By diffusers' own way for GGUF, with our names and our configuration."""
     import gguf
     from diffusers.quantizers.gguf.utils import GGUFParameter

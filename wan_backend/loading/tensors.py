@@ -18,7 +18,7 @@ import torch
 from safetensors import safe_open
 
 from ..library import file_heads
-from ..library.recognize import PartFile, Piece
+from ..library.recognize import FileComponent, TensorSlice
 from ..library.scales import IN_8_BIT, Spread, scale_of, spread
 from ..library.survey import SPIECE
 
@@ -33,7 +33,7 @@ class Unloadable(Exception):
 class FileTensors:
     """The tensors of a part, by the names of diffusers or transformers. Made by `opened`."""
 
-    def __init__(self, part: PartFile, stream: Any) -> None:
+    def __init__(self, part: FileComponent, stream: Any) -> None:
         self._part, self._stream = part, stream
         self._header = file_heads.read(part.file)
 
@@ -76,12 +76,12 @@ class FileTensors:
             scale = scale if scale.numel() == 1 else scale.tensor_split(piece.of)[piece.index].contiguous()
         return weight, scale
 
-    def _safetensors(self, piece: Piece) -> torch.Tensor:
+    def _safetensors(self, piece: TensorSlice) -> torch.Tensor:
         weight: torch.Tensor = self._stream.get_tensor(piece.source)
         scale = self._scale(piece, weight)
         return weight if scale is None else weight.float() * scale
 
-    def _scale(self, piece: Piece, weight: torch.Tensor) -> torch.Tensor | None:
+    def _scale(self, piece: TensorSlice, weight: torch.Tensor) -> torch.Tensor | None:
         """What the weight is multiplied by, float32, in a shape that does; None where nothing is said."""
         name = scale_of(self._header, piece.source)
         if name is None:
@@ -110,7 +110,7 @@ class FileTensors:
 
 
 @contextmanager
-def opened(part: PartFile) -> Iterator[FileTensors]:
+def opened(part: FileComponent) -> Iterator[FileTensors]:
     """The tensors of a part, as long as the file is open. Raises OSError, headers.Unreadable."""
     if file_heads.read(part.file).is_gguf:
         yield FileTensors(part, np.memmap(part.file, np.uint8, mode="r"))
@@ -128,7 +128,7 @@ def tokenizer_model(file: Path) -> bytes:
         return bytes(stream.get_tensor(name).tobytes())
 
 
-def is_fp8(part: PartFile, name: str) -> bool:
+def is_fp8(part: FileComponent, name: str) -> bool:
     """True where the file has that weight as a matrix in fp8 or int8, with one scale, one a row, or (fp8) none."""
     header = file_heads.read(part.file)
     source = part.pieces[name].source

@@ -19,9 +19,9 @@ import torch
 import transformers
 from safetensors import SafetensorError
 
-from ..catalogue.architecture import Layout, boundary
+from ..catalogue.architecture import Architecture, boundary
 from ..library import file_heads, integrity
-from ..library.component_files import Places, Stamp, classes
+from ..library.component_files import ComponentFiles, Stamp, classes
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..storage import guarded_files
@@ -87,19 +87,19 @@ class WanModel:
     ) -> None:
         """`places`: each part's own, where not all are in `folder`; `copies`: where 16 bit copies may be kept."""
         self.folder = folder
-        self.places = Places(folder, places)
+        self.places = ComponentFiles(folder, places)
         self._copies = copies
         self.device = device
         self.precision = precision or Precision.for_device(device)
         self._parts: dict[str, Any] = {}
         index = self.places.index()
         self.classes = classes(index)
-        self.layout = self.places.layout(index)
+        self.architecture = self.places.architecture(index)
         self.boundary = boundary(index)
         """Where the second expert takes over, as a share of the noise; None for a model with one transformer."""
         self._stamp = self.places.stamp()
         held = (name for name in (*self.parts, "tokenizer") if self.places.holds(name))
-        self._part_stamps = {name: self.places.part_stamp(name) for name in held}
+        self._part_stamps = {name: self.places.component_stamp(name) for name in held}
         """As the files were at first: what is in memory is of those, whatever is put in their place later."""
 
     @property
@@ -120,12 +120,12 @@ class WanModel:
     @property
     def controlled(self) -> bool:
         """True for a VACE transformer, which always wants control latents."""
-        return self.layout is Layout.CONTROL
+        return self.architecture is Architecture.CONTROL
 
     @property
     def parts(self) -> tuple[str, ...]:
         """The names of its parts."""
-        seeing = ("image_encoder",) if self.layout.looks_at_pictures else ()
+        seeing = ("image_encoder",) if self.architecture.looks_at_pictures else ()
         return (*PARTS, *seeing, *(("transformer_2",) if self.boundary is not None else ()))
 
     @property

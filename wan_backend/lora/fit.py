@@ -292,7 +292,7 @@ def _check_depth(absent: list[str], names: set[str], shapes: Shapes) -> None:
 
 
 def _why_all_absent(head: Head, absent: list[str]) -> str:
-    if all(any(part in name for part in _SEEN) for name in absent):
+    if all(any(component in name for component in _SEEN) for name in absent):
         return "changes how a model looks through an image encoder, which this one has not: no layer of it is here"
     if all(name.startswith("vace_") for name in absent):
         return "changes how a model follows control footage (VACE), which this one does not: no layer of it is here"
@@ -302,7 +302,7 @@ def _why_all_absent(head: Head, absent: list[str]) -> str:
 def _why_absent(name: str) -> Passed:
     if not is_wans(name):
         return Passed.UNKNOWN
-    if any(part in name for part in _SEEN):
+    if any(component in name for component in _SEEN):
         return Passed.SEEING
     return Passed.CONTROL if name.startswith("vace_") else Passed.UNKNOWN
 

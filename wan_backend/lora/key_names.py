@@ -191,9 +191,9 @@ def layer_name(spelt: str) -> str:
     if block:
         inner = _IN_BLOCKS.get(block.group(2).replace(".processor.", "."))
         return f"{block.group(1)}.{inner}" if inner else spelt
-    parts = spelt.split(".")
-    for start in range(len(parts)):
-        name = _OUTSIDE.get(".".join(parts[start:]))
+    pieces = spelt.split(".")
+    for start in range(len(pieces)):
+        name = _OUTSIDE.get(".".join(pieces[start:]))
         if name:
             return name
     return spelt
@@ -214,8 +214,8 @@ def is_wans(name: str) -> bool:
 
 def changes_wans(key: str) -> bool:
     """True for what belongs to a layer of a Wan transformer, in whatever way, and so may change what it computes."""
-    parts = _WRAPS.sub("", key).split(".")
-    stems = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    pieces = _WRAPS.sub("", key).split(".")
+    stems = (".".join(pieces[:length]) for length in range(len(pieces), 0, -1))
     return not _COUNTERS.search(key) and any(is_wans(layer_name(stem)) for stem in stems)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..catalogue.transformer_shapes import Shapes, shapes
 from ..library import file_heads
-from ..library.component_files import Places
+from ..library.component_files import ComponentFiles
 from ..protocol.errors import Refusal
 from ..protocol.messages import (
     LEAST_STRENGTH,
@@ -87,7 +87,7 @@ def settle(
     request: TakeRequest,
     basis: Sequence[LoraUse],
     folder: Path,
-    parts: Mapping[str, Path] | None = None,
+    components: Mapping[str, Path] | None = None,
     stays_packed: bool = True,
 ) -> Plan:
     """The plan with its LoRAs, for the model in `folder`; with a problem where one of them can't be used.
@@ -101,11 +101,11 @@ def settle(
     if plan.problem is not None or not (basis or request.loras):
         return plan
     try:
-        places = Places(folder, parts)
+        places = ComponentFiles(folder, components)
         configs = transformer_configs(places)
-        packed = {part: _packed_weights(places, part) for part in configs} if stays_packed else {}
+        packed = {component: _packed_weights(places, component) for component in configs} if stays_packed else {}
         with guarded_files.guard(subject="what its transformer is "):
-            model = _Model({part: shapes(config) for part, config in configs.items()}, packed)
+            model = _Model({component: shapes(config) for component, config in configs.items()}, packed)
     except Refusal as refused:
         sentence = f"LoRAs can't be used with the model in {folder}: {refused.problem.sentence}"
         return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
@@ -133,20 +133,24 @@ def pair(files: Sequence[str | Path]) -> list[LoraUse]:
     return [LoraUse(str(file), expert=expert) for file, expert in zip(files, EXPERTS.values(), strict=False)]
 
 
-def transformer_configs(places: Places) -> dict[str, Mapping[str, Any]]:
+def transformer_configs(places: ComponentFiles) -> dict[str, Mapping[str, Any]]:
     """The configuration of each of the model's transformers, by the part's name. Raises Refusal."""
     return {name: places.config(name) for name in EXPERTS if name == "transformer" or places.holds(name)}
 
 
-def packed_bytes(places: Places) -> int:
+def packed_bytes(places: ComponentFiles) -> int:
     """The size of a transformer's file that has its weights in 8 bit or less; else 0. Raises Refusal."""
     file = places.file("transformer")
     return 0 if file is None or file.form.lower() in PLAIN_FORMS else file_heads.read(file.file).size_bytes
 
 
-def parts_of(expert: Expert, parts: Collection[str]) -> list[str]:
+def transformers_of(expert: Expert, components: Collection[str]) -> list[str]:
     """The transformers that a LoRA for `expert` works on."""
-    return [part for part in parts if len(parts) == 1 or expert in (Expert.AUTO, Expert.BOTH, EXPERTS[part])]
+    return [
+        component
+        for component in components
+        if len(components) == 1 or expert in (Expert.AUTO, Expert.BOTH, EXPERTS[component])
+    ]
 
 
 def _settled(use: LoraUse, model: _Model, notes: list[str]) -> list[LoraUse]:
@@ -162,10 +166,10 @@ def _settled(use: LoraUse, model: _Model, notes: list[str]) -> list[LoraUse]:
         uses, said = _experts(use, file, head, model)
         passed = set()
         for each in uses:
-            for part in parts_of(each.expert, model.shapes):
-                half = EXPERTS[part] if model.has_two else each.expert
-                found = fit.check(head, model.shapes[part], "" if half is Expert.BOTH else half.value)
-                _check_packed(found, model.packed.get(part, frozenset()))
+            for component in transformers_of(each.expert, model.shapes):
+                half = EXPERTS[component] if model.has_two else each.expert
+                found = fit.check(head, model.shapes[component], "" if half is Expert.BOTH else half.value)
+                _check_packed(found, model.packed.get(component, frozenset()))
                 passed.add(found.said())
         sentences = [*said, *(f"{clause}." for clause in sorted(passed - {""}))]
         notes += [f'The LoRA "{file.name}" {sentence}' for sentence in sentences]
@@ -227,9 +231,9 @@ def _check_packed(found: fit.Content, packed: frozenset[str]) -> None:
         )
 
 
-def _packed_weights(places: Places, part: str) -> frozenset[str]:
+def _packed_weights(places: ComponentFiles, component: str) -> frozenset[str]:
     """The matrices in a transformer's blocks that stay packed on a card."""
-    file = places.file(part)
+    file = places.file(component)
     if file is None or file.form.lower() in PLAIN_FORMS:
         return frozenset()
     tensors = file_heads.read(file.file).tensors

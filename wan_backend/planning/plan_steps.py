@@ -12,7 +12,7 @@ from collections.abc import Collection
 from fractions import Fraction
 
 from ..catalogue import entries
-from ..catalogue.abilities import unsuited
+from ..catalogue.abilities import architecture_problem
 from ..catalogue.entries import ModelEntry, QualityPreset
 from ..lora import resolve
 from ..memory import estimate
@@ -60,7 +60,7 @@ def plan(request: TakeRequest, entry: ModelEntry, loras: Collection[str] = ()) -
     """
     notes: list[str] = []
     problems = [_wrong_task(request, entry), _wrong_text(request), _wrong_settings(request)]
-    problems.append(unsuited(request, entry.layout))
+    problems.append(architecture_problem(request, entry.architecture))
     if cleaned(request) != request:
         notes.append("Characters of the prompt that are no text were left out.")
     if len(request.prompt) > READ_CHARACTERS:

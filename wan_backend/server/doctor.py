@@ -192,16 +192,16 @@ def _copies(folder: Path) -> list[Finding]:
 def _files(survey: Survey) -> list[Finding]:
     """What each file of the models folders is; of those that aren't Wan's, how many."""
     findings = []
-    for looked in survey.looked:
-        if looked.parts:
-            words = "; ".join(part.words for part in looked.parts)
+    for looked in survey.files:
+        if looked.components:
+            words = "; ".join(part.words for part in looked.components)
             findings.append(Finding("file", True, guarded_files.told(f"{looked.file}: {words}.")))
         elif looked.why:
             said = ";" in looked.why  # what to do, for this very file
             mend = f"{'Until then' if said else 'Get the file again, or another; until then'} it isn't used."
             sentence = guarded_files.told(f"{looked.file} can't be used because {looked.why}.")
             findings.append(Finding("file", True, sentence, mend))
-    others = sum(not looked.parts and not looked.why for looked in survey.looked)
+    others = sum(not looked.components and not looked.why for looked in survey.files)
     if others:
         findings.append(Finding("files", True, f"{others} files in the models folders hold no part of a Wan model."))
     return findings

@@ -9,8 +9,8 @@ from pathlib import Path
 from ..catalogue import entries
 from ..catalogue.entries import LoraEntry, ModelEntry, TinyEntry
 from ..library import depth_model, extras, locate
-from ..library.component_files import Places
-from ..library.model_index import Library
+from ..library.component_files import ComponentFiles
+from ..library.library_index import LibraryIndex
 from ..lora import resolve
 from ..memory import estimate
 from ..memory.forecast import Machine
@@ -50,7 +50,7 @@ class Planner:
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
         self._machine = machine
-        self.library = Library(models_folders, locate.snapshots)
+        self.library = LibraryIndex(models_folders, locate.snapshots)
 
     @property
     def ready(self) -> bool:
@@ -82,20 +82,20 @@ class Planner:
         known = entries.load()
         found = self.find(entry)
         loras = [lora for lora in known.loras_of(entry.id) if extras.find_lora(lora, self._models_folders)]
-        made = plan_steps.plan(request, entry, [lora.id for lora in loras if locate.can_wear(found, lora)])
+        made = plan_steps.plan(request, entry, [lora.id for lora in loras if locate.accepts_lora(found, lora)])
         if request.quality is Quality.DRAFT and self.tiny_decoder(entry.id):
             notes = [*made.notes, extras.TINY_DRAFT_NOTE]
             made = dataclasses.replace(made, decoder=Decoder.TINY, notes=notes)
         machine = self._machine()
         made = self._in_memory(made, request, entry, found, machine)
-        if isinstance(found, locate.Missing) and made.problem is None:
+        if isinstance(found, locate.UnavailableModel) and made.problem is None:
             problem = dataclasses.replace(found.problem, fixes=self._fixes(request))
             made = dataclasses.replace(made, problem=problem)
-        if isinstance(found, locate.Found):
+        if isinstance(found, locate.LocatedModel):
             made = dataclasses.replace(made, problem=made.problem or depth_model.missing(request, found.folder))
             basis = extras.find_lora(known.loras[made.lora], self._models_folders) if made.lora else []
             packed = machine is None or machine.is_card
-            made = resolve.settle(made, request, resolve.pair(basis), found.folder, found.parts, packed)
+            made = resolve.settle(made, request, resolve.pair(basis), found.folder, found.components, packed)
             if request.quality is Quality.DRAFT and made.problem is None:
                 made = extras.offered(made, entry, self._models_folders)
         return made
@@ -105,7 +105,7 @@ class Planner:
         made: Plan,
         request: TakeRequest,
         entry: ModelEntry,
-        found: locate.Found | locate.Missing,
+        found: locate.LocatedModel | locate.UnavailableModel,
         machine: Machine | None,
     ) -> Plan:
         budget = self._memory_budget_bytes
@@ -118,16 +118,16 @@ class Planner:
         return dataclasses.replace(made, notes=[*made.notes, note])
 
     def _here(self) -> list[ModelEntry]:
-        return [entry for entry in entries.load().models.values() if isinstance(self.find(entry), locate.Found)]
+        return [entry for entry in entries.load().models.values() if isinstance(self.find(entry), locate.LocatedModel)]
 
-    def find(self, entry: ModelEntry) -> locate.Found | locate.Missing:
+    def find(self, entry: ModelEntry) -> locate.LocatedModel | locate.UnavailableModel:
         """Where the model is, as far as the folders have been looked at."""
         return locate.find(entry, self._models_folders, self.library.known())
 
-    def found(self, model_id: str) -> locate.Found:
+    def found(self, model_id: str) -> locate.LocatedModel:
         """Where a model is that was planned with; raises LookupError where it is gone."""
         found = self.find(entries.entry(model_id))
-        if isinstance(found, locate.Missing):
+        if isinstance(found, locate.UnavailableModel):
             raise LookupError(found.problem.sentence)
         return found
 
@@ -140,7 +140,8 @@ class Planner:
     def unlooked(self) -> ModelsResult:
         """The catalogue before anybody looked: only what comes with the package is known to be here."""
         known = entries.load()
-        rows = [_row(entry, locate.packaged(entry) or locate.Missing(NOT_LOOKED)) for entry in known.models.values()]
+        absent = locate.UnavailableModel(NOT_LOOKED)
+        rows = [_row(entry, locate.packaged(entry) or absent) for entry in known.models.values()]
         more: list[LoraEntry | TinyEntry] = [*known.loras.values(), *known.autoencoders.values()]
         return ModelsResult(rows, [_extra_row(extra, extras.packaged(extra), NOT_LOOKED.sentence) for extra in more])
 
@@ -169,12 +170,12 @@ class Planner:
         return fetched + [
             Fix(f"Use {other.label}", FixSetting.MODEL, other.id)
             for other in known.values()
-            if other.id != wanted and request.task in other.tasks and isinstance(self.find(other), locate.Found)
+            if other.id != wanted and request.task in other.tasks and isinstance(self.find(other), locate.LocatedModel)
         ]
 
 
-def _row(entry: ModelEntry, found: locate.Found | locate.Missing) -> ModelRow:
-    here = isinstance(found, locate.Found)
+def _row(entry: ModelEntry, found: locate.LocatedModel | locate.UnavailableModel) -> ModelRow:
+    here = isinstance(found, locate.LocatedModel)
     size = entry.size(entry.default_size)
     assert size is not None, "the catalogue was checked when it was read"
     peaks = estimate.peaks(entry, size.width, size.height, entry.max_frames)
@@ -183,17 +184,19 @@ def _row(entry: ModelEntry, found: locate.Found | locate.Missing) -> ModelRow:
         label=entry.label,
         tasks=list(entry.tasks),
         here=here,
-        sentence=guarded_files.told(found.sentence if isinstance(found, locate.Found) else found.problem.sentence),
+        sentence=guarded_files.told(
+            found.sentence if isinstance(found, locate.LocatedModel) else found.problem.sentence
+        ),
         frame_rate=entry.rate,
         max_frames=entry.max_frames,
         sizes=[SizeRow(size.name, size.width, size.height, size.name == entry.default_size) for size in entry.sizes],
         licence=entry.licence,
         download_bytes=entry.download_bytes,
-        folder=str(found.folder) if isinstance(found, locate.Found) else "",
+        folder=str(found.folder) if isinstance(found, locate.LocatedModel) else "",
         notes=entry.notes,
         memory_bytes=peaks.one_at_a_time,
         least_memory_bytes=peaks.streamed,
-        broken=isinstance(found, locate.Missing) and found.problem.kind is ProblemKind.MODEL_BROKEN,
+        broken=isinstance(found, locate.UnavailableModel) and found.problem.kind is ProblemKind.MODEL_BROKEN,
     )
 
 
@@ -210,11 +213,11 @@ def _extra_row(extra: LoraEntry | TinyEntry, files: list[Path], absent: str) -> 
     )
 
 
-def _packed_bytes(found: locate.Found | locate.Missing, machine: Machine) -> int:
+def _packed_bytes(found: locate.LocatedModel | locate.UnavailableModel, machine: Machine) -> int:
     """Of a transformer that stays in 8 bit or less on that machine; 0 where it is in 16 bit."""
-    if not machine.is_card or not isinstance(found, locate.Found) or not found.parts:
+    if not machine.is_card or not isinstance(found, locate.LocatedModel) or not found.components:
         return 0
     try:
-        return resolve.packed_bytes(Places(found.folder, found.parts))
+        return resolve.packed_bytes(ComponentFiles(found.folder, found.components))
     except (Refusal, OSError):  # what is wrong with the file, loading it says
         return 0

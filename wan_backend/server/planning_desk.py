@@ -199,7 +199,7 @@ class PlanningDesk:
             found = self._planner.found(plan.model)
         except LookupError as gone:
             raise Refusal(Problem(ProblemKind.MODEL_MISSING, str(gone))) from None
-        return Prepared(plan, found.folder, found.parts, self._planner.tiny_decoder(plan.model))
+        return Prepared(plan, found.folder, found.components, self._planner.tiny_decoder(plan.model))
 
     def _rows(self) -> ModelsResult:
         looking = "" if self._planner.ready else self._known.looking

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from wan_backend.catalogue.architecture import Layout, Unfit, boundary, told
+from wan_backend.catalogue.architecture import Architecture, Unfit, boundary, told
 
 LAYOUTS = {
-    "t2v": Layout.TEXT,
-    "vace": Layout.CONTROL,
-    "first_picture": Layout.FIRST_PICTURE,
-    "first_and_last": Layout.FIRST_AND_LAST,
-    "pictures": Layout.PICTURES,
-    "first_latent": Layout.FIRST_LATENT,
-    "text_experts": Layout.TEXT,
-    "pictures_experts": Layout.PICTURES,
-    "fast_text": Layout.TEXT,
-    "fast_latent": Layout.TEXT,
+    "t2v": Architecture.TEXT,
+    "vace": Architecture.CONTROL,
+    "first_picture": Architecture.FIRST_PICTURE,
+    "first_and_last": Architecture.FIRST_AND_LAST,
+    "pictures": Architecture.PICTURES,
+    "first_latent": Architecture.FIRST_LATENT,
+    "text_experts": Architecture.TEXT,
+    "pictures_experts": Architecture.PICTURES,
+    "fast_text": Architecture.TEXT,
+    "fast_latent": Architecture.TEXT,
 }
 SEEING = {"image_encoder": ["transformers", "CLIPVisionModel"], "transformer": ["diffusers", "WanTransformer3DModel"]}
 I2V = {"in_channels": 36, "image_dim": 1280, "pos_embed_seq_len": None}
@@ -43,10 +43,10 @@ def test_what_diffusers_saves_is_told(request, kind):
 
 
 def test_the_published_configurations_are_told():
-    assert told(SEEING, I2V, {"z_dim": 16}, CLIP) is Layout.FIRST_PICTURE
-    assert told(SEEING, FLF2V, {}, CLIP) is Layout.FIRST_AND_LAST
-    assert told({"expand_timesteps": True}, {"in_channels": 48}, {"z_dim": 48}) is Layout.FIRST_LATENT
-    assert told({"transformer_2": [None, None]}, {"in_channels": 36, "image_dim": None}, {}) is Layout.PICTURES
+    assert told(SEEING, I2V, {"z_dim": 16}, CLIP) is Architecture.FIRST_PICTURE
+    assert told(SEEING, FLF2V, {}, CLIP) is Architecture.FIRST_AND_LAST
+    assert told({"expand_timesteps": True}, {"in_channels": 48}, {"z_dim": 48}) is Architecture.FIRST_LATENT
+    assert told({"transformer_2": [None, None]}, {"in_channels": 36, "image_dim": None}, {}) is Architecture.PICTURES
 
 
 @pytest.mark.parametrize(
@@ -88,5 +88,8 @@ def test_where_the_second_expert_takes_over_is_told(request, kind, ratio):
 
 
 def test_only_two_layouts_look_at_pictures():
-    assert {layout for layout in Layout if layout.looks_at_pictures} == {Layout.FIRST_PICTURE, Layout.FIRST_AND_LAST}
-    assert len({layout.words for layout in Layout}) == len(Layout)
+    assert {architecture for architecture in Architecture if architecture.looks_at_pictures} == {
+        Architecture.FIRST_PICTURE,
+        Architecture.FIRST_AND_LAST,
+    }
+    assert len({architecture.words for architecture in Architecture}) == len(Architecture)

@@ -121,10 +121,10 @@ def test_a_download_is_about_as_large_as_its_weights(entry):
 def test_no_two_entries_are_told_by_the_same_marks():
     def marks(entry):
         weights = entry.weights
-        return (*entry.pipelines, entry.layout, weights.layers, weights.heads, weights.experts)
+        return (*entry.pipelines, entry.architecture, weights.layers, weights.heads, weights.experts)
 
     real = [entry for entry in MODELS if entry.repo]
-    assert None not in [entry.layout for entry in real]
+    assert None not in [entry.architecture for entry in real]
     for entry in real:
         assert entry.twin == (sum(marks(other) == marks(entry) for other in real) > 1)
 

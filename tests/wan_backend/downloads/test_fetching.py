@@ -75,7 +75,7 @@ def partials(cache: Path) -> list[Path]:
 
 def test_a_model_is_fetched_and_found(hub, cache):
     folder, told = fetch()
-    assert locate.find(CONTROL) == locate.Found(folder)
+    assert locate.find(CONTROL) == locate.LocatedModel(folder)
     assert (folder / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
     assert (
         told[-1].done_bytes
@@ -107,11 +107,11 @@ def test_the_text_encoder_is_fetched_once_for_all(hub):
     control, _ = fetch(CONTROL)
     hub.asked.clear()
     folder, _ = fetch(SMALL)
-    assert locate.find(SMALL) == locate.Found(folder)
+    assert locate.find(SMALL) == locate.LocatedModel(folder)
     assert not [name for name in hub.names() if name.startswith(("text_encoder", "tokenizer"))]
     assert os.path.samefile(folder / ENCODER, control / ENCODER)
     shutil.rmtree(control.parent.parent)
-    assert isinstance(locate.find(SMALL), locate.Found), "each has it by a name of its own"
+    assert isinstance(locate.find(SMALL), locate.LocatedModel), "each has it by a name of its own"
 
 
 def test_the_shared_text_encoder_comes_first_of_all_from_its_own_repository(hub):
@@ -148,7 +148,7 @@ def test_disks_without_links(hub, monkeypatch, links):
     if links == "none":
         monkeypatch.setattr(os, "link", refuse)
     folder, _ = fetch()
-    assert locate.find(CONTROL) == locate.Found(folder)
+    assert locate.find(CONTROL) == locate.LocatedModel(folder)
     hub.asked.clear()
     assert fetching.plan(CONTROL, []).fetch_bytes == 0
     fetch()
@@ -177,8 +177,8 @@ def test_into_the_models_folder(hub, tmp_path):
     (tmp_path / "models").mkdir()
     folder, _ = fetch(CONTROL, [str(tmp_path / "models")])
     assert folder.is_relative_to(tmp_path / "models")
-    assert locate.find(CONTROL, [tmp_path / "models"]) == locate.Found(folder)
-    assert isinstance(locate.find(CONTROL), locate.Missing)
+    assert locate.find(CONTROL, [tmp_path / "models"]) == locate.LocatedModel(folder)
+    assert isinstance(locate.find(CONTROL), locate.UnavailableModel)
 
 
 def test_a_begun_file_is_gone_on_with(hub, cache):
@@ -219,7 +219,7 @@ def test_a_file_that_comes_damaged_twice_is_not_kept(hub, cache):
     found = problem()
     assert found.kind == "checksum" and TRANSFORMER in found.sentence
     assert [fix.label for fix in found.fixes] == ["Retry"]
-    assert partials(cache) == [] and isinstance(locate.find(CONTROL), locate.Missing)
+    assert partials(cache) == [] and isinstance(locate.find(CONTROL), locate.UnavailableModel)
     fetch()  # what was right is kept
     assert hub.names().count("vae/diffusion_pytorch_model.safetensors") <= 1
 
@@ -312,8 +312,8 @@ def test_a_damaged_text_encoder_is_not_lent(hub, monkeypatch, links):
     assert found.kind == "checksum" and str(folder) in found.sentence and "set aside" in found.sentence
     hub.asked.clear()
     assert fetch(SMALL) and ENCODER in hub.names()
-    assert isinstance(locate.find(CONTROL), locate.Missing)
-    assert fetch() and isinstance(locate.find(CONTROL), locate.Found)
+    assert isinstance(locate.find(CONTROL), locate.UnavailableModel)
+    assert fetch() and isinstance(locate.find(CONTROL), locate.LocatedModel)
 
 
 def test_what_is_here_is_read_once(hub, monkeypatch):
@@ -346,7 +346,7 @@ def test_a_file_that_was_changed_is_refused_until_a_person_accepts_it(hub, cache
     assert found.kind == "checksum" and f"{CONTROL.repo}/{TRANSFORMER} is not the file any more" in found.sentence
     assert f"models --download {CONTROL.id} --accept-changes" in found.sentence
     assert fetching.plan(CONTROL, []).problem == found
-    assert locate.find(CONTROL) == locate.Found(folder), "what is here stays"
+    assert locate.find(CONTROL) == locate.LocatedModel(folder), "what is here stays"
     before = first_notes(cache, SMALL.repo)
     now = fetching.fetch(CONTROL, [], lambda _: None, accept_changes=True)
     assert now.name == hub.commit and (now / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
@@ -363,7 +363,7 @@ def test_a_file_that_is_not_what_the_catalogue_knows_is_refused(hub, cache, monk
     hub.asked.clear()
     found = problem()
     assert found.kind == "checksum" and "that this version of Wan VSE knows" in found.sentence
-    assert not isinstance(locate.find(CONTROL), locate.Found) and TRANSFORMER not in hub.names()
+    assert not isinstance(locate.find(CONTROL), locate.LocatedModel) and TRANSFORMER not in hub.names()
     assert fetching.fetch(CONTROL, [], lambda _: None, accept_changes=True)
     shutil.rmtree(cache / "models--Wan-AI--Wan2.1-VACE-1.3B-diffusers" / "blobs")
     assert fetch(), "it was accepted"
@@ -493,7 +493,7 @@ def test_a_disk_that_fails_at_any_step(hub, monkeypatch, name, nth, code):
         assert told.kind == ("disk_full" if code == errno.ENOSPC else "folder"), told
     monkeypatch.setattr(os, name, plain)
     folder = fetch(SMALL)[0]
-    assert locate.find(SMALL) == locate.Found(folder)
+    assert locate.find(SMALL) == locate.LocatedModel(folder)
     assert (folder / TRANSFORMER).read_bytes() == hub.repos[SMALL.repo][TRANSFORMER]
     assert (folder / ENCODER).read_bytes() == hub.repos[CONTROL.repo][ENCODER]
 
@@ -502,7 +502,7 @@ def test_a_repository_that_was_renamed(hub):
     hub.repos["Other/Name"] = hub.repos.pop(CONTROL.repo)
     hub.moved = {f"{start}{CONTROL.repo}": f"{start}Other/Name" for start in ("/api/models/", "/")}
     folder = fetch()[0]
-    assert locate.find(CONTROL) == locate.Found(folder)
+    assert locate.find(CONTROL) == locate.LocatedModel(folder)
 
 
 @pytest.mark.parametrize("answer", ["{}", "[]", "null", '"no"', '{"id": 7, "siblings": 3}', "[[[[", ""])
@@ -552,7 +552,7 @@ def test_a_repository_that_lacks_a_part(hub):
     del hub.repos[CONTROL.repo]["vae/config.json"]
     found = problem()
     assert "'vae/config.json' is missing" in found.sentence
-    assert isinstance(locate.find(CONTROL), locate.Missing)
+    assert isinstance(locate.find(CONTROL), locate.UnavailableModel)
 
 
 def test_cancelling_keeps_nothing_but_what_others_need(hub, cache):
@@ -564,9 +564,9 @@ def test_cancelling_keeps_nothing_but_what_others_need(hub, cache):
     assert any(blob.is_file() for blob in blobs)
     assert hub_cache.discard([*blobs, cache / "elsewhere" / "x"]) > 0
     assert not (cache / "models--Wan-AI--Wan2.1-T2V-1.3B-Diffusers" / "blobs").exists()
-    assert isinstance(locate.find(CONTROL), locate.Found)
+    assert isinstance(locate.find(CONTROL), locate.LocatedModel)
     whole = [file.resolve() for file in (cache / "models--Wan-AI--Wan2.1-VACE-1.3B-diffusers/blobs").iterdir()]
-    assert hub_cache.discard(whole) == 0 and isinstance(locate.find(CONTROL), locate.Found)
+    assert hub_cache.discard(whole) == 0 and isinstance(locate.find(CONTROL), locate.LocatedModel)
 
 
 def test_what_is_told_grows(hub):

@@ -41,10 +41,10 @@ FAMILIES: dict[str, dict[str, Any]] = {
 """What the transformer of a layout has beside."""
 
 
-def transformer(layout: str, seed: int = 0, **settings: Any) -> Any:
+def transformer(architecture: str, seed: int = 0, **settings: Any) -> Any:
     """A small transformer of that layout with weights that matter."""
-    kind = diffusers.WanVACETransformer3DModel if layout == "control" else diffusers.WanTransformer3DModel
-    return _lively(kind(**{**TRANSFORMER, **FAMILIES[layout], **settings}), seed)
+    kind = diffusers.WanVACETransformer3DModel if architecture == "control" else diffusers.WanTransformer3DModel
+    return _lively(kind(**{**TRANSFORMER, **FAMILIES[architecture], **settings}), seed)
 
 
 def vae(patched: bool = False) -> Any:
@@ -77,14 +77,14 @@ def image_encoder() -> Any:
     return _lively(transformers.CLIPVisionModel(config), 3)
 
 
-def folder(place: Path, layout: str) -> Path:
+def folder(place: Path, architecture: str) -> Path:
     """A whole model of that layout, as diffusers saves it, of the parts above."""
     parts = {
-        "transformer": transformer(layout), "vae": vae(layout == "first_latent"), "text_encoder": text_encoder(),
+        "transformer": transformer(architecture), "vae": vae(architecture == "first_latent"), "text_encoder": text_encoder(),
         "tokenizer": tiny_checkpoint.make_tokenizer(), "scheduler": tiny_checkpoint.make_scheduler(),
     }  # fmt: skip
-    index: dict[str, Any] = {"_class_name": "WanPipeline", "expand_timesteps": layout == "first_latent"}
-    if layout in ("first_picture", "first_and_last"):
+    index: dict[str, Any] = {"_class_name": "WanPipeline", "expand_timesteps": architecture == "first_latent"}
+    if architecture in ("first_picture", "first_and_last"):
         parts["image_encoder"] = image_encoder()
         size = {"shortest_edge": 28}
         parts["image_processor"] = transformers.CLIPImageProcessorPil(size=size, crop_size={"height": 28, "width": 28})
@@ -99,10 +99,14 @@ def _class(part: Any) -> str:
     return type(part).__name__
 
 
-def files(place: Path, layout: str, **forms: Callable[[Weights], Weights]) -> dict[str, Path]:
+def files(place: Path, architecture: str, **forms: Callable[[Weights], Weights]) -> dict[str, Path]:
     """The same model's parts as single files, each in the form that `forms` makes of it."""
-    parts = {"transformer": transformer(layout), "vae": vae(layout == "first_latent"), "text_encoder": text_encoder()}
-    if layout in ("first_picture", "first_and_last"):
+    parts = {
+        "transformer": transformer(architecture),
+        "vae": vae(architecture == "first_latent"),
+        "text_encoder": text_encoder(),
+    }
+    if architecture in ("first_picture", "first_and_last"):
         parts["image_encoder"] = image_encoder()
     made = {}
     for name, part in parts.items():

@@ -76,10 +76,10 @@ def test_in_a_models_folder(tmp_path, name):
     good, (called, content) = good_vae(tmp_path / "models"), BAD[name]
     bad = put(tmp_path / "models" / called, content)
     found = survey.survey([tmp_path / "models"])
-    assert [candidate.place for candidate in found.of("vae")] == [good]
-    rows = [row for row in found.looked if row.file == bad]
+    assert [candidate.path for candidate in found.of("vae")] == [good]
+    rows = [row for row in found.files if row.file == bad]
     assert len(rows) == (0 if bad.is_dir() else 1)
-    assert all(row.why and not row.parts for row in rows), rows
+    assert all(row.why and not row.components for row in rows), rows
     assert survey.survey([tmp_path / "models"]) == found, "a second look tells the same"
 
 
@@ -109,12 +109,12 @@ def test_in_a_models_own_folder(tmp_path, empty_cache, name, place):
         put(file, content)
     write_small(tmp_path / "other" / SMALL.id)
     good = good_vae(tmp_path / "other")
-    assert isinstance(locate.find(SMALL, [tmp_path / "models"]), locate.Missing | locate.Found)
+    assert isinstance(locate.find(SMALL, [tmp_path / "models"]), locate.UnavailableModel | locate.LocatedModel)
     whole = locate.find(SMALL, [tmp_path / "models", tmp_path / "other"])
-    assert isinstance(whole, locate.Found)
+    assert isinstance(whole, locate.LocatedModel)
     planner = Planner([str(tmp_path / "models"), str(tmp_path / "other")], None)
     found = planner.library.look()
-    assert [candidate.place for candidate in found.of("vae")] == [good]
+    assert [candidate.path for candidate in found.of("vae")] == [good]
     assert {row.model: row.here for row in planner.rows()}[SMALL.id] and planner.extra_rows()
 
 
@@ -158,7 +158,7 @@ def test_heads_changed_at_random_are_read_or_refused(tmp_path):
             file_heads._read.cache_clear()
             survey._kept.clear()
             heads._read.cache_clear()
-            survey.look(file)
+            survey.inspect_file(file)
             if name.endswith("safetensors"):
                 try:
                     heads.read(file)
@@ -174,10 +174,10 @@ def test_a_disk_that_fails_once_is_believed_only_then(tmp_path, monkeypatch):
             raise OSError(5, "Input/output error")
 
         failing.setattr(guarded_files, "opened", fail)
-        (row,) = survey.survey([tmp_path]).looked
+        (row,) = survey.survey([tmp_path]).files
         assert row.why == "it can't be read (Input/output error)"
-    (row,) = survey.survey([tmp_path]).looked
-    assert row.file == good and row.parts
+    (row,) = survey.survey([tmp_path]).files
+    assert row.file == good and row.components
 
 
 def test_a_folder_that_cannot_be_listed_is_one_row(tmp_path, monkeypatch):
@@ -191,8 +191,8 @@ def test_a_folder_that_cannot_be_listed_is_one_row(tmp_path, monkeypatch):
         return real(place)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    looked = {row.file: row for row in survey.survey([tmp_path]).looked}
-    assert looked[tmp_path / "locked"].why == "it can't be read (Permission denied)" and looked[good].parts
+    looked = {row.file: row for row in survey.survey([tmp_path]).files}
+    assert looked[tmp_path / "locked"].why == "it can't be read (Permission denied)" and looked[good].components
 
 
 def test_a_models_folder_that_cannot_be_looked_at_hides_no_other(tmp_path):
@@ -200,7 +200,7 @@ def test_a_models_folder_that_cannot_be_looked_at_hides_no_other(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     os.symlink("loop", tmp_path / "loop")
     folders = [tmp_path / "nothing", tmp_path / "file", tmp_path / "loop", Path("\0"), tmp_path / "models"]
-    assert [row.file for row in survey.survey(folders).looked] == [good]
+    assert [row.file for row in survey.survey(folders).files] == [good]
 
 
 def test_a_second_look_reads_no_file_again(tmp_path, monkeypatch):
@@ -213,7 +213,7 @@ def test_a_second_look_reads_no_file_again(tmp_path, monkeypatch):
     assert len(read) == 3 * file_heads.KEPT_FILES + 1
     assert survey.survey([tmp_path]) == first and len(read) == 3 * file_heads.KEPT_FILES + 1
     put(tmp_path / "0.safetensors", tiny_folder.safetensors(5000))
-    assert len(survey.survey([tmp_path]).looked) == len(first.looked) and len(read) == 3 * file_heads.KEPT_FILES + 2
+    assert len(survey.survey([tmp_path]).files) == len(first.files) and len(read) == 3 * file_heads.KEPT_FILES + 2
 
 
 def test_a_look_tells_how_far_it_is(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from tests.wan_backend.library import heads_only, tiny_folder
 from tests.wan_backend.library.test_expert_names import SPELLINGS
 from wan_backend.catalogue import entries
-from wan_backend.catalogue.architecture import Layout
+from wan_backend.catalogue.architecture import Architecture
 from wan_backend.library import locate, partners
 from wan_backend.library.candidates import Candidate
 from wan_backend.library.survey import survey
@@ -38,7 +38,7 @@ def makes(folder: Path) -> dict[str, str]:
     seen, made = survey([folder]), {}
     for entry in entries.load().models.values():
         found = locate.find(entry, [folder], seen)
-        if isinstance(found, locate.Found):
+        if isinstance(found, locate.LocatedModel):
             made[entry.id] = "found"
         elif "download it" not in found.problem.sentence:
             made[entry.id] = found.problem.sentence
@@ -55,7 +55,7 @@ def put(folder: Path, name: str, shapes: heads_only.Shapes) -> Path:
 def test_two_halves_make_a_model_and_one_makes_none(folder, pattern, shapes, model):
     high, low = (put(folder, pattern.format(half), shapes) for half in SPELLINGS[pattern])
     assert makes(folder) == {model: "found"}
-    parts = locate.find(entries.entry(model), [folder], survey([folder])).parts
+    parts = locate.find(entries.entry(model), [folder], survey([folder])).components
     assert (parts["transformer"], parts["transformer_2"]) == (high, low)
     low.unlink()
     made = makes(folder)
@@ -83,8 +83,8 @@ def test_a_half_that_nobody_can_tell_is_refused_with_what_to_do(folder, name, sh
     file = put(folder, name, shapes)
     made = makes(folder)
     assert set(made) == {model} and "put 'high_noise' or 'low_noise' into its name" in made[model]
-    (row,) = [row for row in survey([folder]).looked if row.file == file]
-    assert not row.parts and "nothing says which" in row.why
+    (row,) = [row for row in survey([folder]).files if row.file == file]
+    assert not row.components and "nothing says which" in row.why
 
 
 @pytest.mark.parametrize(("shapes", "models"), [(TEXT, {OLD, NEW}), (CONTROL, {VACE})], ids=["text", "control"])
@@ -95,8 +95,8 @@ def test_what_may_be_a_whole_model_or_half_of_another_is_run_as_neither(folder, 
     file = put(folder, name, shapes)
     made = makes(folder)
     assert set(made) == models and all("put 'wan2.1'" in said or "('wan2.1'" in said for said in made.values())
-    (row,) = [row for row in survey([folder]).looked if row.file == file]
-    assert not row.parts and "may be a whole Wan 2.1 or one half of a Wan 2.2" in row.why
+    (row,) = [row for row in survey([folder]).files if row.file == file]
+    assert not row.components and "may be a whole Wan 2.1 or one half of a Wan 2.2" in row.why
 
 
 @pytest.mark.parametrize("note", ["general.name", "general.base_model.0.repo_url", "modelspec.architecture"])
@@ -143,7 +143,9 @@ and Civitai's files have."""
 def test_names_as_the_world_has_them(name, half):
     config = {"num_layers": 40, "num_attention_heads": 40}
     file = Path(f"/models/unet/{name}.gguf")
-    (found,) = partners.settle([Candidate("transformer", file, config, "Q8_0", "", Layout.TEXT, size_bytes=10**10)])
+    (found,) = partners.settle(
+        [Candidate("transformer", file, config, "Q8_0", "", Architecture.TEXT, size_bytes=10**10)]
+    )
     assert found.expert == half
 
 
@@ -151,7 +153,7 @@ def test_what_a_file_calls_itself_comes_before_its_name(folder):
     for name, title in (("a", "Wan2.2 T2V A14B HighNoise"), ("high_b", "Wan2.2 T2V A14B LowNoise")):
         file = folder / "unet" / f"{name}.safetensors"
         heads_only.write(file, TEXT, "F16", notes={"modelspec.title": title})
-    parts = locate.find(entries.entry(NEW), [folder], survey([folder])).parts
+    parts = locate.find(entries.entry(NEW), [folder], survey([folder])).components
     assert (parts["transformer"].stem, parts["transformer_2"].stem) == ("a", "high_b")
 
 
@@ -175,7 +177,7 @@ def test_two_of_one_maker_are_put_together(folder):
     for maker in ("a_wan22", "b_wan22"):
         put(folder, f"{maker}_low_noise", TEXT)
     put(folder, "b_wan22_high_noise", TEXT)
-    parts = locate.find(entries.entry(NEW), [folder], survey([folder])).parts
+    parts = locate.find(entries.entry(NEW), [folder], survey([folder])).components
     assert parts["transformer_2"].name == "b_wan22_low_noise.safetensors"
 
 
@@ -190,7 +192,7 @@ def test_the_transformer_of_a_fetched_a14b_is_a_half(folder, tmp_path, second):
     index |= {"transformer_2": ["diffusers", "WanTransformer3DModel"], "boundary_ratio": 0.875}
     (home / "model_index.json").write_text(json.dumps(index))
     found = survey([folder], [home])
-    assert isinstance(locate.find(entries.entry(OLD), [folder], found), locate.Missing)
+    assert isinstance(locate.find(entries.entry(OLD), [folder], found), locate.UnavailableModel)
     (half,) = found.of("transformer")
     assert half.expert == ("low" if second else "high")
 
@@ -199,7 +201,7 @@ def test_what_is_made_one_file_wears_no_lora_for_two(folder):
     put(folder, "wan2.2-i2v-rapid-aio", PICTURES)
     found = locate.find(entries.entry(NEW_PICTURES), [folder], survey([folder]))
     draft = entries.load().loras["wan2.2-i2v-a14b-4step"]
-    assert not locate.can_wear(found, draft)
+    assert not locate.accepts_lora(found, draft)
     put(folder, "wan22_i2v_high_noise", PICTURES)
     put(folder, "wan22_i2v_low_noise", PICTURES)
-    assert locate.can_wear(locate.find(entries.entry(NEW_PICTURES), [folder], survey([folder])), draft)
+    assert locate.accepts_lora(locate.find(entries.entry(NEW_PICTURES), [folder], survey([folder])), draft)

@@ -10,33 +10,33 @@ from typing import Any
 import pytest
 
 from tests.wan_backend.library import heads_only
-from wan_backend.catalogue.architecture import Layout
+from wan_backend.catalogue.architecture import Architecture
 from wan_backend.library import file_heads, recognize
-from wan_backend.library.recognize import NotOurs, PartFile, Unusable
+from wan_backend.library.recognize import FileComponent, NotOurs, Unusable
 
 
-def told(file: Path) -> PartFile:
-    (part,) = recognize.recognise(file_heads.read(file))
+def told(file: Path) -> FileComponent:
+    (part,) = recognize.recognize_components(file_heads.read(file))
     return part
 
 
-def transformer(tmp_path: Path, name: str = "x", **more: int) -> PartFile:
+def transformer(tmp_path: Path, name: str = "x", **more: int) -> FileComponent:
     return told(heads_only.write(tmp_path / f"{name}.safetensors", heads_only.transformer(**more)))
 
 
-@pytest.mark.parametrize(("shapes", "layout", "layers", "heads"), [
-    (heads_only.transformer(), Layout.TEXT, 30, 12),
-    (heads_only.transformer(5120, 40), Layout.TEXT, 40, 40),
-    (heads_only.transformer(control=15), Layout.CONTROL, 30, 12),
-    (heads_only.transformer(5120, 40, control=8), Layout.CONTROL, 40, 40),
-    (heads_only.seeing(heads_only.transformer(5120, 40, 36), 40), Layout.FIRST_PICTURE, 40, 40),
-    (heads_only.seeing(heads_only.transformer(5120, 40, 36), 40, both=True), Layout.FIRST_AND_LAST, 40, 40),
-    (heads_only.transformer(5120, 40, 36), Layout.PICTURES, 40, 40),
-    (heads_only.transformer(3072, 30, 48, 48), Layout.FIRST_LATENT, 30, 24),
+@pytest.mark.parametrize(("shapes", "architecture", "layers", "heads"), [
+    (heads_only.transformer(), Architecture.TEXT, 30, 12),
+    (heads_only.transformer(5120, 40), Architecture.TEXT, 40, 40),
+    (heads_only.transformer(control=15), Architecture.CONTROL, 30, 12),
+    (heads_only.transformer(5120, 40, control=8), Architecture.CONTROL, 40, 40),
+    (heads_only.seeing(heads_only.transformer(5120, 40, 36), 40), Architecture.FIRST_PICTURE, 40, 40),
+    (heads_only.seeing(heads_only.transformer(5120, 40, 36), 40, both=True), Architecture.FIRST_AND_LAST, 40, 40),
+    (heads_only.transformer(5120, 40, 36), Architecture.PICTURES, 40, 40),
+    (heads_only.transformer(3072, 30, 48, 48), Architecture.FIRST_LATENT, 30, 24),
 ])  # fmt: skip
-def test_families_of_the_published_sizes(tmp_path, shapes, layout, layers, heads):
+def test_families_of_the_published_sizes(tmp_path, shapes, architecture, layers, heads):
     part = told(heads_only.write(tmp_path / "anything.safetensors", shapes))
-    assert (part.part, part.layout, part.form) == ("transformer", layout, "bf16")
+    assert (part.component, part.architecture, part.form) == ("transformer", architecture, "bf16")
     assert (part.config["num_layers"], part.config["num_attention_heads"]) == (layers, heads)
 
 
@@ -54,7 +54,7 @@ def test_the_other_parts(tmp_path):
         (heads_only.image_encoder(), "image_encoder", "bf16"),
     ):
         found = told(heads_only.write(tmp_path / f"{part}.safetensors", shapes))
-        assert (found.part, found.form) == (part, form)
+        assert (found.component, found.form) == (part, form)
     found = told(tmp_path / "image_encoder.safetensors")
     assert (found.config["image_size"], found.config["num_attention_heads"]) == (224, 16)
     found = told(tmp_path / "text_encoder.safetensors")
@@ -200,7 +200,7 @@ PREFIXES = {
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_whatever_stands_before_every_name(tmp_path, prefix):
     shapes = {prefix + name: shape for name, shape in heads_only.transformer(layers=2).items()}
-    assert told(heads_only.write(tmp_path / "x.safetensors", shapes)).layout is Layout.TEXT
+    assert told(heads_only.write(tmp_path / "x.safetensors", shapes)).architecture is Architecture.TEXT
 
 
 def test_wrappers_inside_names_and_two_models_in_one(tmp_path):
@@ -289,18 +289,18 @@ def test_a_scale_of_nothing_is_not_passed_over(tmp_path, suffix):
     scales = {name.removesuffix(".weight") + suffix: (1,) for name in shapes if name.endswith("self_attn.q.weight")}
     file = heads_only.write(tmp_path / "a.safetensors", {**shapes, **scales}, "F8_E4M3", dict.fromkeys(scales, "F32"))
     with pytest.raises(recognize.Unusable, match="of another kind of model"):
-        recognize.recognise(file_heads.read(file))
+        recognize.recognize_components(file_heads.read(file))
 
 
 @pytest.mark.parametrize("prefix", ["clip_vision.", "model.", "clip.vision_model."])
 def test_an_image_encoder_is_told_whatever_stands_before_its_names(tmp_path, prefix):
     shapes = {name.replace("vision_model.", prefix): shape for name, shape in heads_only.image_encoder().items()}
-    (part,) = recognize.recognise(file_heads.read(heads_only.write(tmp_path / "a.safetensors", shapes)))
-    assert part.part == "image_encoder"
+    (part,) = recognize.recognize_components(file_heads.read(heads_only.write(tmp_path / "a.safetensors", shapes)))
+    assert part.component == "image_encoder"
 
 
 @pytest.mark.parametrize("name", ["qwen_image_vae", "wan_alpha_2.1_vae_alpha_channel"])
 def test_an_autoencoder_that_is_told_apart_by_its_name_alone_is_refused(tmp_path, name):
     file = heads_only.write(tmp_path / f"{name}.safetensors", heads_only.vae())
     with pytest.raises(Unusable, match="by its name it is"):
-        recognize.recognise(file_heads.read(file))
+        recognize.recognize_components(file_heads.read(file))

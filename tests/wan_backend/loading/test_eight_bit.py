@@ -107,7 +107,7 @@ class TestFiles:
             forms.write(tmp_path / "half.safetensors", half),
             written(tmp_path),
         ]
-        found = [recognize.recognise(file_heads.read(file))[0] for file in files]
+        found = [recognize.recognize_components(file_heads.read(file))[0] for file in files]
         assert [single_files.stays_quantised(part) for part in found] == [False, False, True]
         assert eight_bit_layers(single_files.load(found[0], HALF, True)) == {}
 
@@ -280,7 +280,7 @@ class TestRounding:
         assert torch.equal(layer(torch.ones(4)).isnan(), torch.tensor([False, True, False]))
         assert layer.weight_in(FULL)[0].eq(0).all()
 
-    @pytest.mark.parametrize("layout", ["text", "control", "first_and_last"])
+    @pytest.mark.parametrize("architecture", ["text", "control", "first_and_last"])
     def test_the_blocks_alone_are_rounded_and_the_output_is_near(self, architecture):
         whole = forms.transformer(architecture)
         made = copy.deepcopy(whole)

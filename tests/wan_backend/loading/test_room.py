@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from wan_backend.library.component_files import Places
+from wan_backend.library.component_files import ComponentFiles
 from wan_backend.loading import applying_loras, block_offload, chunked_forward, devices
 from wan_backend.loading.residency import Placement, Room, room_for
 from wan_backend.loading.wan_model import Precision
@@ -24,7 +24,7 @@ class Model:
     device, precision, compressed = torch.device("cpu"), Precision.for_device(torch.device("cpu")), False
     parts = ("text_encoder", "transformer", "transformer_2", "vae")
     weights_in_8_bit = False
-    places = Places(Path("/model"))
+    places = ComponentFiles(Path("/model"))
 
     def __init__(self):
         self.held = {}

@@ -19,7 +19,7 @@ HALF = torch.bfloat16
 
 
 def load(file: Path, part: str, dtype: torch.dtype = torch.float32, quantised: bool = False) -> Any:
-    (found,) = [found for found in recognize.recognise(file_heads.read(file)) if found.part == part]
+    (found,) = [found for found in recognize.recognize_components(file_heads.read(file)) if found.component == part]
     return single_files.load(found, dtype, quantised)
 
 
@@ -53,9 +53,9 @@ def far(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("prefix", ["", "model.diffusion_model.", "diffusion_model."])
-@pytest.mark.parametrize("layout", forms.FAMILIES)
-def test_every_family_loads_by_its_published_names(tmp_path, layout, prefix):
-    source = forms.transformer(layout)
+@pytest.mark.parametrize("architecture", forms.FAMILIES)
+def test_every_family_loads_by_its_published_names(tmp_path, architecture, prefix):
+    source = forms.transformer(architecture)
     file = forms.write(
         tmp_path / "t.safetensors", forms.prefixed(forms.published("transformer", forms.weights_of(source)), prefix)
     )
@@ -291,7 +291,7 @@ def test_a_checkpoint_of_all_parts(tmp_path):
     made |= forms.prefixed(forms.published("vae", forms.weights_of(forms.vae())), "vae.")
     made |= forms.prefixed(forms.weights_of(forms.text_encoder()), "text_encoders.umt5xxl.transformer.")
     file = forms.write(tmp_path / "all.safetensors", made)
-    parts = [found.part for found in recognize.recognise(file_heads.read(file))]
+    parts = [found.component for found in recognize.recognize_components(file_heads.read(file))]
     assert sorted(parts) == ["text_encoder", "transformer", "vae"]
     assert same(run_transformer(load(file, "transformer")), run_transformer(source))
 

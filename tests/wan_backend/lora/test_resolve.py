@@ -174,10 +174,10 @@ def test_a_model_that_does_not_say_what_it_is_takes_none_and_says_so(tmp_path):
 
 def test_which_transformers_a_lora_works_on():
     two = {"transformer": 0, "transformer_2": 0}
-    assert resolve.parts_of(Expert.HIGH, two) == ["transformer"]
-    assert resolve.parts_of(Expert.LOW, two) == ["transformer_2"]
-    assert resolve.parts_of(Expert.BOTH, two) == resolve.parts_of(Expert.AUTO, two) == list(two)
-    assert resolve.parts_of(Expert.LOW, ["transformer"]) == ["transformer"]
+    assert resolve.transformers_of(Expert.HIGH, two) == ["transformer"]
+    assert resolve.transformers_of(Expert.LOW, two) == ["transformer_2"]
+    assert resolve.transformers_of(Expert.BOTH, two) == resolve.transformers_of(Expert.AUTO, two) == list(two)
+    assert resolve.transformers_of(Expert.LOW, ["transformer"]) == ["transformer"]
 
 
 @pytest.mark.parametrize(("form", "packed"), [(file_forms.scaled_fp8, True), (dict, False)], ids=["fp8", "plain"])

@@ -13,7 +13,7 @@ import pytest
 
 from tests.wan_backend.job_queue.written_jobs import take_request
 from tests.wan_backend.library import heads_only, tiny_folder
-from wan_backend.library import locate, model_index, survey
+from wan_backend.library import library_index, locate, survey
 from wan_backend.protocol import ProtocolError, Refusal
 from wan_backend.protocol.errors import INTERNAL_ERROR
 from wan_backend.protocol.messages import ModelsResult, Plan
@@ -201,7 +201,7 @@ def test_a_look_that_is_asked_for_during_one_comes_after_it(models, gate, tmp_pa
 
 
 def test_a_listener_that_fails_is_not_the_end_of_all_looks(tmp_path):
-    made = model_index.Library([str(tmp_path)])
+    made = library_index.LibraryIndex([str(tmp_path)])
 
     def fail():
         raise RuntimeError

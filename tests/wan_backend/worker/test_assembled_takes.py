@@ -31,8 +31,8 @@ def shop() -> Shop:
 
 @pytest.fixture
 def run(tmp_path) -> Callable[..., Run]:
-    def make(layout: str, folder: Path, parts: dict[str, Path] | None = None, job: str = "folder") -> Run:
-        roles = ROLES.get(layout, [])
+    def make(architecture: str, folder: Path, parts: dict[str, Path] | None = None, job: str = "folder") -> Run:
+        roles = ROLES.get(architecture, [])
         task = Task.IMAGE_TO_VIDEO if roles else Task.TEXT_TO_VIDEO
         sources = [source(tmp_path / "sources", role, range(5, 6)) for role in roles]
         request = TakeRequest("fog", "any", 64, 64, 5, RATE, 1, str(tmp_path / "takes"), task=task, sources=sources)
@@ -49,12 +49,12 @@ def film(result: RunResult) -> np.ndarray:
     return np.stack([cv2.imread(str(file)) for file in files]).astype(int)
 
 
-@pytest.mark.parametrize("layout", forms.FAMILIES)
-def test_every_family_makes_the_same_take_from_files(shop, run, tmp_path, layout):
-    folder = forms.folder(tmp_path / "folder", layout)
-    parts = {**forms.files(tmp_path / "files", layout), "tokenizer": folder / "tokenizer"}
-    one = film(shop.do(run(layout, folder)))
-    other = film(shop.do(run(layout, tmp_path / "files", parts, "files")))
+@pytest.mark.parametrize("architecture", forms.FAMILIES)
+def test_every_family_makes_the_same_take_from_files(shop, run, tmp_path, architecture):
+    folder = forms.folder(tmp_path / "folder", architecture)
+    parts = {**forms.files(tmp_path / "files", architecture), "tokenizer": folder / "tokenizer"}
+    one = film(shop.do(run(architecture, folder)))
+    other = film(shop.do(run(architecture, tmp_path / "files", parts, "files")))
     assert one.shape == (5, 64, 64, 3) and one.std() > 5
     assert np.abs(one - other).max() <= 1
 

@@ -10,7 +10,7 @@ import torch
 from tests.wan_backend.lora import written_loras
 from tests.wan_backend.worker.shops import asked, silent_shop
 from wan_backend.catalogue.transformer_shapes import shapes
-from wan_backend.library.component_files import Places
+from wan_backend.library.component_files import ComponentFiles
 from wan_backend.lora.resolve import transformer_configs
 from wan_backend.pipelines import prompt_encoding, text_to_video
 from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, RunParams, TakeRequest
@@ -37,7 +37,7 @@ def no_takes(tmp_path: Path) -> bool:
 
 
 def test_of_a_lora_that_is_too_strong_the_step_is_told_and_nothing_is_kept_of_it(take, vace_folder, tmp_path):
-    extents = shapes(transformer_configs(Places(vace_folder))["transformer"])
+    extents = shapes(transformer_configs(ComponentFiles(vace_folder))["transformer"])
     state = written_loras.SPELLINGS["ComfyUI"](written_loras.factors(extents))
     loud = {key: value * 1e30 for key, value in state.items()}
     file = str(written_loras.save(tmp_path / "loud.safetensors", loud))

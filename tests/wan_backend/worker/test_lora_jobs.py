@@ -12,7 +12,7 @@ from PIL import Image
 from tests.wan_backend.lora import written_loras
 from tests.wan_backend.worker.shops import asked, silent_shop
 from wan_backend.catalogue.transformer_shapes import shapes
-from wan_backend.library.component_files import Places
+from wan_backend.library.component_files import ComponentFiles
 from wan_backend.loading import applying_loras
 from wan_backend.lora.resolve import transformer_configs
 from wan_backend.protocol.conversion import from_json
@@ -40,7 +40,7 @@ def pictures(result) -> np.ndarray:
 
 
 def test_a_job_has_its_loras_and_the_next_one_its_own(take, vace_folder, tmp_path):
-    extents = shapes(transformer_configs(Places(vace_folder))["transformer"])
+    extents = shapes(transformer_configs(ComponentFiles(vace_folder))["transformer"])
     file = str(written_loras.written(tmp_path / "a.safetensors", extents))
     plain = pictures(take("one"))
     made = take("two", LoraUse(file, 0.8))

@@ -19,7 +19,7 @@ FRESH_LOOKS = 10
 """And so many times as long as a look takes: a slow share isn't looked at without end."""
 
 
-class Library:
+class LibraryIndex:
     """The last survey of the folders. Its methods may be called from any thread."""
 
     def __init__(self, folders: Iterable[str], snapshots: Callable[[], Iterable[Path]] = tuple) -> None:
@@ -59,7 +59,7 @@ class Library:
                 log.exception("The models folders could not be looked at")
                 found = self._known or Survey()
             took = time.monotonic() - began
-            log.info("%d files looked at in %.2f s", len(found.looked), took)
+            log.info("%d files looked at in %.2f s", len(found.files), took)
             with self._changed:
                 if turn != self._turn:
                     return found
