@@ -17,7 +17,7 @@ from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.media import SETTINGS_FILE, frame_file
 from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, Take, TakeRequest
-from ..timeline import compat, following, identity, placement, provenance, written
+from ..timeline import compat, identity, placement, provenance, untrusted
 from .book import Book
 
 log = logging.getLogger(__name__)
@@ -113,8 +113,8 @@ def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> s
     for strip_id in strip_ids:
         found = identity.find(strip_id)  # again: replacing one can move the others in memory
         if found is not None:
-            said = (following.follow(found) if len(strip_ids) == 1 else "") or said
-            asked, asked_for = written.text_in(found.strip, provenance.ASKED), found.request_text
+            said = (provenance.follow(found) if len(strip_ids) == 1 else "") or said
+            asked, asked_for = untrusted.text_in(found.strip, provenance.ASKED), found.request_text
             made = placement.put_in_place(found, files, status.summary.length_frames)
             _mark(made, status, asked_for)
             if asked:

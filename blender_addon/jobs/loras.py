@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from ...wan_backend.protocol.messages import LEAST_STRENGTH, MOST_STRENGTH, Expert, LoraUse
-from ..timeline import written
+from ..timeline import untrusted
 
 ENDING = ".safetensors"
 DEEPEST = 4
@@ -26,7 +26,7 @@ def uses(rows: Iterable[Any]) -> list[LoraUse]:
 
 def _use(row: Any) -> LoraUse:
     strength = min(max(row.strength, LEAST_STRENGTH), MOST_STRENGTH) if math.isfinite(row.strength) else 1.0
-    return LoraUse(absolute(row.path), round(strength, 4), written.choice(Expert, row.expert, Expert.AUTO))
+    return LoraUse(absolute(row.path), round(strength, 4), untrusted.choice(Expert, row.expert, Expert.AUTO))
 
 
 def absolute(path: str) -> str:

@@ -18,7 +18,7 @@ import bpy
 from ...wan_backend.protocol.conversion import to_json
 from ...wan_backend.protocol.messages import JobState, JobStatus, Origin, ProblemKind, TakeRequest
 from ..stopwatch import timed
-from ..timeline import compat, identity, placement, provenance, written
+from ..timeline import compat, identity, placement, provenance, untrusted
 from . import ends, landing, project, strangers
 from .book import Book
 from .job_list import JobList
@@ -143,7 +143,7 @@ class OpenFile:
         if job_id not in self._on_strips:
             return None
         texts = (found.request_text for found in identity.all_marked() if found.job_id == job_id)
-        request = next((read for text in texts if (read := written.request(text)) is not None), None)
+        request = next((read for text in texts if (read := untrusted.request(text)) is not None), None)
         if request is None:
             self._on_strips.discard(job_id)  # it isn't looked for at every draw
             return None
@@ -284,7 +284,7 @@ class OpenFile:
         while self._unknown and time.perf_counter() < deadline:
             job_id, text = self._unknown.pop()
             if job_id not in self.cleared and jobs.get(job_id) is None:
-                request = written.request(text)
+                request = untrusted.request(text)
                 if request is None:
                     jobs.keep(*strangers.unreadable(job_id))
                 else:
@@ -370,4 +370,4 @@ def _drop_unreadable_settings() -> None:
         settings: Any = getattr(scene, "wan_vse", None)
         if settings is not None and scene.library is None:
             for group in (settings, *settings.loras):
-                written.drop_unreadable(group)
+                untrusted.drop_unreadable(group)

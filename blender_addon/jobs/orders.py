@@ -19,8 +19,8 @@ from ...wan_backend.protocol.messages import (
     Task,
 )
 from ...wan_backend.protocol.plain_names import is_name
-from ..timeline import aims, file_look, footage, length, selection, written
-from ..timeline.aim import Aim, NoAim, Wishes
+from ..timeline import footage, picture_files, scene_format, selection, targets, untrusted
+from ..timeline.targets import NoAim, Target, Wishes
 from . import request
 
 SOURCES_FOLDER = "sources"
@@ -34,7 +34,7 @@ class Order:
     """One take: the request without its sources, and what it is aimed at."""
 
     request: TakeRequest
-    aim: Aim | None = None
+    target: Target | None = None
     asked: str = ""
     """What the placeholder is to remember, where that is not of `aim`: the sources are those of an earlier take."""
 
@@ -45,21 +45,21 @@ def orders(
     """The takes that would be asked for now. Raises Refused."""
     if task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP":
         return [Order(_tuned(request.build(scene, settings, preferences), settings, task))]
-    made = aims_of(scene, settings, task, model)
+    made = targets_of(scene, settings, task, model)
     asked = []
-    for aim in made:
-        told = any(wanted.role in TELLING_ROLES for wanted in aim.wanted)
-        prompt = request.checked(aim.prompt) if aim.prompt else request.prompt_of(scene, settings, told)
-        place = request.Placement(aim.channel, aim.start, aim.length_frames)
+    for target in made:
+        told = any(wanted.role in TELLING_ROLES for wanted in target.wanted)
+        prompt = request.checked(target.prompt) if target.prompt else request.prompt_of(scene, settings, told)
+        place = request.Placement(target.channel, target.start, target.length_frames)
         composed = request.compose(scene, settings, preferences, prompt, place)
-        asked.append(Order(_tuned(composed, settings, task), aim))
+        asked.append(Order(_tuned(composed, settings, task), target))
     return asked
 
 
-def aims_of(scene: bpy.types.Scene, settings: Any, task: Task, model: ModelRow | None = None) -> list[Aim]:
+def targets_of(scene: bpy.types.Scene, settings: Any, task: Task, model: ModelRow | None = None) -> list[Target]:
     """Where the takes would go, and what they would be made from. Raises Refused."""
     try:
-        return aims.aims(scene, selection.read(scene), task, _wishes(scene, settings, model))
+        return targets.find_targets(scene, selection.read(scene), task, _wishes(scene, settings, model))
     except NoAim as none:
         raise request.Refused(none.sentence) from none
 
@@ -71,15 +71,16 @@ def places_of(
     if task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP":
         return [request.length_of(scene, settings)]
     return [
-        request.Placement(aim.channel, aim.start, aim.length_frames) for aim in aims_of(scene, settings, task, model)
+        request.Placement(target.channel, target.start, target.length_frames)
+        for target in targets_of(scene, settings, task, model)
     ]
 
 
 def sources_of(
-    scene: bpy.types.Scene, order: Order, job_id: str, look: file_look.Look = file_look.whole
-) -> list[tuple[footage.Wanted, Source, bool]]:
+    scene: bpy.types.Scene, order: Order, job_id: str, look: picture_files.FileLook = picture_files.look_at_all
+) -> list[tuple[footage.FootageRange, Source, bool]]:
     """What the take is made from, and what of it is to be rendered first. Raises Refused."""
-    wanted = order.aim.wanted if order.aim is not None else ()
+    wanted = order.target.wanted if order.target is not None else ()
     folder = sources_folder(order.request, job_id)
     try:
         return [(each, *footage.source_or_render(scene, each, folder, look)) for each in wanted]
@@ -97,13 +98,13 @@ def sources_folder(asked: TakeRequest, job_id: str) -> str:
 def _guide(settings: Any, task: Task) -> Guide:
     if task is Task.PREVIS:  # its depth is what guides it, unless the outlines of that do
         return Guide.EDGES if settings.blocking == "EDGES" else Guide.NONE
-    return written.choice(Guide, settings.guide, Guide.EDGES) if task is Task.RESTYLE else Guide.NONE
+    return untrusted.choice(Guide, settings.guide, Guide.EDGES) if task is Task.RESTYLE else Guide.NONE
 
 
 def _wishes(scene: bpy.types.Scene, settings: Any, model: ModelRow | None) -> Wishes:
-    rate = length.rate_of(scene)
+    rate = scene_format.rate_of(scene)
     seconds = settings.length_mode == "SECONDS"
-    frames = max(1, length.frames_of(settings.length_seconds, rate) if seconds else settings.length_frames)
+    frames = max(1, scene_format.frames_of(settings.length_seconds, rate) if seconds else settings.length_frames)
     return Wishes(
         length_frames=frames,
         as_long_as_strip=settings.as_long_as_strip,
@@ -119,7 +120,7 @@ def _tuned(asked: TakeRequest, settings: Any, task: Task) -> TakeRequest:
     return replace(
         asked,
         task=task,
-        strength=round(written.share(getattr(settings, _STRENGTHS[task])), 4) if task in _STRENGTHS else 1.0,
+        strength=round(untrusted.share(getattr(settings, _STRENGTHS[task])), 4) if task in _STRENGTHS else 1.0,
         guide=_guide(settings, task),
-        conform=written.choice(Conform, settings.conform, Conform.FLOW),
+        conform=untrusted.choice(Conform, settings.conform, Conform.FLOW),
     )

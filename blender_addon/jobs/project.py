@@ -9,7 +9,7 @@ from dataclasses import replace
 import bpy
 
 from ...wan_backend.protocol.messages import Origin, TakeRequest
-from ..timeline import path_rules, written
+from ..timeline import path_rules, untrusted
 
 KEY = "wan_vse_project"
 """A custom property of the scenes; it goes along through save as."""
@@ -34,7 +34,7 @@ def ensure() -> str:
     project_id = id_to_be()
     _ours.add(project_id)
     for scene in bpy.data.scenes:
-        if scene.library is None and written.id_in(scene, KEY) not in _ours:
+        if scene.library is None and untrusted.id_in(scene, KEY) not in _ours:
             scene[KEY] = project_id
     return project_id
 
@@ -57,7 +57,7 @@ def forget() -> None:
 def _written() -> set[str]:
     """The ids that the file's own scenes have; those that are linked are another film's."""
     own = (scene for scene in bpy.data.scenes if scene.library is None)
-    return {found for scene in own if (found := written.id_in(scene, KEY))}
+    return {found for scene in own if (found := untrusted.id_in(scene, KEY))}
 
 
 def path() -> str:

@@ -14,8 +14,8 @@ import bpy
 from ...wan_backend.protocol.messages import Source
 from ...wan_backend.storage import private_files
 from ..backend.command import BackendCommand
-from ..timeline import compat, footage, scene_strips
-from ..timeline.footage import Wanted
+from ..timeline import compat, footage, strip_media
+from ..timeline.footage import FootageRange
 from . import trust
 
 OUR_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH", "CYCLES"})
@@ -25,7 +25,7 @@ BACKGROUND = Path(__file__).resolve().parents[1]
 """The folder that holds the package `background`."""
 
 
-def write(folder: Path, scene: bpy.types.Scene, wanted: list[tuple[Wanted, Source]], job_id: str) -> Path:
+def write(folder: Path, scene: bpy.types.Scene, wanted: list[tuple[FootageRange, Source]], job_id: str) -> Path:
     """Save the copy of the open file and the order into `folder`; gives the order's file.
 
     Raises OSError, RuntimeError and footage.Unusable. Nothing of the open file changes; Blender remaps relative paths
@@ -63,7 +63,7 @@ def command(order: Path) -> BackendCommand:
     return BackendCommand(arguments, environment)
 
 
-def _picture(scene: bpy.types.Scene, wanted: Wanted, source: Source) -> dict[str, Any]:
+def _picture(scene: bpy.types.Scene, wanted: FootageRange, source: Source) -> dict[str, Any]:
     place = {"folder": source.folder, "files": source.files}
     if not wanted.depth:
         span = {"start": wanted.start, "end_exclusive": wanted.end_exclusive}
@@ -72,8 +72,8 @@ def _picture(scene: bpy.types.Scene, wanted: Wanted, source: Source) -> dict[str
         return {"kind": "frames", "scene": scene.name, **shown, **span, **place}
     strips: Any = compat.shown_strips(scene)
     strip = strips[wanted.strip_names[0]]
-    frames = scene_strips.own_frames(strip, wanted.frames)
-    shots = itertools.groupby(frames, lambda frame: scene_strips.camera_of(strip, frame))
+    frames = strip_media.frames_of_scene(strip, wanted.frames)
+    shots = itertools.groupby(frames, lambda frame: strip_media.camera_of(strip, frame))
     layer = getattr(strip, "view_layer", None)
     return {
         "kind": "depth",

@@ -24,7 +24,7 @@ from ...wan_backend.storage import private_files
 from ..backend.command import BackendMissing
 from ..backend.process import ChildProcess
 from ..background import made_folder
-from ..timeline.footage import Unusable, Wanted
+from ..timeline.footage import FootageRange, Unusable
 from . import render_order
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Renderer:
         """True while anything is rendered, waits for it, or ends."""
         return bool(self._queue or self._leaving)
 
-    def ask(self, job_id: str, scene: bpy.types.Scene, wanted: list[tuple[Wanted, Source]]) -> None:
+    def ask(self, job_id: str, scene: bpy.types.Scene, wanted: list[tuple[FootageRange, Source]]) -> None:
         """Save a copy of the open file as it is now; it's rendered from in later ticks.
 
         `wanted` is what `source_or_render` said has to be rendered, as it was given and answered.

@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
     Task,
 )
-from ..timeline import channels, footage, framing, holes, length, text_prompt, written
+from ..timeline import footage, free_space, scene_format, selection, untrusted
 from . import folders, loras, project
 
 HIGHEST_SEED = 2**31 - 1
@@ -55,20 +55,21 @@ def length_of(scene: bpy.types.Scene, settings: Any) -> Placement:
     """Where the take would go and how long it would be. Raises Refused."""
     start = scene.frame_current
     if settings.length_mode == "HOLE":
-        hole = holes.hole_at(scene, start)
+        hole = free_space.gap_at(scene, start)
         if hole is None:
             raise Refused("There is no hole under the playhead: move it into one, or set a length.")
         start, frames = hole.start, min(hole.length_frames, MAX_TAKE_FRAMES)  # no model fills a longer one
     elif settings.length_mode == "SECONDS":
-        frames = length.frames_of(settings.length_seconds, length.rate_of(scene))
+        frames = scene_format.frames_of(settings.length_seconds, scene_format.rate_of(scene))
     else:
         frames = settings.length_frames
     check_frames(frames)
-    if start + frames - 1 > length.LAST_FRAME:
+    if start + frames - 1 > scene_format.LAST_FRAME:
         raise Refused(
-            f"The take would reach past frame {length.LAST_FRAME:,}, Blender's last: move the playhead to the left."
+            f"The take would reach past frame {scene_format.LAST_FRAME:,}, Blender's last: move the playhead to the "
+            "left."
         )
-    channel = channels.first_free(scene, start, start + frames)
+    channel = free_space.first_free_channel(scene, start, start + frames)
     if channel is None:
         raise Refused("Every channel is taken, locked or muted at the playhead: make room there, or move the playhead.")
     return Placement(channel, start, frames)
@@ -115,7 +116,7 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
     _check_length(negative_prompt, "negative prompt")
     if not settings.model:
         raise Refused("Choose a model; the list is empty until the backend has answered.")
-    width, height = framing.square_size(scene, scene.render.resolution_percentage)
+    width, height = scene_format.square_size(scene, scene.render.resolution_percentage)
     return TakeRequest(
         prompt=prompt,
         negative_prompt=negative_prompt,
@@ -124,10 +125,10 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
         height=height,
         resolution=settings.resolution or "exact",
         length_frames=placement.length_frames,
-        frame_rate=length.rate_of(scene),
+        frame_rate=scene_format.rate_of(scene),
         seed=max(0, settings.seed) if settings.seed_locked else random.randint(0, HIGHEST_SEED),
-        quality=written.choice(Quality, settings.quality, Quality.STANDARD),
-        media_format=written.choice(MediaFormat, settings.media_format, MediaFormat.PNG),
+        quality=untrusted.choice(Quality, settings.quality, Quality.STANDARD),
+        media_format=untrusted.choice(MediaFormat, settings.media_format, MediaFormat.PNG),
         media_folder=media_folder(preferences),
         loras=loras.uses(settings.loras),
         origin=Origin(project.path(), project.id_to_be(), scene.name_full, placement.channel, placement.start),
@@ -149,9 +150,9 @@ def _raw_prompt(scene: bpy.types.Scene, settings: Any) -> str:
     if settings.prompt_source == "TEXT_BLOCK":
         if settings.prompt_text is None:
             raise Refused("Choose the text block that holds the prompt.")
-        return text_prompt.from_text_block(settings.prompt_text)
+        return selection.prompt_of_text_block(settings.prompt_text)
     if settings.prompt_source == "TEXT_STRIP":
-        text = text_prompt.from_text_strip(scene)
+        text = selection.prompt_of_text_strip(scene)
         if text is None:
             raise Refused("Select the text strip that holds the prompt.")
         return text
@@ -160,7 +161,7 @@ def _raw_prompt(scene: bpy.types.Scene, settings: Any) -> str:
 
 def _check_length(text: str, what: str) -> None:
     if len(text) > MAX_PROMPT_CHARACTERS:
-        most = text_prompt.MOST_CHARACTERS
+        most = selection.MAX_TEXT_CHARACTERS
         count = f"{len(text):,}" if len(text) <= most else f"more than {most:,}"
         raise Refused(
             f"The {what} has {count} characters, and the model reads about "

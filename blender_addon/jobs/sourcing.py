@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
 )
 from ..stopwatch import timed
-from ..timeline import compat, file_look, footage, identity, provenance
+from ..timeline import compat, footage, identity, picture_files, provenance
 from . import orders
 from .job_list import JobList
 from .journal import Journal
@@ -36,7 +36,7 @@ HELD = Problem(
     ProblemKind.BUSY, "Another window of Blender renders the source of this job: wait for it, or cancel there."
 )
 
-Rendered = list[tuple[footage.Wanted, Source]]
+Rendered = list[tuple[footage.FootageRange, Source]]
 
 
 class Sourcing:
@@ -68,12 +68,12 @@ class Sourcing:
 
         To be called before there is a placeholder: it's no part of what is rendered. Raises Refused.
         """
-        if order.aim is None:  # of a prompt alone, or once more with the sources of an earlier take
+        if order.target is None:  # of a prompt alone, or once more with the sources of an earlier take
             self._send(job_id, scene, order.request, order.asked, [])
             return order.asked
-        made = orders.sources_of(scene, order, job_id, file_look.moment)
+        made = orders.sources_of(scene, order, job_id, picture_files.look_at_many)
         request = replace(order.request, sources=[source for _, source, _ in made])
-        asked = provenance.write(provenance.remember(scene, order.aim)) if made else ""
+        asked = provenance.write(provenance.remember(scene, order.target)) if made else ""
         to_render = [(wanted, source) for wanted, source, render in made if render]
         try:
             self._send(job_id, scene, request, asked, to_render)
@@ -161,7 +161,7 @@ class Sourcing:
             raise footage.Unusable("What this take was made from is no longer known: select it, and ask anew.")
         folder = orders.sources_folder(asked_before, job_id)
         wanted_now = provenance.wanted_now(scene, asked)
-        look = file_look.moment
+        look = picture_files.look_at_many
         straight = set() if render_all else {source.role for source in asked_before.sources if not source.rendered}
         made = [
             (wanted, *footage.source_or_render(scene, wanted, folder, look, wanted.role in straight))
@@ -175,7 +175,7 @@ class Sourcing:
                 self._anew.add(job_id)
         self._send(job_id, scene, request, provenance.write(asked), to_render)
 
-    def _remembered(self, job_id: str) -> provenance.Asked | None:
+    def _remembered(self, job_id: str) -> provenance.Provenance | None:
         strips = (found.strip for found in identity.all_marked() if found.job_id == job_id)
         kept = next((asked for strip in strips if (asked := provenance.of(strip)) is not None), None)
         return kept or provenance.read(self._asked.get(job_id, ""))

@@ -23,7 +23,7 @@ from ...wan_backend.protocol.messages import (
     Task,
 )
 from ...wan_backend.protocol.plain_names import is_below
-from ..timeline import media_files
+from ..timeline import strip_media
 from . import folders, landing, orders, project, request
 
 UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not know this take's job: press Retry to have it made.")
@@ -60,7 +60,7 @@ def may_be_read(source: Source) -> bool:
     beside = [os.path.join(os.path.dirname(project.path()), request.MEDIA_FOLDER)] if project.path() else []
     if is_below(source.folder, [own_folder(), str(folders.user_folder() / "media"), *beside]):
         return True
-    return not source.rendered and media_files.is_played(source.folder, source.files, source.is_movie)
+    return not source.rendered and strip_media.is_played(source.folder, source.files, source.is_movie)
 
 
 def _to_be_rendered(source: Source, folder: str) -> Source:

@@ -16,7 +16,7 @@ from .. import preferences
 from ..jobs import orders, request, tracker
 from ..properties import WanSettings, WithSettings, settings_in, settings_of, task_of
 from ..stopwatch import timed
-from ..timeline import compat, file_look
+from ..timeline import compat, picture_files
 from .refusing import Refusing, backend_refusal, timeline_refusal
 
 PLANNED = "planned"
@@ -70,9 +70,9 @@ def planned(scene: bpy.types.Scene, order: orders.Order) -> TakeRequest:
     Cheap enough for a draw: twice a second at most, a few of the files behind the strips are looked at.
     """
     global _looked_at
-    if order.aim is None or not order.aim.wanted:
+    if order.target is None or not order.target.wanted:
         return order.request
-    key = (scene.as_pointer(), order.aim.wanted, order.request.media_folder)
+    key = (scene.as_pointer(), order.target.wanted, order.request.media_folder)
     if _looked_at is None or _looked_at.key != key or time.monotonic() > _looked_at.until:
         _looked_at = _look(scene, order, key)
     if _looked_at.refused is not None:
@@ -95,7 +95,7 @@ _looked_at: _Look | None = None
 
 def _look(scene: bpy.types.Scene, order: orders.Order, key: tuple[Any, ...]) -> _Look:
     until = time.monotonic() + (0.0 if bpy.app.background else LOOK_SECONDS)
-    look = file_look.whole if bpy.app.background else file_look.glance
+    look = picture_files.look_at_all if bpy.app.background else picture_files.glance
     try:
         sources = tuple(source for _, source, _ in orders.sources_of(scene, order, PLANNED, look))
     except request.Refused as refused:

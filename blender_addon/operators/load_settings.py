@@ -13,7 +13,7 @@ from ...wan_backend.protocol.messages import Guide, Role, TakeRequest, Task
 from ..jobs import loras
 from ..properties import LARGEST_SEED, WanSettings, settings_of
 from ..stopwatch import timed
-from ..timeline import compat, identity, written
+from ..timeline import compat, identity, untrusted
 from .refusing import ROW_POINTER, Refusing, job_of, request_of_job, timeline_refusal
 
 
@@ -61,8 +61,8 @@ def made_refusal(context: bpy.types.Context) -> str:
 
 def request_of(strip: compat.Strip | None) -> TakeRequest | None:
     """The request that `strip` was made for; None where it is not ours or can't be read."""
-    text = written.text_in(strip, identity.REQUEST) if strip is not None else ""
-    return written.request(text) if text else None
+    text = untrusted.text_in(strip, identity.REQUEST) if strip is not None else ""
+    return untrusted.request(text) if text else None
 
 
 def fill(settings: WanSettings, request: TakeRequest) -> None:

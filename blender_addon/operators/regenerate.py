@@ -16,7 +16,7 @@ from .. import preferences
 from ..jobs import orders, project, request, sourcing, strangers, tracker
 from ..properties import LARGEST_SEED
 from ..stopwatch import timed
-from ..timeline import channels, compat, identity, length, provenance, written
+from ..timeline import compat, free_space, identity, provenance, scene_format, untrusted
 from .load_settings import made_refusal, request_of
 from .refusing import Refusing, backend_refusal
 
@@ -64,13 +64,15 @@ def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_
     if made.sources:  # they are as long as the take was
         start -= _left_out(strip)
         end = start + made.length_frames
-    channel = channels.first_free(scene, start, end, strip.channel + 1) or channels.first_free(scene, start, end)
+    channel = free_space.first_free_channel(scene, start, end, strip.channel + 1) or free_space.first_free_channel(
+        scene, start, end
+    )
     if channel is None:
         raise request.Refused("Every channel is taken over this strip: make room above it.")
     return replace(
         made,
         length_frames=end - start,
-        frame_rate=length.rate_of(scene),
+        frame_rate=scene_format.rate_of(scene),
         seed=made.seed if same_seed else secrets.randbelow(LARGEST_SEED + 1),
         media_folder=request.media_folder(preferences.get()),
         origin=Origin(project.path(), project.id_to_be(), scene.name_full, channel, start),
@@ -80,12 +82,14 @@ def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_
 def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> orders.Order:
     """With the sources that the strip was made from, as they lie on the disk; where not, looked at once more."""
     if all(strangers.may_be_read(source) and sourcing.is_there(source) for source in again.sources):
-        return orders.Order(again, asked=written.text_in(strip, provenance.ASKED) if again.sources else "")
+        return orders.Order(again, asked=untrusted.text_in(strip, provenance.ASKED) if again.sources else "")
     asked = provenance.of(strip)
     if asked is None:
         raise request.Refused("What this take was made from is no longer known: select it, and ask anew.")
     start = again.origin.start
-    return orders.Order(again, provenance.aim(scene, asked, start, start + again.length_frames, again.origin.channel))
+    return orders.Order(
+        again, provenance.target_again(scene, asked, start, start + again.length_frames, again.origin.channel)
+    )
 
 
 def _left_out(strip: compat.Strip) -> int:

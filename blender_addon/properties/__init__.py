@@ -21,7 +21,7 @@ from bpy.props import (
 
 from ...wan_backend.protocol.messages import ModelRow
 from ..jobs import tracker
-from ..timeline import compat, length
+from ..timeline import compat, scene_format
 from .lora import WanLora
 from .task import TaskSettings, task_of
 
@@ -145,13 +145,13 @@ def _set_resolution(settings: Any, value: int) -> None:
 
 
 def _frames_changed(settings: Any, context: Any) -> None:
-    rate = length.rate_of(settings.id_data)
-    if length.frames_of(settings.length_seconds, rate) != settings.length_frames:
-        settings.length_seconds = length.seconds_of(settings.length_frames, rate)
+    rate = scene_format.rate_of(settings.id_data)
+    if scene_format.frames_of(settings.length_seconds, rate) != settings.length_frames:
+        settings.length_seconds = scene_format.seconds_of(settings.length_frames, rate)
 
 
 def _seconds_changed(settings: Any, context: Any) -> None:
-    frames = length.frames_of(settings.length_seconds, length.rate_of(settings.id_data))
+    frames = scene_format.frames_of(settings.length_seconds, scene_format.rate_of(settings.id_data))
     if frames != settings.length_frames:
         settings.length_frames = frames
 

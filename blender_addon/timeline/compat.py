@@ -14,7 +14,7 @@ from typing import Any
 
 import bpy
 
-from .movie_facts import Depth
+from .movie_codecs import Depth
 
 _BASE = bpy.types.Strip if hasattr(bpy.types, "Strip") else bpy.types.Sequence
 _HANDLES = (

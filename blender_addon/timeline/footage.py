@@ -17,17 +17,17 @@ import bpy
 from ...wan_backend.protocol import name_runs
 from ...wan_backend.protocol.media import frame_file
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Framing, Role, Source
-from . import compat, file_look, framing, layers, length, media_files, scene_strips
-from .media_files import Unusable
+from . import compat, layers, picture_files, scene_format, strip_media, strip_transform
+from .strip_media import Unusable
 
-__all__ = ["Seen", "Unusable", "Wanted", "seen_with", "source_or_render", "too_long"]
+__all__ = ["FootageRange", "Seen", "Unusable", "seen_with", "source_or_render", "too_long"]
 
 MOST_NAMES_BYTES = 200_000
 """Names that don't follow one another and would take more of a message: those pictures are rendered under new names."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FootageRange:
     """What the backend has to see, in frames of the scene."""
 
     role: Role
@@ -46,9 +46,9 @@ class Wanted:
 
 def source_or_render(
     scene: bpy.types.Scene,
-    wanted: Wanted,
+    wanted: FootageRange,
     folder: str,
-    look: file_look.Look = file_look.whole,
+    look: picture_files.FileLook = picture_files.look_at_all,
     may_be_straight: bool = True,
 ) -> tuple[Source, bool]:
     """The Source as it will be, and whether it must be rendered first. Raises Unusable.
@@ -60,10 +60,10 @@ def source_or_render(
         raise Unusable("There is no frame in what was chosen: choose a strip or a range of one frame or more.")
     if len(wanted.frames) > MAX_TAKE_FRAMES:  # before anything is named, looked at or rendered
         raise Unusable(too_long(len(wanted.frames)))
-    if not length.FIRST_FRAME <= wanted.start < wanted.end_exclusive <= length.LAST_FRAME + 1:
+    if not scene_format.FIRST_FRAME <= wanted.start < wanted.end_exclusive <= scene_format.LAST_FRAME + 1:
         raise Unusable(
-            f"Blender shows the frames {length.FIRST_FRAME:,} to {length.LAST_FRAME:,}, and a part of what was chosen "
-            "lies beyond: move the strips nearer to frame 1, or cut them (K) and choose a part."
+            f"Blender shows the frames {scene_format.FIRST_FRAME:,} to {scene_format.LAST_FRAME:,}, and a part of what "
+            "was chosen lies beyond: move the strips nearer to frame 1, or cut them (K) and choose a part."
         )
     chosen = [_named(scene, name) for name in wanted.strip_names]
     for strip in chosen:
@@ -88,15 +88,15 @@ class Seen:
     """Folders and names of what is played."""
 
 
-def seen_with(scene: bpy.types.Scene, wanted: Wanted) -> Seen:
+def seen_with(scene: bpy.types.Scene, wanted: FootageRange) -> Seen:
     """What the preview shows with the strips that are named. Raises Unusable."""
     files: list[tuple[str, list[str]]] = []
 
-    def note(folder: str, names: Sequence[str], sizes: bool) -> file_look.Found:
+    def note(folder: str, names: Sequence[str], sizes: bool) -> picture_files.FilesFound:
         if sizes:
-            return file_look.moment(folder, names, sizes)
+            return picture_files.look_at_many(folder, names, sizes)
         files.append((folder, list(dict.fromkeys(names))))
-        return file_look.Found()
+        return picture_files.FilesFound()
 
     chosen = [_named(scene, name) for name in wanted.strip_names]
     below = _check_all(scene, wanted.frames, chosen, note)
@@ -108,39 +108,43 @@ def too_long(frames: int) -> str:
     return f"A take can have at most {MAX_TAKE_FRAMES:,} frames; this would be {frames:,}: choose a shorter part."
 
 
-def _rendered(wanted: Wanted, folder: str, lies: Framing | None) -> Source:
+def _rendered(wanted: FootageRange, folder: str, lies: Framing | None) -> Source:
     files = [frame_file(index) for index in range(len(wanted.frames))]
     target = os.path.join(os.path.abspath(folder), wanted.role.value)
     return Source(wanted.role, target, files, frames=len(files), framing=lies, rendered=True)
 
 
-def _depth(scene: bpy.types.Scene, wanted: Wanted, chosen: list[compat.Strip], folder: str) -> tuple[Source, bool]:
+def _depth(
+    scene: bpy.types.Scene, wanted: FootageRange, chosen: list[compat.Strip], folder: str
+) -> tuple[Source, bool]:
     if len(chosen) != 1:
         raise Unusable("Depth is rendered from one scene strip: select one.")
     (strip,) = chosen
-    scene_strips.check_depth(scene, strip, wanted.frames)
-    size = scene_strips.picture_size(strip)
-    if not framing.can_be_framed(strip, size):
+    strip_media.check_depth(scene, strip, wanted.frames)
+    size = strip_media.rendered_size(strip)
+    if not strip_transform.can_be_framed(strip, size):
         raise Unusable(f"“{strip.name}” is turned, mirrored by its scale or cropped away: clear its transform.")
     return _rendered(wanted, folder, _framing(scene, strip, size)), True
 
 
-def _read_straight(scene: bpy.types.Scene, wanted: Wanted, strip: compat.Strip, look: file_look.Look) -> Source | None:
+def _read_straight(
+    scene: bpy.types.Scene, wanted: FootageRange, strip: compat.Strip, look: picture_files.FileLook
+) -> Source | None:
     """The Source of a plain strip; None where Blender has to render it."""
-    if strip.type not in ("MOVIE", "IMAGE") or not framing.is_plain(scene, strip):
+    if strip.type not in ("MOVIE", "IMAGE") or not strip_transform.is_plain(scene, strip):
         return None
-    names = media_files.names_of(strip, wanted.frames)
+    names = strip_media.names_of(strip, wanted.frames)
     if not _fit_in_a_message(names):
         return None
-    indices = media_files.media_indices(strip, wanted.frames)
-    pictures = media_files.pictures(scene, strip, names, indices, look)
-    if pictures is None or not framing.can_be_framed(strip, pictures.shown_size()):
+    indices = strip_media.media_indices(strip, wanted.frames)
+    pictures = strip_media.pictures(scene, strip, names, indices, look)
+    if pictures is None or not strip_transform.can_be_framed(strip, pictures.shown_size()):
         return None
     if strip.type == "MOVIE" and any(later - earlier != 1 for earlier, later in itertools.pairwise(indices)):
         return None  # a frame is held, or it runs backwards
     return Source(
         wanted.role,
-        media_files.folder_of(scene, strip),
+        strip_media.folder_of(scene, strip),
         names,
         is_movie=strip.type == "MOVIE",
         first_frame=indices[0] + compat.trim_start(strip) if strip.type == "MOVIE" else 0,
@@ -157,8 +161,8 @@ def _fit_in_a_message(names: list[str]) -> bool:
 
 
 def _framing(scene: bpy.types.Scene, strip: compat.Strip, size: tuple[int, int]) -> Framing | None:
-    lies = framing.framing_of(scene, strip, size)
-    return None if framing.is_whole_frame(scene, lies, size) else lies
+    lies = strip_transform.framing_of(scene, strip, size)
+    return None if strip_transform.is_whole_frame(scene, lies, size) else lies
 
 
 def _named(scene: bpy.types.Scene, name: str) -> compat.Strip:
@@ -187,7 +191,7 @@ def _check_covers(strip: compat.Strip, frames: range) -> None:
 
 
 def _check_all(
-    scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: file_look.Look
+    scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: picture_files.FileLook
 ) -> list[compat.Strip]:
     """Raise Unusable where a strip that is seen in those frames can't be shown; gives those seen below the chosen."""
     for strip in chosen:
@@ -221,17 +225,17 @@ def _check_not_from_above(strip: compat.Strip) -> None:
         )
 
 
-def _check(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: file_look.Look) -> None:
+def _check(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: picture_files.FileLook) -> None:
     part = _overlap(strip, frames)
     if not part:
         return
     if strip.type == "SCENE":
-        scene_strips.check(scene, strip, part)
+        strip_media.check_scene(scene, strip, part)
     elif strip.type in ("MOVIE", "IMAGE"):
         # Where the speed changes it's not known here which of the files are seen, so all of them must be there.
-        whole = framing.is_retimed(scene, strip) and strip.type == "IMAGE"
-        names = media_files.all_names(strip) if whole else media_files.names_of(strip, part)
-        media_files.check_there(scene, strip, names, look)
+        whole = strip_transform.is_retimed(scene, strip) and strip.type == "IMAGE"
+        names = strip_media.all_names(strip) if whole else strip_media.names_of(strip, part)
+        strip_media.check_there(scene, strip, names, look)
     elif strip.type == "META":
         for inner in layers.seen(strip, part):
             _check(scene, inner, part, look)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import bpy
 
 from ...wan_backend.protocol import bounds
-from . import compat, written
+from . import compat, untrusted
 
 JOB = "wan_vse_job"
 STRIP = "wan_vse_strip"
@@ -47,17 +47,17 @@ class Marked(NamedTuple):
     @property
     def declined(self) -> bool:
         """True where the take was placed and undone before the file was saved."""
-        return written.flag_in(self.strip, DECLINED)
+        return untrusted.flag_in(self.strip, DECLINED)
 
     @property
     def strip_id(self) -> str:
         """The strip's own; empty where it has none."""
-        return written.id_in(self.strip, STRIP)
+        return untrusted.id_in(self.strip, STRIP)
 
     @property
     def request_text(self) -> str:
-        """What was asked for, as the strip has it; `written.request` reads it."""
-        return written.text_in(self.strip, REQUEST)
+        """What was asked for, as the strip has it; `untrusted.request` reads it."""
+        return untrusted.text_in(self.strip, REQUEST)
 
 
 def mark_placeholder(strip: compat.Strip, job_id: str, request_json: str) -> None:
@@ -82,14 +82,14 @@ def new_id() -> str:
 def marked(scene: bpy.types.Scene) -> Iterator[Marked]:
     """Every strip of the scene that has a job."""
     for strip, collection in compat.walk(scene):
-        job_id, role = written.id_in(strip, JOB), role_of(strip)
+        job_id, role = untrusted.id_in(strip, JOB), role_of(strip)
         if job_id and role:
             yield Marked(scene, strip, collection, job_id, role == PLACEHOLDER_ROLE)
 
 
 def role_of(strip: compat.Strip) -> str:
     """What the strip is to its job; empty where it is none of ours."""
-    role = written.text_in(strip, ROLE)
+    role = untrusted.text_in(strip, ROLE)
     return role if role in (PLACEHOLDER_ROLE, TAKE_ROLE) else ""
 
 
@@ -102,7 +102,7 @@ def all_marked() -> list[Marked]:
 def strange() -> int:
     """How many strips of the open file have a job's mark that this add-on did not write: they are passed over."""
     strips = [strip for scene in bpy.data.scenes if scene.library is None for strip, _ in compat.walk(scene)]
-    return sum(strip.get(JOB) is not None and not (written.id_in(strip, JOB) and role_of(strip)) for strip in strips)
+    return sum(strip.get(JOB) is not None and not (untrusted.id_in(strip, JOB) and role_of(strip)) for strip in strips)
 
 
 def find(strip_id: str) -> Marked | None:
@@ -153,7 +153,7 @@ def _places() -> tuple[object, ...]:
 
 def offset_frames(strip: compat.Strip) -> int:
     """How many of the take's first frames the placeholder leaves out, trimmed or split as it is now."""
-    return max(0, compat.start(strip) - written.frame_in(strip, FIRST, compat.start(strip)))
+    return max(0, compat.start(strip) - untrusted.frame_in(strip, FIRST, compat.start(strip)))
 
 
 def _follow(strip: compat.Strip) -> None:
@@ -162,12 +162,12 @@ def _follow(strip: compat.Strip) -> None:
     Blender keeps no hidden media for a colour strip, so that the two look alike but for the length.
     """
     start, length = compat.start(strip), compat.length_frames(strip)
-    was_start, was_length = written.frame_in(strip, WAS_START, start), written.frame_in(strip, WAS_LENGTH, length)
+    was_start, was_length = untrusted.frame_in(strip, WAS_START, start), untrusted.frame_in(strip, WAS_LENGTH, length)
     if (start, length) == (was_start, was_length):
         return
     if length == was_length:
-        strip[FIRST] = _near(written.frame_in(strip, FIRST, was_start) + start - was_start)
-    elif length > was_length and start < written.frame_in(strip, FIRST, start):
+        strip[FIRST] = _near(untrusted.frame_in(strip, FIRST, was_start) + start - was_start)
+    elif length > was_length and start < untrusted.frame_in(strip, FIRST, start):
         strip[FIRST] = start  # pulled out beyond where it began: the take begins there
     _remember(strip)
 

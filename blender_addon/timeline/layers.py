@@ -8,14 +8,14 @@ from typing import Any
 
 import bpy
 
-from . import compat, file_look, framing, holes, media_files
+from . import compat, free_space, picture_files, scene_format, strip_media, strip_transform
 
 HIDING_BLENDS = frozenset({"REPLACE", "CROSS"})
 """At full opacity they show the strip alone, and black where it is transparent."""
 
 
 def below(
-    scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: file_look.Look
+    scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: picture_files.FileLook
 ) -> list[compat.Strip]:
     """The strips below the chosen ones that the preview may show in those frames; none where all of it is hidden."""
     if not chosen:
@@ -40,7 +40,7 @@ def seen(owner: Any, frames: range, below_channel: int | None = None) -> Iterato
     collection = () if owner is None else compat.strips(owner)
     places = compat.columns(collection)
     keyed = compat.keyed_mutes(owner.id_data) if len(collection) else []
-    closed = holes.closed_channels(owner) if not any("channels[" in path for path in keyed) else ()
+    closed = free_space.closed_channels(owner) if not any("channels[" in path for path in keyed) else ()
     flags = [False] * len(places.starts)
     for index in places.overlapping(frames.start, frames.stop):
         channel = places.channels[index]
@@ -124,18 +124,22 @@ def _around_metas(scene: bpy.types.Scene, frames: range) -> list[compat.Strip]:
     return [strip for owner, meta in zip(owners, stack, strict=True) for strip in seen(owner, frames, meta.channel)]
 
 
-def _covers(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: file_look.Look) -> bool:
+def _covers(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: picture_files.FileLook) -> bool:
     """True where it is certain that the strip is opaque and fills the frame."""
     plain = strip.blend_type == "ALPHA_OVER" and strip.blend_alpha == 1.0 and strip.color_multiply == 1.0
     if not plain or len(strip.modifiers) or compat.is_animated(scene, strip):
         return False
-    size = framing.frame_size(scene) if strip.type == "COLOR" else None
+    size = scene_format.frame_size(scene) if strip.type == "COLOR" else None
     if strip.type in ("MOVIE", "IMAGE"):
-        names, indices = media_files.names_of(strip, frames), media_files.media_indices(strip, frames)
-        pictures = media_files.pictures(scene, strip, names, indices, look)
+        names, indices = strip_media.names_of(strip, frames), strip_media.media_indices(strip, frames)
+        pictures = strip_media.pictures(scene, strip, names, indices, look)
         if pictures is not None and pictures.alpha_bits == 0:
             size = pictures.shown_size()
     if strip.type == "IMAGE":
-        found = look(media_files.folder_of(scene, strip), names, True)
+        found = look(strip_media.folder_of(scene, strip), names, True)
         size = size if found.opaque and found.complete else None
-    return size is not None and framing.can_be_framed(strip, size) and framing.fills_frame(scene, strip, size)
+    return (
+        size is not None
+        and strip_transform.can_be_framed(strip, size)
+        and strip_transform.fills_frame(scene, strip, size)
+    )

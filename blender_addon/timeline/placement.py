@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import bpy
 
 from ...wan_backend.protocol.messages import TakeRequest
-from . import channels, compat, framing, identity, path_rules
+from . import compat, free_space, identity, path_rules, scene_format, strip_transform
 
 NAME_CHARACTERS = 40
 PLACEHOLDER_COLOR = (0.16, 0.13, 0.27)
@@ -102,8 +102,8 @@ def put_on_timeline(
     """
     length = min(length_frames, take.frames)
     scene.sequence_editor_create()
-    free = channels.first_free(scene, start, start + length, channel)
-    free = free or channels.first_free(scene, start, start + length)
+    free = free_space.first_free_channel(scene, start, start + length, channel)
+    free = free or free_space.first_free_channel(scene, start, start + length)
     if free is None:
         raise NoRoom(f"Every channel is taken at frame {start}: make room, then place the take again.")
     collection = compat.strips(compat.shown_owner(scene))
@@ -125,9 +125,9 @@ def media_path(folder: str) -> str:
 
 def _channel_aside(collection: compat.Collection, start: int, end_exclusive: int) -> int:
     """A channel where a strip can be cut to length before it goes to its own, where Blender would bump it."""
-    taken = channels.taken_channels(collection, start, end_exclusive)
-    free = (channel for channel in range(channels.HIGHEST, 0, -1) if channel not in taken)
-    return next(free, channels.HIGHEST)
+    taken = free_space.taken_channels(collection, start, end_exclusive)
+    free = (channel for channel in range(free_space.HIGHEST_CHANNEL, 0, -1) if channel not in taken)
+    return next(free, free_space.HIGHEST_CHANNEL)
 
 
 def check_there(take: TakeFiles) -> None:
@@ -160,10 +160,10 @@ def _new_strip(
 
 def _fill_frame(scene: bpy.types.Scene, strip: compat.Strip) -> None:
     """Where the scene's pixels aren't square, Blender's own fit squeezes a take, whose pixels are."""
-    if framing.square_size(scene) == framing.frame_size(scene):
+    if scene_format.square_size(scene) == scene_format.frame_size(scene):
         return
     first = strip.elements[0] if len(strip.elements) else None
     if first is not None and first.orig_width > 0 and first.orig_height > 0:
-        strip.transform.scale_x, strip.transform.scale_y = framing.filling_scale(
+        strip.transform.scale_x, strip.transform.scale_y = strip_transform.filling_scale(
             scene, (first.orig_width, first.orig_height)
         )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import bpy
 
-from ...wan_backend.protocol.messages import Task
-from . import compat, holes, identity
+from ...wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, Task
+from . import compat, free_space, identity
 
 MOST = 64
 """More strips than these are not asked for at once."""
@@ -76,7 +76,7 @@ def read(scene: bpy.types.Scene) -> Selection:
     """What is selected now in the timeline that the sequencer shows."""
     collection = compat.shown_strips(scene)
     indices = compat.selected(collection)
-    muted = holes.muted_channels(scene) if indices else set()
+    muted = free_space.muted_channels(scene) if indices else set()
     picked = (pick(strip, muted) for strip in compat.selected_strips(scene, MOST))
     strips = sorted(picked, key=lambda strip: (strip.start, strip.channel))
     return Selection(
@@ -109,17 +109,17 @@ def pick(strip: compat.Strip, muted_channels: set[int]) -> Picked:
     )
 
 
-def around(scene: bpy.types.Scene, frame: int) -> tuple[holes.Hole | None, Picked | None, Picked | None]:
+def around(scene: bpy.types.Scene, frame: int) -> tuple[free_space.Gap | None, Picked | None, Picked | None]:
     """The hole around `frame`, and the strips that touch it from the left and the right: of several the one on top.
 
     Placeholders are such strips, too.
     """
     collection = compat.shown_strips(scene)
     strips = compat.columns(collection)
-    hole = holes.hole_at(scene, frame, strips)
+    hole = free_space.gap_at(scene, frame, strips)
     if hole is None:
         return None, None, None
-    muted = holes.muted_channels(scene)
+    muted = free_space.muted_channels(scene)
     found: list[Picked | None] = []
     for column, edge in ((strips.ends_exclusive, hole.start), (strips.starts, hole.end_exclusive)):
         touching = [
@@ -164,3 +164,34 @@ def _implied_by_playhead(scene: bpy.types.Scene, selection: Selection) -> Task:
     _, left, right = around(scene, selection.frame)
     both = left is not None and right is not None and not (left.waits or right.waits)
     return Task.FILL_GAP if both else Task.TEXT_TO_VIDEO
+
+
+MAX_TEXT_CHARACTERS = 2 * MAX_PROMPT_CHARACTERS
+"""More than any prompt may have."""
+
+
+def prompt_of_text_block(text: bpy.types.Text) -> str:
+    """The whole text, lines joined by spaces; of one that is far too long for a prompt, the beginning."""
+    lines: list[str] = []
+    room = MAX_TEXT_CHARACTERS
+    for line in text.lines:  # a panel asks at every redraw, and the text may be a book
+        body = line.body.strip()
+        if body:
+            lines.append(body)
+            room -= len(body) + 1
+            if room < 0:
+                break
+    return " ".join(lines)
+
+
+def prompt_strip(scene: bpy.types.Scene) -> compat.Strip | None:
+    """The text strip that is meant: the active one if it is selected, else the first selected, else None."""
+    selected = [strip for strip in compat.selected_strips(scene) if strip.type == "TEXT"]
+    active = compat.active_strip(scene)
+    return active if active in selected else next(iter(selected), None)
+
+
+def prompt_of_text_strip(scene: bpy.types.Scene) -> str | None:
+    """The text of the selected text strip, lines joined by spaces; None where none is selected."""
+    strip = prompt_strip(scene)
+    return None if strip is None else " ".join(strip.text.split())

@@ -18,7 +18,7 @@ from ..operators.refusing import timeline_refusal
 from ..operators.use_standard_view import changes_colours
 from ..properties import WanSettings, settings_in
 from ..stopwatch import timed
-from ..timeline import compat, text_prompt
+from ..timeline import compat, selection
 from . import (
     backend_box,
     download_box,
@@ -178,9 +178,9 @@ def draw_prompt(
         row.prop(settings, "prompt_text", text="")
         row.operator("wan_vse.write_prompt_text", text="", icon="GREASEPENCIL" if settings.prompt_text else "ADD")
         if settings.prompt_text is not None:
-            _draw_lines(layout, context, text_prompt.from_text_block(settings.prompt_text), "The text is empty.")
+            _draw_lines(layout, context, selection.prompt_of_text_block(settings.prompt_text), "The text is empty.")
     else:
-        text = text_prompt.from_text_strip(scene)
+        text = selection.prompt_of_text_strip(scene)
         _draw_lines(layout, context, text or "", "Select a text strip in the timeline.")
 
 

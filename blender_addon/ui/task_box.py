@@ -10,8 +10,8 @@ from ...wan_backend.protocol.messages import Role, Task
 from ..jobs import request
 from ..properties import WanSettings
 from ..properties.task import TASK_ITEMS
-from ..timeline import aim_beside, length, selection
-from ..timeline.aim import Aim
+from ..timeline import scene_format, selection, targets
+from ..timeline.targets import Target
 from . import paragraph, wording
 from .shown import Shown
 
@@ -58,23 +58,23 @@ def _draw_one(row: bpy.types.UILayout, seen: Shown, one: Task, text: str) -> Non
 
 def draw_made_from(layout: bpy.types.UILayout, context: bpy.types.Context, seen: Shown) -> None:
     """Which strips the task is about, in a line or two; nothing where it's about none, or can't be done."""
-    aims = [order.aim for order in seen.made if order.aim is not None]
-    if aims and seen.task is not Task.TEXT_TO_VIDEO:
-        paragraph.draw(layout, context, made_from(aims), _ICONS[seen.task], most_lines=2)
+    made = [order.target for order in seen.made if order.target is not None]
+    if made and seen.task is not Task.TEXT_TO_VIDEO:
+        paragraph.draw(layout, context, made_from(made), _ICONS[seen.task], most_lines=2)
 
 
-def made_from(aims: list[Aim]) -> str:
+def made_from(made: list[Target]) -> str:
     """Which strips the takes are made from."""
-    names = [f"'{strip.name}'" for strip in aims[0].sources]
-    if len(aims) > 1:
-        return f"{names[0]} and {len(aims) - 1} more, a take for each"
+    names = [f"'{strip.name}'" for strip in made[0].sources]
+    if len(made) > 1:
+        return f"{names[0]} and {len(made) - 1} more, a take for each"
     if not names:
         return "What the preview shows in its range"
-    words = _BETWEEN.get(aims[0].task, "{} and {}")
+    words = _BETWEEN.get(made[0].task, "{} and {}")
     if len(names) == 2:
         return words.format(*names)
-    if aims[0].task is Task.EXTEND:
-        backward = aims[0].wanted[0].role is Role.AFTER
+    if made[0].task is Task.EXTEND:
+        backward = made[0].wanted[0].role is Role.AFTER
         return f"Up to the start of {names[0]}" if backward else f"On from the end of {names[0]}"
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more, as the preview shows them"
 
@@ -113,21 +113,21 @@ def draw_length(
     row = layout.row(align=True)
     for mode in ("FRAMES", "SECONDS", "HOLE") if with_hole else ("FRAMES", "SECONDS"):
         row.prop_enum(settings, "length_mode", mode)
-    rate = length.rate_of(scene)
+    rate = scene_format.rate_of(scene)
     row = layout.row(align=True)
     if settings.length_mode == "SECONDS":
         row.prop(settings, "length_seconds", text="Seconds")
-        other = wording.frames(length.frames_of(settings.length_seconds, rate))
+        other = wording.frames(scene_format.frames_of(settings.length_seconds, rate))
     elif settings.length_mode == "FRAMES" or not with_hole:
         row.prop(settings, "length_frames", text="Frames")
-        other = f"{length.seconds_of(settings.length_frames, rate):.2f} s"
+        other = f"{scene_format.seconds_of(settings.length_frames, rate):.2f} s"
     else:
         try:
             place = request.length_of(scene, settings)
         except request.Refused:  # the outcome says why
             return
         row.label(text=f"Frames {place.start} to {place.end_exclusive - 1}", icon="SNAP_MIDPOINT")
-        other = f"{wording.frames(place.length_frames)}, {length.seconds_of(place.length_frames, rate):.2f} s"
+        other = f"{wording.frames(place.length_frames)}, {scene_format.seconds_of(place.length_frames, rate):.2f} s"
     right = row.row()
     right.alignment = "RIGHT"
     right.label(text=other)
@@ -163,10 +163,10 @@ def _draw_extend(
     held_sides = 0 if strip is None else (strip.held_before > 0) + (strip.held_after > 0)
     if held_sides != 1:
         column.row(align=True).prop(settings, "extend_direction", expand=True)
-    rate = length.rate_of(scene)
+    rate = scene_format.rate_of(scene)
     row = column.row(align=True)
     if strip is not None and held_sides:
-        backward = aim_beside.goes_backward(strip, settings.extend_direction == "BACKWARD")
+        backward = targets.goes_backward(strip, settings.extend_direction == "BACKWARD")
         frames = strip.held_before if backward else strip.held_after
         row.label(text=f"The held part: {wording.frames(frames)}", icon="SNAP_MIDPOINT")
     else:
@@ -174,4 +174,4 @@ def _draw_extend(
         row.prop(settings, "extend_frames")
     right = row.row()
     right.alignment = "RIGHT"
-    right.label(text=f"{length.seconds_of(frames, rate):.2f} s")
+    right.label(text=f"{scene_format.seconds_of(frames, rate):.2f} s")

@@ -60,7 +60,7 @@ def check(scene, addon, file: Path, is_movie: bool, says: str, folder: Path) -> 
         assert says not in ("straight", "rendered"), error
         return
     frames = min(FRAMES, compat.end_exclusive(strip) - compat.start(strip)) if is_movie else 1
-    wanted = look.Wanted(look.Role.FOOTAGE, 1, 1 + frames, ("theirs",), False)
+    wanted = look.FootageRange(look.Role.FOOTAGE, 1, 1 + frames, ("theirs",), False)
     try:
         source, rendered = look.source_or_render(scene, wanted, str(folder / "job"))
     except look.Unusable as why:

@@ -29,7 +29,8 @@ def shot(scene, addon, tmp_path):
 
 def source(addon, scene, frames: int, folder):
     footage = addon("timeline.footage")
-    return footage.source_or_render(scene, footage.Wanted(footage.Role.FOOTAGE, 1, 1 + frames, ("shot",)), str(folder))
+    wanted = footage.FootageRange(footage.Role.FOOTAGE, 1, 1 + frames, ("shot",))
+    return footage.source_or_render(scene, wanted, str(folder))
 
 
 def test_names_that_would_fill_a_message_are_rendered_under_names_that_do_not(shot, scene, addon, tmp_path) -> None:
@@ -58,7 +59,7 @@ def test_a_length_is_refused_and_a_long_hole_is_begun(scene, addon, monkeypatch)
     request = addon("jobs.request")
     settings = scene.wan_vse
     settings.length_mode, scene.frame_end = "SECONDS", 200_000
-    monkeypatch.setattr(addon("timeline.length"), "frames_of", lambda *_: 2001)
+    monkeypatch.setattr(addon("timeline.scene_format"), "frames_of", lambda *_: 2001)
     with pytest.raises(request.Refused, match="at most 2,000 frames; this would be 2,001"):
         request.length_of(scene, settings)
     strips = addon("timeline.compat").strips(scene.sequence_editor)

@@ -34,7 +34,7 @@ def rendering(scene, addon, tmp_path):
     renderer = module.Renderer(lambda: tmp_path / "run", told.ready.append, told.failed.__setitem__)
 
     def wanted(*names, frames=(1, 2), role="FOOTAGE", depth=False):
-        return footage.Wanted(footage.Role[role], *frames, tuple(names), depth)
+        return footage.FootageRange(footage.Role[role], *frames, tuple(names), depth)
 
     def begin(*all_wanted, job="job"):
         asked = []

@@ -166,7 +166,7 @@ def test_what_a_stranger_wrote(name, renderer, session, scene, addon, tmp_path, 
         tracker.tick()
     strange = [job for job in tracker.jobs() if job.job_id != mine]
     for job in strange:
-        assert addon("timeline.written").id_in({"k": job.job_id}, "k")
+        assert addon("timeline.untrusted").id_in({"k": job.job_id}, "k")
         assert job.sentence.endswith(".")
         tracker.retry(job.job_id)
     until = time.monotonic() + 30
@@ -216,7 +216,7 @@ def test_a_linked_scene_says_nothing_of_this_film(session, scene, addon, tmp_pat
 
 
 def test_a_take_is_looked_for_where_this_films_may_lie(session, scene, addon, tmp_path, user_folder) -> None:
-    strangers, read = addon("jobs.strangers"), addon("timeline.written").request
+    strangers, read = addon("jobs.strangers"), addon("timeline.untrusted").request
     (tmp_path / "film").mkdir()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "a.blend"))
     take = {"folder": "/", "first_file": "0001.png", "media_format": "png", "frames": 1, "width": 64, "height": 36}
@@ -287,7 +287,7 @@ def test_what_another_window_makes_is_said_and_lands_here_too(session, scene, ad
 def test_what_a_take_was_made_from_is_read_where_the_film_plays_it(
     session, scene, addon, tmp_path, user_folder
 ) -> None:
-    strangers, compat, read = addon("jobs.strangers"), addon("timeline.compat"), addon("timeline.written").request
+    strangers, compat, read = addon("jobs.strangers"), addon("timeline.compat"), addon("timeline.untrusted").request
     (tmp_path / "film" / "wan").mkdir(parents=True)
     (tmp_path / "secret").mkdir()
     for name in ("0001.png", "0002.png"):

@@ -380,7 +380,7 @@ def test_the_render_handlers_tell_when_it_begins_and_ends(session, scene):
 def test_the_plan_is_asked_for_once_the_panel_is_left_alone(session, scene, addon):
     module = addon("jobs.request")
     from_panel = {"model": "embedded", "width": 64, "height": 36, "length_frames": 9, "media_folder": "/m"}
-    rate = addon("timeline.length").rate_of(scene)
+    rate = addon("timeline.scene_format").rate_of(scene)
     session.tracker.want()
     for seed in range(3):
         session.tracker.want_plan(module.TakeRequest("fog", frame_rate=rate, seed=seed, **from_panel))

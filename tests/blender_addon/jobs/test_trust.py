@@ -39,7 +39,7 @@ def film(scene, addon, tmp_path):
         renderer = addon("jobs.rendering").Renderer(
             lambda: tmp_path / "run", lambda job: told.update({job: ""}), told.__setitem__
         )
-        wanted = footage.Wanted(footage.Role.FOOTAGE, 1, 2, ("shot",))
+        wanted = footage.FootageRange(footage.Role.FOOTAGE, 1, 2, ("shot",))
         source, must = footage.source_or_render(bpy.context.scene, wanted, str(tmp_path / JOB))
         assert must
         renderer.ask(JOB, bpy.context.scene, [(wanted, source)])

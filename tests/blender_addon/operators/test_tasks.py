@@ -51,7 +51,7 @@ def test_each_asks_for_its_own(told, film, operator, selected, task, roles, plac
     (order,) = told.orders
     request = order.request
     assert request.task == task
-    assert [wanted.role.value for wanted in order.aim.wanted] == roles
+    assert [wanted.role.value for wanted in order.target.wanted] == roles
     assert (request.origin.start, request.length_frames, request.origin.channel) == place
 
 
@@ -84,7 +84,7 @@ def test_generate_is_text_whatever_is_selected(told, film) -> None:
     film.select("A")
     film.scene.frame_set(300)
     assert bpy.ops.wan_vse.generate() == FINISHED
-    assert (told.orders[0].request.task, told.orders[0].aim) == ("text_to_video", None)
+    assert (told.orders[0].request.task, told.orders[0].target) == ("text_to_video", None)
 
 
 def test_each_text_strip_becomes_a_job(told, film) -> None:
@@ -212,16 +212,16 @@ def test_another_take_of_the_same_sources(told, film, addon, found) -> None:
     conversion = importlib.import_module(told.messages.__name__.replace("messages", "conversion"))
     addon("timeline.identity").mark_placeholder(strip, "a" * 32, json.dumps(conversion.to_json(request)))
     provenance = addon("timeline.provenance")
-    strip[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.aim))
+    strip[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.target))
     film.compat.set_handles(strip, 5, 30)
     assert bpy.ops.wan_vse.regenerate(seed="NEW") == FINISHED
     (again,) = told.orders
     assert (again.request.origin.start, again.request.length_frames) == (1, 40), "as long as its footage"
     if found:
-        assert (again.request.sources, again.aim) == ([source], None)
+        assert (again.request.sources, again.target) == ([source], None)
         assert provenance.read(again.asked).sources[0].name == "A"
     else:
-        (wanted,) = again.aim.wanted
+        (wanted,) = again.target.wanted
         assert (wanted.start, wanted.end_exclusive, wanted.strip_names) == (1, 41, ("A",))
 
 
@@ -247,13 +247,13 @@ def test_a_fix_under_a_failed_job_selects_what_its_take_is_made_from(told, film,
     job = told.add("f" * 32, "failed", request=dataclasses.replace(order.request, sources=[]))
     waits = film.effect("Waits", "COLOR", 200, 220)
     waits[identity.JOB], waits[identity.ROLE] = job.job_id, identity.PLACEHOLDER_ROLE
-    waits[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.aim))
+    waits[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.target))
     film.select("Still", "Waits")
     assert bpy.ops.wan_vse.apply_fix(setting="quality", value="draft", job_id=job.job_id) == FINISHED
     assert {strip.name for strip in film.strips if strip.select} == set(selected)
     assert film.scene.wan_vse.task == operator.replace("dress_", "").upper()
     assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
-    assert told.orders[1].aim.sources == order.aim.sources
+    assert told.orders[1].target.sources == order.target.sources
 
 
 def test_a_fix_of_a_job_whose_strips_are_gone_leaves_the_selection(told, film) -> None:

@@ -217,7 +217,7 @@ def layers(scene, addon, tmp_path) -> Layers:
 @pytest.fixture
 def asked(scene, addon, tmp_path) -> SimpleNamespace:
     footage, frames = addon("timeline.footage"), addon("background.frames")
-    wanted = footage.Wanted(footage.Role.FOOTAGE, FRAMES.start, FRAMES.stop, ("chosen",))
+    wanted = footage.FootageRange(footage.Role.FOOTAGE, FRAMES.start, FRAMES.stop, ("chosen",))
 
     def sent() -> list[np.ndarray]:
         """The frames as the background's Blender makes them."""

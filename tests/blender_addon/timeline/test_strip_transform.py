@@ -38,9 +38,9 @@ def test_a_framing_says_where_blender_shows_a_picture(scene, addon, tmp_path, si
     compat = addon("timeline.compat")
     strip = compat.strips(scene.sequence_editor).new_image("Still", str(file), 1, 1, fit_method="ORIGINAL")
     transform(strip, TRANSFORMS[how])
-    framing = addon("timeline.framing")
-    assert framing.is_plain(scene, strip) and framing.can_be_framed(strip, size)
+    strip_transform = addon("timeline.strip_transform")
+    assert strip_transform.is_plain(scene, strip) and strip_transform.can_be_framed(strip, size)
     shown = pictures.render(scene, 1, tmp_path / "render")
-    lies = framing.framing_of(scene, strip, size)
+    lies = strip_transform.framing_of(scene, strip, size)
     expected = pictures.laid(picture, lies)
     assert pictures.psnr(shown, expected) >= 45, lies

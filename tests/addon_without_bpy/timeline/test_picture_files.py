@@ -14,7 +14,7 @@ SIZE = 40, 24
 
 @pytest.fixture
 def head_of(addon):
-    return addon("timeline.picture_size").head_of
+    return addon("timeline.picture_files").head_of
 
 
 def png(file: Path, kind: int, bits: int = 8, more: bytes = b"") -> Path:

@@ -1,4 +1,4 @@
-"""Scene frames and seconds, at the scene's exact rate."""
+"""What a scene's settings say of its frames: their size, their rate, and which of them Blender can show."""
 
 from __future__ import annotations
 
@@ -29,3 +29,16 @@ def frames_of(seconds: float, rate: FrameRate) -> int:
 def seconds_of(frames: int, rate: FrameRate) -> float:
     """How long `frames` of `rate` last, in seconds."""
     return float(frames / rate.exact())
+
+
+def frame_size(scene: bpy.types.Scene) -> tuple[int, int]:
+    """The scene's frame in pixels, at 100 %: offsets and crops are in its pixels."""
+    return scene.render.resolution_x, scene.render.resolution_y
+
+
+def square_size(scene: bpy.types.Scene, percent: int = 100) -> tuple[int, int]:
+    """The scene's frame in square pixels: as it is, but for the side along which its pixels are longer."""
+    render = scene.render
+    width, height = (max(1, side * percent // 100) for side in frame_size(scene))
+    longer = render.pixel_aspect_x / render.pixel_aspect_y
+    return (round(width * longer), height) if longer >= 1 else (width, round(height / longer))

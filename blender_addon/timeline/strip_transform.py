@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 
 from ...wan_backend.protocol.messages import Framing
-from . import compat
+from . import compat, scene_format
 
 PLAIN_BLENDS = frozenset({"REPLACE", "CROSS", "ALPHA_OVER"})
 """They show an opaque strip as it is."""
@@ -27,14 +27,14 @@ def framing_of(scene: bpy.types.Scene, strip: compat.Strip, picture: tuple[int, 
     positive), hides what the crop cuts, and mirrors the whole frame last. All that is in the frame's own pixels; the
     Framing is in square ones.
     """
-    frame = frame_size(scene)
+    frame = scene_format.frame_size(scene)
     transform, crop = strip.transform, strip.crop
     across = _placed(picture[0], frame[0], transform.scale_x, transform.offset_x, transform.origin[0])
     up = _placed(picture[1], frame[1], transform.scale_y, transform.offset_y, transform.origin[1])
     averaged = _is_averaged(transform)
     across = _cut(across, crop.min_x, crop.max_x, frame[0], averaged)
     up = _cut(up, crop.min_y, crop.max_y, frame[1], averaged)
-    square = square_size(scene)
+    square = scene_format.square_size(scene)
     wider, higher = square[0] / frame[0], square[1] / frame[1]
     return Framing(
         *square,
@@ -62,22 +62,9 @@ class _Side:
     cut_high: float = 0.0
 
 
-def frame_size(scene: bpy.types.Scene) -> tuple[int, int]:
-    """The scene's frame in pixels, at 100 %: offsets and crops are in its pixels."""
-    return scene.render.resolution_x, scene.render.resolution_y
-
-
-def square_size(scene: bpy.types.Scene, percent: int = 100) -> tuple[int, int]:
-    """The scene's frame in square pixels: as it is, but for the side along which its pixels are longer."""
-    render = scene.render
-    width, height = (max(1, side * percent // 100) for side in frame_size(scene))
-    longer = render.pixel_aspect_x / render.pixel_aspect_y
-    return (round(width * longer), height) if longer >= 1 else (width, round(height / longer))
-
-
 def filling_scale(scene: bpy.types.Scene, picture: tuple[int, int]) -> tuple[float, float]:
     """The transform's scale with which a picture of square pixels fills the frame, undistorted."""
-    frame, square = frame_size(scene), square_size(scene)
+    frame, square = scene_format.frame_size(scene), scene_format.square_size(scene)
     scale = max(square[0] / picture[0], square[1] / picture[1])
     return scale * frame[0] / square[0], scale * frame[1] / square[1]
 
@@ -86,7 +73,7 @@ def is_whole_frame(scene: bpy.types.Scene, lies: Framing, picture: tuple[int, in
     """True where the pictures are the scene's frame as they are."""
     size = lies.canvas_width, lies.canvas_height
     lies = replace(lies, width=round(lies.width, 6), height=round(lies.height, 6))
-    return picture == frame_size(scene) and lies == Framing(*size, 0, 0, *size)
+    return picture == scene_format.frame_size(scene) and lies == Framing(*size, 0, 0, *size)
 
 
 def fills_frame(scene: bpy.types.Scene, strip: compat.Strip, picture: tuple[int, int]) -> bool:
