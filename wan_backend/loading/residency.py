@@ -13,7 +13,8 @@ import psutil
 
 from ..lora import resolve
 from ..memory import residency_plan
-from ..memory.residency_plan import MemoryPlan, Needs, Residency
+from ..memory.needs import PLAIN_TOKEN_PIXELS, HiddenStates, Needs, VideoShape, calculate
+from ..memory.residency_plan import MemoryPlan, Residency
 from ..protocol.messages import LoraUse
 from . import applying_loras, block_offload, chunked_forward, devices
 from .wan_model import WanModel
@@ -180,10 +181,10 @@ def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
     hidden = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
     vae_width = int(vae_config.get("decoder_base_dim") or vae_config.get("base_dim", 96))
     patch = int(vae_config.get("patch_size") or 1)
-    clip = residency_plan.Clip(width, height, frames, token=16 * patch)
-    working = residency_plan.working_bytes(clip, hidden, vae_width // patch**2, number, vae_number)
-    weights: dict[str, Any] = {part: model.weight_bytes(part, in_8_bit=False) for part in model.parts}
-    return replace(working, compressed=model.compressed, **weights)
+    video = VideoShape(width, height, frames, token=PLAIN_TOKEN_PIXELS * patch)
+    hidden_states = HiddenStates(hidden, vae_width // patch**2, number, vae_number)
+    weights = {part: model.weight_bytes(part, in_8_bit=False) for part in model.parts}
+    return calculate(weights, hidden_states, video, model.compressed)
 
 
 def _held_bytes(model: WanModel, device_type: str) -> int:

@@ -63,7 +63,7 @@ def settle(
     fitting = Fitting(request, entry, machine, packed_bytes)
     now, emptied = (fitting.memory(plan, each) for each in (machine, machine.emptied))
     memory = now if now.peak_bytes <= machine.usable_bytes else emptied
-    words = forecast.places(entry, memory, machine)
+    words = forecast.residencies_in_words(entry, memory, machine)
     told = dataclasses.replace(plan, memory_bytes=memory.peak_bytes, memory=f"{words[:1].upper()}{words[1:]}.")
     if memory.peak_bytes <= machine.usable_bytes:
         return told

@@ -15,7 +15,7 @@ from ..catalogue import entries
 from ..catalogue.abilities import architecture_problem
 from ..catalogue.entries import ModelEntry, QualityPreset
 from ..lora import resolve
-from ..memory import estimate
+from ..memory.needs import calculate_from_catalogue
 from ..protocol.messages import (
     MAX_PROMPT_CHARACTERS,
     MAX_TAKE_FRAMES,
@@ -93,7 +93,9 @@ def plan(request: TakeRequest, entry: ModelEntry, loras: Collection[str] = ()) -
         kept_before=clip.kept_before,
         kept_after=clip.kept_after,
         window_frames=window_frames,
-        memory_bytes=estimate.peak_bytes(entry, size.width, size.height, window_frames or clip.model_frames),
+        memory_bytes=calculate_from_catalogue(
+            entry, size.width, size.height, window_frames or clip.model_frames
+        ).one_at_a_time,
         disk_bytes=_disk_bytes(request.media_format, size.width, size.height, take_frames, spooled),
         notes=notes,
     )

@@ -12,8 +12,8 @@ from ..library import depth_model, extras, locate
 from ..library.component_files import ComponentFiles
 from ..library.library_index import LibraryIndex
 from ..lora import resolve
-from ..memory import estimate
 from ..memory.forecast import Machine
+from ..memory.needs import calculate_from_catalogue
 from ..planning import machine_fit, plan_steps
 from ..protocol.errors import Refusal
 from ..protocol.messages import (
@@ -178,7 +178,7 @@ def _row(entry: ModelEntry, found: locate.LocatedModel | locate.UnavailableModel
     here = isinstance(found, locate.LocatedModel)
     size = entry.size(entry.default_size)
     assert size is not None, "the catalogue was checked when it was read"
-    peaks = estimate.peaks(entry, size.width, size.height, entry.max_frames)
+    needs = calculate_from_catalogue(entry, size.width, size.height, entry.max_frames)
     return ModelRow(
         model=entry.id,
         label=entry.label,
@@ -194,8 +194,8 @@ def _row(entry: ModelEntry, found: locate.LocatedModel | locate.UnavailableModel
         download_bytes=entry.download_bytes,
         folder=str(found.folder) if isinstance(found, locate.LocatedModel) else "",
         notes=entry.notes,
-        memory_bytes=peaks.one_at_a_time,
-        least_memory_bytes=peaks.streamed,
+        memory_bytes=needs.one_at_a_time,
+        least_memory_bytes=needs.least,
         broken=isinstance(found, locate.UnavailableModel) and found.problem.kind is ProblemKind.MODEL_BROKEN,
     )
 

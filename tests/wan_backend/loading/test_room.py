@@ -11,7 +11,8 @@ from wan_backend.library.component_files import ComponentFiles
 from wan_backend.loading import applying_loras, block_offload, chunked_forward, devices
 from wan_backend.loading.residency import Placement, Room, room_for
 from wan_backend.loading.wan_model import Precision
-from wan_backend.memory.residency_plan import MemoryPlan, Needs, Residency
+from wan_backend.memory.needs import Needs
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.protocol.messages import LoraUse
 
 GB = 10**9

@@ -1,4 +1,4 @@
-"""Down the ladder: every rung leaves more room for what failed, and the ladder ends."""
+"""Fallbacks: each leaves more room for what failed, and they come to an end."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.wan_backend.properties import bounded
-from wan_backend.memory.fallbacks import device_bytes_during, next_smaller_plan, smaller_of, with_peak
+from wan_backend.memory.fallbacks import next_smaller_plan, smaller_of
 from wan_backend.memory.history import Attempt, OutOfMemoryHistory
-from wan_backend.memory.residency_plan import MemoryPlan, Needs, Residency, choose, choose_on_cpu
+from wan_backend.memory.needs import Needs
+from wan_backend.memory.residency_plan import MemoryPlan, Residency, choose, choose_on_cpu
 
 GB = 10**9
 NEEDS = Needs(text_encoder=11 * GB, transformer=28 * GB, vae=GB // 4, encode=GB // 2, denoise=9 * GB, decode=2 * GB)
 RESIDENT = MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, NEEDS.together)
 
 
-def ladder(part: str, plan=RESIDENT, host=64 * GB, on_cpu=False) -> list[tuple[str, str, str]]:
+def fallbacks(part: str, plan=RESIDENT, host=64 * GB, on_cpu=False) -> list[tuple[str, str, str]]:
     plans = []
     while (plan := next_smaller_plan(plan, NEEDS, part, host, on_cpu)) is not None:
         plans.append((plan.text_encoder.value, plan.transformer.value, plan.vae.value))
@@ -26,7 +27,7 @@ def ladder(part: str, plan=RESIDENT, host=64 * GB, on_cpu=False) -> list[tuple[s
 
 
 def test_a_transformer_that_failed_is_streamed_in_the_end():
-    assert ladder("transformer") == [
+    assert fallbacks("transformer") == [
         ("phased", "resident", "resident"),
         ("phased", "phased", "phased"),
         ("phased", "streamed", "phased"),
@@ -44,14 +45,13 @@ def test_a_streamed_transformer_that_failed_keeps_fewer_blocks_and_then_its_weig
     assert eight_bit[-1] and not any(eight_bit[:-1])
     compressed = dataclasses.replace(NEEDS, compressed=True)
     last = MemoryPlan(Residency.OFFLOADED, Residency.BLOCK_OFFLOADED, Residency.OFFLOADED, 0)
-    assert next_smaller_plan(last, NEEDS, "transformer", 64 * GB, False) == with_peak(
-        dataclasses.replace(last, eight_bit=True), NEEDS
-    )
+    in_8_bit = dataclasses.replace(last, eight_bit=True).with_peak(NEEDS)
+    assert next_smaller_plan(last, NEEDS, "transformer", 64 * GB, False) == in_8_bit
     assert next_smaller_plan(last, compressed, "transformer", 64 * GB, False) is None
 
 
 def test_a_text_encoder_that_failed_is_alone_then_streamed_and_then_on_the_cpu():
-    assert ladder("text_encoder") == [
+    assert fallbacks("text_encoder") == [
         ("resident", "phased", "phased"),
         ("streamed", "phased", "phased"),
         ("on_cpu", "phased", "phased"),
@@ -74,13 +74,13 @@ def test_an_autoencoder_that_failed_alone_works_in_ever_smaller_tiles():
 
 
 def test_an_autoencoder_that_failed_is_alone_in_the_end():
-    assert ladder("vae")[-1] == ("phased", "phased", "phased")
+    assert fallbacks("vae")[-1] == ("phased", "phased", "phased")
     alone = MemoryPlan(Residency.OFFLOADED, Residency.OFFLOADED, Residency.OFFLOADED, 0)
     assert next_smaller_plan(alone, NEEDS, "vae", 64 * GB, on_cpu=False) is None
 
 
 def test_work_beside_the_parts_is_given_the_whole_device():
-    assert ladder("")[-1] == ("phased", "phased", "phased")
+    assert fallbacks("")[-1] == ("phased", "phased", "phased")
 
 
 def test_the_tiny_autoencoder_comes_last_and_once():
@@ -105,14 +105,14 @@ def test_two_experts_leave_for_a_machine_that_holds_both(host_gb, away, one_expe
 
 
 def test_on_the_cpu_parts_are_read_again_and_never_streamed():
-    assert ladder("transformer", on_cpu=True) == [
+    assert fallbacks("transformer", on_cpu=True) == [
         ("read_again", "resident", "resident"),
         ("read_again", "read_again", "read_again"),
     ]
 
 
 def test_a_machine_without_room_reads_again():
-    assert ladder("transformer", host=8 * GB)[1] == ("read_again", "read_again", "phased")
+    assert fallbacks("transformer", host=8 * GB)[1] == ("read_again", "read_again", "phased")
 
 
 @bounded(200)
@@ -125,20 +125,20 @@ def test_a_machine_without_room_reads_again():
 @example("vae", 80, True)
 @example("", 16, False)
 @example("image_encoder", 12, True)
-def test_from_every_plan_each_rung_leaves_more_room(part, card_gb, on_cpu):
+def test_from_every_plan_each_fallback_leaves_more_room(part, card_gb, on_cpu):
     needs = dataclasses.replace(NEEDS, image_encoder=GB, transformer_2=30 * GB)
     plan = choose_on_cpu(needs, card_gb * GB) if on_cpu else choose(needs, card_gb * GB, 64 * GB)
-    rungs = 0
+    count = 0
     while (lower := next_smaller_plan(plan, needs, part, 64 * GB, on_cpu)) is not None:
-        assert device_bytes_during(lower, needs, part) < device_bytes_during(plan, needs, part)
-        plan, rungs = lower, rungs + 1
-    assert rungs <= 12
+        assert lower.bytes_during(part, needs) < plan.bytes_during(part, needs)
+        plan, count = lower, count + 1
+    assert count <= 12
 
 
 def test_the_peak_of_places_is_the_one_that_was_chosen_by():
     for card_gb in (80, 60, 45, 40, 16):
         plan = choose(NEEDS, card_gb * GB, 64 * GB)
-        assert with_peak(plan, NEEDS).peak_bytes == plan.peak_bytes
+        assert plan.with_peak(NEEDS).peak_bytes == plan.peak_bytes
 
 
 def test_the_smaller_place_of_two_plans():
