@@ -117,7 +117,7 @@ def extension() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def addon(extension: str) -> Callable[[str], ModuleType]:
-    """addon("timeline.holes") is that module of the installed add-on."""
+    """addon("timeline.free_space") is that module of the installed add-on."""
     return lambda name: importlib.import_module(f"{extension}.blender_addon.{name}")
 
 

@@ -20,7 +20,7 @@ from bpy.props import (
 )
 
 from ...wan_backend.protocol.messages import ModelRow
-from ..jobs import tracker
+from ..jobs import session
 from ..timeline import compat, scene_format
 from .lora import WanLora
 from .task import TaskSettings, task_of
@@ -29,7 +29,7 @@ __all__ = [
     "EMBEDDED",
     "EXACT",
     "LARGEST_SEED",
-    "WanSession",
+    "WanPanelState",
     "WanSettings",
     "WithSettings",
     "active_job_id",
@@ -62,8 +62,8 @@ def _items(kind: str, rows: list[tuple[str, str, str]]) -> list[tuple[str, str, 
 
 
 def _model_rows(settings: Any) -> list[tuple[str, str, str]]:
-    models = tracker.get().models
-    looking = tracker.get().looking
+    models = session.current().server.models
+    looking = session.current().server.looking
     rows = [(row.model, _label(row, looking), _about(row, looking)) for row in models]
     known = {row[0] for row in rows}
     for wanted in (settings.model_id, EMBEDDED):
@@ -103,7 +103,7 @@ def _chosen_model(settings: Any) -> str:
     """The model that was chosen; before that, the first real one that is here, else the embedded one."""
     if settings.model_id:
         return settings.model_id
-    here = [row.model for row in tracker.get().models if row.here and row.model != EMBEDDED]
+    here = [row.model for row in session.current().server.models if row.here and row.model != EMBEDDED]
     return here[0] if here else EMBEDDED
 
 
@@ -116,7 +116,7 @@ def _set_model(settings: Any, value: int) -> None:
 
 
 def _resolution_rows(settings: Any) -> list[tuple[str, str, str]]:
-    row: ModelRow | None = tracker.get().model(_chosen_model(settings))
+    row: ModelRow | None = session.current().server.model(_chosen_model(settings))
     sizes = row.sizes if row else []
     rows = [
         (size.name, size.name, f"As many pixels as {size.width} x {size.height}, in the scene's aspect")
@@ -135,7 +135,7 @@ def _get_resolution(settings: Any) -> int:
     names = [row[0] for row in _resolution_rows(settings)]
     if settings.resolution_name in names:
         return _number(settings.resolution_name)
-    row = tracker.get().model(_chosen_model(settings))
+    row = session.current().server.model(_chosen_model(settings))
     default = next((size.name for size in row.sizes if size.default), names[0]) if row else names[0]
     return _number(default)
 
@@ -278,16 +278,16 @@ class WithSettings:
         return getattr(self._settings, name)
 
 
-def _search_changed(session: Any, context: Any) -> None:
-    for callback in tracker.get().on_change:  # those that show the queue
+def _search_changed(panel_state: Any, context: Any) -> None:
+    for callback in session.current().on_change:  # those that show the queue
         callback()
 
 
 class WanJobRow(bpy.types.PropertyGroup):
-    """One row of the queue: `name` is the job's id; all else is asked of the tracker."""
+    """One row of the queue: `name` is the job's id; all else is asked of the session."""
 
 
-class WanSession(bpy.types.PropertyGroup):
+class WanPanelState(bpy.types.PropertyGroup):
     """`window_manager.wan_vse`: what is shown now. Not part of any project."""
 
     rows: CollectionProperty(type=WanJobRow)
@@ -326,7 +326,7 @@ def scene_of(settings: WanSettings) -> bpy.types.Scene:
     return owner
 
 
-def session_of(context: bpy.types.Context) -> WanSession:
+def panel_state_of(context: bpy.types.Context) -> WanPanelState:
     """What is shown now."""
     known: Any = context.window_manager
     return known.wan_vse
@@ -334,13 +334,13 @@ def session_of(context: bpy.types.Context) -> WanSession:
 
 def active_job_id(context: bpy.types.Context) -> str:
     """The id of the job whose row is chosen in the queue; empty where none is."""
-    session = session_of(context)
-    if 0 <= session.active_row < len(session.rows):
-        return session.rows[session.active_row].name
+    panel_state = panel_state_of(context)
+    if 0 <= panel_state.active_row < len(panel_state.rows):
+        return panel_state.rows[panel_state.active_row].name
     return ""
 
 
-_CLASSES = (WanLora, WanSettings, WanJobRow, WanSession)
+_CLASSES = (WanLora, WanSettings, WanJobRow, WanPanelState)
 
 
 def register() -> None:
@@ -349,7 +349,7 @@ def register() -> None:
         bpy.utils.register_class(one)
     types: Any = bpy.types
     types.Scene.wan_vse = PointerProperty(type=WanSettings)
-    types.WindowManager.wan_vse = PointerProperty(type=WanSession)
+    types.WindowManager.wan_vse = PointerProperty(type=WanPanelState)
 
 
 def unregister() -> None:

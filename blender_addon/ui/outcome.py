@@ -7,8 +7,8 @@ from typing import Any
 import bpy
 
 from ...wan_backend.protocol.messages import Fix, FixAction, Plan, Problem, ProblemKind
-from ..jobs import request, tracker
-from ..operators import asking
+from ..jobs import request, session
+from ..operators import make_takes
 from . import paragraph, shown, thumbnails, wording
 
 
@@ -16,26 +16,26 @@ def draw_outcome(
     layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, seen: shown.Shown
 ) -> None:
     """What would be made and where it would go, as the backend plans it; or what stands in the way."""
-    session = tracker.get()
+    current = session.current()
     try:
         if seen.refused:
             raise request.Refused(seen.refused)
-        asked = asking.planned(scene, seen.made[0])
+        asked = make_takes.planned(scene, seen.made[0])
     except request.Refused as refused:
         paragraph.draw(layout.box(), context, refused.sentence, "INFO")
         return
     if seen.lacking:
         paragraph.draw(layout, context, seen.lacking, "INFO")
     thumbnails.draw(layout, asked)
-    if session.backend.state != "ready":
+    if current.server.status.state != "ready":
         return
-    session.want_plan(asked)
+    current.server.plan_query.want(asked)
     box = layout.box()
-    if session.plan is not None:
-        draw_plan(box, context, session.plan)
+    if current.server.plan_query.plan is not None:
+        draw_plan(box, context, current.server.plan_query.plan)
     else:
-        paragraph.draw(box, context, session.plan_sentence or "Working out what would be made...", "SORTTIME")
-    frames = wording.coming_frames(asked.length_frames, session.plan_of(asked))
+        paragraph.draw(box, context, current.server.plan_query.sentence or "Working out what would be made...", "SORTTIME")
+    frames = wording.coming_frames(asked.length_frames, current.server.plan_query.plan_of(asked))
     place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {asked.origin.start + frames - 1}"
     paragraph.draw(box, context, place, "SEQUENCE")
     if len(seen.made) > 1:
@@ -61,7 +61,7 @@ def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -
     for note in plan.notes:
         paragraph.draw(box, context, note, "INFO")
     for fix in plan.fixes:
-        if fix.action is not FixAction.DOWNLOAD or not tracker.get().downloads.is_begun(
+        if fix.action is not FixAction.DOWNLOAD or not session.current().server.downloads.is_begun(
             fix.value
         ):  # its box, above, says more
             draw_fix(box, fix)
@@ -72,8 +72,8 @@ def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan
     if _is_coming(plan):
         paragraph.draw(box, context, "The model is being downloaded; you can go on working.", "IMPORT")
         return
-    if asking.may_yet_be_found(plan):
-        paragraph.draw(box, context, tracker.get().looking, "SORTTIME")
+    if make_takes.may_yet_be_found(plan):
+        paragraph.draw(box, context, session.current().server.looking, "SORTTIME")
         return
     column = box.column(align=True)
     column.alert = True
@@ -85,7 +85,7 @@ def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan
 
 def _is_coming(plan: Plan) -> bool:
     """True where all that is wrong is that the model is still being fetched."""
-    status = tracker.get().downloads.status(plan.model)
+    status = session.current().server.downloads.status(plan.model)
     return plan.problem.kind is ProblemKind.MODEL_MISSING and status is not None and status.state.active
 
 

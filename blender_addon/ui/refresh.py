@@ -1,6 +1,6 @@
-"""Brings what the tracker knows to the screen: mirrors the queue's rows and asks Blender to draw again.
+"""Brings what the session knows to the screen: mirrors the queue's rows and asks Blender to draw again.
 
-Called from the tracker's timer, never from a draw.
+Called from the session's timer, never from a draw.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 import bpy
 
-from ..operators.standing import Standing, standing
-from ..properties import WanSession
+from ..operators.queue_jobs import Standing, standing
+from ..properties import WanPanelState
 from ..stopwatch import timed
 
 MOST_ENDED = 200
@@ -37,31 +37,31 @@ def redraw() -> None:
                     area.tag_redraw()
 
 
-def mirror_rows(session: WanSession) -> None:
-    """Let the rows be the tracker's jobs: those that have not ended, and the newest others. Of a search, those found.
+def mirror_rows(panel_state: WanPanelState) -> None:
+    """Let the rows be the session's jobs: those that have not ended, and the newest others. Of a search, those found.
 
     The chosen job stays chosen; a new one is chosen as it comes.
     """
     global _mirrored
     now = standing()
-    search = " ".join(session.search.lower().split())
+    search = " ".join(panel_state.search.lower().split())
     last = _mirrored
-    as_left = _are(session.rows, last.ids)
+    as_left = _are(panel_state.rows, last.ids)
     if last.standing is now and last.search == search and as_left:
         return
-    ids, session.left_out = _shown(now, search)
-    old = last.ids if as_left else [row.name for row in session.rows]
+    ids, panel_state.left_out = _shown(now, search)
+    old = last.ids if as_left else [row.name for row in panel_state.rows]
     _mirrored = _Mirrored(now, search, ids)
     if ids == old:
         return
-    chosen = old[session.active_row] if 0 <= session.active_row < len(old) else ""
-    _write(session.rows, old, ids)
+    chosen = old[panel_state.active_row] if 0 <= panel_state.active_row < len(old) else ""
+    _write(panel_state.rows, old, ids)
     if ids and search == last.search and ids[0] not in set(old):
-        session.active_row = 0
+        panel_state.active_row = 0
     elif chosen in ids:
-        session.active_row = ids.index(chosen)
+        panel_state.active_row = ids.index(chosen)
     else:
-        session.active_row = max(0, min(session.active_row, len(ids) - 1))
+        panel_state.active_row = max(0, min(panel_state.active_row, len(ids) - 1))
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ _mirrored = _Mirrored()
 
 
 def _shown(now: Standing, search: str) -> tuple[list[str], int]:
-    """The ids of the jobs that get a row, in the tracker's order, and how many of those that would do get none."""
+    """The ids of the jobs that get a row, in the session's order, and how many of those that would do get none."""
     left = MOST_ENDED
     ids: list[str] = []
     left_out = 0

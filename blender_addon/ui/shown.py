@@ -8,7 +8,7 @@ import bpy
 
 from ...wan_backend.protocol.messages import Task
 from ..jobs import orders, request
-from ..operators import asking
+from ..operators import make_takes
 from ..properties import WanSettings, WithSettings
 from ..properties.task import chosen_or
 from ..timeline import selection
@@ -37,12 +37,12 @@ def look(scene: bpy.types.Scene, settings: WanSettings) -> Shown:
     implied = selection.implied(scene, picked)
     task = chosen_or(settings, picked, implied)
     try:
-        return Shown(picked, implied, task, tuple(asking.wanted(scene, settings, task)))
+        return Shown(picked, implied, task, tuple(make_takes.wanted(scene, settings, task)))
     except request.Refused as refused:
         why = refused.sentence
     try:
         with_any = WithSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
-        made = asking.wanted(scene, with_any, task)
+        made = make_takes.wanted(scene, with_any, task)
     except request.Refused as refused:
         return Shown(picked, implied, task, refused=refused.sentence)
     return Shown(picked, implied, task, tuple(made), lacking=why)

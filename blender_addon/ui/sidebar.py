@@ -12,10 +12,10 @@ from typing import ClassVar
 import bpy
 
 from .. import preferences
-from ..jobs import collect, project, request, tracker
-from ..operators.load_settings import request_of
+from ..jobs import collect, project, request, session
+from ..operators.apply_settings import request_of
+from ..operators.choose_inputs import changes_colors
 from ..operators.refusing import timeline_refusal
-from ..operators.use_standard_view import changes_colours
 from ..properties import WanSettings, settings_in
 from ..stopwatch import timed
 from ..timeline import compat, selection
@@ -53,7 +53,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         """Blender calls this to show the panel."""
         layout = self.layout
-        tracker.get().want()
+        session.current().server.want()
         scene = compat.sequencer_scene(context)
         if scene is None:
             paragraph.draw(layout, context, "The sequencer shows no scene: choose or add one in its header.", "INFO")
@@ -137,7 +137,7 @@ class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
         made = request_of(compat.active_strip(compat.sequencer_scene(context)))
         layout = self.layout
         paragraph.draw(layout, context, wording.title(made.prompt, made.task), "FONT_DATA", most_lines=PROMPT_LINES)
-        row = tracker.get().model(made.model)
+        row = session.current().server.model(made.model)
         facts = f"{row.label if row else made.model}, {made.quality.value}, seed {made.seed}"
         paragraph.draw(layout, context, facts, "BLANK1")
         if made.loras:
@@ -221,7 +221,7 @@ def draw_seed(layout: bpy.types.UILayout, settings: WanSettings) -> None:
 
 def draw_colour_hint(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene) -> None:
     """What would spoil a take's colours."""
-    if changes_colours(scene):
+    if changes_colors(scene):
         box = layout.box()
         view = scene.view_settings.view_transform
         paragraph.draw(box, context, f"The {view} view changes the colours of footage.", "COLOR")
@@ -230,15 +230,15 @@ def draw_colour_hint(layout: bpy.types.UILayout, context: bpy.types.Context, sce
 
 def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Takes that their file could be parted from, and what became of collecting them."""
-    session = tracker.get()
-    if session.collector.busy:
-        layout.progress(factor=session.collector.progress, type="BAR", text="Copying takes")
+    current = session.current()
+    if current.collector.busy:
+        layout.progress(factor=current.collector.progress, type="BAR", text="Copying takes")
     elif project.path() and _any_far():
         box = layout.box()
         paragraph.draw(box, context, "Some takes do not lie beside the .blend file.", "FILE_FOLDER")
         box.operator("wan_vse.collect_takes", text="Collect Takes")
-    if session.collector.sentence and not session.collector.busy:
-        paragraph.draw(layout, context, session.collector.sentence, "INFO")
+    if current.collector.sentence and not current.collector.busy:
+        paragraph.draw(layout, context, current.collector.sentence, "INFO")
 
 
 def _any_far() -> bool:

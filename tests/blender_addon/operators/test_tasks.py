@@ -130,7 +130,7 @@ def test_a_previs_keeps_to_depth_or_outlines(told, film, addon, blocking, guide)
     request = told.orders[0].request
     assert request.guide.value == guide
     film.scene.wan_vse.blocking = "DEPTH" if blocking == "EDGES" else "EDGES"
-    addon("operators.load_settings").fill(film.scene.wan_vse, request)
+    addon("operators.apply_settings").fill(film.scene.wan_vse, request)
     assert film.scene.wan_vse.blocking == blocking
 
 
@@ -139,7 +139,7 @@ def test_each_says_what_to_select(told, film, name) -> None:
     film.select()
     film.scene.frame_set(500)
     assert why_not(name).partition(" ")[0] in ("Select", "There")
-    told.backend.state = "missing"
+    told.server.status.state = "missing"
     assert "press Set Up Backend" in why_not(name)
 
 
@@ -159,14 +159,14 @@ def test_a_scene_strip_without_a_camera_is_said(told, film) -> None:
 def test_what_the_plan_refuses_is_said(told, film) -> None:
     m = told.messages
     problem = m.Problem(m.ProblemKind.BAD_LENGTH, "2,400 frames are more than can be made: shorten the hole.")
-    told.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem)
+    told.server.plan_query.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem)
     film.select("A", "B")
     assert why_not("fill_gap") == "2,400 frames are more than can be made: shorten the hole"
 
 
 def test_a_take_that_will_be_shorter_has_a_shorter_placeholder(told, film) -> None:
     m = told.messages
-    told.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 30, 1, 1.0, 1.0, m.Sampler.UNIPC)
+    told.server.plan_query.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 30, 1, 1.0, 1.0, m.Sampler.UNIPC)
     film.select("Still")
     bpy.ops.wan_vse.animate_picture()
     film.select("A")
@@ -231,7 +231,7 @@ def test_settings_of_a_restyled_take_come_back(told, film, addon) -> None:
     film.select("A")
     bpy.ops.wan_vse.restyle()
     settings.strength, settings.guide, settings.conform = 0.9, "NONE", "FLOW"
-    addon("operators.load_settings").fill(settings, told.orders[0].request)
+    addon("operators.apply_settings").fill(settings, told.orders[0].request)
     assert (settings.strength, settings.guide, settings.conform) == (0.25, "FRAMES", "REPEAT")
 
 

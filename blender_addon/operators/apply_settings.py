@@ -1,7 +1,4 @@
-"""Does what a Fix of the backend says: changes one setting of the panel, or one thing about the backend.
-
-May import properties, preferences, jobs and timeline; never ui.
-"""
+"""Changing the panel's settings as something else says: the take of a strip or job, or a Fix of the backend."""
 
 from __future__ import annotations
 
@@ -11,13 +8,80 @@ from typing import Any, ClassVar
 
 import bpy
 
-from ...wan_backend.protocol.messages import Expert, FixAction, FixSetting, JobStatus, Task
-from ..jobs import loras, tracker
-from ..properties import WanSettings, scene_of, settings_of, task_of
+from ...wan_backend.protocol.messages import Expert, FixAction, FixSetting, Guide, JobStatus, Role, TakeRequest, Task
+from ..jobs import loras, session
+from ..properties import LARGEST_SEED, WanSettings, scene_of, settings_of, task_of
 from ..stopwatch import timed
-from ..timeline import provenance
-from .load_settings import fill
-from .refusing import Refusing, job_of, request_of_job, timeline_refusal
+from ..timeline import compat, identity, provenance, untrusted
+from .refusing import ROW_POINTER, Refusing, job_of, request_of_job, timeline_refusal
+
+
+class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
+    """Fill the panel with the settings that the active strip, or the given job, was made with"""
+
+    bl_idname = "wan_vse.load_settings"
+    bl_label = "Wan: Load Settings from Strip"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    job_id: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        sentence = timeline_refusal(context)
+        if sentence or getattr(context, ROW_POINTER, None) is not None:
+            return sentence
+        return made_refusal(context)
+
+    @timed("operator load_settings")
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        job = job_of(self.job_id) if self.job_id else None
+        if job is not None:
+            request = request_of_job(self, job)
+            if request is None:
+                return {"CANCELLED"}
+        else:
+            request = request_of(compat.active_strip(compat.sequencer_scene(context)))
+        if request is None:
+            self.report({"WARNING"}, "There are no settings to load: the strip was not made by Wan VSE.")
+            return {"CANCELLED"}
+        fill(settings_of(context), request)
+        return {"FINISHED"}
+
+
+def made_refusal(context: bpy.types.Context) -> str:
+    """Why the active strip can't tell how it was made; empty where it can."""
+    sentence = timeline_refusal(context)
+    if sentence:
+        return sentence
+    if request_of(compat.active_strip(compat.sequencer_scene(context))) is None:
+        return "The active strip was not made by Wan VSE: select a take"
+    return ""
+
+
+def request_of(strip: compat.Strip | None) -> TakeRequest | None:
+    """The request that `strip` was made for; None where it is not ours or can't be read."""
+    text = untrusted.text_in(strip, identity.REQUEST) if strip is not None else ""
+    return untrusted.request(text) if text else None
+
+
+def fill(settings: WanSettings, request: TakeRequest) -> None:
+    """Set the panel to what `request` asked for, with its seed locked."""
+    settings.prompt_source, settings.prompt = "FIELD", request.prompt
+    settings.negative_prompt = request.negative_prompt
+    settings.model_id, settings.resolution_name = request.model, request.resolution
+    settings.quality, settings.media_format = request.quality.name, request.media_format.name
+    settings.length_mode, settings.length_frames = "FRAMES", request.length_frames
+    settings.conform = request.conform.name
+    loras.fill(settings, request.loras)
+    if request.task is Task.RESTYLE:
+        settings.strength, settings.guide = request.strength, request.guide.name
+    elif request.task is Task.PREVIS:
+        settings.freedom = request.strength
+        settings.blocking = "EDGES" if request.guide is Guide.EDGES else "DEPTH"
+    elif request.task is Task.EXTEND:
+        settings.extend_frames = request.length_frames
+        settings.extend_direction = "FORWARD" if request.source(Role.AFTER) is None else "BACKWARD"
+    settings.seed, settings.seed_locked = min(max(0, request.seed), LARGEST_SEED), True
 
 
 class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
@@ -146,7 +210,7 @@ _OURS: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # of which Blender's
 
 
 def _download(model: str) -> set[str]:
-    if tracker.get().downloads.status(model) is not None:
+    if session.current().server.downloads.status(model) is not None:
         return _OURS.resume_download(model=model)
     return _OURS.download_model("INVOKE_DEFAULT", model=model)
 

@@ -1,0 +1,282 @@
+"""Asking for takes: an operator for each of the six tasks, and one for another take with a strip's own settings."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import bpy
+
+from ...wan_backend.protocol.messages import Origin, Plan, ProblemKind, Source, TakeRequest, Task
+from .. import preferences
+from ..jobs import orders, project, request, session, sourcing, strangers
+from ..properties import LARGEST_SEED, WanSettings, WithSettings, settings_in, settings_of, task_of
+from ..stopwatch import timed
+from ..timeline import compat, free_space, identity, picture_files, provenance, scene_format, untrusted
+from .apply_settings import made_refusal, request_of
+from .refusing import Refusing, backend_refusal, timeline_refusal
+
+PLANNED = "planned"
+"""Stands for the job's id while a take is only planned."""
+LOOK_SECONDS = 0.5
+Settings = WithSettings | WanSettings
+
+
+class Asking(Refusing):
+    """An operator that asks for the takes of `task` with the panel's settings, `changed` where it says so."""
+
+    task: ClassVar[Task]
+    changed: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        """Why the task can't be done now; empty where it can."""
+        sentence = timeline_refusal(context) or backend_refusal()
+        if sentence:
+            return sentence
+        scene = compat.sequencer_scene(context)
+        try:
+            first = wanted(scene, cls._settings(context), cls.task)[0]
+            asked = planned(scene, first)
+        except request.Refused as refused:
+            return refused.sentence.removesuffix(".")  # Blender ends the tooltip's sentence itself
+        plan = session.current().server.plan_query.plan_of(asked)
+        if plan is not None and may_yet_be_found(plan):
+            return session.current().server.looking.removesuffix(".")
+        return plan.problem.sentence.removesuffix(".") if plan is not None and plan.problem is not None else ""
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Ask for each take, show the seed of the last, and report."""
+        with timed(f"operator {self.task.value}"):
+            return submit(self, context, self._settings(context), self.task)
+
+    @classmethod
+    def _settings(cls, context: bpy.types.Context) -> Settings:
+        settings = settings_of(context)
+        return WithSettings(settings, **cls.changed) if cls.changed else settings
+
+
+def wanted(scene: bpy.types.Scene, settings: Settings, task: Task) -> list[orders.Order]:
+    """The takes that would be asked for now. Raises Refused."""
+    return orders.orders(scene, settings, preferences.get(), task, session.current().server.model(settings.model))
+
+
+def planned(scene: bpy.types.Scene, order: orders.Order) -> TakeRequest:
+    """The request with its sources as they will be, to be planned. Raises Refused.
+
+    Cheap enough for a draw: twice a second at most, a few of the files behind the strips are looked at.
+    """
+    global _looked_at
+    if order.target is None or not order.target.wanted:
+        return order.request
+    key = (scene.as_pointer(), order.target.wanted, order.request.media_folder)
+    if _looked_at is None or _looked_at.key != key or time.monotonic() > _looked_at.until:
+        _looked_at = _look(scene, order, key)
+    if _looked_at.refused is not None:
+        raise _looked_at.refused
+    return replace(order.request, sources=list(_looked_at.sources))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What was found behind the strips of an order, for a moment."""
+
+    key: tuple[Any, ...]
+    until: float
+    sources: tuple[Source, ...] = ()
+    refused: request.Refused | None = None
+
+
+_looked_at: _Look | None = None
+
+
+def _look(scene: bpy.types.Scene, order: orders.Order, key: tuple[Any, ...]) -> _Look:
+    until = time.monotonic() + (0.0 if bpy.app.background else LOOK_SECONDS)
+    look = picture_files.look_at_all if bpy.app.background else picture_files.glance
+    try:
+        sources = tuple(source for _, source, _ in orders.sources_of(scene, order, PLANNED, look))
+    except request.Refused as refused:
+        return _Look(key, until, refused=refused)
+    return _Look(key, until, sources)
+
+
+def may_yet_be_found(plan: Plan) -> bool:
+    """True where the model was not found, but the first look through the models folders still goes on."""
+    missing = plan.problem is not None and plan.problem.kind is ProblemKind.MODEL_MISSING
+    return missing and bool(session.current().server.looking)
+
+
+def shown_task(context: bpy.types.Context) -> Task:
+    """The task that the panel shows."""
+    return task_of(settings_of(context))
+
+
+def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: Task) -> set[str]:
+    """Ask for the takes; the operator's result."""
+    scene = compat.sequencer_scene(context)
+    asked: list[TakeRequest] = []
+    try:
+        for order in wanted(scene, settings, task):
+            plan = session.current().server.plan_query.plan_of(planned(scene, order))
+            order = replace(order, request=request.within_plan(order.request, plan))
+            session.current().generate(scene, order)
+            asked.append(order.request)
+    except request.Refused as refused:
+        operator.report({"WARNING"}, refused.sentence)
+        if not asked:
+            return {"CANCELLED"}
+    settings_in(scene).seed = asked[-1].seed
+    operator.report({"INFO"}, _report(asked))
+    return {"FINISHED"}
+
+
+def _report(asked: list[TakeRequest]) -> str:
+    if len(asked) > 1:
+        return f"Asked for {len(asked)} takes, one after the other."
+    origin = asked[0].origin
+    end = origin.start + asked[0].length_frames
+    return f"Asked for a take on channel {origin.channel}, frames {origin.start} to {end - 1}."
+
+
+class WAN_VSE_OT_generate(Asking, bpy.types.Operator):
+    """Ask for a take of the prompt at the playhead. A placeholder stands there until the take is made"""
+
+    bl_idname = "wan_vse.generate"
+    bl_label = "Wan: Generate Take"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.TEXT_TO_VIDEO
+
+
+class WAN_VSE_OT_generate_into_hole(Asking, bpy.types.Operator):
+    """Ask for a take of the prompt that fills the hole under the playhead, from strip to strip"""
+
+    bl_idname = "wan_vse.generate_into_hole"
+    bl_label = "Wan: Generate into Hole"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.TEXT_TO_VIDEO
+    changed: ClassVar = {"length_mode": "HOLE"}
+
+
+class WAN_VSE_OT_animate_picture(Asking, bpy.types.Operator):
+    """Ask for a take that begins on the selected picture, and ends on the second one where two are selected"""
+
+    bl_idname = "wan_vse.animate_picture"
+    bl_label = "Wan: Animate Picture"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.IMAGE_TO_VIDEO
+
+
+class WAN_VSE_OT_restyle(Asking, bpy.types.Operator):
+    """Ask for the selected footage in the prompt's look, frame by frame on the channel above it"""
+
+    bl_idname = "wan_vse.restyle"
+    bl_label = "Wan: Restyle Footage"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.RESTYLE
+
+
+class WAN_VSE_OT_fill_gap(Asking, bpy.types.Operator):
+    """Ask for a take that is exactly the hole between two strips: the selected ones, or those around the playhead"""
+
+    bl_idname = "wan_vse.fill_gap"
+    bl_label = "Wan: Fill Gap"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.FILL_GAP
+
+
+class WAN_VSE_OT_extend(Asking, bpy.types.Operator):
+    """Ask for a take that goes on from the strip's end, or leads up to its start; a held part of it gives the length"""
+
+    bl_idname = "wan_vse.extend"
+    bl_label = "Wan: Extend Strip"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.EXTEND
+
+
+class WAN_VSE_OT_dress_previs(Asking, bpy.types.Operator):
+    """Ask for a take with the scene strip's depth and camera move, in the look of the prompt or a selected picture"""
+
+    bl_idname = "wan_vse.dress_previs"
+    bl_label = "Wan: Dress Previs"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.PREVIS
+
+
+class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
+    """Ask for another take with the active strip's own settings, above it and over the frames that it covers now"""
+
+    bl_idname = "wan_vse.regenerate"
+    bl_label = "Wan: Regenerate Take"
+    bl_options: ClassVar = {"UNDO"}  # no REGISTER: adjusting it would undo a take that has landed, and ask anew
+
+    seed: bpy.props.EnumProperty(
+        name="Seed",
+        description="Which seed the new take has",
+        items=[
+            ("NEW", "New Seed", "Another take of the same prompt"),
+            ("SAME", "Same Seed", "The same take once more, such as after its files were lost"),
+        ],
+    )
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return made_refusal(context) or backend_refusal()
+
+    @timed("operator regenerate")
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        scene = compat.sequencer_scene(context)
+        strip = compat.active_strip(scene)
+        made = request_of(strip)
+        if made is None:
+            self.report({"WARNING"}, f"{made_refusal(context)}.")
+            return {"CANCELLED"}
+        try:
+            again = _again(scene, strip, made, self.seed == "SAME")
+            session.current().generate(scene, _order(scene, strip, again), strip.name)
+        except request.Refused as refused:
+            self.report({"WARNING"}, refused.sentence)
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Asked for another take on channel {again.origin.channel}.")
+        return {"FINISHED"}
+
+
+def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_seed: bool) -> TakeRequest:
+    start, end = compat.start(strip), compat.end_exclusive(strip)
+    if made.sources:  # they are as long as the take was
+        start -= _left_out(strip)
+        end = start + made.length_frames
+    channel = free_space.first_free_channel(scene, start, end, strip.channel + 1) or free_space.first_free_channel(
+        scene, start, end
+    )
+    if channel is None:
+        raise request.Refused("Every channel is taken over this strip: make room above it.")
+    return replace(
+        made,
+        length_frames=end - start,
+        frame_rate=scene_format.rate_of(scene),
+        seed=made.seed if same_seed else secrets.randbelow(LARGEST_SEED + 1),
+        media_folder=request.media_folder(preferences.get()),
+        origin=Origin(project.path(), project.id_to_be(), scene.name_full, channel, start),
+    )
+
+
+def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> orders.Order:
+    """With the sources that the strip was made from, as they lie on the disk; where not, looked at once more."""
+    if all(strangers.may_be_read(source) and sourcing.is_there(source) for source in again.sources):
+        return orders.Order(again, asked=untrusted.text_in(strip, provenance.ASKED) if again.sources else "")
+    asked = provenance.of(strip)
+    if asked is None:
+        raise request.Refused("What this take was made from is no longer known: select it, and ask anew.")
+    start = again.origin.start
+    return orders.Order(
+        again, provenance.target_again(scene, asked, start, start + again.length_frames, again.origin.channel)
+    )
+
+
+def _left_out(strip: compat.Strip) -> int:
+    """How many of the take's first frames the strip doesn't show."""
+    if identity.role_of(strip) == identity.PLACEHOLDER_ROLE:
+        return identity.offset_frames(strip)
+    return max(0, compat.start(strip) - compat.content_start(strip))
