@@ -148,7 +148,7 @@ def _course(model: WanModel, work: CapWork, plan: MemoryPlan, course: Course | N
         placement.load_seconds = 0.0
     torch.cuda.reset_peak_memory_stats(device)
     with _phase(course, "encode", device) as began:
-        conditions = text_to_video.prepare(placement, request, settings, text_to_video.Kept())
+        conditions = text_to_video.prepare(placement, request, settings, text_to_video.PreparationCache())
     course.encode = time.perf_counter() - began - placement.load_seconds
     with _phase(course, "denoise", device):
         scheduler = make_scheduler(model.config("scheduler"), Sampler.UNIPC, settings.flow_shift)

@@ -20,9 +20,9 @@ from ..catalogue import entries
 from ..frames.conform import Conformer
 from ..frames.schedule import Schedule
 from ..library.survey import survey
-from ..pipelines.checkpoint import Checkpoint
-from ..pipelines.preview import LatentColours
+from ..pipelines.preview import LatentColors
 from ..pipelines.sampling import make_scheduler
+from ..pipelines.step_checkpoint import Checkpoint
 from ..planning import plan_steps
 from ..protocol.choices import Conform
 from ..protocol.takes import FrameRate, TakeRequest
@@ -32,7 +32,7 @@ from ..worker.kept_steps import KeptSteps
 def preview(_folder: Path) -> float:
     """The middle of five pictures of a latent frame of 1280x720."""
     vae: Any = AutoencoderKLWan()
-    colours = LatentColours.of(vae.config)
+    colours = LatentColors.of(vae.config)
     assert colours is not None
     latents = torch.randn(16, 90, 160)
     colours.picture(latents)

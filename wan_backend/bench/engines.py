@@ -75,7 +75,7 @@ class Ours:
             "", work.width, work.height, work.frames, rate, work.frames,
             work.steps, work.guidance_scale, work.flow_shift, Sampler.UNIPC,
         )  # fmt: skip
-        return text_to_video.prepare(self._placement, request, plan, text_to_video.Kept())
+        return text_to_video.prepare(self._placement, request, plan, text_to_video.PreparationCache())
 
     def denoise(self, conditions: Conditions) -> tuple[torch.Tensor, list[float]]:
         work, steps = self._work, StepTimes(self._model.device)

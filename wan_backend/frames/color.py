@@ -1,7 +1,7 @@
 """Decoded movie frames as RGB, as their file tags them. May import numpy, opencv, av and framing.
 
 Planes are brought to the model's size first and turned to RGB then: the same numbers, a fraction of the work. What a
-file doesn't say is read as Blender reads it: BT.601, limited range (grey without tags is full range).
+file doesn't say is read as Blender reads it: BT.601, limited range (gray without tags is full range).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .framing import Axis, PlaneResampler
 WEIGHTS = {
     1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593),
 }  # fmt: skip
-"""Of red and of blue in the brightness, by the number that ITU-T H.273 gives a colour matrix."""
+"""Of red and of blue in the brightness, by the number that ITU-T H.273 gives a color matrix."""
 NAMES = {1: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 BT601 = (0.299, 0.114)
 FULL_RANGE = 2
@@ -41,12 +41,12 @@ class FrameReader:
         planes = [self._turned(plane) for plane in planes]
         bits = frame.format.components[0].bits
         full = is_full_range(frame)
-        black, white, grey = (0, (1 << bits) - 1, 1 << (bits - 1)) if full else _limited(bits)
+        black, white, gray = (0, (1 << bits) - 1, 1 << (bits - 1)) if full else _limited(bits)
         luma = self._resampled(planes[0], chroma=False, zero=black)
         spread = (1 << bits) - 1 if full else 224 << (bits - 8)
         if len(planes) == 1:
             return as_bytes(cv2.merge([luma * (255 / (white - black))] * 3))
-        chroma = [self._resampled(plane, chroma=True, zero=grey) for plane in planes[1:3]]
+        chroma = [self._resampled(plane, chroma=True, zero=gray) for plane in planes[1:3]]
         return as_bytes(cv2.transform(cv2.merge([luma, *chroma]), _matrix(frame.colorspace, white - black, spread)))
 
     def from_pixels(self, pixels: np.ndarray, order: Sequence[int], shrunk: int = 1) -> np.ndarray:
@@ -119,15 +119,15 @@ def _levels(light: np.ndarray) -> np.ndarray:
 
 
 def words(frame: Any) -> str:
-    """How a decoded frame is read: its size and pixel format, the colour matrix and range that are taken for it."""
+    """How a decoded frame is read: its size and pixel format, the color matrix and range that are taken for it."""
     matrix = NAMES.get(int(frame.colorspace), "bt601")
     levels = "full" if is_full_range(frame) else "limited"
-    colours = "" if frame.format.is_rgb else f", {matrix}, {levels} range"
-    return f"{frame.width} x {frame.height} {frame.format.name}{colours}"
+    colors = "" if frame.format.is_rgb else f", {matrix}, {levels} range"
+    return f"{frame.width} x {frame.height} {frame.format.name}{colors}"
 
 
 def depths(frame: Any) -> tuple[int, int, int]:
-    """How deep a decoded frame's transparency is, its RGB, its grey; 0 for what it doesn't have."""
+    """How deep a decoded frame's transparency is, its RGB, its gray; 0 for what it doesn't have."""
     form = frame.format
     bits = [part.bits for part in form.components if not part.is_alpha]
     alpha = 8 if form.has_palette else max((part.bits for part in form.components if part.is_alpha), default=0)
@@ -147,7 +147,7 @@ def _limited(bits: int) -> tuple[int, int, int]:
 
 
 def _matrix(colorspace: int, luma_levels: float, chroma_levels: float) -> np.ndarray:
-    """3 x 3: RGB in 0..255 from brightness and colour differences."""
+    """3 x 3: RGB in 0..255 from brightness and color differences."""
     red, blue = WEIGHTS.get(int(colorspace), BT601)
     green = 1 - red - blue
     y, c = 255 / luma_levels, 255 / chroma_levels
@@ -156,7 +156,7 @@ def _matrix(colorspace: int, luma_levels: float, chroma_levels: float) -> np.nda
 
 
 def _yuv_planes(frame: Any) -> list[np.ndarray] | None:
-    """The planes of a frame that has brightness and colours in planes of their own, else None."""
+    """The planes of a frame that has brightness and colors in planes of their own, else None."""
     name, parts = frame.format.name, frame.format.components
     plain = name.startswith("yuv") or name.startswith("gray")
     if not plain or len({part.plane for part in parts}) < len(parts) or name.endswith(("be", "f32le", "f16le")):

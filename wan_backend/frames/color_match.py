@@ -1,4 +1,4 @@
-"""Made frames take the colour of the frames that they meet at a seam. May import numpy and opencv.
+"""Made frames take the color of the frames that they meet at a seam. May import numpy and opencv.
 
 Kept frames come back from the model a little off. What brings them back to the true ones, a gain and an offset a
 channel, is measured at each seam and laid on the frames made between, from one seam's to the other's. It's always
@@ -16,7 +16,7 @@ import numpy as np
 FLAT_LEVELS = 1.0
 """A channel whose levels differ by less (standard deviation) is only shifted."""
 GAIN_LIMITS = (0.8, 1.25)
-"""A gain beyond them says that the pictures differ in more than colour."""
+"""A gain beyond them says that the pictures differ in more than color."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Correction:
 NO_CORRECTION = Correction(np.ones(3), np.zeros(3))
 
 
-class ColourMatch:
+class ColorMatch:
     """The correction of every frame between two seams."""
 
     def __init__(self, before: Correction | None, after: Correction | None, first: int, last: int) -> None:
@@ -44,7 +44,7 @@ class ColourMatch:
         after: Sequence[tuple[np.ndarray, np.ndarray]],
         first: int,
         last: int,
-    ) -> ColourMatch:
+    ) -> ColorMatch:
         """From pairs of made and true pictures (uint8 RGB) at the seam before and the one after.
 
         `first` and `last` are the model's frames at the seams: the last kept one before, the first kept one after.

@@ -1,8 +1,8 @@
 """How a source's picture comes to lie in the model's picture. May import numpy, opencv and protocol.
 
 The model's picture is the scene's frame (the canvas), brought to the model's size so that a take shown over the whole
-frame, centred and filling it, lies on it exactly: canvas X - W/2 = s (x - w/2) with s = max(W/w, H/h), pixel
-centres at + 0.5. Where that reaches past the canvas, the canvas' edge pixels repeat. From the media's pixels to the
+frame, centerd and filling it, lies on it exactly: canvas X - W/2 = s (x - w/2) with s = max(W/w, H/h), pixel
+centers at + 0.5. Where that reaches past the canvas, the canvas' edge pixels repeat. From the media's pixels to the
 model's is one resampling: by area where it shrinks, by Lanczos where it grows, each axis by itself.
 """
 
@@ -192,9 +192,9 @@ def _by_area(axis: Axis, pixel: int, length: int) -> dict[int, float]:
 
 
 def _by_kernel(axis: Axis, pixel: int, length: int, smooth: bool) -> dict[int, float]:
-    """The same where the media grows: by Lanczos around the pixel's centre, or by straight lines."""
-    centre = axis.canvas / 2 + axis.scale * (pixel + 0.5 - axis.size / 2)
-    place = axis.in_media(min(max(centre, 0.5), axis.canvas - 0.5)) - 0.5
+    """The same where the media grows: by Lanczos around the pixel's center, or by straight lines."""
+    center = axis.canvas / 2 + axis.scale * (pixel + 0.5 - axis.size / 2)
+    place = axis.in_media(min(max(center, 0.5), axis.canvas - 0.5)) - 0.5
     covered = 0.0
     for begin, end, share in axis.pieces(pixel):
         shown = min(end, axis.begin + axis.length) - max(begin, axis.begin)

@@ -10,9 +10,9 @@ GAIN, FLOOR = 3.0, 0.15
 
 def edges(picture: np.ndarray) -> np.ndarray:
     """Soft white lines on black, uint8 (H, W, 3), where the brightness of uint8 RGB (H, W, 3) steps."""
-    grey = np.pad(picture.astype(np.float32).mean(axis=2) / 255, 1, mode="edge")
-    across = grey[1:-1, 2:] - grey[1:-1, :-2]
-    down = grey[2:, 1:-1] - grey[:-2, 1:-1]
+    gray = np.pad(picture.astype(np.float32).mean(axis=2) / 255, 1, mode="edge")
+    across = gray[1:-1, 2:] - gray[1:-1, :-2]
+    down = gray[2:, 1:-1] - gray[:-2, 1:-1]
     strength = np.clip(np.sqrt(across**2 + down**2 + 1e-8) * GAIN - FLOOR, 0, 1)
     levels = np.rint(strength * 255).astype(np.uint8)
     return np.repeat(levels[..., None], 3, axis=2)

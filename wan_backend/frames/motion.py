@@ -86,11 +86,11 @@ def flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
     Both are uint8 (H, W, 3) RGB that `can_be_followed`.
     """
-    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
+    gray = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    search.setFinestScale(1 if grey[0].size < SMALL_PIXELS else 2)
+    search.setFinestScale(1 if gray[0].size < SMALL_PIXELS else 2)
     start: Any = None
-    return np.asarray(search.calc(grey[0], grey[1], start))
+    return np.asarray(search.calc(gray[0], gray[1], start))
 
 
 def carried(picture: np.ndarray, away: np.ndarray, smooth: bool = False) -> np.ndarray:

@@ -206,15 +206,15 @@ def _checked(found: np.ndarray, blue_first: bool, head: Head, shrunk: int) -> Pi
     if found.dtype not in (np.uint8, np.uint16):
         raise Unreadable("its levels are not of 8 or 16 bit")
     channels = found.shape[2]
-    colours: tuple[int, ...] = (0, 0, 0) if channels < 3 else (2, 1, 0) if blue_first else (0, 1, 2)
-    order = colours if channels % 2 else (*colours, channels - 1)
+    colors: tuple[int, ...] = (0, 0, 0) if channels < 3 else (2, 1, 0) if blue_first else (0, 1, 2)
+    order = colors if channels % 2 else (*colors, channels - 1)
     if shrunk == 1:
         return Picture(found, order, found.shape[1], found.shape[0])
     return Picture(found, order, head.width, head.height, shrunk)
 
 
 def _channels(image: Image.Image) -> int:
-    """How many the decoded picture will have, once it's in colour."""
+    """How many the decoded picture will have, once it's in color."""
     if image.mode in ("P", "PA", "LA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         return 4
     return 4 if image.mode == "CMYK" else 3

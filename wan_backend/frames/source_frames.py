@@ -127,7 +127,7 @@ def _check(framed: Pictures, found: tuple[int, int], depths: tuple[int, int, int
         sizes = f"{found[0]} x {found[1]} and not {framed.width} x {framed.height}"
         raise OtherPictures(f"one of its pictures is {sizes} pixels")
     allowed = framed.alpha_bits, framed.rgb_bits, framed.grey_bits
-    for what, bits, most in zip(("transparency", "RGB", "grey"), depths, allowed, strict=True):
+    for what, bits, most in zip(("transparency", "RGB", "gray"), depths, allowed, strict=True):
         if bits > most:
             raise OtherPictures(f"it has {what} of {bits} bits, which Blender may show otherwise")
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
 from peft.tuners.lora import LoraLayer
 
 from ..catalogue.transformer_shapes import shapes
@@ -23,6 +22,7 @@ from ..lora.heads import Unusable
 from ..protocol.errors import Refusal
 from ..protocol.messages import Expert, LoraUse, Problem, ProblemKind
 from ..storage.file_stamp import Stamp, stamp
+from .diffusers_internals import dequantize_gguf_tensor
 from .eight_bit import EightBitLinear
 from .lora_weights import Weights, load
 

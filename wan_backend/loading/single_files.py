@@ -20,6 +20,7 @@ from ..library import shape_fit
 from ..library.recognize import FileComponent
 from . import eight_bit
 from .component_folder import dtype_of
+from .diffusers_internals import GGUFParameter
 from .tensors import FileTensors, Unloadable, opened
 
 TIED = {"encoder.embed_tokens.weight": "shared.weight"}
@@ -104,7 +105,6 @@ def _fill(module: Any, tensors: FileTensors, dtype: torch.dtype, in_8_bit: bool 
 def _quantised(module: Any, part: FileComponent, tensors: FileTensors, dtype: torch.dtype) -> Any:
     """By diffusers' own way for GGUF, with our names and our configuration."""
     import gguf
-    from diffusers.quantizers.gguf.utils import GGUFParameter
 
     linear = {f"{name}.weight" for name, layer in module.named_modules() if isinstance(layer, torch.nn.Linear)}
     state: dict[str, Any] = {}

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, WanResidualBlock, patchify
 
+from ..loading.diffusers_internals import WanResample, WanResidualBlock, patchify
 from . import tiles
 from .stopping import ShouldStop, check, checked, never
 

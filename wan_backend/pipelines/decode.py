@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, WanResidualBlock, unpatchify
 
 from ..loading import finite
+from ..loading.diffusers_internals import WanResample, WanResidualBlock, unpatchify
 from . import tiles
 from .autoencoder import GROUP, NoPictures, spatial_factor
 from .stopping import ShouldStop, check, checked, never

@@ -18,7 +18,7 @@ import torch
 from .. import __version__
 from ..loading import devices
 from ..loading.wan_model import WanModel
-from ..pipelines.canvas import Canvas
+from ..pipelines.conditions import Canvas
 from ..protocol.conversion import to_json
 from ..protocol.messages import RunParams
 from ..storage.file_stamp import stamp

@@ -10,7 +10,7 @@ import numpy as np
 from ..catalogue import entries
 from ..frames import guides, source_frames
 from ..frames.schedule import Schedule
-from ..pipelines.canvas import Canvas
+from ..pipelines.conditions import Canvas
 from ..pipelines.stopping import ShouldStop, check, never
 from ..protocol.messages import Guide, Plan, Role, Source, TakeRequest, Task
 from .reader import Read

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from ..pipelines.checkpoint import Checkpoint, Unusable, sweep
+from ..pipelines.step_checkpoint import Checkpoint, remove_unfinished
 from ..protocol.media import STEPS_FILE
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class KeptSteps:
 
     def __enter__(self) -> KeptSteps:
         if self._folder is not None:
-            sweep(self._folder / STEPS_FILE)
+            remove_unfinished(self._folder / STEPS_FILE)
         self._thread.start()
         return self
 
@@ -90,11 +90,7 @@ class KeptSteps:
     def _read(self) -> Checkpoint | None:
         if self._folder is None or not (self._folder / STEPS_FILE).exists():
             return None
-        try:
-            return Checkpoint.read(self._folder / STEPS_FILE, self._fingerprint)
-        except Unusable as why:
-            log.info("the steps in %s are of no use, so the job begins anew: %s", self._folder, why)
-            return None
+        return Checkpoint.read(self._folder / STEPS_FILE, self._fingerprint)
 
     def _write_all(self) -> None:
         while True:

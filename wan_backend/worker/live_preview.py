@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..pipelines.denoise import Step
-from ..pipelines.preview import LatentColours
+from ..pipelines.denoise import DenoisingStep
+from ..pipelines.preview import LatentColors
 from ..protocol.media import PREVIEW_FILE, PREVIEW_PIXELS_FILE
 from ..storage import whole_file
 
@@ -23,9 +23,9 @@ QUALITIES = (88, 75, 60, 40, 20)
 class LivePreview:
     """Shows the middle of the take after each step; where it can't, it says nothing."""
 
-    def __init__(self, folder: Path | None, colours: LatentColours | None) -> None:
-        self._file = folder / PREVIEW_FILE if folder is not None and colours is not None else None
-        self._colours = colours
+    def __init__(self, folder: Path | None, colors: LatentColors | None) -> None:
+        self._file = folder / PREVIEW_FILE if folder is not None and colors is not None else None
+        self._colors = colors
         self.path = ""
         """Of the newest picture; empty while there is none."""
 
@@ -34,12 +34,12 @@ class LivePreview:
         if self._file is not None and self._file.is_file():
             self.path = str(self._file)
 
-    def show(self, step: Step) -> None:
+    def show(self, step: DenoisingStep) -> None:
         """Put the clean estimate after `step` in place of the picture before."""
-        if self._file is None or self._colours is None:
+        if self._file is None or self._colors is None:
             return
         frames = step.latents.shape[2] - step.references
-        picture = self._colours.picture(step.clean(frames // 2))
+        picture = self._colors.picture(step.clean(frames // 2))
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             whole_file.write(self._file.with_name(PREVIEW_PIXELS_FILE), pixels(picture))

@@ -15,11 +15,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..frames.color_match import ColourMatch
+from ..frames.color_match import ColorMatch
 from ..frames.seam import EASED_FRAMES, Seam
 
 SEAM_FRAMES = 4
-"""So many kept frames next to a seam tell its colour: about a latent frame, the one made beside what follows."""
+"""So many kept frames next to a seam tell its color: about a latent frame, the one made beside what follows."""
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -150,7 +150,7 @@ class Finisher:
         self._pairs, self._before, self._after, self._kept, self._times = pairs, before, after, kept, times
         first, last = before[-1] if before else 0, after[0] if after else frames - 1
         sides = [[pairs[n] for n in side] for side in (before[-SEAM_FRAMES:], after[:SEAM_FRAMES])]
-        self._match = ColourMatch.measured(sides[0], sides[1], first, last)
+        self._match = ColorMatch.measured(sides[0], sides[1], first, last)
         self._made = range(len(before), after[0] if after else frames)
         self._eased = min(EASED_FRAMES, len(self._made) // (2 if before and after else 1))
 

@@ -22,16 +22,14 @@ from ..loading.wan_model import WanModel
 from ..memory.residency_plan import MemoryPlan
 from ..pipelines import depth_guide, tasks, text_to_video, tiles, tiny_decoder
 from ..pipelines.autoencoder import NoPictures, latent_frames
-from ..pipelines.canvas import Canvas
-from ..pipelines.checkpoint import Checkpoint
-from ..pipelines.conditions import Conditions
+from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
-from ..pipelines.denoise import Step, denoise_in_turn
+from ..pipelines.denoise import DenoisingStep, denoise_in_turn
 from ..pipelines.experts import experts_of
-from ..pipelines.preview import LatentColours
-from ..pipelines.prompt_files import PromptFiles
-from ..pipelines.sampler_state import Unkept
+from ..pipelines.preview import LatentColors
+from ..pipelines.prompt_encoding import PromptFiles
 from ..pipelines.sampling import make_scheduler
+from ..pipelines.step_checkpoint import Checkpoint
 from ..pipelines.stopping import ShouldStop, check
 from ..protocol.errors import Refusal
 from ..protocol.media import PROMPTS_FOLDER, first_file
@@ -80,7 +78,7 @@ class WarmModel:
     """The model that stays in memory between jobs, and what was learnt of it."""
 
     model: WanModel
-    kept: text_to_video.Kept = field(default_factory=text_to_video.Kept)
+    kept: text_to_video.PreparationCache = field(default_factory=text_to_video.PreparationCache)
     pace: Pace = field(default_factory=Pace)
 
 
@@ -106,7 +104,7 @@ class TakeJob:
         work = Path(params.work_folder) if params.work_folder else None
         self._steps = KeptSteps(work)
         self._resumed: Checkpoint | None = None
-        self._preview = LivePreview(work, LatentColours.of(warm.model.config("vae")))
+        self._preview = LivePreview(work, LatentColors.of(warm.model.config("vae")))
         self._denoised = False
         self._done, self._steps_to_make = 0, self._plan.steps
         """Steps that are made, by this try or one before it, and of how many."""
@@ -237,7 +235,9 @@ class TakeJob:
         if self._request.sources:
             self._progress.phase(JobState.ENCODING, "Reading the footage")
         model, stop = self._warm.model, self._should_stop
-        depth_of = partial(depth_guide.follow, model_folder=model.folder, device=str(model.device), should_stop=stop)
+        depth_of = partial(
+            depth_guide.estimate_depth, model_folder=model.folder, device=str(model.device), should_stop=stop
+        )
         return gather(self._request, self._plan, depth_of, stop, self._read)
 
     def _prepare(self, placement: Placement, canvas: Canvas) -> Conditions:
@@ -281,13 +281,10 @@ class TakeJob:
         self._done = done
         self._progress.advance(done, self._steps_to_make, f"Step {done} of {self._steps_to_make}")
 
-    def _after_step(self, step: Step) -> None:
+    def _after_step(self, step: DenoisingStep) -> None:
         """Keep what was made, and show it."""
-        try:
-            made = step.checkpoint()
-        except Unkept as why:
-            log.warning("this step can't be gone on from: %s", why)
-        else:
+        made = step.checkpoint()
+        if made is not None:
             if made.broken:  # looked at in the copy, which is on the CPU already
                 raise Refusal(ran_over(self._params, self._warm.model, self._part, step.done, self._steps_to_make))
             self._steps.keep(made)

@@ -15,11 +15,11 @@ from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks
-from wan_backend.pipelines.canvas import Canvas
+from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.denoise import denoise
 from wan_backend.pipelines.sampling import make_scheduler
-from wan_backend.pipelines.text_to_video import Kept
+from wan_backend.pipelines.text_to_video import PreparationCache
 from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, TakeRequest
 
 WIDTH, HEIGHT, FRAMES = 256, 144, 17
@@ -44,7 +44,7 @@ def paint():
         plan = Plan("embedded", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, *given)
         places = MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0)
         placement = Placement(model, places, loras=[LoraUse(name) for name in loras])
-        conditions = tasks.prepare(placement, request, plan, Canvas(), Kept())
+        conditions = tasks.prepare(placement, request, plan, Canvas(), PreparationCache())
         scheduler = make_scheduler(model.config("scheduler"), plan.sampler, plan.flow_shift, preset.timesteps)
         with placement.use("transformer") as transformer:
             latents = denoise(

@@ -45,7 +45,7 @@ def shown_by_blender(lies, picture):
 
 
 def filled(take, width, height):
-    """The take over the whole frame, as fit FILL shows it, centred: each of the frame's pixels from where it lies."""
+    """The take over the whole frame, as fit FILL shows it, centerd: each of the frame's pixels from where it lies."""
     h, w = take.shape[:2]
     scale = max(width / w, height / h)
     x = (np.arange(width) + 0.5 - width / 2) / scale + w / 2 - 0.5
@@ -56,9 +56,9 @@ def filled(take, width, height):
 
 def shift(one, other):
     """How far `other` lies from `one`, in pixels, by least squares over the slopes."""
-    grey = [np.asarray(p, np.float64).mean(axis=2) for p in (one, other)]
-    down, across = np.gradient(grey[0])
-    slopes, apart = (across, down), grey[0] - grey[1]
+    gray = [np.asarray(p, np.float64).mean(axis=2) for p in (one, other)]
+    down, across = np.gradient(gray[0])
+    slopes, apart = (across, down), gray[0] - gray[1]
     normal = np.array([[np.sum(one * other) for other in slopes] for one in slopes])
     return np.abs(np.linalg.solve(normal, [np.sum(one * apart) for one in slopes])).max()
 
@@ -130,7 +130,7 @@ def test_a_plane_of_half_the_pixels_lies_on_the_whole_one():
 
 
 def test_growing_rings_little_and_shrinking_shows_no_pattern():
-    """Lanczos on a step overshoots by under an eighth; the finest stripes shrink to grey."""
+    """Lanczos on a step overshoots by under an eighth; the finest stripes shrink to gray."""
     step = np.zeros((20, 20, 3), np.float32)
     step[:, 10:] = 160
     grown = FrameReader(*axes(None, (20, 20), (160, 160), (20, 20))).from_rgb(step)

@@ -68,11 +68,11 @@ def test_a_photo_turned_by_its_tag_is_read_as_blender_reads_it(tmp_path):
 
 
 def test_grey_deep_and_transparent(tmp_path):
-    grey = picture()[..., 0]
-    assert np.array_equal(only(of(save(tmp_path / "g.png", grey))), grey[..., None].repeat(3, axis=2))
+    gray = picture()[..., 0]
+    assert np.array_equal(only(of(save(tmp_path / "g.png", gray))), gray[..., None].repeat(3, axis=2))
     deep = picture().astype(np.uint16) * 257
     assert np.array_equal(only(of(save(tmp_path / "d.png", deep))), picture())
-    assert np.array_equal(only(of(save(tmp_path / "dg.png", deep[..., 0]))), grey[..., None].repeat(3, axis=2))
+    assert np.array_equal(only(of(save(tmp_path / "dg.png", deep[..., 0]))), gray[..., None].repeat(3, axis=2))
     alpha = np.tile(np.arange(SIZE[0], dtype=np.uint8) * 2, (SIZE[1], 1))[..., None]
     found = only(of(save(tmp_path / "a.png", np.concatenate([picture(), alpha], axis=2))))
     assert np.abs(found - picture() * (alpha / 255.0)).max() <= 0.51

@@ -18,7 +18,7 @@ def level(index: int) -> np.ndarray:
 
 
 def film(folder: Path) -> Source:
-    """A movie of ten grey levels, of which frames 2 to 7 are the source."""
+    """A movie of ten gray levels, of which frames 2 to 7 are the source."""
     from fractions import Fraction
 
     with Movie(folder / "film.mkv", MediaFormat.FFV1, Fraction(24), 160, 90) as movie:
@@ -53,7 +53,7 @@ def test_size_and_place_are_the_scenes(tmp_path):
 def test_edges_are_shown_as_what_guides_the_take(tmp_path):
     made = thumbnails.make(ThumbnailsParams([film(tmp_path)], 64, 36, Guide.EDGES), tmp_path).pictures
     assert [picture.control for picture in made] == [False, False, True]
-    assert imageio.imread(made[2].file).max() < 40, "a plain grey has no edges"
+    assert imageio.imread(made[2].file).max() < 40, "a plain gray has no edges"
 
 
 def test_what_cant_be_read_is_left_out(tmp_path):

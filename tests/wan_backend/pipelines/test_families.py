@@ -15,7 +15,7 @@ from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks, text_to_video
-from wan_backend.pipelines.canvas import Canvas
+from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.denoise import denoise_in_turn
 from wan_backend.pipelines.experts import experts_of
@@ -83,7 +83,7 @@ def test_every_task_of_every_model(request, entry, task):
     steps = planned.steps if planned.timesteps else 3  # the rest of the settings are the catalogue's
     plan = dataclasses.replace(planned, width=WIDTH, height=HEIGHT, model_frames=FRAMES, steps=steps)
     placement = Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
-    conditions = tasks.prepare(placement, asked, plan, canvas_of(entry, task), text_to_video.Kept())
+    conditions = tasks.prepare(placement, asked, plan, canvas_of(entry, task), text_to_video.PreparationCache())
     scheduler = make_scheduler(model.config("scheduler"), plan.sampler, plan.flow_shift, plan.timesteps, asked.seed)
     experts = experts_of(placement, plan, scheduler.config.num_train_timesteps)
     latents = denoise_in_turn(experts, scheduler, conditions, steps=plan.steps)

@@ -61,7 +61,7 @@ def ours(folder: Path, guidance: float, sampler: str, flow_shift: float) -> tupl
     rate = FrameRate(16)
     request = TakeRequest(PROMPT, "any", WIDTH, HEIGHT, FRAMES, rate, SEED, "", negative_prompt=NEGATIVE)
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, rate, FRAMES, STEPS, guidance, flow_shift, sampler)
-    conditions = text_to_video.prepare(placement, request, plan, text_to_video.Kept())
+    conditions = text_to_video.prepare(placement, request, plan, text_to_video.PreparationCache())
     scheduler = make_scheduler(model.config("scheduler"), sampler, flow_shift)
     return model, denoise(model.transformer, scheduler, conditions, steps=STEPS, guidance_scale=guidance)
 

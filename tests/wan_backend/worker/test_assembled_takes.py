@@ -136,7 +136,7 @@ def test_gguf_in_its_blocks_is_counted_by_its_bytes(tmp_path):
     from wan_backend.loading.wan_model import Precision
 
     apart = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half), parts)
-    kept = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half, quantised=True), parts)
+    kept = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half, quantized=True), parts)
     assert apart.weight_bytes("transformer") == 2 * kept.parameter_count("transformer")
     assert kept.weight_bytes("transformer") == parts["transformer"].stat().st_size
     assert kept.transformer.blocks[0].ffn.net[2].weight.dtype == torch.uint8

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.pipelines.canvas import Canvas
+from wan_backend.pipelines.conditions import Canvas
 from wan_backend.protocol.messages import (
     Decoder,
     Fix,

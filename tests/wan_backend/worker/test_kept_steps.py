@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from wan_backend.pipelines.checkpoint import Checkpoint
+from wan_backend.pipelines.step_checkpoint import Checkpoint
 from wan_backend.protocol.media import STEPS_FILE
 from wan_backend.storage import whole_file
 from wan_backend.worker.kept_steps import KeptSteps

@@ -1,4 +1,4 @@
-"""Kept frames come out true, made ones in their colour, nothing stays in the folder."""
+"""Kept frames come out true, made ones in their color, nothing stays in the folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def truth() -> np.ndarray:
 
 
 def made(offsets: np.ndarray) -> Iterator[np.ndarray]:
-    """The same film as the model gives it back: each frame off by a colour."""
+    """The same film as the model gives it back: each frame off by a color."""
     for picture, offset in zip(truth(), offsets, strict=True):
         yield (picture + offset).astype(np.uint8)
 
@@ -55,13 +55,13 @@ def test_every_picture_comes_once_and_kept_ones_are_true(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["before", "after", "both", "first", "first and last"])
-def test_a_step_of_colour_at_the_seams_is_gone(tmp_path, name):
+def test_a_step_of_color_at_the_seams_is_gone(tmp_path, name):
     pictures = np.stack(list(finished(made(np.tile(OFFSET, (FRAMES, 1))), FRAMES, CASES[name], tmp_path / "spool")))
     step = np.abs((pictures.astype(float) - truth()).mean(axis=(1, 2)))
     assert step.max() <= 1
 
 
-def test_each_seam_has_its_own_colour(tmp_path):
+def test_each_seam_has_its_own_color(tmp_path):
     """A drift over the take: both seams are without a step, and between them it is taken back gradually."""
     drift = np.round(np.linspace(0, 1, FRAMES)[:, None] * OFFSET)
     pictures = np.stack(list(finished(made(drift), FRAMES, CASES["both"], tmp_path / "spool")))

@@ -9,30 +9,30 @@ import numpy as np
 import pytest
 import torch
 
-from wan_backend.pipelines.denoise import Step
-from wan_backend.pipelines.preview import LatentColours
+from wan_backend.pipelines.denoise import DenoisingStep
+from wan_backend.pipelines.preview import LatentColors
 from wan_backend.protocol.media import PREVIEW_FILE, PREVIEW_PIXELS_FILE
 from wan_backend.worker.live_preview import MOST_BYTES, LivePreview, encoded
 
-COLOURS = LatentColours(torch.eye(3), torch.zeros(3))
+COLOURS = LatentColors(torch.eye(3), torch.zeros(3))
 
 
-def step(level: float, references: int = 0) -> Step:
+def step(level: float, references: int = 0) -> DenoisingStep:
     """The middle frame is of that level, the others are black; no velocity, so that the estimate is what is there."""
     latents = torch.full((1, 3, references + 5, 6, 8), -1.0)
     latents[:, :, references + 2] = level
-    return Step(1, latents, latents, torch.zeros_like(latents), torch.tensor(0.5), references, None)
+    return DenoisingStep(1, latents, latents, torch.zeros_like(latents), torch.tensor(0.5), references, None)
 
 
 @pytest.mark.parametrize("references", [0, 1])
 def test_the_middle_of_the_take_is_shown_and_replaced(tmp_path, references):
     preview = LivePreview(tmp_path / "work", COLOURS)
     assert preview.path == ""
-    for level, grey in ((0.0, 128), (0.5, 191)):
+    for level, gray in ((0.0, 128), (0.5, 191)):
         preview.show(step(level, references))
         assert preview.path == str(tmp_path / "work" / PREVIEW_FILE)
         picture = cv2.imread(preview.path)
-        assert picture.shape == (288, 384, 3) and abs(int(picture.mean()) - grey) <= 2
+        assert picture.shape == (288, 384, 3) and abs(int(picture.mean()) - gray) <= 2
     assert {file.name for file in (tmp_path / "work").iterdir()} == {PREVIEW_FILE, PREVIEW_PIXELS_FILE}
 
 
@@ -48,11 +48,11 @@ def test_what_an_earlier_try_left_is_shown_at_once(tmp_path):
 
 
 def test_the_pixels_beside_it_are_rgba_from_the_lowest_row(tmp_path):
-    colours = LatentColours(torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 0]]), torch.tensor([0.0, -1.0, 1.0]))
+    colors = LatentColors(torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 0]]), torch.tensor([0.0, -1.0, 1.0]))
     latents = torch.full((1, 3, 1, 6, 8), -1.0)
     latents[:, 0, :, 3:] = 1.0  # the lower half is red, too
-    LivePreview(tmp_path, colours).show(
-        Step(1, latents, latents, torch.zeros_like(latents), torch.tensor(0.5), 0, None)
+    LivePreview(tmp_path, colors).show(
+        DenoisingStep(1, latents, latents, torch.zeros_like(latents), torch.tensor(0.5), 0, None)
     )
     content = (tmp_path / PREVIEW_PIXELS_FILE).read_bytes()
     assert struct.unpack_from("<II", content) == (384, 288) and len(content) == 8 + 4 * 384 * 288
