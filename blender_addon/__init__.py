@@ -7,9 +7,9 @@ Layers, imports one way: ui -> operators -> jobs -> timeline, backend -> wan_bac
 from __future__ import annotations
 
 from . import operators, preferences, properties, ui
-from .jobs import tracker
+from .jobs import session
 
-_PARTS = (properties, preferences, operators, ui, tracker)
+_PARTS = (properties, preferences, operators, ui, session)
 """In the order in which they are registered; undone backwards, so that the backend ends first."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty, FloatProperty, StringProperty
 
-from .jobs import tracker
+from .jobs import session
 
 PACKAGE = __package__.rpartition(".")[0]
 """The extension's own package ("bl_ext.user_default.wan_vse"), by which Blender knows its preferences."""
@@ -25,14 +25,14 @@ DEVICES = [
 
 def _backend_changed(self: Any, context: bpy.types.Context) -> None:
     """The backend reads these when it starts: restart it where nothing is lost by it, else offer a button."""
-    session = tracker.get()
-    if session.backend.state == "off":
+    current = session.current()
+    if current.server.status.state == "off":
         return
-    if session.downloads.busy or any(not job.state.ended for job in session.jobs()):
+    if current.server.downloads.busy or any(not job.state.ended for job in current.queue()):
         manager: Any = context.window_manager
         manager.wan_vse.restart_needed = True
     else:
-        session.restart()
+        current.restart()
 
 
 def _page(preferences: WanPreferences, context: bpy.types.Context) -> None:

@@ -46,7 +46,7 @@ COMPAT = (
     "blender_addon/jobs/test_files.py",
     "blender_addon/jobs/test_rendering.py",
     "blender_addon/jobs/test_request.py",
-    "blender_addon/jobs/test_trust.py",
+    "blender_addon/jobs/test_script_trust.py",
     "blender_addon/test_packaging.py",
     "world/test_in_blender.py",
 )

@@ -11,12 +11,12 @@ from ...wan_backend.protocol.endpoint import Answered, Endpoint, Failed
 from ...wan_backend.protocol.errors import GONE, ProtocolError
 from ...wan_backend.protocol.framing import OverlongLine
 from ...wan_backend.protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
-from .process import ChildProcess
+from .child_process import ChildProcess
 
 log = logging.getLogger(__name__)
 
 
-class Client:
+class ChildClient:
     """Speaks to one child, a server where nothing else is said. `on_event(name, message)` gets each event."""
 
     def __init__(

@@ -23,7 +23,7 @@ import bpy
 from ...wan_backend.protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE
 from ...wan_backend.protocol.plain_names import is_id
 from ..timeline import compat, identity, path_rules, placement
-from . import landing, project
+from . import placing, project
 from .request import MEDIA_FOLDER, Refused
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Collector:
             self.stop()
             self.sentence = f"The takes could not be copied ({error}): mend that, then collect again."
             return True
-        if not self._todo and landing.allowed():
+        if not self._todo and placing.allowed():
             self._point_strips()
         return True
 

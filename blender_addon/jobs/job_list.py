@@ -108,13 +108,13 @@ class JobList:
 
     # The server's word
 
-    def hear(self, status: JobStatus) -> None:
+    def receive(self, status: JobStatus) -> None:
         """The server says how a job is."""
         if self._pass is not None:
             self._said_since.add(status.job_id)
-        self._hear(status)
+        self._receive(status)
 
-    def hear_progress(self, said: ProgressParams) -> None:
+    def receive_progress(self, said: ProgressParams) -> None:
         """The server says how far a job is; of one that has ended, or isn't known, it comes too late or too early."""
         status = self._server.get(said.job_id)
         if status is None or status.state.ended or said.state.ended:
@@ -138,7 +138,7 @@ class JobList:
         self._pass = set()
         self._said_since.clear()
 
-    def hear_page(self, statuses: Iterable[JobStatus], last: bool) -> None:
+    def receive_page(self, statuses: Iterable[JobStatus], last: bool) -> None:
         """A page of what jobs there are. What was heard of a job since the list was asked for is newer than its page.
 
         After the last page, jobs that were on none are gone.
@@ -148,18 +148,18 @@ class JobList:
         for status in statuses:
             self._pass.add(status.job_id)
             if status.job_id not in self._said_since:
-                self._hear(status)
+                self._receive(status)
         if last:
             for job_id in self._server.keys() - self._pass - self._said_since:
                 self._drop(job_id)
             self._pass = None
 
-    def hear_settled(self, job_ids: Iterable[str]) -> None:
+    def receive_settled(self, job_ids: Iterable[str]) -> None:
         """The server has it on its disk that a saved file knows how these jobs ended."""
         for job_id in job_ids:
             status = self._server.get(job_id)
             if status is not None:
-                self.hear(replace(status, settled=True))
+                self.receive(replace(status, settled=True))
 
     # This side's
 
@@ -198,7 +198,7 @@ class JobList:
 
     # Each change costs what it changes
 
-    def _hear(self, status: JobStatus) -> None:
+    def _receive(self, status: JobStatus) -> None:
         self._local.pop(status.job_id, None)
         self._requests.pop(status.job_id, None)
         self._put(self._server, status)

@@ -20,7 +20,7 @@ from ...wan_backend.protocol.messages import (
 )
 from ...wan_backend.protocol.plain_names import is_name
 from ..timeline import footage, picture_files, scene_format, selection, targets, untrusted
-from ..timeline.targets import NoAim, Target, Wishes
+from ..timeline.targets import Target, Wishes
 from . import request
 
 SOURCES_FOLDER = "sources"
@@ -31,12 +31,12 @@ _STRENGTHS = {Task.RESTYLE: "strength", Task.PREVIS: "freedom"}
 
 @dataclass(frozen=True)
 class Order:
-    """One take: the request without its sources, and what it is aimed at."""
+    """One take: the request without its sources, and its target."""
 
     request: TakeRequest
     target: Target | None = None
     asked: str = ""
-    """What the placeholder is to remember, where that is not of `aim`: the sources are those of an earlier take."""
+    """What the placeholder is to remember, where that is not of `target`: the sources are those of an earlier take."""
 
 
 def orders(
@@ -50,7 +50,7 @@ def orders(
     for target in made:
         told = any(wanted.role in TELLING_ROLES for wanted in target.wanted)
         prompt = request.checked(target.prompt) if target.prompt else request.prompt_of(scene, settings, told)
-        place = request.Placement(target.channel, target.start, target.length_frames)
+        place = request.Slot(target.channel, target.start, target.length_frames)
         composed = request.compose(scene, settings, preferences, prompt, place)
         asked.append(Order(_tuned(composed, settings, task), target))
     return asked
@@ -58,20 +58,18 @@ def orders(
 
 def targets_of(scene: bpy.types.Scene, settings: Any, task: Task, model: ModelRow | None = None) -> list[Target]:
     """Where the takes would go, and what they would be made from. Raises Refused."""
-    try:
-        return targets.find_targets(scene, selection.read(scene), task, _wishes(scene, settings, model))
-    except NoAim as none:
-        raise request.Refused(none.sentence) from none
+    found = targets.find_targets(scene, selection.read(scene), task, _wishes(scene, settings, model))
+    if isinstance(found, str):
+        raise request.Refused(found)
+    return found
 
 
-def places_of(
-    scene: bpy.types.Scene, settings: Any, task: Task, model: ModelRow | None = None
-) -> list[request.Placement]:
+def places_of(scene: bpy.types.Scene, settings: Any, task: Task, model: ModelRow | None = None) -> list[request.Slot]:
     """Where the takes would go. Raises Refused."""
     if task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP":
         return [request.length_of(scene, settings)]
     return [
-        request.Placement(target.channel, target.start, target.length_frames)
+        request.Slot(target.channel, target.start, target.length_frames)
         for target in targets_of(scene, settings, task, model)
     ]
 
@@ -82,10 +80,13 @@ def sources_of(
     """What the take is made from, and what of it is to be rendered first. Raises Refused."""
     wanted = order.target.wanted if order.target is not None else ()
     folder = sources_folder(order.request, job_id)
-    try:
-        return [(each, *footage.source_or_render(scene, each, folder, look)) for each in wanted]
-    except footage.Unusable as unusable:
-        raise request.Refused(unusable.sentence) from unusable
+    made = []
+    for each in wanted:
+        source = footage.source_or_render(scene, each, folder, look)
+        if isinstance(source, str):
+            raise request.Refused(source)
+        made.append((each, *source))
+    return made
 
 
 def sources_folder(asked: TakeRequest, job_id: str) -> str:

@@ -27,7 +27,7 @@ from ...wan_backend.protocol.messages import (
     SubmitParams,
     TakeRequest,
 )
-from ..backend.client import Client
+from ..backend.client import ChildClient
 from .job_list import JobList
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ class Outbox:
                 self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, sentence))
                 self._on_change()
 
-    def tick(self, client: Client, deadline: float = math.inf) -> None:
+    def tick(self, client: ChildClient, deadline: float = math.inf) -> None:
         """Send what is due, one message at least, until `deadline` (of time.perf_counter): some are long."""
         while (job_id := self._next_due()) is not None:
             del self._ready[job_id]
@@ -150,7 +150,7 @@ class Outbox:
             (job_id for job_id in self._ready if kinds[self._messages[job_id][0].method] < MOST_UNDER_WAY), None
         )
 
-    def _send_ids(self, client: Client, method: str, waiting: dict[str, None]) -> None:
+    def _send_ids(self, client: ChildClient, method: str, waiting: dict[str, None]) -> None:
         due = [job_id for job_id in waiting if job_id not in self._messages][:IDS_AT_ONCE]
         if not due:
             return
@@ -164,7 +164,7 @@ class Outbox:
         def answered(result: JobIdsParams) -> None:
             over()
             if method == "settle":
-                self._jobs.hear_settled(result.job_ids)
+                self._jobs.receive_settled(result.job_ids)
             else:
                 self._jobs.forget(result.job_ids)
             self._on_change()
@@ -204,7 +204,7 @@ class Outbox:
         def answered(result: JobStatus | JobIdsParams) -> None:
             self._over(job_id)
             if isinstance(result, JobStatus):  # else it is forgotten there, and its submit comes next
-                self._jobs.hear(result)
+                self._jobs.receive(result)
             self._on_change()
 
         return answered

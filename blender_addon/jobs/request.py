@@ -20,7 +20,7 @@ from ...wan_backend.protocol.messages import (
     Task,
 )
 from ..timeline import footage, free_space, scene_format, selection, untrusted
-from . import folders, loras, project
+from . import folders, lora_rows, project
 
 HIGHEST_SEED = 2**31 - 1
 MEDIA_FOLDER = "wan"
@@ -55,10 +55,10 @@ def length_of(scene: bpy.types.Scene, settings: Any) -> Placement:
     """Where the take would go and how long it would be. Raises Refused."""
     start = scene.frame_current
     if settings.length_mode == "HOLE":
-        hole = free_space.gap_at(scene, start)
-        if hole is None:
-            raise Refused("There is no hole under the playhead: move it into one, or set a length.")
-        start, frames = hole.start, min(hole.length_frames, MAX_TAKE_FRAMES)  # no model fills a longer one
+        gap = free_space.gap_at(scene, start)
+        if gap is None:
+            raise Refused("There is no gap under the playhead: move it into one, or set a length.")
+        start, frames = gap.start, min(gap.length_frames, MAX_TAKE_FRAMES)  # no model fills a longer one
     elif settings.length_mode == "SECONDS":
         frames = scene_format.frames_of(settings.length_seconds, scene_format.rate_of(scene))
     else:
@@ -105,7 +105,7 @@ def within_plan(asked: TakeRequest, plan: Plan | None) -> TakeRequest:
 
 
 def build(scene: bpy.types.Scene, settings: Any, preferences: Any) -> TakeRequest:
-    """A take of the prompt at the playhead or in the hole; draws a seed where none is locked. Raises Refused."""
+    """A take of the prompt at the playhead or in the gap; draws a seed where none is locked. Raises Refused."""
     prompt = prompt_of(scene, settings)
     return compose(scene, settings, preferences, prompt, length_of(scene, settings))
 
@@ -130,7 +130,7 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
         quality=untrusted.choice(Quality, settings.quality, Quality.STANDARD),
         media_format=untrusted.choice(MediaFormat, settings.media_format, MediaFormat.PNG),
         media_folder=media_folder(preferences),
-        loras=loras.uses(settings.loras),
+        loras=lora_rows.uses(settings.loras),
         origin=Origin(project.path(), project.id_to_be(), scene.name_full, placement.channel, placement.start),
     )
 

@@ -24,7 +24,7 @@ from ...wan_backend.protocol.messages import (
 )
 from ...wan_backend.protocol.plain_names import is_below
 from ..timeline import strip_media
-from . import folders, landing, orders, project, request
+from . import folders, orders, placing, project, request
 
 UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not know this take's job: press Retry to have it made.")
 HELD = Problem(
@@ -84,7 +84,7 @@ def unknown(job_id: str, asked: TakeRequest, state_folder: str = "") -> tuple[Jo
 
 def done(job_id: str, asked: TakeRequest) -> tuple[JobStatus, TakeRequest] | None:
     """The job with its take, where that lies where takes of this film can lie; None where it doesn't (yet)."""
-    take = landing.take_on_disk(job_id, _places(asked, _at_home(asked)))
+    take = placing.take_on_disk(job_id, _places(asked, _at_home(asked)))
     if take is None:
         return None
     own = brought_home(asked, job_id)

@@ -24,7 +24,7 @@ class Shown:
     picked: selection.Selection
     implied: Task
     task: Task
-    made: tuple[orders.Order, ...] = ()
+    made: tuple[orders.TakeOrder, ...] = ()
     refused: str = ""
     """Why there are none."""
     lacking: str = ""

@@ -23,8 +23,8 @@ from . import (
     backend_box,
     download_box,
     lora_list,
-    outcome,
     paragraph,
+    plan_box,
     queue_list,
     shown,
     task_box,
@@ -73,7 +73,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         task_box.draw_settings(layout, scene, settings, seen)
         draw_seed(layout, settings)
         draw_colour_hint(layout, context, scene)
-        outcome.draw_outcome(layout, context, scene, seen)
+        plan_box.draw_outcome(layout, context, scene, seen)
         task_box.draw_button(layout, settings, seen)
         draw_collecting(layout, context)
 

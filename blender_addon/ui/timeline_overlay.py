@@ -15,7 +15,7 @@ import gpu
 from gpu_extras.batch import batch_for_shader
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, Task
-from ..jobs import orders, request, tracker
+from ..jobs import orders, request, session
 from ..properties import settings_in, task_of
 from ..stopwatch import timed
 from ..timeline import compat
@@ -76,7 +76,7 @@ def _draw() -> None:
     scene = compat.sequencer_scene(context)
     if scene is None or context.space_data.view_type == "PREVIEW" or context.region.type != "WINDOW":
         return
-    if tracker.get().jobs():
+    if session.current().queue():
         _draw_placeholders(context, scene)
     if tab_in_view(context.area):
         _draw_asked_range(context, scene)
@@ -106,11 +106,11 @@ def _draw_placeholders(context: bpy.types.Context, scene: bpy.types.Scene) -> No
 
 
 def _placeholders_in_view(region: bpy.types.Region, scene: bpy.types.Scene) -> Iterator[tuple[JobStatus, Box]]:
-    session, place = tracker.get(), _Scale(region)
+    current, place = session.current(), _Scale(region)
     for start, end_exclusive, channel, job_id in shown_marks.marks(scene).placeholders:
         box = place.box(start, end_exclusive, channel)
         if box.within(region.width, region.height):
-            job = session.job(job_id)
+            job = current.jobs.get(job_id)
             if job is not None:
                 yield job, box
 
@@ -140,14 +140,14 @@ def _draw_asked_range(context: bpy.types.Context, scene: bpy.types.Scene) -> Non
     settings = settings_in(scene)
     task = task_of(settings)
     try:
-        places = orders.places_of(scene, settings, task, tracker.get().model(settings.model))
+        places = orders.places_of(scene, settings, task, session.current().server.model(settings.model))
     except request.Refused:
         return
     scale = _Scale(context.region)
     for place in places:
         frames = place.length_frames
         if task is Task.TEXT_TO_VIDEO and len(places) == 1:
-            frames = wording.coming_frames(frames, tracker.get().plan)
+            frames = wording.coming_frames(frames, session.current().server.plan_query.plan)
         box = scale.box(place.start, place.start + frames, place.channel)
         if box.within(context.region.width, context.region.height):
             _fill_all([box], INSIDE)

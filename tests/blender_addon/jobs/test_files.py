@@ -214,7 +214,7 @@ def test_a_deleted_take_stays_deleted_after_save_and_quit(desk, addon, tmp_path,
     desk.idle()
     assert desk.places() == []
     bpy.ops.wm.save_mainfile()
-    assert all(addon("jobs.ends").KEY not in scene for scene in bpy.data.scenes), "the server has it now"
+    assert all(addon("jobs.project").KEY not in scene for scene in bpy.data.scenes), "the server has it now"
 
 
 def test_a_placeholder_that_was_deleted_and_saved_while_its_job_ran_stays_deleted(desk, addon, tmp_path):
@@ -240,7 +240,7 @@ def test_a_placeholder_that_was_deleted_and_saved_while_its_job_ran_stays_delete
 
 
 def test_what_a_file_says_of_ends_is_checked(addon, scene):
-    ends = addon("jobs.ends")
+    ends = addon("jobs.project")
     good = "a" * 32
     for hostile in (
         "[" * 5000,

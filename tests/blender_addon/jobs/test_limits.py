@@ -50,9 +50,8 @@ def test_a_long_sequence_is_read_where_it_lies(shot, scene, addon, tmp_path) -> 
 
 
 def test_a_longer_take_is_refused_before_a_file_is_named(scene, addon, tmp_path) -> None:
-    with pytest.raises(addon("timeline.footage").Unusable) as caught:  # there is no such strip: nothing was looked at
-        source(addon, scene, 100_000, tmp_path / "job")
-    assert "at most 2,000 frames; this would be 100,000" in caught.value.sentence
+    refused = source(addon, scene, 100_000, tmp_path / "job")  # there is no such strip: nothing was looked at
+    assert "at most 2,000 frames; this would be 100,000" in refused
 
 
 def test_a_length_is_refused_and_a_long_hole_is_begun(scene, addon, monkeypatch) -> None:

@@ -88,7 +88,7 @@ def test_a_hole_gives_start_and_length(scene, build, addon):
     request = build(length_mode="HOLE")
     assert (request.origin.start, request.length_frames, request.origin.channel) == (21, 29, 1)
     scene.frame_set(5)
-    assert "no hole" in refusal(addon, build, length_mode="HOLE")
+    assert "no gap" in refusal(addon, build, length_mode="HOLE")
 
 
 def test_prompts_from_elsewhere(build, addon):

@@ -199,7 +199,7 @@ def test_what_needs_a_jobs_details_asks_for_them_first(told, settings, take, nam
     request = told.requests.pop(OTHER)
     order = getattr(bpy.ops.wan_vse, name)
     assert order(job_id=OTHER, **values) == CANCELLED
-    assert (told.wished, told.asked, settings.prompt) == ([OTHER], [], "fog over pines")
+    assert (told.server.wished, told.asked, settings.prompt) == ([OTHER], [], "fog over pines")
     told.requests[OTHER] = request
     assert order(job_id=OTHER, **values) == FINISHED
     assert settings.prompt == "a tram"

@@ -63,7 +63,7 @@ def test_generate_into_hole_needs_a_hole(told, settings, scene, addon) -> None:
     assert why_not("generate_into_hole") == ""
     strips = addon("timeline.compat").strips(scene.sequence_editor)
     addon("timeline.compat").new_color(strips, "Wall", 1, 1, 400)
-    assert "no hole under the playhead" in why_not("generate_into_hole")
+    assert "no gap under the playhead" in why_not("generate_into_hole")
 
 
 @pytest.mark.parametrize("name", ["cancel_job", "retry_job", "place_take", "show_take"])

@@ -23,7 +23,7 @@ def why_not(name: str) -> str:
 
 @pytest.fixture
 def film(told, settings, cut):
-    """Two shots with a hole, a still, a scene strip."""
+    """Two shots with a gap, a still, a scene strip."""
     cut.shot("A", 1, 41)
     cut.shot("B", 61, 101)
     cut.still("Still", 101, 141)
@@ -158,10 +158,12 @@ def test_a_scene_strip_without_a_camera_is_said(told, film) -> None:
 
 def test_what_the_plan_refuses_is_said(told, film) -> None:
     m = told.messages
-    problem = m.Problem(m.ProblemKind.BAD_LENGTH, "2,400 frames are more than can be made: shorten the hole.")
-    told.server.plan_query.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem)
+    problem = m.Problem(m.ProblemKind.BAD_LENGTH, "2,400 frames are more than can be made: shorten the gap.")
+    told.server.plan_query.plan = m.Plan(
+        "embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem
+    )
     film.select("A", "B")
-    assert why_not("fill_gap") == "2,400 frames are more than can be made: shorten the hole"
+    assert why_not("fill_gap") == "2,400 frames are more than can be made: shorten the gap"
 
 
 def test_a_take_that_will_be_shorter_has_a_shorter_placeholder(told, film) -> None:

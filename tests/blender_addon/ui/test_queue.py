@@ -124,9 +124,9 @@ def test_before_its_details_came_a_job_is_shown_by_its_summary(told, settings, a
     told.requests.clear()
     drawn = draw_all(addon)
     assert job.summary.title in said(drawn) and "Text: Big, seed 7" in said(drawn)
-    assert set(told.wished) == {JOB}
+    assert set(told.server.wished) == {JOB}
     m = told.messages
-    told.plans[JOB] = m.Plan("big", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, m.Sampler.UNIPC)
+    told.server.plans[JOB] = m.Plan("big", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, m.Sampler.UNIPC)
     assert "832 x 464, 81 frames at 16 fps" in said(draw_all(addon))
 
 

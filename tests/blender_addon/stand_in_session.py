@@ -1,4 +1,4 @@
-"""A tracker that stands still: tests of the face say what it knows, and read what was asked of it."""
+"""A session that stands still: tests of the face say what it knows, and read what was asked of it."""
 
 from __future__ import annotations
 
@@ -54,15 +54,11 @@ def quick_lora(messages: Any) -> Any:
     )
 
 
-class StandInTracker:
-    """What the operators and the panel use of the tracker; every order is noted in `asked`."""
+class StandInServer:
+    """What the operators and the panel use of the server."""
 
-    def __init__(self, messages: Any) -> None:
-        self.messages = messages
-        self.backend = SimpleNamespace(state="ready", sentence="", log="/tmp/server.log", asks=False)
-        self.server = SimpleNamespace(
-            thumbnails=SimpleNamespace(of=lambda request: []), extras=[quick_lora(messages)], fetchable=self.fetchable
-        )
+    def __init__(self, messages: Any, asked: list[tuple[Any, ...]], noted: dict[str, Any]) -> None:
+        self.status = SimpleNamespace(state="ready", sentence="", log="/tmp/server.log", asks=False)
         self.models = [
             messages.ModelRow(
                 model=name,
@@ -78,74 +74,25 @@ class StandInTracker:
             )
             for name, label, here in (("embedded", "Embedded", True), ("big", "Big", True), ("far", "Far", False))
         ]
+        self.extras = [quick_lora(messages)]
         self.worker = messages.WorkerStatus(messages.WorkerState.READY, "cuda", "2.13")
-        self.plan = None
-        self.plan_sentence = ""
         self.looking = ""
         self.held_elsewhere = 0
-        self.requests: dict[str, Any] = {}
-        """Those that the backend has told of."""
+        self.plan_query = StandInPlanQuery()
+        self.thumbnail_query = SimpleNamespace(of=lambda request: [])
         self.plans: dict[str, Any] = {}
+        """Those of jobs, by job."""
+        self.details = SimpleNamespace(plan_of=self.plans.get)
         self.wished: list[str] = []
-        self.orders: list[Any] = []
-        self.setup = SimpleNamespace(
-            state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
-        )
-        self.downloads = StandInDownloads(self.asked)
-        self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
-        self.on_change: list[Any] = []
-        self.all: list[Any] = []
-        self._order: Any = None
-        self.placeable: set[str] = set()
-        self.elsewhere: set[str] = set()
-        self.asked: list[tuple[Any, ...]] = getattr(self, "asked", [])
-        for name, call in self._notes("cancel", "retry", "clear", "restart", "free_card", "collect").items():
-            setattr(self, name, call)
-
-    def _notes(self, *names: str) -> dict[str, Any]:
-        self.asked = getattr(self, "asked", [])
-        return {name: lambda *values, name=name: self.asked.append((name, *values)) for name in names}
+        self.downloads = StandInDownloads(asked)
+        self.free_card = noted["free_card"]
 
     def want(self) -> None:
         """A draw may call this."""
 
-    def want_plan(self, request: Any) -> None:
-        """A draw may call this."""
-        self.planned = request
-
-    def jobs(self) -> tuple[Any, ...]:
-        """What the test put there; the same object while nothing was added."""
-        if self._order is None or self._order != tuple(self.all):
-            self._order = tuple(self.all)
-        return self._order
-
-    def request_of(self, job_id: str) -> Any:
-        """What a job was asked for, unless the test took it away."""
-        return self.requests.get(job_id)
-
-    def plan_of_job(self, job_id: str) -> Any:
-        """What the test put there."""
-        return self.plans.get(job_id)
-
     def want_details(self, job_id: str) -> None:
         """Noted; a draw may call this."""
         self.wished.append(job_id)
-
-    def job(self, job_id: str) -> Any:
-        """One of them."""
-        return next((job for job in self.all if job.job_id == job_id), None)
-
-    def plan_of(self, request: Any) -> Any:
-        """Whatever the test says."""
-        return self.plan
-
-    def problem_of(self, job_id: str) -> str:
-        """Nothing is in the way."""
-        return ""
-
-    def note_of(self, job_id: str) -> str:
-        """Nothing to say."""
-        return ""
 
     def model(self, model_id: str) -> Any:
         """One of the models."""
@@ -153,7 +100,63 @@ class StandInTracker:
 
     def fetchable(self, known_id: str) -> Any:
         """One of the models or of what goes with them."""
-        return next((row for row in (*self.models, *self.server.extras) if row.model == known_id), None)
+        return next((row for row in (*self.models, *self.extras) if row.model == known_id), None)
+
+
+class StandInPlanQuery:
+    """Has one plan for whatever is asked, which the test says; `planned` is the request that was asked for last."""
+
+    plan: Any = None
+    sentence = ""
+
+    def want(self, request: Any) -> None:
+        """A draw may call this."""
+        self.planned = request
+
+    def plan_of(self, request: Any) -> Any:
+        """Whatever the test says."""
+        return self.plan
+
+
+class StandInSession:
+    """What the operators and the panel use of the session; every order is noted in `asked`."""
+
+    def __init__(self, messages: Any) -> None:
+        self.messages = messages
+        self.asked: list[tuple[Any, ...]] = []
+        self.server = StandInServer(messages, self.asked, self._notes("free_card"))
+        self.requests: dict[str, Any] = {}
+        """Those that the backend has told of."""
+        self.orders: list[Any] = []
+        self.setup = SimpleNamespace(
+            state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
+        )
+        self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
+        self.file = SimpleNamespace(problems={}, notes={})
+        self.on_change: list[Any] = []
+        self.all: list[Any] = []
+        self.jobs = SimpleNamespace(get=self._job)
+        self._order: Any = None
+        self.placeable: set[str] = set()
+        self.elsewhere: set[str] = set()
+        for name, call in self._notes("cancel", "retry", "clear", "restart", "collect").items():
+            setattr(self, name, call)
+
+    def _notes(self, *names: str) -> dict[str, Any]:
+        return {name: lambda *values, name=name: self.asked.append((name, *values)) for name in names}
+
+    def queue(self) -> tuple[Any, ...]:
+        """What the test put there; the same object while nothing was added."""
+        if self._order is None or self._order != tuple(self.all):
+            self._order = tuple(self.all)
+        return self._order
+
+    def _job(self, job_id: str) -> Any:
+        return next((job for job in self.all if job.job_id == job_id), None)
+
+    def request_of(self, job_id: str) -> Any:
+        """What a job was asked for, unless the test took it away."""
+        return self.requests.get(job_id)
 
     def belongs_here(self, job_id: str) -> bool:
         """True but for those that the test put elsewhere."""
@@ -197,20 +200,20 @@ class StandInTracker:
 
 
 @pytest.fixture
-def told(scene, addon, extension: str, monkeypatch) -> Iterator[StandInTracker]:
-    """What the add-on takes for its tracker in this test."""
+def told(scene, addon, extension: str, monkeypatch) -> Iterator[StandInSession]:
+    """What the add-on takes for its session in this test."""
     import bpy
 
-    tracker = StandInTracker(importlib.import_module(f"{extension}.wan_backend.protocol.messages"))
-    monkeypatch.setattr(addon("jobs.tracker"), "get", lambda: tracker)
-    yield tracker
-    session = bpy.context.window_manager.wan_vse
-    session.rows.clear()
-    session.restart_needed = False
+    session = StandInSession(importlib.import_module(f"{extension}.wan_backend.protocol.messages"))
+    monkeypatch.setattr(addon("jobs.session"), "current", lambda: session)
+    yield session
+    panel_state = bpy.context.window_manager.wan_vse
+    panel_state.rows.clear()
+    panel_state.restart_needed = False
 
 
 @pytest.fixture
-def settings(told: StandInTracker, scene):
+def settings(told: StandInSession, scene):
     """The scene's settings, with a prompt and the embedded model."""
     settings = scene.wan_vse
     settings.prompt, settings.model_id = "fog over pines", "embedded"

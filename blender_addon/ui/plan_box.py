@@ -9,7 +9,7 @@ import bpy
 from ...wan_backend.protocol.messages import Fix, FixAction, Plan, Problem, ProblemKind
 from ..jobs import request, session
 from ..operators import make_takes
-from . import paragraph, shown, thumbnails, wording
+from . import paragraph, shown, thumbnail_icons, wording
 
 
 def draw_outcome(
@@ -26,7 +26,7 @@ def draw_outcome(
         return
     if seen.lacking:
         paragraph.draw(layout, context, seen.lacking, "INFO")
-    thumbnails.draw(layout, asked)
+    thumbnail_icons.draw(layout, asked)
     if current.server.status.state != "ready":
         return
     current.server.plan_query.want(asked)
@@ -34,7 +34,9 @@ def draw_outcome(
     if current.server.plan_query.plan is not None:
         draw_plan(box, context, current.server.plan_query.plan)
     else:
-        paragraph.draw(box, context, current.server.plan_query.sentence or "Working out what would be made...", "SORTTIME")
+        paragraph.draw(
+            box, context, current.server.plan_query.sentence or "Working out what would be made...", "SORTTIME"
+        )
     frames = wording.coming_frames(asked.length_frames, current.server.plan_query.plan_of(asked))
     place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {asked.origin.start + frames - 1}"
     paragraph.draw(box, context, place, "SEQUENCE")

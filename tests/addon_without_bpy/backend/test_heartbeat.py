@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def heart(addon):
-    return Heart(addon("backend.pulse"))
+    return Heart(addon("backend.connection"))
 
 
 class Heart:
@@ -15,7 +15,7 @@ class Heart:
 
     def __init__(self, module) -> None:
         self.module, self.now, self.pings = module, 1000.0, []
-        self.pulse = module.Pulse(self.pings.append)
+        self.pulse = module.Heartbeat(self.pings.append)
 
     def run(self, seconds: float, behind: bool = False, step: float = 0.5) -> bool:
         """True where it was called hung."""

@@ -67,7 +67,7 @@ def test_scripts_run_where_the_file_is_trusted(film, use_scripts, preference, ru
 @pytest.fixture
 def background(addon):
     """background(name) is that module of the package that a Blender in the background imports."""
-    folder = str(Path(addon("jobs.render_order").BACKGROUND))
+    folder = str(Path(addon("jobs.rendering").BACKGROUND))
     sys.path.insert(0, folder)
     yield lambda name: importlib.import_module(f"background.{name}")
     sys.path.remove(folder)
@@ -94,7 +94,7 @@ def preferences(monkeypatch):
 
 def test_a_file_that_was_opened_untrusted_stays_so_under_another_name(scene, addon, tmp_path, preferences) -> None:
     """With nothing that was refused in the window: what is run is in a scene that is rendered alone."""
-    trusted = addon("jobs.trust").may_run_scripts
+    trusted = addon("jobs.script_trust").may_run_scripts
     film, again = str(tmp_path / "a.blend"), str(tmp_path / "b.blend")
     bpy.ops.wm.save_as_mainfile(filepath=film)
     for use_scripts in (True, False):
@@ -117,14 +117,14 @@ def test_a_file_that_was_loaded_from_an_excluded_folder_stays_so(scene, addon, t
         excluded.path = str(tmp_path / "downloads")
         bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "downloads" / "a.blend"))
         bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "work" / "a.blend"))
-        assert not addon("jobs.trust").may_run_scripts()
+        assert not addon("jobs.script_trust").may_run_scripts()
     finally:
         preferences.autoexec_paths.remove(excluded)
 
 
 def test_a_copy_is_rendered_with_its_own_files_trust(scene, addon, tmp_path, monkeypatch) -> None:
     """Another file may be open by the time that its turn comes."""
-    render_order = addon("jobs.render_order")
+    render_order = addon("jobs.rendering")
     monkeypatch.setattr(render_order.bpy.app, "binary_path", "/usr/bin/blender", raising=False)
     for trusted, wanted in ((True, "--enable-autoexec"), (False, "--disable-autoexec"), ("no", "--disable-autoexec")):
         (tmp_path / "order.json").write_text(json.dumps({"trusted": trusted}))

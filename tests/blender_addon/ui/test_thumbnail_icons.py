@@ -13,7 +13,7 @@ def messages(extension):
 
 
 def test_each_picture_has_its_title(addon, messages) -> None:
-    title, made = addon("ui.thumbnails").title, messages.Thumbnail
+    title, made = addon("ui.thumbnail_icons").title, messages.Thumbnail
     assert [title(made(role, "a.jpg")) for role in messages.Role], "every role has one"
     assert title(made(messages.Role.FOOTAGE, "a.jpg")) == "Footage"
     assert title(made(messages.Role.FOOTAGE, "a.jpg", control=True)) == "Edges"
@@ -22,7 +22,7 @@ def test_each_picture_has_its_title(addon, messages) -> None:
 
 
 def test_without_a_window_nothing_is_asked_for(addon, scene) -> None:
-    thumbnails = addon("ui.thumbnails")
+    thumbnails = addon("ui.thumbnail_icons")
     assert thumbnails.icon_of("/nowhere.jpg") == 0
     assert thumbnails._asked == {}
 
@@ -31,7 +31,7 @@ def test_what_was_asked_for_is_loaded_later_and_what_is_not_there_never(addon, s
     import bpy
     from fake_backend_frames import png
 
-    thumbnails = addon("ui.thumbnails")
+    thumbnails = addon("ui.thumbnail_icons")
     (tmp_path / "a.png").write_bytes(png(1))
     paths = [str(tmp_path / "a.png"), str(tmp_path / "lost.png")]
     thumbnails._asked.update(dict.fromkeys(paths))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...wan_backend.storage import private_files
-from .command import BackendCommand, BackendMissing
+from .launch_command import BackendCommand, BackendMissing
 from .output_file import OutputFile
 
 log = logging.getLogger(__name__)

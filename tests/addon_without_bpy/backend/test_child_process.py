@@ -16,11 +16,11 @@ pytestmark = pytest.mark.ci
 @pytest.fixture
 def start(addon, tmp_path):
     """start(program) runs Python code as a child; all are gone after the test."""
-    module, made = addon("backend.process"), []
+    module, made = addon("backend.child_process"), []
 
     def start(program: str):
-        environment = addon("backend.command").child_environment(tmp_path)
-        command = addon("backend.command").BackendCommand([sys.executable, "-c", program], environment)
+        environment = addon("backend.launch_command").child_environment(tmp_path)
+        command = addon("backend.launch_command").BackendCommand([sys.executable, "-c", program], environment)
         made.append(module.ChildProcess(command, tmp_path / "run", "server"))
         return made[-1]
 
@@ -106,8 +106,8 @@ def test_it_leaves_when_its_stdin_ends(start):
 
 
 def test_one_that_will_not_leave_is_ended_by_force(start, addon, monkeypatch):
-    monkeypatch.setattr(addon("backend.process"), "TERMINATE_AFTER_SECONDS", 0.2)
-    monkeypatch.setattr(addon("backend.process"), "KILL_AFTER_SECONDS", 0.4)
+    monkeypatch.setattr(addon("backend.child_process"), "TERMINATE_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr(addon("backend.child_process"), "KILL_AFTER_SECONDS", 0.4)
     child = start(
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)"
     )
@@ -132,9 +132,9 @@ def test_a_module_lying_in_the_current_folder_is_not_taken_for_the_backend(addon
         (package / "__init__.py").touch()
         (package / "__main__.py").write_text(f"print('{word}')")
     monkeypatch.chdir(tmp_path / "current")
-    environment = addon("backend.command").child_environment(tmp_path / "root")
-    command = addon("backend.command").BackendCommand([sys.executable, "-m", "wan_backend"], environment)
-    child = addon("backend.process").ChildProcess(command, tmp_path / "run", "server")
+    environment = addon("backend.launch_command").child_environment(tmp_path / "root")
+    command = addon("backend.launch_command").BackendCommand([sys.executable, "-m", "wan_backend"], environment)
+    child = addon("backend.child_process").ChildProcess(command, tmp_path / "run", "server")
     assert lines(child, 1) == [b"right"]
     child.end_now(1.0)
 
@@ -147,10 +147,10 @@ def test_its_last_words_are_kept(start):
 
 
 def test_a_program_that_is_not_there_is_a_sentence(addon, tmp_path):
-    command = addon("backend.command")
+    command = addon("backend.launch_command")
     wrong = command.BackendCommand([str(tmp_path / "none")], {})
     with pytest.raises(command.BackendMissing, match="could not be started"):
-        addon("backend.process").ChildProcess(wrong, tmp_path / "run", "server")
+        addon("backend.child_process").ChildProcess(wrong, tmp_path / "run", "server")
 
 
 def test_files_of_blenders_that_are_gone_are_swept(addon, tmp_path):
@@ -165,7 +165,7 @@ def test_files_of_blenders_that_are_gone_are_swept(addon, tmp_path):
     foreign = tmp_path / "a-note-of-mine.out"
     for path in (lost, in_use, foreign):
         path.touch()
-    addon("backend.process").sweep_run_folder(tmp_path)
+    addon("backend.child_process").sweep_run_folder(tmp_path)
     assert not lost.exists()
     assert in_use.exists()
     assert foreign.exists()
@@ -189,7 +189,7 @@ def test_what_only_looks_like_one_of_ours_is_left_and_stops_nothing(addon, tmp_p
     dangling.symlink_to(tmp_path / "nowhere")
     beyond = run / f"server-{10**30}-0000000e.out"
     beyond.touch()
-    sweep = addon("backend.process").sweep_run_folder
+    sweep = addon("backend.child_process").sweep_run_folder
     sweep(run)
     assert all(path.exists() for path in (*strange, folder, link)) and elsewhere.read_text() == "mine"
     assert dangling.is_symlink() and not beyond.exists()

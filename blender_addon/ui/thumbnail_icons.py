@@ -13,7 +13,7 @@ import bpy
 import bpy.utils.previews
 
 from ...wan_backend.protocol.messages import Role, TakeRequest, Thumbnail
-from ..jobs import tracker
+from ..jobs import session
 from . import refresh
 
 MOST = 240
@@ -56,7 +56,9 @@ def unregister() -> None:
 
 def draw(layout: bpy.types.UILayout, request: TakeRequest) -> None:
     """What the take is made from, and what guides it, as far as it is known."""
-    shown = [(title(picture), icon_of(picture.file)) for picture in tracker.get().server.thumbnails.of(request)]
+    shown = [
+        (title(picture), icon_of(picture.file)) for picture in session.current().server.thumbnail_query.of(request)
+    ]
     shown = [(words, icon) for words, icon in shown if icon]
     if not shown:
         return

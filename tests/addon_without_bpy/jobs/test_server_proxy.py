@@ -62,7 +62,7 @@ class Desk:
     """The jobs' side of a server, with its child."""
 
     def __init__(self, addon, monkeypatch, tmp_path) -> None:
-        connection, command = addon("backend.connection"), addon("backend.command")
+        connection, command = addon("backend.connection"), addon("backend.launch_command")
         self.children: list[Child] = []
         self.jobs_there: list[dict] = []
 
@@ -75,7 +75,7 @@ class Desk:
         monkeypatch.setattr(connection, "find", lambda settings: command.BackendCommand(["python"], {}))
         self.changes = 0
         self.jobs = addon("jobs.job_list").JobList()
-        self.server = addon("jobs.server").Server(
+        self.server = addon("jobs.server_proxy").ServerProxy(
             self.jobs, lambda: command.BackendSettings(tmp_path, tmp_path), self._changed
         )
 
@@ -145,10 +145,10 @@ def test_the_first_look_at_the_models_is_told_as_it_goes(desk) -> None:
 
 
 def test_a_plan_is_asked_for_again_when_the_models_are_others(desk, addon, monkeypatch, make_request) -> None:
-    monkeypatch.setattr(addon("jobs.planner"), "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(addon("jobs.server_queries"), "QUIET_SECONDS", 0.0)
     desk.server.start()
     desk.tick(2)
-    desk.server.planner.want(make_request())
+    desk.server.plan_query.want(make_request())
     desk.tick(2)
     assert desk.child.asked.count("plan") == 1
     row = {"model": "m", "label": "M", "tasks": [], "here": True, "sentence": "", "frame_rate": {"fps": 16}}

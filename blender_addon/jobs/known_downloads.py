@@ -17,16 +17,16 @@ from ...wan_backend.protocol.downloads import (
     DownloadStatus,
     ModelParams,
 )
-from ..backend.client import Client
+from ..backend.client import ChildClient
 
 ENDED = "The backend ended; Resume goes on from there."
 
 
-class Downloads:
+class KnownDownloads:
     """By id. `client()` is the server's, or None while there is none; `on_done()` is called when a model came."""
 
     def __init__(
-        self, client: Callable[[], Client | None], on_change: Callable[[], None], on_done: Callable[[], None]
+        self, client: Callable[[], ChildClient | None], on_change: Callable[[], None], on_done: Callable[[], None]
     ) -> None:
         self.plans: dict[str, DownloadPlan] = {}
         self.refused: dict[str, str] = {}
@@ -95,7 +95,7 @@ class Downloads:
         """Stop it and remove what came of it."""
         self._order("cancel_download", model)
 
-    def hear(self, status: DownloadStatus) -> None:
+    def receive(self, status: DownloadStatus) -> None:
         """The server told of one."""
         before = self._statuses.get(status.model)
         if status.state is DownloadState.CANCELLED:
@@ -106,7 +106,7 @@ class Downloads:
             self._on_done()
         self._on_change()
 
-    def hear_all(self, result: DownloadsResult) -> None:
+    def receive_all(self, result: DownloadsResult) -> None:
         """The server told of all; others there are none."""
         self._statuses = {status.model: status for status in result.downloads}
         self._on_change()
@@ -125,7 +125,7 @@ class Downloads:
         self.forget(model)
         client = self._client()
         if client is not None:
-            client.call(method, ModelParams(model), self.hear, lambda error: self._refuse(model, error))
+            client.call(method, ModelParams(model), self.receive, lambda error: self._refuse(model, error))
 
     def _refuse(self, model: str, error: Any) -> None:
         self.refused[model] = error.message

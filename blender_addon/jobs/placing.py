@@ -18,7 +18,6 @@ from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.media import SETTINGS_FILE, frame_file
 from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, Take, TakeRequest
 from ..timeline import compat, identity, placement, provenance, untrusted
-from .book import Book
 
 log = logging.getLogger(__name__)
 
@@ -70,25 +69,7 @@ def files_of(take: Take) -> placement.TakeFiles:
     return placement.TakeFiles(take.folder, (take.first_file,), take.frames, is_movie=True)
 
 
-def waiting_of(status: JobStatus, mine: Iterable[identity.Marked], book: Book) -> list[identity.Marked]:
-    """Which of the job's strips are to get its take by themselves: each placeholder, unless the person undid that."""
-    if status.job_id in book.landed:
-        return []
-    return [found for found in mine if found.is_placeholder and not found.declined]
-
-
-def may_come_back(status: JobStatus, has_strips: bool, book: Book, belongs_here: bool) -> bool:
-    """True where the take goes where it was asked for, without a placeholder: the file never saw one.
-
-    Blender ended, or the file was loaded again, before that was saved.
-    """
-    job_id = status.job_id
-    if has_strips or status.settled or not belongs_here:
-        return False
-    return not any(job_id in ids for ids in (book.landed, book.seen, book.removed, book.known_ends))
-
-
-def land_by_hand(status: JobStatus, request: TakeRequest, scene: bpy.types.Scene, belongs_here: bool) -> str:
+def place_by_hand(status: JobStatus, request: TakeRequest, scene: bpy.types.Scene, belongs_here: bool) -> str:
     """Place a done take because the person said so; gives what they have to know. Raises TakeGone and NoRoom."""
     waiting = [f for f in identity.sweep() if f.job_id == status.job_id and f.is_placeholder]
     if waiting:

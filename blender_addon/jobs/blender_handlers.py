@@ -1,4 +1,4 @@
-"""Loading, saving, undo and render, as they happen in Blender: each is passed on to the tracker.
+"""Loading, saving, undo and render, as they happen in Blender: each is passed on to the session.
 
 The end of Blender is not here: `unregister` and atexit see to it, since 4.2 has no handler for it.
 """
@@ -12,10 +12,10 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ..stopwatch import timed
-from . import trust
+from . import script_trust
 
 _get: Callable[[], Any] | None = None
-"""Gives the tracker; set at registration, because the tracker's module imports this one."""
+"""Gives the session; set at registration, because the session's module imports this one."""
 
 
 @persistent
@@ -31,7 +31,7 @@ def _load_pre(*_: object) -> None:
 def _load_post(*_: object) -> None:
     tracker = _get()
     tracker.file.loading = tracker.file.rendering = False
-    trust.file_loaded()
+    script_trust.file_loaded()
     tracker.file_loaded()
 
 
@@ -85,7 +85,7 @@ _HANDLERS = {
 
 
 def register(get: Callable[[], Any]) -> None:
-    """Hear of everything that concerns strips; `get` gives the tracker."""
+    """Hear of everything that concerns strips; `get` gives the session."""
     global _get
     _get = get
     for name, function in _HANDLERS.items():

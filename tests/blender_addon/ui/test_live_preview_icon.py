@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def live(addon, scene):
-    module = addon("ui.live_preview")
+    module = addon("ui.live_preview_icon")
     yield module
     module._asked.clear()
     module._steps.clear()

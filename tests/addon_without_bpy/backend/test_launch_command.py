@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def command(addon):
-    return addon("backend.command")
+    return addon("backend.launch_command")
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""What is going on with every job. One Tracker for a Blender; all of it happens in `tick`, in slices.
+"""The add-on's one Session in this Blender: the server, the jobs and the open file, brought forward by one timer.
 
-The tracker holds no strip and no scene from one tick to the next.
+`Session.tick` does all work in slices. No strip and no scene is held from one tick to the next.
 """
 
 from __future__ import annotations
@@ -14,172 +14,107 @@ from dataclasses import replace
 
 import bpy
 
-from ...wan_backend.protocol.messages import JobState, JobStatus, ModelRow, Plan, TakeRequest, WorkerStatus
-from ..backend.connection import BackendState
+from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
 from ..backend.setup import Setup
 from ..stopwatch import timed
-from . import folders, handlers, landing, project
+from . import blender_handlers, folders, placing, project
 from .collect import Collector
 from .job_list import JobList
 from .open_file import OpenFile
-from .orders import Order
+from .orders import TakeOrder
 from .request import Refused
-from .server import Server
+from .server_proxy import ServerProxy
 from .sourcing import Sourcing
-
-__all__ = ["BackendState", "Tracker", "get", "register", "unregister"]
 
 log = logging.getLogger(__name__)
 
 SLICE_SECONDS = 0.008
+"""A tick takes no longer than half a frame of a 60 Hz window, as far as it can tell."""
 BUSY_SECONDS = 0.05
-"""From one tick to the next while something is going on."""
+"""The time from one tick to the next while something is going on."""
 IDLE_SECONDS = 0.5
 SWEEP_SECONDS = 1.0
-_MOST_LATE = 5
-"""So many ticks a change waits to be shown while each has more to do than it should."""
-_LOST_REQUEST = "What this take was asked for is no longer known: add its files to the timeline by hand."
+"""How often it is looked whether placeholders were moved or copied."""
+MAX_LATE_TICKS = 5
+"""A change is shown after this many ticks, even if each of them has used up its slice."""
 EXIT_PATIENCE_SECONDS = 0.3
-"""So long Blender's own end waits for the backend's; it leaves by itself in any case."""
+"""How long Blender's own end waits for the backend's, which leaves by itself in any case."""
+_LOST_REQUEST = "What this take was asked for is no longer known: add its files to the timeline by hand."
 
 
-class Tracker:
-    """Everything that the panel shows and the operators do. Never blocks."""
+class Session:
+    """What the panel shows and the operators ask for. No call of it blocks.
+
+    `server` is the backend as far as it is known here, `jobs` every job's status, `file` the open file's strips,
+    `sourcing` the jobs whose sources are still rendered, `setup` the making of the backend's environment and
+    `collector` the copying of takes. `on_change` is called from `tick` after anything of these changed.
+    """
 
     def __init__(self) -> None:
         self.setup = Setup()
         self.collector = Collector()
         self.on_change: list[Callable[[], None]] = []
         self.file = OpenFile()
-        self._list = JobList()
-        self.server = Server(self._list, folders.backend_settings, self._note_change)
-        self.downloads = self.server.downloads
-        self.sourcing = Sourcing(self._list, self.server.outbox, folders.user_folder, self._note_change)
+        self.jobs = JobList()
+        self.server = ServerProxy(self.jobs, folders.backend_settings, self._note_change)
+        self.sourcing = Sourcing(self.jobs, self.server.outbox, folders.user_folder, self._note_change)
         self._changed = False
-        self._told_late = 0
+        self._shown_late = 0
         self._ordered_for = -1
         self._next_sweep = 0.0
 
     # What the panel shows
 
-    @property
-    def backend(self) -> BackendState:
-        """How the backend is."""
-        return self.server.state
-
-    @property
-    def models(self) -> list[ModelRow]:
-        """The catalogue; empty until the backend has answered."""
-        return self.server.models
-
-    @property
-    def worker(self) -> WorkerStatus:
-        """How the process is that has the model."""
-        return self.server.worker
-
-    @property
-    def plan(self) -> Plan | None:
-        """What would be done for the request last given to `want_plan`; None while it isn't known."""
-        return self.server.planner.plan
-
-    @property
-    def looking(self) -> str:
-        """How far the backend's first look through the models folders is; empty where it is over."""
-        return self.server.looking
-
-    @property
-    def held_elsewhere(self) -> int:
-        """How many jobs other windows of Blender have that are not in this list."""
-        return self.server.held_elsewhere
-
-    def plan_of(self, request: TakeRequest) -> Plan | None:
-        """The plan, where it is that of `request`."""
-        return self.server.planner.plan_of(request)
-
-    @property
-    def plan_sentence(self) -> str:
-        """Why there is no plan, where the backend said so."""
-        return self.server.planner.sentence
-
-    def model(self, model_id: str) -> ModelRow | None:
-        """A model of the catalogue; None where it isn't known (yet)."""
-        return next((row for row in self.models if row.model == model_id), None)
-
-    def jobs(self) -> list[JobStatus]:
+    def queue(self) -> list[JobStatus]:
         """The open file's jobs, newest first, then those of other files, newest first; only to be read.
 
-        The same list until something changes.
+        The same list is returned until something changes.
         """
         if self._ordered_for != self.file.belongings:
             self._ordered_for = self.file.belongings
-            self._list.order_anew()
-        return self._list.in_order(self.file.has)
-
-    def job(self, job_id: str) -> JobStatus | None:
-        """One job; None where nobody knows it."""
-        return self._list.get(job_id)
+            self.jobs.order_anew()
+        return self.jobs.in_order(self.file.has)
 
     def request_of(self, job_id: str) -> TakeRequest | None:
-        """What the job was asked for; None where only the backend knows: `want_details` asks it. Safe in a draw."""
-        known = self._list.request_of(job_id) or self.server.details.request_of(job_id)
+        """What the job was asked for; None where only the server knows: `server.want_details` asks. Safe in a draw."""
+        known = self.jobs.request_of(job_id) or self.server.details.request_of(job_id)
         if known is None:
             known = self.file.request_on_strip(job_id)
             if known is not None:
                 self.server.details.learn(job_id, known)
         return known
 
-    def plan_of_job(self, job_id: str) -> Plan | None:
-        """What was planned for the job; None where it isn't known (yet): `want_details` asks. Safe in a draw."""
-        return self.server.details.plan_of(job_id)
-
-    def want_details(self, job_id: str) -> None:
-        """Ask the backend for the job's request and plan, once. Safe in a draw."""
-        self.server.want_details(job_id)
-
     def belongs_here(self, job_id: str) -> bool:
         """True where the job was asked for in the open file."""
-        status = self._list.get(job_id)
+        status = self.jobs.get(job_id)
         return status is not None and self.file.has(status)
 
-    # The backend
-
-    def want(self) -> None:
-        """Someone looks: the next tick starts the backend, if it never was. Safe in a draw."""
-        self.server.want()
-
-    def start(self) -> None:
-        """Start the backend now, also after it failed."""
-        self.server.start()
-
-    def stop(self) -> None:
-        """End the backend; jobs that run become interrupted."""
-        self.server.stop()
-
-    def restart(self) -> None:
-        """Stop, then start, with the preferences as they are now."""
-        self.stop()
-        self.start()
-
-    def want_plan(self, request: TakeRequest) -> None:
-        """Ask what would be done for `request`; the answer comes as `plan`. Safe in a draw."""
-        self.server.planner.want(request)
+    def can_place(self, job_id: str) -> bool:
+        """True where `place` would work: the take is on the disk."""
+        status = self.jobs.get(job_id)
+        return status is not None and placing.is_whole(status)
 
     # What the operators do
 
-    def generate(self, scene: bpy.types.Scene, order: Order, name: str = "") -> str:
+    def restart(self) -> None:
+        """End the backend and start it with the preferences as they are now; jobs that run become interrupted."""
+        self.server.stop()
+        self.server.start()
+
+    def generate(self, scene: bpy.types.Scene, order: TakeOrder, name: str = "") -> str:
         """Put a placeholder where the request's origin says and ask for the take; gives the job's id.
 
         `name` is the strip's; without one, the prompt's first words. The caller pushes the undo step. Raises Refused.
         """
         if self.server.is_out_of_reach:
-            raise Refused(self.backend.sentence)
+            raise Refused(self.server.status.sentence)
         job_id = uuid.uuid4().hex
         order = replace(order, request=project.at_home(order.request, scene))
         asked = self.sourcing.send(job_id, scene, order)
-        sent = self._list.request_of(job_id)
+        sent = self.jobs.request_of(job_id)
         assert sent is not None
         self.file.add_placeholder(scene, job_id, sent, name, asked)
-        self.want()
+        self.server.want()
         self._note_change()
         return job_id
 
@@ -191,25 +126,25 @@ class Tracker:
 
     def retry(self, job_id: str) -> None:
         """Ask once more for a job that ended without a take."""
-        status = self._list.get(job_id)
+        status = self.jobs.get(job_id)
         if status is None or not status.state.ended:
             return
-        self.want()
-        if not self._list.is_servers(job_id):
+        self.server.want()
+        if not self.jobs.is_servers(job_id):
             self._retry(job_id, self.request_of(job_id))
-        elif (told := self.server.details.told(job_id)) is not None:
-            self._retry(job_id, told)
+        elif (reported := self.server.details.reported_request(job_id)) is not None:
+            self._retry(job_id, reported)
         else:  # what was rendered for it may be gone: that is seen once it is known what the server has been asked for
             self.server.details.want(job_id, lambda request: self._retry(job_id, request))
         self._note_change()
 
     def _retry(self, job_id: str, request: TakeRequest | None) -> None:
-        status = self._list.get(job_id)
+        status = self.jobs.get(job_id)
         if status is None:  # the server's list came without it meanwhile: what its strip asks for is asked anew
             request = self.request_of(job_id)
         if request is None if status is None else not status.state.ended:
             return
-        self.file.book.forget(job_id)
+        self.file.history.forget(job_id)
         belongs_here = status is None or self.file.has(status)
         if request is None or not self.sourcing.retry(job_id, request, belongs_here):
             self.server.outbox.retry(job_id, request)
@@ -218,43 +153,26 @@ class Tracker:
     def clear(self) -> None:
         """Forget the jobs that ended; their media and their strips stay, and so do results that no file has yet."""
         waiting = self.file.waiting_jobs()
-        ended = [status.job_id for status in self._list.all() if self._may_be_forgotten(status, waiting)]
-        self.server.outbox.clear([job_id for job_id in ended if self._list.is_servers(job_id)])
-        self._list.forget(ended)
+        ended = [status.job_id for status in self.jobs.all() if self._may_be_forgotten(status, waiting)]
+        self.server.outbox.clear([job_id for job_id in ended if self.jobs.is_servers(job_id)])
+        self.jobs.forget(ended)
         self.file.cleared.update(ended)
         self._note_change()
-
-    def can_place(self, job_id: str) -> bool:
-        """True where `place` would work: the take is on the disk."""
-        status = self._list.get(job_id)
-        return status is not None and landing.is_whole(status)
 
     def place(self, job_id: str, scene: bpy.types.Scene) -> bool:
         """Put a take on the timeline now: in place of its placeholder, else where it was asked for.
 
-        The caller pushes the undo step. False where it can't be; `problem_of` then says why.
+        The caller pushes the undo step. False where it can't be; `file.problems` then says why.
         """
-        status = self._list.get(job_id)
+        status = self.jobs.get(job_id)
         if status is None or status.take is None:
             return False
-        request = self.request_of(job_id) or landing.request_on_disk(status)
+        request = self.request_of(job_id) or placing.request_on_disk(status)
         self._note_change()
         if request is None:
             self.file.problems[job_id] = _LOST_REQUEST
             return False
         return self.file.place(status, request, scene)
-
-    def problem_of(self, job_id: str) -> str:
-        """Why a finished take could not be placed; empty where nothing is in the way."""
-        return self.file.problems.get(job_id, "")
-
-    def note_of(self, job_id: str) -> str:
-        """What a person has to know of how a take was placed; mostly nothing."""
-        return self.file.notes.get(job_id, "")
-
-    def free_card(self) -> None:
-        """Let go of the loaded model and its memory, unless a job runs."""
-        self.server.free_card()
 
     def collect(self) -> None:
         """Begin to copy the takes beside the .blend and to point their strips there. Raises Refused."""
@@ -267,20 +185,20 @@ class Tracker:
         """One slice of the work, about 8 ms at most; gives the seconds to the next."""
         with timed("timer: tick"):
             deadline = time.perf_counter() + SLICE_SECONDS
-            if self._told_late < _MOST_LATE:
+            if self._shown_late < MAX_LATE_TICKS:
                 self._run_children(deadline)
                 self._work_on_file(deadline)
-            self._tell_of_change(deadline)  # what waited too long has a tick of its own
-        return BUSY_SECONDS if self._is_busy() or self._told_late else IDLE_SECONDS
+            self._show_change(deadline)  # what waited too long has a tick of its own
+        return BUSY_SECONDS if self._is_busy() or self._shown_late else IDLE_SECONDS
 
-    def _tell_of_change(self, deadline: float) -> None:
+    def _show_change(self, deadline: float) -> None:
         """To whoever shows anything; where the slice is used up, in one of the next ticks."""
         if not self._changed:
             return
-        if time.perf_counter() > deadline and self._told_late < _MOST_LATE:
-            self._told_late += 1
+        if time.perf_counter() > deadline and self._shown_late < MAX_LATE_TICKS:
+            self._shown_late += 1
             return
-        self._changed, self._told_late = False, 0
+        self._changed, self._shown_late = False, 0
         for callback in self.on_change:
             callback()
 
@@ -295,16 +213,16 @@ class Tracker:
         self.server.outbox.settle(self.file.opened())
         self.collector.stop()
         if self.file.waits and not bpy.app.background:
-            self.want()
+            self.server.want()
         self._note_change()
 
     def about_to_save(self) -> None:
         """The open file is about to be written: it is to tell what it knows."""
-        self.file.before_save(self._list, self.server.listed)
+        self.file.before_save(self.jobs, self.server.listed)
 
     def file_saved(self) -> None:
         """The open file is on the disk: tell the server which jobs' ends it knows."""
-        self.server.outbox.settle(self.file.settled(self._list))
+        self.server.outbox.settle(self.file.settled(self.jobs))
         self._note_change()
 
     def strips_changed(self) -> None:
@@ -329,10 +247,10 @@ class Tracker:
         if (
             knows
             and time.perf_counter() < deadline
-            and self.file.adopt_unknown(self._list, deadline, self.server.state_folder)
+            and self.file.adopt_unknown(self.jobs, deadline, self.server.state_folder)
         ):
             self._changed = True
-        if time.perf_counter() < deadline and self.file.look_elsewhere(self._list, deadline):
+        if time.perf_counter() < deadline and self.file.look_elsewhere(self.jobs, deadline):
             self._changed = True
         for job_id in self.sourcing.take_to_render():
             if self.belongs_here(job_id):
@@ -340,31 +258,31 @@ class Tracker:
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
             self.file.sweep_if_changed()
-        if time.perf_counter() < deadline and self.file.land_one(self._list, self._request_to_land, deadline):
+        if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
             self._changed = True
 
-    def _request_to_land(self, status: JobStatus) -> TakeRequest | None:
+    def _request_to_place(self, status: JobStatus) -> TakeRequest | None:
         """For a take without a placeholder; None while the backend is asked, or where nobody knows."""
         job_id = status.job_id
         request = self.request_of(job_id)
         if request is None:
-            self.server.details.want(job_id, lambda answer: self._land_with(status, answer))
+            self.server.details.want(job_id, lambda answer: self._place_with(status, answer))
         return request
 
-    def _land_with(self, status: JobStatus, answer: TakeRequest | None) -> None:
-        request = answer or landing.request_on_disk(status)
+    def _place_with(self, status: JobStatus, answer: TakeRequest | None) -> None:
+        request = answer or placing.request_on_disk(status)
         if request is None:
             self.file.problems[status.job_id] = _LOST_REQUEST
-            self.file.book.judged.add(status.job_id)
+            self.file.history.judged.add(status.job_id)
         else:
             self.server.details.learn(status.job_id, request)
             self.file.due_again(status.job_id)
         self._note_change()
 
     def _is_busy(self) -> bool:
-        running = self.downloads.busy or self._list.busy
-        running = running or (self.backend.state == "ready" and not self.server.listed)
-        return running or self.backend.state == "starting" or self.setup.busy or self.collector.busy
+        running = self.server.downloads.busy or self.jobs.busy
+        running = running or (self.server.status.state == "ready" and not self.server.listed)
+        return running or self.server.status.state == "starting" or self.setup.busy or self.collector.busy
 
     def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:
         if status.held_elsewhere:
@@ -379,20 +297,20 @@ class Tracker:
         self._changed = True
 
 
-_tracker: Tracker | None = None
+_session: Session | None = None
 
 
-def get() -> Tracker:
-    """The session's tracker."""
-    global _tracker
-    if _tracker is None:
-        _tracker = Tracker()
-    return _tracker
+def current() -> Session:
+    """This Blender's session, made when it is first asked for."""
+    global _session
+    if _session is None:
+        _session = Session()
+    return _session
 
 
 def register() -> None:
     """Start the timer and the handlers."""
-    handlers.register(get)
+    blender_handlers.register(current)
     if not bpy.app.timers.is_registered(_on_timer):
         bpy.app.timers.register(_on_timer, first_interval=IDLE_SECONDS, persistent=True)
     atexit.register(_close)
@@ -400,23 +318,23 @@ def register() -> None:
 
 def unregister() -> None:
     """Stop the timer, the handlers and the backend."""
-    global _tracker
+    global _session
     atexit.unregister(_close)
     if bpy.app.timers.is_registered(_on_timer):
         bpy.app.timers.unregister(_on_timer)
-    handlers.unregister()
+    blender_handlers.unregister()
     _close()
-    _tracker = None
+    _session = None
 
 
 def _on_timer() -> float:
     try:
-        return get().tick()
+        return current().tick()
     except Exception:
         log.exception("A tick failed")
         return IDLE_SECONDS
 
 
 def _close() -> None:
-    if _tracker is not None:
-        _tracker.close()
+    if _session is not None:
+        _session.close()
