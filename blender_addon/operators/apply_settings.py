@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import bpy
 
 from ...wan_backend.protocol.messages import Expert, FixAction, FixSetting, Guide, JobStatus, Role, TakeRequest, Task
-from ..jobs import loras, session
+from ..jobs import lora_rows, session
 from ..properties import LARGEST_SEED, WanSettings, scene_of, settings_of, task_of
 from ..stopwatch import timed
 from ..timeline import compat, identity, provenance, untrusted
@@ -72,7 +72,7 @@ def fill(settings: WanSettings, request: TakeRequest) -> None:
     settings.quality, settings.media_format = request.quality.name, request.media_format.name
     settings.length_mode, settings.length_frames = "FRAMES", request.length_frames
     settings.conform = request.conform.name
-    loras.fill(settings, request.loras)
+    lora_rows.fill(settings, request.loras)
     if request.task is Task.RESTYLE:
         settings.strength, settings.guide = request.strength, request.guide.name
     elif request.task is Task.PREVIS:
@@ -192,10 +192,10 @@ SETTERS: dict[FixSetting, Callable[[WanSettings, str], None]] = {
     FixSetting.MODEL: _set_model,
     FixSetting.QUALITY: _set_quality,
     FixSetting.MEDIA_FORMAT: _set_media_format,
-    FixSetting.WITHOUT_LORA: loras.leave_out,
-    FixSetting.LORA_BOTH: partial(loras.set_expert, expert=Expert.BOTH),
-    FixSetting.LORA_HIGH: partial(loras.set_expert, expert=Expert.HIGH),
-    FixSetting.LORA_LOW: partial(loras.set_expert, expert=Expert.LOW),
+    FixSetting.WITHOUT_LORA: lora_rows.leave_out,
+    FixSetting.LORA_BOTH: partial(lora_rows.set_expert, expert=Expert.BOTH),
+    FixSetting.LORA_HIGH: partial(lora_rows.set_expert, expert=Expert.HIGH),
+    FixSetting.LORA_LOW: partial(lora_rows.set_expert, expert=Expert.LOW),
 }
 """What a Fix of the backend may set."""
 LEFT_TO_QUALITY = {

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import bpy
 
 from .. import preferences
-from ..jobs import loras
+from ..jobs import lora_rows
 from ..properties import LARGEST_SEED, settings_of
 from ..properties.task import TASK_ITEMS
 from ..stopwatch import timed
@@ -100,7 +100,7 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
 
     directory: bpy.props.StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
     files: bpy.props.CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})
-    filter_glob: bpy.props.StringProperty(default=f"*{loras.ENDING}", options={"HIDDEN", "SKIP_SAVE"})
+    filter_glob: bpy.props.StringProperty(default=f"*{lora_rows.ENDING}", options={"HIDDEN", "SKIP_SAVE"})
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
@@ -108,7 +108,7 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Begin in the folder of the preferences, where there is one."""
-        folder = loras.absolute(preferences.get().loras_folder)
+        folder = lora_rows.absolute(preferences.get().loras_folder)
         if folder and os.path.isdir(folder):
             self.directory = os.path.join(folder, "")
         context.window_manager.fileselect_add(self)
@@ -121,7 +121,7 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
             self.report({"WARNING"}, "No file was chosen.")
             return {"CANCELLED"}
         for name in names:
-            loras.add(settings_of(context), os.path.join(self.directory, name))
+            lora_rows.add(settings_of(context), os.path.join(self.directory, name))
         return {"FINISHED"}
 
 
@@ -135,8 +135,10 @@ def _items(operator: Any, context: Any) -> list[tuple[str, str, str]]:
 
 def _look() -> None:
     """Read the folder, once each time that the list opens."""
-    folder = loras.absolute(preferences.get().loras_folder)
-    found = [(str(file), str(file.relative_to(folder).with_suffix("")), str(file)) for file in loras.files_in(folder)]
+    folder = lora_rows.absolute(preferences.get().loras_folder)
+    found = [
+        (str(file), str(file.relative_to(folder).with_suffix("")), str(file)) for file in lora_rows.files_in(folder)
+    ]
     _kept_items[:] = found
 
 
@@ -157,7 +159,7 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
         sentence = timeline_refusal(context)
-        if not sentence and not os.path.isdir(loras.absolute(preferences.get().loras_folder)):
+        if not sentence and not os.path.isdir(lora_rows.absolute(preferences.get().loras_folder)):
             sentence = "Name your LoRA folder in the preferences first; a ComfyUI models/loras will do"
         return sentence
 
@@ -165,7 +167,7 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
         """Show the files, to be searched by name."""
         _look()
         if not _kept_items:
-            self.report({"WARNING"}, f"There is no {loras.ENDING} file in {preferences.get().loras_folder}.")
+            self.report({"WARNING"}, f"There is no {lora_rows.ENDING} file in {preferences.get().loras_folder}.")
             return {"CANCELLED"}
         context.window_manager.invoke_search_popup(self)
         return {"RUNNING_MODAL"}
@@ -176,7 +178,7 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
         if not path:
             self.report({"WARNING"}, "No file was chosen.")
             return {"CANCELLED"}
-        loras.add(settings_of(context), path)
+        lora_rows.add(settings_of(context), path)
         if context.area is not None:
             context.area.tag_redraw()
         return {"FINISHED"}

@@ -58,12 +58,12 @@ class Asking(Refusing):
         return WithSettings(settings, **cls.changed) if cls.changed else settings
 
 
-def wanted(scene: bpy.types.Scene, settings: Settings, task: Task) -> list[orders.Order]:
+def wanted(scene: bpy.types.Scene, settings: Settings, task: Task) -> list[orders.TakeOrder]:
     """The takes that would be asked for now. Raises Refused."""
     return orders.orders(scene, settings, preferences.get(), task, session.current().server.model(settings.model))
 
 
-def planned(scene: bpy.types.Scene, order: orders.Order) -> TakeRequest:
+def planned(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeRequest:
     """The request with its sources as they will be, to be planned. Raises Refused.
 
     Cheap enough for a draw: twice a second at most, a few of the files behind the strips are looked at.
@@ -92,7 +92,7 @@ class _Look:
 _looked_at: _Look | None = None
 
 
-def _look(scene: bpy.types.Scene, order: orders.Order, key: tuple[Any, ...]) -> _Look:
+def _look(scene: bpy.types.Scene, order: orders.TakeOrder, key: tuple[Any, ...]) -> _Look:
     until = time.monotonic() + (0.0 if bpy.app.background else LOOK_SECONDS)
     look = picture_files.look_at_all if bpy.app.background else picture_files.glance
     try:
@@ -150,7 +150,7 @@ class WAN_VSE_OT_generate(Asking, bpy.types.Operator):
 
 
 class WAN_VSE_OT_generate_into_hole(Asking, bpy.types.Operator):
-    """Ask for a take of the prompt that fills the hole under the playhead, from strip to strip"""
+    """Ask for a take of the prompt that fills the gap under the playhead, from strip to strip"""
 
     bl_idname = "wan_vse.generate_into_hole"
     bl_label = "Wan: Generate into Hole"
@@ -178,7 +178,7 @@ class WAN_VSE_OT_restyle(Asking, bpy.types.Operator):
 
 
 class WAN_VSE_OT_fill_gap(Asking, bpy.types.Operator):
-    """Ask for a take that is exactly the hole between two strips: the selected ones, or those around the playhead"""
+    """Ask for a take that is exactly the gap between two strips: the selected ones, or those around the playhead"""
 
     bl_idname = "wan_vse.fill_gap"
     bl_label = "Wan: Fill Gap"
@@ -262,15 +262,15 @@ def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_
     )
 
 
-def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> orders.Order:
+def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> orders.TakeOrder:
     """With the sources that the strip was made from, as they lie on the disk; where not, looked at once more."""
     if all(strangers.may_be_read(source) and sourcing.is_there(source) for source in again.sources):
-        return orders.Order(again, asked=untrusted.text_in(strip, provenance.ASKED) if again.sources else "")
+        return orders.TakeOrder(again, asked=untrusted.text_in(strip, provenance.ASKED) if again.sources else "")
     asked = provenance.of(strip)
     if asked is None:
         raise request.Refused("What this take was made from is no longer known: select it, and ask anew.")
     start = again.origin.start
-    return orders.Order(
+    return orders.TakeOrder(
         again, provenance.target_again(scene, asked, start, start + again.length_frames, again.origin.channel)
     )
 

@@ -206,7 +206,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
         items=[
             ("FRAMES", "Frames", "Give the length in frames of the scene"),
             ("SECONDS", "Seconds", "Give the length in seconds"),
-            ("HOLE", "Fill Hole", "Fill the hole under the playhead, from strip to strip"),
+            ("HOLE", "Fill Hole", "Fill the gap under the playhead, from strip to strip"),
         ],
     )
     length_frames: IntProperty(

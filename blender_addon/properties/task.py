@@ -13,7 +13,7 @@ TASK_ITEMS = [
     (
         "TEXT_TO_VIDEO",
         "Text",
-        "New footage of the prompt: at the playhead, in a hole, for text strips",
+        "New footage of the prompt: at the playhead, in a gap, for text strips",
         "FONT_DATA",
         0,
     ),
@@ -25,7 +25,7 @@ TASK_ITEMS = [
         1,
     ),
     ("RESTYLE", "Restyle", "The selected footage in another look, on the channel above it", "BRUSH_DATA", 2),
-    ("FILL_GAP", "Fill Gap", "Footage that leads from one strip into the next, exactly the hole", "ARROW_LEFTRIGHT", 3),
+    ("FILL_GAP", "Fill Gap", "Footage that leads from one strip into the next, exactly the gap", "ARROW_LEFTRIGHT", 3),
     ("EXTEND", "Extend", "Footage that goes on from the strip's end, or leads up to its start", "TRACKING_FORWARDS", 4),
     ("PREVIS", "Previs", "Footage with the depth and the camera's move of the scene strip", "VIEW_CAMERA", 5),
 ]

@@ -11,8 +11,7 @@ import bpy
 from . import compat
 
 HIGHEST_CHANNEL = 128
-"""Blender has no channel above it."""
-
+"""Blender has no channel above this one."""
 
 Place = tuple[int, int, int]
 """Channel, start and end_exclusive."""
@@ -23,8 +22,8 @@ def first_free_channel(
 ) -> int | None:
     """The lowest channel from `lowest` where nothing lies in [start, end_exclusive); None where all are taken.
 
-    Channels that are locked or muted are passed over: a take is not to land where nobody may touch or see it.
-    `also` are places that are about to be taken.
+    Channels that are locked or muted are skipped: a take must not land where nobody may touch or see it. `also` are
+    places that are about to be taken.
     """
     taken = taken_channels(compat.shown_strips(scene), start, end_exclusive)
     taken |= {channel for channel, first, end in also if first < end_exclusive and end > start}
@@ -64,9 +63,9 @@ class Gap:
 def gap_at(scene: bpy.types.Scene, frame: int, strips: compat.Columns | None = None) -> Gap | None:
     """The gap around `frame`; None where a strip covers it, or where nothing bounds it on either side.
 
-    Strips that are muted or lie in a muted channel don't count, nor do sound, text and adjustment strips. Where no
-    strip bounds the gap on one side, the scene's frame range does; where that doesn't either, there is no gap.
-    `strips` are those that are shown, where the caller has read them already.
+    Strips that are muted or lie on a muted channel don't count, nor do sound, text and adjustment strips. Where no
+    strip bounds the gap on one side, the scene's frame range does. `strips` are the shown ones, where the caller has
+    read them already.
     """
     strips = strips or compat.columns(compat.shown_strips(scene))
     muted = muted_channels(scene)
@@ -82,7 +81,7 @@ def gap_at(scene: bpy.types.Scene, frame: int, strips: compat.Columns | None = N
 
 
 def muted_channels(scene: bpy.types.Scene) -> set[int]:
-    """The channels that the preview leaves out."""
+    """The channels of the timeline that is shown which the preview leaves out."""
     return closed_channels(compat.shown_owner(scene))
 
 

@@ -223,8 +223,8 @@ def _still_fits(found: identity.Marked, asked: Provenance, now: list[compat.Stri
     if asked.task == Task.FILL_GAP.value:
         left, right = compat.end_exclusive(now[0]), compat.start(now[1])
         if (left, right) != (start, end):
-            have, hole = end - start, max(0, right - left)
-            return f"The hole has {hole} frames now, the take {have}: fill the gap again for one that fits."
+            have, gap = end - start, max(0, right - left)
+            return f"The gap has {gap} frames now, the take {have}: fill the gap again for one that fits."
     elif asked.task == Task.EXTEND.value:
         held = compat.held_frames(now[0])
         edges = (compat.end_exclusive(now[0]) - held[1], compat.start(now[0]) + held[0])

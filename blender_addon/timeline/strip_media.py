@@ -17,14 +17,6 @@ KEPT_SECONDS = 2.0
 """So long it is taken for true which strips play from where."""
 
 
-class Unusable(Exception):
-    """What was asked for can't be a source; `sentence` says what to do."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-
-
 def folder_of(scene: bpy.types.Scene, strip: compat.Strip) -> str:
     """The absolute folder of a movie's or image strip's files."""
     path = strip.directory if strip.type == "IMAGE" else os.path.dirname(strip.filepath)
@@ -102,42 +94,44 @@ def media_indices(strip: compat.Strip, frames: range) -> list[int]:
     return [min(max(index, 0), last) for index in indices]
 
 
-def check_there(
+def refuse_files(
     scene: bpy.types.Scene,
     strip: compat.Strip,
     names: list[str],
     look: picture_files.FileLook = picture_files.look_at_all,
-) -> None:
-    """Raise Unusable where one of a strip's files is missing, empty or not to be read, as far as `look` looks."""
+) -> str:
+    """Why a strip's files can't be a source, as far as `look` looks: one is missing, empty or unreadable."""
     folder = folder_of(scene, strip)
     lost = look(folder, names, False).lost
     if lost:
         more = f" and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
-        raise Unusable(
+        return (
             f"“{strip.name}” plays {', '.join(lost[:NAMES_SHOWN])}{more}, which can't be found in {folder}: put it "
             "back there, or find it with File > External Data > Find Missing Files."
         )
     if strip.type == "IMAGE":
-        _check_read(strip, folder, names)
+        return _refuse_unreadable(strip, folder, names)
     if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0):
-        raise Unusable(
+        return (
             f"“{strip.name}” plays {names[0]}, which Blender can't read: convert it to H.264 in MP4, for example, "
             "and put that in its place."
         )
+    return ""
 
 
-def _check_read(strip: compat.Strip, folder: str, names: list[str]) -> None:
-    """Raise Unusable where the first or the last picture is none that Blender reads; it would show black.
+def _refuse_unreadable(strip: compat.Strip, folder: str, names: list[str]) -> str:
+    """Why the first or the last picture can't be a source: Blender can't read it, and would show black.
 
     A Blender in the background tries the others before it renders them.
     """
     for name in {*names[:1], *names[-1:]}:
         path = os.path.join(folder, name)
         if not _is_known(path) and not _blender_reads(path):
-            raise Unusable(
+            return (
                 f"“{strip.name}” shows {name}, which Blender can't read: convert it to PNG or JPEG, for example, and "
                 "put that in its place."
             )
+    return ""
 
 
 def _is_known(path: str) -> bool:
@@ -206,33 +200,37 @@ def frames_of_scene(strip: compat.Strip, frames: range) -> list[int]:
     return [first + index for index in media_indices(strip, frames)]
 
 
-def check_scene(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> None:
-    """Raise Unusable where a scene strip can't be rendered in those frames of the timeline."""
+def refuse_scene(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
+    """Why a scene strip can't be rendered in those frames of the timeline."""
     shown = strip.scene
     if shown is None:
-        raise Unusable(f"“{strip.name}” shows no scene: choose one in the strip's properties.")
+        return f"“{strip.name}” shows no scene: choose one in the strip's properties."
     if scene in _shown_by(strip, set()):
-        raise Unusable(f"“{strip.name}” shows the scene that it is cut in: let it show another scene.")
+        return f"“{strip.name}” shows the scene that it is cut in: let it show another scene."
     # Either each of the frames has a camera or none: one marker with a camera serves those before it, too.
     if strip.scene_input == "CAMERA" and frames and camera_of(strip, frames_of_scene(strip, frames[:1])[0]) is None:
-        raise Unusable(
+        return (
             f"“{strip.name}” shows the scene “{shown.name}”, which has no camera: add one there, or choose one "
             "in the strip's properties."
         )
+    return ""
 
 
-def check_depth(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> None:
-    """Raise Unusable where the depth of a strip can't be rendered."""
+def refuse_depth(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
+    """Why the depth of a strip can't be rendered."""
     if strip.type != "SCENE":
-        raise Unusable(f"“{strip.name}” is not a scene strip, so nobody knows how far away things are in it.")
-    check_scene(scene, strip, frames)
+        return f"“{strip.name}” is not a scene strip, so nobody knows how far away things are in it."
+    refusal = refuse_scene(scene, strip, frames)
+    if refusal:
+        return refusal
     if strip.scene_input != "CAMERA":
-        raise Unusable(
+        return (
             f"“{strip.name}” shows the timeline of “{strip.scene.name}”, which has no depth: let it show the camera, "
             "in the strip's properties."
         )
     if is_retimed(scene, strip) or strip.strobe > 1.0:
-        raise Unusable(f"“{strip.name}” is retimed, and its depth can't be: clear its retiming, or its strobe.")
+        return f"“{strip.name}” is retimed, and its depth can't be: clear its retiming, or its strobe."
+    return ""
 
 
 def rendered_size(strip: compat.Strip) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Which takes a task makes of what is selected: their frames, their channel and the footage that they need.
 
-Takes over what they are made from come first (text, image, restyle, previs), then takes beside it (fill gap, extend).
+Where a task can't be done, a sentence is returned that says why and what to do. Nothing is changed.
 """
 
 from __future__ import annotations
@@ -15,26 +15,18 @@ import bpy
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Role, Task
 from . import compat, free_space, scene_format
 from .footage import FootageRange
-from .selection import MOST, Picked, Selection, around
+from .selection import MAX_STRIPS, Picked, Selection, around
 
-MOST_KEPT = 17
-"""So many of the model's frames are at most kept of a neighbour: enough to show its motion."""
+MAX_NEIGHBOR_FRAMES = 17
+"""At most so many of the model's frames are kept of a neighbor: enough to show its motion."""
 
 MAY_BE_SHORTER = frozenset({Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO})
-"""The others are as long as what they are made from, or as the place that they fill."""
-
-
-class NoAim(Exception):
-    """The task can't be done with what is selected; `sentence` says what to do."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+"""A take of any other task is as long as what it is made from, or as the gap that it fills."""
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the panel says that matters to a task's aim."""
+    """The panel's settings that a target depends on."""
 
     length_frames: int = 72
     """For takes whose length nothing on the timeline gives."""
@@ -46,9 +38,9 @@ class Wishes:
     scene_rate: Fraction = Fraction(24)
 
     @property
-    def neighbour_frames(self) -> int:
-        """How many of the scene's frames of a neighbour the model may want to see."""
-        return math.ceil((MOST_KEPT - 1) * self.scene_rate / self.model_rate) + 1
+    def neighbor_frames(self) -> int:
+        """How many of the scene's frames of a neighbor the model may need."""
+        return math.ceil((MAX_NEIGHBOR_FRAMES - 1) * self.scene_rate / self.model_rate) + 1
 
 
 @dataclass(frozen=True)
@@ -61,106 +53,30 @@ class Target:
     channel: int
     wanted: tuple[FootageRange, ...] = ()
     prompt: str = ""
-    """Where a text strip gives it."""
+    """Of the text strip that the take is made for; empty where the panel's prompt holds."""
     sources: tuple[Picked, ...] = field(default=(), compare=False)
-    """The strips that it is made from, as they were."""
+    """The strips that the take is made from, as they were."""
 
     @property
     def length_frames(self) -> int:
-        """How many frames it makes."""
+        """How many frames the take has."""
         return self.end_exclusive - self.start
 
 
-def _quoted(strips: Iterable[Picked]) -> str:
-    """The strips' names for a sentence."""
-    return " and ".join(f"'{strip.name}'" for strip in strips)
+def find_targets(scene: bpy.types.Scene, selection: Selection, task: Task, wishes: Wishes) -> list[Target] | str:
+    """A target for each take, at least one; or why there is none. Text strips get a take each."""
+    if selection.count > MAX_STRIPS:
+        return f"{selection.count} strips are selected: select at most {MAX_STRIPS}."
+    targets = _targets_of_task(scene, selection, task, wishes)
+    if isinstance(targets, str):
+        return targets
+    refusals = (_refuse_length(target) or _refuse_place(target) for target in targets)
+    return next(filter(None, refusals), targets)
 
 
-def _check(selection: Selection) -> None:
-    """Raises NoAim for what no task can work with."""
-    if selection.count > MOST:
-        raise NoAim(f"{selection.count} strips are selected: select at most {MOST}.")
-
-
-def _check_length(target: Target) -> None:
-    """Raises NoAim for a take that is too long to be made: before anything is looked at, rendered or sent for it.
-
-    A take that may be shorter than what it covers is left to its plan, which has a button for that.
-    """
-    if target.task in MAY_BE_SHORTER or target.length_frames <= MAX_TAKE_FRAMES:
-        return
-    if target.task is Task.FILL_GAP:
-        what, instead = "The hole has", "make it shorter"
-    elif target.task is Task.EXTEND:
-        what, instead = "The part to be made has", "ask for fewer, or pull the strip's handle back"
-    elif not target.sources:
-        what, instead = "The preview range has", "make it shorter"
-    elif len(target.sources) == 1:
-        what, instead = f"{_quoted(target.sources)} covers", "cut the strip (K), and select a part of it"
-    else:
-        what, instead = "The selected strips cover", "select fewer, or shorter ones"
-    raise NoAim(f"{what} {target.length_frames:,} frames, and a take has at most {MAX_TAKE_FRAMES:,}: {instead}.")
-
-
-def _check_place(target: Target) -> None:
-    """Raises NoAim for a take that would reach to where Blender has no frames."""
-    if target.end_exclusive - 1 > scene_format.LAST_FRAME:
-        raise NoAim(
-            f"The take would reach past frame {scene_format.LAST_FRAME:,}, Blender's last: ask for fewer frames, or "
-            "move the strips to the left."
-        )
-    if target.start < scene_format.FIRST_FRAME:
-        raise NoAim(
-            f"The take would begin before frame {scene_format.FIRST_FRAME:,}, Blender's first: ask for fewer frames, "
-            "or move the strips to the right."
-        )
-
-
-def _check_seen(strips: Iterable[Picked]) -> None:
-    """Raises NoAim for a strip that the preview doesn't show."""
-    for strip in strips:
-        if strip.muted:
-            raise NoAim(f"'{strip.name}' or its channel is muted: unmute it, or select another strip.")
-
-
-def _free_channel(
-    scene: bpy.types.Scene, start: int, end_exclusive: int, above: int, others: Iterable[Target] = ()
-) -> int:
-    """The first channel above `above` that is free there. Raises NoAim."""
-    also = [(target.channel, target.start, target.end_exclusive) for target in others]
-    channel = free_space.first_free_channel(scene, start, end_exclusive, above + 1, also)
-    if channel is None and above >= free_space.HIGHEST_CHANNEL:
-        raise NoAim(
-            f"Every channel above channel {above} is beyond Blender's highest: move the strip to a lower channel."
-        )
-    if channel is None:
-        where = f"above channel {above} " if above else ""
-        raise NoAim(f"Every channel {where}is taken, locked or muted at frame {start}: make room there.")
-    return channel
-
-
-def _own_channel(scene: bpy.types.Scene, start: int, end_exclusive: int, strips: Iterable[Picked]) -> int:
-    """The channel of one of the strips if it is free there, else the first free one above. Raises NoAim."""
-    numbers = [strip.channel for strip in strips]
-    for number in numbers:
-        if free_space.first_free_channel(scene, start, end_exclusive, number) == number:
-            return number
-    return _free_channel(scene, start, end_exclusive, max(numbers))
-
-
-def find_targets(scene: bpy.types.Scene, selection: Selection, task: Task, wishes: Wishes) -> list[Target]:
-    """One aim for each take, at least one. Raises NoAim with what to do. Text: one for each text strip."""
-    _check(selection)
-    made = _made(scene, selection, task, wishes)
-    for one in made:
-        _check_length(one)
-        _check_place(one)
-    return made
-
-
-def _made(scene: bpy.types.Scene, selection: Selection, task: Task, wishes: Wishes) -> list[Target]:
+def _targets_of_task(scene: bpy.types.Scene, selection: Selection, task: Task, wishes: Wishes) -> list[Target] | str:
     if task is Task.IMAGE_TO_VIDEO:
-        return _over_picture(scene, selection, wishes)
+        return _from_picture(scene, selection, wishes)
     if task is Task.RESTYLE:
         return _over_footage(scene, selection)
     if task is Task.PREVIS:
@@ -169,31 +85,104 @@ def _made(scene: bpy.types.Scene, selection: Selection, task: Task, wishes: Wish
         return _into_gap(scene, selection, wishes)
     if task is Task.EXTEND:
         return _beside_strip(scene, selection, wishes)
-    return _from_texts(scene, selection)
+    return _for_text_strips(scene, selection)
 
 
-def _from_texts(scene: bpy.types.Scene, selection: Selection) -> list[Target]:
-    """One take for each text strip, as long as the strip. Raises NoAim."""
+def _refuse_length(target: Target) -> str:
+    """Why a take is too long to be made; known before anything is read, rendered or sent for it.
+
+    A take that may be shorter than what it covers is left to its plan, which has a button for that.
+    """
+    if target.task in MAY_BE_SHORTER or target.length_frames <= MAX_TAKE_FRAMES:
+        return ""
+    if target.task is Task.FILL_GAP:
+        what, instead = "The gap has", "make it shorter"
+    elif target.task is Task.EXTEND:
+        what, instead = "The part to be made has", "ask for fewer, or pull the strip's handle back"
+    elif not target.sources:
+        what, instead = "The preview range has", "make it shorter"
+    elif len(target.sources) == 1:
+        what, instead = f"{_quote(target.sources)} covers", "cut the strip (K), and select a part of it"
+    else:
+        what, instead = "The selected strips cover", "select fewer, or shorter ones"
+    return f"{what} {target.length_frames:,} frames, and a take has at most {MAX_TAKE_FRAMES:,}: {instead}."
+
+
+def _refuse_place(target: Target) -> str:
+    """Why a take can't lie there: it would reach to where Blender has no frames."""
+    if target.end_exclusive - 1 > scene_format.LAST_FRAME:
+        return (
+            f"The take would reach past frame {scene_format.LAST_FRAME:,}, Blender's last: ask for fewer frames, or "
+            "move the strips to the left."
+        )
+    if target.start < scene_format.FIRST_FRAME:
+        return (
+            f"The take would begin before frame {scene_format.FIRST_FRAME:,}, Blender's first: ask for fewer frames, "
+            "or move the strips to the right."
+        )
+    return ""
+
+
+def _refuse_muted(strips: Iterable[Picked]) -> str:
+    """Why a strip among them can't be used: the preview doesn't show it."""
+    muted = next((strip for strip in strips if strip.muted), None)
+    return "" if muted is None else f"'{muted.name}' or its channel is muted: unmute it, or select another strip."
+
+
+def _quote(strips: Iterable[Picked]) -> str:
+    """The strips' names, for a sentence."""
+    return " and ".join(f"'{strip.name}'" for strip in strips)
+
+
+def _free_channel(
+    scene: bpy.types.Scene, start: int, end_exclusive: int, above: int, others: Iterable[Target] = ()
+) -> int | str:
+    """The first channel above `above` that is free there, besides what the other targets take; or why there is none."""
+    also = [(target.channel, target.start, target.end_exclusive) for target in others]
+    channel = free_space.first_free_channel(scene, start, end_exclusive, above + 1, also)
+    if channel is not None:
+        return channel
+    if above >= free_space.HIGHEST_CHANNEL:
+        return f"Every channel above channel {above} is beyond Blender's highest: move the strip to a lower channel."
+    where = f"above channel {above} " if above else ""
+    return f"Every channel {where}is taken, locked or muted at frame {start}: make room there."
+
+
+def _own_channel(scene: bpy.types.Scene, start: int, end_exclusive: int, strips: Iterable[Picked]) -> int | str:
+    """The channel of one of the strips if it is free there, else the first free one above; or why there is none."""
+    numbers = [strip.channel for strip in strips]
+    for number in numbers:
+        if free_space.first_free_channel(scene, start, end_exclusive, number) == number:
+            return number
+    return _free_channel(scene, start, end_exclusive, max(numbers))
+
+
+def _for_text_strips(scene: bpy.types.Scene, selection: Selection) -> list[Target] | str:
+    """A take for each text strip, as long as the strip."""
     if not selection.texts:
-        raise NoAim("Select the text strips that hold the prompts: each gets a take.")
+        return "Select the text strips that hold the prompts: each gets a take."
     empty = next((strip for strip in selection.texts if not strip.text), None)
     if empty is not None:
-        raise NoAim(f"The text strip '{empty.name}' is empty: write in it what is to be seen.")
+        return f"The text strip '{empty.name}' is empty: write in it what is to be seen."
     targets: list[Target] = []
     for strip in selection.texts:
         channel = _free_channel(scene, strip.start, strip.end_exclusive, 0, targets)
+        if isinstance(channel, str):
+            return channel
         targets.append(Target(Task.TEXT_TO_VIDEO, strip.start, strip.end_exclusive, channel, prompt=strip.text))
     return targets
 
 
-def _over_picture(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Target]:
-    """A take that starts on the selected picture, and ends on the second one where two are selected. Raises NoAim."""
+def _from_picture(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Target] | str:
+    """A take that starts on the selected picture, and ends on the second one where two are selected."""
     strips = selection.footage
     if not strips:
-        raise NoAim("Select the strip with the picture: an image, or one that has the playhead on the frame you want.")
+        return "Select the strip with the picture: an image, or one that has the playhead on the frame you want."
     if len(strips) > 2:
-        raise NoAim(f"{len(strips)} strips are selected: select the first picture, and the last one where you want it.")
-    _check_seen(strips)
+        return f"{len(strips)} strips are selected: select the first picture, and the last one where you want it."
+    muted = _refuse_muted(strips)
+    if muted:
+        return muted
     first = strips[0]
     frame = _picture_frame(first, selection.frame)
     wanted = [FootageRange(Role.FIRST, frame, frame + 1, (first.name,))]
@@ -205,37 +194,60 @@ def _over_picture(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) 
         end = at + 1 if at > frame else end
     end = end or frame + wishes.length_frames
     channel = _free_channel(scene, frame, end, max(strip.channel for strip in strips))
+    if isinstance(channel, str):
+        return channel
     return [Target(Task.IMAGE_TO_VIDEO, frame, end, channel, tuple(wanted), sources=strips)]
 
 
-def _over_footage(scene: bpy.types.Scene, selection: Selection) -> list[Target]:
-    """A take over each selected strip. Raises NoAim.
+def _over_footage(scene: bpy.types.Scene, selection: Selection) -> list[Target] | str:
+    """A take over each selected strip.
 
-    Strips that overlap in time get one take together, of what the preview shows there.
+    Strips that overlap in time get one take together, of what the preview shows there. Without a selection, the take
+    covers the preview range.
     """
     if not selection.footage:
-        return [_composite(scene)]
-    _check_seen(selection.footage)
+        return _over_preview_range(scene)
+    muted = _refuse_muted(selection.footage)
+    if muted:
+        return muted
     targets: list[Target] = []
     for group in _groups(selection.footage):
         start, end = group[0].start, max(strip.end_exclusive for strip in group)
         top = max(strip.channel for strip in group)
         names = (group[0].name,) if len(group) == 1 else ()
         channel = _free_channel(scene, start, end, top, targets)
+        if isinstance(channel, str):
+            return channel
         wanted = (FootageRange(Role.FOOTAGE, start, end, names),)
         targets.append(Target(Task.RESTYLE, start, end, channel, wanted, sources=group))
     return targets
 
 
-def _over_scene_strips(scene: bpy.types.Scene, selection: Selection) -> list[Target]:
-    """A take over each selected scene strip; a selected picture says what it looks like. Raises NoAim."""
+def _over_preview_range(scene: bpy.types.Scene) -> list[Target] | str:
+    if not scene.use_preview_range:
+        return "Select the strips to restyle, or set a preview range (P) around the frames."
+    start, end = scene.frame_preview_start, scene.frame_preview_end + 1
+    strips = compat.columns(compat.shown_strips(scene))
+    there = strips.overlapping(start, end)
+    if not there:
+        return f"There is no strip in the preview range, frames {start} to {end - 1}: move it over strips."
+    channel = _free_channel(scene, start, end, max(strips.channels[index] for index in there))
+    if isinstance(channel, str):
+        return channel
+    return [Target(Task.RESTYLE, start, end, channel, (FootageRange(Role.FOOTAGE, start, end),))]
+
+
+def _over_scene_strips(scene: bpy.types.Scene, selection: Selection) -> list[Target] | str:
+    """A take over each selected scene strip; a selected picture says what it looks like."""
     shots = [strip for strip in selection.footage if strip.type == "SCENE"]
     looks = [strip for strip in selection.footage if strip.type != "SCENE"]
     if not shots:
-        raise NoAim("Select a scene strip: its depth and its camera's move are what the take follows.")
+        return "Select a scene strip: its depth and its camera's move are what the take follows."
     if len(looks) > 1:
-        raise NoAim(f"{len(looks)} pictures are selected beside the scene strip: select one for the look, or none.")
-    _check_seen(selection.footage)
+        return f"{len(looks)} pictures are selected beside the scene strip: select one for the look, or none."
+    muted = _refuse_muted(selection.footage)
+    if muted:
+        return muted
     targets: list[Target] = []
     for shot in shots:
         wanted = [FootageRange(Role.DEPTH, shot.start, shot.end_exclusive, (shot.name,), depth=True)]
@@ -243,6 +255,8 @@ def _over_scene_strips(scene: bpy.types.Scene, selection: Selection) -> list[Tar
             frame = _picture_frame(looks[0], selection.frame)
             wanted.append(FootageRange(Role.LOOK, frame, frame + 1, (looks[0].name,)))
         channel = _free_channel(scene, shot.start, shot.end_exclusive, shot.channel, targets)
+        if isinstance(channel, str):
+            return channel
         place = (shot.start, shot.end_exclusive, channel)
         targets.append(Target(Task.PREVIS, *place, tuple(wanted), sources=(shot, *looks)))
     return targets
@@ -253,18 +267,6 @@ def _picture_frame(strip: Picked, playhead: int) -> int:
     if strip.is_still or not strip.start <= playhead < strip.end_exclusive:
         return strip.start
     return playhead
-
-
-def _composite(scene: bpy.types.Scene) -> Target:
-    if not scene.use_preview_range:
-        raise NoAim("Select the strips to restyle, or set a preview range (P) around the frames.")
-    start, end = scene.frame_preview_start, scene.frame_preview_end + 1
-    strips = compat.columns(compat.shown_strips(scene))
-    there = strips.overlapping(start, end)
-    if not there:
-        raise NoAim(f"There is no strip in the preview range, frames {start} to {end - 1}: move it over strips.")
-    channel = _free_channel(scene, start, end, max(strips.channels[index] for index in there))
-    return Target(Task.RESTYLE, start, end, channel, (FootageRange(Role.FOOTAGE, start, end),))
 
 
 def _groups(strips: tuple[Picked, ...]) -> list[tuple[Picked, ...]]:
@@ -280,89 +282,105 @@ def _groups(strips: tuple[Picked, ...]) -> list[tuple[Picked, ...]]:
     return [tuple(group) for group in groups]
 
 
-def _into_gap(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Target]:
-    """A take that is exactly the hole between two selected strips, or around the playhead. Raises NoAim."""
-    left, right = _sides(scene, selection)
-    _check_seen((left, right))
+def _into_gap(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Target] | str:
+    """A take that is exactly the gap between two selected strips, or around the playhead."""
+    sides = _sides_of_gap(scene, selection)
+    if isinstance(sides, str):
+        return sides
+    refusal = _refuse_sides(*sides)
+    if refusal:
+        return refusal
+    left, right = sides
+    start, end = left.end_exclusive, right.start
+    channel = _own_channel(scene, start, end, sides)
+    if isinstance(channel, str):
+        return channel
+    wanted = (_before(left, start, wishes), _after(right, end, wishes))
+    return [Target(Task.FILL_GAP, start, end, channel, wanted, sources=sides)]
+
+
+def _sides_of_gap(scene: bpy.types.Scene, selection: Selection) -> tuple[Picked, Picked] | str:
+    """The strips at both sides of the gap that is meant; or why there are none."""
+    strips = selection.footage
+    if len(strips) == 2:
+        return strips[0], strips[1]
+    if strips:
+        return "Select the two strips at both sides of the gap, or none with the playhead in the gap."
+    gap, left, right = around(scene, selection.frame)
+    if gap is None:
+        return "There is no gap under the playhead: move it into one, or select the strips at both sides."
+    if left is None or right is None:
+        side = "before" if left is None else "after"
+        return f"There is no strip {side} the gap: use Extend, or Text to fill it."
+    return left, right
+
+
+def _refuse_sides(left: Picked, right: Picked) -> str:
+    """Why the gap between two strips can't be filled."""
+    muted = _refuse_muted((left, right))
+    if muted:
+        return muted
     for strip in (left, right):
         if strip.waits:
-            raise NoAim(f"'{strip.name}' is still being made: wait for its take, then fill the gap.")
+            return f"'{strip.name}' is still being made: wait for its take, then fill the gap."
         if strip.type == "ADJUSTMENT":
-            raise NoAim(f"'{strip.name}' has no picture of its own: select the strips at both sides of the hole.")
-    start, end = left.end_exclusive, right.start
-    if start > right.start:
-        overlap = f"{_quoted((left, right))} overlap: there is no hole between them."
-        raise NoAim(f"{overlap} Move one of them away, or cut it shorter.")
-    if start == right.start:
-        raise NoAim(f"{_quoted((left, right))} touch: there is no hole between them. Pull them apart, or use Extend.")
-    wanted = (_before(left, start, wishes), _after(right, end, wishes))
-    channel = _own_channel(scene, start, end, (left, right))
-    return [Target(Task.FILL_GAP, start, end, channel, wanted, sources=(left, right))]
+            return f"'{strip.name}' has no picture of its own: select the strips at both sides of the gap."
+    if left.end_exclusive > right.start:
+        overlap = f"{_quote((left, right))} overlap: there is no gap between them."
+        return f"{overlap} Move one of them away, or cut it shorter."
+    if left.end_exclusive == right.start:
+        return f"{_quote((left, right))} touch: there is no gap between them. Pull them apart, or use Extend."
+    return ""
 
 
-def _beside_strip(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Target]:
-    """A take that goes on from the strip's end, or leads up to its start. Raises NoAim.
+def _beside_strip(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Target] | str:
+    """A take that goes on from the strip's end, or leads up to its start.
 
     Where a handle was pulled past the media, so that Blender holds a picture, the held part is what is made.
     """
     if len(selection.footage) != 1:
         which = "Select the strip" if not selection.footage else "Select one strip only: the one"
-        raise NoAim(f"{which} that is to be longer.")
+        return f"{which} that is to be longer."
     strip = selection.footage[0]
-    _check_seen((strip,))
+    muted = _refuse_muted((strip,))
+    if muted:
+        return muted
     if strip.type == "ADJUSTMENT":
-        raise NoAim(f"'{strip.name}' has no picture of its own: select the strip that is to be longer.")
+        return f"'{strip.name}' has no picture of its own: select the strip that is to be longer."
     backward = goes_backward(strip, wishes.backward)
     held = strip.held_before if backward else strip.held_after
     frames = held or wishes.extend_frames
-    if backward:
-        end = strip.shown_start
-        start = end - frames
-        wanted = _after(strip, end, wishes)
-    else:
-        start = strip.shown_end
-        end = start + frames
-        wanted = _before(strip, start, wishes)
-    if backward and start < 0 <= strip.start:  # who has strips before frame 0 works there, too
-        raise NoAim(_no_room_before(strip.start))
+    start, end = (
+        (strip.shown_start - frames, strip.shown_start) if backward else (strip.shown_end, strip.shown_end + frames)
+    )
+    if backward and start < 0 <= strip.start:  # whoever has strips before frame 0 works there, too
+        return _no_room_before(strip.start)
     channel = _free_channel(scene, start, end, strip.channel) if held else _own_channel(scene, start, end, (strip,))
+    if isinstance(channel, str):
+        return channel
+    wanted = _after(strip, end, wishes) if backward else _before(strip, start, wishes)
     return [Target(Task.EXTEND, start, end, channel, (wanted,), sources=(strip,))]
 
 
 def goes_backward(strip: Picked, wished: bool) -> bool:
-    """The side that is held; where both are or none is, the one that the panel says."""
+    """Whether a strip is extended at its start: where Blender holds a picture; at both or none, as the panel says."""
     if bool(strip.held_before) != bool(strip.held_after):
         return bool(strip.held_before)
     return wished
 
 
 def _no_room_before(start: int) -> str:
-    """Of a strip that is to be extended to before frame 0, which a film doesn't show."""
+    """Why a strip that begins at `start` can't be extended to before frame 0, which a film doesn't show."""
     if start == 0:
         return "No frame lies before the strip, as it begins at frame 0: move the strip to the right to make room."
     lies = "Only 1 frame lies" if start == 1 else f"Only {start} frames lie"
     return f"{lies} before the strip: extend it by {start} at most, or move the strip to the right to make room."
 
 
-def _sides(scene: bpy.types.Scene, selection: Selection) -> tuple[Picked, Picked]:
-    strips = selection.footage
-    if len(strips) == 2:
-        return strips[0], strips[1]
-    if strips:
-        raise NoAim("Select the two strips at both sides of the hole, or none with the playhead in the hole.")
-    hole, left, right = around(scene, selection.frame)
-    if hole is None:
-        raise NoAim("There is no hole under the playhead: move it into one, or select the strips at both sides.")
-    if left is None or right is None:
-        side = "before" if left is None else "after"
-        raise NoAim(f"There is no strip {side} the hole: use Extend, or Text to fill it.")
-    return left, right
-
-
 def _before(strip: Picked, end: int, wishes: Wishes) -> FootageRange:
-    """As much of `strip` before `end` as the model looks at, a held picture too, as the preview shows it."""
-    return FootageRange(Role.BEFORE, max(strip.start, end - wishes.neighbour_frames), end, (strip.name,))
+    """As much of `strip` before `end` as the model needs; a held picture too, as the preview shows it."""
+    return FootageRange(Role.BEFORE, max(strip.start, end - wishes.neighbor_frames), end, (strip.name,))
 
 
 def _after(strip: Picked, start: int, wishes: Wishes) -> FootageRange:
-    return FootageRange(Role.AFTER, start, min(strip.end_exclusive, start + wishes.neighbour_frames), (strip.name,))
+    return FootageRange(Role.AFTER, start, min(strip.end_exclusive, start + wishes.neighbor_frames), (strip.name,))

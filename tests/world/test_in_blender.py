@@ -61,11 +61,11 @@ def check(scene, addon, file: Path, is_movie: bool, says: str, folder: Path) -> 
         return
     frames = min(FRAMES, compat.end_exclusive(strip) - compat.start(strip)) if is_movie else 1
     wanted = look.FootageRange(look.Role.FOOTAGE, 1, 1 + frames, ("theirs",), False)
-    try:
-        source, rendered = look.source_or_render(scene, wanted, str(folder / "job"))
-    except look.Unusable as why:
-        assert says not in ("straight", "rendered") and says in why.sentence, why.sentence
+    found = look.source_or_render(scene, wanted, str(folder / "job"))
+    if isinstance(found, str):
+        assert says not in ("straight", "rendered") and says in found, found
         return
+    source, rendered = found
     assert says in ("", "rendered" if rendered else "straight"), f"it is {'rendered' if rendered else 'read straight'}"
     if rendered:
         return

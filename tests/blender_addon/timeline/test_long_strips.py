@@ -42,12 +42,12 @@ def test_a_strip_that_is_too_long_is_refused_unlooked_at(cut, addon, looks, name
     looks.clear()
     targets, task = addon("timeline.targets"), m.Task
     picked = cut.select(name)
-    with pytest.raises(targets.NoAim, match="40,000 frames, and a take has at most 2,000: cut the strip"):
-        targets.find_targets(cut.scene, picked, task.RESTYLE, targets.Wishes())
+    refused = targets.find_targets(cut.scene, picked, task.RESTYLE, targets.Wishes())
+    assert "40,000 frames, and a take has at most 2,000: cut the strip" in refused
     footage = addon("timeline.footage")
     wanted = footage.FootageRange(footage.Role.FOOTAGE, 1, 1 + LONG, (name,))
-    with pytest.raises(footage.Unusable, match="at most 2,000 frames; this would be 40,000"):
-        footage.source_or_render(cut.scene, wanted, "/nowhere")
+    refused = footage.source_or_render(cut.scene, wanted, "/nowhere")
+    assert "at most 2,000 frames; this would be 40,000" in refused
     assert looks == []
 
 
@@ -55,23 +55,22 @@ def test_each_task_says_what_is_too_long(cut, addon) -> None:
     targets, task = addon("timeline.targets"), addon("timeline.targets").Task
 
     def why(asked, *names: str, **wishes) -> str:
-        with pytest.raises(targets.NoAim) as refused:
-            targets.find_targets(cut.scene, cut.select(*names), asked, targets.Wishes(**wishes))
-        return refused.value.sentence
+        return targets.find_targets(cut.scene, cut.select(*names), asked, targets.Wishes(**wishes))
 
     cut.shot("A", 1, 20)
     cut.shot("B", 5000, 5020)
     cut.scene_strip("Blocked", 1, 3000, 3)
     cut.effect("X", "COLOR", 1, 2000, 4)
     cut.effect("Y", "COLOR", 1500, 4000, 5)
-    assert why(task.FILL_GAP, "A", "B").startswith("The hole has 4,980 frames")
+    assert why(task.FILL_GAP, "A", "B").startswith("The gap has 4,980 frames")
     assert why(task.EXTEND, "A", extend_frames=2001).startswith("The part to be made has 2,001 frames")
     assert why(task.PREVIS, "Blocked").startswith("'Blocked' covers 2,999 frames")
     assert why(task.RESTYLE, "X", "Y").startswith("The selected strips cover 3,999 frames")
     cut.scene.use_preview_range, cut.scene.frame_preview_start, cut.scene.frame_preview_end = True, 1, 2001
     assert why(task.RESTYLE).startswith("The preview range has 2,001 frames")
     cut.scene.frame_preview_end = 2000
-    assert targets.find_targets(cut.scene, cut.select(), task.RESTYLE, targets.Wishes())
+    (target,) = targets.find_targets(cut.scene, cut.select(), task.RESTYLE, targets.Wishes())
+    assert target.length_frames == 2000
 
 
 def test_a_take_of_a_still_is_left_to_its_plan(cut, addon) -> None:

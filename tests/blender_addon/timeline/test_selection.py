@@ -21,7 +21,7 @@ def test_nothing_but_a_playhead_is_text(implied) -> None:
     assert implied() == "text_to_video"
 
 
-def test_the_playhead_in_a_hole_between_strips_is_fill_gap(cut, implied) -> None:
+def test_the_playhead_in_a_gap_between_strips_is_fill_gap(cut, implied) -> None:
     cut.shot("A", 1, 20)
     assert implied(frame=30) == "text_to_video"
     cut.shot("B", 50, 60)
@@ -93,7 +93,7 @@ def test_of_two_thousand_selected_strips_few_are_touched(cut, monkeypatch) -> No
     )
     selection = cut.read()
     assert selection.count == 2000
-    assert len(selection.footage) == len(picked) == cut.selection.MOST
+    assert len(selection.footage) == len(picked) == cut.selection.MAX_STRIPS
     assert [strip.name for strip in cut.compat.selected_strips(cut.scene, 3)] == ["s0", "s1", "s2"]
     assert len(cut.compat.selected_strips(cut.scene)) == 2000
 
