@@ -1,40 +1,29 @@
-"""A request becomes a Plan, with the models that are on this machine. Models and protocol only."""
+"""Plans takes with the models that are on this machine, and lists these with what of them is here."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 from ..catalogue import entries
 from ..catalogue.entries import LoraEntry, ModelEntry, TinyEntry
-from ..library import depth_model, extras, locate
-from ..library.component_files import ComponentFiles
+from ..library import extras, locate
 from ..library.library_index import LibraryIndex
-from ..lora import resolve
 from ..memory.forecast import Machine
 from ..memory.needs import calculate_from_catalogue
-from ..planning import machine_fit, plan_steps
-from ..protocol.errors import Refusal
+from ..planning import machine_steps
+from ..planning.draft import NOT_LOOKED, Inventory
 from ..protocol.messages import (
-    Decoder,
     ExtraRow,
-    Fix,
-    FixAction,
-    FixSetting,
     ModelRow,
     ModelsResult,
     Plan,
-    Problem,
     ProblemKind,
-    Quality,
     SizeRow,
     TakeRequest,
 )
 from ..storage import guarded_files
 from ..storage.media_folder import size_in_words
-
-NOT_LOOKED = Problem(ProblemKind.MODEL_MISSING, "It is not known yet whether this is on this machine.")
 
 
 class Planner:
@@ -64,7 +53,7 @@ class Planner:
 
     @property
     def memory_budget_bytes(self) -> int | None:
-        """What may be used of the device; None: all of it."""
+        """What may be used of the device; None for all of it."""
         return self._memory_budget_bytes
 
     def places(self) -> list[str]:
@@ -72,53 +61,11 @@ class Planner:
         return [*self._models_folders, str(locate.hub_cache())]
 
     def plan(self, request: TakeRequest) -> Plan:
-        """What would be done, and why not; touches nothing."""
-        try:
-            entry = entries.entry(request.model)
-        except entries.UnknownModel as unknown:
-            return plan_steps.impossible(
-                request, Problem(ProblemKind.MODEL_MISSING, str(unknown), self._fixes(request))
-            )
-        known = entries.load()
-        found = self.find(entry)
-        loras = [lora for lora in known.loras_of(entry.id) if extras.find_lora(lora, self._models_folders)]
-        made = plan_steps.plan(request, entry, [lora.id for lora in loras if locate.accepts_lora(found, lora)])
-        if request.quality is Quality.DRAFT and self.tiny_decoder(entry.id):
-            notes = [*made.notes, extras.TINY_DRAFT_NOTE]
-            made = dataclasses.replace(made, decoder=Decoder.TINY, notes=notes)
-        machine = self._machine()
-        made = self._in_memory(made, request, entry, found, machine)
-        if isinstance(found, locate.UnavailableModel) and made.problem is None:
-            problem = dataclasses.replace(found.problem, fixes=self._fixes(request))
-            made = dataclasses.replace(made, problem=problem)
-        if isinstance(found, locate.LocatedModel):
-            made = dataclasses.replace(made, problem=made.problem or depth_model.missing(request, found.folder))
-            basis = extras.find_lora(known.loras[made.lora], self._models_folders) if made.lora else []
-            packed = machine is None or machine.is_card
-            made = resolve.settle(made, request, resolve.pair(basis), found.folder, found.components, packed)
-            if request.quality is Quality.DRAFT and made.problem is None:
-                made = extras.offered(made, entry, self._models_folders)
-        return made
+        """What would be done, or why it can't be; changes nothing."""
+        return machine_steps.plan_on_machine(request, self._inventory())
 
-    def _in_memory(
-        self,
-        made: Plan,
-        request: TakeRequest,
-        entry: ModelEntry,
-        found: locate.LocatedModel | locate.UnavailableModel,
-        machine: Machine | None,
-    ) -> Plan:
-        budget = self._memory_budget_bytes
-        if machine is not None and made.width:
-            return machine_fit.settle(made, request, entry, machine, self._here, _packed_bytes(found, machine))
-        if budget is None or made.memory_bytes <= budget:
-            return made
-        needed, allowed = size_in_words(made.memory_bytes), size_in_words(budget)
-        note = f"About {needed} of memory would be quickest; with {allowed} allowed, it takes longer or may not fit."
-        return dataclasses.replace(made, notes=[*made.notes, note])
-
-    def _here(self) -> list[ModelEntry]:
-        return [entry for entry in entries.load().models.values() if isinstance(self.find(entry), locate.LocatedModel)]
+    def _inventory(self) -> Inventory:
+        return Inventory(self.find, self._models_folders, self._machine(), self._memory_budget_bytes)
 
     def find(self, entry: ModelEntry) -> locate.LocatedModel | locate.UnavailableModel:
         """Where the model is, as far as the folders have been looked at."""
@@ -133,9 +80,7 @@ class Planner:
 
     def tiny_decoder(self, model_id: str) -> str:
         """The file of the tiny autoencoder for the model's latents; empty where there is none here."""
-        known = entries.load()
-        tiny = known.autoencoders.get(known.entry(model_id).tiny_decoder)
-        return str((tiny and extras.find_tiny(tiny, self._models_folders)) or "")
+        return machine_steps.find_tiny_decoder(entries.entry(model_id), self._models_folders)
 
     def unlooked(self) -> ModelsResult:
         """The catalogue before anybody looked: only what comes with the package is known to be here."""
@@ -159,19 +104,6 @@ class Planner:
         size = size_in_words(extra.download_bytes)
         files = extras.find(extra, self._models_folders)
         return _extra_row(extra, files, f"It is not on this machine; download it ({size}).")
-
-    def _fixes(self, request: TakeRequest) -> list[Fix]:
-        """Fetching the model, or those that are here and do the task, instead."""
-        known, wanted = entries.load().models, request.model
-        entry = known.get(wanted)
-        fetched = (
-            [Fix("Download...", action=FixAction.DOWNLOAD, value=wanted)] if entry is not None and entry.repo else []
-        )
-        return fetched + [
-            Fix(f"Use {other.label}", FixSetting.MODEL, other.id)
-            for other in known.values()
-            if other.id != wanted and request.task in other.tasks and isinstance(self.find(other), locate.LocatedModel)
-        ]
 
 
 def _row(entry: ModelEntry, found: locate.LocatedModel | locate.UnavailableModel) -> ModelRow:
@@ -211,13 +143,3 @@ def _extra_row(extra: LoraEntry | TinyEntry, files: list[Path], absent: str) -> 
         download_bytes=extra.download_bytes,
         notes=extra.notes,
     )
-
-
-def _packed_bytes(found: locate.LocatedModel | locate.UnavailableModel, machine: Machine) -> int:
-    """Of a transformer that stays in 8 bit or less on that machine; 0 where it is in 16 bit."""
-    if not machine.is_card or not isinstance(found, locate.LocatedModel) or not found.components:
-        return 0
-    try:
-        return resolve.packed_bytes(ComponentFiles(found.folder, found.components))
-    except (Refusal, OSError):  # what is wrong with the file, loading it says
-        return 0

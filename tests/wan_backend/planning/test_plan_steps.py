@@ -109,6 +109,17 @@ def test_the_least_and_the_most_of_every_setting_are_taken(changes):
     assert plan(**changes).problem is None
 
 
+def test_of_many_problems_the_first_step_says_its_own_and_the_rest_is_settled_all_the_same():
+    wrong = [{"media_folder": ""}, {"length_frames": 0}, {"resolution": "900p"}, {"seed": -1}, {"prompt": ""}]
+    kinds = ["folder", "bad_length", "bad_size", "bad_setting", "bad_prompt"]
+    changes = {}
+    for change, kind in zip(wrong, kinds, strict=True):
+        changes |= change
+        made = plan(**changes)
+        assert made.problem.kind == kind
+        assert min(made.width, made.height, made.model_frames, made.take_frames, made.steps, made.memory_bytes) > 0
+
+
 def test_the_longest_prompt_is_taken():
     assert plan(prompt="x" * MAX_PROMPT_CHARACTERS).problem is None
 

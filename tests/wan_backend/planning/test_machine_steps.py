@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from tests.wan_backend.frames.asked import asked
 from tests.wan_backend.job_queue.written_jobs import take_request
 from wan_backend.catalogue import entries
+from wan_backend.library.locate import LocatedModel, UnavailableModel
 from wan_backend.memory import forecast
 from wan_backend.memory.forecast import Machine
-from wan_backend.planning import machine_fit, plan_steps
+from wan_backend.planning import machine_steps
+from wan_backend.planning.draft import NOT_LOOKED, Inventory
+from wan_backend.protocol.messages import FrameRate
 
 GB = 10**9
 MODELS = {name: entries.entry(name) for name in ("embedded", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "wan2.2-ti2v-5b")}
 LARGE = MODELS["wan2.1-t2v-14b"]
 
 
+def plan_on(machine: Machine, request, others=()):
+    here = {request.model, *(entry.id for entry in others)}
+
+    def find(entry):
+        return LocatedModel(Path("/nowhere")) if entry.id in here else UnavailableModel(NOT_LOOKED)
+
+    return machine_steps.plan_on_machine(request, Inventory(find, machine=machine))
+
+
 def settled(machine: Machine, entry=LARGE, others=(), **changes):
-    asked = {"width": 1280, "height": 720, "resolution": "720p", "length_frames": 121, "model": entry.id, **changes}
-    request = take_request("/tmp", **asked)
-    return machine_fit.settle(plan_steps.plan(request, entry), request, entry, machine, lambda: others), request
+    values = {"width": 1280, "height": 720, "resolution": "720p", "length_frames": 121, "model": entry.id, **changes}
+    request = take_request("/tmp", **values)
+    return plan_on(machine, request, others), request
 
 
 @pytest.mark.parametrize(
@@ -46,8 +60,8 @@ def test_what_does_not_fit_is_refused_with_what_does():
         entry = MODELS[again.model]
         if fix.setting == "model":
             again = dataclasses.replace(again, resolution=entry.default_size)
-        mended = machine_fit.settle(plan_steps.plan(again, entry), again, entry, machine, lambda: ())
-        assert mended.problem is None and mended.memory_bytes <= machine.usable_bytes
+        fixed = plan_on(machine, again)
+        assert fixed.problem is None and fixed.memory_bytes <= machine.usable_bytes
 
 
 def test_the_length_that_is_offered_is_the_longest_that_fits():
@@ -55,7 +69,7 @@ def test_the_length_that_is_offered_is_the_longest_that_fits():
     made, request = settled(machine)
     (fix,) = (fix for fix in made.problem.fixes if fix.setting == "length_frames")
     longer = dataclasses.replace(request, length_frames=int(fix.value) + 12)
-    assert machine_fit.settle(plan_steps.plan(longer, LARGE), longer, LARGE, machine, lambda: ()).problem is not None
+    assert plan_on(machine, longer).problem is not None
 
 
 def test_where_nothing_fits_that_is_said():
@@ -71,20 +85,19 @@ def test_what_would_fit_an_idle_card_is_not_refused_for_what_was_on_it_once():
     assert idle.problem is None and not any("close" in note for note in idle.notes)
 
 
-def test_the_length_of_a_hole_is_not_offered_to_be_another():
-    request = take_request("/tmp", task="fill_gap", width=1280, height=720, resolution="720p", length_frames=121)
-    vace = entries.entry("wan2.1-vace-14b")
-    made = dataclasses.replace(plan_steps.plan(request, vace), problem=None)
-    machine = Machine("cuda", 5 * GB, 64 * GB)
-    found = machine_fit.settle(made, request, vace, machine, lambda: ())
-    assert "length_frames" not in {fix.setting for fix in found.problem.fixes}
+def test_the_length_of_a_gap_is_not_offered_to_be_another():
+    changes = {"model": "wan2.1-vace-14b", "width": 1280, "height": 720, "resolution": "720p"}
+    made = plan_on(Machine("cuda", 5 * GB, 64 * GB), asked("fill", 121, FrameRate(24), **changes))
+    assert made.problem.kind == "too_large" and made.problem.fixes
+    assert "length_frames" not in {fix.setting for fix in made.problem.fixes}
 
 
-def test_a_packed_file_is_reckoned_by_its_size():
+def test_a_packed_file_is_reckoned_by_its_size(monkeypatch):
     request = take_request("/tmp", width=832, height=480, resolution="480p", model=LARGE.id)
-    plan = plan_steps.plan(request, LARGE)
     machine = Machine("cuda", 16 * GB, 64 * GB)
-    whole, packed = (machine_fit.settle(plan, request, LARGE, machine, lambda: (), size) for size in (0, 9 * GB))
+    whole = plan_on(machine, request)
+    monkeypatch.setattr(machine_steps, "_packed_bytes", lambda _draft: 9 * GB)
+    packed = plan_on(machine, request)
     assert "of the transformer stays" in whole.memory
     assert packed.memory.startswith("The transformer and the autoencoder stay")
 
