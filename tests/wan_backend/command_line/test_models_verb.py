@@ -34,7 +34,7 @@ def fetched(monkeypatch, tmp_path):
     return found
 
 
-def planned(entry, folders):
+def planned(entry, folders, accept_changes=False):
     """A plan as the hub's answer makes it."""
     page = f"https://huggingface.co/{entry.repo}"
     sizes = (entry.download_bytes, entry.download_bytes - 10**9, entry.download_bytes, 10**12)
