@@ -12,7 +12,7 @@ import torch
 from wan_backend.pipelines.denoise import DenoisingStep
 from wan_backend.pipelines.preview import LatentColors
 from wan_backend.protocol.media import PREVIEW_FILE, PREVIEW_PIXELS_FILE
-from wan_backend.worker.live_preview import MOST_BYTES, LivePreview, encoded
+from wan_backend.worker.preview_file import MAX_BYTES, PreviewFile, encode_jpeg
 
 COLOURS = LatentColors(torch.eye(3), torch.zeros(3))
 
@@ -26,7 +26,7 @@ def step(level: float, references: int = 0) -> DenoisingStep:
 
 @pytest.mark.parametrize("references", [0, 1])
 def test_the_middle_of_the_take_is_shown_and_replaced(tmp_path, references):
-    preview = LivePreview(tmp_path / "work", COLOURS)
+    preview = PreviewFile(tmp_path / "work", COLOURS)
     assert preview.path == ""
     for level, gray in ((0.0, 128), (0.5, 191)):
         preview.show(step(level, references))
@@ -37,12 +37,12 @@ def test_the_middle_of_the_take_is_shown_and_replaced(tmp_path, references):
 
 
 def test_what_an_earlier_try_left_is_shown_at_once(tmp_path):
-    LivePreview(tmp_path, COLOURS).show(step(0.0))
-    later = LivePreview(tmp_path, COLOURS)
+    PreviewFile(tmp_path, COLOURS).show(step(0.0))
+    later = PreviewFile(tmp_path, COLOURS)
     assert later.path == ""
     later.go_on()
     assert later.path == str(tmp_path / PREVIEW_FILE)
-    nothing = LivePreview(tmp_path / "other", COLOURS)
+    nothing = PreviewFile(tmp_path / "other", COLOURS)
     nothing.go_on()
     assert nothing.path == ""
 
@@ -51,7 +51,7 @@ def test_the_pixels_beside_it_are_rgba_from_the_lowest_row(tmp_path):
     colors = LatentColors(torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 0]]), torch.tensor([0.0, -1.0, 1.0]))
     latents = torch.full((1, 3, 1, 6, 8), -1.0)
     latents[:, 0, :, 3:] = 1.0  # the lower half is red, too
-    LivePreview(tmp_path, colors).show(
+    PreviewFile(tmp_path, colors).show(
         DenoisingStep(1, latents, latents, torch.zeros_like(latents), torch.tensor(0.5), 0, None)
     )
     content = (tmp_path / PREVIEW_PIXELS_FILE).read_bytes()
@@ -61,12 +61,12 @@ def test_the_pixels_beside_it_are_rgba_from_the_lowest_row(tmp_path):
 
 def test_even_noise_is_small_enough():
     noise = np.random.default_rng(0).integers(0, 256, (384, 384, 3), np.uint8)
-    assert 10_000 < len(encoded(noise)) <= MOST_BYTES
+    assert 10_000 < len(encode_jpeg(noise)) <= MAX_BYTES
 
 
 def test_where_nothing_can_be_shown_nothing_is_said(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    for preview in (LivePreview(None, COLOURS), LivePreview(tmp_path, None), LivePreview(tmp_path / "file", COLOURS)):
+    for preview in (PreviewFile(None, COLOURS), PreviewFile(tmp_path, None), PreviewFile(tmp_path / "file", COLOURS)):
         preview.show(step(0.0))
         preview.show(step(0.0))
         assert preview.path == ""

@@ -1,4 +1,4 @@
-"""What the worker hears: in any order, at any time, also when it is nonsense."""
+"""Requests to the worker in any order, at any time, also nonsense; and its heartbeat, by a clock of the test's own."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ from wan_backend.protocol.errors import (
 )
 from wan_backend.protocol.framing import MAX_LINE_BYTES
 from wan_backend.protocol.messages import AliveParams, FrameRate, Nothing, Plan, RunParams, TakeRequest
-from wan_backend.worker.channel import Channel
-from wan_backend.worker.listener import Listener
+from wan_backend.worker.server_connection import Channel, RequestListener, WorkerHeartbeat
 
 RATE = FrameRate(16)
 PLAN = Plan("m", 64, 64, 5, RATE, 5, 1, 1.0, 3.0, "unipc")
 RUN = to_json(RunParams("job", TakeRequest("p", "m", 64, 64, 5, RATE, 1, "/x"), PLAN, "/model"))
 
 
-def hear(lines: bytes) -> tuple[Listener, list[dict]]:
+def hear(lines: bytes) -> tuple[RequestListener, list[dict]]:
     """A listener that has heard `lines` to their end, and what it answered."""
     source, feed = os.pipe()
     answers, sink = os.pipe()
     codes = []
-    listener = Listener(source, Channel(sink).send, codes.append)
+    listener = RequestListener(source, Channel(sink).send, codes.append)
     with os.fdopen(feed, "wb") as stream, os.fdopen(answers, "rb") as out:
         thread = threading.Thread(target=listener.listen)
         thread.start()
@@ -64,7 +63,7 @@ def test_a_run_is_handed_over_and_a_second_one_refused():
 def test_a_run_is_answered_when_it_is_through():
     source, feed = os.pipe()
     lines = []
-    listener = Listener(source, lines.append, lambda _code: None)
+    listener = RequestListener(source, lines.append, lambda _code: None)
     with os.fdopen(feed, "wb") as stream:
         listener.start()
         stream.write(Request(7, "run", RUN).line())
@@ -125,3 +124,35 @@ def test_what_wants_no_answer_gets_none(line):
 def test_no_bytes_end_the_listening(garbage):
     _listener, said = hear(garbage + b"\n" + Request(9, "cancel", {"job_id": "none"}).line())
     assert codes_of(said)[-1] == NO_SUCH_JOB
+
+
+def test_it_says_how_long_the_job_was_silent():
+    now, told = [100.0], []
+    heartbeat = WorkerHeartbeat(lambda method, message: told.append((method, message)), lambda: now[0])
+
+    def silent() -> float:
+        heartbeat.beat()
+        method, message = told[-1]
+        assert method == "alive" and isinstance(message, AliveParams)
+        return message.busy_seconds
+
+    assert silent() == 0.0
+    heartbeat.job_spoke()
+    now[0] += 5
+    assert silent() == 5.0
+    heartbeat.job_spoke()
+    now[0] += 2
+    assert silent() == 2.0
+    heartbeat.job_ended()
+    now[0] += 60
+    assert silent() == 0.0
+
+
+def test_it_says_what_was_used_of_the_processor():
+    told = []
+    heartbeat = WorkerHeartbeat(lambda _method, message: told.append(message.cpu_seconds))
+    heartbeat.beat()
+    while len(told) < 2 or told[-1] == told[0]:
+        sum(range(100_000))
+        heartbeat.beat()
+    assert told[-1] > told[0] > 0

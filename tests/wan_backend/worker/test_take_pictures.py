@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.wan_backend.frames.test_motion import as_bytes, moved, texture
-from wan_backend.worker.pictures import finished, leading, runs, trailing
+from wan_backend.worker.take_pictures import finished, leading, runs, trailing
 
 FRAMES = 17
 OFFSET = np.array([12, -7, 4])

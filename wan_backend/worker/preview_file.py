@@ -1,4 +1,4 @@
-"""What a take looks like so far, as a small JPEG in the job's folder. May import opencv, pipelines and protocol."""
+"""What a take looks like so far, in the job's folder: a small JPEG, and its pixels as Blender takes them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ..storage import whole_file
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 40_000
+MAX_BYTES = 40_000
 QUALITIES = (88, 75, 60, 40, 20)
 
 
-class LivePreview:
-    """Shows the middle of the take after each step; where it can't, it says nothing."""
+class PreviewFile:
+    """Shows the middle of the take after each step; where it can't be written, there is no preview."""
 
     def __init__(self, folder: Path | None, colors: LatentColors | None) -> None:
         self._file = folder / PREVIEW_FILE if folder is not None and colors is not None else None
         self._colors = colors
         self.path = ""
-        """Of the newest picture; empty while there is none."""
+        """The path of the newest picture; "" while there is none."""
 
     def go_on(self) -> None:
         """Show what an earlier try at the same take has left."""
@@ -35,15 +35,15 @@ class LivePreview:
             self.path = str(self._file)
 
     def show(self, step: DenoisingStep) -> None:
-        """Put the clean estimate after `step` in place of the picture before."""
+        """Replace the picture with the clean estimate after `step`."""
         if self._file is None or self._colors is None:
             return
         frames = step.latents.shape[2] - step.references
         picture = self._colors.picture(step.clean(frames // 2))
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            whole_file.write(self._file.with_name(PREVIEW_PIXELS_FILE), pixels(picture))
-            whole_file.write(self._file, encoded(picture))
+            whole_file.write(self._file.with_name(PREVIEW_PIXELS_FILE), pack_pixels(picture))
+            whole_file.write(self._file, encode_jpeg(picture))
         except OSError as error:
             log.warning("no preview can be written to %s: %s", self._file, error)
             self._file, self.path = None, ""
@@ -51,20 +51,20 @@ class LivePreview:
             self.path = str(self._file)
 
 
-def pixels(picture: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 RGB as PREVIEW_PIXELS_FILE has it."""
+def pack_pixels(picture: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 RGB as PREVIEW_PIXELS_FILE has it: width, height, and RGBA from the bottom row up."""
     height, width = picture.shape[:2]
     opaque = np.full((height, width, 4), 255, np.uint8)
     opaque[:, :, :3] = picture[::-1]
     return struct.pack("<II", width, height) + opaque.tobytes()
 
 
-def encoded(picture: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 RGB as a JPEG of at most MOST_BYTES."""
+def encode_jpeg(picture: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 RGB as a JPEG of at most MAX_BYTES."""
     bgr = np.ascontiguousarray(picture[:, :, ::-1])
     content = b""
     for quality in QUALITIES:
         content = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-        if len(content) <= MOST_BYTES:
+        if len(content) <= MAX_BYTES:
             break
     return content

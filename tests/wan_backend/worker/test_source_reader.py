@@ -15,15 +15,15 @@ from tests.wan_backend.worker.footage import HEIGHT, WIDTH, picture, source
 from wan_backend.pipelines.stopping import Stopped, never
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import Role, Source
-from wan_backend.worker.reader import Reader
-from wan_backend.worker.reading import Asked
+from wan_backend.worker.source_process import ReadRequest
+from wan_backend.worker.source_reader import SourceReader
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="ends processes by signals")
 
 CHILD = """
 import os, sys, time
 from wan_backend.frames import source_frames
-from wan_backend.worker import reading
+from wan_backend.worker import source_process
 load = source_frames.pictures.load
 def bad(file, *rest):
     if file.name.startswith("ends"):
@@ -37,20 +37,20 @@ def bad(file, *rest):
     print("decoders print, too")
     return load(file, *rest)
 source_frames.pictures.load = bad
-guard = reading.guard_standard_streams
+guard = source_process.process_setup.guard_standard_streams
 def guarded():
     global sink
     source, sink = guard()
     return source, sink
-reading.guard_standard_streams = guarded
-sys.exit(reading.main())
+source_process.process_setup.guard_standard_streams = guarded
+sys.exit(source_process.main())
 """
 """A reader for which a picture's name says what comes of it."""
 
 
 @pytest.fixture
 def reader():
-    reader = Reader([sys.executable, "-c", CHILD])
+    reader = SourceReader([sys.executable, "-c", CHILD])
     yield reader
     reader.close()
 
@@ -63,12 +63,12 @@ def named(folder: Path, *names: str) -> Source:
     return Source(Role.FOOTAGE, made.folder, list(names), frames=len(names))
 
 
-def asked(of: Source, *frames: int) -> Asked:
-    return Asked(of, list(frames) or list(range(of.frames)), WIDTH, HEIGHT, WIDTH, HEIGHT)
+def asked(of: Source, *frames: int) -> ReadRequest:
+    return ReadRequest(of, list(frames) or list(range(of.frames)), WIDTH, HEIGHT, WIDTH, HEIGHT)
 
 
 def test_the_frames_are_the_same_and_the_process_stays(tmp_path):
-    reader = Reader()
+    reader = SourceReader()
     footage = source(tmp_path, Role.FOOTAGE, range(8))
     first = list(reader.read(asked(footage, 0, 0, 3, 7), never))
     process = reader._idle
@@ -106,7 +106,7 @@ def test_what_ends_the_process_is_said_of_its_file_and_the_next_one_is_read(tmp_
 
 
 def test_one_that_hangs_can_be_stopped_and_does_not_hang_for_ever(tmp_path):
-    reader = Reader([sys.executable, "-c", CHILD], frame_seconds=2.0)
+    reader = SourceReader([sys.executable, "-c", CHILD], frame_seconds=2.0)
     footage = named(tmp_path, "hangs.png", "1.png")
     with pytest.raises(Refusal, match=r"hangs\.png can't be used: a picture of it is not read in ten minutes"):
         list(reader.read(asked(footage), never))
@@ -127,12 +127,12 @@ def test_a_source_that_is_left_half_way_disturbs_no_other(tmp_path, reader):
     assert len(list(reader.read(asked(footage), never))) == 30
     reader.close()
     until = time.monotonic() + 30
-    while any(thread.name.startswith("reader's") for thread in threading.enumerate()) and time.monotonic() < until:
+    while any(thread.name.startswith("source ") for thread in threading.enumerate()) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("reader's")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("source ")]
 
 
 def test_where_no_process_can_be_started_it_is_read_here(tmp_path):
     footage = source(tmp_path, Role.FOOTAGE, range(2))
-    frames = list(Reader([str(tmp_path / "nothing")]).read(asked(footage), never))
+    frames = list(SourceReader([str(tmp_path / "nothing")]).read(asked(footage), never))
     assert np.array_equal(frames[1], picture(1))

@@ -8,7 +8,8 @@ import sys
 
 SCRIPT = """
 import ctypes, os, subprocess, sys
-from wan_backend.worker.channel import Channel, guard_standard_streams
+from wan_backend.worker.process_setup import guard_standard_streams
+from wan_backend.worker.server_connection import Channel
 source, sink = guard_standard_streams()
 channel = Channel(sink)
 print("from Python")

@@ -1,10 +1,10 @@
-"""A worker's shop without a process around it, for tests; and what is heard of its jobs."""
+"""A worker's executor without a process around it, for tests; and what is heard of its jobs."""
 
 from __future__ import annotations
 
 from wan_backend.protocol.messages import ProgressParams, RunParams
-from wan_backend.worker.executor import Shop
-from wan_backend.worker.listener import Run
+from wan_backend.worker.executor import Executor
+from wan_backend.worker.server_connection import Run
 
 
 def asked(params: RunParams) -> Run:
@@ -12,21 +12,21 @@ def asked(params: RunParams) -> Run:
     return Run(params, lambda _answer: None)
 
 
-def silent_shop() -> Shop:
-    """A shop whose reports nobody reads."""
-    return Shop(lambda _report: None)
+def silent_executor() -> Executor:
+    """A executor whose reports nobody reads."""
+    return Executor(lambda _report: None)
 
 
-class HeardShop(Shop):
+class RecordingExecutor(Executor):
     """Keeps what the last job reported in `progress`."""
 
     def __init__(self) -> None:
         self.progress: list[ProgressParams] = []
         super().__init__(lambda report: self.progress.append(report))
 
-    def do(self, run: Run):
+    def run(self, run: Run):
         self.progress.clear()
-        return super().do(run)
+        return super().run(run)
 
     @property
     def sentences(self) -> list[str]:
