@@ -1,6 +1,6 @@
-"""From strips and a range of the scene to the Sources that a take is made from. Changes nothing.
+"""Turns strips and ranges of the scene into the Sources that a take is made from. Changes nothing.
 
-A plain movie or image strip is read straight from its media; whatever else is to be rendered (by jobs.rendering).
+The files of a plain movie or image strip are read as they are; everything else is rendered first, by jobs.rendering.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from ...wan_backend.protocol.media import frame_file
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Framing, Role, Source
 from . import compat, layers, picture_files, scene_format, strip_media, strip_transform
 
-MOST_NAMES_BYTES = 200_000
-"""Names that don't follow one another and would take more of a message: those pictures are rendered under new names."""
+MAX_NAMES_BYTES = 200_000
+"""Pictures whose names would take more of a message than this are rendered under new names."""
 
 
 @dataclass(frozen=True)
 class FootageRange:
-    """What the backend has to see, in frames of the scene."""
+    """Footage that a take needs, in frames of the scene."""
 
     role: Role
     start: int
     end_exclusive: int
     strip_names: tuple[str, ...] = ()
-    """Of the timeline that is shown; none: the composite of the range."""
+    """Strips of the timeline that is shown; empty for all that the preview shows in the range."""
     depth: bool = False
-    """True: how far away things are in the one scene strip that is named."""
+    """True for the depth of the one scene strip that is named, in place of its picture."""
 
     @property
     def frames(self) -> range:
-        """The scene's frames that are wanted."""
+        """The scene's frames in the range."""
         return range(self.start, self.end_exclusive)
 
 
@@ -50,8 +50,8 @@ def source_or_render(
 ) -> tuple[Source, bool] | str:
     """The Source as it will be, and whether it must be rendered first; or why the range can't be a source.
 
-    `folder` is the job's own: what is rendered goes into a folder in it that is named like the role. `look` says how
-    thoroughly the files behind the strips are looked at. Without `may_be_straight` it is rendered, whatever it is.
+    `folder` is the job's own: what is rendered goes into a folder in it that is named after the role. `look` decides
+    how many of the strips' files are looked at. Without `may_be_straight` everything is rendered.
     """
     refusal = _refuse_range(wanted)
     if refusal:
@@ -102,12 +102,12 @@ def _named_strips(scene: bpy.types.Scene, names: Sequence[str]) -> list[compat.S
 
 @dataclass(frozen=True)
 class Seen:
-    """What is seen of a range that is to be rendered."""
+    """What the preview shows in a range that is to be rendered."""
 
     alone: bool
     """True where nothing below the strips that are named is shown."""
     files: list[tuple[str, list[str]]]
-    """Folders and names of what is played."""
+    """The folders of the files that are played, and their names."""
 
 
 def seen_with(scene: bpy.types.Scene, wanted: FootageRange) -> Seen | str:
@@ -130,7 +130,7 @@ def seen_with(scene: bpy.types.Scene, wanted: FootageRange) -> Seen | str:
 
 
 def too_long(frames: int) -> str:
-    """A sentence for a range that no take can cover."""
+    """Why no take can be made from a range of so many frames."""
     return f"A take can have at most {MAX_TAKE_FRAMES:,} frames; this would be {frames:,}: choose a shorter part."
 
 
@@ -183,9 +183,9 @@ def _read_straight(
 
 
 def _fit_in_a_message(names: list[str]) -> bool:
-    if 6 * sum(map(len, names)) + 3 * len(names) <= MOST_NAMES_BYTES:  # so much a character takes at most
+    if 6 * sum(map(len, names)) + 3 * len(names) <= MAX_NAMES_BYTES:  # an escaped character takes six bytes at most
         return True
-    return len(json.dumps(name_runs.pack(names))) <= MOST_NAMES_BYTES
+    return len(json.dumps(name_runs.pack(names))) <= MAX_NAMES_BYTES
 
 
 def _framing(scene: bpy.types.Scene, strip: compat.Strip, size: tuple[int, int]) -> Framing | None:

@@ -1,7 +1,7 @@
-"""What a movie's file says of its pictures, as far as the backend surely reads it as Blender does.
+"""Reads from a movie's head what its pictures are, where the backend certainly decodes them as Blender does.
 
-MP4, QuickTime, Matroska and WebM are understood. Nothing is known of any other file, of one that is damaged, and of one
-that says something unusual: Blender then renders the strip.
+MP4, QuickTime, Matroska and WebM are understood. Nothing is known of other files, of damaged ones, and of those whose
+head holds anything unusual: Blender renders such a strip.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .movie_codecs import Bytes, Depth, MovieHead, Odd, Sample, checked_size, depth_in_matroska, depth_in_mp4
+from .movie_codecs import Bytes, Depth, MovieHead, UnusualMovie, Sample, checked_size, depth_in_matroska, depth_in_mp4
 
 _EBML = b"\x1a\x45\xdf\xa3"
 
@@ -22,7 +22,7 @@ _MAX_KNOWN_HEADS = 2_000
 
 
 def head_of(path: str) -> MovieHead | None:
-    """The MovieHead of a file; None where it isn't known. Read again once the file has changed."""
+    """Read a file's head, once for each version of the file; None where it isn't known what the movie holds."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -43,31 +43,31 @@ def _read(path: str) -> MovieHead | None:
         with open(path, "rb") as stream:
             file = Bytes(stream)
             return read_matroska(file) if file.at(0, 4) == _EBML else read_mp4(file)
-    except (Odd, struct.error, ValueError, ArithmeticError, LookupError, StopIteration):
+    except (UnusualMovie, struct.error, ValueError, ArithmeticError, LookupError, StopIteration):
         return None
 
 
 FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"})
 IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 TURNS: dict[tuple[float, ...], int] = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}
-"""By the upper left four numbers of a track's matrix."""
+"""Degrees clockwise by the upper left four numbers of a track's matrix."""
 OTHER_HANDLERS = frozenset({b"soun", b"tmcd", b"text", b"sbtl", b"subt", b"clcp", b"meta", b"hint", b"url "})
-"""Handlers of tracks that show no picture."""
+"""Handlers of tracks without pictures."""
 KNOWN_IN_AN_ENTRY = frozenset(
     {b"avcC", b"hvcC", b"av1C", b"vpcC", b"esds", b"glbl", b"colr", b"pasp", b"fiel", b"gama", b"btrt", b"chrm",
      b"clli", b"mdcv", b"SmDm", b"CoLL", b"amve", b"ccst", b"dvcC", b"dvvC", b"dvwC", b"hvcE", b"ACLR", b"ARES",
      b"APRG", b"ADHR", b"jp2h", b"free", b"CALI", b"cali", b"lens"}
 )  # fmt: skip
-"""What may stand in a sample entry and changes no picture; a clean aperture, a second eye or an alpha layer does."""
+"""Boxes in a sample entry that change no picture; a clean aperture, a second eye or an alpha layer would."""
 ENTRY_BYTES = 86
-"""A sample entry's own, before the boxes in it."""
+"""The length of a sample entry before the boxes in it."""
 
 
 @dataclass(frozen=True)
 class _Box:
     kind: bytes
     begin: int
-    """Where what is in it begins."""
+    """Where its content begins."""
     end: int
 
     @property
@@ -76,27 +76,30 @@ class _Box:
 
 
 def read_mp4(file: Bytes) -> MovieHead:
-    """Raises Odd, struct.error, ValueError or OSError where that can't be known."""
+    """Read the head of an MP4 or QuickTime file.
+
+    Raises UnusualMovie, struct.error, ValueError or OSError where it isn't known what the movie holds.
+    """
     first = file.at(4, 4)
     if first not in FIRST_BOXES:
-        raise Odd
+        raise UnusualMovie
     moov = None
     for box in _boxes(file, 0, file.size):
         if box.kind == b"moof" or (box.kind == b"moov" and moov):
-            raise Odd  # in fragments: how many pictures there are isn't said in one place
+            raise UnusualMovie  # fragmented: the number of pictures isn't in one place
         if box.kind == b"moov":
             moov = box
     if moov is None:
-        raise Odd
+        raise UnusualMovie
     inner = list(_boxes(file, moov.begin, moov.end))
     kinds = [box.kind for box in inner]
     if b"mvex" in kinds or b"cmov" in kinds or b"rmra" in kinds:
-        raise Odd
+        raise UnusualMovie
     if _matrix(file, _only(inner, b"mvhd"), 36, 48) != IDENTITY:
-        raise Odd
+        raise UnusualMovie
     shown = [track for track in map(lambda box: _picture_track(file, box), inner) if track is not None]
     if len(shown) != 1:
-        raise Odd
+        raise UnusualMovie
     return shown[0]
 
 
@@ -111,7 +114,7 @@ def _boxes(file: Bytes, begin: int, end: int) -> Iterator[_Box]:
         elif size == 0:
             size = end - at
         if not body <= at + size <= end:
-            raise Odd
+            raise UnusualMovie
         yield _Box(kind, body, at + size)
         at += size
 
@@ -119,7 +122,7 @@ def _boxes(file: Bytes, begin: int, end: int) -> Iterator[_Box]:
 def _only(boxes: list[_Box], kind: bytes) -> _Box:
     found = [box for box in boxes if box.kind == kind]
     if len(found) != 1:
-        raise Odd
+        raise UnusualMovie
     return found[0]
 
 
@@ -142,7 +145,7 @@ def _turn(matrix: tuple[int, ...]) -> int | None:
 
 
 def _picture_track(file: Bytes, box: _Box) -> MovieHead | None:
-    """The track's MovieHead; None where the box is no track, or one without pictures."""
+    """The head of a track with pictures; None for any other box."""
     if box.kind != b"trak":
         return None
     media = _inside(file, box, b"mdia")
@@ -150,7 +153,7 @@ def _picture_track(file: Bytes, box: _Box) -> MovieHead | None:
     if handler in OTHER_HANDLERS:
         return None
     if handler != b"vide":
-        raise Odd
+        raise UnusualMovie
     parts = list(_boxes(file, box.begin, box.end))
     _check_edits(file, parts)
     table = list(_boxes(file, *_span(_inside(file, media, b"minf", b"stbl"))))
@@ -173,37 +176,40 @@ def _time_scale(file: Bytes, media: _Box) -> int:
     version = file.at(head.begin, 1)[0]
     (scale,) = struct.unpack(">I", file.at(head.begin + (20 if version == 1 else 12), 4))
     if not scale:
-        raise Odd
+        raise UnusualMovie
     return int(scale)
 
 
 def _check_edits(file: Bytes, parts: list[_Box]) -> None:
-    """Raise Odd unless the track is shown in one piece, perhaps after a pause."""
+    """Raise UnusualMovie unless the track is shown in one piece, perhaps after a pause."""
     for edits in (box for box in parts if box.kind == b"edts"):
         box = _inside(file, edits, b"elst")
         version = file.at(box.begin, 1)[0]
         (count,) = struct.unpack(">I", file.at(box.begin + 4, 4))
         form = ">Qqi" if version == 1 else ">Iii"
         if not 1 <= count <= 2 or box.size < 8 + count * struct.calcsize(form):
-            raise Odd
+            raise UnusualMovie
         entries = [
             struct.unpack(form, file.at(box.begin + 8 + index * struct.calcsize(form), struct.calcsize(form)))
             for index in range(count)
         ]
         if any(rate != 1 << 16 for *_, rate in entries) or (count == 2 and entries[0][1] != -1):
-            raise Odd
+            raise UnusualMovie
         if entries[-1][1] < 0:
-            raise Odd
+            raise UnusualMovie
 
 
 def _length(file: Bytes, box: _Box, scale: int) -> tuple[int, float]:
-    """How many pictures, in how many seconds. Raises Odd where some are shown longer than others, but for the last."""
+    """The number of pictures and their duration in seconds.
+
+    Raises UnusualMovie where a picture other than the last is shown longer than others.
+    """
     (count,) = struct.unpack(">I", file.at(box.begin + 4, 4))
     if not 1 <= count <= 2 or box.size < 8 + 8 * count:
-        raise Odd
+        raise UnusualMovie
     runs = [struct.unpack(">II", file.at(box.begin + 8 + 8 * index, 8)) for index in range(count)]
     if runs[0][1] == 0 or (count == 2 and runs[1][0] != 1):
-        raise Odd
+        raise UnusualMovie
     return sum(many for many, _ in runs), sum(many * ticks for many, ticks in runs) / scale
 
 
@@ -213,22 +219,22 @@ def _first_bytes(file: Bytes, table: list[_Box], count: int) -> bytes:
             form = ">I" if box.kind == b"stco" else ">Q"
             (offset,) = struct.unpack(form, file.at(box.begin + 8, struct.calcsize(form)))
             return file.at(offset, count)
-    raise Odd
+    raise UnusualMovie
 
 
 def _entry(file: Bytes, box: _Box, sample: Sample) -> tuple[str, tuple[int, int], Depth]:
-    """Codec, size and depth, from the one description that all samples have."""
+    """Codec, size and depth, from the one description that all samples share."""
     (count,) = struct.unpack(">I", file.at(box.begin + 4, 4))
     entries = list(_boxes(file, box.begin + 8, box.end))
     if count != 1 or len(entries) != 1:
-        raise Odd
+        raise UnusualMovie
     entry = entries[0]
     own = file.at(entry.begin, ENTRY_BYTES - 8)
     width, height = struct.unpack(">HH", own[24:28])
     (bits,) = struct.unpack(">H", own[74:76])
     inside = list(_boxes(file, entry.begin + ENTRY_BYTES - 8, entry.end))
     if any(part.kind not in KNOWN_IN_AN_ENTRY for part in inside):
-        raise Odd
+        raise UnusualMovie
     configurations = {part.kind: file.at(part.begin, part.size) for part in inside if part.size < 1 << 16}
     codec = entry.kind.decode("latin-1")
     depth = depth_in_mp4(codec, bits, configurations, sample)
@@ -248,36 +254,39 @@ LOOKED_AT_BLOCKS = 40
 SEVERAL_IN_A_BLOCK = 0x06
 PICTURES = 1
 OTHER_TRACK_TYPES = frozenset({2, 17})
-"""Sound and subtitles."""
+"""Types of tracks for sound and subtitles."""
 IN_A_TRACK = frozenset(
     {TRACK_NUMBER, 0x73C5, TRACK_TYPE, 0xB9, 0x88, 0x55AA, 0x9C, 0x6DE7, 0x6DF8, 0x23E383, 0x234E7A, 0x536E, 0x22B59C,
      0x22B59D, CODEC, CODEC_PRIVATE, 0x258688, 0xAA, VIDEO, 0xEC, 0xBF, 0x55AB, 0x55AC, 0x55AD, 0x55AE, 0x55AF, 0x55EE}
 )  # fmt: skip
-"""What a picture's track may say without a change of its pictures: numbers, names, languages, flags, durations."""
+"""Elements of a picture track that change no picture: numbers, names, languages, flags, durations."""
 IN_A_VIDEO = frozenset({WIDTH, HEIGHT, 0x9A, 0x9D, 0x54B0, 0x54BA, 0x54B2, 0x55B0, 0xEC, 0xBF, 0x53B8, 0x53C0})
-"""Of its picture: sizes, how it is interlaced, its colors; the last two (stereo, transparency) as nought."""
-MUST_BE_NOUGHT = frozenset({0x53B8, 0x53C0, 0x55EE})
+"""Elements of its video settings that may occur: sizes, interlacing, colors; stereo and transparency must be zero."""
+MUST_BE_ZERO = frozenset({0x53B8, 0x53C0, 0x55EE})
 
 
 @dataclass(frozen=True)
 class _Element:
     number: int
     begin: int
-    """Where what is in it begins."""
+    """Where its content begins."""
     end: int
 
 
 @dataclass(frozen=True)
 class _Start:
-    """How the first cluster begins."""
+    """The beginning of the first cluster."""
 
     ticks: int
     firsts: dict[int, _Element] = field(default_factory=dict)
-    """The first picture or sound of each track, by the track's number."""
+    """The first block of each track, by the track's number."""
 
 
 def read_matroska(file: Bytes) -> MovieHead:
-    """Raises Odd, StopIteration, struct.error, ValueError or OSError where that can't be known."""
+    """Read the head of a Matroska or WebM file.
+
+    Raises UnusualMovie, StopIteration, struct.error, ValueError or OSError where it isn't known what the movie holds.
+    """
     segment = _segment(file)
     scale, duration, start, tracks = DEFAULT_SCALE, 0.0, None, None
     for element in _elements(file, segment.begin, segment.end):
@@ -289,10 +298,10 @@ def read_matroska(file: Bytes) -> MovieHead:
             start = _start(file, element)
             break
     if tracks is None or start is None:
-        raise Odd
+        raise UnusualMovie
     seconds = (duration - start.ticks) * scale / 1e9
     if not 0 < seconds < MAX_SECONDS:
-        raise Odd
+        raise UnusualMovie
     shown = [
         _matroska_track(file, track, seconds, start)
         for track in _elements(file, tracks.begin, tracks.end)
@@ -300,35 +309,35 @@ def read_matroska(file: Bytes) -> MovieHead:
     ]
     pictures = [track for track in shown if track is not None]
     if len(pictures) != 1:
-        raise Odd
+        raise UnusualMovie
     return pictures[0]
 
 
 def _segment(file: Bytes) -> _Element:
-    """What holds all but the file's first words."""
+    """The segment, which holds everything after the EBML header."""
     start = next(_elements(file, 0, file.size))
     if start.number != EBML:
-        raise Odd
+        raise UnusualMovie
     kinds = [
         _string(file, element) for element in _elements(file, start.begin, start.end) if element.number == DOC_TYPE
     ]
     segment = next(_elements(file, start.end, file.size))
     if kinds not in (["matroska"], ["webm"]) or segment.number != SEGMENT:
-        raise Odd
+        raise UnusualMovie
     return segment
 
 
 def _start(file: Bytes, cluster: _Element) -> _Start:
-    """How the first cluster begins. Raises Odd where it has pictures or sound before nought."""
+    """Read the beginning of the first cluster. Raises UnusualMovie where a block has a time before zero."""
     parts = _elements(file, cluster.begin, cluster.end)
-    start = _Start(next(_whole(file, part) for part in parts if part.number == TIMESTAMP))
+    start = _Start(next(_integer(file, part) for part in parts if part.number == TIMESTAMP))
     for part in itertools.islice(parts, LOOKED_AT_BLOCKS):
         block = next(_elements(file, part.begin, part.end)) if part.number == GROUP else part
         if block.number in BLOCKS:
             track, at = _number(file, block.begin, block.end, keep_mark=False)
             after, flags = struct.unpack(">hB", file.at(at, 3))
             if start.ticks + after < 0 or track is None:
-                raise Odd
+                raise UnusualMovie
             if not flags & SEVERAL_IN_A_BLOCK:
                 start.firsts.setdefault(track, _Element(block.number, at + 3, block.end))
     return start
@@ -341,11 +350,11 @@ def _elements(file: Bytes, begin: int, end: int) -> Iterator[_Element]:
         length, at = _number(file, at, end, keep_mark=False)
         if length is None:  # unknown: a segment or cluster that was written as it came
             if number not in (SEGMENT, CLUSTER):
-                raise Odd
+                raise UnusualMovie
             length = end - at
         if at + length > end:
             if number not in (SEGMENT, CLUSTER):
-                raise Odd
+                raise UnusualMovie
             length = end - at
         assert number is not None
         yield _Element(number, at, at + length)
@@ -353,11 +362,11 @@ def _elements(file: Bytes, begin: int, end: int) -> Iterator[_Element]:
 
 
 def _number(file: Bytes, at: int, end: int, keep_mark: bool) -> tuple[int | None, int]:
-    """A number of variable length and where it ends; None for the length that says "unknown"."""
+    """A number of variable length, and where it ends; None for the length that means "unknown"."""
     first = file.at(at, 1)[0]
     count = 9 - first.bit_length()
     if count > (4 if keep_mark else 8) or at + count > end:
-        raise Odd
+        raise UnusualMovie
     value = int.from_bytes(file.at(at, count), "big")
     if not keep_mark:
         value &= (1 << 7 * count) - 1
@@ -368,11 +377,11 @@ def _number(file: Bytes, at: int, end: int, keep_mark: bool) -> tuple[int | None
 
 def _content(file: Bytes, element: _Element, most: int) -> bytes:
     if element.end - element.begin > most:
-        raise Odd
+        raise UnusualMovie
     return file.at(element.begin, element.end - element.begin)
 
 
-def _whole(file: Bytes, element: _Element) -> int:
+def _integer(file: Bytes, element: _Element) -> int:
     return int.from_bytes(_content(file, element, 8), "big")
 
 
@@ -381,11 +390,11 @@ def _string(file: Bytes, element: _Element) -> str:
 
 
 def _scale_and_duration(file: Bytes, info: _Element) -> tuple[int, float]:
-    """Nanoseconds of a tick, and how many ticks the last picture ends after nought."""
+    """Nanoseconds per tick, and the time in ticks at which the last picture ends."""
     scale, duration = DEFAULT_SCALE, 0.0
     for element in _elements(file, info.begin, info.end):
         if element.number == TIMESTAMP_SCALE:
-            scale = _whole(file, element)
+            scale = _integer(file, element)
         elif element.number == DURATION:
             content = _content(file, element, 8)
             (duration,) = struct.unpack(">f" if len(content) == 4 else ">d", content)
@@ -393,26 +402,26 @@ def _scale_and_duration(file: Bytes, info: _Element) -> tuple[int, float]:
 
 
 def _matroska_track(file: Bytes, track: _Element, seconds: float, start: _Start) -> MovieHead | None:
-    """The track's MovieHead; None where it shows no pictures."""
+    """The head of a track with pictures; None for a track without."""
     parts = {element.number: element for element in _elements(file, track.begin, track.end)}
-    kind = _whole(file, parts[TRACK_TYPE]) if TRACK_TYPE in parts else 0
+    kind = _integer(file, parts[TRACK_TYPE]) if TRACK_TYPE in parts else 0
     if kind in OTHER_TRACK_TYPES:
         return None
     if kind != PICTURES or not {CODEC, VIDEO} <= set(parts) or set(parts) - IN_A_TRACK:
-        raise Odd
+        raise UnusualMovie
     video = {element.number: element for element in _elements(file, parts[VIDEO].begin, parts[VIDEO].end)}
     if not {WIDTH, HEIGHT} <= set(video) or set(video) - IN_A_VIDEO:
-        raise Odd  # a part of the picture, a turned or round one
-    if any(_whole(file, video[number]) for number in MUST_BE_NOUGHT & set(video)):
-        raise Odd
+        raise UnusualMovie  # a part of the picture, a turned or round one
+    if any(_integer(file, video[number]) for number in MUST_BE_ZERO & set(video)):
+        raise UnusualMovie
     codec = _string(file, parts[CODEC])
     private = _content(file, parts[CODEC_PRIVATE], 1 << 16) if CODEC_PRIVATE in parts else b""
-    size = checked_size(_whole(file, video[WIDTH]), _whole(file, video[HEIGHT]))
+    size = checked_size(_integer(file, video[WIDTH]), _integer(file, video[HEIGHT]))
     color = list(_elements(file, video[COLOR].begin, video[COLOR].end)) if COLOR in video else []
-    is_rgb = any(part.number == MATRIX and _whole(file, part) == 0 for part in color)
+    is_rgb = any(part.number == MATRIX and _integer(file, part) == 0 for part in color)
 
     def sample(count: int) -> bytes:
-        first = start.firsts[_whole(file, parts[TRACK_NUMBER])]
+        first = start.firsts[_integer(file, parts[TRACK_NUMBER])]
         return file.at(first.begin, min(count, first.end - first.begin))
 
     depth = depth_in_matroska(codec, private, is_rgb, sample)

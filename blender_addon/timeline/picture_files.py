@@ -20,36 +20,36 @@ from typing import BinaryIO, NamedTuple
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""The markers of JPEG's frame headers."""
+"""The markers of JPEG's frame headers, which hold the size."""
 _JPEG_PLAIN = (0xC0, 0xC1, 0xC2)
-"""Those of the kinds that every program writes."""
+"""The frame headers of the kinds of JPEG that every program writes."""
 _MAX_SEGMENTS = 1_000
 
 _PNG_PLAIN = (0, 2, 3)
-"""The kinds of PNG that have no channel for transparency: grey, colours, a palette."""
-_PNG_GREY = 0
+"""The color types of PNG without an alpha channel: grayscale, RGB, palette."""
+_PNG_GRAY = 0
 _MAX_CHUNKS = 64
 
 _OTHERS = (
     b"BM", b"\x01\xda", b"8BPS", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51",
     b"v/1\x01", b"#?R", b"SDPX", b"XPDS", b"\x80\x2a\x5f\xd7", b"RIFF", b"DDS ",
 )  # fmt: skip
-"""How the other formats begin that a Blender reads, but for TGA, which has no such mark."""
+"""The first bytes of the other formats that Blender reads. TGA has none."""
 _TGA_KINDS = (1, 2, 3, 9, 10, 11)
 
 Size = tuple[int, int]
 
 
 class PictureHead(NamedTuple):
-    """What a picture's first bytes say."""
+    """What a picture's first bytes tell."""
 
     size: Size | None
-    """Width and height; None where it is neither of the two or damaged, or of a kind that isn't surely read as Blender
-    reads it: JPEG of four colours (print) or more than eight bits, a grey PNG of which one level is clear."""
+    """Width and height; None where the file is neither PNG nor JPEG, is damaged, or may not be read as Blender reads
+    it: CMYK JPEG, JPEG of more than eight bits, and grayscale PNG with a transparent level."""
     is_opaque: bool = False
-    """True where it can't be transparent anywhere."""
+    """True where no pixel can be transparent."""
     is_known: bool = True
-    """False where it begins as no picture does that a Blender is known to read."""
+    """False where the first bytes are of no format that Blender is known to read."""
 
 
 _known_heads: dict[str, tuple[tuple[int, int], PictureHead]] = {}
@@ -57,9 +57,9 @@ _MAX_KNOWN_HEADS = 20_000
 
 
 def head_of(path: str, status: os.stat_result | None = None) -> PictureHead:
-    """What the picture's head says. Raises OSError where it can't be read.
+    """Read a picture's first bytes, once for each version of the file. Raises OSError where it can't be read.
 
-    `status` is what the file system says of it, where that was asked for a moment ago.
+    `status` is the file's, where the caller has just asked for it.
     """
     status = status or os.stat(path)
     stamp = (status.st_mtime_ns, status.st_size)
@@ -77,8 +77,8 @@ def _read(file: BinaryIO) -> PictureHead:
     try:
         if start.startswith(_PNG):
             width, height, _, kind = struct.unpack(">IIBB", start[16:26])
-            is_opaque = kind in _PNG_PLAIN and not _names_a_clear_colour(file)
-            if kind == _PNG_GREY and not is_opaque:
+            is_opaque = kind in _PNG_PLAIN and not _may_be_transparent(file)
+            if kind == _PNG_GRAY and not is_opaque:
                 return PictureHead(None)
         elif start.startswith(b"\xff\xd8"):
             file.seek(2)
@@ -97,8 +97,8 @@ def _may_be_tga(start: bytes) -> bool:
     return start[1] <= 1 and start[2] in _TGA_KINDS and bool(width and height) and 0 < depth <= 32
 
 
-def _names_a_clear_colour(file: BinaryIO) -> bool:
-    """True where a chunk of the PNG says that a colour is transparent, or where that isn't known."""
+def _may_be_transparent(file: BinaryIO) -> bool:
+    """True where a chunk of the PNG makes a color transparent, or where that isn't known."""
     file.seek(len(_PNG))
     for _ in range(_MAX_CHUNKS):
         length, name = struct.unpack(">I4s", file.read(8))
@@ -117,8 +117,8 @@ def _jpeg(file: BinaryIO) -> Size:
             marker = _byte(file)
         (length,) = struct.unpack(">H", file.read(2))
         if marker in _JPEG_SIZES:
-            bits, height, width, colours = struct.unpack(">BHHB", file.read(6))
-            if marker not in _JPEG_PLAIN or bits != 8 or colours not in (1, 3):
+            bits, height, width, colors = struct.unpack(">BHHB", file.read(6))
+            if marker not in _JPEG_PLAIN or bits != 8 or colors not in (1, 3):
                 raise EOFError
             return width, height
         if length < 2:
@@ -136,35 +136,36 @@ def _byte(file: BinaryIO) -> int:
 
 SLICE_FILES = 100
 SLICE_SECONDS = 0.003
+"""A glance looks at so many further files, but no longer than so many seconds."""
 AGAIN_SECONDS = 4.0
-"""So long after all of a list was gone through, the glances begin anew."""
+"""Glances start over when so many seconds have passed since all files of a list were looked at."""
 MOMENT_FILES = 100
 MOMENT_SECONDS = 0.1
-"""An order looks for so long, and at so many files however long that takes."""
+"""An order looks at so many files however long that takes, and at more for so many seconds."""
 MAX_KEPT_LISTS = 32
-"""So many lists are remembered."""
+"""Of so many lists, what was found is remembered."""
 
 
 @dataclass
 class FilesFound:
-    """What was found of a list of files, as far as it was looked at."""
+    """What is known of a list of files, as far as they were looked at."""
 
     lost: list[str] = field(default_factory=list)
-    """Missing, empty or not to be read."""
+    """The names of files that are missing, empty or unreadable."""
     sizes: set[Size | None] = field(default_factory=set)
-    """Of the pictures. None stands for a file that is no picture whose size can be told."""
+    """The sizes of the pictures. None stands for a file whose size can't be told."""
     opaque: bool = True
-    """False where one of them may be transparent somewhere."""
+    """False where a pixel of one of them may be transparent."""
     complete: bool = False
     """True where every file was looked at."""
 
 
 FileLook = Callable[[str, Sequence[str], bool], FilesFound]
-"""Looks at the named files of a folder; the last argument says whether the pictures' sizes are wanted, too."""
+"""Looks at the named files of a folder; the last argument tells whether to read the pictures' sizes, too."""
 
 
 def look_at_all(folder: str, names: Sequence[str], sizes: bool) -> FilesFound:
-    """Every file, now."""
+    """Look at every file now."""
     found = FilesFound(complete=True)
     for name in dict.fromkeys(names):
         _look_at(folder, name, sizes, found)
@@ -172,7 +173,7 @@ def look_at_all(folder: str, names: Sequence[str], sizes: bool) -> FilesFound:
 
 
 def look_at_many(folder: str, names: Sequence[str], sizes: bool) -> FilesFound:
-    """As many files as a moment is enough for, and what glances found of the others."""
+    """Look at as many files as MOMENT_SECONDS are enough for, and add what glances found of the others."""
     found, until = FilesFound(), time.monotonic() + MOMENT_SECONDS
     looked: set[str] = set()
     for name in dict.fromkeys([*names[:1], *names[-1:], *names]):
@@ -194,23 +195,23 @@ def look_at_many(folder: str, names: Sequence[str], sizes: bool) -> FilesFound:
 
 
 def glance(folder: str, names: Sequence[str], sizes: bool) -> FilesFound:
-    """The first and the last file, and what was found so far of the others."""
+    """Look at the first and the last file and a slice of the others, and add what was found so far."""
     key = (folder, sizes, tuple(names))
     kept = _kept.pop(key, None) or _Glances(list(dict.fromkeys([*names[:1], *names[-1:], *names])))
-    _kept[key] = kept  # what was looked at last is the last to go
+    _kept[key] = kept  # the list that was looked at last is dropped last
     if len(_kept) > MAX_KEPT_LISTS:
         del _kept[next(iter(_kept))]
     return kept.go_on(folder, sizes)
 
 
 def forget() -> None:
-    """FileLook at everything anew."""
+    """Drop what is remembered, so that everything is looked at again."""
     _kept.clear()
 
 
 @dataclass
 class _Glances:
-    """How far one list was gone through, and what the time before found."""
+    """How many files of a list were looked at, and what the round before found."""
 
     names: list[str]
     at: int = 0

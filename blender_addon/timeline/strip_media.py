@@ -1,4 +1,4 @@
-"""What strips play: the files of movie and image strips, and the scenes of scene strips. Changes nothing."""
+"""Finds what strips play, and whether it can be read: files of movies and images, and scenes. Changes nothing."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .strip_transform import is_retimed
 
 NAMES_SHOWN = 3
 KEPT_SECONDS = 2.0
-"""So long it is taken for true which strips play from where."""
+"""For so long, the list of which strips play from which folder is used again."""
 
 
 def folder_of(scene: bpy.types.Scene, strip: compat.Strip) -> str:
-    """The absolute folder of a movie's or image strip's files."""
+    """The absolute folder of a movie or image strip's files."""
     path = strip.directory if strip.type == "IMAGE" else os.path.dirname(strip.filepath)
     return os.path.abspath(bpy.path.abspath(path or "//", library=scene.library))
 
 
 def names_of(strip: compat.Strip, frames: range) -> list[str]:
-    """The file that is shown in each of the scene's frames; the first and last are held past the media's ends.
+    """The name of the file that is shown in each of the scene's frames; past the media's ends, the first or last.
 
-    Of a strip with many pictures, only those that these frames show are touched.
+    Only the pictures that these frames show are read, however many the strip has.
     """
     if strip.type == "MOVIE":
         return [bpy.path.basename(strip.filepath)]
@@ -40,7 +40,7 @@ def names_of(strip: compat.Strip, frames: range) -> list[str]:
 
 
 def all_names(strip: compat.Strip) -> list[str]:
-    """Every picture of an image strip, shown or not; of very many, so many as a take may have, spread over all."""
+    """The names of all pictures of an image strip; of more than a take may have, that many, evenly spread."""
     count = len(strip.elements)
     if count <= MAX_TAKE_FRAMES:
         return [element.filename for element in strip.elements]
@@ -62,7 +62,7 @@ def is_played(folder: str, names: list[str], is_movie: bool) -> bool:
 
 
 def _players() -> dict[tuple[bool, str], list[tuple[str, str]]]:
-    """By kind and folder, the scenes and strips that play from there; a thousand questions come at once."""
+    """The scenes and strips that play from each folder, by kind; kept, as a thousand questions come at once."""
     global _last_players
     scenes = [scene for scene in bpy.data.scenes if scene.library is None]
     key = (bpy.data.filepath, tuple((scene.as_pointer(), len(compat.all_strips(scene))) for scene in scenes))
@@ -83,7 +83,10 @@ _last_players: tuple[object, float, dict[tuple[bool, str], list[tuple[str, str]]
 
 
 def media_indices(strip: compat.Strip, frames: range) -> list[int]:
-    """Which of the media's frames, from 0 after the trim, is shown in each of the scene's; not for retimed strips."""
+    """The index of the media's frame that each of the scene's frames shows, from 0 after the trim.
+
+    It is wrong for retimed strips.
+    """
     last = compat.content_frames(strip) - 1
     start = compat.content_start(strip)
     indices = [frame - start for frame in frames]
@@ -142,7 +145,7 @@ def _is_known(path: str) -> bool:
 
 
 def _blender_reads(path: str) -> bool:
-    """Whether this Blender reads a file that begins as no picture does that others are known to read."""
+    """Whether this Blender reads a picture of a format that isn't one of those known to be read."""
     try:
         imbuf.load(path).free()
     except (OSError, RuntimeError, ValueError):
@@ -153,9 +156,10 @@ def _blender_reads(path: str) -> bool:
 def pictures(
     scene: bpy.types.Scene, strip: compat.Strip, names: list[str], indices: list[int], look: picture_files.FileLook
 ) -> Pictures | None:
-    """What the strip's pictures are, as far as `look` looks; None where the backend may not see them as Blender does.
+    """The size and depth of the strip's pictures; None where the backend may not read them as Blender does.
 
-    `names` and `indices` are what is shown in each frame: the files, and which of the media's frames.
+    `names` and `indices` are the file and the media's frame that is shown in each frame. `look` decides how many of
+    the files are looked at.
     """
     if strip.type == "MOVIE":
         return _movie_pictures(scene, strip, names[0], max(indices) + compat.trim_start(strip) + 1)
@@ -165,7 +169,7 @@ def pictures(
 
 
 def _movie_pictures(scene: bpy.types.Scene, strip: compat.Strip, name: str, frames: int) -> Pictures | None:
-    """Of a movie that must have so many frames."""
+    """The size and depth of a movie's pictures; None as well where it has fewer than `frames` frames."""
     head = movie_head.head_of(os.path.join(folder_of(scene, strip), name))
     if head is None or strip.stream_index != 0 or not head.has(frames, strip.fps):
         return None
@@ -173,17 +177,17 @@ def _movie_pictures(scene: bpy.types.Scene, strip: compat.Strip, name: str, fram
     if turn is None or not head.depth.is_within(compat.DEEP_SAMPLES_SHOWN):
         return None
     most = compat.DEEP_SAMPLES_SHOWN
-    found = Pictures(head.width, head.height, turn, head.depth.alpha, most.rgb, most.grey)
+    found = Pictures(head.width, head.height, turn, head.depth.alpha, most.rgb, most.gray)
     element = strip.elements[0] if len(strip.elements) else None
     remembered = element is not None and (element.orig_width, element.orig_height)
     return found if remembered == found.shown_size() else None  # else the file isn't the one that was laid there
 
 
 def camera_of(strip: compat.Strip, frame: int) -> bpy.types.Object | None:
-    """The camera that Blender looks through at a frame of the strip's own scene.
+    """The camera that Blender uses at a frame of the strip's own scene.
 
-    The strip's own; else that of the last marker at or before the frame, or of the first marker after it; else
-    the scene's.
+    It is the strip's own camera; else that of the last marker at or before the frame, or of the first marker after it;
+    else the scene's.
     """
     if strip.scene_camera is not None:
         return strip.scene_camera
@@ -195,7 +199,7 @@ def camera_of(strip: compat.Strip, frame: int) -> bpy.types.Object | None:
 
 
 def frames_of_scene(strip: compat.Strip, frames: range) -> list[int]:
-    """The frame of the strip's own scene that is shown in each of the timeline's."""
+    """The frame of the strip's own scene that each of the timeline's frames shows."""
     first = strip.scene.frame_start + compat.trim_start(strip)
     return [first + index for index in media_indices(strip, frames)]
 
@@ -234,14 +238,14 @@ def refuse_depth(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> 
 
 
 def rendered_size(strip: compat.Strip) -> tuple[int, int]:
-    """The size that the strip's scene is rendered in."""
+    """Width and height in pixels that the strip's scene is rendered in."""
     render = strip.scene.render
     percent = render.resolution_percentage
     return render.resolution_x * percent // 100, render.resolution_y * percent // 100
 
 
 def _shown_by(strip: compat.Strip, seen: set[bpy.types.Scene]) -> set[bpy.types.Scene]:
-    """The scenes that are rendered for a scene strip, through the timelines of those that show theirs."""
+    """All scenes that are rendered for a scene strip, also those that scene strips in its timeline show."""
     if strip.scene is None or strip.scene in seen:
         return seen
     seen.add(strip.scene)

@@ -1,7 +1,7 @@
-"""What custom properties say, read as from an enemy: a .blend may come from anybody. No bpy.
+"""Reads custom properties and settings of a .blend as untrusted input: the file may come from anybody.
 
-Whatever is not of the kind that this add-on writes counts for nothing; nothing else reads the add-on's properties.
-What requests and takes may hold is said by the protocol's `bounds` and `plain_names`.
+A value that is not of the kind that this add-on writes is ignored, and nothing else reads the add-on's properties. The
+limits of requests and takes are in the protocol's `bounds` and `plain_names`. It needs no Blender.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...wan_backend.protocol.plain_names import is_id
 
 E = TypeVar("E", bound=Enum)
 Owner = Any
-"""A strip or a scene: what has `get`."""
+"""A strip or a scene: anything that has `get`."""
 
 
 def id_in(owner: Owner, key: str) -> str:
@@ -28,7 +28,7 @@ def id_in(owner: Owner, key: str) -> str:
 
 
 def text_in(owner: Owner, key: str) -> str:
-    """The text under that key; empty where there is none, or one that is longer than any that was written here."""
+    """The text under that key; empty where there is none, or where it is longer than any text that is written."""
     value = owner.get(key)
     return value if isinstance(value, str) and len(value) <= bounds.MAX_JSON_CHARACTERS else ""
 
@@ -40,18 +40,18 @@ def frame_in(owner: Owner, key: str, default: int) -> int:
 
 
 def flag_in(owner: Owner, key: str) -> bool:
-    """Whether that key says yes."""
+    """Whether the value under that key is true."""
     value = owner.get(key)
     return isinstance(value, bool | int) and value == 1
 
 
 def is_frame(value: object) -> bool:
-    """Whether it is a whole number that Blender can have for a frame."""
+    """Whether `value` is a whole number in the range of Blender's frames."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < bounds.LAST_FRAME
 
 
 def choice(kind: type[E], word: str, otherwise: E) -> E:
-    """What a setting of a scene says; `otherwise` where the file has a number there that stands for no item."""
+    """The item that a scene's setting names; `otherwise` where the file's number stands for no item."""
     try:
         return kind(word.lower())
     except ValueError:
@@ -59,12 +59,12 @@ def choice(kind: type[E], word: str, otherwise: E) -> E:
 
 
 def share(number: float) -> float:
-    """A setting from 0 to 1; Blender keeps to the limits where it is typed, and not where it is read from a file."""
+    """Clamp a setting to 0 to 1: Blender enforces the limits for what is typed, but not for what a file holds."""
     return min(max(number, 0.0), 1.0) if math.isfinite(number) else 1.0
 
 
 def drop_unreadable(settings: Any) -> None:
-    """Put texts of a property group back that are no UTF-8: whoever reads one in Python is raised an error."""
+    """Reset the texts of a property group that are not UTF-8: reading one in Python raises an error."""
     for each in settings.bl_rna.properties:
         if each.type == "STRING" and not each.is_readonly:
             try:
@@ -75,9 +75,9 @@ def drop_unreadable(settings: Any) -> None:
 
 @lru_cache(maxsize=16)
 def request(text: str) -> TakeRequest | None:
-    """What a strip says that was asked for; None where nobody asked for anything like it.
+    """Parse the request that a strip keeps; None where it is not valid.
 
-    Kept, as the panel asks for the active strip's at every redraw.
+    The results are cached, since the panel asks for the active strip's request at every redraw.
     """
     try:
         read = from_json(TakeRequest, bounds.parsed(text), "request")
