@@ -249,8 +249,8 @@ FIRST_BYTES = 1024
 def ffv1_depth(record: bytes, sample: Sample) -> Depth:
     """How deep an FFV1 movie's samples are, by its configuration record (RFC 9043, 4.3).
 
-    Up to version 1 there is no record, and the first picture holds the same values (4.2). Raises UnusualMovie where they can't
-    be read, or chroma is coarser than half of luma's resolution.
+    Up to version 1 there is no record, and the first picture holds the same values (4.2). Raises UnusualMovie where
+    they can't be read, or chroma is coarser than half of luma's resolution.
     """
     if record:
         coder = _RangeDecoder(record)

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .movie_codecs import Bytes, Depth, MovieHead, UnusualMovie, Sample, checked_size, depth_in_matroska, depth_in_mp4
+from .movie_codecs import Bytes, Depth, MovieHead, Sample, UnusualMovie, checked_size, depth_in_matroska, depth_in_mp4
 
 _EBML = b"\x1a\x45\xdf\xa3"
 
