@@ -1,4 +1,4 @@
-"""Changing the panel's settings as something else says: the take of a strip or job, or a Fix of the backend."""
+"""Operators that fill the panel with a take's settings, or apply a Fix that the backend proposes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
 
 
 def made_refusal(context: bpy.types.Context) -> str:
-    """Why the active strip can't tell how it was made; empty where it can."""
+    """Why the active strip doesn't tell how it was made; empty where it does."""
     sentence = timeline_refusal(context)
     if sentence:
         return sentence
@@ -59,7 +59,7 @@ def made_refusal(context: bpy.types.Context) -> str:
 
 
 def request_of(strip: compat.Strip | None) -> TakeRequest | None:
-    """The request that `strip` was made for; None where it is not ours or can't be read."""
+    """The request that `strip` was made for; None where the strip is not ours or its request is not valid."""
     text = untrusted.text_in(strip, identity.REQUEST) if strip is not None else ""
     return untrusted.request(text) if text else None
 
@@ -107,8 +107,8 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
             return ACTIONS[FixAction(self.action)](self.value)
         if self.action:
             return self._refuse(f"do '{self.action}'")
-        if self.setting in LEFT_TO_QUALITY:
-            what = LEFT_TO_QUALITY[FixSetting(self.setting)]
+        if self.setting in SET_BY_QUALITY:
+            what = SET_BY_QUALITY[FixSetting(self.setting)]
             self.report({"WARNING"}, f"The panel leaves the {what} to the quality: choose another one there.")
             return {"CANCELLED"}
         if self.setting not in SETTERS:
@@ -123,7 +123,7 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
         return {"FINISHED"}
 
     def _show(self, settings: WanSettings, job: JobStatus) -> bool:
-        """Fill the panel with what the job was asked for; False, and said, where that isn't known yet."""
+        """Fill the panel with the job's request; where that isn't known yet, report it and return False."""
         request = request_of_job(self, job)
         if request is None:
             return False
@@ -197,16 +197,16 @@ SETTERS: dict[FixSetting, Callable[[WanSettings, str], None]] = {
     FixSetting.LORA_HIGH: partial(lora_rows.set_expert, expert=Expert.HIGH),
     FixSetting.LORA_LOW: partial(lora_rows.set_expert, expert=Expert.LOW),
 }
-"""What a Fix of the backend may set."""
-LEFT_TO_QUALITY = {
+"""The settings that a Fix of the backend may change."""
+SET_BY_QUALITY = {
     FixSetting.STEPS: "number of steps",
     FixSetting.GUIDANCE_SCALE: "guidance scale",
     FixSetting.FLOW_SHIFT: "flow shift",
 }
-"""What the panel never asks for, so that only requests made elsewhere can need such a Fix."""
+"""Settings that the panel doesn't have, so that only requests made elsewhere can need such a Fix."""
 
 
-_OURS: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # of which Blender's types know nothing
+_OURS: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # Blender's types don't know it
 
 
 def _download(model: str) -> set[str]:
@@ -222,4 +222,4 @@ ACTIONS: dict[FixAction, Callable[[str], set[str]]] = {
     FixAction.FREE_CARD: lambda _: _OURS.free_card(),
     FixAction.DOWNLOAD: _download,
 }
-"""What a Fix of the backend may do."""
+"""The actions that a Fix of the backend may have."""

@@ -1,4 +1,4 @@
-"""Setting up the backend, restarting it, freeing the card's memory; its log and the extension's preferences."""
+"""Operators that set up and restart the backend, free its memory, and show its log and the preferences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .. import preferences
 from ..jobs import folders, session
 from ..properties import panel_state_of
 from ..stopwatch import timed
-from .queue_jobs import standing
+from .queue_jobs import queue_state
 from .refusing import Refusing
 
 
@@ -33,7 +33,7 @@ class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
         return "The backend is being set up already" if session.current().setup.state == "running" else ""
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Ask what would be done, and wait for the answer without holding the window."""
+        """Ask what would be done, and wait for the answer without blocking the window."""
         session.current().setup.ask(folders.backend_settings())
         self._timer = context.window_manager.event_timer_add(0.2, window=context.window)
         context.window_manager.modal_handler_add(self)
@@ -45,18 +45,18 @@ class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
             return {"PASS_THROUGH"}
         context.window_manager.event_timer_remove(self._timer)
         if state == "planned":
-            ours: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # of which Blender's types know nothing
+            ours: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # Blender's types don't know it
             ours.confirm_setup("INVOKE_DEFAULT")
         return {"FINISHED"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Without a window there is nobody to ask: the script that calls this has decided."""
+        """Begin at once: without a window, the script that calls this has decided."""
         session.current().setup.create(folders.backend_settings())
         return {"FINISHED"}
 
 
 class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
-    """Fetch and install what was just said"""
+    """Fetch and install what was just described"""
 
     bl_idname = "wan_vse.confirm_setup"
     bl_label = "Wan: Fetch and Install Backend"
@@ -119,7 +119,7 @@ class WAN_VSE_OT_restart_backend(Refusing, bpy.types.Operator):
         return "The backend is being set up" if session.current().setup.state == "running" else ""
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
-        if standing().going_on:
+        if queue_state().going_on:
             return context.window_manager.invoke_confirm(self, event)
         return self.execute(context)
 
@@ -161,7 +161,7 @@ class WAN_VSE_OT_open_log(Refusing, bpy.types.Operator):
     bl_options: ClassVar = {"REGISTER"}
 
     path: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
-    """The log; empty for the backend's own."""
+    """The path of the log; empty for the backend's own."""
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:

@@ -1,4 +1,4 @@
-"""Choosing what a take is made with: task, prompt text, seed, LoRAs, and the view that keeps footage's colors."""
+"""Operators that choose what a take is made with: task, prompt text, seed, LoRAs, and the scene's view."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
         return timeline_refusal(context)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Begin in the folder of the preferences, where there is one."""
+        """Open the file browser in the LoRA folder of the preferences, if it exists."""
         folder = lora_rows.absolute(preferences.get().loras_folder)
         if folder and os.path.isdir(folder):
             self.directory = os.path.join(folder, "")
@@ -126,15 +126,15 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
 
 
 _kept_items: list[tuple[str, str, str]] = []
-"""Blender keeps no reference to the strings of an enum's callback: without this they would be freed under it."""
+"""The items of the list. Blender keeps no reference to an enum's strings, which would be freed otherwise."""
 
 
 def _items(operator: Any, context: Any) -> list[tuple[str, str, str]]:
     return _kept_items
 
 
-def _look() -> None:
-    """Read the folder, once each time that the list opens."""
+def _read_folder() -> None:
+    """Read the LoRA folder; done once each time the list opens."""
     folder = lora_rows.absolute(preferences.get().loras_folder)
     found = [
         (str(file), str(file.relative_to(folder).with_suffix("")), str(file)) for file in lora_rows.files_in(folder)
@@ -154,7 +154,7 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
         name="LoRA", description="A file of the LoRA folder", items=_items, options={"SKIP_SAVE"}
     )
     path: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
-    """For scripts: the file, without looking for it."""
+    """The file, for scripts, which don't choose from the list."""
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
@@ -164,8 +164,8 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
         return sentence
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Show the files, to be searched by name."""
-        _look()
+        """Show the files in a list that can be searched by name."""
+        _read_folder()
         if not _kept_items:
             self.report({"WARNING"}, f"There is no {lora_rows.ENDING} file in {preferences.get().loras_folder}.")
             return {"CANCELLED"}
@@ -208,7 +208,7 @@ class WAN_VSE_OT_remove_lora(Refusing, bpy.types.Operator):
 
 
 class WAN_VSE_OT_use_standard_view(Refusing, bpy.types.Operator):
-    """Show and render this scene with the Standard view, in which footage keeps exactly the colours of its files"""
+    """Show and render this scene with the Standard view, in which footage keeps exactly the colors of its files"""
 
     bl_idname = "wan_vse.use_standard_view"
     bl_label = "Wan: Use Standard View"
@@ -230,6 +230,6 @@ class WAN_VSE_OT_use_standard_view(Refusing, bpy.types.Operator):
 
 
 def changes_colors(scene: bpy.types.Scene) -> bool:
-    """True where the scene's view gives footage other colours than its files have."""
+    """True where the scene's view shows footage in other colors than its files have."""
     view = scene.view_settings
     return view.view_transform not in ("Standard", "Raw") or view.look not in ("None", "")

@@ -1,4 +1,4 @@
-"""Downloads of models, and of what goes with them: asked for, confirmed, paused, resumed and canceled."""
+"""Operators that download models and their extras: plan, confirm, resume, pause and cancel."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ OFFLINE = "Blender is offline: allow online access in its preferences, under Sys
 
 
 def fetch_refusal() -> str:
-    """Why nothing can be fetched."""
+    """Why nothing can be downloaded; empty where it can."""
     return backend_refusal() or ("" if bpy.app.online_access else OFFLINE)
 
 
 def size(size_bytes: int) -> str:
-    """ "12.00 GB", or in MB where it is less than one."""
+    """A size for people: "12.00 GB", or in MB where it is less than one GB."""
     return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
 
 
 class OnModel(Refusing):
-    """An operator on what of the catalogue has the id `model`."""
+    """An operator on the model or extra of the catalogue that has the id `model`."""
 
     model: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
 
     def model_refusal(self) -> str:
-        """Why it can't be done with this model; empty where it can. Asked by `refused`, as a poll can't know it."""
+        """Why the operator can't be used on this model; empty where it can. A poll doesn't know the model."""
         return "" if session.current().server.fetchable(self.model) else "No model is named"
 
     def refused(self) -> bool:
-        """True, and said, where it can't be done."""
+        """Report why the operator can't be used on the model; True where it can't."""
         sentence = self.model_refusal()
         if sentence:
             self.report({"WARNING"}, f"{sentence}.")  # type: ignore[attr-defined]
@@ -41,7 +41,7 @@ class OnModel(Refusing):
 
 
 class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
-    """Fetch this from Hugging Face. You are told size, licence and free room before anything is fetched"""
+    """Fetch this from Hugging Face. You are told size, license and free room before anything is fetched"""
 
     bl_idname = "wan_vse.download_model"
     bl_label = "Wan: Download Model"
@@ -54,7 +54,7 @@ class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
         return fetch_refusal()
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Ask what it would take, and wait for the answer without holding the window."""
+        """Ask what would be fetched, and wait for the answer without blocking the window."""
         if self.refused():
             return {"CANCELLED"}
         session.current().server.downloads.ask(self.model)
@@ -69,12 +69,12 @@ class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
         context.window_manager.event_timer_remove(self._timer)
         plan = downloads.plans.get(self.model)
         if plan is not None and plan.problem is None:
-            ours: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # of which Blender's types know nothing
+            ours: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # Blender's types don't know it
             ours.confirm_download("INVOKE_DEFAULT", model=self.model)
         return {"FINISHED"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Without a window there is nobody to ask: the script that calls this has decided."""
+        """Begin at once: without a window, the script that calls this has decided."""
         if self.refused():
             return {"CANCELLED"}
         session.current().server.downloads.start(self.model)
@@ -82,7 +82,7 @@ class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
 
 
 class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
-    """Fetch the model that was just told of"""
+    """Fetch the model that was just described"""
 
     bl_idname = "wan_vse.confirm_download"
     bl_label = "Wan: Fetch Model"
@@ -116,8 +116,8 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
         if here:
             facts.label(text=f"Here already: {size(here)}", icon="BLANK1")
         facts.label(text=f"Free on the disk: {plan.free_bytes / 1e9:.1f} GB", icon="DISK_DRIVE")
-        facts.label(text=f"Licence: {plan.licence}", icon="TEXT")
-        facts.operator("wm.url_open", text="Read the Licence", icon="URL").url = plan.licence_url
+        facts.label(text=f"License: {plan.licence}", icon="TEXT")
+        facts.operator("wm.url_open", text="Read the License", icon="URL").url = plan.licence_url
         lines = self.layout.column(align=True)
         for number, line in enumerate(textwrap.wrap(plan.folder, 60)):
             lines.label(text=line, icon="BLANK1" if number else "FILE_FOLDER", translate=False)

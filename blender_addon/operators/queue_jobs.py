@@ -1,4 +1,4 @@
-"""The queue's jobs: canceling, trying again, placing and showing takes, clearing the list, collecting takes."""
+"""Operators on the queue: cancel and retry jobs, place and show takes, clear the list, collect takes."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ HELD_ELSEWHERE = "Another window of Blender has this job: try it again there, or
 NO_JOB = "No job is chosen in the queue"
 EMPTY_QUEUE = "The queue is empty"
 SAMPLE = 20
-"""So many jobs of each state are asked whether an order would do for any."""
+"""So many jobs of each state are asked whether an operator could be used on any."""
 _ENDED = tuple(state for state in JobState if state.ended)
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What is to be known of all jobs, in the session's order."""
+class QueueState:
+    """All jobs, in the session's order, and which of them are going on or ended."""
 
     jobs: Sequence[JobStatus]
     going_on: tuple[JobStatus, ...]
-    """Those that run or wait."""
+    """The jobs that run or wait."""
     ended: tuple[JobStatus, ...]
     sample: tuple[JobStatus, ...]
-    """The first few of each state."""
+    """The first few jobs of each state."""
 
 
-_last: Standing | None = None
+_last: QueueState | None = None
 
 
-def standing() -> Standing:
-    """How the queue stands now; the same object while the session's jobs are the same."""
+def queue_state() -> QueueState:
+    """Count the queue's jobs, once for each change of the queue, since polls and draws ask at every redraw."""
     global _last
     jobs = session.current().queue()
     if _last is None or _last.jobs is not jobs:
-        _last = _counted(jobs)
+        _last = _count(jobs)
     return _last
 
 
-def _counted(jobs: Sequence[JobStatus]) -> Standing:
+def _count(jobs: Sequence[JobStatus]) -> QueueState:
     going_on: list[JobStatus] = []
     ended: list[JobStatus] = []
     by_state: dict[JobState, list[JobStatus]] = {state: [] for state in JobState}
@@ -57,7 +57,7 @@ def _counted(jobs: Sequence[JobStatus]) -> Standing:
         if len(same) < SAMPLE:
             same.append(job)
     sample = tuple(job for few in by_state.values() for job in few)
-    return Standing(jobs, tuple(going_on), tuple(ended), sample)
+    return QueueState(jobs, tuple(going_on), tuple(ended), sample)
 
 
 class OnJob(Refusing):
@@ -72,7 +72,7 @@ class OnJob(Refusing):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        """By the row that the button is drawn in. Without one (a script, F3): whether any job would do.
+        """Why the job of the row can't be used; without a row (in a script or F3), why no job can.
 
         Blender asks before `job_id` is set, so a poll can't know it; `execute` asks again.
         """
@@ -81,7 +81,7 @@ class OnJob(Refusing):
             job = job_of(row.name)
             return cls.job_refusal(job) if job else NO_JOB
         first = EMPTY_QUEUE
-        for job in standing().sample:
+        for job in queue_state().sample:
             sentence = cls.job_refusal(job)
             if not sentence:
                 return ""
@@ -89,11 +89,11 @@ class OnJob(Refusing):
         return first
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Find the job, refuse in a sentence, or do it."""
+        """Find the job, then run the operator on it or report why it can't be run."""
         row = getattr(context, ROW_POINTER, None)
         job = job_of(self.job_id or (row.name if row is not None else "") or active_job_id(context))
         if job is None and not self.job_id:
-            job = next((each for each in standing().sample if not self.job_refusal(each)), None)
+            job = next((each for each in queue_state().sample if not self.job_refusal(each)), None)
         sentence = self.job_refusal(job) if job else NO_JOB
         if job is None or sentence:
             self.report({"WARNING"}, f"{sentence}.")  # type: ignore[attr-defined]
@@ -102,7 +102,7 @@ class OnJob(Refusing):
             return self.run(context, job)
 
     def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
-        """Do it."""
+        """Do with `job` what the operator is for."""
         raise NotImplementedError
 
 
@@ -131,7 +131,7 @@ class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        return "" if standing().going_on else "No job runs or waits"
+        return "" if queue_state().going_on else "No job runs or waits"
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
         return context.window_manager.invoke_confirm(self, event)
@@ -146,7 +146,7 @@ class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
 
 
 def _going_on() -> list[str]:
-    return [job.job_id for job in standing().going_on]
+    return [job.job_id for job in queue_state().going_on]
 
 
 class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
@@ -248,9 +248,9 @@ class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        if not standing().ended:
+        if not queue_state().ended:
             return "No job has ended"
-        return "" if any(not job.held_elsewhere for job in standing().ended) else _HELD
+        return "" if any(not job.held_elsewhere for job in queue_state().ended) else _HELD
 
     @timed("operator clear_jobs")
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -1,4 +1,4 @@
-"""What operators share: a poll that says why not, and the sentences that more than one of them says."""
+"""The base of operators that tell why they can't be used, and the sentences that several of them share."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _BACKEND_SENTENCES = {
 
 
 class Refusing:
-    """An operator that tells why it can't be used: `refusal` gives the sentence, or nothing where it can."""
+    """An operator that tells why it can't be used, in the tooltip of its button."""
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        """Why not; empty where it can be used."""
+        """Why the operator can't be used; empty where it can."""
         return ""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """Blender asks this to grey the operator out."""
+        """Blender calls this to gray the operator out."""
         sentence = cls.refusal(context)
         if sentence:
             cls.poll_message_set(sentence)  # type: ignore[attr-defined]
@@ -44,7 +44,7 @@ def job_of(job_id: str) -> JobStatus | None:
 
 
 def request_of_job(operator: bpy.types.Operator, job: JobStatus) -> TakeRequest | None:
-    """What the job was asked for. Where the backend has yet to tell, it is asked, and None is given, and said."""
+    """The job's request. Where it isn't known yet, the backend is asked for it, which is reported; gives None then."""
     request = session.current().request_of(job.job_id)
     if request is None:
         session.current().server.want_details(job.job_id)
@@ -54,7 +54,7 @@ def request_of_job(operator: bpy.types.Operator, job: JobStatus) -> TakeRequest 
 
 
 def timeline_refusal(context: bpy.types.Context) -> str:
-    """Why nothing can be put on a timeline."""
+    """Why nothing can be put on a timeline; empty where it can."""
     scene = compat.sequencer_scene(context)
     if scene is None:
         return NO_TIMELINE
@@ -62,5 +62,5 @@ def timeline_refusal(context: bpy.types.Context) -> str:
 
 
 def backend_refusal() -> str:
-    """Why the backend can't be asked for a take."""
+    """Why the backend can't be asked for a take; empty where it can."""
     return _BACKEND_SENTENCES.get(session.current().server.status.state, "")

@@ -10,12 +10,12 @@ from typing import Any
 
 import bpy
 
-from ..operators.queue_jobs import Standing, standing
+from ..operators.queue_jobs import QueueState, queue_state
 from ..properties import WanPanelState
 from ..stopwatch import timed
 
-MOST_ENDED = 200
-"""So many jobs that ended have a row; older ones are found by the search."""
+MAX_ENDED = 200
+"""At most this many jobs that ended have a row; the search finds the older ones."""
 _AREAS = {"SEQUENCE_EDITOR", "PREFERENCES"}
 
 
@@ -43,11 +43,11 @@ def mirror_rows(panel_state: WanPanelState) -> None:
     The chosen job stays chosen; a new one is chosen as it comes.
     """
     global _mirrored
-    now = standing()
+    now = queue_state()
     search = " ".join(panel_state.search.lower().split())
     last = _mirrored
     as_left = _are(panel_state.rows, last.ids)
-    if last.standing is now and last.search == search and as_left:
+    if last.queue_state is now and last.search == search and as_left:
         return
     ids, panel_state.left_out = _shown(now, search)
     old = last.ids if as_left else [row.name for row in panel_state.rows]
@@ -68,7 +68,7 @@ def mirror_rows(panel_state: WanPanelState) -> None:
 class _Mirrored:
     """What the rows were made from last."""
 
-    standing: Standing | None = None
+    queue_state: QueueState | None = None
     search: str = ""
     ids: list[str] = field(default_factory=list)
 
@@ -76,9 +76,9 @@ class _Mirrored:
 _mirrored = _Mirrored()
 
 
-def _shown(now: Standing, search: str) -> tuple[list[str], int]:
+def _shown(now: QueueState, search: str) -> tuple[list[str], int]:
     """The ids of the jobs that get a row, in the session's order, and how many of those that would do get none."""
-    left = MOST_ENDED
+    left = MAX_ENDED
     ids: list[str] = []
     left_out = 0
     going_on = {job.job_id for job in now.going_on}
