@@ -260,7 +260,7 @@ class JobQueue:
 
     def damaged(self, job_id: str, problem: Problem) -> None:
         """What the job was asked for can't be read any more."""
-        self._job(job_id).broken = True
+        self._job(job_id).broken = problem.kind is not ProblemKind.FOLDER  # that may be read by a retry
         self.end(job_id, JobState.FAILED, problem)
 
     def tell_next(self, sentence: str) -> None:
@@ -586,7 +586,7 @@ def _request_of(folder: Path) -> TakeRequest:
     try:
         return reading.request_of(folder)
     except reading.DamagedRequest as damaged:
-        raise Refusal(Problem(ProblemKind.INTERNAL, str(damaged))) from None
+        raise Refusal(damaged.problem) from None
 
 
 def _countdown(count: int, then: Callable[[], None]) -> Callable[[], None]:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,8 @@ class SourceReader:
         """`command` is run in place of `source_process`."""
         self._command = list(command) or [sys.executable, "-m", "wan_backend.worker.source_process"]
         self._frame_seconds = frame_seconds
-        self._idle: subprocess.Popen[bytes] | None = None
+        self._idle: list[subprocess.Popen[bytes]] = []
+        weakref.finalize(self, _end_all, self._idle).atexit = False  # at the worker's end, theirs is the end of stdin
 
     def for_job(self, should_stop: ShouldStop) -> Read:
         """The function by which a job that may be stopped reads its sources."""
@@ -87,19 +89,17 @@ class SourceReader:
             yield from conversation.frames(should_stop)
         finally:
             if conversation.over:
-                self._idle = process
+                self._idle.append(process)
             else:
                 conversation.give_up()
 
     def close(self) -> None:
         """End the process that is idle."""
-        process, self._idle = self._idle, None
-        if process is not None:
-            _end(process)
+        _end_all(self._idle)
 
     def _idle_or_new(self) -> subprocess.Popen[bytes] | None:
         """The idle process, or a new one; None where none can be started."""
-        process, self._idle = self._idle, None
+        process = self._idle.pop() if self._idle else None
         if process is not None and process.poll() is None:
             return process
         if process is not None:
@@ -209,6 +209,11 @@ class Conversation:
         if code == -9:
             return "the system ended what decodes it, most likely because the memory (RAM) ran out"
         return "what decodes it crashed, so it is damaged, or was changed while it was read"
+
+
+def _end_all(processes: list[subprocess.Popen[bytes]]) -> None:
+    while processes:
+        _end(processes.pop())
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

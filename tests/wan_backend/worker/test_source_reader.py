@@ -71,10 +71,10 @@ def test_the_frames_are_the_same_and_the_process_stays(tmp_path):
     reader = SourceReader()
     footage = source(tmp_path, Role.FOOTAGE, range(8))
     first = list(reader.read(asked(footage, 0, 0, 3, 7), never))
-    process = reader._idle
+    (process,) = reader._idle
     assert process is not None
     again = list(reader.read(asked(footage, 5), never))
-    assert reader._idle is process and process.poll() is None
+    assert reader._idle == [process] and process.poll() is None
     for frame, number in zip([*first, *again], [0, 0, 3, 7, 5], strict=True):
         assert np.array_equal(frame, picture(number))
     reader.close()
