@@ -1,4 +1,4 @@
-"""`python -m wan_backend.bench.cards`: the tables of docs/memory.md, which model runs on which card and how. No torch.
+"""`python -m wan_backend.bench.cards`: the tables of docs/memory.md, which model runs on which card and how.
 
 From the same estimates that plan a job before anything is loaded; a test holds the document to them.
 """

@@ -17,7 +17,7 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from ..catalogue import entries
-from ..frames.conform import Conformer
+from ..frames.schedule import Conformer
 from ..frames.schedule import Schedule
 from ..library.survey import survey
 from ..pipelines.preview import LatentColors

@@ -1,4 +1,4 @@
-"""The benchmark's command line and its course. May import torch, models and the bench package.
+"""The benchmark's command line and its course.
 
 After a take that does not count, both engines make one in turn, `--repeat` times; the medians are compared.
 """

@@ -1,4 +1,4 @@
-"""A server of one's own as a child process, spoken to over the protocol. Standard library and protocol only."""
+"""A server of one's own as a child process, spoken to over the protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Has the jobs of dead servers looked for while the queue goes on. Job queue only.
+"""Has the jobs of dead servers looked for while the queue goes on.
 
 A look has two parts. The first reads the state folder; when it is through, the list of jobs is whole. The second looks
 through media folders, which may be on a slow share, for what the dead servers left; a job starts only after it.

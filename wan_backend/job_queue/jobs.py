@@ -1,4 +1,4 @@
-"""The queue: every job this server has, in memory and on disk. Protocol only; single-threaded.
+"""The queue: every job this server has, in memory and on disk.
 
 What changes a state goes to the disk at once, by the writer; progress doesn't. A disk that is full stops no job: its
 newer state is kept in memory and written when there is room again. Only a new job is refused then, because it could be

@@ -1,4 +1,4 @@
-"""Puts a model's parts where the memory plan says, phase by phase. May import torch, loader and memory_plan."""
+"""Puts a model's parts where the memory plan says, phase by phase."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Placement:
                 devices.release(self.model.device)
         if not self.model.loaded(part):
             self._on_load(part)
-            self._on_read(str(self.model.places.of(part)))
+            self._on_read(str(self.model.component_files.path(part)))
         module = self.model.part(part)
         if part in EXPERTS:
             chunked_forward.make_lean(module)

@@ -1,4 +1,4 @@
-"""A part of a model out of one file, as a module of diffusers or transformers. May import torch and those.
+"""A part of a model out of one file, as a module of diffusers or transformers.
 
 Everything is checked by name and shape before the first tensor is read, so that nothing is left without content. The
 configuration is ours, from the shapes (files/configs.py); nothing is asked of the hub.
@@ -16,7 +16,7 @@ import torch
 import transformers
 from accelerate import init_empty_weights
 
-from ..library import shape_fit
+from ..library import tensor_formats
 from ..library.recognize import FileComponent
 from . import eight_bit
 from .component_folder import dtype_of
@@ -76,13 +76,13 @@ def _empty(config: Any) -> Any:
 def _check(module: Any, part: FileComponent, tensors: FileTensors) -> None:
     """Raise Unloadable where the file's tensors are not exactly the module's."""
     wanted = {name: tuple(weight.shape) for name, weight in module.state_dict().items() if name not in TIED}
-    missing, surplus = sorted(set(wanted) - set(part.pieces)), sorted(set(part.pieces) - set(wanted))
+    missing, surplus = sorted(set(wanted) - set(part.slices)), sorted(set(part.slices) - set(wanted))
     for names, what in ((missing, "missing"), (surplus, "of another kind of model")):
         if names:
             raise Unloadable(f"{len(names)} of its tensors are {what}, the first is {names[0]}")
     for name, shape in wanted.items():
         found = tensors.shape(name)
-        if not shape_fit.fits(found, shape):
+        if not tensor_formats.is_same_shape(found, shape):
             raise Unloadable(f"its tensor {name} has the shape {found}, where {shape} belongs")
 
 

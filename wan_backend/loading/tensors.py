@@ -1,4 +1,4 @@
-"""Reads the tensors of one part out of a file, in full precision or as they lie there. May import torch and gguf.
+"""Reads the tensors of one part out of a file, in full precision or as they lie there.
 
 In full precision, fp8 is multiplied by its scale and GGUF's blocks are taken apart by GGUF's own library; the scales
 that are for a card's fp8 arithmetic (of the input) are not needed, for that arithmetic isn't used.
@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from ..library import file_heads
+from ..library import weights_head
 from ..library.recognize import FileComponent, TensorSlice
-from ..library.scales import IN_8_BIT, Spread, scale_of, spread
-from ..library.survey import SPIECE
+from ..library.survey import TOKENIZER_TENSOR
+from ..library.tensor_formats import IN_8_BIT, ScaleGranularity, scale_granularity, scale_of
 
 THREADS = min(16, os.cpu_count() or 1)
 PLAIN_GGUF: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "F64": np.dtype("<f8")}
@@ -35,21 +35,21 @@ class FileTensors:
 
     def __init__(self, part: FileComponent, stream: Any) -> None:
         self._part, self._stream = part, stream
-        self._header = file_heads.read(part.file)
+        self._header = weights_head.read_head(part.file)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, from the head of the file."""
-        piece = self._part.pieces[name]
+        piece = self._part.slices[name]
         shape = self._header.tensors[piece.source].shape
         return (shape[0] // piece.of, *shape[1:]) if piece.of > 1 else shape
 
     def form(self, name: str) -> str:
         """The number format, as the file names it."""
-        return self._header.tensors[self._part.pieces[name].source].dtype
+        return self._header.tensors[self._part.slices[name].source].dtype
 
     def get(self, name: str, dtype: torch.dtype) -> torch.Tensor:
         """The tensor as `dtype` on the CPU. Raises Unloadable."""
-        piece = self._part.pieces[name]
+        piece = self._part.slices[name]
         whole = self._gguf(piece.source) if self._header.is_gguf else self._safetensors(piece)
         if piece.of > 1:
             whole = whole.tensor_split(piece.of)[piece.index]
@@ -57,7 +57,7 @@ class FileTensors:
 
     def blocks(self, name: str) -> torch.Tensor:
         """uint8 (rows, bytes of a row): a GGUF tensor as it lies in the file."""
-        source = self._header.tensors[self._part.pieces[name].source]
+        source = self._header.tensors[self._part.slices[name].source]
         return torch.from_numpy(self._bytes(source).reshape(source.shape[0], -1).copy())
 
     def fp8(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -67,7 +67,7 @@ class FileTensors:
         """
         if not is_fp8(self._part, name):
             return None
-        piece = self._part.pieces[name]
+        piece = self._part.slices[name]
         weight: torch.Tensor = self._stream.get_tensor(piece.source)
         scale = self._scale(piece, weight)
         scale = torch.ones(1, 1) if scale is None else scale.reshape(-1, 1)
@@ -105,14 +105,14 @@ class FileTensors:
                 values = np.concatenate(list(pool.map(lambda rows: gguf.dequantize(rows, kind), some)))
         return torch.from_numpy(np.ascontiguousarray(values)).reshape(tensor.shape)
 
-    def _bytes(self, tensor: file_heads.Tensor) -> np.ndarray:
+    def _bytes(self, tensor: weights_head.StoredTensor) -> np.ndarray:
         return np.asarray(self._stream[tensor.start : tensor.end_exclusive])
 
 
 @contextmanager
 def opened(part: FileComponent) -> Iterator[FileTensors]:
-    """The tensors of a part, as long as the file is open. Raises OSError, headers.Unreadable."""
-    if file_heads.read(part.file).is_gguf:
+    """The tensors of a part, as long as the file is open. Raises OSError, Unlookable."""
+    if weights_head.read_head(part.file).is_gguf:
         yield FileTensors(part, np.memmap(part.file, np.uint8, mode="r"))
         return
     with safe_open(part.file, framework="pt") as stream:
@@ -120,8 +120,8 @@ def opened(part: FileComponent) -> Iterator[FileTensors]:
 
 
 def tokenizer_model(file: Path) -> bytes:
-    """The sentencepiece model that a text encoder's file carries. Raises Unloadable, headers.Unreadable, OSError."""
-    name = next((name for name in file_heads.read(file).tensors if name.endswith(SPIECE)), None)
+    """The sentencepiece model that a text encoder's file carries. Raises Unloadable, Unlookable, OSError."""
+    name = next((name for name in weights_head.read_head(file).tensors if name.endswith(TOKENIZER_TENSOR)), None)
     if name is None:
         raise Unloadable("it carries no tokenizer")
     with safe_open(file, framework="np") as stream:
@@ -130,26 +130,27 @@ def tokenizer_model(file: Path) -> bytes:
 
 def is_fp8(part: FileComponent, name: str) -> bool:
     """True where the file has that weight as a matrix in fp8 or int8, with one scale, one a row, or (fp8) none."""
-    header = file_heads.read(part.file)
-    source = part.pieces[name].source
+    header = weights_head.read_head(part.file)
+    source = part.slices[name].source
     tensor, scale = header.tensors[source], scale_of(header, source)
     if tensor.dtype not in IN_8_BIT or len(tensor.shape) != 2:
         return False
     if scale is None:
         return tensor.dtype != "I8"
-    return spread(header.tensors[scale].shape, tensor.shape) in (Spread.ALL, Spread.ROWS)
+    granularity = scale_granularity(header.tensors[scale].shape, tensor.shape)
+    return granularity in (ScaleGranularity.TENSOR, ScaleGranularity.ROW)
 
 
 def _spread(scale: torch.Tensor, weight: torch.Tensor, name: str) -> torch.Tensor:
     """The scale in a shape that multiplies the weight: one for all, one a row, one a column, or one a block."""
-    kind = spread(tuple(scale.shape), tuple(weight.shape))
-    if kind is Spread.ALL:
+    kind = scale_granularity(tuple(scale.shape), tuple(weight.shape))
+    if kind is ScaleGranularity.TENSOR:
         return scale.reshape(())
-    if kind is Spread.ROWS:
+    if kind is ScaleGranularity.ROW:
         return scale.reshape(-1, *[1] * (weight.ndim - 1))
-    if kind is Spread.COLUMNS:
+    if kind is ScaleGranularity.COLUMN:
         return scale
-    if kind is Spread.BLOCKS:
+    if kind is ScaleGranularity.BLOCK:
         down, across = scale.shape[:2]
         whole = scale.reshape(down, across).repeat_interleave(weight.shape[0] // down, dim=0)
         return whole.repeat_interleave(weight.shape[1] // across, dim=1)

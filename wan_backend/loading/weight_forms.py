@@ -1,4 +1,4 @@
-"""In which form a part's weights are kept in memory, and how many bytes that is. May import torch and diffusers."""
+"""In which form a part's weights are kept in memory, and how many bytes that is."""
 
 from __future__ import annotations
 

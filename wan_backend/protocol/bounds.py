@@ -1,4 +1,4 @@
-"""What of a request or a take is beyond anything that the add-on or a worker writes. Standard library only.
+"""What of a request or a take is beyond anything that the add-on or a worker writes.
 
 Whoever reads one from where strangers may have written it (a .blend, a take.json) asks here before it is used for
 anything: types are checked by `conversion`, this is about values. It does not say whether a take can be made.

@@ -1,4 +1,4 @@
-"""Writes docs/protocol.md from the messages and their docstrings. Standard library only.
+"""Writes docs/protocol.md from the messages and their docstrings.
 
     python -m wan_backend.protocol.describe > docs/protocol.md
 

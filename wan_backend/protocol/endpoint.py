@@ -1,4 +1,4 @@
-"""One end of a hop: lines in, calls out, each handled in one place. Standard library only; knows no method by name.
+"""One end of a hop: lines in, calls out, each handled in one place.
 
 Whatever speaks the protocol has one of these and differs only in how bytes reach it. What it keeps to:
 

@@ -1,4 +1,4 @@
-"""The messages: what travels as params and results on both hops. Standard library only.
+"""The messages: what travels as params and results on both hops.
 
 Every class is a frozen dataclass of plain values; `conversion` writes and reads them. Ranges are `start` and
 `end_exclusive`; units are in the names. The docstrings here are what docs/protocol.md is written from.

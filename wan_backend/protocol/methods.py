@@ -1,4 +1,4 @@
-"""Which method takes and gives which message, on which hop. Standard library only.
+"""Which method takes and gives which message, on which hop.
 
 This table is what both sides dispatch from and what docs/protocol.md is written from.
 """

@@ -1,4 +1,4 @@
-"""The guard behind which people's own files and folders are looked at. Standard library only.
+"""The guard behind which people's own files and folders are looked at.
 
 What lies on a disk may be anything: unreadable, gone meanwhile, a pipe under a model's name, JSON with 1e999 in it.
 Whatever it is, it costs that one file, which is refused in words, and never the look at the others.
