@@ -30,7 +30,7 @@ CI = (
     "wan_backend/loading/test_eight_bit.py",
     "wan_backend/loading/test_finite.py",
     "wan_backend/loading/test_applying_loras.py",
-    "wan_backend/server/test_downloads.py",
+    "wan_backend/server/test_download_queue.py",
     "wan_backend/server/test_serve_*.py",
 )
 """Folders and files of `tests` whose tests are of the CI tier."""

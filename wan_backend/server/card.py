@@ -1,4 +1,4 @@
-"""The card that takes are made on, as far as it can be told without torch. Models and protocol only.
+"""The card that takes are made on, as far as it can be told without torch.
 
 Its name and size are the worker's words; what is free of it now, NVIDIA's own program says where it is there.
 """

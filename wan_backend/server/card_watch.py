@@ -1,4 +1,4 @@
-"""What takes are made on, for plans: the card without our own worker's part. Models and protocol only.
+"""What takes are made on, for plans: the card without our own worker's part.
 
 What is free of a card is asked of NVIDIA's own program, which takes a moment: in a thread, when a worker has come up
 and nothing is loaded yet. So what our own models take later counts as free, for the next job may have it.

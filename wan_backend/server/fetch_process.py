@@ -1,4 +1,4 @@
-"""The process that speaks to the hub, as a child of the server. Standard library and protocol only."""
+"""The process that speaks to the hub, as a child of the server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FetchCommand:
         self, verb: str, model: str, inbox: Inbox, on_said: Callable[[Said], None], on_exit: Callable[[int], None]
     ) -> FetchProcess:
         """Start it; both call-backs come on the main thread. Raises OSError."""
-        arguments = [sys.executable, "-m", "wan_backend.downloads.process", verb, "--model", model]
+        arguments = [sys.executable, "-m", "wan_backend.downloads.fetching_process", verb, "--model", model]
         for folder in self.models_folders:
             arguments += ["--models-folder", folder]
         around = {**environment(online=True), "HF_HUB_OFFLINE": self.offline or "0"}
@@ -74,7 +74,7 @@ class FetchCommand:
     def _none(self, entry: AnyEntry) -> DownloadPlan:
         sentence = "The hub did not say what it is made of; look at the network, then retry."
         problem = Problem(ProblemKind.OFFLINE, sentence, [problems.retry(entry)])
-        return fetching.unasked(entry, self.models_folders, problem)
+        return fetching.unasked_plan(entry, self.models_folders, problem)
 
 
 class _ToMain:

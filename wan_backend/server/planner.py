@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..catalogue import entries
 from ..catalogue.entries import LoraEntry, ModelEntry, TinyEntry
-from ..library import extras, locate
+from ..library import extras, hub_cache, locate
 from ..library.library_index import LibraryIndex
 from ..memory.forecast import Machine
 from ..memory.needs import calculate_from_catalogue
@@ -58,7 +58,7 @@ class Planner:
 
     def places(self) -> list[str]:
         """All folders that are looked at, whatever is planned."""
-        return [*self._models_folders, str(locate.hub_cache())]
+        return [*self._models_folders, str(hub_cache.cache_folder())]
 
     def plan(self, request: TakeRequest) -> Plan:
         """What would be done, or why it can't be; changes nothing."""

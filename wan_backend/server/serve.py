@@ -1,4 +1,4 @@
-"""`python -m wan_backend serve`: the server's start, its main loop, its end. No torch.
+"""`python -m wan_backend serve`: the server's start, its main loop, its end.
 
 One thread has all the state and takes one event after another from the inbox; see standard_io and worker_process for
 the others.
@@ -29,8 +29,8 @@ from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..storage import private_files
 from . import log_files, worker_process
 from .card_watch import CardWatch
-from .doctor import COPIES
-from .downloads import Downloads
+from .diagnosis import COPIES
+from .download_queue import Downloads
 from .fetch_process import FetchCommand
 from .handlers import Handlers
 from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine

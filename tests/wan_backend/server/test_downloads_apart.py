@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from wan_backend.catalogue import entries
-from wan_backend.downloads import download_lock
 from wan_backend.library import hub_cache
 from wan_backend.protocol import OverlongLine, ProtocolError
 from wan_backend.protocol.conversion import to_json
@@ -20,8 +19,8 @@ from wan_backend.protocol.downloads import DownloadFile, DownloadPlan, DownloadS
 from wan_backend.protocol.endpoint import Later
 from wan_backend.protocol.envelope import Notification
 from wan_backend.server import fetch_process
+from wan_backend.server.download_queue import Downloads
 from wan_backend.server.download_records import DownloadRecords, Record
-from wan_backend.server.downloads import Downloads
 from wan_backend.server.fetch_process import FetchCommand
 from wan_backend.server.inbox import Call, WorkerExit, WorkerLine
 

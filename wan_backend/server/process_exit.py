@@ -1,4 +1,4 @@
-"""How a process ended, in words. Standard library only."""
+"""How a process ended, in words."""
 
 from __future__ import annotations
 

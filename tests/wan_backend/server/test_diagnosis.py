@@ -12,7 +12,7 @@ from wan_backend.catalogue import entries
 from wan_backend.memory import forecast
 from wan_backend.memory.residency_plan import Residency
 from wan_backend.protocol.messages import WorkerStatus
-from wan_backend.server import card, doctor
+from wan_backend.server import card, diagnosis
 from wan_backend.server.card import Card
 from wan_backend.server.planner import Planner
 
@@ -29,7 +29,7 @@ def examined(folders=(), worker=None, budget=None):
     """The findings by topic."""
     worker = worker or WorkerStatus("ready", "cpu", "2.13", "", 64 * GB, 48 * GB)
     rows = Planner(list(folders), None).rows()
-    return {found.topic: found for found in doctor.examine(None, rows, worker, folders, budget)}
+    return {found.topic: found for found in diagnosis.examine(None, rows, worker, folders, budget)}
 
 
 def said_by_nvidia(monkeypatch, text):
@@ -59,7 +59,7 @@ def test_a_models_folder_that_is_good(tmp_path):
 def test_the_command_line_says_so_too(tmp_path, capsys, monkeypatch):
     from wan_backend.command_line import arguments
 
-    monkeypatch.setattr(doctor, "_torch", lambda _: (doctor.Finding("torch", True, "torch."), None))
+    monkeypatch.setattr(diagnosis, "_torch", lambda _: (diagnosis.Finding("torch", True, "torch."), None))
     assert arguments.run(["doctor", "--models-folder", str(tmp_path / "absent")]) == 1
     out = capsys.readouterr().out
     assert out.startswith("WRONG models folder:") and out.count(card.UNKNOWN) == len(entries.load().models)
@@ -138,7 +138,7 @@ def test_every_model_says_where_it_is_and_how_it_runs():
         finding = findings["model " + model]
         assert "At " in finding.sentence and (finding.mend or "In " in finding.sentence)
         assert finding.good == (model == "embedded") and finding.not_downloaded != finding.good
-    assert Path(doctor.sys.executable).name in findings["model wan2.1-t2v-14b"].mend
+    assert Path(diagnosis.sys.executable).name in findings["model wan2.1-t2v-14b"].mend
 
 
 def test_a_model_that_is_here_but_broken_is_wrong(tmp_path):

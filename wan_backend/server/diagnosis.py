@@ -1,4 +1,4 @@
-"""What is here, what is missing, how to mend it. Models and protocol only: what torch says, a worker is asked.
+"""What is here, what is missing, how to mend it.
 
 The worker is asked because it is the very thing that has to work: it is started, and says its torch and its device.
 """
@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..library import locate
+from ..library import hub_cache, locate
 from ..library.survey import Survey
 from ..protocol.endpoint import Endpoint
 from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
@@ -25,7 +25,7 @@ from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerState, Wor
 from ..protocol.methods import WORKER_EVENTS
 from ..storage import guarded_files
 from ..storage.media_folder import reason, size_in_words
-from . import death
+from . import process_exit
 from .card import Card
 from .inbox import Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess, environment
@@ -85,7 +85,7 @@ def _torch(worker: WorkerStatus | None) -> tuple[Finding, WorkerStatus | None]:
         finally:
             process.kill()
         if ready is None:
-            said = death.last_line(process.log_file) or "it says nothing"
+            said = process_exit.last_line(process.log_file) or "it says nothing"
             return Finding("torch", False, f"The worker does not start: {said}.", SET_UP), None
     status = WorkerStatus(WorkerState.NONE, ready.device, ready.torch, "", ready.device_bytes, ready.host_bytes)
     return _torch_found(ready.torch, ready.device), status
@@ -156,7 +156,7 @@ def _disk(folder: Path) -> Finding:
 
 
 def _cache() -> Finding:
-    cache = locate.hub_cache()
+    cache = hub_cache.cache_folder()
     held = "is there" if cache.is_dir() else "is not there yet"
     return Finding("cache", True, f"The folder of fetched models, {cache}, {held}.")
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from wan_backend.server import death
+from wan_backend.server import process_exit
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from wan_backend.server import death
     ],
 )
 def test_in_words(tmp_path, code, words):
-    assert words in death.in_words(code, tmp_path / "no.log")
+    assert words in process_exit.in_words(code, tmp_path / "no.log")
 
 
 @pytest.mark.parametrize(
@@ -39,5 +39,5 @@ def test_in_words(tmp_path, code, words):
 )
 def test_the_last_line_of_a_log(tmp_path, written, last):
     (tmp_path / "a.log").write_bytes(written)
-    assert death.last_line(tmp_path / "a.log") == last
-    assert death.last_line(tmp_path / "b.log") == ""
+    assert process_exit.last_line(tmp_path / "a.log") == last
+    assert process_exit.last_line(tmp_path / "b.log") == ""

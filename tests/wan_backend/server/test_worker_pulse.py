@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from wan_backend.protocol.messages import AliveParams, JobState, ProgressParams, WorkerState
-from wan_backend.server.pulse import Patience, Pulse
 from wan_backend.server.vital_signs import Signs
+from wan_backend.server.worker_pulse import Patience, Pulse
 
 PATIENCE = Patience()
 BUSY, READY, STARTING = WorkerState.BUSY, WorkerState.READY, WorkerState.STARTING

@@ -1,7 +1,7 @@
 """The downloads: asked for, one at a time at work in a process of its own, paused, cancelled, kept on the disk.
 
 Single-threaded: all methods are called by the main thread, and the fetching process is heard through the inbox.
-Models and protocol only; the network is spoken to by that process alone (`wan_backend.downloads.process`).
+Models and protocol only; the network is spoken to by that process alone (`wan_backend.downloads.fetching_process`).
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from typing import Any
 
 from ..catalogue import entries
 from ..catalogue.entries import AnyEntry
-from ..downloads import download_lock, problems
+from ..downloads import cache_notes, problems
+from ..downloads.problems import DownloadError, Failure
 from ..job_queue import outcome
 from ..library import hub_cache
 from ..protocol import ProtocolError, Refusal
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.endpoint import Answer, Later
 from ..protocol.messages import Problem, ProblemKind
-from . import death, download_records
+from . import download_records, process_exit
 from .download_records import DownloadRecords, Record
 from .fetch_process import FetchCommand, FetchProcess, Said
 from .inbox import Call, Inbox
@@ -114,7 +115,7 @@ class Downloads:
         def start(hand_in: Answer) -> None:
             def looked(taken: bool | ProtocolError) -> None:
                 if taken is True:
-                    hand_in(Refusal(problems.problem_of(download_lock.Elsewhere(), entry, folder)))
+                    hand_in(Refusal(problems.problem_of(DownloadError(Failure.BUSY), entry, folder)))
                 else:
                     hand_in(outcome.of(lambda: self._cancel(model), "Cancelling the download"))
 
@@ -185,7 +186,7 @@ class Downloads:
             self._discard(model)
         elif record is not None and record.status.state.active and record.status.state is not DownloadState.WAITING:
             log_file = process.log_file if process is not None else None
-            how = death.in_words(code, log_file) if log_file else "ended"
+            how = process_exit.in_words(code, log_file) if log_file else "ended"
             self._end(model, _ended_badly(model, how, log_file))
         self._advance()
 
@@ -244,7 +245,7 @@ class Downloads:
 
 def _is_taken(entry: AnyEntry, folder: Path) -> bool:
     try:
-        return download_lock.is_taken(folder, entry.repo)
+        return cache_notes.is_downloading(folder, entry.repo)
     except OSError as error:
         log.warning("%s can't be looked at: %s", folder, error)
         return False

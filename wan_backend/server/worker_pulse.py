@@ -1,4 +1,4 @@
-"""When a worker counts as hung: how long it may be silent at what it does. Protocol only.
+"""When a worker counts as hung: how long it may be silent at what it does.
 
 A worker lives by its messages, of which the heartbeat is the least; where none come, by the signs that can be read
 from outside (vital_signs). And the job that it has must get on, each phase in its own time. Nothing here ends a worker;

@@ -1,7 +1,7 @@
-"""Small pictures of sources, made by a child process and kept for the next time. Protocol and job_queue only.
+"""Small pictures of sources, made by a child process and kept for the next time.
 
-The child is `wan_backend.frames.thumbnails`. One runs at a time, on a thread that waits for it; a source whose files
-are as they were is not looked at again, and one that ends the child takes no other's pictures with it.
+The child is `wan_backend.frames.thumbnail_process`. One runs at a time, on a thread that waits for it; a source whose
+files are as they were is not looked at again, and one that ends the child takes no other's pictures with it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _have_child_make(place: Path, prefix: str, asked: bytes, until: float) -> No
     """Have a child make them in `place`, as far as it comes. Raises OSError."""
     few = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
     child = subprocess.Popen(
-        [sys.executable, "-m", "wan_backend.frames.thumbnails", str(place), prefix],
+        [sys.executable, "-m", "wan_backend.frames.thumbnail_process", str(place), prefix],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
