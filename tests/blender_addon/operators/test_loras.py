@@ -54,7 +54,7 @@ def test_the_folder_of_the_preferences_is_listed_with_those_in_it(settings, file
     try:
         assert bpy.ops.wan_vse.pick_lora.poll()
         pick = addon("operators.choose_inputs")
-        pick._look()
+        pick._read_folder()
         assert [item[1] for item in pick._kept_items] == ["a", "wan/b", "wan/style/c"]
         assert bpy.ops.wan_vse.pick_lora(file=files.c) == FINISHED
     finally:

@@ -175,8 +175,8 @@ def test_a_fix_that_is_not_understood_changes_nothing(told, settings, setting: s
 
 def test_every_fix_of_the_backend_is_understood(told, addon) -> None:
     m, module = told.messages, addon("operators.apply_settings")
-    assert set(module.SETTERS) | set(module.LEFT_TO_QUALITY) == set(m.FixSetting)
-    assert not set(module.SETTERS) & set(module.LEFT_TO_QUALITY)
+    assert set(module.SETTERS) | set(module.SET_BY_QUALITY) == set(m.FixSetting)
+    assert not set(module.SETTERS) & set(module.SET_BY_QUALITY)
     assert set(module.ACTIONS) == set(m.FixAction)
 
 

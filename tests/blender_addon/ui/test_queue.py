@@ -44,7 +44,7 @@ def test_all_that_go_on_and_the_newest_others_have_a_row(told, queue, addon) -> 
     ids = [number(job_id) for job_id in queue()]
     assert ids == sorted(ids), "in the order of the session"
     assert [index for index in ids if index % 2 and index < 600] == list(range(1, 600, 2))
-    assert len(ids) == 300 + addon("ui.refresh").MOST_ENDED
+    assert len(ids) == 300 + addon("ui.refresh").MAX_ENDED
     layout = Recorder()
     addon("ui.queue_list").draw_queue(layout, bpy.context)
     assert "and 800 older ones" in layout.words
@@ -93,7 +93,7 @@ def test_nothing_is_done_while_the_queue_is_the_same(told, queue, addon, monkeyp
     written = []
     monkeypatch.setattr(addon("ui.refresh"), "_write", lambda *values: written.append(values))
     monkeypatch.setattr(addon("ui.refresh"), "_shown", lambda *values: written.append(values))
-    monkeypatch.setattr(addon("operators.queue_jobs"), "_counted", lambda *values: written.append(values))
+    monkeypatch.setattr(addon("operators.queue_jobs"), "_count", lambda *values: written.append(values))
     assert queue() == before
     assert bpy.ops.wan_vse.cancel_all.poll() and bpy.ops.wan_vse.clear_jobs.poll()
     assert written == []
@@ -151,8 +151,8 @@ def test_what_another_window_has_is_said(told, queue, addon) -> None:
     job = told.add(JOB, "cancelled", held_elsewhere=True)
     words = drawn()
     assert "Other window" in words and "When that window is closed, the job comes here by itself." in words
-    refusing = addon("operators.refusing")
-    assert addon("operators.queue_jobs").WAN_VSE_OT_retry_job.job_refusal(job) == refusing.HELD_ELSEWHERE
+    queue_jobs = addon("operators.queue_jobs")
+    assert queue_jobs.WAN_VSE_OT_retry_job.job_refusal(job) == queue_jobs.HELD_ELSEWHERE
     clear = addon("operators.queue_jobs").WAN_VSE_OT_clear_jobs.refusal
     assert "Another window" in clear(bpy.context)
     told.add("b" * 32, "cancelled")
