@@ -26,7 +26,7 @@ from ..protocol.methods import WORKER_EVENTS
 from ..storage import guarded_files
 from ..storage.media_folder import reason, size_in_words
 from . import process_exit
-from .card import Card
+from .graphics_card import GraphicsCard
 from .inbox import Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess, environment
 
@@ -52,7 +52,7 @@ def examine(
     state = [] if state_folder is None else [_folder(state_folder), _kept(state_folder)]
     copies = [] if state_folder is None else _copies(state_folder / COPIES)
     torch, found = _torch(worker)
-    card = Card.of(found, memory_budget_bytes)
+    card = GraphicsCard.of(found, memory_budget_bytes)
     folders = [_models_folder(folder) for folder in models_folders]
     disk = _disk(state_folder or Path.home())
     files = [] if survey is None else _files(survey)
@@ -207,7 +207,7 @@ def _files(survey: Survey) -> list[Finding]:
     return findings
 
 
-def _models(rows: list[ModelRow], card: Card) -> list[Finding]:
+def _models(rows: list[ModelRow], card: GraphicsCard) -> list[Finding]:
     """Where each is, and how it would run; one that isn't here and can be downloaded is neither good nor wrong."""
     return [
         Finding(

@@ -28,10 +28,10 @@ from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, Progre
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..storage import private_files
 from . import log_files, worker_process
-from .card_watch import CardWatch
 from .diagnosis import COPIES
 from .download_queue import Downloads
 from .fetch_process import FetchCommand
+from .graphics_card import GraphicsCardWatch
 from .handlers import Handlers
 from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
 from .job_runner import JobRunner
@@ -164,7 +164,7 @@ class Server:
         )
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
         life = WorkerLife(command, worker_process.environment(options.online), logs, self._inbox)
-        self._card_watch = CardWatch(options.memory_budget_bytes, options.device)
+        self._card_watch = GraphicsCardWatch(options.memory_budget_bytes, options.device)
         planner = Planner(options.models_folders, options.memory_budget_bytes, lambda: self._card_watch.machine)
         self._life = life
         self._desk = PlanningDesk(planner, self._inbox, self._on_models)

@@ -12,8 +12,8 @@ from wan_backend.catalogue import entries
 from wan_backend.memory import forecast
 from wan_backend.memory.residency_plan import Residency
 from wan_backend.protocol.messages import WorkerStatus
-from wan_backend.server import card, diagnosis
-from wan_backend.server.card import Card
+from wan_backend.server import diagnosis
+from wan_backend.server.graphics_card import GraphicsCard
 from wan_backend.server.planner import Planner
 
 GB = 1_000_000_000
@@ -40,7 +40,7 @@ def said_by_nvidia(monkeypatch, text):
             raise FileNotFoundError(command[0])
         return subprocess.CompletedProcess(command, 0, text, "")
 
-    monkeypatch.setattr(card.subprocess, "run", run)
+    monkeypatch.setattr(graphics_card.subprocess, "run", run)
 
 
 @pytest.mark.parametrize("wrong", ["absent", "a file", "nul"])
@@ -62,7 +62,7 @@ def test_the_command_line_says_so_too(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(diagnosis, "_torch", lambda _: (diagnosis.Finding("torch", True, "torch."), None))
     assert arguments.run(["doctor", "--models-folder", str(tmp_path / "absent")]) == 1
     out = capsys.readouterr().out
-    assert out.startswith("WRONG models folder:") and out.count(card.UNKNOWN) == len(entries.load().models)
+    assert out.startswith("WRONG models folder:") and out.count(graphics_card.UNKNOWN) == len(entries.load().models)
 
 
 def test_which_card_and_what_is_free_of_it(monkeypatch):
@@ -85,15 +85,15 @@ def test_a_card_of_which_nobody_tells_what_is_free(monkeypatch):
 @pytest.mark.parametrize("said", ["", "No devices were found\n", "NVIDIA H200, [N/A]\n", "Another, 12\n"])
 def test_what_nvidia_says_may_be_of_no_use(monkeypatch, said):
     said_by_nvidia(monkeypatch, said)
-    assert card.free_of(H200) is None
+    assert graphics_card.free_of(H200) is None
 
 
 def test_an_nvidia_program_that_hangs(monkeypatch):
     def run(command, timeout, **_):
         raise subprocess.TimeoutExpired(command, timeout)
 
-    monkeypatch.setattr(card.subprocess, "run", run)
-    assert card.free_of(H200) is None
+    monkeypatch.setattr(graphics_card.subprocess, "run", run)
+    assert graphics_card.free_of(H200) is None
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_an_nvidia_program_that_hangs(monkeypatch):
     ],
 )
 def test_the_plan_of_a_model_follows_the_card(model, free, words):
-    told = Card(H200, 150 * GB, free * GB, 128 * GB).outlook(model)
+    told = GraphicsCard(H200, 150 * GB, free * GB, 128 * GB).outlook(model)
     assert words in told and told.startswith("At 480p")
     assert told.endswith(".")
 
@@ -117,19 +117,21 @@ def test_the_budget_counts_as_the_card():
     entry = entries.entry("wan2.1-t2v-14b")
     plan = forecast.plan_for(entry, forecast.Machine("cuda", 140 * GB, 128 * GB))
     assert plan.transformer is plan.text_encoder is Residency.RESIDENT
-    assert "streamed" in Card(H200, 150 * GB, 140 * GB, 128 * GB, 24 * GB).outlook(entry.id)
+    assert "streamed" in GraphicsCard(H200, 150 * GB, 140 * GB, 128 * GB, 24 * GB).outlook(entry.id)
 
 
 def test_on_the_processor():
-    assert "all of it stays in the memory" in Card("cpu", 256 * GB, 200 * GB, 200 * GB).outlook("wan2.1-t2v-1.3b")
-    assert "all of it stays in the memory" in Card("mps", 32 * GB, 30 * GB, 30 * GB).outlook("wan2.1-t2v-1.3b")
-    assert "read from the disk again" in Card("cpu", 64 * GB, 30 * GB, 30 * GB).outlook("wan2.1-t2v-1.3b")
+    assert "all of it stays in the memory" in GraphicsCard("cpu", 256 * GB, 200 * GB, 200 * GB).outlook(
+        "wan2.1-t2v-1.3b"
+    )
+    assert "all of it stays in the memory" in GraphicsCard("mps", 32 * GB, 30 * GB, 30 * GB).outlook("wan2.1-t2v-1.3b")
+    assert "read from the disk again" in GraphicsCard("cpu", 64 * GB, 30 * GB, 30 * GB).outlook("wan2.1-t2v-1.3b")
 
 
 @pytest.mark.parametrize("worker", [None, WorkerStatus("none"), WorkerStatus("ready", "cpu", "2.11")])
 def test_nothing_is_made_up(worker):
-    assert "unknown until a worker has run" in Card.of(worker).finding().sentence
-    assert Card.of(worker).outlook("embedded") == card.UNKNOWN
+    assert "unknown until a worker has run" in GraphicsCard.of(worker).finding().sentence
+    assert GraphicsCard.of(worker).outlook("embedded") == graphics_card.UNKNOWN
 
 
 def test_every_model_says_where_it_is_and_how_it_runs():

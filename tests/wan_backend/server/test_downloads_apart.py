@@ -144,7 +144,7 @@ def test_what_is_counted_late_is_forgotten(begun, monkeypatch):
 
 def test_a_cancel_is_answered_when_the_disk_answers(begun, monkeypatch):
     gate = threading.Event()
-    monkeypatch.setattr(download_lock, "is_taken", lambda *_: not gate.wait(PATIENCE_SECONDS))
+    monkeypatch.setattr(cache_notes, "is_downloading", lambda *_: not gate.wait(PATIENCE_SECONDS))
     main = Main(begun, monkeypatch)
     answers = main.ask(main.downloads.cancel(SMALL.id))
     assert answers == [] and [status.model for status in main.downloads.statuses()] == [SMALL.id]
@@ -154,7 +154,7 @@ def test_a_cancel_is_answered_when_the_disk_answers(begun, monkeypatch):
 
 
 def test_a_cancel_of_what_another_process_fetches_is_refused(begun, monkeypatch):
-    monkeypatch.setattr(download_lock, "is_taken", lambda *_: True)
+    monkeypatch.setattr(cache_notes, "is_downloading", lambda *_: True)
     main = Main(begun, monkeypatch)
     answers = main.ask(main.downloads.cancel(SMALL.id))
     main.until(lambda: answers)

@@ -8,8 +8,8 @@ import pytest
 
 from wan_backend.memory.forecast import Machine
 from wan_backend.protocol.messages import WorkerStatus
-from wan_backend.server import card_watch
-from wan_backend.server.card_watch import CardWatch
+from wan_backend.server import graphics_card
+from wan_backend.server.graphics_card import GraphicsCardWatch
 
 GB = 10**9
 STARTING = WorkerStatus("starting")
@@ -20,11 +20,11 @@ READY = WorkerStatus("ready", "cuda (NVIDIA L4)", "2.13", "", 24 * GB, 60 * GB)
 def free(monkeypatch) -> list[int | None]:
     """What NVIDIA's program says, one answer a question; the last one goes on."""
     answers: list[int | None] = [20 * GB]
-    monkeypatch.setattr(card_watch, "free_of", lambda _device: answers.pop(0) if len(answers) > 1 else answers[0])
+    monkeypatch.setattr(graphics_card, "free_of", lambda _device: answers.pop(0) if len(answers) > 1 else answers[0])
     return answers
 
 
-def settled(watch: CardWatch) -> Machine | None:
+def settled(watch: GraphicsCardWatch) -> Machine | None:
     """The machine, once nobody asks any more; the question is asked beside everything else."""
     for thread in threading.enumerate():
         if thread.name == "card":
@@ -34,13 +34,13 @@ def settled(watch: CardWatch) -> Machine | None:
 
 
 def test_nothing_is_known_before_a_worker_came_up(free):
-    watch = CardWatch(None)
+    watch = GraphicsCardWatch(None)
     watch.worker_changed(STARTING)
     assert watch.machine is None
 
 
 def test_what_is_free_is_asked_when_a_worker_has_come_up_and_not_while_it_works(free):
-    watch = CardWatch(None)
+    watch = GraphicsCardWatch(None)
     watch.worker_changed(STARTING)
     watch.worker_changed(READY)
     assert settled(watch) == Machine("cuda", 20 * GB, 60 * GB, 24 * GB)
@@ -52,28 +52,28 @@ def test_what_is_free_is_asked_when_a_worker_has_come_up_and_not_while_it_works(
 
 def test_where_nobody_tells_all_of_the_card_counts(free):
     free[:] = [None]
-    watch = CardWatch(None)
+    watch = GraphicsCardWatch(None)
     watch.worker_changed(STARTING)
     watch.worker_changed(READY)
     assert settled(watch) == Machine("cuda", 24 * GB, 60 * GB, 24 * GB)
 
 
 def test_a_budget_limits_it(free):
-    watch = CardWatch(8 * GB)
+    watch = GraphicsCardWatch(8 * GB)
     watch.worker_changed(STARTING)
     watch.worker_changed(READY)
     assert settled(watch).usable_bytes == 8 * GB
 
 
 def test_a_processor_has_what_the_machine_has(free):
-    watch = CardWatch(None)
+    watch = GraphicsCardWatch(None)
     watch.worker_changed(STARTING)
     watch.worker_changed(WorkerStatus("ready", "cpu", "2.13", "", 64 * GB, 50 * GB))
     assert watch.machine == Machine("cpu", 50 * GB, 50 * GB, 64 * GB)
 
 
 def test_a_wish_for_the_processor_is_what_plans_are_for(free):
-    watch = CardWatch(None, "cpu")
+    watch = GraphicsCardWatch(None, "cpu")
     watch.worker_changed(STARTING)
     watch.worker_changed(READY)
     assert watch.machine == Machine("cpu", 60 * GB, 60 * GB, 60 * GB)
