@@ -12,7 +12,7 @@ from wan_backend.catalogue import entries
 from wan_backend.memory import forecast
 from wan_backend.memory.residency_plan import Residency
 from wan_backend.protocol.messages import WorkerStatus
-from wan_backend.server import diagnosis
+from wan_backend.server import diagnosis, graphics_card
 from wan_backend.server.graphics_card import GraphicsCard
 from wan_backend.server.planner import Planner
 
