@@ -1,7 +1,4 @@
-"""The extension's preferences: where things are and what may be used. How they are drawn is ui/preferences_page.py's.
-
-May import jobs; is imported by operators and ui.
-"""
+"""The extension's preferences: where things are and what may be used. ui/preferences_page.py draws them."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ DEVICES = [
 
 
 def _backend_changed(self: Any, context: bpy.types.Context) -> None:
-    """The backend reads these when it starts: restart it where nothing is lost by it, else offer a button."""
+    """Restart the backend, which reads these when it starts; offer a button where a restart would lose work."""
     current = session.current()
     if current.server.status.state == "off":
         return
@@ -36,14 +33,14 @@ def _backend_changed(self: Any, context: bpy.types.Context) -> None:
 
 
 def _page(preferences: WanPreferences, context: bpy.types.Context) -> None:
-    """Draws the page; ui.preferences_page puts itself here, as this module may not import ui."""
+    """Stand for ui.preferences_page.draw, which is put into `draw_page`, because ui imports this module."""
 
 
 draw_page = _page
 
 
 class WanPreferences(bpy.types.AddonPreferences):
-    """What holds for every project on this machine."""
+    """Settings that hold for every project on this machine."""
 
     bl_idname = PACKAGE
 

@@ -32,8 +32,8 @@ DEATH_SECONDS = 0.5
 KILL_AFTER_SECONDS = 5.0
 _PIECE_BYTES = 1024 if sys.platform == "win32" else 65536
 """Written at once; small there, because a Windows pipe takes a piece whole or not at all."""
-_MOST_AT_ONCE = 1 << 17
-"""So many bytes are written before Blender goes on, however quickly the child reads."""
+_MAX_FLUSH_BYTES = 1 << 17
+"""At most this much is written in one go, however quickly the child reads."""
 _KEPT_LOGS = 8
 _OURS = re.compile(r"[a-z]+-[1-9][0-9]*-[0-9a-f]{8}\.(?:out|log)")
 """What a child's files are called: what it is, whose Blender's, which one. Zero would be a group of processes."""
@@ -78,7 +78,7 @@ class ChildProcess:
 
     def flush(self) -> None:
         """Write what the pipe takes without waiting."""
-        stdin, left = self._process.stdin, _MOST_AT_ONCE
+        stdin, left = self._process.stdin, _MAX_FLUSH_BYTES
         while self._outbox and left > 0 and stdin is not None and not stdin.closed:
             piece = self._outbox[0]
             try:

@@ -1,4 +1,4 @@
-"""One child's words and ours, through an Endpoint. No bpy; never waits, and gives no call a deadline."""
+"""Calls to one child, and its answers and events, through an Endpoint. It never waits; no call has a deadline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class ChildClient:
-    """Speaks to one child, a server where nothing else is said. `on_event(name, message)` gets each event."""
+    """The calling side of one child, by default a server. `on_event(name, message)` gets each event."""
 
     def __init__(
         self,

@@ -31,14 +31,14 @@ LEAVE_SECONDS = 10.0
 force within it, and what is still there then is held by the system."""
 LONG_START_SECONDS = 120.0
 """A start that takes longer asks the person, who may press Restart; it goes on all the same."""
-_TOLD_EVERY_SECONDS = 5
+_START_REPORT_SECONDS = 5
 PING_SECONDS = 3.0
 """From an answer to the next ping."""
 HUNG_SECONDS = 20.0
 """So long a ping may be unanswered while we listen."""
 BUSY_SECONDS = 60.0
 """A server that is at one thing for longer says so in a sentence; it is left alone."""
-_MOST_BETWEEN_TICKS = 1.0
+_MAX_TICK_SECONDS = 1.0
 """More than that from one tick to the next is Blender's own doing (a render, a dialog), not the server's silence."""
 _STARTING = "The backend is starting."
 _ENDING = "The backend before this one is still ending."
@@ -72,7 +72,7 @@ class Heartbeat:
 
     def tick(self, now: float, behind: bool) -> bool:
         """Ping when it is time; True where the server hangs. `behind`: what it said is not all read yet."""
-        passed = min(_MOST_BETWEEN_TICKS, now - (now if self._last_tick is None else self._last_tick))
+        passed = min(_MAX_TICK_SECONDS, now - (now if self._last_tick is None else self._last_tick))
         self._last_tick = now
         if not self._waits:
             self._since_answer += passed
@@ -166,7 +166,7 @@ class Connection:
     def _look_after(self, client: ChildClient) -> bool:
         before = self.status
         if self._heartbeat is None:
-            self._tell_of_long_start()
+            self._report_long_start()
         elif self._heartbeat.tick(self._clock(), client.behind) and not self._is_cramped(self._heartbeat):
             self._lost(f"The backend has not answered for {HUNG_SECONDS:.0f} s and was ended.", by_force=True)
         elif self.status.state == "ready":
@@ -181,8 +181,8 @@ class Connection:
         heartbeat.excuse(f"The backend can't be heard, because the disk of {folder} is full: make room there.")
         return True
 
-    def _tell_of_long_start(self) -> None:
-        seconds = int(self._clock() - self._started) // _TOLD_EVERY_SECONDS * _TOLD_EVERY_SECONDS
+    def _report_long_start(self) -> None:
+        seconds = int(self._clock() - self._started) // _START_REPORT_SECONDS * _START_REPORT_SECONDS
         if self.status.state != "starting" or seconds == 0:
             return
         if seconds < LONG_START_SECONDS:
@@ -211,7 +211,7 @@ class Connection:
             self.status = BackendStatus("missing", missing.sentence, self.status.log)
             return
         except OSError as error:
-            sentence = f"The extension's folder can't be written in ({error}): free some space, or mend its rights."
+            sentence = f"The extension's folder can't be written in ({error}): free some space, or fix its rights."
             self.status = BackendStatus("failed", sentence, self.status.log)
             return
         self._started = self._clock()

@@ -1,4 +1,4 @@
-"""Which Python runs the backend, with which arguments and environment. No bpy."""
+"""Which Python runs the backend, with which arguments and environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PYTHON_VARIABLE = "WAN_VSE_BACKEND_PYTHON"
 """Names a Python that has the backend's packages; a developer's way past the preferences."""
 
 SCRUBBED = ("PYTHONHOME", "PYTHONPATH", "OCIO")
-"""Blender sets these for itself; in the child they would load Blender's modules and colours."""
+"""Blender sets these for itself; in the child they would load Blender's modules and colors."""
 
 
 class BackendMissing(Exception):

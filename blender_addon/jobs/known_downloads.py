@@ -1,6 +1,6 @@
-"""The downloads as the server tells them; what is asked of it. No bpy: nothing of this is in a .blend.
+"""The downloads as the server last reported them, and the calls that start, pause and cancel them.
 
-The server has the state and keeps it on the disk; here is only what it said last.
+The server has the state and keeps it on the disk; nothing of it is in a .blend.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class KnownDownloads:
         return model in self._asked
 
     def is_begun(self, model: str) -> bool:
-        """True where something is asked, said or going on about it, or was refused."""
+        """True where its plan is asked for or known, or it goes on, is paused, failed or was refused."""
         status = self._statuses.get(model)
         unfinished = status is not None and status.state is not DownloadState.DONE
         return unfinished or model in self._asked or model in self.plans or model in self.refused
@@ -78,7 +78,7 @@ class KnownDownloads:
         self._on_change()
 
     def forget(self, model: str) -> None:
-        """Not now: what was said of it is not shown any more."""
+        """Not now: its plan and refusal are not shown any longer."""
         self.plans.pop(model, None)
         self.refused.pop(model, None)
         self._on_change()
@@ -96,7 +96,7 @@ class KnownDownloads:
         self._order("cancel_download", model)
 
     def receive(self, status: DownloadStatus) -> None:
-        """The server told of one."""
+        """The server reports one download."""
         before = self._statuses.get(status.model)
         if status.state is DownloadState.CANCELLED:
             self._statuses.pop(status.model, None)
@@ -107,12 +107,12 @@ class KnownDownloads:
         self._on_change()
 
     def receive_all(self, result: DownloadsResult) -> None:
-        """The server told of all; others there are none."""
+        """The server reports all downloads; there are no others."""
         self._statuses = {status.model: status for status in result.downloads}
         self._on_change()
 
     def server_gone(self) -> None:
-        """What went on does so no more; the next server tells anew."""
+        """What went on does so no more; the next server reports anew."""
         self._asked.clear()
         self.plans.clear()
         for model, status in self._statuses.items():

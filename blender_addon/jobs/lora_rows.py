@@ -14,9 +14,9 @@ from ...wan_backend.protocol.messages import LEAST_STRENGTH, MOST_STRENGTH, Expe
 from ..timeline import untrusted
 
 ENDING = ".safetensors"
-DEEPEST = 4
-"""Folders in folders that are looked into."""
-MOST_FILES = 2000
+MAX_DEPTH = 4
+"""How many folders deep LoRAs are looked for."""
+MAX_FILES = 2000
 
 
 def uses(rows: Iterable[Any]) -> list[LoraUse]:
@@ -82,8 +82,8 @@ def files_in(folder: str) -> Iterator[Path]:
     top = absolute(folder)
     count = 0
     for place, folders, names in os.walk(top) if top else ():
-        folders[:] = sorted(folders) if place.removeprefix(top).count(os.sep) < DEEPEST else []
+        folders[:] = sorted(folders) if place.removeprefix(top).count(os.sep) < MAX_DEPTH else []
         for name in sorted(names):
-            if name.lower().endswith(ENDING) and count < MOST_FILES:
+            if name.lower().endswith(ENDING) and count < MAX_FILES:
                 count += 1
                 yield Path(place, name)

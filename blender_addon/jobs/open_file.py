@@ -10,7 +10,6 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import bpy
@@ -230,10 +229,8 @@ class OpenFile:
 
     def place(self, status: JobStatus, request: TakeRequest, scene: bpy.types.Scene) -> bool:
         """Place a take because the person said so; False where `problems` says why not."""
-        with self._problems_of(status):
-            self._note(status, placing.place_by_hand(status, request, scene, self.has(status)))
-            self._was_placed(status)
-        return status.job_id not in self.problems
+        placed = placing.place_by_hand(status, request, scene, self.has(status))
+        return self._keep_outcome(status, placed)
 
     def place_one(self, jobs: JobList, request_of: RequestOf, deadline: float) -> bool:
         """Place at most one finished take that is waited for, if strips may be changed now."""
@@ -295,34 +292,29 @@ class OpenFile:
         return (bool(waiting) or request is not None) and self._place_waiting(status, waiting, request)
 
     def _place_waiting(self, status: JobStatus, waiting: list[identity.Marked], request: TakeRequest | None) -> bool:
-        said = None
-        with self._problems_of(status), timed("timer: of which placing"):
+        with timed("timer: of which placing"):
             if request is None:
-                said = placing.replace_placeholders(status, waiting)
+                placed = placing.replace_placeholders(status, waiting)
             else:
-                placing.add_at_recorded_place(status, request, placing.recorded_scene(status))
-                said = ""
-        if said is None:
+                placed = placing.add_at_recorded_place(status, request, placing.recorded_scene(status))
+        if not self._keep_outcome(status, placed):
             return False
-        self._note(status, said)
-        self._was_placed(status)
         with timed("timer: of which the undo step"):
             bpy.ops.ed.undo_push(message="Place take")
         return True
 
-    @contextmanager
-    def _problems_of(self, status: JobStatus) -> Iterator[None]:
+    def _keep_outcome(self, status: JobStatus, placed: placing.Placed) -> bool:
+        """Remember how placing the take ended; False where it was refused."""
         self.problems.pop(status.job_id, None)
-        try:
-            yield
-        except (placement.TakeGone, placement.NoRoom) as error:
-            log.warning("%s", error)
-            self.problems[status.job_id] = str(error)
-
-    def _note(self, status: JobStatus, sentence: str) -> None:
+        if placed.refusal:
+            log.warning("%s", placed.refusal)
+            self.problems[status.job_id] = placed.refusal
+            return False
         self.notes.pop(status.job_id, None)
-        if sentence:
-            self.notes[status.job_id] = sentence
+        if placed.note:
+            self.notes[status.job_id] = placed.note
+        self._was_placed(status)
+        return True
 
     def waiting_jobs(self) -> set[str]:
         """The jobs that have a placeholder in the open file."""

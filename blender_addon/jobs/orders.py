@@ -1,4 +1,7 @@
-"""What the panel says, as the takes that one click asks for. Changes nothing; refuses in sentences."""
+"""Which takes one click asks for: where they go, their requests, and what they are made from. Nothing is changed.
+
+Where a click can't ask for any, a sentence is returned in their place that says why and what to do.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,13 @@ from ..timeline.targets import Target, Wishes
 from . import request
 
 SOURCES_FOLDER = "sources"
-"""In the media folder; holds a folder for each job whose sources are rendered."""
+"""A folder in the media folder, with a folder for each job whose sources are rendered."""
 _USUAL_RATE = FrameRate(16)
 _STRENGTHS = {Task.RESTYLE: "strength", Task.PREVIS: "freedom"}
 
 
 @dataclass(frozen=True)
-class Order:
+class TakeOrder:
     """One take: the request without its sources, and its target."""
 
     request: TakeRequest
@@ -39,53 +42,69 @@ class Order:
     """What the placeholder is to remember, where that is not of `target`: the sources are those of an earlier take."""
 
 
-def orders(
-    scene: bpy.types.Scene, settings: Any, preferences: Any, task: Task, model: ModelRow | None = None
-) -> list[Order]:
-    """The takes that would be asked for now. Raises Refused."""
-    if task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP":
-        return [Order(_tuned(request.build(scene, settings, preferences), settings, task))]
-    made = targets_of(scene, settings, task, model)
-    asked = []
-    for target in made:
-        told = any(wanted.role in TELLING_ROLES for wanted in target.wanted)
-        prompt = request.checked(target.prompt) if target.prompt else request.prompt_of(scene, settings, told)
-        place = request.Slot(target.channel, target.start, target.length_frames)
-        composed = request.compose(scene, settings, preferences, prompt, place)
-        asked.append(Order(_tuned(composed, settings, task), target))
-    return asked
+@dataclass(frozen=True)
+class Place:
+    """Where a take goes, and its target; a take of the prompt alone has none."""
+
+    slot: request.Slot
+    target: Target | None = None
 
 
-def targets_of(scene: bpy.types.Scene, settings: Any, task: Task, model: ModelRow | None = None) -> list[Target]:
-    """Where the takes would go, and what they would be made from. Raises Refused."""
-    found = targets.find_targets(scene, selection.read(scene), task, _wishes(scene, settings, model))
+def find_places(
+    scene: bpy.types.Scene, settings: Any, selected: selection.Selection, task: Task, model: ModelRow | None
+) -> list[Place] | str:
+    """Where the takes of one click would go, at least one; or why there is none."""
+    if _is_of_prompt_alone(settings, task):
+        slot = request.find_slot(scene, settings)
+        return slot if isinstance(slot, str) else [Place(slot)]
+    found = targets.find_targets(scene, selected, task, _wishes(scene, settings, model))
     if isinstance(found, str):
-        raise request.Refused(found)
-    return found
+        return found
+    return [Place(request.Slot(target.channel, target.start, target.length_frames), target) for target in found]
 
 
-def places_of(scene: bpy.types.Scene, settings: Any, task: Task, model: ModelRow | None = None) -> list[request.Slot]:
-    """Where the takes would go. Raises Refused."""
-    if task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP":
-        return [request.length_of(scene, settings)]
-    return [
-        request.Slot(target.channel, target.start, target.length_frames)
-        for target in targets_of(scene, settings, task, model)
-    ]
+def make_orders(
+    scene: bpy.types.Scene, settings: Any, preferences: Any, task: Task, places: list[Place] | str
+) -> list[TakeOrder] | str:
+    """The takes that one click would ask for at those places; or why it can't. A missing place is a reason."""
+    if _is_of_prompt_alone(settings, task) and (refusal := request.read_prompt(scene, settings).refusal):
+        return refusal  # what a person would do first
+    if isinstance(places, str):
+        return places
+    orders: list[TakeOrder] = []
+    for place in places:
+        prompt = _prompt_at(place, scene, settings)
+        if prompt.refusal:
+            return prompt.refusal
+        composed = request.compose(scene, settings, preferences, prompt.text, place.slot)
+        if isinstance(composed, str):
+            return composed
+        orders.append(TakeOrder(_with_task(composed, settings, task), place.target))
+    return orders
+
+
+def find_orders(
+    scene: bpy.types.Scene, settings: Any, preferences: Any, task: Task, model: ModelRow | None = None
+) -> list[TakeOrder] | str:
+    """The takes that one click asks for now; or why it can't."""
+    places = find_places(scene, settings, selection.read(scene), task, model)
+    return make_orders(scene, settings, preferences, task, places)
 
 
 def sources_of(
-    scene: bpy.types.Scene, order: Order, job_id: str, look: picture_files.FileLook = picture_files.look_at_all
-) -> list[tuple[footage.FootageRange, Source, bool]]:
-    """What the take is made from, and what of it is to be rendered first. Raises Refused."""
-    wanted = order.target.wanted if order.target is not None else ()
+    scene: bpy.types.Scene,
+    order: TakeOrder,
+    job_id: str,
+    look: picture_files.FileLook = picture_files.look_at_all,
+) -> list[tuple[footage.FootageRange, Source, bool]] | str:
+    """What the take is made from, and whether that is to be rendered first; or why it can't be made."""
     folder = sources_folder(order.request, job_id)
     made = []
-    for each in wanted:
-        source = footage.source_or_render(scene, each, folder, look)
+    for wanted in order.target.wanted if order.target is not None else ():
+        source = footage.source_or_render(scene, wanted, folder, look)
         if isinstance(source, str):
-            raise request.Refused(source)
-        made.append((each, *source))
+            return source
+        made.append((wanted, *source))
     return made
 
 
@@ -116,8 +135,22 @@ def _wishes(scene: bpy.types.Scene, settings: Any, model: ModelRow | None) -> Wi
     )
 
 
-def _tuned(asked: TakeRequest, settings: Any, task: Task) -> TakeRequest:
-    """With what the task alone has to set."""
+def _is_of_prompt_alone(settings: Any, task: Task) -> bool:
+    return task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP"
+
+
+def _prompt_at(place: Place, scene: bpy.types.Scene, settings: Any) -> request.Prompt:
+    """The prompt of the text strip that the take is made for, else the panel's, which footage may make needless."""
+    if place.target is None:
+        return request.read_prompt(scene, settings)
+    if place.target.prompt:
+        return request.check_prompt(place.target.prompt)
+    may_be_empty = any(wanted.role in TELLING_ROLES for wanted in place.target.wanted)
+    return request.read_prompt(scene, settings, may_be_empty)
+
+
+def _with_task(asked: TakeRequest, settings: Any, task: Task) -> TakeRequest:
+    """The request with the task and the settings that only this task has."""
     return replace(
         asked,
         task=task,

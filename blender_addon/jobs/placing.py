@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,26 +69,34 @@ def files_of(take: Take) -> placement.TakeFiles:
     return placement.TakeFiles(take.folder, (take.first_file,), take.frames, is_movie=True)
 
 
-def place_by_hand(status: JobStatus, request: TakeRequest, scene: bpy.types.Scene, belongs_here: bool) -> str:
-    """Place a done take because the person said so; gives what they have to know. Raises TakeGone and NoRoom."""
+@dataclass(frozen=True)
+class Placed:
+    """How placing a take ended."""
+
+    refusal: str = ""
+    """Why the take was not placed; empty where it was."""
+    note: str = ""
+    """What the person should know of where it was placed."""
+
+
+def place_by_hand(status: JobStatus, request: TakeRequest, scene: bpy.types.Scene, belongs_here: bool) -> Placed:
+    """Place a done take because the person asked for it: in its placeholders, else where it was asked for.
+
+    In a file that the job doesn't belong to, it is placed at the playhead.
+    """
     waiting = [f for f in identity.sweep() if f.job_id == status.job_id and f.is_placeholder]
     if waiting:
         return replace_placeholders(status, waiting)
-    if belongs_here:
-        add_at_recorded_place(status, request, scene)
-    else:
-        add_at_recorded_place(status, request, scene, start=scene.frame_current)
-    return ""
+    return add_at_recorded_place(status, request, scene, start=None if belongs_here else scene.frame_current)
 
 
-def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> str:
-    """Give each placeholder the take, where its sources are now; gives what the person has to know.
-
-    Raises TakeGone before anything is changed.
-    """
+def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> Placed:
+    """Give each placeholder the take, where its sources are now; nothing is changed where the take is refused."""
     assert status.take is not None
     files = files_of(status.take)
-    placement.check_there(files)
+    refusal = placement.refuse_missing(files)
+    if refusal:
+        return Placed(refusal)
     strip_ids = [found.strip_id for found in waiting]
     said = ""
     for strip_id in strip_ids:
@@ -100,13 +108,13 @@ def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> s
             _mark(made, status, asked_for)
             if asked:
                 made[provenance.ASKED] = asked
-    return said
+    return Placed(note=said)
 
 
 def add_at_recorded_place(
     status: JobStatus, request: TakeRequest, scene: bpy.types.Scene, start: int | None = None
-) -> None:
-    """Put the take where it was asked for, or at `start`. Raises TakeGone and NoRoom."""
+) -> Placed:
+    """Put the take where it was asked for, or at `start`."""
     assert status.take is not None
     origin = status.summary.origin
     place = origin.start if start is None else start
@@ -114,7 +122,10 @@ def add_at_recorded_place(
     channel = max(1, min(origin.channel, 128))
     files = files_of(status.take)
     strip = placement.put_on_timeline(scene, name, files, channel, place, status.summary.length_frames)
+    if isinstance(strip, str):
+        return Placed(strip)
     _mark(strip, status, json.dumps(to_json(request)))
+    return Placed()
 
 
 def recorded_scene(status: JobStatus) -> bpy.types.Scene:

@@ -192,12 +192,12 @@ class Renderer:
         _remove(asked)
         return True
 
-    def _why(self, child: ChildProcess, exit_code: int, said: str) -> str:
-        log.error("Rendering ended with %d: %s; see %s", exit_code, said, child.log_path)
-        why = said or child.last_words() or f"exit code {exit_code}"
+    def _why(self, child: ChildProcess, exit_code: int, reported: str) -> str:
+        log.error("Rendering ended with %d: %s; see %s", exit_code, reported, child.log_path)
+        why = reported or child.last_words() or f"exit code {exit_code}"
         return (
             f"Blender could not render the strips ({_plain(why)}): render them once with Render > Render Animation, "
-            f"mend what that says, then try again. The log is {child.log_path}."
+            f"fix what that says, then try again. The log is {child.log_path}."
         )
 
 
@@ -242,7 +242,7 @@ def write_order(
         if isinstance(picture, str):
             return picture
         pictures.append({**picture, "job": job_id})
-    told = {
+    order_text = {
         "blend": str(copy),
         "report": str(folder / "report.json"),
         "cycles_device": _cycles_device(),
@@ -252,7 +252,7 @@ def write_order(
     }
     bpy.ops.wm.save_as_mainfile(filepath=str(copy), copy=True, check_existing=False, compress=False)
     private_files.make_private(copy)
-    private_files.write_text(order, json.dumps(told))
+    private_files.write_text(order, json.dumps(order_text))
     return order
 
 

@@ -72,6 +72,8 @@ class Sourcing:
             self._send(job_id, scene, order.request, order.asked, [])
             return order.asked
         made = orders.sources_of(scene, order, job_id, picture_files.look_at_many)
+        if isinstance(made, str):
+            raise Refused(made)
         request = replace(order.request, sources=[source for _, source, _ in made])
         asked = provenance.write(provenance.remember(scene, order.target)) if made else ""
         to_render = [(wanted, source) for wanted, source, render in made if render]

@@ -12,9 +12,10 @@ import bpy
 from ...wan_backend.protocol.messages import Origin, Plan, ProblemKind, Source, TakeRequest, Task
 from .. import preferences
 from ..jobs import orders, project, request, session, sourcing, strangers
-from ..properties import LARGEST_SEED, WanSettings, WithSettings, settings_in, settings_of, task_of
+from ..properties import LARGEST_SEED, WanSettings, WithSettings, settings_in, settings_of
 from ..stopwatch import timed
 from ..timeline import compat, free_space, identity, picture_files, provenance, scene_format, untrusted
+from . import snapshot
 from .apply_settings import made_refusal, request_of
 from .refusing import Refusing, backend_refusal, timeline_refusal
 
@@ -37,11 +38,10 @@ class Asking(Refusing):
         if sentence:
             return sentence
         scene = compat.sequencer_scene(context)
-        try:
-            first = wanted(scene, cls._settings(context), cls.task)[0]
-            asked = planned(scene, first)
-        except request.Refused as refused:
-            return refused.sentence.removesuffix(".")  # Blender ends the tooltip's sentence itself
+        takes = snapshot.takes_of(scene, settings_in(scene), cls.task, cls.changed)
+        asked = takes.refusal or planned(scene, takes.orders[0])
+        if isinstance(asked, str):
+            return asked.removesuffix(".")  # Blender ends the tooltip's sentence itself
         plan = session.current().server.plan_query.plan_of(asked)
         if plan is not None and may_yet_be_found(plan):
             return session.current().server.looking.removesuffix(".")
@@ -58,13 +58,8 @@ class Asking(Refusing):
         return WithSettings(settings, **cls.changed) if cls.changed else settings
 
 
-def wanted(scene: bpy.types.Scene, settings: Settings, task: Task) -> list[orders.TakeOrder]:
-    """The takes that would be asked for now. Raises Refused."""
-    return orders.orders(scene, settings, preferences.get(), task, session.current().server.model(settings.model))
-
-
-def planned(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeRequest:
-    """The request with its sources as they will be, to be planned. Raises Refused.
+def planned(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeRequest | str:
+    """The request with its sources as they will be, to be planned; or why what it is made from can't be used.
 
     Cheap enough for a draw: twice a second at most, a few of the files behind the strips are looked at.
     """
@@ -74,8 +69,8 @@ def planned(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeRequest:
     key = (scene.as_pointer(), order.target.wanted, order.request.media_folder)
     if _looked_at is None or _looked_at.key != key or time.monotonic() > _looked_at.until:
         _looked_at = _look(scene, order, key)
-    if _looked_at.refused is not None:
-        raise _looked_at.refused
+    if _looked_at.refusal:
+        return _looked_at.refusal
     return replace(order.request, sources=list(_looked_at.sources))
 
 
@@ -86,7 +81,7 @@ class _Look:
     key: tuple[Any, ...]
     until: float
     sources: tuple[Source, ...] = ()
-    refused: request.Refused | None = None
+    refusal: str = ""
 
 
 _looked_at: _Look | None = None
@@ -95,11 +90,10 @@ _looked_at: _Look | None = None
 def _look(scene: bpy.types.Scene, order: orders.TakeOrder, key: tuple[Any, ...]) -> _Look:
     until = time.monotonic() + (0.0 if bpy.app.background else LOOK_SECONDS)
     look = picture_files.look_at_all if bpy.app.background else picture_files.glance
-    try:
-        sources = tuple(source for _, source, _ in orders.sources_of(scene, order, PLANNED, look))
-    except request.Refused as refused:
-        return _Look(key, until, refused=refused)
-    return _Look(key, until, sources)
+    made = orders.sources_of(scene, order, PLANNED, look)
+    if isinstance(made, str):
+        return _Look(key, until, refusal=made)
+    return _Look(key, until, tuple(source for _, source, _ in made))
 
 
 def may_yet_be_found(plan: Plan) -> bool:
@@ -108,20 +102,14 @@ def may_yet_be_found(plan: Plan) -> bool:
     return missing and bool(session.current().server.looking)
 
 
-def shown_task(context: bpy.types.Context) -> Task:
-    """The task that the panel shows."""
-    return task_of(settings_of(context))
-
-
 def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: Task) -> set[str]:
     """Ask for the takes; the operator's result."""
-    scene = compat.sequencer_scene(context)
+    scene, current = compat.sequencer_scene(context), session.current()
     asked: list[TakeRequest] = []
     try:
-        for order in wanted(scene, settings, task):
-            plan = session.current().server.plan_query.plan_of(planned(scene, order))
-            order = replace(order, request=request.within_plan(order.request, plan))
-            session.current().generate(scene, order)
+        for order in _orders_now(scene, settings, task):
+            order = replace(order, request=_within_its_plan(scene, order))
+            current.generate(scene, order)
             asked.append(order.request)
     except request.Refused as refused:
         operator.report({"WARNING"}, refused.sentence)
@@ -130,6 +118,23 @@ def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: 
     settings_in(scene).seed = asked[-1].seed
     operator.report({"INFO"}, _report(asked))
     return {"FINISHED"}
+
+
+def _orders_now(scene: bpy.types.Scene, settings: Settings, task: Task) -> list[orders.TakeOrder]:
+    """The takes that a click asks for, each with a new seed where none is locked. Raises Refused."""
+    model = session.current().server.model(settings.model)
+    made = orders.find_orders(scene, settings, preferences.get(), task, model)
+    if isinstance(made, str):
+        raise request.Refused(made)
+    return made
+
+
+def _within_its_plan(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeRequest:
+    """The request, no longer than what the plan that is shown for it says will come. Raises Refused."""
+    asked = planned(scene, order)
+    if isinstance(asked, str):
+        raise request.Refused(asked)
+    return request.within_plan(order.request, session.current().server.plan_query.plan_of(asked))
 
 
 def _report(asked: list[TakeRequest]) -> str:

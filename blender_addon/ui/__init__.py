@@ -1,6 +1,6 @@
 """What a person sees: the sidebar, the preferences' page, the menus and the timeline's overlay.
 
-May import operators, properties, preferences, jobs and timeline. No draw changes anything.
+No draw changes anything. What a draw wants to know, it asks for; the session's timer finds it out.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Take everything away. The session is gone before, and the call-back with it."""
+    """Take everything away. The session ended before this, and its callbacks with it."""
     timeline_overlay.unregister()
     live_preview_icon.unregister()
     thumbnail_icons.unregister()

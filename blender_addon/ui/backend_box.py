@@ -1,4 +1,4 @@
-"""How the backend is, and what to do about it: the same in the sidebar and in the preferences. Draws only."""
+"""The backend's state and what to do about it, for the sidebar and the preferences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is not here of models, LoRAs and tiny autoencoders: what it takes, how far it is, its buttons. Draws only."""
+"""Boxes for models, LoRAs and tiny autoencoders that are not on this machine: their sizes, progress and buttons."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def draw_fetchable(layout: bpy.types.UILayout, context: bpy.types.Context, row: 
 def _draw_offer(box: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow | ExtraRow) -> None:
     paragraph.draw(box, context, f"{row.label} is not here", "IMPORT")
     size = wording.size(row.download_bytes)
-    paragraph.draw(box, context, f"At most {size}, licence: {row.licence}", "BLANK1")
+    paragraph.draw(box, context, f"At most {size}, license: {row.licence}", "BLANK1")
     box.operator("wan_vse.download_model", text="Download...", icon="IMPORT").model = row.model
     _draw_offline(box)
 
@@ -74,7 +74,7 @@ def _draw_plan(
     paragraph.draw(box, context, row.label, "IMPORT")
     for line in wording.download_plan(plan):
         paragraph.draw(box, context, line, "BLANK1")
-    box.operator("wm.url_open", text=f"Licence: {plan.licence}", icon="URL").url = plan.licence_url
+    box.operator("wm.url_open", text=f"License: {plan.licence}", icon="URL").url = plan.licence_url
     buttons = box.row(align=True)
     text = f"Download {wording.size(plan.fetch_bytes)}" if plan.fetch_bytes else "Use It"
     buttons.operator("wan_vse.confirm_download", text=text, icon="IMPORT").model = row.model
@@ -98,7 +98,7 @@ def _draw_status(
         box.operator("wan_vse.cancel_download", text="Cancel", icon="X").model = row.model
         return
     if status.state is not DownloadState.WAITING and status.sentence:
-        paragraph.draw(box, context, status.sentence, "BLANK1", most_lines=3)
+        paragraph.draw(box, context, status.sentence, "BLANK1", max_lines=3)
     buttons = box.row(align=True)
     if status.state.active:
         buttons.operator("wan_vse.pause_download", text="Pause", icon="PAUSE").model = row.model

@@ -21,7 +21,7 @@ from . import refresh
 
 log = logging.getLogger(__name__)
 
-MOST_SIDE = 1024
+MAX_SIDE = 1024
 _HEAD = struct.Struct("<II")
 _SCALE = 7.0
 
@@ -91,12 +91,12 @@ def _picture(file: str) -> tuple[int, int, memoryview] | None:
     """Width, height and packed pixels; None where there are none, as when the take has just been finished."""
     try:
         with open(file, "rb") as stream:
-            content = stream.read(_HEAD.size + 4 * MOST_SIDE * MOST_SIDE)
+            content = stream.read(_HEAD.size + 4 * MAX_SIDE * MAX_SIDE)
         width, height = _HEAD.unpack_from(content)
     except (OSError, struct.error):
         return None
     body = memoryview(content)[_HEAD.size :]
-    fits = 0 < width <= MOST_SIDE and 0 < height <= MOST_SIDE and len(body) == 4 * width * height
+    fits = 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and len(body) == 4 * width * height
     return (width, height, body.cast("i")) if fits else None
 
 

@@ -1,4 +1,4 @@
-"""The list of LoRAs in the sidebar. Draws only."""
+"""The list of LoRAs in the sidebar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What would be made and where it would go, before the click; or what stands in the way. Draws only."""
+"""The plan: what would be made and where it would go, before the click; or what stands in the way."""
 
 from __future__ import annotations
 
@@ -7,41 +7,38 @@ from typing import Any
 import bpy
 
 from ...wan_backend.protocol.messages import Fix, FixAction, Plan, Problem, ProblemKind
-from ..jobs import request, session
+from ..jobs import session
 from ..operators import make_takes
-from . import paragraph, shown, thumbnail_icons, wording
+from ..operators.snapshot import Snapshot
+from . import paragraph, thumbnail_icons, wording
 
 
 def draw_outcome(
-    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, seen: shown.Shown
+    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, seen: Snapshot
 ) -> None:
     """What would be made and where it would go, as the backend plans it; or what stands in the way."""
-    current = session.current()
-    try:
-        if seen.refused:
-            raise request.Refused(seen.refused)
-        asked = make_takes.planned(scene, seen.made[0])
-    except request.Refused as refused:
-        paragraph.draw(layout.box(), context, refused.sentence, "INFO")
+    takes, server = seen.takes, session.current().server
+    asked = takes.blocked or make_takes.planned(scene, takes.orders[0])
+    if isinstance(asked, str):
+        paragraph.draw(layout.box(), context, asked, "INFO")
         return
-    if seen.lacking:
-        paragraph.draw(layout, context, seen.lacking, "INFO")
+    if takes.refusal:
+        paragraph.draw(layout, context, takes.refusal, "INFO")
     thumbnail_icons.draw(layout, asked)
-    if current.server.status.state != "ready":
+    if server.status.state != "ready":
         return
-    current.server.plan_query.want(asked)
+    query = server.plan_query
+    query.want(asked)
     box = layout.box()
-    if current.server.plan_query.plan is not None:
-        draw_plan(box, context, current.server.plan_query.plan)
+    if query.plan is not None:
+        draw_plan(box, context, query.plan)
     else:
-        paragraph.draw(
-            box, context, current.server.plan_query.sentence or "Working out what would be made...", "SORTTIME"
-        )
-    frames = wording.coming_frames(asked.length_frames, current.server.plan_query.plan_of(asked))
+        paragraph.draw(box, context, query.sentence or "Working out what would be made...", "SORTTIME")
+    frames = wording.coming_frames(asked.length_frames, query.plan_of(asked))
     place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {asked.origin.start + frames - 1}"
     paragraph.draw(box, context, place, "SEQUENCE")
-    if len(seen.made) > 1:
-        paragraph.draw(box, context, f"The first of {len(seen.made)} takes", "BLANK1")
+    if len(takes.orders) > 1:
+        paragraph.draw(box, context, f"The first of {len(takes.orders)} takes", "BLANK1")
     if any(source.rendered for source in asked.sources):
         paragraph.draw(box, context, "The source is rendered first, in the background", "RENDER_STILL")
 

@@ -1,4 +1,4 @@
-"""How the extension's preferences look. Draws only."""
+"""The page of the extension's preferences."""
 
 from __future__ import annotations
 

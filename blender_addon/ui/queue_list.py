@@ -1,4 +1,4 @@
-"""The queue: one row a job, and the details of the chosen one. Draws only."""
+"""The queue: a row for each job, and the details of the chosen one."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
     """One job in full."""
     request = _details(job)
     title = wording.title(request.prompt if request else job.summary.title, job.summary.task)
-    paragraph.draw(box, context, title, wording.STATE_ICONS[job.state], most_lines=4)
+    paragraph.draw(box, context, title, wording.STATE_ICONS[job.state], max_lines=4)
     if job.problem is not None and job.state is not JobState.CANCELLED:
         draw_problem(box, context, job)
     elif job.state.ended:

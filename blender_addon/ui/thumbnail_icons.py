@@ -16,8 +16,8 @@ from ...wan_backend.protocol.messages import Role, TakeRequest, Thumbnail
 from ..jobs import session
 from . import refresh
 
-MOST = 240
-"""So many pictures are kept."""
+MAX_KEPT = 240
+"""All pictures are let go of when there are more than this."""
 AT_ONCE = 6
 _WORDS = {
     Role.FIRST: "First",
@@ -82,7 +82,7 @@ def icon_of(path: str) -> int:
         return 0
     if path in _kept:
         return _kept[path].icon_id
-    if path not in _asked and len(_asked) < MOST:
+    if path not in _asked and len(_asked) < MAX_KEPT:
         _asked[path] = None
         if not bpy.app.timers.is_registered(_load):
             bpy.app.timers.register(_load, first_interval=0.05)
@@ -93,7 +93,7 @@ def _load() -> float | None:
     """Give Blender some of what was asked for; it reads the files later, beside us."""
     if _kept is None:
         return None
-    if len(_kept) > MOST:
+    if len(_kept) > MAX_KEPT:
         _kept.clear()
     there = []
     for path in list(_asked)[:AT_ONCE]:

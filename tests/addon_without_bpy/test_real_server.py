@@ -38,7 +38,7 @@ class Desk:
     def __init__(self, addon, folder: Path, command: str, models_folder: str) -> None:
         settings = addon("backend.launch_command").BackendSettings(ROOT, folder, command, models_folder)
         self.jobs = addon("jobs.job_list").JobList()
-        self.server = addon("jobs.server_proxy").Server(self.jobs, lambda: settings, lambda: None)
+        self.server = addon("jobs.server_proxy").ServerProxy(self.jobs, lambda: settings, lambda: None)
         self.pids: list[int] = []
 
     def until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:

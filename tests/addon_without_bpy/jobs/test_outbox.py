@@ -53,15 +53,15 @@ def test_messages_that_are_not_answered_hold_no_further_ones_for_ever(outbox, ad
         getattr(outbox, method)(f"{number:032x}", make_request())
     outbox.tick(client)
     outbox.tick(client)
-    assert len(client.calls) == module.MOST_UNDER_WAY
+    assert len(client.calls) == module.MAX_UNDER_WAY
     now = module.time.monotonic() + module.HELD_SECONDS + 1
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
     outbox.tick(client)
-    assert len(client.calls) == 2 * module.MOST_UNDER_WAY
+    assert len(client.calls) == 2 * module.MAX_UNDER_WAY
     outbox.server_gone()
     again = Client()
     outbox.tick(again)
-    assert again.asked == client.asked[: module.MOST_UNDER_WAY], "the next server is told all of them, in order"
+    assert again.asked == client.asked[: module.MAX_UNDER_WAY], "the next server is told all of them, in order"
 
 
 def test_retries_that_wait_for_a_share_hold_neither_new_jobs_nor_cancels(

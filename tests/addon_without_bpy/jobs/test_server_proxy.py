@@ -128,7 +128,7 @@ def test_a_page_that_can_not_be_read_costs_that_page_alone(desk, make_status, to
     desk.jobs_there[120] = {"job_id": 7}
     desk.server.start()
     desk.tick(5)
-    assert desk.server.state.state == "ready" and desk.server.listed and len(desk.jobs.all()) == 100
+    assert desk.server.status.state == "ready" and desk.server.listed and len(desk.jobs.all()) == 100
 
 
 def test_the_first_look_at_the_models_is_told_as_it_goes(desk) -> None:

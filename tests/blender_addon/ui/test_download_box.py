@@ -52,7 +52,7 @@ def test_a_model_that_is_here_has_no_box(told, settings, addon) -> None:
 def test_the_offer(told, box) -> None:
     drawn = box()
     assert drawn.orders == ["download_model"]
-    assert "Far is not here" in said(drawn) and "At most 19.0 GB, licence: Apache-2.0" in said(drawn)
+    assert "Far is not here" in said(drawn) and "At most 19.0 GB, license: Apache-2.0" in said(drawn)
 
 
 def test_asking(told, box) -> None:
@@ -63,7 +63,7 @@ def test_asking(told, box) -> None:
 def test_the_plan_says_everything_before(told, box, d) -> None:
     told.server.downloads.plans["far"] = plan(d, notes=["A note."])
     drawn = box()
-    for words in ("12.0 GB", "7.0 GB are here already", "80.0 GB", "/models", "Licence: Apache-2.0", "A note."):
+    for words in ("12.0 GB", "7.0 GB are here already", "80.0 GB", "/models", "License: Apache-2.0", "A note."):
         assert words in said(drawn)
     assert drawn.orders == ["url_open", "confirm_download", "cancel_download"]
 
@@ -207,7 +207,7 @@ def test_a_lora_is_asked_for_told_of_and_fetched_as_a_model_is(told, settings, a
     told.server.downloads.plans["quick"] = replace(plan(d), model="quick", licence="MIT")
     layout = Recorder()
     addon("ui.download_box").draw_for(layout, bpy.context, "embedded", "text_to_video")
-    assert "Licence: MIT" in said(layout) and "confirm_download" in layout.orders
+    assert "License: MIT" in said(layout) and "confirm_download" in layout.orders
     assert ops.confirm_download(model="quick") == {"FINISHED"}
     assert told.asked == [("start download", "quick")] * 2
 
@@ -215,7 +215,7 @@ def test_a_lora_is_asked_for_told_of_and_fetched_as_a_model_is(told, settings, a
 def test_the_preferences_list_what_makes_drafts_quicker(told, settings, addon) -> None:
     page, layout = addon("ui.preferences_page"), Recorder()
     page.draw_extras(layout, bpy.context)
-    for words in ("For Quicker Drafts", "4-step LoRA for Big", "Four steps.", "At most 631 MB, licence: MIT"):
+    for words in ("For Quicker Drafts", "4-step LoRA for Big", "Four steps.", "At most 631 MB, license: MIT"):
         assert words in said(layout)
     assert layout.orders == ["download_model"]
 
