@@ -1,7 +1,8 @@
-"""Whether a folder holds a whole model in the diffusers layout, without loading it. Standard library only; no torch.
+"""Checks that a folder holds a whole model in the diffusers layout, without loading it.
 
-model_index.json names the parts; each part's folder must have its files, and each safetensors file must be as long
-as its own header says: so a half-downloaded or cut file is found and named before anything is loaded.
+model_index.json names the components; each component's folder must have its files, and each safetensors file must be as
+long as its own head says: so a file that is cut off is found and named before anything is loaded. All checks raise
+Unlookable, whose message is a clause to follow "because".
 """
 
 from __future__ import annotations
@@ -12,25 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from ..storage import guarded_files
-from . import safetensors_head
+from ..storage.guarded_files import Unlookable
+from . import weights_head
 
-KEPT_FILES = 1 << 16
-"""Of each, its length alone is kept; more than all models of a machine have files."""
+CACHED_FILES = 1 << 16
+"""This is more than all models of a machine have files; only the length of each is cached."""
 CONFIG_FILES = {"scheduler": "scheduler_config.json", "image_processor": "preprocessor_config.json"}
 TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 
 
-class NotWhole(guarded_files.Unlookable):
-    """The folder can't be loaded; the message is a clause that says why, to follow "because"."""
-
-
 def read_index(folder: Path) -> dict[str, Any]:
-    """model_index.json of `folder`; raises NotWhole."""
+    """model_index.json of `folder`; raises Unlookable."""
     return _read_json(folder / "model_index.json")
 
 
 def check(folder: Path) -> None:
-    """Raise NotWhole where a part that model_index.json names is missing or broken."""
+    """Raise Unlookable where a part that model_index.json names is missing or broken."""
     for component, kind in _components(read_index(folder)):
         check_component(folder / component, component, kind)
 
@@ -43,21 +41,21 @@ def _components(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def check_component(folder: Path, component: str, kind: str) -> None:
-    """Raise NotWhole where a part's own folder is missing or broken, in whatever way."""
-    with guarded_files.guard(NotWhole, f"'{component}' "):
+    """Raise Unlookable where a part's own folder is missing or broken, in whatever way."""
+    with guarded_files.guard(subject=f"'{component}' "):
         _check_component(folder, component, kind)
 
 
 def _check_component(folder: Path, component: str, kind: str) -> None:
     if not folder.is_dir():
-        raise NotWhole(f"its folder '{component}' is missing")
+        raise Unlookable(f"its folder '{component}' is missing")
     if "Tokenizer" in kind:
         if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-            raise NotWhole(f"'{component}' has none of {', '.join(TOKENIZER_FILES)}")
+            raise Unlookable(f"'{component}' has none of {', '.join(TOKENIZER_FILES)}")
     elif component in CONFIG_FILES or kind.endswith(("Scheduler", "Processor")):
         config = CONFIG_FILES.get(component, "scheduler_config.json")
         if not (folder / config).is_file():
-            raise NotWhole(f"'{component}/{config}' is missing")
+            raise Unlookable(f"'{component}/{config}' is missing")
     else:
         _read_json(folder / "config.json")
         for weights in _weight_files(folder, component):
@@ -70,50 +68,48 @@ def _weight_files(folder: Path, component: str) -> list[Path]:
     if indexes:
         mapping = _read_json(indexes[0]).get("weight_map")
         if not isinstance(mapping, dict) or not mapping:
-            raise NotWhole(f"'{component}/{indexes[0].name}' is damaged")
+            raise Unlookable(f"'{component}/{indexes[0].name}' is damaged")
         return [folder / name for name in sorted({str(name) for name in mapping.values()})]
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
         more = " (only pickled weights, which could run any code)" if pickled else ""
-        raise NotWhole(f"'{component}' has no safetensors file{more}")
+        raise Unlookable(f"'{component}' has no safetensors file{more}")
     return files
 
 
 def check_safetensors(file: Path, name: str) -> None:
-    """Raise NotWhole, with `name` in its message, where the file is missing, none such, or cut off."""
-    with guarded_files.guard(NotWhole, f"'{name}' "):
+    """Raise Unlookable, with `name` in its message, where the file is missing, none such, or cut off."""
+    with guarded_files.guard(subject=f"'{name}' "):
         try:
             size_bytes, modified_ns = guarded_files.stamp(file)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise NotWhole(f"'{name}' is missing") from None
+            raise Unlookable(f"'{name}' is missing") from None
         expected_bytes = _safetensors_bytes(str(file), size_bytes, modified_ns)
     if expected_bytes is None:
-        raise NotWhole(f"'{name}' is not a safetensors file")
+        raise Unlookable(f"'{name}' is not a safetensors file")
     if expected_bytes != size_bytes:
-        raise NotWhole(f"'{name}' is cut off: it has {size_bytes:,} of {expected_bytes:,} bytes")
+        raise Unlookable(f"'{name}' is cut off: it has {size_bytes:,} of {expected_bytes:,} bytes")
 
 
-@functools.lru_cache(maxsize=KEPT_FILES)
+@functools.lru_cache(maxsize=CACHED_FILES)
 def _safetensors_bytes(file: str, size_bytes: int, modified_ns: int) -> int | None:
-    """How long the file must be by its own header; None where it has none. Kept as long as it is unchanged."""
-    try:
-        return safetensors_head.read(Path(file)).whole_bytes
-    except safetensors_head.CutOff as cut:
-        return cut.least_bytes
-    except safetensors_head.NotSafetensors:
-        return None
+    """How long the file must be by its own head, or at least; None where it has none. Cached while it is unchanged."""
+    head = weights_head.parse_safetensors(Path(file))
+    if isinstance(head, weights_head.BrokenHead):
+        return head.min_bytes or None
+    return head.expected_bytes
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     shown = f"'{file.parent.name}/{file.name}'"
-    with guarded_files.guard(NotWhole, f"{shown} "):
+    with guarded_files.guard(subject=f"{shown} "):
         try:
             value = guarded_files.read_json(file)
         except FileNotFoundError:
-            raise NotWhole(f"{shown} is missing") from None
+            raise Unlookable(f"{shown} is missing") from None
         except ValueError:
-            raise NotWhole(f"{shown} is not JSON") from None
+            raise Unlookable(f"{shown} is not JSON") from None
     if not isinstance(value, dict):
-        raise NotWhole(f"{shown} is not a JSON object")
+        raise Unlookable(f"{shown} is not a JSON object")
     return value

@@ -1,4 +1,4 @@
-"""What the models folders hold, looked at on a thread of its own so that nobody waits. Standard library only."""
+"""Keeps what the models folders hold, which is surveyed on a thread of its own so that nobody waits."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .survey import Survey, survey
 log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 5.0
-"""So long what is known is believed; then it is looked at again, meanwhile it is still told."""
+"""A survey is believed this long; then the folders are looked at again, and until that is over it is still given."""
 FRESH_LOOKS = 10
-"""And so many times as long as a look takes: a slow share isn't looked at without end."""
+"""A survey is believed this many times as long as it took, or longer: a slow share isn't read on and on."""
 
 
 class LibraryIndex:
@@ -33,14 +33,14 @@ class LibraryIndex:
         self._wanted = self._coming = self._looking = False
         self._looks = 0
         self._given_up = 0
-        """Looks that were promised, and will never be over."""
+        """Looks that were promised and will never be over."""
         self._turn = 0
-        """Grows when a look is given up; a thread of an earlier turn has no more to say."""
+        """Grows when a look is given up; what a thread of an earlier turn finds is ignored."""
         self._moved_at = 0.0
         self.on_file: Callable[[int], None] = lambda _: None
-        """Told, on the thread that looks, how many files were looked at so far."""
+        """Called on the thread that looks with how many files were looked at so far."""
         self.on_looked: Callable[[], None] = lambda: None
-        """Told the same way that a look is over."""
+        """Called on the same thread when a look is over."""
 
     @property
     def ready(self) -> bool:
@@ -48,7 +48,7 @@ class LibraryIndex:
         return self._known is not None
 
     def look(self) -> Survey:
-        """Look now; takes as long as the disks take."""
+        """Look now, which takes as long as the disks take."""
         with self._one_at_a_time:
             began = time.monotonic()
             with self._changed:
@@ -71,9 +71,9 @@ class LibraryIndex:
         return found
 
     def look_soon(self) -> int:
-        """Have them looked through anew, on a thread; once more where that goes on already.
+        """Have the folders looked through on a thread; once more where that goes on already.
 
-        Gives how many looks will be over when that one is.
+        Returns how many looks will be over when that one is.
         """
         with self._changed:
             self._wanted = True
@@ -85,14 +85,14 @@ class LibraryIndex:
         return after
 
     def stuck_for(self) -> float:
-        """How many seconds ago the look that goes on got on with a file; 0 where none goes on."""
+        """Seconds since the look that goes on last finished a file; 0 where none goes on."""
         with self._changed:
             return time.monotonic() - self._moved_at if self._looking else 0.0
 
     def look_past(self) -> int:
-        """Leave the look that goes on to itself, for it hangs, and look anew, past what is known to be silent.
+        """Give up the look that goes on, for it hangs, and look anew, past places that are known not to answer.
 
-        Gives how many looks will be over when that one is.
+        Returns how many looks will be over when that one is.
         """
         with self._changed:
             self._turn += 1
@@ -112,7 +112,7 @@ class LibraryIndex:
         return self._looks
 
     def known(self) -> Survey | None:
-        """What is known, at once; None before the first look is over. Has it looked at again where it is old."""
+        """The last survey, at once; None before the first look is over. An old one is refreshed meanwhile."""
         if time.monotonic() > self._fresh_until and not self._coming:
             self.look_soon()
         return self._known

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..library import depth_model
+from ..library import extras
 from ..protocol.errors import Refusal
 from .stopping import ShouldStop, check, never
 
@@ -27,9 +27,9 @@ def estimate_depth(film: np.ndarray, model_folder: Path, device: str, should_sto
     One range holds for the whole film, so that its brightness doesn't flicker. Raises Refusal where there is no depth
     model, and Stopped.
     """
-    folder = depth_model.find(model_folder)
+    folder = extras.find_depth_model(model_folder)
     if folder is None:
-        raise Refusal(depth_model.absent())
+        raise Refusal(extras.no_depth_model())
     model = _load(folder, device)
     near = np.stack([_nearness(model, picture, should_stop) for picture in film])
     low, high = np.percentile(near, (OUTLIERS_PERCENT, 100 - OUTLIERS_PERCENT))

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..catalogue.abilities import KNOWS_LAST, LAST_UNKNOWN, LAST_WANTED
-from ..catalogue.architecture import Architecture
+from ..catalogue.architecture import KNOWS_LAST, LAST_UNKNOWN, LAST_WANTED, Architecture
 from ..loading.residency import Placement
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest

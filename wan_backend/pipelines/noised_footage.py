@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..catalogue.abilities import guide_problem
-from ..catalogue.architecture import Architecture
+from ..catalogue.architecture import Architecture, guide_problem
 from ..loading.residency import Placement
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest

@@ -127,7 +127,7 @@ def _embeds(
 
 
 def _no_embeddings(placement: Placement) -> str:
-    place = placement.model.places.of("text_encoder")
+    place = placement.model.component_files.path("text_encoder")
     return f"The text encoder {place} can't read this prompt: its numbers ran over. Get the file again, or another."
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..catalogue import entries
 from ..catalogue.entries import ModelEntry
-from ..library import depth_model, extras, locate
+from ..library import extras, locate
 from ..library.component_files import ComponentFiles
 from ..library.locate import LocatedModel
 from ..lora import resolve
@@ -115,7 +115,7 @@ def _check_model(draft: Draft) -> Draft | Problem:
 
 def _check_depth_model(draft: Draft) -> Draft | Problem:
     assert isinstance(draft.model, LocatedModel)
-    return depth_model.missing(draft.request, draft.model.folder) or draft
+    return extras.missing_depth_model(draft.request, draft.model.folder) or draft
 
 
 def _settle_loras(draft: Draft) -> Draft:
@@ -124,14 +124,15 @@ def _settle_loras(draft: Draft) -> Draft:
     files = extras.find_lora(entries.load().loras[lora], draft.inventory.models_folders) if lora else []
     stays_packed = machine is None or machine.is_card
     folder, components = draft.model.folder, draft.model.components
-    settled = resolve.settle(draft.plan, draft.request, resolve.pair(files), folder, components, stays_packed)
+    basis = resolve.trained_uses(files)
+    settled = resolve.resolve_loras(draft.plan, draft.request, basis, folder, components, stays_packed)
     return dataclasses.replace(draft, plan=settled)
 
 
 def _offer_extras(draft: Draft) -> Draft:
     if draft.request.quality is not Quality.DRAFT:
         return draft
-    offered = extras.offered(draft.plan, draft.entry, draft.inventory.models_folders)
+    offered = extras.offer_extras(draft.plan, draft.entry, draft.inventory.models_folders)
     return dataclasses.replace(draft, plan=offered)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from fractions import Fraction
 
 from ..catalogue import entries
-from ..catalogue.abilities import architecture_problem
+from ..catalogue.architecture import architecture_problem
 from ..catalogue.entries import ModelEntry
 from ..lora import resolve
 from ..memory.needs import calculate_from_catalogue
@@ -198,7 +198,7 @@ def _check_sources(draft: Draft) -> Draft | Problem:
 
 
 def _check_loras(draft: Draft) -> Draft | Problem:
-    return resolve.wrong(draft.request) or draft
+    return resolve.find_lora_problem(draft.request) or draft
 
 
 def _settle_sampling(draft: Draft) -> Draft:

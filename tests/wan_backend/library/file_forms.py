@@ -38,11 +38,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "pictures": {"in_channels": 36},
     "first_latent": {"in_channels": 48, "out_channels": 48},
 }
-"""What the transformer of a layout has beside."""
+"""What the transformer of an architecture has beside."""
 
 
 def transformer(architecture: str, seed: int = 0, **settings: Any) -> Any:
-    """A small transformer of that layout with weights that matter."""
+    """A small transformer of that architecture with weights that matter."""
     kind = diffusers.WanVACETransformer3DModel if architecture == "control" else diffusers.WanTransformer3DModel
     return _lively(kind(**{**TRANSFORMER, **FAMILIES[architecture], **settings}), seed)
 
@@ -78,9 +78,10 @@ def image_encoder() -> Any:
 
 
 def folder(place: Path, architecture: str) -> Path:
-    """A whole model of that layout, as diffusers saves it, of the parts above."""
+    """A whole model of that architecture, as diffusers saves it, of the parts above."""
     parts = {
-        "transformer": transformer(architecture), "vae": vae(architecture == "first_latent"), "text_encoder": text_encoder(),
+        "transformer": transformer(architecture), "vae": vae(architecture == "first_latent"),
+        "text_encoder": text_encoder(),
         "tokenizer": tiny_checkpoint.make_tokenizer(), "scheduler": tiny_checkpoint.make_scheduler(),
     }  # fmt: skip
     index: dict[str, Any] = {"_class_name": "WanPipeline", "expand_timesteps": architecture == "first_latent"}

@@ -13,10 +13,10 @@ import pytest
 
 from tests.wan_backend.library import heads_only
 from wan_backend.catalogue import entries
-from wan_backend.library import compose, library_index, locate, safetensors_head
+from wan_backend.library import compose, library_index, locate, weights_head
 from wan_backend.library.component_files import ComponentFiles
 from wan_backend.library.survey import Survey, survey
-from wan_backend.server import doctor
+from wan_backend.server import diagnosis
 from wan_backend.server.planner import Planner
 
 SMALL, LARGE = entries.entry("wan2.1-t2v-1.3b"), entries.entry("wan2.1-t2v-14b")
@@ -146,12 +146,15 @@ def test_halves_are_not_taken_for_the_whole_model_of_their_shape(comfy):
 def test_the_halves_of_an_a14b_make_a_model_together(comfy):
     whole = entries.entry("wan2.2-t2v-a14b")
     high = heads_only.write(comfy / "unet" / "t2v_high_noise.safetensors", heads_only.transformer(5120, 40), "F8_E4M3")
-    with pytest.raises(compose.Incomplete, match="lacks the low noise half"):
-        compose.assemble(whole, survey([comfy]), [LARGE, whole])
+    lacking = compose.compose_model(whole, survey([comfy]), [LARGE, whole])
+    assert isinstance(lacking, compose.IncompleteModel) and "lacks the low-noise expert" in lacking.sentence
     low = heads_only.write(comfy / "unet" / "t2v_low_noise.safetensors", heads_only.transformer(5120, 40), "F8_E4M3")
-    made = compose.assemble(whole, survey([comfy]), [LARGE, whole])
-    assert made is not None and (made.components["transformer"], made.components["transformer_2"]) == (high, low)
-    assert compose.assemble(LARGE, survey([comfy]), [LARGE, whole]) is None
+    made = compose.compose_model(whole, survey([comfy]), [LARGE, whole])
+    assert isinstance(made, compose.ComposedModel) and (
+        made.components["transformer"],
+        made.components["transformer_2"],
+    ) == (high, low)
+    assert compose.compose_model(LARGE, survey([comfy]), [LARGE, whole]) is None
     index = ComponentFiles(comfy, made.components).index()
     assert (index["boundary_ratio"], index["transformer_2"][1]) == (0.875, "WanTransformer3DModel")
 
@@ -163,10 +166,10 @@ def test_models_of_one_shape_are_told_by_name(comfy):
     heads_only.write(comfy / "clip_vision" / "h.safetensors", heads_only.image_encoder())
     heads_only.write(comfy / "unet" / "Wan2_1-I2V-14B-720P_fp8.safetensors", shapes)
     alike = [SMALL, quick, PICTURE, larger]
-    assert compose.assemble(PICTURE, survey([comfy]), alike) is None
-    assert compose.assemble(larger, survey([comfy]), alike) is not None
-    assert compose.assemble(quick, survey([comfy]), alike) is None
-    assert compose.assemble(SMALL, survey([comfy]), alike) is not None
+    assert compose.compose_model(PICTURE, survey([comfy]), alike) is None
+    assert compose.compose_model(larger, survey([comfy]), alike) is not None
+    assert compose.compose_model(quick, survey([comfy]), alike) is None
+    assert compose.compose_model(SMALL, survey([comfy]), alike) is not None
 
 
 def test_a_whole_folder_comes_before_files_and_lends_its_parts(comfy, tmp_path):
@@ -204,7 +207,7 @@ def test_the_doctor_lists_what_was_recognised(comfy):
     shapes = heads_only.transformer()
     del shapes["blocks.3.modulation"]
     heads_only.write(comfy / "unet" / "partial.safetensors", shapes)
-    said = "\n".join(finding.sentence for finding in doctor._files(survey([comfy])))
+    said = "\n".join(finding.sentence for finding in diagnosis._files(survey([comfy])))
     assert "wan2.1_t2v_1.3B_bf16.safetensors: transformer for text to video, 30 layers, bf16." in said
     assert "umt5_xxl_fp16.safetensors: text encoder (UMT5), fp16." in said
     assert "broken.safetensors can't be used because it is not a safetensors file." in said
@@ -213,7 +216,7 @@ def test_the_doctor_lists_what_was_recognised(comfy):
     )
     assert "1 files in the models folders hold no part of a Wan model." in said
     (comfy / "vae" / "Wan2.1_VAE.pth").write_bytes(b"")
-    said = "\n".join(finding.sentence for finding in doctor._files(survey([comfy])))
+    said = "\n".join(finding.sentence for finding in diagnosis._files(survey([comfy])))
     assert "Wan2.1_VAE.pth can't be used because it is pickled, which could run any code; get wan_2.1_vae" in said
 
 
@@ -275,8 +278,8 @@ def test_nobody_waits_for_the_first_look(comfy, monkeypatch):
 @pytest.fixture
 def heads_read(monkeypatch) -> list[Path]:
     """The files whose heads were read from the disk, as they are read."""
-    read, real = [], safetensors_head.read
-    monkeypatch.setattr(safetensors_head, "read", lambda file: read.append(Path(file)) or real(file))
+    read, real = [], weights_head.parse_safetensors
+    monkeypatch.setattr(weights_head, "parse_safetensors", lambda file: read.append(Path(file)) or real(file))
     return read
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from tests.wan_backend.library import tiny_folder
 from wan_backend.catalogue import entries
-from wan_backend.library import integrity, locate
+from wan_backend.library import hub_cache, integrity, locate
+from wan_backend.storage.guarded_files import Unlookable
 
 SMALL, LARGE = entries.entry("wan2.1-t2v-1.3b"), entries.entry("wan2.1-t2v-14b")
 EXPERTS = entries.entry("wan2.2-t2v-a14b")
@@ -196,7 +197,7 @@ def test_the_cache_is_where_the_library_has_it(monkeypatch, variables, wanted):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert str(locate.hub_cache()) == wanted
+    assert str(hub_cache.cache_folder()) == wanted
 
 
 def test_not_here_says_how_to_fetch_it():
@@ -257,7 +258,7 @@ def test_a_missing_file_is_named(tmp_path, missing):
 def test_a_missing_part_is_named(tmp_path):
     folder = write_small(tmp_path / "m")
     shutil.rmtree(folder / "vae")
-    with pytest.raises(integrity.NotWhole, match="folder 'vae' is missing"):
+    with pytest.raises(Unlookable, match="folder 'vae' is missing"):
         integrity.check(folder)
 
 
@@ -266,7 +267,7 @@ def test_a_cut_off_file_is_named(tmp_path, kept_bytes):
     folder = write_small(tmp_path / "m")
     whole = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(whole[:kept_bytes])
-    with pytest.raises(integrity.NotWhole, match=WEIGHTS + "' is (cut off|not a safetensors file)"):
+    with pytest.raises(Unlookable, match=WEIGHTS + "' is (cut off|not a safetensors file)"):
         integrity.check(folder)
 
 
@@ -274,7 +275,7 @@ def test_a_cut_off_file_is_named(tmp_path, kept_bytes):
 def test_something_else_in_the_place_of_weights(tmp_path, content):
     folder = write_small(tmp_path / "m")
     (folder / WEIGHTS).write_bytes(content)
-    with pytest.raises(integrity.NotWhole, match="not a safetensors file"):
+    with pytest.raises(Unlookable, match="not a safetensors file"):
         integrity.check(folder)
 
 
@@ -282,7 +283,7 @@ def test_a_mended_file_is_looked_at_again(tmp_path):
     folder = write_small(tmp_path / "m")
     whole = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(whole[:-1])
-    with pytest.raises(integrity.NotWhole):
+    with pytest.raises(Unlookable):
         integrity.check(folder)
     (folder / WEIGHTS).write_bytes(whole)
     integrity.check(folder)
@@ -293,14 +294,14 @@ def test_every_shard_of_an_index_must_be_there(tmp_path):
     (folder / WEIGHTS).rename(folder / "transformer" / "a-00001-of-00002.safetensors")
     mapping = {"x": "a-00001-of-00002.safetensors", "y": "a-00002-of-00002.safetensors"}
     (folder / "transformer" / "a.safetensors.index.json").write_text(json.dumps({"weight_map": mapping}))
-    with pytest.raises(integrity.NotWhole, match=r"a-00002-of-00002\.safetensors' is missing"):
+    with pytest.raises(Unlookable, match=r"a-00002-of-00002\.safetensors' is missing"):
         integrity.check(folder)
 
 
 def test_pickled_weights_are_refused(tmp_path):
     folder = write_small(tmp_path / "m")
     (folder / WEIGHTS).rename(folder / "transformer" / "pytorch_model.bin")
-    with pytest.raises(integrity.NotWhole, match="only pickled weights"):
+    with pytest.raises(Unlookable, match="only pickled weights"):
         integrity.check(folder)
 
 
@@ -308,7 +309,7 @@ def test_pickled_weights_are_refused(tmp_path):
 def test_an_index_that_is_no_index(tmp_path, content):
     folder = write_small(tmp_path / "m")
     (folder / "model_index.json").write_text(content)
-    with pytest.raises(integrity.NotWhole, match=r"model_index\.json"):
+    with pytest.raises(Unlookable, match=r"model_index\.json"):
         integrity.check(folder)
 
 

@@ -11,17 +11,18 @@ import pytest
 
 from tests.wan_backend.library import heads_only
 from wan_backend.catalogue.architecture import Architecture
-from wan_backend.library import file_heads, recognize
-from wan_backend.library.recognize import FileComponent, NotOurs, Unusable
+from wan_backend.library import recognize, weights_head
+from wan_backend.library.recognize import FileComponent
+from wan_backend.storage.guarded_files import Unlookable
 
 
-def told(file: Path) -> FileComponent:
-    (part,) = recognize.recognize_components(file_heads.read(file))
+def recognized(file: Path) -> FileComponent:
+    (part,) = recognize.recognize_components(weights_head.read_head(file))
     return part
 
 
 def transformer(tmp_path: Path, name: str = "x", **more: int) -> FileComponent:
-    return told(heads_only.write(tmp_path / f"{name}.safetensors", heads_only.transformer(**more)))
+    return recognized(heads_only.write(tmp_path / f"{name}.safetensors", heads_only.transformer(**more)))
 
 
 @pytest.mark.parametrize(("shapes", "architecture", "layers", "heads"), [
@@ -35,7 +36,7 @@ def transformer(tmp_path: Path, name: str = "x", **more: int) -> FileComponent:
     (heads_only.transformer(3072, 30, 48, 48), Architecture.FIRST_LATENT, 30, 24),
 ])  # fmt: skip
 def test_families_of_the_published_sizes(tmp_path, shapes, architecture, layers, heads):
-    part = told(heads_only.write(tmp_path / "anything.safetensors", shapes))
+    part = recognized(heads_only.write(tmp_path / "anything.safetensors", shapes))
     assert (part.component, part.architecture, part.form) == ("transformer", architecture, "bf16")
     assert (part.config["num_layers"], part.config["num_attention_heads"]) == (layers, heads)
 
@@ -53,11 +54,11 @@ def test_the_other_parts(tmp_path):
         (heads_only.vae(48), "vae", "bf16"),
         (heads_only.image_encoder(), "image_encoder", "bf16"),
     ):
-        found = told(heads_only.write(tmp_path / f"{part}.safetensors", shapes))
+        found = recognized(heads_only.write(tmp_path / f"{part}.safetensors", shapes))
         assert (found.component, found.form) == (part, form)
-    found = told(tmp_path / "image_encoder.safetensors")
+    found = recognized(tmp_path / "image_encoder.safetensors")
     assert (found.config["image_size"], found.config["num_attention_heads"]) == (224, 16)
-    found = told(tmp_path / "text_encoder.safetensors")
+    found = recognized(tmp_path / "text_encoder.safetensors")
     assert (found.config["d_kv"], found.config["num_layers"], found.config["d_ff"]) == (64, 24, 10240)
 
 
@@ -68,14 +69,14 @@ def test_the_other_parts(tmp_path):
     heads_only.text_encoder(words=32128, shared_bias=True),
     {},
 ])  # fmt: skip
-def test_what_is_not_wans_is_no_part(tmp_path, shapes):
-    with pytest.raises(NotOurs):
-        told(heads_only.write(tmp_path / "x.safetensors", shapes))
+def test_what_is_not_wans_is_no_component(tmp_path, shapes):
+    file = heads_only.write(tmp_path / "x.safetensors", shapes)
+    assert recognize.recognize_components(weights_head.read_head(file)) == []
 
 
 def refused(tmp_path: Path, shapes: heads_only.Shapes, dtype: str = "BF16", name: str = "x", **more: Any) -> str:
-    with pytest.raises(Unusable) as caught:
-        told(heads_only.write(tmp_path / f"{name}.safetensors", shapes, dtype, **more))
+    with pytest.raises(Unlookable) as caught:
+        recognized(heads_only.write(tmp_path / f"{name}.safetensors", shapes, dtype, **more))
     return str(caught.value)
 
 
@@ -139,12 +140,12 @@ def test_vectors_and_tables_need_no_scale_in_fp8_scaled(tmp_path):
         if (".SelfAttention." in name or ".DenseReluDense." in name) and "relative_attention_bias" not in name:
             shapes[name.replace(".weight", ".scale_weight")] = (1,)
     others = {name: "F32" for name in shapes if name.endswith(".scale_weight")}
-    assert told(heads_only.write(tmp_path / "x.safetensors", shapes, "F8_E4M3", others)).form == "fp8 scaled"
+    assert recognized(heads_only.write(tmp_path / "x.safetensors", shapes, "F8_E4M3", others)).form == "fp8 scaled"
 
 
 def test_plain_fp8_is_told_from_scaled(tmp_path):
     file = heads_only.write(tmp_path / "x.safetensors", heads_only.transformer(), "F8_E4M3")
-    assert told(file).form == "fp8"
+    assert recognized(file).form == "fp8"
 
 
 def scaled(shapes: heads_only.Shapes, kind: str, suffix: str, across: int = 0) -> tuple[dict, dict[str, str]]:
@@ -163,7 +164,7 @@ def scaled(shapes: heads_only.Shapes, kind: str, suffix: str, across: int = 0) -
 ])  # fmt: skip
 def test_scaled_forms_of_which_every_number_is_there(tmp_path, kind, across, form):
     shapes, others = scaled(heads_only.transformer(layers=2), kind, ".weight_scale", across)
-    assert told(heads_only.write(tmp_path / "x.safetensors", shapes, others=others)).form == form
+    assert recognized(heads_only.write(tmp_path / "x.safetensors", shapes, others=others)).form == form
 
 
 def test_scales_whose_order_is_not_known_are_refused_by_the_head_already(tmp_path):
@@ -200,14 +201,14 @@ PREFIXES = {
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_whatever_stands_before_every_name(tmp_path, prefix):
     shapes = {prefix + name: shape for name, shape in heads_only.transformer(layers=2).items()}
-    assert told(heads_only.write(tmp_path / "x.safetensors", shapes)).architecture is Architecture.TEXT
+    assert recognized(heads_only.write(tmp_path / "x.safetensors", shapes)).architecture is Architecture.TEXT
 
 
 def test_wrappers_inside_names_and_two_models_in_one(tmp_path):
     plain = heads_only.transformer(layers=2)
     shapes = {name.replace("blocks.0.", "blocks.0._orig_mod."): shape for name, shape in plain.items()}
-    part = told(heads_only.write(tmp_path / "x.safetensors", shapes))
-    assert part.pieces["blocks.0.ffn.net.2.bias"].source == "blocks.0._orig_mod.ffn.2.bias"
+    part = recognized(heads_only.write(tmp_path / "x.safetensors", shapes))
+    assert part.slices["blocks.0.ffn.net.2.bias"].source == "blocks.0._orig_mod.ffn.2.bias"
     both = {prefix + name: shape for name, shape in plain.items() for prefix in ("generator.", "generator_ema.")}
     assert "several models of the kind transformer (generator. and generator_ema.)" in refused(tmp_path, both, name="y")
 
@@ -221,9 +222,9 @@ def test_quanto_is_read_and_its_4_bit_is_not(tmp_path):
             others[f"{name}._data"] = "I8"
         else:
             shapes[name] = shape
-    part = told(heads_only.write(tmp_path / "x.safetensors", shapes, others=others))
+    part = recognized(heads_only.write(tmp_path / "x.safetensors", shapes, others=others))
     assert part.form == "int8"
-    assert part.pieces["blocks.0.attn1.to_q.weight"].source == "blocks.0.self_attn.q.weight._data"
+    assert part.slices["blocks.0.attn1.to_q.weight"].source == "blocks.0.self_attn.q.weight._data"
     unread = dict.fromkeys(others, "U8")
     assert "this version can't read" in refused(tmp_path, shapes, name="y", others=unread)
 
@@ -233,8 +234,8 @@ def test_quanto_is_read_and_its_4_bit_is_not(tmp_path):
     ("__index_timestep_zero__", (1,)),
 ])  # fmt: skip
 def test_what_programs_leave_behind_refuses_nothing(tmp_path, marker, shape):
-    assert told(heads_only.write(tmp_path / "x.safetensors", {**heads_only.transformer(layers=2), marker: shape}))
-    assert told(heads_only.write(tmp_path / "y.safetensors", {**heads_only.text_encoder(), marker: shape}))
+    assert recognized(heads_only.write(tmp_path / "x.safetensors", {**heads_only.transformer(layers=2), marker: shape}))
+    assert recognized(heads_only.write(tmp_path / "y.safetensors", {**heads_only.text_encoder(), marker: shape}))
 
 
 @pytest.mark.parametrize(("surplus", "shape"), [
@@ -251,35 +252,35 @@ def test_what_changes_the_arithmetic_stays_refused(tmp_path, surplus, shape):
 @pytest.mark.parametrize("suffix", ["gguf", "safetensors"])
 def test_something_else_under_such_a_name(tmp_path, content, suffix):
     (tmp_path / f"x.{suffix}").write_bytes(content)
-    with pytest.raises(file_heads.Unreadable):
-        file_heads.read(tmp_path / f"x.{suffix}")
+    with pytest.raises(Unlookable):
+        weights_head.read_head(tmp_path / f"x.{suffix}")
 
 
 def test_a_cut_off_file_is_told(tmp_path):
     file = heads_only.write(tmp_path / "x.safetensors", heads_only.transformer())
     with open(file, "r+b") as stream:
         stream.truncate(file.stat().st_size - 1)
-    with pytest.raises(file_heads.Unreadable, match="cut off: it has"):
-        file_heads.read(file)
+    with pytest.raises(Unlookable, match="cut off: it has"):
+        weights_head.read_head(file)
 
 
 def test_a_header_is_read_again_only_when_the_file_changes(tmp_path):
     file = heads_only.write(tmp_path / "x.safetensors", {"a": (1,)})
-    assert file_heads.read(file) is file_heads.read(file)
+    assert weights_head.read_head(file) is weights_head.read_head(file)
     heads_only.write(file, {"a": (1,), "b": (1,)})
-    assert "b" in file_heads.read(file).tensors
+    assert "b" in weights_head.read_head(file).tensors
 
 
 def test_a_gguf_of_a_strange_version_is_named(tmp_path):
     (tmp_path / "x.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 9, 0, 0))
-    with pytest.raises(file_heads.Unreadable, match="version 9"):
-        file_heads.read(tmp_path / "x.gguf")
+    with pytest.raises(Unlookable, match="version 9"):
+        weights_head.read_head(tmp_path / "x.gguf")
 
 
 def test_notes_are_not_tensors(tmp_path):
     header = json.dumps({"__metadata__": {"made": "today"}}).encode()
     (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
-    assert file_heads.read(tmp_path / "x.safetensors").notes == {"made": "today"}
+    assert weights_head.read_head(tmp_path / "x.safetensors").metadata == {"made": "today"}
 
 
 @pytest.mark.parametrize("suffix", [".weight.weight_scale", ".weights.scale_weight", ".w.weight_scale_inv"])
@@ -288,19 +289,21 @@ def test_a_scale_of_nothing_is_not_passed_over(tmp_path, suffix):
     shapes = heads_only.transformer()
     scales = {name.removesuffix(".weight") + suffix: (1,) for name in shapes if name.endswith("self_attn.q.weight")}
     file = heads_only.write(tmp_path / "a.safetensors", {**shapes, **scales}, "F8_E4M3", dict.fromkeys(scales, "F32"))
-    with pytest.raises(recognize.Unusable, match="of another kind of model"):
-        recognize.recognize_components(file_heads.read(file))
+    with pytest.raises(recognize.Unlookable, match="of another kind of model"):
+        recognize.recognize_components(weights_head.read_head(file))
 
 
 @pytest.mark.parametrize("prefix", ["clip_vision.", "model.", "clip.vision_model."])
 def test_an_image_encoder_is_told_whatever_stands_before_its_names(tmp_path, prefix):
     shapes = {name.replace("vision_model.", prefix): shape for name, shape in heads_only.image_encoder().items()}
-    (part,) = recognize.recognize_components(file_heads.read(heads_only.write(tmp_path / "a.safetensors", shapes)))
+    (part,) = recognize.recognize_components(
+        weights_head.read_head(heads_only.write(tmp_path / "a.safetensors", shapes))
+    )
     assert part.component == "image_encoder"
 
 
 @pytest.mark.parametrize("name", ["qwen_image_vae", "wan_alpha_2.1_vae_alpha_channel"])
 def test_an_autoencoder_that_is_told_apart_by_its_name_alone_is_refused(tmp_path, name):
     file = heads_only.write(tmp_path / f"{name}.safetensors", heads_only.vae())
-    with pytest.raises(Unusable, match="by its name it is"):
-        recognize.recognize_components(file_heads.read(file))
+    with pytest.raises(Unlookable, match="by its name it is"):
+        recognize.recognize_components(weights_head.read_head(file))

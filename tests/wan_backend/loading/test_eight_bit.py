@@ -19,7 +19,7 @@ from tests.wan_backend.loading.test_applying_loras import differences
 from tests.wan_backend.loading.test_single_files import far, load, run_transformer
 from tests.wan_backend.lora import written_loras
 from wan_backend.catalogue.transformer_shapes import shapes
-from wan_backend.library import file_heads, recognize
+from wan_backend.library import recognize, weights_head
 from wan_backend.loading import applying_loras, eight_bit, single_files
 from wan_backend.loading.eight_bit import EightBitLinear
 from wan_backend.loading.residency import Placement, room_for
@@ -107,7 +107,7 @@ class TestFiles:
             forms.write(tmp_path / "half.safetensors", half),
             written(tmp_path),
         ]
-        found = [recognize.recognize_components(file_heads.read(file))[0] for file in files]
+        found = [recognize.recognize_components(weights_head.read_head(file))[0] for file in files]
         assert [single_files.stays_quantised(part) for part in found] == [False, False, True]
         assert eight_bit_layers(single_files.load(found[0], HALF, True)) == {}
 
@@ -379,13 +379,13 @@ class TestModel:
 
     def test_on_the_cpu_an_fp8_file_is_whole_until_8_bit_are_asked_for(self, tmp_path):
         parts = {**forms.files(tmp_path, "text"), "transformer": written(tmp_path / "fp8", "text")}
-        model = WanModel(tmp_path, CPU, places=parts)
+        model = WanModel(tmp_path, CPU, components=parts)
         one = run_transformer(model.transformer)
         assert eight_bit_layers(model.transformer) == {}
         model.weights_in_8_bit = True
         assert model.transformer.blocks[0].attn1.to_q.weight.dtype == torch.float8_e4m3fn
         assert torch.equal(run_transformer(model.transformer), one)
-        told = WanModel(tmp_path, torch.device("mps"), places=parts)
+        told = WanModel(tmp_path, torch.device("mps"), components=parts)
         told.weights_in_8_bit = True
         assert told.transformer.blocks[0].attn1.to_q.weight.dtype == torch.int8, "Apple's cards have no fp8"
 

@@ -11,15 +11,17 @@ import torch
 from safetensors.torch import load_file
 
 from tests.wan_backend.library import file_forms as forms
-from wan_backend.library import file_heads, recognize
+from wan_backend.library import recognize, weights_head
 from wan_backend.loading import single_files
 from wan_backend.loading.tensors import Unloadable
+from wan_backend.storage.guarded_files import Unlookable
 
 HALF = torch.bfloat16
 
 
 def load(file: Path, part: str, dtype: torch.dtype = torch.float32, quantised: bool = False) -> Any:
-    (found,) = [found for found in recognize.recognize_components(file_heads.read(file)) if found.component == part]
+    components = recognize.recognize_components(weights_head.read_head(file))
+    (found,) = [found for found in components if found.component == part]
     return single_files.load(found, dtype, quantised)
 
 
@@ -291,7 +293,7 @@ def test_a_checkpoint_of_all_parts(tmp_path):
     made |= forms.prefixed(forms.published("vae", forms.weights_of(forms.vae())), "vae.")
     made |= forms.prefixed(forms.weights_of(forms.text_encoder()), "text_encoders.umt5xxl.transformer.")
     file = forms.write(tmp_path / "all.safetensors", made)
-    parts = [found.component for found in recognize.recognize_components(file_heads.read(file))]
+    parts = [found.component for found in recognize.recognize_components(weights_head.read_head(file))]
     assert sorted(parts) == ["text_encoder", "transformer", "vae"]
     assert same(run_transformer(load(file, "transformer")), run_transformer(source))
 
@@ -306,11 +308,11 @@ def test_a_missing_tensor_of_an_autoencoder_is_named(tmp_path):
 def test_forms_that_are_not_known_are_refused_before_anything_is_loaded(tmp_path):
     made = forms.scaled_fp8(forms.published("transformer", forms.weights_of(forms.transformer("text"))))
     made["blocks.0.ffn.0.scale_weight"] = torch.ones(3, 4)
-    with pytest.raises(recognize.Unusable, match=r"blocks\.0\.ffn\.0\.scale_weight has the shape \(3, 4\)"):
+    with pytest.raises(Unlookable, match=r"blocks\.0\.ffn\.0\.scale_weight has the shape \(3, 4\)"):
         load(forms.write(tmp_path / "t.safetensors", made), "transformer")
     made = forms.scaled_fp8(forms.published("transformer", forms.weights_of(forms.transformer("text"))), "weight_scale")
     made["blocks.0.ffn.0.comfy_quant"] = torch.tensor(list(b'{"format": "nvfp4"}'), dtype=torch.uint8)
-    with pytest.raises(recognize.Unusable, match=r"blocks\.0\.ffn\.0\.weight is in nvfp4"):
+    with pytest.raises(Unlookable, match=r"blocks\.0\.ffn\.0\.weight is in nvfp4"):
         load(forms.write(tmp_path / "t2.safetensors", made), "transformer")
 
 

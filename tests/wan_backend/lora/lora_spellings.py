@@ -57,7 +57,7 @@ class Seen:
     name: str
     kind: Kind
     where: str
-    half: str = ""
+    expert: str = ""
 
 
 KEYS = [

@@ -44,8 +44,8 @@ def one_transformer(tmp_path) -> Path:
 
 def settled(folder: Path, *uses: LoraUse, basis: str = ""):
     request = take_request("/tmp", model="embedded", loras=list(uses))
-    first = resolve.pair([basis] if basis else [])
-    return resolve.settle(plan_steps.plan(request, EMBEDDED), request, first, folder)
+    first = resolve.trained_uses([basis] if basis else [])
+    return resolve.resolve_loras(plan_steps.plan(request, EMBEDDED), request, first, folder)
 
 
 def narrow(file: Path) -> str:
@@ -112,7 +112,7 @@ def test_a_pair_goes_to_the_two_experts_by_its_names(two_experts, tmp_path):
     ]
     said = 'The LoRA "lora_low_noise.safetensors" works on the low-noise expert, as its name says.'
     assert said in made.notes
-    assert resolve.pair([pair / name for name in names]) == [
+    assert resolve.trained_uses([pair / name for name in names]) == [
         LoraUse(str(pair / names[0]), 1.0, Expert.HIGH),
         LoraUse(str(pair / names[1]), 1.0, Expert.LOW),
     ]
@@ -191,7 +191,7 @@ def test_what_adds_to_whole_weights_is_refused_before_the_job_where_those_stay_p
     request = take_request("/tmp", model="embedded", loras=[LoraUse(str(low_rank)), LoraUse(str(whole))])
 
     def problem(**how):
-        return resolve.settle(plan_steps.plan(request, EMBEDDED), request, [], tmp_path, parts, **how).problem
+        return resolve.resolve_loras(plan_steps.plan(request, EMBEDDED), request, [], tmp_path, parts, **how).problem
 
     assert problem(stays_packed=False) is None
     if packed:
@@ -213,7 +213,7 @@ def test_of_a_gguf_the_matrices_outside_the_blocks_can_be_added_to(tmp_path):
             tmp_path / "whole.safetensors", {f"diffusion_model.{key}.diff": torch.ones(extents[name])}
         )
         request = take_request("/tmp", model="embedded", loras=[LoraUse(str(file))])
-        return resolve.settle(plan_steps.plan(request, EMBEDDED), request, [], tmp_path, parts).problem
+        return resolve.resolve_loras(plan_steps.plan(request, EMBEDDED), request, [], tmp_path, parts).problem
 
     assert problem("head.head", "proj_out.weight") is None
     assert (

@@ -1,4 +1,7 @@
-"""Which models the transformers of a folder make: never half of one, and none lost for a word in its name."""
+"""Experts of a Wan 2.2 A14B by the names that people's files have, and which models the transformers of a folder make.
+
+No model is made of one expert alone, and none is lost for a word in its name.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,88 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.wan_backend.library import heads_only, tiny_folder
-from tests.wan_backend.library.test_expert_names import SPELLINGS
 from wan_backend.catalogue import entries
 from wan_backend.catalogue.architecture import Architecture
-from wan_backend.library import locate, partners
-from wan_backend.library.candidates import Candidate
+from wan_backend.library import a14b_experts, locate
+from wan_backend.library.recognize import Candidate
 from wan_backend.library.survey import survey
 
+SPELLINGS = {
+    "wan2.2_t2v_{}_noise_14B_fp8_scaled": ("high", "low"),  # Comfy-Org's
+    "Wan2.2-T2V-A14B-{}Noise-Q4_K_M": ("High", "Low"),  # QuantStack's
+    "Wan2_2-I2V-A14B-{}_fp8_e4m3fn_scaled_KJ": ("HIGH", "LOW"),  # Kijai's
+    "{}_noise_model/diffusion_pytorch_model": ("high", "low"),  # Wan-AI's own
+    "somebodysWan22_t2vQ8{}": ("H", "L"),  # of Civitai, as the next ones
+    "somebodysWan22_i2vFP8{}": ("H", "L"),
+    "smoothMixWan22_t2v{}": ("High", "Low"),
+    "wan22EnhancedT2V{}": ("H", "L"),
+    "wan22_t2v_14B_{}": ("H", "L"),
+    "wan2.2_t2v_a14b_{}": ("HN", "LN"),
+    "wan22_t2v_{}": ("hi", "lo"),
+    "wan22t2v{}": ("high", "low"),
+    "{}wan22": ("high", "low"),
+    "wan22_{}_lowvram_q4": ("high", "low"),
+    "low_vram/wan2.2_t2v_{}_noise": ("high", "low"),
+}
+"""A name, and what stands in it for each expert."""
+OTHERWISE = [
+    "wan2.1_t2v_14B_low_vram", "low_vram/wan2.1", "wan_high_quality", "highlights", "slow_motion", "wan_flow", "hires",
+    "low-res", "high_end", "LowVRAM", "yellow", "wan_lowrank", "high_contrast", "shallow_depth", "workflow",
+]  # fmt: skip
+"""Names that speak of something else."""
 TEXT, PICTURES = heads_only.transformer(5120, 40), heads_only.transformer(5120, 40, 36)
 CONTROL, SMALL, TIMED = (
     heads_only.transformer(5120, 40, control=8), heads_only.transformer(), heads_only.transformer(3072, 30, 48, 48),
 )  # fmt: skip
 NEW, NEW_PICTURES, OLD, VACE = "wan2.2-t2v-a14b", "wan2.2-i2v-a14b", "wan2.1-t2v-14b", "wan2.1-vace-14b"
+
+
+@pytest.mark.parametrize("pattern", SPELLINGS)
+def test_experts_are_told_alone_and_by_their_partner(pattern):
+    high, low = (pattern.format(expert) for expert in SPELLINGS[pattern])
+    assert [a14b_experts.possible_expert([name.rpartition("/")[2], name]) for name in (high, low)] == ["high", "low"]
+    assert [a14b_experts.expert_beside(high, low), a14b_experts.expert_beside(low, high)] == ["high", "low"]
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_words_that_mean_something_else(name):
+    assert a14b_experts.possible_expert([name]) == ""
+
+
+@given(st.text("abnHhLlig_-.0129 ", max_size=24))
+def test_no_name_is_both_experts_and_partners_are_mutual(name):
+    told = a14b_experts.expert_beside(name, name)
+    assert told == ""
+    for expert, keys in a14b_experts.partner_keys(name).items():
+        assert all("*" in key for key in keys)
+        assert a14b_experts.certain_expert([name]) in ("", expert, a14b_experts.OTHER[expert])
+    if a14b_experts.certain_expert([name]):
+        assert (
+            a14b_experts.probable_expert([name])
+            == a14b_experts.possible_expert([name])
+            == a14b_experts.certain_expert([name])
+        )
+
+
+@pytest.mark.parametrize(("name", "new"), [
+    ("wan2.2_t2v_14B", True), ("Wan22_i2v", True), ("wan_a14b", True), ("Wan2_2-T2V", True), ("WAN22I2V14B", True),
+    ("wan2.1_t2v_14B", False), ("Wan21_T2V", False), ("Wan2_1-T2V", False),
+    ("t2v_14B", None), ("wan2.1_and_2.2", None), ("v12.2", None),
+    ("wan22_i2v_v2.1", True), ("WanV2.2", True), ("t2v_v2.2", None), ("2024-12-21", None), ("wan2_14B", None),
+    ("wan2214B", True), ("wan2.1.3B", False), ("wan211.3B", False), ("FusionX", False), ("Wan2.2_FusionX", True),
+])  # fmt: skip
+def test_the_version_in_a_name(name, new):
+    assert a14b_experts.is_wan_22([name]) is new
+    assert a14b_experts.is_wan_22([name, "wan2.1"]) is (False if new is None else new)
+
+
+def test_the_first_name_that_speaks_is_believed():
+    assert a14b_experts.certain_expert(["Wan2.2 T2V A14B HighNoise", "wan_low_noise"]) == "high"
+    assert a14b_experts.certain_expert(["Wan2.2 T2V A14B", "wan_low_noise"]) == "low"
 
 
 @pytest.fixture
@@ -52,14 +123,14 @@ def put(folder: Path, name: str, shapes: heads_only.Shapes) -> Path:
 
 @pytest.mark.parametrize("pattern", SPELLINGS)
 @pytest.mark.parametrize(("shapes", "model"), [(TEXT, NEW), (PICTURES, NEW_PICTURES)], ids=["text", "pictures"])
-def test_two_halves_make_a_model_and_one_makes_none(folder, pattern, shapes, model):
-    high, low = (put(folder, pattern.format(half), shapes) for half in SPELLINGS[pattern])
+def test_two_experts_make_a_model_and_one_makes_none(folder, pattern, shapes, model):
+    high, low = (put(folder, pattern.format(expert), shapes) for expert in SPELLINGS[pattern])
     assert makes(folder) == {model: "found"}
     parts = locate.find(entries.entry(model), [folder], survey([folder])).components
     assert (parts["transformer"], parts["transformer_2"]) == (high, low)
     low.unlink()
     made = makes(folder)
-    assert set(made) == {model} and "lacks the low noise half" in made[model]
+    assert set(made) == {model} and "lacks the low-noise expert" in made[model]
 
 
 @pytest.mark.parametrize(("shapes", "model", "names"), [
@@ -96,7 +167,7 @@ def test_what_may_be_a_whole_model_or_half_of_another_is_run_as_neither(folder, 
     made = makes(folder)
     assert set(made) == models and all("put 'wan2.1'" in said or "('wan2.1'" in said for said in made.values())
     (row,) = [row for row in survey([folder]).files if row.file == file]
-    assert not row.components and "may be a whole Wan 2.1 or one half of a Wan 2.2" in row.why
+    assert not row.components and "may be a whole Wan 2.1 or one expert of a Wan 2.2" in row.why
 
 
 @pytest.mark.parametrize("note", ["general.name", "general.base_model.0.repo_url", "modelspec.architecture"])
@@ -132,21 +203,21 @@ WILD = {
         "Phantom-Wan-14B_fp8_e4m3fn", "WanVideo_2_1_T2V_14B", "wan2.114B_t2v", "krea-realtime-video-14b_fp8",
         "wan2.1/fp8/t2v", "WAN2.1-14B-HIGH-QUALITY", "wan2.2-t2v-rapid-aio-v10", "wan2.2-rapid-aio-v2.1",
     ],
-    partners.UNTOLD: ["Wan2.2-T2V-A14B", "wan2214BT2V_v21", "wan22_2024-12-21", "wan22_t2v_expert1"],
-    partners.UNSAID: ["wan_t2v_14B_fp8", "diffusion_pytorch_model", "wan_t2v_14B_v2.1", "wan_t2v_v2.2"],
+    a14b_experts.UNKNOWN_EXPERT: ["Wan2.2-T2V-A14B", "wan2214BT2V_v21", "wan22_2024-12-21", "wan22_t2v_expert1"],
+    a14b_experts.UNKNOWN_VERSION: ["wan_t2v_14B_fp8", "diffusion_pytorch_model", "wan_t2v_14B_v2.1", "wan_t2v_v2.2"],
 }  # fmt: skip
-"""The half that a 14B for text is by its name alone, in the names that Kijai's, QuantStack's, Comfy-Org's, LightX2V's,
-and Civitai's files have."""
+"""The expert that a 14B for text is by its name alone; files of Kijai, QuantStack, Comfy-Org, LightX2V and Civitai have
+these names."""
 
 
-@pytest.mark.parametrize(("name", "half"), [(name, half) for half, names in WILD.items() for name in names])
-def test_names_as_the_world_has_them(name, half):
+@pytest.mark.parametrize(("name", "expert"), [(name, expert) for expert, names in WILD.items() for name in names])
+def test_names_as_the_world_has_them(name, expert):
     config = {"num_layers": 40, "num_attention_heads": 40}
     file = Path(f"/models/unet/{name}.gguf")
-    (found,) = partners.settle(
+    (found,) = a14b_experts.assign_experts(
         [Candidate("transformer", file, config, "Q8_0", "", Architecture.TEXT, size_bytes=10**10)]
     )
-    assert found.expert == half
+    assert found.expert == expert
 
 
 def test_what_a_file_calls_itself_comes_before_its_name(folder):
@@ -168,7 +239,7 @@ def test_halves_of_a_control_model_are_not_run_as_a_whole_one(folder):
     put(folder, "wan2.2_fun_vace_high_noise_14B", CONTROL)
     put(folder, "wan2.2_fun_vace_low_noise_14B", CONTROL)
     made = makes(folder)
-    assert set(made) == {VACE} and "one half of a Wan 2.2 with control" in made[VACE]
+    assert set(made) == {VACE} and "one expert of a Wan 2.2 with control" in made[VACE]
     put(folder, "wan2.1_vace_14B", CONTROL)
     assert makes(folder) == {VACE: "found"}
 
@@ -193,8 +264,8 @@ def test_the_transformer_of_a_fetched_a14b_is_a_half(folder, tmp_path, second):
     (home / "model_index.json").write_text(json.dumps(index))
     found = survey([folder], [home])
     assert isinstance(locate.find(entries.entry(OLD), [folder], found), locate.UnavailableModel)
-    (half,) = found.of("transformer")
-    assert half.expert == ("low" if second else "high")
+    (expert,) = found.of("transformer")
+    assert expert.expert == ("low" if second else "high")
 
 
 def test_what_is_made_one_file_wears_no_lora_for_two(folder):
