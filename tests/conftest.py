@@ -35,6 +35,7 @@ if not HAS_TORCH:
         "addon_without_bpy",
         "faults",
         "test_house.py",
+        "test_recipes.py",
         "test_build.py",
         "test_tiers.py",
     ]
