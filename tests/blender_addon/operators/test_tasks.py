@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+from pathlib import Path
 
 import bpy
 import pytest
@@ -203,9 +204,9 @@ def test_another_take_of_the_same_sources(told, film, addon, found) -> None:
     order = told.orders.pop()
     m = told.messages
     files = ["0001.png", "0002.png"]
-    folder = film.folder / "footage"
+    folder = Path(addon("jobs.strangers").own_folder()) / "footage"
     if found:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         for name in files:
             (folder / name).write_bytes(b"x")
     source = m.Source(m.Role.FOOTAGE, str(folder), files, frames=40, rendered=True)
