@@ -101,7 +101,7 @@ def parts_are(**kinds: str | tuple[str, ...]) -> Holds:
         from wan_backend.library.library_index import LibraryIndex
 
         found: dict[str, set[str]] = {}
-        for candidate in LibraryIndex([str(folder)]).look().candidates:
+        for candidate in LibraryIndex([str(folder)]).refresh().candidates:
             found.setdefault(candidate.component, set()).add(candidate.path.name)
         assert found == {part: {names} if isinstance(names, str) else set(names) for part, names in kinds.items()}
 
@@ -114,7 +114,7 @@ def model_refused(name: str, *words: str) -> Holds:
     def check(folder: Path) -> None:
         from wan_backend.library.library_index import LibraryIndex
 
-        survey = LibraryIndex([str(folder)]).look()
+        survey = LibraryIndex([str(folder)]).refresh()
         (row,) = [row for row in survey.files if row.file.name == name]
         assert not row.components and row.why
         assert [word for word in words if word not in row.why] == [], row.why
@@ -131,7 +131,7 @@ def planned(model: str, problem: str = "", **asked: Any) -> Holds:
         from wan_backend.server.planner import Planner
 
         planner = Planner([str(folder)], None)
-        planner.library.look()
+        planner.library.refresh()
         found = planner.plan(take_request(str(folder), model=model, **asked)).problem
         if problem:
             assert found is not None and problem in found.sentence, found

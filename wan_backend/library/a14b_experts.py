@@ -187,14 +187,16 @@ class _Neighbors:
         for each in candidates:
             for expert, keys in partner_keys(_folder_and_name(each)).items():
                 for key in keys:
-                    self._sizes.setdefault((each.architecture, each.form, expert, key), []).append(each.size_bytes)
+                    self._sizes.setdefault((each.architecture, each.number_format, expert, key), []).append(
+                        each.size_bytes
+                    )
 
     def expert_of(self, candidate: Candidate) -> str:
         """The expert where the other one is here: of the same format and size, with a name that differs in that."""
         found = set()
         for expert, keys in partner_keys(_folder_and_name(candidate)).items():
             for key in keys:
-                sizes = self._sizes.get((candidate.architecture, candidate.form, OTHER[expert], key), ())
+                sizes = self._sizes.get((candidate.architecture, candidate.number_format, OTHER[expert], key), ())
                 difference = MAX_SIZE_DIFFERENCE * candidate.size_bytes
                 if any(abs(size - candidate.size_bytes) <= difference for size in sizes):
                     found.add(expert)

@@ -16,7 +16,7 @@ from . import a14b_experts
 from .recognize import Candidate
 from .survey import Survey
 
-FORMS = (
+NUMBER_FORMATS = (
     "", "bf16", "fp16", "fp32", "fp8 scaled", "int8", "Q8_0", "Q6_K", "fp8", "Q5_K", "Q5_1", "Q5_0", "Q4_K",
     "Q4_1", "Q4_0",
 )  # fmt: skip
@@ -193,8 +193,8 @@ def _choose_transformers(
 def _rank_of_two(pair: tuple[Candidate, Candidate]) -> tuple[Any, ...]:
     """The models themselves come first, then two of one maker, then those that lose least."""
     ranks = [_rank(expert) for expert in pair]
-    variants, forms, names = zip(*ranks, strict=True)
-    return sum(variants), not a14b_experts.are_partners(*pair), sum(forms), names
+    variants, formats, names = zip(*ranks, strict=True)
+    return sum(variants), not a14b_experts.are_partners(*pair), sum(formats), names
 
 
 def _best(candidates: Iterable[Candidate]) -> Candidate | None:
@@ -202,8 +202,12 @@ def _best(candidates: Iterable[Candidate]) -> Candidate | None:
 
 
 def _rank(candidate: Candidate) -> tuple[bool, int, str]:
-    form = FORMS.index(candidate.form) if candidate.form in FORMS else len(FORMS)
-    return bool(VARIANTS.search(candidate.path.stem.lower())), form, str(candidate.path)
+    rank = (
+        NUMBER_FORMATS.index(candidate.number_format)
+        if candidate.number_format in NUMBER_FORMATS
+        else len(NUMBER_FORMATS)
+    )
+    return bool(VARIANTS.search(candidate.path.stem.lower())), rank, str(candidate.path)
 
 
 def _needed_components(transformer: Candidate) -> dict[str, Callable[[Mapping[str, Any]], bool]]:
@@ -238,7 +242,7 @@ def _sentence(chosen: Mapping[str, Candidate]) -> str:
     names = []
     for found in chosen.values():
         name = os.path.relpath(found.path, home) if home else str(found.path)
-        names.append(f"{name} ({found.form})" if found.form else name)
+        names.append(f"{name} ({found.number_format})" if found.number_format else name)
     return f"Put together of {', '.join(names)}" + (f" in {home}." if home else ".")
 
 

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 5.0
 """A survey is believed this long; then the folders are looked at again, and until that is over it is still given."""
-FRESH_LOOKS = 10
+FRESH_FACTOR = 10
 """A survey is believed this many times as long as it took, or longer: a slow share isn't read on and on."""
 
 
@@ -23,36 +23,36 @@ class LibraryIndex:
     """The last survey of the folders. Its methods may be called from any thread."""
 
     def __init__(self, folders: Iterable[str], snapshots: Callable[[], Iterable[Path]] = tuple) -> None:
-        """`snapshots` gives the folders of fetched models, anew at each look."""
+        """`snapshots` gives the folders of fetched models, anew at each refresh."""
         self._folders, self._snapshots = [Path(folder) for folder in folders], snapshots
         self._known: Survey | None = None
         self._fresh_until = 0.0
         self._one_at_a_time = threading.Lock()
         self._changed = threading.Condition()
         """Guards what follows."""
-        self._wanted = self._coming = self._looking = False
-        self._looks = 0
-        self._given_up = 0
-        """Looks that were promised and will never be over."""
+        self._is_wanted = self._is_coming = self._is_refreshing = False
+        self._refreshes = 0
+        self._abandoned = 0
+        """Refreshes that were promised and will never be over."""
         self._turn = 0
-        """Grows when a look is given up; what a thread of an earlier turn finds is ignored."""
-        self._moved_at = 0.0
+        """Grows when a refresh is given up; what a thread of an earlier turn finds is ignored."""
+        self._progress_at = 0.0
         self.on_file: Callable[[int], None] = lambda _: None
-        """Called on the thread that looks with how many files were looked at so far."""
-        self.on_looked: Callable[[], None] = lambda: None
-        """Called on the same thread when a look is over."""
+        """Called on the thread that refreshes with how many files were looked at so far."""
+        self.on_refreshed: Callable[[], None] = lambda: None
+        """Called on the same thread when a refresh is over."""
 
     @property
-    def ready(self) -> bool:
-        """True once the folders were looked through."""
+    def is_ready(self) -> bool:
+        """True once the folders were surveyed."""
         return self._known is not None
 
-    def look(self) -> Survey:
-        """Look now, which takes as long as the disks take."""
+    def refresh(self) -> Survey:
+        """Survey the folders now, which takes as long as the disks take."""
         with self._one_at_a_time:
             began = time.monotonic()
             with self._changed:
-                self._looking, self._moved_at, turn = True, began, self._turn
+                self._is_refreshing, self._progress_at, turn = True, began, self._turn
             try:
                 found = survey(self._folders, self._snapshots(), functools.partial(self._on_file, turn))
             except Exception:  # the edge of a thread: whatever a folder does, those who wait get their answer
@@ -63,78 +63,78 @@ class LibraryIndex:
             with self._changed:
                 if turn != self._turn:
                     return found
-                self._known, self._looks, self._looking = found, self._looks + 1 + self._given_up, False
-                self._given_up = 0
-                self._fresh_until = time.monotonic() + max(FRESH_SECONDS, FRESH_LOOKS * took)
+                self._known, self._refreshes, self._is_refreshing = found, self._refreshes + 1 + self._abandoned, False
+                self._abandoned = 0
+                self._fresh_until = time.monotonic() + max(FRESH_SECONDS, FRESH_FACTOR * took)
                 self._changed.notify_all()
-        self.on_looked()
+        self.on_refreshed()
         return found
 
-    def look_soon(self) -> int:
-        """Have the folders looked through on a thread; once more where that goes on already.
+    def request_refresh(self) -> int:
+        """Have the folders surveyed on a thread; once more where that goes on already.
 
-        Returns how many looks will be over when that one is.
+        Returns how many refreshes will be over when that one is.
         """
         with self._changed:
-            self._wanted = True
-            after = self._looks + (2 if self._looking else 1)
-            if self._coming:
+            self._is_wanted = True
+            after = self._refreshes + (2 if self._is_refreshing else 1)
+            if self._is_coming:
                 return after
-            self._coming = True
-        threading.Thread(target=self._look_as_wanted, name="library", daemon=True).start()
+            self._is_coming = True
+        threading.Thread(target=self._refresh_as_wanted, name="library", daemon=True).start()
         return after
 
-    def stuck_for(self) -> float:
-        """Seconds since the look that goes on last finished a file; 0 where none goes on."""
+    def stalled_seconds(self) -> float:
+        """Seconds since the refresh that goes on last finished a file; 0 where none goes on."""
         with self._changed:
-            return time.monotonic() - self._moved_at if self._looking else 0.0
+            return time.monotonic() - self._progress_at if self._is_refreshing else 0.0
 
-    def look_past(self) -> int:
-        """Give up the look that goes on, for it hangs, and look anew, past places that are known not to answer.
+    def abandon_refresh(self) -> int:
+        """Give up the refresh that goes on, for it hangs, and begin another, past places that are known not to answer.
 
-        Returns how many looks will be over when that one is.
+        Returns how many refreshes will be over when that one is.
         """
         with self._changed:
             self._turn += 1
-            self._given_up += self._looking
+            self._abandoned += self._is_refreshing
             self._one_at_a_time = threading.Lock()
-            self._looking = self._coming = False
-        return self.look_soon() + self._given_up
+            self._is_refreshing = self._is_coming = False
+        return self.request_refresh() + self._abandoned
 
-    def wait(self, looks: int = 1, seconds: float | None = None) -> bool:
-        """Wait until so many looks are over; False where they were not within `seconds`."""
+    def wait(self, refreshes: int = 1, seconds: float | None = None) -> bool:
+        """Wait until so many refreshes are over; False where they were not within `seconds`."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._looks >= looks, seconds)
+            return self._changed.wait_for(lambda: self._refreshes >= refreshes, seconds)
 
     @property
-    def looks(self) -> int:
-        """How many looks are over."""
-        return self._looks
+    def refreshes(self) -> int:
+        """How many refreshes are over."""
+        return self._refreshes
 
     def known(self) -> Survey | None:
-        """The last survey, at once; None before the first look is over. An old one is refreshed meanwhile."""
-        if time.monotonic() > self._fresh_until and not self._coming:
-            self.look_soon()
+        """The last survey, at once; None before the first refresh is over. An old one is refreshed meanwhile."""
+        if time.monotonic() > self._fresh_until and not self._is_coming:
+            self.request_refresh()
         return self._known
 
     def _on_file(self, turn: int, files: int) -> None:
         with self._changed:
             if turn != self._turn:
                 return
-            self._moved_at = time.monotonic()
+            self._progress_at = time.monotonic()
         self.on_file(files)
 
-    def _look_as_wanted(self) -> None:
+    def _refresh_as_wanted(self) -> None:
         turn = self._turn
         while True:
             with self._changed:
                 if turn != self._turn:
                     return
-                if not self._wanted:
-                    self._coming = False
+                if not self._is_wanted:
+                    self._is_coming = False
                     return
-                self._wanted = False
+                self._is_wanted = False
             try:
-                self.look()
-            except Exception:  # the edge: a listener that fails must not be the end of all looks
-                log.exception("Something failed after a look at the models folders")
+                self.refresh()
+            except Exception:  # the edge: a listener that fails must not be the end of all refreshes
+                log.exception("Something failed after a refresh of the models folders")

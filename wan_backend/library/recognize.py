@@ -82,7 +82,7 @@ class FileComponent:
 
     file: Path
     component: str
-    form: str
+    number_format: str
     """The number format of most of its weights: "bf16", "fp8 scaled", "Q4_K"."""
     config: Mapping[str, Any]
     """What its config.json would say."""
@@ -105,10 +105,10 @@ class FileComponent:
     def words(self) -> str:
         """What it is, for a person."""
         if self.architecture is None:
-            return f"{SPOKEN[self.component]}, {self.form}"
+            return f"{SPOKEN[self.component]}, {self.number_format}"
         kind = f"transformer for {self.architecture.words}, {self.config['num_layers']} layers"
         half = f", by its name the {self.expert} noise half" if self.expert else ""
-        return f"{kind}{half}, {self.form}"
+        return f"{kind}{half}, {self.number_format}"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Candidate:
     component: str
     path: Path
     config: Mapping[str, Any]
-    form: str
+    number_format: str
     words: str
     architecture: Architecture | None = None
     expert: str = ""
@@ -134,9 +134,16 @@ class Candidate:
     def of_file(cls, found: FileComponent, size_bytes: int, one_of_many: bool) -> Candidate:
         """The component that a file holds."""
         return cls(
-            found.component, found.file, found.config, found.form, found.words, found.architecture, "", found.titles,
-            size_bytes, one_of_many,
-        )  # fmt: skip
+            component=found.component,
+            path=found.file,
+            config=found.config,
+            number_format=found.number_format,
+            words=found.words,
+            architecture=found.architecture,
+            titles=found.titles,
+            size_bytes=size_bytes,
+            one_of_many=one_of_many,
+        )
 
 
 SPOKEN = {"text_encoder": "text encoder (UMT5)", "vae": "autoencoder", "image_encoder": "image encoder (CLIP)"}
@@ -208,12 +215,12 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
         raise Unlookable("by its name it is Qwen-Image's autoencoder, whose tensors are named alike")
     if component == "vae" and ALPHA_ALONE.search(head.file.name.lower()):
         raise Unlookable("by its name it is Wan-Alpha's autoencoder for transparency alone, which makes no pictures")
-    form = tensor_formats.number_format(head, [piece.source for piece in slices.values()])
+    number_format = tensor_formats.number_format(head, [piece.source for piece in slices.values()])
     if component == "transformer":
         _check_shapes(config, shapes)
     marks = (source.rpartition(KIND_MARK)[2] for source in head.tensors if KIND_MARK in source)
     titles = (*(head.metadata[title] for title in TITLES if title in head.metadata), *marks)
-    yield FileComponent(head.file, component, form, config, slices, architecture, "", titles)
+    yield FileComponent(head.file, component, number_format, config, slices, architecture, "", titles)
 
 
 def _check_shapes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -23,7 +23,7 @@ SUFFIXES = (".safetensors", ".sft", ".gguf")
 CACHED_HEADS = 64
 """This is more than the files of all models that are in use at one time; `survey` caches what each file of a models
 folder is, in far less memory."""
-MAX_SAFETENSORS_HEAD_BYTES = guarded_files.MOST_JSON_BYTES
+MAX_SAFETENSORS_HEAD_BYTES = guarded_files.MAX_JSON_BYTES
 """The format allows four times as much, which takes gigabytes to parse; the heads of the largest models are 1 MB."""
 MAX_NUMBER = 1 << 62
 """No side of a tensor and no file is larger."""

@@ -45,7 +45,7 @@ def load(part: FileComponent, dtype: torch.dtype, quantised: bool = False, in_8_
         _check(module, part, tensors)
         if not (quantised and stays_quantised(part)):
             _fill(module, tensors, dtype, in_8_bit)
-        elif part.form in KEPT_FORMS:
+        elif part.number_format in KEPT_FORMS:
             module = _quantised(module, part, tensors, dtype)
         else:
             eight_bit.fill(module, lambda name: tensors.get(name, dtype_of(module, name, dtype)), tensors.fp8)
@@ -58,7 +58,7 @@ def load(part: FileComponent, dtype: torch.dtype, quantised: bool = False, in_8_
 def stays_quantised(part: FileComponent) -> bool:
     """True for a part whose weights can stay as they lie in its file."""
     forms = KEPT_FORMS if part.file.suffix.lower() == ".gguf" else KEPT_FP8
-    return part.component.startswith("transformer") and part.form in forms
+    return part.component.startswith("transformer") and part.number_format in forms
 
 
 def _empty(config: Any) -> Any:

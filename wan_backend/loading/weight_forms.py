@@ -44,7 +44,7 @@ def held_bytes(module: torch.nn.Module) -> int:
 def smaller_bytes(form: Form, file: FileComponent | None, config: Mapping[str, Any], dtype: torch.dtype) -> int:
     """What a transformer of that form, which is not WHOLE, will take, with the rest of it in `dtype`."""
     as_in_file = file if form is Form.AS_IN_FILE else None
-    if as_in_file is not None and as_in_file.form in single_files.KEPT_FORMS:
+    if as_in_file is not None and as_in_file.number_format in single_files.KEPT_FORMS:
         return as_in_file.file.stat().st_size
     kind, total = getattr(diffusers, config["_class_name"]), 0
     for name, shape in transformer_shapes.shapes(config).items():

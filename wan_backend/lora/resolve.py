@@ -17,9 +17,9 @@ from ..library.component_files import ComponentFiles
 from ..library.weights_head import read_head
 from ..protocol.errors import Refusal
 from ..protocol.messages import (
-    LEAST_STRENGTH,
     MAX_LORAS,
-    MOST_STRENGTH,
+    MAX_STRENGTH,
+    MIN_STRENGTH,
     Expert,
     Fix,
     FixSetting,
@@ -34,7 +34,7 @@ from ..storage.guarded_files import Unlookable
 from . import fit, lora_experts
 from .lora_head import LoraHead, UnusableLora, files_of, read_lora_head
 
-PLAIN_FORMS = ("bf16", "fp16", "fp32", "f16", "f32", "f64")
+PLAIN_FORMATS = ("bf16", "fp16", "fp32", "f16", "f32", "f64")
 """Number formats of weights that can be added to; those of the others stay packed on a GPU."""
 EXPERTS = {"transformer": Expert.HIGH, "transformer_2": Expert.LOW}
 """The expert that each transformer of a model with two is."""
@@ -68,8 +68,8 @@ def find_lora_problem(request: TakeRequest) -> Problem | None:
     for use in request.loras:
         if not use.path or "\0" in use.path or not os.path.isabs(use.path):
             return _refused(use, "is not where its path says; save the file, or choose the LoRA again")
-        if not LEAST_STRENGTH <= use.strength <= MOST_STRENGTH:
-            limits = f"{LEAST_STRENGTH:g} to {MOST_STRENGTH:g}"
+        if not MIN_STRENGTH <= use.strength <= MAX_STRENGTH:
+            limits = f"{MIN_STRENGTH:g} to {MAX_STRENGTH:g}"
             return _refused(use, f"can't have a strength of {use.strength:g}; give {limits}")
     return None
 
@@ -132,7 +132,7 @@ def transformer_configs(files: ComponentFiles) -> dict[str, Mapping[str, Any]]:
 def packed_bytes(files: ComponentFiles) -> int:
     """The size of a transformer's file that has its weights in 8 bit or less; else 0. Raises Refusal."""
     file = files.file("transformer")
-    return 0 if file is None or file.form.lower() in PLAIN_FORMS else read_head(file.file).size_bytes
+    return 0 if file is None or file.number_format.lower() in PLAIN_FORMATS else read_head(file.file).size_bytes
 
 
 def transformers_of(expert: Expert, components: Collection[str]) -> list[str]:
@@ -228,14 +228,14 @@ def _check_packed(found: fit.LoraContent, packed: frozenset[str]) -> None:
 def _packed_weights(files: ComponentFiles, component: str) -> frozenset[str]:
     """The matrices in a transformer's blocks that stay packed on a GPU."""
     file = files.file(component)
-    if file is None or file.form.lower() in PLAIN_FORMS:
+    if file is None or file.number_format.lower() in PLAIN_FORMATS:
         return frozenset()
     tensors = read_head(file.file).tensors
     return frozenset(
         name
         for name, piece in file.slices.items()
         if "blocks." in name and name.endswith(".weight") and len(tensors[piece.source].shape) > 1
-        and tensors[piece.source].dtype.lower() not in PLAIN_FORMS
+        and tensors[piece.source].dtype.lower() not in PLAIN_FORMATS
     )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ class Planner:
     @property
     def ready(self) -> bool:
         """False until the models folders have been looked through once."""
-        return self.library.ready
+        return self.library.is_ready
 
     @property
     def models_folders(self) -> list[str]:

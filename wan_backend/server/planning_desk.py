@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 
 TOLD_SECONDS = 1.0
 """How far the first look is, is told at most this often."""
-MOST_WAITING_PLANS = 4
+MAX_WAITING_PLANS = 4
 """Of more, which a panel asks for while nobody answers, the oldest is given up."""
 HANGS_SECONDS = 60.0
 """What is being planned for so long hangs, and so does a look that gets on with no file."""
 SILENT_SECONDS = 5.0
 """A place that lets who looks at it then wait for so long doesn't answer."""
-MOST_THREADS = 4
+MAX_THREADS = 4
 """More than these plan at no time, be it that all hang."""
 PLANNED_THEN = "it is planned as soon as it does."
 TRY_AGAIN = "see whether its drive or share is there, then try again."
@@ -121,7 +121,7 @@ class PlanningDesk:
         self._doubted_at = 0.0
         self._told_at = 0.0
         self._known = replace(planner.unlooked(), looking=_looking(0))
-        planner.library.on_file, planner.library.on_looked = self._on_file, self._on_looked
+        planner.library.on_file, planner.library.on_refreshed = self._on_file, self._on_looked
 
     @property
     def known(self) -> ModelsResult:
@@ -146,7 +146,7 @@ class PlanningDesk:
 
     def look(self) -> None:
         """Have the models folders looked through anew; `on_models` is told where something changed."""
-        self._planner.library.look_soon()
+        self._planner.library.request_refresh()
 
     def plan(self, request: TakeRequest, then: Callable[[Plan | ProtocolError], None], is_job: bool = False) -> None:
         """What would be done for `request`; `is_job`: it is to be done, so it isn't given up for later ones, and waits
@@ -156,7 +156,7 @@ class PlanningDesk:
         if not is_job:
             with self._lock:
                 self._waiting_plans.append(task)
-                if len(self._waiting_plans) > MOST_WAITING_PLANS:
+                if len(self._waiting_plans) > MAX_WAITING_PLANS:
                     stale = self._waiting_plans.pop(0)
                     stale.over = True
         self._tasks.put(task)
@@ -182,7 +182,7 @@ class PlanningDesk:
     def looked_anew(self, seconds: float) -> tuple[ModelsResult, Survey | None]:
         """What is here now, where the disks say so within `seconds`; else what is known. Waits; for other threads."""
         until, library = time.monotonic() + seconds, self._planner.library
-        library.wait(library.look_soon(), seconds)
+        library.wait(library.request_refresh(), seconds)
         answers: queue.SimpleQueue[ModelsResult | ProtocolError] = queue.SimpleQueue()
         self.rows(answers.put)
         try:
@@ -294,7 +294,7 @@ class PlanningDesk:
                 turn.hangs = True
         for turn in hanging:
             self._doubt(turn.task)
-        if self._planner.library.stuck_for() >= HANGS_SECONDS and now >= self._doubted_at + HANGS_SECONDS:
+        if self._planner.library.stalled_seconds() >= HANGS_SECONDS and now >= self._doubted_at + HANGS_SECONDS:
             self._doubted_at = now
             self._doubt(None)
         for doubt in list(self._doubts):
@@ -315,7 +315,7 @@ class PlanningDesk:
         if doubt.task is not None and (place or over):
             task, doubt.task = doubt.task, None
             with self._lock:
-                if sum(each.hangs for each in self._turns) == self._threads < MOST_THREADS:
+                if sum(each.hangs for each in self._turns) == self._threads < MAX_THREADS:
                     self._start_thread()
             if task.silent or not place or task.tried_again:
                 self._set_aside(task, task.silent)
@@ -333,13 +333,13 @@ class PlanningDesk:
             self._unseen = next(
                 filter(None, map(unresponsive_places.place_touching, self._planner.places())), self._unseen
             )
-        hangs = library.stuck_for() >= SILENT_SECONDS
-        self._seen_after = library.look_past() if hangs else library.look_soon()
+        hangs = library.stalled_seconds() >= SILENT_SECONDS
+        self._seen_after = library.abandon_refresh() if hangs else library.request_refresh()
         self._take_back()
 
     def _take_back(self) -> None:
         """Plan what waited for a place that answers now."""
-        looked = self._planner.library.looks >= self._seen_after
+        looked = self._planner.library.refreshes >= self._seen_after
         if looked and not any(map(unresponsive_places.place_touching, self._planner.places())):
             self._unseen = ""
         for task, place in list(self._aside.items()):

@@ -258,7 +258,7 @@ def test_a_folder_as_diffusers_saves_a_part_is_one_part(comfy):
 
 def test_rows_of_the_panel_name_the_files(comfy):
     planner = Planner([str(comfy)], None)
-    planner.library.look()
+    planner.library.refresh()
     row = next(row for row in planner.rows() if row.model == SMALL.id)
     assert row.here and "wan_2.1_vae.safetensors" in row.sentence
     assert not next(row for row in planner.rows() if row.model == CONTROL.id).here
@@ -271,7 +271,7 @@ def test_nobody_waits_for_the_first_look(comfy, monkeypatch):
     answer = planner.find(SMALL)
     assert isinstance(answer, locate.UnavailableModel) and not planner.ready
     go_on.set()
-    planner.library.look()
+    planner.library.refresh()
     assert isinstance(planner.find(SMALL), locate.LocatedModel) and planner.ready
 
 
@@ -287,7 +287,7 @@ def test_a_plan_reads_no_file_again(comfy, heads_read):
     for number in range(60):
         heads_only.write(comfy / "unet" / f"wan21_{number}.safetensors", heads_only.transformer(5120, 40))
     planner = Planner([str(comfy)], None)
-    planner.library.look()
+    planner.library.refresh()
     assert len(heads_read) >= 60
     heads_read.clear()
     for _time in range(5):

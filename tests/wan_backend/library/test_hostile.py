@@ -113,7 +113,7 @@ def test_in_a_models_own_folder(tmp_path, empty_cache, name, place):
     whole = locate.find(SMALL, [tmp_path / "models", tmp_path / "other"])
     assert isinstance(whole, locate.LocatedModel)
     planner = Planner([str(tmp_path / "models"), str(tmp_path / "other")], None)
-    found = planner.library.look()
+    found = planner.library.refresh()
     assert [candidate.path for candidate in found.of("vae")] == [good]
     assert {row.model: row.here for row in planner.rows()}[SMALL.id] and planner.extra_rows()
 
@@ -230,8 +230,8 @@ def test_a_name_that_is_no_text_can_be_shown(tmp_path):
     put(folder / "bad.safetensors", b"")
     write_small(folder / SMALL.id)
     planner = Planner([str(folder)], None)
-    planner.library.look()
+    planner.library.refresh()
     (row,) = [row for row in planner.rows() if row.model == SMALL.id]
     assert row.here and Path(row.folder) == folder / SMALL.id
-    shown = [row.sentence, *(finding.sentence for finding in diagnosis._files(planner.library.look()))]
+    shown = [row.sentence, *(finding.sentence for finding in diagnosis._files(planner.library.refresh()))]
     assert all(sentence.encode() for sentence in shown)

@@ -37,7 +37,7 @@ def transformer(tmp_path: Path, name: str = "x", **more: int) -> FileComponent:
 ])  # fmt: skip
 def test_families_of_the_published_sizes(tmp_path, shapes, architecture, layers, heads):
     part = recognized(heads_only.write(tmp_path / "anything.safetensors", shapes))
-    assert (part.component, part.architecture, part.form) == ("transformer", architecture, "bf16")
+    assert (part.component, part.architecture, part.number_format) == ("transformer", architecture, "bf16")
     assert (part.config["num_layers"], part.config["num_attention_heads"]) == (layers, heads)
 
 
@@ -55,7 +55,7 @@ def test_the_other_parts(tmp_path):
         (heads_only.image_encoder(), "image_encoder", "bf16"),
     ):
         found = recognized(heads_only.write(tmp_path / f"{part}.safetensors", shapes))
-        assert (found.component, found.form) == (part, form)
+        assert (found.component, found.number_format) == (part, form)
     found = recognized(tmp_path / "image_encoder.safetensors")
     assert (found.config["image_size"], found.config["num_attention_heads"]) == (224, 16)
     found = recognized(tmp_path / "text_encoder.safetensors")
@@ -140,12 +140,15 @@ def test_vectors_and_tables_need_no_scale_in_fp8_scaled(tmp_path):
         if (".SelfAttention." in name or ".DenseReluDense." in name) and "relative_attention_bias" not in name:
             shapes[name.replace(".weight", ".scale_weight")] = (1,)
     others = {name: "F32" for name in shapes if name.endswith(".scale_weight")}
-    assert recognized(heads_only.write(tmp_path / "x.safetensors", shapes, "F8_E4M3", others)).form == "fp8 scaled"
+    assert (
+        recognized(heads_only.write(tmp_path / "x.safetensors", shapes, "F8_E4M3", others)).number_format
+        == "fp8 scaled"
+    )
 
 
 def test_plain_fp8_is_told_from_scaled(tmp_path):
     file = heads_only.write(tmp_path / "x.safetensors", heads_only.transformer(), "F8_E4M3")
-    assert recognized(file).form == "fp8"
+    assert recognized(file).number_format == "fp8"
 
 
 def scaled(shapes: heads_only.Shapes, kind: str, suffix: str, across: int = 0) -> tuple[dict, dict[str, str]]:
@@ -164,7 +167,7 @@ def scaled(shapes: heads_only.Shapes, kind: str, suffix: str, across: int = 0) -
 ])  # fmt: skip
 def test_scaled_forms_of_which_every_number_is_there(tmp_path, kind, across, form):
     shapes, others = scaled(heads_only.transformer(layers=2), kind, ".weight_scale", across)
-    assert recognized(heads_only.write(tmp_path / "x.safetensors", shapes, others=others)).form == form
+    assert recognized(heads_only.write(tmp_path / "x.safetensors", shapes, others=others)).number_format == form
 
 
 def test_scales_whose_order_is_not_known_are_refused_by_the_head_already(tmp_path):
@@ -223,7 +226,7 @@ def test_quanto_is_read_and_its_4_bit_is_not(tmp_path):
         else:
             shapes[name] = shape
     part = recognized(heads_only.write(tmp_path / "x.safetensors", shapes, others=others))
-    assert part.form == "int8"
+    assert part.number_format == "int8"
     assert part.slices["blocks.0.attn1.to_q.weight"].source == "blocks.0.self_attn.q.weight._data"
     unread = dict.fromkeys(others, "U8")
     assert "this version can't read" in refused(tmp_path, shapes, name="y", others=unread)
