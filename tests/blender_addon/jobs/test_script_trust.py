@@ -81,7 +81,7 @@ def test_no_node_writes_files_of_its_own(scene, background) -> None:
         scene.use_nodes = True
         tree = scene.node_tree
     node = tree.nodes.new("CompositorNodeOutputFile")
-    background("side_effects").keep_from_writing()
+    background("run").keep_from_writing()
     assert node.mute
 
 
@@ -136,13 +136,13 @@ def test_freestyle_runs_no_script_of_a_file_that_is_not_trusted(scene, addon, ba
     layer = scene.view_layers[0]
     module = layer.freestyle_settings.modules.new()
     module.script = text
-    side_effects, report = background("side_effects"), background("report")
-    side_effects.keep_scripts_out(True)
+    run, report = background("run"), background("report")
+    run.keep_scripts_out(True)
     assert module.script == text
-    side_effects.keep_scripts_out(False)
+    run.keep_scripts_out(False)
     assert module.script is None, "another mode can be animated into this one"
     module.script, layer.freestyle_settings.mode = text, "SCRIPT"
     scene.render.use_freestyle = layer.use_freestyle = True
-    with pytest.raises(report.Refused, match="a Freestyle style module"):
-        side_effects.keep_scripts_out(False)
+    with pytest.raises(report.CannotRender, match="a Freestyle style module"):
+        run.keep_scripts_out(False)
     assert module.script is None
