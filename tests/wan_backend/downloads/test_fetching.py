@@ -17,7 +17,7 @@ import pytest
 from tests.wan_backend.downloads import fake_hub, fetched_cache
 from tests.wan_backend.library import tiny_folder
 from wan_backend.catalogue import entries
-from wan_backend.downloads import contents, download_lock, fetching, hub_listing, problems, trust
+from wan_backend.downloads import cache_notes, contents, fetching, hub_listing, problems
 from wan_backend.library import extras, hub_cache, locate
 from wan_backend.protocol.downloads import DownloadState
 from wan_backend.protocol.errors import Refusal
@@ -182,7 +182,7 @@ def test_into_the_models_folder(hub, tmp_path):
 
 
 def test_a_begun_file_is_gone_on_with(hub, cache):
-    file = next(file for file in hub_listing.read(CONTROL.repo).files if file.name == TRANSFORMER)
+    file = next(file for file in hub_listing.read_listing(CONTROL.repo).files if file.name == TRANSFORMER)
     blob = hub_cache.blob_of(cache, CONTROL.repo, file.checksum)
     blob.parent.mkdir(parents=True)
     hub_cache.partial_of(blob).write_bytes(hub.repos[CONTROL.repo][TRANSFORMER][:123_456])
@@ -225,7 +225,7 @@ def test_a_file_that_comes_damaged_twice_is_not_kept(hub, cache):
 
 
 def test_a_begun_file_of_wrong_content_heals(hub, cache):
-    file = next(file for file in hub_listing.read(CONTROL.repo).files if file.name == TRANSFORMER)
+    file = next(file for file in hub_listing.read_listing(CONTROL.repo).files if file.name == TRANSFORMER)
     blob = hub_cache.blob_of(cache, CONTROL.repo, file.checksum)
     blob.parent.mkdir(parents=True)
     for length in (1000, file.size_bytes, file.size_bytes + 7):  # as a power cut may leave it
@@ -282,7 +282,7 @@ def test_a_hub_that_is_busy_is_asked_again(hub):
     assert fetch()
     hub.busy = {SMALL.repo: 9}
     found = problem(SMALL)
-    assert found.kind == "hub_failed" and "overloaded or being mended (503)" in found.sentence
+    assert found.kind == "hub_failed" and "overloaded or under repair (503)" in found.sentence
 
 
 @pytest.mark.parametrize("whose", ["own", "twin"])
@@ -295,7 +295,7 @@ def test_a_damaged_blob_of_the_same_length_is_not_taken_over(hub, cache, whose):
     assert (fetch()[0] / TRANSFORMER).read_bytes() == content
     assert TRANSFORMER in hub.names()
     if whose == "twin":
-        assert blob.read_bytes().endswith(b"EVIL")  # of somebody else: it isn't ours to mend
+        assert blob.read_bytes().endswith(b"EVIL")  # of somebody else: it isn't ours to fix
 
 
 @pytest.mark.parametrize("links", ["symbolic ones", "no symbolic ones", "none"])
@@ -318,7 +318,7 @@ def test_a_damaged_text_encoder_is_not_lent(hub, monkeypatch, links):
 
 def test_what_is_here_is_read_once(hub, monkeypatch):
     fetch()
-    monkeypatch.setattr(trust, "checksum", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(cache_notes, "checksum", lambda *_: pytest.fail("read again"))
     fetch()
 
 
@@ -328,12 +328,12 @@ def test_the_commit_that_was_fetched_first_stays(hub, cache):
     shutil.rmtree(folder / "transformer")
     hub.repos[CONTROL.repo]["README.md"] = b"About, corrected"  # which makes it no other model
     assert fetch()[0].name == hub.commit  # this hub has the old commit no more; its files are the same
-    assert trust.first_commit(cache, CONTROL.repo) == fake_hub.COMMIT
+    assert cache_notes.first_commit(cache, CONTROL.repo) == fake_hub.COMMIT
 
 
 def first_notes(cache, repo):
     """What is noted of a repository."""
-    return json.loads((cache / ".locks" / trust.FIRST).read_text())[repo]
+    return json.loads((cache / ".locks" / cache_notes.FIRST).read_text())[repo]
 
 
 def test_a_file_that_was_changed_is_refused_until_a_person_accepts_it(hub, cache):
@@ -372,8 +372,8 @@ def test_a_file_that_is_not_what_the_catalogue_knows_is_refused(hub, cache, monk
 def test_what_another_program_fetched_is_compared_too(hub, cache):
     """Into the same cache, before we noted anything: at another commit, and with a file of another content."""
     folder = fetch()[0]
-    (cache / ".locks" / trust.FIRST).unlink()
-    (cache / ".locks" / trust.CHECKED).unlink()
+    (cache / ".locks" / cache_notes.FIRST).unlink()
+    (cache / ".locks" / cache_notes.CHECKED).unlink()
     blob = (folder / TRANSFORMER).resolve()
     blob.write_bytes(blob.read_bytes()[:-4] + b"EVIL")
     hub.asked.clear()
@@ -398,7 +398,7 @@ def test_a_proxy_that_does_not_answer_is_named(hub, monkeypatch):
 
 
 def test_a_quota_is_not_told_as_a_full_disk(hub, monkeypatch):
-    monkeypatch.setattr(hub_listing, "write", lambda *_: (_ for _ in ()).throw(OSError(errno.EDQUOT, "quota")))
+    monkeypatch.setattr(hub_listing, "fetch_into", lambda *_: (_ for _ in ()).throw(OSError(errno.EDQUOT, "quota")))
     found = problem()
     assert found.kind == "disk_full" and "Your quota on the disk" in found.sentence and "full" not in found.sentence
 
@@ -444,17 +444,17 @@ def test_too_little_room_is_said_before(hub, monkeypatch):
 
 
 def test_a_disk_that_fills_meanwhile(hub, monkeypatch):
-    whole = fetching._Counted.write
+    whole = fetching._ReportingFile.write
 
     def write(sink, content):
         if sink.tell() > 50_000:
             raise OSError(errno.ENOSPC, "No space left on device")
         return whole(sink, content)
 
-    monkeypatch.setattr(fetching._Counted, "write", write)
+    monkeypatch.setattr(fetching._ReportingFile, "write", write)
     found = problem()
     assert found.kind == "disk_full" and "what was fetched is kept" in found.sentence
-    monkeypatch.setattr(fetching._Counted, "write", whole)
+    monkeypatch.setattr(fetching._ReportingFile, "write", whole)
     hub.asked.clear()
     fetch()
     assert hub.asked[1][1].startswith("bytes=")
@@ -515,14 +515,14 @@ def test_an_answer_of_another_form_instead_of_the_list(hub, monkeypatch, answer)
 
 
 def test_a_hub_that_goes_down_in_the_middle(hub, cache, monkeypatch):
-    plain = fetching._Counted.write
+    plain = fetching._ReportingFile.write
 
     def write(sink, content):
         hub.close()  # answers nobody any more, and leaves off in the middle
         return plain(sink, content)
 
     hub.cut[TRANSFORMER] = 120_000
-    monkeypatch.setattr(fetching._Counted, "write", write)
+    monkeypatch.setattr(fetching._ReportingFile, "write", write)
     found = problem()
     assert found.kind == "offline" and "What is here already is kept" in found.sentence
     assert [file for file in cache.rglob("*") if file.is_file() and file.stat().st_size > 0]
@@ -535,11 +535,11 @@ def test_a_folder_that_takes_nothing(hub, tmp_path):
 
 
 def test_one_process_at_a_time(hub, cache):
-    assert not download_lock.is_taken(cache, CONTROL.repo)
-    with download_lock.alone(cache, CONTROL.repo):
+    assert not cache_notes.is_downloading(cache, CONTROL.repo)
+    with cache_notes.download_lock(cache, CONTROL.repo):
         assert problem().kind == "busy"
     fetch()
-    assert not download_lock.is_taken(cache, CONTROL.repo)
+    assert not cache_notes.is_downloading(cache, CONTROL.repo)
 
 
 def test_names_that_lead_outside_are_refused(hub, tmp_path):
@@ -579,7 +579,7 @@ def test_what_is_told_grows(hub):
 
 def test_the_embedded_model_is_not_to_be_fetched():
     with pytest.raises(Refusal) as refused:
-        contents.look(entries.entry("embedded"), [])
+        contents.find_contents(entries.entry("embedded"), [])
     assert "nothing to fetch" in refused.value.problem.sentence
     assert problems.choose_folder().action == "open_preferences"
 

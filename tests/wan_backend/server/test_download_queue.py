@@ -92,7 +92,7 @@ def counted(server, model, at_least):
 def fetching(server):
     """The fetching processes of that server that run."""
     marker = f"--models-folder\0{server.models}"
-    return [pid for pid in processes_with(marker) if b"models.fetch\0run" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in processes_with(marker) if b"downloads.fetching_process\0run" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def with_loras(hub, tmp_path):

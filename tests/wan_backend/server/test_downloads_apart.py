@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from wan_backend.catalogue import entries
+from wan_backend.downloads import cache_notes
 from wan_backend.library import hub_cache
 from wan_backend.protocol import OverlongLine, ProtocolError
 from wan_backend.protocol.conversion import to_json
