@@ -17,8 +17,7 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from ..catalogue import entries
-from ..frames.schedule import Conformer
-from ..frames.schedule import Schedule
+from ..frames.schedule import Conformer, Schedule
 from ..library.survey import survey
 from ..pipelines.preview import LatentColors
 from ..pipelines.sampling import make_scheduler

@@ -29,7 +29,7 @@ from .worker_process import environment, own_group
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 45.0
-MOST_FOLDERS = 200
+MAX_FOLDERS = 200
 RESULT_FILE = "result.json"
 TOLD_FILE = "told"
 """Of the child: a line for each source."""
@@ -86,7 +86,7 @@ class Thumbnails:
     def _make_room(self) -> None:
         with contextlib.suppress(OSError):
             folders = sorted(self._folder.iterdir(), key=lambda folder: folder.stat().st_mtime)
-            for folder in folders[: -MOST_FOLDERS + 1]:
+            for folder in folders[: -MAX_FOLDERS + 1]:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

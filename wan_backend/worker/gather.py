@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ..catalogue import entries
-from ..frames import guides, source_frames
+from ..frames import source_frames
 from ..frames.schedule import Schedule
 from ..pipelines.conditions import Canvas
 from ..pipelines.stopping import ShouldStop, check, never
@@ -89,7 +89,7 @@ class Gatherer:
             lines = np.empty_like(footage)
             for index, picture in enumerate(footage):
                 check(self._should_stop)
-                lines[index] = guides.edges(picture)
+                lines[index] = source_frames.edges(picture)
             return lines
         if guide is Guide.DEPTH:
             return self._depth_of(footage)

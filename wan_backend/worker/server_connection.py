@@ -61,7 +61,7 @@ class RequestListener:
         """`send` writes a line, from any thread; `leave` ends the process."""
         self.runs: queue.Queue[Run] = queue.Queue()
         self._endpoint = Endpoint(
-            send, serves=WORKER_METHODS, handler=self._serve, tells=WORKER_EVENTS, peer="the server"
+            send, serves=WORKER_METHODS, handler=self._serve, sends=WORKER_EVENTS, peer="the server"
         )
         self._source = source
         self._leave = leave

@@ -15,12 +15,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..frames.color_match import ColorMatch
-from ..frames.conform import Conformer
-from ..frames.movie import Movie
-from ..frames.png_sequence import PngSequence
-from ..frames.schedule import Schedule
-from ..frames.seam import EASED_FRAMES, Seam
+from ..frames.schedule import Conformer, Schedule
+from ..frames.seam import EASED_FRAMES, ColorMatch, Seam
+from ..frames.take_files import Movie, PngSequence
 from ..protocol.media import first_file
 from ..protocol.messages import MediaFormat, Plan, TakeRequest
 

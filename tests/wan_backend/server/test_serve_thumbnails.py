@@ -40,7 +40,7 @@ def test_made_once_until_a_file_changes(tmp_path, params, monkeypatch):
 
 
 def test_old_ones_make_room(tmp_path, params, monkeypatch):
-    monkeypatch.setattr(module, "MOST_FOLDERS", 2)
+    monkeypatch.setattr(module, "MAX_FOLDERS", 2)
     pictures = Thumbnails(tmp_path / "kept")
     for number in range(4):
         os.utime(tmp_path / "a.png", (number, number))

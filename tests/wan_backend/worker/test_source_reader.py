@@ -24,7 +24,7 @@ CHILD = """
 import os, sys, time
 from wan_backend.frames import source_frames
 from wan_backend.worker import source_process
-load = source_frames.pictures.load
+load = source_frames.still_pictures.load
 def bad(file, *rest):
     if file.name.startswith("ends"):
         os.kill(os.getpid(), int(file.stem.split("-")[1]))
@@ -36,7 +36,7 @@ def bad(file, *rest):
         os.write(sink, b"what?")
     print("decoders print, too")
     return load(file, *rest)
-source_frames.pictures.load = bad
+source_frames.still_pictures.load = bad
 guard = source_process.process_setup.guard_standard_streams
 def guarded():
     global sink

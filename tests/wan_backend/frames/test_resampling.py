@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from wan_backend.frames.color import FrameReader
-from wan_backend.frames.framing import PlaneResampler, axes
+from wan_backend.frames.resampling import PlaneResampler, axes
 from wan_backend.protocol.messages import Framing
 
 SOURCES = [(1920, 1080), (1280, 720), (1080, 1920), (2048, 858)]
@@ -45,7 +45,7 @@ def shown_by_blender(lies, picture):
 
 
 def filled(take, width, height):
-    """The take over the whole frame, as fit FILL shows it, centerd: each of the frame's pixels from where it lies."""
+    """The take over the whole frame, as fit FILL shows it, centered: each of the frame's pixels from where it lies."""
     h, w = take.shape[:2]
     scale = max(width / w, height / h)
     x = (np.arange(width) + 0.5 - width / 2) / scale + w / 2 - 0.5

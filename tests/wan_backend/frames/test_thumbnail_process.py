@@ -8,8 +8,8 @@ import cv2
 import imageio.v3 as imageio
 import numpy as np
 
-from wan_backend.frames import thumbnails
-from wan_backend.frames.movie import Movie
+from wan_backend.frames import thumbnail_process
+from wan_backend.frames.take_files import Movie
 from wan_backend.protocol.messages import Framing, Guide, MediaFormat, Role, Source, ThumbnailsParams
 
 
@@ -28,7 +28,7 @@ def film(folder: Path) -> Source:
 
 
 def means(params: ThumbnailsParams, folder: Path) -> list[int]:
-    made = thumbnails.make(params, folder).pictures
+    made = thumbnail_process.make(params, folder).pictures
     return [round(float(imageio.imread(picture.file).mean())) for picture in made]
 
 
@@ -44,14 +44,14 @@ def test_size_and_place_are_the_scenes(tmp_path):
     cv2.imwrite(str(tmp_path / "white.png"), np.full((50, 50, 3), 255, np.uint8))
     half = Framing(1280, 720, 0, 0, 640, 720)
     source = Source(Role.FIRST, str(tmp_path), ["white.png"], framing=half)
-    (made,) = thumbnails.make(ThumbnailsParams([source], 1280, 720), tmp_path).pictures
+    (made,) = thumbnail_process.make(ThumbnailsParams([source], 1280, 720), tmp_path).pictures
     picture = imageio.imread(made.file)
     assert picture.shape == (108, 192, 3)
     assert picture[:, :90].min() > 240 and picture[:, 100:].max() < 15
 
 
 def test_edges_are_shown_as_what_guides_the_take(tmp_path):
-    made = thumbnails.make(ThumbnailsParams([film(tmp_path)], 64, 36, Guide.EDGES), tmp_path).pictures
+    made = thumbnail_process.make(ThumbnailsParams([film(tmp_path)], 64, 36, Guide.EDGES), tmp_path).pictures
     assert [picture.control for picture in made] == [False, False, True]
     assert imageio.imread(made[2].file).max() < 40, "a plain gray has no edges"
 
@@ -60,4 +60,4 @@ def test_what_cant_be_read_is_left_out(tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no movie")
     lost = Source(Role.FIRST, str(tmp_path), ["lost.png"])
     broken = Source(Role.LAST, str(tmp_path), ["broken.mp4"], is_movie=True)
-    assert thumbnails.make(ThumbnailsParams([lost, broken], 64, 36), tmp_path).pictures == []
+    assert thumbnail_process.make(ThumbnailsParams([lost, broken], 64, 36), tmp_path).pictures == []

@@ -1,7 +1,7 @@
-"""How a source's picture comes to lie in the model's picture. May import numpy, opencv and protocol.
+"""Resampling a source's picture to its place in the model's picture.
 
 The model's picture is the scene's frame (the canvas), brought to the model's size so that a take shown over the whole
-frame, centerd and filling it, lies on it exactly: canvas X - W/2 = s (x - w/2) with s = max(W/w, H/h), pixel
+frame, centered and filling it, covers it exactly: canvas X - W/2 = s (x - w/2) with s = max(W/w, H/h), pixel
 centers at + 0.5. Where that reaches past the canvas, the canvas' edge pixels repeat. From the media's pixels to the
 model's is one resampling: by area where it shrinks, by Lanczos where it grows, each axis by itself.
 """
@@ -16,55 +16,52 @@ import cv2
 import numpy as np
 
 from ..protocol.messages import Framing
+from .errors import UnreadableSource
 
 LOBES = 3
-"""Of the Lanczos kernel, on each side."""
+"""Lobes of the Lanczos kernel, on each side."""
 NEAR = 1e-6
-"""Pixels that are no difference."""
+"""A difference of fewer pixels is none."""
 BAND_PIXELS = 1 << 22
-"""So many of a large picture are numbers of four bytes at a time."""
-
-
-class NothingShown(ValueError):
-    """Nothing of the picture is in the frame; the message says why, as half a sentence."""
+"""This many pixels of a large picture are converted to numbers of four bytes at a time."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of the way from the model's picture over the canvas to the media."""
+    """One axis of the mapping from the model's picture to the canvas, and from there to the media."""
 
     size: int
-    """Of the model's picture."""
+    """Pixels of the model's picture."""
     canvas: int
     scale: float
-    """Pixels of the canvas for one of the model's."""
+    """Pixels of the canvas for one of the model's picture."""
     begin: float
-    """Where the shown part of the media begins on the canvas, and how long it is there."""
+    """Where the shown part of the media begins on the canvas; `length` is its extent there."""
     length: float
     low: float
-    """The shown part of the media, in its pixels."""
+    """Where the shown part begins in the media, in its pixels; it ends at `high`."""
     high: float
     mirrored: bool
 
     @property
     def ratio(self) -> float:
-        """The media's pixels for one of the model's; more than 1 where it shrinks."""
+        """Pixels of the media for one of the model's picture; more than 1 where it shrinks."""
         return self.scale * (self.high - self.low) / self.length
 
     def in_media(self, canvas: float) -> float:
-        """A place on the canvas as one in the media."""
+        """The position in the media for a position on the canvas."""
         share = (canvas - self.begin) / self.length
         return self.low + (1 - share if self.mirrored else share) * (self.high - self.low)
 
     def scaled(self, factor: float) -> Axis:
-        """The same axis for a plane of the media with `factor` times its pixels (chroma)."""
+        """This axis for a plane of the media with `factor` times its pixels (chroma)."""
         return Axis(
             self.size, self.canvas, self.scale, self.begin, self.length,
             self.low * factor, self.high * factor, self.mirrored,
         )  # fmt: skip
 
     def pieces(self, pixel: int) -> Iterator[tuple[float, float, float]]:
-        """The places on the canvas that make up one of the model's pixels: begin, end, share of the pixel."""
+        """The intervals on the canvas that make up one of the model's pixels: begin, end, share of the pixel."""
         begin = self.canvas / 2 + self.scale * (pixel - self.size / 2)
         end = begin + self.scale
         if begin < -NEAR:
@@ -79,19 +76,19 @@ class Axis:
 def axes(
     framing: Framing | None, picture: tuple[int, int], size: tuple[int, int], canvas: tuple[int, int]
 ) -> tuple[Axis, Axis]:
-    """The horizontal and the vertical axis, for a picture of that width and height and the model's `size`.
+    """The horizontal and the vertical axis for a picture of that width and height, and the model's `size`.
 
-    `canvas` is the scene's width and height, for a picture without a framing: it fills the whole frame.
-    Raises NothingShown.
+    `canvas` is the scene's width and height, for a picture without a framing, which fills the whole frame.
+    Raises UnreadableSource.
     """
     lies = framing or Framing(*canvas, 0.0, 0.0, *canvas)
     if min(lies.canvas_width, lies.canvas_height, lies.width, lies.height) <= 0:
-        raise NothingShown("the picture has no size in the frame")
+        raise UnreadableSource("the picture has no size in the frame")
     scale = max(lies.canvas_width / size[0], lies.canvas_height / size[1])
     across = lies.crop_left, picture[0] - lies.crop_right
     down = lies.crop_top, picture[1] - lies.crop_bottom
     if across[1] - across[0] < NEAR or down[1] - down[0] < NEAR:
-        raise NothingShown("the crop leaves nothing of the picture")
+        raise UnreadableSource("the crop leaves nothing of the picture")
     return (
         Axis(size[0], lies.canvas_width, scale, lies.x, lies.width, *across, lies.mirror_x),
         Axis(size[1], lies.canvas_height, scale, lies.y, lies.height, *down, lies.mirror_y),
@@ -99,10 +96,10 @@ def axes(
 
 
 class Resampler:
-    """Brings a plane of `length` pixels along one axis to the model's; made once for a source."""
+    """Resamples planes of `length` pixels along one axis to the model's size; made once for a source."""
 
     def __init__(self, axis: Axis, length: int, smooth: bool = False) -> None:
-        """`smooth` grows by straight lines between the pixels, as chroma is grown."""
+        """With `smooth` it enlarges linearly, as chroma is enlarged."""
         self.size = axis.size
         by_area = axis.ratio > 1 + NEAR
         rows = [_by_area(axis, j, length) if by_area else _by_kernel(axis, j, length, smooth) for j in range(axis.size)]
@@ -117,11 +114,11 @@ class Resampler:
 
     @property
     def even(self) -> bool:
-        """True where whole pixels of the media are shrunk evenly, which opencv does by itself and faster."""
+        """True where whole pixels of the media are shrunk evenly, which OpenCV does faster by itself."""
         return self._span is not None
 
     def rows(self, plane: np.ndarray) -> np.ndarray:
-        """The plane (float32) with its rows resampled."""
+        """The plane, float32 (rows, columns), with its rows resampled."""
         if self._span is not None:
             size = plane.shape[1], self.size
             return np.asarray(cv2.resize(plane[self._span[0] : self._span[1]], size, interpolation=cv2.INTER_AREA))
@@ -134,7 +131,7 @@ class Resampler:
         return out
 
     def columns(self, plane: np.ndarray) -> np.ndarray:
-        """The plane (float32) with its columns resampled."""
+        """The plane, float32 (rows, columns), with its columns resampled."""
         if self._span is not None:
             size = self.size, plane.shape[0]
             return np.asarray(cv2.resize(plane[:, self._span[0] : self._span[1]], size, interpolation=cv2.INTER_AREA))
@@ -142,10 +139,10 @@ class Resampler:
 
 
 class PlaneResampler:
-    """Both axes of one plane of the media."""
+    """Resamples planes of the media along both axes."""
 
     def __init__(self, across: Axis, down: Axis, width: int, height: int, smooth: bool = False) -> None:
-        """`width` and `height` are the plane's."""
+        """`width` and `height` are those of the planes."""
         self._across, self._down = Resampler(across, width, smooth), Resampler(down, height, smooth)
         self._columns_first = self._across.even or (not self._down.even and across.ratio > down.ratio)
         self.coverage: np.ndarray | None = self._down.coverage[:, None] * self._across.coverage
@@ -160,7 +157,7 @@ class PlaneResampler:
         return out
 
     def bands(self, picture: np.ndarray) -> Iterator[np.ndarray]:
-        """Parts of a picture (H, W, ...) that `first` may be given one after another."""
+        """Bands of a picture (H, W, ...), each of which `first` can take by itself."""
         height, width = picture.shape[:2]
         count = max(1, height * width // BAND_PIXELS)
         edges = np.linspace(0, height if self._columns_first else width, count + 1).astype(int)
@@ -168,17 +165,17 @@ class PlaneResampler:
             yield picture[begin:end] if self._columns_first else picture[:, begin:end]
 
     def first(self, band: np.ndarray) -> np.ndarray:
-        """One axis of a band of the plane (float32)."""
+        """A band of the plane (float32), resampled along the first axis."""
         return self._across.columns(band) if self._columns_first else self._down.rows(band)
 
     def second(self, bands: list[np.ndarray]) -> np.ndarray:
-        """The other axis of all bands together."""
+        """All bands together, resampled along the other axis."""
         whole = bands[0] if len(bands) == 1 else np.concatenate(bands, axis=0 if self._columns_first else 1)
         return self._down.rows(whole) if self._columns_first else self._across.columns(whole)
 
 
 def _by_area(axis: Axis, pixel: int, length: int) -> dict[int, float]:
-    """How much each of the media's pixels gives to one of the model's."""
+    """The weights of the media's pixels in one of the model's, where the media shrinks: by area."""
     weights: dict[int, float] = {}
     for begin, end, share in axis.pieces(pixel):
         low, high = sorted((axis.in_media(begin), axis.in_media(end)))
@@ -192,7 +189,7 @@ def _by_area(axis: Axis, pixel: int, length: int) -> dict[int, float]:
 
 
 def _by_kernel(axis: Axis, pixel: int, length: int, smooth: bool) -> dict[int, float]:
-    """The same where the media grows: by Lanczos around the pixel's center, or by straight lines."""
+    """The weights of the media's pixels in one of the model's, where the media grows: by Lanczos, or linear."""
     center = axis.canvas / 2 + axis.scale * (pixel + 0.5 - axis.size / 2)
     place = axis.in_media(min(max(center, 0.5), axis.canvas - 0.5)) - 0.5
     covered = 0.0
@@ -215,7 +212,7 @@ def _by_kernel(axis: Axis, pixel: int, length: int, smooth: bool) -> dict[int, f
 
 
 def _even_span(axis: Axis, length: int) -> tuple[int, int] | None:
-    """The whole pixels of the media that the model's pixels divide evenly, or None."""
+    """The span of whole pixels of the media that the model's pixels divide evenly, or None."""
     first = axis.canvas / 2 - axis.scale * axis.size / 2
     low, high = axis.in_media(first), axis.in_media(axis.canvas - first)
     inside = first > -NEAR and low > axis.low - NEAR and high < axis.high + NEAR
