@@ -92,7 +92,8 @@ def counted(server, model, at_least):
 def fetching(server):
     """The fetching processes of that server that run."""
     marker = f"--models-folder\0{server.models}"
-    return [pid for pid in processes_with(marker) if b"downloads.fetching_process\0run" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    command = b"downloads.fetching_process\0run"
+    return [pid for pid in processes_with(marker) if command in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def with_loras(hub, tmp_path):
