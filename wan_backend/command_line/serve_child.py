@@ -54,7 +54,7 @@ class ServeChild:
         self._endpoint = Endpoint(
             self._send,
             calls=SERVER_METHODS,
-            hears=SERVER_EVENTS,
+            receives=SERVER_EVENTS,
             on_event=lambda method, message: self._events.append((method, message)),
             peer="The backend",
         )

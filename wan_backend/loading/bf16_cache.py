@@ -29,7 +29,7 @@ from ..storage.guarded_files import Unlookable
 
 log = logging.getLogger(__name__)
 
-LEAST_BYTES = 1_000_000_000
+MIN_BYTES = 1_000_000_000
 """Smaller weights load fast enough."""
 LEFT_FREE_BYTES = 20_000_000_000
 """So much must be free on the disk once a copy is made: takes need room, too."""
@@ -50,7 +50,7 @@ def place(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
         files = _weight_files(source)
         stamp = _stamp(files)
         size_bytes = _bytes_in_32_bit(files)
-        if size_bytes < LEAST_BYTES:
+        if size_bytes < MIN_BYTES:
             return source
         copy = copies / hashlib.sha256(json.dumps([str(source), sorted(kept)]).encode()).hexdigest()[:16]
         if _is_of(copy, stamp) and _is_whole(copy):

@@ -26,7 +26,7 @@ from .choices import (
     Task,
     WorkerState,
 )
-from .loras import LEAST_STRENGTH, MAX_LORAS, MOST_STRENGTH, Expert, LoraUse
+from .loras import MAX_LORAS, MAX_STRENGTH, MIN_STRENGTH, Expert, LoraUse
 from .takes import (
     MAX_PROMPT_CHARACTERS,
     MAX_TAKE_FRAMES,
@@ -48,11 +48,11 @@ from .takes import (
 from .work import AliveParams, ModelPart, ProgressParams, ReadingParams, ReadyParams, RunParams, RunResult
 
 __all__ = [
-    "LEAST_STRENGTH",
     "MAX_LORAS",
     "MAX_PROMPT_CHARACTERS",
+    "MAX_STRENGTH",
     "MAX_TAKE_FRAMES",
-    "MOST_STRENGTH",
+    "MIN_STRENGTH",
     "PROTOCOL_VERSION",
     "TELLING_ROLES",
     "AliveParams",

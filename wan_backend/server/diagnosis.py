@@ -99,7 +99,7 @@ def _first_ready(inbox: Inbox) -> ReadyParams | None:
         if isinstance(message, ReadyParams):
             heard.append(message)
 
-    endpoint = Endpoint(lambda _line: None, hears=WORKER_EVENTS, on_event=on_event, peer="the worker")
+    endpoint = Endpoint(lambda _line: None, receives=WORKER_EVENTS, on_event=on_event, peer="the worker")
     until = time.monotonic() + WORKER_SECONDS
     while not heard and (left := until - time.monotonic()) > 0:
         try:

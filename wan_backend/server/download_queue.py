@@ -26,7 +26,7 @@ from ..protocol.endpoint import Answer, Later
 from ..protocol.messages import Problem, ProblemKind
 from . import download_records, process_exit
 from .download_records import DownloadRecords, Record
-from .fetch_process import FetchCommand, FetchProcess, Said
+from .fetch_process import FetchCommand, FetchProcess, FetchReport
 from .inbox import Call, Inbox
 
 log = logging.getLogger(__name__)
@@ -151,32 +151,32 @@ class Downloads:
         self._model = model = waiting[0]
         self._say(model, state=DownloadState.RUNNING, sentence="Asking the hub for its files.")
         try:
-            self._process = self._command.start("run", model, self._inbox, self._on_said, self._on_exit)
+            self._process = self._command.start("run", model, self._inbox, self._on_report, self._on_exit)
         except OSError as error:
             self._model = ""
             self._end(model, _ended_badly(model, f"could not be started ({error.strerror or error})", None))
 
-    def _on_said(self, said: Said) -> None:
+    def _on_report(self, report: FetchReport) -> None:
         record = self._known.get(self._model)
-        if record is None or self._stopping or said.model != self._model:
+        if record is None or self._stopping or report.model != self._model:
             return  # it was paused or cancelled, and said this before it was killed
-        if isinstance(said, DownloadPlan):
-            self._set(record.planned(said))
+        if isinstance(report, DownloadPlan):
+            self._set(record.planned(report))
         else:
-            self._hear(record, said)
+            self._keep_report(record, report)
 
-    def _hear(self, record: Record, said: DownloadStatus) -> None:
-        if said.state is DownloadState.DONE:
-            self._known[said.model] = Record(dataclasses.replace(said, folder=record.status.folder))
-            self._records.remove(said.model)
+    def _keep_report(self, record: Record, report: DownloadStatus) -> None:
+        if report.state is DownloadState.DONE:
+            self._known[report.model] = Record(dataclasses.replace(report, folder=record.status.folder))
+            self._records.remove(report.model)
             if record.left:
                 threading.Thread(target=hub_cache.discard, args=[record.left_blobs], daemon=True).start()
-            self._on_change(self._known[said.model].status)
-        elif said.state is DownloadState.FAILED and said.problem is not None:
-            self._end(said.model, said.problem)
+            self._on_change(self._known[report.model].status)
+        elif report.state is DownloadState.FAILED and report.problem is not None:
+            self._end(report.model, report.problem)
         else:
-            self._known[said.model] = dataclasses.replace(record, status=said)
-            self._on_change(said)
+            self._known[report.model] = dataclasses.replace(record, status=report)
+            self._on_change(report)
 
     def _on_exit(self, code: int) -> None:
         model, process = self._model, self._process

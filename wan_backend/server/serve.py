@@ -146,9 +146,9 @@ class Server:
             self._output.send,
             serves=self._methods,
             handler=self._answer,
-            hears=SERVER_METHODS,
+            receives=SERVER_METHODS,
             on_event=self._do,
-            tells=SERVER_EVENTS,
+            sends=SERVER_EVENTS,
             peer="The client",
         )
         self._busy = Busy()

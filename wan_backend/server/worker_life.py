@@ -223,7 +223,7 @@ class WorkerLife:
         return Endpoint(
             self._send,
             calls=WORKER_METHODS,
-            hears=WORKER_EVENTS,
+            receives=WORKER_EVENTS,
             on_event=self._on_event,
             peer=f"Worker {self._started}" if self._process else "the worker",
         )

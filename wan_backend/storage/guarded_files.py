@@ -22,7 +22,7 @@ from .file_stamp import Stamp
 
 log = logging.getLogger(__name__)
 
-MOST_JSON_BYTES = 25_000_000
+MAX_JSON_BYTES = 25_000_000
 """Of a configuration, an index of files or the head of a file; those of the largest models are a few megabytes."""
 
 
@@ -92,13 +92,13 @@ def opened(file: str | Path) -> BinaryIO:
 def read_json(file: str | Path) -> Any:
     """The JSON value in a regular file of a sensible size. Raises OSError, ValueError."""
     with opened(file) as stream:
-        return parsed(stream.read(MOST_JSON_BYTES + 1))
+        return parsed(stream.read(MAX_JSON_BYTES + 1))
 
 
 def parsed(text: bytes) -> Any:
     """The JSON value of `text`. Raises ValueError, whatever is wrong with it."""
-    if len(text) > MOST_JSON_BYTES:
-        raise ValueError(f"it has more than {MOST_JSON_BYTES:,} bytes")
+    if len(text) > MAX_JSON_BYTES:
+        raise ValueError(f"it has more than {MAX_JSON_BYTES:,} bytes")
     try:
         return json.loads(text)
     except RecursionError:
