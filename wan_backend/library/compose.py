@@ -61,10 +61,10 @@ class ComposedModel:
 
 @dataclass(frozen=True)
 class IncompleteModel:
-    """A model whose transformer is here, but can't be used, or another component isn't here."""
+    """A model whose transformer is here but can't be used, or that lacks another component."""
 
     sentence: str
-    """It says what to get."""
+    """It says what to get or to do."""
 
 
 def compose_model(

@@ -53,7 +53,7 @@ def names_of(entry: LoraEntry | TinyEntry) -> list[str]:
 
 
 def find(entry: LoraEntry | TinyEntry, models_folders: Iterable[str | Path] = ()) -> list[Path]:
-    """The files of either kind; empty where they are not all here and whole."""
+    """The files of a LoRA or a tiny autoencoder; empty where they are not all here and whole."""
     if isinstance(entry, LoraEntry):
         return find_lora(entry, models_folders)
     tiny = find_tiny(entry, models_folders)

@@ -43,24 +43,24 @@ def _expanded(folder: str) -> Path:
 
 
 def repo_folder(cache: Path, repo: str) -> Path:
-    """Where the cache keeps a repository."""
+    """The folder in which the cache keeps a repository."""
     return cache / ("models--" + repo.replace("/", "--"))
 
 
 def blob_of(cache: Path, repo: str, checksum: str) -> Path:
-    """Where a file with that checksum goes. Raises ValueError where it isn't one."""
+    """Where the cache keeps a file with that checksum. Raises ValueError where it isn't a checksum."""
     if not _CHECKSUM.fullmatch(checksum):
         raise ValueError(f"'{checksum[:80]}' is not a checksum")
     return repo_folder(cache, repo) / "blobs" / checksum
 
 
 def partial_of(blob: Path) -> Path:
-    """Where the blob is while it is being fetched."""
+    """Where the blob is while it is being downloaded."""
     return blob.with_name(blob.name + PARTIAL_SUFFIX)
 
 
 def fetched_bytes(blob: Path, size_bytes: int) -> int:
-    """How much of a blob of that size is here, whole or begun."""
+    """How many bytes of a blob of that size are here, whole or begun."""
     if is_here(blob, size_bytes):
         return size_bytes
     try:

@@ -23,25 +23,25 @@ TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """model_index.json of `folder`; raises Unlookable."""
+    """The content of model_index.json in `folder`. Raises Unlookable."""
     return _read_json(folder / "model_index.json")
 
 
 def check(folder: Path) -> None:
-    """Raise Unlookable where a part that model_index.json names is missing or broken."""
+    """Raise Unlookable where a component that model_index.json names is missing or broken."""
     for component, kind in _components(read_index(folder)):
         check_component(folder / component, component, kind)
 
 
 def _components(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Name and class of every part; those that are null are not used by the model."""
+    """Name and class of every component; those that are null are not used by the model."""
     for name, value in index.items():
         if isinstance(value, list) and len(value) == 2 and all(isinstance(word, str) for word in value):
             yield name, value[1]
 
 
 def check_component(folder: Path, component: str, kind: str) -> None:
-    """Raise Unlookable where a part's own folder is missing or broken, in whatever way."""
+    """Raise Unlookable where a component's own folder is missing or broken, in whatever way."""
     with guarded_files.guard(subject=f"'{component}' "):
         _check_component(folder, component, kind)
 
@@ -63,7 +63,7 @@ def _check_component(folder: Path, component: str, kind: str) -> None:
 
 
 def _weight_files(folder: Path, component: str) -> list[Path]:
-    """The safetensors files of a part: those that its index names, else the one that there is."""
+    """The safetensors files of a component: those that its index names, else all that there are."""
     indexes = sorted(folder.glob("*.safetensors.index.json"))
     if indexes:
         mapping = _read_json(indexes[0]).get("weight_map")
@@ -79,7 +79,7 @@ def _weight_files(folder: Path, component: str) -> list[Path]:
 
 
 def check_safetensors(file: Path, name: str) -> None:
-    """Raise Unlookable, with `name` in its message, where the file is missing, none such, or cut off."""
+    """Raise Unlookable, with `name` in its message, where the file is missing, no safetensors file, or cut off."""
     with guarded_files.guard(subject=f"'{name}' "):
         try:
             size_bytes, modified_ns = guarded_files.stamp(file)

@@ -35,7 +35,7 @@ SAFE_FORMS = {
     "wan_2.1_vae.safetensors or wan2.2_vae.safetensors": re.compile(r"wan.*vae|vae.*wan"),
     "it as .safetensors or .gguf": re.compile(r"wan"),
 }
-"""What to get in place of a pickled file, which nobody should open, by what the names of Wan's have in them."""
+"""What to get in place of a pickled file, which nobody should open, by a pattern in the names of Wan's files."""
 FOLDER_WEIGHTS = re.compile(r"(diffusion_pytorch_model|pytorch_model|model)([.-].*)?\.safetensors")
 """The names that diffusers and transformers give to the weights of a component in a folder of its own."""
 PUBLISHED = ("blocks.0.self_attn.q.weight", "decoder.middle.0.residual.0.gamma")
@@ -103,7 +103,7 @@ def survey(
 
 
 class _Surveyor:
-    """Collects what the files and folders are that it gets one after another."""
+    """Collects what files and folders are, one after another."""
 
     def __init__(self) -> None:
         self._files: dict[Path, SurveyedFile] = {}
@@ -148,13 +148,13 @@ class _Surveyor:
         self._files[candidate.path] = dataclasses.replace(row, components=() if why else components, why=why)
 
     def walk(self, folder: Path) -> Iterator[Path]:
-        """The places of a models folder, as far as it can be walked; a folder in it that can't be is noted."""
+        """The files and folders to look at in a models folder; notes the folders in it that can't be read."""
         if unresponsive_places.place_of(folder):
             return  # as below
         try:
             with guarded_files.guard():
                 yield from self._places(_models_of(folder))
-        except Unlookable as why:  # what is wrong with the models folder itself, `sources` says
+        except Unlookable as why:  # the list of models says what is wrong with the folder itself
             log.warning("The models folder %s was looked through in part, because %s", folder, why)
 
     def _places(self, root: Path) -> Iterator[Path]:
@@ -236,7 +236,7 @@ def _children(snapshot: Path) -> list[Path]:
     try:
         with guarded_files.guard():
             return sorted(child for child in snapshot.iterdir() if child.is_dir())
-    except Unlookable:  # what is wrong with it, `sources` says
+    except Unlookable:  # the list of models says what is wrong with it
         return []
 
 

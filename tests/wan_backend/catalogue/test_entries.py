@@ -161,7 +161,7 @@ def test_every_size_of_a_model_can_be_made(entry):
 )
 def test_a_wrong_catalogue_is_refused(find, put):
     with pytest.raises((ValueError, ProtocolError)):
-        entries.read(changed(find, put))
+        entries.parse_catalogue(changed(find, put))
 
 
 @pytest.mark.parametrize(
@@ -173,5 +173,5 @@ def test_a_wrong_catalogue_is_refused(find, put):
 )
 def test_a_wrong_word_is_named_with_its_place(find, put, named):
     with pytest.raises(ProtocolError) as refused:
-        entries.read(changed(find, put))
+        entries.parse_catalogue(changed(find, put))
     assert named in refused.value.message

@@ -202,7 +202,7 @@ def test_a_fetched_model_lends_its_parts(comfy, tmp_path):
     assert isinstance(answer, locate.LocatedModel) and answer.components["text_encoder"] == folder / "text_encoder"
 
 
-def test_the_doctor_lists_what_was_recognised(comfy):
+def test_the_doctor_lists_what_was_recognized(comfy):
     (comfy / "vae" / "broken.safetensors").write_bytes(b"nonsense, nothing else")
     shapes = heads_only.transformer()
     del shapes["blocks.3.modulation"]
