@@ -80,8 +80,8 @@ def _decode_in_smaller_tiles(plan: MemoryPlan, limits: Limits) -> MemoryPlan | N
     if Residency.RESIDENT in (plan.text_encoder, plan.transformer, plan.vae) or plan.tile_pixels == MIN_TILE_PIXELS:
         return None
     whole = min(MAX_TILE_PIXELS, int(limits.frame_pixels**0.5)) if limits.frame_pixels else MAX_TILE_PIXELS
-    next_smaller_plan = (plan.tile_pixels or whole) * 2 // 3 // TILE_STEP_PIXELS * TILE_STEP_PIXELS
-    return replace(plan, tile_pixels=max(MIN_TILE_PIXELS, next_smaller_plan))
+    side = (plan.tile_pixels or whole) * 2 // 3 // TILE_STEP_PIXELS * TILE_STEP_PIXELS
+    return replace(plan, tile_pixels=max(MIN_TILE_PIXELS, side))
 
 
 def _block_offload_encoder(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:

@@ -74,7 +74,7 @@ def _fit_into_memory(draft: Draft) -> Draft:
     machine = draft.inventory.machine
     if machine is None:
         return _fit_into_budget(draft)
-    trial = Trial(draft.request, draft.entry, machine, _packed_bytes(draft))
+    trial = MemoryTrial(draft.request, draft.entry, machine, _packed_bytes(draft))
     now, emptied = (trial.memory(draft.plan, each) for each in (machine, machine.emptied))
     memory = now if now.peak_bytes <= machine.usable_bytes else emptied
     words = forecast.residencies_in_words(draft.entry, memory, machine)
@@ -148,7 +148,7 @@ MACHINE_STEPS: tuple[Step, ...] = (
 
 
 @dataclass(frozen=True)
-class Trial:
+class MemoryTrial:
     """A request for a model on a machine, to see what of it would fit."""
 
     request: TakeRequest
@@ -171,7 +171,7 @@ class Trial:
         return self.memory(plan, self.machine).peak_bytes <= self.machine.usable_bytes
 
 
-def _ways_to_fit(trial: Trial, plan: Plan, inventory: Inventory) -> list[Fix]:
+def _ways_to_fit(trial: MemoryTrial, plan: Plan, inventory: Inventory) -> list[Fix]:
     """The largest size, the longest length and the models that fit; each was tried."""
     entry, pixels = trial.entry, plan.width * plan.height
     by_size = sorted(entry.sizes, key=lambda size: size.width * size.height, reverse=True)
@@ -187,7 +187,7 @@ def _ways_to_fit(trial: Trial, plan: Plan, inventory: Inventory) -> list[Fix]:
     for other in entries.load().models.values():
         if other.id == entry.id or not isinstance(inventory.find(other), LocatedModel):
             continue
-        tried = Trial(trial.request, other, trial.machine)
+        tried = MemoryTrial(trial.request, other, trial.machine)
         if tried.fits_with(model=other.id, resolution=other.default_size):
             fixes.append(Fix(f"Use {other.label}", FixSetting.MODEL, other.id))
     return fixes

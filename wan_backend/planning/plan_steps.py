@@ -35,7 +35,7 @@ from ..protocol.messages import (
 from ..storage import media_folder
 from . import needed_sources, sizes
 from .draft import Draft, Step, empty_plan, run_steps, unless_refused
-from .lengths import lengths
+from .lengths import choose_lengths
 
 MIN_FRAME_RATE, MAX_FRAME_RATE = Fraction(1), Fraction(240)
 MAX_MODEL_FRAMES = 4001
@@ -155,7 +155,7 @@ def _settle_length(draft: Draft) -> Draft:
     take_frames = request.length_frames
     if not entry.makes_long(request.task):
         take_frames = min(take_frames, int(Fraction(entry.max_frames - 1) / entry.frame_rate * scene_rate) + 1)
-    clip = lengths(request, take_frames, scene_rate, entry)
+    clip = choose_lengths(request, take_frames, scene_rate, entry)
     draft = draft.with_plan(
         take_frames=take_frames,
         model_frames=clip.model_frames,

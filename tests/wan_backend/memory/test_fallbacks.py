@@ -26,7 +26,7 @@ def fallbacks(part: str, plan=RESIDENT, host=64 * GB, on_cpu=False) -> list[tupl
     return plans
 
 
-def test_a_transformer_that_failed_is_streamed_in_the_end():
+def test_a_transformer_that_failed_is_block_offloaded_in_the_end():
     assert fallbacks("transformer") == [
         ("phased", "resident", "resident"),
         ("phased", "phased", "phased"),
@@ -35,7 +35,7 @@ def test_a_transformer_that_failed_is_streamed_in_the_end():
     ]
 
 
-def test_a_streamed_transformer_that_failed_keeps_fewer_blocks_and_then_its_weights_in_8_bit():
+def test_a_block_offloaded_transformer_that_failed_keeps_fewer_blocks_and_then_its_weights_in_8_bit():
     plan = choose(NEEDS, 20 * GB, 64 * GB)
     kept, eight_bit = [plan.kept_bytes], []
     while (plan := next_smaller_plan(plan, NEEDS, "transformer", 64 * GB, on_cpu=False)) is not None:
@@ -50,7 +50,7 @@ def test_a_streamed_transformer_that_failed_keeps_fewer_blocks_and_then_its_weig
     assert next_smaller_plan(last, compressed, "transformer", 64 * GB, False) is None
 
 
-def test_a_text_encoder_that_failed_is_alone_then_streamed_and_then_on_the_cpu():
+def test_a_text_encoder_that_failed_is_alone_then_block_offloaded_and_then_on_the_cpu():
     assert fallbacks("text_encoder") == [
         ("resident", "phased", "phased"),
         ("streamed", "phased", "phased"),
@@ -79,7 +79,7 @@ def test_an_autoencoder_that_failed_is_alone_in_the_end():
     assert next_smaller_plan(alone, NEEDS, "vae", 64 * GB, on_cpu=False) is None
 
 
-def test_work_beside_the_parts_is_given_the_whole_device():
+def test_work_beside_the_components_is_given_the_whole_device():
     assert fallbacks("")[-1] == ("phased", "phased", "phased")
 
 
@@ -104,14 +104,14 @@ def test_two_experts_leave_for_a_machine_that_holds_both(host_gb, away, one_expe
     assert (plan.transformer, plan.one_expert) == (Residency.BLOCK_OFFLOADED, one_expert)
 
 
-def test_on_the_cpu_parts_are_read_again_and_never_streamed():
+def test_on_the_cpu_components_are_reloaded_and_never_block_offloaded():
     assert fallbacks("transformer", on_cpu=True) == [
         ("read_again", "resident", "resident"),
         ("read_again", "read_again", "read_again"),
     ]
 
 
-def test_a_machine_without_room_reads_again():
+def test_a_machine_without_room_reloads():
     assert fallbacks("transformer", host=8 * GB)[1] == ("read_again", "read_again", "phased")
 
 
@@ -135,27 +135,27 @@ def test_from_every_plan_each_fallback_leaves_more_room(part, card_gb, on_cpu):
     assert count <= 12
 
 
-def test_the_peak_of_places_is_the_one_that_was_chosen_by():
+def test_the_peak_of_the_residencies_is_the_one_that_was_chosen_by():
     for card_gb in (80, 60, 45, 40, 16):
         plan = choose(NEEDS, card_gb * GB, 64 * GB)
         assert plan.with_peak(NEEDS).peak_bytes == plan.peak_bytes
 
 
-def test_the_smaller_place_of_two_plans():
-    streamed = MemoryPlan(Residency.RELOADED, Residency.BLOCK_OFFLOADED, Residency.RESIDENT, 0)
-    both = smaller_of(MemoryPlan(Residency.ON_CPU, Residency.OFFLOADED, Residency.OFFLOADED, 0), streamed, NEEDS)
+def test_the_smaller_residency_of_two_plans():
+    offloaded = MemoryPlan(Residency.RELOADED, Residency.BLOCK_OFFLOADED, Residency.RESIDENT, 0)
+    both = smaller_of(MemoryPlan(Residency.ON_CPU, Residency.OFFLOADED, Residency.OFFLOADED, 0), offloaded, NEEDS)
     assert (both.text_encoder, both.transformer, both.vae) == (
         Residency.ON_CPU,
         Residency.BLOCK_OFFLOADED,
         Residency.OFFLOADED,
     )
     assert both.decode_fits and not both.one_expert
-    short = smaller_of(both, dataclasses.replace(streamed, decode_fits=False, one_expert=True), NEEDS)
+    short = smaller_of(both, dataclasses.replace(offloaded, decode_fits=False, one_expert=True), NEEDS)
     assert short.one_expert and not short.decode_fits
     tiled = dataclasses.replace(both, tile_pixels=288, kept_bytes=3 * GB)
-    assert smaller_of(tiled, dataclasses.replace(streamed, kept_bytes=2 * GB), NEEDS).kept_bytes == 2 * GB
+    assert smaller_of(tiled, dataclasses.replace(offloaded, kept_bytes=2 * GB), NEEDS).kept_bytes == 2 * GB
     assert smaller_of(tiled, RESIDENT, NEEDS).kept_bytes == 3 * GB
-    assert smaller_of(tiled, dataclasses.replace(streamed, tile_pixels=512, eight_bit=True), NEEDS).tile_pixels == 288
+    assert smaller_of(tiled, dataclasses.replace(offloaded, tile_pixels=512, eight_bit=True), NEEDS).tile_pixels == 288
 
 
 ATTEMPT = Attempt("model", "card", 832, 480, 81, 20 * GB)
@@ -164,13 +164,13 @@ OFFLOADED = MemoryPlan(
 )
 
 
-def test_a_lesson_outlives_the_process(tmp_path):
+def test_an_entry_outlives_the_process(tmp_path):
     OutOfMemoryHistory(tmp_path / "state" / "memory.json").record(ATTEMPT, OFFLOADED)
     assert OutOfMemoryHistory(tmp_path / "state" / "memory.json").limits_for(ATTEMPT) == [OFFLOADED]
 
 
 @pytest.mark.parametrize(
-    ("changes", "holds"),
+    ("changes", "applies"),
     [
         ({}, True),
         ({"width": 1280, "height": 720}, True),
@@ -181,13 +181,13 @@ def test_a_lesson_outlives_the_process(tmp_path):
         ({"model": "another"}, False),
     ],
 )
-def test_what_a_lesson_holds_for(changes, holds):
-    lessons = OutOfMemoryHistory(None)
-    lessons.record(ATTEMPT, OFFLOADED)
-    assert bool(lessons.limits_for(dataclasses.replace(ATTEMPT, **changes))) is holds
+def test_what_an_entry_applies_to(changes, applies):
+    history = OutOfMemoryHistory(None)
+    history.record(ATTEMPT, OFFLOADED)
+    assert bool(history.limits_for(dataclasses.replace(ATTEMPT, **changes))) is applies
 
 
-def test_what_another_worker_learnt_meanwhile_stays(tmp_path):
+def test_what_another_worker_wrote_meanwhile_stays(tmp_path):
     """Two servers may share a state folder, and a job lasts."""
     mine, others = OutOfMemoryHistory(tmp_path / "memory.json"), OutOfMemoryHistory(tmp_path / "memory.json")
     elsewhere = dataclasses.replace(ATTEMPT, model="another")
@@ -197,26 +197,26 @@ def test_what_another_worker_learnt_meanwhile_stays(tmp_path):
     assert known.limits_for(ATTEMPT) == known.limits_for(elsewhere) == [OFFLOADED]
 
 
-def test_a_second_lesson_takes_the_place_of_the_first(tmp_path):
-    lessons = OutOfMemoryHistory(tmp_path / "memory.json")
-    lessons.record(ATTEMPT, OFFLOADED)
-    streamed = dataclasses.replace(OFFLOADED, transformer=Residency.BLOCK_OFFLOADED)
-    lessons.record(dataclasses.replace(ATTEMPT, free_bytes=ATTEMPT.free_bytes - 1), streamed)
-    assert lessons.limits_for(dataclasses.replace(ATTEMPT, free_bytes=GB)) == [streamed]
+def test_a_second_entry_replaces_the_first(tmp_path):
+    history = OutOfMemoryHistory(tmp_path / "memory.json")
+    history.record(ATTEMPT, OFFLOADED)
+    offloaded = dataclasses.replace(OFFLOADED, transformer=Residency.BLOCK_OFFLOADED)
+    history.record(dataclasses.replace(ATTEMPT, free_bytes=ATTEMPT.free_bytes - 1), offloaded)
+    assert history.limits_for(dataclasses.replace(ATTEMPT, free_bytes=GB)) == [offloaded]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"format": 9}', b'{"format": 2, "lessons": [{}]}', b"\xff\xfe"])
-def test_a_damaged_file_is_begun_anew(tmp_path, content):
+def test_a_damaged_file_is_replaced(tmp_path, content):
     file = tmp_path / "memory.json"
     file.write_bytes(content)
-    lessons = OutOfMemoryHistory(file)
-    assert lessons.limits_for(ATTEMPT) == []
-    lessons.record(ATTEMPT, OFFLOADED)
+    history = OutOfMemoryHistory(file)
+    assert history.limits_for(ATTEMPT) == []
+    history.record(ATTEMPT, OFFLOADED)
     assert OutOfMemoryHistory(file).limits_for(ATTEMPT) == [OFFLOADED]
 
 
-def test_a_file_that_can_not_be_written_costs_nothing_but_the_lesson(tmp_path):
+def test_a_file_that_can_not_be_written_costs_nothing_but_the_entry(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    lessons = OutOfMemoryHistory(tmp_path / "file" / "memory.json")
-    lessons.record(ATTEMPT, OFFLOADED)
-    assert lessons.limits_for(ATTEMPT) == [OFFLOADED]
+    history = OutOfMemoryHistory(tmp_path / "file" / "memory.json")
+    history.record(ATTEMPT, OFFLOADED)
+    assert history.limits_for(ATTEMPT) == [OFFLOADED]

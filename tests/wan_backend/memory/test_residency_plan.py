@@ -39,13 +39,13 @@ def test_the_text_encoder_is_the_first_to_leave():
     assert plan.peak_bytes <= 16 * GB
 
 
-def test_a_text_encoder_that_does_not_fit_is_streamed():
+def test_a_text_encoder_that_does_not_fit_is_block_offloaded():
     plan = choose(SMALL, 8 * GB, 64 * GB)
     assert plan.text_encoder is Residency.BLOCK_OFFLOADED
     assert plan.peak_bytes <= 8 * GB
 
 
-def test_a_text_encoder_is_read_again_where_the_machine_is_short_too():
+def test_a_text_encoder_is_reloaded_where_the_machine_is_short_too():
     plan = choose(SMALL, 12 * GB, 8 * GB)
     assert plan.text_encoder is Residency.BLOCK_OFFLOADED and plan.forget_encoder
     assert not choose(SMALL, 12 * GB, 64 * GB).forget_encoder
@@ -75,7 +75,7 @@ def test_more_of_the_machines_memory_never_refuses_what_less_allows():
         assert peaks == sorted(peaks), card_gb
 
 
-def test_a_transformer_that_does_not_fit_is_streamed():
+def test_a_transformer_that_does_not_fit_is_block_offloaded():
     plan = choose(LARGE, 16 * GB, 64 * GB)
     assert plan.transformer is Residency.BLOCK_OFFLOADED
     assert plan.vae is Residency.OFFLOADED and not plan.eight_bit
@@ -86,8 +86,8 @@ def test_a_transformer_that_does_not_fit_is_streamed():
 
 
 def test_a_transformer_that_the_machine_does_not_hold_is_kept_in_8_bit():
-    streamed = choose(LARGE, 16 * GB, 24 * GB)
-    assert streamed.eight_bit and streamed.transformer is Residency.BLOCK_OFFLOADED and streamed.kept_bytes
+    offloaded = choose(LARGE, 16 * GB, 24 * GB)
+    assert offloaded.eight_bit and offloaded.transformer is Residency.BLOCK_OFFLOADED and offloaded.kept_bytes
     whole = choose(LARGE, 26 * GB, 24 * GB)
     assert whole.eight_bit and whole.transformer is Residency.OFFLOADED and whole.peak_bytes <= 26 * GB
     compressed = dataclasses.replace(LARGE, compressed=True)
@@ -124,10 +124,10 @@ def test_two_experts_need_the_card_for_one_and_the_machine_for_two():
     swapped = choose(EXPERTS, 40 * GB, 80 * GB)
     assert swapped.transformer is swapped.residency_of("transformer_2") is Residency.OFFLOADED
     assert swapped.peak_bytes <= 40 * GB and not swapped.one_expert
-    streamed = choose(EXPERTS, 16 * GB, 128 * GB)
-    assert streamed.transformer is Residency.BLOCK_OFFLOADED and not streamed.one_expert and not streamed.eight_bit
-    halved = choose(EXPERTS, 16 * GB, 40 * GB)
-    assert halved.eight_bit and not halved.one_expert
+    offloaded = choose(EXPERTS, 16 * GB, 128 * GB)
+    assert offloaded.transformer is Residency.BLOCK_OFFLOADED and not offloaded.one_expert and not offloaded.eight_bit
+    in_8_bit = choose(EXPERTS, 16 * GB, 40 * GB)
+    assert in_8_bit.eight_bit and not in_8_bit.one_expert
     assert choose(EXPERTS, 16 * GB, 20 * GB).one_expert
     assert choose(EXPERTS, 40 * GB, 20 * GB).transformer is Residency.RELOADED
     assert not choose(LARGE, 16 * GB, 40 * GB).one_expert
@@ -140,7 +140,7 @@ def test_two_experts_on_the_cpu_are_read_one_after_the_other_where_both_do_not_f
     assert short.peak_bytes < 40 * GB  # one of them, the autoencoder and the working memory
 
 
-def test_on_the_cpu_nothing_is_moved_only_read_again():
+def test_on_the_cpu_nothing_is_moved_only_reloaded():
     assert choose_on_cpu(SMALL, 64 * GB).text_encoder is Residency.RESIDENT
     short = choose_on_cpu(SMALL, 12 * GB)
     assert short.text_encoder is Residency.RELOADED
@@ -149,8 +149,8 @@ def test_on_the_cpu_nothing_is_moved_only_read_again():
 
 
 def test_an_image_encoder_goes_where_the_text_encoder_goes():
-    with_eyes = dataclasses.replace(LARGE, image_encoder=GB)
-    assert with_eyes.together == LARGE.together + GB
+    with_image_encoder = dataclasses.replace(LARGE, image_encoder=GB)
+    assert with_image_encoder.together == LARGE.together + GB
     for card_gb, host_gb in ((80, 64), (40, 64), (40, 8), (8, 64)):
-        plan = choose(with_eyes, card_gb * GB, host_gb * GB)
+        plan = choose(with_image_encoder, card_gb * GB, host_gb * GB)
         assert plan.residency_of("image_encoder") is plan.text_encoder

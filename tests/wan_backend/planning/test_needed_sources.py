@@ -39,7 +39,7 @@ def test_every_task_with_what_it_needs_is_planned(name):
         ("extend", [], "extends one strip"),
         ("extend", [Role.BEFORE, Role.AFTER], "extends one strip"),
         ("previs", [Role.LOOK], "no depth"),
-        ("fill", [Role.BEFORE, Role.AFTER, Role.AFTER], "the same part"),
+        ("fill", [Role.BEFORE, Role.AFTER, Role.AFTER], "the same role"),
     ],
 )
 def test_what_is_missing_is_said(name, left, says):
