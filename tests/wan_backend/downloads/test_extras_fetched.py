@@ -105,7 +105,7 @@ def test_ids_are_of_one_thing_alone():
     text = entries.CATALOGUE_FILE.read_text("utf-8").replace('id = "taew2_2"', 'id = "wan2.1-t2v-1.3b"')
     text = text.replace('tiny_decoder = "taew2_2"', 'tiny_decoder = "taew2_1"')
     with pytest.raises(ValueError, match="different kinds"):
-        entries.read(text)
+        entries.parse_catalogue(text)
     assert KNOWN.users_of(PICTURE) == ["wan2.1-i2v-14b-480p", "wan2.1-i2v-14b-720p"]
     assert KNOWN.users_of(KNOWN.autoencoders["taew2_2"]) == ["wan2.2-ti2v-5b", "fastwan2.2-ti2v-5b"]
 
