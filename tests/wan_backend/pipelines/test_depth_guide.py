@@ -80,7 +80,9 @@ def test_it_is_missed_when_the_take_is_planned(models, tmp_path):
     assert extras.missing_depth_model(request, models / "video") is None
     problem = extras.missing_depth_model(request, tmp_path / "elsewhere" / "video")
     assert extras.DEPTH_MODEL_REPO in problem.sentence and problem.fixes[0].value == "edges"
-    assert extras.missing_depth_model(asked("restyle", 24, FrameRate(24), guide=Guide.EDGES), tmp_path / "video") is None
+    assert (
+        extras.missing_depth_model(asked("restyle", 24, FrameRate(24), guide=Guide.EDGES), tmp_path / "video") is None
+    )
     assert extras.missing_depth_model(asked("previs", 24, FrameRate(24)), tmp_path / "video") is None
 
 
