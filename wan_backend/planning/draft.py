@@ -15,17 +15,17 @@ from ..library.locate import LocatedModel, UnavailableModel
 from ..memory.forecast import Machine
 from ..protocol.messages import FrameRate, Plan, Problem, ProblemKind, Sampler, TakeRequest
 
-NOT_LOOKED = Problem(ProblemKind.MODEL_MISSING, "It is not known yet whether this is on this machine.")
+NOT_SEARCHED = Problem(ProblemKind.MODEL_MISSING, "It is not known yet whether this is on this machine.")
 
 
 @dataclass(frozen=True)
 class Inventory:
     """What this machine has to make takes with."""
 
-    find: Callable[[ModelEntry], LocatedModel | UnavailableModel] = lambda _entry: UnavailableModel(NOT_LOOKED)
+    find: Callable[[ModelEntry], LocatedModel | UnavailableModel] = lambda _entry: UnavailableModel(NOT_SEARCHED)
     """Where a model of the catalogue is."""
     models_folders: Sequence[str] = ()
-    """Where LoRAs and tiny autoencoders are looked for, beside the cache of Hugging Face."""
+    """Where LoRAs and tiny autoencoders are looked for, besides the cache of Hugging Face."""
     machine: Machine | None = None
     """None where it isn't known yet."""
     memory_budget_bytes: int | None = None
@@ -42,7 +42,7 @@ class Draft:
     loras: Collection[str] = ()
     """Ids of the catalogue's LoRAs that are on this machine and fit the model's files."""
     inventory: Inventory = field(default_factory=Inventory)
-    model: LocatedModel | UnavailableModel = field(default_factory=lambda: UnavailableModel(NOT_LOOKED))
+    model: LocatedModel | UnavailableModel = field(default_factory=lambda: UnavailableModel(NOT_SEARCHED))
     """The model's own files."""
 
     def with_plan(self, *notes: str, **values: Any) -> Draft:

@@ -12,7 +12,7 @@ from ..library.library_index import LibraryIndex
 from ..memory.forecast import Machine
 from ..memory.needs import calculate_from_catalogue
 from ..planning import machine_steps
-from ..planning.draft import NOT_LOOKED, Inventory
+from ..planning.draft import NOT_SEARCHED, Inventory
 from ..protocol.messages import (
     ExtraRow,
     ModelRow,
@@ -35,20 +35,20 @@ class Planner:
         memory_budget_bytes: int | None,
         machine: Callable[[], Machine | None] = lambda: None,
     ) -> None:
-        """`machine` says where takes are made, and what there is for them."""
+        """`machine` gives the machine that takes are made on, with the memory that is free now."""
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
         self._machine = machine
         self.library = LibraryIndex(models_folders, locate.snapshots)
 
     @property
-    def ready(self) -> bool:
-        """False until the models folders have been looked through once."""
+    def is_ready(self) -> bool:
+        """False until the models folders have been searched once."""
         return self.library.is_ready
 
     @property
     def models_folders(self) -> list[str]:
-        """Where models are looked for, beside the cache of Hugging Face."""
+        """Where models are looked for, besides the cache of Hugging Face."""
         return self._models_folders
 
     @property
@@ -56,8 +56,8 @@ class Planner:
         """What may be used of the device; None for all of it."""
         return self._memory_budget_bytes
 
-    def places(self) -> list[str]:
-        """All folders that are looked at, whatever is planned."""
+    def searched_folders(self) -> list[str]:
+        """All folders that may be searched, whatever is planned."""
         return [*self._models_folders, str(hub_cache.cache_folder())]
 
     def plan(self, request: TakeRequest) -> Plan:
@@ -68,11 +68,11 @@ class Planner:
         return Inventory(self.find, self._models_folders, self._machine(), self._memory_budget_bytes)
 
     def find(self, entry: ModelEntry) -> locate.LocatedModel | locate.UnavailableModel:
-        """Where the model is, as far as the folders have been looked at."""
+        """Where the model is, as far as the folders have been searched."""
         return locate.find(entry, self._models_folders, self.library.known())
 
-    def found(self, model_id: str) -> locate.LocatedModel:
-        """Where a model is that was planned with; raises LookupError where it is gone."""
+    def locate(self, model_id: str) -> locate.LocatedModel:
+        """Find a model that a plan was made with. Raises LookupError where it is gone."""
         found = self.find(entries.entry(model_id))
         if isinstance(found, locate.UnavailableModel):
             raise LookupError(found.problem.sentence)
@@ -82,16 +82,16 @@ class Planner:
         """The file of the tiny autoencoder for the model's latents; empty where there is none here."""
         return machine_steps.find_tiny_decoder(entries.entry(model_id), self._models_folders)
 
-    def unlooked(self) -> ModelsResult:
-        """The catalogue before anybody looked: only what comes with the package is known to be here."""
+    def rows_before_search(self) -> ModelsResult:
+        """The catalogue before the first search: only what comes with the package is known to be here."""
         known = entries.load()
-        absent = locate.UnavailableModel(NOT_LOOKED)
+        absent = locate.UnavailableModel(NOT_SEARCHED)
         rows = [_row(entry, locate.packaged(entry) or absent) for entry in known.models.values()]
         more: list[LoraEntry | TinyEntry] = [*known.loras.values(), *known.autoencoders.values()]
-        return ModelsResult(rows, [_extra_row(extra, extras.packaged(extra), NOT_LOOKED.sentence) for extra in more])
+        return ModelsResult(rows, [_extra_row(extra, extras.packaged(extra), NOT_SEARCHED.sentence) for extra in more])
 
     def rows(self) -> list[ModelRow]:
-        """The catalogue with what of it is here."""
+        """The catalogue's models, with what of them is here."""
         return [_row(entry, self.find(entry)) for entry in entries.load().models.values()]
 
     def extra_rows(self) -> list[ExtraRow]:

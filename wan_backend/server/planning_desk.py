@@ -120,7 +120,7 @@ class PlanningDesk:
         """So many looks."""
         self._doubted_at = 0.0
         self._told_at = 0.0
-        self._known = replace(planner.unlooked(), looking=_looking(0))
+        self._known = replace(planner.rows_before_search(), looking=_looking(0))
         planner.library.on_file, planner.library.on_refreshed = self._on_file, self._on_looked
 
     @property
@@ -196,13 +196,13 @@ class PlanningDesk:
         if plan.problem is not None:
             raise Refusal(plan.problem)
         try:
-            found = self._planner.found(plan.model)
+            found = self._planner.locate(plan.model)
         except LookupError as gone:
             raise Refusal(Problem(ProblemKind.MODEL_MISSING, str(gone))) from None
         return Prepared(plan, found.folder, found.components, self._planner.tiny_decoder(plan.model))
 
     def _rows(self) -> ModelsResult:
-        looking = "" if self._planner.ready else self._known.looking
+        looking = "" if self._planner.is_ready else self._known.looking
         return ModelsResult(self._planner.rows(), self._planner.extra_rows(), looking)
 
     def _ask_for_rows(self) -> None:
@@ -211,7 +211,7 @@ class PlanningDesk:
     def _publish(self, answer: ModelsResult | ProtocolError) -> None:
         if isinstance(answer, ProtocolError):
             log.error("What is here of the models is not known: %s", answer.message)
-            answer = replace(self._known, looking="" if self._planner.ready else self._known.looking)
+            answer = replace(self._known, looking="" if self._planner.is_ready else self._known.looking)
         if answer != self._known:
             self._known = answer
             self._on_models(answer)
@@ -224,7 +224,7 @@ class PlanningDesk:
     def _on_file(self, files: int) -> None:
         """On the thread that looks."""
         now = time.monotonic()
-        if not self._planner.ready and now >= self._told_at + TOLD_SECONDS:
+        if not self._planner.is_ready and now >= self._told_at + TOLD_SECONDS:
             self._told_at = now
             self._inbox.put(Call(functools.partial(self._tell_looking, files)))
 
@@ -303,7 +303,7 @@ class PlanningDesk:
     def _doubt(self, task: _Task | None) -> None:
         log.warning("%s hangs", "A plan" if task is not None else "The look through the models folders")
         places = task.places if task is not None else ()
-        self._doubts.append(_Doubt(unresponsive_places.Probe(places, self._planner.places()), task))
+        self._doubts.append(_Doubt(unresponsive_places.Probe(places, self._planner.searched_folders()), task))
 
     def _look_into(self, doubt: _Doubt) -> None:
         over, place = doubt.probe.over, doubt.probe.silent(SILENT_SECONDS)
@@ -331,7 +331,7 @@ class PlanningDesk:
         with self._lock:  # a turn that can't see a place knows that
             unresponsive_places.set_places(places)
             self._unseen = next(
-                filter(None, map(unresponsive_places.place_touching, self._planner.places())), self._unseen
+                filter(None, map(unresponsive_places.place_touching, self._planner.searched_folders())), self._unseen
             )
         hangs = library.stalled_seconds() >= SILENT_SECONDS
         self._seen_after = library.abandon_refresh() if hangs else library.request_refresh()
@@ -340,7 +340,7 @@ class PlanningDesk:
     def _take_back(self) -> None:
         """Plan what waited for a place that answers now."""
         looked = self._planner.library.refreshes >= self._seen_after
-        if looked and not any(map(unresponsive_places.place_touching, self._planner.places())):
+        if looked and not any(map(unresponsive_places.place_touching, self._planner.searched_folders())):
             self._unseen = ""
         for task, place in list(self._aside.items()):
             if not unresponsive_places.place_of(place) and (looked or not task.needs_look):

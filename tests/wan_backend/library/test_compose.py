@@ -269,10 +269,10 @@ def test_nobody_waits_for_the_first_look(comfy, monkeypatch):
     monkeypatch.setattr(library_index, "survey", lambda *_: go_on.wait(60) and survey([comfy]))
     planner = Planner([str(comfy)], None)
     answer = planner.find(SMALL)
-    assert isinstance(answer, locate.UnavailableModel) and not planner.ready
+    assert isinstance(answer, locate.UnavailableModel) and not planner.is_ready
     go_on.set()
     planner.library.refresh()
-    assert isinstance(planner.find(SMALL), locate.LocatedModel) and planner.ready
+    assert isinstance(planner.find(SMALL), locate.LocatedModel) and planner.is_ready
 
 
 @pytest.fixture

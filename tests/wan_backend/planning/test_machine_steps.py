@@ -14,7 +14,7 @@ from wan_backend.library.locate import LocatedModel, UnavailableModel
 from wan_backend.memory import forecast
 from wan_backend.memory.forecast import Machine
 from wan_backend.planning import machine_steps
-from wan_backend.planning.draft import NOT_LOOKED, Inventory
+from wan_backend.planning.draft import NOT_SEARCHED, Inventory
 from wan_backend.protocol.messages import FrameRate
 
 GB = 10**9
@@ -26,7 +26,7 @@ def plan_on(machine: Machine, request, others=()):
     here = {request.model, *(entry.id for entry in others)}
 
     def find(entry):
-        return LocatedModel(Path("/nowhere")) if entry.id in here else UnavailableModel(NOT_LOOKED)
+        return LocatedModel(Path("/nowhere")) if entry.id in here else UnavailableModel(NOT_SEARCHED)
 
     return machine_steps.plan_on_machine(request, Inventory(find, machine=machine))
 
