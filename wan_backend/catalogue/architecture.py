@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from ..protocol.messages import Fix, FixSetting, Guide, Problem, ProblemKind, Role, TakeRequest, Task
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 
 DISTILLED_CLASS = "WanDMDPipeline"
 """FastWan's indexes name this class; such models are for text alone, whatever their base can do."""
@@ -73,7 +73,7 @@ def detect_architecture(
 ) -> Architecture:
     """The architecture, from model_index.json and the config.json of each component.
 
-    `image_encoder` is None where there is no such file. Raises Unlookable where the components don't go together.
+    `image_encoder` is None where there is no such file. Raises UnusableFile where the components don't go together.
     """
     boundary_ratio(index)
     latent, channels = _number(vae, "z_dim", 16), _number(transformer, "in_channels", 16)
@@ -83,7 +83,7 @@ def detect_architecture(
         timed = index.get("expand_timesteps") is True and index.get("_class_name") != DISTILLED_CLASS
         return Architecture.FIRST_LATENT if timed else Architecture.TEXT
     if channels != 2 * latent + MASK_CHANNELS:
-        raise Unlookable(f"its transformer takes {channels} channels, which don't go with the autoencoder's {latent}")
+        raise UnusableFile(f"its transformer takes {channels} channels, which don't go with the autoencoder's {latent}")
     if transformer.get("image_dim") is None:
         return Architecture.PICTURES
     _check_image_encoder(index, transformer, image_encoder)
@@ -94,20 +94,20 @@ def detect_architecture(
 def boundary_ratio(index: Mapping[str, Any]) -> float | None:
     """Where the second expert takes over, as a share of the noise (0 to 1); None for a model with one transformer.
 
-    Raises Unlookable where the index names a second transformer and doesn't say when it works, or the other way.
+    Raises UnusableFile where the index names a second transformer and doesn't say when it works, or the other way.
     """
     first, second = _class_of(index, "transformer"), _class_of(index, "transformer_2")
     ratio = index.get("boundary_ratio")
     if second is None:
         if ratio is not None:
-            raise Unlookable("it is to change transformers on the way (boundary_ratio), but has only one")
+            raise UnusableFile("it is to change transformers on the way (boundary_ratio), but has only one")
         return None
     if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < 1:
-        raise Unlookable(
+        raise UnusableFile(
             "it has two transformers, and its model_index.json doesn't say when each works (boundary_ratio)"
         )
     if first != second:
-        raise Unlookable(f"its two transformers are a {first} and a {second}, which don't go together")
+        raise UnusableFile(f"its two transformers are a {first} and a {second}, which don't go together")
     return float(ratio)
 
 
@@ -115,16 +115,16 @@ def _check_image_encoder(
     index: Mapping[str, Any], transformer: Mapping[str, Any], image_encoder: Mapping[str, Any] | None
 ) -> None:
     if _class_of(index, "image_encoder") is None or image_encoder is None:
-        raise Unlookable("its transformer looks at pictures, but the image encoder for that is missing")
+        raise UnusableFile("its transformer looks at pictures, but the image encoder for that is missing")
     if _class_of(index, "image_encoder") != "CLIPVisionModel":
-        raise Unlookable(f"its image encoder is a {_class_of(index, 'image_encoder')}, not a CLIPVisionModel")
+        raise UnusableFile(f"its image encoder is a {_class_of(index, 'image_encoder')}, not a CLIPVisionModel")
     wanted, width = _number(transformer, "image_dim", 0), _number(image_encoder, "hidden_size", 768)
     if width != wanted:
-        raise Unlookable(f"its image encoder gives {width} numbers a token, where the transformer takes {wanted}")
+        raise UnusableFile(f"its image encoder gives {width} numbers a token, where the transformer takes {wanted}")
     tokens = (_number(image_encoder, "image_size", 224) // max(1, _number(image_encoder, "patch_size", 32))) ** 2 + 1
     positions = transformer.get("pos_embed_seq_len")
     if positions is not None and positions != 2 * tokens:
-        raise Unlookable(
+        raise UnusableFile(
             f"its image encoder gives {tokens} tokens a picture, where the transformer has {positions} for two"
         )
 
@@ -137,7 +137,7 @@ def _class_of(index: Mapping[str, Any], component: str) -> str | None:
 def _number(config: Mapping[str, Any], key: str, default: int) -> int:
     value = config.get(key, default)
     if not isinstance(value, int):
-        raise Unlookable(f"'{key}' in one of its config.json files is not a number")
+        raise UnusableFile(f"'{key}' in one of its config.json files is not a number")
     return value
 
 

@@ -96,7 +96,7 @@ class Contents:
         return hub_cache.snapshot_file(self.cache, self.listing.repo, self.listing.commit, "x").parent
 
     def check(self) -> None:
-        """Raise Unlookable where what was fetched is not all of it."""
+        """Raise UnusableFile where what was fetched is not all of it."""
         if isinstance(self.entry, ModelEntry):
             integrity.check(self.snapshot)
         else:

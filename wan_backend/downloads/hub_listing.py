@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 from .hub_stream import Sink, append, ask_patiently
 from .network_settings import apply_network_settings
 from .problems import DownloadError, Failure
@@ -63,11 +63,11 @@ class Listing:
         return [file for file in held if _WANTED.fullmatch(file.name) and not _VARIANT.search(file.name)]
 
     def named(self, names: Iterable[str]) -> list[HubFile]:
-        """The files of those names. Raises Unlookable where one is not there."""
+        """The files of those names. Raises UnusableFile where one is not there."""
         held = {file.name: file for file in self.files}
         for name in names:
             if name not in held:
-                raise Unlookable(f"the hub's {self.repo} has no {name}")
+                raise UnusableFile(f"the hub's {self.repo} has no {name}")
         return [held[name] for name in names]
 
     def documents(self) -> list[HubFile]:
@@ -117,10 +117,10 @@ def _without_login(url: str) -> str:
 
 
 def read_components(listing: Listing) -> list[str]:
-    """The folders that the model's index names. Raises what `read_listing` raises; Unlookable where it has no index."""
+    """The folders that the model's index names. Raises as `read_listing` does; UnusableFile where it has no index."""
     index = next((file for file in listing.files if file.name == INDEX), None)
     if index is None:
-        raise Unlookable(f"the hub's {listing.repo} has no {INDEX}")
+        raise UnusableFile(f"the hub's {listing.repo} has no {INDEX}")
     content = io.BytesIO()
     fetch_into(index, content)
     value: Any = json.loads(content.getvalue())

@@ -10,7 +10,7 @@ from ..catalogue.entries import AnyEntry, ModelEntry
 from ..library import locate
 from ..protocol.messages import Fix, FixAction, Problem, ProblemKind
 from ..storage import media_folder
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 from . import network_settings
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ _CHANGED = (
 _SENTENCES = {
     Failure.WRONG_ANSWER: (
         ProblemKind.HUB_FAILED,
-        "What came for {subject} was not that, or not all of it: a network that wants a login first, a proxy or a "
+        "What came for {subject} was something else, or not all of it: a network that wants a login first, a proxy or a "
         "mirror answered in the hub's place. Open any page in a browser to see, then retry.",
     ),
     Failure.WRONG_CHECKSUM: (
@@ -69,11 +69,11 @@ _SENTENCES = {
     ),
     Failure.CHANGED: (
         ProblemKind.CHECKSUM,
-        "The hub's {subject} is not the file any more that was fetched here first, " + _CHANGED,
+        "The hub's {subject} is no longer the file that was fetched here first, " + _CHANGED,
     ),
     Failure.UNKNOWN_CONTENT: (
         ProblemKind.CHECKSUM,
-        "The hub's {subject} is not the file any more that this version of Wan VSE knows, " + _CHANGED,
+        "The hub's {subject} is no longer the file that this version of Wan VSE knows, " + _CHANGED,
     ),
     Failure.BUSY: (
         ProblemKind.BUSY,
@@ -122,7 +122,7 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
     if isinstance(error, ImportError) and "proxy" in str(error).lower():
         sentence = f"This backend can't speak to a SOCKS proxy ({_proxy()}); set up the backend again, then retry."
         return Problem(ProblemKind.OFFLINE, sentence, again)
-    if isinstance(error, Unlookable | ValueError):
+    if isinstance(error, UnusableFile | ValueError):
         sentence = f"{entry.label} can't be fetched because {error}; retry later, or {_otherwise(entry)}."
         return Problem(ProblemKind.MODEL_BROKEN, sentence, again)
     if isinstance(error, OSError):
@@ -173,13 +173,13 @@ def _refused(error: Exception, status: int, entry: AnyEntry, again: list[Fix]) -
         )
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, GatedRepoError) or status == 403:
-        sentence = f"{entry.label} is given to those who agreed to its terms: do so at {page}, {LOG_IN}."
+        sentence = f"{entry.label} is only for those who have agreed to its terms: do so at {page}, {LOG_IN}."
         return Problem(ProblemKind.NOT_ALLOWED, sentence, again)
     if status == 401:
         sentence = f"{entry.label} needs a Hugging Face login, or is no longer on the hub: {LOG_IN}."
         return Problem(ProblemKind.NOT_ALLOWED, sentence, again)
     if status == 404 or isinstance(error, EntryNotFoundError):
-        sentence = f"The hub has no {page} any more, or not all of its files; update Wan VSE, or {_otherwise(entry)}."
+        sentence = f"The hub no longer has {page}, or not all of its files; update Wan VSE, or {_otherwise(entry)}."
         return Problem(ProblemKind.NOT_FOUND, sentence, again)
     return None
 
@@ -226,7 +226,7 @@ def _unreachable(error: Exception, again: list[Fix]) -> Problem:
     log.info("the hub can't be reached: %s", error)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         sentence = (
-            "Hugging Face can't be told from an impostor: its certificate isn't known here (a company's proxy, a login "
+            "Hugging Face can't be verified: its certificate isn't known here (a company's proxy, a login "
             "page, a wrong clock). Look at that, or set SSL_CERT_FILE to your company's certificates, then retry."
         )
     elif _proxy():

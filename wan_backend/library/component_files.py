@@ -14,7 +14,7 @@ from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..storage import guarded_files
 from ..storage.file_stamp import stamp
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 from . import compose, weights_head
 from .recognize import FileComponent, recognize_components
 
@@ -61,7 +61,7 @@ class ComponentFiles:
         try:
             with guarded_files.guard():
                 found = recognize_components(weights_head.read_head(place))
-        except Unlookable as why:
+        except UnusableFile as why:
             if guarded_files.is_out_of_memory(why.__cause__):
                 sentence = f"{place} {guarded_files.complaint(MemoryError())}; close other programs, then try again."
                 raise Refusal(Problem(ProblemKind.OUT_OF_MEMORY, sentence)) from None
@@ -87,7 +87,7 @@ class ComponentFiles:
         image_encoder = self.config("image_encoder") if self.has("image_encoder") else None
         try:
             return detect_architecture(index, transformer, vae, image_encoder)
-        except Unlookable as why:
+        except UnusableFile as why:
             raise _refusal(f"The model in {self.folder} can't be run because {why}; choose another model.") from why
 
     def config(self, component: str) -> dict[str, Any]:

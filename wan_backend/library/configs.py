@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..catalogue.architecture import MASK_CHANNELS, Architecture
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 
 Shapes = Mapping[str, tuple[int, ...]]
 """The shape of each tensor, by the names of diffusers or transformers."""
@@ -41,10 +41,10 @@ those of Wan 2.1's."""
 
 
 def transformer(shapes: Shapes) -> dict[str, Any]:
-    """The configuration of a transformer. Raises Unlookable."""
+    """The configuration of a transformer. Raises UnusableFile."""
     width, channels = _shape(shapes, "patch_embedding.weight", 5)[:2]
     if width % HEAD_WIDTH:
-        raise Unlookable(f"it is {width} wide, which no Wan transformer is")
+        raise UnusableFile(f"it is {width} wide, which no Wan transformer is")
     config: dict[str, Any] = {
         "_class_name": "WanTransformer3DModel",
         "num_attention_heads": width // HEAD_WIDTH,
@@ -71,14 +71,14 @@ def transformer(shapes: Shapes) -> dict[str, Any]:
 def _control(shapes: Shapes, layers: int) -> dict[str, Any]:
     count = _count(shapes, r"vace_blocks\.(\d+)\.")
     if not count or layers % count:
-        raise Unlookable(f"its {count} control blocks can't be spread over {layers} layers")
+        raise UnusableFile(f"its {count} control blocks can't be spread over {layers} layers")
     channels = _shape(shapes, "vace_patch_embedding.weight", 5)[1]
     spread = list(range(0, layers, layers // count))
     return {"_class_name": "WanVACETransformer3DModel", "vace_layers": spread, "vace_in_channels": channels}
 
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:
-    """What a transformer of that configuration is conditioned by. Raises Unlookable where it is no known one."""
+    """What a transformer of that configuration is conditioned by. Raises UnusableFile where it is no known one."""
     channels, made = config["in_channels"], config["out_channels"]
     if "vace_layers" in config and channels == made:
         return Architecture.CONTROL
@@ -86,19 +86,19 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
         return Architecture.FIRST_LATENT if channels == PATCHED_LATENT else Architecture.TEXT
     if channels != 2 * made + MASK_CHANNELS or "vace_layers" in config:
         words = f"it takes {channels} channels and gives {made}, which no model does that this version runs"
-        raise Unlookable(f"{words} (it may be a variant, such as Fun Control)")
+        raise UnusableFile(f"{words} (it may be a variant, such as Fun Control)")
     if "image_dim" not in config:
         return Architecture.PICTURES
     return Architecture.FIRST_AND_LAST if "pos_embed_seq_len" in config else Architecture.FIRST_PICTURE
 
 
 def vae(shapes: Shapes) -> dict[str, Any]:
-    """The configuration of an autoencoder. Raises Unlookable."""
+    """The configuration of an autoencoder. Raises UnusableFile."""
     residual = any(name.startswith("encoder.down_blocks.0.resnets.") for name in shapes)
     latent = _shape(shapes, "post_quant_conv.weight", 5)[0]
     made, pixel = _shape(shapes, "decoder.conv_out.weight", 5)[:2]
     if made != (12 if residual else 3) or latent != (PATCHED_LATENT if residual else LATENT):
-        raise Unlookable(f"it makes {made} channels of latents of {latent}, as neither of Wan's autoencoders does")
+        raise UnusableFile(f"it makes {made} channels of latents of {latent}, as neither of Wan's autoencoders does")
     config: dict[str, Any] = {
         "_class_name": "AutoencoderKLWan",
         "base_dim": _shape(shapes, "encoder.conv_in.weight", 5)[0],
@@ -121,7 +121,7 @@ def vae(shapes: Shapes) -> dict[str, Any]:
 
 
 def text_encoder(shapes: Shapes) -> dict[str, Any]:
-    """The configuration of a UMT5 encoder. Raises Unlookable."""
+    """The configuration of a UMT5 encoder. Raises UnusableFile."""
     first = "encoder.block.0.layer.0.SelfAttention."
     vocabulary, width = _shape(shapes, "shared.weight", 2)
     buckets, heads = _shape(shapes, first + "relative_attention_bias.weight", 2)
@@ -139,10 +139,10 @@ def text_encoder(shapes: Shapes) -> dict[str, Any]:
 
 
 def image_encoder(shapes: Shapes) -> dict[str, Any]:
-    """The configuration of a CLIP ViT-H. Raises Unlookable."""
+    """The configuration of a CLIP ViT-H. Raises UnusableFile."""
     width, _, patch, _ = _shape(shapes, "embeddings.patch_embedding.weight", 4)
     if width % IMAGE_HEAD_WIDTH:
-        raise Unlookable(f"it is {width} wide, and so no CLIP ViT-H")
+        raise UnusableFile(f"it is {width} wide, and so no CLIP ViT-H")
     tokens = max(_shape(shapes, "embeddings.position_embedding.weight", 0)[:-1])
     return {
         "_class_name": "CLIPVisionModel",
@@ -157,19 +157,19 @@ def image_encoder(shapes: Shapes) -> dict[str, Any]:
 
 
 def _shape(shapes: Shapes, name: str, sides: int) -> tuple[int, ...]:
-    """The shape of a tensor of so many sides; 0 stands for any. Raises Unlookable."""
+    """The shape of a tensor of so many sides; 0 stands for any. Raises UnusableFile."""
     if name not in shapes:
-        raise Unlookable(f"its tensor {name} is missing")
+        raise UnusableFile(f"its tensor {name} is missing")
     if sides and len(shapes[name]) != sides:
-        raise Unlookable(f"its tensor {name} has {len(shapes[name])} sides, not {sides}")
+        raise UnusableFile(f"its tensor {name} has {len(shapes[name])} sides, not {sides}")
     return shapes[name]
 
 
 def _count(shapes: Shapes, pattern: str) -> int:
-    """One more than the largest number that `pattern` finds at the beginning of a name. Raises Unlookable."""
+    """One more than the largest number that `pattern` finds at the beginning of a name. Raises UnusableFile."""
     found = re.compile(pattern)
     numbers = (match[1] for name in shapes if (match := found.match(name)))
     last = max((int(number[:9]) for number in numbers), default=-1)
     if last >= MAX_BLOCKS:
-        raise Unlookable(f"it has a block of the number {last:,}, which no Wan model has")
+        raise UnusableFile(f"it has a block of the number {last:,}, which no Wan model has")
     return last + 1

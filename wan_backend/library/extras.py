@@ -18,7 +18,7 @@ from ..catalogue import entries
 from ..catalogue.entries import PACKAGE, LoraEntry, ModelEntry, TinyEntry
 from ..protocol.messages import Fix, FixAction, FixSetting, Guide, Plan, Problem, ProblemKind, Role, TakeRequest
 from ..storage import guarded_files, unresponsive_places
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 from ..storage.media_folder import size_in_words
 from . import integrity
 from .hub_cache import cache_folder, find_snapshots
@@ -67,7 +67,7 @@ def packaged(entry: LoraEntry | TinyEntry) -> list[Path]:
 
 
 def check(entry: LoraEntry | TinyEntry, folder: Path) -> None:
-    """Raise Unlookable where `folder` lacks one of its files, or has one that is cut off."""
+    """Raise UnusableFile where `folder` lacks one of its files, or has one that is cut off."""
     for name in names_of(entry):
         integrity.check_safetensors(folder / name, name)
 
@@ -113,7 +113,7 @@ def _folders(package_folder: str, repo: str, models_folders: Iterable[str | Path
 def _is_whole(file: Path) -> bool:
     try:
         integrity.check_safetensors(file, file.name)
-    except Unlookable:
+    except UnusableFile:
         return False
     return True
 
@@ -123,7 +123,7 @@ def find_depth_model(model_folder: Path) -> Path | None:
     try:
         with guarded_files.guard():
             beside = sorted(child for child in model_folder.parent.iterdir() if child.is_dir())
-    except Unlookable:
+    except UnusableFile:
         beside = []
     cached = find_snapshots(cache_folder(), DEPTH_MODEL_REPO)
     return next((folder for folder in (*beside, *cached) if _is_depth_model(folder)), None)
@@ -151,5 +151,5 @@ def _is_depth_model(folder: Path) -> bool:
         with guarded_files.guard():
             names = guarded_files.read_json(folder / "config.json").get("architectures") or []
             return any(str(name).endswith(DEPTH_MODEL_CLASS) for name in names)
-    except Unlookable:
+    except UnusableFile:
         return False

@@ -90,7 +90,7 @@ def find_snapshots(cache: Path, repo: str) -> list[Path]:
     try:
         with guarded_files.guard():
             snapshots = [child for child in (home / "snapshots").iterdir() if child.is_dir()]
-    except guarded_files.Unlookable:
+    except guarded_files.UnusableFile:
         return []
     return sorted(snapshots, key=lambda child: (child.name == main, _changed(child)), reverse=True)
 

@@ -2,7 +2,7 @@
 
 model_index.json names the components; each component's folder must have its files, and each safetensors file must be as
 long as its own head says: so a file that is cut off is found and named before anything is loaded. All checks raise
-Unlookable, whose message is a clause to follow "because".
+UnusableFile, whose message is a clause to follow "because".
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..storage import guarded_files
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 from . import weights_head
 
 CACHED_FILES = 1 << 16
@@ -23,12 +23,12 @@ TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The content of model_index.json in `folder`. Raises Unlookable."""
+    """The content of model_index.json in `folder`. Raises UnusableFile."""
     return _read_json(folder / "model_index.json")
 
 
 def check(folder: Path) -> None:
-    """Raise Unlookable where a component that model_index.json names is missing or broken."""
+    """Raise UnusableFile where a component that model_index.json names is missing or broken."""
     for component, kind in _components(read_index(folder)):
         check_component(folder / component, component, kind)
 
@@ -41,21 +41,21 @@ def _components(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def check_component(folder: Path, component: str, kind: str) -> None:
-    """Raise Unlookable where a component's own folder is missing or broken, in whatever way."""
+    """Raise UnusableFile where a component's own folder is missing or broken, in whatever way."""
     with guarded_files.guard(subject=f"'{component}' "):
         _check_component(folder, component, kind)
 
 
 def _check_component(folder: Path, component: str, kind: str) -> None:
     if not folder.is_dir():
-        raise Unlookable(f"its folder '{component}' is missing")
+        raise UnusableFile(f"its folder '{component}' is missing")
     if "Tokenizer" in kind:
         if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-            raise Unlookable(f"'{component}' has none of {', '.join(TOKENIZER_FILES)}")
+            raise UnusableFile(f"'{component}' has none of {', '.join(TOKENIZER_FILES)}")
     elif component in CONFIG_FILES or kind.endswith(("Scheduler", "Processor")):
         config = CONFIG_FILES.get(component, "scheduler_config.json")
         if not (folder / config).is_file():
-            raise Unlookable(f"'{component}/{config}' is missing")
+            raise UnusableFile(f"'{component}/{config}' is missing")
     else:
         _read_json(folder / "config.json")
         for weights in _weight_files(folder, component):
@@ -68,28 +68,28 @@ def _weight_files(folder: Path, component: str) -> list[Path]:
     if indexes:
         mapping = _read_json(indexes[0]).get("weight_map")
         if not isinstance(mapping, dict) or not mapping:
-            raise Unlookable(f"'{component}/{indexes[0].name}' is damaged")
+            raise UnusableFile(f"'{component}/{indexes[0].name}' is damaged")
         return [folder / name for name in sorted({str(name) for name in mapping.values()})]
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
         more = " (only pickled weights, which could run any code)" if pickled else ""
-        raise Unlookable(f"'{component}' has no safetensors file{more}")
+        raise UnusableFile(f"'{component}' has no safetensors file{more}")
     return files
 
 
 def check_safetensors(file: Path, name: str) -> None:
-    """Raise Unlookable, with `name` in its message, where the file is missing, no safetensors file, or cut off."""
+    """Raise UnusableFile, with `name` in its message, where the file is missing, no safetensors file, or cut off."""
     with guarded_files.guard(subject=f"'{name}' "):
         try:
             size_bytes, modified_ns = guarded_files.stamp(file)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise Unlookable(f"'{name}' is missing") from None
+            raise UnusableFile(f"'{name}' is missing") from None
         expected_bytes = _safetensors_bytes(str(file), size_bytes, modified_ns)
     if expected_bytes is None:
-        raise Unlookable(f"'{name}' is not a safetensors file")
+        raise UnusableFile(f"'{name}' is not a safetensors file")
     if expected_bytes != size_bytes:
-        raise Unlookable(f"'{name}' is cut off: it has {size_bytes:,} of {expected_bytes:,} bytes")
+        raise UnusableFile(f"'{name}' is cut off: it has {size_bytes:,} of {expected_bytes:,} bytes")
 
 
 @functools.lru_cache(maxsize=CACHED_FILES)
@@ -107,9 +107,9 @@ def _read_json(file: Path) -> dict[str, Any]:
         try:
             value = guarded_files.read_json(file)
         except FileNotFoundError:
-            raise Unlookable(f"{shown} is missing") from None
+            raise UnusableFile(f"{shown} is missing") from None
         except ValueError:
-            raise Unlookable(f"{shown} is not JSON") from None
+            raise UnusableFile(f"{shown} is not JSON") from None
     if not isinstance(value, dict):
-        raise Unlookable(f"{shown} is not a JSON object")
+        raise UnusableFile(f"{shown} is not a JSON object")
     return value

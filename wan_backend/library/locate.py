@@ -18,7 +18,7 @@ from ..catalogue.architecture import boundary_ratio, detect_architecture
 from ..catalogue.entries import PACKAGE, LoraEntry, ModelEntry
 from ..protocol.messages import Problem, ProblemKind
 from ..storage import guarded_files, unresponsive_places
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 from ..storage.media_folder import reason, size_in_words
 from . import compose, integrity
 from .hub_cache import cache_folder, find_snapshots
@@ -64,7 +64,7 @@ def find(
                 _check_kind(entry, folder)
                 integrity.check(folder)
             return LocatedModel(folder)
-        except Unlookable as why:
+        except UnusableFile as why:
             broken = broken or _broken(entry, folder, why)
     return _composed(entry, survey or Survey()) or broken or _missing(entry, complaints)
 
@@ -83,7 +83,7 @@ def packaged(entry: ModelEntry) -> LocatedModel | None:
     try:
         with guarded_files.guard():
             integrity.check(PACKAGE / entry.package_folder)
-    except Unlookable:
+    except UnusableFile:
         return None
     return LocatedModel(PACKAGE / entry.package_folder)
 
@@ -123,7 +123,7 @@ def _is_whole(snapshot: Path) -> bool:
     try:
         with guarded_files.guard():
             integrity.check(snapshot)
-    except Unlookable:
+    except UnusableFile:
         return False
     return True
 
@@ -167,17 +167,17 @@ def _looks_like(entry: ModelEntry, folder: Path) -> bool:
     try:
         with guarded_files.guard():
             _check_kind(entry, folder)
-    except Unlookable:
+    except UnusableFile:
         return False
     return entry.weights.layers > 0 and not entry.twin
 
 
 def _check_kind(entry: ModelEntry, folder: Path) -> None:
-    """Raise Unlookable where the folder holds another model."""
+    """Raise UnusableFile where the folder holds another model."""
     index = integrity.read_index(folder)
     found = index.get("_class_name")
     if found not in entry.pipelines:
-        raise Unlookable(f"it holds a {str(found)[:60]}, which is not this model")
+        raise UnusableFile(f"it holds a {str(found)[:60]}, which is not this model")
     if not entry.weights.layers:
         return
     try:
@@ -188,13 +188,13 @@ def _check_kind(entry: ModelEntry, folder: Path) -> None:
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return  # the check of its files says better what is missing
     if shape != (entry.weights.layers, entry.weights.heads):
-        raise Unlookable(f"its transformer has {shape[0]} layers of {shape[1]} heads, so it is another model")
+        raise UnusableFile(f"its transformer has {shape[0]} layers of {shape[1]} heads, so it is another model")
     architecture = detect_architecture(index, config, vae, image_encoder)
     experts = 1 if boundary_ratio(index) is None else 2
     if entry.architecture is not None and architecture is not entry.architecture:
-        raise Unlookable(f"it holds a model that makes {architecture.words}, which is another")
+        raise UnusableFile(f"it holds a model that makes {architecture.words}, which is another")
     if experts != entry.weights.experts:
-        raise Unlookable(f"it has {'two transformers' if experts == 2 else 'one transformer'}, so it is another")
+        raise UnusableFile(f"it has {'two transformers' if experts == 2 else 'one transformer'}, so it is another")
 
 
 def _config(folder: Path, component: str) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def _config(folder: Path, component: str) -> dict[str, Any]:
     return config
 
 
-def _broken(entry: ModelEntry, folder: Path, why: Unlookable) -> UnavailableModel:
+def _broken(entry: ModelEntry, folder: Path, why: UnusableFile) -> UnavailableModel:
     if guarded_files.is_out_of_memory(why.__cause__):
         sentence = f"{entry.label} in {folder} can't be used now because {why}; close other programs, then try again."
         return UnavailableModel(Problem(ProblemKind.OUT_OF_MEMORY, sentence))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..catalogue import transformer_shapes
 from ..catalogue.architecture import Architecture
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 from . import configs, tensor_formats, tensor_names
 from .weights_head import StoredTensor, WeightsHead, read_head
 
@@ -152,7 +152,7 @@ SPOKEN = {"text_encoder": "text encoder (UMT5)", "vae": "autoencoder", "image_en
 def recognize_components(head: WeightsHead) -> list[FileComponent]:
     """The components that a file holds: mostly one, several in a checkpoint of a whole model, none in others' files.
 
-    Raises Unlookable where the file holds a component that can't be used.
+    Raises UnusableFile where the file holds a component that can't be used.
     """
     names = _names(head)
     found: list[FileComponent] = []
@@ -175,7 +175,7 @@ def _names(head: WeightsHead) -> dict[str, str]:
 
 
 def _prefix(component: str, names: Mapping[str, str]) -> str | None:
-    """What stands before every name of the component; None where the file has none such. Raises Unlookable."""
+    """What stands before every name of the component; None where the file has none such. Raises UnusableFile."""
     known = next((p for p in PREFIXES[component] if any(p + anchor in names for anchor in ANCHORS[component])), None)
     if known is not None:
         return known
@@ -185,20 +185,20 @@ def _prefix(component: str, names: Mapping[str, str]) -> str | None:
     if len(found) > 1 and component == "image_encoder":  # others' models may have such, too
         return None
     if len(found) > 1:
-        words = " and ".join(sorted(found)[:2])
-        raise Unlookable(f"it holds several models of the kind {component} ({words}), and nothing says which is meant")
+        two = " and ".join(sorted(found)[:2])
+        raise UnusableFile(f"it holds several models of the kind {component} ({two}), and nothing says which is meant")
     return next(iter(found), None)
 
 
 def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> Iterator[FileComponent]:
-    """The component that is meant, or none where it is another model's. Raises Unlookable.
+    """The component that is meant, or none where it is another model's. Raises UnusableFile.
 
     `under` has the file's own name by the name without the prefix.
     """
     if component == "text_encoder" and not _is_umt5(under, head):
         return
     if component == "transformer" and not any(name.startswith("blocks.") for name in under):
-        raise Unlookable("it holds the control blocks of a VACE model alone; get the whole model in one file")
+        raise UnusableFile("it holds the control blocks of a VACE model alone; get the whole model in one file")
     slices, unknown = _slices(component, under, head)
     shapes = {name: _slice_shape(head.tensors[piece.source], piece) for name, piece in slices.items()}
     try:
@@ -206,15 +206,15 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
             shapes = tensor_formats.restore_patch_shapes(shapes)
         config = CONFIGS[component](shapes)
         architecture = configs.architecture_of(config) if component == "transformer" else None
-    except Unlookable as why:
+    except UnusableFile as why:
         if component == "image_encoder":
             return
-        raise Unlookable(_as_piece(head) or str(why)) from None
+        raise UnusableFile(_as_piece(head) or str(why)) from None
     _check_whole(component, config, set(slices), unknown, head)
     if component == "vae" and "qwen" in head.file.name.lower():
-        raise Unlookable("by its name it is Qwen-Image's autoencoder, whose tensors are named alike")
+        raise UnusableFile("by its name it is Qwen-Image's autoencoder, whose tensors are named alike")
     if component == "vae" and ALPHA_ALONE.search(head.file.name.lower()):
-        raise Unlookable("by its name it is Wan-Alpha's autoencoder for transparency alone, which makes no pictures")
+        raise UnusableFile("by its name it is Wan-Alpha's autoencoder for transparency alone, which makes no pictures")
     number_format = tensor_formats.number_format(head, [piece.source for piece in slices.values()])
     if component == "transformer":
         _check_shapes(config, shapes)
@@ -224,10 +224,10 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
 
 
 def _check_shapes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise Unlookable where a tensor has another shape than the transformer has a place for."""
+    """Raise UnusableFile where a tensor has another shape than the transformer has a place for."""
     for name, wanted in transformer_shapes.shapes(config).items():
         if not tensor_formats.is_same_shape(shapes[name], wanted):
-            raise Unlookable(f"its tensor {name} has the shape {shapes[name]}, where {wanted} belongs")
+            raise UnusableFile(f"its tensor {name} has the shape {shapes[name]}, where {wanted} belongs")
 
 
 def _as_piece(head: WeightsHead) -> str:
@@ -298,7 +298,7 @@ def _is_left_behind(name: str, tensor: StoredTensor) -> bool:
 def _check_whole(
     component: str, config: Mapping[str, Any], here: set[str], unknown: list[str], head: WeightsHead
 ) -> None:
-    """Raise Unlookable where tensors are missing, or the component has no place for some."""
+    """Raise UnusableFile where tensors are missing, or the component has no place for some."""
     expected = here
     if component == "transformer":
         expected = tensor_names.expected_transformer_names(config)
@@ -308,9 +308,9 @@ def _check_whole(
         expected = tensor_names.expected_image_encoder_names(config["num_hidden_layers"])
     missing, surplus = sorted(expected - here), sorted([*(here - expected), *unknown])
     if missing:
-        raise Unlookable(_as_piece(head) or f"{_number(missing)} missing, {_first(missing)}")
+        raise UnusableFile(_as_piece(head) or f"{_number(missing)} missing, {_first(missing)}")
     if surplus:
-        raise Unlookable(f"{_number(surplus)} of another kind of model, {_first(surplus)}")
+        raise UnusableFile(f"{_number(surplus)} of another kind of model, {_first(surplus)}")
 
 
 def _number(names: list[str]) -> str:

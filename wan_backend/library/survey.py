@@ -18,7 +18,7 @@ from typing import Any
 
 from ..storage import guarded_files, unresponsive_places
 from ..storage.file_stamp import Stamp
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 from . import a14b_experts, configs, integrity, weights_head
 from .recognize import Candidate, FileComponent, recognize_components
 
@@ -123,7 +123,7 @@ class _Surveyor:
                 self._candidates += [Candidate.of_file(each, found.size_bytes, many) for each in found.components]
                 if found.carries_tokenizer:
                     self._tokenizers.append(place)
-        except Unlookable as why:
+        except UnusableFile as why:
             self._files[place] = SurveyedFile(place, why=str(why))
 
     def survey(self) -> Survey:
@@ -154,7 +154,7 @@ class _Surveyor:
         try:
             with guarded_files.guard():
                 yield from self._places(_models_of(folder))
-        except Unlookable as why:  # the list of models says what is wrong with the folder itself
+        except UnusableFile as why:  # the list of models says what is wrong with the folder itself
             log.warning("The models folder %s was looked through in part, because %s", folder, why)
 
     def _places(self, root: Path) -> Iterator[Path]:
@@ -195,7 +195,7 @@ def inspect_file(file: Path) -> SurveyedFile:
     try:
         with guarded_files.guard():
             found = guarded_files.stamp(file)
-    except Unlookable as why:
+    except UnusableFile as why:
         return SurveyedFile(file, why=str(why))
     cached = _cached.get(file)
     if cached is not None and cached[0] == found:
@@ -203,7 +203,7 @@ def inspect_file(file: Path) -> SurveyedFile:
     try:
         with guarded_files.guard():
             made = _inspect(file)
-    except Unlookable as why:
+    except UnusableFile as why:
         made = SurveyedFile(file, why=str(why))
         if isinstance(why.__cause__, OSError | MemoryError):  # it may go well the next time
             return made
@@ -212,7 +212,7 @@ def inspect_file(file: Path) -> SurveyedFile:
 
 
 def _inspect(file: Path) -> SurveyedFile:
-    """What one file is. Raises Unlookable."""
+    """What one file is. Raises UnusableFile."""
     if file.suffix.lower() in PICKLED:
         instead = next((get for get, name in SAFE_FORMS.items() if name.search(file.name.lower())), "")
         why = f"it is pickled, which could run any code; get {instead} instead" if instead else ""
@@ -236,7 +236,7 @@ def _children(snapshot: Path) -> list[Path]:
     try:
         with guarded_files.guard():
             return sorted(child for child in snapshot.iterdir() if child.is_dir())
-    except Unlookable:  # the list of models says what is wrong with it
+    except UnusableFile:  # the list of models says what is wrong with it
         return []
 
 
@@ -275,7 +275,7 @@ def _component_kind(folder: Path, names: Iterable[str]) -> str:
         with guarded_files.guard():
             kind = _kind_of(guarded_files.read_json(folder / "config.json"))
             return "" if kind and any(_is_published(file) for file in own) else kind
-    except Unlookable:
+    except UnusableFile:
         return ""
 
 
@@ -283,7 +283,7 @@ def _is_published(file: Path) -> bool:
     """True where its tensors have Wan's own names: then the file is a component by itself, whatever lies beside."""
     try:
         return any(name.endswith(PUBLISHED) for name in weights_head.read_head(file).tensors)
-    except Unlookable:  # whoever looks at the folder says what is wrong with it
+    except UnusableFile:  # whoever looks at the folder says what is wrong with it
         return False
 
 
@@ -307,7 +307,7 @@ def _folder_components(folder: Path) -> list[Candidate]:
         if component == "transformer":
             made = {"out_channels": 16, "in_channels": 16, **{k: v for k, v in config.items() if v is not None}}
             architecture = configs.architecture_of(made)
-    except Unlookable:
+    except UnusableFile:
         return []
     words = f"{component.replace('_', ' ')} in a folder of its own"
     expert, is_known = _folder_expert(folder) if component == "transformer" else ("", True)
@@ -320,7 +320,7 @@ def _folder_expert(folder: Path) -> tuple[str, bool]:
     """The expert that a transformer's folder is by the model around it, and whether that model says so."""
     try:
         index = integrity.read_index(folder.parent)
-    except Unlookable:
+    except UnusableFile:
         index = None
     second = folder.parent / "transformer_2"
     two = (

@@ -14,7 +14,7 @@ from operator import mul
 from typing import Any
 
 from ..storage import guarded_files
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 from .weights_head import StoredTensor, WeightsHead
 
 SCALE_SUFFIXES = (".scale_weight", ".weight_scale", ".weight_scale_inv")
@@ -89,7 +89,7 @@ def is_orphaned_scale(head: WeightsHead, name: str) -> bool:
 def number_format(head: WeightsHead, names: Sequence[str]) -> str:
     """What most numbers of these tensors are: "bf16", "fp8 scaled", "Q4_K".
 
-    Raises Unlookable where some of them can't be read.
+    Raises UnusableFile where some of them can't be read.
     """
     counts: dict[str, int] = {}
     for name in set(names):
@@ -98,7 +98,7 @@ def number_format(head: WeightsHead, names: Sequence[str]) -> str:
     reasons = (_why_unreadable(head, dtype, names) for dtype in counts)
     why = next(filter(None, reasons), "") or _why_unscalable(head, names)
     if why:
-        raise Unlookable(why)
+        raise UnusableFile(why)
     most = max(counts, key=lambda dtype: counts[dtype])
     if head.is_gguf:
         return most
@@ -118,13 +118,13 @@ def _why_unreadable(head: WeightsHead, dtype: str, names: Iterable[str]) -> str:
 
 
 def _scaled_format(head: WeightsHead, names: Iterable[str]) -> str:
-    """ "fp8 scaled" or "int8"; empty where no weight is scaled. Raises Unlookable where a scale is missing."""
+    """ "fp8 scaled" or "int8"; empty where no weight is scaled. Raises UnusableFile where a scale is missing."""
     scaled = [name for name in names if scale_of(head, name)]
     if not scaled and "scaled_fp8" not in " ".join(head.tensors):
         return ""
     bare = sorted(name for name in names if _wants_scale(head, name) and not scale_of(head, name))
     if bare:
-        raise Unlookable(f"it is fp8 scaled, but {len(bare)} of its weights have no scale, the first is {bare[0]}")
+        raise UnusableFile(f"it is fp8 scaled, but {len(bare)} of its weights have no scale, the first is {bare[0]}")
     integers = [name for name in scaled if head.tensors[name].dtype == "I8"]
     return "int8" if len(integers) * 2 > len(scaled) else "fp8 scaled"
 

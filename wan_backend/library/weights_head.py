@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..storage import guarded_files
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 
 SUFFIXES = (".safetensors", ".sft", ".gguf")
 CACHED_HEADS = 64
@@ -97,12 +97,12 @@ class BrokenHead:
 def read_head(file: Path) -> WeightsHead:
     """The head of a whole file; the same object as long as the file is unchanged.
 
-    Raises Unlookable where the file is cut off, isn't what its suffix says, or can't be read.
+    Raises UnusableFile where the file is cut off, isn't what its suffix says, or can't be read.
     """
     with guarded_files.guard():
         head = _read_head(str(file), *guarded_files.stamp(file))
     if isinstance(head, str):
-        raise Unlookable(head)
+        raise UnusableFile(head)
     return head
 
 

@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from ..library import weights_head
 from ..storage import whole_file
 from ..storage.file_stamp import stamp as stamp_of
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def place(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
             return source
         _make(source, files, stamp, copy, set(kept))
         return copy
-    except (OSError, ValueError, SafetensorError, Unlookable) as error:
+    except (OSError, ValueError, SafetensorError, UnusableFile) as error:
         log.warning("no 16 bit copy of %s: %s", source, error)
         return source
 

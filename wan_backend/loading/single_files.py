@@ -18,10 +18,11 @@ from accelerate import init_empty_weights
 
 from ..library import tensor_formats
 from ..library.recognize import FileComponent
+from ..storage.guarded_files import UnusableFile
 from . import eight_bit
 from .component_folder import dtype_of
 from .diffusers_internals import GGUFParameter
-from .tensors import FileTensors, Unloadable, opened
+from .tensors import FileTensors, opened
 
 TIED = {"encoder.embed_tokens.weight": "shared.weight"}
 """Of a UMT5 encoder: two names of one tensor."""
@@ -38,7 +39,7 @@ def load(part: FileComponent, dtype: torch.dtype, quantised: bool = False, in_8_
 
     Where `quantised`, the weights of a GGUF or fp8 transformer stay as they lie in the file, and are made numbers to
     compute with as they are needed. Where `in_8_bit`, a transformer's weights that don't are rounded to 8 bit.
-    Raises Unloadable, and what the libraries raise.
+    Raises UnusableFile, and what the libraries raise.
     """
     module = _empty(part.config)
     with opened(part) as tensors:
@@ -51,7 +52,7 @@ def load(part: FileComponent, dtype: torch.dtype, quantised: bool = False, in_8_
             eight_bit.fill(module, lambda name: tensors.get(name, dtype_of(module, name, dtype)), tensors.fp8)
     left = [name for name, weight in module.named_parameters() if weight.is_meta]
     if left:
-        raise Unloadable(f"{len(left)} of its tensors got no content, the first is {left[0]}")
+        raise UnusableFile(f"{len(left)} of its tensors got no content, the first is {left[0]}")
     return module.eval().requires_grad_(False)
 
 
@@ -74,16 +75,16 @@ def _empty(config: Any) -> Any:
 
 
 def _check(module: Any, part: FileComponent, tensors: FileTensors) -> None:
-    """Raise Unloadable where the file's tensors are not exactly the module's."""
+    """Raise UnusableFile where the file's tensors are not exactly the module's."""
     wanted = {name: tuple(weight.shape) for name, weight in module.state_dict().items() if name not in TIED}
     missing, surplus = sorted(set(wanted) - set(part.slices)), sorted(set(part.slices) - set(wanted))
     for names, what in ((missing, "missing"), (surplus, "of another kind of model")):
         if names:
-            raise Unloadable(f"{len(names)} of its tensors are {what}, the first is {names[0]}")
+            raise UnusableFile(f"{len(names)} of its tensors are {what}, the first is {names[0]}")
     for name, shape in wanted.items():
         found = tensors.shape(name)
         if not tensor_formats.is_same_shape(found, shape):
-            raise Unloadable(f"its tensor {name} has the shape {found}, where {shape} belongs")
+            raise UnusableFile(f"its tensor {name} has the shape {found}, where {shape} belongs")
 
 
 def _fill(module: Any, tensors: FileTensors, dtype: torch.dtype, in_8_bit: bool = False) -> None:

@@ -21,13 +21,10 @@ from ..library import weights_head
 from ..library.recognize import FileComponent, TensorSlice
 from ..library.survey import TOKENIZER_TENSOR
 from ..library.tensor_formats import IN_8_BIT, ScaleGranularity, scale_granularity, scale_of
+from ..storage.guarded_files import UnusableFile
 
 THREADS = min(16, os.cpu_count() or 1)
 PLAIN_GGUF: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "F64": np.dtype("<f8")}
-
-
-class Unloadable(Exception):
-    """The file can't be loaded; the message is a clause, to follow "because"."""
 
 
 class FileTensors:
@@ -48,7 +45,7 @@ class FileTensors:
         return self._header.tensors[self._part.slices[name].source].dtype
 
     def get(self, name: str, dtype: torch.dtype) -> torch.Tensor:
-        """The tensor as `dtype` on the CPU. Raises Unloadable."""
+        """The tensor as `dtype` on the CPU. Raises UnusableFile."""
         piece = self._part.slices[name]
         whole = self._gguf(piece.source) if self._header.is_gguf else self._safetensors(piece)
         if piece.of > 1:
@@ -63,7 +60,7 @@ class FileTensors:
     def fp8(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
         """A matrix (rows, columns) as it lies in the file, and its scale, float32 (1, 1) or (rows, 1).
 
-        None where `is_fp8` says no. Raises Unloadable.
+        None where `is_fp8` says no. Raises UnusableFile.
         """
         if not is_fp8(self._part, name):
             return None
@@ -111,7 +108,7 @@ class FileTensors:
 
 @contextmanager
 def opened(part: FileComponent) -> Iterator[FileTensors]:
-    """The tensors of a part, as long as the file is open. Raises OSError, Unlookable."""
+    """The tensors of a part, as long as the file is open. Raises OSError, UnusableFile."""
     if weights_head.read_head(part.file).is_gguf:
         yield FileTensors(part, np.memmap(part.file, np.uint8, mode="r"))
         return
@@ -120,10 +117,10 @@ def opened(part: FileComponent) -> Iterator[FileTensors]:
 
 
 def tokenizer_model(file: Path) -> bytes:
-    """The sentencepiece model that a text encoder's file carries. Raises Unloadable, Unlookable, OSError."""
+    """The sentencepiece model that a text encoder's file carries. Raises UnusableFile, OSError."""
     name = next((name for name in weights_head.read_head(file).tensors if name.endswith(TOKENIZER_TENSOR)), None)
     if name is None:
-        raise Unloadable("it carries no tokenizer")
+        raise UnusableFile("it carries no tokenizer")
     with safe_open(file, framework="np") as stream:
         return bytes(stream.get_tensor(name).tobytes())
 
@@ -154,7 +151,7 @@ def _spread(scale: torch.Tensor, weight: torch.Tensor, name: str) -> torch.Tenso
         down, across = scale.shape[:2]
         whole = scale.reshape(down, across).repeat_interleave(weight.shape[0] // down, dim=0)
         return whole.repeat_interleave(weight.shape[1] // across, dim=1)
-    raise Unloadable(
+    raise UnusableFile(
         f"its scale {name} has the shape {tuple(scale.shape)}, which this version can't read "
         f"for a weight of {tuple(weight.shape)}"
     )

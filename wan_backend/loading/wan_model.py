@@ -25,10 +25,10 @@ from ..library.component_files import ComponentFiles, Stamp, classes
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..storage import guarded_files
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 from . import component_folder, devices, finite, single_files, weight_forms
 from .sentencepiece_tokenizer import SentencePieceTokenizer
-from .tensors import Unloadable, tokenizer_model
+from .tensors import tokenizer_model
 from .weight_forms import Form
 
 log = logging.getLogger(__name__)
@@ -294,7 +294,7 @@ class WanModel:
                 module = component_folder.load(kind, folder, dtype, self._copies, form is Form.ROUNDED)
             else:
                 module = single_files.load(single, dtype, form is Form.AS_IN_FILE, form is Form.ROUNDED)
-        except (Unloadable, Unlookable) as why:
+        except UnusableFile as why:
             if devices.is_out_of_memory(why):
                 raise
             if single is None:
@@ -332,7 +332,7 @@ class WanModel:
         try:
             if not self.component_files.is_composed:
                 integrity.check(self.folder)
-        except Unlookable as why:
+        except UnusableFile as why:
             return _refusal(f"The model in {self.folder} can't be loaded because {why}; download it again.")
         told = guarded_files.complaint(error) if isinstance(error, OSError) and error.strerror else str(error)
         reason = told.strip().split("\n")[0].rstrip(".")[:300]

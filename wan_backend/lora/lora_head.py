@@ -14,7 +14,7 @@ from typing import Any
 from ..library.weights_head import BrokenHead, StoredTensor, parse_safetensors
 from ..protocol.messages import Expert
 from ..storage import guarded_files
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 from . import lora_experts
 
 CACHED_HEADS = 64
@@ -31,7 +31,7 @@ _BITS |= {"F32": 32, "I32": 32, "U32": 32, "F64": 64, "I64": 64, "U64": 64, "C64
 """The bits of a number, for formats that aren't of one byte."""
 
 
-class UnusableLora(Unlookable):
+class UnusableLora(UnusableFile):
     """A LoRA can't be used; the message is a clause that follows the file's name: "is not there any more".
 
     `choices` are the experts of which a person may name one, where nothing else is missing.

@@ -30,7 +30,7 @@ from ..protocol.messages import (
     TakeRequest,
 )
 from ..storage import guarded_files
-from ..storage.guarded_files import Unlookable
+from ..storage.guarded_files import UnusableFile
 from . import fit, lora_experts
 from .lora_head import LoraHead, UnusableLora, files_of, read_lora_head
 
@@ -100,7 +100,7 @@ def resolve_loras(
     except Refusal as refused:
         sentence = f"LoRAs can't be used with the model in {folder}: {refused.problem.sentence}"
         return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
-    except Unlookable as why:
+    except UnusableFile as why:
         sentence = f"LoRAs can't be used with the model in {folder} because {why}; choose another model."
         return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
     uses: list[LoraUse] = []
@@ -111,7 +111,7 @@ def resolve_loras(
         try:
             with guarded_files.guard(UnusableLora, ""):
                 uses += _settled(use, model, notes)
-        except Unlookable as why:
+        except UnusableFile as why:
             choices = why.choices if isinstance(why, UnusableLora) else ()
             return dataclasses.replace(plan, problem=_refused(use, str(why), choices))
     return dataclasses.replace(plan, loras=uses, notes=[*plan.notes, *notes])

@@ -33,16 +33,16 @@ _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)|(?:WinError |error code: <)(\d+)
 """How Rust, Python and torch write a system's number into a message, whose words are in the system's language."""
 
 
-class Unlookable(Exception):
-    """It can't be used; the message is a clause that says why, to follow "because"."""
+class UnusableFile(Exception):
+    """A file or folder can't be used; the message is a clause that says why, to follow "because"."""
 
 
 @contextmanager
-def guard(kind: type[Unlookable] = Unlookable, subject: str = "it ") -> Iterator[None]:
-    """Whatever goes wrong inside becomes a `kind`, in words about `subject`; what is one, or any Unlookable, passes."""
+def guard(kind: type[UnusableFile] = UnusableFile, subject: str = "it ") -> Iterator[None]:
+    """Raise whatever goes wrong inside as a `kind`, in words about `subject`; an UnusableFile passes as it is."""
     try:
         yield
-    except Unlookable:
+    except UnusableFile:
         raise
     except Exception as error:  # the edge: nobody knows what a stranger's file holds
         if not isinstance(error, OSError):

@@ -11,7 +11,7 @@ from wan_backend.catalogue import entries
 from wan_backend.catalogue.architecture import Architecture, architecture_problem, boundary_ratio, detect_architecture
 from wan_backend.planning.plan_steps import plan
 from wan_backend.protocol.messages import FrameRate, Guide, Role, Source, TakeRequest
-from wan_backend.storage.guarded_files import Unlookable
+from wan_backend.storage.guarded_files import UnusableFile
 
 ARCHITECTURES = {
     "t2v": Architecture.TEXT,
@@ -84,7 +84,7 @@ def test_the_published_configurations_are_told():
     ],
 )
 def test_parts_that_do_not_go_together_are_said(index, transformer, vae, eyes, words):
-    with pytest.raises(Unlookable, match=words):
+    with pytest.raises(UnusableFile, match=words):
         detect_architecture(index, transformer, vae, eyes)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.wan_backend.library import tiny_folder
 from wan_backend.library import integrity
-from wan_backend.storage.guarded_files import Unlookable
+from wan_backend.storage.guarded_files import UnusableFile
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 
@@ -17,7 +17,7 @@ WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 def test_a_missing_component_is_named(tmp_path):
     folder = tiny_folder.write(tmp_path / "m", "WanPipeline", layers=30, heads=12)
     shutil.rmtree(folder / "vae")
-    with pytest.raises(Unlookable, match="folder 'vae' is missing"):
+    with pytest.raises(UnusableFile, match="folder 'vae' is missing"):
         integrity.check(folder)
 
 
@@ -26,7 +26,7 @@ def test_a_cut_off_file_is_named(tmp_path, kept_bytes):
     folder = tiny_folder.write(tmp_path / "m", "WanPipeline", layers=30, heads=12)
     whole = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(whole[:kept_bytes])
-    with pytest.raises(Unlookable, match=WEIGHTS + "' is (cut off|not a safetensors file)"):
+    with pytest.raises(UnusableFile, match=WEIGHTS + "' is (cut off|not a safetensors file)"):
         integrity.check(folder)
 
 
@@ -34,7 +34,7 @@ def test_a_cut_off_file_is_named(tmp_path, kept_bytes):
 def test_something_else_in_the_place_of_weights(tmp_path, content):
     folder = tiny_folder.write(tmp_path / "m", "WanPipeline", layers=30, heads=12)
     (folder / WEIGHTS).write_bytes(content)
-    with pytest.raises(Unlookable, match="not a safetensors file"):
+    with pytest.raises(UnusableFile, match="not a safetensors file"):
         integrity.check(folder)
 
 
@@ -42,7 +42,7 @@ def test_a_repaired_file_is_looked_at_again(tmp_path):
     folder = tiny_folder.write(tmp_path / "m", "WanPipeline", layers=30, heads=12)
     whole = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(whole[:-1])
-    with pytest.raises(Unlookable):
+    with pytest.raises(UnusableFile):
         integrity.check(folder)
     (folder / WEIGHTS).write_bytes(whole)
     integrity.check(folder)
@@ -53,14 +53,14 @@ def test_every_shard_of_an_index_must_be_there(tmp_path):
     (folder / WEIGHTS).rename(folder / "transformer" / "a-00001-of-00002.safetensors")
     mapping = {"x": "a-00001-of-00002.safetensors", "y": "a-00002-of-00002.safetensors"}
     (folder / "transformer" / "a.safetensors.index.json").write_text(json.dumps({"weight_map": mapping}))
-    with pytest.raises(Unlookable, match=r"a-00002-of-00002\.safetensors' is missing"):
+    with pytest.raises(UnusableFile, match=r"a-00002-of-00002\.safetensors' is missing"):
         integrity.check(folder)
 
 
 def test_pickled_weights_are_refused(tmp_path):
     folder = tiny_folder.write(tmp_path / "m", "WanPipeline", layers=30, heads=12)
     (folder / WEIGHTS).rename(folder / "transformer" / "pytorch_model.bin")
-    with pytest.raises(Unlookable, match="only pickled weights"):
+    with pytest.raises(UnusableFile, match="only pickled weights"):
         integrity.check(folder)
 
 
@@ -68,7 +68,7 @@ def test_pickled_weights_are_refused(tmp_path):
 def test_an_index_that_is_no_index(tmp_path, content):
     folder = tiny_folder.write(tmp_path / "m", "WanPipeline", layers=30, heads=12)
     (folder / "model_index.json").write_text(content)
-    with pytest.raises(Unlookable, match=r"model_index\.json"):
+    with pytest.raises(UnusableFile, match=r"model_index\.json"):
         integrity.check(folder)
 
 

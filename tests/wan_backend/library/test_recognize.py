@@ -12,7 +12,7 @@ from tests.wan_backend.library import heads_only
 from wan_backend.catalogue.architecture import Architecture
 from wan_backend.library import recognize, weights_head
 from wan_backend.library.recognize import FileComponent
-from wan_backend.storage.guarded_files import Unlookable
+from wan_backend.storage.guarded_files import UnusableFile
 
 
 def recognized(file: Path) -> FileComponent:
@@ -74,7 +74,7 @@ def test_what_is_not_wans_is_no_component(tmp_path, shapes):
 
 
 def refused(tmp_path: Path, shapes: heads_only.Shapes, dtype: str = "BF16", name: str = "x", **more: Any) -> str:
-    with pytest.raises(Unlookable) as caught:
+    with pytest.raises(UnusableFile) as caught:
         recognized(heads_only.write(tmp_path / f"{name}.safetensors", shapes, dtype, **more))
     return str(caught.value)
 
@@ -256,7 +256,7 @@ def test_a_scale_of_nothing_is_not_skipped(tmp_path, suffix):
     shapes = heads_only.transformer()
     scales = {name.removesuffix(".weight") + suffix: (1,) for name in shapes if name.endswith("self_attn.q.weight")}
     file = heads_only.write(tmp_path / "a.safetensors", {**shapes, **scales}, "F8_E4M3", dict.fromkeys(scales, "F32"))
-    with pytest.raises(Unlookable, match="of another kind of model"):
+    with pytest.raises(UnusableFile, match="of another kind of model"):
         recognize.recognize_components(weights_head.read_head(file))
 
 
@@ -272,5 +272,5 @@ def test_an_image_encoder_is_told_whatever_stands_before_its_names(tmp_path, pre
 @pytest.mark.parametrize("name", ["qwen_image_vae", "wan_alpha_2.1_vae_alpha_channel"])
 def test_an_autoencoder_that_is_told_apart_by_its_name_alone_is_refused(tmp_path, name):
     file = heads_only.write(tmp_path / f"{name}.safetensors", heads_only.vae())
-    with pytest.raises(Unlookable, match="by its name it is"):
+    with pytest.raises(UnusableFile, match="by its name it is"):
         recognize.recognize_components(weights_head.read_head(file))

@@ -9,14 +9,14 @@ import pytest
 
 from tests.wan_backend.library import heads_only
 from wan_backend.library import weights_head
-from wan_backend.storage.guarded_files import Unlookable
+from wan_backend.storage.guarded_files import UnusableFile
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF\x03\0\0\0" + b"\xff" * 16, b"no\n" * 40])
 @pytest.mark.parametrize("suffix", ["gguf", "safetensors"])
 def test_something_else_under_such_a_name(tmp_path, content, suffix):
     (tmp_path / f"x.{suffix}").write_bytes(content)
-    with pytest.raises(Unlookable):
+    with pytest.raises(UnusableFile):
         weights_head.read_head(tmp_path / f"x.{suffix}")
 
 
@@ -24,7 +24,7 @@ def test_a_cut_off_file_is_named(tmp_path):
     file = heads_only.write(tmp_path / "x.safetensors", heads_only.transformer())
     with open(file, "r+b") as stream:
         stream.truncate(file.stat().st_size - 1)
-    with pytest.raises(Unlookable, match="cut off: it has"):
+    with pytest.raises(UnusableFile, match="cut off: it has"):
         weights_head.read_head(file)
 
 
@@ -37,7 +37,7 @@ def test_a_head_is_read_again_only_when_the_file_changes(tmp_path):
 
 def test_a_gguf_of_a_strange_version_is_named(tmp_path):
     (tmp_path / "x.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 9, 0, 0))
-    with pytest.raises(Unlookable, match="version 9"):
+    with pytest.raises(UnusableFile, match="version 9"):
         weights_head.read_head(tmp_path / "x.gguf")
 
 

@@ -13,8 +13,7 @@ from safetensors.torch import load_file
 from tests.wan_backend.library import file_forms as forms
 from wan_backend.library import recognize, weights_head
 from wan_backend.loading import single_files
-from wan_backend.loading.tensors import Unloadable
-from wan_backend.storage.guarded_files import Unlookable
+from wan_backend.storage.guarded_files import UnusableFile
 
 HALF = torch.bfloat16
 
@@ -301,18 +300,18 @@ def test_a_checkpoint_of_all_parts(tmp_path):
 def test_a_missing_tensor_of_an_autoencoder_is_named(tmp_path):
     made = forms.published("vae", forms.weights_of(forms.vae()))
     del made["decoder.upsamples.3.residual.6.weight"]
-    with pytest.raises(Unloadable, match=r"1 of its tensors are missing, the first is decoder\.up_blocks\.1"):
+    with pytest.raises(UnusableFile, match=r"1 of its tensors are missing, the first is decoder\.up_blocks\.1"):
         load(forms.write(tmp_path / "vae.safetensors", made), "vae")
 
 
 def test_forms_that_are_not_known_are_refused_before_anything_is_loaded(tmp_path):
     made = forms.scaled_fp8(forms.published("transformer", forms.weights_of(forms.transformer("text"))))
     made["blocks.0.ffn.0.scale_weight"] = torch.ones(3, 4)
-    with pytest.raises(Unlookable, match=r"blocks\.0\.ffn\.0\.scale_weight has the shape \(3, 4\)"):
+    with pytest.raises(UnusableFile, match=r"blocks\.0\.ffn\.0\.scale_weight has the shape \(3, 4\)"):
         load(forms.write(tmp_path / "t.safetensors", made), "transformer")
     made = forms.scaled_fp8(forms.published("transformer", forms.weights_of(forms.transformer("text"))), "weight_scale")
     made["blocks.0.ffn.0.comfy_quant"] = torch.tensor(list(b'{"format": "nvfp4"}'), dtype=torch.uint8)
-    with pytest.raises(Unlookable, match=r"blocks\.0\.ffn\.0\.weight is in nvfp4"):
+    with pytest.raises(UnusableFile, match=r"blocks\.0\.ffn\.0\.weight is in nvfp4"):
         load(forms.write(tmp_path / "t2.safetensors", made), "transformer")
 
 
