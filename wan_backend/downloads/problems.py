@@ -55,8 +55,8 @@ _CHANGED = (
 _SENTENCES = {
     Failure.WRONG_ANSWER: (
         ProblemKind.HUB_FAILED,
-        "What came for {subject} was something else, or not all of it: a network that wants a login first, a proxy or a "
-        "mirror answered in the hub's place. Open any page in a browser to see, then retry.",
+        "What came for {subject} was something else, or not all of it: a network that wants a login first, a proxy or "
+        "a mirror answered in the hub's place. Open any page in a browser to see, then retry.",
     ),
     Failure.WRONG_CHECKSUM: (
         ProblemKind.CHECKSUM,

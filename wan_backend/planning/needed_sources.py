@@ -50,18 +50,18 @@ def _source_problem(source: Source, request: TakeRequest) -> Problem | None:
         return _bad(f"There is nothing to see of {what}: it has no frames; choose another strip.")
     if not source.is_movie and source.frames != len(source.files):
         return _bad(
-            f"The pictures from {what} on are {len(source.files)}, not {source.frames}; select the strip again."
+            f"There are {len(source.files)} pictures from {what} on, not {source.frames}; select the strip again."
         )
     if source.role in (Role.FOOTAGE, Role.DEPTH) and source.frames != request.length_frames:
         fix = Fix(f"Use {source.frames} frames", FixSetting.LENGTH_FRAMES, str(source.frames))
-        sentence = f"{what} has {source.frames} frames here, but the take is to have {request.length_frames}"
+        sentence = f"{what} has {source.frames} frames here, but the take should have {request.length_frames}"
         return Problem(ProblemKind.BAD_SOURCE, f"{sentence}; both must be the same.", [fix])
     if source.framing is not None and not _has_size(source.framing):
-        return _bad(f"Nothing of {what} is in the frame; check its strip's scale and crop.")
+        return _bad(f"No part of {what} is in the frame; check its strip's scale and crop.")
     if source.pictures is not None and source.pictures.turn not in (0, 90, 180, 270):
         return _bad(f"{what} can't be turned by {source.pictures.turn} degrees; choose its strip again.")
     if not all(map(is_name, set(source.files))):
-        return _bad(f"{what[:100]!r} is no name of a file right in its folder; select the strip again.")
+        return _bad(f"{what[:100]!r} is not the name of a file right in its folder; select the strip again.")
     if not source.folder or "\0" in source.folder or not os.path.isabs(source.folder):
         return _bad(f"The folder of {what} is not known; save the file, or choose another strip.")
     return None if source.rendered else _missing_file(source)
@@ -74,8 +74,8 @@ def _missing_file(source: Source) -> Problem | None:
         file = os.path.join(source.folder, name)
         if not os.path.isfile(file):
             if os.path.exists(file):
-                return _bad(f"{file} is a folder, a pipe or a device, and no plain file; choose another strip.")
-            return _bad(f"{file} is not there any more; put it back, or choose another strip.")
+                return _bad(f"{file} is a folder, a pipe or a device, not a plain file; choose another strip.")
+            return _bad(f"{file} is no longer there; put it back, or choose another strip.")
     return None
 
 

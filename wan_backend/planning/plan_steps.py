@@ -91,7 +91,7 @@ def _check_prompts(draft: Draft) -> Draft | Problem:
     request = draft.request
     shown = any(source.role in TELLING_ROLES for source in request.sources)
     if not shown and not _readable(request.prompt).strip():
-        return Problem(ProblemKind.BAD_PROMPT, "The prompt is empty; say in a sentence what is to be seen.")
+        return Problem(ProblemKind.BAD_PROMPT, "The prompt is empty; describe in a sentence what should be seen.")
     for name, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
         if len(text) > MAX_PROMPT_CHARACTERS:
             return Problem(
@@ -124,7 +124,7 @@ def _check_architecture(draft: Draft) -> Draft | Problem:
 def _note_unread_prompt(draft: Draft) -> Draft:
     notes = []
     if cleaned(draft.request) != draft.request:
-        notes.append("Characters of the prompt that are no text were left out.")
+        notes.append("Characters of the prompt that are not text were left out.")
     if len(draft.request.prompt) > READ_CHARACTERS:
         notes.append(
             f"The model reads about the first {READ_CHARACTERS} characters of a prompt, and passes over the rest."
@@ -178,7 +178,7 @@ def _settle_length(draft: Draft) -> Draft:
 
 def _wrong_length(length_frames: int, max_frames: int, scene_rate: Fraction) -> Problem:
     if length_frames < 1:
-        use, sentence = min(max_frames, round(scene_rate)), f"A length of {length_frames} frames is nothing"
+        use, sentence = min(max_frames, round(scene_rate)), f"A length of {length_frames} frames is too short"
     else:
         use, sentence = max_frames, f"A take of {length_frames:,} frames is too long"
     fix = Fix(f"Use {use} frames", FixSetting.LENGTH_FRAMES, str(use))
