@@ -214,7 +214,7 @@ def test_a_deleted_take_stays_deleted_after_save_and_quit(desk, addon, tmp_path,
     desk.idle()
     assert desk.places() == []
     bpy.ops.wm.save_mainfile()
-    assert all(addon("jobs.project").KEY not in scene for scene in bpy.data.scenes), "the server has it now"
+    assert all(addon("jobs.project").ENDS_KEY not in scene for scene in bpy.data.scenes), "the server has it now"
 
 
 def test_a_placeholder_that_was_deleted_and_saved_while_its_job_ran_stays_deleted(desk, addon, tmp_path):
@@ -249,16 +249,16 @@ def test_what_a_file_says_of_ends_is_checked(addon, scene):
         json.dumps([good.upper(), 7, None, good[:-1], f"{good}\n"]),
         "x" * 10**6,
     ):
-        scene[ends.KEY] = hostile
-        assert ends.read() == []
-    scene[ends.KEY] = 7
-    assert ends.read() == []
-    scene[ends.KEY] = json.dumps([good, good, "../../etc/passwd"])
-    assert ends.read() == [good]
-    ends.write([f"{n:032x}" for n in range(5000)])
-    assert len(ends.read()) == ends.MOST
-    ends.write([])
-    assert ends.KEY not in scene
+        scene[ends.ENDS_KEY] = hostile
+        assert ends.read_ends() == []
+    scene[ends.ENDS_KEY] = 7
+    assert ends.read_ends() == []
+    scene[ends.ENDS_KEY] = json.dumps([good, good, "../../etc/passwd"])
+    assert ends.read_ends() == [good]
+    ends.write_ends([f"{n:032x}" for n in range(5000)])
+    assert len(ends.read_ends()) == ends.MAX_ENDS
+    ends.write_ends([])
+    assert ends.ENDS_KEY not in scene
 
 
 def test_what_a_strip_remembers_is_checked(addon, scene):

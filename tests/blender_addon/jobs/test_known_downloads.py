@@ -97,15 +97,15 @@ def test_a_new_blender_offers_it_again(pumped, addon) -> None:
     module.unregister()
     module.register()
     new = module.current()
-    new.want()
+    new.server.want()
     for _ in range(500):
         new.tick()
-        if new.downloads.unfinished():
+        if new.server.downloads.unfinished():
             break
         import time
 
         time.sleep(0.01)
-    assert [status.state.value for status in new.downloads.unfinished()] == ["paused"]
+    assert [status.state.value for status in new.server.downloads.unfinished()] == ["paused"]
 
 
 def test_preferences_do_not_end_it(pumped, addon) -> None:

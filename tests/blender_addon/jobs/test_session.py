@@ -223,7 +223,7 @@ def test_a_retry_is_not_lost_where_the_list_comes_without_its_job_first(pumped, 
     job_id = pumped.ask(scene, "fail")
     film.until_state(job_id, "failed")
     told, details = [], pumped.session.server.details
-    monkeypatch.setattr(details, "told", lambda job_id: None)
+    monkeypatch.setattr(details, "reported_request", lambda job_id: None)
     monkeypatch.setattr(details, "want", lambda job_id, then=None: told.append(then))
     pumped.session.retry(job_id)
     pumped.session.jobs.forget([job_id])

@@ -48,7 +48,7 @@ class Desk:
         for name, value in settings.items():
             setattr(panel, name, value)
         task = self.addon("properties.task").Task[task]
-        (order,) = self.addon("jobs.orders").orders(self.scene, panel, SimpleNamespace(media_folder=""), task)
+        (order,) = self.addon("jobs.orders").find_orders(self.scene, panel, SimpleNamespace(media_folder=""), task)
         job_id = self.session.generate(self.scene, order)
         bpy.ops.ed.undo_push(message="Ask")
         return job_id

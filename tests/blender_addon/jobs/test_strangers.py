@@ -199,7 +199,7 @@ def test_an_appended_scene_does_not_say_where_takes_go(pumped, scene, addon) -> 
 
 
 def test_a_linked_scene_says_nothing_of_this_film(pumped, scene, addon, tmp_path) -> None:
-    project, ends = addon("jobs.project"), addon("jobs.project")
+    project = addon("jobs.project")
     scene.name, scene["wan_vse_project"], scene["wan_vse_known_ends"] = "Theirs", OTHER, json.dumps([JOB])
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
@@ -207,7 +207,7 @@ def test_a_linked_scene_says_nothing_of_this_film(pumped, scene, addon, tmp_path
         here.scenes = there.scenes
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "mine.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "mine.blend"))
-    assert project.ids() == set() and ends.read() == []
+    assert project.ids() == set() and project.read_ends() == []
     assert [each.name for each in bpy.data.scenes if each.library is not None] == ["Theirs"]
     compat, landing = addon("timeline.compat"), addon("jobs.placing")
     assert compat.own_scene("Theirs") is None
