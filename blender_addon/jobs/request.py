@@ -25,7 +25,7 @@ from ...wan_backend.protocol.messages import (
 from ..timeline import footage, free_space, scene_format, selection, untrusted
 from . import folders, lora_rows, project
 
-HIGHEST_SEED = 2**31 - 1
+MAX_SEED = 2**31 - 1
 MEDIA_FOLDER = "wan"
 """The folder beside the .blend that takes go into."""
 _MAY_BE_SHORTER = (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)
@@ -146,7 +146,7 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
         resolution=settings.resolution or "exact",
         length_frames=slot.length_frames,
         frame_rate=scene_format.rate_of(scene),
-        seed=max(0, settings.seed) if settings.seed_locked else random.randint(0, HIGHEST_SEED),
+        seed=max(0, settings.seed) if settings.seed_locked else random.randint(0, MAX_SEED),
         quality=untrusted.choice(Quality, settings.quality, Quality.STANDARD),
         media_format=untrusted.choice(MediaFormat, settings.media_format, MediaFormat.PNG),
         media_folder=media_folder(preferences),

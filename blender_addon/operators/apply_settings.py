@@ -10,7 +10,7 @@ import bpy
 
 from ...wan_backend.protocol.messages import Expert, FixAction, FixSetting, Guide, JobStatus, Role, TakeRequest, Task
 from ..jobs import lora_rows, session
-from ..properties import LARGEST_SEED, WanSettings, scene_of, settings_of, task_of
+from ..properties import MAX_SEED, WanSettings, scene_of, settings_of, task_of
 from ..stopwatch import timed
 from ..timeline import compat, identity, provenance, untrusted
 from .refusing import ROW_POINTER, Refusing, job_of, request_of_job, timeline_refusal
@@ -81,7 +81,7 @@ def fill(settings: WanSettings, request: TakeRequest) -> None:
     elif request.task is Task.EXTEND:
         settings.extend_frames = request.length_frames
         settings.extend_direction = "FORWARD" if request.source(Role.AFTER) is None else "BACKWARD"
-    settings.seed, settings.seed_locked = min(max(0, request.seed), LARGEST_SEED), True
+    settings.seed, settings.seed_locked = min(max(0, request.seed), MAX_SEED), True
 
 
 class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):

@@ -10,7 +10,7 @@ import bpy
 
 from .. import preferences
 from ..jobs import lora_rows
-from ..properties import LARGEST_SEED, settings_of
+from ..properties import MAX_SEED, settings_of
 from ..properties.task import TASK_ITEMS
 from ..stopwatch import timed
 from ..timeline import compat
@@ -86,7 +86,7 @@ class WAN_VSE_OT_new_seed(Refusing, bpy.types.Operator):
     @timed("operator new_seed")
     def execute(self, context: bpy.types.Context) -> set[str]:
         settings = settings_of(context)
-        settings.seed = secrets.randbelow(LARGEST_SEED + 1)
+        settings.seed = secrets.randbelow(MAX_SEED + 1)
         settings.seed_locked = True
         return {"FINISHED"}
 

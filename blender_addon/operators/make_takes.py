@@ -12,7 +12,7 @@ import bpy
 from ...wan_backend.protocol.messages import Origin, Plan, ProblemKind, Source, TakeRequest, Task
 from .. import preferences
 from ..jobs import orders, project, request, session, sourcing, strangers
-from ..properties import LARGEST_SEED, WanSettings, WithSettings, settings_in, settings_of
+from ..properties import MAX_SEED, WanSettings, WithSettings, settings_in, settings_of
 from ..stopwatch import timed
 from ..timeline import compat, free_space, identity, picture_files, provenance, scene_format, untrusted
 from . import snapshot
@@ -261,7 +261,7 @@ def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_
         made,
         length_frames=end - start,
         frame_rate=scene_format.rate_of(scene),
-        seed=made.seed if same_seed else secrets.randbelow(LARGEST_SEED + 1),
+        seed=made.seed if same_seed else secrets.randbelow(MAX_SEED + 1),
         media_folder=request.media_folder(preferences.get()),
         origin=Origin(project.path(), project.id_to_be(), scene.name_full, channel, start),
     )

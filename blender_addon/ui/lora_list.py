@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import bpy
 
-from ..properties import settings_in
-from ..properties.lora import WanLora
+from ..properties import WanLora, settings_in
 from ..stopwatch import timed
 from ..timeline import compat
 from . import paragraph
