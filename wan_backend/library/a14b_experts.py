@@ -91,10 +91,10 @@ def is_wan_22(names: Iterable[str]) -> bool | None:
     """Whether the first of `names` that has a version says Wan 2.2 (True) or 2.1 (False); None where none has."""
     texts = [normalize(name) for name in names]
     for text in texts:
-        said = {is_22 for is_22, pattern in _BY_NAME.items() if pattern.search(text)}
-        said |= {is_22 for is_22, pattern in _BY_NUMBER.items() if pattern.search(_OWN_VERSION.sub("-", text))}
-        if len(said) == 1:
-            return said.pop()
+        found = {is_22 for is_22, pattern in _BY_NAME.items() if pattern.search(text)}
+        found |= {is_22 for is_22, pattern in _BY_NUMBER.items() if pattern.search(_OWN_VERSION.sub("-", text))}
+        if len(found) == 1:
+            return found.pop()
     return False if any(_KNOWN_WAN_21.search(text) for text in texts) else None
 
 
@@ -121,9 +121,9 @@ def possible_expert(names: Iterable[str]) -> str:
 def _first(names: Iterable[str], patterns: dict[str, str]) -> str:
     for name in names:
         text = _NOT_NOISE.sub("-", normalize(name))
-        said = [expert for expert, pattern in patterns.items() if re.search(pattern, text)]
-        if len(said) == 1:
-            return said[0]
+        found = [expert for expert, pattern in patterns.items() if re.search(pattern, text)]
+        if len(found) == 1:
+            return found[0]
     return ""
 
 
@@ -146,7 +146,7 @@ def expert_beside(name: str, other: str) -> str:
 
 
 def assign_experts(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates with the expert that each one is; empty for a whole model, or why it can't be told."""
+    """The candidates with the expert that each one is; empty for a whole model, or why it can't be known."""
     neighbors = _Neighbors([each for each in candidates if _may_be_expert(each)])
     return [
         dataclasses.replace(each, expert=_expert(each, neighbors)) if _may_be_expert(each) else each

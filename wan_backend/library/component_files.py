@@ -45,7 +45,7 @@ class ComponentFiles:
         if not self.is_composed:
             return self.folder / component
         if component not in self._components:
-            raise _refusal(f"Nobody said where the {component.replace('_', ' ')} is; start the backend again.")
+            raise _refusal(f"The place of the {component.replace('_', ' ')} is not known; start the backend again.")
         return self._components[component]
 
     def has(self, component: str) -> bool:

@@ -170,7 +170,7 @@ def discard(blobs: Iterable[Path]) -> int:
     for blob in blobs:
         repo = blob.parent.parent
         if blob.parent.name != "blobs" or not repo.name.startswith("models--"):
-            continue  # not one of ours: nothing else is ever removed
+            continue  # only blobs of models in this cache are ever removed
         begun, whole = partial_of(blob), blob
         for file in (begun,) if _is_pointed_to(whole, repo) else (begun, whole):
             with contextlib.suppress(OSError):

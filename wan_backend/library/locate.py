@@ -198,7 +198,7 @@ def _check_kind(entry: ModelEntry, folder: Path) -> None:
 
 
 def _config(folder: Path, component: str) -> dict[str, Any]:
-    """The part's config.json; raises OSError or ValueError."""
+    """The component's config.json. Raises OSError or ValueError."""
     config = guarded_files.read_json(folder / component / "config.json")
     if not isinstance(config, dict):
         raise ValueError(f"{component}/config.json is not an object")

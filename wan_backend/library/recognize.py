@@ -107,8 +107,8 @@ class FileComponent:
         if self.architecture is None:
             return f"{SPOKEN[self.component]}, {self.number_format}"
         kind = f"transformer for {self.architecture.words}, {self.config['num_layers']} layers"
-        half = f", by its name the {self.expert} noise half" if self.expert else ""
-        return f"{kind}{half}, {self.number_format}"
+        expert = f", by its name the {self.expert}-noise expert" if self.expert else ""
+        return f"{kind}{expert}, {self.number_format}"
 
 
 @dataclass(frozen=True)
@@ -248,17 +248,17 @@ def _is_umt5(under: Mapping[str, str], head: WeightsHead) -> bool:
 
 
 def _slices(component: str, under: Mapping[str, str], head: WeightsHead) -> tuple[dict[str, TensorSlice], list[str]]:
-    """Where each tensor is, by our name, and the names of tensors that no such component has."""
+    """Where each tensor is, by diffusers' or transformers' name, and the tensors that no such component has."""
     under = {name: source for name, source in under.items() if not _is_left_behind(name, head.tensors[source])}
     targets = _targets(component, under)
     slices: dict[str, TensorSlice] = {}
     unknown = []
     for name, source in under.items():
-        ours = targets(name)
-        if not ours:
+        names = targets(name)
+        if not names:
             unknown.append(source)
-        for index, target in enumerate(ours):
-            slices[target] = TensorSlice(source, index, len(ours))
+        for index, target in enumerate(names):
+            slices[target] = TensorSlice(source, index, len(names))
     if component == "text_encoder":
         embedded = slices.pop("encoder.embed_tokens.weight", None)
         if embedded is not None:
@@ -267,7 +267,7 @@ def _slices(component: str, under: Mapping[str, str], head: WeightsHead) -> tupl
 
 
 def _targets(component: str, under: Mapping[str, str]) -> Callable[[str], tuple[str, ...]]:
-    """A function that gives our names of a published name; a file that has our names already keeps them."""
+    """A function that gives diffusers' or transformers' names of a tensor; a file that has them already keeps them."""
     if component == "image_encoder":
         if "embeddings.class_embedding" in under:
             return lambda name: () if name.endswith(tensor_names.UNUSED_IMAGE_NAMES) else (name,)
@@ -279,7 +279,7 @@ def _targets(component: str, under: Mapping[str, str]) -> Callable[[str], tuple[
         one = tensor_names.transformer_name
     if component == "vae":
         one = tensor_names.vae_namer(under)
-    return lambda name: () if (ours := one(name)) is None else (ours,)
+    return lambda name: () if (target := one(name)) is None else (target,)
 
 
 CONFIGS: dict[str, Callable[[configs.Shapes], dict[str, Any]]] = {

@@ -26,7 +26,7 @@ FORMAT_NOTES = "_quantization_metadata"
 """ComfyUI's files note a weight's format beside the weight, newer ones for all weights in the head."""
 IN_8_BIT = {"F8_E4M3", "F8_E5M2", "I8"}
 _READABLE_NOTES = ("float8_e4m3fn", "float8_e5m2")
-"""Of the formats that ComfyUI notes; the others are packed, transposed, or scaled in another order."""
+"""The readable ones of the formats that ComfyUI notes; others are packed, transposed, or scaled in another order."""
 _MAX_NOTE_BYTES = 4096
 _REAL = {"F64", "F32", "F16", "BF16"}
 _NAMES = {"F32": "fp32", "F16": "fp16", "BF16": "bf16", "F8_E4M3": "fp8", "F8_E5M2": "fp8", "F64": "fp64"}

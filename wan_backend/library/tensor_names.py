@@ -30,8 +30,8 @@ LAYERS_OUTSIDE_BLOCKS = {
 """A transformer's layers outside its blocks, each of a weight and a bias: Wan's name and diffusers'."""
 LAYERS_IN_BLOCK = {
     **{
-        f"{attention}.{published}": f"{ours}.{name}"
-        for attention, ours in (("self_attn", "attn1"), ("cross_attn", "attn2"))
+        f"{attention}.{published}": f"{renamed}.{name}"
+        for attention, renamed in (("self_attn", "attn1"), ("cross_attn", "attn2"))
         for published, name in (("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("o", "to_out.0"))
     },
     "cross_attn.k_img": "attn2.add_k_proj",
@@ -112,9 +112,9 @@ _VAE_OUTSIDE_BLOCKS = {
     "conv2.weight": "post_quant_conv.weight",
     "conv2.bias": "post_quant_conv.bias",
     **{
-        f"{half}.{published}": f"{half}.{ours}"
-        for half in ("encoder", "decoder")
-        for published, ours in (
+        f"{coder}.{published}": f"{coder}.{renamed}"
+        for coder in ("encoder", "decoder")
+        for published, renamed in (
             ("conv1.weight", "conv_in.weight"),
             ("conv1.bias", "conv_in.bias"),
             ("head.0.gamma", "norm_out.gamma"),
@@ -140,10 +140,10 @@ def transformer_name(name: str) -> str | None:
     if kind not in ("weight", "bias"):
         return None
     table = {**LAYERS_IN_BLOCK, **(NORMS_IN_BLOCK if kind == "weight" else {})} if block else LAYERS_OUTSIDE_BLOCKS
-    ours = table.get(layer)
-    if ours is None:
+    renamed = table.get(layer)
+    if renamed is None:
         return None
-    return f"{block[1]}.{ours}.{kind}" if block else f"{ours}.{kind}"
+    return f"{block[1]}.{renamed}.{kind}" if block else f"{renamed}.{kind}"
 
 
 def expected_transformer_names(config: Mapping[str, Any]) -> set[str]:
@@ -156,9 +156,9 @@ def _expected_transformer_names(config: Mapping[str, Any]) -> Iterator[str]:
     yield "scale_shift_table"
     if config.get("pos_embed_seq_len") is not None:
         yield PARAMETERS_OUTSIDE_BLOCKS["img_emb.emb_pos"]
-    for published, ours in LAYERS_OUTSIDE_BLOCKS.items():
+    for published, renamed in LAYERS_OUTSIDE_BLOCKS.items():
         if (seeing or not published.startswith("img_emb")) and (control or not published.startswith("vace")):
-            yield from _weight_and_bias(ours)
+            yield from _weight_and_bias(renamed)
     for number in range(int(config["num_layers"])):
         yield from _expected_block_names(f"blocks.{number}", seeing, ends=set())
     for number in range(len(config.get("vace_layers") or ())):
@@ -189,8 +189,8 @@ def text_encoder_name(name: str) -> str | None:
     found = _TEXT_BLOCK.fullmatch(name)
     if not found:
         return None
-    ours = (_TEXT_PUBLISHED if found[1] == "blocks" else _TEXT_LLAMA_CPP).get(found[3])
-    return ours and f"encoder.block.{found[2]}.{ours}.weight"
+    renamed = (_TEXT_PUBLISHED if found[1] == "blocks" else _TEXT_LLAMA_CPP).get(found[3])
+    return renamed and f"encoder.block.{found[2]}.{renamed}.weight"
 
 
 def expected_text_encoder_names(layers: int) -> set[str]:
@@ -212,8 +212,8 @@ def image_encoder_names(name: str) -> tuple[str, ...] | None:
     layer = f"encoder.layers.{found[1]}"
     if found[2] == "attn.to_qkv":
         return tuple(f"{layer}.self_attn.{which}_proj.{found[3]}" for which in "qkv")
-    ours = _IMAGE_IN_LAYER.get(found[2])
-    return (f"{layer}.{ours}.{found[3]}",) if ours else None
+    renamed = _IMAGE_IN_LAYER.get(found[2])
+    return (f"{layer}.{renamed}.{found[3]}",) if renamed else None
 
 
 def expected_image_encoder_names(layers: int) -> set[str]:
@@ -248,12 +248,12 @@ def _resnets_per_group(names: Iterable[str]) -> int:
 def _vae_outside_name(name: str) -> str | None:
     if name in _VAE_OUTSIDE_BLOCKS:
         return _VAE_OUTSIDE_BLOCKS[name]
-    half, _, rest = name.partition(".middle.")
+    coder, _, rest = name.partition(".middle.")
     number, _, inner = rest.partition(".")
-    if half not in ("encoder", "decoder") or number not in _VAE_MIDDLE:
+    if coder not in ("encoder", "decoder") or number not in _VAE_MIDDLE:
         return None
     known = inner if number == "1" and inner in _IN_VAE_ATTENTION else _IN_RESNET.get(inner) if number != "1" else None
-    return known and f"{half}.mid_block.{_VAE_MIDDLE[number]}.{known}"
+    return known and f"{coder}.mid_block.{_VAE_MIDDLE[number]}.{known}"
 
 
 def _vae_flat_name(name: str, group: int) -> str | None:

@@ -61,7 +61,7 @@ class SkipReason(StrEnum):
     CONTROL = "control footage (VACE)"
     LATENTS = "latents of another size"
     TEXT_ENCODER = "the text encoder"
-    UNKNOWN = "parts that Wan has not"
+    UNKNOWN = "layers that Wan doesn't have"
 
 
 @dataclass
@@ -116,7 +116,7 @@ def read_content(head: LoraHead, expert: str = "") -> LoraContent:
     Raises UnusableLora where that can't be known, or the file is no LoRA.
     """
     _check_settings(head.settings(expert))
-    found, strange = LoraContent(), []
+    found, unknown = LoraContent(), []
     texts = set()
     for key in _keys_of(head, expert):
         parsed = parse_key(key)
@@ -125,21 +125,21 @@ def read_content(head: LoraHead, expert: str = "") -> LoraContent:
         if parsed.kind is Kind.TEXT_ENCODER:
             texts.add(key.partition(".lora")[0].removesuffix(".alpha"))
         elif parsed.kind is Kind.UNKNOWN:
-            strange.append(key)
+            unknown.append(key)
         else:
             _note(found, parsed, key)
     if not found.layers and not found.differences:
-        alone = texts and not strange
+        alone = texts and not unknown
         raise UnusableLora(
             "changes a text encoder alone, which no Wan model is made with"
             if alone
             else "is no LoRA; its tensors have other names"
         )
-    whole = [key for key in strange if sum(side > 1 for side in head.tensors[key].shape) > 1 or changes_wans(key)]
+    whole = [key for key in unknown if sum(side > 1 for side in head.tensors[key].shape) > 1 or changes_wans(key)]
     if whole:
         raise UnusableLora(f"would load in part: {_some(whole, 'tensor')} can't be understood")
     found.skipped[SkipReason.TEXT_ENCODER] += len(texts)
-    found.skipped[SkipReason.UNKNOWN] += len(strange)
+    found.skipped[SkipReason.UNKNOWN] += len(unknown)
     found.skipped += Counter()  # drops the reasons that have none
     for layer in found.layers.values():
         layer.config_alpha = _config_alpha(head, layer, expert)
@@ -291,9 +291,9 @@ def _check_depth(absent: list[str], names: set[str], shapes: Shapes) -> None:
 
 def _why_all_absent(head: LoraHead, absent: list[str]) -> str:
     if all(any(component in name for component in _IMAGE_LAYERS) for name in absent):
-        return "changes how a model looks through an image encoder, which this one has not: no layer of it is here"
+        return "changes how a model looks through an image encoder, which this one doesn't have: no layer of it is here"
     if all(name.startswith("vace_") for name in absent):
-        return "changes how a model follows control footage (VACE), which this one does not: no layer of it is here"
+        return "changes how a model follows control footage (VACE), which this one doesn't: no layer of it is here"
     return f"was made for another model{_foreign(head.tensors)}: no layer of it is here"
 
 

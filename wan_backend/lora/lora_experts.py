@@ -37,11 +37,11 @@ def detect_expert(file: Path, titles: Sequence[str] = ()) -> str:
     `titles` are what the file's maker called it, in its metadata: it may have been renamed since.
     """
     name = _bare(file.stem)
-    said = _said(name)
-    titled = next((each for each in map(_said, map(_bare, titles)) if each in a14b_experts.OTHER), "")
-    if said in a14b_experts.OTHER:
-        return UNSURE if titled == a14b_experts.OTHER[said] else said
-    return _by_partner(file) or titled or said or _by_folder(file.parent)
+    named = _named(name)
+    titled = next((each for each in map(_named, map(_bare, titles)) if each in a14b_experts.OTHER), "")
+    if named in a14b_experts.OTHER:
+        return UNSURE if titled == a14b_experts.OTHER[named] else named
+    return _by_partner(file) or titled or named or _by_folder(file.parent)
 
 
 def are_a_pair(files: Sequence[Path]) -> bool:
@@ -49,8 +49,8 @@ def are_a_pair(files: Sequence[Path]) -> bool:
     return len(files) == 2 and {detect_expert(file) for file in files} == {a14b_experts.HIGH, a14b_experts.LOW}
 
 
-def _said(name: str) -> str:
-    """What a name alone says."""
+def _named(name: str) -> str:
+    """The expert that a name alone says, or UNSURE, or empty."""
     sure, word = a14b_experts.certain_expert([name]), a14b_experts.probable_expert([name])
     is_22 = a14b_experts.is_wan_22([name])
     if sure or (word and (is_22 or word.upper() in re.findall(r"[A-Z]+", name))):

@@ -154,7 +154,7 @@ def _settled(use: LoraUse, model: _Model, notes: list[str]) -> list[LoraUse]:
         )
     for file in files:
         head = read_lora_head(file)
-        uses, said = _experts(use, file, head, model)
+        uses, clauses = _experts(use, file, head, model)
         skipped = set()
         for each in uses:
             for component in transformers_of(each.expert, model.shapes):
@@ -163,7 +163,7 @@ def _settled(use: LoraUse, model: _Model, notes: list[str]) -> list[LoraUse]:
                 found = fit.check_fit(head, model.shapes[component], named)
                 _check_packed(found, model.packed.get(component, frozenset()))
                 skipped.add(found.skipped_clause())
-        sentences = [*said, *(f"{clause}." for clause in sorted(skipped - {""}))]
+        sentences = [*clauses, *(f"{clause}." for clause in sorted(skipped - {""}))]
         notes += [f'The LoRA "{file.name}" {sentence}' for sentence in sentences]
         settled += uses
     return settled

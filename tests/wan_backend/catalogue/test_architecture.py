@@ -36,17 +36,17 @@ CLIP = {"hidden_size": 1280, "image_size": 224, "patch_size": 14}
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
-def test_what_diffusers_saves_is_told(request, kind):
+def test_what_diffusers_saves_is_recognized(request, kind):
     folder = request.getfixturevalue(f"{kind}_folder")
 
     def read(name: str) -> Any:
         return json.loads((folder / name).read_bytes()) if (folder / name).is_file() else None
 
-    parts = [read(f"{part}/config.json") for part in ("transformer", "vae", "image_encoder")]
-    assert detect_architecture(read("model_index.json"), *parts) is ARCHITECTURES[kind]
+    components = [read(f"{component}/config.json") for component in ("transformer", "vae", "image_encoder")]
+    assert detect_architecture(read("model_index.json"), *components) is ARCHITECTURES[kind]
 
 
-def test_the_published_configurations_are_told():
+def test_the_published_configurations_are_recognized():
     assert detect_architecture(SEEING, I2V, {"z_dim": 16}, CLIP) is Architecture.FIRST_PICTURE
     assert detect_architecture(SEEING, FLF2V, {}, CLIP) is Architecture.FIRST_AND_LAST
     assert (
@@ -83,7 +83,7 @@ def test_the_published_configurations_are_told():
         ({}, {"in_channels": "36"}, {}, None, "'in_channels' in one of its config.json files is not a number"),
     ],
 )
-def test_parts_that_do_not_go_together_are_said(index, transformer, vae, eyes, words):
+def test_components_that_do_not_go_together_are_said(index, transformer, vae, eyes, words):
     with pytest.raises(UnusableFile, match=words):
         detect_architecture(index, transformer, vae, eyes)
 
@@ -91,7 +91,7 @@ def test_parts_that_do_not_go_together_are_said(index, transformer, vae, eyes, w
 @pytest.mark.parametrize(
     ("kind", "ratio"), [("text_experts", 0.875), ("pictures_experts", 0.9), ("t2v", None), ("fast_text", None)]
 )
-def test_where_the_second_expert_takes_over_is_told(request, kind, ratio):
+def test_where_the_second_expert_takes_over_is_recognized(request, kind, ratio):
     folder = request.getfixturevalue(f"{kind}_folder")
     assert boundary_ratio(json.loads((folder / "model_index.json").read_bytes())) == ratio
 

@@ -118,7 +118,7 @@ def test_a_download_is_about_as_large_as_its_weights(entry):
     assert not entry.repo or 2 * count < entry.download_bytes < 4.05 * count
 
 
-def test_no_two_entries_are_told_by_the_same_marks():
+def test_no_two_entries_are_recognized_by_the_same_marks():
     def marks(entry):
         weights = entry.weights
         return (*entry.pipelines, entry.architecture, weights.layers, weights.heads, weights.experts)

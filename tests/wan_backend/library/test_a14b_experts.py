@@ -50,7 +50,7 @@ NEW, NEW_PICTURES, OLD, VACE = "wan2.2-t2v-a14b", "wan2.2-i2v-a14b", "wan2.1-t2v
 
 
 @pytest.mark.parametrize("pattern", SPELLINGS)
-def test_experts_are_told_alone_and_by_their_partner(pattern):
+def test_experts_are_recognized_alone_and_by_their_partner(pattern):
     high, low = (pattern.format(expert) for expert in SPELLINGS[pattern])
     assert [a14b_experts.possible_expert([name.rpartition("/")[2], name]) for name in (high, low)] == ["high", "low"]
     assert [a14b_experts.expert_beside(high, low), a14b_experts.expert_beside(low, high)] == ["high", "low"]
@@ -95,7 +95,7 @@ def test_the_first_name_that_speaks_is_believed():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """A models folder with every part but a transformer."""
+    """A models folder with every component but a transformer."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     place = tmp_path / "models"
     heads_only.write(place / "text_encoders" / "umt5_xxl_fp16.safetensors", heads_only.text_encoder(), "F16")
@@ -126,8 +126,8 @@ def put(folder: Path, name: str, shapes: heads_only.Shapes) -> Path:
 def test_two_experts_make_a_model_and_one_makes_none(folder, pattern, shapes, model):
     high, low = (put(folder, pattern.format(expert), shapes) for expert in SPELLINGS[pattern])
     assert makes(folder) == {model: "found"}
-    parts = locate.find(entries.entry(model), [folder], survey([folder])).components
-    assert (parts["transformer"], parts["transformer_2"]) == (high, low)
+    components = locate.find(entries.entry(model), [folder], survey([folder])).components
+    assert (components["transformer"], components["transformer_2"]) == (high, low)
     low.unlink()
     made = makes(folder)
     assert set(made) == {model} and "lacks the low-noise expert" in made[model]
@@ -150,7 +150,7 @@ def test_whole_models_are_not_lost_for_a_word(folder, shapes, model, names):
 
 @pytest.mark.parametrize(("shapes", "model"), [(TEXT, NEW), (PICTURES, NEW_PICTURES)], ids=["text", "pictures"])
 @pytest.mark.parametrize("name", ["wan2.2_14B_a", "Wan22_A14B_v2", "wan2.2_t2v_low_vram"])
-def test_a_half_that_nobody_can_tell_is_refused_with_what_to_do(folder, name, shapes, model):
+def test_an_expert_that_nobody_can_tell_is_refused_with_what_to_do(folder, name, shapes, model):
     file = put(folder, name, shapes)
     made = makes(folder)
     assert set(made) == {model} and "put 'high_noise' or 'low_noise' into its name" in made[model]
@@ -162,7 +162,7 @@ def test_a_half_that_nobody_can_tell_is_refused_with_what_to_do(folder, name, sh
 @pytest.mark.parametrize(
     "name", ["t2v_14B", "model", "wan_14B_v2.1", "wan_14B_v2.2", "mine_2024-12-21", "wan_low_vram"]
 )
-def test_what_may_be_a_whole_model_or_half_of_another_is_run_as_neither(folder, name, shapes, models):
+def test_what_may_be_a_whole_model_or_an_expert_of_another_is_run_as_neither(folder, name, shapes, models):
     file = put(folder, name, shapes)
     made = makes(folder)
     assert set(made) == models and all("put 'wan2.1'" in said or "('wan2.1'" in said for said in made.values())
@@ -224,8 +224,8 @@ def test_what_a_file_calls_itself_comes_before_its_name(folder):
     for name, title in (("a", "Wan2.2 T2V A14B HighNoise"), ("high_b", "Wan2.2 T2V A14B LowNoise")):
         file = folder / "unet" / f"{name}.safetensors"
         heads_only.write(file, TEXT, "F16", notes={"modelspec.title": title})
-    parts = locate.find(entries.entry(NEW), [folder], survey([folder])).components
-    assert (parts["transformer"].stem, parts["transformer_2"].stem) == ("a", "high_b")
+    components = locate.find(entries.entry(NEW), [folder], survey([folder])).components
+    assert (components["transformer"].stem, components["transformer_2"].stem) == ("a", "high_b")
 
 
 def test_a_letter_alone_and_no_version_is_asked(folder):
@@ -235,7 +235,7 @@ def test_a_letter_alone_and_no_version_is_asked(folder):
     assert makes(folder) == {NEW: "found"}
 
 
-def test_halves_of_a_control_model_are_not_run_as_a_whole_one(folder):
+def test_experts_of_a_control_model_are_not_run_as_a_whole_one(folder):
     put(folder, "wan2.2_fun_vace_high_noise_14B", CONTROL)
     put(folder, "wan2.2_fun_vace_low_noise_14B", CONTROL)
     made = makes(folder)
@@ -248,12 +248,12 @@ def test_two_of_one_maker_are_put_together(folder):
     for maker in ("a_wan22", "b_wan22"):
         put(folder, f"{maker}_low_noise", TEXT)
     put(folder, "b_wan22_high_noise", TEXT)
-    parts = locate.find(entries.entry(NEW), [folder], survey([folder])).components
-    assert parts["transformer_2"].name == "b_wan22_low_noise.safetensors"
+    components = locate.find(entries.entry(NEW), [folder], survey([folder])).components
+    assert components["transformer_2"].name == "b_wan22_low_noise.safetensors"
 
 
 @pytest.mark.parametrize("second", [True, False])
-def test_the_transformer_of_a_fetched_a14b_is_a_half(folder, tmp_path, second):
+def test_the_transformer_of_a_fetched_a14b_is_an_expert(folder, tmp_path, second):
     home = tiny_folder.write(tmp_path / "cache" / "models--Some--One" / "snapshots" / "1", "WanPipeline", 40, 40)
     index = json.loads((home / "model_index.json").read_text())
     config = home / "transformer" / "config.json"

@@ -136,14 +136,14 @@ def test_of_several_files_the_one_that_loses_least_and_is_no_variant(comfy):
     assert found(SMALL, comfy).components["transformer"].name == "a_fp8.safetensors"
 
 
-def test_halves_are_not_taken_for_the_whole_model_of_their_shape(comfy):
+def test_experts_are_not_taken_for_the_whole_model_of_their_shape(comfy):
     heads_only.write(comfy / "unet" / "wan2.2_t2v_high_noise_14B.safetensors", heads_only.transformer(5120, 40))
     assert "download it" in lacking(LARGE, comfy)
     heads_only.write(comfy / "unet" / "wan2.1_t2v_14B.safetensors", heads_only.transformer(5120, 40))
     assert found(LARGE, comfy).components["transformer"].name == "wan2.1_t2v_14B.safetensors"
 
 
-def test_the_halves_of_an_a14b_make_a_model_together(comfy):
+def test_the_experts_of_an_a14b_make_a_model_together(comfy):
     whole = entries.entry("wan2.2-t2v-a14b")
     high = heads_only.write(comfy / "unet" / "t2v_high_noise.safetensors", heads_only.transformer(5120, 40), "F8_E4M3")
     lacking = compose.compose_model(whole, survey([comfy]), [LARGE, whole])
@@ -159,7 +159,7 @@ def test_the_halves_of_an_a14b_make_a_model_together(comfy):
     assert (index["boundary_ratio"], index["transformer_2"][1]) == (0.875, "WanTransformer3DModel")
 
 
-def test_models_of_one_shape_are_told_by_name(comfy):
+def test_models_of_one_shape_are_recognized_by_name(comfy):
     larger = dataclasses.replace(PICTURE, id="wan2.1-i2v-14b-720p", repo="Wan-AI/Wan2.1-I2V-14B-720P-Diffusers")
     quick = dataclasses.replace(SMALL, id="fastwan2.1-t2v-1.3b", repo="FastVideo/FastWan2.1-T2V-1.3B-Diffusers")
     shapes = heads_only.seeing(heads_only.transformer(5120, 40, 36), 40)
@@ -172,23 +172,23 @@ def test_models_of_one_shape_are_told_by_name(comfy):
     assert compose.compose_model(SMALL, survey([comfy]), alike) is not None
 
 
-def test_a_whole_folder_comes_before_files_and_lends_its_parts(comfy, tmp_path):
+def test_a_whole_folder_comes_before_files_and_lends_its_components(comfy, tmp_path):
     from tests.wan_backend.library import tiny_folder
 
     whole = tiny_folder.write(tmp_path / "models" / SMALL.id, "WanPipeline", layers=30, heads=12)
     assert found(SMALL, comfy, tmp_path / "models") == locate.LocatedModel(whole)
-    for part, config in (("text_encoder", {"architectures": ["UMT5EncoderModel"], "d_model": 4096}),
+    for component, config in (("text_encoder", {"architectures": ["UMT5EncoderModel"], "d_model": 4096}),
                          ("vae", {"_class_name": "AutoencoderKLWan", "z_dim": 16})):  # fmt: skip
-        (whole / part / "config.json").write_text(json.dumps(config))
+        (whole / component / "config.json").write_text(json.dumps(config))
     shutil.rmtree(comfy / "text_encoders")
     shutil.rmtree(comfy / "vae")
     heads_only.write(comfy / "unet" / "wan2.1_large.safetensors", heads_only.transformer(5120, 40))
-    parts = found(LARGE, comfy, tmp_path / "models").components
-    assert (parts["text_encoder"], parts["vae"]) == (whole / "text_encoder", whole / "vae")
-    assert parts["tokenizer"] == whole / "tokenizer"
+    components = found(LARGE, comfy, tmp_path / "models").components
+    assert (components["text_encoder"], components["vae"]) == (whole / "text_encoder", whole / "vae")
+    assert components["tokenizer"] == whole / "tokenizer"
 
 
-def test_a_fetched_model_lends_its_parts(comfy, tmp_path):
+def test_a_fetched_model_lends_its_components(comfy, tmp_path):
     from tests.wan_backend.library import tiny_folder
 
     home = tmp_path / "cache" / "models--Wan-AI--Some"
@@ -231,7 +231,7 @@ def test_a_stray_file_hides_no_weights(comfy, stray, content):
     assert len([row for row in survey([comfy]).files if row.components]) == 3
 
 
-def test_what_wan_ai_publishes_is_told_file_by_file(comfy):
+def test_what_wan_ai_publishes_is_recognized_file_by_file(comfy):
     home = comfy / "Wan2.1-T2V-1.3B"
     heads_only.write(home / "diffusion_pytorch_model.safetensors", heads_only.transformer(), "F32")
     (home / "config.json").write_text('{"_class_name": "WanModel", "model_type": "t2v"}')
@@ -245,7 +245,7 @@ def test_what_wan_ai_publishes_is_told_file_by_file(comfy):
     assert all(word in " ".join(said.values()) for word in instead) and len(said) == 4
 
 
-def test_a_folder_as_diffusers_saves_a_part_is_one_part(comfy):
+def test_a_folder_in_the_diffusers_layout_is_one_component(comfy):
     folder = comfy / "diffusion_models" / "small"
     heads_only.write(folder / "diffusion_pytorch_model.safetensors", {"a": (1,)})
     heads_only.write(folder / "beside_fp8.safetensors", heads_only.transformer(), "F8_E4M3")
@@ -264,7 +264,7 @@ def test_rows_of_the_panel_name_the_files(comfy):
     assert not next(row for row in planner.rows() if row.model == CONTROL.id).here
 
 
-def test_nobody_waits_for_the_first_look(comfy, monkeypatch):
+def test_nobody_waits_for_the_first_refresh(comfy, monkeypatch):
     go_on = threading.Event()
     monkeypatch.setattr(library_index, "survey", lambda *_: go_on.wait(60) and survey([comfy]))
     planner = Planner([str(comfy)], None)
@@ -295,7 +295,7 @@ def test_a_plan_reads_no_file_again(comfy, heads_read):
     assert heads_read == []
 
 
-def test_a_second_look_reads_what_changed_alone(comfy, heads_read):
+def test_a_second_survey_reads_what_changed_alone(comfy, heads_read):
     for number in range(40):
         heads_only.write(comfy / "unet" / f"{number}.safetensors", heads_only.transformer())
     first = survey([comfy])

@@ -203,7 +203,7 @@ def test_a_models_folder_that_cannot_be_looked_at_hides_no_other(tmp_path):
     assert [row.file for row in survey.survey(folders).files] == [good]
 
 
-def test_a_second_look_reads_no_file_again(tmp_path, monkeypatch):
+def test_a_second_survey_reads_no_file_again(tmp_path, monkeypatch):
     for number in range(3 * weights_head.CACHED_HEADS):
         put(tmp_path / f"{number}.safetensors", tiny_folder.safetensors(number + 1))
     heads_only.write(tmp_path / "umt5.safetensors", heads_only.text_encoder())
@@ -216,7 +216,7 @@ def test_a_second_look_reads_no_file_again(tmp_path, monkeypatch):
     assert len(survey.survey([tmp_path]).files) == len(first.files) and len(read) == 3 * weights_head.CACHED_HEADS + 2
 
 
-def test_a_look_tells_how_far_it_is(tmp_path):
+def test_a_survey_reports_how_far_it_is(tmp_path):
     for number in range(5):
         put(tmp_path / f"{number}.safetensors", tiny_folder.safetensors())
     told: list[int] = []

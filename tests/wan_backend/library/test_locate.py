@@ -46,9 +46,9 @@ def write_large(folder, architecture):
     index["image_encoder"] = ["transformers", "CLIPVisionModel"]
     index["image_processor"] = ["transformers", "CLIPProcessor"]  # as the published FLF2V has it
     (folder / "model_index.json").write_text(json.dumps(index))
-    for part, name in (("image_encoder", "config.json"), ("image_processor", "preprocessor_config.json")):
-        (folder / part).mkdir()
-        (folder / part / name).write_text(json.dumps({"hidden_size": 1280, "image_size": 224, "patch_size": 14}))
+    for component, name in (("image_encoder", "config.json"), ("image_processor", "preprocessor_config.json")):
+        (folder / component).mkdir()
+        (folder / component / name).write_text(json.dumps({"hidden_size": 1280, "image_size": 224, "patch_size": 14}))
     (folder / "image_encoder" / "model.safetensors").write_bytes(tiny_folder.safetensors())
     return folder
 
@@ -65,7 +65,7 @@ def test_in_a_models_folder_by_name(tmp_path, name):
     assert locate.find(SMALL, [tmp_path / "nothing", tmp_path / "models"]) == locate.LocatedModel(wanted)
 
 
-def test_the_models_folder_itself_told_by_its_transformer(tmp_path):
+def test_the_models_folder_itself_recognized_by_its_transformer(tmp_path):
     wanted = write_small(tmp_path / "my model")
     assert locate.find(SMALL, [wanted]) == locate.LocatedModel(wanted)
     assert isinstance(locate.find(LARGE, [wanted]), locate.UnavailableModel)
@@ -75,7 +75,7 @@ TOLD_APART = {"text": LARGE.id, "first_and_last": "wan2.1-flf2v-14b-720p"}
 
 
 @pytest.mark.parametrize("architecture", TOLD_APART)
-def test_models_of_one_size_are_told_apart_by_looking_inside(tmp_path, architecture):
+def test_models_of_one_size_are_recognized_apart_by_looking_inside(tmp_path, architecture):
     wanted = write_large(tmp_path / "my model", architecture)
     for other, model_id in TOLD_APART.items():
         found = locate.find(entries.entry(model_id), [wanted])
@@ -86,18 +86,18 @@ def test_models_of_one_size_are_told_apart_by_looking_inside(tmp_path, architect
         )
 
 
-def test_a_folder_of_the_right_name_with_another_layout_is_refused(tmp_path):
+def test_a_folder_of_the_right_name_with_another_architecture_is_refused(tmp_path):
     write_large(tmp_path / "wan2.1-i2v-14b-480p", "first_and_last")
     said = sentence(locate.find(entries.entry("wan2.1-i2v-14b-480p"), [tmp_path]))
     assert "video from a first and a last picture" in said
 
 
-@pytest.mark.parametrize("part", ["image_encoder/model.safetensors", "image_processor/preprocessor_config.json"])
-def test_a_missing_piece_of_the_image_encoder_is_named(tmp_path, part):
+@pytest.mark.parametrize("component", ["image_encoder/model.safetensors", "image_processor/preprocessor_config.json"])
+def test_a_missing_piece_of_the_image_encoder_is_named(tmp_path, component):
     folder = write_large(tmp_path / "wan2.1-i2v-14b-480p", "first_picture")
-    (folder / part).unlink()
+    (folder / component).unlink()
     said = sentence(locate.find(entries.entry("wan2.1-i2v-14b-480p"), [tmp_path]))
-    assert part.split("/")[0] in said and "can't be used because" in said
+    assert component.split("/")[0] in said and "can't be used because" in said
 
 
 def test_two_transformers_are_said(tmp_path):
@@ -131,7 +131,7 @@ def test_twins_are_found_by_their_names_alone(tmp_path):
     assert isinstance(locate.find(twins[0], [tmp_path / "models"]), locate.UnavailableModel)
 
 
-def test_a_distilled_model_is_told_from_its_base_by_its_index(tmp_path):
+def test_a_distilled_model_is_recognized_from_its_base_by_its_index(tmp_path):
     fast = entries.entry("fastwan2.1-t2v-1.3b")
     wanted = tiny_folder.write(tmp_path / "fast", "WanDMDPipeline", layers=30, heads=12)
     assert locate.find(fast, [wanted]) == locate.LocatedModel(wanted)

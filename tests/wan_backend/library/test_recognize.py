@@ -16,8 +16,8 @@ from wan_backend.storage.guarded_files import UnusableFile
 
 
 def recognized(file: Path) -> FileComponent:
-    (part,) = recognize.recognize_components(weights_head.read_head(file))
-    return part
+    (component,) = recognize.recognize_components(weights_head.read_head(file))
+    return component
 
 
 def transformer(tmp_path: Path, name: str = "x", **more: int) -> FileComponent:
@@ -35,9 +35,13 @@ def transformer(tmp_path: Path, name: str = "x", **more: int) -> FileComponent:
     (heads_only.transformer(3072, 30, 48, 48), Architecture.FIRST_LATENT, 30, 24),
 ])  # fmt: skip
 def test_families_of_the_published_sizes(tmp_path, shapes, architecture, layers, heads):
-    part = recognized(heads_only.write(tmp_path / "anything.safetensors", shapes))
-    assert (part.component, part.architecture, part.number_format) == ("transformer", architecture, "bf16")
-    assert (part.config["num_layers"], part.config["num_attention_heads"]) == (layers, heads)
+    component = recognized(heads_only.write(tmp_path / "anything.safetensors", shapes))
+    assert (component.component, component.architecture, component.number_format) == (
+        "transformer",
+        architecture,
+        "bf16",
+    )
+    assert (component.config["num_layers"], component.config["num_attention_heads"]) == (layers, heads)
 
 
 def test_the_control_blocks_are_spread_as_published(tmp_path):
@@ -46,15 +50,15 @@ def test_the_control_blocks_are_spread_as_published(tmp_path):
     assert large.config["vace_layers"] == [0, 5, 10, 15, 20, 25, 30, 35]
 
 
-def test_the_other_parts(tmp_path):
-    for shapes, part, form in (
+def test_the_other_components(tmp_path):
+    for shapes, component, form in (
         (heads_only.text_encoder(), "text_encoder", "bf16"),
         (heads_only.vae(), "vae", "bf16"),
         (heads_only.vae(48), "vae", "bf16"),
         (heads_only.image_encoder(), "image_encoder", "bf16"),
     ):
-        found = recognized(heads_only.write(tmp_path / f"{part}.safetensors", shapes))
-        assert (found.component, found.number_format) == (part, form)
+        found = recognized(heads_only.write(tmp_path / f"{component}.safetensors", shapes))
+        assert (found.component, found.number_format) == (component, form)
     found = recognized(tmp_path / "image_encoder.safetensors")
     assert (found.config["image_size"], found.config["num_attention_heads"]) == (224, 16)
     found = recognized(tmp_path / "text_encoder.safetensors")
@@ -96,12 +100,12 @@ def test_a_missing_tensor_of_an_encoder_is_named(tmp_path):
     assert "missing, encoder.layers.3.mlp.fc1.bias" in refused(tmp_path, shapes, name="y")
 
 
-def test_a_half_of_a_model_is_said_to_lack_its_blocks(tmp_path):
+def test_a_piece_of_a_model_is_said_to_lack_its_blocks(tmp_path):
     shapes = {name: shape for name, shape in heads_only.transformer().items() if not name.startswith("blocks.3.")}
     assert "27 of its tensors are missing, the first is blocks.3." in refused(tmp_path, shapes)
 
 
-def test_a_control_module_alone_is_told(tmp_path):
+def test_a_control_module_alone_is_recognized(tmp_path):
     shapes = heads_only.transformer(control=15)
     alone = {name: shape for name, shape in shapes.items() if name.startswith("vace")}
     assert "control blocks of a VACE model alone" in refused(tmp_path, alone)
@@ -117,7 +121,7 @@ def test_variants_by_their_channels_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["qwen_image_vae", "Qwen_Image-VAE"])
-def test_the_autoencoder_of_another_model_is_told_by_its_name(tmp_path, name):
+def test_the_autoencoder_of_another_model_is_recognized_by_its_name(tmp_path, name):
     assert "Qwen" in refused(tmp_path, heads_only.vae(), name=name)
 
 
@@ -145,7 +149,7 @@ def test_vectors_and_tables_need_no_scale_in_fp8_scaled(tmp_path):
     )
 
 
-def test_plain_fp8_is_told_from_scaled(tmp_path):
+def test_plain_fp8_is_recognized_from_scaled(tmp_path):
     file = heads_only.write(tmp_path / "x.safetensors", heads_only.transformer(), "F8_E4M3")
     assert recognized(file).number_format == "fp8"
 
@@ -209,8 +213,8 @@ def test_whatever_stands_before_every_name(tmp_path, prefix):
 def test_wrappers_inside_names_and_two_models_in_one(tmp_path):
     plain = heads_only.transformer(layers=2)
     shapes = {name.replace("blocks.0.", "blocks.0._orig_mod."): shape for name, shape in plain.items()}
-    part = recognized(heads_only.write(tmp_path / "x.safetensors", shapes))
-    assert part.slices["blocks.0.ffn.net.2.bias"].source == "blocks.0._orig_mod.ffn.2.bias"
+    component = recognized(heads_only.write(tmp_path / "x.safetensors", shapes))
+    assert component.slices["blocks.0.ffn.net.2.bias"].source == "blocks.0._orig_mod.ffn.2.bias"
     both = {prefix + name: shape for name, shape in plain.items() for prefix in ("generator.", "generator_ema.")}
     assert "several models of the kind transformer (generator. and generator_ema.)" in refused(tmp_path, both, name="y")
 
@@ -224,9 +228,9 @@ def test_quanto_is_read_and_its_4_bit_is_not(tmp_path):
             others[f"{name}._data"] = "I8"
         else:
             shapes[name] = shape
-    part = recognized(heads_only.write(tmp_path / "x.safetensors", shapes, others=others))
-    assert part.number_format == "int8"
-    assert part.slices["blocks.0.attn1.to_q.weight"].source == "blocks.0.self_attn.q.weight._data"
+    component = recognized(heads_only.write(tmp_path / "x.safetensors", shapes, others=others))
+    assert component.number_format == "int8"
+    assert component.slices["blocks.0.attn1.to_q.weight"].source == "blocks.0.self_attn.q.weight._data"
     unread = dict.fromkeys(others, "U8")
     assert "this version can't read" in refused(tmp_path, shapes, name="y", others=unread)
 
@@ -261,16 +265,16 @@ def test_a_scale_of_nothing_is_not_skipped(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("prefix", ["clip_vision.", "model.", "clip.vision_model."])
-def test_an_image_encoder_is_told_whatever_stands_before_its_names(tmp_path, prefix):
+def test_an_image_encoder_is_recognized_whatever_stands_before_its_names(tmp_path, prefix):
     shapes = {name.replace("vision_model.", prefix): shape for name, shape in heads_only.image_encoder().items()}
-    (part,) = recognize.recognize_components(
+    (component,) = recognize.recognize_components(
         weights_head.read_head(heads_only.write(tmp_path / "a.safetensors", shapes))
     )
-    assert part.component == "image_encoder"
+    assert component.component == "image_encoder"
 
 
 @pytest.mark.parametrize("name", ["qwen_image_vae", "wan_alpha_2.1_vae_alpha_channel"])
-def test_an_autoencoder_that_is_told_apart_by_its_name_alone_is_refused(tmp_path, name):
+def test_an_autoencoder_that_is_recognized_apart_by_its_name_alone_is_refused(tmp_path, name):
     file = heads_only.write(tmp_path / f"{name}.safetensors", heads_only.vae())
     with pytest.raises(UnusableFile, match="by its name it is"):
         recognize.recognize_components(weights_head.read_head(file))

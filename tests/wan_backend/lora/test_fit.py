@@ -74,8 +74,8 @@ CONTROL = {**LARGE, "vace_layers": list(range(0, 40, 5))}
             300,
             "1 of its 301 layers has no place in this model (1 for the text encoder)",
         ),
-        ({**lora(SMALL), **ADAPTER}, SMALL, 300, "1 for parts that Wan has not"),
-        ({**lora(SMALL), "some.thing": StoredTensor("F16", (1,))}, SMALL, 300, "1 for parts that Wan has not"),
+        ({**lora(SMALL), **ADAPTER}, SMALL, 300, "1 for layers that Wan doesn't have"),
+        ({**lora(SMALL), "some.thing": StoredTensor("F16", (1,))}, SMALL, 300, "1 for layers that Wan doesn't have"),
     ],
     ids=str,
 )
@@ -90,10 +90,10 @@ def test_what_fits_whole_has_nothing_said_of_it():
     assert len(found.layers) == 480 and len(found.differences) == 1 and found.skipped_clause() == ""
 
 
-def test_what_would_be_passed_over_for_the_most_part_is_refused():
+def test_what_would_be_skipped_for_the_most_part_is_refused():
     looks = {key: tensor for key, tensor in lora(SEEING).items() if "add_" in key}
     assert why_not(looks, LARGE).startswith(
-        "changes how a model looks through an image encoder, which this one has not"
+        "changes how a model looks through an image encoder, which this one doesn't have"
     )
     some = {key: tensor for key, tensor in lora(LARGE).items() if ".attn2.to_k." in key}
     assert why_not({**looks, **some}, LARGE).startswith(
@@ -101,7 +101,7 @@ def test_what_would_be_passed_over_for_the_most_part_is_refused():
     )
     control = {key: tensor for key, tensor in lora(VACE).items() if ".vace_blocks." in key}
     assert why_not(control, SMALL).startswith(
-        "changes how a model follows control footage (VACE), which this one does not"
+        "changes how a model follows control footage (VACE), which this one doesn't"
     )
     assert why_not(TEXTS, SMALL) == "changes a text encoder alone, which no Wan model is made with"
 

@@ -1,4 +1,4 @@
-"""Which expert a LoRA is for, by its name, its folder, its partner and its maker's note. No torch."""
+"""Which expert a LoRA is for, by its name, its folder, its partner and its maker's note."""
 
 from __future__ import annotations
 

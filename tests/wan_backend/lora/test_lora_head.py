@@ -1,4 +1,4 @@
-"""Heads of LoRA files: what is no such file, and what its maker noted. No torch."""
+"""Heads of LoRA files: what is no such file, and what its maker noted."""
 
 from __future__ import annotations
 

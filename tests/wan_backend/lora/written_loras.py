@@ -1,4 +1,4 @@
-"""Small LoRAs in every spelling that is found in the wild, written for the tests' transformers. May import torch."""
+"""Small LoRAs in every spelling that is found in the wild, written for the tests' transformers."""
 
 from __future__ import annotations
 
