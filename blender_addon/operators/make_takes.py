@@ -1,4 +1,4 @@
-"""Asking for takes: an operator for each of the six tasks, and one for another take with a strip's own settings."""
+"""Operators that ask for takes: one for each of the six tasks, and one for another take with a strip's settings."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ from .refusing import Refusing, backend_refusal, timeline_refusal
 PLANNED = "planned"
 """Stands for the job's id while a take is only planned."""
 LOOK_SECONDS = 0.5
+"""What was found of an order's sources is used for so long by redraws."""
 Settings = WithSettings | WanSettings
 
 
-class Asking(Refusing):
-    """An operator that asks for the takes of `task` with the panel's settings, `changed` where it says so."""
+class TaskOperator(Refusing):
+    """An operator that asks for the takes of `task` with the panel's settings, except for those of `changed`."""
 
     task: ClassVar[Task]
     changed: ClassVar[dict[str, Any]] = {}
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        """Why the task can't be done now; empty where it can."""
+        """Why no take of the task can be asked for now; empty where one can."""
         sentence = timeline_refusal(context) or backend_refusal()
         if sentence:
             return sentence
         scene = compat.sequencer_scene(context)
         takes = snapshot.takes_of(scene, settings_in(scene), cls.task, cls.changed)
-        asked = takes.refusal or planned(scene, takes.orders[0])
+        asked = takes.refusal or request_with_sources(scene, takes.orders[0])
         if isinstance(asked, str):
             return asked.removesuffix(".")  # Blender ends the tooltip's sentence itself
         plan = session.current().server.plan_query.plan_of(asked)
@@ -48,7 +49,7 @@ class Asking(Refusing):
         return plan.problem.sentence.removesuffix(".") if plan is not None and plan.problem is not None else ""
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Ask for each take, show the seed of the last, and report."""
+        """Ask for each take, show the last one's seed in the panel, and report."""
         with timed(f"operator {self.task.value}"):
             return submit(self, context, self._settings(context), self.task)
 
@@ -58,25 +59,25 @@ class Asking(Refusing):
         return WithSettings(settings, **cls.changed) if cls.changed else settings
 
 
-def planned(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeRequest | str:
-    """The request with its sources as they will be, to be planned; or why what it is made from can't be used.
+def request_with_sources(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeRequest | str:
+    """The order's request with its sources, to be planned; or why they can't be used.
 
-    Cheap enough for a draw: twice a second at most, a few of the files behind the strips are looked at.
+    It is cheap enough for a draw: at most twice a second, a few of the strips' files are looked at.
     """
-    global _looked_at
+    global _found_sources
     if order.target is None or not order.target.wanted:
         return order.request
     key = (scene.as_pointer(), order.target.wanted, order.request.media_folder)
-    if _looked_at is None or _looked_at.key != key or time.monotonic() > _looked_at.until:
-        _looked_at = _look(scene, order, key)
-    if _looked_at.refusal:
-        return _looked_at.refusal
-    return replace(order.request, sources=list(_looked_at.sources))
+    if _found_sources is None or _found_sources.key != key or time.monotonic() > _found_sources.until:
+        _found_sources = _find_sources(scene, order, key)
+    if _found_sources.refusal:
+        return _found_sources.refusal
+    return replace(order.request, sources=list(_found_sources.sources))
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What was found behind the strips of an order, for a moment."""
+class _FoundSources:
+    """What was found of an order's sources; valid until the time `until`."""
 
     key: tuple[Any, ...]
     until: float
@@ -84,26 +85,26 @@ class _Look:
     refusal: str = ""
 
 
-_looked_at: _Look | None = None
+_found_sources: _FoundSources | None = None
 
 
-def _look(scene: bpy.types.Scene, order: orders.TakeOrder, key: tuple[Any, ...]) -> _Look:
+def _find_sources(scene: bpy.types.Scene, order: orders.TakeOrder, key: tuple[Any, ...]) -> _FoundSources:
     until = time.monotonic() + (0.0 if bpy.app.background else LOOK_SECONDS)
     look = picture_files.look_at_all if bpy.app.background else picture_files.glance
     made = orders.sources_of(scene, order, PLANNED, look)
     if isinstance(made, str):
-        return _Look(key, until, refusal=made)
-    return _Look(key, until, tuple(source for _, source, _ in made))
+        return _FoundSources(key, until, refusal=made)
+    return _FoundSources(key, until, tuple(source for _, source, _ in made))
 
 
 def may_yet_be_found(plan: Plan) -> bool:
-    """True where the model was not found, but the first look through the models folders still goes on."""
+    """True where the model was not found, but the first search of the models folders still goes on."""
     missing = plan.problem is not None and plan.problem.kind is ProblemKind.MODEL_MISSING
     return missing and bool(session.current().server.looking)
 
 
 def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: Task) -> set[str]:
-    """Ask for the takes; the operator's result."""
+    """Ask for the takes, and report; gives the operator's result."""
     scene, current = compat.sequencer_scene(context), session.current()
     asked: list[TakeRequest] = []
     try:
@@ -121,7 +122,7 @@ def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: 
 
 
 def _orders_now(scene: bpy.types.Scene, settings: Settings, task: Task) -> list[orders.TakeOrder]:
-    """The takes that a click asks for, each with a new seed where none is locked. Raises Refused."""
+    """The takes that a click asks for, each with a new seed unless it is locked. Raises Refused."""
     model = session.current().server.model(settings.model)
     made = orders.find_orders(scene, settings, preferences.get(), task, model)
     if isinstance(made, str):
@@ -130,8 +131,8 @@ def _orders_now(scene: bpy.types.Scene, settings: Settings, task: Task) -> list[
 
 
 def _within_its_plan(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeRequest:
-    """The request, no longer than what the plan that is shown for it says will come. Raises Refused."""
-    asked = planned(scene, order)
+    """The request, shortened to the length that its plan says the take will have. Raises Refused."""
+    asked = request_with_sources(scene, order)
     if isinstance(asked, str):
         raise request.Refused(asked)
     return request.within_plan(order.request, session.current().server.plan_query.plan_of(asked))
@@ -145,7 +146,7 @@ def _report(asked: list[TakeRequest]) -> str:
     return f"Asked for a take on channel {origin.channel}, frames {origin.start} to {end - 1}."
 
 
-class WAN_VSE_OT_generate(Asking, bpy.types.Operator):
+class WAN_VSE_OT_generate(TaskOperator, bpy.types.Operator):
     """Ask for a take of the prompt at the playhead. A placeholder stands there until the take is made"""
 
     bl_idname = "wan_vse.generate"
@@ -154,7 +155,7 @@ class WAN_VSE_OT_generate(Asking, bpy.types.Operator):
     task = Task.TEXT_TO_VIDEO
 
 
-class WAN_VSE_OT_generate_into_hole(Asking, bpy.types.Operator):
+class WAN_VSE_OT_generate_into_hole(TaskOperator, bpy.types.Operator):
     """Ask for a take of the prompt that fills the gap under the playhead, from strip to strip"""
 
     bl_idname = "wan_vse.generate_into_hole"
@@ -164,7 +165,7 @@ class WAN_VSE_OT_generate_into_hole(Asking, bpy.types.Operator):
     changed: ClassVar = {"length_mode": "HOLE"}
 
 
-class WAN_VSE_OT_animate_picture(Asking, bpy.types.Operator):
+class WAN_VSE_OT_animate_picture(TaskOperator, bpy.types.Operator):
     """Ask for a take that begins on the selected picture, and ends on the second one where two are selected"""
 
     bl_idname = "wan_vse.animate_picture"
@@ -173,7 +174,7 @@ class WAN_VSE_OT_animate_picture(Asking, bpy.types.Operator):
     task = Task.IMAGE_TO_VIDEO
 
 
-class WAN_VSE_OT_restyle(Asking, bpy.types.Operator):
+class WAN_VSE_OT_restyle(TaskOperator, bpy.types.Operator):
     """Ask for the selected footage in the prompt's look, frame by frame on the channel above it"""
 
     bl_idname = "wan_vse.restyle"
@@ -182,7 +183,7 @@ class WAN_VSE_OT_restyle(Asking, bpy.types.Operator):
     task = Task.RESTYLE
 
 
-class WAN_VSE_OT_fill_gap(Asking, bpy.types.Operator):
+class WAN_VSE_OT_fill_gap(TaskOperator, bpy.types.Operator):
     """Ask for a take that is exactly the gap between two strips: the selected ones, or those around the playhead"""
 
     bl_idname = "wan_vse.fill_gap"
@@ -191,7 +192,7 @@ class WAN_VSE_OT_fill_gap(Asking, bpy.types.Operator):
     task = Task.FILL_GAP
 
 
-class WAN_VSE_OT_extend(Asking, bpy.types.Operator):
+class WAN_VSE_OT_extend(TaskOperator, bpy.types.Operator):
     """Ask for a take that goes on from the strip's end, or leads up to its start; a held part of it gives the length"""
 
     bl_idname = "wan_vse.extend"
@@ -200,7 +201,7 @@ class WAN_VSE_OT_extend(Asking, bpy.types.Operator):
     task = Task.EXTEND
 
 
-class WAN_VSE_OT_dress_previs(Asking, bpy.types.Operator):
+class WAN_VSE_OT_dress_previs(TaskOperator, bpy.types.Operator):
     """Ask for a take with the scene strip's depth and camera move, in the look of the prompt or a selected picture"""
 
     bl_idname = "wan_vse.dress_previs"
@@ -238,7 +239,7 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
             self.report({"WARNING"}, f"{made_refusal(context)}.")
             return {"CANCELLED"}
         try:
-            again = _again(scene, strip, made, self.seed == "SAME")
+            again = _request_again(scene, strip, made, self.seed == "SAME")
             session.current().generate(scene, _order(scene, strip, again), strip.name)
         except request.Refused as refused:
             self.report({"WARNING"}, refused.sentence)
@@ -247,14 +248,14 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
         return {"FINISHED"}
 
 
-def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_seed: bool) -> TakeRequest:
+def _request_again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_seed: bool) -> TakeRequest:
+    """The request that the strip was made for, for a take above the strip. Raises Refused."""
     start, end = compat.start(strip), compat.end_exclusive(strip)
-    if made.sources:  # they are as long as the take was
+    if made.sources:  # which are as long as the whole take
         start -= _left_out(strip)
         end = start + made.length_frames
-    channel = free_space.first_free_channel(scene, start, end, strip.channel + 1) or free_space.first_free_channel(
-        scene, start, end
-    )
+    above = free_space.first_free_channel(scene, start, end, strip.channel + 1)
+    channel = above or free_space.first_free_channel(scene, start, end)
     if channel is None:
         raise request.Refused("Every channel is taken over this strip: make room above it.")
     return replace(
@@ -268,7 +269,7 @@ def _again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_
 
 
 def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> orders.TakeOrder:
-    """With the sources that the strip was made from, as they lie on the disk; where not, looked at once more."""
+    """The order for `again`, with its sources' files where they are on the disk, else of their strips. Raises Refused."""
     if all(strangers.may_be_read(source) and sourcing.is_there(source) for source in again.sources):
         return orders.TakeOrder(again, asked=untrusted.text_in(strip, provenance.ASKED) if again.sources else "")
     asked = provenance.of(strip)
@@ -281,7 +282,7 @@ def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> o
 
 
 def _left_out(strip: compat.Strip) -> int:
-    """How many of the take's first frames the strip doesn't show."""
+    """How many of the take's first frames the strip leaves out."""
     if identity.role_of(strip) == identity.PLACEHOLDER_ROLE:
         return identity.offset_frames(strip)
     return max(0, compat.start(strip) - compat.content_start(strip))

@@ -18,7 +18,7 @@ def draw_outcome(
 ) -> None:
     """What would be made and where it would go, as the backend plans it; or what stands in the way."""
     takes, server = seen.takes, session.current().server
-    asked = takes.blocked or make_takes.planned(scene, takes.orders[0])
+    asked = takes.blocked or make_takes.request_with_sources(scene, takes.orders[0])
     if isinstance(asked, str):
         paragraph.draw(layout.box(), context, asked, "INFO")
         return
