@@ -15,7 +15,7 @@ from typing import Any
 
 import av
 
-from .errors import UnreadableSource
+from .unreadable_source import UnreadableSource
 
 STEPS_BACK_SECONDS = (0.0, 1.0, 5.0, 25.0)
 """How far before a frame to seek: each in turn, until decoding begins before the frame."""

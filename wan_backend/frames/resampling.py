@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from ..protocol.messages import Framing
-from .errors import UnreadableSource
+from .unreadable_source import UnreadableSource
 
 LOBES = 3
 """Lobes of the Lanczos kernel, on each side."""

@@ -13,9 +13,9 @@ from ..protocol.errors import Refusal
 from ..protocol.messages import Pictures, Problem, ProblemKind, Source
 from . import still_pictures
 from .color import FrameReader, depths, describe
-from .errors import UnreadableSource
 from .movie_frames import MovieFrames
 from .resampling import axes
+from .unreadable_source import UnreadableSource
 
 log = logging.getLogger(__name__)
 

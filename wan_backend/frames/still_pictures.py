@@ -25,7 +25,7 @@ import imageio.v3 as imageio
 import numpy as np
 from PIL import Image
 
-from .errors import UnreadableSource
+from .unreadable_source import UnreadableSource
 
 BUDGET_BYTES = 1 << 30
 """For one picture while it's decoded: its file, its pixels, and what the decoder needs besides."""

@@ -21,7 +21,7 @@ import torch
 
 from .. import __version__
 from ..frames import source_frames
-from ..frames.take_files import TakeFolder
+from ..frames.take_writing import TakeFolder
 from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
 from ..loading import devices
 from ..loading.residency import EXPERTS, Placement

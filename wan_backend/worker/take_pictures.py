@@ -17,7 +17,7 @@ import numpy as np
 
 from ..frames.schedule import Conformer, Schedule
 from ..frames.seam import EASED_FRAMES, ColorMatch, Seam
-from ..frames.take_files import Movie, PngSequence
+from ..frames.take_writing import Movie, PngSequence
 from ..protocol.media import first_file
 from ..protocol.messages import MediaFormat, Plan, TakeRequest
 

@@ -11,7 +11,7 @@ import pytest
 
 from wan_backend.frames import source_frames
 from wan_backend.frames.source_frames import read
-from wan_backend.frames.take_files import Movie
+from wan_backend.frames.take_writing import Movie
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import Framing, MediaFormat, Role, Source
 

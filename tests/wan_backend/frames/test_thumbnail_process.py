@@ -9,7 +9,7 @@ import imageio.v3 as imageio
 import numpy as np
 
 from wan_backend.frames import thumbnail_process
-from wan_backend.frames.take_files import Movie
+from wan_backend.frames.take_writing import Movie
 from wan_backend.protocol.messages import Framing, Guide, MediaFormat, Role, Source, ThumbnailsParams
 
 

@@ -70,7 +70,7 @@ def test_a_run_is_answered_when_it_is_through():
         stream.flush()
         run = listener.runs.get(timeout=60)
         assert lines == []
-        listener.tell("alive", AliveParams(1.0, 2.0))
+        listener.notify("alive", AliveParams(1.0, 2.0))
         listener.done(run)
         run.answer(Nothing())
         stream.write(Request(8, "run", RUN).line())

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from wan_backend.frames import take_files
-from wan_backend.frames.take_files import Movie, PngSequence, TakeFolder
+from wan_backend.frames import take_writing
+from wan_backend.frames.take_writing import Movie, PngSequence, TakeFolder
 from wan_backend.protocol.messages import MediaFormat
 from wan_backend.storage import whole_file
 
@@ -60,14 +60,14 @@ def test_the_old_take_stays_where_the_new_one_can_not_be_named(tmp_path, monkeyp
     with TakeFolder(tmp_path, "job") as take:
         (take.partial / "0001.png").write_bytes(b"old")
         take.publish({})
-    rename = take_files.os.rename
+    rename = take_writing.os.rename
 
     def refuse(source, target):
         if str(source).endswith(".partial"):
             raise OSError(13, "Permission denied")
         rename(source, target)
 
-    monkeypatch.setattr(take_files.os, "rename", refuse)
+    monkeypatch.setattr(take_writing.os, "rename", refuse)
     with pytest.raises(OSError, match="Permission"), TakeFolder(tmp_path, "job") as take:
         take.publish({})
     assert names(tmp_path) == ["job"]
@@ -122,7 +122,7 @@ def test_frames_come_back_bit_for_bit(tmp_path):
 
 def test_a_frame_is_encoded_once_however_often_it_is_shown(tmp_path, monkeypatch):
     calls, encode = [], cv2.imencode
-    monkeypatch.setattr(take_files.cv2, "imencode", lambda *a: calls.append(1) or encode(*a))
+    monkeypatch.setattr(take_writing.cv2, "imencode", lambda *a: calls.append(1) or encode(*a))
     sequence = PngSequence(tmp_path)
     sequence.write(picture(), [0, 1, 2])
     sequence.write(picture(), [])
