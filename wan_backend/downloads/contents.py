@@ -52,7 +52,7 @@ class WantedFile:
     def fetched_bytes(self) -> int:
         """How much of it doesn't have to be fetched."""
         size_bytes = self.file.size_bytes
-        if self.twin is not None or hub_cache.is_here(self.pointer, size_bytes):
+        if self.twin is not None or hub_cache.has_size(self.pointer, size_bytes):
             return size_bytes
         return hub_cache.fetched_bytes(self.blob, size_bytes)
 
@@ -60,8 +60,8 @@ class WantedFile:
     def is_here(self) -> bool:
         """True where nothing of it has to be fetched."""
         size_bytes = self.file.size_bytes
-        known = self.twin is not None or hub_cache.is_here(self.blob, size_bytes)
-        return known or hub_cache.is_here(self.pointer, size_bytes)
+        known = self.twin is not None or hub_cache.has_size(self.blob, size_bytes)
+        return known or hub_cache.has_size(self.pointer, size_bytes)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Contents:
     @property
     def snapshot(self) -> Path:
         """The folder that has all files in the end."""
-        return hub_cache.snapshot_file(self.cache, self.listing.repo, self.listing.commit, "x").parent
+        return hub_cache.snapshot_path(self.cache, self.listing.repo, self.listing.commit, "x").parent
 
     def check(self) -> None:
         """Raise UnusableFile where what was fetched is not all of it."""
@@ -194,10 +194,10 @@ def _model_files(
 
 
 def _wanted(file: HubFile, entry: AnyEntry, commit: str, cache: Path, caches: list[Path]) -> WantedFile:
-    blob = hub_cache.blob_of(cache, entry.repo, file.checksum)
-    pointer = hub_cache.snapshot_file(cache, entry.repo, commit, file.name)
-    known = hub_cache.is_here(blob, file.size_bytes) or hub_cache.is_here(pointer, file.size_bytes)
-    twins = () if known else tuple(hub_cache.twins_of(caches, file.checksum, file.size_bytes))
+    blob = hub_cache.blob_path(cache, entry.repo, file.checksum)
+    pointer = hub_cache.snapshot_path(cache, entry.repo, commit, file.name)
+    known = hub_cache.has_size(blob, file.size_bytes) or hub_cache.has_size(pointer, file.size_bytes)
+    twins = () if known else tuple(hub_cache.find_equal_blobs(caches, file.checksum, file.size_bytes))
     return WantedFile(file, blob, pointer, twins)
 
 

@@ -176,7 +176,7 @@ def _obtain_blob(cache: Path, wanted: WantedFile, progress: DownloadProgress) ->
         return cache_notes.has_checksum(cache, held, file.checksum, report)
 
     for held in (wanted.blob, wanted.pointer):
-        if hub_cache.is_here(held, file.size_bytes):
+        if hub_cache.has_size(held, file.size_bytes):
             if is_right(held):
                 return
             held.unlink()  # damaged: of this length, and not this file
@@ -184,14 +184,14 @@ def _obtain_blob(cache: Path, wanted: WantedFile, progress: DownloadProgress) ->
     twin = next((twin for twin in wanted.twins if is_right(twin)), None)
     if twin is not None:
         progress.report(DownloadState.RUNNING, 0, f"Sharing {_name_in_words(file)}", at_once=True)
-        hub_cache.share(twin, wanted.blob)
+        hub_cache.link_or_copy(twin, wanted.blob)
         return
     _fetch_blob(cache, wanted, progress)
 
 
 def _fetch_blob(cache: Path, wanted: WantedFile, progress: DownloadProgress) -> None:
     """Fetch it; a second time where what came was another file or not all of it. Raises DownloadError."""
-    file, partial = wanted.file, hub_cache.partial_of(wanted.blob)
+    file, partial = wanted.file, hub_cache.partial_path(wanted.blob)
     failed = DownloadError(Failure.WRONG_CHECKSUM, file.name)
     for _attempt in (1, 2):
         try:
@@ -263,9 +263,9 @@ def _assemble(contents: Contents) -> None:
     uses = Counter(each.blob for each in contents.wanted)
     for each in contents.wanted:
         uses[each.blob] -= 1
-        if hub_cache.is_here(each.blob, each.file.size_bytes):
-            hub_cache.point(each.pointer, each.blob, needed_again=uses[each.blob] > 0)
+        if hub_cache.has_size(each.blob, each.file.size_bytes):
+            hub_cache.link_to_blob(each.pointer, each.blob, needed_again=uses[each.blob] > 0)
     for lent in contents.lent:
-        hub_cache.share(lent.source, lent.pointer)
+        hub_cache.link_or_copy(lent.source, lent.pointer)
     contents.check()
-    hub_cache.name_main(contents.cache, contents.listing.repo, contents.listing.commit)
+    hub_cache.set_main(contents.cache, contents.listing.repo, contents.listing.commit)

@@ -47,29 +47,29 @@ def repo_folder(cache: Path, repo: str) -> Path:
     return cache / ("models--" + repo.replace("/", "--"))
 
 
-def blob_of(cache: Path, repo: str, checksum: str) -> Path:
+def blob_path(cache: Path, repo: str, checksum: str) -> Path:
     """Where the cache keeps a file with that checksum. Raises ValueError where it isn't a checksum."""
     if not _CHECKSUM.fullmatch(checksum):
         raise ValueError(f"'{checksum[:80]}' is not a checksum")
     return repo_folder(cache, repo) / "blobs" / checksum
 
 
-def partial_of(blob: Path) -> Path:
+def partial_path(blob: Path) -> Path:
     """Where the blob is while it is being downloaded."""
     return blob.with_name(blob.name + PARTIAL_SUFFIX)
 
 
 def fetched_bytes(blob: Path, size_bytes: int) -> int:
     """How many bytes of a blob of that size are here, whole or begun."""
-    if is_here(blob, size_bytes):
+    if has_size(blob, size_bytes):
         return size_bytes
     try:
-        return min(size_bytes, partial_of(blob).stat().st_size)
+        return min(size_bytes, partial_path(blob).stat().st_size)
     except OSError:
         return 0
 
 
-def is_here(file: Path, size_bytes: int) -> bool:
+def has_size(file: Path, size_bytes: int) -> bool:
     """Whether there is such a file of that size."""
     try:
         return file.stat().st_size == size_bytes
@@ -102,10 +102,10 @@ def _changed(folder: Path) -> float:
         return 0.0
 
 
-def twins_of(caches: Iterable[Path], checksum: str, size_bytes: int) -> list[Path]:
+def find_equal_blobs(caches: Iterable[Path], checksum: str, size_bytes: int) -> list[Path]:
     """Blobs of that checksum and length in any repository of the caches; their content was not looked at."""
     found = (blob for cache in caches for blob in cache.glob(f"models--*/blobs/{checksum}"))
-    return [blob for blob in found if is_here(blob, size_bytes)]
+    return [blob for blob in found if has_size(blob, size_bytes)]
 
 
 def checksum_of(file: Path) -> str:
@@ -114,7 +114,7 @@ def checksum_of(file: Path) -> str:
     return blob.name if blob.parent.name == "blobs" and _CHECKSUM.fullmatch(blob.name) else ""
 
 
-def share(source: Path, place: Path) -> None:
+def link_or_copy(source: Path, place: Path) -> None:
     """Have `source`'s content at `place` too: as a hard link, or on another disk as a copy. Raises OSError."""
     place.parent.mkdir(parents=True, exist_ok=True)
     whole = source.resolve(strict=True)
@@ -125,11 +125,11 @@ def share(source: Path, place: Path) -> None:
     except FileExistsError:
         return
     except OSError:
-        shutil.copyfile(whole, partial_of(place))
-        whole_file.replace(partial_of(place), place)
+        shutil.copyfile(whole, partial_path(place))
+        whole_file.replace(partial_path(place), place)
 
 
-def snapshot_file(cache: Path, repo: str, commit: str, name: str) -> Path:
+def snapshot_path(cache: Path, repo: str, commit: str, name: str) -> Path:
     """Where a snapshot has the file `name`. Raises ValueError where that would be outside of it."""
     pieces = PurePosixPath(name).parts
     if not _CHECKSUM.fullmatch(commit) or not pieces or name.startswith("/") or ".." in pieces or "\\" in name:
@@ -137,7 +137,7 @@ def snapshot_file(cache: Path, repo: str, commit: str, name: str) -> Path:
     return repo_folder(cache, repo).joinpath("snapshots", commit, *pieces)
 
 
-def point(pointer: Path, blob: Path, needed_again: bool = False) -> None:
+def link_to_blob(pointer: Path, blob: Path, needed_again: bool = False) -> None:
     """Make the snapshot's file the blob: by a link where the disk has links, else by moving the blob. Raises OSError.
 
     `needed_again`: another file of the snapshot has the same content, so the blob must stay.
@@ -157,21 +157,21 @@ def point(pointer: Path, blob: Path, needed_again: bool = False) -> None:
                 whole_file.replace(blob, pointer)
 
 
-def name_main(cache: Path, repo: str, commit: str) -> None:
+def set_main(cache: Path, repo: str, commit: str) -> None:
     """Make the snapshot that of the main branch. Raises OSError."""
     reference = repo_folder(cache, repo) / "refs" / "main"
     reference.parent.mkdir(parents=True, exist_ok=True)
     whole_file.write(reference, commit.encode("ascii"))
 
 
-def discard(blobs: Iterable[Path]) -> int:
+def remove_blobs(blobs: Iterable[Path]) -> int:
     """Remove begun files and blobs that no snapshot points to. Returns how many bytes that freed."""
     freed = 0
     for blob in blobs:
         repo = blob.parent.parent
         if blob.parent.name != "blobs" or not repo.name.startswith("models--"):
             continue  # only blobs of models in this cache are ever removed
-        begun, whole = partial_of(blob), blob
+        begun, whole = partial_path(blob), blob
         for file in (begun,) if _is_pointed_to(whole, repo) else (begun, whole):
             with contextlib.suppress(OSError):
                 size_bytes = file.stat().st_size

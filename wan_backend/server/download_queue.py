@@ -170,7 +170,7 @@ class Downloads:
             self._known[report.model] = Record(dataclasses.replace(report, folder=record.status.folder))
             self._records.remove(report.model)
             if record.left:
-                threading.Thread(target=hub_cache.discard, args=[record.left_blobs], daemon=True).start()
+                threading.Thread(target=hub_cache.remove_blobs, args=[record.left_blobs], daemon=True).start()
             self._on_change(self._known[report.model].status)
         elif report.state is DownloadState.FAILED and report.problem is not None:
             self._end(report.model, report.problem)
@@ -205,7 +205,7 @@ class Downloads:
         others = {blob for other, record in self._known.items() if other != model for blob in record.blobs}
         blobs = [blob for blob in self._known[model].blobs + self._known[model].left_blobs if blob not in others]
 
-        self._beside("discard", lambda: hub_cache.discard(blobs), functools.partial(self._discarded, model))
+        self._beside("discard", lambda: hub_cache.remove_blobs(blobs), functools.partial(self._discarded, model))
 
     def _discarded(self, model: str, freed_bytes: int | ProtocolError) -> None:
         log.info("The download of %s was cancelled; bytes removed: %s", model, freed_bytes)

@@ -183,9 +183,9 @@ def test_into_the_models_folder(hub, tmp_path):
 
 def test_a_begun_file_is_gone_on_with(hub, cache):
     file = next(file for file in hub_listing.read_listing(CONTROL.repo).files if file.name == TRANSFORMER)
-    blob = hub_cache.blob_of(cache, CONTROL.repo, file.checksum)
+    blob = hub_cache.blob_path(cache, CONTROL.repo, file.checksum)
     blob.parent.mkdir(parents=True)
-    hub_cache.partial_of(blob).write_bytes(hub.repos[CONTROL.repo][TRANSFORMER][:123_456])
+    hub_cache.partial_path(blob).write_bytes(hub.repos[CONTROL.repo][TRANSFORMER][:123_456])
     plan = fetching.plan(CONTROL, [])
     assert plan.fetch_bytes == plan.total_bytes - 123_456
     folder, _ = fetch()
@@ -226,10 +226,10 @@ def test_a_file_that_comes_damaged_twice_is_not_kept(hub, cache):
 
 def test_a_begun_file_of_wrong_content_heals(hub, cache):
     file = next(file for file in hub_listing.read_listing(CONTROL.repo).files if file.name == TRANSFORMER)
-    blob = hub_cache.blob_of(cache, CONTROL.repo, file.checksum)
+    blob = hub_cache.blob_path(cache, CONTROL.repo, file.checksum)
     blob.parent.mkdir(parents=True)
     for length in (1000, file.size_bytes, file.size_bytes + 7):  # as a power cut may leave it
-        hub_cache.partial_of(blob).write_bytes(bytes(length))
+        hub_cache.partial_path(blob).write_bytes(bytes(length))
         folder, _ = fetch()
         assert (folder / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
         blob.unlink()
@@ -289,7 +289,7 @@ def test_a_hub_that_is_busy_is_asked_again(hub):
 def test_a_damaged_blob_of_the_same_length_is_not_taken_over(hub, cache, whose):
     content = hub.repos[CONTROL.repo][TRANSFORMER]
     digest = hashlib.sha256(content).hexdigest()
-    blob = hub_cache.blob_of(cache, CONTROL.repo if whose == "own" else "Someone/Else", digest)
+    blob = hub_cache.blob_path(cache, CONTROL.repo if whose == "own" else "Someone/Else", digest)
     blob.parent.mkdir(parents=True)
     blob.write_bytes(content[:-4] + b"EVIL")
     assert (fetch()[0] / TRANSFORMER).read_bytes() == content
@@ -562,11 +562,11 @@ def test_cancelling_keeps_nothing_but_what_others_need(hub, cache):
     problem(SMALL)
     blobs = [Path(file.blob) for file in plan.files if file.blob]
     assert any(blob.is_file() for blob in blobs)
-    assert hub_cache.discard([*blobs, cache / "elsewhere" / "x"]) > 0
+    assert hub_cache.remove_blobs([*blobs, cache / "elsewhere" / "x"]) > 0
     assert not (cache / "models--Wan-AI--Wan2.1-T2V-1.3B-Diffusers" / "blobs").exists()
     assert isinstance(locate.find(CONTROL), locate.LocatedModel)
     whole = [file.resolve() for file in (cache / "models--Wan-AI--Wan2.1-VACE-1.3B-diffusers/blobs").iterdir()]
-    assert hub_cache.discard(whole) == 0 and isinstance(locate.find(CONTROL), locate.LocatedModel)
+    assert hub_cache.remove_blobs(whole) == 0 and isinstance(locate.find(CONTROL), locate.LocatedModel)
 
 
 def test_what_is_told_grows(hub):

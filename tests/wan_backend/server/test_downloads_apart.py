@@ -166,7 +166,7 @@ def test_a_cancel_ends_though_nothing_can_be_removed(begun, monkeypatch):
     def fail(_):
         raise RuntimeError("a loop of links")
 
-    monkeypatch.setattr(hub_cache, "discard", fail)
+    monkeypatch.setattr(hub_cache, "remove_blobs", fail)
     main = Main(begun, monkeypatch)
     main.ask(main.downloads.cancel(SMALL.id))
     main.until(lambda: main.told and main.told[-1].state is DownloadState.CANCELLED)
