@@ -48,7 +48,9 @@ def kept_step(folder: Path) -> float:
         for done in range(1, 5):
             latents = sampler.step(latents * 0.5, sampler.timesteps[done - 1], latents, return_dict=False)[0]
             began = time.perf_counter()
-            steps.keep(Checkpoint.after(done, latents, sampler))
+            checkpoint = Checkpoint.after(done, latents, sampler)
+            assert checkpoint is not None
+            steps.keep(checkpoint)
             waited.append(time.perf_counter() - began)
     return min(waited)
 
