@@ -269,7 +269,10 @@ def _request_again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeReques
 
 
 def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> orders.TakeOrder:
-    """The order for `again`, with its sources' files where they are on the disk, else of their strips. Raises Refused."""
+    """The order for `again`: with its sources' files where they are on the disk, else of their strips.
+
+    Raises Refused.
+    """
     if all(strangers.may_be_read(source) and sourcing.is_there(source) for source in again.sources):
         return orders.TakeOrder(again, asked=untrusted.text_in(strip, provenance.ASKED) if again.sources else "")
     asked = provenance.of(strip)
