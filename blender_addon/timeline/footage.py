@@ -142,7 +142,7 @@ def _rendered(wanted: FootageRange, folder: str, lies: Framing | None) -> Source
 
 def _depth(
     scene: bpy.types.Scene, wanted: FootageRange, chosen: list[compat.Strip], folder: str
-) -> tuple[Source, bool]:
+) -> tuple[Source, bool] | str:
     if len(chosen) != 1:
         return "Depth is rendered from one scene strip: select one."
     (strip,) = chosen
