@@ -1,7 +1,4 @@
-"""The extension's preferences: where things are and what may be used. How they are drawn is ui/preferences_page.py's.
-
-May import jobs; is imported by operators and ui.
-"""
+"""The extension's preferences: where things are and what may be used. ui/preferences_page.py draws them."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty, FloatProperty, StringProperty
 
-from .jobs import tracker
+from .jobs import session
 
 PACKAGE = __package__.rpartition(".")[0]
 """The extension's own package ("bl_ext.user_default.wan_vse"), by which Blender knows its preferences."""
@@ -24,26 +21,26 @@ DEVICES = [
 
 
 def _backend_changed(self: Any, context: bpy.types.Context) -> None:
-    """The backend reads these when it starts: restart it where nothing is lost by it, else offer a button."""
-    session = tracker.get()
-    if session.backend.state == "off":
+    """Restart the backend, which reads these when it starts; offer a button where a restart would lose work."""
+    current = session.current()
+    if current.server.status.state == "off":
         return
-    if session.downloads.busy or any(not job.state.ended for job in session.jobs()):
+    if current.server.downloads.busy or any(not job.state.ended for job in current.queue()):
         manager: Any = context.window_manager
         manager.wan_vse.restart_needed = True
     else:
-        session.restart()
+        current.restart()
 
 
 def _page(preferences: WanPreferences, context: bpy.types.Context) -> None:
-    """Draws the page; ui.preferences_page puts itself here, as this module may not import ui."""
+    """Stand for ui.preferences_page.draw, which is put into `draw_page`, because ui imports this module."""
 
 
 draw_page = _page
 
 
 class WanPreferences(bpy.types.AddonPreferences):
-    """What holds for every project on this machine."""
+    """Settings that hold for every project on this machine."""
 
     bl_idname = PACKAGE
 

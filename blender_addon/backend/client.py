@@ -1,4 +1,4 @@
-"""One child's words and ours, through an Endpoint. No bpy; never waits, and gives no call a deadline."""
+"""Calls to one child, and its answers and events, through an Endpoint. It never waits; no call has a deadline."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ...wan_backend.protocol.endpoint import Answered, Endpoint, Failed
 from ...wan_backend.protocol.errors import GONE, ProtocolError
 from ...wan_backend.protocol.framing import OverlongLine
 from ...wan_backend.protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
-from .process import ChildProcess
+from .child_process import ChildProcess
 
 log = logging.getLogger(__name__)
 
 
-class Client:
-    """Speaks to one child, a server where nothing else is said. `on_event(name, message)` gets each event."""
+class ChildClient:
+    """The calling side of one child, by default a server. `on_event(name, message)` gets each event."""
 
     def __init__(
         self,

@@ -23,15 +23,15 @@ import bpy
 from ...wan_backend.protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE
 from ...wan_backend.protocol.plain_names import is_id
 from ..timeline import compat, identity, path_rules, placement
-from . import landing, project
+from . import placing, project
 from .request import MEDIA_FOLDER, Refused
 
 log = logging.getLogger(__name__)
 
 PIECE_BYTES = 1 << 20
 _OF_TAKE = re.compile(r"[0-9]{4,6}\.png|" + "|".join(map(re.escape, (SETTINGS_FILE, *MOVIE_FILES.values()))))
-FOLDERS_LOOKED_FOR = 8
-"""`any_far` asks the disk for no more."""
+MAX_FOLDERS_ASKED = 8
+"""`any_far` asks the disk for no more than this."""
 
 
 @dataclass
@@ -98,9 +98,9 @@ class Collector:
                 self._step(self._todo[0])
         except OSError as error:
             self.stop()
-            self.sentence = f"The takes could not be copied ({error}): mend that, then collect again."
+            self.sentence = f"The takes could not be copied ({error}): fix that, then collect again."
             return True
-        if not self._todo and landing.allowed():
+        if not self._todo and placing.allowed():
             self._point_strips()
         return True
 
@@ -195,7 +195,7 @@ def any_far() -> bool:
         if os.path.isdir(folder):
             return True
         looked.add(folder)
-        if len(looked) >= FOLDERS_LOOKED_FOR:
+        if len(looked) >= MAX_FOLDERS_ASKED:
             return False
     return False
 

@@ -1,4 +1,4 @@
-"""Which Blenders live, by locks that the system gives up when a process dies, however it dies. No bpy.
+"""Which Blenders live, by locks that the system gives up when a process dies, however it dies.
 
 Each Blender holds one lock file for as long as it lives: a window that is busy for minutes, a laptop that slept or a
 clock that was set is no sign of death. What a Blender has names the lock by its id.

@@ -9,8 +9,7 @@ import json
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import bpy
@@ -18,9 +17,8 @@ import bpy
 from ...wan_backend.protocol.conversion import to_json
 from ...wan_backend.protocol.messages import JobState, JobStatus, Origin, ProblemKind, TakeRequest
 from ..stopwatch import timed
-from ..timeline import compat, identity, placement, provenance, written
-from . import ends, landing, project, strangers
-from .book import Book
+from ..timeline import compat, identity, placement, provenance, untrusted
+from . import placing, project, strangers
 from .job_list import JobList
 
 log = logging.getLogger(__name__)
@@ -34,11 +32,72 @@ ELSEWHERE_SECONDS = 2.0
 ELSEWHERE_AT_ONCE = 8
 
 
-class OpenFile:
-    """What the tracker asks and tells of the file that Blender has open."""
+class FileHistory:
+    """What this session has seen of the open file's jobs, as job ids. It decides about takes and touches no strip.
+
+    All but `removed` and `homes` begins anew when a file is loaded.
+    """
 
     def __init__(self) -> None:
-        self.book = Book()
+        self.seen: set[str] = set()
+        """Had a strip in the open file, or were asked for in it."""
+        self.placed: set[str] = set()
+        """Were placed; if an undo brings the placeholder back, the person wants it so."""
+        self.judged: set[str] = set()
+        """Are done and were either placed or left to the person."""
+        self.removed: set[str] = set()
+        """Had a strip that the person removed (or whose making was undone) before another file was loaded."""
+        self.known_ends: dict[str, None] = {}
+        """The open file itself says that it knows how these ended, or wants none of their takes; the server has not
+        confirmed that yet."""
+        self.homes: dict[str, str] = {}
+        """The path of the file that a job belongs to since it was saved under that name."""
+
+    def see(self, present: Iterable[str]) -> None:
+        """These jobs have a strip in the open file now."""
+        present = set(present)
+        self.seen |= present
+        self.removed -= present
+
+    def close_file(self, present: Iterable[str]) -> None:
+        """The open file is about to be left, with strips of these jobs in it."""
+        self.removed |= self.seen - set(present)
+
+    def open_file(self, known_ends: Iterable[str]) -> None:
+        """Another file was loaded, or the same one again as it was saved; it says how these jobs ended."""
+        self.seen.clear()
+        self.placed.clear()
+        self.judged.clear()
+        self.known_ends = dict.fromkeys(known_ends)
+
+    def forget(self, job_id: str) -> None:
+        """The job is asked for once more: its next take is a new one."""
+        self.placed.discard(job_id)
+        self.judged.discard(job_id)
+        self.known_ends.pop(job_id, None)
+
+    def waiting_strips(self, status: JobStatus, mine: Iterable[identity.Marked]) -> list[identity.Marked]:
+        """Which of the job's strips get its take by themselves: each placeholder, unless the person undid that."""
+        if status.job_id in self.placed:
+            return []
+        return [found for found in mine if found.is_placeholder and not found.declined]
+
+    def may_come_back(self, status: JobStatus, has_strips: bool, belongs_here: bool) -> bool:
+        """True where the take goes where it was asked for, without a placeholder, as the file never had one saved.
+
+        Blender ended, or the file was loaded again, before that.
+        """
+        job_id = status.job_id
+        if has_strips or status.settled or not belongs_here:
+            return False
+        return not any(job_id in ids for ids in (self.placed, self.seen, self.removed, self.known_ends))
+
+
+class OpenFile:
+    """What the session asks and tells of the file that Blender has open."""
+
+    def __init__(self) -> None:
+        self.history = FileHistory()
         self.loading = False
         self.rendering = False
         self.cleared: set[str] = set()
@@ -71,9 +130,9 @@ class OpenFile:
         """True where the job belongs to the open file."""
         job_id = status.job_id
         if job_id not in self._here:
-            book = self.book
-            origin, home = status.summary.origin, book.homes.get(job_id, "")
-            self._here[job_id] = job_id in book.seen or self._is_origin(origin, home)
+            history = self.history
+            origin, home = status.summary.origin, history.homes.get(job_id, "")
+            self._here[job_id] = job_id in history.seen or self._is_origin(origin, home)
         return self._here[job_id]
 
     def _is_origin(self, origin: Origin, home: str) -> bool:
@@ -89,8 +148,8 @@ class OpenFile:
         if strange:
             log.warning("%d strips have marks that Wan VSE did not write: they are left as they are.", strange)
         _drop_unreadable_settings()
-        known = ends.read()
-        self.book.open_file(known)
+        known = project.read_ends()
+        self.history.open_file(known)
         self.cleared.clear()
         self._elsewhere.clear()
         self.strips_changed()
@@ -98,13 +157,13 @@ class OpenFile:
 
     def about_to_close(self) -> None:
         """The file is about to be left."""
-        self.book.close_file(found.job_id for found in identity.all_marked())
+        self.history.close_file(found.job_id for found in identity.all_marked())
 
     def strips_changed(self) -> None:
         """The strips are other ones now (load, undo, redo): look at all of them, and at all done jobs again."""
         marked = identity.sweep(anew=True)
         self._saw(marked)
-        self.book.judged.clear()
+        self.history.judged.clear()
         self._unknown = None
         self._look_at_all_done = True
         self.belongings_changed()
@@ -116,7 +175,7 @@ class OpenFile:
         self.belongings += 1
 
     def _belongs(self, job_id: str) -> None:
-        self.book.see([job_id])
+        self.history.see([job_id])
         if self._here.pop(job_id, True) is False:
             self.belongings += 1
 
@@ -130,20 +189,20 @@ class OpenFile:
     def _saw(self, marked: list[identity.Marked]) -> None:
         self._placeholders = {found.job_id for found in marked if found.is_placeholder}
         self.waits = bool(self._placeholders)
-        self._due |= self._placeholders - self.book.judged
+        self._due |= self._placeholders - self.history.judged
         self._on_strips = {found.job_id for found in marked}
-        if not self.book.seen.issuperset(self._on_strips):
-            for job_id in self._on_strips - self.book.seen:
+        if not self.history.seen.issuperset(self._on_strips):
+            for job_id in self._on_strips - self.history.seen:
                 self._here.pop(job_id, None)
             self.belongings += 1
-        self.book.see(self._on_strips)
+        self.history.see(self._on_strips)
 
     def request_on_strip(self, job_id: str) -> TakeRequest | None:
         """What the job was asked for, as a strip of the open file tells it."""
         if job_id not in self._on_strips:
             return None
         texts = (found.request_text for found in identity.all_marked() if found.job_id == job_id)
-        request = next((read for text in texts if (read := written.request(text)) is not None), None)
+        request = next((read for text in texts if (read := untrusted.request(text)) is not None), None)
         if request is None:
             self._on_strips.discard(job_id)  # it isn't looked for at every draw
             return None
@@ -170,12 +229,10 @@ class OpenFile:
 
     def place(self, status: JobStatus, request: TakeRequest, scene: bpy.types.Scene) -> bool:
         """Place a take because the person said so; False where `problems` says why not."""
-        with self._problems_of(status):
-            self._note(status, landing.land_by_hand(status, request, scene, self.has(status)))
-            self._landed(status)
-        return status.job_id not in self.problems
+        placed = placing.place_by_hand(status, request, scene, self.has(status))
+        return self._keep_outcome(status, placed)
 
-    def land_one(self, jobs: JobList, request_of: RequestOf, deadline: float) -> bool:
+    def place_one(self, jobs: JobList, request_of: RequestOf, deadline: float) -> bool:
         """Place at most one finished take that is waited for, if strips may be changed now."""
         if self._look_at_all_done:
             self._look_at_all_done = False
@@ -185,7 +242,7 @@ class OpenFile:
         if not due:
             self._due.clear()  # what has a placeholder alone comes again when it is done
             return False
-        if self.loading or not landing.allowed(self.rendering):
+        if self.loading or not placing.allowed(self.rendering):
             return False
         due = self._concerning_strips(due, deadline)
         if not due or time.perf_counter() > deadline:
@@ -208,13 +265,11 @@ class OpenFile:
             if time.perf_counter() > deadline:
                 return []
             job_id, belongs = status.job_id, self.has(status)
-            if job_id in self._placeholders or landing.may_come_back(
-                status, job_id in self._on_strips, self.book, belongs
-            ):
+            if job_id in self._placeholders or self.history.may_come_back(status, job_id in self._on_strips, belongs):
                 left.append(status)
             else:
                 self._due.discard(status.job_id)
-                self.book.judged.add(status.job_id)
+                self.history.judged.add(status.job_id)
         return left
 
     def due_again(self, job_id: str) -> None:
@@ -225,46 +280,41 @@ class OpenFile:
         """True where the take landed."""
         job_id = status.job_id
         self._due.discard(job_id)
-        if job_id in self.book.judged:
+        if job_id in self.history.judged:
             return False
-        waiting = landing.waiting_of(status, mine, self.book)
+        waiting = self.history.waiting_strips(status, mine)
         request = None
-        if not waiting and landing.may_come_back(status, bool(mine), self.book, self.has(status)):
+        if not waiting and self.history.may_come_back(status, bool(mine), self.has(status)):
             request = request_of(status)
             if request is None:
                 return False  # it is asked for; `due_again` follows
-        self.book.judged.add(job_id)
-        return (bool(waiting) or request is not None) and self._land(status, waiting, request)
+        self.history.judged.add(job_id)
+        return (bool(waiting) or request is not None) and self._place_waiting(status, waiting, request)
 
-    def _land(self, status: JobStatus, waiting: list[identity.Marked], request: TakeRequest | None) -> bool:
-        said = None
-        with self._problems_of(status), timed("timer: of which placing"):
+    def _place_waiting(self, status: JobStatus, waiting: list[identity.Marked], request: TakeRequest | None) -> bool:
+        with timed("timer: of which placing"):
             if request is None:
-                said = landing.replace_placeholders(status, waiting)
+                placed = placing.replace_placeholders(status, waiting)
             else:
-                landing.add_at_recorded_place(status, request, landing.recorded_scene(status))
-                said = ""
-        if said is None:
+                placed = placing.add_at_recorded_place(status, request, placing.recorded_scene(status))
+        if not self._keep_outcome(status, placed):
             return False
-        self._note(status, said)
-        self._landed(status)
         with timed("timer: of which the undo step"):
             bpy.ops.ed.undo_push(message="Place take")
         return True
 
-    @contextmanager
-    def _problems_of(self, status: JobStatus) -> Iterator[None]:
+    def _keep_outcome(self, status: JobStatus, placed: placing.Placed) -> bool:
+        """Remember how placing the take ended; False where it was refused."""
         self.problems.pop(status.job_id, None)
-        try:
-            yield
-        except (placement.TakeGone, placement.NoRoom) as error:
-            log.warning("%s", error)
-            self.problems[status.job_id] = str(error)
-
-    def _note(self, status: JobStatus, sentence: str) -> None:
+        if placed.refusal:
+            log.warning("%s", placed.refusal)
+            self.problems[status.job_id] = placed.refusal
+            return False
         self.notes.pop(status.job_id, None)
-        if sentence:
-            self.notes[status.job_id] = sentence
+        if placed.note:
+            self.notes[status.job_id] = placed.note
+        self._was_placed(status)
+        return True
 
     def waiting_jobs(self) -> set[str]:
         """The jobs that have a placeholder in the open file."""
@@ -272,7 +322,7 @@ class OpenFile:
 
     def is_dealt_with(self, job_id: str) -> bool:
         """True where the job's result was placed or left to the person."""
-        return job_id in self.book.judged
+        return job_id in self.history.judged
 
     def adopt_unknown(self, jobs: JobList, deadline: float, state_folder: str = "") -> bool:
         """Bring placeholders whose job the server doesn't know into the list, done where their take is on disk."""
@@ -284,7 +334,7 @@ class OpenFile:
         while self._unknown and time.perf_counter() < deadline:
             job_id, text = self._unknown.pop()
             if job_id not in self.cleared and jobs.get(job_id) is None:
-                request = written.request(text)
+                request = untrusted.request(text)
                 if request is None:
                     jobs.keep(*strangers.unreadable(job_id))
                 else:
@@ -320,20 +370,20 @@ class OpenFile:
         `listed`: what `jobs` doesn't hold is gone.
         """
         for found in identity.sweep():
-            if found.is_placeholder and found.job_id in self.book.landed:
+            if found.is_placeholder and found.job_id in self.history.placed:
                 found.strip[identity.DECLINED] = True
         self._ours = [status.job_id for status in jobs.all() if self.has(status)]
-        ends.write([*self._known_ends(jobs), *self._still_to_be_told(jobs, listed), *self._given_up(jobs)])
+        project.write_ends([*self._known_ends(jobs), *self._still_to_be_told(jobs, listed), *self._given_up(jobs)])
 
     def settled(self, jobs: JobList) -> list[str]:
         """The jobs whose end the file knows, now that it is saved under its own name."""
-        self.book.homes.update(dict.fromkeys(self._ours, project.path()))
+        self.history.homes.update(dict.fromkeys(self._ours, project.path()))
         self.belongings_changed()
         return self._known_ends(jobs)
 
     def _still_to_be_told(self, jobs: JobList, listed: bool) -> Iterator[str]:
         """What the file said when it was opened, as far as the server has not confirmed it."""
-        for job_id in self.book.known_ends:
+        for job_id in self.history.known_ends:
             status = jobs.get(job_id)
             if not listed if status is None else not status.settled:
                 yield job_id
@@ -341,7 +391,7 @@ class OpenFile:
     def _given_up(self, jobs: JobList) -> Iterator[str]:
         """Jobs that go on, though the person took their placeholders away: the file wants none of their takes."""
         if jobs.busy:
-            gone = self.book.seen - {found.job_id for found in identity.all_marked()}
+            gone = self.history.seen - {found.job_id for found in identity.all_marked()}
             running = (jobs.get(job_id) for job_id in gone)
             yield from (status.job_id for status in running if status is not None and not status.state.ended)
 
@@ -355,11 +405,11 @@ class OpenFile:
     def _knows_end(self, status: JobStatus, present: set[str], waiting: set[str]) -> bool:
         if status.job_id in present:
             return status.state is not JobState.DONE or status.job_id not in waiting
-        return status.job_id in self.book.seen
+        return status.job_id in self.history.seen
 
-    def _landed(self, status: JobStatus) -> None:
-        self.book.landed.add(status.job_id)
-        self.book.judged.add(status.job_id)
+    def _was_placed(self, status: JobStatus) -> None:
+        self.history.placed.add(status.job_id)
+        self.history.judged.add(status.job_id)
         self._belongs(status.job_id)
         self._on_strips.add(status.job_id)
 
@@ -370,4 +420,4 @@ def _drop_unreadable_settings() -> None:
         settings: Any = getattr(scene, "wan_vse", None)
         if settings is not None and scene.library is None:
             for group in (settings, *settings.loras):
-                written.drop_unreadable(group)
+                untrusted.drop_unreadable(group)

@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
 )
 from ..stopwatch import timed
-from ..timeline import compat, file_look, footage, identity, provenance
+from ..timeline import compat, footage, identity, picture_files, provenance
 from . import orders
 from .job_list import JobList
 from .journal import Journal
@@ -36,7 +36,7 @@ HELD = Problem(
     ProblemKind.BUSY, "Another window of Blender renders the source of this job: wait for it, or cancel there."
 )
 
-Rendered = list[tuple[footage.Wanted, Source]]
+Rendered = list[tuple[footage.FootageRange, Source]]
 
 
 class Sourcing:
@@ -63,26 +63,24 @@ class Sourcing:
         """True while a source is rendered."""
         return bool(self._waiting)
 
-    def send(self, job_id: str, scene: bpy.types.Scene, order: orders.Order) -> str:
+    def send(self, job_id: str, scene: bpy.types.Scene, order: orders.TakeOrder) -> str:
         """Give the job to the server, once what is to be rendered for it is; gives what its placeholder remembers.
 
         To be called before there is a placeholder: it's no part of what is rendered. Raises Refused.
         """
-        if order.aim is None:  # of a prompt alone, or once more with the sources of an earlier take
+        if order.target is None:  # of a prompt alone, or once more with the sources of an earlier take
             self._send(job_id, scene, order.request, order.asked, [])
             return order.asked
-        made = orders.sources_of(scene, order, job_id, file_look.moment)
+        made = orders.sources_of(scene, order, job_id, picture_files.look_at_many)
+        if isinstance(made, str):
+            raise Refused(made)
         request = replace(order.request, sources=[source for _, source, _ in made])
-        asked = provenance.write(provenance.remember(scene, order.aim)) if made else ""
+        asked = provenance.write(provenance.remember(scene, order.target)) if made else ""
         to_render = [(wanted, source) for wanted, source, render in made if render]
-        try:
-            self._send(job_id, scene, request, asked, to_render)
-        except footage.Unusable as unusable:
-            raise Refused(unusable.sentence) from unusable
+        self._send(job_id, scene, request, asked, to_render)
         return asked
 
     def _send(self, job_id: str, scene: bpy.types.Scene, request: TakeRequest, asked: str, to_render: Rendered) -> None:
-        """Raises footage.Unusable."""
         if asked:
             self._asked[job_id] = asked
         if not to_render:
@@ -119,11 +117,11 @@ class Sourcing:
             return False
         try:
             if not belongs_here:
-                raise footage.Unusable("The strips of this job are in another file: open it, then press Retry.")
+                raise Refused("The strips of this job are in another file: open it, then press Retry.")
             self._render_again(job_id, request, render_all)
-        except footage.Unusable as unusable:
+        except Refused as refused:
             self._jobs.ask(job_id, request, "")
-            self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, unusable.sentence))
+            self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, refused.sentence))
         return True
 
     def take_to_render(self) -> list[str]:
@@ -154,19 +152,21 @@ class Sourcing:
             self._journal.release()
 
     def _render_again(self, job_id: str, asked_before: TakeRequest, render_all: bool) -> None:
-        """Raises footage.Unusable."""
+        """Raises Refused."""
         asked = self._remembered(job_id)
         scene = compat.own_scene(asked_before.origin.scene)
         if asked is None or scene is None:
-            raise footage.Unusable("What this take was made from is no longer known: select it, and ask anew.")
+            raise Refused("What this take was made from is no longer known: select it, and ask anew.")
         folder = orders.sources_folder(asked_before, job_id)
         wanted_now = provenance.wanted_now(scene, asked)
-        look = file_look.moment
+        look = picture_files.look_at_many
         straight = set() if render_all else {source.role for source in asked_before.sources if not source.rendered}
-        made = [
-            (wanted, *footage.source_or_render(scene, wanted, folder, look, wanted.role in straight))
-            for wanted in wanted_now
-        ]
+        made = []
+        for wanted in wanted_now:
+            source = footage.source_or_render(scene, wanted, folder, look, wanted.role in straight)
+            if isinstance(source, str):
+                raise Refused(source)
+            made.append((wanted, *source))
         request = replace(asked_before, sources=[source for _, source, _ in made])
         to_render = [(wanted, source) for wanted, source, render in made if render]
         if self._jobs.is_servers(job_id):
@@ -175,7 +175,7 @@ class Sourcing:
                 self._anew.add(job_id)
         self._send(job_id, scene, request, provenance.write(asked), to_render)
 
-    def _remembered(self, job_id: str) -> provenance.Asked | None:
+    def _remembered(self, job_id: str) -> provenance.Provenance | None:
         strips = (found.strip for found in identity.all_marked() if found.job_id == job_id)
         kept = next((asked for strip in strips if (asked := provenance.of(strip)) is not None), None)
         return kept or provenance.read(self._asked.get(job_id, ""))

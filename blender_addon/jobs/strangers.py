@@ -23,8 +23,8 @@ from ...wan_backend.protocol.messages import (
     Task,
 )
 from ...wan_backend.protocol.plain_names import is_below
-from ..timeline import media_files
-from . import folders, landing, orders, project, request
+from ..timeline import strip_media
+from . import folders, orders, placing, project, request
 
 UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not know this take's job: press Retry to have it made.")
 HELD = Problem(
@@ -60,7 +60,7 @@ def may_be_read(source: Source) -> bool:
     beside = [os.path.join(os.path.dirname(project.path()), request.MEDIA_FOLDER)] if project.path() else []
     if is_below(source.folder, [own_folder(), str(folders.user_folder() / "media"), *beside]):
         return True
-    return not source.rendered and media_files.is_played(source.folder, source.files, source.is_movie)
+    return not source.rendered and strip_media.is_played(source.folder, source.files, source.is_movie)
 
 
 def _to_be_rendered(source: Source, folder: str) -> Source:
@@ -84,7 +84,7 @@ def unknown(job_id: str, asked: TakeRequest, state_folder: str = "") -> tuple[Jo
 
 def done(job_id: str, asked: TakeRequest) -> tuple[JobStatus, TakeRequest] | None:
     """The job with its take, where that lies where takes of this film can lie; None where it doesn't (yet)."""
-    take = landing.take_on_disk(job_id, _places(asked, _at_home(asked)))
+    take = placing.take_on_disk(job_id, _places(asked, _at_home(asked)))
     if take is None:
         return None
     own = brought_home(asked, job_id)

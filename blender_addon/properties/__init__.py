@@ -1,7 +1,4 @@
-"""What a person sets in the panel (kept in the scene), and what is shown there only while Blender runs.
-
-May import jobs and timeline; is imported by operators and ui. Changes nothing but its own values.
-"""
+"""The panel's settings, which are kept in the scene, and its state, which lasts only while Blender runs."""
 
 from __future__ import annotations
 
@@ -19,17 +16,18 @@ from bpy.props import (
     StringProperty,
 )
 
-from ...wan_backend.protocol.messages import ModelRow
-from ..jobs import tracker
-from ..timeline import compat, length
-from .lora import WanLora
+from ...wan_backend.protocol.messages import MAX_STRENGTH, MIN_STRENGTH, ModelRow
+from ..jobs import session
+from ..jobs.request import MAX_SEED
+from ..timeline import compat, scene_format
 from .task import TaskSettings, task_of
 
 __all__ = [
     "EMBEDDED",
     "EXACT",
-    "LARGEST_SEED",
-    "WanSession",
+    "MAX_SEED",
+    "WanLora",
+    "WanPanelState",
     "WanSettings",
     "WithSettings",
     "active_job_id",
@@ -38,19 +36,18 @@ __all__ = [
 ]
 
 EMBEDDED = "embedded"
-"""The small model that is part of the extension: the only one that is always known."""
+"""The id of the small model that is part of the extension, the only one that is always known."""
 _FIRST_LABELS = {EMBEDDED: "Embedded (small)"}
-"""What to call a model before the backend has answered."""
+"""Labels of models until the backend has answered."""
 EXACT = "exact"
 """The resolution that asks for the scene's own."""
-LARGEST_SEED = 2**31 - 1
 
 _kept_items: dict[str, list[tuple[str, str, str, int]]] = {}
-"""Blender keeps no reference to the strings of an enum's callback: without this they would be freed under it."""
+"""The items of each enum. Blender keeps no reference to an enum's strings, which would be freed otherwise."""
 
 
 def _number(identifier: str) -> int:
-    """A number that stays with an enum's item when others come and go, as .blend files keep only the number."""
+    """The number of an enum's item, the same whichever other items there are: .blend files keep only the number."""
     return zlib.crc32(identifier.encode()) & 0x3FFFFFFF
 
 
@@ -62,8 +59,8 @@ def _items(kind: str, rows: list[tuple[str, str, str]]) -> list[tuple[str, str, 
 
 
 def _model_rows(settings: Any) -> list[tuple[str, str, str]]:
-    models = tracker.get().models
-    looking = tracker.get().looking
+    models = session.current().server.models
+    looking = session.current().server.looking
     rows = [(row.model, _label(row, looking), _about(row, looking)) for row in models]
     known = {row[0] for row in rows}
     for wanted in (settings.model_id, EMBEDDED):
@@ -76,14 +73,14 @@ def _model_rows(settings: Any) -> list[tuple[str, str, str]]:
 
 
 def _label(row: ModelRow, looking: str) -> str:
-    """A model's name, and whether it is here, as far as that is known."""
+    """A model's label, and whether the model is here, as far as that is known."""
     if row.here:
         return row.label
     return f"{row.label} (looking)" if looking else f"{row.label} (not here)"
 
 
 def _about(row: ModelRow, looking: str) -> str:
-    """What the catalogue says of a model, for its tooltip; the last sentence without its stop, as Blender adds one."""
+    """A model's tooltip, from the catalogue. The last sentence has no period, since Blender adds one."""
     facts = [row.licence]
     if row.memory_bytes >= 1e9:
         least = f", {row.least_memory_bytes / 1e9:.0f} GB at the least" if row.least_memory_bytes else ""
@@ -100,10 +97,10 @@ def _model_items(settings: Any, context: Any) -> list[tuple[str, str, str, int]]
 
 
 def _chosen_model(settings: Any) -> str:
-    """The model that was chosen; before that, the first real one that is here, else the embedded one."""
+    """The chosen model; until one is chosen, the first one that is here, else the embedded model."""
     if settings.model_id:
         return settings.model_id
-    here = [row.model for row in tracker.get().models if row.here and row.model != EMBEDDED]
+    here = [row.model for row in session.current().server.models if row.here and row.model != EMBEDDED]
     return here[0] if here else EMBEDDED
 
 
@@ -116,7 +113,7 @@ def _set_model(settings: Any, value: int) -> None:
 
 
 def _resolution_rows(settings: Any) -> list[tuple[str, str, str]]:
-    row: ModelRow | None = tracker.get().model(_chosen_model(settings))
+    row: ModelRow | None = session.current().server.model(_chosen_model(settings))
     sizes = row.sizes if row else []
     rows = [
         (size.name, size.name, f"As many pixels as {size.width} x {size.height}, in the scene's aspect")
@@ -135,7 +132,7 @@ def _get_resolution(settings: Any) -> int:
     names = [row[0] for row in _resolution_rows(settings)]
     if settings.resolution_name in names:
         return _number(settings.resolution_name)
-    row = tracker.get().model(_chosen_model(settings))
+    row = session.current().server.model(_chosen_model(settings))
     default = next((size.name for size in row.sizes if size.default), names[0]) if row else names[0]
     return _number(default)
 
@@ -145,19 +142,57 @@ def _set_resolution(settings: Any, value: int) -> None:
 
 
 def _frames_changed(settings: Any, context: Any) -> None:
-    rate = length.rate_of(settings.id_data)
-    if length.frames_of(settings.length_seconds, rate) != settings.length_frames:
-        settings.length_seconds = length.seconds_of(settings.length_frames, rate)
+    rate = scene_format.rate_of(settings.id_data)
+    if scene_format.frames_of(settings.length_seconds, rate) != settings.length_frames:
+        settings.length_seconds = scene_format.seconds_of(settings.length_frames, rate)
 
 
 def _seconds_changed(settings: Any, context: Any) -> None:
-    frames = length.frames_of(settings.length_seconds, length.rate_of(settings.id_data))
+    frames = scene_format.frames_of(settings.length_seconds, scene_format.rate_of(settings.id_data))
     if frames != settings.length_frames:
         settings.length_frames = frames
 
 
+class WanLora(bpy.types.PropertyGroup):
+    """One LoRA that takes are made with; `name` is its name in the list, which may be changed."""
+
+    path: StringProperty(
+        name="File",
+        description="A .safetensors file, or a folder that holds one or a pair for two experts. It may be relative "
+        "to the .blend (//)",
+        subtype="FILE_PATH",
+        options=compat.RELATIVE_PATH,
+    )
+    use: BoolProperty(
+        name="Use",
+        description="Make takes with it",
+        default=True,
+    )
+    strength: FloatProperty(
+        name="Strength",
+        description="How strongly it works: 1 is as it was trained, 0 is off, below 0 turns it round",
+        default=1.0,
+        min=MIN_STRENGTH,
+        max=MAX_STRENGTH,
+        soft_min=-2.0,
+        soft_max=2.0,
+        step=5,
+        precision=2,
+    )
+    expert: EnumProperty(
+        name="Expert",
+        description="Which part of a model with two (Wan 2.2 A14B) it works on. Other models have one, and it is that",
+        items=[
+            ("AUTO", "By Its Name", "As the file, its name or its partner beside it say; both where nothing does"),
+            ("BOTH", "Both", "Both experts"),
+            ("HIGH", "High Noise", "The expert for the first steps: composition and motion"),
+            ("LOW", "Low Noise", "The expert for the last steps: detail and look"),
+        ],
+    )
+
+
 class WanSettings(TaskSettings, bpy.types.PropertyGroup):
-    """`scene.wan_vse`: what is asked for. Saved with the .blend."""
+    """`scene.wan_vse`: the panel's settings. Saved with the .blend."""
 
     prompt_source: EnumProperty(
         name="Prompt From",
@@ -189,7 +224,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
         set=_set_model,
     )
     model_id: StringProperty(options={"HIDDEN"})
-    """What `model` keeps: its id, since the list comes from the backend and may not be known yet."""
+    """The model's id, kept in place of `model`: the backend's list of models may not be known yet."""
     quality: EnumProperty(
         name="Quality",
         description="How much work the take is worth",
@@ -206,7 +241,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
         items=[
             ("FRAMES", "Frames", "Give the length in frames of the scene"),
             ("SECONDS", "Seconds", "Give the length in seconds"),
-            ("HOLE", "Fill Hole", "Fill the hole under the playhead, from strip to strip"),
+            ("HOLE", "Fill Hole", "Fill the gap under the playhead, from strip to strip"),
         ],
     )
     length_frames: IntProperty(
@@ -234,7 +269,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
         description="The same seed with the same settings makes the same take again",
         default=0,
         min=0,
-        max=LARGEST_SEED,
+        max=MAX_SEED,
     )
     seed_locked: BoolProperty(
         name="Lock Seed",
@@ -249,7 +284,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
         set=_set_resolution,
     )
     resolution_name: StringProperty(options={"HIDDEN"})
-    """What `resolution` keeps, for the same reason as `model_id`."""
+    """The resolution's name, kept in place of `resolution` for the same reason."""
     media_format: EnumProperty(
         name="Kept As",
         description="How the take is kept on the disk",
@@ -268,7 +303,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
 
 
 class WithSettings:
-    """Settings of which some are looked at differently: reads from `settings` but for `changed`."""
+    """A view of `settings` in which those of `changed` have other values."""
 
     def __init__(self, settings: WanSettings, **changed: Any) -> None:
         self._settings = settings
@@ -278,16 +313,16 @@ class WithSettings:
         return getattr(self._settings, name)
 
 
-def _search_changed(session: Any, context: Any) -> None:
-    for callback in tracker.get().on_change:  # those that show the queue
+def _search_changed(panel_state: Any, context: Any) -> None:
+    for callback in session.current().on_change:  # those that show the queue
         callback()
 
 
 class WanJobRow(bpy.types.PropertyGroup):
-    """One row of the queue: `name` is the job's id; all else is asked of the tracker."""
+    """One row of the queue: `name` is the job's id; all else is asked of the session."""
 
 
-class WanSession(bpy.types.PropertyGroup):
+class WanPanelState(bpy.types.PropertyGroup):
     """`window_manager.wan_vse`: what is shown now. Not part of any project."""
 
     rows: CollectionProperty(type=WanJobRow)
@@ -303,13 +338,13 @@ class WanSession(bpy.types.PropertyGroup):
         update=_search_changed,
     )
     left_out: IntProperty(options={"HIDDEN", "SKIP_SAVE"})
-    """How many jobs there are, or were found, beside those that have a row."""
+    """How many jobs, or found jobs, have no row."""
     restart_needed: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})
-    """Preferences were changed that the running backend has not read."""
+    """True where preferences were changed that the running backend has not read."""
 
 
 def settings_of(context: bpy.types.Context) -> WanSettings | None:
-    """The settings of the scene that the sequencer shows; None where it shows none."""
+    """The settings of the scene that the sequencer shows; None where it shows no scene."""
     scene = compat.sequencer_scene(context)
     return None if scene is None else settings_in(scene)
 
@@ -326,7 +361,7 @@ def scene_of(settings: WanSettings) -> bpy.types.Scene:
     return owner
 
 
-def session_of(context: bpy.types.Context) -> WanSession:
+def panel_state_of(context: bpy.types.Context) -> WanPanelState:
     """What is shown now."""
     known: Any = context.window_manager
     return known.wan_vse
@@ -334,13 +369,13 @@ def session_of(context: bpy.types.Context) -> WanSession:
 
 def active_job_id(context: bpy.types.Context) -> str:
     """The id of the job whose row is chosen in the queue; empty where none is."""
-    session = session_of(context)
-    if 0 <= session.active_row < len(session.rows):
-        return session.rows[session.active_row].name
+    panel_state = panel_state_of(context)
+    if 0 <= panel_state.active_row < len(panel_state.rows):
+        return panel_state.rows[panel_state.active_row].name
     return ""
 
 
-_CLASSES = (WanLora, WanSettings, WanJobRow, WanSession)
+_CLASSES = (WanLora, WanSettings, WanJobRow, WanPanelState)
 
 
 def register() -> None:
@@ -349,11 +384,11 @@ def register() -> None:
         bpy.utils.register_class(one)
     types: Any = bpy.types
     types.Scene.wan_vse = PointerProperty(type=WanSettings)
-    types.WindowManager.wan_vse = PointerProperty(type=WanSession)
+    types.WindowManager.wan_vse = PointerProperty(type=WanPanelState)
 
 
 def unregister() -> None:
-    """Take them back; what a scene kept stays in its file."""
+    """Remove the properties from Blender; a scene's settings stay in its file."""
     types: Any = bpy.types
     del types.WindowManager.wan_vse
     del types.Scene.wan_vse

@@ -1,4 +1,4 @@
-"""Which task is meant, and what each of them has to set. Part of WanSettings."""
+"""The task that the panel shows, and the settings of each task. Part of WanSettings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TASK_ITEMS = [
     (
         "TEXT_TO_VIDEO",
         "Text",
-        "New footage of the prompt: at the playhead, in a hole, for text strips",
+        "New footage of the prompt: at the playhead, in a gap, for text strips",
         "FONT_DATA",
         0,
     ),
@@ -25,21 +25,21 @@ TASK_ITEMS = [
         1,
     ),
     ("RESTYLE", "Restyle", "The selected footage in another look, on the channel above it", "BRUSH_DATA", 2),
-    ("FILL_GAP", "Fill Gap", "Footage that leads from one strip into the next, exactly the hole", "ARROW_LEFTRIGHT", 3),
+    ("FILL_GAP", "Fill Gap", "Footage that leads from one strip into the next, exactly the gap", "ARROW_LEFTRIGHT", 3),
     ("EXTEND", "Extend", "Footage that goes on from the strip's end, or leads up to its start", "TRACKING_FORWARDS", 4),
     ("PREVIS", "Previs", "Footage with the depth and the camera's move of the scene strip", "VIEW_CAMERA", 5),
 ]
-"""As bpy wants them; the numbers are those of the files."""
+"""The items of the enum; .blend files keep their numbers."""
 _TASKS = [Task[item[0]] for item in TASK_ITEMS]
 
 
 def task_of(settings: Any) -> Task:
-    """The task that is shown: the chosen one while the selection stays, else what the selection implies."""
+    """The task that the panel shows: the chosen one while the selection stays, else the one that it implies."""
     return _TASKS[_get_task(settings)]
 
 
 def chosen_or(settings: Any, picked: selection.Selection, implied: Task) -> Task:
-    """The task that was chosen for what is selected; without one, the implied one."""
+    """The task that was chosen for this selection; `implied` where none was."""
     return _chosen(settings, picked) or implied
 
 
@@ -60,7 +60,7 @@ def _set_task(settings: Any, value: int) -> None:
 
 
 class TaskSettings:
-    """Settings of the tasks; each is shown with its own task only."""
+    """Settings of the tasks; the panel shows those of its task."""
 
     task: EnumProperty(
         name="Task",

@@ -1,4 +1,4 @@
-"""The list of LoRAs in the sidebar. Draws only."""
+"""The list of LoRAs in the sidebar."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import bpy
 
-from ..properties import settings_in
-from ..properties.lora import WanLora
+from ..properties import WanLora, settings_in
 from ..stopwatch import timed
 from ..timeline import compat
 from . import paragraph

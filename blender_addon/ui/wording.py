@@ -1,4 +1,4 @@
-"""States, times and sizes as words and icons. No drawing."""
+"""States, times and sizes as words and icons."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
 from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, Task
-from ..jobs import loras as lora_list
+from ..jobs import lora_rows
 from ..jobs.sourcing import RENDERING
 
 STATE_WORDS = {
@@ -100,7 +100,7 @@ def plan(made: Plan) -> tuple[str, str]:
 
 def loras(made_with: list[LoraUse]) -> str:
     """ "LoRAs: style 0.8, film 1"."""
-    return "LoRAs: " + ", ".join(f"{lora_list.name_of(use.path)} {use.strength:g}" for use in made_with)
+    return "LoRAs: " + ", ".join(f"{lora_rows.name_of(use.path)} {use.strength:g}" for use in made_with)
 
 
 def coming_frames(asked_frames: int, made: Plan | None) -> int:
@@ -136,7 +136,11 @@ def short_progress(job: JobStatus) -> str:
     return ", ".join(parts)
 
 
-def one_line(text: str, most: int) -> str:
-    """Any text as one line of at most `most` characters, cut between words where it has any."""
+def one_line(text: str, max_characters: int) -> str:
+    """Any text as one line of at most `max_characters` characters, cut between words where it has any."""
     whole = " ".join(text.split())
-    return textwrap.shorten(whole, most, placeholder=" ...") if " " in whole[:most] else whole[:most]
+    return (
+        textwrap.shorten(whole, max_characters, placeholder=" ...")
+        if " " in whole[:max_characters]
+        else whole[:max_characters]
+    )

@@ -17,7 +17,7 @@ from diffusers import UniPCMultistepScheduler, WanPipeline, WanVACEPipeline
 from ..loading import chunked_forward
 from ..loading.residency import Placement, room_for
 from ..loading.wan_model import WanModel
-from ..memory.residency_plan import MemoryPlan, Place
+from ..memory.residency_plan import MemoryPlan, Residency
 from ..pipelines import quick_autoencoder, text_to_video
 from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode
@@ -28,7 +28,7 @@ from .meter import synchronise
 
 PROMPT = "Fog rolls over a pine forest at dawn, slow dolly forward."
 NEGATIVE_PROMPT = "blurry, overexposed, static, worst quality"
-RESIDENT = MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0)
+RESIDENT = MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Ours:
         self.placement = Placement(model, plan, kernel_book=kernel_book)
 
     def encode(self) -> Conditions:
-        return text_to_video.prepare(self.placement, *asked(self._work), text_to_video.Kept())
+        return text_to_video.prepare(self.placement, *asked(self._work), text_to_video.PreparationCache())
 
     def denoise(self, conditions: Conditions) -> tuple[torch.Tensor, list[float]]:
         work, steps = self._work, StepTimes(self._model.device)

@@ -30,7 +30,7 @@ from ..loading.wan_model import WanModel
 from ..pipelines.conditions import Conditions
 from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER
 from ..protocol.messages import RunParams
-from ..worker.take_job import TakeJob, WarmModel
+from ..worker.take_job import WarmModel, make_take
 from .course import Course, one
 from .engines import Engine, Ours, Stock, Work, asked
 from .meter import synchronise
@@ -130,7 +130,7 @@ def run(names: Sequence[str], models_folders: Sequence[str], file: Path | None) 
 
 def _model(row: TableWork, models_folders: Sequence[str], device: torch.device) -> WanModel:
     found = locate.find(entries.entry(row.model_id), list(models_folders))
-    if isinstance(found, locate.Missing):
+    if isinstance(found, locate.UnavailableModel):
         return RandomModel(row.random, device)
     return WanModel(found.folder, device)
 
@@ -173,10 +173,10 @@ def _our_whole(model: WanModel, work: Work, folder: Path, state: Path, result: R
         state_folder=str(state),
     )  # fmt: skip
     shutil.rmtree(state / PROMPTS_FOLDER, ignore_errors=True)  # the prompts are read anew, as stock reads them
-    job = TakeJob(params, WarmModel(model), lambda _progress: None, lambda: False)
+    warm = WarmModel(model)
     synchronise(model.device)
     began = time.perf_counter()
-    made = job.make()
+    made = make_take(params, warm, lambda _progress: None, lambda: False)
     seconds = time.perf_counter() - began
     result.phases = asdict(made.seconds)
     return seconds

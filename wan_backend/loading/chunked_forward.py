@@ -16,12 +16,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from diffusers.models.attention_dispatch import dispatch_attention_fn
-from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch import Tensor
 
-from ..memory.estimate import CHUNK_BYTES
+from ..memory.needs import CHUNK_BYTES
 from .attention import Attention
+from .diffusers_internals import WanAttnProcessor, dispatch_attention_fn
 from .forward_tools import PLAIN, Tools
 from .pointwise import Gate, Modulation, Pointwise, Times
 

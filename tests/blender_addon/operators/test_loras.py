@@ -45,7 +45,7 @@ def test_several_files_are_added_at_once_and_none_twice(settings, files) -> None
 
 
 def test_the_folder_of_the_preferences_is_listed_with_those_in_it(settings, files, addon) -> None:
-    loras, preferences = addon("jobs.loras"), addon("preferences").get()
+    loras, preferences = addon("jobs.lora_rows"), addon("preferences").get()
     assert [str(file) for file in loras.files_in(str(files.folder))] == [files.a, files.b, files.c]
     assert list(loras.files_in("")) == list(loras.files_in("/no/such/folder")) == []
     preferences.loras_folder = ""
@@ -53,8 +53,8 @@ def test_the_folder_of_the_preferences_is_listed_with_those_in_it(settings, file
     preferences.loras_folder = str(files.folder)
     try:
         assert bpy.ops.wan_vse.pick_lora.poll()
-        pick = addon("operators.pick_lora")
-        pick._look()
+        pick = addon("operators.choose_inputs")
+        pick._read_folder()
         assert [item[1] for item in pick._kept_items] == ["a", "wan/b", "wan/style/c"]
         assert bpy.ops.wan_vse.pick_lora(file=files.c) == FINISHED
     finally:
@@ -65,7 +65,7 @@ def test_the_folder_of_the_preferences_is_listed_with_those_in_it(settings, file
 def test_one_is_taken_off_and_the_list_can_be_empty(settings, files, addon) -> None:
     assert not bpy.ops.wan_vse.remove_lora.poll()
     for path in (files.a, files.b, files.c):
-        addon("jobs.loras").add(settings, path)
+        addon("jobs.lora_rows").add(settings, path)
     settings.active_lora = 1
     assert bpy.ops.wan_vse.remove_lora() == FINISHED
     assert [row.name for row in settings.loras] == ["a", "c"] and settings.active_lora == 1
@@ -77,7 +77,7 @@ def test_one_is_taken_off_and_the_list_can_be_empty(settings, files, addon) -> N
 
 def test_a_take_is_asked_for_with_those_that_are_on(told, settings, files, addon, uses, tmp_path) -> None:
     for path in (files.a, files.b, files.c):
-        addon("jobs.loras").add(settings, path)
+        addon("jobs.lora_rows").add(settings, path)
     settings.loras[0].strength, settings.loras[1].use, settings.loras[2].expert = -0.55, False, "LOW"
     assert bpy.ops.wan_vse.generate() == FINISHED
     ((_, request, _),) = told.asked
@@ -87,14 +87,14 @@ def test_a_take_is_asked_for_with_those_that_are_on(told, settings, files, addon
 def test_a_path_beside_the_file_is_sent_as_where_it_is(told, settings, files, scene, addon, uses) -> None:
     bpy.ops.wm.save_as_mainfile(filepath=str(files.folder / "film.blend"))
     settings = bpy.context.scene.wan_vse
-    addon("jobs.loras").add(settings, "//wan/b.safetensors")
-    assert addon("jobs.loras").uses(settings.loras) == uses((files.b, 1.0, "auto"))
-    addon("jobs.loras").add(settings, files.b)
+    addon("jobs.lora_rows").add(settings, "//wan/b.safetensors")
+    assert addon("jobs.lora_rows").uses(settings.loras) == uses((files.b, 1.0, "auto"))
+    addon("jobs.lora_rows").add(settings, files.b)
     assert len(settings.loras) == 1, "the same file by another path"
 
 
 def test_the_list_is_kept_in_the_file(settings, files, addon, tmp_path) -> None:
-    addon("jobs.loras").add(settings, files.a).strength = 0.5
+    addon("jobs.lora_rows").add(settings, files.a).strength = 0.5
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "film.blend"))
     assert rows(bpy.context.scene.wan_vse) == [("a", 0.5, True)]
@@ -127,10 +127,10 @@ def take(told, scene, addon, extension, files, uses):
 
 
 def test_settings_bring_a_takes_loras_back(take, settings, files, addon, uses) -> None:
-    addon("jobs.loras").add(settings, files.c)
+    addon("jobs.lora_rows").add(settings, files.c)
     assert bpy.ops.wan_vse.load_settings() == FINISHED
     assert rows(settings) == [("a", 0.25, True), ("b", 1.5, True)]
-    assert addon("jobs.loras").uses(settings.loras) == uses((files.a, 0.25, "auto"), (files.b, 1.5, "high"))
+    assert addon("jobs.lora_rows").uses(settings.loras) == uses((files.a, 0.25, "auto"), (files.b, 1.5, "high"))
 
 
 def test_another_take_has_them_whatever_the_panel_says(take, told, settings, files, uses) -> None:
@@ -141,7 +141,7 @@ def test_another_take_has_them_whatever_the_panel_says(take, told, settings, fil
 
 def test_the_buttons_under_a_question_say_which_expert_one_is_for(settings, files, addon) -> None:
     for path in (files.a, files.b):
-        addon("jobs.loras").add(settings, path)
+        addon("jobs.lora_rows").add(settings, path)
     for name in ("HIGH", "LOW", "BOTH"):
         assert bpy.ops.wan_vse.apply_fix(setting=f"lora_{name.lower()}", value=files.a) == FINISHED
         assert [row.expert for row in settings.loras] == [name, "AUTO"]
@@ -149,6 +149,6 @@ def test_the_buttons_under_a_question_say_which_expert_one_is_for(settings, file
 
 def test_the_button_under_a_refusal_leaves_one_out(settings, files, addon) -> None:
     for path in (files.a, files.b):
-        addon("jobs.loras").add(settings, path)
+        addon("jobs.lora_rows").add(settings, path)
     assert bpy.ops.wan_vse.apply_fix(setting="without_lora", value=files.a) == FINISHED
     assert rows(settings) == [("a", 1.0, False), ("b", 1.0, True)]

@@ -1,4 +1,4 @@
-"""What the operators do to the scene, and what they ask of the tracker."""
+"""What the operators do to the scene, and what they ask of the session."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_fix_of_a_job_shows_its_task(told, settings) -> None:
 
 
 def test_a_take_that_landed_is_not_undone_by_adjusting_the_order_for_it(addon) -> None:
-    assert "REGISTER" not in addon("operators.regenerate").WAN_VSE_OT_regenerate.bl_options
+    assert "REGISTER" not in addon("operators.make_takes").WAN_VSE_OT_regenerate.bl_options
 
 
 @pytest.mark.parametrize(("setting", "value"), [("colour", "red"), ("length_frames", "many"), ("model", "nobody's")])
@@ -174,9 +174,9 @@ def test_a_fix_that_is_not_understood_changes_nothing(told, settings, setting: s
 
 
 def test_every_fix_of_the_backend_is_understood(told, addon) -> None:
-    m, module = told.messages, addon("operators.apply_fix")
-    assert set(module.SETTERS) | set(module.LEFT_TO_QUALITY) == set(m.FixSetting)
-    assert not set(module.SETTERS) & set(module.LEFT_TO_QUALITY)
+    m, module = told.messages, addon("operators.apply_settings")
+    assert set(module.SETTERS) | set(module.SET_BY_QUALITY) == set(m.FixSetting)
+    assert not set(module.SETTERS) & set(module.SET_BY_QUALITY)
     assert set(module.ACTIONS) == set(m.FixAction)
 
 
@@ -199,7 +199,7 @@ def test_what_needs_a_jobs_details_asks_for_them_first(told, settings, take, nam
     request = told.requests.pop(OTHER)
     order = getattr(bpy.ops.wan_vse, name)
     assert order(job_id=OTHER, **values) == CANCELLED
-    assert (told.wished, told.asked, settings.prompt) == ([OTHER], [], "fog over pines")
+    assert (told.server.wished, told.asked, settings.prompt) == ([OTHER], [], "fog over pines")
     told.requests[OTHER] = request
     assert order(job_id=OTHER, **values) == FINISHED
     assert settings.prompt == "a tram"
@@ -236,5 +236,5 @@ def test_restart_and_free_card(told) -> None:
 
 
 def test_a_log_that_is_gone_is_said(told) -> None:
-    told.backend.log = "/nowhere/server.log"
+    told.server.status.log = "/nowhere/server.log"
     assert bpy.ops.wan_vse.open_log() == CANCELLED

@@ -31,7 +31,7 @@ def why_not(name: str, **values: object) -> str:
     ],
 )
 def test_generate_says_how_the_backend_is(told, settings, state: str, words: str) -> None:
-    told.backend.state = state
+    told.server.status.state = state
     assert words in why_not("generate")
 
 
@@ -43,7 +43,7 @@ def test_generate_needs_a_prompt(told, settings) -> None:
 
 def test_generate_refuses_what_the_plan_refuses(told, settings) -> None:
     problem = told.messages.Problem(told.messages.ProblemKind.MODEL_MISSING, "The model is not here: fetch it.")
-    told.plan = told.messages.Plan(
+    told.server.plan_query.plan = told.messages.Plan(
         "embedded",
         256,
         144,
@@ -63,7 +63,7 @@ def test_generate_into_hole_needs_a_hole(told, settings, scene, addon) -> None:
     assert why_not("generate_into_hole") == ""
     strips = addon("timeline.compat").strips(scene.sequence_editor)
     addon("timeline.compat").new_color(strips, "Wall", 1, 1, 400)
-    assert "no hole under the playhead" in why_not("generate_into_hole")
+    assert "no gap under the playhead" in why_not("generate_into_hole")
 
 
 @pytest.mark.parametrize("name", ["cancel_job", "retry_job", "place_take", "show_take"])
@@ -127,7 +127,7 @@ def test_a_strip_that_is_not_ours(told, scene, addon) -> None:
     ("state", "words"), [("none", "No model is loaded"), ("busy", "cancel it first"), ("ready", "")]
 )
 def test_free_card(told, state: str, words: str) -> None:
-    told.worker = told.messages.WorkerStatus(told.messages.WorkerState(state))
+    told.server.worker = told.messages.WorkerStatus(told.messages.WorkerState(state))
     assert words in why_not("free_card")
 
 
@@ -141,7 +141,7 @@ def test_the_view_is_standard_already(told, scene) -> None:
 
 
 def test_no_log_yet(told) -> None:
-    told.backend.log = ""
+    told.server.status.log = ""
     assert why_not("open_log") == "There is no log yet"
 
 

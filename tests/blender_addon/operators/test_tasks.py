@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+from pathlib import Path
 
 import bpy
 import pytest
@@ -23,7 +24,7 @@ def why_not(name: str) -> str:
 
 @pytest.fixture
 def film(told, settings, cut):
-    """Two shots with a hole, a still, a scene strip."""
+    """Two shots with a gap, a still, a scene strip."""
     cut.shot("A", 1, 41)
     cut.shot("B", 61, 101)
     cut.still("Still", 101, 141)
@@ -51,7 +52,7 @@ def test_each_asks_for_its_own(told, film, operator, selected, task, roles, plac
     (order,) = told.orders
     request = order.request
     assert request.task == task
-    assert [wanted.role.value for wanted in order.aim.wanted] == roles
+    assert [wanted.role.value for wanted in order.target.wanted] == roles
     assert (request.origin.start, request.length_frames, request.origin.channel) == place
 
 
@@ -84,7 +85,7 @@ def test_generate_is_text_whatever_is_selected(told, film) -> None:
     film.select("A")
     film.scene.frame_set(300)
     assert bpy.ops.wan_vse.generate() == FINISHED
-    assert (told.orders[0].request.task, told.orders[0].aim) == ("text_to_video", None)
+    assert (told.orders[0].request.task, told.orders[0].target) == ("text_to_video", None)
 
 
 def test_each_text_strip_becomes_a_job(told, film) -> None:
@@ -130,7 +131,7 @@ def test_a_previs_keeps_to_depth_or_outlines(told, film, addon, blocking, guide)
     request = told.orders[0].request
     assert request.guide.value == guide
     film.scene.wan_vse.blocking = "DEPTH" if blocking == "EDGES" else "EDGES"
-    addon("operators.load_settings").fill(film.scene.wan_vse, request)
+    addon("operators.apply_settings").fill(film.scene.wan_vse, request)
     assert film.scene.wan_vse.blocking == blocking
 
 
@@ -139,7 +140,7 @@ def test_each_says_what_to_select(told, film, name) -> None:
     film.select()
     film.scene.frame_set(500)
     assert why_not(name).partition(" ")[0] in ("Select", "There")
-    told.backend.state = "missing"
+    told.server.status.state = "missing"
     assert "press Set Up Backend" in why_not(name)
 
 
@@ -158,15 +159,17 @@ def test_a_scene_strip_without_a_camera_is_said(told, film) -> None:
 
 def test_what_the_plan_refuses_is_said(told, film) -> None:
     m = told.messages
-    problem = m.Problem(m.ProblemKind.BAD_LENGTH, "2,400 frames are more than can be made: shorten the hole.")
-    told.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem)
+    problem = m.Problem(m.ProblemKind.BAD_LENGTH, "2,400 frames are more than can be made: shorten the gap.")
+    told.server.plan_query.plan = m.Plan(
+        "embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem
+    )
     film.select("A", "B")
-    assert why_not("fill_gap") == "2,400 frames are more than can be made: shorten the hole"
+    assert why_not("fill_gap") == "2,400 frames are more than can be made: shorten the gap"
 
 
 def test_a_take_that_will_be_shorter_has_a_shorter_placeholder(told, film) -> None:
     m = told.messages
-    told.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 30, 1, 1.0, 1.0, m.Sampler.UNIPC)
+    told.server.plan_query.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 30, 1, 1.0, 1.0, m.Sampler.UNIPC)
     film.select("Still")
     bpy.ops.wan_vse.animate_picture()
     film.select("A")
@@ -201,9 +204,9 @@ def test_another_take_of_the_same_sources(told, film, addon, found) -> None:
     order = told.orders.pop()
     m = told.messages
     files = ["0001.png", "0002.png"]
-    folder = film.folder / "footage"
+    folder = Path(addon("jobs.strangers").own_folder()) / "footage"
     if found:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         for name in files:
             (folder / name).write_bytes(b"x")
     source = m.Source(m.Role.FOOTAGE, str(folder), files, frames=40, rendered=True)
@@ -212,16 +215,16 @@ def test_another_take_of_the_same_sources(told, film, addon, found) -> None:
     conversion = importlib.import_module(told.messages.__name__.replace("messages", "conversion"))
     addon("timeline.identity").mark_placeholder(strip, "a" * 32, json.dumps(conversion.to_json(request)))
     provenance = addon("timeline.provenance")
-    strip[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.aim))
+    strip[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.target))
     film.compat.set_handles(strip, 5, 30)
     assert bpy.ops.wan_vse.regenerate(seed="NEW") == FINISHED
     (again,) = told.orders
     assert (again.request.origin.start, again.request.length_frames) == (1, 40), "as long as its footage"
     if found:
-        assert (again.request.sources, again.aim) == ([source], None)
+        assert (again.request.sources, again.target) == ([source], None)
         assert provenance.read(again.asked).sources[0].name == "A"
     else:
-        (wanted,) = again.aim.wanted
+        (wanted,) = again.target.wanted
         assert (wanted.start, wanted.end_exclusive, wanted.strip_names) == (1, 41, ("A",))
 
 
@@ -231,7 +234,7 @@ def test_settings_of_a_restyled_take_come_back(told, film, addon) -> None:
     film.select("A")
     bpy.ops.wan_vse.restyle()
     settings.strength, settings.guide, settings.conform = 0.9, "NONE", "FLOW"
-    addon("operators.load_settings").fill(settings, told.orders[0].request)
+    addon("operators.apply_settings").fill(settings, told.orders[0].request)
     assert (settings.strength, settings.guide, settings.conform) == (0.25, "FRAMES", "REPEAT")
 
 
@@ -247,13 +250,13 @@ def test_a_fix_under_a_failed_job_selects_what_its_take_is_made_from(told, film,
     job = told.add("f" * 32, "failed", request=dataclasses.replace(order.request, sources=[]))
     waits = film.effect("Waits", "COLOR", 200, 220)
     waits[identity.JOB], waits[identity.ROLE] = job.job_id, identity.PLACEHOLDER_ROLE
-    waits[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.aim))
+    waits[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.target))
     film.select("Still", "Waits")
     assert bpy.ops.wan_vse.apply_fix(setting="quality", value="draft", job_id=job.job_id) == FINISHED
     assert {strip.name for strip in film.strips if strip.select} == set(selected)
     assert film.scene.wan_vse.task == operator.replace("dress_", "").upper()
     assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
-    assert told.orders[1].aim.sources == order.aim.sources
+    assert told.orders[1].target.sources == order.target.sources
 
 
 def test_a_fix_of_a_job_whose_strips_are_gone_leaves_the_selection(told, film) -> None:

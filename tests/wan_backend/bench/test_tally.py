@@ -12,7 +12,7 @@ from diffusers import AutoencoderKLWan
 
 from wan_backend.bench.random_weights import VAE_2_2
 from wan_backend.bench.tally import Tally, tallied
-from wan_backend.memory import estimate
+from wan_backend.memory.needs import FIXED_BYTES, HiddenStates, VideoShape, calculate
 from wan_backend.pipelines import quick_autoencoder
 from wan_backend.pipelines.quick_autoencoder import Course
 
@@ -49,8 +49,8 @@ def course(way: str, form: str, at_once: int) -> tuple[Tally, float]:
 @pytest.mark.parametrize("way", ["decode", "encode"])
 def test_the_memory_that_is_alive_fits_the_estimate_with_room_for_what_an_allocator_wastes(way, form, at_once):
     _config, width, height, channels, token = FORMS[form]
-    first, more = estimate.decode_bytes(width * height, channels, 2, token, quick=True)
-    estimated = first + (at_once - 1) * more
+    video, states = VideoShape(width, height, 17, token), HiddenStates(64, channels, 2, 2, vae_channels_last=True)
+    estimated = calculate({}, states, video).decode_in(0, at_once) - FIXED_BYTES
     alive = course(way, form, at_once)[0].peak_bytes
     assert 1.15 * alive < estimated
     assert way == "encode" or estimated < 1.4 * alive

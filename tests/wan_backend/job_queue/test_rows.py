@@ -136,10 +136,10 @@ def test_only_the_next_job_is_told_that_no_worker_can_be_started(tmp_path):
     ids = write_jobs(tmp_path, ["queued"] * 50)
     queue.adopt()
     for _ in range(3):
-        queue.tell_next("The worker died.")
+        queue.report_to_next("The worker died.")
     assert told == [ids[0]] and queue.status(ids[0]).sentence == "The worker died."
     queue.end(ids[0], JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Cancelled."))
-    queue.tell_next("The worker died.")
-    queue.tell_next("Waiting for its turn.")
+    queue.report_to_next("The worker died.")
+    queue.report_to_next("Waiting for its turn.")
     assert told[1:] == [ids[0], ids[1], ids[1]]
     owner.release()

@@ -15,7 +15,7 @@ from diffusers import AutoencoderKLWan
 from wan_backend.pipelines import channel_norm, quick_autoencoder, quick_film
 from wan_backend.pipelines.ahead import ahead
 from wan_backend.pipelines.autoencoder import Film, NoPictures, encode
-from wan_backend.pipelines.decode import decode, denormalise
+from wan_backend.pipelines.decode import decode, denormalize
 from wan_backend.pipelines.quick_autoencoder import Course
 from wan_backend.pipelines.stopping import Stopped
 
@@ -88,7 +88,7 @@ def test_it_gives_diffusers_latents_and_the_same_bits_in_any_chunks(vae, film):
     found = []
     for vae.chunk_latents in (1, 2, 3):
         found.append(encode(vae, film))
-    assert (denormalise(vae, found[0]) - expected).abs().max() < 1e-4 and expected.std() > 0.1
+    assert (denormalize(vae, found[0]) - expected).abs().max() < 1e-4 and expected.std() > 0.1
     assert all(torch.equal(latents, found[0]) for latents in found)
 
 

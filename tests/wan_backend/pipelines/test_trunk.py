@@ -11,13 +11,12 @@ from diffusers import DiffusionPipeline, UniPCMultistepScheduler, WanPipeline, W
 from wan_backend.catalogue import entries
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks
-from wan_backend.pipelines.canvas import Canvas
-from wan_backend.pipelines.conditions import Conditions
+from wan_backend.pipelines.conditions import Canvas, Conditions
 from wan_backend.pipelines.denoise import denoise
 from wan_backend.pipelines.sampling import make_scheduler
-from wan_backend.pipelines.text_to_video import Kept
+from wan_backend.pipelines.text_to_video import PreparationCache
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
 
 WIDTH, HEIGHT, FRAMES, STEPS, SEED = 96, 64, 13, 4, 7
@@ -43,10 +42,10 @@ def theirs(folder: Any) -> torch.Tensor:
 
 def ours(folder: Any, model_id: str) -> tuple[Conditions, torch.Tensor]:
     model = WanModel(folder, torch.device("cpu"))
-    placement = Placement(model, MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0))
+    placement = Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
     request = TakeRequest("fog", model_id, WIDTH, HEIGHT, FRAMES, RATE, SEED, "", negative_prompt="rain")
     plan = Plan(model_id, WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, 4.0, 3.0, "unipc")
-    conditions = tasks.prepare(placement, request, plan, Canvas(), Kept())
+    conditions = tasks.prepare(placement, request, plan, Canvas(), PreparationCache())
     scheduler = make_scheduler(model.config("scheduler"), "unipc", 3.0)
     with placement.use("transformer") as transformer:
         return conditions, denoise(transformer, scheduler, conditions, steps=STEPS, guidance_scale=4.0)
@@ -69,6 +68,6 @@ def test_the_embedded_model_learnt_as_a_whole_and_keeps_its_control(vace_folder)
 
 def test_a_trunk_is_a_control_models():
     text = entries.CATALOGUE_FILE.read_text("utf-8")
-    wrong = text.replace('layout = "text"\n', 'layout = "text"\ntrunk_makes_text = true\n', 1)
+    wrong = text.replace('architecture = "text"\n', 'architecture = "text"\ntrunk_makes_text = true\n', 1)
     with pytest.raises(ValueError, match="only a control model has a trunk"):
-        entries.read(wrong)
+        entries.parse(wrong)

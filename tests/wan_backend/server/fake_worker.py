@@ -103,7 +103,7 @@ def _send(line: bytes) -> None:
         os.write(1, line)
 
 
-ENDPOINT = Endpoint(_send, serves=WORKER_METHODS, handler=_serve, tells=WORKER_EVENTS, peer="the server")
+ENDPOINT = Endpoint(_send, serves=WORKER_METHODS, handler=_serve, sends=WORKER_EVENTS, peer="the server")
 
 
 class Run:
