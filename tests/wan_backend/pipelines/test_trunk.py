@@ -70,4 +70,4 @@ def test_a_trunk_is_a_control_models():
     text = entries.CATALOGUE_FILE.read_text("utf-8")
     wrong = text.replace('architecture = "text"\n', 'architecture = "text"\ntrunk_makes_text = true\n', 1)
     with pytest.raises(ValueError, match="only a control model has a trunk"):
-        entries.parse(wrong)
+        entries.parse_catalogue(wrong)
