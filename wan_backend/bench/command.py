@@ -1,4 +1,4 @@
-"""The benchmark's command line and its course.
+"""The benchmark's command line and its engine_run.
 
 After a take that does not count, both engines make one in turn, `--repeat` times; the medians are compared.
 """
@@ -22,8 +22,7 @@ from ..loading import devices
 from ..loading.wan_model import PARTS, Precision, WanModel
 from ..protocol.errors import Refusal
 from . import caps, clocks, report, speed_table
-from .course import Course, one
-from .engines import Engine, Ours, Stock, Work
+from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
 from .meter import Measured, Meter
 from .random_weights import TRANSFORMERS, RandomModel
 
@@ -169,12 +168,12 @@ def _measure(model: WanModel, work: Work, repeat: int, load: report.Row) -> tupl
     """The table's rows, and the largest difference between the engines' frames."""
     engines: list[Engine] = [Stock(model, work), Ours(model, work)]
     for engine in engines:  # unmeasured: whoever comes first warms things up for both
-        one(engine, Course(), model.device)
-    courses = [Course(), Course()]
+        run_once(engine, EngineRun(), model.device)
+    runs = [EngineRun(), EngineRun()]
     for _ in range(repeat):
-        for engine, course in zip(engines, courses, strict=True):
-            one(engine, course, model.device)
-    stock, ours = courses
+        for engine, engine_run in zip(engines, runs, strict=True):
+            run_once(engine, engine_run, model.device)
+    stock, ours = runs
     assert stock.frames is not None and ours.frames is not None
     difference = int(np.abs(stock.frames.astype(np.int16) - ours.frames).max())
     rows = [load]

@@ -6,7 +6,7 @@ May import torch, diffusers, models, pipelines and protocol.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from diffusers import UniPCMultistepScheduler, WanPipeline, WanVACEPipeline
 
-from ..loading import chunked_forward
+from ..loading import chunked_forward, devices
 from ..loading.residency import Placement, room_for
 from ..loading.wan_model import WanModel
 from ..memory.residency_plan import MemoryPlan, Residency
-from ..pipelines import quick_autoencoder, text_to_video
+from ..pipelines import channels_last_autoencoder, text_to_video
 from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
-from .meter import synchronise
+from .meter import Measured, Meter, synchronise
 
 PROMPT = "Fog rolls over a pine forest at dawn, slow dolly forward."
 NEGATIVE_PROMPT = "blurry, overexposed, static, worst quality"
@@ -66,15 +66,15 @@ class Ours:
 
     name = "ours"
 
-    def __init__(self, model: WanModel, work: Work, kernel_book: Path | None = None) -> None:
+    def __init__(self, model: WanModel, work: Work, kernel_findings: Path | None = None) -> None:
         self._model, self._work = model, work
         plan = RESIDENT
         if model.device.type == "cuda":
             plan = room_for(model, work.width, work.height, work.frames).plan()
-        self.placement = Placement(model, plan, kernel_book=kernel_book)
+        self.placement = Placement(model, plan, kernel_findings=kernel_findings)
 
     def encode(self) -> Conditions:
-        return text_to_video.prepare(self.placement, *asked(self._work), text_to_video.PreparationCache())
+        return text_to_video.prepare(self.placement, *as_request(self._work), text_to_video.PreparationCache())
 
     def denoise(self, conditions: Conditions) -> tuple[torch.Tensor, list[float]]:
         work, steps = self._work, StepTimes(self._model.device)
@@ -94,7 +94,7 @@ class Ours:
             return np.concatenate(list(decode(vae, latents)))
 
 
-def asked(work: Work, media_folder: str = "") -> tuple[TakeRequest, Plan]:
+def as_request(work: Work, media_folder: str = "") -> tuple[TakeRequest, Plan]:
     """The work as a request, and as the plan that the server would make of it."""
     rate = FrameRate(16)
     request = TakeRequest(
@@ -131,7 +131,7 @@ class Stock:
         for part in (self._model.text_encoder, self._model.transformer, self._model.vae):
             part.to(self._model.device)
         chunked_forward.undo(self._model.transformer)
-        quick_autoencoder.lay_back(self._model.vae)
+        channels_last_autoencoder.restore_layout(self._model.vae)
 
     @torch.no_grad()
     def encode(self) -> Conditions:
@@ -201,3 +201,27 @@ class StepTimes:
     def seconds(self) -> list[float]:
         """Of each step but the first, which warms things up."""
         return [after - before for before, after in zip(self._ends, self._ends[1:], strict=False)]
+
+
+@dataclass
+class EngineRun:
+    """What was measured of one engine."""
+
+    encode: Measured = field(default_factory=Measured)
+    denoise: Measured = field(default_factory=Measured)
+    decode: Measured = field(default_factory=Measured)
+    steps: list[float] = field(default_factory=list)
+    frames: np.ndarray | None = None
+
+
+def run_once(engine: Engine, run: EngineRun, device: torch.device) -> None:
+    """One take by one engine, added to `run`."""
+    with Meter(device, run.encode):
+        conditions = engine.encode()
+    with Meter(device, run.denoise):
+        latents, steps = engine.denoise(conditions)
+    run.steps += steps
+    with Meter(device, run.decode):
+        run.frames = engine.decode(latents)
+    del conditions, latents
+    devices.release(device)

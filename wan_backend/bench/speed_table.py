@@ -31,8 +31,7 @@ from ..pipelines.conditions import Conditions
 from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER
 from ..protocol.messages import RunParams
 from ..worker.take_job import WarmModel, make_take
-from .course import Course, one
-from .engines import Engine, Ours, Stock, Work, asked
+from .engines import Engine, EngineRun, Ours, Stock, Work, as_request, run_once
 from .meter import synchronise
 from .random_weights import RandomModel
 
@@ -94,7 +93,7 @@ class Result:
     steps: int
     stock: Side = field(default_factory=Side)
     ours: Side = field(default_factory=Side)
-    tools: str = ""
+    kernels: str = ""
     first: float = 0.0
     """Seconds that our first take needs more than its second: finding and compiling kernels."""
     phases: dict[str, float] = field(default_factory=dict)
@@ -141,22 +140,22 @@ def measured(name: str, row: TableWork, model: WanModel, state: Path) -> Result:
     result = Result(name, str(model.folder), work.steps)
     began = time.perf_counter()
     stock, ours = Stock(model, work), Ours(model, work, state / KERNELS_FILE)
-    result.tools = ours.placement.tools.words
-    courses = Course(), Course()
-    one(ours, Course(), model.device)
+    result.kernels = ours.placement.kernels.description
+    runs = EngineRun(), EngineRun()
+    run_once(ours, EngineRun(), model.device)
     cold = time.perf_counter() - began
-    one(stock, Course(), model.device)
+    run_once(stock, EngineRun(), model.device)
     engines: tuple[Engine, ...] = (stock, ours)
-    for engine, course in zip(engines, courses, strict=True):
+    for engine, engine_run in zip(engines, runs, strict=True):
         began = time.perf_counter()
-        one(engine, course, model.device)
+        run_once(engine, engine_run, model.device)
     result.first = cold - (time.perf_counter() - began)
     forwards = 2 if work.guidance_scale > 1 else 1
-    for course, side in zip(courses, (result.stock, result.ours), strict=True):
-        side.encode, side.decode = course.encode.median_seconds, course.decode.median_seconds
-        side.step = median(course.steps)
+    for engine_run, side in zip(runs, (result.stock, result.ours), strict=True):
+        side.encode, side.decode = engine_run.encode.median_seconds, engine_run.decode.median_seconds
+        side.step = median(engine_run.steps)
         side.forward = side.step / forwards
-        side.denoise_bytes, side.decode_bytes = course.denoise.peak_bytes, course.decode.peak_bytes
+        side.denoise_bytes, side.decode_bytes = engine_run.denoise.peak_bytes, engine_run.decode.peak_bytes
     with tempfile.TemporaryDirectory() as folder:
         result.ours.whole = _our_whole(model, work, Path(folder, "ours"), state, result)
         result.stock.whole = _stock_whole(stock, model, Path(folder, "stock"))
@@ -167,7 +166,7 @@ def measured(name: str, row: TableWork, model: WanModel, state: Path) -> Result:
 def _our_whole(model: WanModel, work: Work, folder: Path, state: Path, result: Result) -> float:
     """Seconds of the worker's own job, whose phases go into `result`."""
     folder.mkdir()
-    request, plan = asked(work, str(folder / "media"))
+    request, plan = as_request(work, str(folder / "media"))
     params = RunParams(
         "0" * 32, request, plan, str(model.folder), str(model.device.type), work_folder=str(folder / "work"),
         state_folder=str(state),
@@ -249,8 +248,8 @@ def table(results: Sequence[Result]) -> str:
         if stock.error is not None and ours.error is not None:
             lines.append(f"| {result.name} | error to float32 | {stock.error:.2e} | {ours.error:.2e} | | | |")
         lines.append(f"| {result.name} | first take more by | | {result.first:.1f} | | | |")
-    tools = {result.tools for result in results}
-    return "\n".join(lines) + f"\n\nOurs: {'; '.join(sorted(tools))}.\n"
+    kernels = {result.kernels for result in results}
+    return "\n".join(lines) + f"\n\nOurs: {'; '.join(sorted(kernels))}.\n"
 
 
 def _at(side: Side, measured_steps: int, steps: int) -> float:

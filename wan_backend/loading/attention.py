@@ -1,7 +1,8 @@
-"""Which kernel computes attention: each that is here is measured and checked against float32, the quickest is taken.
+"""Chooses the kernel that computes attention: each that is installed is checked against float32, and the fastest is
+taken.
 
-Done once for a card and its versions; what was found is kept in a KernelBook. A take never fails for want of a kernel:
-one that fails on the way makes room for torch's own. May import torch and the attention_kernels.
+That is done once for a card and its versions, and the results are kept by KernelTrials. A take never fails because a
+kernel is missing or broken: torch's own takes over from one that fails in use.
 """
 
 from __future__ import annotations
@@ -13,63 +14,68 @@ import torch
 from torch import Tensor
 
 from . import devices
-from .attention_kernels import KERNELS, SDPA, Attend, Kernel
-from .kernel_book import Finding, KernelBook, NotNow
+from .attention_kernels import ATTENTION_KERNELS, SDPA, Attend, AttentionKernel
+from .kernel_trials import Finding, KernelTrials, TrialPostponed
 
 log = logging.getLogger(__name__)
 
 PROBED_TOKENS, PROBED_HEADS = 16384, 8
-"""Enough for a kernel's own speed to show through what it costs to start it: with 4,096 tokens the order is another.
-And little enough to fit beside a transformer on the smallest card: 150 MB."""
+"""Enough that the time of a kernel isn't that of its launch (with 4,096 tokens another one is the fastest), and few
+enough to fit beside a transformer on the smallest card: 150 MB."""
 LONG_KEYS = 1024
-"""A prompt has half as many."""
+"""The number of keys from which they count as long; a prompt has half as many."""
 REFERENCE_QUERIES = 64
 RUNS, CALLS = 4, 4
-"""Each run is so many calls, one right after another, as a transformer's are; the best counts."""
-WORTH = 0.98
-"""Another kernel than torch's own must take less than this share of its time."""
+"""The number of runs, of which the best counts, and of calls in each, one right after another as in a transformer."""
+MAX_TIME_SHARE = 0.98
+"""Share of the time of torch's own that another kernel must stay under to be taken."""
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Of what attention is computed."""
+class AttentionShape:
+    """The heads that attention is computed for."""
 
     heads: int
-    side: int
-    """Numbers of a head."""
+    channels: int
+    """Channels of one head."""
     dtype: torch.dtype
 
 
 class Attention:
-    """Attends by the kernel that was chosen, and by torch's own from when that fails."""
+    """Computes attention by the kernel that was chosen, and by torch's own once that has failed."""
 
-    def __init__(self, kernel: Kernel, attend: Attend, key: str, book: KernelBook) -> None:
-        self._kernel, self._attend, self._key, self._book = kernel, attend, key, book
+    def __init__(self, kernel: AttentionKernel, attend: Attend, key: str, trials: KernelTrials) -> None:
+        self._kernel, self._attend, self._key, self._trials = kernel, attend, key, trials
 
     @property
     def name(self) -> str:
-        """Of the kernel, for a person."""
+        """The kernel's name, for a person to read."""
         return self._kernel.name
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """(1, S, heads, D) for queries of that shape, and keys and values (1, N, heads, D)."""
-        if self._kernel is SDPA or (self._kernel.only_long and key.shape[1] < LONG_KEYS):
+        """(1, S, heads, D) of queries of that shape, and of keys and values (1, N, heads, D)."""
+        if self._kernel is SDPA or (self._kernel.only_long_keys and key.shape[1] < LONG_KEYS):
             return SDPA.make()(query, key, value)
         try:
             return self._attend(query, key, value)
         except Exception as error:
             if devices.is_out_of_memory(error):
                 raise
-            log.warning("%s failed, so torch's own attention goes on: %s", self.name, error)
-            self._book.give_up(self._key, f"in use: {type(error).__name__}: {error}")
+            log.warning("%s failed, so torch's own attention takes over: %s", self.name, error)
+            self._trials.record_failure(self._key, f"in use: {type(error).__name__}: {error}")
             self._kernel, self._attend = SDPA, SDPA.make()
             return self._attend(query, key, value)
 
 
-def choose(device: torch.device, shape: Shape, book: KernelBook, kernels: tuple[Kernel, ...] = KERNELS) -> Attention:
-    """The quickest of the kernels that are right, on `device`; torch's own where there is no time to be won."""
+def choose(
+    device: torch.device,
+    shape: AttentionShape,
+    trials: KernelTrials,
+    kernels: tuple[AttentionKernel, ...] = ATTENTION_KERNELS,
+) -> Attention:
+    """The fastest of the kernels that compute `device`'s attention correctly; torch's own where none is faster."""
     if device.type != "cuda":
-        return Attention(SDPA, SDPA.make(), "", book)
+        return Attention(SDPA, SDPA.make(), "", trials)
     capability = torch.cuda.get_device_capability(device)
     probe = _Probe(device, shape)
     best, attend, least, best_key = SDPA, SDPA.make(), float("inf"), ""
@@ -77,54 +83,55 @@ def choose(device: torch.device, shape: Shape, book: KernelBook, kernels: tuple[
         if not kernel.fits(capability):
             continue
         key = _key(kernel, device, shape)
-        found = book.find(key, lambda kernel=kernel: probe.try_out(kernel))  # type: ignore[misc]
+        found = trials.find_or_try(key, lambda kernel=kernel: probe.measure(kernel))  # type: ignore[misc]
         if found is None:
             continue
         log.info("attention by %s: %.3f ms, %.1e from float32", kernel.name, found["ms"], found["error"])
-        if float(found["ms"]) < least * (WORTH if kernel is not SDPA else 1):
+        if float(found["ms"]) < least * (MAX_TIME_SHARE if kernel is not SDPA else 1):
             try:
                 attend = kernel.make()
-            except Exception as error:  # noqa: BLE001 - what was here when it was measured may be gone
-                book.give_up(key, f"{type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001 - its package may be gone since it was measured
+                trials.record_failure(key, f"{type(error).__name__}: {error}")
             else:
                 best, least, best_key = kernel, float(found["ms"]), key
     log.info("attention is computed by %s", best.name)
-    return Attention(best, attend, best_key, book)
+    return Attention(best, attend, best_key, trials)
 
 
-def _key(kernel: Kernel, device: torch.device, shape: Shape) -> str:
+def _key(kernel: AttentionKernel, device: torch.device, shape: AttentionShape) -> str:
     card = torch.cuda.get_device_name(device)
     versions = f"torch {torch.__version__}, CUDA {torch.version.cuda}, {kernel.version()}"
-    return f"attention, {kernel.name}, {card}, {versions}, {shape.heads}x{shape.side}, {shape.dtype}"
+    return f"attention, {kernel.name}, {card}, {versions}, {shape.heads}x{shape.channels}, {shape.dtype}"
 
 
 class _Probe:
-    """Random queries, keys and values, and what float32 makes of them; made when they are first wanted."""
+    """Random queries, keys and values with their attention in float32, made when they are first needed."""
 
-    def __init__(self, device: torch.device, shape: Shape) -> None:
+    def __init__(self, device: torch.device, shape: AttentionShape) -> None:
         self._device, self._shape = device, shape
         self._made: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 
-    def try_out(self, kernel: Kernel) -> Finding:
-        """How long the kernel takes (ms) and how far it is from float32; raises ValueError where that is too far, and
-        NotNow where there is no room for a trial.
+    def measure(self, kernel: AttentionKernel) -> Finding:
+        """The milliseconds that the kernel takes, and its relative difference to float32.
+
+        Raises ValueError where the difference is too large, and TrialPostponed where memory is short.
         """
         try:
             return self._measured(kernel)
         except Exception as error:
             if devices.is_out_of_memory(error):
-                raise NotNow from error
+                raise TrialPostponed from error
             raise
 
     @torch.no_grad()
-    def _measured(self, kernel: Kernel) -> Finding:
+    def _measured(self, kernel: AttentionKernel) -> Finding:
         attend = kernel.make()
         query, key, value, exact = self._tensors()
         out = attend(query, key, value)
         error = float((out[:, :REFERENCE_QUERIES].float() - exact).norm() / exact.norm())
-        if not error <= kernel.error:
-            raise ValueError(f"it is {error:.1e} from float32, where {kernel.error:.1e} is allowed")
-        attend(query, key[:, : LONG_KEYS // 2], value[:, : LONG_KEYS // 2])  # a prompt's, which must work, too
+        if not error <= kernel.max_error:
+            raise ValueError(f"its difference to float32 is {error:.1e}, more than {kernel.max_error:.1e}")
+        attend(query, key[:, : LONG_KEYS // 2], value[:, : LONG_KEYS // 2])  # a prompt's length must work, too
         return {"ms": round(self._milliseconds(attend), 4), "error": round(error, 6)}
 
     def _milliseconds(self, attend: Attend) -> float:
@@ -143,9 +150,9 @@ class _Probe:
     def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         if self._made is None:
             generator = torch.Generator("cpu").manual_seed(0)
-            size = (1, PROBED_TOKENS, min(self._shape.heads, PROBED_HEADS), self._shape.side)
+            size = (1, PROBED_TOKENS, min(self._shape.heads, PROBED_HEADS), self._shape.channels)
             drawn = [torch.randn(size, generator=generator).to(self._device, self._shape.dtype) for _ in range(3)]
             query, key, value = (each.float().transpose(1, 2) for each in drawn)
-            weights = (query[:, :, :REFERENCE_QUERIES] @ key.transpose(2, 3) * self._shape.side**-0.5).softmax(-1)
+            weights = (query[:, :, :REFERENCE_QUERIES] @ key.transpose(2, 3) * self._shape.channels**-0.5).softmax(-1)
             self._made = (drawn[0], drawn[1], drawn[2], (weights @ value).transpose(1, 2))
         return self._made

@@ -1,8 +1,8 @@
-"""The ways to compute attention that a card may have, from torch's own to those of packages that a person has.
+"""The kernels that may compute attention: torch's own, and those of packages that a person has installed.
 
-A kernel says what it needs, and makes itself a function of queries, keys and values (1, S, heads, D), which it gives
-back as (1, S, heads, D). What isn't here or doesn't fit the card says so by Unfit. Which one is used, is chosen by
-`attention.choose`, which measures and checks them all. May import torch, and the packages themselves.
+Each is a function of queries, keys and values (1, S, heads, D) that gives (1, S, heads, D). `attention.choose` measures
+and checks those that fit the card. To add one, write a function that imports its package and gives such a function, or
+raises KernelUnavailable, and name it in ATTENTION_KERNELS.
 """
 
 from __future__ import annotations
@@ -19,38 +19,37 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from .kernel_trials import KernelUnavailable
+
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-class Unfit(Exception):
-    """The kernel can't be had here; the message says why."""
+"""A function of queries, keys and values."""
 
 
 @dataclass(frozen=True)
-class Kernel:
+class AttentionKernel:
     """One way to compute attention."""
 
     name: str
     make: Callable[[], Attend]
-    """Raises Unfit, or whatever importing its package raises."""
+    """Imports what the kernel needs; raises KernelUnavailable, or whatever the package raises."""
     packages: tuple[str, ...] = ()
-    """By whose versions what was found of it goes."""
-    error: float = 4e-3
-    """How far it may be from float32, relative, whatever torch's own is: 2.3e-3 in bfloat16."""
-    least: tuple[int, int] = (0, 0)
-    """The least compute capability of the card."""
-    before: tuple[int, int] = (99, 0)
-    """The first capability that it's not for."""
-    only_long: bool = False
-    """For the tokens' own attention alone: it takes longer to get ready than a prompt is worth."""
+    """The packages that it may come from; a result holds for their versions."""
+    max_error: float = 4e-3
+    """The relative difference to float32 that it may have; torch's own has 2.3e-3 in bfloat16."""
+    min_capability: tuple[int, int] = (0, 0)
+    """The lowest compute capability of a card that it runs on."""
+    below_capability: tuple[int, int] = (99, 0)
+    """The first capability that it doesn't run on any more."""
+    only_long_keys: bool = False
+    """True where it is for self-attention only, since its overhead is too large for the keys of a prompt."""
 
     def version(self) -> str:
-        """Of its packages, those that are here; empty for torch's own."""
+        """The versions of those of its packages that are installed; empty for torch's own."""
         return ", ".join(f"{name} {found}" for name in self.packages if (found := _version(name)))
 
     def fits(self, capability: tuple[int, int]) -> bool:
         """Whether it may be tried on a card of that compute capability."""
-        return self.least <= capability < self.before and (not self.packages or bool(self.version()))
+        return self.min_capability <= capability < self.below_capability and (not self.packages or bool(self.version()))
 
 
 def sdpa(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -69,7 +68,7 @@ def _named(backend: SDPBackend) -> Attend:
 
 @functools.cache
 def _flash_3() -> Attend:
-    """FlashAttention-3's forward, as an operator of torch's, so that a compiler goes around it and not into it."""
+    """FlashAttention 3's forward as a custom operator of torch, which a compiler leaves alone."""
     forward = _first_of(("fa3_fwd_interface", "flash_attn_func"), ("flash_attn_interface", "flash_attn_func"))
 
     @torch.library.custom_op("wan_vse::flash_3", mutates_args=(), device_types="cuda")
@@ -102,7 +101,7 @@ def _flash_4() -> Attend:
 def _sage_2() -> Attend:
     version = _version("sageattention") or "0"
     if int(version.split(".")[0]) < 2:
-        raise Unfit(f"sageattention {version} is slower than torch's own; 2 or newer is wanted")
+        raise KernelUnavailable(f"sageattention {version} is slower than torch's own; it must be 2 or newer")
     forward = _first_of(("sageattention", "sageattn"))
 
     def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -113,7 +112,7 @@ def _sage_2() -> Attend:
 
 
 def _first_of(*places: tuple[str, str]) -> Callable[..., Any]:
-    """The function of the first module that can be imported. Raises Unfit."""
+    """The function of the first module that can be imported; raises KernelUnavailable."""
     reasons = []
     for module, name in places:
         try:
@@ -122,7 +121,7 @@ def _first_of(*places: tuple[str, str]) -> Callable[..., Any]:
             reasons.append(f"{module}: {error}")
         else:
             return found
-    raise Unfit("; ".join(reasons))
+    raise KernelUnavailable("; ".join(reasons))
 
 
 def _version(package: str) -> str:
@@ -132,14 +131,18 @@ def _version(package: str) -> str:
         return ""
 
 
-SDPA = Kernel("torch", lambda: sdpa)
-KERNELS = (
+SDPA = AttentionKernel("torch", lambda: sdpa)
+ATTENTION_KERNELS = (
     SDPA,
-    Kernel("torch, cuDNN", lambda: _named(SDPBackend.CUDNN_ATTENTION), least=(8, 0)),
-    Kernel("torch, FlashAttention 2", lambda: _named(SDPBackend.FLASH_ATTENTION), least=(8, 0)),
-    Kernel("FlashAttention 3", _flash_3, ("fa3-fwd", "flash-attn-3"), least=(9, 0), before=(10, 0)),
-    Kernel("FlashAttention 4", _flash_4, ("flash-attn-4",), least=(9, 0)),
-    # It rounds to 8 bit, so it is only where a person has put it.
-    Kernel("SageAttention 2", _sage_2, ("sageattention",), error=5e-2, least=(8, 0), only_long=True),
+    AttentionKernel("torch, cuDNN", lambda: _named(SDPBackend.CUDNN_ATTENTION), min_capability=(8, 0)),
+    AttentionKernel("torch, FlashAttention 2", lambda: _named(SDPBackend.FLASH_ATTENTION), min_capability=(8, 0)),
+    AttentionKernel(
+        "FlashAttention 3", _flash_3, ("fa3-fwd", "flash-attn-3"), min_capability=(9, 0), below_capability=(10, 0)
+    ),
+    AttentionKernel("FlashAttention 4", _flash_4, ("flash-attn-4",), min_capability=(9, 0)),
+    # It rounds to 8 bit, so it is used only where a person has installed it.
+    AttentionKernel(
+        "SageAttention 2", _sage_2, ("sageattention",), max_error=5e-2, min_capability=(8, 0), only_long_keys=True
+    ),
 )
-"""All that are known, torch's own first."""
+"""All kernels for attention; torch's own is the first."""

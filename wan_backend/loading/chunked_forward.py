@@ -21,26 +21,28 @@ from torch import Tensor
 from ..memory.needs import CHUNK_BYTES
 from .attention import Attention
 from .diffusers_internals import WanAttnProcessor, dispatch_attention_fn
-from .forward_tools import PLAIN, Tools
-from .pointwise import Gate, Modulation, Pointwise, Times
+from .forward_kernels import TORCH_KERNELS, ForwardKernels
+from .pointwise import Pointwise, ScaleAndShift, TimeModulation, TokenGate
 
 TEXT_TOKENS = 512
 """Of the prompt; what stands before them in the context is of pictures."""
 
 
-def make_lean(transformer: Any, tools: Tools = PLAIN, chunk_bytes: int | None = None) -> None:
+def make_lean(transformer: Any, kernels: ForwardKernels = TORCH_KERNELS, chunk_bytes: int | None = None) -> None:
     """Have a WanTransformer3DModel or a WanVACETransformer3DModel run in chunks from now on, its blocks too.
 
     `chunk_bytes` is the most that the widest tensor of a chunk takes; None: what the memory estimate counts with.
 
     A WanVACETransformer3DModel without control is its trunk alone.
     """
-    means = Means(tools.pointwise, tools.attention, CHUNK_BYTES if chunk_bytes is None else chunk_bytes)
+    settings = ForwardSettings(
+        kernels.pointwise, kernels.attention, CHUNK_BYTES if chunk_bytes is None else chunk_bytes
+    )
     for block in transformer.blocks:
-        block.forward = partial(_block, block, means)
+        block.forward = partial(_block, block, settings)
     for block in getattr(transformer, "vace_blocks", ()):
-        block.forward = partial(_control_block, block, means)
-    transformer.forward = partial(_forward, transformer, means)
+        block.forward = partial(_control_block, block, settings)
+    transformer.forward = partial(_forward, transformer, settings)
 
 
 def undo(transformer: Any) -> None:
@@ -50,7 +52,7 @@ def undo(transformer: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Means:
+class ForwardSettings:
     """What a forward is computed with, and how much of it at a time."""
 
     pointwise: Pointwise
@@ -95,7 +97,7 @@ def _over_tokens(
 
 def _forward(
     transformer: Any,
-    means: Means,
+    settings: ForwardSettings,
     hidden_states: Tensor,
     timestep: Tensor,
     encoder_hidden_states: Tensor,
@@ -106,7 +108,7 @@ def _forward(
     """(1, C, T, H, W) latents to the flow of the same shape. `timestep` is (1) or, one for each token, (1, S)."""
     del return_dict  # a tuple, always
     grid = [side // patch for side, patch in zip(hidden_states.shape[2:], transformer.config.patch_size, strict=True)]
-    rotary = means.pointwise.prepare(transformer.rope(hidden_states))
+    rotary = settings.pointwise.prepare(transformer.rope(hidden_states))
     hidden = _tokens(transformer.patch_embedding(hidden_states))
     which = None
     if timestep.ndim == 2:  # a clip has few different times: those of what is given, and of the rest
@@ -114,7 +116,7 @@ def _forward(
     time, shifts, context, seen = transformer.condition_embedder(
         timestep, encoder_hidden_states, encoder_hidden_states_image
     )
-    times = Times(shifts.unflatten(1, (6, -1)).unsqueeze(0), which)
+    times = TimeModulation(shifts.unflatten(1, (6, -1)).unsqueeze(0), which)
     if seen is not None:
         context = torch.cat([seen, context], dim=1)
     hints: Iterator[Tensor] = iter(())
@@ -124,7 +126,7 @@ def _forward(
         hidden = block(hidden, context, times, rotary)
         if control_hidden_states is not None and number in transformer.config.vace_layers:
             hidden += next(hints)
-    return (_pictures(transformer, means, hidden, Times(time.unsqueeze(0).unsqueeze(2), which), grid),)
+    return (_pictures(transformer, settings, hidden, TimeModulation(time.unsqueeze(0).unsqueeze(2), which), grid),)
 
 
 def _tokens(embedded: Tensor) -> Tensor:
@@ -137,7 +139,7 @@ def _hints(
     beginning: Tensor,
     control: Tensor,
     context: Tensor,
-    times: Times,
+    times: TimeModulation,
     rotary: Any,
 ) -> Iterator[Tensor]:
     """What VACE's blocks have to say, each when it is wanted: all at once they are the largest thing there is."""
@@ -148,66 +150,78 @@ def _hints(
         yield hint
 
 
-def _pictures(transformer: Any, means: Means, hidden: Tensor, times: Times, grid: list[int]) -> Tensor:
+def _pictures(
+    transformer: Any, settings: ForwardSettings, hidden: Tensor, times: TimeModulation, grid: list[int]
+) -> Tensor:
     """The last norm and projection, and the tokens (1, S, C) put back in their places."""
-    ends = Times(transformer.scale_shift_table.to(hidden.device).unsqueeze(1) + times.rows, times.which)
+    ends = TimeModulation(transformer.scale_shift_table.to(hidden.device).unsqueeze(1) + times.rows, times.which)
     numbers = transformer.proj_out.out_features
 
     def projected(tokens: slice, places: Pieces) -> Pieces:
         del places
-        normed = means.pointwise.normed(transformer.norm_out, hidden[:, tokens], Modulation(ends, tokens, 1, 0))
+        normed = settings.pointwise.normed(transformer.norm_out, hidden[:, tokens], ScaleAndShift(ends, tokens, 1, 0))
         return (transformer.proj_out(normed),)
 
-    (flat,) = _over_tokens(hidden, _chunks(hidden, 4 * hidden.shape[2], means.chunk_bytes), ((numbers,),), projected)
+    (flat,) = _over_tokens(hidden, _chunks(hidden, 4 * hidden.shape[2], settings.chunk_bytes), ((numbers,),), projected)
     places = flat.reshape(1, *grid, *transformer.config.patch_size, -1).permute(0, 7, 1, 4, 2, 5, 3, 6)
     return places.flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
 
 def _control_block(
-    block: Any, means: Means, beginning: Tensor, context: Tensor, control: Tensor, times: Times, rotary: Any
+    block: Any,
+    settings: ForwardSettings,
+    beginning: Tensor,
+    context: Tensor,
+    control: Tensor,
+    times: TimeModulation,
+    rotary: Any,
 ) -> tuple[Tensor, Tensor]:
     """A block of VACE's: its hint, and the control stream (1, S, C) for the next one."""
     if block.proj_in is not None:
         control = block.proj_in(control) + beginning
-    stream = _block(block, means, control, context, times, rotary)
+    stream = _block(block, settings, control, context, times, rotary)
     return block.proj_out(stream), stream
 
 
-def _block(block: Any, means: Means, hidden: Tensor, context: Tensor, times: Times, rotary: Any) -> Tensor:
+def _block(
+    block: Any, settings: ForwardSettings, hidden: Tensor, context: Tensor, times: TimeModulation, rotary: Any
+) -> Tensor:
     """One transformer block on all tokens (1, S, C); as diffusers' WanTransformerBlock."""
-    between = means.pointwise
+    between = settings.pointwise
     shifts = times.shifts(block.scale_shift_table.to(hidden.device))
-    attended = _self_attention(block, means, hidden, shifts, rotary)
+    attended = _self_attention(block, settings, hidden, shifts, rotary)
     texts, pictures = _keys(block.attn2, context)
     middle = block.ffn.net[0].proj.out_features
 
     def rest(tokens: slice, places: Pieces) -> Pieces:
         worked = _out(block.attn1, attended[:, tokens])
-        chunk, normed = between.gated_normed(block.norm2, hidden[:, tokens], worked, Gate(shifts, tokens, 2))
-        worked = _cross_attention(block.attn2, means, normed, texts, pictures)
-        chunk, normed = between.added_normed(block.norm3, chunk, worked, Modulation(shifts, tokens, 4, 3))
-        worked = between.fed_forward(block.ffn, normed)
-        return (between.gated(chunk, worked, Gate(shifts, tokens, 5), places[0]),)
+        chunk, normed = between.gated_normed(block.norm2, hidden[:, tokens], worked, TokenGate(shifts, tokens, 2))
+        worked = _cross_attention(block.attn2, settings, normed, texts, pictures)
+        chunk, normed = between.added_normed(block.norm3, chunk, worked, ScaleAndShift(shifts, tokens, 4, 3))
+        worked = between.run_feed_forward(block.ffn, normed)
+        return (between.gated(chunk, worked, TokenGate(shifts, tokens, 5), places[0]),)
 
-    (done,) = _over_tokens(hidden, _chunks(hidden, middle, means.chunk_bytes), (hidden.shape[2:],), rest)
+    (done,) = _over_tokens(hidden, _chunks(hidden, middle, settings.chunk_bytes), (hidden.shape[2:],), rest)
     return done
 
 
-def _self_attention(block: Any, means: Means, hidden: Tensor, shifts: Times, rotary: Any) -> Tensor:
+def _self_attention(
+    block: Any, settings: ForwardSettings, hidden: Tensor, shifts: TimeModulation, rotary: Any
+) -> Tensor:
     """(1, S, C), before the output's projection."""
-    attn, between = block.attn1, means.pointwise
+    attn, between = block.attn1, settings.pointwise
     by_head = (attn.heads, attn.inner_dim // attn.heads)
 
     def projected(tokens: slice, places: Pieces) -> Pieces:
-        normed = between.normed(block.norm1, hidden[:, tokens], Modulation(shifts, tokens, 1, 0))
-        query = between.turned(attn.norm_q, attn.to_q(normed), rotary, tokens, attn.heads, places[0])
-        key = between.turned(attn.norm_k, attn.to_k(normed), rotary, tokens, attn.heads, places[1])
+        normed = between.normed(block.norm1, hidden[:, tokens], ScaleAndShift(shifts, tokens, 1, 0))
+        query = between.rotated(attn.norm_q, attn.to_q(normed), rotary, tokens, attn.heads, places[0])
+        key = between.rotated(attn.norm_k, attn.to_k(normed), rotary, tokens, attn.heads, places[1])
         return query, key, _by_head(attn, attn.to_v(normed))
 
     query, key, value = _over_tokens(
-        hidden, _chunks(hidden, 4 * hidden.shape[2], means.chunk_bytes), (by_head,) * 3, projected
+        hidden, _chunks(hidden, 4 * hidden.shape[2], settings.chunk_bytes), (by_head,) * 3, projected
     )
-    return _attend(attn, means, query, key, value, whole=True)
+    return _attend(attn, settings, query, key, value, whole=True)
 
 
 def _by_head(attn: Any, states: Tensor) -> Tensor:
@@ -215,15 +229,17 @@ def _by_head(attn: Any, states: Tensor) -> Tensor:
     return states.view(1, states.shape[1], attn.heads, -1)
 
 
-def _attend(attn: Any, means: Means, query: Tensor, key: Tensor, value: Tensor, *, whole: bool = False) -> Tensor:
+def _attend(
+    attn: Any, settings: ForwardSettings, query: Tensor, key: Tensor, value: Tensor, *, whole: bool = False
+) -> Tensor:
     """(1, S, C) by the attention that the model is set to, or else by the card's best; `whole`: the tokens' own, which
     several cards may share.
     """
     processor: WanAttnProcessor = attn.processor
     shared = processor._parallel_config if whole else None
     out: Tensor
-    if means.attention is not None and shared is None and processor._attention_backend is None:
-        out = means.attention(query, key, value)
+    if settings.attention is not None and shared is None and processor._attention_backend is None:
+        out = settings.attention(query, key, value)
     else:
         out = dispatch_attention_fn(
             query,
@@ -257,10 +273,14 @@ def _keys(attn: Any, context: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tens
 
 
 def _cross_attention(
-    attn: Any, means: Means, normed: Tensor, texts: tuple[Tensor, Tensor], pictures: tuple[Tensor, Tensor] | None
+    attn: Any,
+    settings: ForwardSettings,
+    normed: Tensor,
+    texts: tuple[Tensor, Tensor],
+    pictures: tuple[Tensor, Tensor] | None,
 ) -> Tensor:
-    query = means.pointwise.turned(attn.norm_q, attn.to_q(normed), None, slice(0, 0), attn.heads, None)
-    attended = _attend(attn, means, query, *texts)
+    query = settings.pointwise.rotated(attn.norm_q, attn.to_q(normed), None, slice(0, 0), attn.heads, None)
+    attended = _attend(attn, settings, query, *texts)
     if pictures is not None:
-        attended = attended + _attend(attn, means, query, *pictures)
+        attended = attended + _attend(attn, settings, query, *pictures)
     return _out(attn, attended)

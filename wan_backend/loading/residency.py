@@ -17,8 +17,8 @@ from ..memory import residency_plan
 from ..memory.needs import PLAIN_TOKEN_PIXELS, HiddenStates, Needs, VideoShape, calculate, larger_chunk
 from ..memory.residency_plan import MemoryPlan, Residency
 from ..protocol.messages import LoraUse
-from . import applying_loras, block_offload, chunked_forward, devices, forward_tools
-from .forward_tools import PLAIN, Tools, Width
+from . import applying_loras, block_offload, chunked_forward, devices, forward_kernels
+from .forward_kernels import TORCH_KERNELS, ForwardKernels, TransformerWidth
 from .wan_model import WanModel
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Placement:
         on_ready: Callable[[str], None] = lambda _part: None,
         loras: Sequence[LoraUse] = (),
         on_read: Callable[[str], None] = lambda _place: None,
-        kernel_book: Path | None = None,
+        kernel_findings: Path | None = None,
     ) -> None:
         """`on_load(part)` is called before a part is read from the disk, `on_ready(part)` once it is in place.
 
@@ -107,7 +107,7 @@ class Placement:
         of this machine's kernels.
         """
         self.model = model
-        self._loras, self._kernel_book = loras, kernel_book
+        self._loras, self._kernel_findings = loras, kernel_findings
         self.plan = plan
         model.weights_in_8_bit = plan.eight_bit
         self.load_seconds = 0.0
@@ -116,19 +116,19 @@ class Placement:
         for part in model.parts:
             self._make_way(part)
         if model.device.type == "cuda":
-            forward_tools.warm(model.device, self._width())
+            forward_kernels.compile_ahead(model.device, self._width())
 
     @property
-    def tools(self) -> Tools:
+    def kernels(self) -> ForwardKernels:
         """What the transformers compute with."""
         if self.model.device.type != "cuda":
-            return PLAIN
-        return forward_tools.for_device(self.model.device, self._width(), self._kernel_book)
+            return TORCH_KERNELS
+        return forward_kernels.choose_for(self.model.device, self._width(), self._kernel_findings)
 
-    def _width(self) -> Width:
+    def _width(self) -> TransformerWidth:
         config = self.model.config("transformer")
         heads = int(config["num_attention_heads"])
-        return Width(heads * int(config["attention_head_dim"]), heads, self.model.precision.transformer)
+        return TransformerWidth(heads * int(config["attention_head_dim"]), heads, self.model.precision.transformer)
 
     @contextmanager
     def use(self, part: str) -> Iterator[Any]:
@@ -152,7 +152,7 @@ class Placement:
             self._on_read(str(self.model.component_files.path(part)))
         module = self.model.part(part)
         if part in EXPERTS:
-            chunked_forward.make_lean(module, self.tools, self.plan.token_chunk_bytes)
+            chunked_forward.make_lean(module, self.kernels, self.plan.token_chunk_bytes)
         self._dress(part, module)
         self._on_read("")
         place = self.plan.residency_of(part)

@@ -1,6 +1,6 @@
-"""Two kernels, a row of channels a program: sum, norm and scale of hidden states; norm and turn of queries and keys.
+"""The kernels that are written in Triton: for a transformer's tokens, and for an autoencoder's pixels.
 
-May import torch and triton; is imported only where Triton is.
+This module can be imported only where Triton is. A program works on a row of channels, or on a few rows.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 NO_SUM, SUM, WEIGHTED = 0, 1, 2
 NO_NORM, MODULATED, OWN = 0, 1, 2
 WARP_CHANNELS = 512
-"""Channels that the threads of one warp see to."""
+"""Channels that the threads of one warp work on."""
 
 
-def row(
+def add_and_norm(
     hidden: Tensor,
     work: Tensor | None,
     added: Tensor | None,
@@ -29,8 +29,8 @@ def row(
 ) -> None:
     """`added` = hidden + work (weighted where `numbers` has a gate); `normed` = the layer norm of that.
 
-    All are (1, n, C) with rows of C numbers in one piece. The norm is scaled and shifted by `numbers`, or by its `own`
-    weight and bias.
+    All are (1, n, C) with contiguous rows. The norm is scaled and shifted by `numbers`, which is a modulation of
+    `fused_pointwise`, or by its `own` weight and bias.
     """
     channels, rows, which = hidden.shape[2], numbers.rows, numbers.which
     weight, bias = own or (hidden, hidden)
@@ -38,7 +38,7 @@ def row(
     norm = NO_NORM if normed is None else MODULATED if own is None else OWN
     block = triton.next_power_of_2(channels)
     with torch.cuda.device(hidden.device) if hidden.is_cuda else torch.no_grad():
-        _row[(hidden.shape[1],)](
+        _add_and_norm_rows[(hidden.shape[1],)](
             hidden, hidden if work is None else _in_rows(work), hidden if added is None else added,
             hidden if normed is None else normed, rows, rows if which is None else which, weight, bias,
             channels, rows.shape[2], numbers.gate, numbers.scale, numbers.shift, eps,
@@ -46,8 +46,10 @@ def row(
         )  # fmt: skip
 
 
-def turn(states: Tensor, out: Tensor, weight: Tensor, tables: tuple[Tensor, Tensor] | None, eps: float) -> None:
-    """`out` (1, n, heads, D) = the root-mean-square norm of `states` (1, n, C) over all C, turned by `tables`.
+def norm_and_rotate(
+    states: Tensor, out: Tensor, weight: Tensor, tables: tuple[Tensor, Tensor] | None, eps: float
+) -> None:
+    """`out` (1, n, heads, D) = the root-mean-square norm of `states` (1, n, C) over all C, rotated by `tables`.
 
     The tables are (n, D / 2), float32: cosines and sines of each pair of a head's numbers.
     """
@@ -55,7 +57,7 @@ def turn(states: Tensor, out: Tensor, weight: Tensor, tables: tuple[Tensor, Tens
     cos, sin = tables or (states, states)
     block = triton.next_power_of_2(channels)
     with torch.cuda.device(states.device) if states.is_cuda else torch.no_grad():
-        _turn[(states.shape[1],)](
+        _norm_and_rotate_rows[(states.shape[1],)](
             _in_rows(states), out, weight, cos, sin, channels, half, eps,
             TURNED=tables is not None, HALF_BLOCK=block // 2, num_warps=_warps(block),
         )  # fmt: skip
@@ -70,7 +72,7 @@ def _warps(block: int) -> int:
 
 
 @triton.jit
-def _row(  # type: ignore[no-untyped-def]
+def _add_and_norm_rows(  # type: ignore[no-untyped-def]
     hidden, work, added, normed, rows, which, weight, bias,
     channels, numbers, gate, scale, shift, eps,
     SUMMED: tl.constexpr, NORMED: tl.constexpr, TIMED: tl.constexpr, BLOCK: tl.constexpr,
@@ -104,7 +106,7 @@ def _row(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _turn(  # type: ignore[no-untyped-def]
+def _norm_and_rotate_rows(  # type: ignore[no-untyped-def]
     states, out, weight, cos, sin, channels, half, eps, TURNED: tl.constexpr, HALF_BLOCK: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
@@ -122,3 +124,61 @@ def _turn(  # type: ignore[no-untyped-def]
         far = tl.load(sin + table, mask=known, other=0.0)
         state = tl.join(one * near - two * far, one * far + two * near)
     tl.store(out + token * channels + both, state.to(out.dtype.element_ty), mask=inside)
+
+
+# What an autoencoder does to each pixel's channels (`pipelines.channel_norm`). Tensors are rows of channels, one row a
+# pixel. What is asked for comes as numbers, not as constants, so that a width is compiled only once.
+
+
+@triton.jit(do_not_specialize=["rows", "has_more", "has_bias", "has_total", "has_normed", "silu"])
+def add_and_normalize_pixels(  # type: ignore[no-untyped-def]
+    value, more, bias, gamma, total, normed, rows, has_more, has_bias, has_total, has_normed, silu,
+    WIDTH: tl.constexpr, WIDER: tl.constexpr, PADDED: tl.constexpr, ROWS: tl.constexpr,
+):  # fmt: skip
+    """`total` = value + more + bias; `normed` = SiLU of its RMS norm times gamma, in rows of WIDER that end with zeros.
+
+    What isn't asked for isn't written.
+    """
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    column = tl.arange(0, PADDED)
+    there = row[:, None] < rows
+    inside = there & (column[None, :] < WIDTH)
+    place = row[:, None] * WIDTH + column[None, :]
+    x = tl.load(value + place, mask=inside, other=0.0).to(tl.float32)
+    x += tl.load(more + place, mask=inside & (has_more > 0), other=0.0).to(tl.float32)
+    x += tl.load(bias + column, mask=(column < WIDTH) & (has_bias > 0), other=0.0).to(tl.float32)[None, :]
+    kept = x.to(total.dtype.element_ty)
+    tl.store(total + place, kept, mask=inside & (has_total > 0))
+    x = tl.where(has_total > 0, kept.to(tl.float32), x)
+    length = tl.sqrt(tl.sum(x * x, axis=1))
+    scale = tl.load(gamma + column, mask=(column < WIDTH) & (has_normed > 0), other=0.0)
+    y = x / tl.maximum(length, 1e-12)[:, None] * scale[None, :]
+    y = tl.where(silu > 0, y / (1.0 + tl.exp(-y)), y)
+    to = there & (column[None, :] < WIDER) & (has_normed > 0)
+    tl.store(normed + row[:, None] * WIDER + column[None, :], y.to(normed.dtype.element_ty), mask=to)
+
+
+@triton.jit(do_not_specialize=["rows", "height", "width", "has_bias"])
+def upsample_pixels(  # type: ignore[no-untyped-def]
+    source, bias, out, rows, height, width, has_bias,
+    TIMES: tl.constexpr, CHANNELS: tl.constexpr, PADDED: tl.constexpr, ROWS: tl.constexpr,
+):  # fmt: skip
+    """Each pixel four times; its channels are those of TIMES frames, one frame after another."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    column = tl.arange(0, PADDED)
+    inside = (row[:, None] < rows) & (column[None, :] < TIMES * CHANNELS)
+    x = tl.load(source + row[:, None] * (TIMES * CHANNELS) + column[None, :], mask=inside, other=0.0).to(tl.float32)
+    x += tl.load(bias + column, mask=(column < TIMES * CHANNELS) & (has_bias > 0), other=0.0).to(tl.float32)[None, :]
+    across = row % width
+    down = (row // width) % height
+    frame = row // (width * height)
+    which = column // CHANNELS
+    channel = column % CHANNELS
+    first = (frame[:, None] * TIMES + which[None, :]) * (2 * height) + (2 * down)[:, None]
+    place = (first * (2 * width) + (2 * across)[:, None]) * CHANNELS + channel[None, :]
+    below = 2 * width * CHANNELS
+    made = x.to(out.dtype.element_ty)
+    tl.store(out + place, made, mask=inside)
+    tl.store(out + place + CHANNELS, made, mask=inside)
+    tl.store(out + place + below, made, mask=inside)
+    tl.store(out + place + below + CHANNELS, made, mask=inside)

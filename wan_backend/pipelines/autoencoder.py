@@ -15,11 +15,10 @@ import numpy as np
 import torch
 
 from ..loading.diffusers_internals import WanResample, WanResidualBlock, patchify
-from . import quick_autoencoder, quick_film, tiles
-from .quick_film import NoPictures as NoPictures
+from . import channels_last_autoencoder, channels_last_film, tiles
 from .stopping import ShouldStop, check, checked, never
 
-GROUP = quick_autoencoder.PICTURES_A_LATENT
+GROUP = channels_last_autoencoder.PICTURES_A_LATENT
 """Pictures in a latent frame; the first latent frame is one picture alone."""
 
 
@@ -92,11 +91,11 @@ def encode(vae: Any, film: Film, should_stop: ShouldStop = never) -> torch.Tenso
 
 def _encode(vae: Any, film: Film, should_stop: ShouldStop) -> torch.Tensor:
     """(1, C, T, h, w) latents, not normalized."""
-    if quick_autoencoder.suits(vae):
+    if channels_last_autoencoder.is_suitable(vae):
         try:
-            return quick_film.latents(vae, film.frames, partial(film.pixels_on, vae.device), should_stop)
-        except quick_film.FAILURES as error:
-            if not quick_film.may_go_on(vae, error):
+            return channels_last_film.encode_film(vae, film.frames, partial(film.pixels_on, vae.device), should_stop)
+        except channels_last_film.FAILURES as error:
+            if not channels_last_film.can_fall_back(vae, error):
                 raise
     blocks = [part for part in vae.encoder.modules() if isinstance(part, WanResidualBlock | WanResample)]
     pieces = []

@@ -1,8 +1,8 @@
-"""What an autoencoder does to each pixel's channels between its convolutions, in one pass: sum, norm, SiLU, enlarging.
+"""What an autoencoder computes between its convolutions, in one pass over memory: sum, norm, SiLU and upsampling.
 
-By Triton where it is and gives what torch gives, which is tried once a device; else by torch, a frame at a time, so
-that nothing but 32 bit copies of one frame comes on top. All tensors are (T, H, W, C) and contiguous. The arithmetic
-is in 32 bit and rounded once. May import torch and channel_kernels.
+Triton's kernels do it where they are available and give what torch gives, which is checked once for a device. Else
+torch does it a frame at a time, which takes no more than 32-bit copies of one frame. All tensors are (T, H, W, C) and
+contiguous. The arithmetic is in 32 bit and is rounded once.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from torch import Tensor
 log = logging.getLogger(__name__)
 
 _ELEMENTS = 1024
-"""Numbers that one program of a kernel works on: as quick as 4096 on an H100 (2.9 TB/s), and compiled in a third."""
+"""Numbers that one program of a kernel works on: as fast as 4096 on an H100 (2.9 TB/s), and compiled in a third of the
+time."""
 _WARPS = 4
 _EPSILON = 1e-12
-"""The least length that a norm divides by; `torch.nn.functional.normalize` has the same."""
-_LIKE = 2e-2
-"""Triton's bfloat16 may differ from torch's by so much: one in its last place, at numbers of up to four."""
+"""The smallest length that a norm divides by, which is that of `torch.nn.functional.normalize`."""
+_TOLERANCE = 2e-2
+"""How much Triton's bfloat16 may differ from torch's: by one in the last place, for numbers up to four."""
 
 
-def settle(
+def add_and_normalize(
     value: Tensor,
     more: Tensor | None = None,
     bias: Tensor | None = None,
@@ -40,17 +41,17 @@ def settle(
 ) -> None:
     """Write value + more + bias into `total`, which may be one of them, and the norm of that into `normed`.
 
-    `bias` and `gamma` are (C); `gamma`, in float32, has the norm's own factor in it. `silu` follows the norm. `normed`
-    may have more channels, which become zeros.
+    `bias` and `gamma` are (C); `gamma`, in float32, includes the norm's own factor. `silu` says whether SiLU follows.
+    `normed` may have more channels, which become zeros.
     """
     kernels = _kernels(value.device)
     if kernels is None:
-        _settle_by_torch(value, more, bias, total, gamma, normed, silu)
+        _add_and_normalize_by_torch(value, more, bias, total, gamma, normed, silu)
     else:
-        _settle_by(kernels, value, more, bias, total, gamma, normed, silu)
+        _add_and_normalize_by(kernels, value, more, bias, total, gamma, normed, silu)
 
 
-def _settle_by(
+def _add_and_normalize_by(
     kernels: ModuleType,
     value: Tensor,
     more: Tensor | None,
@@ -64,10 +65,10 @@ def _settle_by(
     wider = width if normed is None else normed.shape[-1]
     padded = _power(wider)
     rows_each, rows = max(1, _ELEMENTS // padded), value.numel() // width
-    # What isn't there is stood in for by what is; the kernel doesn't look at it.
+    # A kernel wants a tensor for everything, but doesn't read those that aren't asked for.
     given = [value if each is None else each for each in (more, bias)]
     asked = [int(each is not None) for each in (more, bias, total, normed)] + [int(silu)]
-    kernels.settle[(-(-rows // rows_each),)](
+    kernels.add_and_normalize_pixels[(-(-rows // rows_each),)](
         value, *given, _no_gamma(value.device) if gamma is None else gamma, value if total is None else total,
         value if normed is None else normed, rows, *asked,
         WIDTH=width, WIDER=wider, PADDED=padded, ROWS=rows_each, num_warps=_WARPS,
@@ -79,55 +80,55 @@ def _no_gamma(device: torch.device) -> Tensor:
     return torch.ones(1, device=device)
 
 
-def enlarge(source: Tensor, bias: Tensor | None, times: int) -> Tensor:
-    """(T times, 2H, 2W, C) of (T, H, W, times C): each pixel four times, after `bias` (times C) was added."""
+def upsample(source: Tensor, bias: Tensor | None, times: int) -> Tensor:
+    """(T times, 2H, 2W, C) of (T, H, W, times C): each pixel four times, after `bias` (times C) is added."""
     frames, height, width, channels = source.shape
     out = source.new_empty(frames * times, 2 * height, 2 * width, channels // times)
     kernels = _kernels(source.device)
     if kernels is None:
-        _enlarge_by_torch(source, bias, times, out)
+        _upsample_by_torch(source, bias, times, out)
     else:
-        _enlarge_by(kernels, source, bias, times, out)
+        _upsample_by(kernels, source, bias, times, out)
     return out
 
 
-def _enlarge_by(kernels: ModuleType, source: Tensor, bias: Tensor | None, times: int, out: Tensor) -> None:
+def _upsample_by(kernels: ModuleType, source: Tensor, bias: Tensor | None, times: int, out: Tensor) -> None:
     frames, height, width, channels = source.shape
     padded = _power(channels)
     rows_each, rows = max(1, _ELEMENTS // padded), frames * height * width
-    kernels.enlarge[(-(-rows // rows_each),)](
+    kernels.upsample_pixels[(-(-rows // rows_each),)](
         source, source if bias is None else bias, out, rows, height, width, int(bias is not None), TIMES=times,
         CHANNELS=channels // times, PADDED=padded, ROWS=rows_each, num_warps=_WARPS,
     )  # fmt: skip
 
 
-def warm(device: torch.device, widths: Iterable[tuple[int, int]]) -> None:
-    """Have the kernels for so many channels, filled up to so many, compiled by a thread."""
-    threading.Thread(target=_warm, args=(device, tuple(widths)), name="kernels", daemon=True).start()
+def compile_ahead(device: torch.device, widths: Iterable[tuple[int, int]]) -> None:
+    """Have a thread compile the kernels for pairs of the channels of a tensor and of those that it is padded to."""
+    threading.Thread(target=_compile, args=(device, tuple(widths)), name="kernels", daemon=True).start()
 
 
 @functools.cache
-def _warm(device: torch.device, widths: tuple[tuple[int, int], ...]) -> None:
+def _compile(device: torch.device, widths: tuple[tuple[int, int], ...]) -> None:
     try:
         if _kernels(device) is None:
             return
         for width, wider in widths:
             value = torch.zeros(1, 1, 1, width, dtype=torch.bfloat16, device=device)
             gamma = torch.ones(width, device=device)
-            settle(value, gamma=gamma, normed=value.new_empty(1, 1, 1, wider))
-            settle(value, total=value)
-            enlarge(value, None, 1)
-            enlarge(value.new_zeros(1, 1, 1, 2 * width), None, 2)
-    except Exception as error:  # noqa: BLE001  # whoever wants them hears of it
+            add_and_normalize(value, gamma=gamma, normed=value.new_empty(1, 1, 1, wider))
+            add_and_normalize(value, total=value)
+            upsample(value, None, 1)
+            upsample(value.new_zeros(1, 1, 1, 2 * width), None, 2)
+    except Exception as error:  # noqa: BLE001 - who needs them meets the same error
         log.info("the autoencoder's kernels: %s", error)
 
 
 def _power(number: int) -> int:
-    """The power of two that holds it."""
+    """The smallest power of two that is no smaller."""
     return 1 << (number - 1).bit_length()
 
 
-def _settle_by_torch(
+def _add_and_normalize_by_torch(
     value: Tensor,
     more: Tensor | None,
     bias: Tensor | None,
@@ -152,7 +153,7 @@ def _settle_by_torch(
             normed[frame, ..., y.shape[-1] :] = 0
 
 
-def _enlarge_by_torch(source: Tensor, bias: Tensor | None, times: int, out: Tensor) -> None:
+def _upsample_by_torch(source: Tensor, bias: Tensor | None, times: int, out: Tensor) -> None:
     frames, height, width, channels = source.shape
     to = out.view(frames, times, height, 2, width, 2, channels // times)
     for frame in range(frames):
@@ -162,35 +163,35 @@ def _enlarge_by_torch(source: Tensor, bias: Tensor | None, times: int, out: Tens
 
 @functools.cache
 def _kernels(device: torch.device) -> ModuleType | None:
-    """Triton's, where they can be had on that device and give what torch gives."""
+    """Triton's kernels, where they run on that device and give what torch gives."""
     if device.type != "cuda":
         return None
     try:
-        from . import channel_kernels
+        from ..loading import triton_kernels
 
-        good = _agree(channel_kernels, device)
+        good = _agree(triton_kernels, device)
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # noqa: BLE001  # whatever a compiler may raise, torch does the same work
-        log.warning("the autoencoder goes without Triton's kernels: %s", str(error).strip().split("\n")[0])
+    except Exception as error:  # noqa: BLE001 - whatever a compiler raises, torch does the same work
+        log.warning("the autoencoder runs without Triton's kernels: %s", str(error).strip().split("\n")[0])
         return None
     if not good:
-        log.warning("the autoencoder goes without Triton's kernels: on %s they give other numbers", device)
+        log.warning("the autoencoder runs without Triton's kernels: on %s they give other numbers", device)
         return None
-    return channel_kernels
+    return triton_kernels
 
 
 def _agree(kernels: ModuleType, device: torch.device) -> bool:
-    """Whether both ways give the same of a little film of 96 channels."""
+    """Whether Triton and torch give the same for a small film of 96 channels."""
     generator = torch.Generator().manual_seed(0)
     made = (torch.randn(shape, generator=generator) for shape in ((2, 5, 7, 96), (2, 5, 7, 96), (96,)))
     value, more, bias = (each.to(device, torch.bfloat16) for each in made)
     gamma = bias.float()
     mine, theirs = ([torch.empty_like(value), value.new_empty(2, 5, 7, 128)] for _ in range(2))
-    _settle_by(kernels, value, more, bias, mine[0], gamma, mine[1], True)
-    _settle_by_torch(value, more, bias, theirs[0], gamma, theirs[1], True)
+    _add_and_normalize_by(kernels, value, more, bias, mine[0], gamma, mine[1], True)
+    _add_and_normalize_by_torch(value, more, bias, theirs[0], gamma, theirs[1], True)
     larger = [value.new_empty(4, 10, 14, 48) for _ in range(2)]
-    _enlarge_by(kernels, value, bias, 2, larger[0])
-    _enlarge_by_torch(value, bias, 2, larger[1])
+    _upsample_by(kernels, value, bias, 2, larger[0])
+    _upsample_by_torch(value, bias, 2, larger[1])
     pairs = [*zip(mine, theirs, strict=True), tuple(larger)]
-    return all(torch.allclose(one.float(), two.float(), rtol=_LIKE, atol=_LIKE) for one, two in pairs)
+    return all(torch.allclose(one.float(), two.float(), rtol=_TOLERANCE, atol=_TOLERANCE) for one, two in pairs)

@@ -16,9 +16,10 @@ import torch
 
 from ..loading import finite
 from ..loading.diffusers_internals import WanResample, WanResidualBlock, unpatchify
-from . import quick_autoencoder, quick_film, tiles
-from .autoencoder import GROUP, NoPictures, spatial_factor
+from . import channels_last_autoencoder, channels_last_film, tiles
+from .autoencoder import GROUP, spatial_factor
 from .stopping import ShouldStop, check, checked, never
+from .transfers import NoPictures
 
 
 def decode(
@@ -30,39 +31,39 @@ def decode(
     picture is larger than `vae.tile_pixels`, nearly so, and `on_tile` is called for each latent frame of each tile.
     Raises Stopped between the decoder's blocks, and NoPictures; its cache is empty afterwards, whatever happened.
     """
-    given = 0
+    yielded = 0
     try:
         with torch.no_grad():
             hidden = vae.post_quant_conv(denormalize(vae, latents))
-        if quick_autoencoder.suits(vae):
+        if channels_last_autoencoder.is_suitable(vae):
             try:
-                for pictures in _film(vae, hidden, should_stop, on_tile, quickly=True):
+                for pictures in _film(vae, hidden, should_stop, on_tile, channels_last=True):
                     yield pictures.numpy()
-                    given += 1
+                    yielded += 1
                 return
-            except quick_film.FAILURES as error:
-                if not quick_film.may_go_on(vae, error):
+            except channels_last_film.FAILURES as error:
+                if not channels_last_film.can_fall_back(vae, error):
                     raise
-        for number, pictures in enumerate(_film(vae, hidden, should_stop, on_tile, quickly=False)):
-            if number >= given:
+        for number, pictures in enumerate(_film(vae, hidden, should_stop, on_tile, channels_last=False)):
+            if number >= yielded:
                 yield pictures.numpy()
     finally:
         vae.clear_cache()
 
 
 def _film(
-    vae: Any, hidden: torch.Tensor, should_stop: ShouldStop, on_tile: tiles.OnTile, quickly: bool
+    vae: Any, hidden: torch.Tensor, should_stop: ShouldStop, on_tile: tiles.OnTile, channels_last: bool
 ) -> Iterator[torch.Tensor]:
     """(N, H, W, 3) uint8 on the CPU for each latent frame."""
     factor = spatial_factor(vae.config)
     parts = tiles.cut(hidden.shape[3], hidden.shape[4], factor, tiles.tile_pixels(vae))
     if len(parts) == 1:
-        if quickly:
-            return quick_film.pictures(vae, hidden, should_stop)
+        if channels_last:
+            return channels_last_film.decode_film(vae, hidden, should_stop)
         return (levels.round().to(torch.uint8).cpu() for levels in _levels(vae, hidden, should_stop))
     counts = [1] + (hidden.shape[2] - 1) * [GROUP]
-    if quickly:
-        decoded = quick_film.levels_of_tiles(vae, hidden, should_stop)
+    if channels_last:
+        decoded = channels_last_film.tile_decoder(vae, hidden, should_stop)
     else:
         decoded = partial(_levels_of_tile, vae, hidden, should_stop)
     return tiles.join_film(parts, factor, counts, decoded, on_tile)

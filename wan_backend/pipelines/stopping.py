@@ -31,7 +31,7 @@ def check(should_stop: ShouldStop) -> None:
         raise Stopped
 
 
-class Gate:
+class BlockPacer:
     """What is passed before each block: raises Stopped, and keeps the CPU from running far ahead of a CUDA device."""
 
     def __init__(self, should_stop: ShouldStop, blocks_ahead: int = _BLOCKS_AHEAD) -> None:
@@ -54,7 +54,7 @@ def checked(blocks: Iterable[nn.Module], should_stop: ShouldStop) -> Iterator[No
     On a CUDA device the CPU is also kept from running far ahead, so that a stop finds little work queued. The hooks
     are removed at the end, whatever happened.
     """
-    gate = Gate(should_stop)
+    gate = BlockPacer(should_stop)
 
     def before(_block: nn.Module, arguments: tuple[Any, ...]) -> None:
         gate.enter(arguments[0].device if arguments and isinstance(arguments[0], torch.Tensor) else None)

@@ -23,9 +23,8 @@ from torch import nn
 from ..loading import finite
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
-from .ahead import ahead
-from .quick_film import Landing
 from .stopping import ShouldStop, check, checked, never
+from .transfers import Transfer, ahead
 
 log = logging.getLogger(__name__)
 
@@ -137,13 +136,13 @@ def decode(decoder: TinyDecoder, latents: torch.Tensor, should_stop: ShouldStop 
 
     `latents` is (1, C, T, h, w) as `denoise` gives it. Raises Stopped between the blocks, and NoPictures.
     """
-    made = _landings(decoder, latents, should_stop)
+    made = _transfers(decoder, latents, should_stop)
     for each in ahead(made) if next(decoder.parameters()).is_cuda else made:
-        array: np.ndarray = each.arrived().numpy()
+        array: np.ndarray = each.wait().numpy()
         yield array
 
 
-def _landings(decoder: TinyDecoder, latents: torch.Tensor, should_stop: ShouldStop) -> Generator[Landing, None, None]:
+def _transfers(decoder: TinyDecoder, latents: torch.Tensor, should_stop: ShouldStop) -> Generator[Transfer, None, None]:
     """(N, H, W, 3) uint8 pictures of each latent frame, on their way from the device."""
     weight = next(decoder.parameters())
     frames = latents[0].transpose(0, 1).to(weight.device, weight.dtype)
@@ -152,10 +151,10 @@ def _landings(decoder: TinyDecoder, latents: torch.Tensor, should_stop: ShouldSt
         check(should_stop)
         with torch.no_grad(), checked(decoder.blocks, should_stop):
             pictures = decoder(frames[index : index + 1], recalled)
-        good = torch.isfinite(pictures).all()
+        is_finite = torch.isfinite(pictures).all()
         pictures = pictures[LATE_PICTURES if index == 0 else 0 :]
         levels = pictures.float().mul(255).round().to(torch.uint8)
-        yield Landing.of(levels.permute(0, 2, 3, 1).contiguous(), good)
+        yield Transfer.begin(levels.permute(0, 2, 3, 1).contiguous(), is_finite)
 
 
 def _built(weights: Mapping[str, torch.Tensor], latents: int) -> TinyDecoder:

@@ -27,8 +27,8 @@ from ..loading import devices
 from ..loading.residency import EXPERTS, Placement
 from ..loading.wan_model import WanModel
 from ..memory.residency_plan import MemoryPlan
-from ..pipelines import depth_guide, quick_autoencoder, tasks, tiles, tiny_decoder
-from ..pipelines.autoencoder import NoPictures, latent_frames
+from ..pipelines import channels_last_autoencoder, depth_guide, tasks, tiles, tiny_decoder
+from ..pipelines.autoencoder import latent_frames
 from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import DenoisingStep, denoise_in_turn
@@ -39,6 +39,7 @@ from ..pipelines.sampling import make_scheduler
 from ..pipelines.step_checkpoint import Checkpoint
 from ..pipelines.stopping import ShouldStop, check
 from ..pipelines.text_to_video import PreparationCache
+from ..pipelines.transfers import NoPictures
 from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
 from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER, first_file
@@ -167,7 +168,7 @@ def make_take(
         raise Refusal(problem)
     with TakeFolder(Path(request.media_folder), params.job_id) as take_folder, job.steps:
         state, memory = TakeState(plan, steps=plan.steps), JobMemory(model, params)
-        quick_autoencoder.warm(model.device, model.config("vae"))
+        channels_last_autoencoder.compile_ahead(model.device, model.config("vae"))
         while not _try_to_make(job, state, memory, take_folder.partial):
             # Only here is the error gone, and with its traceback the tensors of the try.
             progress.phase(JobState.LOADING, "Out of memory: going on with less of it")
@@ -325,7 +326,7 @@ def _denoise(job: TakeJob, state: TakeState, placement: Placement, conditions: C
         resumed=state.resumed,
         should_stop=job.should_stop,
     )
-    state.kernels = placement.tools.words
+    state.kernels = placement.kernels.description
     finished = Checkpoint.at_the_end(state.steps, latents)
     if finished.broken:
         raise Refusal(numbers_ran_over(job.params, job.model, state.component, finished.done, finished.done))

@@ -20,7 +20,7 @@ def test_a_row_has_every_phase_of_both(kind, trunk, request, tmp_path):
     for side in (result.stock, result.ours):
         assert min(side.encode, side.forward, side.step, side.decode, side.whole) > 0 and side.error < 1e-5
     text = speed_table.table([result])
-    assert text.count("| small |") == 7 and "whole take, 3 steps" in text and result.tools in text
+    assert text.count("| small |") == 7 and "whole take, 3 steps" in text and result.kernels in text
 
 
 def test_stock_runs_the_modules_as_they_were(t2v_folder):

@@ -13,8 +13,8 @@ from diffusers import AutoencoderKLWan
 from wan_backend.bench.random_weights import VAE_2_2
 from wan_backend.bench.tally import Tally, tallied
 from wan_backend.memory.needs import FIXED_BYTES, HiddenStates, VideoShape, calculate
-from wan_backend.pipelines import quick_autoencoder
-from wan_backend.pipelines.quick_autoencoder import Course
+from wan_backend.pipelines import channels_last_autoencoder
+from wan_backend.pipelines.channels_last_autoencoder import FilmPass
 
 FORMS = {"2.1": ({}, 832, 480, 96, 16), "2.2": (VAE_2_2, 1280, 704, 64, 32)}
 LATENT_FRAMES = 9
@@ -28,17 +28,17 @@ def course(way: str, form: str, at_once: int) -> tuple[Tally, float]:
         side = vae.config.scale_factor_spatial
         hidden = torch.empty(1, vae.config.z_dim, LATENT_FRAMES, height // side, width // side, dtype=torch.bfloat16)
         pixels = torch.empty(4 * LATENT_FRAMES - 3, height, width, 3, dtype=torch.bfloat16)
-    quick_autoencoder.lay_out(vae)
+    channels_last_autoencoder.use_channels_last(vae)
     with tallied() as tally:
-        film = Course(vae)
+        film = FilmPass(vae)
         if way == "decode":
             film.decode(hidden[:, :, :1])
-            film.tidy()
+            film.compact()
             for start in range(1, LATENT_FRAMES, at_once):
                 film.decode(hidden[:, :, start : start + at_once])
         else:
             film.encode(pixels[:1])
-            film.tidy()
+            film.compact()
             for start in range(1, len(pixels), 4 * at_once):
                 film.encode(pixels[start : start + 4 * at_once])
     return tally, 4 * width * height * channels * 2

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from wan_backend.loading import attention, attention_kernels
-from wan_backend.loading.attention import Attention, Shape
-from wan_backend.loading.attention_kernels import KERNELS, SDPA, Kernel, Unfit, sdpa
-from wan_backend.loading.kernel_book import KernelBook
+from wan_backend.loading.attention import Attention, AttentionShape
+from wan_backend.loading.attention_kernels import ATTENTION_KERNELS, SDPA, AttentionKernel, KernelUnavailable, sdpa
+from wan_backend.loading.kernel_trials import KernelTrials
 
 
 def drawn(keys: int = 1500) -> tuple[torch.Tensor, ...]:
@@ -30,19 +30,19 @@ def test_a_kernel_that_fails_in_use_makes_room_for_good(tmp_path):
         calls.append(None)
         raise RuntimeError("no kernel image is available")
 
-    book = KernelBook(tmp_path / "book.json")
-    attend = Attention(Kernel("quick", lambda: fails), fails, "key", book)
+    trials = KernelTrials(tmp_path / "book.json")
+    attend = Attention(AttentionKernel("quick", lambda: fails), fails, "key", trials)
     for _ in range(2):
         assert torch.equal(attend(*drawn()), sdpa(*drawn()))
     assert len(calls) == 1 and attend.name == "torch"
-    assert book.find("key", lambda: {"ms": 1.0}) is None
+    assert trials.find_or_try("key", lambda: {"ms": 1.0}) is None
 
 
 def test_running_out_of_memory_is_no_fault_of_the_kernel():
     def fails(*_tensors):
         raise torch.OutOfMemoryError
 
-    attend = Attention(Kernel("quick", lambda: fails), fails, "key", KernelBook())
+    attend = Attention(AttentionKernel("quick", lambda: fails), fails, "key", KernelTrials())
     with pytest.raises(torch.OutOfMemoryError):
         attend(*drawn())
     assert attend.name == "quick"
@@ -55,17 +55,19 @@ def test_a_kernel_for_long_ones_leaves_the_prompt_to_torch():
         seen.append(key.shape[1])
         return sdpa(query, key, value)
 
-    attend = Attention(Kernel("long", lambda: notes, only_long=True), notes, "key", KernelBook())
+    attend = Attention(AttentionKernel("long", lambda: notes, only_long_keys=True), notes, "key", KernelTrials())
     attend(*drawn(512)), attend(*drawn(1500))
     assert seen == [1500]
 
 
 def test_on_the_cpu_it_is_torchs_own():
-    attend = attention.choose(torch.device("cpu"), Shape(2, 8, torch.float32), KernelBook())
+    attend = attention.choose(torch.device("cpu"), AttentionShape(2, 8, torch.float32), KernelTrials())
     assert attend.name == SDPA.name
 
 
-@pytest.mark.parametrize("kernel", [kernel for kernel in KERNELS if kernel.packages], ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize(
+    "kernel", [kernel for kernel in ATTENTION_KERNELS if kernel.packages], ids=lambda kernel: kernel.name
+)
 def test_a_package_that_is_not_here_is_not_tried(kernel, monkeypatch):
     monkeypatch.setattr(attention_kernels, "_version", lambda _package: "")
     assert not kernel.fits((9, 0)) and not kernel.fits((12, 0))
@@ -74,7 +76,8 @@ def test_a_package_that_is_not_here_is_not_tried(kernel, monkeypatch):
 def test_each_fits_its_cards(monkeypatch):
     monkeypatch.setattr(attention_kernels, "_version", lambda _package: "9.9")
     fitting = {
-        card: {kernel.name for kernel in KERNELS if kernel.fits(card)} for card in ((7, 5), (8, 9), (9, 0), (10, 0))
+        card: {kernel.name for kernel in ATTENTION_KERNELS if kernel.fits(card)}
+        for card in ((7, 5), (8, 9), (9, 0), (10, 0))
     }
     assert fitting[7, 5] == {"torch"}
     assert "SageAttention 2" in fitting[8, 9] and "FlashAttention 3" not in fitting[8, 9]
@@ -83,5 +86,5 @@ def test_each_fits_its_cards(monkeypatch):
 
 
 def test_a_package_that_can_not_be_imported_says_why():
-    with pytest.raises(Unfit, match="no_such_module"):
+    with pytest.raises(KernelUnavailable, match="no_such_module"):
         attention_kernels._first_of(("no_such_module", "attend"))

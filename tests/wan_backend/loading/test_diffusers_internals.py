@@ -25,7 +25,12 @@ def objects(t2v_folder, vace_folder) -> dict[str, list[object]]:
     plain, control = (WanModel(folder, torch.device("cpu")) for folder in (t2v_folder, vace_folder))
     plain.vae.clear_cache()
     found: dict[str, list[object]] = {}
-    modules = [*plain.transformer.modules(), *control.transformer.modules(), *plain.vae.modules()]
+    residual = diffusers.AutoencoderKLWan(
+        base_dim=4, decoder_base_dim=4, num_res_blocks=1, z_dim=4, is_residual=True, patch_size=2, in_channels=12,
+        out_channels=12,
+    )  # fmt: skip
+    modules = [*plain.transformer.modules(), *control.transformer.modules()]
+    modules += [*plain.vae.modules(), *residual.modules()]
     modules += [layer.processor for layer in modules if hasattr(layer, "processor")]
     for each in [*modules, diffusers.UniPCMultistepScheduler()]:
         for kind in type(each).__mro__:

@@ -1,6 +1,6 @@
-"""Between the matrices: one pass gives what torch's own operations give, and where a kernel fails, those go on.
+"""Between the matrix products: one pass gives what torch's own operations give, and those take over from a failure.
 
-The kernels run here in Triton's interpreter, where Triton is; elsewhere stand-ins for them fail.
+The kernels run in Triton's interpreter here, where there is Triton; elsewhere stand-ins for them fail.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from types import ModuleType
 import pytest
 import torch
 
-from wan_backend.loading import forward_tools, fused_pointwise
-from wan_backend.loading.forward_tools import PLAIN, Width
-from wan_backend.loading.fused_pointwise import Fused, FusedPointwise, Unfit
-from wan_backend.loading.pointwise import Plain
+from wan_backend.loading import forward_kernels, fused_pointwise
+from wan_backend.loading.forward_kernels import TORCH_KERNELS, TransformerWidth
+from wan_backend.loading.fused_pointwise import FusedPointwise, FusedSettings, KernelUnavailable
+from wan_backend.loading.pointwise import TorchPointwise
 
 CPU = torch.device("cpu")
 CASES = ("norm", "rotary", "gate", "gate and norm", "sum and norm")
 
 
 def failing(monkeypatch) -> list[str]:
-    """Kernels that can't be started, in place of Triton's; into the list goes why one was given up."""
+    """Kernels that can't be started, in place of Triton's; the list gets the reason for giving one up."""
     module = ModuleType("wan_backend.loading.triton_kernels")
 
     def fails(*_arguments):
         raise RuntimeError("no kernel image is available")
 
-    module.row = module.turn = fails
+    module.add_and_norm = module.norm_and_rotate = fails
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(sys.modules["wan_backend.loading"], "triton_kernels", module, raising=False)
     return []
@@ -37,51 +37,51 @@ def failing(monkeypatch) -> list[str]:
 @pytest.mark.parametrize("name", CASES)
 def test_where_a_kernel_fails_torchs_own_operations_go_on(name, monkeypatch):
     why = failing(monkeypatch)
-    found = FusedPointwise(Fused(), why.append)
+    found = FusedPointwise(FusedSettings(), why.append)
     run = fused_pointwise._cases(CPU, torch.float32, 24, 2)[name]
-    for ours, theirs in zip(run(found, torch.float32), run(Plain(), torch.float32), strict=True):
+    for ours, theirs in zip(run(found, torch.float32), run(TorchPointwise(), torch.float32), strict=True):
         assert torch.equal(ours, theirs)
     assert found.broken and why == ["in use: RuntimeError: no kernel image is available"]
 
 
 def test_running_out_of_memory_is_no_fault_of_a_kernel(monkeypatch):
     failing(monkeypatch)
-    found = FusedPointwise(Fused())
+    found = FusedPointwise(FusedSettings())
 
     def spent():
         raise torch.OutOfMemoryError
 
     with pytest.raises(torch.OutOfMemoryError):
-        found._done(True, spent, spent)
+        found._run(True, spent, spent)
     assert not found.broken
 
 
 def test_kernels_that_fail_are_not_taken(monkeypatch):
     failing(monkeypatch)
-    with pytest.raises(Unfit, match="norm fails"):
-        fused_pointwise._check(FusedPointwise(Fused()), CPU, torch.float32, 24, 2)
+    with pytest.raises(KernelUnavailable, match="norm fails"):
+        fused_pointwise._check(FusedPointwise(FusedSettings()), CPU, torch.float32, 24, 2)
 
 
 def test_kernels_that_are_wrong_are_not_taken(monkeypatch):
     failing(monkeypatch)
-    found = FusedPointwise(Fused())
-    found._row = lambda _hidden, _work, added, normed, *_: [
+    found = FusedPointwise(FusedSettings())
+    found._add_and_norm = lambda _hidden, _work, added, normed, *_: [
         each.zero_() for each in (added, normed) if each is not None
     ]
-    with pytest.raises(Unfit, match="norm differs by"):
+    with pytest.raises(KernelUnavailable, match="norm differs by"):
         fused_pointwise._check(found, CPU, torch.float32, 24, 2)
 
 
 @pytest.mark.parametrize(("channels", "heads"), [(32768, 2), (6, 2)])
 def test_what_no_kernel_is_made_for_is_left_alone(channels, heads):
-    with pytest.raises(Unfit, match="there are none"):
+    with pytest.raises(KernelUnavailable, match="there are no kernels"):
         fused_pointwise.made(torch.device("cuda"), torch.bfloat16, channels, heads)
 
 
 def test_on_the_cpu_everything_is_torchs_own():
-    assert forward_tools.for_device(CPU, Width(24, 2, torch.float32)) is PLAIN
-    assert PLAIN.words == "torch"
-    with pytest.raises(Unfit):
+    assert forward_kernels.choose_for(CPU, TransformerWidth(24, 2, torch.float32)) is TORCH_KERNELS
+    assert TORCH_KERNELS.description == "torch"
+    with pytest.raises(KernelUnavailable):
         fused_pointwise.made(CPU, torch.float32, 24, 2)
 
 
@@ -90,6 +90,6 @@ def test_on_the_cpu_everything_is_torchs_own():
 def test_the_kernels_do_what_torchs_own_operations_do(channels, monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.delitem(sys.modules, "wan_backend.loading.triton_kernels", raising=False)
-    found = FusedPointwise(Fused())
+    found = FusedPointwise(FusedSettings())
     fused_pointwise._check(found, CPU, torch.float32, channels, 2)
     assert not found.broken

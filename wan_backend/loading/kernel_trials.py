@@ -1,8 +1,7 @@
-"""What was found of this machine's kernels, kept on the disk: which is how quick, which fails, and which must not be
-tried again. Standard library and psutil.
+"""The results of trying kernels on this machine, kept on the disk: how fast each is, and which of them fail.
 
-Each finding stands under a key that names card and versions, so that a new driver's torch or another card is looked at
-anew. A trial is noted before it begins: one that takes the process with it is so known to the next one.
+Each result has a key that names the card and the versions, so that another card or a new torch is tried anew. A trial
+is noted before it begins: where it takes the process down, the next process knows.
 """
 
 from __future__ import annotations
@@ -21,45 +20,49 @@ from ..storage import whole_file
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-DEADLY_TRIALS = 2
-"""So many trials must have ended with their process before there are no more: one may have been ended by a person."""
+MAX_CRASHES = 2
+"""No trial follows this many that ended with their process; a person may have ended one of them."""
 TRYING, FAILED = "trying", "failed"
 Finding = dict[str, Any]
 
 
-class NotNow(Exception):
-    """A trial can't be made at this moment, which says nothing of what was to be tried."""
+class KernelUnavailable(Exception):
+    """A kernel can't be had on this machine; the message says why."""
 
 
-class KernelBook:
-    """Findings by key. Without a file, they last as long as the process."""
+class TrialPostponed(Exception):
+    """A trial can't be made at this moment, which says nothing about the kernel."""
+
+
+class KernelTrials:
+    """Findings by key, in `file`; without a file they last as long as the object."""
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._own: dict[str, Finding] = {}
+        self._findings: dict[str, Finding] = {}
 
-    def find(self, key: str, trial: Callable[[], Finding]) -> Finding | None:
-        """What is known under `key`, or what `trial()` finds now; None where it failed, here or before.
+    def find_or_try(self, key: str, trial: Callable[[], Finding]) -> Finding | None:
+        """What is known under `key`, or what `trial()` finds now; None where it failed, now or before.
 
-        Whatever a trial raises, but for NotNow and interrupts, is a failure; so is the second death of a process at it.
+        Any exception of a trial but TrialPostponed and interrupts is a failure, and so is its second crash.
         """
-        known = self._own.get(key) or self._read().get(key)
-        deaths = 0
+        known = self._findings.get(key) or self._read().get(key)
+        crashes = 0
         if known is not None and TRYING in known:
-            deaths = int(known.get("deaths", 0))
-            if _lives(known[TRYING]):
+            crashes = int(known.get("crashes", 0))
+            if _is_running(known[TRYING]):
                 return None
-            deaths += 1
-            if deaths >= DEADLY_TRIALS:
+            crashes += 1
+            if crashes >= MAX_CRASHES:
                 known = {FAILED: "the process ended while it was tried"}
                 self._write(key, known)
         if known is not None and TRYING not in known:
-            self._own[key] = known
+            self._findings[key] = known
             return None if FAILED in known else known
-        self._write(key, {TRYING: os.getpid(), "deaths": deaths})
+        self._write(key, {TRYING: os.getpid(), "crashes": crashes})
         try:
             found = trial()
-        except NotNow:
+        except TrialPostponed:
             self._forget(key)
             return None
         except Exception as error:  # noqa: BLE001 - kernels of whatever package raise whatever they like
@@ -71,13 +74,13 @@ class KernelBook:
         self._write(key, found)
         return None if FAILED in found else found
 
-    def give_up(self, key: str, why: str) -> None:
-        """What is known under `key` failed in use; it isn't to be tried again."""
+    def record_failure(self, key: str, why: str) -> None:
+        """Note that the kernel of `key` failed in use, so that it isn't tried again."""
         self._write(key, {FAILED: why[:300]})
 
     def _write(self, key: str, finding: Finding) -> None:
         if TRYING not in finding:
-            self._own[key] = finding
+            self._findings[key] = finding
         self._save({**self._read(), key: finding})
 
     def _forget(self, key: str) -> None:
@@ -89,8 +92,8 @@ class KernelBook:
         if self._file is None:
             return {}
         try:
-            said = json.loads(self._file.read_text("utf-8"))
-            findings = said["findings"] if said["format"] == FORMAT else {}
+            content = json.loads(self._file.read_text("utf-8"))
+            findings = content["findings"] if content["format"] == FORMAT else {}
         except (OSError, ValueError, KeyError, TypeError):
             return {}
         return {key: found for key, found in findings.items() if isinstance(found, dict)}
@@ -102,9 +105,9 @@ class KernelBook:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             whole_file.write(self._file, json.dumps({"format": FORMAT, "findings": findings}, indent=1).encode())
         except OSError as error:
-            log.warning("what was found of kernels can't be kept in %s: %s", self._file, error)
+            log.warning("the results of kernel trials can't be kept in %s: %s", self._file, error)
 
 
-def _lives(pid: Any) -> bool:
-    """True for another process that is there."""
+def _is_running(pid: Any) -> bool:
+    """True where `pid` is that of another process that is running."""
     return isinstance(pid, int) and pid != os.getpid() and psutil.pid_exists(pid)

@@ -12,12 +12,17 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
-from wan_backend.pipelines import channel_norm, quick_autoencoder, quick_film
-from wan_backend.pipelines.ahead import ahead
-from wan_backend.pipelines.autoencoder import Film, NoPictures, encode
+from wan_backend.pipelines import (
+    channel_norm,
+    channels_last_autoencoder,
+    channels_last_convolutions,
+    channels_last_film,
+)
+from wan_backend.pipelines.autoencoder import Film, encode
+from wan_backend.pipelines.channels_last_autoencoder import FilmPass
 from wan_backend.pipelines.decode import decode, denormalize
-from wan_backend.pipelines.quick_autoencoder import Course
 from wan_backend.pipelines.stopping import Stopped
+from wan_backend.pipelines.transfers import NoPictures, ahead
 
 WAN_2_2 = {
     "base_dim": 4, "decoder_base_dim": 8, "num_res_blocks": 1, "z_dim": 48, "is_residual": True, "patch_size": 2,
@@ -38,14 +43,14 @@ def made(request):
 
 @pytest.fixture
 def vae(made, monkeypatch):
-    monkeypatch.setattr(quick_autoencoder, "suits", lambda vae: not getattr(vae, "goes_plainly", False))
+    monkeypatch.setattr(channels_last_autoencoder, "is_suitable", lambda vae: not getattr(vae, "runs_plainly", False))
     if made.config.base_dim == 12:
-        monkeypatch.setattr(quick_autoencoder, "GOOD_CHANNELS", 16)  # so that 12 and 24 become 16 and 32
+        monkeypatch.setattr(channels_last_convolutions, "CHANNEL_STEP", 16)  # so that 12 and 24 become 16 and 32
     yield made
-    for name in ("goes_plainly", "chunk_latents", "tile_pixels"):
+    for name in ("runs_plainly", "chunk_latents", "tile_pixels"):
         if hasattr(made, name):
             delattr(made, name)
-    quick_autoencoder.lay_back(made)
+    channels_last_autoencoder.restore_layout(made)
 
 
 @pytest.fixture
@@ -63,17 +68,17 @@ def film(vae) -> Film:
 
 
 def in_chunks(vae, latents: torch.Tensor, most: int) -> torch.Tensor:
-    quick_autoencoder.lay_out(vae)
-    course, hidden = Course(vae), vae.post_quant_conv(latents)
+    channels_last_autoencoder.use_channels_last(vae)
+    course, hidden = FilmPass(vae), vae.post_quant_conv(latents)
     pieces = [course.decode(hidden[:, :, :1])]
-    course.tidy()
+    course.compact()
     return torch.cat(
-        [*pieces, *(course.decode(hidden[:, :, chunk]) for chunk in quick_film.chunks(LATENT_FRAMES, most)[1:])]
+        [*pieces, *(course.decode(hidden[:, :, chunk]) for chunk in channels_last_film.chunks(LATENT_FRAMES, most)[1:])]
     )
 
 
 def plainly(vae, monkeypatch) -> None:
-    monkeypatch.setattr(quick_autoencoder, "suits", lambda _vae: False)
+    monkeypatch.setattr(channels_last_autoencoder, "is_suitable", lambda _vae: False)
 
 
 def test_it_gives_diffusers_pictures_and_the_same_bits_in_any_chunks(vae, latents):
@@ -104,7 +109,7 @@ def test_a_film_is_the_plain_ones_to_a_rounding(vae, latents, monkeypatch, tiles
 
 @pytest.mark.parametrize("fails_at", [1, 3])
 def test_where_it_fails_diffusers_way_goes_on_from_the_next_picture(vae, latents, monkeypatch, fails_at):
-    calls, real = [], Course.decode
+    calls, real = [], FilmPass.decode
 
     def failing(course, hidden):
         calls.append(1)
@@ -112,7 +117,7 @@ def test_where_it_fails_diffusers_way_goes_on_from_the_next_picture(vae, latents
             raise RuntimeError("no kernel")
         return real(course, hidden)
 
-    monkeypatch.setattr(Course, "decode", failing)
+    monkeypatch.setattr(FilmPass, "decode", failing)
     pieces = list(decode(vae, latents))
     assert [len(piece) for piece in pieces] == [1, 4, 4, 4] and len(calls) == fails_at
     list(decode(vae, latents))
@@ -124,12 +129,12 @@ def test_where_memory_runs_out_that_is_said(vae, latents, film, monkeypatch):
     def spent(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(Course, "decode", spent)
-    monkeypatch.setattr(Course, "encode", spent)
+    monkeypatch.setattr(FilmPass, "decode", spent)
+    monkeypatch.setattr(FilmPass, "encode", spent)
     for work in (lambda: list(decode(vae, latents)), lambda: encode(vae, film)):
         with pytest.raises(torch.OutOfMemoryError):
             work()
-    assert not hasattr(vae, "goes_plainly")
+    assert not hasattr(vae, "runs_plainly")
 
 
 def test_numbers_that_ran_over_are_no_pictures(vae, latents):
@@ -158,7 +163,9 @@ def test_it_stops_within_a_chunk_and_leaves_no_thread(vae, latents, tiles):
 
 
 def test_chunks_are_alike_and_the_first_is_one_frame():
-    lengths = [[chunk.stop - chunk.start for chunk in quick_film.chunks(frames, 4)] for frames in (1, 2, 7, 21, 31)]
+    lengths = [
+        [chunk.stop - chunk.start for chunk in channels_last_film.chunks(frames, 4)] for frames in (1, 2, 7, 21, 31)
+    ]
     assert lengths == [[1], [1, 1], [1, 3, 3], [1, 4, 4, 4, 4, 4], [1, 3, 4, 4, 4, 3, 4, 4, 4]]
 
 
@@ -182,7 +189,7 @@ def test_a_norm_in_one_pass_is_torchs():
     value, more = (torch.randn(2, 3, 4, 6, generator=generator) for _ in range(2))
     bias, gamma = torch.randn(6, generator=generator), torch.rand(6, generator=generator)
     total, normed = torch.empty_like(value), torch.full((2, 3, 4, 8), 7.0)
-    channel_norm.settle(value, more, bias, total=total, gamma=gamma, normed=normed)
+    channel_norm.add_and_normalize(value, more, bias, total=total, gamma=gamma, normed=normed)
     expected = torch.nn.functional.silu(torch.nn.functional.normalize(value + more + bias, dim=-1) * gamma)
     assert torch.allclose(total, value + more + bias) and torch.allclose(normed[..., :6], expected)
     assert normed[..., 6:].eq(0).all()
@@ -190,7 +197,7 @@ def test_a_norm_in_one_pass_is_torchs():
 
 def test_frames_are_enlarged_as_diffusers_does_it():
     source, bias = torch.randn(2, 3, 4, 10), torch.randn(10)
-    large = channel_norm.enlarge(source, bias, 2)
+    large = channel_norm.upsample(source, bias, 2)
     halves = (source + bias).view(2, 3, 4, 2, 5).permute(0, 3, 4, 1, 2).reshape(4, 5, 3, 4)
     expected = torch.nn.functional.interpolate(halves, scale_factor=2.0, mode="nearest-exact").permute(0, 2, 3, 1)
     assert torch.equal(large, expected)

@@ -1,0 +1,147 @@
+"""The kernels of a chunked forward on its device: for attention, and for what is between the matrix products.
+
+Both are chosen once for a card, its versions and a transformer's width, by trials whose results are kept. On the CPU,
+on Apple's cards and wherever nothing better is available they are torch's own.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from . import attention, devices
+from .attention import Attention, AttentionShape
+from .kernel_trials import Finding, KernelTrials, TrialPostponed
+from .pointwise import Pointwise, ScaleAndShift, TimeModulation, TokenGate, TorchPointwise
+
+log = logging.getLogger(__name__)
+
+MEASURED_TOKENS = 4096
+RUNS = 5
+
+
+@dataclass(frozen=True)
+class ForwardKernels:
+    """What a transformer computes with."""
+
+    pointwise: Pointwise
+    attention: Attention | None = None
+    """None for the attention that the model itself is set to."""
+    is_fused: bool = False
+
+    @property
+    def description(self) -> str:
+        """What they are, as take.json says it."""
+        if self.attention is None:
+            return "torch"
+        return f"attention by {self.attention.name}{', fused between matrix products' if self.is_fused else ''}"
+
+
+TORCH_KERNELS = ForwardKernels(TorchPointwise())
+
+
+@dataclass(frozen=True)
+class TransformerWidth:
+    """What a transformer's kernels are compiled for."""
+
+    channels: int
+    heads: int
+    dtype: torch.dtype
+
+
+_COMPILATIONS: dict[tuple[torch.device, TransformerWidth], threading.Thread] = {}
+
+
+def compile_ahead(device: torch.device, width: TransformerWidth) -> None:
+    """Begin to compile what `choose_for` will need, in a thread: the model's components are read meanwhile."""
+    if device.type != "cuda" or (device, width) in _COMPILATIONS:
+        return
+    thread = threading.Thread(target=_compile, args=(device, width), name="kernels", daemon=True)
+    _COMPILATIONS[device, width] = thread
+    thread.start()
+
+
+def _compile(device: torch.device, width: TransformerWidth) -> None:
+    try:
+        from . import fused_pointwise
+
+        fused_pointwise.make_checked(device, width.dtype, width.channels, width.heads)
+    except Exception as error:  # noqa: BLE001 - the trial meets the same error, and keeps it
+        log.info("the fused kernels: %s", error)
+
+
+@functools.lru_cache(maxsize=16)
+def choose_for(device: torch.device, width: TransformerWidth, findings: Path | None = None) -> ForwardKernels:
+    """The fastest kernels on `device`; `findings` is the file in which the results of trials are kept.
+
+    They are torch's own where others aren't available, and the log says why.
+    """
+    if device.type != "cuda":
+        return TORCH_KERNELS
+    if (device, width) in _COMPILATIONS:
+        _COMPILATIONS[device, width].join()  # a compiler beside it would disturb the measurements
+    began, trials = time.monotonic(), KernelTrials(findings)
+    shape = AttentionShape(width.heads, width.channels // width.heads, width.dtype)
+    chosen = attention.choose(device, shape, trials)
+    fused = _fused(device, width, trials)
+    log.info("the kernels of %s were chosen in %.2f s", devices.name(device), time.monotonic() - began)
+    return ForwardKernels(fused or TorchPointwise(), chosen, fused is not None)
+
+
+def _fused(device: torch.device, width: TransformerWidth, trials: KernelTrials) -> Pointwise | None:
+    """The fused kernels, where they compute correctly and faster than torch's own; else None."""
+    try:
+        from . import fused_pointwise  # can be imported only where Triton is
+
+        triton = fused_pointwise.version()
+    except (ImportError, OSError, RuntimeError) as error:
+        log.info("there are no fused kernels: %s", error)
+        return None
+    name = torch.cuda.get_device_name(device)
+    key = f"fused, {name}, torch {torch.__version__}, Triton {triton}, {width}"
+
+    def trial() -> Finding:
+        try:
+            fused = fused_pointwise.make_checked(device, width.dtype, width.channels, width.heads)
+            found = {
+                "ms": _milliseconds(fused, device, width),
+                "torch_ms": _milliseconds(TorchPointwise(), device, width),
+            }
+        except Exception as error:
+            if devices.is_out_of_memory(error):
+                raise TrialPostponed from error
+            raise
+        if found["ms"] >= found["torch_ms"]:
+            raise ValueError(f"torch's own are as fast: {found}")
+        return found
+
+    if trials.find_or_try(key, trial) is None:
+        return None
+    return fused_pointwise.make_unchecked(on_failure=lambda why: trials.record_failure(key, why))
+
+
+@torch.no_grad()
+def _milliseconds(operations: Pointwise, device: torch.device, width: TransformerWidth) -> float:
+    """The time of the operations of a block on MEASURED_TOKENS tokens: the best of RUNS."""
+    hidden = torch.randn(1, MEASURED_TOKENS, width.channels, device=device, dtype=width.dtype)
+    modulation = TimeModulation(torch.randn(1, 1, 6, width.channels, device=device))
+    without_weights = torch.nn.LayerNorm(width.channels, 1e-6, elementwise_affine=False)
+    with_weights = torch.nn.LayerNorm(width.channels, 1e-6, device=device)
+    tokens, best = slice(0, MEASURED_TOKENS), float("inf")
+    for _ in range(RUNS):
+        begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        begun.record()
+        operations.normed(without_weights, hidden, ScaleAndShift(modulation, tokens, 1, 0))
+        operations.gated_normed(with_weights, hidden, hidden, TokenGate(modulation, tokens, 2))
+        operations.added_normed(without_weights, hidden, hidden, ScaleAndShift(modulation, tokens, 4, 3))
+        operations.gated(hidden, hidden, TokenGate(modulation, tokens, 5), None)
+        ended.record()
+        torch.cuda.synchronize(device)
+        best = min(best, float(begun.elapsed_time(ended)))
+    return round(best, 4)
