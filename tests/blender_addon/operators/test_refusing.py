@@ -59,7 +59,7 @@ def test_generate_refuses_what_the_plan_refuses(told, settings) -> None:
     assert why_not("generate") == "The model is not here: fetch it"
 
 
-def test_generate_into_hole_needs_a_hole(told, settings, scene, addon) -> None:
+def test_generate_into_hole_needs_a_gap(told, settings, scene, addon) -> None:
     assert why_not("generate_into_hole") == ""
     strips = addon("timeline.compat").strips(scene.sequence_editor)
     addon("timeline.compat").new_color(strips, "Wall", 1, 1, 400)
