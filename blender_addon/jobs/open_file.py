@@ -144,9 +144,9 @@ class OpenFile:
     def opened(self) -> list[str]:
         """Another file was loaded, or the same one again; gives the jobs whose ends it knows."""
         project.forget()
-        strange = identity.strange()
-        if strange:
-            log.warning("%d strips have marks that Wan VSE did not write: they are left as they are.", strange)
+        unrecognized = identity.count_unrecognized()
+        if unrecognized:
+            log.warning("%d strips have marks that Wan VSE did not write: they are left as they are.", unrecognized)
         _drop_unreadable_settings()
         known = project.read_ends()
         self.history.open_file(known)
