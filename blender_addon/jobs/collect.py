@@ -75,9 +75,9 @@ class Collector:
         sources = [folder for folder in far if is_takes(folder)]
         self._left_out = len(far) - len(sources)
         if far and not sources:
-            raise Refused("What lies elsewhere are not the folders of takes as they were made: copy them by hand.")
+            raise Refused("The takes that are elsewhere are not in folders as Wan VSE makes them: copy them by hand.")
         if not sources:
-            raise Refused("Every take lies beside the .blend already.")
+            raise Refused("Every take is beside the .blend already.")
         self._todo = deque(_Folder(source, target / source.name) for source in sources)
         self._count, self.progress, self.sentence = len(sources), 0.0, "Copying takes."
 
@@ -144,9 +144,9 @@ class Collector:
             target = self._moved.get(str(compat.media_folder(found.strip) or ""))
             if target is not None:
                 compat.set_media_folder(found.strip, placement.media_path(target))
-        self.sentence = f"{len(self._moved)} takes lie beside the .blend now; save it to keep that."
+        self.sentence = f"{len(self._moved)} takes are beside the .blend now; save it to keep that."
         if self._left_out:
-            self.sentence += f" {self._left_out} folders stay where they are: they are no takes as they were made."
+            self.sentence += f" {self._left_out} folders stay where they are: they are not takes as Wan VSE makes them."
         self._moved.clear()
         bpy.ops.ed.undo_push(message="Collect takes")
 

@@ -39,7 +39,7 @@ HELD_SECONDS = 10.0
 longer counts."""
 MAX_IDS = 1000
 _FORGOTTEN = Problem(
-    ProblemKind.NOT_FOUND, "The backend does not know this job any more: ask for the take anew, then clear this one."
+    ProblemKind.NOT_FOUND, "The backend no longer has this job: make the take again, then clear this job."
 )
 
 

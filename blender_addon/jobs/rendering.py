@@ -102,7 +102,7 @@ class Renderer:
         except (OSError, RuntimeError) as error:
             log.warning("No copy of the file for job %s: %s", job_id, error)
             asked.problem = (
-                f"A copy of the file to render from could not be saved in {run} ({_plain(error)}): make room there, "
+                f"A copy of the file for rendering could not be saved in {run} ({_plain(error)}): free some space "
                 "or allow writing there, then try again."
             )
 
@@ -197,7 +197,7 @@ class Renderer:
         why = reported or child.last_words() or f"exit code {exit_code}"
         return (
             f"Blender could not render the strips ({_plain(why)}): render them once with Render > Render Animation, "
-            f"fix what that says, then try again. The log is {child.log_path}."
+            f"fix what it reports, then try again. The log is {child.log_path}."
         )
 
 

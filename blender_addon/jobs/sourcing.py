@@ -30,10 +30,10 @@ from .request import Refused
 RENDERING = "Rendering the source."
 """The sentence of a job while its sources are rendered."""
 ORPHAN = Problem(
-    ProblemKind.INTERRUPTED, "Blender ended while the source was rendered: press Retry to have it rendered again."
+    ProblemKind.INTERRUPTED, "Blender ended while the source was being rendered: press Retry to render it again."
 )
 HELD = Problem(
-    ProblemKind.BUSY, "Another window of Blender renders the source of this job: wait for it, or cancel there."
+    ProblemKind.BUSY, "Another Blender window is rendering the source of this job: wait for it, or cancel it there."
 )
 
 Rendered = list[tuple[footage.FootageRange, Source]]
@@ -156,7 +156,9 @@ class Sourcing:
         asked = self._remembered(job_id)
         scene = compat.own_scene(asked_before.origin.scene)
         if asked is None or scene is None:
-            raise Refused("What this take was made from is no longer known: select it, and ask anew.")
+            raise Refused(
+                "The strips that this take was made from are no longer known: select them, and make the take again."
+            )
         folder = orders.sources_folder(asked_before, job_id)
         wanted_now = provenance.wanted_now(scene, asked)
         look = picture_files.look_at_many

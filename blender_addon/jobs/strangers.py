@@ -26,12 +26,10 @@ from ...wan_backend.protocol.plain_names import is_below
 from ..timeline import strip_media
 from . import folders, orders, placing, project, request
 
-UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not know this take's job: press Retry to have it made.")
-HELD = Problem(
-    ProblemKind.BUSY, "Another window of Blender has this job: its take comes here by itself once it is made there."
-)
+UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not have this take's job: press Retry to make it.")
+HELD = Problem(ProblemKind.BUSY, "Another Blender window has this job: its take appears here once it is made there.")
 UNREADABLE = Problem(
-    ProblemKind.INTERNAL, "What this placeholder asks for can't be read: delete it, and ask for the take anew."
+    ProblemKind.INTERNAL, "The request of this placeholder can't be read: delete it, and make the take again."
 )
 
 

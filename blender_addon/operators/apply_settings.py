@@ -42,7 +42,7 @@ class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
         else:
             request = request_of(compat.active_strip(compat.sequencer_scene(context)))
         if request is None:
-            self.report({"WARNING"}, "There are no settings to load: the strip was not made by Wan VSE.")
+            self.report({"WARNING"}, "There are no settings to load: the active strip was not made by Wan VSE.")
             return {"CANCELLED"}
         fill(settings_of(context), request)
         return {"FINISHED"}
@@ -109,7 +109,7 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
             return self._refuse(f"do '{self.action}'")
         if self.setting in SET_BY_QUALITY:
             what = SET_BY_QUALITY[FixSetting(self.setting)]
-            self.report({"WARNING"}, f"The panel leaves the {what} to the quality: choose another one there.")
+            self.report({"WARNING"}, f"The quality sets the {what}: choose another quality.")
             return {"CANCELLED"}
         if self.setting not in SETTERS:
             return self._refuse(f"set '{self.setting}'")

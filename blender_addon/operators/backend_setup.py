@@ -59,7 +59,7 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
     """Fetch and install what was just described"""
 
     bl_idname = "wan_vse.confirm_setup"
-    bl_label = "Wan: Fetch and Install Backend"
+    bl_label = "Wan: Download and Install Backend"
     bl_options: ClassVar = {"REGISTER"}
 
     @classmethod
@@ -71,7 +71,7 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
         return context.window_manager.invoke_props_dialog(
-            self, width=420, title="Set Up Backend", confirm_text="Fetch and Install"
+            self, width=420, title="Set Up Backend", confirm_text="Download and Install"
         )
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -82,7 +82,7 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
         for line in textwrap.wrap(plan.sentence, 64, break_long_words=False):
             lines.label(text=line)
         facts = self.layout.column(align=True)
-        facts.label(text=f"To fetch: {plan.download_bytes / 1e9:.1f} GB", icon="IMPORT")
+        facts.label(text=f"To download: {plan.download_bytes / 1e9:.1f} GB", icon="IMPORT")
         facts.label(text=f"Build of torch: {plan.torch_build.upper()}", icon="SETTINGS")
         facts.label(text="Blender's own Python is not touched.", icon="LOCKED")
 

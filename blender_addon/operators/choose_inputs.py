@@ -160,7 +160,7 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         sentence = timeline_refusal(context)
         if not sentence and not os.path.isdir(lora_rows.absolute(preferences.get().loras_folder)):
-            sentence = "Name your LoRA folder in the preferences first; a ComfyUI models/loras will do"
+            sentence = "Set your LoRA folder in the preferences first; ComfyUI's models/loras works"
         return sentence
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:

@@ -85,7 +85,7 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
     """Fetch the model that was just described"""
 
     bl_idname = "wan_vse.confirm_download"
-    bl_label = "Wan: Fetch Model"
+    bl_label = "Wan: Download Model Files"
     bl_options: ClassVar = {"REGISTER", "INTERNAL"}
 
     @classmethod
@@ -111,7 +111,7 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
         if plan is None:
             return
         facts = self.layout.column(align=True)
-        facts.label(text=f"To fetch: {size(plan.fetch_bytes)}", icon="IMPORT")
+        facts.label(text=f"To download: {size(plan.fetch_bytes)}", icon="IMPORT")
         here = plan.total_bytes - plan.fetch_bytes
         if here:
             facts.label(text=f"Here already: {size(here)}", icon="BLANK1")
@@ -147,7 +147,7 @@ class WAN_VSE_OT_resume_download(OnModel, bpy.types.Operator):
         status = session.current().server.downloads.status(self.model)
         if status is None:
             return "The model is not being downloaded: press Download"
-        return "The download is going on" if status.state.active else ""
+        return "The download is already running" if status.state.active else ""
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         if self.refused():
@@ -169,7 +169,7 @@ class WAN_VSE_OT_pause_download(OnModel, bpy.types.Operator):
 
     def model_refusal(self) -> str:
         status = session.current().server.downloads.status(self.model)
-        return "" if status is not None and status.state.active else "The download is not going on"
+        return "" if status is not None and status.state.active else "The download is not running"
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         if self.refused():
@@ -200,7 +200,7 @@ class WAN_VSE_OT_cancel_download(OnModel, bpy.types.Operator):
             return {"CANCELLED"}
         if status is None or not status.done_bytes:
             return self.execute(context)
-        message = f"{size(status.done_bytes)} that are here are removed. Pause keeps them."
+        message = f"{size(status.done_bytes)} of downloaded files will be removed. Pause keeps them."
         return context.window_manager.invoke_confirm(
             self, event, title="Cancel the download?", message=message, confirm_text="Cancel Download"
         )

@@ -140,7 +140,7 @@ def _within_its_plan(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeReq
 
 def _report(asked: list[TakeRequest]) -> str:
     if len(asked) > 1:
-        return f"Asked for {len(asked)} takes, one after the other."
+        return f"Started {len(asked)} takes, one after the other."
     origin = asked[0].origin
     end = origin.start + asked[0].length_frames
     return f"Asked for a take on channel {origin.channel}, frames {origin.start} to {end - 1}."
@@ -159,7 +159,7 @@ class WAN_VSE_OT_generate_into_hole(TaskOperator, bpy.types.Operator):
     """Ask for a take of the prompt that fills the gap under the playhead, from strip to strip"""
 
     bl_idname = "wan_vse.generate_into_hole"
-    bl_label = "Wan: Generate into Hole"
+    bl_label = "Wan: Generate into Gap"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
     task = Task.TEXT_TO_VIDEO
     changed: ClassVar = {"length_mode": "HOLE"}
@@ -219,10 +219,10 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
 
     seed: bpy.props.EnumProperty(
         name="Seed",
-        description="Which seed the new take has",
+        description="The seed of the new take",
         items=[
-            ("NEW", "New Seed", "Another take of the same prompt"),
-            ("SAME", "Same Seed", "The same take once more, such as after its files were lost"),
+            ("NEW", "New Seed", "Another take with the same prompt"),
+            ("SAME", "Same Seed", "The same take again, for example after its files were lost"),
         ],
     )
 
@@ -277,7 +277,9 @@ def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> o
         return orders.TakeOrder(again, asked=untrusted.text_in(strip, provenance.ASKED) if again.sources else "")
     asked = provenance.of(strip)
     if asked is None:
-        raise request.Refused("What this take was made from is no longer known: select it, and ask anew.")
+        raise request.Refused(
+            "The strips that this take was made from are no longer known: select them, and make the take again."
+        )
     start = again.origin.start
     return orders.TakeOrder(
         again, provenance.target_again(scene, asked, start, start + again.length_frames, again.origin.channel)

@@ -15,7 +15,7 @@ from ..stopwatch import timed
 from ..timeline import compat, identity
 from .refusing import ROW_POINTER, Refusing, backend_refusal, job_of, timeline_refusal
 
-HELD_ELSEWHERE = "Another window of Blender has this job: try it again there, or close that window, and it comes here"
+HELD_ELSEWHERE = "Another Blender window has this job: retry it there, or close that window to bring it here"
 NO_JOB = "No job is chosen in the queue"
 EMPTY_QUEUE = "The queue is empty"
 SAMPLE = 20
@@ -131,7 +131,7 @@ class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        return "" if queue_state().going_on else "No job runs or waits"
+        return "" if queue_state().going_on else "No job is running or waiting"
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
         return context.window_manager.invoke_confirm(self, event)
@@ -182,7 +182,7 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
     def job_refusal(cls, job: JobStatus) -> str:
         if not job.state.ended:
             return "The take is still being made"
-        return "" if session.current().can_place(job.job_id) else "The job has no take that could be placed"
+        return "" if session.current().can_place(job.job_id) else "The job has no take to place"
 
     def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
         scene = compat.sequencer_scene(context)
@@ -196,7 +196,7 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
             self.report({"ERROR"}, refused.sentence)
             return {"CANCELLED"}
         if not placed:
-            why = session.current().file.problems.get(job.job_id, "") or "The job has no take that could be placed."
+            why = session.current().file.problems.get(job.job_id, "") or "The job has no take to place."
             self.report({"WARNING"}, why)
             return {"CANCELLED"}
         return {"FINISHED"}
@@ -236,7 +236,7 @@ def _bring_into_view(context: Any) -> None:
             bpy.ops.sequencer.view_frame()
 
 
-_HELD = "Another window of Blender has the jobs that ended: clear them there, or close that window"
+_HELD = "Another Blender window has the ended jobs: clear them there, or close that window"
 
 
 class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):

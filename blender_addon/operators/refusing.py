@@ -14,7 +14,7 @@ ROW_POINTER = "wan_vse_row"
 """The context member that the queue sets to the row in which a button is drawn."""
 ASKING_FOR_DETAILS = "Asking the backend for this take's settings; press again in a moment."
 _BACKEND_SENTENCES = {
-    "off": "The backend has not been started: open the Wan tab of the sequencer's sidebar",
+    "off": "The backend is not running: open the Wan tab in the sequencer's sidebar",
     "starting": "The backend is starting: wait a moment",
     "missing": "The backend is not set up yet: press Set Up Backend",
     "failed": "The backend has stopped: press Restart, or read its log",

@@ -117,7 +117,7 @@ def refuse_files(
     if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0):
         return (
             f"“{strip.name}” plays {names[0]}, which Blender can't read: convert it to H.264 in MP4, for example, "
-            "and put that in its place."
+            "and use that in its place."
         )
     return ""
 
@@ -210,7 +210,7 @@ def refuse_scene(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> 
     if shown is None:
         return f"“{strip.name}” shows no scene: choose one in the strip's properties."
     if scene in _shown_by(strip, set()):
-        return f"“{strip.name}” shows the scene that it is cut in: let it show another scene."
+        return f"“{strip.name}” shows the scene that it is in: choose another scene for it."
     # Either each of the frames has a camera or none: one marker with a camera serves those before it, too.
     if strip.scene_input == "CAMERA" and frames and camera_of(strip, frames_of_scene(strip, frames[:1])[0]) is None:
         return (
@@ -223,17 +223,17 @@ def refuse_scene(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> 
 def refuse_depth(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
     """Why the depth of a strip can't be rendered."""
     if strip.type != "SCENE":
-        return f"“{strip.name}” is not a scene strip, so nobody knows how far away things are in it."
+        return f"“{strip.name}” is not a scene strip, so it has no depth: select a scene strip."
     refusal = refuse_scene(scene, strip, frames)
     if refusal:
         return refusal
     if strip.scene_input != "CAMERA":
         return (
-            f"“{strip.name}” shows the timeline of “{strip.scene.name}”, which has no depth: let it show the camera, "
+            f"“{strip.name}” shows the timeline of “{strip.scene.name}”, which has no depth: set it to show the camera, "
             "in the strip's properties."
         )
     if is_retimed(scene, strip) or strip.strobe > 1.0:
-        return f"“{strip.name}” is retimed, and its depth can't be: clear its retiming, or its strobe."
+        return f"“{strip.name}” is retimed, and its depth can't be retimed: clear its retiming, or its strobe."
     return ""
 
 

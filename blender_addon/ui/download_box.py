@@ -32,7 +32,7 @@ def draw_for(layout: bpy.types.UILayout, context: bpy.types.Context, chosen: str
         draw_fetchable(layout, context, row)
     elif row is not None and not current.server.looking:
         able = " and ".join(task_box.name_of(each) for each in row.tasks)
-        paragraph.draw(layout.box(), context, f"{row.label} is not here, and is for {able} alone.", "INFO")
+        paragraph.draw(layout.box(), context, f"{row.label} is not on this machine, and is only for {able}.", "INFO")
     others: list[ModelRow | ExtraRow] = [*current.server.models, *current.server.extras]
     for other in others:
         if other.model != chosen and downloads.is_begun(other.model):
@@ -48,7 +48,7 @@ def draw_fetchable(layout: bpy.types.UILayout, context: bpy.types.Context, row: 
     elif row.here or not row.download_bytes or (session.current().server.looking and not downloads.is_begun(row.model)):
         return  # what isn't found yet isn't missing
     elif downloads.is_asked(row.model):
-        paragraph.draw(layout.box(), context, "Asking Hugging Face what it takes...", "SORTTIME")
+        paragraph.draw(layout.box(), context, "Asking Hugging Face for its size...", "SORTTIME")
     elif row.model in downloads.plans:
         _draw_plan(layout.box(), context, row, downloads.plans[row.model])
     else:

@@ -71,7 +71,7 @@ class WAN_VSE_PT_loras(bpy.types.Panel):
         column.operator("wan_vse.pick_lora", text="", icon="VIEWZOOM")
         column.operator("wan_vse.remove_lora", text="", icon="REMOVE")
         if not len(settings.loras):
-            hint = "Add .safetensors files that were made for the chosen model. They work on all tasks."
+            hint = "Add .safetensors files that were made for the chosen model. They work with all tasks."
             paragraph.draw(self.layout, context, hint, "INFO")
         elif 0 <= settings.active_lora < len(settings.loras):
             draw_chosen(self.layout, settings.loras[settings.active_lora])

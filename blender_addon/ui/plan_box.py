@@ -33,7 +33,7 @@ def draw_outcome(
     if query.plan is not None:
         draw_plan(box, context, query.plan)
     else:
-        paragraph.draw(box, context, query.sentence or "Working out what would be made...", "SORTTIME")
+        paragraph.draw(box, context, query.sentence or "Planning the take...", "SORTTIME")
     frames = wording.coming_frames(asked.length_frames, query.plan_of(asked))
     place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {asked.origin.start + frames - 1}"
     paragraph.draw(box, context, place, "SEQUENCE")

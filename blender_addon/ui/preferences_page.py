@@ -10,7 +10,7 @@ from ..preferences import WanPreferences
 from ..stopwatch import timed
 from . import backend_box, download_box, paragraph
 
-LOOKING = "not found so far; the models folders are still being looked through."
+LOOKING = "not found so far; the models folders are still being searched."
 
 
 @timed("draw: preferences")
@@ -46,7 +46,7 @@ def draw_models(layout: bpy.types.UILayout, context: bpy.types.Context, preferen
     box.label(text="Models")
     fields = _fields(box)
     fields.prop(preferences, "models_folder", placeholder="The Hugging Face cache")
-    fields.prop(preferences, "loras_folder", placeholder="A ComfyUI models/loras, for instance")
+    fields.prop(preferences, "loras_folder", placeholder="For example ComfyUI's models/loras")
     fields.prop(preferences, "device")
     fields.prop(preferences, "memory_budget_gib", text="Memory Budget (GiB)")
     for model in session.current().server.models:

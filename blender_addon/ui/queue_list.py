@@ -11,11 +11,8 @@ from ..properties import active_job_id, panel_state_of
 from ..timeline import compat
 from . import live_preview_icon, paragraph, shown_marks, task_box, thumbnail_icons, wording
 
-HELD = (
-    "Another window of Blender has this job: there it can be tried again or cleared. When that window is closed, the "
-    "job comes here by itself."
-)
-SEARCHES = "Search how prompts begin"
+HELD = "Another Blender window has this job: retry or clear it there. When that window is closed, the job moves here."
+SEARCHES = "Search prompts"
 RED_STATES = (JobState.FAILED, JobState.INTERRUPTED)
 
 
@@ -102,7 +99,7 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         WAN_VSE_UL_queue.bl_idname, "", panel_state, "rows", panel_state, "active_row", rows=2, maxrows=8
     )
     if panel_state.left_out:
-        words = "and {:,} more that were found" if panel_state.search else "and {:,} older ones"
+        words = "and {:,} more that match" if panel_state.search else "and {:,} older ones"
         layout.label(text=words.format(panel_state.left_out), icon="BLANK1")
     draw_elsewhere(layout, context)
     row = layout.row(align=True)

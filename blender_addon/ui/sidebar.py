@@ -96,7 +96,7 @@ class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
         layout.label(text="Negative Prompt")
         layout.prop(settings, "negative_prompt", text="")
         row = layout.row()
-        row.label(text="Kept As")
+        row.label(text="Save As")
         row.prop(settings, "media_format", text="")
         row = layout.row()
         row.label(text="Between Frames")
@@ -168,7 +168,7 @@ def draw_prompt(
     if settings.prompt_source == "FIELD":
         field = column.row(align=True)
         field.scale_y = 1.3
-        field.prop(settings, "prompt", text="", placeholder="Describe what is to be seen")
+        field.prop(settings, "prompt", text="", placeholder="Describe what the take shows")
         _draw_long_prompt(layout, context, settings.prompt)
     elif settings.prompt_source == "TEXT_BLOCK":
         row = column.row(align=True)
@@ -232,7 +232,7 @@ def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
         layout.progress(factor=current.collector.progress, type="BAR", text="Copying takes")
     elif project.path() and _any_far():
         box = layout.box()
-        paragraph.draw(box, context, "Some takes do not lie beside the .blend file.", "FILE_FOLDER")
+        paragraph.draw(box, context, "Some takes are not beside the .blend file.", "FILE_FOLDER")
         box.operator("wan_vse.collect_takes", text="Collect Takes")
     if current.collector.sentence and not current.collector.busy:
         paragraph.draw(layout, context, current.collector.sentence, "INFO")

@@ -68,7 +68,7 @@ def made_from(made: list[Target]) -> str:
     if len(made) > 1:
         return f"{names[0]} and {len(made) - 1} more, a take for each"
     if not names:
-        return "What the preview shows in its range"
+        return "The preview range, as the preview shows it"
     words = _BETWEEN.get(made[0].task, "{} and {}")
     if len(names) == 2:
         return words.format(*names)
@@ -91,7 +91,7 @@ def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: 
             draw_length(column, scene, settings)
     elif task is Task.RESTYLE:
         column.prop(settings, "strength", slider=True)
-        column.label(text="Keep of the Footage")
+        column.label(text="Keep from the Footage")
         column.row(align=True).prop(settings, "guide", expand=True)
     elif task is Task.EXTEND:
         _draw_extend(column, scene, settings, selected)
@@ -149,7 +149,7 @@ def _draw_text(column: bpy.types.UILayout, scene: bpy.types.Scene, settings: Wan
     if settings.prompt_source != "TEXT_STRIP":
         draw_length(column, scene, settings, in_gap=seen.takes)
         if texts:
-            column.label(text="For a take of each text strip, choose Strip.", icon="INFO")
+            column.label(text="To make a take for each text strip, choose Strip.", icon="INFO")
     elif texts:
         text = "A take as long as the text strip" if texts == 1 else f"{texts} takes, as long as their strips"
         column.label(text=text)
@@ -167,7 +167,7 @@ def _draw_extend(
     if strip is not None and held_sides:
         backward = targets.goes_backward(strip, settings.extend_direction == "BACKWARD")
         frames = strip.held_before if backward else strip.held_after
-        row.label(text=f"The held part: {wording.frames(frames)}", icon="SNAP_MIDPOINT")
+        row.label(text=f"Extends the held part: {wording.frames(frames)}", icon="SNAP_MIDPOINT")
     else:
         frames = settings.extend_frames
         row.prop(settings, "extend_frames")

@@ -18,7 +18,7 @@ STATE_WORDS = {
     JobState.DECODING: "Writing the frames",
     JobState.DONE: "Done",
     JobState.FAILED: "Failed",
-    JobState.CANCELLED: "Cancelled",
+    JobState.CANCELLED: "Canceled",
     JobState.INTERRUPTED: "Interrupted",
 }
 STATE_ICONS: dict[JobState, Any] = {
@@ -68,8 +68,8 @@ def download_bytes(status: DownloadStatus) -> str:
 
 
 def download_rate(status: DownloadStatus) -> str:
-    """ "45.2 MB a second, 5 min left"; empty while neither is known."""
-    parts = [f"{status.bytes_per_second / 1e6:.1f} MB a second"] if status.bytes_per_second > 0 else []
+    """ "45.2 MB/s, 5 min left"; empty while neither is known."""
+    parts = [f"{status.bytes_per_second / 1e6:.1f} MB/s"] if status.bytes_per_second > 0 else []
     if status.seconds_left is not None:
         parts.append(f"{duration(status.seconds_left)} left")
     return ", ".join(parts)
@@ -78,7 +78,7 @@ def download_rate(status: DownloadStatus) -> str:
 def download_plan(made: DownloadPlan) -> list[str]:
     """What a model would take, line by line."""
     here = made.total_bytes - made.fetch_bytes
-    lines = [f"To fetch: {size(made.fetch_bytes)}" + (f"; {size(here)} are here already" if here else "")]
+    lines = [f"To download: {size(made.fetch_bytes)}" + (f"; {size(here)} are here already" if here else "")]
     return [*lines, f"Free on the disk: {size(made.free_bytes)}", f"Into {made.folder}", *made.notes]
 
 

@@ -117,7 +117,7 @@ class Downloads:
                 if taken is True:
                     hand_in(Refusal(problems.problem_of(DownloadError(Failure.BUSY), entry, folder)))
                 else:
-                    hand_in(outcome.of(lambda: self._cancel(model), "Cancelling the download"))
+                    hand_in(outcome.of(lambda: self._cancel(model), "Canceling the download"))
 
             self._beside("lock", lambda: _is_taken(entry, Path(folder)), looked)
 
@@ -126,7 +126,7 @@ class Downloads:
     def _cancel(self, model: str) -> DownloadStatus:
         record = self._record(model)
         self._cancelled.add(model)
-        self._set(dataclasses.replace(record, status=_at_rest(record.status, DownloadState.PAUSED, "Cancelling.")))
+        self._set(dataclasses.replace(record, status=_at_rest(record.status, DownloadState.PAUSED, "Canceling.")))
         if self._model == model:
             self._stop_process(model)
         else:
@@ -212,7 +212,7 @@ class Downloads:
         self._cancelled.discard(model)
         self._known.pop(model, None)
         self._records.remove(model)
-        self._on_change(DownloadStatus(model, DownloadState.CANCELLED, sentence="Cancelled; nothing was kept."))
+        self._on_change(DownloadStatus(model, DownloadState.CANCELLED, sentence="Canceled; nothing was kept."))
 
     def _say(self, model: str, state: DownloadState, sentence: str) -> None:
         record = self._known[model]

@@ -32,7 +32,7 @@ from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
 
-CANCELLED = Problem(ProblemKind.CANCELLED, "Cancelled.")
+CANCELLED = Problem(ProblemKind.CANCELLED, "Canceled.")
 LEFT = "The backend ended while this job ran; retry it."
 ENDS = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
 """The state of a job whose worker ended it so; else it failed."""
@@ -80,7 +80,7 @@ class JobRunner:
         if status.state is JobState.QUEUED:
             self._queue.end(job_id, JobState.CANCELLED, CANCELLED)
         elif is_working(status):
-            self._queue.set_sentence(job_id, "Cancelling.")
+            self._queue.set_sentence(job_id, "Canceling.")
             self._life.cancel(job_id)
 
     def retry(self, job_id: str) -> Later:

@@ -356,7 +356,7 @@ class WorkerLife:
         else:
             self._set(WorkerStatus(WorkerState.NONE, sentence=f"The worker {how}."))
         if cancelled:
-            self.listener.job_failed(job_id, Problem(ProblemKind.CANCELLED, "Cancelled."))
+            self.listener.job_failed(job_id, Problem(ProblemKind.CANCELLED, "Canceled."))
             self.want()  # as it would be, had it stopped by itself
         elif job_id:
             self.listener.job_failed(job_id, self._end_of_job(how, str(log_file or "")))

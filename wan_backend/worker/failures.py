@@ -32,7 +32,7 @@ def problem_of(error: BaseException, params: RunParams, device_name: str) -> Pro
     if isinstance(error, Refusal):
         return error.problem
     if isinstance(error, Stopped):
-        return Problem(ProblemKind.CANCELLED, "The job was cancelled.")
+        return Problem(ProblemKind.CANCELLED, "The job was canceled.")
     if devices.is_out_of_memory(error):
         machine = devices.is_out_of_machines_memory(error) and device_name != CPU
         return out_of_memory(params, MACHINE if machine else device_name, MACHINE_ADVICE if machine else "")

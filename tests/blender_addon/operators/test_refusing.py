@@ -79,7 +79,7 @@ def test_an_empty_queue_is_said(told, name: str) -> None:
         ("place_take", "decoding", "still being made"),
         ("place_take", "failed", "no take that could be placed"),
         ("clear_jobs", "queued", "No job has ended"),
-        ("cancel_all", "done", "No job runs or waits"),
+        ("cancel_all", "done", "No job is running or waiting"),
     ],
 )
 def test_jobs_refuse_by_their_state(told, name: str, state: str, words: str) -> None:

@@ -94,7 +94,7 @@ def test_how_far_it_is(told, box, d, state, orders, words) -> None:
     )
     drawn = box()
     assert drawn.orders == orders and words in said(drawn)
-    assert "45.2 MB a second, 5 min 50 s left" in said(drawn)
+    assert "45.2 MB/s, 5 min 50 s left" in said(drawn)
 
 
 def test_a_failed_one(told, box, d) -> None:
