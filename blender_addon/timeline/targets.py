@@ -339,8 +339,7 @@ def _beside_strip(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) 
     Where a handle was pulled past the media, so that Blender holds a picture, the held part is what is made.
     """
     if len(selection.footage) != 1:
-        which = "Select the strip" if not selection.footage else "Select one strip only: the one"
-        return f"{which} to extend."
+        return "Select only one strip, the one to extend." if selection.footage else "Select the strip to extend."
     strip = selection.footage[0]
     muted = _refuse_muted((strip,))
     if muted:
