@@ -93,7 +93,8 @@ class WanPreferences(bpy.types.AddonPreferences):
 
 def get() -> WanPreferences:
     """The preferences of this extension."""
-    ours: Any = bpy.context.preferences.addons[PACKAGE].preferences
+    addons: Any = bpy.context.preferences.addons
+    ours: WanPreferences = addons[PACKAGE].preferences
     return ours
 
 

@@ -84,7 +84,7 @@ class Setup:
         except (BackendMissing, OSError) as error:
             self.state, self.sentence = "failed", f"The set-up could not be started: {error}"
             return
-        self._client = ChildClient(self._child, self._receive, calls={}, hears=SETUP_EVENTS, peer="The set-up")
+        self._client = ChildClient(self._child, self._receive, calls={}, receives=SETUP_EVENTS, peer="The set-up")
         self.log = str(self._child.log_path)
         self.state, self.sentence = state, sentence
 

@@ -140,7 +140,7 @@ class Session:
 
     def _retry(self, job_id: str, request: TakeRequest | None) -> None:
         status = self.jobs.get(job_id)
-        if status is None:  # the server's list came without it meanwhile: what its strip asks for is asked anew
+        if status is None:  # the server's list came without it meanwhile: what its strip asks for is asked for again
             request = self.request_of(job_id)
         if request is None if status is None else not status.state.ended:
             return

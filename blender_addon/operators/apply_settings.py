@@ -13,7 +13,7 @@ from ..jobs import lora_rows, session
 from ..properties import MAX_SEED, WanSettings, scene_of, settings_of, task_of
 from ..stopwatch import timed
 from ..timeline import compat, identity, provenance, untrusted
-from .refusing import ROW_POINTER, Refusing, job_of, request_of_job, timeline_refusal
+from .refusing import ROW_POINTER, Refusing, Result, job_of, request_of_job, timeline_refusal
 
 
 class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
@@ -33,7 +33,7 @@ class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
         return made_refusal(context)
 
     @timed("operator load_settings")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         job = job_of(self.job_id) if self.job_id else None
         if job is not None:
             request = request_of_job(self, job)
@@ -101,7 +101,7 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
         return timeline_refusal(context)
 
     @timed("operator apply_fix")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         settings = settings_of(context)
         if self.action in ACTIONS:
             return ACTIONS[FixAction(self.action)](self.value)
@@ -132,7 +132,7 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
         settings.task = request.task.name
         return True
 
-    def _refuse(self, what: str) -> set[str]:
+    def _refuse(self, what: str) -> Result:
         self.report({"WARNING"}, f"This version of the panel can't {what}: update Wan VSE.")
         return {"CANCELLED"}
 
@@ -209,13 +209,15 @@ SET_BY_QUALITY = {
 _OURS: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # Blender's types don't know it
 
 
-def _download(model: str) -> set[str]:
+def _download(model: str) -> Result:
     if session.current().server.downloads.status(model) is not None:
-        return _OURS.resume_download(model=model)
-    return _OURS.download_model("INVOKE_DEFAULT", model=model)
+        result: Result = _OURS.resume_download(model=model)
+    else:
+        result = _OURS.download_model("INVOKE_DEFAULT", model=model)
+    return result
 
 
-ACTIONS: dict[FixAction, Callable[[str], set[str]]] = {
+ACTIONS: dict[FixAction, Callable[[str], Result]] = {
     FixAction.OPEN_PREFERENCES: lambda _: _OURS.open_preferences(),
     FixAction.SETUP_BACKEND: lambda _: _OURS.setup_backend("INVOKE_DEFAULT"),
     FixAction.RESTART_BACKEND: lambda _: _OURS.restart_backend(),

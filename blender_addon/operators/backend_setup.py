@@ -14,7 +14,7 @@ from ..jobs import folders, session
 from ..properties import panel_state_of
 from ..stopwatch import timed
 from .queue_jobs import queue_state
-from .refusing import Refusing
+from .refusing import Refusing, Result
 
 
 class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
@@ -32,14 +32,14 @@ class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
             return "Blender is offline: allow online access in its preferences, under System, then press again"
         return "The backend is being set up already" if session.current().setup.state == "running" else ""
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Ask what would be done, and wait for the answer without blocking the window."""
         session.current().setup.ask(folders.backend_settings())
         self._timer = context.window_manager.event_timer_add(0.2, window=context.window)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         state = session.current().setup.state
         if event.type != "TIMER" or state == "planning":
             return {"PASS_THROUGH"}
@@ -49,7 +49,7 @@ class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
             ours.confirm_setup("INVOKE_DEFAULT")
         return {"FINISHED"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         """Begin at once: without a window, the script that calls this has decided."""
         session.current().setup.create(folders.backend_settings())
         return {"FINISHED"}
@@ -69,7 +69,7 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
             return "Press Set Up Backend first"
         return setup.plan.problem.sentence.removesuffix(".") if setup.plan.problem else ""
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         return context.window_manager.invoke_props_dialog(
             self, width=420, title="Set Up Backend", confirm_text="Download and Install"
         )
@@ -86,7 +86,7 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
         facts.label(text=f"Build of torch: {plan.torch_build.upper()}", icon="SETTINGS")
         facts.label(text="Blender's own Python is not touched.", icon="LOCKED")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         session.current().setup.create(folders.backend_settings())
         return {"FINISHED"}
 
@@ -102,7 +102,7 @@ class WAN_VSE_OT_cancel_setup(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         return "" if session.current().setup.state in ("planning", "planned", "running") else "Nothing is being set up"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         session.current().setup.cancel()
         return {"FINISHED"}
 
@@ -118,13 +118,13 @@ class WAN_VSE_OT_restart_backend(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         return "The backend is being set up" if session.current().setup.state == "running" else ""
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         if queue_state().going_on:
             return context.window_manager.invoke_confirm(self, event)
         return self.execute(context)
 
     @timed("operator restart_backend")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         panel_state_of(context).restart_needed = False
         session.current().restart()
         return {"FINISHED"}
@@ -148,7 +148,7 @@ class WAN_VSE_OT_free_card(Refusing, bpy.types.Operator):
         return "A job is using the card: cancel it first" if current.server.worker.state is WorkerState.BUSY else ""
 
     @timed("operator free_card")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         session.current().server.free_card()
         return {"FINISHED"}
 
@@ -168,7 +168,7 @@ class WAN_VSE_OT_open_log(Refusing, bpy.types.Operator):
         current = session.current()
         return "" if current.server.status.log or current.setup.log or current.queue() else "There is no log yet"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         path = self.path or session.current().server.status.log or session.current().setup.log
         if not os.path.isfile(path):
             self.report({"WARNING"}, f"The log is not there: {path or 'nothing was written yet'}.")
@@ -184,6 +184,6 @@ class WAN_VSE_OT_open_preferences(bpy.types.Operator):
     bl_label = "Wan: Open Preferences"
     bl_options: ClassVar = {"REGISTER"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         bpy.ops.preferences.addon_show(module=preferences.PACKAGE)
         return {"FINISHED"}

@@ -14,7 +14,7 @@ from ..properties import MAX_SEED, settings_of
 from ..properties.task import TASK_ITEMS
 from ..stopwatch import timed
 from ..timeline import compat
-from .refusing import Refusing, timeline_refusal
+from .refusing import Refusing, Result, timeline_refusal
 
 
 class WAN_VSE_OT_choose_task(Refusing, bpy.types.Operator):
@@ -35,7 +35,7 @@ class WAN_VSE_OT_choose_task(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         return timeline_refusal(context)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         settings_of(context).task = self.task
         return {"FINISHED"}
 
@@ -52,7 +52,7 @@ class WAN_VSE_OT_write_prompt_text(Refusing, bpy.types.Operator):
         return timeline_refusal(context)
 
     @timed("operator write_prompt_text")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         settings = settings_of(context)
         if settings.prompt_text is None:
             settings.prompt_text = bpy.data.texts.new("Prompt")
@@ -84,7 +84,7 @@ class WAN_VSE_OT_new_seed(Refusing, bpy.types.Operator):
         return timeline_refusal(context)
 
     @timed("operator new_seed")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         settings = settings_of(context)
         settings.seed = secrets.randbelow(MAX_SEED + 1)
         settings.seed_locked = True
@@ -106,7 +106,7 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         return timeline_refusal(context)
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Open the file browser in the LoRA folder of the preferences, if it exists."""
         folder = lora_rows.absolute(preferences.get().loras_folder)
         if folder and os.path.isdir(folder):
@@ -115,7 +115,7 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     @timed("operator add_loras")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         names = [file.name for file in self.files if file.name]
         if not names:
             self.report({"WARNING"}, "No file was chosen.")
@@ -163,7 +163,7 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
             sentence = "Set your LoRA folder in the preferences first; ComfyUI's models/loras works"
         return sentence
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Show the files in a list that can be searched by name."""
         _read_folder()
         if not _kept_items:
@@ -173,7 +173,7 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     @timed("operator pick_lora")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         path = self.path or self.file
         if not path:
             self.report({"WARNING"}, "No file was chosen.")
@@ -199,7 +199,7 @@ class WAN_VSE_OT_remove_lora(Refusing, bpy.types.Operator):
         return sentence
 
     @timed("operator remove_lora")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         settings = settings_of(context)
         number = min(max(0, settings.active_lora), len(settings.loras) - 1)
         settings.loras.remove(number)
@@ -222,7 +222,7 @@ class WAN_VSE_OT_use_standard_view(Refusing, bpy.types.Operator):
         return "" if changes_colors(compat.sequencer_scene(context)) else "The scene uses the Standard view already"
 
     @timed("operator use_standard_view")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         view: Any = compat.sequencer_scene(context).view_settings
         view.view_transform = "Standard"
         view.look = "None"

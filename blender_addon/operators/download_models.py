@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import bpy
 
 from ..jobs import session
-from .refusing import Refusing, backend_refusal
+from .refusing import Refusing, Result, backend_refusal
 
 OFFLINE = "Blender is offline: allow online access in its preferences, under System"
 
@@ -53,7 +53,7 @@ class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         return fetch_refusal()
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Ask what would be fetched, and wait for the answer without blocking the window."""
         if self.refused():
             return {"CANCELLED"}
@@ -62,7 +62,7 @@ class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         downloads = session.current().server.downloads
         if event.type != "TIMER" or downloads.is_asked(self.model):
             return {"PASS_THROUGH"}
@@ -73,7 +73,7 @@ class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
             ours.confirm_download("INVOKE_DEFAULT", model=self.model)
         return {"FINISHED"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         """Begin at once: without a window, the script that calls this has decided."""
         if self.refused():
             return {"CANCELLED"}
@@ -98,7 +98,7 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
             return "Press Download first"
         return plan.problem.sentence.removesuffix(".") if plan.problem else ""
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         if self.refused():
             return {"CANCELLED"}
         plan = session.current().server.downloads.plans[self.model]
@@ -125,7 +125,7 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
             for line in textwrap.wrap(note, 64, break_long_words=False):
                 lines.label(text=line)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         if self.refused():
             return {"CANCELLED"}
         session.current().server.downloads.start(self.model)
@@ -149,7 +149,7 @@ class WAN_VSE_OT_resume_download(OnModel, bpy.types.Operator):
             return "The model is not being downloaded: press Download"
         return "The download is already running" if status.state.active else ""
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         if self.refused():
             return {"CANCELLED"}
         session.current().server.downloads.start(self.model)
@@ -171,7 +171,7 @@ class WAN_VSE_OT_pause_download(OnModel, bpy.types.Operator):
         status = session.current().server.downloads.status(self.model)
         return "" if status is not None and status.state.active else "The download is not running"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         if self.refused():
             return {"CANCELLED"}
         session.current().server.downloads.pause(self.model)
@@ -194,7 +194,7 @@ class WAN_VSE_OT_cancel_download(OnModel, bpy.types.Operator):
         known = downloads.status(self.model) or downloads.plans.get(self.model) or downloads.refused.get(self.model)
         return "" if known else "The model is not being downloaded"
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         status = session.current().server.downloads.status(self.model)
         if self.refused():
             return {"CANCELLED"}
@@ -205,7 +205,7 @@ class WAN_VSE_OT_cancel_download(OnModel, bpy.types.Operator):
             self, event, title="Cancel the download?", message=message, confirm_text="Cancel Download"
         )
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         if self.refused():
             return {"CANCELLED"}
         downloads = session.current().server.downloads

@@ -17,7 +17,7 @@ from ..stopwatch import timed
 from ..timeline import compat, free_space, identity, picture_files, provenance, scene_format, untrusted
 from . import snapshot
 from .apply_settings import made_refusal, request_of
-from .refusing import Refusing, backend_refusal, timeline_refusal
+from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 
 PLANNED = "planned"
 """Stands for the job's id while a take is only planned."""
@@ -48,7 +48,7 @@ class TaskOperator(Refusing):
             return session.current().server.looking.removesuffix(".")
         return plan.problem.sentence.removesuffix(".") if plan is not None and plan.problem is not None else ""
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         """Ask for each take, show the last one's seed in the panel, and report."""
         with timed(f"operator {self.task.value}"):
             return submit(self, context, self._settings(context), self.task)
@@ -103,7 +103,7 @@ def may_yet_be_found(plan: Plan) -> bool:
     return missing and bool(session.current().server.looking)
 
 
-def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: Task) -> set[str]:
+def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: Task) -> Result:
     """Ask for the takes, and report; gives the operator's result."""
     scene, current = compat.sequencer_scene(context), session.current()
     asked: list[TakeRequest] = []
@@ -231,7 +231,7 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
         return made_refusal(context) or backend_refusal()
 
     @timed("operator regenerate")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         scene = compat.sequencer_scene(context)
         strip = compat.active_strip(scene)
         made = request_of(strip)

@@ -13,7 +13,7 @@ from ..jobs import project, request, session
 from ..properties import active_job_id
 from ..stopwatch import timed
 from ..timeline import compat, identity
-from .refusing import ROW_POINTER, Refusing, backend_refusal, job_of, timeline_refusal
+from .refusing import ROW_POINTER, Refusing, Result, backend_refusal, job_of, timeline_refusal
 
 HELD_ELSEWHERE = "Another Blender window has this job: retry it there, or close that window to bring it here"
 NO_JOB = "No job is chosen in the queue"
@@ -88,7 +88,7 @@ class OnJob(Refusing):
             first = sentence if first is EMPTY_QUEUE else first
         return first
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         """Find the job, then run the operator on it or report why it can't be run."""
         row = getattr(context, ROW_POINTER, None)
         job = job_of(self.job_id or (row.name if row is not None else "") or active_job_id(context))
@@ -101,7 +101,7 @@ class OnJob(Refusing):
         with timed(f"operator {type(self).__name__}"):
             return self.run(context, job)
 
-    def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
         """Do with `job` what the operator is for."""
         raise NotImplementedError
 
@@ -117,7 +117,7 @@ class WAN_VSE_OT_cancel_job(OnJob, bpy.types.Operator):
     def job_refusal(cls, job: JobStatus) -> str:
         return "The job has ended already" if job.state.ended else ""
 
-    def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
         session.current().cancel(job.job_id)
         return {"FINISHED"}
 
@@ -133,11 +133,11 @@ class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         return "" if queue_state().going_on else "No job is running or waiting"
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         return context.window_manager.invoke_confirm(self, event)
 
     @timed("operator cancel_all")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         jobs = _going_on()
         for job_id in jobs:
             session.current().cancel(job_id)
@@ -166,7 +166,7 @@ class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
             return HELD_ELSEWHERE
         return backend_refusal()
 
-    def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
         session.current().retry(job.job_id)
         return {"FINISHED"}
 
@@ -184,7 +184,7 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
             return "The take is still being made"
         return "" if session.current().can_place(job.job_id) else "The job has no take to place"
 
-    def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
         scene = compat.sequencer_scene(context)
         no_timeline = timeline_refusal(context)
         if scene is None or no_timeline:
@@ -209,7 +209,7 @@ class WAN_VSE_OT_show_take(OnJob, bpy.types.Operator):
     bl_label = "Wan: Show Strip of Job"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
 
-    def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
         shown = compat.sequencer_scene(context)
         found = [each for each in identity.all_marked() if each.job_id == job.job_id]
         here = next((each for each in found if each.scene == shown), None)
@@ -253,7 +253,7 @@ class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
         return "" if any(not job.held_elsewhere for job in queue_state().ended) else _HELD
 
     @timed("operator clear_jobs")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         session.current().clear()
         return {"FINISHED"}
 
@@ -272,7 +272,7 @@ class WAN_VSE_OT_collect_takes(Refusing, bpy.types.Operator):
         return "The takes are being copied already" if session.current().collector.busy else ""
 
     @timed("operator collect_takes")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         try:
             session.current().collect()
         except request.Refused as refused:

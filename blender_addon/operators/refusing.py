@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import bpy
 
 from ...wan_backend.protocol.messages import JobStatus, TakeRequest
 from ..jobs import session
 from ..timeline import compat
 
+Result = set[Literal["RUNNING_MODAL", "CANCELLED", "FINISHED", "PASS_THROUGH", "INTERFACE"]]
+"""What Blender wants to be returned by an operator."""
 NO_TIMELINE = "The sequencer shows no scene: choose one in its header"
 LINKED = "This scene is linked from another file, which can't be changed here: make it local, or choose another"
 ROW_POINTER = "wan_vse_row"

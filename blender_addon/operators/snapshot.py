@@ -138,7 +138,7 @@ def _timeline_key(scene: bpy.types.Scene) -> tuple[object, ...]:
 
 def _closed_channels(owner: Any) -> tuple[bytes, ...]:
     """The channels that are locked, and those that are muted."""
-    channels = () if owner is None else owner.channels
+    channels: Any = () if owner is None else owner.channels
     found = []
     for name in ("lock", "mute"):
         flags = array("b", bytes(len(channels)))

@@ -97,7 +97,7 @@ def _model_items(settings: Any, context: Any) -> list[tuple[str, str, str, int]]
 def _chosen_model(settings: Any) -> str:
     """The chosen model; until one is chosen, the first one that is here, else the embedded model."""
     if settings.model_id:
-        return settings.model_id
+        return str(settings.model_id)
     here = [row.model for row in session.current().server.models if row.here and row.model != EMBEDDED]
     return here[0] if here else EMBEDDED
 
@@ -303,7 +303,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
 class WithSettings:
     """A view of `settings` in which those of `changed` have other values."""
 
-    def __init__(self, settings: WanSettings, **changed: Any) -> None:
+    def __init__(self, settings: WanSettings | WithSettings, **changed: Any) -> None:
         self._settings = settings
         self.__dict__.update(changed)
 
@@ -350,26 +350,29 @@ def settings_of(context: bpy.types.Context) -> WanSettings | None:
 def settings_in(scene: bpy.types.Scene) -> WanSettings:
     """The settings that a scene keeps."""
     known: Any = scene
-    return known.wan_vse
+    settings: WanSettings = known.wan_vse
+    return settings
 
 
 def scene_of(settings: WanSettings) -> bpy.types.Scene:
     """The scene that keeps these settings."""
-    owner: Any = settings.id_data
+    known: Any = settings
+    owner: bpy.types.Scene = known.id_data
     return owner
 
 
 def panel_state_of(context: bpy.types.Context) -> WanPanelState:
     """What is shown now."""
     known: Any = context.window_manager
-    return known.wan_vse
+    state: WanPanelState = known.wan_vse
+    return state
 
 
 def active_job_id(context: bpy.types.Context) -> str:
     """The id of the job whose row is chosen in the queue; empty where none is."""
     panel_state = panel_state_of(context)
     if 0 <= panel_state.active_row < len(panel_state.rows):
-        return panel_state.rows[panel_state.active_row].name
+        return str(panel_state.rows[panel_state.active_row].name)
     return ""
 
 

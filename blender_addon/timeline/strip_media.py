@@ -189,13 +189,16 @@ def camera_of(strip: compat.Strip, frame: int) -> bpy.types.Object | None:
     It is the strip's own camera; else that of the last marker at or before the frame, or of the first marker after it;
     else the scene's.
     """
-    if strip.scene_camera is not None:
-        return strip.scene_camera
+    own: bpy.types.Object | None = strip.scene_camera
+    usual: bpy.types.Object | None = strip.scene.camera
+    if own is not None:
+        return own
     bound = [(m.frame, m.camera) for m in strip.scene.timeline_markers if m.camera and not m.camera.hide_render]
     if not bound:
-        return strip.scene.camera
+        return usual
     before = [marker for marker in bound if marker[0] <= frame]
-    return max(before, key=lambda m: m[0])[1] if before else min(bound, key=lambda m: m[0])[1]
+    chosen: bpy.types.Object = (max(before, key=lambda m: m[0]) if before else min(bound, key=lambda m: m[0]))[1]
+    return chosen
 
 
 def frames_of_scene(strip: compat.Strip, frames: range) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
@@ -51,9 +53,7 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
         """The search, which finds jobs that have no row, too."""
         layout.prop(panel_state_of(context), "search", text="", icon="VIEWZOOM", placeholder=SEARCHES)
 
-    def filter_items(
-        self, context: bpy.types.Context, data: bpy.types.AnyType, property_name: str
-    ) -> tuple[list[int], list[int]]:
+    def filter_items(self, context: bpy.types.Context, data: bpy.types.AnyType, property_name: str) -> tuple[Any, Any]:
         """All rows, as they come: `refresh` has chosen them."""
         return [], []
 

@@ -273,7 +273,7 @@ def test_the_journal_of_a_blender_that_lives_is_left_alone(desk) -> None:
     assert list(others.orphans()) == []
     desk.renderer.manner = "ready"
     desk.until_landed()
-    desk.session.sourcing._books()._next_touch = 0.0
+    desk.session.sourcing._open_journal()._next_touch = 0.0
     desk.idle(0.1)
     assert not (folder / f"{job_id}.json").exists(), "the server has it"
 
