@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 
 from ...wan_backend.protocol.messages import Role, Task
-from ..operators.snapshot import Snapshot, Takes
+from ..operators.snapshot import Snapshot, ShownTakes
 from ..properties import WanSettings
 from ..properties.task import TASK_ITEMS
 from ..timeline import scene_format, selection, targets
@@ -106,7 +106,7 @@ def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: 
 
 
 def draw_length(
-    layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, in_gap: Takes | None = None
+    layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, in_gap: ShownTakes | None = None
 ) -> None:
     """The length in the unit that is given, with the other beside it; that of the gap if `in_gap` has the take."""
     row = layout.row(align=True)
