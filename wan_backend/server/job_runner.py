@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from ..job_queue.jobs import WAITING, JobQueue, is_working
+from ..job_queue.job import is_working
+from ..job_queue.jobs import WAITING, JobQueue
 from ..protocol import ProtocolError, Refusal
 from ..protocol.endpoint import Later
 from ..protocol.messages import (

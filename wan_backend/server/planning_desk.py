@@ -18,9 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..job_queue import outcome
 from ..library.survey import Survey
-from ..protocol.errors import ProtocolError, Refusal
+from ..protocol.errors import ProtocolError, Refusal, result_or_error
 from ..protocol.messages import ModelsResult, Plan, Problem, ProblemKind, TakeRequest
 from ..storage import unresponsive_places
 from .inbox import Call, Inbox
@@ -256,7 +255,7 @@ class PlanningDesk:
             if silent:
                 self._inbox.put(Call(functools.partial(self._set_aside, task, silent)))
                 continue
-            came = outcome.of(task.make, "The plan")
+            came = result_or_error(task.make, "The plan")
             more = self._goes_on(turn)
             self._inbox.put(Call(functools.partial(self._came, turn, came)))
 

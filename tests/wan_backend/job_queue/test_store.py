@@ -263,7 +263,7 @@ def test_the_jobs_of_a_server_that_lives_are_left_alone(tmp_path, open_queue):
     [
         (errno.ENOSPC, "disk_full", "is full; make room"), (errno.EDQUOT, "disk_full", "your quota on the disk of"),
         (errno.EROFS, "folder", "make it writable"), (errno.EACCES, "folder", "make it writable"),
-        (errno.EIO, "folder", "see to that disk"),
+        (errno.EIO, "folder", "check that disk"),
     ],
 )  # fmt: skip
 def test_a_submit_that_can_not_be_written_is_refused_and_leaves_nothing(
@@ -325,6 +325,6 @@ def test_a_request_that_the_disk_does_not_give_is_no_damaged_one(tmp_path, monke
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(reading, "read_json", fail)
-    with pytest.raises(reading.DamagedRequest, match=r"can't be read \(Input/output error\)") as caught:
+    with pytest.raises(Refusal, match=r"can't be read \(Input/output error\)") as caught:
         reading.request_of(tmp_path)
     assert caught.value.problem.kind is ProblemKind.FOLDER and "retry" in caught.value.problem.sentence
