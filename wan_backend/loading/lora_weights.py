@@ -72,7 +72,7 @@ def _factors(get: Callable[[str], torch.Tensor], layer: fit.LoraLayer, weight: t
     if layer.alpha:
         found = get(layer.alpha)
         if found.numel() != 1:
-            raise UnusableLora(f"has an alpha that is no single number, {layer.alpha[:100]}; download it again")
+            raise UnusableLora(f"has an alpha that is not a single number, {layer.alpha[:100]}; download it again")
         alpha = float(found)
     scale = float(rank) if alpha is None else alpha
     if not math.isfinite(scale):

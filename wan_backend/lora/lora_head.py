@@ -100,7 +100,7 @@ def _read_lora_head(file: Path, size: int, _changed: int, config_time: int) -> L
         raise UnusableLora("is not a safetensors file; download it again")
     min_bytes = sum(map(_size_bytes, head.tensors.values()))
     if head.expected_bytes > size or min_bytes > size:
-        raise UnusableLora("is not whole; download it again")
+        raise UnusableLora("is incomplete; download it again")
     beside = file.with_name(CONFIG_FILE) if config_time else None
     config, low_config = _configs(head.metadata, beside)
     return LoraHead(

@@ -98,7 +98,7 @@ class Downloads:
             return record.status
         self._set(
             dataclasses.replace(
-                record, status=_at_rest(record.status, DownloadState.PAUSED, "What was fetched is kept.")
+                record, status=_at_rest(record.status, DownloadState.PAUSED, "What was downloaded is kept.")
             )
         )
         self._stop_process(model)
@@ -235,7 +235,7 @@ class Downloads:
         try:
             return self._known[model]
         except KeyError:
-            sentence = "That model is not being downloaded; press Download to begin."
+            sentence = "That model is not being downloaded; press Download to start."
             raise Refusal(Problem(ProblemKind.BAD_SETTING, sentence)) from None
 
     def _is_ours(self, entry: AnyEntry) -> bool:
@@ -252,7 +252,7 @@ def _is_taken(entry: AnyEntry, folder: Path) -> bool:
 
 
 def _ended_badly(model: str, how: str, log_file: Path | None) -> Problem:
-    sentence = f"The process that fetches models {how}; retry, it goes on from there."
+    sentence = f"The process that fetches models {how}; retry to resume."
     return Problem(ProblemKind.INTERNAL, sentence, [problems.retry(entries.any_entry(model))], str(log_file or ""))
 
 

@@ -113,7 +113,7 @@ def _at_rest(record: Record) -> Record:
     """As it is offered: nothing of it goes on by itself."""
     status = record.status
     if status.state.active:
-        sentence = "It was stopped in the middle; Resume goes on from there."
+        sentence = "It was interrupted; press Resume to continue."
         status = dataclasses.replace(status, state=DownloadState.PAUSED, sentence=sentence)
     status = dataclasses.replace(status, bytes_per_second=0.0, seconds_left=None)
     return dataclasses.replace(record, status=status)

@@ -37,8 +37,8 @@ SILENT_SECONDS = 5.0
 """A place that lets who looks at it then wait for so long doesn't answer."""
 MAX_THREADS = 4
 """More than these plan at no time, be it that all hang."""
-PLANNED_THEN = "it is planned as soon as it does."
-TRY_AGAIN = "see whether its drive or share is there, then try again."
+PLANNED_THEN = "planning continues as soon as it does."
+TRY_AGAIN = "check that its drive or share is connected, then try again."
 GIVEN_UP = Problem(ProblemKind.BUSY, "Newer plans were asked for before this one was made.")
 
 
@@ -377,4 +377,4 @@ def _lacks_the_model(came: Any) -> bool:
 
 def _looking(files: int) -> str:
     so_far = f"{files:,} files so far" if files != 1 else "one file so far"
-    return f"Looking through the models folders: {so_far}."
+    return f"Searching the models folders: {so_far}."

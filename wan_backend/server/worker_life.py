@@ -327,18 +327,18 @@ class WorkerLife:
         log_file = str(self._process.log_file) if self._process else ""
         if error.code == LINE_TOO_LONG and self._unsent:
             sentence = (
-                "The take can't be handed to the worker, for its sources have too many file names; use fewer, or a "
-                "movie file in place of the pictures."
+                "The take can't be made because its sources have too many file names; use fewer, or a "
+                "movie file instead of pictures."
             )
             return Problem(ProblemKind.TOO_LARGE, sentence)
         if error.code == LINE_TOO_LONG:
             sentence = (
-                "The worker's answer was longer than a message may be, so how the take ended is not known; press "
-                "Retry: a take that is whole is put in at once."
+                "The worker's answer was longer than a message can be, so it is not known how the take ended; press "
+                "Retry: a finished take is placed at once."
             )
             return Problem(ProblemKind.INTERNAL, sentence, log=log_file)
         said = str(error.message or "it did not say why")[:300].rstrip(".")
-        return Problem(ProblemKind.INTERNAL, f"The worker failed ({said}); retry, or look in its log.", log=log_file)
+        return Problem(ProblemKind.INTERNAL, f"The worker failed ({said}); retry, or read its log.", log=log_file)
 
     def _died(self, how: str, log_file: Path | None) -> None:
         log.error("Worker %d %s", self._started, how)
@@ -350,7 +350,7 @@ class WorkerLife:
         if self._quick_deaths >= QUICK_DEATHS:
             sentence = (
                 f"The worker died {QUICK_DEATHS} times in a row, so it is not started again by itself; the last one "
-                f"{how}. Mend that, then retry a job."
+                f"{how}. Fix that, then retry a job."
             )
             self._set(WorkerStatus(WorkerState.BROKEN, sentence=sentence))
         else:
@@ -365,14 +365,14 @@ class WorkerLife:
         if self._hung_while:
             sentence = (
                 f"The worker stopped responding while {self._hung_while}{self._of_which_file()} and was ended; press "
-                "Retry, and the take goes on from its last step."
+                "Retry, and the take resumes from its last step."
             )
             return Problem(ProblemKind.INTERRUPTED, sentence, log=log_file)
-        sentence = f"The worker {how}; retry the job, or look in its log."
+        sentence = f"The worker {how}; retry the job, or read its log."
         if self._reading:
             sentence = (
-                f"The worker {how} while it read {self._reading}; retry the job, and where it ends so again, get that "
-                "anew or choose another."
+                f"The worker {how} while it read {self._reading}; retry the job; if it happens again, get that "
+                "file again or choose another."
             )
         return Problem(ProblemKind.WORKER_DIED, sentence, log=log_file)
 

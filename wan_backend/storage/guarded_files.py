@@ -64,7 +64,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 def complaint(error: Exception) -> str:
     """What is wrong with something that could not be looked at: "can't be read (Permission denied)"."""
     if is_out_of_memory(error):
-        return "can't be looked at now, for this machine's memory is full"
+        return "can't be looked at now, because this machine's memory is full"
     if isinstance(error, OSError):
         return f"can't be read ({error.strerror or error})"
     return "is damaged"
@@ -114,4 +114,4 @@ def _check_regular(found: os.stat_result, file: str | Path) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(file))

@@ -242,7 +242,7 @@ def test_a_blender_that_was_killed_while_rendering_loses_nothing(desk, tmp_path,
     desk.pumped.until(lambda: desk.job(job_id))
     job = desk.job(job_id)
     assert job.state.value == "interrupted"
-    assert "Blender ended while the source was rendered" in job.sentence
+    assert "Blender ended while the source was being rendered" in job.sentence
     assert desk.session.belongs_here(job_id)
     desk.cut.compat.new_color(desk.cut.compat.strips(desk.scene.sequence_editor), COLOUR, 1, 10, 30)
     desk.renderer.manner = "ready"

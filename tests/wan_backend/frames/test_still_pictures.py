@@ -225,7 +225,7 @@ def test_a_packet_that_its_decoder_will_not_have_ends_no_movie(tmp_path, monkeyp
 
 
 def test_a_decoder_without_memory_is_not_told_as_a_damaged_file(tmp_path, monkeypatch):
-    """opencv and ffmpeg have errors of their own for it; a packet that needs more than there is isn't passed over."""
+    """opencv and ffmpeg have errors of their own for it; a packet that needs more than is available isn't passed over."""
     import av
 
     from tests.wan_backend.frames import written_movies
@@ -273,7 +273,7 @@ def test_a_picture_that_is_written_while_it_is_read_is_not_taken_for_whole(tmp_p
         return os.stat_result(found)
 
     monkeypatch.setattr(still_pictures.os, "stat", before)
-    assert "being written at this moment" in refusal(tmp_path / "a.jpg")
+    assert "being written right now" in refusal(tmp_path / "a.jpg")
 
 
 def test_a_movie_on_a_disk_that_fails_is_not_taken_for_a_shorter_one(tmp_path, monkeypatch):
