@@ -424,7 +424,7 @@ class AllResident:
     one_expert = eight_bit = forget_encoder = False
     tile_pixels = 0
 
-    def place(self, _part: str) -> Residency:
+    def residency_of(self, _part: str) -> Residency:
         return Residency.RESIDENT
 
 
