@@ -138,8 +138,8 @@ def missing_depth_model(request: TakeRequest, model_folder: Path) -> Problem | N
 def no_depth_model() -> Problem:
     """The problem that there is no depth model, and what to do."""
     sentence = (
-        f"Estimating depth from footage needs a model that is not on this machine; put {DEPTH_MODEL_REPO} beside the video "
-        "model's folder, or choose edges instead."
+        f"Estimating depth from footage needs a model that is not on this machine; put {DEPTH_MODEL_REPO} beside the "
+        "video model's folder, or choose edges instead."
     )
     return Problem(ProblemKind.BAD_SETTING, sentence, [Fix("Use edges", FixSetting.GUIDE, Guide.EDGES.value)])
 

@@ -97,6 +97,6 @@ def _add_biases(
 
 def _no_numbers(key: str) -> UnusableLora:
     return UnusableLora(
-        f"holds what is no number (NaN or infinite, in {key[:100]}), as a training that failed leaves it; every take "
-        "would be black. Get it again, or another"
+        f"contains NaN or infinite numbers (in {key[:100]}), as a failed training leaves them; every take "
+        "would be black. Get the file again, or use another LoRA"
     )

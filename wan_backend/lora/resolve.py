@@ -220,8 +220,8 @@ def _check_packed(found: fit.LoraContent, packed: frozenset[str]) -> None:
     added = sorted(packed.intersection(found.differences))
     if added:
         raise UnusableLora(
-            f"adds to {added[0].removesuffix('.weight')} itself, which can't be done where the model's weights are in "
-            "fp8 or GGUF; use the model in bf16 with it"
+            f"adds to {added[0].removesuffix('.weight')} itself, which can't be done if the model's weights are in "
+            "fp8 or GGUF; use the model in bf16 instead"
         )
 
 

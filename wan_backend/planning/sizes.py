@@ -123,7 +123,7 @@ def _aspect_notes(entry: ModelEntry, aspect: float, width: int, height: int) -> 
     if _aspect_error(width, height, aspect) <= math.log(1.1):
         return []
     return [
-        f"the closest that {entry.label} comes to this shape is {_name(width, height)}; the frame is filled by cropping."
+        f"The closest that {entry.label} comes to this shape is {_name(width, height)}; the frame is cropped to fit."
     ]
 
 

@@ -72,7 +72,10 @@ def numbers_ran_over(params: RunParams, model: WanModel, component: str, done: i
 def decoded_no_pictures(params: RunParams, model: WanModel, tiny: bool) -> Problem:
     """The autoencoder, or the `tiny` one, turned finite latents into pictures that are not."""
     place = params.tiny_decoder if tiny else model.component_files.path("vae")
-    sentence = f"The autoencoder {place} made no pictures for this take: its numbers overflowed. Get the file again, or use another."
+    sentence = (
+        f"The autoencoder {place} made no pictures for this take: its numbers overflowed. Get the file again, or use "
+        "another."
+    )
     return Problem(ProblemKind.MODEL_BROKEN, sentence)
 
 

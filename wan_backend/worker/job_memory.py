@@ -18,7 +18,9 @@ from ..protocol.messages import RunParams
 
 log = logging.getLogger(__name__)
 
-EIGHT_BIT_NOTE = "There was too little memory for the model's weights in 16 bit, so they were kept in 8 bit: detail may differ a little."
+EIGHT_BIT_NOTE = (
+    "There was too little memory for the model's weights in 16 bit, so they are in 8 bit: detail may differ a little."
+)
 
 
 class JobMemory:
