@@ -225,7 +225,7 @@ def test_a_packet_that_its_decoder_will_not_have_ends_no_movie(tmp_path, monkeyp
 
 
 def test_a_decoder_without_memory_is_not_told_as_a_damaged_file(tmp_path, monkeypatch):
-    """opencv and ffmpeg have errors of their own for it; a packet that needs more than is available isn't passed over."""
+    """opencv and ffmpeg have errors of their own for it; a packet that needs more than there is isn't passed over."""
     import av
 
     from tests.wan_backend.frames import written_movies
