@@ -34,9 +34,8 @@ def media_folder(strip: compat.Strip) -> str | None:
 
 def media_path(strip: compat.Strip) -> str | None:
     """The path that an image or movie strip plays from, as the strip keeps it; None for other strips."""
-    if strip.type == "IMAGE":
-        return strip.directory
-    return strip.filepath if strip.type == "MOVIE" else None
+    paths = {"IMAGE": "directory", "MOVIE": "filepath"}
+    return str(getattr(strip, paths[strip.type])) if strip.type in paths else None
 
 
 def set_media_folder(strip: compat.Strip, folder: str) -> None:
