@@ -16,8 +16,8 @@ from filelock import Timeout
 
 from ..protocol.media import STEPS_FILE
 from ..protocol.messages import JobState, Take
-from ..storage.file_stamp import Stamp
-from ..storage.file_stamp import stamp as stamp_of
+from ..storage.guarded_files import Stamp
+from ..storage.guarded_files import stamp as stamp_of
 from . import reading, take_files
 from .job import WORKING, Job
 from .owners import Owner, is_id

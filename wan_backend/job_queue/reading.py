@@ -15,7 +15,7 @@ from typing import Any
 from ..protocol import ProtocolError, Refusal
 from ..protocol.conversion import from_json, to_json
 from ..protocol.messages import JobState, JobStatus, JobSummary, Plan, Problem, ProblemKind, TakeRequest, Task
-from ..storage.json_files import read_json
+from ..storage.whole_file import read_json
 from .job import Job
 from .store import FORMAT, PLAN_FILE, REQUEST_FILE, SETTLED_FILE, STATE_FILE
 

@@ -19,9 +19,9 @@ from ..protocol.conversion import to_json
 from ..protocol.media import WORK_FOLDER
 from ..protocol.messages import Plan, TakeRequest
 from ..storage import whole_file
-from ..storage.file_stamp import Stamp
-from ..storage.file_stamp import stamp as stamp_of
-from ..storage.json_files import TEMPORARY_SUFFIX, write_json
+from ..storage.guarded_files import Stamp
+from ..storage.guarded_files import stamp as stamp_of
+from ..storage.whole_file import TEMPORARY_SUFFIX, write_json
 from .job import Job
 
 FORMAT = 2

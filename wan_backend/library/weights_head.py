@@ -100,7 +100,7 @@ def read_head(file: Path) -> WeightsHead:
     Raises UnusableFile where the file is cut off, isn't what its suffix says, or can't be read.
     """
     with guarded_files.guard():
-        head = _read_head(str(file), *guarded_files.stamp(file))
+        head = _read_head(str(file), *guarded_files.regular_stamp(file))
     if isinstance(head, str):
         raise UnusableFile(head)
     return head

@@ -21,7 +21,7 @@ from ..catalogue.transformer_shapes import shapes
 from ..lora.lora_head import UnusableLora
 from ..protocol.errors import Refusal
 from ..protocol.messages import Expert, LoraUse, Problem, ProblemKind
-from ..storage.file_stamp import Stamp, stamp
+from ..storage.guarded_files import Stamp, stamp
 from .diffusers_internals import dequantize_gguf_tensor
 from .eight_bit import EightBitLinear
 from .lora_weights import Weights, load

@@ -85,8 +85,10 @@ def read_lora_head(file: Path) -> LoraHead:
     with guarded_files.guard(UnusableLora, ""):
         try:
             config = file.with_name(CONFIG_FILE)
-            config_time = guarded_files.stamp(config)[1] if file.name in FOLDER_FILES and config.is_file() else 0
-            return _read_lora_head(file, *guarded_files.stamp(file), config_time)
+            config_time = (
+                guarded_files.regular_stamp(config)[1] if file.name in FOLDER_FILES and config.is_file() else 0
+            )
+            return _read_lora_head(file, *guarded_files.regular_stamp(file), config_time)
         except FileNotFoundError:
             raise UnusableLora("is not there any more") from None
         except ValueError:

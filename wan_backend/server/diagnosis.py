@@ -197,11 +197,11 @@ def _files(survey: Survey) -> list[Finding]:
     for looked in survey.files:
         if looked.components:
             words = "; ".join(part.words for part in looked.components)
-            findings.append(Finding("file", True, guarded_files.told(f"{looked.file}: {words}.")))
+            findings.append(Finding("file", True, guarded_files.encodable(f"{looked.file}: {words}.")))
         elif looked.why:
             said = ";" in looked.why  # what to do, for this very file
             mend = f"{'Until then' if said else 'Get the file again, or use another; until then'} it isn't used."
-            sentence = guarded_files.told(f"{looked.file} can't be used because {looked.why}.")
+            sentence = guarded_files.encodable(f"{looked.file} can't be used because {looked.why}.")
             findings.append(Finding("file", True, sentence, mend))
     others = sum(not looked.components and not looked.why for looked in survey.files)
     if others:

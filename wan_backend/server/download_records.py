@@ -15,7 +15,7 @@ from ..catalogue import entries
 from ..library import hub_cache
 from ..protocol.conversion import from_json, to_json
 from ..protocol.downloads import DownloadFile, DownloadPlan, DownloadState, DownloadStatus
-from ..storage import guarded_files, json_files
+from ..storage import guarded_files, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class DownloadRecords:
         """Keep it."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            json_files.write_json(self._file(record.status.model), to_json(record))
+            whole_file.write_json(self._file(record.status.model), to_json(record))
         except OSError as error:
             log.error("The download of %s can't be noted: %s", record.status.model, error)
 

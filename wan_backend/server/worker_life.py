@@ -30,10 +30,10 @@ from ..protocol.messages import (
     WorkerStatus,
 )
 from ..protocol.methods import WORKER_EVENTS, WORKER_METHODS
-from . import process_exit, vital_signs
+from . import process_exit
 from .inbox import Call, Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess
-from .worker_pulse import Patience, Pulse
+from .worker_pulse import Patience, Pulse, Signs, read_signs
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class WorkerLife:
         logs: Path,
         inbox: Inbox,
         patience: Patience | None = None,
-        read_signs: Callable[[int], vital_signs.Signs | None] = vital_signs.read,
+        read_signs: Callable[[int], Signs | None] = read_signs,
     ) -> None:
         """`read_signs` gives what a process does, seen from outside."""
         self._command, self._environment, self._logs, self._inbox = command, environment, logs, inbox
@@ -107,7 +107,7 @@ class WorkerLife:
     def can_take_a_job(self) -> bool:
         """Whether `run` may be called: it is ready, and was heard of just now."""
         ready = self.status.state is WorkerState.READY and self._process is not None and not self._killed
-        return ready and self._pulse.fresh(self._heard_at, time.monotonic())
+        return ready and self._pulse.is_fresh(self._message_at, time.monotonic())
 
     def want(self) -> None:
         """Have a worker, unless there is one or none may be started."""
@@ -137,7 +137,7 @@ class WorkerLife:
         job_id = self._job_id = params.job_id
         self._cancelled, self._reading = False, ""
         on_cpu = params.device == "cpu" or self.status.device.startswith("cpu")
-        self._pulse.begin(time.monotonic(), on_cpu)
+        self._pulse.begin_job(time.monotonic(), on_cpu)
         self._set_state(WorkerState.BUSY, "A take is being made.")
         self._unsent = True
         self._endpoint.call(
@@ -194,14 +194,14 @@ class WorkerLife:
             return
         if slept > self._patience.gap:
             log.info("Nothing was looked at for %.0f s; the worker gets new patience", slept)
-            self._pulse.forgive(now)
+            self._pulse.reset(now)
             if self._deadline is not None:
                 self._deadline += slept
         if self._deadline is not None and now >= self._deadline:
             self._time_is_up()
         elif now >= self._looks_at and not self._killed and not self._expected_end:
             self._looks_at = now + self._patience.look
-            if self._pulse.is_hung(self.status.state, self._heard_at, now):
+            if self._pulse.is_hung(self.status.state, self._message_at, now):
                 self._hangs()
 
     def on_line(self, event: WorkerLine) -> None:
@@ -216,8 +216,8 @@ class WorkerLife:
             self._ended(self._killed_because or process_exit.in_words(event.code, process.log_file))
 
     @property
-    def _heard_at(self) -> float:
-        return self._process.heard_at if self._process is not None else 0.0
+    def _message_at(self) -> float:
+        return self._process.message_at if self._process is not None else 0.0
 
     def _new_endpoint(self) -> Endpoint:
         return Endpoint(
@@ -279,11 +279,11 @@ class WorkerLife:
         if isinstance(message, ReadyParams):
             self._on_ready(message)
         elif isinstance(message, AliveParams):
-            self._pulse.beat(message, time.monotonic())
+            self._pulse.on_heartbeat(message, time.monotonic())
         elif isinstance(message, ReadingParams):
             self._reading = message.file
         elif isinstance(message, ProgressParams) and message.job_id == self._job_id and not self._cancelled:
-            self._pulse.spoke(message, time.monotonic())
+            self._pulse.on_progress(message, time.monotonic())
             self.listener.job_progressed(message)
 
     def _on_ready(self, ready: ReadyParams) -> None:

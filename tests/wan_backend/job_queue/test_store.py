@@ -19,7 +19,7 @@ from wan_backend.planning import plan_steps
 from wan_backend.protocol import Refusal
 from wan_backend.protocol.conversion import from_json, to_json
 from wan_backend.protocol.messages import JobState, JobStatus, JobSummary, Problem, ProblemKind
-from wan_backend.storage import json_files
+from wan_backend.storage import whole_file
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 
@@ -300,11 +300,11 @@ def test_a_state_that_can_not_be_written_is_kept_and_written_later(tmp_path, ope
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     file = tmp_path / "f.json"
-    json_files.write_json(file, {"a": 1})
+    whole_file.write_json(file, {"a": 1})
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError("held")))
     with pytest.raises(PermissionError):
-        json_files.write_json(file, {"a": 2})
-    assert json_files.read_json(file) == {"a": 1}
+        whole_file.write_json(file, {"a": 2})
+    assert whole_file.read_json(file) == {"a": 1}
     assert list(tmp_path.iterdir()) == [file]
 
 
