@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import WorkerState
 from .. import preferences
@@ -95,7 +96,7 @@ def draw_worker(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What the model runs on, and what is wrong with it."""
     worker = session.current().server.worker
     if worker.device:
-        paragraph.draw(layout, context, f"Runs on {worker.device}, torch {worker.torch}", "MEMORY")
+        paragraph.draw(layout, context, iface_("Runs on {}, torch {}").format(worker.device, worker.torch), "MEMORY")
     if worker.state is WorkerState.BROKEN and worker.sentence:
         paragraph.draw(layout, context, worker.sentence, "ERROR")
 
@@ -143,7 +144,9 @@ def _draw_plan(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
         return
     row = box.row(align=True)
     row.operator_context = "EXEC_DEFAULT"
-    row.operator("wan_vse.confirm_setup", text=f"Download {wording.size(plan.download_bytes)}", icon="IMPORT")
+    row.operator(
+        "wan_vse.confirm_setup", text=iface_("Download {}").format(wording.size(plan.download_bytes)), icon="IMPORT"
+    )
     row.operator("wan_vse.cancel_setup", text="Not Now", icon="X")
 
 
@@ -152,7 +155,7 @@ def _draw_progress(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     done = setup.progress
     box.label(text="Setting up the backend", icon="IMPORT")
     if done is not None:
-        text = f"Step {done.step} of {done.steps}" if done.steps else ""
+        text = iface_("Step {} of {}").format(done.step, done.steps) if done.steps else ""
         box.progress(factor=done.progress, type="BAR", text=text)
     paragraph.draw(box, context, done.sentence if done and done.sentence else setup.sentence)
     row = box.row(align=True)
