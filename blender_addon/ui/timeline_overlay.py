@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import blf
 import bpy
-from bpy.app.translations import pgettext_iface as iface_
 import gpu
+from bpy.app.translations import pgettext_iface as iface_
 from gpu_extras.batch import batch_for_shader
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, Task
