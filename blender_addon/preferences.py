@@ -13,10 +13,10 @@ PACKAGE = __package__.rpartition(".")[0]
 """The extension's own package ("bl_ext.user_default.wan_vse"), by which Blender knows its preferences."""
 
 DEVICES = [
-    ("auto", "Automatic", "Use the graphics card if there is one that fits, else the processor"),
+    ("auto", "Automatic", "Use a supported graphics card, or else the processor"),
     ("cuda", "Graphics Card (CUDA or ROCm)", "Use an NVIDIA card, or an AMD card under ROCm"),
-    ("mps", "Apple GPU", "Use the graphics part of an Apple chip"),
-    ("cpu", "Processor", "Use the processor alone, which is very slow with the large models"),
+    ("mps", "Apple GPU", "Use the GPU of an Apple chip"),
+    ("cpu", "Processor", "Use only the processor, which is very slow with large models"),
 ]
 
 
@@ -46,20 +46,20 @@ class WanPreferences(bpy.types.AddonPreferences):
 
     backend_command: StringProperty(
         name="Backend",
-        description="A Python that has the backend's packages. Leave it empty to use the one that Set Up Backend made",
+        description="A Python with the backend's packages. Leave it empty to use the one that Set Up Backend installed",
         subtype="FILE_PATH",
         update=_backend_changed,
     )
     models_folder: StringProperty(
         name="Models Folder",
-        description="A folder with Wan models in the diffusers layout, or the models folder of a ComfyUI. Models are "
-        "downloaded into it, too. Without one, that is the Hugging Face cache, which is always looked into",
+        description="A folder with Wan models in the diffusers layout, or ComfyUI's models folder. Models are also "
+        "downloaded into it. The Hugging Face cache is always searched, and used for downloads if this is empty",
         subtype="DIR_PATH",
         update=_backend_changed,
     )
     loras_folder: StringProperty(
         name="LoRA Folder",
-        description="Where your LoRAs lie, such as the models/loras of a ComfyUI. The panel's list is filled from it",
+        description="The folder with your LoRAs, such as ComfyUI's models/loras, for the panel to choose from",
         subtype="DIR_PATH",
     )
     device: EnumProperty(
@@ -71,7 +71,7 @@ class WanPreferences(bpy.types.AddonPreferences):
     )
     memory_budget_gib: FloatProperty(
         name="Memory Budget",
-        description="How much of the card's memory may be used, in GiB, so that Blender keeps some. Zero is all of it",
+        description="How much of the card's memory to use, in GiB, leaving the rest for Blender. Zero uses all of it",
         default=0.0,
         min=0.0,
         max=1024.0,
@@ -93,7 +93,8 @@ class WanPreferences(bpy.types.AddonPreferences):
 
 def get() -> WanPreferences:
     """The preferences of this extension."""
-    ours: Any = bpy.context.preferences.addons[PACKAGE].preferences
+    addons: Any = bpy.context.preferences.addons
+    ours: WanPreferences = addons[PACKAGE].preferences
     return ours
 
 

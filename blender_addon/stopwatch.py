@@ -11,7 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 LIMIT_SECONDS = 0.016
 """No call of the add-on may take longer: this is one frame of a 60 Hz window."""
@@ -41,7 +43,7 @@ class timed:
     def __exit__(self, *_: object) -> None:
         note(self._name, time.perf_counter() - self._began)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: F) -> F:
         """Wrap `function`, with as many named arguments as it has: Blender counts those of an operator's functions."""
         count = function.__code__.co_argcount
         if count == 2:
@@ -65,7 +67,7 @@ class timed:
                 with timed(self._name):
                     return function(*arguments)
 
-        return wrapper
+        return cast(F, wrapper)
 
 
 def note(name: str, seconds: float) -> None:

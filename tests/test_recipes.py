@@ -32,6 +32,8 @@ def test_what_a_recipe_names_is_there(heading):
     assert [name for name in names if not re.search(rf"\b{re.escape(name)}\b", text)] == []
 
 
-@pytest.mark.parametrize("module", sorted(set(re.findall(r"python -m (wan_backend[\w.]*)", "".join(recipes().values())))))
+@pytest.mark.parametrize(
+    "module", sorted(set(re.findall(r"python -m (wan_backend[\w.]*)", "".join(recipes().values()))))
+)
 def test_what_a_recipe_runs_is_there(module):
     assert (ROOT / f"{module.replace('.', '/')}.py").is_file()

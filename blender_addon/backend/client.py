@@ -25,13 +25,13 @@ class ChildClient:
         on_event: Callable[[str, Any], None],
         *,
         calls: Mapping[str, Method] = SERVER_METHODS,
-        hears: Mapping[str, Method] = SERVER_EVENTS,
+        receives: Mapping[str, Method] = SERVER_EVENTS,
         peer: str = "The backend",
     ) -> None:
         self.behind = False
         """True where the last `tick` left something unread."""
         self._child, self._peer = child, peer
-        self._endpoint = Endpoint(child.send, calls=calls, hears=hears, on_event=on_event, peer=peer)
+        self._endpoint = Endpoint(child.send, calls=calls, receives=receives, on_event=on_event, peer=peer)
         self._lines: Iterator[bytes | OverlongLine] = iter(())
 
     def call(

@@ -41,7 +41,7 @@ BUSY_SECONDS = 60.0
 _MAX_TICK_SECONDS = 1.0
 """More than that from one tick to the next is Blender's own doing (a render, a dialog), not the server's silence."""
 _STARTING = "The backend is starting."
-_ENDING = "The backend before this one is still ending."
+_ENDING = "The previous backend is still ending."
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class Connection:
         if self._child is None or not self._child.is_cramped:
             return False
         folder = self._child.log_path.parent
-        heartbeat.excuse(f"The backend can't be heard, because the disk of {folder} is full: make room there.")
+        heartbeat.excuse(f"The backend can't answer because the disk of {folder} is full: make room there.")
         return True
 
     def _report_long_start(self) -> None:
@@ -189,8 +189,8 @@ class Connection:
             sentence = f"The backend is starting ({seconds} s so far)."
         else:
             sentence = (
-                f"The backend has been starting for {seconds // 60} minutes and has not said anything yet: wait where "
-                "its disk is slow, or press Restart. The log says more."
+                f"The backend has been starting for {seconds // 60} minutes and has not answered yet: wait if its "
+                "disk is slow, or press Restart. The log says more."
             )
         self.status = replace(self.status, sentence=sentence, asks=seconds >= LONG_START_SECONDS)
 
@@ -211,7 +211,7 @@ class Connection:
             self.status = BackendStatus("missing", missing.sentence, self.status.log)
             return
         except OSError as error:
-            sentence = f"The extension's folder can't be written in ({error}): free some space, or fix its rights."
+            sentence = f"The extension's folder can't be written to ({error}): free some space, or fix its permissions."
             self.status = BackendStatus("failed", sentence, self.status.log)
             return
         self._started = self._clock()
@@ -233,11 +233,11 @@ class Connection:
     def _not_greeted(self, error: ProtocolError) -> None:
         if error.code == GONE:
             return  # how it ended is told where its end is seen
-        sentence = f"The backend refused the greeting: {error.message}"
+        sentence = f"The backend refused the connection: {error.message}"
         if error.code == WRONG_VERSION:
             sentence = (
-                "The backend and this extension are of different versions: press Set up backend in the "
-                "preferences, or correct the backend that is set there."
+                "The backend and this extension are of different versions: press Set Up Backend in the "
+                "preferences, or correct the backend that is chosen there."
             )
         self._fail(sentence)
 
@@ -285,6 +285,6 @@ def _death_sentence(child: ChildProcess, exit_code: int) -> str:
     words = child.last_words()
     if "No module named" in words:
         lacking = words.rpartition("No module named")[2].strip(" '\"")
-        return f"The backend's Python lacks {lacking}: press Set up backend in the preferences."
+        return f"The backend's Python lacks {lacking}: press Set Up Backend in the preferences."
     manner = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
     return f"The backend ended unexpectedly ({manner}){': ' + words.rstrip('.') if words else ''}."

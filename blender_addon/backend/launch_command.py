@@ -114,11 +114,11 @@ def _from_setup(settings: BackendSettings) -> list[str]:
     try:
         python = json.loads(note.read_text(encoding="utf-8"))["python"]
     except FileNotFoundError:
-        raise BackendMissing("The backend is not set up yet: open the preferences and press Set up backend.") from None
+        raise BackendMissing("The backend is not set up yet: open the preferences and press Set Up Backend.") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise BackendMissing(
-            f"{note} can't be read: press Set up backend in the preferences to make it again."
+            f"{note} can't be read: press Set Up Backend in the preferences to make it again."
         ) from None
     if not isinstance(python, str) or not Path(python).is_file():
-        raise BackendMissing("The backend's Python is gone: press Set up backend in the preferences to make it again.")
+        raise BackendMissing("The backend's Python is gone: press Set Up Backend in the preferences to make it again.")
     return [python]

@@ -40,7 +40,7 @@ class Setup:
     def ask(self, settings: BackendSettings) -> None:
         """Find out what would be done; `plan` holds it when `state` is planned."""
         self.plan = None
-        self._begin(settings, "plan", "planning", "Looking at what this machine needs.")
+        self._begin(settings, "plan", "planning", "Checking what this machine needs.")
 
     def create(self, settings: BackendSettings) -> None:
         """Do it; resumes what an earlier try left."""
@@ -51,7 +51,7 @@ class Setup:
         """Stop; what was made so far stays for the next try."""
         if self._child is not None:
             self._drop()
-            self.state, self.sentence = "idle", "The set-up was stopped; the next one goes on from there."
+            self.state, self.sentence = "idle", "The set-up was stopped; the next one resumes from there."
 
     def close(self, patience_seconds: float) -> None:
         """Blender or the add-on ends: let the children go, by force after `patience_seconds`."""
@@ -84,7 +84,7 @@ class Setup:
         except (BackendMissing, OSError) as error:
             self.state, self.sentence = "failed", f"The set-up could not be started: {error}"
             return
-        self._client = ChildClient(self._child, self._receive, calls={}, hears=SETUP_EVENTS, peer="The set-up")
+        self._client = ChildClient(self._child, self._receive, calls={}, receives=SETUP_EVENTS, peer="The set-up")
         self.log = str(self._child.log_path)
         self.state, self.sentence = state, sentence
 

@@ -100,7 +100,7 @@ def _check_read(scene: Any, plays: list[tuple[str, list[str]]]) -> None:
             if os.path.normcase(path) in pictures and not _can_be_read(path):
                 raise CannotRender(
                     f"{name} in {folder} can't be read by Blender, or is damaged: open it in another program, save it "
-                    "as PNG or JPEG, and put that in its place."
+                    "as PNG or JPEG, and use that in its place."
                 )
 
 

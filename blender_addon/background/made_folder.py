@@ -26,7 +26,7 @@ def make(folder: str, job_id: str) -> None:
     for place in (os.path.dirname(folder), os.path.dirname(os.path.dirname(folder))):
         if _is_link(place):
             raise FolderInTheWay(
-                f"{place} is a link to another place, where nothing is made: remove it, then press Retry."
+                f"{place} is a link to another place, where nothing is written: remove it, then press Retry."
             )
     os.makedirs(folder)
     with open(os.path.join(folder, MARK), "x", encoding="utf-8") as file:

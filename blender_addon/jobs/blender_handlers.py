@@ -14,11 +14,19 @@ from bpy.app.handlers import persistent
 from ..stopwatch import timed
 from . import script_trust
 
+Handler = Callable[..., None]
+
 _get: Callable[[], Any] | None = None
 """Gives the session; set at registration, because the session's module imports this one."""
 
 
-@persistent
+def _stays(handler: Handler) -> Handler:
+    """Keep the handler when another file is loaded, as Blender's own decorator does, which has no types."""
+    kept: Handler = persistent(handler)
+    return kept
+
+
+@_stays
 @timed("handler: load_pre")
 def _load_pre(*_: object) -> None:
     file = _get().file
@@ -26,27 +34,27 @@ def _load_pre(*_: object) -> None:
     file.loading = True
 
 
-@persistent
+@_stays
 @timed("handler: load_post")
 def _load_post(*_: object) -> None:
-    tracker = _get()
-    tracker.file.loading = tracker.file.rendering = False
+    current = _get()
+    current.file.loading = current.file.rendering = False
     script_trust.file_loaded()
-    tracker.file_loaded()
+    current.file_loaded()
 
 
-@persistent
+@_stays
 def _load_failed(*_: object) -> None:
     _get().file.loading = False
 
 
-@persistent
+@_stays
 @timed("handler: save_pre")
 def _save_pre(*_: object) -> None:
     _get().about_to_save()
 
 
-@persistent
+@_stays
 @timed("handler: save_post")
 def _save_post(*arguments: object) -> None:
     saved_as = arguments[0] if arguments and isinstance(arguments[0], str) else bpy.data.filepath
@@ -54,18 +62,18 @@ def _save_post(*arguments: object) -> None:
         _get().file_saved()
 
 
-@persistent
+@_stays
 @timed("handler: undo")
 def _undone(*_: object) -> None:
     _get().strips_changed()
 
 
-@persistent
+@_stays
 def _render_begins(*_: object) -> None:
     _get().file.rendering = True
 
 
-@persistent
+@_stays
 def _render_ends(*_: object) -> None:
     _get().file.rendering = False
 
@@ -85,7 +93,7 @@ _HANDLERS = {
 
 
 def register(get: Callable[[], Any]) -> None:
-    """Hear of everything that concerns strips; `get` gives the session."""
+    """Add the handlers; `get` gives the session."""
     global _get
     _get = get
     for name, function in _HANDLERS.items():
@@ -95,7 +103,7 @@ def register(get: Callable[[], Any]) -> None:
 
 
 def unregister() -> None:
-    """Hear of nothing any more."""
+    """Remove the handlers."""
     for name, function in _HANDLERS.items():
         listeners = getattr(bpy.app.handlers, name)
         if function in listeners:

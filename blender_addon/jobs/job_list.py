@@ -1,4 +1,4 @@
-"""The statuses of all jobs: the server's word, and this side's for jobs that the server doesn't know.
+"""The statuses of all jobs: as the server reports them, and as this side knows them for jobs that it hasn't got.
 
 There may be ten thousand, and this is asked at every tick and redraw. So each change costs only what it changes, and
 the list in order is kept.
@@ -33,7 +33,7 @@ class JobList:
         self._server: dict[str, JobStatus] = {}
         self._local: dict[str, JobStatus] = {}
         self._requests: dict[str, TakeRequest] = {}
-        """Of jobs that the server hasn't got yet: nobody else could tell them."""
+        """What the jobs were asked for that the server hasn't got yet; nobody else knows it."""
         self._running: set[str] = set()
         self._unsettled: set[str] = set()
         self._came_done: set[str] = set()
@@ -169,14 +169,14 @@ class JobList:
             self._requests[status.job_id] = request
         self._put(self._local, status)
 
-    def ask(self, job_id: str, request: TakeRequest, sentence: str) -> None:
+    def add_queued(self, job_id: str, request: TakeRequest, sentence: str) -> None:
         """A job is on its way to the server."""
         self._server.pop(job_id, None)
         summary = JobSummary.of(request)
         self.keep(JobStatus(job_id, JobState.QUEUED, summary, sentence=sentence, created=time.time()), request)
 
-    def tell(self, job_id: str, **changed: Any) -> None:
-        """Something of a job is different that the server doesn't know (yet)."""
+    def change(self, job_id: str, **changed: Any) -> None:
+        """Change fields of a job that the server doesn't know (yet)."""
         status = self._local.get(job_id)
         if status is not None:
             self._put(self._local, replace(status, **changed))

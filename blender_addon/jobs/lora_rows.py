@@ -10,7 +10,7 @@ from typing import Any
 
 import bpy
 
-from ...wan_backend.protocol.messages import LEAST_STRENGTH, MOST_STRENGTH, Expert, LoraUse
+from ...wan_backend.protocol.messages import MAX_STRENGTH, MIN_STRENGTH, Expert, LoraUse
 from ..timeline import untrusted
 
 ENDING = ".safetensors"
@@ -25,7 +25,7 @@ def uses(rows: Iterable[Any]) -> list[LoraUse]:
 
 
 def _use(row: Any) -> LoraUse:
-    strength = min(max(row.strength, LEAST_STRENGTH), MOST_STRENGTH) if math.isfinite(row.strength) else 1.0
+    strength = min(max(row.strength, MIN_STRENGTH), MAX_STRENGTH) if math.isfinite(row.strength) else 1.0
     return LoraUse(absolute(row.path), round(strength, 4), untrusted.choice(Expert, row.expert, Expert.AUTO))
 
 

@@ -24,11 +24,11 @@ from .job_list import JobList
 log = logging.getLogger(__name__)
 
 RequestOf = Callable[[JobStatus], TakeRequest | None]
-"""Gives what a job was asked for; where that is None, it is asked for, and `due_again` follows."""
+"""Gives what a job was asked for; or None while the server is asked, after which `due_again` is called."""
 
 
 ELSEWHERE_SECONDS = 2.0
-"""How often it is looked whether another window has made what a placeholder waits for."""
+"""How often it is checked whether another window has made what a placeholder waits for."""
 ELSEWHERE_AT_ONCE = 8
 
 
@@ -40,16 +40,16 @@ class FileHistory:
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
-        """Had a strip in the open file, or were asked for in it."""
+        """Jobs that had a strip in the open file or were asked for in it."""
         self.placed: set[str] = set()
-        """Were placed; if an undo brings the placeholder back, the person wants it so."""
+        """Jobs that were placed; if an undo brings a placeholder back, the person wants it so."""
         self.judged: set[str] = set()
-        """Are done and were either placed or left to the person."""
+        """Jobs that are done and were either placed or left to the person."""
         self.removed: set[str] = set()
-        """Had a strip that the person removed (or whose making was undone) before another file was loaded."""
+        """Jobs with a strip that was removed, or whose making was undone, before another file was loaded."""
         self.known_ends: dict[str, None] = {}
-        """The open file itself says that it knows how these ended, or wants none of their takes; the server has not
-        confirmed that yet."""
+        """Jobs of which the open file itself says that it knows their ends or wants none of their takes, and of which
+        the server has not confirmed that yet."""
         self.homes: dict[str, str] = {}
         """The path of the file that a job belongs to since it was saved under that name."""
 
@@ -94,7 +94,7 @@ class FileHistory:
 
 
 class OpenFile:
-    """What the session asks and tells of the file that Blender has open."""
+    """The file that Blender has open, as far as it concerns jobs."""
 
     def __init__(self) -> None:
         self.history = FileHistory()
@@ -109,14 +109,14 @@ class OpenFile:
         self.waits = False
         """True where the file holds placeholders."""
         self.belongings = 0
-        """Counts up whenever `has` may say otherwise than before."""
+        """Counts up whenever `has` may give another answer than before."""
         self._here: dict[str, bool] = {}
         self._origins: dict[tuple[str, str, str], bool] = {}
         self._due: set[str] = set()
-        """Done jobs of which it is to be judged whether their take lands."""
+        """Done jobs for which it is still to be decided whether their take is placed."""
         self._look_at_all_done = True
         self._unknown: list[tuple[str, str]] | None = None
-        """Placeholders of jobs that may be nobody's: job id and request; None where they are to be looked for."""
+        """Placeholders of jobs that nobody may know, as job id and request; None until they are looked for."""
         self._elsewhere: dict[str, TakeRequest] = {}
         """Jobs of placeholders that this server doesn't have, and what the placeholders ask for."""
         self._next_look = 0.0
@@ -124,7 +124,7 @@ class OpenFile:
         self._ours: list[str] = []
         self._on_strips: set[str] = set()
         self._placeholders: set[str] = set()
-        """Of these jobs there was a placeholder at the last look."""
+        """The jobs that had a placeholder at the last look."""
 
     def has(self, status: JobStatus) -> bool:
         """True where the job belongs to the open file."""
@@ -144,9 +144,9 @@ class OpenFile:
     def opened(self) -> list[str]:
         """Another file was loaded, or the same one again; gives the jobs whose ends it knows."""
         project.forget()
-        strange = identity.strange()
-        if strange:
-            log.warning("%d strips have marks that Wan VSE did not write: they are left as they are.", strange)
+        unrecognized = identity.count_unrecognized()
+        if unrecognized:
+            log.warning("%d strips have marks that Wan VSE did not write: they are left as they are.", unrecognized)
         _drop_unreadable_settings()
         known = project.read_ends()
         self.history.open_file(known)
@@ -160,7 +160,7 @@ class OpenFile:
         self.history.close_file(found.job_id for found in identity.all_marked())
 
     def strips_changed(self) -> None:
-        """The strips are other ones now (load, undo, redo): look at all of them, and at all done jobs again."""
+        """The strips were replaced (load, undo, redo): look at all of them and at all done jobs again."""
         marked = identity.sweep(anew=True)
         self._saw(marked)
         self.history.judged.clear()
@@ -169,7 +169,7 @@ class OpenFile:
         self.belongings_changed()
 
     def belongings_changed(self) -> None:
-        """Which jobs are the open file's may be another matter now."""
+        """Which jobs belong to the open file may have changed."""
         self._here.clear()
         self._origins.clear()
         self.belongings += 1
@@ -198,7 +198,7 @@ class OpenFile:
         self.history.see(self._on_strips)
 
     def request_on_strip(self, job_id: str) -> TakeRequest | None:
-        """What the job was asked for, as a strip of the open file tells it."""
+        """What the job was asked for by a strip of the open file; None where no strip can be read."""
         if job_id not in self._on_strips:
             return None
         texts = (found.request_text for found in identity.all_marked() if found.job_id == job_id)
@@ -228,7 +228,7 @@ class OpenFile:
         self.waits = True
 
     def place(self, status: JobStatus, request: TakeRequest, scene: bpy.types.Scene) -> bool:
-        """Place a take because the person said so; False where `problems` says why not."""
+        """Place a take because the person asked for it; False where `problems` says why not."""
         placed = placing.place_by_hand(status, request, scene, self.has(status))
         return self._keep_outcome(status, placed)
 
@@ -273,11 +273,11 @@ class OpenFile:
         return left
 
     def due_again(self, job_id: str) -> None:
-        """What was lacking to judge the job is there."""
+        """What was missing for a decision about the job is there."""
         self._due.add(job_id)
 
     def _judge(self, status: JobStatus, mine: list[identity.Marked], request_of: RequestOf) -> bool:
-        """True where the take landed."""
+        """True where the take was placed."""
         job_id = status.job_id
         self._due.discard(job_id)
         if job_id in self.history.judged:
@@ -344,7 +344,7 @@ class OpenFile:
         return changed
 
     def look_elsewhere(self, jobs: JobList, deadline: float) -> bool:
-        """Whether another window, which has a job of this file's, has made its take meanwhile: it lands here too."""
+        """Look whether another window has made the take of a job of this file meanwhile: it is placed here too."""
         if not self._elsewhere or time.monotonic() < self._next_look:
             return False
         self._next_look = time.monotonic() + ELSEWHERE_SECONDS
@@ -373,7 +373,7 @@ class OpenFile:
             if found.is_placeholder and found.job_id in self.history.placed:
                 found.strip[identity.DECLINED] = True
         self._ours = [status.job_id for status in jobs.all() if self.has(status)]
-        project.write_ends([*self._known_ends(jobs), *self._still_to_be_told(jobs, listed), *self._given_up(jobs)])
+        project.write_ends([*self._known_ends(jobs), *self._unconfirmed_ends(jobs, listed), *self._given_up(jobs)])
 
     def settled(self, jobs: JobList) -> list[str]:
         """The jobs whose end the file knows, now that it is saved under its own name."""
@@ -381,8 +381,8 @@ class OpenFile:
         self.belongings_changed()
         return self._known_ends(jobs)
 
-    def _still_to_be_told(self, jobs: JobList, listed: bool) -> Iterator[str]:
-        """What the file said when it was opened, as far as the server has not confirmed it."""
+    def _unconfirmed_ends(self, jobs: JobList, listed: bool) -> Iterator[str]:
+        """The ends that the file knew when it was opened, as far as the server has not confirmed them."""
         for job_id in self.history.known_ends:
             status = jobs.get(job_id)
             if not listed if status is None else not status.settled:

@@ -39,13 +39,13 @@ HELD_SECONDS = 10.0
 longer counts."""
 MAX_IDS = 1000
 _FORGOTTEN = Problem(
-    ProblemKind.NOT_FOUND, "The backend does not know this job any more: ask for the take anew, then clear this one."
+    ProblemKind.NOT_FOUND, "The backend no longer has this job: make the take again, then clear this job."
 )
 
 
 @dataclass(frozen=True)
 class _Message:
-    """Of one job. `request` is what to submit, or what a retry falls back on."""
+    """A message about one job. `request` is what to submit, or what a retry falls back on."""
 
     method: str
     request: TakeRequest | None = None
@@ -69,12 +69,12 @@ class Outbox:
 
     def submit(self, job_id: str, request: TakeRequest) -> None:
         """Ask for a take as soon as there is a server."""
-        self._jobs.ask(job_id, request, "Waiting for the backend.")
+        self._jobs.add_queued(job_id, request, "Waiting for the backend.")
         self._enqueue(job_id, _Message("submit", request))
 
     def submit_anew(self, job_id: str, request: TakeRequest) -> None:
         """Ask for a take with another request than the one with which the server has the job: it forgets that first."""
-        self._jobs.ask(job_id, request, "Waiting for the backend.")
+        self._jobs.add_queued(job_id, request, "Waiting for the backend.")
         self._enqueue(job_id, _Message("clear"))
         self._enqueue(job_id, _Message("submit", request))
 
@@ -103,15 +103,15 @@ class Outbox:
         self._enqueue(job_id, _Message("retry", request))
 
     def clear(self, job_ids: Iterable[str]) -> None:
-        """The jobs, which ended, are of no more interest."""
+        """Have the server forget these jobs, which ended."""
         self._ids["clear"].update(dict.fromkeys(job_ids))
 
     def settle(self, job_ids: Iterable[str]) -> None:
-        """The saved file knows how these jobs ended."""
+        """Report that the saved file knows how these jobs ended."""
         self._ids["settle"].update(dict.fromkeys(job_ids))
 
     def server_gone(self) -> None:
-        """What was under way may not have arrived: it is sent again, before the rest."""
+        """Send again, before the rest, what was under way: it may not have arrived."""
         self._ready = {**dict.fromkeys(self._under_way), **self._ready}
         self._under_way.clear()
         self._ids_under_way.clear()
@@ -219,7 +219,7 @@ class Outbox:
         return failed
 
     def _refused(self, job_id: str, message: _Message, error: ProtocolError) -> None:
-        """The job says why the server won't; a cancel that comes too late says nothing."""
+        """Show the refusal as the job's problem, unless a cancel came too late."""
         status = self._jobs.get(job_id)
         if message.method == "cancel":
             if error.code == NO_SUCH_JOB:
@@ -239,7 +239,7 @@ class Outbox:
 
 
 def problem_of(error: ProtocolError) -> Problem:
-    """The Problem that a refusal carries, else its sentence as one."""
+    """The Problem that a refusal carries; one made of its sentence where it carries none."""
     try:
         return from_json(Problem, error.details, "data")
     except ProtocolError:

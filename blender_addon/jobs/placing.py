@@ -1,4 +1,4 @@
-"""Which finished take goes where, and when that is allowed. Knows no backend."""
+"""Where a finished take goes on the timeline, and when strips may be changed."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MODAL_PREFIXES = ("TRANSFORM_OT_", "SEQUENCER_OT_", "RENDER_OT_")
-"""Operators during which no strip may change: under the mouse, an undo step can end Blender."""
+"""Operators during which no strip may change: an undo step while one is dragged can crash Blender."""
 
 
 def allowed(rendering: bool = False) -> bool:
     """True where strips may be changed now: no render runs, and nobody drags one.
 
-    `rendering` is what the handlers have heard. With a window Blender itself knows better: there a render that
-    could be heard of is one of its jobs, also when it ends without a word.
+    `rendering` is what the handlers reported. With a window, Blender itself knows better: there a render that
+    could be reported is one of its jobs, even when it ends without a report.
     """
     if bpy.app.is_job_running("RENDER") or (rendering and bpy.app.background):
         return False
@@ -137,7 +137,7 @@ def recorded_scene(status: JobStatus) -> bpy.types.Scene:
 
 
 def request_on_disk(status: JobStatus) -> TakeRequest | None:
-    """What a finished take was asked for, as its own folder tells it."""
+    """What a finished take was asked for by the settings file in its folder; None where that can't be read."""
     request = None if status.take is None else _settings(Path(status.take.folder), "request", TakeRequest)
     return request if request is not None and bounds.is_sane_request(request) else None
 

@@ -37,7 +37,7 @@ LEFT_BEHIND_SECONDS = 86_400.0
 """A copy that is older was left by a Blender that ended before its rendering did."""
 FOLDER = "copy-of-"
 OUR_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH", "CYCLES"})
-"""Those that Blender brings along; for any other the artist's add-ons have to be there too."""
+"""The engines that Blender brings along; any other needs the artist's add-ons as well."""
 SCRUBBED = ("PYTHONHOME", "PYTHONPATH")
 BACKGROUND = Path(__file__).resolve().parents[1]
 """The folder that holds the package `background`."""
@@ -85,7 +85,7 @@ class Renderer:
     def ask(self, job_id: str, scene: bpy.types.Scene, wanted: list[tuple[FootageRange, Source]]) -> None:
         """Save a copy of the open file as it is now; it's rendered from in later ticks.
 
-        `wanted` is what `source_or_render` said has to be rendered, as it was given and answered.
+        `wanted` are the ranges that have to be rendered, with the Sources that `source_or_render` gave for them.
         """
         run = self._run_folder()
         asked = _Asked(job_id, run / f"{FOLDER}{job_id}", [Path(source.folder) for _, source in wanted])
@@ -102,7 +102,7 @@ class Renderer:
         except (OSError, RuntimeError) as error:
             log.warning("No copy of the file for job %s: %s", job_id, error)
             asked.problem = (
-                f"A copy of the file to render from could not be saved in {run} ({_plain(error)}): make room there, "
+                f"A copy of the file for rendering could not be saved in {run} ({_plain(error)}): make room "
                 "or allow writing there, then try again."
             )
 
@@ -121,7 +121,7 @@ class Renderer:
         exit_code = self._child.exit_code
         report = _read_report(asked.folder)
         done = report.get("done", 0) / max(1, report.get("of", 1))
-        changed = done != asked.done
+        changed = bool(done != asked.done)
         asked.done = done
         if exit_code is None:
             return changed
@@ -197,7 +197,7 @@ class Renderer:
         why = reported or child.last_words() or f"exit code {exit_code}"
         return (
             f"Blender could not render the strips ({_plain(why)}): render them once with Render > Render Animation, "
-            f"fix what that says, then try again. The log is {child.log_path}."
+            f"fix what it reports, then try again. The log is {child.log_path}."
         )
 
 

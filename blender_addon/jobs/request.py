@@ -20,16 +20,14 @@ from ...wan_backend.protocol.messages import (
     Plan,
     Quality,
     TakeRequest,
-    Task,
 )
 from ..timeline import footage, free_space, scene_format, selection, untrusted
+from ..timeline.targets import MAY_BE_SHORTER
 from . import folders, lora_rows, project
 
 MAX_SEED = 2**31 - 1
 MEDIA_FOLDER = "wan"
 """The folder beside the .blend that takes go into."""
-_MAY_BE_SHORTER = (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)
-"""A take of any other task is as long as what it is made from, or as the gap that it fills."""
 
 
 class Refused(Exception):
@@ -68,14 +66,14 @@ def find_slot(scene: bpy.types.Scene, settings: Any) -> Slot | str:
     if settings.length_mode == "HOLE":
         gap = free_space.gap_at(scene, start)
         if gap is None:
-            return "There is no gap under the playhead: move it into one, or set a length."
+            return "There is no gap under the playhead: move it into a gap, or set a length."
         start, frames = gap.start, min(gap.length_frames, MAX_TAKE_FRAMES)  # no model fills a longer one
     elif settings.length_mode == "SECONDS":
         frames = scene_format.frames_of(settings.length_seconds, scene_format.rate_of(scene))
     else:
         frames = settings.length_frames
     if frames < 1:
-        return "A take has one frame or more: set its length."
+        return "A take needs at least one frame: set its length."
     if frames > MAX_TAKE_FRAMES:
         return footage.too_long(frames)
     if start + frames - 1 > scene_format.LAST_FRAME:
@@ -105,13 +103,13 @@ def check_prompt(text: str, may_be_empty: bool = False) -> Prompt:
     """The text as a prompt."""
     prompt = text.strip()
     if not prompt and not may_be_empty:
-        return Prompt("", "The prompt is empty: describe what is to be seen.")
+        return Prompt("", "The prompt is empty: describe what the take shows.")
     return Prompt(prompt, _refuse_length(prompt, "prompt"))
 
 
 def within_plan(asked: TakeRequest, plan: Plan | None) -> TakeRequest:
     """The request, no longer than what its plan says will come: a placeholder then covers just that."""
-    if plan is None or plan.problem is not None or asked.task not in _MAY_BE_SHORTER:
+    if plan is None or plan.problem is not None or asked.task not in MAY_BE_SHORTER:
         return asked
     return replace(asked, length_frames=min(asked.length_frames, plan.take_frames))
 
@@ -135,7 +133,7 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
     if refusal:
         return refusal
     if not settings.model:
-        return "Choose a model; the list is empty until the backend has answered."
+        return "Choose a model; the list is empty until the backend answers."
     width, height = scene_format.square_size(scene, scene.render.resolution_percentage)
     return TakeRequest(
         prompt=prompt,

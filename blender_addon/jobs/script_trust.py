@@ -1,7 +1,7 @@
-"""Whether the open file's own scripts may run: those of a file that was opened untrusted run nowhere.
+"""Whether the open file's own scripts may run; those of a file that was opened untrusted must run nowhere.
 
-Blender keeps that to itself: the preferences are a default only, and what was chosen when a file was opened (Trusted
-Source, excluded folders, the command line, Allow Execution) is not told. So it is seen by what it does.
+Blender has no function for this. The preferences are only a default, and the choice made when a file was opened
+(Trusted Source, excluded folders, the command line, Allow Execution) can't be read. So it is found by its effect.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ MAX_LATE_TICKS = 5
 """A change is shown after this many ticks, even if each of them has used up its slice."""
 EXIT_PATIENCE_SECONDS = 0.3
 """How long Blender's own end waits for the backend's, which leaves by itself in any case."""
-_LOST_REQUEST = "What this take was asked for is no longer known: add its files to the timeline by hand."
+_LOST_REQUEST = "The request of this take is no longer known: add its files to the timeline by hand."
 
 
 class Session:
@@ -140,7 +140,7 @@ class Session:
 
     def _retry(self, job_id: str, request: TakeRequest | None) -> None:
         status = self.jobs.get(job_id)
-        if status is None:  # the server's list came without it meanwhile: what its strip asks for is asked anew
+        if status is None:  # the server's list came without it meanwhile: what its strip asks for is asked for again
             request = self.request_of(job_id)
         if request is None if status is None else not status.state.ended:
             return

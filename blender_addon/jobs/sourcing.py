@@ -1,4 +1,4 @@
-"""Jobs whose sources are rendered before the server gets them: asked for, cancelled, tried again, never lost."""
+"""Jobs whose sources are rendered before the server gets them. They can be cancelled and retried, and none is lost."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from .request import Refused
 RENDERING = "Rendering the source."
 """The sentence of a job while its sources are rendered."""
 ORPHAN = Problem(
-    ProblemKind.INTERRUPTED, "Blender ended while the source was rendered: press Retry to have it rendered again."
+    ProblemKind.INTERRUPTED, "Blender ended while the source was being rendered: press Retry to render it again."
 )
 HELD = Problem(
-    ProblemKind.BUSY, "Another window of Blender renders the source of this job: wait for it, or cancel there."
+    ProblemKind.BUSY, "Another Blender window is rendering the source of this job: wait for it, or cancel it there."
 )
 
 Rendered = list[tuple[footage.FootageRange, Source]]
@@ -89,8 +89,8 @@ class Sourcing:
         with timed("operator: of which the copy to render from"):
             self._renderer.ask(job_id, scene, to_render)
         self._waiting[job_id] = request
-        self._books().keep(job_id, request, asked)
-        self._jobs.ask(job_id, request, RENDERING)
+        self._open_journal().keep(job_id, request, asked)
+        self._jobs.add_queued(job_id, request, RENDERING)
 
     def cancel(self, job_id: str) -> bool:
         """End a job that the server hasn't got; False where it has."""
@@ -100,14 +100,14 @@ class Sourcing:
         self._at_server.discard(job_id)
         self._anew.discard(job_id)
         self._renderer.cancel(job_id)
-        self._books().drop(job_id)
+        self._open_journal().drop(job_id)
         self._jobs.end(job_id, JobState.CANCELLED)
         return True
 
     def retry(self, job_id: str, request: TakeRequest, belongs_here: bool) -> bool:
         """Render once more what is not on the disk; False where all is there and the server may try at once."""
-        if self._books().held_elsewhere(job_id):
-            self._jobs.ask(job_id, request, "")
+        if self._open_journal().held_elsewhere(job_id):
+            self._jobs.add_queued(job_id, request, "")
             self._jobs.end(job_id, JobState.INTERRUPTED, HELD)
             return True
         status = self._jobs.get(job_id)
@@ -120,7 +120,7 @@ class Sourcing:
                 raise Refused("The strips of this job are in another file: open it, then press Retry.")
             self._render_again(job_id, request, render_all)
         except Refused as refused:
-            self._jobs.ask(job_id, request, "")
+            self._jobs.add_queued(job_id, request, "")
             self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, refused.sentence))
         return True
 
@@ -139,9 +139,9 @@ class Sourcing:
         if status is not None:
             progress = self._renderer.progress(job_id) or 0.0
             if status.progress != progress:
-                self._jobs.tell(job_id, progress=progress)
+                self._jobs.change(job_id, progress=progress)
                 changed = True
-        if self._books().touch():
+        if self._open_journal().touch():
             changed |= self._look_after_journal()
         return changed
 
@@ -156,7 +156,9 @@ class Sourcing:
         asked = self._remembered(job_id)
         scene = compat.own_scene(asked_before.origin.scene)
         if asked is None or scene is None:
-            raise Refused("What this take was made from is no longer known: select it, and ask anew.")
+            raise Refused(
+                "The strips that this take was made from are no longer known: select them, and make the take again."
+            )
         folder = orders.sources_folder(asked_before, job_id)
         wanted_now = provenance.wanted_now(scene, asked)
         look = picture_files.look_at_many
@@ -204,11 +206,11 @@ class Sourcing:
 
     def _look_after_journal(self) -> bool:
         """Forget what the server has; take over what a Blender left that ended."""
-        for job_id in list(self._books().mine):
+        for job_id in list(self._open_journal().mine):
             if self._jobs.is_servers(job_id) or self._jobs.get(job_id) is None:
-                self._books().drop(job_id)
+                self._open_journal().drop(job_id)
         changed = False
-        for job_id, request, asked in self._books().orphans():
+        for job_id, request, asked in self._open_journal().orphans():
             self._asked[job_id] = asked
             if self._jobs.get(job_id) is None:
                 summary = JobSummary.of(request)
@@ -218,7 +220,7 @@ class Sourcing:
                 changed = True
         return changed
 
-    def _books(self) -> Journal:
+    def _open_journal(self) -> Journal:
         if self._journal is None:
             self._journal = Journal(self._user_folder() / "waiting")
         return self._journal

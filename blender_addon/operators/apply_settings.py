@@ -7,17 +7,18 @@ from functools import partial
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Expert, FixAction, FixSetting, Guide, JobStatus, Role, TakeRequest, Task
 from ..jobs import lora_rows, session
 from ..properties import MAX_SEED, WanSettings, scene_of, settings_of, task_of
 from ..stopwatch import timed
 from ..timeline import compat, identity, provenance, untrusted
-from .refusing import ROW_POINTER, Refusing, job_of, request_of_job, timeline_refusal
+from .refusing import ROW_POINTER, Refusing, Result, job_of, request_of_job, timeline_refusal
 
 
 class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
-    """Fill the panel with the settings that the active strip, or the given job, was made with"""
+    """Load the settings of the active strip, or of the given job, into the panel"""
 
     bl_idname = "wan_vse.load_settings"
     bl_label = "Wan: Load Settings from Strip"
@@ -33,7 +34,7 @@ class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
         return made_refusal(context)
 
     @timed("operator load_settings")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         job = job_of(self.job_id) if self.job_id else None
         if job is not None:
             request = request_of_job(self, job)
@@ -42,7 +43,7 @@ class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
         else:
             request = request_of(compat.active_strip(compat.sequencer_scene(context)))
         if request is None:
-            self.report({"WARNING"}, "There are no settings to load: the strip was not made by Wan VSE.")
+            self.report({"WARNING"}, "There are no settings to load: the active strip was not made by Wan VSE.")
             return {"CANCELLED"}
         fill(settings_of(context), request)
         return {"FINISHED"}
@@ -85,7 +86,7 @@ def fill(settings: WanSettings, request: TakeRequest) -> None:
 
 
 class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
-    """Change the setting in the panel as the button says. For a job, its settings and strips come first"""
+    """Change this setting in the panel. For a job, its settings and strips are loaded first"""
 
     bl_idname = "wan_vse.apply_fix"
     bl_label = "Wan: Apply Fix"
@@ -101,25 +102,26 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
         return timeline_refusal(context)
 
     @timed("operator apply_fix")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         settings = settings_of(context)
         if self.action in ACTIONS:
             return ACTIONS[FixAction(self.action)](self.value)
         if self.action:
-            return self._refuse(f"do '{self.action}'")
+            return self._refuse("This version of the panel can't do '{}': update Wan VSE.", self.action)
         if self.setting in SET_BY_QUALITY:
             what = SET_BY_QUALITY[FixSetting(self.setting)]
-            self.report({"WARNING"}, f"The panel leaves the {what} to the quality: choose another one there.")
+            self.report({"WARNING"}, rpt_("The quality sets the {}: choose another quality.").format(rpt_(what)))
             return {"CANCELLED"}
         if self.setting not in SETTERS:
-            return self._refuse(f"set '{self.setting}'")
+            return self._refuse("This version of the panel can't set '{}': update Wan VSE.", self.setting)
         job = job_of(self.job_id) if self.job_id else None
         if job is not None and not self._show(settings, job):
             return {"CANCELLED"}
         try:
             SETTERS[FixSetting(self.setting)](settings, self.value)
         except (TypeError, ValueError):
-            return self._refuse(f"set '{self.setting}' to '{self.value}'")
+            words = "This version of the panel can't set '{}' to '{}': update Wan VSE."
+            return self._refuse(words, self.setting, self.value)
         return {"FINISHED"}
 
     def _show(self, settings: WanSettings, job: JobStatus) -> bool:
@@ -132,8 +134,8 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
         settings.task = request.task.name
         return True
 
-    def _refuse(self, what: str) -> set[str]:
-        self.report({"WARNING"}, f"This version of the panel can't {what}: update Wan VSE.")
+    def _refuse(self, sentence: str, *words: str) -> Result:
+        self.report({"WARNING"}, rpt_(sentence).format(*words))
         return {"CANCELLED"}
 
 
@@ -209,13 +211,15 @@ SET_BY_QUALITY = {
 _OURS: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # Blender's types don't know it
 
 
-def _download(model: str) -> set[str]:
+def _download(model: str) -> Result:
     if session.current().server.downloads.status(model) is not None:
-        return _OURS.resume_download(model=model)
-    return _OURS.download_model("INVOKE_DEFAULT", model=model)
+        result: Result = _OURS.resume_download(model=model)
+    else:
+        result = _OURS.download_model("INVOKE_DEFAULT", model=model)
+    return result
 
 
-ACTIONS: dict[FixAction, Callable[[str], set[str]]] = {
+ACTIONS: dict[FixAction, Callable[[str], Result]] = {
     FixAction.OPEN_PREFERENCES: lambda _: _OURS.open_preferences(),
     FixAction.SETUP_BACKEND: lambda _: _OURS.setup_backend("INVOKE_DEFAULT"),
     FixAction.RESTART_BACKEND: lambda _: _OURS.restart_backend(),
@@ -223,3 +227,9 @@ ACTIONS: dict[FixAction, Callable[[str], set[str]]] = {
     FixAction.DOWNLOAD: _download,
 }
 """The actions that a Fix of the backend may have."""
+
+
+CLASSES = (
+    WAN_VSE_OT_load_settings,
+    WAN_VSE_OT_apply_fix,
+)

@@ -7,6 +7,8 @@ import textwrap
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import WorkerState
 from .. import preferences
@@ -14,11 +16,11 @@ from ..jobs import folders, session
 from ..properties import panel_state_of
 from ..stopwatch import timed
 from .queue_jobs import queue_state
-from .refusing import Refusing
+from .refusing import Refusing, Result
 
 
 class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
-    """Make the backend's own environment on this machine. You are told how much would be fetched before it is"""
+    """Set up the backend's environment on this machine. You see the download size before anything is downloaded"""
 
     bl_idname = "wan_vse.setup_backend"
     bl_label = "Wan: Set Up Backend"
@@ -32,14 +34,14 @@ class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
             return "Blender is offline: allow online access in its preferences, under System, then press again"
         return "The backend is being set up already" if session.current().setup.state == "running" else ""
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Ask what would be done, and wait for the answer without blocking the window."""
         session.current().setup.ask(folders.backend_settings())
         self._timer = context.window_manager.event_timer_add(0.2, window=context.window)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         state = session.current().setup.state
         if event.type != "TIMER" or state == "planning":
             return {"PASS_THROUGH"}
@@ -49,17 +51,17 @@ class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
             ours.confirm_setup("INVOKE_DEFAULT")
         return {"FINISHED"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         """Begin at once: without a window, the script that calls this has decided."""
         session.current().setup.create(folders.backend_settings())
         return {"FINISHED"}
 
 
 class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
-    """Fetch and install what was just described"""
+    """Download and install what was just described"""
 
     bl_idname = "wan_vse.confirm_setup"
-    bl_label = "Wan: Fetch and Install Backend"
+    bl_label = "Wan: Download and Install Backend"
     bl_options: ClassVar = {"REGISTER"}
 
     @classmethod
@@ -69,9 +71,9 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
             return "Press Set Up Backend first"
         return setup.plan.problem.sentence.removesuffix(".") if setup.plan.problem else ""
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         return context.window_manager.invoke_props_dialog(
-            self, width=420, title="Set Up Backend", confirm_text="Fetch and Install"
+            self, width=420, title="Set Up Backend", confirm_text="Download and Install"
         )
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -79,20 +81,20 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
         if plan is None:
             return
         lines = self.layout.column(align=True)
-        for line in textwrap.wrap(plan.sentence, 64, break_long_words=False):
-            lines.label(text=line)
+        for line in textwrap.wrap(iface_(plan.sentence), 64, break_long_words=False):
+            lines.label(text=line, translate=False)
         facts = self.layout.column(align=True)
-        facts.label(text=f"To fetch: {plan.download_bytes / 1e9:.1f} GB", icon="IMPORT")
-        facts.label(text=f"Build of torch: {plan.torch_build.upper()}", icon="SETTINGS")
+        facts.label(text=iface_("To download: {:.1f} GB").format(plan.download_bytes / 1e9), icon="IMPORT")
+        facts.label(text=iface_("Build of torch: {}").format(plan.torch_build.upper()), icon="SETTINGS")
         facts.label(text="Blender's own Python is not touched.", icon="LOCKED")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         session.current().setup.create(folders.backend_settings())
         return {"FINISHED"}
 
 
 class WAN_VSE_OT_cancel_setup(Refusing, bpy.types.Operator):
-    """Stop setting up the backend. What was fetched so far is kept for the next try"""
+    """Stop setting up the backend. What was downloaded is kept for the next try"""
 
     bl_idname = "wan_vse.cancel_setup"
     bl_label = "Wan: Cancel Set-Up"
@@ -102,13 +104,13 @@ class WAN_VSE_OT_cancel_setup(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         return "" if session.current().setup.state in ("planning", "planned", "running") else "Nothing is being set up"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         session.current().setup.cancel()
         return {"FINISHED"}
 
 
 class WAN_VSE_OT_restart_backend(Refusing, bpy.types.Operator):
-    """Stop the backend and start it again with the preferences as they are now. Waiting jobs stay in the queue"""
+    """Restart the backend with the current preferences. Waiting jobs stay in the queue"""
 
     bl_idname = "wan_vse.restart_backend"
     bl_label = "Wan: Restart Backend"
@@ -118,20 +120,20 @@ class WAN_VSE_OT_restart_backend(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         return "The backend is being set up" if session.current().setup.state == "running" else ""
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         if queue_state().going_on:
             return context.window_manager.invoke_confirm(self, event)
         return self.execute(context)
 
     @timed("operator restart_backend")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         panel_state_of(context).restart_needed = False
         session.current().restart()
         return {"FINISHED"}
 
 
 class WAN_VSE_OT_free_card(Refusing, bpy.types.Operator):
-    """Give the card's memory back to other programs. The model is loaded again with the next job"""
+    """Free the card's memory for other programs. The next job loads the model again"""
 
     bl_idname = "wan_vse.free_card"
     bl_label = "Wan: Free Card Memory"
@@ -148,13 +150,13 @@ class WAN_VSE_OT_free_card(Refusing, bpy.types.Operator):
         return "A job is using the card: cancel it first" if current.server.worker.state is WorkerState.BUSY else ""
 
     @timed("operator free_card")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         session.current().server.free_card()
         return {"FINISHED"}
 
 
 class WAN_VSE_OT_open_log(Refusing, bpy.types.Operator):
-    """Open the log in the program that shows text files on this machine"""
+    """Open the log in the default text viewer"""
 
     bl_idname = "wan_vse.open_log"
     bl_label = "Wan: Open Log"
@@ -168,10 +170,10 @@ class WAN_VSE_OT_open_log(Refusing, bpy.types.Operator):
         current = session.current()
         return "" if current.server.status.log or current.setup.log or current.queue() else "There is no log yet"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         path = self.path or session.current().server.status.log or session.current().setup.log
         if not os.path.isfile(path):
-            self.report({"WARNING"}, f"The log is not there: {path or 'nothing was written yet'}.")
+            self.report({"WARNING"}, rpt_("There is no log at {}.").format(path) if path else "Nothing was logged yet.")
             return {"CANCELLED"}
         bpy.ops.wm.path_open(filepath=path)
         return {"FINISHED"}
@@ -184,6 +186,17 @@ class WAN_VSE_OT_open_preferences(bpy.types.Operator):
     bl_label = "Wan: Open Preferences"
     bl_options: ClassVar = {"REGISTER"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         bpy.ops.preferences.addon_show(module=preferences.PACKAGE)
         return {"FINISHED"}
+
+
+CLASSES = (
+    WAN_VSE_OT_setup_backend,
+    WAN_VSE_OT_confirm_setup,
+    WAN_VSE_OT_cancel_setup,
+    WAN_VSE_OT_restart_backend,
+    WAN_VSE_OT_free_card,
+    WAN_VSE_OT_open_log,
+    WAN_VSE_OT_open_preferences,
+)

@@ -7,6 +7,7 @@ import secrets
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from .. import preferences
 from ..jobs import lora_rows
@@ -14,7 +15,7 @@ from ..properties import MAX_SEED, settings_of
 from ..properties.task import TASK_ITEMS
 from ..stopwatch import timed
 from ..timeline import compat
-from .refusing import Refusing, timeline_refusal
+from .refusing import Refusing, Result, timeline_refusal
 
 
 class WAN_VSE_OT_choose_task(Refusing, bpy.types.Operator):
@@ -35,7 +36,7 @@ class WAN_VSE_OT_choose_task(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         return timeline_refusal(context)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         settings_of(context).task = self.task
         return {"FINISHED"}
 
@@ -52,7 +53,7 @@ class WAN_VSE_OT_write_prompt_text(Refusing, bpy.types.Operator):
         return timeline_refusal(context)
 
     @timed("operator write_prompt_text")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         settings = settings_of(context)
         if settings.prompt_text is None:
             settings.prompt_text = bpy.data.texts.new("Prompt")
@@ -60,7 +61,9 @@ class WAN_VSE_OT_write_prompt_text(Refusing, bpy.types.Operator):
         settings.prompt_source = "TEXT_BLOCK"
         editor = next((area for area in _areas(context) if area.type == "TEXT_EDITOR"), None)
         if editor is None:
-            self.report({"INFO"}, f"Open the text '{settings.prompt_text.name}' in a text editor to write in it.")
+            self.report(
+                {"INFO"}, rpt_("Open the text '{}' in a text editor to write in it.").format(settings.prompt_text.name)
+            )
         else:
             space: Any = editor.spaces.active
             space.text = settings.prompt_text
@@ -73,7 +76,7 @@ def _areas(context: bpy.types.Context) -> list[bpy.types.Area]:
 
 
 class WAN_VSE_OT_new_seed(Refusing, bpy.types.Operator):
-    """Draw another seed and lock it, for a take that differs from the last one"""
+    """Pick a new random seed and lock it, for a take that differs from the last one"""
 
     bl_idname = "wan_vse.new_seed"
     bl_label = "Wan: New Seed"
@@ -84,7 +87,7 @@ class WAN_VSE_OT_new_seed(Refusing, bpy.types.Operator):
         return timeline_refusal(context)
 
     @timed("operator new_seed")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         settings = settings_of(context)
         settings.seed = secrets.randbelow(MAX_SEED + 1)
         settings.seed_locked = True
@@ -106,7 +109,7 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         return timeline_refusal(context)
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Open the file browser in the LoRA folder of the preferences, if it exists."""
         folder = lora_rows.absolute(preferences.get().loras_folder)
         if folder and os.path.isdir(folder):
@@ -115,7 +118,7 @@ class WAN_VSE_OT_add_loras(Refusing, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     @timed("operator add_loras")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         names = [file.name for file in self.files if file.name]
         if not names:
             self.report({"WARNING"}, "No file was chosen.")
@@ -143,7 +146,7 @@ def _read_folder() -> None:
 
 
 class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
-    """Add a LoRA of the folder that the preferences name, found by typing a part of its name"""
+    """Add a LoRA from the LoRA folder in the preferences; type part of its name to find it"""
 
     bl_idname = "wan_vse.pick_lora"
     bl_label = "Wan: Add LoRA from Folder"
@@ -160,20 +163,21 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         sentence = timeline_refusal(context)
         if not sentence and not os.path.isdir(lora_rows.absolute(preferences.get().loras_folder)):
-            sentence = "Name your LoRA folder in the preferences first; a ComfyUI models/loras will do"
+            sentence = "Set your LoRA folder in the preferences first; ComfyUI's models/loras works"
         return sentence
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Show the files in a list that can be searched by name."""
         _read_folder()
         if not _kept_items:
-            self.report({"WARNING"}, f"There is no {lora_rows.ENDING} file in {preferences.get().loras_folder}.")
+            folder = preferences.get().loras_folder
+            self.report({"WARNING"}, rpt_("There is no {} file in {}.").format(lora_rows.ENDING, folder))
             return {"CANCELLED"}
         context.window_manager.invoke_search_popup(self)
         return {"RUNNING_MODAL"}
 
     @timed("operator pick_lora")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         path = self.path or self.file
         if not path:
             self.report({"WARNING"}, "No file was chosen.")
@@ -185,7 +189,7 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
 
 
 class WAN_VSE_OT_remove_lora(Refusing, bpy.types.Operator):
-    """Take the chosen LoRA off the list. The file is left alone"""
+    """Remove the selected LoRA from the list. The file stays on disk"""
 
     bl_idname = "wan_vse.remove_lora"
     bl_label = "Wan: Remove LoRA"
@@ -199,7 +203,7 @@ class WAN_VSE_OT_remove_lora(Refusing, bpy.types.Operator):
         return sentence
 
     @timed("operator remove_lora")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         settings = settings_of(context)
         number = min(max(0, settings.active_lora), len(settings.loras) - 1)
         settings.loras.remove(number)
@@ -208,7 +212,7 @@ class WAN_VSE_OT_remove_lora(Refusing, bpy.types.Operator):
 
 
 class WAN_VSE_OT_use_standard_view(Refusing, bpy.types.Operator):
-    """Show and render this scene with the Standard view, in which footage keeps exactly the colors of its files"""
+    """Show and render this scene with the Standard view, which keeps the exact colors of footage"""
 
     bl_idname = "wan_vse.use_standard_view"
     bl_label = "Wan: Use Standard View"
@@ -222,7 +226,7 @@ class WAN_VSE_OT_use_standard_view(Refusing, bpy.types.Operator):
         return "" if changes_colors(compat.sequencer_scene(context)) else "The scene uses the Standard view already"
 
     @timed("operator use_standard_view")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         view: Any = compat.sequencer_scene(context).view_settings
         view.view_transform = "Standard"
         view.look = "None"
@@ -233,3 +237,14 @@ def changes_colors(scene: bpy.types.Scene) -> bool:
     """True where the scene's view shows footage in other colors than its files have."""
     view = scene.view_settings
     return view.view_transform not in ("Standard", "Raw") or view.look not in ("None", "")
+
+
+CLASSES = (
+    WAN_VSE_OT_new_seed,
+    WAN_VSE_OT_write_prompt_text,
+    WAN_VSE_OT_add_loras,
+    WAN_VSE_OT_pick_lora,
+    WAN_VSE_OT_remove_lora,
+    WAN_VSE_OT_use_standard_view,
+    WAN_VSE_OT_choose_task,
+)

@@ -6,9 +6,11 @@ import textwrap
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..jobs import session
-from .refusing import Refusing, backend_refusal
+from .refusing import Refusing, Result, backend_refusal
 
 OFFLINE = "Blender is offline: allow online access in its preferences, under System"
 
@@ -36,12 +38,12 @@ class OnModel(Refusing):
         """Report why the operator can't be used on the model; True where it can't."""
         sentence = self.model_refusal()
         if sentence:
-            self.report({"WARNING"}, f"{sentence}.")  # type: ignore[attr-defined]
+            self.report({"WARNING"}, f"{rpt_(sentence)}.")  # type: ignore[attr-defined]
         return bool(sentence)
 
 
 class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
-    """Fetch this from Hugging Face. You are told size, license and free room before anything is fetched"""
+    """Download this from Hugging Face. You see size, license and free space before anything is downloaded"""
 
     bl_idname = "wan_vse.download_model"
     bl_label = "Wan: Download Model"
@@ -53,7 +55,7 @@ class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         return fetch_refusal()
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Ask what would be fetched, and wait for the answer without blocking the window."""
         if self.refused():
             return {"CANCELLED"}
@@ -62,7 +64,7 @@ class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         downloads = session.current().server.downloads
         if event.type != "TIMER" or downloads.is_asked(self.model):
             return {"PASS_THROUGH"}
@@ -73,7 +75,7 @@ class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
             ours.confirm_download("INVOKE_DEFAULT", model=self.model)
         return {"FINISHED"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         """Begin at once: without a window, the script that calls this has decided."""
         if self.refused():
             return {"CANCELLED"}
@@ -82,10 +84,10 @@ class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
 
 
 class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
-    """Fetch the model that was just described"""
+    """Download the model that was just described"""
 
     bl_idname = "wan_vse.confirm_download"
-    bl_label = "Wan: Fetch Model"
+    bl_label = "Wan: Download Model Files"
     bl_options: ClassVar = {"REGISTER", "INTERNAL"}
 
     @classmethod
@@ -98,12 +100,12 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
             return "Press Download first"
         return plan.problem.sentence.removesuffix(".") if plan.problem else ""
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         if self.refused():
             return {"CANCELLED"}
         plan = session.current().server.downloads.plans[self.model]
         return context.window_manager.invoke_props_dialog(
-            self, width=460, title=f"Download {plan.label}", confirm_text="Download"
+            self, width=460, title=iface_("Download {}").format(plan.label), confirm_text="Download"
         )
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -111,21 +113,21 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
         if plan is None:
             return
         facts = self.layout.column(align=True)
-        facts.label(text=f"To fetch: {size(plan.fetch_bytes)}", icon="IMPORT")
+        facts.label(text=iface_("To download: {}").format(size(plan.fetch_bytes)), icon="IMPORT")
         here = plan.total_bytes - plan.fetch_bytes
         if here:
-            facts.label(text=f"Here already: {size(here)}", icon="BLANK1")
-        facts.label(text=f"Free on the disk: {plan.free_bytes / 1e9:.1f} GB", icon="DISK_DRIVE")
-        facts.label(text=f"License: {plan.licence}", icon="TEXT")
+            facts.label(text=iface_("Already here: {}").format(size(here)), icon="BLANK1")
+        facts.label(text=iface_("Free on the disk: {:.1f} GB").format(plan.free_bytes / 1e9), icon="DISK_DRIVE")
+        facts.label(text=iface_("License: {}").format(plan.licence), icon="TEXT")
         facts.operator("wm.url_open", text="Read the License", icon="URL").url = plan.licence_url
         lines = self.layout.column(align=True)
         for number, line in enumerate(textwrap.wrap(plan.folder, 60)):
             lines.label(text=line, icon="BLANK1" if number else "FILE_FOLDER", translate=False)
         for note in plan.notes:
-            for line in textwrap.wrap(note, 64, break_long_words=False):
-                lines.label(text=line)
+            for line in textwrap.wrap(iface_(note), 64, break_long_words=False):
+                lines.label(text=line, translate=False)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         if self.refused():
             return {"CANCELLED"}
         session.current().server.downloads.start(self.model)
@@ -133,7 +135,7 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
 
 
 class WAN_VSE_OT_resume_download(OnModel, bpy.types.Operator):
-    """Go on with the download from where it stopped"""
+    """Resume the download from where it stopped"""
 
     bl_idname = "wan_vse.resume_download"
     bl_label = "Wan: Resume Download"
@@ -147,9 +149,9 @@ class WAN_VSE_OT_resume_download(OnModel, bpy.types.Operator):
         status = session.current().server.downloads.status(self.model)
         if status is None:
             return "The model is not being downloaded: press Download"
-        return "The download is going on" if status.state.active else ""
+        return "The download is already running" if status.state.active else ""
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         if self.refused():
             return {"CANCELLED"}
         session.current().server.downloads.start(self.model)
@@ -157,7 +159,7 @@ class WAN_VSE_OT_resume_download(OnModel, bpy.types.Operator):
 
 
 class WAN_VSE_OT_pause_download(OnModel, bpy.types.Operator):
-    """Stop the download for now. What was fetched is kept, and Resume goes on from there, also after a restart"""
+    """Pause the download. What was downloaded is kept, and Resume continues from there, even after a restart"""
 
     bl_idname = "wan_vse.pause_download"
     bl_label = "Wan: Pause Download"
@@ -169,9 +171,9 @@ class WAN_VSE_OT_pause_download(OnModel, bpy.types.Operator):
 
     def model_refusal(self) -> str:
         status = session.current().server.downloads.status(self.model)
-        return "" if status is not None and status.state.active else "The download is not going on"
+        return "" if status is not None and status.state.active else "The download is not running"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         if self.refused():
             return {"CANCELLED"}
         session.current().server.downloads.pause(self.model)
@@ -179,7 +181,7 @@ class WAN_VSE_OT_pause_download(OnModel, bpy.types.Operator):
 
 
 class WAN_VSE_OT_cancel_download(OnModel, bpy.types.Operator):
-    """End the download. What was fetched for it is removed from the disk"""
+    """Cancel the download. What was downloaded is removed from the disk"""
 
     bl_idname = "wan_vse.cancel_download"
     bl_label = "Wan: Cancel Download"
@@ -194,18 +196,18 @@ class WAN_VSE_OT_cancel_download(OnModel, bpy.types.Operator):
         known = downloads.status(self.model) or downloads.plans.get(self.model) or downloads.refused.get(self.model)
         return "" if known else "The model is not being downloaded"
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         status = session.current().server.downloads.status(self.model)
         if self.refused():
             return {"CANCELLED"}
         if status is None or not status.done_bytes:
             return self.execute(context)
-        message = f"{size(status.done_bytes)} that are here are removed. Pause keeps them."
+        message = f"{size(status.done_bytes)} of downloaded files will be removed. Pause keeps them."
         return context.window_manager.invoke_confirm(
             self, event, title="Cancel the download?", message=message, confirm_text="Cancel Download"
         )
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         if self.refused():
             return {"CANCELLED"}
         downloads = session.current().server.downloads
@@ -214,3 +216,12 @@ class WAN_VSE_OT_cancel_download(OnModel, bpy.types.Operator):
         else:
             downloads.cancel(self.model)
         return {"FINISHED"}
+
+
+CLASSES = (
+    WAN_VSE_OT_download_model,
+    WAN_VSE_OT_confirm_download,
+    WAN_VSE_OT_resume_download,
+    WAN_VSE_OT_pause_download,
+    WAN_VSE_OT_cancel_download,
+)

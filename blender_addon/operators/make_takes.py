@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Origin, Plan, ProblemKind, Source, TakeRequest, Task
 from .. import preferences
@@ -17,7 +18,7 @@ from ..stopwatch import timed
 from ..timeline import compat, free_space, identity, picture_files, provenance, scene_format, untrusted
 from . import snapshot
 from .apply_settings import made_refusal, request_of
-from .refusing import Refusing, backend_refusal, timeline_refusal
+from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 
 PLANNED = "planned"
 """Stands for the job's id while a take is only planned."""
@@ -48,7 +49,7 @@ class TaskOperator(Refusing):
             return session.current().server.looking.removesuffix(".")
         return plan.problem.sentence.removesuffix(".") if plan is not None and plan.problem is not None else ""
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         """Ask for each take, show the last one's seed in the panel, and report."""
         with timed(f"operator {self.task.value}"):
             return submit(self, context, self._settings(context), self.task)
@@ -103,7 +104,7 @@ def may_yet_be_found(plan: Plan) -> bool:
     return missing and bool(session.current().server.looking)
 
 
-def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: Task) -> set[str]:
+def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: Task) -> Result:
     """Ask for the takes, and report; gives the operator's result."""
     scene, current = compat.sequencer_scene(context), session.current()
     asked: list[TakeRequest] = []
@@ -140,14 +141,14 @@ def _within_its_plan(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeReq
 
 def _report(asked: list[TakeRequest]) -> str:
     if len(asked) > 1:
-        return f"Asked for {len(asked)} takes, one after the other."
+        return rpt_("Started {} takes, one after the other.").format(len(asked))
     origin = asked[0].origin
     end = origin.start + asked[0].length_frames
-    return f"Asked for a take on channel {origin.channel}, frames {origin.start} to {end - 1}."
+    return rpt_("Started a take on channel {}, frames {} to {}.").format(origin.channel, origin.start, end - 1)
 
 
 class WAN_VSE_OT_generate(TaskOperator, bpy.types.Operator):
-    """Ask for a take of the prompt at the playhead. A placeholder stands there until the take is made"""
+    """Make a take from the prompt at the playhead. A placeholder marks its place until it is done"""
 
     bl_idname = "wan_vse.generate"
     bl_label = "Wan: Generate Take"
@@ -156,17 +157,17 @@ class WAN_VSE_OT_generate(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_generate_into_hole(TaskOperator, bpy.types.Operator):
-    """Ask for a take of the prompt that fills the gap under the playhead, from strip to strip"""
+    """Make a take from the prompt that is as long as the gap under the playhead, from strip to strip"""
 
     bl_idname = "wan_vse.generate_into_hole"
-    bl_label = "Wan: Generate into Hole"
+    bl_label = "Wan: Generate into Gap"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
     task = Task.TEXT_TO_VIDEO
     changed: ClassVar = {"length_mode": "HOLE"}
 
 
 class WAN_VSE_OT_animate_picture(TaskOperator, bpy.types.Operator):
-    """Ask for a take that begins on the selected picture, and ends on the second one where two are selected"""
+    """Make a take that begins on the selected picture, and ends on the second one if two are selected"""
 
     bl_idname = "wan_vse.animate_picture"
     bl_label = "Wan: Animate Picture"
@@ -175,7 +176,7 @@ class WAN_VSE_OT_animate_picture(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_restyle(TaskOperator, bpy.types.Operator):
-    """Ask for the selected footage in the prompt's look, frame by frame on the channel above it"""
+    """Restyle the selected footage in the look of the prompt, frame by frame on the channel above it"""
 
     bl_idname = "wan_vse.restyle"
     bl_label = "Wan: Restyle Footage"
@@ -184,7 +185,7 @@ class WAN_VSE_OT_restyle(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_fill_gap(TaskOperator, bpy.types.Operator):
-    """Ask for a take that is exactly the gap between two strips: the selected ones, or those around the playhead"""
+    """Make a take that exactly fills the gap between two strips: the selected ones, or those around the playhead"""
 
     bl_idname = "wan_vse.fill_gap"
     bl_label = "Wan: Fill Gap"
@@ -193,7 +194,7 @@ class WAN_VSE_OT_fill_gap(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_extend(TaskOperator, bpy.types.Operator):
-    """Ask for a take that goes on from the strip's end, or leads up to its start; a held part of it gives the length"""
+    """Make a take that continues from the strip's end, or leads up to its start; a held part sets the length"""
 
     bl_idname = "wan_vse.extend"
     bl_label = "Wan: Extend Strip"
@@ -202,7 +203,7 @@ class WAN_VSE_OT_extend(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_dress_previs(TaskOperator, bpy.types.Operator):
-    """Ask for a take with the scene strip's depth and camera move, in the look of the prompt or a selected picture"""
+    """Make a take with the scene strip's depth and camera move, in the look of the prompt or a selected picture"""
 
     bl_idname = "wan_vse.dress_previs"
     bl_label = "Wan: Dress Previs"
@@ -211,7 +212,7 @@ class WAN_VSE_OT_dress_previs(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
-    """Ask for another take with the active strip's own settings, above it and over the frames that it covers now"""
+    """Make another take with the settings of the active strip, above it and over the same frames"""
 
     bl_idname = "wan_vse.regenerate"
     bl_label = "Wan: Regenerate Take"
@@ -219,10 +220,10 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
 
     seed: bpy.props.EnumProperty(
         name="Seed",
-        description="Which seed the new take has",
+        description="The seed of the new take",
         items=[
-            ("NEW", "New Seed", "Another take of the same prompt"),
-            ("SAME", "Same Seed", "The same take once more, such as after its files were lost"),
+            ("NEW", "New Seed", "Another take with the same prompt"),
+            ("SAME", "Same Seed", "The same take again, for example after its files were lost"),
         ],
     )
 
@@ -231,12 +232,12 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
         return made_refusal(context) or backend_refusal()
 
     @timed("operator regenerate")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         scene = compat.sequencer_scene(context)
         strip = compat.active_strip(scene)
         made = request_of(strip)
         if made is None:
-            self.report({"WARNING"}, f"{made_refusal(context)}.")
+            self.report({"WARNING"}, f"{rpt_(made_refusal(context))}.")
             return {"CANCELLED"}
         try:
             again = _request_again(scene, strip, made, self.seed == "SAME")
@@ -244,7 +245,7 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
         except request.Refused as refused:
             self.report({"WARNING"}, refused.sentence)
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Asked for another take on channel {again.origin.channel}.")
+        self.report({"INFO"}, rpt_("Started another take on channel {}.").format(again.origin.channel))
         return {"FINISHED"}
 
 
@@ -277,7 +278,9 @@ def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> o
         return orders.TakeOrder(again, asked=untrusted.text_in(strip, provenance.ASKED) if again.sources else "")
     asked = provenance.of(strip)
     if asked is None:
-        raise request.Refused("What this take was made from is no longer known: select it, and ask anew.")
+        raise request.Refused(
+            "The strips that this take was made from are no longer known: select them, and make the take again."
+        )
     start = again.origin.start
     return orders.TakeOrder(
         again, provenance.target_again(scene, asked, start, start + again.length_frames, again.origin.channel)
@@ -289,3 +292,15 @@ def _left_out(strip: compat.Strip) -> int:
     if identity.role_of(strip) == identity.PLACEHOLDER_ROLE:
         return identity.offset_frames(strip)
     return max(0, compat.start(strip) - compat.content_start(strip))
+
+
+CLASSES = (
+    WAN_VSE_OT_generate,
+    WAN_VSE_OT_generate_into_hole,
+    WAN_VSE_OT_animate_picture,
+    WAN_VSE_OT_restyle,
+    WAN_VSE_OT_fill_gap,
+    WAN_VSE_OT_extend,
+    WAN_VSE_OT_dress_previs,
+    WAN_VSE_OT_regenerate,
+)

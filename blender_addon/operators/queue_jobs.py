@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus
 from ..jobs import project, request, session
 from ..properties import active_job_id
 from ..stopwatch import timed
 from ..timeline import compat, identity
-from .refusing import ROW_POINTER, Refusing, backend_refusal, job_of, timeline_refusal
+from .refusing import ROW_POINTER, Refusing, Result, backend_refusal, job_of, timeline_refusal
 
-HELD_ELSEWHERE = "Another window of Blender has this job: try it again there, or close that window, and it comes here"
+HELD_ELSEWHERE = "Another Blender window has this job: retry it there, or close that window to bring it here"
 NO_JOB = "No job is chosen in the queue"
 EMPTY_QUEUE = "The queue is empty"
 SAMPLE = 20
@@ -88,7 +89,7 @@ class OnJob(Refusing):
             first = sentence if first is EMPTY_QUEUE else first
         return first
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         """Find the job, then run the operator on it or report why it can't be run."""
         row = getattr(context, ROW_POINTER, None)
         job = job_of(self.job_id or (row.name if row is not None else "") or active_job_id(context))
@@ -96,18 +97,18 @@ class OnJob(Refusing):
             job = next((each for each in queue_state().sample if not self.job_refusal(each)), None)
         sentence = self.job_refusal(job) if job else NO_JOB
         if job is None or sentence:
-            self.report({"WARNING"}, f"{sentence}.")  # type: ignore[attr-defined]
+            self.report({"WARNING"}, f"{rpt_(sentence)}.")  # type: ignore[attr-defined]
             return {"CANCELLED"}
         with timed(f"operator {type(self).__name__}"):
             return self.run(context, job)
 
-    def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
         """Do with `job` what the operator is for."""
         raise NotImplementedError
 
 
 class WAN_VSE_OT_cancel_job(OnJob, bpy.types.Operator):
-    """End the job. Its placeholder stays and says so, and the job can be tried again"""
+    """Cancel the job. Its placeholder stays, and you can retry the job"""
 
     bl_idname = "wan_vse.cancel_job"
     bl_label = "Wan: Cancel Job"
@@ -117,13 +118,13 @@ class WAN_VSE_OT_cancel_job(OnJob, bpy.types.Operator):
     def job_refusal(cls, job: JobStatus) -> str:
         return "The job has ended already" if job.state.ended else ""
 
-    def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
         session.current().cancel(job.job_id)
         return {"FINISHED"}
 
 
 class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
-    """End every job that runs or waits. Each can be tried again"""
+    """Cancel all running and waiting jobs. You can retry each of them"""
 
     bl_idname = "wan_vse.cancel_all"
     bl_label = "Wan: Cancel All Jobs"
@@ -131,17 +132,17 @@ class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        return "" if queue_state().going_on else "No job runs or waits"
+        return "" if queue_state().going_on else "No job is running or waiting"
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         return context.window_manager.invoke_confirm(self, event)
 
     @timed("operator cancel_all")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         jobs = _going_on()
         for job_id in jobs:
             session.current().cancel(job_id)
-        self.report({"INFO"}, f"Canceling {len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}.")
+        self.report({"INFO"}, rpt_("Canceling 1 job." if len(jobs) == 1 else "Canceling {} jobs.").format(len(jobs)))
         return {"FINISHED"}
 
 
@@ -150,10 +151,10 @@ def _going_on() -> list[str]:
 
 
 class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
-    """Put the job at the end of the queue once more, exactly as it was asked for"""
+    """Add the job to the end of the queue again, with the same settings"""
 
     bl_idname = "wan_vse.retry_job"
-    bl_label = "Wan: Try Job Again"
+    bl_label = "Wan: Retry Job"
     bl_options: ClassVar = {"REGISTER"}
 
     @classmethod
@@ -166,13 +167,13 @@ class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
             return HELD_ELSEWHERE
         return backend_refusal()
 
-    def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
         session.current().retry(job.job_id)
         return {"FINISHED"}
 
 
 class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
-    """Put the finished take on the timeline: in place of its placeholder, else where it was asked for"""
+    """Put the finished take on the timeline: in place of its placeholder, or else where it was requested"""
 
     bl_idname = "wan_vse.place_take"
     bl_label = "Wan: Place Take"
@@ -182,13 +183,13 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
     def job_refusal(cls, job: JobStatus) -> str:
         if not job.state.ended:
             return "The take is still being made"
-        return "" if session.current().can_place(job.job_id) else "The job has no take that could be placed"
+        return "" if session.current().can_place(job.job_id) else "The job has no take to place"
 
-    def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
         scene = compat.sequencer_scene(context)
         no_timeline = timeline_refusal(context)
         if scene is None or no_timeline:
-            self.report({"WARNING"}, f"{no_timeline}.")
+            self.report({"WARNING"}, f"{rpt_(no_timeline)}.")
             return {"CANCELLED"}
         try:
             placed = session.current().place(job.job_id, scene)
@@ -196,7 +197,7 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
             self.report({"ERROR"}, refused.sentence)
             return {"CANCELLED"}
         if not placed:
-            why = session.current().file.problems.get(job.job_id, "") or "The job has no take that could be placed."
+            why = session.current().file.problems.get(job.job_id, "") or "The job has no take to place."
             self.report({"WARNING"}, why)
             return {"CANCELLED"}
         return {"FINISHED"}
@@ -209,13 +210,13 @@ class WAN_VSE_OT_show_take(OnJob, bpy.types.Operator):
     bl_label = "Wan: Show Strip of Job"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
 
-    def run(self, context: bpy.types.Context, job: JobStatus) -> set[str]:
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
         shown = compat.sequencer_scene(context)
         found = [each for each in identity.all_marked() if each.job_id == job.job_id]
         here = next((each for each in found if each.scene == shown), None)
         if here is None:
-            elsewhere = f"It is in the scene '{found[0].scene.name}'." if found else "It has no strip in this file."
-            self.report({"WARNING"}, elsewhere)
+            elsewhere = rpt_("The job's strip is in the scene '{}'.") if found else "The job has no strip in this file."
+            self.report({"WARNING"}, elsewhere.format(*(each.scene.name for each in found[:1])))
             return {"CANCELLED"}
         for strip in compat.all_strips(shown):
             strip.select = False
@@ -236,11 +237,11 @@ def _bring_into_view(context: Any) -> None:
             bpy.ops.sequencer.view_frame()
 
 
-_HELD = "Another window of Blender has the jobs that ended: clear them there, or close that window"
+_HELD = "Another Blender window has the ended jobs: clear them there, or close that window"
 
 
 class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
-    """Take the jobs that have ended off the list. Their takes stay on the timeline and on the disk"""
+    """Remove ended jobs from the list. Their takes stay on the timeline and on disk"""
 
     bl_idname = "wan_vse.clear_jobs"
     bl_label = "Wan: Clear Ended Jobs"
@@ -253,13 +254,13 @@ class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
         return "" if any(not job.held_elsewhere for job in queue_state().ended) else _HELD
 
     @timed("operator clear_jobs")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         session.current().clear()
         return {"FINISHED"}
 
 
 class WAN_VSE_OT_collect_takes(Refusing, bpy.types.Operator):
-    """Copy the takes of this file into the folder wan beside it, so that all can be moved together"""
+    """Copy the takes of this file into the folder wan beside it, so that everything can be moved together"""
 
     bl_idname = "wan_vse.collect_takes"
     bl_label = "Wan: Collect Takes"
@@ -272,10 +273,21 @@ class WAN_VSE_OT_collect_takes(Refusing, bpy.types.Operator):
         return "The takes are being copied already" if session.current().collector.busy else ""
 
     @timed("operator collect_takes")
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         try:
             session.current().collect()
         except request.Refused as refused:
             self.report({"INFO"}, refused.sentence)
             return {"CANCELLED"}
         return {"FINISHED"}
+
+
+CLASSES = (
+    WAN_VSE_OT_cancel_job,
+    WAN_VSE_OT_cancel_all,
+    WAN_VSE_OT_retry_job,
+    WAN_VSE_OT_place_take,
+    WAN_VSE_OT_show_take,
+    WAN_VSE_OT_clear_jobs,
+    WAN_VSE_OT_collect_takes,
+)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobStatus, TakeRequest
 from ..jobs import session
 from ..timeline import compat
 
+Result = set[Literal["RUNNING_MODAL", "CANCELLED", "FINISHED", "PASS_THROUGH", "INTERFACE"]]
+"""What Blender wants to be returned by an operator."""
 NO_TIMELINE = "The sequencer shows no scene: choose one in its header"
 LINKED = "This scene is linked from another file, which can't be changed here: make it local, or choose another"
 ROW_POINTER = "wan_vse_row"
 """The context member that the queue sets to the row in which a button is drawn."""
 ASKING_FOR_DETAILS = "Asking the backend for this take's settings; press again in a moment."
 _BACKEND_SENTENCES = {
-    "off": "The backend has not been started: open the Wan tab of the sequencer's sidebar",
+    "off": "The backend is not running: open the Wan tab in the sequencer's sidebar",
     "starting": "The backend is starting: wait a moment",
     "missing": "The backend is not set up yet: press Set Up Backend",
     "failed": "The backend has stopped: press Restart, or read its log",
@@ -49,7 +54,7 @@ def request_of_job(operator: bpy.types.Operator, job: JobStatus) -> TakeRequest 
     if request is None:
         session.current().server.want_details(job.job_id)
         refused = backend_refusal()
-        operator.report({"WARNING"} if refused else {"INFO"}, f"{refused}." if refused else ASKING_FOR_DETAILS)
+        operator.report({"WARNING"} if refused else {"INFO"}, f"{rpt_(refused)}." if refused else ASKING_FOR_DETAILS)
     return request
 
 

@@ -32,7 +32,7 @@ _SETTINGS = tuple(
 
 
 @dataclass(frozen=True)
-class Takes:
+class ShownTakes:
     """The takes that one click would ask for."""
 
     orders: tuple[orders.TakeOrder, ...] = ()
@@ -51,10 +51,10 @@ class Snapshot:
 
     selected: selection.Selection
     task: Task
-    takes: Takes
+    takes: ShownTakes
     key: tuple[object, ...]
     """All that the above depends on, but for the names of strips beside a gap."""
-    others: dict[object, Takes] = field(default_factory=dict, compare=False)
+    others: dict[object, ShownTakes] = field(default_factory=dict, compare=False)
     """The takes of other tasks and of changed settings, as far as somebody has asked for them."""
 
 
@@ -72,7 +72,7 @@ def read(scene: bpy.types.Scene, settings: WanSettings) -> Snapshot:
     return _last
 
 
-def takes_of(scene: bpy.types.Scene, settings: WanSettings, task: Task, changed: dict[str, Any]) -> Takes:
+def takes_of(scene: bpy.types.Scene, settings: WanSettings, task: Task, changed: dict[str, Any]) -> ShownTakes:
     """The takes of a task that may not be the shown one, with `changed` in place of some settings. Safe in a draw."""
     now = read(scene, settings)
     if task is now.task and not changed:
@@ -85,21 +85,21 @@ def takes_of(scene: bpy.types.Scene, settings: WanSettings, task: Task, changed:
 
 def _find_takes(
     scene: bpy.types.Scene, settings: WanSettings | WithSettings, selected: selection.Selection, task: Task
-) -> Takes:
+) -> ShownTakes:
     wanted = preferences.get()
     model = session.current().server.model(settings.model)
     places = orders.find_places(scene, settings, selected, task, model)
     slots = () if isinstance(places, str) else tuple(place.slot for place in places)
     made = orders.make_orders(scene, settings, wanted, task, places)
     if not isinstance(made, str):
-        return Takes(tuple(made), slots)
+        return ShownTakes(tuple(made), slots)
     of_any_prompt = WithSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
     if settings.prompt_source == "TEXT_STRIP":  # the text strips may have given the places
         places = orders.find_places(scene, of_any_prompt, selected, task, model)
     made_of_any = orders.make_orders(scene, of_any_prompt, wanted, task, places)
     if isinstance(made_of_any, str):
-        return Takes(slots=slots, refusal=made, blocked=made_of_any)
-    return Takes(tuple(made_of_any), slots, refusal=made)
+        return ShownTakes(slots=slots, refusal=made, blocked=made_of_any)
+    return ShownTakes(tuple(made_of_any), slots, refusal=made)
 
 
 def _read_key(scene: bpy.types.Scene, settings: WanSettings, selected: selection.Selection) -> tuple[object, ...]:
@@ -138,7 +138,7 @@ def _timeline_key(scene: bpy.types.Scene) -> tuple[object, ...]:
 
 def _closed_channels(owner: Any) -> tuple[bytes, ...]:
     """The channels that are locked, and those that are muted."""
-    channels = () if owner is None else owner.channels
+    channels: Any = () if owner is None else owner.channels
     found = []
     for name in ("lock", "mute"):
         flags = array("b", bytes(len(channels)))

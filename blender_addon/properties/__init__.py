@@ -65,9 +65,7 @@ def _model_rows(settings: Any) -> list[tuple[str, str, str]]:
     known = {row[0] for row in rows}
     for wanted in (settings.model_id, EMBEDDED):
         if wanted and wanted not in known:
-            rows.append(
-                (wanted, _FIRST_LABELS.get(wanted, wanted), "The backend has not said yet what it knows of this model")
-            )
+            rows.append((wanted, _FIRST_LABELS.get(wanted, wanted), "The backend has not reported on this model yet"))
             known.add(wanted)
     return rows
 
@@ -83,10 +81,10 @@ def _about(row: ModelRow, looking: str) -> str:
     """A model's tooltip, from the catalogue. The last sentence has no period, since Blender adds one."""
     facts = [row.licence]
     if row.memory_bytes >= 1e9:
-        least = f", {row.least_memory_bytes / 1e9:.0f} GB at the least" if row.least_memory_bytes else ""
+        least = f", {row.least_memory_bytes / 1e9:.0f} GB at least" if row.least_memory_bytes else ""
         facts.insert(0, f"about {row.memory_bytes / 1e9:.0f} GB of a card's memory at {row.max_frames} frames{least}")
     if row.download_bytes:
-        facts.insert(0, f"{row.download_bytes / 1e9:.0f} GB to fetch")
+        facts.insert(0, f"{row.download_bytes / 1e9:.0f} GB to download")
     sentence = "; ".join(facts)
     where = looking if looking and not row.here else row.sentence
     return f"{row.notes} {sentence[:1].upper()}{sentence[1:]}. {where}".strip().removesuffix(".")
@@ -99,7 +97,7 @@ def _model_items(settings: Any, context: Any) -> list[tuple[str, str, str, int]]
 def _chosen_model(settings: Any) -> str:
     """The chosen model; until one is chosen, the first one that is here, else the embedded model."""
     if settings.model_id:
-        return settings.model_id
+        return str(settings.model_id)
     here = [row.model for row in session.current().server.models if row.here and row.model != EMBEDDED]
     return here[0] if here else EMBEDDED
 
@@ -165,12 +163,12 @@ class WanLora(bpy.types.PropertyGroup):
     )
     use: BoolProperty(
         name="Use",
-        description="Make takes with it",
+        description="Use this LoRA for takes",
         default=True,
     )
     strength: FloatProperty(
         name="Strength",
-        description="How strongly it works: 1 is as it was trained, 0 is off, below 0 turns it round",
+        description="How strong the effect is: 1 is as trained, 0 is off, below 0 reverses it",
         default=1.0,
         min=MIN_STRENGTH,
         max=MAX_STRENGTH,
@@ -183,7 +181,7 @@ class WanLora(bpy.types.PropertyGroup):
         name="Expert",
         description="Which part of a model with two (Wan 2.2 A14B) it works on. Other models have one, and it is that",
         items=[
-            ("AUTO", "By Its Name", "As the file, its name or its partner beside it say; both where nothing does"),
+            ("AUTO", "By Its Name", "As given by the file, its name or its partner file; both if none of them does"),
             ("BOTH", "Both", "Both experts"),
             ("HIGH", "High Noise", "The expert for the first steps: composition and motion"),
             ("LOW", "Low Noise", "The expert for the last steps: detail and look"),
@@ -199,8 +197,8 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
         description="Where the prompt is written",
         items=[
             ("FIELD", "Field", "Write the prompt in the field below", "GREASEPENCIL", 0),
-            ("TEXT_BLOCK", "Text", "Take the prompt from a text block, which can have many lines", "TEXT", 1),
-            ("TEXT_STRIP", "Strip", "Take the prompt from the selected text strip of the timeline", "FONT_DATA", 2),
+            ("TEXT_BLOCK", "Text", "Use a text block as the prompt, which can have many lines", "TEXT", 1),
+            ("TEXT_STRIP", "Strip", "Use the selected text strip of the timeline as the prompt", "FONT_DATA", 2),
         ],
     )
     prompt: StringProperty(
@@ -214,7 +212,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
     )
     negative_prompt: StringProperty(
         name="Negative Prompt",
-        description="What the take is to stay clear of, such as blur, text or watermarks",
+        description="What to avoid, such as blur, text or watermarks",
     )
     model: EnumProperty(
         name="Model",
@@ -227,9 +225,9 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
     """The model's id, kept in place of `model`: the backend's list of models may not be known yet."""
     quality: EnumProperty(
         name="Quality",
-        description="How much work the take is worth",
+        description="Trades speed for detail",
         items=[
-            ("DRAFT", "Draft", "Fewest steps: to see whether the idea works"),
+            ("DRAFT", "Draft", "Fewest steps, to see whether the idea works"),
             ("STANDARD", "Standard", "The model's usual number of steps"),
             ("BEST", "Best", "More steps: slower, with finer detail and steadier motion"),
         ],
@@ -237,11 +235,11 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
     )
     length_mode: EnumProperty(
         name="Length",
-        description="How the take's length is given",
+        description="How to set the take's length",
         items=[
-            ("FRAMES", "Frames", "Give the length in frames of the scene"),
-            ("SECONDS", "Seconds", "Give the length in seconds"),
-            ("HOLE", "Fill Hole", "Fill the gap under the playhead, from strip to strip"),
+            ("FRAMES", "Frames", "Set the length in frames of the scene"),
+            ("SECONDS", "Seconds", "Set the length in seconds"),
+            ("HOLE", "Gap", "As long as the gap under the playhead, from strip to strip"),
         ],
     )
     length_frames: IntProperty(
@@ -273,12 +271,12 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
     )
     seed_locked: BoolProperty(
         name="Lock Seed",
-        description="Keep this seed. Unlocked, every take draws a new one, which is then shown here",
+        description="Keep this seed. Unlocked, every take uses a new seed, which is then shown here",
         default=False,
     )
     resolution: EnumProperty(
         name="Size",
-        description="How large the model makes the picture. The take is scaled to fill the scene's frame",
+        description="The size that the model works at. The take is scaled to fill the scene's frame",
         items=_resolution_items,
         get=_get_resolution,
         set=_set_resolution,
@@ -286,17 +284,17 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
     resolution_name: StringProperty(options={"HIDDEN"})
     """The resolution's name, kept in place of `resolution` for the same reason."""
     media_format: EnumProperty(
-        name="Kept As",
-        description="How the take is kept on the disk",
+        name="File Format",
+        description="The file format of the take",
         items=[
-            ("PNG", "PNG Files", "One file a frame: exact, and any frame can be repaired alone"),
-            ("FFV1", "FFV1 Movie", "One lossless movie file, as exact as PNG files"),
-            ("H264", "H.264 Movie", "One small movie file, with slight losses"),
+            ("PNG", "PNG Files", "One file per frame: lossless, and each frame can be replaced on its own"),
+            ("FFV1", "FFV1 Movie", "One lossless movie file"),
+            ("H264", "H.264 Movie", "One small movie file, with slight compression loss"),
         ],
     )
     loras: CollectionProperty(
         name="LoRAs",
-        description="What takes are made with beside the model",
+        description="LoRAs to use with the model",
         type=WanLora,
     )
     active_lora: IntProperty(name="LoRA", description="The LoRA whose file is shown below the list")
@@ -305,7 +303,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
 class WithSettings:
     """A view of `settings` in which those of `changed` have other values."""
 
-    def __init__(self, settings: WanSettings, **changed: Any) -> None:
+    def __init__(self, settings: WanSettings | WithSettings, **changed: Any) -> None:
         self._settings = settings
         self.__dict__.update(changed)
 
@@ -333,7 +331,7 @@ class WanPanelState(bpy.types.PropertyGroup):
     )
     search: StringProperty(
         name="Search",
-        description="Show the jobs that have this in the first 200 characters of their prompt, the older ones too",
+        description="Show all jobs, including older ones, with this text in the first 200 characters of their prompt",
         options={"SKIP_SAVE", "TEXTEDIT_UPDATE"},
         update=_search_changed,
     )
@@ -352,26 +350,29 @@ def settings_of(context: bpy.types.Context) -> WanSettings | None:
 def settings_in(scene: bpy.types.Scene) -> WanSettings:
     """The settings that a scene keeps."""
     known: Any = scene
-    return known.wan_vse
+    settings: WanSettings = known.wan_vse
+    return settings
 
 
 def scene_of(settings: WanSettings) -> bpy.types.Scene:
     """The scene that keeps these settings."""
-    owner: Any = settings.id_data
+    known: Any = settings
+    owner: bpy.types.Scene = known.id_data
     return owner
 
 
 def panel_state_of(context: bpy.types.Context) -> WanPanelState:
     """What is shown now."""
     known: Any = context.window_manager
-    return known.wan_vse
+    state: WanPanelState = known.wan_vse
+    return state
 
 
 def active_job_id(context: bpy.types.Context) -> str:
     """The id of the job whose row is chosen in the queue; empty where none is."""
     panel_state = panel_state_of(context)
     if 0 <= panel_state.active_row < len(panel_state.rows):
-        return panel_state.rows[panel_state.active_row].name
+        return str(panel_state.rows[panel_state.active_row].name)
     return ""
 
 

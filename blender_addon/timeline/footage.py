@@ -77,13 +77,13 @@ def source_or_render(
 def _refuse_range(wanted: FootageRange) -> str:
     """Why no take can be made from such a range; known before any strip or file is looked at."""
     if not wanted.frames:
-        return "There is no frame in what was chosen: choose a strip or a range of one frame or more."
+        return "What was chosen has no frames: choose a strip or a range of at least one frame."
     if len(wanted.frames) > MAX_TAKE_FRAMES:
         return too_long(len(wanted.frames))
     if not scene_format.FIRST_FRAME <= wanted.start < wanted.end_exclusive <= scene_format.LAST_FRAME + 1:
         return (
-            f"Blender shows the frames {scene_format.FIRST_FRAME:,} to {scene_format.LAST_FRAME:,}, and a part of what "
-            "was chosen lies beyond: move the strips nearer to frame 1, or cut them (K) and choose a part."
+            f"Blender shows the frames {scene_format.FIRST_FRAME:,} to {scene_format.LAST_FRAME:,}, and part of what "
+            "was chosen is beyond that: move the strips nearer to frame 1, or cut them (K) and choose a part."
         )
     return ""
 

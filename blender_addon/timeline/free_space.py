@@ -44,7 +44,7 @@ def _closed(owner: Any, channel: int) -> bool:
     channels = () if owner is None else owner.channels
     if channel >= len(channels):
         return False
-    return channels[channel].lock or channels[channel].mute
+    return bool(channels[channel].lock or channels[channel].mute)
 
 
 @dataclass(frozen=True)

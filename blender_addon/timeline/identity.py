@@ -99,7 +99,7 @@ def all_marked() -> list[Marked]:
     return [found for scene in scenes for found in marked(scene)]
 
 
-def strange() -> int:
+def count_unrecognized() -> int:
     """How many strips of the open file have a job's mark that this add-on did not write; they are ignored."""
     strips = [strip for scene in bpy.data.scenes if scene.library is None for strip, _ in compat.walk(scene)]
     return sum(strip.get(JOB) is not None and not (untrusted.id_in(strip, JOB) and role_of(strip)) for strip in strips)

@@ -103,7 +103,7 @@ def _may_be_transparent(file: BinaryIO) -> bool:
     for _ in range(_MAX_CHUNKS):
         length, name = struct.unpack(">I4s", file.read(8))
         if name in (b"tRNS", b"IDAT"):
-            return name == b"tRNS"
+            return bool(name == b"tRNS")
         file.seek(length + 4, os.SEEK_CUR)
     return True
 

@@ -130,7 +130,7 @@ def refuse_missing(take: TakeFiles) -> str:
         there = []
     missing = path_rules.missing(take.files, there)
     if missing:
-        return f"The take's {missing[0]} is gone from {take.folder}: make the take again."
+        return f"The take's {missing[0]} is missing from {take.folder}: make the take again."
     return ""
 
 

@@ -171,7 +171,7 @@ def follow(found: identity.Marked) -> str:
     gone = [source.name for source, there in now if there is None]
     if gone:
         names = " and ".join(f"'{name}'" for name in gone)
-        return f"{names} {'is' if len(gone) == 1 else 'are'} gone: the take stands where it was asked for."
+        return f"{names} {'is' if len(gone) == 1 else 'are'} gone: the take is placed where it was requested."
     if compat.start(strip) != asked.start or compat.end_exclusive(strip) != asked.end_exclusive:
         return ""  # the person moved it
     by = shift(asked.sources[0], now[0][1]) or 0
@@ -180,7 +180,8 @@ def follow(found: identity.Marked) -> str:
         start = max(start, min(compat.start(there) for _, there in now[:1]))
         end = min(end, max(compat.end_exclusive(there) for _, there in now)) if len(now) == 1 else end
     if start >= end:
-        return f"'{asked.sources[0].name}' was trimmed to frames that the take doesn't have: it stands where it was."
+        name = asked.sources[0].name
+        return f"'{name}' was trimmed to frames that the take doesn't have: the take is placed where it was requested."
     _move(found, asked, start, end, by, [there for _, there in now])
     return _misfit(found, asked, [there for _, there in now])
 
@@ -215,7 +216,7 @@ def _misfit(found: identity.Marked, asked: Provenance, now: list[compat.Strip]) 
         left, right = compat.end_exclusive(now[0]), compat.start(now[1])
         if (left, right) != (start, end):
             have, gap = end - start, max(0, right - left)
-            return f"The gap has {gap} frames now, the take {have}: fill the gap again for one that fits."
+            return f"The gap has {gap} frames now, but the take has {have}: fill the gap again."
     elif asked.task == Task.EXTEND.value:
         held = compat.held_frames(now[0])
         edges = (compat.end_exclusive(now[0]) - held[1], compat.start(now[0]) + held[0])

@@ -23,6 +23,29 @@ def folder_of(scene: bpy.types.Scene, strip: compat.Strip) -> str:
     return os.path.abspath(bpy.path.abspath(path or "//", library=scene.library))
 
 
+def media_folder(strip: compat.Strip) -> str | None:
+    """The absolute folder that an image or movie strip plays from; None for other strips."""
+    if strip.type == "IMAGE":
+        return os.path.normpath(bpy.path.abspath(strip.directory))
+    if strip.type == "MOVIE":
+        return os.path.dirname(os.path.normpath(bpy.path.abspath(strip.filepath)))
+    return None
+
+
+def media_path(strip: compat.Strip) -> str | None:
+    """The path that an image or movie strip plays from, as the strip keeps it; None for other strips."""
+    paths = {"IMAGE": "directory", "MOVIE": "filepath"}
+    return str(getattr(strip, paths[strip.type])) if strip.type in paths else None
+
+
+def set_media_folder(strip: compat.Strip, folder: str) -> None:
+    """Make an image or movie strip play files of the same names from another folder."""
+    if strip.type == "IMAGE":
+        strip.directory = folder
+    else:
+        strip.filepath = os.path.join(folder, bpy.path.basename(strip.filepath))
+
+
 def names_of(strip: compat.Strip, frames: range) -> list[str]:
     """The name of the file that is shown in each of the scene's frames; past the media's ends, the first or last.
 
@@ -117,7 +140,7 @@ def refuse_files(
     if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0):
         return (
             f"“{strip.name}” plays {names[0]}, which Blender can't read: convert it to H.264 in MP4, for example, "
-            "and put that in its place."
+            "and use that in its place."
         )
     return ""
 
@@ -189,13 +212,16 @@ def camera_of(strip: compat.Strip, frame: int) -> bpy.types.Object | None:
     It is the strip's own camera; else that of the last marker at or before the frame, or of the first marker after it;
     else the scene's.
     """
-    if strip.scene_camera is not None:
-        return strip.scene_camera
+    own: bpy.types.Object | None = strip.scene_camera
+    usual: bpy.types.Object | None = strip.scene.camera
+    if own is not None:
+        return own
     bound = [(m.frame, m.camera) for m in strip.scene.timeline_markers if m.camera and not m.camera.hide_render]
     if not bound:
-        return strip.scene.camera
+        return usual
     before = [marker for marker in bound if marker[0] <= frame]
-    return max(before, key=lambda m: m[0])[1] if before else min(bound, key=lambda m: m[0])[1]
+    chosen: bpy.types.Object = (max(before, key=lambda m: m[0]) if before else min(bound, key=lambda m: m[0]))[1]
+    return chosen
 
 
 def frames_of_scene(strip: compat.Strip, frames: range) -> list[int]:
@@ -210,7 +236,7 @@ def refuse_scene(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> 
     if shown is None:
         return f"“{strip.name}” shows no scene: choose one in the strip's properties."
     if scene in _shown_by(strip, set()):
-        return f"“{strip.name}” shows the scene that it is cut in: let it show another scene."
+        return f"“{strip.name}” shows the scene that it is in: choose another scene for it."
     # Either each of the frames has a camera or none: one marker with a camera serves those before it, too.
     if strip.scene_input == "CAMERA" and frames and camera_of(strip, frames_of_scene(strip, frames[:1])[0]) is None:
         return (
@@ -223,17 +249,17 @@ def refuse_scene(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> 
 def refuse_depth(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
     """Why the depth of a strip can't be rendered."""
     if strip.type != "SCENE":
-        return f"“{strip.name}” is not a scene strip, so nobody knows how far away things are in it."
+        return f"“{strip.name}” is not a scene strip, so it has no depth: select a scene strip."
     refusal = refuse_scene(scene, strip, frames)
     if refusal:
         return refusal
     if strip.scene_input != "CAMERA":
         return (
-            f"“{strip.name}” shows the timeline of “{strip.scene.name}”, which has no depth: let it show the camera, "
-            "in the strip's properties."
+            f"“{strip.name}” shows the timeline of “{strip.scene.name}”, which has no depth: set it to show the "
+            "camera, in the strip's properties."
         )
     if is_retimed(scene, strip) or strip.strobe > 1.0:
-        return f"“{strip.name}” is retimed, and its depth can't be: clear its retiming, or its strobe."
+        return f"“{strip.name}” is retimed, and its depth can't be retimed: clear its retiming, or its strobe."
     return ""
 
 

@@ -88,7 +88,7 @@ def can_be_framed(strip: compat.Strip, picture: tuple[int, int]) -> bool:
     transform, crop = strip.transform, strip.crop
     upright = transform.rotation == 0 and transform.scale_x > 0 and transform.scale_y > 0
     left = crop.min_x + crop.max_x < picture[0] and crop.min_y + crop.max_y < picture[1]
-    return upright and left and transform.filter != "NEAREST"
+    return bool(upright and left and transform.filter != "NEAREST")
 
 
 def is_plain(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
@@ -116,7 +116,7 @@ def is_retimed(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
     if strip.type != "MOVIE":
         return False
     rate = scene.render.fps / scene.render.fps_base
-    return abs(strip.fps - rate) > rate * 1e-5
+    return bool(abs(strip.fps - rate) > rate * 1e-5)
 
 
 def _keeps_colors(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
@@ -135,7 +135,7 @@ def _placed(picture: int, frame: int, scale: float, offset: float, origin: float
 def _is_averaged(transform: Any) -> bool:
     """True where Blender scales down by averaging samples (its box filter)."""
     small = transform.scale_x < AVERAGED_BELOW and transform.scale_y < AVERAGED_BELOW
-    return transform.filter == "BOX" or (transform.filter == "AUTO" and small)
+    return bool(transform.filter == "BOX" or (transform.filter == "AUTO" and small))
 
 
 def _cut(side: _Side, low: float, high: float, frame: int, averaged: bool) -> _Side:

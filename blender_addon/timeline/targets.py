@@ -98,7 +98,7 @@ def _refuse_length(target: Target) -> str:
     if target.task is Task.FILL_GAP:
         what, instead = "The gap has", "make it shorter"
     elif target.task is Task.EXTEND:
-        what, instead = "The part to be made has", "ask for fewer, or pull the strip's handle back"
+        what, instead = "The new part has", "ask for fewer, or pull the strip's handle back"
     elif not target.sources:
         what, instead = "The preview range has", "make it shorter"
     elif len(target.sources) == 1:
@@ -177,7 +177,7 @@ def _from_picture(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) 
     """A take that starts on the selected picture, and ends on the second one where two are selected."""
     strips = selection.footage
     if not strips:
-        return "Select the strip with the picture: an image, or one that has the playhead on the frame you want."
+        return "Select the strip with the picture: an image, or a strip with the playhead on the frame you want."
     if len(strips) > 2:
         return f"{len(strips)} strips are selected: select the first picture, and the last one where you want it."
     muted = _refuse_muted(strips)
@@ -242,9 +242,9 @@ def _over_scene_strips(scene: bpy.types.Scene, selection: Selection) -> list[Tar
     shots = [strip for strip in selection.footage if strip.type == "SCENE"]
     looks = [strip for strip in selection.footage if strip.type != "SCENE"]
     if not shots:
-        return "Select a scene strip: its depth and its camera's move are what the take follows."
+        return "Select a scene strip: the take follows its depth and its camera move."
     if len(looks) > 1:
-        return f"{len(looks)} pictures are selected beside the scene strip: select one for the look, or none."
+        return f"{len(looks)} pictures are selected along with the scene strip: select one for the look, or none."
     muted = _refuse_muted(selection.footage)
     if muted:
         return muted
@@ -305,10 +305,10 @@ def _sides_of_gap(scene: bpy.types.Scene, selection: Selection) -> tuple[Picked,
     if len(strips) == 2:
         return strips[0], strips[1]
     if strips:
-        return "Select the two strips at both sides of the gap, or none with the playhead in the gap."
+        return "Select the two strips on both sides of the gap, or none with the playhead in the gap."
     gap, left, right = around(scene, selection.frame)
     if gap is None:
-        return "There is no gap under the playhead: move it into one, or select the strips at both sides."
+        return "There is no gap under the playhead: move it into a gap, or select the strips on both sides."
     if left is None or right is None:
         side = "before" if left is None else "after"
         return f"There is no strip {side} the gap: use Extend, or Text to fill it."
@@ -324,7 +324,7 @@ def _refuse_sides(left: Picked, right: Picked) -> str:
         if strip.waits:
             return f"'{strip.name}' is still being made: wait for its take, then fill the gap."
         if strip.type == "ADJUSTMENT":
-            return f"'{strip.name}' has no picture of its own: select the strips at both sides of the gap."
+            return f"'{strip.name}' has no picture of its own: select the strips on both sides of the gap."
     if left.end_exclusive > right.start:
         overlap = f"{_quote((left, right))} overlap: there is no gap between them."
         return f"{overlap} Move one of them away, or cut it shorter."
@@ -339,14 +339,13 @@ def _beside_strip(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) 
     Where a handle was pulled past the media, so that Blender holds a picture, the held part is what is made.
     """
     if len(selection.footage) != 1:
-        which = "Select the strip" if not selection.footage else "Select one strip only: the one"
-        return f"{which} that is to be longer."
+        return "Select only one strip, the one to extend." if selection.footage else "Select the strip to extend."
     strip = selection.footage[0]
     muted = _refuse_muted((strip,))
     if muted:
         return muted
     if strip.type == "ADJUSTMENT":
-        return f"'{strip.name}' has no picture of its own: select the strip that is to be longer."
+        return f"'{strip.name}' has no picture of its own: select the strip to extend."
     backward = goes_backward(strip, wishes.backward)
     held = strip.held_before if backward else strip.held_after
     frames = held or wishes.extend_frames

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import WorkerState
 from .. import preferences
@@ -18,7 +19,7 @@ WORDS = {
     "failed": ("The backend has stopped.", "ERROR"),
 }
 FIRST_STEPS = (
-    "Wan VSE makes footage with a program of its own, the backend, so that Blender stays free. It is set up once."
+    "Wan VSE makes footage in a separate program, the backend, so that Blender stays responsive. It is set up once."
 )
 
 
@@ -33,7 +34,7 @@ def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         box = layout.box()
         draw_missing(box, context)
         row = box.row()
-        row.operator("wan_vse.open_preferences", text="It Is Elsewhere...", icon="PREFERENCES")
+        row.operator("wan_vse.open_preferences", text="Choose in Preferences...", icon="PREFERENCES")
     elif state == "failed":
         draw_failure(layout.box(), context)
     elif state in ("off", "starting"):
@@ -83,7 +84,7 @@ def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
             paragraph.draw(layout, context, current.server.looking, "SORTTIME")
         draw_worker(layout, context)
     if panel_state_of(context).restart_needed:
-        paragraph.draw(layout, context, "Preferences were changed; they hold from the next start.", "INFO")
+        paragraph.draw(layout, context, "Preferences were changed: restart the backend to apply them.", "INFO")
     row = layout.row(align=True)
     if backend.state != "failed":
         row.operator("wan_vse.restart_backend", text="Restart", icon="FILE_REFRESH")
@@ -95,7 +96,7 @@ def draw_worker(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What the model runs on, and what is wrong with it."""
     worker = session.current().server.worker
     if worker.device:
-        paragraph.draw(layout, context, f"Runs on {worker.device}, torch {worker.torch}", "MEMORY")
+        paragraph.draw(layout, context, iface_("Runs on {}, torch {}").format(worker.device, worker.torch), "MEMORY")
     if worker.state is WorkerState.BROKEN and worker.sentence:
         paragraph.draw(layout, context, worker.sentence, "ERROR")
 
@@ -104,7 +105,7 @@ def draw_setup(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """How far the set-up is: planning, waiting for a yes, running, failed or done."""
     setup = session.current().setup
     if setup.state == "planning":
-        paragraph.draw(box, context, "Looking at what this machine needs...", "SORTTIME")
+        paragraph.draw(box, context, "Checking what this machine needs...", "SORTTIME")
     elif setup.state == "planned" and setup.plan is not None:
         _draw_plan(box, context)
     elif setup.state == "running":
@@ -143,7 +144,9 @@ def _draw_plan(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
         return
     row = box.row(align=True)
     row.operator_context = "EXEC_DEFAULT"
-    row.operator("wan_vse.confirm_setup", text=f"Fetch {wording.size(plan.download_bytes)}", icon="IMPORT")
+    row.operator(
+        "wan_vse.confirm_setup", text=iface_("Download {}").format(wording.size(plan.download_bytes)), icon="IMPORT"
+    )
     row.operator("wan_vse.cancel_setup", text="Not Now", icon="X")
 
 
@@ -152,7 +155,7 @@ def _draw_progress(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     done = setup.progress
     box.label(text="Setting up the backend", icon="IMPORT")
     if done is not None:
-        text = f"Step {done.step} of {done.steps}" if done.steps else ""
+        text = iface_("Step {} of {}").format(done.step, done.steps) if done.steps else ""
         box.progress(factor=done.progress, type="BAR", text=text)
     paragraph.draw(box, context, done.sentence if done and done.sentence else setup.sentence)
     row = box.row(align=True)

@@ -47,7 +47,7 @@ _GROUPS: tuple[tuple[tuple[str, str, Any], ...], ...] = (
         ("show_take", "Show Strip of Job", "VIEWZOOM"),
         ("place_take", "Place Take", "SEQUENCE"),
         ("cancel_job", "Cancel Job", "X"),
-        ("retry_job", "Try Job Again", "FILE_REFRESH"),
+        ("retry_job", "Retry Job", "FILE_REFRESH"),
         ("cancel_all", "Cancel All Jobs", "X"),
         ("clear_jobs", "Clear Ended Jobs", "TRASH"),
     ),

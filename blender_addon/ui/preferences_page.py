@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import ExtraRow, ModelRow
 from ..jobs import folders, session
@@ -10,7 +11,7 @@ from ..preferences import WanPreferences
 from ..stopwatch import timed
 from . import backend_box, download_box, paragraph
 
-LOOKING = "not found so far; the models folders are still being looked through."
+LOOKING = "not found so far; the models folders are still being searched."
 
 
 @timed("draw: preferences")
@@ -46,7 +47,7 @@ def draw_models(layout: bpy.types.UILayout, context: bpy.types.Context, preferen
     box.label(text="Models")
     fields = _fields(box)
     fields.prop(preferences, "models_folder", placeholder="The Hugging Face cache")
-    fields.prop(preferences, "loras_folder", placeholder="A ComfyUI models/loras, for instance")
+    fields.prop(preferences, "loras_folder", placeholder="For example ComfyUI's models/loras")
     fields.prop(preferences, "device")
     fields.prop(preferences, "memory_budget_gib", text="Memory Budget (GiB)")
     for model in session.current().server.models:
@@ -63,7 +64,7 @@ def draw_extras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if not fetched:
         return
     box = layout.box()
-    box.label(text="For Quicker Drafts")
+    box.label(text="For Faster Drafts")
     for extra in fetched:
         line = box.column(align=True)
         line.active = extra.here
@@ -74,21 +75,21 @@ def draw_extras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 def _extra_line(extra: ExtraRow) -> tuple[str, str]:
     """What is known of a LoRA or a tiny autoencoder, and its icon."""
     if not extra.here and session.current().server.looking:
-        return f"{extra.label}: {LOOKING}", "SORTTIME"
+        return f"{extra.label}: {iface_(LOOKING)}", "SORTTIME"
     if not extra.here:
-        return f"{extra.label}: {extra.notes}", "IMPORT"
-    return f"{extra.label} ({extra.licence}): {extra.sentence}", "CHECKMARK"
+        return f"{extra.label}: {iface_(extra.notes)}", "IMPORT"
+    return f"{extra.label} ({extra.licence}): {iface_(extra.sentence)}", "CHECKMARK"
 
 
 def _model_line(model: ModelRow) -> tuple[str, str]:
     """What is known of a model, and its icon."""
     if not model.here and session.current().server.looking:
-        return f"{model.label}: {LOOKING}", "SORTTIME"
+        return f"{model.label}: {iface_(LOOKING)}", "SORTTIME"
     if not model.here:
         return model.sentence, "IMPORT"
     ours = str(folders.package_root())
     where = "It is part of this extension." if model.folder.startswith(ours) else model.sentence
-    return f"{model.label} ({model.licence}): {where}", "CHECKMARK"
+    return f"{model.label} ({model.licence}): {iface_(where)}", "CHECKMARK"
 
 
 def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:

@@ -7,6 +7,7 @@ import time
 from typing import ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from .. import preferences
 from ..jobs import collect, project, request, session
@@ -57,7 +58,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
             return
         refused = timeline_refusal(context)
         if refused:
-            paragraph.draw(layout, context, f"{refused}.", "INFO")
+            paragraph.draw(layout, context, f"{iface_(refused)}.", "INFO")
             return
         settings = settings_in(scene)
         seen = snapshot.read(scene, settings)
@@ -96,7 +97,7 @@ class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
         layout.label(text="Negative Prompt")
         layout.prop(settings, "negative_prompt", text="")
         row = layout.row()
-        row.label(text="Kept As")
+        row.label(text="File Format")
         row.prop(settings, "media_format", text="")
         row = layout.row()
         row.label(text="Between Frames")
@@ -133,9 +134,12 @@ class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
         """Blender calls this to show the panel."""
         made = request_of(compat.active_strip(compat.sequencer_scene(context)))
         layout = self.layout
-        paragraph.draw(layout, context, wording.title(made.prompt, made.task), "FONT_DATA", max_lines=PROMPT_LINES)
+        paragraph.draw(
+            layout, context, wording.title(made.prompt, made.task), "FONT_DATA", PROMPT_LINES, translate=False
+        )
         row = session.current().server.model(made.model)
-        facts = f"{row.label if row else made.model}, {made.quality.value}, seed {made.seed}"
+        model, quality = row.label if row else made.model, made.quality.value
+        facts = iface_("{}, {}, seed {}").format(model, iface_(quality.capitalize()).lower(), made.seed)
         paragraph.draw(layout, context, facts, "BLANK1")
         if made.loras:
             paragraph.draw(layout, context, wording.loras(made.loras), "BLANK1")
@@ -168,7 +172,7 @@ def draw_prompt(
     if settings.prompt_source == "FIELD":
         field = column.row(align=True)
         field.scale_y = 1.3
-        field.prop(settings, "prompt", text="", placeholder="Describe what is to be seen")
+        field.prop(settings, "prompt", text="", placeholder="Describe what the take shows")
         _draw_long_prompt(layout, context, settings.prompt)
     elif settings.prompt_source == "TEXT_BLOCK":
         row = column.row(align=True)
@@ -186,13 +190,13 @@ def _draw_long_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, pr
     if not paragraph.fits(context, prompt):
         column = layout.column()
         column.active = False
-        paragraph.draw(column, context, prompt[:2000], max_lines=PROMPT_LINES)
+        paragraph.draw(column, context, prompt[:2000], max_lines=PROMPT_LINES, translate=False)
 
 
 def _draw_lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, otherwise: str) -> None:
     box = layout.box()
     if text.strip():
-        paragraph.draw(box, context, text[:2000], max_lines=PROMPT_LINES)
+        paragraph.draw(box, context, text[:2000], max_lines=PROMPT_LINES, translate=False)
     else:
         paragraph.draw(box, context, otherwise, "INFO")
 
@@ -221,7 +225,8 @@ def draw_color_hint(layout: bpy.types.UILayout, context: bpy.types.Context, scen
     if changes_colors(scene):
         box = layout.box()
         view = scene.view_settings.view_transform
-        paragraph.draw(box, context, f"The {view} view changes the colors of footage.", "COLOR")
+        words = iface_("The {} view changes the colors of footage.").format(iface_(view))
+        paragraph.draw(box, context, words, "COLOR")
         box.operator("wan_vse.use_standard_view", text="Use Standard View")
 
 
@@ -232,7 +237,7 @@ def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
         layout.progress(factor=current.collector.progress, type="BAR", text="Copying takes")
     elif project.path() and _any_far():
         box = layout.box()
-        paragraph.draw(box, context, "Some takes do not lie beside the .blend file.", "FILE_FOLDER")
+        paragraph.draw(box, context, "Some takes are not beside the .blend file.", "FILE_FOLDER")
         box.operator("wan_vse.collect_takes", text="Collect Takes")
     if current.collector.sentence and not current.collector.busy:
         paragraph.draw(layout, context, current.collector.sentence, "INFO")
@@ -249,7 +254,7 @@ def _any_far() -> bool:
 def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Where takes go."""
     if project.path() or preferences.get().media_folder:
-        text = f"Takes go to {request.media_folder(preferences.get())}{os.sep}"
+        text = iface_("Takes go to {}").format(f"{request.media_folder(preferences.get())}{os.sep}")
     else:
         text = "Takes go to the extension's folder until the .blend is saved, then to wan/ beside it."
     paragraph.draw(layout, context, text, "FILE_FOLDER")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import Role, Task
-from ..operators.snapshot import Snapshot, Takes
+from ..operators.snapshot import Snapshot, ShownTakes
 from ..properties import WanSettings
 from ..properties.task import TASK_ITEMS
 from ..timeline import scene_format, selection, targets
@@ -66,16 +67,19 @@ def made_from(made: list[Target]) -> str:
     """Which strips the takes are made from."""
     names = [f"'{strip.name}'" for strip in made[0].sources]
     if len(made) > 1:
-        return f"{names[0]} and {len(made) - 1} more, a take for each"
+        return iface_("{} and {} more, a take for each").format(names[0], len(made) - 1)
     if not names:
-        return "What the preview shows in its range"
+        return "The preview range, as the preview shows it"
     words = _BETWEEN.get(made[0].task, "{} and {}")
     if len(names) == 2:
-        return words.format(*names)
+        return iface_(words).format(*names)
     if made[0].task is Task.EXTEND:
         backward = made[0].wanted[0].role is Role.AFTER
-        return f"Up to the start of {names[0]}" if backward else f"On from the end of {names[0]}"
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more, as the preview shows them"
+        words = "Up to the start of {}" if backward else "Continues from the end of {}"
+        return iface_(words).format(names[0])
+    if len(names) == 1:
+        return names[0]
+    return iface_("{} and {} more, as the preview shows them").format(names[0], len(names) - 1)
 
 
 def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> None:
@@ -91,7 +95,7 @@ def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: 
             draw_length(column, scene, settings)
     elif task is Task.RESTYLE:
         column.prop(settings, "strength", slider=True)
-        column.label(text="Keep of the Footage")
+        column.label(text="Keep from the Footage")
         column.row(align=True).prop(settings, "guide", expand=True)
     elif task is Task.EXTEND:
         _draw_extend(column, scene, settings, selected)
@@ -106,7 +110,7 @@ def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: 
 
 
 def draw_length(
-    layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, in_gap: Takes | None = None
+    layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, in_gap: ShownTakes | None = None
 ) -> None:
     """The length in the unit that is given, with the other beside it; that of the gap if `in_gap` has the take."""
     row = layout.row(align=True)
@@ -124,7 +128,7 @@ def draw_length(
         if not in_gap.slots:  # the outcome says why
             return
         slot = in_gap.slots[0]
-        row.label(text=f"Frames {slot.start} to {slot.end_exclusive - 1}", icon="SNAP_MIDPOINT")
+        row.label(text=iface_("Frames {} to {}").format(slot.start, slot.end_exclusive - 1), icon="SNAP_MIDPOINT")
         other = f"{wording.frames(slot.length_frames)}, {scene_format.seconds_of(slot.length_frames, rate):.2f} s"
     right = row.row()
     right.alignment = "RIGHT"
@@ -136,7 +140,7 @@ def draw_button(layout: bpy.types.UILayout, settings: WanSettings, seen: Snapsho
     task, selected = seen.task, seen.selected
     operator, text = BUTTONS[task]
     if task is Task.TEXT_TO_VIDEO and settings.prompt_source == "TEXT_STRIP" and len(selected.texts) > 1:
-        text = f"Generate {len(selected.texts)} Takes"
+        text = iface_("Generate {} Takes").format(len(selected.texts))
     elif task is Task.TEXT_TO_VIDEO and settings.length_mode == "HOLE":
         text = "Generate into Gap"
     row = layout.row()
@@ -149,9 +153,10 @@ def _draw_text(column: bpy.types.UILayout, scene: bpy.types.Scene, settings: Wan
     if settings.prompt_source != "TEXT_STRIP":
         draw_length(column, scene, settings, in_gap=seen.takes)
         if texts:
-            column.label(text="For a take of each text strip, choose Strip.", icon="INFO")
+            column.label(text="To make a take for each text strip, choose Strip.", icon="INFO")
     elif texts:
-        text = "A take as long as the text strip" if texts == 1 else f"{texts} takes, as long as their strips"
+        many = iface_("{} takes, as long as their strips").format(texts)
+        text = "A take as long as the text strip" if texts == 1 else many
         column.label(text=text)
 
 
@@ -167,7 +172,7 @@ def _draw_extend(
     if strip is not None and held_sides:
         backward = targets.goes_backward(strip, settings.extend_direction == "BACKWARD")
         frames = strip.held_before if backward else strip.held_after
-        row.label(text=f"The held part: {wording.frames(frames)}", icon="SNAP_MIDPOINT")
+        row.label(text=iface_("Extends the held part: {}").format(wording.frames(frames)), icon="SNAP_MIDPOINT")
     else:
         frames = settings.extend_frames
         row.prop(settings, "extend_frames")

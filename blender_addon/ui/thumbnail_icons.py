@@ -81,7 +81,7 @@ def icon_of(path: str) -> int:
     if _kept is None or bpy.app.background:
         return 0
     if path in _kept:
-        return _kept[path].icon_id
+        return int(_kept[path].icon_id)
     if path not in _asked and len(_asked) < MAX_KEPT:
         _asked[path] = None
         if not bpy.app.timers.is_registered(_load):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import blf
 import bpy
 import gpu
+from bpy.app.translations import pgettext_iface as iface_
 from gpu_extras.batch import batch_for_shader
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, Task
@@ -131,9 +132,9 @@ def bars(job: JobStatus, box: Box) -> list[tuple[Color, Box]]:
 def caption(job: JobStatus) -> str:
     """What is written on a placeholder."""
     if job.state is JobState.FAILED and job.problem is not None:
-        return f"Failed: {job.problem.sentence}"
+        return iface_("Failed: {}").format(iface_(job.problem.sentence))
     if job.state is JobState.DONE:
-        return "Done: press Place in the queue"
+        return iface_("Done: press Place in the queue")
     return wording.progress(job)
 
 

@@ -43,7 +43,7 @@ class Work:
     flow_shift: float
     seed: int = 0
     model_id: str = ""
-    """Of the catalogue, whose facts of a model count; empty: none."""
+    """The model's id in the catalogue, whose entry then counts; "" for none."""
 
 
 class Engine(Protocol):
@@ -95,7 +95,7 @@ class Ours:
 
 
 def as_request(work: Work, media_folder: str = "") -> tuple[TakeRequest, Plan]:
-    """The work as a request, and as the plan that the server would make of it."""
+    """The work as a request, and the plan that the server would make for it."""
     rate = FrameRate(16)
     request = TakeRequest(
         PROMPT, work.model_id, work.width, work.height, work.frames, rate, work.seed, media_folder,
@@ -127,7 +127,7 @@ class Stock:
         self._pipe.set_progress_bar_config(disable=True)
 
     def restore(self) -> None:
-        """Undo what our own way makes of the modules."""
+        """Undo what our pipeline changes in the modules."""
         for part in (self._model.text_encoder, self._model.transformer, self._model.vae):
             part.to(self._model.device)
         chunked_forward.undo(self._model.transformer)
@@ -205,7 +205,7 @@ class StepTimes:
 
 @dataclass
 class EngineRun:
-    """What was measured of one engine."""
+    """The measurements of one engine."""
 
     encode: Measured = field(default_factory=Measured)
     denoise: Measured = field(default_factory=Measured)
@@ -215,7 +215,7 @@ class EngineRun:
 
 
 def run_once(engine: Engine, run: EngineRun, device: torch.device) -> None:
-    """One take by one engine, added to `run`."""
+    """Make one take, and add its measurements to `run`."""
     with Meter(device, run.encode):
         conditions = engine.encode()
     with Meter(device, run.denoise):

@@ -1,9 +1,9 @@
-"""`python -m wan_backend bench --table [NAME...]`: stock diffusers and ours, phase by phase and whole, on one card.
+"""`python -m wan_backend bench --table [NAME...]`: diffusers and our pipeline, phase by phase and in all, on one card.
 
-Both run the very same modules, in turn, in one process: real weights where they are on this machine, else random ones
-of full size. Ours goes the product's own way: the plan that a job would have, and for the whole take the worker's own
-job, from the request to its pictures in a folder. The errors are those of one forward of a short clip, to the same
-weights in float32. May import torch, models, pipelines, worker, protocol and the bench package.
+Both run the same modules, in turn, in one process: with real weights where they are on this machine, else with random
+ones of full size. Ours has the memory plan that a job would have, and its whole take is made by the worker's own
+`make_take`, from the request to the pictures in a folder. The errors are the differences of one forward of a short clip
+to the same weights in float32.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from .meter import synchronise
 from .random_weights import RandomModel
 
 SHORT_FRAMES = 17
-"""Of the clip whose error is looked at: in float32 a full one takes minutes."""
+"""Length of the clip whose error is measured: in float32 a full one takes minutes."""
 TIMESTEP = 700.0
 
 
 @dataclass(frozen=True)
 class TableWork:
-    """A row's take; `work` has the steps that are measured, `steps` are those of a real one."""
+    """The take of a row; `work` has the steps that are measured, `steps` are those of a real take."""
 
     random: str
-    """The name of the random model of its size."""
+    """The name in TRANSFORMERS of a random model of its size."""
     model_id: str
     work: Work
     steps: int
     trunk: bool = True
-    """False: a control model makes it with its control, as for every task but text to video."""
+    """False where a control model is to run with its control, as it does for every task but text to video."""
 
 
 def _work(width: int, height: int, frames: int = 81, guidance: float = 5.0, shift: float = 5.0) -> Work:
@@ -70,7 +70,7 @@ WORKS = {
 
 @dataclass
 class Side:
-    """What one engine took; seconds, and bytes over what the weights take."""
+    """The figures of one engine: seconds, and bytes in addition to those of the weights."""
 
     encode: float = 0.0
     forward: float = 0.0
@@ -81,7 +81,7 @@ class Side:
     denoise_bytes: int = 0
     decode_bytes: int = 0
     error: float | None = None
-    """Of a forward, relative to float32; None where there is no room for that."""
+    """The relative difference of a forward to float32; None where memory is too small for that."""
 
 
 @dataclass
@@ -95,13 +95,13 @@ class Result:
     ours: Side = field(default_factory=Side)
     kernels: str = ""
     first: float = 0.0
-    """Seconds that our first take needs more than its second: finding and compiling kernels."""
+    """Seconds that our first take needs more than its second, to choose and compile kernels."""
     phases: dict[str, float] = field(default_factory=dict)
-    """Of our whole take, as the worker told them."""
+    """Seconds of the phases of our whole take, as the worker reports them."""
 
 
 def run(names: Sequence[str], models_folders: Sequence[str], file: Path | None) -> int:
-    """Measure and print; the exit code. Raises Refusal where there is no card."""
+    """Measure the rows, print the table and return the exit code; raises Refusal where there is no card."""
     device = devices.choose("cuda")
     about = {
         "card": devices.name(device),
@@ -135,7 +135,7 @@ def _model(row: TableWork, models_folders: Sequence[str], device: torch.device) 
 
 
 def measured(name: str, row: TableWork, model: WanModel, state: Path) -> Result:
-    """One row, by both engines in turn. `state` is the folder in which a server keeps what it found of the machine."""
+    """The row of both engines, which run in turn; `state` stands for the state folder of a server."""
     work = replace(row.work, model_id=row.model_id if row.trunk else "")
     result = Result(name, str(model.folder), work.steps)
     began = time.perf_counter()
@@ -164,7 +164,7 @@ def measured(name: str, row: TableWork, model: WanModel, state: Path) -> Result:
 
 
 def _our_whole(model: WanModel, work: Work, folder: Path, state: Path, result: Result) -> float:
-    """Seconds of the worker's own job, whose phases go into `result`."""
+    """Seconds of the worker's own job; its phases are written to `result`."""
     folder.mkdir()
     request, plan = as_request(work, str(folder / "media"))
     params = RunParams(
@@ -182,7 +182,7 @@ def _our_whole(model: WanModel, work: Work, folder: Path, state: Path, result: R
 
 
 def _stock_whole(stock: Stock, model: WanModel, folder: Path) -> float:
-    """Seconds of diffusers' own pipeline, and of writing its pictures as it gives them."""
+    """Seconds of diffusers' own pipeline, and of writing its pictures one after another."""
     folder.mkdir()
     stock.restore()
     synchronise(model.device)
@@ -194,7 +194,7 @@ def _stock_whole(stock: Stock, model: WanModel, folder: Path) -> float:
 
 @torch.no_grad()
 def errors(model: WanModel, row: TableWork) -> tuple[float | None, float | None]:
-    """How far stock's forward and ours are from the same weights in float32, relative; None where memory runs out."""
+    """The relative differences to float32 of diffusers' forward and of ours; None where memory runs out."""
     work = replace(row.work, frames=SHORT_FRAMES, model_id="")
     ours, stock = Ours(model, work), Stock(model, work)
     conditions, transformer = ours.encode(), model.transformer
@@ -232,7 +232,7 @@ def _flow(transformer: Any, conditions: Conditions) -> torch.Tensor:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Markdown: each row's phases, stock's, ours, and how many times faster."""
+    """The table as Markdown: the phases of each row for both engines, and how many times faster ours is."""
     lines = ["| take | phase | stock s | ours s | times faster | stock GiB | ours GiB |", "|---" * 7 + "|"]
     for result in results:
         full = WORKS[result.name].steps if result.name in WORKS else result.steps
@@ -253,7 +253,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def _at(side: Side, measured_steps: int, steps: int) -> float:
-    """The whole take, reckoned for so many steps."""
+    """The seconds of a whole take with that many steps."""
     return side.whole + (steps - measured_steps) * side.step
 
 

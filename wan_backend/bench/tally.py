@@ -1,7 +1,7 @@
-"""What a piece of work asks of any device, counted on the CPU: kernels, copies, waits, and the most that is alive.
+"""Counts what a piece of work asks of any device: kernels, copies, waits, and the peak of memory; it runs on the CPU.
 
-Seconds want a card; these hold on each, and a test can hold them. What one kernel of a card does counts as one here,
-whatever torch makes of it: see `AS_ONE`. May import torch and pipelines.
+Seconds can be measured only on a card, but these counts are the same everywhere, so tests can check them. What is one
+kernel on a card counts as one here, see `AS_ONE`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from ..pipelines import channel_norm
 
 AS_ONE = ("settle", "enlarge")
-"""Functions of `channel_norm` that are one kernel where there are Triton's."""
+"""Functions of `channel_norm` that are one kernel each with Triton."""
 _COPIES = ("cat", "clone", "constant_pad_nd", "copy_", "_to_copy", "contiguous", "repeat_interleave", "stack")
 _WAITS = ("_local_scalar_dense", "item", "nonzero", "is_nonzero")
 _VIEWS = (
@@ -32,26 +32,26 @@ _VIEWS = (
 
 @dataclass
 class Tally:
-    """What was counted. Tensors that were there before are not."""
+    """What was counted; tensors that existed before are not."""
 
     kernels: Counter[str] = field(default_factory=Counter)
     """By name."""
     copied_bytes: int = 0
-    """Written by kernels that do nothing but copy."""
+    """Bytes written by kernels that only copy."""
     waits: int = 0
-    """Times that the CPU looks at a number of the device's, and waits for it."""
+    """How often the CPU waits for a number of the device."""
     peak_bytes: int = 0
-    """The most that was alive at once."""
+    """The largest size of all tensors that existed at once."""
 
     @property
     def launches(self) -> int:
-        """All kernels."""
+        """The number of kernels."""
         return self.kernels.total()
 
 
 @contextmanager
 def tallied() -> Iterator[Tally]:
-    """Count what this thread does within it."""
+    """A context in which the work of this thread is counted."""
     mode = _Mode()
     with ExitStack() as patches:
         for name in AS_ONE:

@@ -55,9 +55,9 @@ def make_plan(folder: Path, wish: str) -> SetupPlan:
     ready = create.is_ready(folder / "environment", create.backend_steps(build))
     size = 0 if ready else build.download_bytes
     sentence = (
-        f"About {size / 1e9:.1f} GB will be fetched and installed into {folder} ({build.name} build of torch)."
+        f"About {size / 1e9:.1f} GB will be downloaded and installed into {folder} ({build.name} build of torch)."
         if size
-        else f"The environment in {folder} is whole; nothing is to be fetched."
+        else f"The environment in {folder} is complete; there is nothing to download."
     )
     problem = Problem(ProblemKind.NO_PYTHON, NO_PYTHON) if python is None else None
     return SetupPlan(python.path if python else "", build.name, str(folder), size, sentence, problem)

@@ -38,7 +38,7 @@ REQUIREMENTS = HERE / "requirements.txt"
 CONSTRAINTS = HERE / "constraints.txt"
 LOCK, LOCK_TORCH = HERE / "lock.txt", HERE / "lock_torch.txt"
 LOCK_HOPPER = HERE / "lock_hopper.txt"
-"""A kernel for such cards; written by hand, as no other package needs it."""
+"""FlashAttention 3 for Hopper cards; this list is written by hand, since no other package needs it."""
 REACH = ("proxy", "cert", "client-cert", "timeout", "retries")
 """Of a person's settings of pip, how the network is reached; these are kept."""
 MIRROR = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host")
@@ -65,7 +65,7 @@ class Step:
     unlisted: tuple[str, ...] = ()
     """Packages whose checksums nobody states: noted at the first time, compared after."""
     optional: bool = False
-    """Where it fails, the environment is whole all the same."""
+    """True where the environment is complete even if the step fails."""
 
     @property
     def hashed(self) -> bool:
@@ -119,7 +119,7 @@ def create(
         return python_of(folder)
     count = len(steps) + 1
     (folder / READY_FILE).unlink(missing_ok=True)
-    report(1, count, f"Making the environment in {folder}")
+    report(1, count, f"Creating the environment in {folder}")
     _make_venv(folder, interpreter)
     for number, step in enumerate(steps, start=2):
         report(number, count, step.sentence)
@@ -128,7 +128,7 @@ def create(
         except SetupFailed as error:
             if not step.optional:
                 raise
-            log.warning("going on without: %s", error)
+            log.warning("an optional step failed, and set-up goes on without it: %s", error)
     whole_file.write(folder / READY_FILE, json.dumps(_description(steps)).encode())
     return python_of(folder)
 
@@ -157,8 +157,8 @@ def _make_venv(folder: Path, interpreter: Interpreter) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     if _run([interpreter.path, "-I", "-m", "venv", str(folder)]) != 0:
         raise SetupFailed(
-            f"{interpreter.path} could not make an environment in {folder}; see the log, and check that the folder "
-            "can be written."
+            f"{interpreter.path} could not create an environment in {folder}; read the log, and check that the folder "
+            "can be written to."
         )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOPPER = "9.0"
+"""The compute capability of an H100 and an H200."""
 _INDEX = "https://download.pytorch.org/whl/"
 
 
@@ -58,15 +59,15 @@ def choose(wish: str = "auto") -> TorchBuild:
 
 
 def has_hopper() -> bool:
-    """True where an NVIDIA card of compute capability 9.0 (H100, H200) is in this machine, and its driver says so."""
+    """True where the driver reports an NVIDIA card of Hopper's compute capability (H100, H200) in this machine."""
     if sys.platform != "linux" or platform.machine() != "x86_64" or not shutil.which("nvidia-smi"):
         return False
     command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20).stdout
+        output = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20).stdout
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return False
-    return HOPPER in said.split()
+    return HOPPER in output.split()
 
 
 def _look() -> str:

@@ -3,9 +3,8 @@
 diffusers' own forward holds about two dozen tensors of the size of all hidden states: 32 bit copies around each norm,
 the feed-forward's wide middle, the control's hints all at once, six shifts and scales for each token. Only attention
 needs all tokens together. Here everything else goes over them in chunks, and five such tensors are alive at most.
-The layers are the model's own, called as they are, so LoRAs, quantised weights and hooks work as before; what is
-between them, and attention, are computed by what the card has for it (`forward_tools`).
-May import torch and diffusers.
+The layers are the model's own, called as they are, so LoRAs, quantized weights and hooks work as before. Attention, and
+what is between the layers, are computed by the fastest kernels that the card has (`forward_kernels`).
 """
 
 from __future__ import annotations
@@ -31,9 +30,8 @@ TEXT_TOKENS = 512
 def make_lean(transformer: Any, kernels: ForwardKernels = TORCH_KERNELS, chunk_bytes: int | None = None) -> None:
     """Have a WanTransformer3DModel or a WanVACETransformer3DModel run in chunks from now on, its blocks too.
 
-    `chunk_bytes` is the most that the widest tensor of a chunk takes; None: what the memory estimate counts with.
-
-    A WanVACETransformer3DModel without control is its trunk alone.
+    `chunk_bytes` is the largest size of the widest tensor of a chunk; None for the size that the needs are calculated
+    with. A WanVACETransformer3DModel that gets no control runs without its control's blocks.
     """
     settings = ForwardSettings(
         kernels.pointwise, kernels.attention, CHUNK_BYTES if chunk_bytes is None else chunk_bytes
@@ -46,14 +44,14 @@ def make_lean(transformer: Any, kernels: ForwardKernels = TORCH_KERNELS, chunk_b
 
 
 def undo(transformer: Any) -> None:
-    """Have it run as diffusers wrote it again."""
+    """Have `transformer` run as diffusers runs it."""
     for module in (transformer, *transformer.blocks, *getattr(transformer, "vace_blocks", ())):
         vars(module).pop("forward", None)
 
 
 @dataclass(frozen=True)
 class ForwardSettings:
-    """What a forward is computed with, and how much of it at a time."""
+    """The kernels of a forward, and the largest size of the widest tensor of a chunk."""
 
     pointwise: Pointwise
     attention: Attention | None
@@ -70,7 +68,7 @@ def _chunks(hidden: Tensor, widest: int, chunk_bytes: int) -> Iterator[slice]:
 
 
 Pieces = tuple[Tensor | None, ...]
-"""Where a chunk's results may be written at once; None: nowhere yet."""
+"""The results of a chunk, or the places that they may be written to; None where there is no place for one."""
 
 
 def _over_tokens(
@@ -79,9 +77,9 @@ def _over_tokens(
     shapes: tuple[tuple[int, ...], ...],
     function: Callable[[slice, Pieces], Pieces],
 ) -> list[Tensor]:
-    """What `function` makes of each chunk, joined along the tokens; of a single chunk, nothing is copied.
+    """The results of `function` for each chunk, joined along the tokens; those of a single chunk aren't copied.
 
-    The results are (1, S, *shape) for each of `shapes`, in the number format of `hidden`.
+    They are (1, S, *shape) for each of `shapes`, in the number format of `hidden`.
     """
     chunks = list(slices)
     if len(chunks) == 1:
@@ -232,8 +230,9 @@ def _by_head(attn: Any, states: Tensor) -> Tensor:
 def _attend(
     attn: Any, settings: ForwardSettings, query: Tensor, key: Tensor, value: Tensor, *, whole: bool = False
 ) -> Tensor:
-    """(1, S, C) by the attention that the model is set to, or else by the card's best; `whole`: the tokens' own, which
-    several cards may share.
+    """Attention, (1, S, C), as the model is set to compute it, or else by the card's fastest kernel.
+
+    `whole` says that it is self-attention, which several cards may share.
     """
     processor: WanAttnProcessor = attn.processor
     shared = processor._parallel_config if whole else None

@@ -103,8 +103,8 @@ class Placement:
         """`on_load(part)` is called before a part is read from the disk, `on_ready(part)` once it is in place.
 
         `on_read(place)` is called with each file or folder before it is read, and with "" when all is.
-        `loras` are those that the transformer has on, and no others. `kernel_book` is the file of what was found
-        of this machine's kernels.
+        `loras` are those that the transformer has on, and no others. `kernel_findings` is the file with the results
+        of kernel trials on this machine.
         """
         self.model = model
         self._loras, self._kernel_findings = loras, kernel_findings
@@ -120,7 +120,7 @@ class Placement:
 
     @property
     def kernels(self) -> ForwardKernels:
-        """What the transformers compute with."""
+        """The kernels that the transformers compute with."""
         if self.model.device.type != "cuda":
             return TORCH_KERNELS
         return forward_kernels.choose_for(self.model.device, self._width(), self._kernel_findings)

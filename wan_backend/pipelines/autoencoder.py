@@ -57,7 +57,7 @@ class Film:
         return pixels
 
     def pixels_on(self, device: torch.device, start: int, end_exclusive: int) -> torch.Tensor:
-        """(frames, H, W, 3) float32 in -1 to 1, on `device`, to which they go as bytes."""
+        """(frames, H, W, 3), float32 from -1 to 1, on `device`; the pictures are copied there as bytes."""
         pixels = torch.zeros(end_exclusive - start, self.height, self.width, 3, device=device)
         for place, frame in enumerate(range(start, end_exclusive)):
             picture = self.pictures.get(frame)

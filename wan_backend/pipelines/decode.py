@@ -2,7 +2,7 @@
 
 AutoencoderKLWan is causal: a latent frame needs only what came before it, which the decoder's convolutions keep in a
 cache. Frames leave the device as they are made, as bytes, and the whole film is never held. In tiles it is held,
-because the frames are complete only when the last tile is.
+because the frames are complete only when the last tile is. On cards that it suits, `channels_last_film` does the same.
 """
 
 from __future__ import annotations

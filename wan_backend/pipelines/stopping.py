@@ -32,14 +32,14 @@ def check(should_stop: ShouldStop) -> None:
 
 
 class BlockPacer:
-    """What is passed before each block: raises Stopped, and keeps the CPU from running far ahead of a CUDA device."""
+    """Raises Stopped before a block, and keeps the CPU from running far ahead of a CUDA device."""
 
     def __init__(self, should_stop: ShouldStop, blocks_ahead: int = _BLOCKS_AHEAD) -> None:
         self._should_stop, self._ahead = should_stop, blocks_ahead
         self._events: deque[Any] = deque()
 
     def enter(self, device: torch.device | None) -> None:
-        """A block comes, on `device`; None where that isn't known."""
+        """To be called before each block; `device` is where it runs, or None where that isn't known."""
         check(self._should_stop)
         if device is not None and device.type == "cuda":
             self._events.append(torch.cuda.current_stream(device).record_event())
@@ -54,10 +54,10 @@ def checked(blocks: Iterable[nn.Module], should_stop: ShouldStop) -> Iterator[No
     On a CUDA device the CPU is also kept from running far ahead, so that a stop finds little work queued. The hooks
     are removed at the end, whatever happened.
     """
-    gate = BlockPacer(should_stop)
+    pacer = BlockPacer(should_stop)
 
     def before(_block: nn.Module, arguments: tuple[Any, ...]) -> None:
-        gate.enter(arguments[0].device if arguments and isinstance(arguments[0], torch.Tensor) else None)
+        pacer.enter(arguments[0].device if arguments and isinstance(arguments[0], torch.Tensor) else None)
 
     with ExitStack() as hooks:
         for block in blocks:

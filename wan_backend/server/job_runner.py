@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from ..job_queue.jobs import WAITING, JobQueue, is_working
+from ..job_queue.job import is_working
+from ..job_queue.jobs import WAITING, JobQueue
 from ..protocol import ProtocolError, Refusal
 from ..protocol.endpoint import Later
 from ..protocol.messages import (
@@ -32,7 +33,7 @@ from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
 
-CANCELLED = Problem(ProblemKind.CANCELLED, "Cancelled.")
+CANCELLED = Problem(ProblemKind.CANCELLED, "Canceled.")
 LEFT = "The backend ended while this job ran; retry it."
 ENDS = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
 """The state of a job whose worker ended it so; else it failed."""
@@ -80,7 +81,7 @@ class JobRunner:
         if status.state is JobState.QUEUED:
             self._queue.end(job_id, JobState.CANCELLED, CANCELLED)
         elif is_working(status):
-            self._queue.set_sentence(job_id, "Cancelling.")
+            self._queue.set_sentence(job_id, "Canceling.")
             self._life.cancel(job_id)
 
     def retry(self, job_id: str) -> Later:
@@ -183,7 +184,7 @@ class JobRunner:
             log.exception("The job %s could not be started", job_id)
             self._planned = ""
             words = f"{type(error).__name__}: {error}"[:200]
-            sentence = f"The job could not be started ({words}); retry it, or look in the backend's log."
+            sentence = f"The job could not be started ({words}); retry it, or read the backend's log."
             if self._queue.has(job_id) and not self._queue.status(job_id).state.ended:
                 self._queue.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, sentence))
 

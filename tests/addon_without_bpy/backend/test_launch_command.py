@@ -76,7 +76,7 @@ def test_each_way_of_missing_is_a_sentence(command, settings, tmp_path):
         assert str(caught.value) == caught.value.sentence
         return caught.value.sentence
 
-    assert "press Set up backend" in sentence({})
+    assert "press Set Up Backend" in sentence({})
     assert "/no/python" in sentence({}, command="/no/python --fast")
     assert command.PYTHON_VARIABLE in sentence({command.PYTHON_VARIABLE: "/no/python"})
     note = tmp_path / "backend" / "backend.json"

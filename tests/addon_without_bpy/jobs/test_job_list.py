@@ -38,7 +38,7 @@ def test_what_an_event_said_is_newer_than_a_page(jobs, make_status) -> None:
 
 
 def test_jobs_that_the_server_no_longer_has_vanish_after_the_last_page_alone(jobs, make_status, make_request) -> None:
-    jobs.ask("mine", make_request(), "")
+    jobs.add_queued("mine", make_request(), "")
     for job_id in "abc":
         jobs.receive(make_status(job_id))
     jobs.begin_pages()
@@ -120,7 +120,7 @@ def test_settled_jobs_and_done_ones_are_counted_as_they_change(jobs, make_status
 
 def test_this_sides_job_has_its_request_until_the_server_has_it(jobs, make_status, make_request) -> None:
     request = make_request("rain")
-    jobs.ask("a", request, "Waiting.")
+    jobs.add_queued("a", request, "Waiting.")
     assert jobs.request_of("a") is request and jobs.get("a").summary.title == "rain"
     assert not jobs.is_servers("a")
     jobs.receive(make_status("a"))
@@ -131,7 +131,7 @@ HAPPENS = {
     "hear": lambda jobs, status, progress, request: jobs.receive(status),
     "progress": lambda jobs, status, progress, request: jobs.receive_progress(progress),
     "forget": lambda jobs, status, progress, request: jobs.forget([status.job_id]),
-    "ask": lambda jobs, status, progress, request: jobs.ask(status.job_id, request, ""),
+    "ask": lambda jobs, status, progress, request: jobs.add_queued(status.job_id, request, ""),
     "end": lambda jobs, status, progress, request: jobs.end(status.job_id, type(status.state)("failed")),
     "settled": lambda jobs, status, progress, request: jobs.receive_settled([status.job_id]),
     "page": lambda jobs, status, progress, request: jobs.receive_page([status], last=False),

@@ -63,7 +63,7 @@ def test_each_task_says_what_is_too_long(cut, addon) -> None:
     cut.effect("X", "COLOR", 1, 2000, 4)
     cut.effect("Y", "COLOR", 1500, 4000, 5)
     assert why(task.FILL_GAP, "A", "B").startswith("The gap has 4,980 frames")
-    assert why(task.EXTEND, "A", extend_frames=2001).startswith("The part to be made has 2,001 frames")
+    assert why(task.EXTEND, "A", extend_frames=2001).startswith("The new part has 2,001 frames")
     assert why(task.PREVIS, "Blocked").startswith("'Blocked' covers 2,999 frames")
     assert why(task.RESTYLE, "X", "Y").startswith("The selected strips cover 3,999 frames")
     cut.scene.use_preview_range, cut.scene.frame_preview_start, cut.scene.frame_preview_end = True, 1, 2001

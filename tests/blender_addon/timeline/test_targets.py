@@ -279,11 +279,11 @@ class TestExtend:
         assert place(find("extend", "B", extend_frames=5, backward=True)[0])[:2] == (-last, -last + 5)
 
     def test_refusals(self, cut, find) -> None:
-        assert "Select the strip that is to be longer" in no(find, "extend")
+        assert "Select the strip to extend." in no(find, "extend")
         cut.shot("A", 11, 41)
         cut.shot("B", 50, 90)
         cut.effect("Grade", "ADJUSTMENT", 1, 90)
-        assert "one strip only" in no(find, "extend", "A", "B")
+        assert "only one strip" in no(find, "extend", "A", "B")
         assert "Only 11 frames lie before the strip" in no(find, "extend", "A", backward=True)
         assert "no picture of its own" in no(find, "extend", "Grade")
 

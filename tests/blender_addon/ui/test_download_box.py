@@ -52,7 +52,7 @@ def test_a_model_that_is_here_has_no_box(told, settings, addon) -> None:
 def test_the_offer(told, box) -> None:
     drawn = box()
     assert drawn.orders == ["download_model"]
-    assert "Far is not here" in said(drawn) and "At most 19.0 GB, license: Apache-2.0" in said(drawn)
+    assert "Far is not on this machine" in said(drawn) and "At most 19.0 GB, license: Apache-2.0" in said(drawn)
 
 
 def test_asking(told, box) -> None:
@@ -63,7 +63,7 @@ def test_asking(told, box) -> None:
 def test_the_plan_says_everything_before(told, box, d) -> None:
     told.server.downloads.plans["far"] = plan(d, notes=["A note."])
     drawn = box()
-    for words in ("12.0 GB", "7.0 GB are here already", "80.0 GB", "/models", "License: Apache-2.0", "A note."):
+    for words in ("12.0 GB", "7.0 GB are already here", "80.0 GB", "/models", "License: Apache-2.0", "A note."):
         assert words in said(drawn)
     assert drawn.orders == ["url_open", "confirm_download", "cancel_download"]
 
@@ -94,7 +94,7 @@ def test_how_far_it_is(told, box, d, state, orders, words) -> None:
     )
     drawn = box()
     assert drawn.orders == orders and words in said(drawn)
-    assert "45.2 MB a second, 5 min 50 s left" in said(drawn)
+    assert "45.2 MB/s, 5 min 50 s left" in said(drawn)
 
 
 def test_a_failed_one(told, box, d) -> None:
@@ -215,7 +215,7 @@ def test_a_lora_is_asked_for_told_of_and_fetched_as_a_model_is(told, settings, a
 def test_the_preferences_list_what_makes_drafts_quicker(told, settings, addon) -> None:
     page, layout = addon("ui.preferences_page"), Recorder()
     page.draw_extras(layout, bpy.context)
-    for words in ("For Quicker Drafts", "4-step LoRA for Big", "Four steps.", "At most 631 MB, license: MIT"):
+    for words in ("For Faster Drafts", "4-step LoRA for Big", "Four steps.", "At most 631 MB, license: MIT"):
         assert words in said(layout)
     assert layout.orders == ["download_model"]
 
@@ -229,4 +229,4 @@ def test_a_model_that_can_not_do_the_task_is_not_offered(told, settings, addon, 
     if state:
         assert layout.orders == ["resume_download", "cancel_download"]
     else:
-        assert layout.orders == [] and "Far is not here, and is for Text alone." in said(layout)
+        assert layout.orders == [] and "Far is not on this machine, and is only for Text." in said(layout)

@@ -112,7 +112,7 @@ def test_what_it_is_made_from_is_said(panel, settings) -> None:
     assert "'Blocked' in the look of 'Still'" in panel("Blocked", "Still").words
     panel("Still")
     settings.task = "EXTEND"
-    assert "On from the end of 'Still'" in panel.again().words
+    assert "Continues from the end of 'Still'" in panel.again().words
     settings.extend_direction = "BACKWARD"
     assert "Up to the start of 'Still'" in panel.again().words
 

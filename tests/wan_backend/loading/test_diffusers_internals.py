@@ -29,6 +29,7 @@ def objects(t2v_folder, vace_folder) -> dict[str, list[object]]:
         base_dim=4, decoder_base_dim=4, num_res_blocks=1, z_dim=4, is_residual=True, patch_size=2, in_channels=12,
         out_channels=12,
     )  # fmt: skip
+    residual.clear_cache()
     modules = [*plain.transformer.modules(), *control.transformer.modules()]
     modules += [*plain.vae.modules(), *residual.modules()]
     modules += [layer.processor for layer in modules if hasattr(layer, "processor")]

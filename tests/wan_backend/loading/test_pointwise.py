@@ -75,14 +75,14 @@ def test_kernels_that_are_wrong_are_not_taken(monkeypatch):
 @pytest.mark.parametrize(("channels", "heads"), [(32768, 2), (6, 2)])
 def test_what_no_kernel_is_made_for_is_left_alone(channels, heads):
     with pytest.raises(KernelUnavailable, match="there are no kernels"):
-        fused_pointwise.made(torch.device("cuda"), torch.bfloat16, channels, heads)
+        fused_pointwise.make_checked(torch.device("cuda"), torch.bfloat16, channels, heads)
 
 
 def test_on_the_cpu_everything_is_torchs_own():
     assert forward_kernels.choose_for(CPU, TransformerWidth(24, 2, torch.float32)) is TORCH_KERNELS
     assert TORCH_KERNELS.description == "torch"
     with pytest.raises(KernelUnavailable):
-        fused_pointwise.made(CPU, torch.float32, 24, 2)
+        fused_pointwise.make_checked(CPU, torch.float32, 24, 2)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="the CPU's torch comes without Triton")

@@ -94,7 +94,7 @@ def test_parts_that_do_not_go_together_are_a_sentence(folder, first_and_last_fol
     assert caught.value.problem.kind == "model_broken"
     blind = Path(shutil.copytree(first_and_last_folder, tmp_path / "blind"))
     shutil.rmtree(blind / "image_encoder")
-    with pytest.raises(Refusal, match="image encoder for that is missing"):
+    with pytest.raises(Refusal, match="needs an image encoder, which is missing"):
         WanModel(blind, CPU)
 
 
@@ -126,7 +126,7 @@ def test_bfloat16_keeps_the_norms_in_float32(vace_folder):
 def test_a_card_gets_bfloat16_and_the_cpu_float32():
     assert Precision.for_device(CPU).transformer == torch.float32
     half = torch.bfloat16
-    assert Precision.for_device(torch.device("cuda")) == Precision(half, half, half, quantised=True)
+    assert Precision.for_device(torch.device("cuda")) == Precision(half, half, half, quantized=True)
 
 
 def test_parameters_are_counted_without_loading(vace_folder):

@@ -161,7 +161,7 @@ class Run:
             for file in self.partial.glob("*"):
                 file.unlink()
             self.partial.rmdir()
-            raise Refusal(Problem(ProblemKind.CANCELLED, "Cancelled."))
+            raise Refusal(Problem(ProblemKind.CANCELLED, "Canceled."))
 
     def write_frame(self, index: int) -> None:
         """A real PNG file, whole or not there."""

@@ -58,7 +58,7 @@ class Worker:
         self._endpoint.notify("ready", ReadyParams(PROTOCOL_VERSION, "cpu", "in process", self.pid))
 
     @property
-    def heard_at(self) -> float:
+    def message_at(self) -> float:
         """It is never silent."""
         return time.monotonic()
 
@@ -117,7 +117,7 @@ class Worker:
             self.job = params
             return Later(lambda answer: setattr(self, "_answer", answer))
         if method == "cancel" and self.job is not None:
-            self.refuses(Problem(ProblemKind.CANCELLED, "Cancelled."))
+            self.refuses(Problem(ProblemKind.CANCELLED, "Canceled."))
         return Nothing()
 
     def _say(self, line: bytes) -> None:

@@ -151,7 +151,7 @@ def test_a_cancel_is_answered_when_the_disk_answers(begun, monkeypatch):
     assert answers == [] and [status.model for status in main.downloads.statuses()] == [SMALL.id]
     gate.set()
     main.until(lambda: main.told and main.told[-1].state is DownloadState.CANCELLED)
-    assert answers[0].sentence == "Cancelling." and main.downloads.statuses() == []
+    assert answers[0].sentence == "Canceling." and main.downloads.statuses() == []
 
 
 def test_a_cancel_of_what_another_process_fetches_is_refused(begun, monkeypatch):

@@ -24,7 +24,7 @@ def why_not(name: str, **values: object) -> str:
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("off", "not been started"),
+        ("off", "not running"),
         ("starting", "wait a moment"),
         ("missing", "press Set Up Backend"),
         ("failed", "press Restart"),
@@ -59,7 +59,7 @@ def test_generate_refuses_what_the_plan_refuses(told, settings) -> None:
     assert why_not("generate") == "The model is not here: fetch it"
 
 
-def test_generate_into_hole_needs_a_hole(told, settings, scene, addon) -> None:
+def test_generate_into_hole_needs_a_gap(told, settings, scene, addon) -> None:
     assert why_not("generate_into_hole") == ""
     strips = addon("timeline.compat").strips(scene.sequence_editor)
     addon("timeline.compat").new_color(strips, "Wall", 1, 1, 400)
@@ -77,9 +77,9 @@ def test_an_empty_queue_is_said(told, name: str) -> None:
         ("cancel_job", "done", "has ended already"),
         ("retry_job", "denoising", "has not ended yet"),
         ("place_take", "decoding", "still being made"),
-        ("place_take", "failed", "no take that could be placed"),
+        ("place_take", "failed", "no take to place"),
         ("clear_jobs", "queued", "No job has ended"),
-        ("cancel_all", "done", "No job runs or waits"),
+        ("cancel_all", "done", "No job is running or waiting"),
     ],
 )
 def test_jobs_refuse_by_their_state(told, name: str, state: str, words: str) -> None:

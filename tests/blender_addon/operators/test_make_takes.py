@@ -10,6 +10,7 @@ from pathlib import Path
 import bpy
 import pytest
 
+JOB = "a" * 32
 FINISHED, CANCELLED = {"FINISHED"}, {"CANCELLED"}
 
 
@@ -264,3 +265,42 @@ def test_a_fix_of_a_job_whose_strips_are_gone_leaves_the_selection(told, film) -
     film.select("Still")
     assert bpy.ops.wan_vse.apply_fix(setting="quality", value="draft", job_id=job.job_id) == FINISHED
     assert {strip.name for strip in film.strips if strip.select} == {"Still"}
+
+
+def test_generate_sends_what_the_panel_says(told, settings, scene) -> None:
+    settings.quality, settings.length_frames, settings.seed, settings.seed_locked = "BEST", 33, 5, True
+    scene.frame_set(20)
+    assert bpy.ops.wan_vse.generate() == FINISHED
+    ((_, request, _),) = told.asked
+    assert (request.prompt, request.quality, request.length_frames) == ("fog over pines", "best", 33)
+    assert (request.origin.start, request.origin.channel, request.seed) == (20, 1, 5)
+
+
+def test_the_seed_that_was_drawn_is_shown(told, settings) -> None:
+    bpy.ops.wan_vse.generate()
+    assert settings.seed == told.asked[0][1].seed
+    assert not settings.seed_locked
+
+
+def test_generate_into_hole_fills_it_and_leaves_the_panel(told, settings, scene, addon) -> None:
+    compat = addon("timeline.compat")
+    compat.new_color(compat.strips(scene.sequence_editor), "Left", 1, 1, 40)
+    compat.new_color(compat.strips(scene.sequence_editor), "Right", 1, 101, 40)
+    scene.frame_set(60)
+    assert bpy.ops.wan_vse.generate_into_hole() == FINISHED
+    ((_, request, _),) = told.asked
+    assert (request.origin.start, request.length_frames) == (41, 60)
+    assert settings.length_mode == "FRAMES"
+
+
+@pytest.mark.parametrize(("seed", "same"), [("SAME", True), ("NEW", False)])
+def test_regenerate_covers_the_strip_from_above(told, take, seed: str, same: bool) -> None:
+    assert bpy.ops.wan_vse.regenerate(seed=seed) == FINISHED
+    ((_, request, name),) = told.asked
+    assert (request.origin.channel, request.origin.start, request.length_frames) == (3, 50, 40)
+    assert (request.seed == 7) is same
+    assert (request.prompt, name) == ("fog over pines", "A take")
+
+
+def test_a_take_that_landed_is_not_undone_by_adjusting_the_order_for_it(addon) -> None:
+    assert "REGISTER" not in addon("operators.make_takes").WAN_VSE_OT_regenerate.bl_options
