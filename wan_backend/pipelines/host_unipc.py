@@ -1,9 +1,9 @@
 """UniPC with its coefficients on the CPU, so that no step waits for the card.
 
-diffusers keeps the shares of noise on the CPU, sends them to the card one by one in every step, and solves two equations
-there, for which it waits a dozen times. The formulas are those of the paper (Zhao et al. 2023, arXiv 2302.04867, section
-3) for B2(h) up to the second order, which Wan's checkpoints ask for; diffusers' own code does everything else. On the
-CPU the latents are the same bit for bit.
+diffusers keeps the shares of noise on the CPU, sends them to the card one by one in every step, and solves two
+equations there, for which it waits a dozen times. The formulas are those of the paper (Zhao et al. 2023, arXiv
+2302.04867, section 3) for B2(h) up to the second order, which Wan's checkpoints ask for; diffusers' own code does
+everything else. On the CPU the latents are the same bit for bit.
 """
 
 from __future__ import annotations
