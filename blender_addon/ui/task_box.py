@@ -8,7 +8,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import Role, Task
-from ..operators.snapshot import ShownTakes, Snapshot
+from ..operators.snapshot import Snapshot, ShownTakes
 from ..properties import WanSettings
 from ..properties.task import TASK_ITEMS
 from ..timeline import scene_format, selection, targets
