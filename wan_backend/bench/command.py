@@ -1,4 +1,4 @@
-"""The benchmark's command line and its engine_run.
+"""The benchmark's command line and its course.
 
 After a take that does not count, both engines make one in turn, `--repeat` times; the medians are compared.
 """

@@ -23,7 +23,7 @@ PARTIAL_SUFFIX = ".partial"
 WORK_FOLDER, STEPS_FILE = "work", "steps.safetensors"
 PREVIEW_FILE, PREVIEW_PIXELS_FILE = "preview.jpg", "preview.rgba"
 PROMPTS_FOLDER, MEMORY_FILE, KERNELS_FILE = "prompts", "memory.json", "kernels.json"
-"""In the state folder: prompts as text encoders read them, which memory plans failed, how quick kernels are here."""
+"""In the state folder: prompts as text encoders read them, which memory plans failed, how fast kernels are."""
 MOVIE_FILES = {MediaFormat.FFV1: "take.mkv", MediaFormat.H264: "take.mp4"}
 
 
