@@ -108,8 +108,8 @@ def _levels(vae: Any, hidden: torch.Tensor, should_stop: ShouldStop) -> Iterator
 
 def _begin(vae: Any, should_stop: ShouldStop) -> FilmPass:
     channels_last_autoencoder.use_channels_last(vae)
-    gate = BlockPacer(should_stop, BLOCKS_AHEAD)
-    return FilmPass(vae, lambda: gate.enter(vae.device))
+    pacer = BlockPacer(should_stop, BLOCKS_AHEAD)
+    return FilmPass(vae, lambda: pacer.enter(vae.device))
 
 
 def _by_latent(frames: torch.Tensor) -> Iterator[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""The table of both engines: every phase of both is there, and our way is undone for stock diffusers."""
+"""The table of both engines has every phase of both, and stock diffusers gets the modules as they were loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention by another kernel than torch's own: what fails in use makes room, and what isn't here is not missed."""
+"""Attention by another kernel than torch's own, which takes over where one fails in use or isn't installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found of kernels is found once, a failure isn't tried again, and a trial that kills is known."""
+"""A kernel is tried once, a failure isn't tried again, and a trial that crashed is known to the next process."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The quick way through the autoencoder: diffusers' numbers, the same bits in any chunks, diffusers' way if it fails.
+"""The autoencoder channels last: diffusers' numbers, the same bits in any chunks, and diffusers' forward if it fails.
 
-On the CPU, where it is told to suit; what Triton does is done by torch there.
+It runs on the CPU here, where torch does what Triton's kernels do on a card.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def test_a_film_is_the_plain_ones_to_a_rounding(vae, latents, monkeypatch, tiles
 
 
 @pytest.mark.parametrize("fails_at", [1, 3])
-def test_where_it_fails_diffusers_way_goes_on_from_the_next_picture(vae, latents, monkeypatch, fails_at):
+def test_where_it_fails_diffusers_forward_takes_over_from_the_next_picture(vae, latents, monkeypatch, fails_at):
     calls, real = [], FilmPass.decode
 
     def failing(course, hidden):
@@ -125,7 +125,7 @@ def test_where_it_fails_diffusers_way_goes_on_from_the_next_picture(vae, latents
     assert all(part.weight.is_contiguous() for part in vae.modules() if isinstance(part, torch.nn.Conv3d))
 
 
-def test_where_memory_runs_out_that_is_said(vae, latents, film, monkeypatch):
+def test_running_out_of_memory_is_raised(vae, latents, film, monkeypatch):
     def spent(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -137,7 +137,7 @@ def test_where_memory_runs_out_that_is_said(vae, latents, film, monkeypatch):
     assert not hasattr(vae, "runs_plainly")
 
 
-def test_numbers_that_ran_over_are_no_pictures(vae, latents):
+def test_infinite_numbers_are_no_pictures(vae, latents):
     latents[:, :, 2] = float("inf")
     pieces = decode(vae, latents)
     assert len(next(pieces)) == 1
@@ -195,7 +195,7 @@ def test_a_norm_in_one_pass_is_torchs():
     assert normed[..., 6:].eq(0).all()
 
 
-def test_frames_are_enlarged_as_diffusers_does_it():
+def test_frames_are_upsampled_as_diffusers_does_it():
     source, bias = torch.randn(2, 3, 4, 10), torch.randn(10)
     large = channel_norm.upsample(source, bias, 2)
     halves = (source + bias).view(2, 3, 4, 2, 5).permute(0, 3, 4, 1, 2).reshape(4, 5, 3, 4)
