@@ -69,7 +69,7 @@ _SENTENCES = {
     ),
     Failure.CHANGED: (
         ProblemKind.CHECKSUM,
-        "The hub's {subject} is no longer the file that was fetched here first, " + _CHANGED,
+        "The hub's {subject} is no longer the file that was first downloaded, " + _CHANGED,
     ),
     Failure.UNKNOWN_CONTENT: (
         ProblemKind.CHECKSUM,
@@ -200,12 +200,12 @@ def _login_wanted(error: Exception, status: int, again: list[Fix]) -> Problem | 
     if status == 407 or (isinstance(error, ProxyError) and "407" in str(error)):
         place = f" ({_proxy()})" if _proxy() else ""
         sentence = (
-            f"The proxy{place} wants a login, or another one: put it before the host, as "
+            f"The proxy{place} needs a login, or a different one: put it before the host, as "
             "http://name:password@host, and start Blender again; what was downloaded is kept."
         )
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if status == 511:
-        sentence = "This network wants a login first: open any page in a browser, then retry."
+        sentence = "This network needs a login: open any page in a browser, then retry."
         return Problem(ProblemKind.OFFLINE, sentence, again)
     return None
 
