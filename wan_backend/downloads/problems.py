@@ -49,14 +49,14 @@ class DownloadError(Exception):
 
 
 _CHANGED = (
-    "so it isn't used: look at its page for what was changed and why. Update Wan VSE, or take it as it is now, in a "
+    "so it isn't used: see its page for what was changed and why. Update Wan VSE, or accept the change in a "
     "terminal: {command}"
 )
 _SENTENCES = {
     Failure.WRONG_ANSWER: (
         ProblemKind.HUB_FAILED,
-        "What came for {subject} was something else, or not all of it: a network that wants a login first, a proxy or "
-        "a mirror answered in the hub's place. Open any page in a browser to see, then retry.",
+        "What came for {subject} was something else, or not all of it: a network that needs a login, a proxy or "
+        "a mirror answered instead of the hub. Open any page in a browser to see, then retry.",
     ),
     Failure.WRONG_CHECKSUM: (
         ProblemKind.CHECKSUM,
