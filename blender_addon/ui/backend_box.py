@@ -48,7 +48,7 @@ def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def draw_missing(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """A newcomer's first step; or what is wrong with the backend that the preferences name, which goes first."""
+    """The first step for a new user; or what is wrong with the backend that the preferences name."""
     if preferences.get().backend_command:
         box.alert = True
         paragraph.draw(box, context, session.current().server.status.sentence, "ERROR")
@@ -59,7 +59,7 @@ def draw_missing(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def draw_failure(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Why the backend stopped, with its log and a way on."""
+    """Why the backend stopped, with its log and a restart."""
     backend = session.current().server.status
     box.alert = True
     paragraph.draw(box, context, backend.sentence or WORDS["failed"][0], "ERROR")
@@ -124,7 +124,7 @@ def draw_setup(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def draw_setup_button(layout: bpy.types.UILayout) -> None:
-    """The button, and why it is grey where Blender is offline."""
+    """The button that sets the backend up, and why it is gray where Blender is offline."""
     row = layout.row()
     row.scale_y = 1.4
     row.operator("wan_vse.setup_backend", text="Set Up Backend", icon="IMPORT")

@@ -13,7 +13,7 @@ _MARGIN_PIXELS = 82
 """What the tabs, a panel, a box and their paddings take from the region's width at a scale of 1."""
 _ICON_PIXELS = 20
 _FIELD_PIXELS = 28
-"""So much more room than a label in a box has a field of the panel's whole width."""
+"""How much wider a field of the panel's whole width is than a label in a box."""
 _FONT = 0
 
 

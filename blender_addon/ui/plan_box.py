@@ -86,7 +86,7 @@ def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan
 
 
 def _is_coming(plan: Plan) -> bool:
-    """True where all that is wrong is that the model is still being fetched."""
+    """True where the only problem is that the model is still being downloaded."""
     status = session.current().server.downloads.status(plan.model)
     return plan.problem.kind is ProblemKind.MODEL_MISSING and status is not None and status.state.active
 

@@ -51,7 +51,7 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
         _draw_row_button(row, job)
 
     def draw_filter(self, context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
-        """The search, which finds jobs that have no row, too."""
+        """The search, which also finds jobs without a row."""
         layout.prop(panel_state_of(context), "search", text="", icon="VIEWZOOM", placeholder=SEARCHES)
 
     def filter_items(self, context: bpy.types.Context, data: bpy.types.AnyType, property_name: str) -> tuple[Any, Any]:

@@ -42,7 +42,7 @@ class _InSequencer:
 
 
 class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
-    """What is asked for, what would come of it, and the button."""
+    """The settings of a take, its plan, and the button."""
 
     bl_idname = "WAN_VSE_PT_generate"
     bl_label = "Generate"
@@ -77,7 +77,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
 
 
 class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
-    """What is seldom changed."""
+    """Settings that are seldom changed."""
 
     bl_idname = "WAN_VSE_PT_more"
     bl_label = "More"
@@ -118,7 +118,7 @@ class WAN_VSE_PT_queue(_InSequencer, bpy.types.Panel):
 
 
 class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
-    """How the active strip was made, and another of its kind."""
+    """How the active strip was made, with buttons for another take like it."""
 
     bl_idname = "WAN_VSE_PT_take"
     bl_label = "Active Take"
@@ -221,7 +221,7 @@ def draw_seed(layout: bpy.types.UILayout, settings: WanSettings) -> None:
 
 
 def draw_color_hint(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene) -> None:
-    """What would spoil a take's colors."""
+    """A warning about a view transform that would change a take's colors."""
     if changes_colors(scene):
         box = layout.box()
         view = scene.view_settings.view_transform
@@ -231,7 +231,7 @@ def draw_color_hint(layout: bpy.types.UILayout, context: bpy.types.Context, scen
 
 
 def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Takes that their file could be parted from, and what became of collecting them."""
+    """A button for takes that lie elsewhere than their file, and how collecting them goes."""
     current = session.current()
     if current.collector.busy:
         layout.progress(factor=current.collector.progress, type="BAR", text="Copying takes")
@@ -244,7 +244,7 @@ def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
 
 
 def _any_far() -> bool:
-    """Whether takes lie elsewhere, found out every few seconds: it takes a walk over all strips."""
+    """Whether takes lie elsewhere; looked up every few seconds, because it takes a walk over all strips."""
     global _far
     if bpy.app.background or time.monotonic() > _far[1]:
         _far = (collect.any_far(), time.monotonic() + FAR_SECONDS)

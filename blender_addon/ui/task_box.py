@@ -1,4 +1,4 @@
-"""The choice of the task, what it makes takes from, and the settings that this task alone has."""
+"""The choice of the task, the strips that it uses, and the settings that only this task has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import Role, Task
-from ..operators.snapshot import Snapshot, ShownTakes
+from ..operators.snapshot import ShownTakes, Snapshot
 from ..properties import WanSettings
 from ..properties.task import TASK_ITEMS
 from ..timeline import scene_format, selection, targets
@@ -35,12 +35,12 @@ _ICONS: dict[Task, Any] = {Task[item[0]]: item[3] for item in TASK_ITEMS}
 
 
 def name_of(asked: str) -> str:
-    """What a request's task is called; a newer version's by its own word."""
+    """The name of a request's task; its own word where a newer version has made the request."""
     return next((name for one, name in _NAMES.items() if one.value == asked), asked)
 
 
 def draw_choice(layout: bpy.types.UILayout, seen: Snapshot) -> None:
-    """The shown task in words, which the selection implies or somebody chose; the others as icons beside it."""
+    """The shown task, implied by the selection or chosen, as a button with its name; the others as icons beside it."""
     row = layout.row(align=True)
     row.scale_y = 1.2
     _draw_one(row, seen, seen.task, _NAMES[seen.task])
@@ -83,7 +83,7 @@ def made_from(made: list[Target]) -> str:
 
 
 def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> None:
-    """What only the shown task has to set."""
+    """The settings that only the shown task has."""
     task, selected = seen.task, seen.selected
     column = layout.column(align=True)
     if task is Task.TEXT_TO_VIDEO:
@@ -136,7 +136,7 @@ def draw_length(
 
 
 def draw_button(layout: bpy.types.UILayout, settings: WanSettings, seen: Snapshot) -> None:
-    """The button that all of this is for."""
+    """The button that asks for the takes."""
     task, selected = seen.task, seen.selected
     operator, text = BUTTONS[task]
     if task is Task.TEXT_TO_VIDEO and settings.prompt_source == "TEXT_STRIP" and len(selected.texts) > 1:

@@ -101,7 +101,7 @@ def rate(frame_rate: FrameRate) -> str:
 
 
 def plan(made: Plan) -> tuple[str, str]:
-    """What the model makes, and what comes of it on the timeline."""
+    """What the model makes, and how long the take will be on the timeline."""
     length, speed = frames(made.model_frames), rate(made.model_frame_rate)
     model = iface_("{} x {}, {} at {} fps").format(made.width, made.height, length, speed)
     return model, iface_("{} on the timeline").format(frames(made.take_frames))

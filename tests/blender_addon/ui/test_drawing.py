@@ -111,7 +111,7 @@ def test_every_step_of_the_set_up_draws(told, settings, addon, state: str) -> No
     told.setup.progress = told.messages.SetupProgress(told.messages.SetupState.RUNNING, 2, 5, 0.3, "Fetching torch.")
     drawn = draw_all(addon)
     expected = {
-        "planned": "Fetch 2.4 GB",
+        "planned": "Download 2.4 GB",
         "running": "Step 2 of 5",
         "planning": "Checking what",
         "failed": "Try Again",

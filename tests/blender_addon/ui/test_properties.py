@@ -122,7 +122,7 @@ def test_a_models_tooltip_says_what_the_catalogue_says(told, settings, addon) ->
     told.server.models[2] = far
     said = {row[0]: row[2] for row in addon("properties")._model_rows(settings)}
     assert said["far"] == (
-        "Does every task. 80 GB to fetch; about 37 GB of a card's memory at 81 frames, 11 GB at least; "
+        "Does every task. 80 GB to download; about 37 GB of a card's memory at 81 frames, 11 GB at least; "
         "Apache-2.0. Far is somewhere"
     )
     assert said["big"] == "Apache-2.0. Big is somewhere"

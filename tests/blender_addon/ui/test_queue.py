@@ -60,7 +60,7 @@ def test_the_search_finds_older_jobs(told, queue, addon) -> None:
     assert len(queue()) == 200 and panel_state.left_out == 800
     layout = Recorder()
     addon("ui.queue_list").draw_queue(layout, bpy.context)
-    assert "and 800 more that were found" in layout.words
+    assert "and 800 more that match" in layout.words
     panel_state.search = "nowhere"
     assert queue() == []
     layout = Recorder()

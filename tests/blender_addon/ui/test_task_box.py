@@ -127,7 +127,7 @@ def test_a_held_part_is_said(panel, cut) -> None:
     cut.compat.set_handles(cut.strips["B"], 61, 113)
     cut.strips["B"].channel = 4
     cut.compat.set_handles(cut.strips["B"], 61, 113)
-    assert "The held part: 12 frames" in panel("B").words
+    assert "Extends the held part: 12 frames" in panel("B").words
 
 
 def test_what_is_rendered_first_is_said(panel, cut) -> None:

@@ -243,7 +243,7 @@ def test_a_fault_of_the_library_is_no_silent_half(transformer, tmp_path, monkeyp
         real(self, kept, **named)
 
     monkeypatch.setattr(type(transformer), "load_lora_adapter", forgetful)
-    with pytest.raises(Refusal, match="did not load whole"):
+    with pytest.raises(Refusal, match="did not load completely"):
         wear(transformer, (file, 1.0))
     assert torch.equal(answer(transformer), plain)
 
