@@ -117,7 +117,7 @@ def test_the_budget_counts_as_the_card():
     entry = entries.entry("wan2.1-t2v-14b")
     plan = forecast.plan_for(entry, forecast.Machine("cuda", 140 * GB, 128 * GB))
     assert plan.transformer is plan.text_encoder is Residency.RESIDENT
-    assert "streamed" in GraphicsCard(H200, 150 * GB, 140 * GB, 128 * GB, 24 * GB).outlook(entry.id)
+    assert "block by block" in GraphicsCard(H200, 150 * GB, 140 * GB, 128 * GB, 24 * GB).outlook(entry.id)
 
 
 def test_on_the_processor():
