@@ -126,9 +126,7 @@ def test_a_file_that_was_loaded_from_an_excluded_folder_stays_so(scene, addon, t
 def test_a_copy_is_rendered_with_its_own_files_trust(scene, addon, tmp_path, monkeypatch) -> None:
     """Another file may be open by the time that its turn comes."""
     rendering, app = addon("jobs.rendering"), SimpleNamespace(binary_path="/usr/bin/blender")
-    monkeypatch.setattr(
-        rendering, "bpy", SimpleNamespace(app=app, data=bpy.data)
-    )  # its own is a folder once it was set
+    monkeypatch.setattr(rendering, "bpy", SimpleNamespace(app=app, data=bpy.data))
     for trusted, wanted in ((True, "--enable-autoexec"), (False, "--disable-autoexec"), ("no", "--disable-autoexec")):
         (tmp_path / "order.json").write_text(json.dumps({"trusted": trusted}))
         assert wanted in rendering.command(tmp_path / "order.json").arguments
