@@ -6,7 +6,7 @@ import textwrap
 from typing import Any
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
-from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, Task
+from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, SetupProgress, Task
 from ..jobs import loras as lora_list
 from ..jobs.sourcing import RENDERING
 
@@ -65,6 +65,15 @@ def download_bytes(status: DownloadStatus) -> str:
     """ "3.21 of 19.00 GB"; in MB where it is less than one."""
     unit, words, digits = (1e9, "GB", 2) if status.total_bytes >= 1e9 else (1e6, "MB", 1)
     return f"{status.done_bytes / unit:.{digits}f} of {status.total_bytes / unit:.{digits}f} {words}"
+
+
+def setup_bytes(told: SetupProgress) -> str:
+    """ "310 of 590 MB, 2 min left"; empty where nothing is fetched."""
+    if not told.total_bytes:
+        return ""
+    unit, words, digits = (1e9, "GB", 2) if told.total_bytes >= 1e9 else (1e6, "MB", 0)
+    here = f"{told.done_bytes / unit:.{digits}f} of {told.total_bytes / unit:.{digits}f} {words}"
+    return here if told.seconds_left is None else f"{here}, {duration(told.seconds_left)} left"
 
 
 def download_rate(status: DownloadStatus) -> str:

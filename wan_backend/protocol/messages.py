@@ -345,7 +345,7 @@ class SetupPlan:
     """What setting up the backend's environment would do here; shown before gigabytes are fetched."""
 
     python: str
-    """The Python that the environment would be made with; empty where none fits."""
+    """The Python of this machine that would do where the set-up can't fetch its own; empty where none would."""
     torch_build: str
     """cuda, rocm, mps or cpu."""
     folder: str
@@ -364,3 +364,9 @@ class SetupProgress:
     progress: float = 0.0
     sentence: str = ""
     problem: Problem | None = None
+    done_bytes: int = 0
+    """Of what this step fetches, what is here; a file on its way is an estimate."""
+    total_bytes: int = 0
+    """0 where nobody knows, or nothing is fetched."""
+    seconds_left: float | None = None
+    """Of fetching; null while it isn't known."""
