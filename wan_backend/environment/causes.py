@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
+import ssl
 import urllib.error
 from pathlib import Path
 
@@ -31,7 +32,7 @@ _NETWORK = re.compile(
 _NO_BUILD = re.compile(
     r"No solution found|no wheels with a matching|no version of|No download found|No interpreter found|was not found in"
 )
-_CHECKSUM = re.compile(r"Hash mismatch|Hash-checking is enabled|checksum|mismatch for archive", re.IGNORECASE)
+_CHECKSUM = re.compile(r"[Hh]ash mismatch|Hash-checking is enabled")
 _FOLDER = re.compile(r"Permission denied|os error (?:13|5|30|32)\b|Access is denied|Read-only file system")
 
 
@@ -52,11 +53,12 @@ def of_words(what: str, words: str, reach: Reach, folder: Path) -> SetupFailed:
 def of_error(what: str, error: BaseException, reach: Reach, folder: Path) -> SetupFailed:
     """The failure of `what` by an error of Python's; raised again by whoever asked for it."""
     if isinstance(error, OtherFile):
-        return of_words(what, "checksum", reach, folder)
+        return of_words(what, "Hash mismatch", reach, folder)
     if isinstance(error, NoSuchFile):
         return SetupFailed(f"{what} stopped: {error}.")
     reason = getattr(error, "reason", error) if isinstance(error, urllib.error.URLError) else error
-    if isinstance(reason, OSError) and reason.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+    is_of_tls = isinstance(reason, ssl.SSLError)  # whose numbers are its own
+    if isinstance(reason, OSError) and not is_of_tls and reason.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return of_words(what, "Permission denied", reach, folder)
     if isinstance(error, urllib.error.HTTPError) and error.code != 407:
         return of_words(what, f"client error ({error.code}) {error.url}", reach, folder)

@@ -119,7 +119,9 @@ def proxy_of(reach: Reach, url: str) -> str:
 
 
 def without_password(proxy: str) -> str:
-    """A proxy as it may be shown."""
+    """A proxy as it may be shown; empty where there is none."""
+    if not proxy:
+        return ""
     scheme, _, rest = proxy.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
