@@ -76,14 +76,20 @@ def make_plan(folder: Path, wish: str) -> SetupPlan:
 def _no_room(folder: Path, size: int) -> Problem | None:
     """That it won't fit; what an earlier try fetched is there already."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
-    cache = folder / "cache"
-    held = sum(path.lstat().st_size for path in cache.rglob("*") if path.is_file()) if cache.exists() else 0
-    needed, free = size * ROOM - held, shutil.disk_usage(there).free
+    held = 0
+    try:
+        for path in (folder / "cache").rglob("*"):
+            held += path.lstat().st_size
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        log.warning("how much room there is can't be seen: %s", error)
+        return None
+    needed = size * ROOM - held
     if not size or free >= needed:
         return None
     sentence = (
         f"The environment takes about {size * ROOM / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on the disk of "
-        f"{folder}: free {(needed - free) / 1e9:.1f} GB, then set up again."
+        f"{folder}: free {(needed - free) / 1e9:.1f} GB more, then set up again."
     )
     return Problem(ProblemKind.DISK_FULL, sentence)
 

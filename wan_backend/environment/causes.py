@@ -91,6 +91,11 @@ def _cause(words: str, reach: Reach, folder: Path) -> tuple[str, ProblemKind]:
 def _network(words: str, reach: Reach) -> tuple[str, ProblemKind]:
     host = _host(words, reach)
     proxy = without_password(proxy_of(reach, f"https://{host}/"))
+    if reach.certificates and not Path(reach.certificates).is_file():
+        return (
+            f"SSL_CERT_FILE names {reach.certificates}, which is no file. Correct or unset it, {AGAIN}",
+            ProblemKind.OFFLINE,
+        )
     if _CERTIFICATE.search(words):
         named = reach.certificates
         look = (

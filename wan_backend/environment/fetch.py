@@ -53,13 +53,18 @@ def find(reach: Reach, project: str, name: str) -> str:
             page = str(answer.geturl())
     except urllib.error.HTTPError as error:
         if error.code in (404, 410):
-            raise NoSuchFile(f"{page} isn't there") from None
+            raise NoSuchFile(f"{_shown(page)} isn't there") from None
         raise
     for link in _LINK.findall(text):
         address = urljoin(page, html.unescape(link)).partition("#")[0]
         if unquote(urlsplit(address).path).rpartition("/")[2] == name:
             return address
-    raise NoSuchFile(f"{name} isn't on {page}")
+    raise NoSuchFile(f"{name} isn't on {_shown(page)}")
+
+
+def _shown(address: str) -> str:
+    """Without a name and password."""
+    return urlsplit(address)._replace(netloc=urlsplit(address).netloc.rpartition("@")[2]).geturl()
 
 
 def fetch(reach: Reach, address: str, file: Path, sha256: str, heard: Heard, pause_seconds: float = 2.0) -> None:

@@ -177,13 +177,17 @@ def _pip(uv: Path, verb: str, folder: Path, reach: Reach) -> list[str]:
 
 def _link_mode(cache: Path, folder: Path) -> dict[str, str]:
     """Files are linked out of the cache where the disk can, which takes no room; told beforehand, uv doesn't warn."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".link") as scratch:
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=cache, prefix=".link") as file:
-                os.link(file.name, Path(scratch, "link"))
-        except OSError:
-            return COPIES_INSTEAD
+    name = f".link-{os.getpid()}"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        (cache / name).touch()
+        os.link(cache / name, folder / name)
+    except OSError:
+        return COPIES_INSTEAD
+    finally:
+        for place in (cache, folder):
+            with contextlib.suppress(OSError):
+                (place / name).unlink()
     return {}
 
 

@@ -29,8 +29,12 @@ PROXY = {"HTTPS_PROXY": "http://me:secret@proxy:3128"}
         (SENDING + "  cause: tunnel error: proxy authorization required", PROXY, "offline", "wants a login"),
         (SENDING + "  cause: invalid peer certificate: UnknownIssuer", {}, "offline", "company's certificates"),
         (
-            SENDING + "  cause: invalid peer certificate: UnknownIssuer", {"SSL_CERT_FILE": "/own.pem"}, "offline",
-            "the certificates in /own.pem (SSL_CERT_FILE) don't vouch for it",
+            SENDING + "  cause: invalid peer certificate: UnknownIssuer", {"SSL_CERT_FILE": __file__}, "offline",
+            f"the certificates in {__file__} (SSL_CERT_FILE) don't vouch for it",
+        ),
+        (
+            "error: failed to build HTTP client", {"SSL_CERT_FILE": "/own.pem"}, "offline",
+            "SSL_CERT_FILE names /own.pem, which is no file",
         ),
         ("error: failed to build HTTP client\n  cause: No CA certificates were loaded", {}, "offline", "an impostor"),
         (ROOM, {}, "disk_full", "there is no room left on the disk of"),

@@ -149,6 +149,22 @@ def test_the_old_one_is_kept_until_the_new_one_answers(with_uv: None, tmp_path: 
     assert not old.exists() and used(tmp_path).exists()
 
 
+def test_a_strangers_settings_of_uv_are_not_obeyed(
+    with_uv: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = '[pip]\nno-binary = [":all:"]\ntarget = "/nowhere/at/all"\n'
+    (tmp_path / "uv").mkdir()
+    for file in (tmp_path / "uv.toml", tmp_path / "uv" / "uv.toml"):
+        file.write_text(settings)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("UV_TARGET", "/nowhere/at/all")
+    make.make(tmp_path / "made", wanted(wheel(tmp_path, "tiny_j"), "import tiny_j"), places(tmp_path), Heard())
+    with pytest.raises(SetupFailed):  # the explicit switch of the tests and build.py
+        dev = make.Wanted(wanted(tmp_path / "tiny_j-1.0-py3-none-any.whl").steps, isolated=False, own_python=False)
+        make.make(tmp_path / "another", dev, places(tmp_path), Heard())
+
+
 def test_no_room_is_said_before_anything_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = program.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(program.shutil, "disk_usage", lambda _: usage._replace(free=200_000_000))
