@@ -166,7 +166,7 @@ def _uv() -> Path:
 
 def _for_uv() -> dict[str, str]:
     """The variables for uv, with which a developer's index is found."""
-    return dict(make.way(isolated=False, hashed=False).variables)
+    return {"UV_INDEX_STRATEGY": "unsafe-best-match", **make.way(isolated=False, hashed=False).variables}
 
 
 def _log_file(name: str) -> BinaryIO:

@@ -88,8 +88,9 @@ def make(folder: Path, wanted: Wanted, places: Places, report: Report) -> Path:
         create.install(
             folder, python, wanted.steps, lambda _, __, sentence: report(INSTALL, COUNT, sentence), wanted.isolated
         )
-    report(ASK, COUNT, "Seeing whether the new environment answers (the first time takes a while)")
-    _ask(folder, wanted.question)
+    if wanted.question:
+        report(ASK, COUNT, "Seeing whether the new environment answers (the first time takes a while)")
+        _ask(folder, wanted.question)
     create.mark_ready(folder, wanted.steps)
     return create.python_of(folder)
 
