@@ -1,16 +1,16 @@
-"""Wan VSE's add-on: what runs inside Blender. bpy, the standard library and Blender's NumPy; no torch, no threads.
+"""Wan VSE's add-on: the part that runs inside Blender, without threads and without packages of its own.
 
-Layers, imports one way: ui -> operators -> jobs -> timeline, backend -> wan_backend.protocol. `properties` and
-`preferences` lie beside `operators`: they hold what a person sets, and nothing else of the add-on keeps it.
+Panels (ui) call operators, these the jobs, and the jobs the timeline and the backend. `properties` and `preferences`
+hold all that a person sets.
 """
 
 from __future__ import annotations
 
 from . import operators, preferences, properties, ui
-from .jobs import tracker
+from .jobs import session
 
-_PARTS = (properties, preferences, operators, ui, tracker)
-"""In the order in which they are registered; undone backwards, so that the backend ends first."""
+_PARTS = (properties, preferences, operators, ui, session)
+"""The parts in the order in which they are registered; they are undone backwards, so that the backend ends first."""
 
 
 def register() -> None:

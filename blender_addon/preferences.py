@@ -1,7 +1,4 @@
-"""The extension's preferences: where things are and what may be used. How they are drawn is ui/preferences_page.py's.
-
-May import jobs; is imported by operators and ui.
-"""
+"""The extension's preferences: where things are and what may be used. ui/preferences_page.py draws them."""
 
 from __future__ import annotations
 
@@ -10,59 +7,59 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty, FloatProperty, StringProperty
 
-from .jobs import tracker
+from .jobs import session
 
 PACKAGE = __package__.rpartition(".")[0]
 """The extension's own package ("bl_ext.user_default.wan_vse"), by which Blender knows its preferences."""
 
 DEVICES = [
-    ("auto", "Automatic", "Use the graphics card if there is one that fits, else the processor"),
+    ("auto", "Automatic", "Use a supported graphics card, or else the processor"),
     ("cuda", "Graphics Card (CUDA or ROCm)", "Use an NVIDIA card, or an AMD card under ROCm"),
-    ("mps", "Apple GPU", "Use the graphics part of an Apple chip"),
-    ("cpu", "Processor", "Use the processor alone, which is very slow with the large models"),
+    ("mps", "Apple GPU", "Use the GPU of an Apple chip"),
+    ("cpu", "Processor", "Use only the processor, which is very slow with large models"),
 ]
 
 
 def _backend_changed(self: Any, context: bpy.types.Context) -> None:
-    """The backend reads these when it starts: restart it where nothing is lost by it, else offer a button."""
-    session = tracker.get()
-    if session.backend.state == "off":
+    """Restart the backend, which reads these when it starts; offer a button where a restart would lose work."""
+    current = session.current()
+    if current.server.status.state == "off":
         return
-    if session.downloads.busy or any(not job.state.ended for job in session.jobs()):
+    if current.server.downloads.busy or any(not job.state.ended for job in current.queue()):
         manager: Any = context.window_manager
         manager.wan_vse.restart_needed = True
     else:
-        session.restart()
+        current.restart()
 
 
 def _page(preferences: WanPreferences, context: bpy.types.Context) -> None:
-    """Draws the page; ui.preferences_page puts itself here, as this module may not import ui."""
+    """Stand for ui.preferences_page.draw, which is put into `draw_page`, because ui imports this module."""
 
 
 draw_page = _page
 
 
 class WanPreferences(bpy.types.AddonPreferences):
-    """What holds for every project on this machine."""
+    """Settings that hold for every project on this machine."""
 
     bl_idname = PACKAGE
 
     backend_command: StringProperty(
         name="Backend",
-        description="A Python that has the backend's packages. Leave it empty to use the one that Set Up Backend made",
+        description="A Python with the backend's packages. Leave it empty to use the one that Set Up Backend installed",
         subtype="FILE_PATH",
         update=_backend_changed,
     )
     models_folder: StringProperty(
         name="Models Folder",
-        description="A folder with Wan models in the diffusers layout, or the models folder of a ComfyUI. Models are "
-        "downloaded into it, too. Without one, that is the Hugging Face cache, which is always looked into",
+        description="A folder with Wan models in the diffusers layout, or ComfyUI's models folder. Models are also "
+        "downloaded into it. The Hugging Face cache is always searched, and used for downloads if this is empty",
         subtype="DIR_PATH",
         update=_backend_changed,
     )
     loras_folder: StringProperty(
         name="LoRA Folder",
-        description="Where your LoRAs lie, such as the models/loras of a ComfyUI. The panel's list is filled from it",
+        description="The folder with your LoRAs, such as ComfyUI's models/loras, for the panel to choose from",
         subtype="DIR_PATH",
     )
     device: EnumProperty(
@@ -74,7 +71,7 @@ class WanPreferences(bpy.types.AddonPreferences):
     )
     memory_budget_gib: FloatProperty(
         name="Memory Budget",
-        description="How much of the card's memory may be used, in GiB, so that Blender keeps some. Zero is all of it",
+        description="How much of the card's memory to use, in GiB, leaving the rest for Blender. Zero uses all of it",
         default=0.0,
         min=0.0,
         max=1024.0,
@@ -96,7 +93,8 @@ class WanPreferences(bpy.types.AddonPreferences):
 
 def get() -> WanPreferences:
     """The preferences of this extension."""
-    ours: Any = bpy.context.preferences.addons[PACKAGE].preferences
+    addons: Any = bpy.context.preferences.addons
+    ours: WanPreferences = addons[PACKAGE].preferences
     return ours
 
 

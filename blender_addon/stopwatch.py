@@ -1,6 +1,6 @@
-"""How long our own calls keep Blender's main thread. No bpy.
+"""Measures how long calls of the add-on keep Blender's main thread.
 
-Wrap every timer, handler, operator and draw in `timed("name")`; `report()` says what they took.
+Every timer, handler, operator and draw is wrapped in `timed("name")`; `report()` gives what each took.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 LIMIT_SECONDS = 0.016
-"""No call of ours may take longer: one frame of a 60 Hz window."""
+"""No call of the add-on may take longer: this is one frame of a 60 Hz window."""
 _KEPT = 4096
 
 
@@ -29,7 +31,7 @@ _tallies: dict[str, _Tally] = {}
 
 
 class timed:
-    """Count the time of a block, or of each call of a function, under `name`."""
+    """Count how long a block, or each call of a function, takes, under `name`."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -41,8 +43,8 @@ class timed:
     def __exit__(self, *_: object) -> None:
         note(self._name, time.perf_counter() - self._began)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, timed. Blender counts the arguments that an operator's and a panel's functions name."""
+    def __call__(self, function: F) -> F:
+        """Wrap `function`, with as many named arguments as it has: Blender counts those of an operator's functions."""
         count = function.__code__.co_argcount
         if count == 2:
 
@@ -65,7 +67,7 @@ class timed:
                 with timed(self._name):
                     return function(*arguments)
 
-        return wrapper
+        return cast(F, wrapper)
 
 
 def note(name: str, seconds: float) -> None:
@@ -77,7 +79,7 @@ def note(name: str, seconds: float) -> None:
 
 
 def report() -> dict[str, tuple[int, float, float]]:
-    """name -> (count, median_seconds of the last few thousand, worst_seconds)."""
+    """Give (count, median seconds of the last few thousand calls, worst seconds) by name."""
     return {
         name: (tally.count, statistics.median(tally.recent), tally.worst_seconds)
         for name, tally in sorted(_tallies.items())

@@ -35,6 +35,7 @@ if not HAS_TORCH:
         "addon_without_bpy",
         "faults",
         "test_house.py",
+        "test_recipes.py",
         "test_build.py",
         "test_tiers.py",
     ]
@@ -117,7 +118,7 @@ def extension() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def addon(extension: str) -> Callable[[str], ModuleType]:
-    """addon("timeline.holes") is that module of the installed add-on."""
+    """addon("timeline.free_space") is that module of the installed add-on."""
     return lambda name: importlib.import_module(f"{extension}.blender_addon.{name}")
 
 

@@ -30,7 +30,7 @@ CI = (
     "wan_backend/loading/test_eight_bit.py",
     "wan_backend/loading/test_finite.py",
     "wan_backend/loading/test_applying_loras.py",
-    "wan_backend/server/test_downloads.py",
+    "wan_backend/server/test_download_queue.py",
     "wan_backend/server/test_serve_*.py",
 )
 """Folders and files of `tests` whose tests are of the CI tier."""
@@ -46,7 +46,7 @@ COMPAT = (
     "blender_addon/jobs/test_files.py",
     "blender_addon/jobs/test_rendering.py",
     "blender_addon/jobs/test_request.py",
-    "blender_addon/jobs/test_trust.py",
+    "blender_addon/jobs/test_script_trust.py",
     "blender_addon/test_packaging.py",
     "world/test_in_blender.py",
 )

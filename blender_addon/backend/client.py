@@ -1,4 +1,4 @@
-"""One child's words and ours, through an Endpoint. No bpy; never waits, and gives no call a deadline."""
+"""Calls to one child, and its answers and events, through an Endpoint. It never waits; no call has a deadline."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ...wan_backend.protocol.endpoint import Answered, Endpoint, Failed
 from ...wan_backend.protocol.errors import GONE, ProtocolError
 from ...wan_backend.protocol.framing import OverlongLine
 from ...wan_backend.protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
-from .process import ChildProcess
+from .child_process import ChildProcess
 
 log = logging.getLogger(__name__)
 
 
-class Client:
-    """Speaks to one child, a server where nothing else is said. `on_event(name, message)` gets each event."""
+class ChildClient:
+    """The calling side of one child, by default a server. `on_event(name, message)` gets each event."""
 
     def __init__(
         self,
@@ -25,13 +25,13 @@ class Client:
         on_event: Callable[[str, Any], None],
         *,
         calls: Mapping[str, Method] = SERVER_METHODS,
-        hears: Mapping[str, Method] = SERVER_EVENTS,
+        receives: Mapping[str, Method] = SERVER_EVENTS,
         peer: str = "The backend",
     ) -> None:
         self.behind = False
         """True where the last `tick` left something unread."""
         self._child, self._peer = child, peer
-        self._endpoint = Endpoint(child.send, calls=calls, hears=hears, on_event=on_event, peer=peer)
+        self._endpoint = Endpoint(child.send, calls=calls, receives=receives, on_event=on_event, peer=peer)
         self._lines: Iterator[bytes | OverlongLine] = iter(())
 
     def call(

@@ -1,7 +1,7 @@
-"""The life of the backend: starting, greeting, losing it, starting it again. No bpy.
+"""The life of the backend's server: it is started, greeted, watched, lost and started again.
 
-No call has a deadline: what has to read a slow disk may take its time. Who answers no ping is dead (pulse), and whose
-process has ended is. Such a server is started again, but seldom: then the person is asked.
+No call has a deadline, because a server that reads a slow disk may take its time. A server is lost when its process has
+ended or when it answers no ping (Heartbeat). Then it is started again, unless that happened too often.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from typing import Any
 from ...wan_backend.protocol import PROTOCOL_VERSION, ProtocolError
 from ...wan_backend.protocol.errors import GONE, WRONG_VERSION
 from ...wan_backend.protocol.messages import HelloParams, HelloResult, PingResult
-from .client import Client
-from .command import BackendMissing, BackendSettings, find
-from .process import ChildProcess
-from .pulse import HUNG_SECONDS, Pulse
+from .child_process import ChildProcess
+from .client import ChildClient
+from .launch_command import BackendMissing, BackendSettings, find
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +31,21 @@ LEAVE_SECONDS = 10.0
 force within it, and what is still there then is held by the system."""
 LONG_START_SECONDS = 120.0
 """A start that takes longer asks the person, who may press Restart; it goes on all the same."""
-_TOLD_EVERY_SECONDS = 5
+_START_REPORT_SECONDS = 5
+PING_SECONDS = 3.0
+"""From an answer to the next ping."""
+HUNG_SECONDS = 20.0
+"""So long a ping may be unanswered while we listen."""
+BUSY_SECONDS = 60.0
+"""A server that is at one thing for longer says so in a sentence; it is left alone."""
+_MAX_TICK_SECONDS = 1.0
+"""More than that from one tick to the next is Blender's own doing (a render, a dialog), not the server's silence."""
 _STARTING = "The backend is starting."
-_ENDING = "The backend before this one is still ending."
+_ENDING = "The previous backend is still ending."
 
 
 @dataclass(frozen=True)
-class BackendState:
+class BackendStatus:
     """How the backend is."""
 
     state: str = "off"
@@ -49,6 +56,44 @@ class BackendState:
     """Path of the log; empty before the first start."""
     asks: bool = False
     """True where the start takes so long that the person is asked whether to go on waiting or to press Restart."""
+
+
+class Heartbeat:
+    """Of one server. `ping(answered)` asks it."""
+
+    def __init__(self, ping: Callable[[Callable[[PingResult], None]], None]) -> None:
+        self.busy = ""
+        """What the server has been busy with for long, in a sentence; mostly nothing."""
+        self._ping = ping
+        self._waits = False
+        self._silent = 0.0
+        self._since_answer = PING_SECONDS
+        self._last_tick: float | None = None
+
+    def tick(self, now: float, behind: bool) -> bool:
+        """Ping when it is time; True where the server hangs. `behind`: what it said is not all read yet."""
+        passed = min(_MAX_TICK_SECONDS, now - (now if self._last_tick is None else self._last_tick))
+        self._last_tick = now
+        if not self._waits:
+            self._since_answer += passed
+            if self._since_answer >= PING_SECONDS:
+                self._waits, self._silent = True, 0.0
+                self._ping(self._answered)
+            return False
+        if not behind:  # else its answer may lie there
+            self._silent += passed
+        return self._silent >= HUNG_SECONDS
+
+    def excuse(self, sentence: str) -> None:
+        """It is known why no answer comes: it gets new patience, and the sentence says so until one does."""
+        self._silent, self.busy = 0.0, sentence
+
+    def _answered(self, result: PingResult) -> None:
+        self._waits, self._since_answer = False, 0.0
+        self.busy = ""
+        if result.busy_seconds >= BUSY_SECONDS:
+            doing = f" with {result.busy_with}" if result.busy_with else ""
+            self.busy = f"The backend has been busy{doing} for {result.busy_seconds:.0f} s."
 
 
 class Connection:
@@ -66,13 +111,13 @@ class Connection:
         on_lost: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.state = BackendState()
-        self.client: Client | None = None
+        self.status = BackendStatus()
+        self.client: ChildClient | None = None
         self._settings = settings
         self._on_ready, self._on_event, self._on_lost = on_ready, on_event, on_lost
         self._clock = clock
         self._child: ChildProcess | None = None
-        self._pulse: Pulse | None = None
+        self._heartbeat: Heartbeat | None = None
         self._leaving: list[ChildProcess] = []
         self._started = 0.0
         self._losses: deque[float] = deque()
@@ -85,13 +130,13 @@ class Connection:
             return
         self._start_at = self._clock()
         if not self._spawn_when_due():
-            self.state = BackendState("starting", _ENDING, self.state.log)
+            self.status = BackendStatus("starting", _ENDING, self.status.log)
 
     def stop(self) -> None:
         """Let the server go; it is watched on its way out by `tick`."""
         self._start_at = None
         self._drop("The backend was stopped.")
-        self.state = BackendState(log=self.state.log)
+        self.status = BackendStatus(log=self.status.log)
 
     def close(self, patience_seconds: float) -> None:
         """Blender or the add-on ends: let every child go, by force after `patience_seconds`."""
@@ -118,36 +163,36 @@ class Connection:
             return True
         return self._look_after(client) or changed
 
-    def _look_after(self, client: Client) -> bool:
-        before = self.state
-        if self._pulse is None:
-            self._tell_of_long_start()
-        elif self._pulse.tick(self._clock(), client.behind) and not self._is_cramped(self._pulse):
+    def _look_after(self, client: ChildClient) -> bool:
+        before = self.status
+        if self._heartbeat is None:
+            self._report_long_start()
+        elif self._heartbeat.tick(self._clock(), client.behind) and not self._is_cramped(self._heartbeat):
             self._lost(f"The backend has not answered for {HUNG_SECONDS:.0f} s and was ended.", by_force=True)
-        elif self.state.state == "ready":
-            self.state = replace(self.state, sentence=self._pulse.busy)
-        return self.state != before
+        elif self.status.state == "ready":
+            self.status = replace(self.status, sentence=self._heartbeat.busy)
+        return self.status != before
 
-    def _is_cramped(self, pulse: Pulse) -> bool:
+    def _is_cramped(self, heartbeat: Heartbeat) -> bool:
         """Whether one that is silent can't say anything; it goes on by itself once there is room."""
         if self._child is None or not self._child.is_cramped:
             return False
         folder = self._child.log_path.parent
-        pulse.spare(f"The backend can't be heard, because the disk of {folder} is full: make room there.")
+        heartbeat.excuse(f"The backend can't answer because the disk of {folder} is full: free some space there.")
         return True
 
-    def _tell_of_long_start(self) -> None:
-        seconds = int(self._clock() - self._started) // _TOLD_EVERY_SECONDS * _TOLD_EVERY_SECONDS
-        if self.state.state != "starting" or seconds == 0:
+    def _report_long_start(self) -> None:
+        seconds = int(self._clock() - self._started) // _START_REPORT_SECONDS * _START_REPORT_SECONDS
+        if self.status.state != "starting" or seconds == 0:
             return
         if seconds < LONG_START_SECONDS:
             sentence = f"The backend is starting ({seconds} s so far)."
         else:
             sentence = (
-                f"The backend has been starting for {seconds // 60} minutes and has not said anything yet: wait where "
-                "its disk is slow, or press Restart. The log says more."
+                f"The backend has been starting for {seconds // 60} minutes and has not answered yet: wait if its "
+                "disk is slow, or press Restart. The log says more."
             )
-        self.state = replace(self.state, sentence=sentence, asks=seconds >= LONG_START_SECONDS)
+        self.status = replace(self.status, sentence=sentence, asks=seconds >= LONG_START_SECONDS)
 
     def _spawn_when_due(self) -> bool:
         """True where one was started. One that is leaving still owns its jobs: the next would not see them."""
@@ -163,15 +208,15 @@ class Connection:
             settings = self._settings()
             self._child = ChildProcess(find(settings), settings.user_folder / "run", "server")
         except BackendMissing as missing:
-            self.state = BackendState("missing", missing.sentence, self.state.log)
+            self.status = BackendStatus("missing", missing.sentence, self.status.log)
             return
         except OSError as error:
-            sentence = f"The extension's folder can't be written in ({error}): free some space, or mend its rights."
-            self.state = BackendState("failed", sentence, self.state.log)
+            sentence = f"The extension's folder can't be written to ({error}): free some space, or fix its permissions."
+            self.status = BackendStatus("failed", sentence, self.status.log)
             return
         self._started = self._clock()
-        self.client = Client(self._child, self._on_event)
-        self.state = BackendState("starting", _STARTING, str(self._child.log_path))
+        self.client = ChildClient(self._child, self._on_event)
+        self.status = BackendStatus("starting", _STARTING, str(self._child.log_path))
         hello = HelloParams(PROTOCOL_VERSION, "Wan VSE in Blender")
         self.client.call("hello", hello, self._greeted, self._not_greeted)
 
@@ -181,24 +226,24 @@ class Connection:
             return
         assert self.client is not None
         client = self.client
-        self._pulse = Pulse(lambda answered: client.call("ping", None, answered, _unanswered(answered)))
-        self.state = BackendState("ready", "", self.state.log)
+        self._heartbeat = Heartbeat(lambda answered: client.call("ping", None, answered, _unanswered(answered)))
+        self.status = BackendStatus("ready", "", self.status.log)
         self._on_ready(hello)
 
     def _not_greeted(self, error: ProtocolError) -> None:
         if error.code == GONE:
             return  # how it ended is told where its end is seen
-        sentence = f"The backend refused the greeting: {error.message}"
+        sentence = f"The backend refused the connection: {error.message}"
         if error.code == WRONG_VERSION:
             sentence = (
-                "The backend and this extension are of different versions: press Set up backend in the "
-                "preferences, or correct the backend that is set there."
+                "The backend and this extension are of different versions: press Set Up Backend in the "
+                "preferences, or correct the backend that is chosen there."
             )
         self._fail(sentence)
 
     def _fail(self, sentence: str) -> None:
         self._drop(sentence)
-        self.state = BackendState("failed", sentence, self.state.log)
+        self.status = BackendStatus("failed", sentence, self.status.log)
         self._on_lost()
 
     def _lost(self, sentence: str, by_force: bool = False) -> None:
@@ -214,13 +259,13 @@ class Connection:
                 "read its log, then press Restart."
             )
             return
-        self.state = BackendState("starting", f"{sentence} Starting it again.", self.state.log)
+        self.status = BackendStatus("starting", f"{sentence} Starting it again.", self.status.log)
         self._start_at = now + AGAIN_AFTER_SECONDS * len(self._losses)
         self._on_lost()
 
     def _drop(self, sentence: str, by_force: bool = False) -> None:
         child, client = self._child, self.client
-        self._child = self.client = self._pulse = None
+        self._child = self.client = self._heartbeat = None
         if child is not None:
             child.leave(by_force)
             self._leaving.append(child)
@@ -240,6 +285,6 @@ def _death_sentence(child: ChildProcess, exit_code: int) -> str:
     words = child.last_words()
     if "No module named" in words:
         lacking = words.rpartition("No module named")[2].strip(" '\"")
-        return f"The backend's Python lacks {lacking}: press Set up backend in the preferences."
+        return f"The backend's Python lacks {lacking}: press Set Up Backend in the preferences."
     manner = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
     return f"The backend ended unexpectedly ({manner}){': ' + words.rstrip('.') if words else ''}."

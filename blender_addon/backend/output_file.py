@@ -1,4 +1,4 @@
-"""The file that a child writes to and the add-on reads as it grows; what was read is given back to the disk. No bpy.
+"""The file that a child writes to and the add-on reads as it grows; what was read is given back to the disk.
 
 A pipe would do without a file, but a child fills one while Blender renders or a dialog is open, and then waits.
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 CHUNK_BYTES = 65536
 HOLE_BYTES = 1 << 20
 """A hole is made of so much at a time: a whole number of any file system's blocks."""
-LEAST_FREE_BYTES = 1 << 16
+MIN_FREE_BYTES = 1 << 16
 
 
 class OutputFile:
@@ -57,7 +57,7 @@ class OutputFile:
     def is_cramped(self) -> bool:
         """True where the disk is full, so that the child can't say anything."""
         try:
-            return shutil.disk_usage(self.path.parent).free < LEAST_FREE_BYTES
+            return shutil.disk_usage(self.path.parent).free < MIN_FREE_BYTES
         except OSError:
             return False
 

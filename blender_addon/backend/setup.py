@@ -1,4 +1,4 @@
-"""Making the backend's environment, as a child that reports how far it is. No bpy.
+"""Making the backend's environment, as a child that reports how far it is.
 
 `ask` says what would be done (gigabytes, which torch), `create` does it; both go on by `tick`.
 """
@@ -11,13 +11,13 @@ from typing import Any
 
 from ...wan_backend.protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, SetupState
 from ...wan_backend.protocol.methods import SETUP_EVENTS
-from .client import Client
-from .command import BackendCommand, BackendMissing, BackendSettings, child_environment
-from .process import ChildProcess
+from .child_process import ChildProcess
+from .client import ChildClient
+from .launch_command import BackendCommand, BackendMissing, BackendSettings, child_environment
 
 
 class Setup:
-    """The set-up of the backend's environment; one for the session (`tracker.get().setup`)."""
+    """The set-up of the backend's environment; one for the session (`session.current().setup`)."""
 
     def __init__(self) -> None:
         self.state = "idle"
@@ -29,7 +29,7 @@ class Setup:
         self.log = ""
         """Path of the log file; empty before the first start."""
         self._child: ChildProcess | None = None
-        self._client: Client | None = None
+        self._client: ChildClient | None = None
         self._leaving: list[ChildProcess] = []
 
     @property
@@ -40,7 +40,7 @@ class Setup:
     def ask(self, settings: BackendSettings) -> None:
         """Find out what would be done; `plan` holds it when `state` is planned."""
         self.plan = None
-        self._begin(settings, "plan", "planning", "Looking at what this machine needs.")
+        self._begin(settings, "plan", "planning", "Checking what this machine needs.")
 
     def create(self, settings: BackendSettings) -> None:
         """Do it; resumes what an earlier try left."""
@@ -51,7 +51,7 @@ class Setup:
         """Stop; what was made so far stays for the next try."""
         if self._child is not None:
             self._drop()
-            self.state, self.sentence = "idle", "The set-up was stopped; the next one goes on from there."
+            self.state, self.sentence = "idle", "The set-up was stopped; the next one resumes from there."
 
     def close(self, patience_seconds: float) -> None:
         """Blender or the add-on ends: let the children go, by force after `patience_seconds`."""
@@ -84,19 +84,19 @@ class Setup:
         except (BackendMissing, OSError) as error:
             self.state, self.sentence = "failed", f"The set-up could not be started: {error}"
             return
-        self._client = Client(self._child, self._hear, calls={}, hears=SETUP_EVENTS, peer="The set-up")
+        self._client = ChildClient(self._child, self._receive, calls={}, receives=SETUP_EVENTS, peer="The set-up")
         self.log = str(self._child.log_path)
         self.state, self.sentence = state, sentence
 
-    def _hear(self, event: str, said: Any) -> None:
-        self.sentence = said.problem.sentence if said.problem else said.sentence
-        if isinstance(said, SetupPlan):
-            self.plan = said
+    def _receive(self, event: str, report: Any) -> None:
+        self.sentence = report.problem.sentence if report.problem else report.sentence
+        if isinstance(report, SetupPlan):
+            self.plan = report
             if self.state == "planning":
-                self.state = "failed" if said.problem else "planned"
+                self.state = "failed" if report.problem else "planned"
             return
-        self.progress = said
-        self.state = said.state.value
+        self.progress = report
+        self.state = report.state.value
 
     def _ended(self, child: ChildProcess, exit_code: int) -> None:
         self._drop()

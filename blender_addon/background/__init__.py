@@ -1,10 +1,12 @@
-"""What runs in a Blender of its own, in the background, on a copy of the artist's file. Knows bpy, nothing of ours.
+"""Renders sources of takes in a second Blender, in the background, on a copy of the artist's file.
 
-It's found by its path, so it imports nothing of the add-on. What it does to the copy is never saved.
+That Blender finds this package by its path, without the rest of the extension, so it imports nothing else of it. The
+copy is changed for rendering and never saved.
 
-run     reads the order and does it
-frames  the timeline's pictures
-depth   how far away things are in a scene
-output  how pictures are written
-report  how far it is, and whether it's still wanted
+run          reads the order and renders what it lists
+frames       the timeline's pictures
+depth        the depth of a scene
+output       how pictures are written
+report       reports progress, and ends when nobody waits any more
+made_folder  folders for rendered pictures, which may be removed again
 """

@@ -1,11 +1,11 @@
-"""How far away things are in a scene, as grey levels: near is bright, and nothing at all is black. bpy only.
+"""Renders the depth of a scene as gray levels: near is bright, and where nothing is, it is black.
 
-Asked: `scene`, `camera` (the strip's own, or ""), `layer` (or ""), `shots` (the scene's frames of each shot, in order,
-in all as many as `files`), `folder`, `files`.
+The order's entry has: `scene`; `camera` (the strip's own, or ""); `layer` (or ""); `shots` (the scene's frames of each
+shot, in order, together as many as `files`); `folder`; `files`.
 
-Cycles renders it on the processor, with one material for everything that shines as 1 / distance; distance is along the
-camera's axis. Levels are even in 1 / distance, as the depth that control models were trained on: 0 is the shot's
-farthest and 1 its nearest point, held through the shot. The file RANGES holds both for each shot.
+Cycles renders it on the CPU. One material for everything emits 1 / distance, where distance is measured along the
+camera's axis. Levels are linear in 1 / distance, like the depth that control models were trained on: 0 is the shot's
+farthest point and 1 its nearest, the same through the whole shot. The file RANGES holds both for each shot.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from .report import Report
 
 RANGES = "depth.json"
 MEASURED_PIXELS = 6000
-"""Of each frame that the range is measured on."""
+"""The range of a shot is measured on pictures of about so many pixels."""
 MEASURED_FRAMES = 24
-"""Of each shot, evenly spread, the first and the last among them."""
+"""The range is measured on so many frames of a shot, evenly spread from the first to the last."""
 MARGIN = 1.02
-"""What is measured on a part of the pixels is widened by so much."""
+"""The range is widened by this factor, as it is measured on a part of the pixels."""
 
 
 def steps(asked: dict[str, Any]) -> int:
-    """How many pictures are written for it."""
+    """How many pictures are written for the order's entry."""
     return sum(len(set(shot)) + len(_some(shot)) for shot in asked["shots"])
 
 
 def render(asked: dict[str, Any], report: Report) -> None:
-    """Render what is asked. Raises RuntimeError."""
+    """Render the order's entry. Raises RuntimeError."""
     scene = bpy.data.scenes[asked["scene"]]
-    _look_through(scene, asked["camera"])
+    _set_camera(scene, asked["camera"])
     layer = _only_layer(scene, asked["layer"])
-    _render_bare(scene)
-    _hide_fog(scene)
-    levels = _shine_by_distance(layer)
+    _render_one_ray(scene)
+    _hide_volumes(scene)
+    levels = _emit_depth(layer)
     partial = output.partial_folder(asked)
     rendered: list[str] = []
     ranges = []
@@ -61,7 +61,7 @@ def render(asked: dict[str, Any], report: Report) -> None:
         json.dump(ranges, file)
 
 
-def _look_through(scene: bpy.types.Scene, camera: str) -> None:
+def _set_camera(scene: bpy.types.Scene, camera: str) -> None:
     if camera:
         scene.camera = bpy.data.objects[camera]
         for marker in scene.timeline_markers:
@@ -71,7 +71,7 @@ def _look_through(scene: bpy.types.Scene, camera: str) -> None:
 
 
 def _only_layer(scene: bpy.types.Scene, name: str) -> bpy.types.ViewLayer:
-    """The layer that Blender takes for a scene strip: the strip's own, else the first that is rendered."""
+    """Leave on only the layer that Blender uses for a scene strip: the strip's own, else the first that is rendered."""
     layers = scene.view_layers
     chosen = layers[name] if name else next((layer for layer in layers if layer.use), layers[0])
     for layer in layers:
@@ -79,8 +79,8 @@ def _only_layer(scene: bpy.types.Scene, name: str) -> bpy.types.ViewLayer:
     return chosen
 
 
-def _render_bare(scene: bpy.types.Scene) -> None:
-    """One ray through the middle of each pixel, and nothing that comes after it."""
+def _render_one_ray(scene: bpy.types.Scene) -> None:
+    """Trace one ray through the center of each pixel, without bounces, motion blur, compositing or color management."""
     render, cycles = scene.render, scene.cycles
     render.engine = "CYCLES"
     render.use_sequencer = render.use_compositing = render.use_freestyle = render.use_motion_blur = False
@@ -95,23 +95,23 @@ def _render_bare(scene: bpy.types.Scene) -> None:
     output.set_view(scene, "Raw")
 
 
-def _hide_fog(scene: bpy.types.Scene) -> None:
-    """What is made of volume alone would be a solid body, with one material for everything."""
+def _hide_volumes(scene: bpy.types.Scene) -> None:
+    """Hide objects that are volumes alone: with one material for everything, they would be rendered solid."""
     for thing in scene.objects:
         materials = [slot.material for slot in thing.material_slots if slot.material]
-        if thing.type == "VOLUME" or (materials and all(_is_fog(material) for material in materials)):
+        if thing.type == "VOLUME" or (materials and all(_is_volume(material) for material in materials)):
             thing.hide_render = True
 
 
-def _is_fog(material: bpy.types.Material) -> bool:
+def _is_volume(material: bpy.types.Material) -> bool:
     output_node = material.node_tree.get_output_node("CYCLES") if material.node_tree else None
     if output_node is None:
         return False
     return output_node.inputs["Volume"].is_linked and not output_node.inputs["Surface"].is_linked
 
 
-def _shine_by_distance(layer: bpy.types.ViewLayer) -> bpy.types.Node:
-    """Give everything in the layer the material; returns the node that turns 1 / distance into levels."""
+def _emit_depth(layer: bpy.types.ViewLayer) -> bpy.types.Node:
+    """Give everything in the layer a material that emits 1 / distance; gives the node that maps it to levels."""
     material = bpy.data.materials.new("Depth")
     if material.node_tree is None:
         material.use_nodes = True
@@ -141,7 +141,7 @@ def _some(shot: list[int]) -> list[int]:
 
 
 def _measure(scene: bpy.types.Scene, levels: bpy.types.Node, shot: list[int], folder: str) -> tuple[float, float]:
-    """The nearest and farthest distance in a shot, from small pictures of some of its frames."""
+    """The nearest and the farthest distance in a shot, measured on small pictures of some of its frames."""
     render = scene.render
     kept = render.resolution_percentage
     share = (MEASURED_PIXELS / (render.resolution_x * render.resolution_y)) ** 0.5
@@ -156,7 +156,7 @@ def _measure(scene: bpy.types.Scene, levels: bpy.types.Node, shot: list[int], fo
         levels.clamp = True
     values = [value for file in set(files.values()) for value in _values(file) if value > 0]
     if not values:
-        raise RuntimeError(f"nothing is to be seen in “{scene.name}” from frame {min(shot)} to {max(shot)}")
+        raise RuntimeError(f"there is nothing to see in “{scene.name}” from frame {min(shot)} to {max(shot)}")
     return 1 / (max(values) * MARGIN), MARGIN / min(values)
 
 

@@ -1,7 +1,7 @@
-"""The timeline's pictures in a range of frames, as Blender renders them in Standard view at full size. bpy only.
+"""Renders the timeline's pictures in a range of frames, with the Standard view at full size.
 
-Asked: `scene`, `start`, `end_exclusive`, `strips` (names; none: all that is seen), `alone` (without what lies below
-them), `plays` (folders and names of the files that are shown), `folder`, `files`.
+The order's entry has: `scene`; `start`; `end_exclusive`; `strips` (names; empty for all that the preview shows);
+`alone` (without the strips below them); `plays` (folders and names of the files that are shown); `folder`; `files`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import bpy
 import imbuf
 
 from . import output
-from .report import Refused, Report
+from .report import CannotRender, Report
 
 ROLE = "wan_vse_role"
-"""As in timeline/identity.py, which can't be imported here."""
+"""A copy of identity.ROLE: the add-on's timeline can't be imported here."""
 NAMES_SHOWN = 3
 
 
 def steps(asked: dict[str, Any]) -> int:
-    """How many pictures are written for it."""
+    """How many pictures are written for the order's entry."""
     return int(asked["end_exclusive"]) - int(asked["start"])
 
 
 def render(asked: dict[str, Any], report: Report) -> None:
-    """Render what is asked. Raises RuntimeError."""
+    """Render the order's entry. Raises RuntimeError."""
     scene = bpy.data.scenes[asked["scene"]]
     for folder, names in asked["plays"]:
         _check_there(folder, names)
@@ -45,10 +45,10 @@ def render(asked: dict[str, Any], report: Report) -> None:
 
 
 def show_only(scene: bpy.types.Scene, names: list[str], alone: bool = False) -> list[tuple[Any, bool]]:
-    """Show the strips that are named and, but for `alone`, what lies below them, as the preview does; no name: all.
+    """Mute all strips but the named ones and, unless `alone`, those below them; without names, mute none.
 
-    Gives all whose mute changed, with what it was: strips, channels, and curves that would unmute a strip. Placeholders
-    have nothing to show yet.
+    Gives everything whose mute changed, with its former value: strips, channels, and curves that would unmute a strip.
+    Placeholders are always muted: they have nothing to show yet.
     """
     editor = scene.sequence_editor
     owner = editor.meta_stack[-1] if len(editor.meta_stack) else editor
@@ -67,7 +67,7 @@ def show_only(scene: bpy.types.Scene, names: list[str], alone: bool = False) -> 
 
 
 def _mute_curves(scene: bpy.types.Scene, strips: list[Any]) -> list[Any]:
-    """The curves and drivers that mute and unmute those strips over time."""
+    """The curves and drivers that animate the mute of those strips."""
     animation = scene.animation_data
     if animation is None:
         return []
@@ -81,31 +81,31 @@ def _mute_curves(scene: bpy.types.Scene, strips: list[Any]) -> list[Any]:
 
 
 def _check_there(folder: str, names: list[str]) -> None:
-    """A picture that is missing can end Blender, or is shown in violet."""
+    """Refuse missing files: Blender shows a missing picture in violet, or crashes."""
     lost = [name for name in names if not _is_file(os.path.join(folder, name))]
     if lost:
         more = f" and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
-        raise Refused(
+        raise CannotRender(
             f"{', '.join(lost[:NAMES_SHOWN])}{more} can't be found in {folder}: put it back there, or find it with "
             "File > External Data > Find Missing Files."
         )
 
 
 def _check_read(scene: Any, plays: list[tuple[str, list[str]]]) -> None:
-    """A picture that Blender can't read is shown black, or not at all."""
+    """Refuse unreadable pictures, which Blender shows black or not at all."""
     pictures = _pictures_of(scene)
     for folder, names in plays:
         for name in names:
             path = os.path.join(folder, name)
             if os.path.normcase(path) in pictures and not _can_be_read(path):
-                raise Refused(
+                raise CannotRender(
                     f"{name} in {folder} can't be read by Blender, or is damaged: open it in another program, save it "
-                    "as PNG or JPEG, and put that in its place."
+                    "as PNG or JPEG, and use that in its place."
                 )
 
 
 def _pictures_of(scene: Any) -> set[str]:
-    """The files of all image strips."""
+    """The files of all image strips of the scene."""
     editor, found = scene.sequence_editor, set()
     for strip in editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all:
         if strip.type == "IMAGE":

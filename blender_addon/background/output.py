@@ -1,4 +1,4 @@
-"""How pictures are written: numbered PNG files, first aside, then all at once under their own names. bpy only."""
+"""Writes rendered pictures: numbered files in a partial folder, which then gets its name all at once."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import bpy
 
 from . import made_folder
-from .report import Refused
+from .report import CannotRender
 
 PARTIAL_SUFFIX = ".partial"
 COMPRESSION = 10
 
 
 def set_view(scene: bpy.types.Scene, view: str) -> None:
-    """Show colours as `view` (Standard or Raw) does on an sRGB display, with nothing done to them."""
+    """Show colors as `view` (Standard or Raw) does on an sRGB display, without any other change."""
     displays = scene.display_settings.bl_rna.properties["display_device"].enum_items
     if "sRGB" in displays:
         scene.display_settings.display_device = "sRGB"
@@ -32,7 +32,7 @@ def set_view(scene: bpy.types.Scene, view: str) -> None:
 
 
 def set_file(scene: bpy.types.Scene, file_format: str, color_mode: str, color_depth: str) -> None:
-    """Write single pictures, unmarked and unbordered, each one anew."""
+    """Write single pictures, without stamps or a render border, and overwrite those that exist."""
     render, settings = scene.render, scene.render.image_settings
     if hasattr(settings, "media_type"):
         settings.media_type = "IMAGE"
@@ -52,15 +52,15 @@ def render_frames(scene: bpy.types.Scene, numbers: Sequence[int], folder: str) -
         scene.frame_start, scene.frame_end = first, last
         bpy.ops.render.render(animation=True, scene=scene.name)
     for number in sorted({number for number in numbers if number < 0}):
-        _render_before_nought(scene, number, files[number])
+        _render_negative(scene, number, files[number])
     for number, file in files.items():
         if not os.path.isfile(file):
             raise RuntimeError(f"frame {number} of “{scene.name}” was not written to {folder}")
     return files
 
 
-def _render_before_nought(scene: bpy.types.Scene, number: int, file: str) -> None:
-    """A frame that no animation reaches: a scene's range begins at 0 or later."""
+def _render_negative(scene: bpy.types.Scene, number: int, file: str) -> None:
+    """Render a frame before 0, which no animation reaches: a scene's range begins at 0 or later."""
     kept, scene.render.filepath = scene.render.filepath, file
     try:
         scene.frame_set(number)
@@ -71,17 +71,17 @@ def _render_before_nought(scene: bpy.types.Scene, number: int, file: str) -> Non
 
 
 def partial_folder(asked: dict[str, Any]) -> str:
-    """An empty folder beside the one that was asked for. Raises OSError and Refused."""
+    """Make an empty folder beside the one that is to be made. Raises OSError and CannotRender."""
     folder = str(asked["folder"]) + PARTIAL_SUFFIX
     try:
         made_folder.make(folder, asked["job"])
-    except made_folder.NotOurs as in_the_way:
-        raise Refused(str(in_the_way)) from None
+    except made_folder.FolderInTheWay as in_the_way:
+        raise CannotRender(str(in_the_way)) from None
     return folder
 
 
 def settle(asked: dict[str, Any], partial: str, rendered: Sequence[str]) -> None:
-    """Name the rendered files as was asked, and put them where they are waited for. Raises OSError and Refused."""
+    """Rename the rendered files and their folder as the order says. Raises OSError and CannotRender."""
     left = list(rendered)
     for name, file in zip(asked["files"], rendered, strict=True):
         left.remove(file)
@@ -92,9 +92,9 @@ def settle(asked: dict[str, Any], partial: str, rendered: Sequence[str]) -> None
             os.replace(file, target)
     try:
         made_folder.clear(asked["folder"], asked["job"])
-    except made_folder.NotOurs as in_the_way:
+    except made_folder.FolderInTheWay as in_the_way:
         made_folder.remove(partial, asked["job"])
-        raise Refused(str(in_the_way)) from None
+        raise CannotRender(str(in_the_way)) from None
     os.replace(partial, asked["folder"])
 
 

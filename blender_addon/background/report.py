@@ -1,4 +1,4 @@
-"""Says in a file how far the rendering is, and finds out whether Blender still waits for it. Standard library only."""
+"""Reports progress in a file, and ends this process when the artist's Blender no longer waits for it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import select
 import sys
 
 ABANDONED = 5
-"""The exit code where nobody waits any more."""
+"""The exit code of a process that nobody waits for any more."""
 
 
-class Refused(RuntimeError):
-    """It can't be rendered, for what the message says in a whole sentence."""
+class CannotRender(RuntimeError):
+    """It can't be rendered; the message is a sentence for a person."""
 
 
 class Report:
-    """One JSON object in a file that is replaced whole: `done` and `of` steps, `failed` with why.
+    """A file with one JSON object, which is always replaced whole: `done` and `of` count steps.
 
-    `refused` has it instead where that is a whole sentence for a person.
+    `failed` is the error after a failure; `refused` is set instead where there is a sentence for a person.
     """
 
     def __init__(self, path: str, steps: int) -> None:
@@ -27,25 +27,25 @@ class Report:
         self._write("")
 
     def step(self, *_: object) -> None:
-        """One more picture is written. Ends this process where Blender is gone or has closed our stdin."""
+        """Count one more written picture. Ends this process where Blender is gone or has closed our stdin."""
         self._done = min(self._done + 1, self._steps)
         if _is_abandoned():
             os._exit(ABANDONED)
         self._write("")
 
     def fail(self, reason: str) -> None:
-        """It can't be done."""
+        """Report an error."""
         self._write(reason)
 
     def refuse(self, sentence: str) -> None:
-        """It can't be done, for a reason that the person can mend."""
+        """Report a reason that the person can fix."""
         self._write("", sentence)
 
     def _write(self, failed: str, refused: str = "") -> None:
         partial = self._path + ".partial"
         with open(partial, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             json.dump({"done": self._done, "of": self._steps, "failed": failed, "refused": refused}, file)
-        with contextlib.suppress(PermissionError):  # on Windows, while it's being read; the next one tells
+        with contextlib.suppress(PermissionError):  # on Windows, while it is read; the next step reports again
             os.replace(partial, self._path)
 
 

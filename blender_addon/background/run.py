@@ -1,9 +1,9 @@
-"""Reads the order that follows `--` on the command line, does it, and says how far it is.
+"""Reads the order that follows `--` on the command line, renders what it lists, and reports progress.
 
-The order is a JSON object: `blend`, the copy; `report`, the file to report in; `cycles_device`, the kind of device
-that the artist's Cycles uses ("" for the processor); `trusted`, whether scripts of the file may run, and
-`scripts_refused`, whether one was kept from running in the window; `pictures`, a list of what to render, see `frames`
-and `depth`.
+The order is a JSON object: `blend`, the copy of the file; `report`, the file to report in; `cycles_device`, the kind of
+device that the artist's Cycles uses ("" for the CPU); `trusted`, whether scripts of the file may run;
+`scripts_refused`, whether one was kept from running in the window; and `pictures`, the entries to render, see `frames`
+and `depth`. The file may be a stranger's, so whatever rendering could do besides making pictures is prevented.
 """
 
 from __future__ import annotations
@@ -13,18 +13,24 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import bpy
 
-from . import depth, frames, side_effects
-from .report import Refused, Report
+from . import depth, frames
+from .report import CannotRender, Report
 
 KINDS = {"frames": frames, "depth": depth}
+_NOT_TRUSTED = (
+    "What was asked for is shown by scripts of the file ({}), which may not run in the background: if you trust it, "
+    "check Preferences > Save & Load > Auto Run Python Scripts, and open it again; or render these strips yourself, and put "
+    "that in their place."
+)
 
 
 def main() -> None:
-    """Do the order; leaves with another exit code than 0 where that fails."""
+    """Render the order; exits with another code than 0 where that fails."""
     with open(sys.argv[sys.argv.index("--") + 1], encoding="utf-8") as file:
         order = json.load(file)
     if hasattr(os, "nice"):
@@ -33,14 +39,14 @@ def main() -> None:
     try:
         if not _is_same_file(bpy.data.filepath, order["blend"]):
             bpy.ops.wm.open_mainfile(filepath=order["blend"], load_ui=False, use_scripts=order["trusted"])
-        side_effects.keep_from_writing()
-        side_effects.keep_scripts_out(order["trusted"])
+        keep_from_writing()
+        keep_scripts_out(order["trusted"])
         _use_device(order["cycles_device"])
         bpy.app.handlers.render_write.append(report.step)
         for asked in order["pictures"]:
             KINDS[asked["kind"]].render(asked, report)
-        side_effects.check_scripts(order["scripts_refused"])
-    except Refused as refused:
+        check_scripts(order["scripts_refused"])
+    except CannotRender as refused:
         report.refuse(str(refused))
         sys.exit(1)
     except (RuntimeError, OSError, LookupError) as error:
@@ -50,7 +56,7 @@ def main() -> None:
 
 
 def _use_device(kind: str) -> None:
-    """The artist's own settings are not loaded here, so that no other add-on runs; this one is taken over."""
+    """Set the kind of device: the artist's preferences are not loaded here, so that no other add-on runs."""
     cycles: Any = bpy.context.preferences.addons.get("cycles")
     if not kind or cycles is None:
         return
@@ -61,3 +67,48 @@ def _use_device(kind: str) -> None:
 
 def _is_same_file(one: str, other: str) -> bool:
     return bool(one) and os.path.normcase(os.path.abspath(one)) == os.path.normcase(os.path.abspath(other))
+
+
+def keep_from_writing() -> None:
+    """Mute File Output nodes, which would write files wherever their paths say, at each frame."""
+    for tree in _trees():
+        for node in tree.nodes:
+            if node.type == "OUTPUT_FILE":
+                node.mute = True
+
+
+def keep_scripts_out(trusted: bool) -> None:
+    """Remove the style modules of a file that isn't trusted: Freestyle of 4.2 runs them even when scripts may not run.
+
+    Raises CannotRender where one is in use, since the pictures would differ without it.
+    """
+    if trusted:
+        return
+    in_use = False
+    for scene in bpy.data.scenes:
+        for layer in scene.view_layers:
+            settings = getattr(layer, "freestyle_settings", None)
+            scripted = [module for module in settings.modules if module.script] if settings is not None else []
+            drawn = scene.render.use_freestyle and layer.use_freestyle and settings.mode == "SCRIPT"
+            in_use = in_use or (drawn and any(module.use for module in scripted))
+            for module in scripted:
+                module.script = None
+    if in_use:
+        raise CannotRender(_NOT_TRUSTED.format("a Freestyle style module"))
+
+
+def check_scripts(were_refused: bool) -> None:
+    """Raise CannotRender where a script of the file was kept from running here, but not in the window.
+
+    With `were_refused`, one was kept from running there as well, and the pictures are those that the artist sees.
+    """
+    if bpy.app.autoexec_fail and not were_refused:
+        raise CannotRender(_NOT_TRUSTED.format(bpy.app.autoexec_fail_message[:100]))
+
+
+def _trees() -> Iterator[Any]:
+    yield from bpy.data.node_groups
+    for scene in bpy.data.scenes:
+        tree = getattr(scene, "node_tree", None) if bpy.app.version < (5, 0, 0) else None
+        if tree is not None:
+            yield tree

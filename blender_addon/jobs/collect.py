@@ -23,15 +23,15 @@ import bpy
 from ...wan_backend.protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE
 from ...wan_backend.protocol.plain_names import is_id
 from ..timeline import compat, identity, path_rules, placement
-from . import landing, project
+from . import placing, project
 from .request import MEDIA_FOLDER, Refused
 
 log = logging.getLogger(__name__)
 
 PIECE_BYTES = 1 << 20
 _OF_TAKE = re.compile(r"[0-9]{4,6}\.png|" + "|".join(map(re.escape, (SETTINGS_FILE, *MOVIE_FILES.values()))))
-FOLDERS_LOOKED_FOR = 8
-"""`any_far` asks the disk for no more."""
+MAX_FOLDERS_ASKED = 8
+"""`any_far` asks the disk for no more than this."""
 
 
 @dataclass
@@ -75,9 +75,9 @@ class Collector:
         sources = [folder for folder in far if is_takes(folder)]
         self._left_out = len(far) - len(sources)
         if far and not sources:
-            raise Refused("What lies elsewhere are not the folders of takes as they were made: copy them by hand.")
+            raise Refused("The takes that are elsewhere are not in folders as Wan VSE makes them: copy them by hand.")
         if not sources:
-            raise Refused("Every take lies beside the .blend already.")
+            raise Refused("Every take is beside the .blend already.")
         self._todo = deque(_Folder(source, target / source.name) for source in sources)
         self._count, self.progress, self.sentence = len(sources), 0.0, "Copying takes."
 
@@ -98,9 +98,9 @@ class Collector:
                 self._step(self._todo[0])
         except OSError as error:
             self.stop()
-            self.sentence = f"The takes could not be copied ({error}): mend that, then collect again."
+            self.sentence = f"The takes could not be copied ({error}): fix that, then collect again."
             return True
-        if not self._todo and landing.allowed():
+        if not self._todo and placing.allowed():
             self._point_strips()
         return True
 
@@ -144,9 +144,9 @@ class Collector:
             target = self._moved.get(str(compat.media_folder(found.strip) or ""))
             if target is not None:
                 compat.set_media_folder(found.strip, placement.media_path(target))
-        self.sentence = f"{len(self._moved)} takes lie beside the .blend now; save it to keep that."
+        self.sentence = f"{len(self._moved)} takes are beside the .blend now; save it to keep that."
         if self._left_out:
-            self.sentence += f" {self._left_out} folders stay where they are: they are no takes as they were made."
+            self.sentence += f" {self._left_out} folders stay where they are: they are not takes as Wan VSE makes them."
         self._moved.clear()
         bpy.ops.ed.undo_push(message="Collect takes")
 
@@ -195,7 +195,7 @@ def any_far() -> bool:
         if os.path.isdir(folder):
             return True
         looked.add(folder)
-        if len(looked) >= FOLDERS_LOOKED_FOR:
+        if len(looked) >= MAX_FOLDERS_ASKED:
             return False
     return False
 

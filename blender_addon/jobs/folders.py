@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 
 from ...wan_backend.storage import private_files
-from ..backend.command import BackendSettings
+from ..backend.launch_command import BackendSettings
 
 PACKAGE = __package__.rsplit(".", 2)[0]
 """The extension's root package, as Blender names it: "bl_ext.user_default.wan_vse"."""

@@ -1,4 +1,4 @@
-"""The statuses of all jobs: the server's word, and this side's for jobs that the server doesn't know. No bpy.
+"""The statuses of all jobs: as the server reports them, and as this side knows them for jobs that it hasn't got.
 
 There may be ten thousand, and this is asked at every tick and redraw. So each change costs only what it changes, and
 the list in order is kept.
@@ -33,7 +33,7 @@ class JobList:
         self._server: dict[str, JobStatus] = {}
         self._local: dict[str, JobStatus] = {}
         self._requests: dict[str, TakeRequest] = {}
-        """Of jobs that the server hasn't got yet: nobody else could tell them."""
+        """What the jobs were asked for that the server hasn't got yet; nobody else knows it."""
         self._running: set[str] = set()
         self._unsettled: set[str] = set()
         self._came_done: set[str] = set()
@@ -47,8 +47,8 @@ class JobList:
         self._unsorted = True
         self._pass: set[str] | None = None
         """The jobs that the pages so far have named; None where no list is on its way."""
-        self._said_since: set[str] = set()
-        """Jobs of which the server said something else while the pages came."""
+        self._reported_since: set[str] = set()
+        """Jobs of which the server reported something else while the pages came."""
 
     # What is known
 
@@ -82,7 +82,7 @@ class JobList:
         return self.done & self._unsettled
 
     def take_done(self) -> set[str]:
-        """The jobs that were heard to be done since this was last asked."""
+        """The jobs that were reported done since this was last asked."""
         came, self._came_done = self._came_done, set()
         return came
 
@@ -106,40 +106,40 @@ class JobList:
         self._without_key = dict.fromkeys((*self._places, *self._server, *self._local))
         self._changed_order()
 
-    # The server's word
+    # What the server reports
 
-    def hear(self, status: JobStatus) -> None:
+    def receive(self, status: JobStatus) -> None:
         """The server says how a job is."""
         if self._pass is not None:
-            self._said_since.add(status.job_id)
-        self._hear(status)
+            self._reported_since.add(status.job_id)
+        self._receive(status)
 
-    def hear_progress(self, said: ProgressParams) -> None:
+    def receive_progress(self, progress: ProgressParams) -> None:
         """The server says how far a job is; of one that has ended, or isn't known, it comes too late or too early."""
-        status = self._server.get(said.job_id)
-        if status is None or status.state.ended or said.state.ended:
+        status = self._server.get(progress.job_id)
+        if status is None or status.state.ended or progress.state.ended:
             return
         self._put(
             self._server,
             replace(
                 status,
-                state=said.state,
-                step=said.step,
-                steps=said.steps,
-                progress=said.progress,
-                eta_seconds=said.eta_seconds,
-                sentence=said.sentence,
-                preview=said.preview or status.preview,
+                state=progress.state,
+                step=progress.step,
+                steps=progress.steps,
+                progress=progress.progress,
+                eta_seconds=progress.eta_seconds,
+                sentence=progress.sentence,
+                preview=progress.preview or status.preview,
             ),
         )
 
     def begin_pages(self) -> None:
         """The server's list is asked for anew; its pages come one by one."""
         self._pass = set()
-        self._said_since.clear()
+        self._reported_since.clear()
 
-    def hear_page(self, statuses: Iterable[JobStatus], last: bool) -> None:
-        """A page of what jobs there are. What was heard of a job since the list was asked for is newer than its page.
+    def receive_page(self, statuses: Iterable[JobStatus], last: bool) -> None:
+        """A page of the list of jobs. What was reported of a job since the list was asked for is newer than its page.
 
         After the last page, jobs that were on none are gone.
         """
@@ -147,21 +147,21 @@ class JobList:
             return
         for status in statuses:
             self._pass.add(status.job_id)
-            if status.job_id not in self._said_since:
-                self._hear(status)
+            if status.job_id not in self._reported_since:
+                self._receive(status)
         if last:
-            for job_id in self._server.keys() - self._pass - self._said_since:
+            for job_id in self._server.keys() - self._pass - self._reported_since:
                 self._drop(job_id)
             self._pass = None
 
-    def hear_settled(self, job_ids: Iterable[str]) -> None:
+    def receive_settled(self, job_ids: Iterable[str]) -> None:
         """The server has it on its disk that a saved file knows how these jobs ended."""
         for job_id in job_ids:
             status = self._server.get(job_id)
             if status is not None:
-                self.hear(replace(status, settled=True))
+                self.receive(replace(status, settled=True))
 
-    # This side's
+    # What this side knows first
 
     def keep(self, status: JobStatus, request: TakeRequest | None) -> None:
         """This side says how a job is that the server doesn't know (yet); None: nobody can tell what was asked for."""
@@ -169,14 +169,14 @@ class JobList:
             self._requests[status.job_id] = request
         self._put(self._local, status)
 
-    def ask(self, job_id: str, request: TakeRequest, sentence: str) -> None:
+    def add_queued(self, job_id: str, request: TakeRequest, sentence: str) -> None:
         """A job is on its way to the server."""
         self._server.pop(job_id, None)
         summary = JobSummary.of(request)
         self.keep(JobStatus(job_id, JobState.QUEUED, summary, sentence=sentence, created=time.time()), request)
 
-    def tell(self, job_id: str, **changed: Any) -> None:
-        """Something of a job is different that the server doesn't know (yet)."""
+    def change(self, job_id: str, **changed: Any) -> None:
+        """Change fields of a job that the server doesn't know (yet)."""
         status = self._local.get(job_id)
         if status is not None:
             self._put(self._local, replace(status, **changed))
@@ -193,12 +193,12 @@ class JobList:
         """The jobs are of no more interest."""
         for job_id in job_ids:
             if self._pass is not None:
-                self._said_since.add(job_id)
+                self._reported_since.add(job_id)
             self._drop(job_id)
 
     # Each change costs what it changes
 
-    def _hear(self, status: JobStatus) -> None:
+    def _receive(self, status: JobStatus) -> None:
         self._local.pop(status.job_id, None)
         self._requests.pop(status.job_id, None)
         self._put(self._server, status)

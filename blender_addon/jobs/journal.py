@@ -1,4 +1,4 @@
-"""Jobs whose sources are still being rendered, on the disk: they outlive a Blender that ends. No bpy.
+"""Jobs whose sources are still being rendered, on the disk: they outlive a Blender that ends.
 
 One file a job, which names its owner: the Blender that is rendering for it (lease). When that one is dead, one of the
 others takes the job over. A file that names none is an orphan once nobody has touched it for a while.

@@ -1,4 +1,4 @@
-"""Which Blenders live, by locks that the system gives up when a process dies, however it dies. No bpy.
+"""Which Blenders live, by file locks that the system releases when a process ends, however it ends.
 
 Each Blender holds one lock file for as long as it lives: a window that is busy for minutes, a laptop that slept or a
 clock that was set is no sign of death. What a Blender has names the lock by its id.
@@ -30,13 +30,13 @@ class Lease:
 
     @property
     def id(self) -> str:
-        """What names this Blender; empty where the disk can't keep a lock, so that nobody is told by one."""
+        """The id of this Blender's lock; empty where the disk can't keep one."""
         if not self._id:
             self._take()
         return self._id
 
     def is_alive(self, owner: str) -> bool | None:
-        """Whether the Blender of that id lives; None where that can't be told."""
+        """Whether the Blender of that id lives; None where that isn't known."""
         if owner == self._id and owner:
             return True
         if not is_id(owner):

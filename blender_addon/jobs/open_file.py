@@ -9,8 +9,7 @@ import json
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import bpy
@@ -18,27 +17,87 @@ import bpy
 from ...wan_backend.protocol.conversion import to_json
 from ...wan_backend.protocol.messages import JobState, JobStatus, Origin, ProblemKind, TakeRequest
 from ..stopwatch import timed
-from ..timeline import compat, identity, placement, provenance, written
-from . import ends, landing, project, strangers
-from .book import Book
+from ..timeline import compat, identity, placement, provenance, untrusted
+from . import placing, project, strangers
 from .job_list import JobList
 
 log = logging.getLogger(__name__)
 
 RequestOf = Callable[[JobStatus], TakeRequest | None]
-"""Gives what a job was asked for; where that is None, it is asked for, and `due_again` follows."""
+"""Gives what a job was asked for; or None while the server is asked, after which `due_again` is called."""
 
 
 ELSEWHERE_SECONDS = 2.0
-"""How often it is looked whether another window has made what a placeholder waits for."""
+"""How often it is checked whether another window has made what a placeholder waits for."""
 ELSEWHERE_AT_ONCE = 8
 
 
-class OpenFile:
-    """What the tracker asks and tells of the file that Blender has open."""
+class FileHistory:
+    """What this session has seen of the open file's jobs, as job ids. It decides about takes and touches no strip.
+
+    All but `removed` and `homes` begins anew when a file is loaded.
+    """
 
     def __init__(self) -> None:
-        self.book = Book()
+        self.seen: set[str] = set()
+        """Jobs that had a strip in the open file or were asked for in it."""
+        self.placed: set[str] = set()
+        """Jobs that were placed; if an undo brings a placeholder back, the person wants it so."""
+        self.judged: set[str] = set()
+        """Jobs that are done and were either placed or left to the person."""
+        self.removed: set[str] = set()
+        """Jobs with a strip that was removed, or whose making was undone, before another file was loaded."""
+        self.known_ends: dict[str, None] = {}
+        """Jobs of which the open file itself says that it knows their ends or wants none of their takes, and of which
+        the server has not confirmed that yet."""
+        self.homes: dict[str, str] = {}
+        """The path of the file that a job belongs to since it was saved under that name."""
+
+    def see(self, present: Iterable[str]) -> None:
+        """These jobs have a strip in the open file now."""
+        present = set(present)
+        self.seen |= present
+        self.removed -= present
+
+    def close_file(self, present: Iterable[str]) -> None:
+        """The open file is about to be left, with strips of these jobs in it."""
+        self.removed |= self.seen - set(present)
+
+    def open_file(self, known_ends: Iterable[str]) -> None:
+        """Another file was loaded, or the same one again as it was saved; it says how these jobs ended."""
+        self.seen.clear()
+        self.placed.clear()
+        self.judged.clear()
+        self.known_ends = dict.fromkeys(known_ends)
+
+    def forget(self, job_id: str) -> None:
+        """The job is asked for once more: its next take is a new one."""
+        self.placed.discard(job_id)
+        self.judged.discard(job_id)
+        self.known_ends.pop(job_id, None)
+
+    def waiting_strips(self, status: JobStatus, mine: Iterable[identity.Marked]) -> list[identity.Marked]:
+        """Which of the job's strips get its take by themselves: each placeholder, unless the person undid that."""
+        if status.job_id in self.placed:
+            return []
+        return [found for found in mine if found.is_placeholder and not found.declined]
+
+    def may_come_back(self, status: JobStatus, has_strips: bool, belongs_here: bool) -> bool:
+        """True where the take goes where it was asked for, without a placeholder, as the file never had one saved.
+
+        Blender ended, or the file was loaded again, before that.
+        """
+        job_id = status.job_id
+        if has_strips or status.settled or not belongs_here:
+            return False
+        return not any(job_id in ids for ids in (self.placed, self.seen, self.removed, self.known_ends))
+
+
+class OpenFile:
+    """The file that Blender has open, as far as it concerns jobs."""
+
+    def __init__(self) -> None:
+        self.history = FileHistory()
         self.loading = False
         self.rendering = False
         self.cleared: set[str] = set()
@@ -50,14 +109,14 @@ class OpenFile:
         self.waits = False
         """True where the file holds placeholders."""
         self.belongings = 0
-        """Counts up whenever `has` may say otherwise than before."""
+        """Counts up whenever `has` may give another answer than before."""
         self._here: dict[str, bool] = {}
         self._origins: dict[tuple[str, str, str], bool] = {}
         self._due: set[str] = set()
-        """Done jobs of which it is to be judged whether their take lands."""
+        """Done jobs for which it is still to be decided whether their take is placed."""
         self._look_at_all_done = True
         self._unknown: list[tuple[str, str]] | None = None
-        """Placeholders of jobs that may be nobody's: job id and request; None where they are to be looked for."""
+        """Placeholders of jobs that nobody may know, as job id and request; None until they are looked for."""
         self._elsewhere: dict[str, TakeRequest] = {}
         """Jobs of placeholders that this server doesn't have, and what the placeholders ask for."""
         self._next_look = 0.0
@@ -65,15 +124,15 @@ class OpenFile:
         self._ours: list[str] = []
         self._on_strips: set[str] = set()
         self._placeholders: set[str] = set()
-        """Of these jobs there was a placeholder at the last look."""
+        """The jobs that had a placeholder at the last look."""
 
     def has(self, status: JobStatus) -> bool:
         """True where the job belongs to the open file."""
         job_id = status.job_id
         if job_id not in self._here:
-            book = self.book
-            origin, home = status.summary.origin, book.homes.get(job_id, "")
-            self._here[job_id] = job_id in book.seen or self._is_origin(origin, home)
+            history = self.history
+            origin, home = status.summary.origin, history.homes.get(job_id, "")
+            self._here[job_id] = job_id in history.seen or self._is_origin(origin, home)
         return self._here[job_id]
 
     def _is_origin(self, origin: Origin, home: str) -> bool:
@@ -85,12 +144,12 @@ class OpenFile:
     def opened(self) -> list[str]:
         """Another file was loaded, or the same one again; gives the jobs whose ends it knows."""
         project.forget()
-        strange = identity.strange()
-        if strange:
-            log.warning("%d strips have marks that Wan VSE did not write: they are left as they are.", strange)
+        unrecognized = identity.count_unrecognized()
+        if unrecognized:
+            log.warning("%d strips have marks that Wan VSE did not write: they are left as they are.", unrecognized)
         _drop_unreadable_settings()
-        known = ends.read()
-        self.book.open_file(known)
+        known = project.read_ends()
+        self.history.open_file(known)
         self.cleared.clear()
         self._elsewhere.clear()
         self.strips_changed()
@@ -98,25 +157,25 @@ class OpenFile:
 
     def about_to_close(self) -> None:
         """The file is about to be left."""
-        self.book.close_file(found.job_id for found in identity.all_marked())
+        self.history.close_file(found.job_id for found in identity.all_marked())
 
     def strips_changed(self) -> None:
-        """The strips are other ones now (load, undo, redo): look at all of them, and at all done jobs again."""
+        """The strips were replaced (load, undo, redo): look at all of them and at all done jobs again."""
         marked = identity.sweep(anew=True)
         self._saw(marked)
-        self.book.judged.clear()
+        self.history.judged.clear()
         self._unknown = None
         self._look_at_all_done = True
         self.belongings_changed()
 
     def belongings_changed(self) -> None:
-        """Which jobs are the open file's may be another matter now."""
+        """Which jobs belong to the open file may have changed."""
         self._here.clear()
         self._origins.clear()
         self.belongings += 1
 
     def _belongs(self, job_id: str) -> None:
-        self.book.see([job_id])
+        self.history.see([job_id])
         if self._here.pop(job_id, True) is False:
             self.belongings += 1
 
@@ -130,20 +189,20 @@ class OpenFile:
     def _saw(self, marked: list[identity.Marked]) -> None:
         self._placeholders = {found.job_id for found in marked if found.is_placeholder}
         self.waits = bool(self._placeholders)
-        self._due |= self._placeholders - self.book.judged
+        self._due |= self._placeholders - self.history.judged
         self._on_strips = {found.job_id for found in marked}
-        if not self.book.seen.issuperset(self._on_strips):
-            for job_id in self._on_strips - self.book.seen:
+        if not self.history.seen.issuperset(self._on_strips):
+            for job_id in self._on_strips - self.history.seen:
                 self._here.pop(job_id, None)
             self.belongings += 1
-        self.book.see(self._on_strips)
+        self.history.see(self._on_strips)
 
     def request_on_strip(self, job_id: str) -> TakeRequest | None:
-        """What the job was asked for, as a strip of the open file tells it."""
+        """What the job was asked for by a strip of the open file; None where no strip can be read."""
         if job_id not in self._on_strips:
             return None
         texts = (found.request_text for found in identity.all_marked() if found.job_id == job_id)
-        request = next((read for text in texts if (read := written.request(text)) is not None), None)
+        request = next((read for text in texts if (read := untrusted.request(text)) is not None), None)
         if request is None:
             self._on_strips.discard(job_id)  # it isn't looked for at every draw
             return None
@@ -169,13 +228,11 @@ class OpenFile:
         self.waits = True
 
     def place(self, status: JobStatus, request: TakeRequest, scene: bpy.types.Scene) -> bool:
-        """Place a take because the person said so; False where `problems` says why not."""
-        with self._problems_of(status):
-            self._note(status, landing.land_by_hand(status, request, scene, self.has(status)))
-            self._landed(status)
-        return status.job_id not in self.problems
+        """Place a take because the person asked for it; False where `problems` says why not."""
+        placed = placing.place_by_hand(status, request, scene, self.has(status))
+        return self._keep_outcome(status, placed)
 
-    def land_one(self, jobs: JobList, request_of: RequestOf, deadline: float) -> bool:
+    def place_one(self, jobs: JobList, request_of: RequestOf, deadline: float) -> bool:
         """Place at most one finished take that is waited for, if strips may be changed now."""
         if self._look_at_all_done:
             self._look_at_all_done = False
@@ -185,7 +242,7 @@ class OpenFile:
         if not due:
             self._due.clear()  # what has a placeholder alone comes again when it is done
             return False
-        if self.loading or not landing.allowed(self.rendering):
+        if self.loading or not placing.allowed(self.rendering):
             return False
         due = self._concerning_strips(due, deadline)
         if not due or time.perf_counter() > deadline:
@@ -208,63 +265,56 @@ class OpenFile:
             if time.perf_counter() > deadline:
                 return []
             job_id, belongs = status.job_id, self.has(status)
-            if job_id in self._placeholders or landing.may_come_back(
-                status, job_id in self._on_strips, self.book, belongs
-            ):
+            if job_id in self._placeholders or self.history.may_come_back(status, job_id in self._on_strips, belongs):
                 left.append(status)
             else:
                 self._due.discard(status.job_id)
-                self.book.judged.add(status.job_id)
+                self.history.judged.add(status.job_id)
         return left
 
     def due_again(self, job_id: str) -> None:
-        """What was lacking to judge the job is there."""
+        """What was missing for a decision about the job is there."""
         self._due.add(job_id)
 
     def _judge(self, status: JobStatus, mine: list[identity.Marked], request_of: RequestOf) -> bool:
-        """True where the take landed."""
+        """True where the take was placed."""
         job_id = status.job_id
         self._due.discard(job_id)
-        if job_id in self.book.judged:
+        if job_id in self.history.judged:
             return False
-        waiting = landing.waiting_of(status, mine, self.book)
+        waiting = self.history.waiting_strips(status, mine)
         request = None
-        if not waiting and landing.may_come_back(status, bool(mine), self.book, self.has(status)):
+        if not waiting and self.history.may_come_back(status, bool(mine), self.has(status)):
             request = request_of(status)
             if request is None:
                 return False  # it is asked for; `due_again` follows
-        self.book.judged.add(job_id)
-        return (bool(waiting) or request is not None) and self._land(status, waiting, request)
+        self.history.judged.add(job_id)
+        return (bool(waiting) or request is not None) and self._place_waiting(status, waiting, request)
 
-    def _land(self, status: JobStatus, waiting: list[identity.Marked], request: TakeRequest | None) -> bool:
-        said = None
-        with self._problems_of(status), timed("timer: of which placing"):
+    def _place_waiting(self, status: JobStatus, waiting: list[identity.Marked], request: TakeRequest | None) -> bool:
+        with timed("timer: of which placing"):
             if request is None:
-                said = landing.replace_placeholders(status, waiting)
+                placed = placing.replace_placeholders(status, waiting)
             else:
-                landing.add_at_recorded_place(status, request, landing.recorded_scene(status))
-                said = ""
-        if said is None:
+                placed = placing.add_at_recorded_place(status, request, placing.recorded_scene(status))
+        if not self._keep_outcome(status, placed):
             return False
-        self._note(status, said)
-        self._landed(status)
         with timed("timer: of which the undo step"):
             bpy.ops.ed.undo_push(message="Place take")
         return True
 
-    @contextmanager
-    def _problems_of(self, status: JobStatus) -> Iterator[None]:
+    def _keep_outcome(self, status: JobStatus, placed: placing.Placed) -> bool:
+        """Remember how placing the take ended; False where it was refused."""
         self.problems.pop(status.job_id, None)
-        try:
-            yield
-        except (placement.TakeGone, placement.NoRoom) as error:
-            log.warning("%s", error)
-            self.problems[status.job_id] = str(error)
-
-    def _note(self, status: JobStatus, sentence: str) -> None:
+        if placed.refusal:
+            log.warning("%s", placed.refusal)
+            self.problems[status.job_id] = placed.refusal
+            return False
         self.notes.pop(status.job_id, None)
-        if sentence:
-            self.notes[status.job_id] = sentence
+        if placed.note:
+            self.notes[status.job_id] = placed.note
+        self._was_placed(status)
+        return True
 
     def waiting_jobs(self) -> set[str]:
         """The jobs that have a placeholder in the open file."""
@@ -272,7 +322,7 @@ class OpenFile:
 
     def is_dealt_with(self, job_id: str) -> bool:
         """True where the job's result was placed or left to the person."""
-        return job_id in self.book.judged
+        return job_id in self.history.judged
 
     def adopt_unknown(self, jobs: JobList, deadline: float, state_folder: str = "") -> bool:
         """Bring placeholders whose job the server doesn't know into the list, done where their take is on disk."""
@@ -284,7 +334,7 @@ class OpenFile:
         while self._unknown and time.perf_counter() < deadline:
             job_id, text = self._unknown.pop()
             if job_id not in self.cleared and jobs.get(job_id) is None:
-                request = written.request(text)
+                request = untrusted.request(text)
                 if request is None:
                     jobs.keep(*strangers.unreadable(job_id))
                 else:
@@ -294,7 +344,7 @@ class OpenFile:
         return changed
 
     def look_elsewhere(self, jobs: JobList, deadline: float) -> bool:
-        """Whether another window, which has a job of this file's, has made its take meanwhile: it lands here too."""
+        """Look whether another window has made the take of a job of this file meanwhile: it is placed here too."""
         if not self._elsewhere or time.monotonic() < self._next_look:
             return False
         self._next_look = time.monotonic() + ELSEWHERE_SECONDS
@@ -320,20 +370,20 @@ class OpenFile:
         `listed`: what `jobs` doesn't hold is gone.
         """
         for found in identity.sweep():
-            if found.is_placeholder and found.job_id in self.book.landed:
+            if found.is_placeholder and found.job_id in self.history.placed:
                 found.strip[identity.DECLINED] = True
         self._ours = [status.job_id for status in jobs.all() if self.has(status)]
-        ends.write([*self._known_ends(jobs), *self._still_to_be_told(jobs, listed), *self._given_up(jobs)])
+        project.write_ends([*self._known_ends(jobs), *self._unconfirmed_ends(jobs, listed), *self._given_up(jobs)])
 
     def settled(self, jobs: JobList) -> list[str]:
         """The jobs whose end the file knows, now that it is saved under its own name."""
-        self.book.homes.update(dict.fromkeys(self._ours, project.path()))
+        self.history.homes.update(dict.fromkeys(self._ours, project.path()))
         self.belongings_changed()
         return self._known_ends(jobs)
 
-    def _still_to_be_told(self, jobs: JobList, listed: bool) -> Iterator[str]:
-        """What the file said when it was opened, as far as the server has not confirmed it."""
-        for job_id in self.book.known_ends:
+    def _unconfirmed_ends(self, jobs: JobList, listed: bool) -> Iterator[str]:
+        """The ends that the file knew when it was opened, as far as the server has not confirmed them."""
+        for job_id in self.history.known_ends:
             status = jobs.get(job_id)
             if not listed if status is None else not status.settled:
                 yield job_id
@@ -341,7 +391,7 @@ class OpenFile:
     def _given_up(self, jobs: JobList) -> Iterator[str]:
         """Jobs that go on, though the person took their placeholders away: the file wants none of their takes."""
         if jobs.busy:
-            gone = self.book.seen - {found.job_id for found in identity.all_marked()}
+            gone = self.history.seen - {found.job_id for found in identity.all_marked()}
             running = (jobs.get(job_id) for job_id in gone)
             yield from (status.job_id for status in running if status is not None and not status.state.ended)
 
@@ -355,11 +405,11 @@ class OpenFile:
     def _knows_end(self, status: JobStatus, present: set[str], waiting: set[str]) -> bool:
         if status.job_id in present:
             return status.state is not JobState.DONE or status.job_id not in waiting
-        return status.job_id in self.book.seen
+        return status.job_id in self.history.seen
 
-    def _landed(self, status: JobStatus) -> None:
-        self.book.landed.add(status.job_id)
-        self.book.judged.add(status.job_id)
+    def _was_placed(self, status: JobStatus) -> None:
+        self.history.placed.add(status.job_id)
+        self.history.judged.add(status.job_id)
         self._belongs(status.job_id)
         self._on_strips.add(status.job_id)
 
@@ -370,4 +420,4 @@ def _drop_unreadable_settings() -> None:
         settings: Any = getattr(scene, "wan_vse", None)
         if settings is not None and scene.library is None:
             for group in (settings, *settings.loras):
-                written.drop_unreadable(group)
+                untrusted.drop_unreadable(group)

@@ -1,4 +1,7 @@
-"""What the panel says, as the takes that one click asks for. Changes nothing; refuses in sentences."""
+"""Which takes one click asks for: where they go, their requests, and what they are made from. Nothing is changed.
+
+Where a click can't ask for any, a sentence is returned in their place that says why and what to do.
+"""
 
 from __future__ import annotations
 
@@ -19,72 +22,90 @@ from ...wan_backend.protocol.messages import (
     Task,
 )
 from ...wan_backend.protocol.plain_names import is_name
-from ..timeline import aims, file_look, footage, length, selection, written
-from ..timeline.aim import Aim, NoAim, Wishes
+from ..timeline import footage, picture_files, scene_format, selection, targets, untrusted
+from ..timeline.targets import Target, Wishes
 from . import request
 
 SOURCES_FOLDER = "sources"
-"""In the media folder; holds a folder for each job whose sources are rendered."""
+"""A folder in the media folder, with a folder for each job whose sources are rendered."""
 _USUAL_RATE = FrameRate(16)
 _STRENGTHS = {Task.RESTYLE: "strength", Task.PREVIS: "freedom"}
 
 
 @dataclass(frozen=True)
-class Order:
-    """One take: the request without its sources, and what it is aimed at."""
+class TakeOrder:
+    """One take: the request without its sources, and its target."""
 
     request: TakeRequest
-    aim: Aim | None = None
+    target: Target | None = None
     asked: str = ""
-    """What the placeholder is to remember, where that is not of `aim`: the sources are those of an earlier take."""
+    """What the placeholder is to remember, where that is not of `target`: the sources are those of an earlier take."""
 
 
-def orders(
+@dataclass(frozen=True)
+class Place:
+    """Where a take goes, and its target; a take of the prompt alone has none."""
+
+    slot: request.Slot
+    target: Target | None = None
+
+
+def find_places(
+    scene: bpy.types.Scene, settings: Any, selected: selection.Selection, task: Task, model: ModelRow | None
+) -> list[Place] | str:
+    """Where the takes of one click would go, at least one; or why there is none."""
+    if _is_of_prompt_alone(settings, task):
+        slot = request.find_slot(scene, settings)
+        return slot if isinstance(slot, str) else [Place(slot)]
+    found = targets.find_targets(scene, selected, task, _wishes(scene, settings, model))
+    if isinstance(found, str):
+        return found
+    return [Place(request.Slot(target.channel, target.start, target.length_frames), target) for target in found]
+
+
+def make_orders(
+    scene: bpy.types.Scene, settings: Any, preferences: Any, task: Task, places: list[Place] | str
+) -> list[TakeOrder] | str:
+    """The takes that one click would ask for at those places; or why it can't. A missing place is a reason."""
+    if _is_of_prompt_alone(settings, task) and (refusal := request.read_prompt(scene, settings).refusal):
+        return refusal  # what a person would do first
+    if isinstance(places, str):
+        return places
+    orders: list[TakeOrder] = []
+    for place in places:
+        prompt = _prompt_at(place, scene, settings)
+        if prompt.refusal:
+            return prompt.refusal
+        composed = request.compose(scene, settings, preferences, prompt.text, place.slot)
+        if isinstance(composed, str):
+            return composed
+        orders.append(TakeOrder(_with_task(composed, settings, task), place.target))
+    return orders
+
+
+def find_orders(
     scene: bpy.types.Scene, settings: Any, preferences: Any, task: Task, model: ModelRow | None = None
-) -> list[Order]:
-    """The takes that would be asked for now. Raises Refused."""
-    if task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP":
-        return [Order(_tuned(request.build(scene, settings, preferences), settings, task))]
-    made = aims_of(scene, settings, task, model)
-    asked = []
-    for aim in made:
-        told = any(wanted.role in TELLING_ROLES for wanted in aim.wanted)
-        prompt = request.checked(aim.prompt) if aim.prompt else request.prompt_of(scene, settings, told)
-        place = request.Placement(aim.channel, aim.start, aim.length_frames)
-        composed = request.compose(scene, settings, preferences, prompt, place)
-        asked.append(Order(_tuned(composed, settings, task), aim))
-    return asked
-
-
-def aims_of(scene: bpy.types.Scene, settings: Any, task: Task, model: ModelRow | None = None) -> list[Aim]:
-    """Where the takes would go, and what they would be made from. Raises Refused."""
-    try:
-        return aims.aims(scene, selection.read(scene), task, _wishes(scene, settings, model))
-    except NoAim as none:
-        raise request.Refused(none.sentence) from none
-
-
-def places_of(
-    scene: bpy.types.Scene, settings: Any, task: Task, model: ModelRow | None = None
-) -> list[request.Placement]:
-    """Where the takes would go. Raises Refused."""
-    if task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP":
-        return [request.length_of(scene, settings)]
-    return [
-        request.Placement(aim.channel, aim.start, aim.length_frames) for aim in aims_of(scene, settings, task, model)
-    ]
+) -> list[TakeOrder] | str:
+    """The takes that one click asks for now; or why it can't."""
+    places = find_places(scene, settings, selection.read(scene), task, model)
+    return make_orders(scene, settings, preferences, task, places)
 
 
 def sources_of(
-    scene: bpy.types.Scene, order: Order, job_id: str, look: file_look.Look = file_look.whole
-) -> list[tuple[footage.Wanted, Source, bool]]:
-    """What the take is made from, and what of it is to be rendered first. Raises Refused."""
-    wanted = order.aim.wanted if order.aim is not None else ()
+    scene: bpy.types.Scene,
+    order: TakeOrder,
+    job_id: str,
+    look: picture_files.FileLook = picture_files.look_at_all,
+) -> list[tuple[footage.FootageRange, Source, bool]] | str:
+    """What the take is made from, and whether that is to be rendered first; or why it can't be made."""
     folder = sources_folder(order.request, job_id)
-    try:
-        return [(each, *footage.source_or_render(scene, each, folder, look)) for each in wanted]
-    except footage.Unusable as unusable:
-        raise request.Refused(unusable.sentence) from unusable
+    made = []
+    for wanted in order.target.wanted if order.target is not None else ():
+        source = footage.source_or_render(scene, wanted, folder, look)
+        if isinstance(source, str):
+            return source
+        made.append((wanted, *source))
+    return made
 
 
 def sources_folder(asked: TakeRequest, job_id: str) -> str:
@@ -97,13 +118,13 @@ def sources_folder(asked: TakeRequest, job_id: str) -> str:
 def _guide(settings: Any, task: Task) -> Guide:
     if task is Task.PREVIS:  # its depth is what guides it, unless the outlines of that do
         return Guide.EDGES if settings.blocking == "EDGES" else Guide.NONE
-    return written.choice(Guide, settings.guide, Guide.EDGES) if task is Task.RESTYLE else Guide.NONE
+    return untrusted.choice(Guide, settings.guide, Guide.EDGES) if task is Task.RESTYLE else Guide.NONE
 
 
 def _wishes(scene: bpy.types.Scene, settings: Any, model: ModelRow | None) -> Wishes:
-    rate = length.rate_of(scene)
+    rate = scene_format.rate_of(scene)
     seconds = settings.length_mode == "SECONDS"
-    frames = max(1, length.frames_of(settings.length_seconds, rate) if seconds else settings.length_frames)
+    frames = max(1, scene_format.frames_of(settings.length_seconds, rate) if seconds else settings.length_frames)
     return Wishes(
         length_frames=frames,
         as_long_as_strip=settings.as_long_as_strip,
@@ -114,12 +135,26 @@ def _wishes(scene: bpy.types.Scene, settings: Any, model: ModelRow | None) -> Wi
     )
 
 
-def _tuned(asked: TakeRequest, settings: Any, task: Task) -> TakeRequest:
-    """With what the task alone has to set."""
+def _is_of_prompt_alone(settings: Any, task: Task) -> bool:
+    return task is Task.TEXT_TO_VIDEO and settings.prompt_source != "TEXT_STRIP"
+
+
+def _prompt_at(place: Place, scene: bpy.types.Scene, settings: Any) -> request.Prompt:
+    """The prompt of the text strip that the take is made for, else the panel's, which footage may make needless."""
+    if place.target is None:
+        return request.read_prompt(scene, settings)
+    if place.target.prompt:
+        return request.check_prompt(place.target.prompt)
+    may_be_empty = any(wanted.role in TELLING_ROLES for wanted in place.target.wanted)
+    return request.read_prompt(scene, settings, may_be_empty)
+
+
+def _with_task(asked: TakeRequest, settings: Any, task: Task) -> TakeRequest:
+    """The request with the task and the settings that only this task has."""
     return replace(
         asked,
         task=task,
-        strength=round(written.share(getattr(settings, _STRENGTHS[task])), 4) if task in _STRENGTHS else 1.0,
+        strength=round(untrusted.share(getattr(settings, _STRENGTHS[task])), 4) if task in _STRENGTHS else 1.0,
         guide=_guide(settings, task),
-        conform=written.choice(Conform, settings.conform, Conform.FLOW),
+        conform=untrusted.choice(Conform, settings.conform, Conform.FLOW),
     )

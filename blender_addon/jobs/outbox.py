@@ -1,4 +1,4 @@
-"""What is yet to be told to the server: kept until it answers, and told again to the next one. No bpy.
+"""Messages about jobs that the server has yet to get: kept until it answers, and sent again to the next server.
 
 Each message may come twice and counts once: the server may have taken it, and ended before it said so. Of one job, one
 message is under way at a time, in the order in which they were asked for; of each kind, a few are, so that two thousand
@@ -27,24 +27,25 @@ from ...wan_backend.protocol.messages import (
     SubmitParams,
     TakeRequest,
 )
-from ..backend.client import Client
+from ..backend.client import ChildClient
 from .job_list import JobList
 
 log = logging.getLogger(__name__)
 
-MOST_UNDER_WAY = 8
-"""Of each kind of message."""
+MAX_UNDER_WAY = 8
+"""At most this many messages of each kind wait for an answer."""
 HELD_SECONDS = 10.0
-"""What isn't answered in this time waits for something of its own, as for a share that is gone, and holds no others."""
-IDS_AT_ONCE = 1000
+"""A message that isn't answered in this time waits for something of its own, such as a share that is gone, and no
+longer counts."""
+MAX_IDS = 1000
 _FORGOTTEN = Problem(
-    ProblemKind.NOT_FOUND, "The backend does not know this job any more: ask for the take anew, then clear this one."
+    ProblemKind.NOT_FOUND, "The backend no longer has this job: make the take again, then clear this job."
 )
 
 
 @dataclass(frozen=True)
 class _Message:
-    """Of one job. `request` is what to submit, or what a retry falls back on."""
+    """A message about one job. `request` is what to submit, or what a retry falls back on."""
 
     method: str
     request: TakeRequest | None = None
@@ -58,7 +59,7 @@ class Outbox:
         self._on_change = on_change
         self._messages: dict[str, deque[_Message]] = {}
         self._ready: dict[str, None] = {}
-        """The jobs with a message that is not under way, in the order in which they are told."""
+        """The jobs with a message that is not under way, in the order in which they are sent."""
         self._under_way: dict[str, tuple[str, float]] = {}
         """The jobs with a message that is, its method, and when it was sent."""
         self._may_be_there: set[str] = set()
@@ -68,14 +69,14 @@ class Outbox:
 
     def submit(self, job_id: str, request: TakeRequest) -> None:
         """Ask for a take as soon as there is a server."""
-        self._jobs.ask(job_id, request, "Waiting for the backend.")
-        self._say(job_id, _Message("submit", request))
+        self._jobs.add_queued(job_id, request, "Waiting for the backend.")
+        self._enqueue(job_id, _Message("submit", request))
 
     def submit_anew(self, job_id: str, request: TakeRequest) -> None:
         """Ask for a take with another request than the one with which the server has the job: it forgets that first."""
-        self._jobs.ask(job_id, request, "Waiting for the backend.")
-        self._say(job_id, _Message("clear"))
-        self._say(job_id, _Message("submit", request))
+        self._jobs.add_queued(job_id, request, "Waiting for the backend.")
+        self._enqueue(job_id, _Message("clear"))
+        self._enqueue(job_id, _Message("submit", request))
 
     def cancel(self, job_id: str) -> None:
         """End a job, whether the server has it yet or not."""
@@ -84,7 +85,7 @@ class Outbox:
             self._forget(job_id)
             self._jobs.end(job_id, JobState.CANCELLED)
         else:
-            self._say(job_id, _Message("cancel"))
+            self._enqueue(job_id, _Message("cancel"))
 
     def retry(self, job_id: str, request: TakeRequest | None) -> None:
         """Ask once more for a job that ended; anew where the server doesn't have it, or turns out not to."""
@@ -99,18 +100,18 @@ class Outbox:
 
     def retry_at_server(self, job_id: str, request: TakeRequest | None) -> None:
         """Ask once more for a job that the server has; where it turns out not to, the job is submitted anew."""
-        self._say(job_id, _Message("retry", request))
+        self._enqueue(job_id, _Message("retry", request))
 
     def clear(self, job_ids: Iterable[str]) -> None:
-        """The jobs, which ended, are of no more interest."""
+        """Have the server forget these jobs, which ended."""
         self._ids["clear"].update(dict.fromkeys(job_ids))
 
     def settle(self, job_ids: Iterable[str]) -> None:
-        """The saved file knows how these jobs ended."""
+        """Report that the saved file knows how these jobs ended."""
         self._ids["settle"].update(dict.fromkeys(job_ids))
 
     def server_gone(self) -> None:
-        """What was under way may not have arrived: it is told again, first."""
+        """Send again, before the rest, what was under way: it may not have arrived."""
         self._ready = {**dict.fromkeys(self._under_way), **self._ready}
         self._under_way.clear()
         self._ids_under_way.clear()
@@ -123,7 +124,7 @@ class Outbox:
                 self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, sentence))
                 self._on_change()
 
-    def tick(self, client: Client, deadline: float = math.inf) -> None:
+    def tick(self, client: ChildClient, deadline: float = math.inf) -> None:
         """Send what is due, one message at least, until `deadline` (of time.perf_counter): some are long."""
         while (job_id := self._next_due()) is not None:
             del self._ready[job_id]
@@ -146,12 +147,10 @@ class Outbox:
         """The first job whose message may be sent now."""
         since = time.monotonic() - HELD_SECONDS
         kinds = Counter(method for method, sent_at in self._under_way.values() if sent_at > since)
-        return next(
-            (job_id for job_id in self._ready if kinds[self._messages[job_id][0].method] < MOST_UNDER_WAY), None
-        )
+        return next((job_id for job_id in self._ready if kinds[self._messages[job_id][0].method] < MAX_UNDER_WAY), None)
 
-    def _send_ids(self, client: Client, method: str, waiting: dict[str, None]) -> None:
-        due = [job_id for job_id in waiting if job_id not in self._messages][:IDS_AT_ONCE]
+    def _send_ids(self, client: ChildClient, method: str, waiting: dict[str, None]) -> None:
+        due = [job_id for job_id in waiting if job_id not in self._messages][:MAX_IDS]
         if not due:
             return
         self._ids_under_way[method] = due
@@ -164,7 +163,7 @@ class Outbox:
         def answered(result: JobIdsParams) -> None:
             over()
             if method == "settle":
-                self._jobs.hear_settled(result.job_ids)
+                self._jobs.receive_settled(result.job_ids)
             else:
                 self._jobs.forget(result.job_ids)
             self._on_change()
@@ -176,7 +175,7 @@ class Outbox:
 
         client.call(method, JobIdsParams(due), answered, failed)
 
-    def _say(self, job_id: str, message: _Message) -> None:
+    def _enqueue(self, job_id: str, message: _Message) -> None:
         messages = self._messages.setdefault(job_id, deque())
         if message not in messages:
             messages.append(message)
@@ -204,7 +203,7 @@ class Outbox:
         def answered(result: JobStatus | JobIdsParams) -> None:
             self._over(job_id)
             if isinstance(result, JobStatus):  # else it is forgotten there, and its submit comes next
-                self._jobs.hear(result)
+                self._jobs.receive(result)
             self._on_change()
 
         return answered
@@ -212,7 +211,7 @@ class Outbox:
     def _failed(self, job_id: str, message: _Message) -> Callable[[ProtocolError], None]:
         def failed(error: ProtocolError) -> None:
             if error.code == GONE:
-                return  # it stays, and is told to the next server
+                return  # it stays, and is sent to the next server
             self._over(job_id)
             self._refused(job_id, message, error)
             self._on_change()
@@ -220,7 +219,7 @@ class Outbox:
         return failed
 
     def _refused(self, job_id: str, message: _Message, error: ProtocolError) -> None:
-        """The job says why the server won't; a cancel that comes too late says nothing."""
+        """Show the refusal as the job's problem, unless a cancel came too late."""
         status = self._jobs.get(job_id)
         if message.method == "cancel":
             if error.code == NO_SUCH_JOB:
@@ -240,7 +239,7 @@ class Outbox:
 
 
 def problem_of(error: ProtocolError) -> Problem:
-    """The Problem that a refusal carries, else its sentence as one."""
+    """The Problem that a refusal carries; one made of its sentence where it carries none."""
     try:
         return from_json(Problem, error.details, "data")
     except ProtocolError:

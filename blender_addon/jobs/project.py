@@ -1,18 +1,34 @@
-"""Which file a job belongs to: the .blend's path, and an id kept in the file for as long as it has no path."""
+"""What the .blend itself says of jobs: which of them are its own, and how which of them ended.
+
+A job belongs to the file by the .blend's path, and by an id in the file for as long as it has no path. The ends are in
+the file because the server may not hear of them: no tick comes after Save and Quit. When the file is opened again, its
+own word is passed on, so that a take that was deleted before that save, or whose placeholder was while its job went on,
+is settled and doesn't come back.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import replace
 
 import bpy
 
 from ...wan_backend.protocol.messages import Origin, TakeRequest
-from ..timeline import path_rules, written
+from ..timeline import path_rules, untrusted
 
 KEY = "wan_vse_project"
-"""A custom property of the scenes; it goes along through save as."""
+"""A custom property of the scenes; it stays through Save As."""
+
+ENDS_KEY = "wan_vse_known_ends"
+"""A custom property of a scene: a JSON list of job ids."""
+MAX_ENDS = 1000
+"""Ends that the server has confirmed are not kept, so that there are seldom more than a few."""
+_MAX_ENDS_CHARACTERS = 64 * MAX_ENDS
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 _next_id = uuid.uuid4().hex
 _ours: set[str] = set()
@@ -34,7 +50,7 @@ def ensure() -> str:
     project_id = id_to_be()
     _ours.add(project_id)
     for scene in bpy.data.scenes:
-        if scene.library is None and written.id_in(scene, KEY) not in _ours:
+        if scene.library is None and untrusted.id_in(scene, KEY) not in _ours:
             scene[KEY] = project_id
     return project_id
 
@@ -57,7 +73,7 @@ def forget() -> None:
 def _written() -> set[str]:
     """The ids that the file's own scenes have; those that are linked are another film's."""
     own = (scene for scene in bpy.data.scenes if scene.library is None)
-    return {found for scene in own if (found := written.id_in(scene, KEY))}
+    return {found for scene in own if (found := untrusted.id_in(scene, KEY))}
 
 
 def path() -> str:
@@ -77,3 +93,34 @@ def is_origin(origin: Origin, home: str = "") -> bool:
     if not origin.project_id or origin.project_id not in ids():
         return False
     return not theirs or not os.path.exists(theirs)
+
+
+def write_ends(job_ids: Iterable[str]) -> None:
+    """Write into the open file, in place of what is there, that these jobs ended; the first ones of too many."""
+    kept = list(dict.fromkeys(job_ids))[:MAX_ENDS]
+    for scene in bpy.data.scenes:
+        if scene.library is not None:
+            continue
+        if kept:
+            scene[ENDS_KEY] = json.dumps(kept)
+            kept = []  # one scene holds them
+        elif scene.get(ENDS_KEY) is not None:
+            del scene[ENDS_KEY]
+
+
+def read_ends() -> list[str]:
+    """The jobs whose ends the open file knows; it may come from anywhere, so what is no list of job ids is ignored."""
+    own = [scene for scene in bpy.data.scenes if scene.library is None]
+    return list(dict.fromkeys(job_id for scene in own for job_id in _parse_ends(scene.get(ENDS_KEY))))[:MAX_ENDS]
+
+
+def _parse_ends(text: object) -> list[str]:
+    if not isinstance(text, str) or len(text) > _MAX_ENDS_CHARACTERS:
+        return []
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(values, list):
+        return []
+    return [value for value in values[:MAX_ENDS] if isinstance(value, str) and _JOB_ID.fullmatch(value)]

@@ -1,14 +1,17 @@
-"""Renders Sources with a Blender in the background, on a saved copy of the open file. One job at a time, no threads.
+"""Renders sources with a Blender in the background, from a saved copy of the open file, one job at a time.
 
-The open file, its settings and its undo steps stay as they are, and the window stays free.
+The open file, its settings and its undo steps stay as they are, and the window stays free. The other end of the order
+and of the report is blender_addon/background/run.py.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
 import shutil
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,17 +24,23 @@ import bpy
 from ...wan_backend.protocol.media import PARTIAL_SUFFIX
 from ...wan_backend.protocol.messages import Source
 from ...wan_backend.storage import private_files
-from ..backend.command import BackendMissing
-from ..backend.process import ChildProcess
+from ..backend.child_process import ChildProcess
+from ..backend.launch_command import BackendCommand, BackendMissing
 from ..background import made_folder
-from ..timeline.footage import Unusable, Wanted
-from . import render_order
+from ..timeline import compat, footage, strip_media
+from ..timeline.footage import FootageRange
+from . import script_trust
 
 log = logging.getLogger(__name__)
 
 LEFT_BEHIND_SECONDS = 86_400.0
 """A copy that is older was left by a Blender that ended before its rendering did."""
 FOLDER = "copy-of-"
+OUR_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH", "CYCLES"})
+"""The engines that Blender brings along; any other needs the artist's add-ons as well."""
+SCRUBBED = ("PYTHONHOME", "PYTHONPATH")
+BACKGROUND = Path(__file__).resolve().parents[1]
+"""The folder that holds the package `background`."""
 
 
 @dataclass
@@ -48,7 +57,7 @@ class _Asked:
 
 
 class Renderer:
-    """Owned by the tracker and ticked by it.
+    """Owned by the session and ticked by it.
 
     `on_ready(job_id)` is called when all that was asked for a job is on the disk, `on_failed(job_id, sentence)` when
     it can't be; one of them once for each job that wasn't cancelled, always from `tick`.
@@ -73,10 +82,10 @@ class Renderer:
         """True while anything is rendered, waits for it, or ends."""
         return bool(self._queue or self._leaving)
 
-    def ask(self, job_id: str, scene: bpy.types.Scene, wanted: list[tuple[Wanted, Source]]) -> None:
+    def ask(self, job_id: str, scene: bpy.types.Scene, wanted: list[tuple[FootageRange, Source]]) -> None:
         """Save a copy of the open file as it is now; it's rendered from in later ticks.
 
-        `wanted` is what `source_or_render` said has to be rendered, as it was given and answered.
+        `wanted` are the ranges that have to be rendered, with the Sources that `source_or_render` gave for them.
         """
         run = self._run_folder()
         asked = _Asked(job_id, run / f"{FOLDER}{job_id}", [Path(source.folder) for _, source in wanted])
@@ -85,13 +94,15 @@ class Renderer:
             private_files.make_folder(run)
             _remove_left_behind(run)
             private_files.make_folder(asked.folder)
-            asked.order = render_order.write(asked.folder, scene, wanted, job_id)
-        except Unusable as unusable:
-            asked.problem = unusable.sentence
+            order = write_order(asked.folder, scene, wanted, job_id)
+            if isinstance(order, str):
+                asked.problem = order
+            else:
+                asked.order = order
         except (OSError, RuntimeError) as error:
             log.warning("No copy of the file for job %s: %s", job_id, error)
             asked.problem = (
-                f"A copy of the file to render from could not be saved in {run} ({_plain(error)}): make room there, "
+                f"A copy of the file for rendering could not be saved in {run} ({_plain(error)}): free some space "
                 "or allow writing there, then try again."
             )
 
@@ -110,7 +121,7 @@ class Renderer:
         exit_code = self._child.exit_code
         report = _read_report(asked.folder)
         done = report.get("done", 0) / max(1, report.get("of", 1))
-        changed = done != asked.done
+        changed = bool(done != asked.done)
         asked.done = done
         if exit_code is None:
             return changed
@@ -151,7 +162,7 @@ class Renderer:
     def _start(self, asked: _Asked) -> None:
         assert asked.order is not None
         try:
-            self._child = ChildProcess(render_order.command(asked.order), self._run_folder(), "render")
+            self._child = ChildProcess(command(asked.order), self._run_folder(), "render")
         except (BackendMissing, OSError) as error:
             asked.problem = f"Blender could not be started to render the strips: {error}"
 
@@ -181,12 +192,12 @@ class Renderer:
         _remove(asked)
         return True
 
-    def _why(self, child: ChildProcess, exit_code: int, said: str) -> str:
-        log.error("Rendering ended with %d: %s; see %s", exit_code, said, child.log_path)
-        why = said or child.last_words() or f"exit code {exit_code}"
+    def _why(self, child: ChildProcess, exit_code: int, reported: str) -> str:
+        log.error("Rendering ended with %d: %s; see %s", exit_code, reported, child.log_path)
+        why = reported or child.last_words() or f"exit code {exit_code}"
         return (
             f"Blender could not render the strips ({_plain(why)}): render them once with Render > Render Animation, "
-            f"mend what that says, then try again. The log is {child.log_path}."
+            f"fix what it reports, then try again. The log is {child.log_path}."
         )
 
 
@@ -214,3 +225,78 @@ def _remove_left_behind(run: Path) -> None:
 
 def _plain(error: object) -> str:
     return str(error).strip().removeprefix("Error: ").rstrip(".")
+
+
+def write_order(
+    folder: Path, scene: bpy.types.Scene, wanted: list[tuple[FootageRange, Source]], job_id: str
+) -> Path | str:
+    """Save the copy of the open file and the order into `folder`; gives the order's file, or why there is none.
+
+    Raises OSError and RuntimeError. Nothing of the open file changes; Blender remaps relative paths in the copy.
+    """
+    copy, order = folder / "copy.blend", folder / "order.json"
+    last = sorted(wanted, key=lambda one: one[0].depth)  # depth leaves its scene in the copy as no other needs it
+    pictures = []
+    for what, source in last:
+        picture = _picture(scene, what, source)
+        if isinstance(picture, str):
+            return picture
+        pictures.append({**picture, "job": job_id})
+    order_text = {
+        "blend": str(copy),
+        "report": str(folder / "report.json"),
+        "cycles_device": _cycles_device(),
+        "trusted": script_trust.may_run_scripts(),
+        "scripts_refused": bpy.app.autoexec_fail,
+        "pictures": pictures,
+    }
+    bpy.ops.wm.save_as_mainfile(filepath=str(copy), copy=True, check_existing=False, compress=False)
+    private_files.make_private(copy)
+    private_files.write_text(order, json.dumps(order_text))
+    return order
+
+
+def command(order: Path) -> BackendCommand:
+    """What to start; where Blender is a Python module, Python with that module."""
+    script = f"import sys; sys.path.insert(0, {str(BACKGROUND)!r}); from background import run; run.main()"
+    environment = {name: value for name, value in os.environ.items() if name not in SCRUBBED}
+    if not bpy.app.binary_path:
+        return BackendCommand([sys.executable, "-c", f"import bpy; {script}", "--", str(order)], environment)
+    trusted = json.loads(order.read_text("utf-8"))["trusted"]  # another file may be open by now
+    arguments = [bpy.app.binary_path, "--background", "-noaudio"]
+    if all(scene.render.engine in OUR_ENGINES for scene in bpy.data.scenes):
+        arguments.append("--factory-startup")
+    arguments += ["--enable-autoexec" if trusted is True else "--disable-autoexec", str(order.with_name("copy.blend"))]
+    arguments += ["--python-exit-code", "7", "--python-expr", script, "--", str(order)]
+    return BackendCommand(arguments, environment)
+
+
+def _picture(scene: bpy.types.Scene, wanted: FootageRange, source: Source) -> dict[str, Any] | str:
+    """What the Blender in the background is told of one source; or why it can't be rendered."""
+    place = {"folder": source.folder, "files": source.files}
+    if not wanted.depth:
+        span = {"start": wanted.start, "end_exclusive": wanted.end_exclusive}
+        seen = footage.seen_with(scene, wanted)
+        if isinstance(seen, str):
+            return seen
+        shown = {"strips": list(wanted.strip_names), "alone": seen.alone, "plays": seen.files}
+        return {"kind": "frames", "scene": scene.name, **shown, **span, **place}
+    strips: Any = compat.shown_strips(scene)
+    strip = strips[wanted.strip_names[0]]
+    frames = strip_media.frames_of_scene(strip, wanted.frames)
+    shots = itertools.groupby(frames, lambda frame: strip_media.camera_of(strip, frame))
+    layer = getattr(strip, "view_layer", None)
+    return {
+        "kind": "depth",
+        "scene": strip.scene.name,
+        "camera": strip.scene_camera.name if strip.scene_camera else "",
+        "layer": layer if isinstance(layer, str) else getattr(layer, "name", ""),
+        "shots": [list(shot) for _, shot in shots],
+        **place,
+    }
+
+
+def _cycles_device() -> str:
+    cycles: Any = bpy.context.preferences.addons.get("cycles")
+    kind = "NONE" if cycles is None else cycles.preferences.compute_device_type
+    return "" if kind == "NONE" else kind

@@ -1,4 +1,7 @@
-"""What the panel says, as a TakeRequest. Changes nothing; refuses in sentences."""
+"""Makes a TakeRequest of the panel's settings. Nothing is changed.
+
+Where that can't be done, a sentence is returned in its place that says why and what to do.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,18 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
     Task,
 )
-from ..timeline import channels, footage, framing, holes, length, text_prompt, written
-from . import folders, loras, project
+from ..timeline import footage, free_space, scene_format, selection, untrusted
+from . import folders, lora_rows, project
 
-HIGHEST_SEED = 2**31 - 1
+MAX_SEED = 2**31 - 1
 MEDIA_FOLDER = "wan"
-"""Beside the .blend."""
+"""The folder beside the .blend that takes go into."""
 _MAY_BE_SHORTER = (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)
-"""The others are as long as what they are made from, or as the place that they fill."""
+"""A take of any other task is as long as what it is made from, or as the gap that it fills."""
 
 
 class Refused(Exception):
-    """What was asked can't be asked; `sentence` says what to do."""
+    """An operator can't do what was asked for; `sentence` says why, and what to do. A redraw raises none."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -38,8 +41,8 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Where on the timeline a take is to go."""
+class Slot:
+    """Where on the timeline a take goes: frames [start, end_exclusive) of `channel`."""
 
     channel: int
     start: int
@@ -51,49 +54,59 @@ class Placement:
         return self.start + self.length_frames
 
 
-def length_of(scene: bpy.types.Scene, settings: Any) -> Placement:
-    """Where the take would go and how long it would be. Raises Refused."""
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt as it would be sent; or, in `refusal`, why it can't be."""
+
+    text: str
+    refusal: str = ""
+
+
+def find_slot(scene: bpy.types.Scene, settings: Any) -> Slot | str:
+    """The slot at the playhead, or of the gap around it, as long as the settings say; or why there is none."""
     start = scene.frame_current
     if settings.length_mode == "HOLE":
-        hole = holes.hole_at(scene, start)
-        if hole is None:
-            raise Refused("There is no hole under the playhead: move it into one, or set a length.")
-        start, frames = hole.start, min(hole.length_frames, MAX_TAKE_FRAMES)  # no model fills a longer one
+        gap = free_space.gap_at(scene, start)
+        if gap is None:
+            return "There is no gap under the playhead: move it into a gap, or set a length."
+        start, frames = gap.start, min(gap.length_frames, MAX_TAKE_FRAMES)  # no model fills a longer one
     elif settings.length_mode == "SECONDS":
-        frames = length.frames_of(settings.length_seconds, length.rate_of(scene))
+        frames = scene_format.frames_of(settings.length_seconds, scene_format.rate_of(scene))
     else:
         frames = settings.length_frames
-    check_frames(frames)
-    if start + frames - 1 > length.LAST_FRAME:
-        raise Refused(
-            f"The take would reach past frame {length.LAST_FRAME:,}, Blender's last: move the playhead to the left."
-        )
-    channel = channels.first_free(scene, start, start + frames)
-    if channel is None:
-        raise Refused("Every channel is taken, locked or muted at the playhead: make room there, or move the playhead.")
-    return Placement(channel, start, frames)
-
-
-def check_frames(frames: int) -> None:
-    """Raises Refused where no take can be so long."""
     if frames < 1:
-        raise Refused("A take has one frame or more: set its length.")
+        return "A take needs at least one frame: set its length."
     if frames > MAX_TAKE_FRAMES:
-        raise Refused(footage.too_long(frames))
+        return footage.too_long(frames)
+    if start + frames - 1 > scene_format.LAST_FRAME:
+        last = f"{scene_format.LAST_FRAME:,}"
+        return f"The take would reach past frame {last}, Blender's last: move the playhead to the left."
+    channel = free_space.first_free_channel(scene, start, start + frames)
+    if channel is None:
+        return "Every channel is taken, locked or muted at the playhead: make room there, or move the playhead."
+    return Slot(channel, start, frames)
 
 
-def prompt_of(scene: bpy.types.Scene, settings: Any, may_be_empty: bool = False) -> str:
-    """The prompt, from wherever the settings say. Raises Refused where it is too long, or empty and may not be."""
-    return checked(_raw_prompt(scene, settings), may_be_empty)
+def read_prompt(scene: bpy.types.Scene, settings: Any, may_be_empty: bool = False) -> Prompt:
+    """The prompt from wherever the settings say: the field, a text block or the selected text strip."""
+    if settings.prompt_source == "TEXT_BLOCK":
+        if settings.prompt_text is None:
+            return Prompt("", "Choose the text block that holds the prompt.")
+        return check_prompt(selection.prompt_of_text_block(settings.prompt_text), may_be_empty)
+    if settings.prompt_source == "TEXT_STRIP":
+        text = selection.prompt_of_text_strip(scene)
+        if text is None:
+            return Prompt("", "Select the text strip that holds the prompt.")
+        return check_prompt(text, may_be_empty)
+    return check_prompt(settings.prompt, may_be_empty)
 
 
-def checked(text: str, may_be_empty: bool = False) -> str:
-    """The text as a prompt. Raises Refused where it is too long, or empty and may not be."""
+def check_prompt(text: str, may_be_empty: bool = False) -> Prompt:
+    """The text as a prompt."""
     prompt = text.strip()
     if not prompt and not may_be_empty:
-        raise Refused("The prompt is empty: describe what is to be seen.")
-    _check_length(prompt, "prompt")
-    return prompt
+        return Prompt("", "The prompt is empty: describe what the take shows.")
+    return Prompt(prompt, _refuse_length(prompt, "prompt"))
 
 
 def within_plan(asked: TakeRequest, plan: Plan | None) -> TakeRequest:
@@ -103,19 +116,27 @@ def within_plan(asked: TakeRequest, plan: Plan | None) -> TakeRequest:
     return replace(asked, length_frames=min(asked.length_frames, plan.take_frames))
 
 
-def build(scene: bpy.types.Scene, settings: Any, preferences: Any) -> TakeRequest:
-    """A take of the prompt at the playhead or in the hole; draws a seed where none is locked. Raises Refused."""
-    prompt = prompt_of(scene, settings)
-    return compose(scene, settings, preferences, prompt, length_of(scene, settings))
+def build(scene: bpy.types.Scene, settings: Any, preferences: Any) -> TakeRequest | str:
+    """A take of the prompt at the playhead or in the gap around it; or why there can be none."""
+    prompt = read_prompt(scene, settings)
+    if prompt.refusal:
+        return prompt.refusal
+    slot = find_slot(scene, settings)
+    return slot if isinstance(slot, str) else compose(scene, settings, preferences, prompt.text, slot)
 
 
-def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str, placement: Placement) -> TakeRequest:
-    """A take of `prompt` at `placement`, with the settings that every task has. Raises Refused."""
+def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str, slot: Slot) -> TakeRequest | str:
+    """A take of `prompt` at `slot`, with the settings that every task has; or why there can be none.
+
+    A seed is drawn where none is locked.
+    """
     negative_prompt = settings.negative_prompt.strip()
-    _check_length(negative_prompt, "negative prompt")
+    refusal = _refuse_length(negative_prompt, "negative prompt")
+    if refusal:
+        return refusal
     if not settings.model:
-        raise Refused("Choose a model; the list is empty until the backend has answered.")
-    width, height = framing.square_size(scene, scene.render.resolution_percentage)
+        return "Choose a model; the list is empty until the backend answers."
+    width, height = scene_format.square_size(scene, scene.render.resolution_percentage)
     return TakeRequest(
         prompt=prompt,
         negative_prompt=negative_prompt,
@@ -123,14 +144,14 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
         width=width,
         height=height,
         resolution=settings.resolution or "exact",
-        length_frames=placement.length_frames,
-        frame_rate=length.rate_of(scene),
-        seed=max(0, settings.seed) if settings.seed_locked else random.randint(0, HIGHEST_SEED),
-        quality=written.choice(Quality, settings.quality, Quality.STANDARD),
-        media_format=written.choice(MediaFormat, settings.media_format, MediaFormat.PNG),
+        length_frames=slot.length_frames,
+        frame_rate=scene_format.rate_of(scene),
+        seed=max(0, settings.seed) if settings.seed_locked else random.randint(0, MAX_SEED),
+        quality=untrusted.choice(Quality, settings.quality, Quality.STANDARD),
+        media_format=untrusted.choice(MediaFormat, settings.media_format, MediaFormat.PNG),
         media_folder=media_folder(preferences),
-        loras=loras.uses(settings.loras),
-        origin=Origin(project.path(), project.id_to_be(), scene.name_full, placement.channel, placement.start),
+        loras=lora_rows.uses(settings.loras),
+        origin=Origin(project.path(), project.id_to_be(), scene.name_full, slot.channel, slot.start),
     )
 
 
@@ -145,24 +166,12 @@ def media_folder(preferences: Any) -> str:
     return str(folders.user_folder() / "media" / project.id_to_be())
 
 
-def _raw_prompt(scene: bpy.types.Scene, settings: Any) -> str:
-    if settings.prompt_source == "TEXT_BLOCK":
-        if settings.prompt_text is None:
-            raise Refused("Choose the text block that holds the prompt.")
-        return text_prompt.from_text_block(settings.prompt_text)
-    if settings.prompt_source == "TEXT_STRIP":
-        text = text_prompt.from_text_strip(scene)
-        if text is None:
-            raise Refused("Select the text strip that holds the prompt.")
-        return text
-    return settings.prompt
-
-
-def _check_length(text: str, what: str) -> None:
-    if len(text) > MAX_PROMPT_CHARACTERS:
-        most = text_prompt.MOST_CHARACTERS
-        count = f"{len(text):,}" if len(text) <= most else f"more than {most:,}"
-        raise Refused(
-            f"The {what} has {count} characters, and the model reads about "
-            f"{MAX_PROMPT_CHARACTERS // 10}: shorten it to at most {MAX_PROMPT_CHARACTERS:,}."
-        )
+def _refuse_length(text: str, what: str) -> str:
+    if len(text) <= MAX_PROMPT_CHARACTERS:
+        return ""
+    most = selection.MAX_TEXT_CHARACTERS
+    count = f"{len(text):,}" if len(text) <= most else f"more than {most:,}"
+    return (
+        f"The {what} has {count} characters, and the model reads about "
+        f"{MAX_PROMPT_CHARACTERS // 10}: shorten it to at most {MAX_PROMPT_CHARACTERS:,}."
+    )

@@ -1,4 +1,4 @@
-"""Jobs whose sources are rendered before the server gets them: asked for, cancelled, tried again, never lost."""
+"""Jobs whose sources are rendered before the server gets them. They can be cancelled and retried, and none is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...wan_backend.protocol.messages import (
     TakeRequest,
 )
 from ..stopwatch import timed
-from ..timeline import compat, file_look, footage, identity, provenance
+from ..timeline import compat, footage, identity, picture_files, provenance
 from . import orders
 from .job_list import JobList
 from .journal import Journal
@@ -30,13 +30,13 @@ from .request import Refused
 RENDERING = "Rendering the source."
 """The sentence of a job while its sources are rendered."""
 ORPHAN = Problem(
-    ProblemKind.INTERRUPTED, "Blender ended while the source was rendered: press Retry to have it rendered again."
+    ProblemKind.INTERRUPTED, "Blender ended while the source was being rendered: press Retry to render it again."
 )
 HELD = Problem(
-    ProblemKind.BUSY, "Another window of Blender renders the source of this job: wait for it, or cancel there."
+    ProblemKind.BUSY, "Another Blender window is rendering the source of this job: wait for it, or cancel it there."
 )
 
-Rendered = list[tuple[footage.Wanted, Source]]
+Rendered = list[tuple[footage.FootageRange, Source]]
 
 
 class Sourcing:
@@ -63,26 +63,24 @@ class Sourcing:
         """True while a source is rendered."""
         return bool(self._waiting)
 
-    def send(self, job_id: str, scene: bpy.types.Scene, order: orders.Order) -> str:
+    def send(self, job_id: str, scene: bpy.types.Scene, order: orders.TakeOrder) -> str:
         """Give the job to the server, once what is to be rendered for it is; gives what its placeholder remembers.
 
         To be called before there is a placeholder: it's no part of what is rendered. Raises Refused.
         """
-        if order.aim is None:  # of a prompt alone, or once more with the sources of an earlier take
+        if order.target is None:  # of a prompt alone, or once more with the sources of an earlier take
             self._send(job_id, scene, order.request, order.asked, [])
             return order.asked
-        made = orders.sources_of(scene, order, job_id, file_look.moment)
+        made = orders.sources_of(scene, order, job_id, picture_files.look_at_many)
+        if isinstance(made, str):
+            raise Refused(made)
         request = replace(order.request, sources=[source for _, source, _ in made])
-        asked = provenance.write(provenance.remember(scene, order.aim)) if made else ""
+        asked = provenance.write(provenance.remember(scene, order.target)) if made else ""
         to_render = [(wanted, source) for wanted, source, render in made if render]
-        try:
-            self._send(job_id, scene, request, asked, to_render)
-        except footage.Unusable as unusable:
-            raise Refused(unusable.sentence) from unusable
+        self._send(job_id, scene, request, asked, to_render)
         return asked
 
     def _send(self, job_id: str, scene: bpy.types.Scene, request: TakeRequest, asked: str, to_render: Rendered) -> None:
-        """Raises footage.Unusable."""
         if asked:
             self._asked[job_id] = asked
         if not to_render:
@@ -91,8 +89,8 @@ class Sourcing:
         with timed("operator: of which the copy to render from"):
             self._renderer.ask(job_id, scene, to_render)
         self._waiting[job_id] = request
-        self._books().keep(job_id, request, asked)
-        self._jobs.ask(job_id, request, RENDERING)
+        self._open_journal().keep(job_id, request, asked)
+        self._jobs.add_queued(job_id, request, RENDERING)
 
     def cancel(self, job_id: str) -> bool:
         """End a job that the server hasn't got; False where it has."""
@@ -102,14 +100,14 @@ class Sourcing:
         self._at_server.discard(job_id)
         self._anew.discard(job_id)
         self._renderer.cancel(job_id)
-        self._books().drop(job_id)
+        self._open_journal().drop(job_id)
         self._jobs.end(job_id, JobState.CANCELLED)
         return True
 
     def retry(self, job_id: str, request: TakeRequest, belongs_here: bool) -> bool:
         """Render once more what is not on the disk; False where all is there and the server may try at once."""
-        if self._books().held_elsewhere(job_id):
-            self._jobs.ask(job_id, request, "")
+        if self._open_journal().held_elsewhere(job_id):
+            self._jobs.add_queued(job_id, request, "")
             self._jobs.end(job_id, JobState.INTERRUPTED, HELD)
             return True
         status = self._jobs.get(job_id)
@@ -119,11 +117,11 @@ class Sourcing:
             return False
         try:
             if not belongs_here:
-                raise footage.Unusable("The strips of this job are in another file: open it, then press Retry.")
+                raise Refused("The strips of this job are in another file: open it, then press Retry.")
             self._render_again(job_id, request, render_all)
-        except footage.Unusable as unusable:
-            self._jobs.ask(job_id, request, "")
-            self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, unusable.sentence))
+        except Refused as refused:
+            self._jobs.add_queued(job_id, request, "")
+            self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, refused.sentence))
         return True
 
     def take_to_render(self) -> list[str]:
@@ -141,9 +139,9 @@ class Sourcing:
         if status is not None:
             progress = self._renderer.progress(job_id) or 0.0
             if status.progress != progress:
-                self._jobs.tell(job_id, progress=progress)
+                self._jobs.change(job_id, progress=progress)
                 changed = True
-        if self._books().touch():
+        if self._open_journal().touch():
             changed |= self._look_after_journal()
         return changed
 
@@ -154,19 +152,23 @@ class Sourcing:
             self._journal.release()
 
     def _render_again(self, job_id: str, asked_before: TakeRequest, render_all: bool) -> None:
-        """Raises footage.Unusable."""
+        """Raises Refused."""
         asked = self._remembered(job_id)
         scene = compat.own_scene(asked_before.origin.scene)
         if asked is None or scene is None:
-            raise footage.Unusable("What this take was made from is no longer known: select it, and ask anew.")
+            raise Refused(
+                "The strips that this take was made from are no longer known: select them, and make the take again."
+            )
         folder = orders.sources_folder(asked_before, job_id)
         wanted_now = provenance.wanted_now(scene, asked)
-        look = file_look.moment
+        look = picture_files.look_at_many
         straight = set() if render_all else {source.role for source in asked_before.sources if not source.rendered}
-        made = [
-            (wanted, *footage.source_or_render(scene, wanted, folder, look, wanted.role in straight))
-            for wanted in wanted_now
-        ]
+        made = []
+        for wanted in wanted_now:
+            source = footage.source_or_render(scene, wanted, folder, look, wanted.role in straight)
+            if isinstance(source, str):
+                raise Refused(source)
+            made.append((wanted, *source))
         request = replace(asked_before, sources=[source for _, source, _ in made])
         to_render = [(wanted, source) for wanted, source, render in made if render]
         if self._jobs.is_servers(job_id):
@@ -175,7 +177,7 @@ class Sourcing:
                 self._anew.add(job_id)
         self._send(job_id, scene, request, provenance.write(asked), to_render)
 
-    def _remembered(self, job_id: str) -> provenance.Asked | None:
+    def _remembered(self, job_id: str) -> provenance.Provenance | None:
         strips = (found.strip for found in identity.all_marked() if found.job_id == job_id)
         kept = next((asked for strip in strips if (asked := provenance.of(strip)) is not None), None)
         return kept or provenance.read(self._asked.get(job_id, ""))
@@ -204,11 +206,11 @@ class Sourcing:
 
     def _look_after_journal(self) -> bool:
         """Forget what the server has; take over what a Blender left that ended."""
-        for job_id in list(self._books().mine):
+        for job_id in list(self._open_journal().mine):
             if self._jobs.is_servers(job_id) or self._jobs.get(job_id) is None:
-                self._books().drop(job_id)
+                self._open_journal().drop(job_id)
         changed = False
-        for job_id, request, asked in self._books().orphans():
+        for job_id, request, asked in self._open_journal().orphans():
             self._asked[job_id] = asked
             if self._jobs.get(job_id) is None:
                 summary = JobSummary.of(request)
@@ -218,7 +220,7 @@ class Sourcing:
                 changed = True
         return changed
 
-    def _books(self) -> Journal:
+    def _open_journal(self) -> Journal:
         if self._journal is None:
             self._journal = Journal(self._user_folder() / "waiting")
         return self._journal

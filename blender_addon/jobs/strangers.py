@@ -1,7 +1,8 @@
-"""Jobs that a .blend tells of and that nobody here knows: they may be a stranger's.
+"""Jobs that a .blend names and that nobody here knows: a stranger may have written them.
 
-What such a job was asked for is taken over; where its files go, and whose it is, is said by this project alone. What is
-read for it are pictures that were rendered for this film, and what its strips play: any other is a stranger's choice.
+What such a job was asked for is taken over, but this project alone decides where its files go and whose it is. For its
+sources, only pictures are read that were rendered for this film or that its strips play; a stranger may have chosen
+any other path.
 """
 
 from __future__ import annotations
@@ -23,20 +24,18 @@ from ...wan_backend.protocol.messages import (
     Task,
 )
 from ...wan_backend.protocol.plain_names import is_below
-from ..timeline import media_files
-from . import folders, landing, orders, project, request
+from ..timeline import strip_media
+from . import folders, orders, placing, project, request
 
-UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not know this take's job: press Retry to have it made.")
-HELD = Problem(
-    ProblemKind.BUSY, "Another window of Blender has this job: its take comes here by itself once it is made there."
-)
+UNKNOWN = Problem(ProblemKind.INTERRUPTED, "The backend does not have this take's job: press Retry to make it.")
+HELD = Problem(ProblemKind.BUSY, "Another Blender window has this job: its take appears here once it is made there.")
 UNREADABLE = Problem(
-    ProblemKind.INTERNAL, "What this placeholder asks for can't be read: delete it, and ask for the take anew."
+    ProblemKind.INTERNAL, "The request of this placeholder can't be read: delete it, and make the take again."
 )
 
 
 def brought_home(asked: TakeRequest, job_id: str) -> TakeRequest:
-    """As this project would have asked for it: its take, and what is rendered for it, go where this project's go."""
+    """The request with this project's folders, for its take and for what is rendered for it."""
     own = _at_home(asked)
     folder = orders.sources_folder(own, job_id)
     sources = [
@@ -47,7 +46,7 @@ def brought_home(asked: TakeRequest, job_id: str) -> TakeRequest:
 
 
 def _at_home(asked: TakeRequest) -> TakeRequest:
-    """With this project's folder and origin; its sources are as they were said."""
+    """The request with this project's media folder and origin, and its sources unchanged."""
     origin = replace(asked.origin, project=project.path(), project_id=project.id_to_be())
     return replace(asked, media_folder=own_folder(), origin=origin)
 
@@ -60,7 +59,7 @@ def may_be_read(source: Source) -> bool:
     beside = [os.path.join(os.path.dirname(project.path()), request.MEDIA_FOLDER)] if project.path() else []
     if is_below(source.folder, [own_folder(), str(folders.user_folder() / "media"), *beside]):
         return True
-    return not source.rendered and media_files.is_played(source.folder, source.files, source.is_movie)
+    return not source.rendered and strip_media.is_played(source.folder, source.files, source.is_movie)
 
 
 def _to_be_rendered(source: Source, folder: str) -> Source:
@@ -84,7 +83,7 @@ def unknown(job_id: str, asked: TakeRequest, state_folder: str = "") -> tuple[Jo
 
 def done(job_id: str, asked: TakeRequest) -> tuple[JobStatus, TakeRequest] | None:
     """The job with its take, where that lies where takes of this film can lie; None where it doesn't (yet)."""
-    take = landing.take_on_disk(job_id, _places(asked, _at_home(asked)))
+    take = placing.take_on_disk(job_id, _places(asked, _at_home(asked)))
     if take is None:
         return None
     own = brought_home(asked, job_id)
@@ -92,7 +91,7 @@ def done(job_id: str, asked: TakeRequest) -> tuple[JobStatus, TakeRequest] | Non
 
 
 def unreadable(job_id: str) -> tuple[JobStatus, None]:
-    """A job of which nothing can be told: it is shown, and can be cleared."""
+    """A job of which nothing can be read: it is shown and can be cleared."""
     summary = JobSummary("", Task.TEXT_TO_VIDEO, "", 0, 1)
     return JobStatus(job_id, JobState.FAILED, summary, sentence=UNREADABLE.sentence, problem=UNREADABLE), None
 

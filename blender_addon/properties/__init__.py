@@ -1,7 +1,4 @@
-"""What a person sets in the panel (kept in the scene), and what is shown there only while Blender runs.
-
-May import jobs and timeline; is imported by operators and ui. Changes nothing but its own values.
-"""
+"""The panel's settings, which are kept in the scene, and its state, which lasts only while Blender runs."""
 
 from __future__ import annotations
 
@@ -19,17 +16,18 @@ from bpy.props import (
     StringProperty,
 )
 
-from ...wan_backend.protocol.messages import ModelRow
-from ..jobs import tracker
-from ..timeline import compat, length
-from .lora import WanLora
+from ...wan_backend.protocol.messages import MAX_STRENGTH, MIN_STRENGTH, ModelRow
+from ..jobs import session
+from ..jobs.request import MAX_SEED
+from ..timeline import compat, scene_format
 from .task import TaskSettings, task_of
 
 __all__ = [
     "EMBEDDED",
     "EXACT",
-    "LARGEST_SEED",
-    "WanSession",
+    "MAX_SEED",
+    "WanLora",
+    "WanPanelState",
     "WanSettings",
     "WithSettings",
     "active_job_id",
@@ -38,19 +36,18 @@ __all__ = [
 ]
 
 EMBEDDED = "embedded"
-"""The small model that is part of the extension: the only one that is always known."""
+"""The id of the small model that is part of the extension, the only one that is always known."""
 _FIRST_LABELS = {EMBEDDED: "Embedded (small)"}
-"""What to call a model before the backend has answered."""
+"""Labels of models until the backend has answered."""
 EXACT = "exact"
 """The resolution that asks for the scene's own."""
-LARGEST_SEED = 2**31 - 1
 
 _kept_items: dict[str, list[tuple[str, str, str, int]]] = {}
-"""Blender keeps no reference to the strings of an enum's callback: without this they would be freed under it."""
+"""The items of each enum. Blender keeps no reference to an enum's strings, which would be freed otherwise."""
 
 
 def _number(identifier: str) -> int:
-    """A number that stays with an enum's item when others come and go, as .blend files keep only the number."""
+    """The number of an enum's item, the same whichever other items there are: .blend files keep only the number."""
     return zlib.crc32(identifier.encode()) & 0x3FFFFFFF
 
 
@@ -62,34 +59,32 @@ def _items(kind: str, rows: list[tuple[str, str, str]]) -> list[tuple[str, str, 
 
 
 def _model_rows(settings: Any) -> list[tuple[str, str, str]]:
-    models = tracker.get().models
-    looking = tracker.get().looking
+    models = session.current().server.models
+    looking = session.current().server.looking
     rows = [(row.model, _label(row, looking), _about(row, looking)) for row in models]
     known = {row[0] for row in rows}
     for wanted in (settings.model_id, EMBEDDED):
         if wanted and wanted not in known:
-            rows.append(
-                (wanted, _FIRST_LABELS.get(wanted, wanted), "The backend has not said yet what it knows of this model")
-            )
+            rows.append((wanted, _FIRST_LABELS.get(wanted, wanted), "The backend has not reported on this model yet"))
             known.add(wanted)
     return rows
 
 
 def _label(row: ModelRow, looking: str) -> str:
-    """A model's name, and whether it is here, as far as that is known."""
+    """A model's label, and whether the model is here, as far as that is known."""
     if row.here:
         return row.label
     return f"{row.label} (looking)" if looking else f"{row.label} (not here)"
 
 
 def _about(row: ModelRow, looking: str) -> str:
-    """What the catalogue says of a model, for its tooltip; the last sentence without its stop, as Blender adds one."""
+    """A model's tooltip, from the catalogue. The last sentence has no period, since Blender adds one."""
     facts = [row.licence]
     if row.memory_bytes >= 1e9:
-        least = f", {row.least_memory_bytes / 1e9:.0f} GB at the least" if row.least_memory_bytes else ""
+        least = f", {row.least_memory_bytes / 1e9:.0f} GB at least" if row.least_memory_bytes else ""
         facts.insert(0, f"about {row.memory_bytes / 1e9:.0f} GB of a card's memory at {row.max_frames} frames{least}")
     if row.download_bytes:
-        facts.insert(0, f"{row.download_bytes / 1e9:.0f} GB to fetch")
+        facts.insert(0, f"{row.download_bytes / 1e9:.0f} GB to download")
     sentence = "; ".join(facts)
     where = looking if looking and not row.here else row.sentence
     return f"{row.notes} {sentence[:1].upper()}{sentence[1:]}. {where}".strip().removesuffix(".")
@@ -100,10 +95,10 @@ def _model_items(settings: Any, context: Any) -> list[tuple[str, str, str, int]]
 
 
 def _chosen_model(settings: Any) -> str:
-    """The model that was chosen; before that, the first real one that is here, else the embedded one."""
+    """The chosen model; until one is chosen, the first one that is here, else the embedded model."""
     if settings.model_id:
-        return settings.model_id
-    here = [row.model for row in tracker.get().models if row.here and row.model != EMBEDDED]
+        return str(settings.model_id)
+    here = [row.model for row in session.current().server.models if row.here and row.model != EMBEDDED]
     return here[0] if here else EMBEDDED
 
 
@@ -116,7 +111,7 @@ def _set_model(settings: Any, value: int) -> None:
 
 
 def _resolution_rows(settings: Any) -> list[tuple[str, str, str]]:
-    row: ModelRow | None = tracker.get().model(_chosen_model(settings))
+    row: ModelRow | None = session.current().server.model(_chosen_model(settings))
     sizes = row.sizes if row else []
     rows = [
         (size.name, size.name, f"As many pixels as {size.width} x {size.height}, in the scene's aspect")
@@ -135,7 +130,7 @@ def _get_resolution(settings: Any) -> int:
     names = [row[0] for row in _resolution_rows(settings)]
     if settings.resolution_name in names:
         return _number(settings.resolution_name)
-    row = tracker.get().model(_chosen_model(settings))
+    row = session.current().server.model(_chosen_model(settings))
     default = next((size.name for size in row.sizes if size.default), names[0]) if row else names[0]
     return _number(default)
 
@@ -145,27 +140,65 @@ def _set_resolution(settings: Any, value: int) -> None:
 
 
 def _frames_changed(settings: Any, context: Any) -> None:
-    rate = length.rate_of(settings.id_data)
-    if length.frames_of(settings.length_seconds, rate) != settings.length_frames:
-        settings.length_seconds = length.seconds_of(settings.length_frames, rate)
+    rate = scene_format.rate_of(settings.id_data)
+    if scene_format.frames_of(settings.length_seconds, rate) != settings.length_frames:
+        settings.length_seconds = scene_format.seconds_of(settings.length_frames, rate)
 
 
 def _seconds_changed(settings: Any, context: Any) -> None:
-    frames = length.frames_of(settings.length_seconds, length.rate_of(settings.id_data))
+    frames = scene_format.frames_of(settings.length_seconds, scene_format.rate_of(settings.id_data))
     if frames != settings.length_frames:
         settings.length_frames = frames
 
 
+class WanLora(bpy.types.PropertyGroup):
+    """One LoRA that takes are made with; `name` is its name in the list, which may be changed."""
+
+    path: StringProperty(
+        name="File",
+        description="A .safetensors file, or a folder that holds one or a pair for two experts. It may be relative "
+        "to the .blend (//)",
+        subtype="FILE_PATH",
+        options=compat.RELATIVE_PATH,
+    )
+    use: BoolProperty(
+        name="Use",
+        description="Use this LoRA for takes",
+        default=True,
+    )
+    strength: FloatProperty(
+        name="Strength",
+        description="How strong the effect is: 1 is as trained, 0 is off, below 0 reverses it",
+        default=1.0,
+        min=MIN_STRENGTH,
+        max=MAX_STRENGTH,
+        soft_min=-2.0,
+        soft_max=2.0,
+        step=5,
+        precision=2,
+    )
+    expert: EnumProperty(
+        name="Expert",
+        description="Which part of a model with two (Wan 2.2 A14B) it works on. Other models have one, and it is that",
+        items=[
+            ("AUTO", "By Its Name", "As given by the file, its name or its partner file; both if none of them does"),
+            ("BOTH", "Both", "Both experts"),
+            ("HIGH", "High Noise", "The expert for the first steps: composition and motion"),
+            ("LOW", "Low Noise", "The expert for the last steps: detail and look"),
+        ],
+    )
+
+
 class WanSettings(TaskSettings, bpy.types.PropertyGroup):
-    """`scene.wan_vse`: what is asked for. Saved with the .blend."""
+    """`scene.wan_vse`: the panel's settings. Saved with the .blend."""
 
     prompt_source: EnumProperty(
         name="Prompt From",
         description="Where the prompt is written",
         items=[
             ("FIELD", "Field", "Write the prompt in the field below", "GREASEPENCIL", 0),
-            ("TEXT_BLOCK", "Text", "Take the prompt from a text block, which can have many lines", "TEXT", 1),
-            ("TEXT_STRIP", "Strip", "Take the prompt from the selected text strip of the timeline", "FONT_DATA", 2),
+            ("TEXT_BLOCK", "Text", "Use a text block as the prompt, which can have many lines", "TEXT", 1),
+            ("TEXT_STRIP", "Strip", "Use the selected text strip of the timeline as the prompt", "FONT_DATA", 2),
         ],
     )
     prompt: StringProperty(
@@ -179,7 +212,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
     )
     negative_prompt: StringProperty(
         name="Negative Prompt",
-        description="What the take is to stay clear of, such as blur, text or watermarks",
+        description="What to avoid, such as blur, text or watermarks",
     )
     model: EnumProperty(
         name="Model",
@@ -189,12 +222,12 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
         set=_set_model,
     )
     model_id: StringProperty(options={"HIDDEN"})
-    """What `model` keeps: its id, since the list comes from the backend and may not be known yet."""
+    """The model's id, kept in place of `model`: the backend's list of models may not be known yet."""
     quality: EnumProperty(
         name="Quality",
-        description="How much work the take is worth",
+        description="Trades speed for detail",
         items=[
-            ("DRAFT", "Draft", "Fewest steps: to see whether the idea works"),
+            ("DRAFT", "Draft", "Fewest steps, to see whether the idea works"),
             ("STANDARD", "Standard", "The model's usual number of steps"),
             ("BEST", "Best", "More steps: slower, with finer detail and steadier motion"),
         ],
@@ -202,11 +235,11 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
     )
     length_mode: EnumProperty(
         name="Length",
-        description="How the take's length is given",
+        description="How to set the take's length",
         items=[
-            ("FRAMES", "Frames", "Give the length in frames of the scene"),
-            ("SECONDS", "Seconds", "Give the length in seconds"),
-            ("HOLE", "Fill Hole", "Fill the hole under the playhead, from strip to strip"),
+            ("FRAMES", "Frames", "Set the length in frames of the scene"),
+            ("SECONDS", "Seconds", "Set the length in seconds"),
+            ("HOLE", "Gap", "As long as the gap under the playhead, from strip to strip"),
         ],
     )
     length_frames: IntProperty(
@@ -234,43 +267,43 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
         description="The same seed with the same settings makes the same take again",
         default=0,
         min=0,
-        max=LARGEST_SEED,
+        max=MAX_SEED,
     )
     seed_locked: BoolProperty(
         name="Lock Seed",
-        description="Keep this seed. Unlocked, every take draws a new one, which is then shown here",
+        description="Keep this seed. Unlocked, every take uses a new seed, which is then shown here",
         default=False,
     )
     resolution: EnumProperty(
         name="Size",
-        description="How large the model makes the picture. The take is scaled to fill the scene's frame",
+        description="The size that the model works at. The take is scaled to fill the scene's frame",
         items=_resolution_items,
         get=_get_resolution,
         set=_set_resolution,
     )
     resolution_name: StringProperty(options={"HIDDEN"})
-    """What `resolution` keeps, for the same reason as `model_id`."""
+    """The resolution's name, kept in place of `resolution` for the same reason."""
     media_format: EnumProperty(
-        name="Kept As",
-        description="How the take is kept on the disk",
+        name="Save As",
+        description="The file format of the take",
         items=[
-            ("PNG", "PNG Files", "One file a frame: exact, and any frame can be repaired alone"),
-            ("FFV1", "FFV1 Movie", "One lossless movie file, as exact as PNG files"),
-            ("H264", "H.264 Movie", "One small movie file, with slight losses"),
+            ("PNG", "PNG Files", "One file per frame: lossless, and each frame can be replaced on its own"),
+            ("FFV1", "FFV1 Movie", "One lossless movie file"),
+            ("H264", "H.264 Movie", "One small movie file, with slight compression loss"),
         ],
     )
     loras: CollectionProperty(
         name="LoRAs",
-        description="What takes are made with beside the model",
+        description="LoRAs to use with the model",
         type=WanLora,
     )
     active_lora: IntProperty(name="LoRA", description="The LoRA whose file is shown below the list")
 
 
 class WithSettings:
-    """Settings of which some are looked at differently: reads from `settings` but for `changed`."""
+    """A view of `settings` in which those of `changed` have other values."""
 
-    def __init__(self, settings: WanSettings, **changed: Any) -> None:
+    def __init__(self, settings: WanSettings | WithSettings, **changed: Any) -> None:
         self._settings = settings
         self.__dict__.update(changed)
 
@@ -278,16 +311,16 @@ class WithSettings:
         return getattr(self._settings, name)
 
 
-def _search_changed(session: Any, context: Any) -> None:
-    for callback in tracker.get().on_change:  # those that show the queue
+def _search_changed(panel_state: Any, context: Any) -> None:
+    for callback in session.current().on_change:  # those that show the queue
         callback()
 
 
 class WanJobRow(bpy.types.PropertyGroup):
-    """One row of the queue: `name` is the job's id; all else is asked of the tracker."""
+    """One row of the queue: `name` is the job's id; all else is asked of the session."""
 
 
-class WanSession(bpy.types.PropertyGroup):
+class WanPanelState(bpy.types.PropertyGroup):
     """`window_manager.wan_vse`: what is shown now. Not part of any project."""
 
     rows: CollectionProperty(type=WanJobRow)
@@ -298,18 +331,18 @@ class WanSession(bpy.types.PropertyGroup):
     )
     search: StringProperty(
         name="Search",
-        description="Show the jobs that have this in the first 200 characters of their prompt, the older ones too",
+        description="Show all jobs, including older ones, with this text in the first 200 characters of their prompt",
         options={"SKIP_SAVE", "TEXTEDIT_UPDATE"},
         update=_search_changed,
     )
     left_out: IntProperty(options={"HIDDEN", "SKIP_SAVE"})
-    """How many jobs there are, or were found, beside those that have a row."""
+    """How many jobs, or found jobs, have no row."""
     restart_needed: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})
-    """Preferences were changed that the running backend has not read."""
+    """True where preferences were changed that the running backend has not read."""
 
 
 def settings_of(context: bpy.types.Context) -> WanSettings | None:
-    """The settings of the scene that the sequencer shows; None where it shows none."""
+    """The settings of the scene that the sequencer shows; None where it shows no scene."""
     scene = compat.sequencer_scene(context)
     return None if scene is None else settings_in(scene)
 
@@ -317,30 +350,33 @@ def settings_of(context: bpy.types.Context) -> WanSettings | None:
 def settings_in(scene: bpy.types.Scene) -> WanSettings:
     """The settings that a scene keeps."""
     known: Any = scene
-    return known.wan_vse
+    settings: WanSettings = known.wan_vse
+    return settings
 
 
 def scene_of(settings: WanSettings) -> bpy.types.Scene:
     """The scene that keeps these settings."""
-    owner: Any = settings.id_data
+    known: Any = settings
+    owner: bpy.types.Scene = known.id_data
     return owner
 
 
-def session_of(context: bpy.types.Context) -> WanSession:
+def panel_state_of(context: bpy.types.Context) -> WanPanelState:
     """What is shown now."""
     known: Any = context.window_manager
-    return known.wan_vse
+    state: WanPanelState = known.wan_vse
+    return state
 
 
 def active_job_id(context: bpy.types.Context) -> str:
     """The id of the job whose row is chosen in the queue; empty where none is."""
-    session = session_of(context)
-    if 0 <= session.active_row < len(session.rows):
-        return session.rows[session.active_row].name
+    panel_state = panel_state_of(context)
+    if 0 <= panel_state.active_row < len(panel_state.rows):
+        return str(panel_state.rows[panel_state.active_row].name)
     return ""
 
 
-_CLASSES = (WanLora, WanSettings, WanJobRow, WanSession)
+_CLASSES = (WanLora, WanSettings, WanJobRow, WanPanelState)
 
 
 def register() -> None:
@@ -349,11 +385,11 @@ def register() -> None:
         bpy.utils.register_class(one)
     types: Any = bpy.types
     types.Scene.wan_vse = PointerProperty(type=WanSettings)
-    types.WindowManager.wan_vse = PointerProperty(type=WanSession)
+    types.WindowManager.wan_vse = PointerProperty(type=WanPanelState)
 
 
 def unregister() -> None:
-    """Take them back; what a scene kept stays in its file."""
+    """Remove the properties from Blender; a scene's settings stay in its file."""
     types: Any = bpy.types
     del types.WindowManager.wan_vse
     del types.Scene.wan_vse

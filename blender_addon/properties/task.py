@@ -1,4 +1,4 @@
-"""Which task is meant, and what each of them has to set. Part of WanSettings."""
+"""The task that the panel shows, and the settings of each task. Part of WanSettings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TASK_ITEMS = [
     (
         "TEXT_TO_VIDEO",
         "Text",
-        "New footage of the prompt: at the playhead, in a hole, for text strips",
+        "New footage from a prompt: at the playhead, in a gap, or for text strips",
         "FONT_DATA",
         0,
     ),
@@ -25,21 +25,33 @@ TASK_ITEMS = [
         1,
     ),
     ("RESTYLE", "Restyle", "The selected footage in another look, on the channel above it", "BRUSH_DATA", 2),
-    ("FILL_GAP", "Fill Gap", "Footage that leads from one strip into the next, exactly the hole", "ARROW_LEFTRIGHT", 3),
-    ("EXTEND", "Extend", "Footage that goes on from the strip's end, or leads up to its start", "TRACKING_FORWARDS", 4),
-    ("PREVIS", "Previs", "Footage with the depth and the camera's move of the scene strip", "VIEW_CAMERA", 5),
+    (
+        "FILL_GAP",
+        "Fill Gap",
+        "Footage that fills a gap exactly, leading from one strip into the next",
+        "ARROW_LEFTRIGHT",
+        3,
+    ),
+    (
+        "EXTEND",
+        "Extend",
+        "Footage that continues from the strip's end, or leads up to its start",
+        "TRACKING_FORWARDS",
+        4,
+    ),
+    ("PREVIS", "Previs", "Footage with the depth and the camera move of a scene strip", "VIEW_CAMERA", 5),
 ]
-"""As bpy wants them; the numbers are those of the files."""
+"""The items of the enum; .blend files keep their numbers."""
 _TASKS = [Task[item[0]] for item in TASK_ITEMS]
 
 
 def task_of(settings: Any) -> Task:
-    """The task that is shown: the chosen one while the selection stays, else what the selection implies."""
+    """The task that the panel shows: the chosen one while the selection stays, else the one that it implies."""
     return _TASKS[_get_task(settings)]
 
 
 def chosen_or(settings: Any, picked: selection.Selection, implied: Task) -> Task:
-    """The task that was chosen for what is selected; without one, the implied one."""
+    """The task that was chosen for this selection; `implied` where none was."""
     return _chosen(settings, picked) or implied
 
 
@@ -60,11 +72,11 @@ def _set_task(settings: Any, value: int) -> None:
 
 
 class TaskSettings:
-    """Settings of the tasks; each is shown with its own task only."""
+    """Settings of the tasks; the panel shows those of its task."""
 
     task: EnumProperty(
         name="Task",
-        description="What is to be made. The selection implies one; another holds until the selection changes",
+        description="What to make. It follows the selection; another choice holds until the selection changes",
         items=TASK_ITEMS,
         get=_get_task,
         set=_set_task,
@@ -74,12 +86,12 @@ class TaskSettings:
     """The selection that `task_chosen` was chosen for."""
     as_long_as_strip: BoolProperty(
         name="As Long as the Strip",
-        description="Cover the picture's strip to its end. Otherwise the take has the length that is given",
+        description="End the take where the picture's strip ends. Otherwise, it has the length that you set",
         default=True,
     )
     strength: FloatProperty(
         name="Strength",
-        description="How far the take may leave its footage: little changes at 0, all of it is made anew at 1",
+        description="How much the take may differ from its footage: at 0 little changes, at 1 everything is made anew",
         default=0.7,
         min=0.0,
         max=1.0,
@@ -87,9 +99,9 @@ class TaskSettings:
     )
     guide: EnumProperty(
         name="Keep",
-        description="What of the footage the take keeps to",
+        description="What the take keeps of the footage",
         items=[
-            ("NONE", "Nothing", "Only what the strength leaves of the footage"),
+            ("NONE", "Nothing", "Keep only what the strength leaves of the footage"),
             ("DEPTH", "Depth", "How far away things are, estimated from the footage"),
             ("EDGES", "Edges", "The outlines of the footage"),
             ("FRAMES", "Frames", "The frames of the footage themselves"),
@@ -98,9 +110,9 @@ class TaskSettings:
     )
     extend_direction: EnumProperty(
         name="Direction",
-        description="At which end of the strip the take goes on",
+        description="Which end of the strip to extend",
         items=[
-            ("FORWARD", "Forward", "Go on from the strip's end"),
+            ("FORWARD", "Forward", "Continue from the strip's end"),
             ("BACKWARD", "Backward", "Lead up to the strip's start"),
         ],
     )
@@ -114,7 +126,7 @@ class TaskSettings:
     )
     freedom: FloatProperty(
         name="Freedom",
-        description="How far the take may leave what was blocked out: 0 keeps its shapes, 1 is free",
+        description="How much the take may differ from the scene: 0 keeps its shapes, 1 is free",
         default=0.3,
         min=0.0,
         max=1.0,
@@ -122,17 +134,17 @@ class TaskSettings:
     )
     blocking: EnumProperty(
         name="Keep",
-        description="What of the scene the take keeps to",
+        description="What the take keeps of the scene",
         items=[
-            ("DEPTH", "Depth", "How far away things are: their shapes and their places"),
-            ("EDGES", "Outlines", "The outlines of things alone: their surfaces are free"),
+            ("DEPTH", "Depth", "How far away things are: their shapes and positions"),
+            ("EDGES", "Outlines", "Only the outlines of things: their surfaces are free"),
         ],
     )
     conform: EnumProperty(
         name="Between Frames",
-        description="What is shown where the scene has more frames than the model makes",
+        description="What to show where the scene has more frames than the model makes",
         items=[
-            ("FLOW", "In Between", "Frames in between that follow the motion"),
-            ("REPEAT", "Repeat", "The nearest frame once more: exact, but less smooth"),
+            ("FLOW", "In Between", "Interpolated frames that follow the motion"),
+            ("REPEAT", "Repeat", "Repeat the nearest frame: exact, but less smooth"),
         ],
     )

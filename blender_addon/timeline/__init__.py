@@ -1,15 +1,20 @@
-"""The sequencer's timeline: strips, channels, holes and lengths. Knows bpy; knows no job queue and no backend.
+"""The sequencer's timeline: strips, channels, gaps and the files that strips play. Knows no job queue and no backend.
 
-compat       every difference between the versions of Blender
-identity     the custom properties that tie a strip to its job
-channels     which channel is free
-holes        which stretch is empty
-length       scene frames and seconds, at the scene's exact rate
-selection    what is selected, and the task that it implies
-aims         which takes a task makes of it (aim, aim_over, aim_beside): range, channel, what has to be seen
-provenance   what a placeholder remembers of the strips that its take is made from
-following    the placeholder, to where these strips are now
-movie_head   what a movie's file says of its pictures (movie_facts; by container movie_mp4, movie_matroska)
-placement    a placeholder onto the timeline, and the take in its place
-text_prompt  the prompt that a text block or a text strip holds
+compat           every difference between the versions of Blender
+identity         the custom properties that tie a strip to its job
+untrusted        what a .blend holds, read as untrusted input
+scene_format     the scene's frame size, frame rate and first and last frame
+selection        what is selected, the task that it implies, and the prompts that texts hold
+free_space       free channels, and gaps between strips
+targets          which takes a task makes: their frames, their channel and the footage that they need
+footage          that footage: read from the strip's own files, or to be rendered
+layers           what the preview shows together with a strip
+strip_media      the files and scenes that strips play
+strip_transform  where a strip's pictures lie in the frame
+picture_files    whether picture files are there, and what their first bytes say
+movie_head       what a movie's file says of its pictures
+movie_codecs     how deep a movie's samples are
+provenance       what a placeholder remembers of the strips that its take is made from, and how it follows them
+placement        placeholders onto the timeline, and takes in their place
+path_rules       which path lies in which folder
 """

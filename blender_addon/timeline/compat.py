@@ -1,6 +1,7 @@
-"""Every difference between Blender 4.2 and 5.2 in the sequencer; nothing else in the add-on asks for the version.
+"""Covers every difference between Blender 4.2 and 5.2 in the sequencer; nothing else asks for the version.
 
-Probes with hasattr, so that no name that a version warns about is touched. Frames are whole; ends are exclusive.
+It probes with hasattr, so that no name is touched that a version warns about. Frames are whole numbers, and ends are
+exclusive.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import bpy
 
-from .movie_facts import Depth
+from .movie_codecs import Depth
 
 _BASE = bpy.types.Strip if hasattr(bpy.types, "Strip") else bpy.types.Sequence
 _HANDLES = (
@@ -24,16 +25,16 @@ _HANDLES = (
 )
 
 _FEW = 60
-"""So many strips are fetched by their index, which Blender counts to from the first; more in one walk over all."""
+"""Up to so many strips are fetched by index, for which Blender walks from the first strip; more in one walk."""
 RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
-"""Options of a property that may hold a path from the .blend on (//): 4.5 and later warn where it isn't said."""
+"""Options of a property that may hold a path relative to the .blend (//): 4.5 and later warn without them."""
 
-DEEP_SAMPLES_SHOWN = Depth(alpha=16, rgb=8, grey=16) if bpy.app.version < (4, 3, 0) else Depth(alpha=8, rgb=16, grey=8)
-"""How deep a movie's samples may be for Blender to show them as they are meant. 4.2 makes RGB of more than 8 bits pale;
-4.5 and later let what is transparent shine through, and grey dark."""
+DEEP_SAMPLES_SHOWN = Depth(alpha=16, rgb=8, gray=16) if bpy.app.version < (4, 3, 0) else Depth(alpha=8, rgb=16, gray=8)
+"""How deep a movie's samples may be for Blender to show them correctly. 4.2 shows RGB of more than 8 bits pale; 4.5 and
+later show transparent parts through, and grayscale too dark."""
 
 LOOKS_OUT_OF_OPEN_METAS = bpy.app.version < (5, 2, 0)
-"""True where an adjustment strip with nothing below it in the open meta strip shows what lies below that."""
+"""True where an adjustment strip with nothing below it in the open meta strip shows what lies below the meta strip."""
 
 Strip = Any
 """bpy.types.Sequence up to 4.3, bpy.types.Strip since 4.4."""
@@ -50,7 +51,7 @@ def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene | None:
 
 
 def own_scene(name: str) -> bpy.types.Scene | None:
-    """The open file's own scene of that name; one that is linked from another file may be called the same."""
+    """The open file's own scene of that name; a scene that is linked from another file may have the same name."""
     return next((scene for scene in bpy.data.scenes if scene.name == name and scene.library is None), None)
 
 
@@ -80,7 +81,7 @@ def strip_named(scene: bpy.types.Scene, name: str) -> Strip | None:
 
 
 def walk(scene: bpy.types.Scene) -> Iterator[tuple[Strip, Collection]]:
-    """Every strip of the scene with the collection that it is in."""
+    """Every strip of the scene, also inside meta strips, with the collection that it is in."""
     editor = scene.sequence_editor
     waiting = [] if editor is None else [strips(editor)]
     while waiting:
@@ -107,9 +108,9 @@ def shown_strips(scene: bpy.types.Scene) -> Collection | tuple[()]:
 
 @dataclass(frozen=True)
 class Columns:
-    """Strips as columns of numbers, in the order of their collection: two thousand in well under a millisecond.
+    """Strips as columns of numbers, in the order of their collection: two thousand take well under a millisecond.
 
-    Arrays of the standard library: a Blender that a distribution built may come without NumPy.
+    The arrays are the standard library's: a Blender that was built by a distribution may come without NumPy.
     """
 
     starts: array[int]
@@ -117,9 +118,9 @@ class Columns:
     channels: array[int]
     mutes: list[bool]
     overlays: list[bool]
-    """Sound, text and adjustment strips: they lie over or under footage, and are none."""
+    """True for sound, text and adjustment strips, which lie over or under footage but are none."""
     kinds: array[int]
-    """Blender's own numbers of the types."""
+    """Blender's own numbers of the strips' types."""
 
     def overlapping(self, start: int, end_exclusive: int) -> list[int]:
         """The indices of the strips that cover any frame of [start, end_exclusive)."""
@@ -174,12 +175,12 @@ def content_start(strip: Strip) -> int:
 
 
 def content_frames(strip: Strip) -> int:
-    """How many frames the strip's media has, without what was cut off for good."""
+    """How many frames the strip's media has, without those that were trimmed off (not merely hidden)."""
     return strip.content_duration if hasattr(strip, "content_duration") else strip.frame_duration
 
 
 def trim_start(strip: Strip) -> int:
-    """How many of the media's first frames were cut off for good."""
+    """How many of the media's first frames were trimmed off (not merely hidden)."""
     return strip.content_trim_start if hasattr(strip, "content_trim_start") else strip.animation_offset_start
 
 
@@ -202,7 +203,7 @@ def set_handles(strip: Strip, start: int, end_exclusive: int) -> None:
 
 
 def new_color(collection: Collection, name: str, channel: int, start: int, length_frames: int) -> Strip:
-    """A colour strip over [start, start + length_frames)."""
+    """Add a color strip over [start, start + length_frames)."""
     place = {"name": name, "type": "COLOR", "channel": channel, "frame_start": start}
     if _effects_take_length(collection):
         return collection.new_effect(**place, length=length_frames)
@@ -214,20 +215,20 @@ def _effects_take_length(collection: Collection) -> bool:
 
 
 def new_image(collection: Collection, name: str, path: str, channel: int, start: int) -> Strip:
-    """An image strip of one frame, scaled to fill the frame. The file must be there."""
+    """Add an image strip of one frame, scaled to fill the scene's frame. The file must exist."""
     return collection.new_image(name=name, filepath=path, channel=channel, frame_start=start, fit_method="FILL")
 
 
 def new_movie(collection: Collection, name: str, path: str, channel: int, start: int) -> Strip:
-    """A movie strip that plays one of its frames in each of the scene's, scaled to fill the frame."""
+    """Add a movie strip that plays one of its frames in each of the scene's, scaled to fill the scene's frame."""
     return collection.new_movie(name=name, filepath=path, channel=channel, frame_start=start, fit_method="FILL")
 
 
 def hand_over(scene: bpy.types.Scene, collection: Collection, old: Strip, new: Strip) -> None:
-    """Let `new` take the name, the animation and the effects of `old`, which is then removed.
+    """Give `new` the name, the animation and the effects of `old`, and remove `old`.
 
-    The renaming comes before the removal also because 5.2 remembers which effects hang on which strip until a
-    strip is renamed, and would remove those of `old` although they were given to `new`.
+    The strips are renamed before the removal because 5.2 remembers which effects depend on which strip until a strip is
+    renamed: it would remove the effects of `old` although they were given to `new`.
     """
     name = old.name
     new.name = f"{name[:48]} (take)"
@@ -256,7 +257,7 @@ def is_animated(scene: bpy.types.Scene, strip: Strip) -> bool:
 
 
 def keyed_mutes(scene: bpy.types.Scene) -> list[str]:
-    """The paths of what is muted and unmuted over time: strips and channels."""
+    """The data paths of the mutes of strips and channels that are animated."""
     animation = scene.animation_data
     if animation is None:
         return []
@@ -277,9 +278,9 @@ def _curves(scene: bpy.types.Scene) -> list[Any]:
 
 
 def turn_shown(turn: int | None) -> int | None:
-    """By how many degrees Blender turns a movie whose file wants that turn; None where that isn't known.
+    """By how many degrees Blender turns a movie whose file asks for `turn`; None where that isn't known.
 
-    Up to 4.2 it heeds no file's wish, since 4.5 it does; between them nobody has looked.
+    Up to 4.2 it ignores what files ask for, and since 4.5 it turns them; the versions between were not examined.
     """
     if bpy.app.version < (4, 3, 0) or turn == 0:
         return 0
@@ -296,14 +297,14 @@ def media_folder(strip: Strip) -> str | None:
 
 
 def media_path(strip: Strip) -> str | None:
-    """Where an image or movie strip plays from, as the strip keeps it; None for other strips."""
+    """The path that an image or movie strip plays from, as the strip keeps it; None for other strips."""
     if strip.type == "IMAGE":
         return strip.directory
     return strip.filepath if strip.type == "MOVIE" else None
 
 
 def set_media_folder(strip: Strip, folder: str) -> None:
-    """Let an image or movie strip play the same files from another folder."""
+    """Make an image or movie strip play files of the same names from another folder."""
     if strip.type == "IMAGE":
         strip.directory = folder
     else:
@@ -318,10 +319,10 @@ def selected(collection: Collection | tuple[()]) -> list[int]:
     return [index for index, flag in enumerate(flags) if flag]
 
 
-def selected_strips(scene: bpy.types.Scene, most: int | None = None) -> list[Strip]:
-    """The selected strips of the timeline that is shown, or the first `most` of them."""
+def selected_strips(scene: bpy.types.Scene, limit: int | None = None) -> list[Strip]:
+    """The selected strips of the timeline that is shown, or the first `limit` of them."""
     collection = shown_strips(scene)
-    indices = selected(collection)[:most]
+    indices = selected(collection)[:limit]
     if len(indices) <= _FEW:
         return [collection[index] for index in indices]
     flags = [False] * len(collection)
@@ -338,7 +339,7 @@ def of_kinds(collection: Collection | tuple[()], *names: str) -> Iterator[Strip]
 
 
 def held_frames(strip: Strip) -> tuple[int, int]:
-    """How many frames before and after its media the strip covers: there Blender holds the first or last picture."""
+    """How many frames the strip covers before and after its media, where Blender holds the first or last picture."""
     names = ("left_handle_offset", "right_handle_offset")
     if names[0] not in _BASE.bl_rna.properties:
         names = ("frame_offset_start", "frame_offset_end")

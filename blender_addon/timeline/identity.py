@@ -1,7 +1,7 @@
-"""The custom properties that tie a strip to its job. They go along through save, copy, split and undo.
+"""The custom properties that tie a strip to its job. They survive saving, copying, splitting and undo.
 
-A strip is never kept as a Python reference from one tick to the next: it is found again by its id. They are read
-through `written` alone: a strip whose properties are not as this add-on writes them is not one of ours.
+A strip is never kept as a Python reference from one tick to the next: it is found again by its id. The properties are
+read through `untrusted` alone: a strip whose properties are not as this add-on writes them is not one of ours.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import bpy
 
 from ...wan_backend.protocol import bounds
-from . import compat, written
+from . import compat, untrusted
 
 JOB = "wan_vse_job"
 STRIP = "wan_vse_strip"
@@ -27,14 +27,14 @@ FIRST = "wan_vse_first"
 WAS_START = "wan_vse_was_start"
 WAS_LENGTH = "wan_vse_was_length"
 DECLINED = "wan_vse_declined"
-"""On a placeholder whose take was placed and undone: the person has seen it and it's not placed by itself again."""
+"""Set on a placeholder whose take was placed and undone: the take is not placed again by itself."""
 
 PLACEHOLDER_ROLE = "placeholder"
 TAKE_ROLE = "take"
 
 
 class Marked(NamedTuple):
-    """A strip with a job, for the length of one tick."""
+    """A strip with a job; valid during one tick."""
 
     scene: bpy.types.Scene
     strip: compat.Strip
@@ -42,22 +42,22 @@ class Marked(NamedTuple):
     job_id: str
     """The job that the strip waits for or shows."""
     is_placeholder: bool
-    """True where the take is not there yet."""
+    """True where the strip waits for its take."""
 
     @property
     def declined(self) -> bool:
         """True where the take was placed and undone before the file was saved."""
-        return written.flag_in(self.strip, DECLINED)
+        return untrusted.flag_in(self.strip, DECLINED)
 
     @property
     def strip_id(self) -> str:
-        """The strip's own; empty where it has none."""
-        return written.id_in(self.strip, STRIP)
+        """The strip's own id; empty where it has none."""
+        return untrusted.id_in(self.strip, STRIP)
 
     @property
     def request_text(self) -> str:
-        """What was asked for, as the strip has it; `written.request` reads it."""
-        return written.text_in(self.strip, REQUEST)
+        """The request as the strip keeps it, to be parsed by `untrusted.request`."""
+        return untrusted.text_in(self.strip, REQUEST)
 
 
 def mark_placeholder(strip: compat.Strip, job_id: str, request_json: str) -> None:
@@ -69,27 +69,27 @@ def mark_placeholder(strip: compat.Strip, job_id: str, request_json: str) -> Non
 
 
 def mark_take(strip: compat.Strip, job_id: str, request_json: str, take_json: str) -> None:
-    """Tie a take to its job, with all that is needed to make it again."""
+    """Tie a take to its job, with everything that is needed to make it again."""
     strip[JOB], strip[STRIP], strip[ROLE] = job_id, new_id(), TAKE_ROLE
     strip[REQUEST], strip[TAKE] = request_json, take_json
 
 
 def new_id() -> str:
-    """An id for a strip."""
+    """Make an id for a strip."""
     return uuid.uuid4().hex
 
 
 def marked(scene: bpy.types.Scene) -> Iterator[Marked]:
     """Every strip of the scene that has a job."""
     for strip, collection in compat.walk(scene):
-        job_id, role = written.id_in(strip, JOB), role_of(strip)
+        job_id, role = untrusted.id_in(strip, JOB), role_of(strip)
         if job_id and role:
             yield Marked(scene, strip, collection, job_id, role == PLACEHOLDER_ROLE)
 
 
 def role_of(strip: compat.Strip) -> str:
-    """What the strip is to its job; empty where it is none of ours."""
-    role = written.text_in(strip, ROLE)
+    """PLACEHOLDER_ROLE or TAKE_ROLE; empty where the strip is not one of ours."""
+    role = untrusted.text_in(strip, ROLE)
     return role if role in (PLACEHOLDER_ROLE, TAKE_ROLE) else ""
 
 
@@ -99,10 +99,10 @@ def all_marked() -> list[Marked]:
     return [found for scene in scenes for found in marked(scene)]
 
 
-def strange() -> int:
-    """How many strips of the open file have a job's mark that this add-on did not write: they are passed over."""
+def count_unrecognized() -> int:
+    """How many strips of the open file have a job's mark that this add-on did not write; they are ignored."""
     strips = [strip for scene in bpy.data.scenes if scene.library is None for strip, _ in compat.walk(scene)]
-    return sum(strip.get(JOB) is not None and not (written.id_in(strip, JOB) and role_of(strip)) for strip in strips)
+    return sum(strip.get(JOB) is not None and not (untrusted.id_in(strip, JOB) and role_of(strip)) for strip in strips)
 
 
 def find(strip_id: str) -> Marked | None:
@@ -115,10 +115,10 @@ _swept: tuple[object, ...] = ()
 
 
 def sweep(anew: bool = False) -> list[Marked]:
-    """Every strip with a job, once each has an id of its own and each placeholder knows where its take begins.
+    """Give each strip with a job an id of its own, and update where each placeholder's take begins; gives the strips.
 
-    Copies, halves of a split and copied scenes come with the id of their origin: all but the first get a new one.
-    While no strip came, went or moved there is nothing to do, unless they are other ones all the same (`anew`).
+    Copies, parts of a split and copied scenes come with the id of their original: all but the first get a new one.
+    Nothing is done while no strip was added, removed or moved, unless `anew` says that the strips are others.
     """
     global _swept
     found = all_marked()
@@ -138,7 +138,7 @@ def sweep(anew: bool = False) -> list[Marked]:
 
 
 def _places() -> tuple[object, ...]:
-    """Where every strip of the open file lies; read as columns, as it is asked for at every tick."""
+    """Where every strip of the open file lies; read as columns, since it is compared at every tick."""
     scenes = [scene for scene in bpy.data.scenes if scene.library is None]
     waiting = [compat.top_strips(scene) for scene in scenes]
     places: list[object] = [scene.as_pointer() for scene in scenes]
@@ -152,28 +152,28 @@ def _places() -> tuple[object, ...]:
 
 
 def offset_frames(strip: compat.Strip) -> int:
-    """How many of the take's first frames the placeholder leaves out, trimmed or split as it is now."""
-    return max(0, compat.start(strip) - written.frame_in(strip, FIRST, compat.start(strip)))
+    """How many of the take's first frames the placeholder doesn't cover, as it is trimmed or split now."""
+    return max(0, compat.start(strip) - untrusted.frame_in(strip, FIRST, compat.start(strip)))
 
 
 def _follow(strip: compat.Strip) -> None:
-    """A placeholder that moved takes its take's beginning along; one that was trimmed leaves it where it is.
+    """Update where the placeholder's take begins: it moves along with a placeholder, and stays when that is trimmed.
 
-    Blender keeps no hidden media for a colour strip, so that the two look alike but for the length.
+    Blender keeps no hidden media for a color strip, so that only the length tells moving from trimming.
     """
     start, length = compat.start(strip), compat.length_frames(strip)
-    was_start, was_length = written.frame_in(strip, WAS_START, start), written.frame_in(strip, WAS_LENGTH, length)
+    was_start, was_length = untrusted.frame_in(strip, WAS_START, start), untrusted.frame_in(strip, WAS_LENGTH, length)
     if (start, length) == (was_start, was_length):
         return
     if length == was_length:
-        strip[FIRST] = _near(written.frame_in(strip, FIRST, was_start) + start - was_start)
-    elif length > was_length and start < written.frame_in(strip, FIRST, start):
+        strip[FIRST] = _near(untrusted.frame_in(strip, FIRST, was_start) + start - was_start)
+    elif length > was_length and start < untrusted.frame_in(strip, FIRST, start):
         strip[FIRST] = start  # pulled out beyond where it began: the take begins there
     _remember(strip)
 
 
 def _near(frame: int) -> int:
-    """A frame that a property can hold, wherever a stranger's numbers lead."""
+    """The nearest frame that a property can hold, however large the numbers of a stranger's file are."""
     return max(1 - bounds.LAST_FRAME, min(frame, bounds.LAST_FRAME - 1))
 
 

@@ -1,4 +1,4 @@
-"""What the preview shows together with a strip: what lies below it, unless the strip hides that. Changes nothing."""
+"""Finds what the preview shows together with a strip: the strips below it, unless it hides them. Changes nothing."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 import bpy
 
-from . import compat, file_look, framing, holes, media_files
+from . import compat, free_space, picture_files, scene_format, strip_media, strip_transform
 
 HIDING_BLENDS = frozenset({"REPLACE", "CROSS"})
-"""At full opacity they show the strip alone, and black where it is transparent."""
+"""At full opacity, these blend types show the strip alone, and black where it is transparent."""
 
 
 def below(
-    scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: file_look.Look
+    scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: picture_files.FileLook
 ) -> list[compat.Strip]:
-    """The strips below the chosen ones that the preview may show in those frames; none where all of it is hidden."""
+    """The strips below the chosen ones that the preview may show in those frames; empty where they are hidden."""
     if not chosen:
         return []
     highest = max(strip.channel for strip in chosen)
@@ -34,13 +34,13 @@ def below(
 def seen(owner: Any, frames: range, below_channel: int | None = None) -> Iterator[compat.Strip]:
     """The strips of an editor or a meta strip that the preview shows in any of the frames.
 
-    Those aren't muted, by themselves or with their channel, or only at times. `below_channel`: only those on lower
-    channels.
+    A strip that is muted, by itself or with its channel, is left out, unless its mute is animated. With
+    `below_channel`, only strips on lower channels are given.
     """
     collection = () if owner is None else compat.strips(owner)
     places = compat.columns(collection)
     keyed = compat.keyed_mutes(owner.id_data) if len(collection) else []
-    closed = holes.closed_channels(owner) if not any("channels[" in path for path in keyed) else ()
+    closed = free_space.closed_channels(owner) if not any("channels[" in path for path in keyed) else ()
     flags = [False] * len(places.starts)
     for index in places.overlapping(frames.start, frames.stop):
         channel = places.channels[index]
@@ -56,7 +56,7 @@ def _is_keyed(paths: list[str], name: str) -> bool:
 
 
 def inputs(strips: list[compat.Strip]) -> Iterator[compat.Strip]:
-    """What effect strips are made from, all the way down; each once."""
+    """The strips that effect strips are made from, all the way down; each once."""
     waiting, known = list(strips), set()
     while waiting:
         strip = waiting.pop()
@@ -68,15 +68,15 @@ def inputs(strips: list[compat.Strip]) -> Iterator[compat.Strip]:
 
 
 def looks_up(strip: compat.Strip) -> compat.Strip | None:
-    """Of what an effect strip is made from, a strip that shows what lies below it and isn't below the effect itself.
+    """An input of an effect strip that shows what lies below it, but isn't itself below the effect; None without one.
 
-    What that one shows can't be had without the strips between, which lie over the effect.
+    What such an input shows can't be rendered without the strips between, which lie over the effect.
     """
     return next((s for s in inputs([strip]) if _looks_down(s) and s.channel >= strip.channel), None)
 
 
 def shows_nothing(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
-    """Why a strip that only shows others has none to show in those frames; empty where it has, or is no such strip."""
+    """Why a strip that only shows other strips shows nothing in those frames; empty for any other strip."""
     if strip.type == "ADJUSTMENT":
         there = any(seen(compat.shown_owner(scene), frames, strip.channel)) or _around_metas(scene, frames)
         return "" if there else f"Nothing lies below “{strip.name}”"
@@ -89,14 +89,14 @@ def shows_nothing(scene: bpy.types.Scene, strip: compat.Strip, frames: range) ->
 
 
 def _stands_alone(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
-    """True where nothing below the strip is shown, whatever it is, in any of its frames."""
+    """True where the strip hides everything below it in all of its frames."""
     if _needs_below(strip) or compat.is_animated(scene, strip):
         return False
     return strip.blend_type == "REPLACE" or (strip.blend_type in HIDING_BLENDS and strip.blend_alpha == 1.0)
 
 
 def _needs_below(strip: compat.Strip) -> bool:
-    """True where the strip's own picture is made of what lies below it, or below what it is made from."""
+    """True where the strip's own picture is made of what lies below it, or below one of its inputs."""
     return any(_looks_down(s) for s in (strip, *inputs([strip])))
 
 
@@ -105,9 +105,9 @@ def _looks_down(strip: compat.Strip) -> bool:
 
 
 def _looks_out(strip: compat.Strip) -> bool:
-    """True of what may show what lies below the meta strip that it is in: an adjustment with nothing below it there.
+    """True where the strip may show what lies below the meta strip that it is in.
 
-    That of a meta strip inside shows through, too.
+    An adjustment strip does where nothing lies below it there, also from a meta strip inside.
     """
     if strip.type == "ADJUSTMENT":
         return True
@@ -115,7 +115,7 @@ def _looks_out(strip: compat.Strip) -> bool:
 
 
 def _around_metas(scene: bpy.types.Scene, frames: range) -> list[compat.Strip]:
-    """What lies below the meta strips that are open, where this Blender shows it there."""
+    """The strips below the meta strips that are open, where this version of Blender shows them there."""
     editor = scene.sequence_editor
     if editor is None or not compat.LOOKS_OUT_OF_OPEN_METAS:
         return []
@@ -124,18 +124,22 @@ def _around_metas(scene: bpy.types.Scene, frames: range) -> list[compat.Strip]:
     return [strip for owner, meta in zip(owners, stack, strict=True) for strip in seen(owner, frames, meta.channel)]
 
 
-def _covers(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: file_look.Look) -> bool:
-    """True where it is certain that the strip is opaque and fills the frame."""
+def _covers(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: picture_files.FileLook) -> bool:
+    """True where the strip is certainly opaque and fills the frame."""
     plain = strip.blend_type == "ALPHA_OVER" and strip.blend_alpha == 1.0 and strip.color_multiply == 1.0
     if not plain or len(strip.modifiers) or compat.is_animated(scene, strip):
         return False
-    size = framing.frame_size(scene) if strip.type == "COLOR" else None
+    size = scene_format.frame_size(scene) if strip.type == "COLOR" else None
     if strip.type in ("MOVIE", "IMAGE"):
-        names, indices = media_files.names_of(strip, frames), media_files.media_indices(strip, frames)
-        pictures = media_files.pictures(scene, strip, names, indices, look)
+        names, indices = strip_media.names_of(strip, frames), strip_media.media_indices(strip, frames)
+        pictures = strip_media.pictures(scene, strip, names, indices, look)
         if pictures is not None and pictures.alpha_bits == 0:
             size = pictures.shown_size()
     if strip.type == "IMAGE":
-        found = look(media_files.folder_of(scene, strip), names, True)
+        found = look(strip_media.folder_of(scene, strip), names, True)
         size = size if found.opaque and found.complete else None
-    return size is not None and framing.can_be_framed(strip, size) and framing.fills_frame(scene, strip, size)
+    return (
+        size is not None
+        and strip_transform.can_be_framed(strip, size)
+        and strip_transform.fills_frame(scene, strip, size)
+    )

@@ -1,7 +1,7 @@
-"""Which folder lies in which, by the rules of the system whose paths they are. No disk is asked. Standard library only.
+"""Compares paths by the rules of the system that they belong to, without asking the disk.
 
-Windows takes upper and lower case for the same, knows drives and shares, and writes long paths with a prefix. Whether a
-drive's letter stands for a share only the disk could tell, so such two are never called the same.
+Windows ignores case, knows drives and shares, and gives long paths a prefix. Only the disk could tell whether a drive's
+letter stands for a share, so those two are never called the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _LONG_SHARE, _LONG = "\\\\?\\UNC\\", "\\\\?\\"
 
 
 def plain(path: str, rules: ModuleType = os.path) -> str:
-    """The path as people write it: without Windows' prefix for long ones, which no relative path can be made from."""
+    """The path without Windows' prefix for long paths, from which no relative path can be made."""
     if rules.sep != "\\":
         return path
     if path[: len(_LONG_SHARE)].upper() == _LONG_SHARE:
@@ -23,12 +23,12 @@ def plain(path: str, rules: ModuleType = os.path) -> str:
 
 
 def are_same(one: str, other: str, rules: ModuleType = os.path) -> bool:
-    """True where both absolute paths are the same place."""
+    """True where both absolute paths name the same place."""
     return bool(one) and bool(other) and _key(one, rules) == _key(other, rules)
 
 
 def lies_in(path: str, folder: str, rules: ModuleType = os.path) -> bool:
-    """True where the absolute `path` is something in `folder`, however deep."""
+    """True where the absolute `path` lies in `folder`, however deep."""
     if not path or not folder:
         return False
     inner, outer = _key(path, rules), _key(folder, rules)
@@ -36,7 +36,7 @@ def lies_in(path: str, folder: str, rules: ModuleType = os.path) -> bool:
 
 
 def missing(names: tuple[str, ...], there: list[str], rules: ModuleType = os.path) -> list[str]:
-    """Those of the names that no file that is there has."""
+    """Those of `names` that are not among the files that are `there`."""
     found = {rules.normcase(name) for name in there}
     return [name for name in names if rules.normcase(name) not in found]
 

@@ -1,4 +1,4 @@
-"""A placeholder onto the timeline, and the take in its place. Pushes no undo steps: its callers do.
+"""Puts placeholders onto the timeline, and takes in their place. Undo steps are pushed by the callers.
 
 Takes are opaque and fill the frame, so ALPHA_OVER, Blender's own default for strips, shows them exactly, and fades
 to what lies below still work; REPLACE would fade to black.
@@ -12,28 +12,20 @@ from dataclasses import dataclass
 import bpy
 
 from ...wan_backend.protocol.messages import TakeRequest
-from . import channels, compat, framing, identity, path_rules
+from . import compat, free_space, identity, path_rules, scene_format, strip_transform
 
 NAME_CHARACTERS = 40
 PLACEHOLDER_COLOR = (0.16, 0.13, 0.27)
 UNSEEN = 0.0
-"""A placeholder's opacity: the shot below it can be watched, and a film rendered meanwhile shows none of it."""
-
-
-class TakeGone(Exception):
-    """The take's files are not all there; the message is a sentence."""
-
-
-class NoRoom(Exception):
-    """Every channel is taken there; the message is a sentence."""
+"""A placeholder's opacity: the shot below it stays visible, and a film rendered meanwhile shows no placeholder."""
 
 
 @dataclass(frozen=True)
 class TakeFiles:
-    """A finished take as Blender needs it."""
+    """A finished take's files, as strips play them."""
 
     folder: str
-    """Absolute."""
+    """An absolute path."""
     files: tuple[str, ...]
     """The names of its PNG files in order, or of its one movie."""
     frames: int
@@ -41,7 +33,7 @@ class TakeFiles:
 
 
 def strip_name(request: TakeRequest) -> str:
-    """The prompt's first words, short enough for a strip's name; the task where there is no prompt."""
+    """The prompt's first words, short enough for a strip's name; the task's name where there is no prompt."""
     words = " ".join(request.prompt.split()) or request.task.replace("_", " ").capitalize()
     if len(words) <= NAME_CHARACTERS:
         return words or "Take"
@@ -51,9 +43,9 @@ def strip_name(request: TakeRequest) -> str:
 def add_placeholder(
     scene: bpy.types.Scene, name: str, channel: int, start: int, length_frames: int, activate: bool = True
 ) -> compat.Strip:
-    """A colour strip where the take will be, which hides nothing of the cut; what is selected stays so.
+    """Put a color strip where the take will be. It hides nothing of the cut, and the selection stays.
 
-    A selected placeholder would change the task that the panel shows, with the next prompt half typed.
+    A selected placeholder would change the task that the panel shows, while the next prompt is half typed.
     """
     scene.sequence_editor_create()
     strip = compat.new_color(compat.strips(compat.shown_owner(scene)), name, channel, start, length_frames)
@@ -66,15 +58,15 @@ def add_placeholder(
 
 
 def put_in_place(found: identity.Marked, take: TakeFiles, asked_frames: int) -> compat.Strip:
-    """Let the take replace its placeholder: same channel, start and length, name, mute, lock, tag and effects.
+    """Let the take replace its placeholder and keep its channel, start, length, name, mute, lock, tag and effects.
 
-    Raises TakeGone. `asked_frames` is the length that was asked for.
+    The take's files must be there, see `refuse_missing`. `asked_frames` is the length that was asked for.
     """
     old = found.strip
     start, length = compat.start(old), compat.length_frames(old)
     offset = min(identity.offset_frames(old), take.frames - 1)
     if take.frames < asked_frames:
-        length = min(length, take.frames - offset)  # no model could make more; a hole is better than a still
+        length = min(length, take.frames - offset)  # no model could make more; a gap is better than a still
     channel, begins = old.channel, start - offset
     aside = _channel_aside(found.collection, min(begins, start), max(begins + take.frames, start + length))
     new = _new_strip(found.scene, found.collection, old.name, take, aside, begins)
@@ -95,17 +87,17 @@ def put_in_place(found: identity.Marked, take: TakeFiles, asked_frames: int) -> 
 
 def put_on_timeline(
     scene: bpy.types.Scene, name: str, take: TakeFiles, channel: int, start: int, length_frames: int
-) -> compat.Strip:
-    """The take on `channel` if it is free there, else on the first free one above or below.
-
-    Raises TakeGone and NoRoom.
-    """
+) -> compat.Strip | str:
+    """Put the take on `channel` if it is free there, else on the first free one above or below; or why it can't be."""
     length = min(length_frames, take.frames)
     scene.sequence_editor_create()
-    free = channels.first_free(scene, start, start + length, channel)
-    free = free or channels.first_free(scene, start, start + length)
+    free = free_space.first_free_channel(scene, start, start + length, channel)
+    free = free or free_space.first_free_channel(scene, start, start + length)
     if free is None:
-        raise NoRoom(f"Every channel is taken at frame {start}: make room, then place the take again.")
+        return f"Every channel is taken at frame {start}: make room, then place the take again."
+    refusal = refuse_missing(take)
+    if refusal:
+        return refusal
     collection = compat.strips(compat.shown_owner(scene))
     aside = _channel_aside(collection, start, start + take.frames)
     strip = _new_strip(scene, collection, name, take, aside, start)
@@ -115,7 +107,7 @@ def put_on_timeline(
 
 
 def media_path(folder: str) -> str:
-    """`folder` as a strip keeps it: relative where it lies beside the .blend, so that both can be moved together."""
+    """The path that a strip keeps for `folder`: relative beside the .blend, so that both can be moved together."""
     blend = bpy.data.filepath
     if not blend:
         return folder
@@ -125,26 +117,26 @@ def media_path(folder: str) -> str:
 
 def _channel_aside(collection: compat.Collection, start: int, end_exclusive: int) -> int:
     """A channel where a strip can be cut to length before it goes to its own, where Blender would bump it."""
-    taken = channels.taken_channels(collection, start, end_exclusive)
-    free = (channel for channel in range(channels.HIGHEST, 0, -1) if channel not in taken)
-    return next(free, channels.HIGHEST)
+    taken = free_space.taken_channels(collection, start, end_exclusive)
+    free = (channel for channel in range(free_space.HIGHEST_CHANNEL, 0, -1) if channel not in taken)
+    return next(free, free_space.HIGHEST_CHANNEL)
 
 
-def check_there(take: TakeFiles) -> None:
-    """Raises TakeGone: a frame that is missing when Blender renders can crash it, so nothing is added without."""
+def refuse_missing(take: TakeFiles) -> str:
+    """Why the take can't be placed: one of its files is missing, which can crash Blender when it renders."""
     try:
         there = os.listdir(take.folder)
     except OSError:
         there = []
     missing = path_rules.missing(take.files, there)
     if missing:
-        raise TakeGone(f"The take's {missing[0]} is gone from {take.folder}: make the take again.")
+        return f"The take's {missing[0]} is missing from {take.folder}: make the take again."
+    return ""
 
 
 def _new_strip(
     scene: bpy.types.Scene, collection: compat.Collection, name: str, take: TakeFiles, channel: int, start: int
 ) -> compat.Strip:
-    check_there(take)
     path = os.path.join(media_path(take.folder), take.files[0])
     if take.is_movie:
         strip = compat.new_movie(collection, name, path, channel, start)
@@ -159,11 +151,11 @@ def _new_strip(
 
 
 def _fill_frame(scene: bpy.types.Scene, strip: compat.Strip) -> None:
-    """Where the scene's pixels aren't square, Blender's own fit squeezes a take, whose pixels are."""
-    if framing.square_size(scene) == framing.frame_size(scene):
+    """Undo what Blender's own fit does to a take in a scene whose pixels aren't square: it squeezes the picture."""
+    if scene_format.square_size(scene) == scene_format.frame_size(scene):
         return
     first = strip.elements[0] if len(strip.elements) else None
     if first is not None and first.orig_width > 0 and first.orig_height > 0:
-        strip.transform.scale_x, strip.transform.scale_y = framing.filling_scale(
+        strip.transform.scale_x, strip.transform.scale_y = strip_transform.filling_scale(
             scene, (first.orig_width, first.orig_height)
         )

@@ -1,12 +1,12 @@
-"""What a placeholder remembers of the strips that its take is made from, and where these are now.
+"""What a placeholder remembers of the strips that its take is made from, and where these strips are now.
 
-Strips are found by their names, which nobody but the person changes; no Python reference is kept.
+Strips are found by their names, which nobody but the person changes; no Python reference is kept. Before a take is put
+in place of its placeholder, the placeholder follows these strips, unless the person moved it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,22 +14,26 @@ import bpy
 
 from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.messages import Role, Task
-from . import compat, identity, written
-from .aim import Aim
-from .footage import Wanted
+from . import compat, free_space, identity, untrusted
+from .footage import FootageRange
 from .selection import pick
+from .targets import Target
 
 ASKED = "wan_vse_asked"
-"""On a placeholder and its take: task, place, sources and what was wanted of them, as JSON."""
+"""The custom property of a placeholder and its take that holds their Provenance as JSON."""
 
+MAX_REMEMBERED = 1000
+"""At most so many strips are read; a selection of more is refused long before."""
 
-MOST_REMEMBERED = 1000
-"""Strips; a selection of more is refused long before."""
+_OVER_SOURCES = {Task.RESTYLE.value, Task.PREVIS.value}
+"""Takes of these tasks cover their first source."""
+_ABOVE_SOURCES = _OVER_SOURCES | {Task.IMAGE_TO_VIDEO.value}
+"""Takes of these tasks lie above their first source."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """A strip that a take is made from, as it was when that was asked for."""
+class SourceStrip:
+    """A strip that a take is made from, as it was when the take was asked for."""
 
     name: str
     start: int
@@ -39,74 +43,70 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """All that a placeholder remembers."""
+class Provenance:
+    """What a take was made from: its task, its place, its source strips, and the ranges that it needs of them."""
 
     task: str
     start: int
     end_exclusive: int
-    sources: tuple[Source, ...] = ()
-    wanted: tuple[Wanted, ...] = ()
+    sources: tuple[SourceStrip, ...] = ()
+    wanted: tuple[FootageRange, ...] = ()
 
 
-def remember(scene: bpy.types.Scene, aim: Aim) -> Asked:
-    """What is to be kept of `aim`, as its source strips are now."""
-    found = [(each.name, _strip(scene, each.name)) for each in aim.sources]
+def remember(scene: bpy.types.Scene, target: Target) -> Provenance:
+    """The Provenance of `target`, with its source strips as they are now."""
+    found = [(each.name, compat.strip_named(scene, each.name)) for each in target.sources]
     sources = tuple(
-        Source(name, compat.start(strip), compat.end_exclusive(strip), compat.content_start(strip), strip.channel)
+        SourceStrip(name, compat.start(strip), compat.end_exclusive(strip), compat.content_start(strip), strip.channel)
         for name, strip in found
         if strip is not None
     )
-    return Asked(aim.task.value, aim.start, aim.end_exclusive, sources, aim.wanted)
+    return Provenance(target.task.value, target.start, target.end_exclusive, sources, target.wanted)
 
 
-def write(asked: Asked) -> str:
-    """As JSON."""
+def write(asked: Provenance) -> str:
+    """Convert to the JSON that a placeholder keeps."""
     return json.dumps(asdict(asked))
 
 
-def read(text: str) -> Asked | None:
-    """From JSON, as from an enemy; None where it can't be read."""
+def read(text: str) -> Provenance | None:
+    """Parse the JSON that a strip keeps, which anybody may have written; None where it is not valid."""
     try:
         values = bounds.parsed(text)
         sources = tuple(_source(each) for each in _few(values["sources"]))
         wanted = tuple(_wanted(each) for each in _few(values["wanted"]))
         task = Task(_name(values["task"]))
-        return Asked(task.value, _frame(values["start"]), _frame(values["end_exclusive"]), sources, wanted)
+        return Provenance(task.value, _frame(values["start"]), _frame(values["end_exclusive"]), sources, wanted)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
 
-def of(strip: compat.Strip) -> Asked | None:
-    """What `strip` remembers; None for a take of a prompt alone."""
-    return read(written.text_in(strip, ASKED))
+def of(strip: compat.Strip) -> Provenance | None:
+    """The Provenance that `strip` keeps; None for a take of a prompt alone."""
+    return read(untrusted.text_in(strip, ASKED))
 
 
-def wanted_now(scene: bpy.types.Scene, asked: Asked) -> list[Wanted]:
-    """What is wanted, in the frames where the strips are now."""
-    shifts = {source.name: shift for source, shift in _shifts(scene, asked.sources) if shift is not None}
+def wanted_now(scene: bpy.types.Scene, asked: Provenance) -> list[FootageRange]:
+    """The ranges that the take needs, where the source strips are now."""
+    moves = ((source, shift(source, strip_of(scene, source))) for source in asked.sources)
+    shifts = {source.name: by for source, by in moves if by is not None}
     moved = []
     for wanted in asked.wanted:
-        by = {shifts[name] for name in wanted.strip_names if name in shifts}
-        shift = by.pop() if len(by) == 1 else 0
-        moved.append(replace(wanted, start=wanted.start + shift, end_exclusive=wanted.end_exclusive + shift))
+        all_by = {shifts[name] for name in wanted.strip_names if name in shifts}
+        by = all_by.pop() if len(all_by) == 1 else 0
+        moved.append(replace(wanted, start=wanted.start + by, end_exclusive=wanted.end_exclusive + by))
     return moved
 
 
-def aim(scene: bpy.types.Scene, asked: Asked, start: int, end_exclusive: int, channel: int) -> Aim:
-    """The same once more, at another place."""
+def target_again(scene: bpy.types.Scene, asked: Provenance, start: int, end_exclusive: int, channel: int) -> Target:
+    """The target of another take that is made from these strips, at another place."""
     there = [strip for source in asked.sources if (strip := strip_of(scene, source)) is not None]
     picked = tuple(pick(strip, set()) for strip in there)
-    return Aim(Task(asked.task), start, end_exclusive, channel, tuple(wanted_now(scene, asked)), sources=picked)
+    return Target(Task(asked.task), start, end_exclusive, channel, tuple(wanted_now(scene, asked)), sources=picked)
 
 
-def _shifts(scene: bpy.types.Scene, sources: Iterable[Source]) -> list[tuple[Source, int | None]]:
-    """By how many frames each was moved; None for one that is gone."""
-    return [(source, shift(source, _strip(scene, source.name))) for source in sources]
-
-
-def shift(source: Source, strip: compat.Strip | None) -> int | None:
-    """By how many frames it was moved, trimmed or not."""
+def shift(source: SourceStrip, strip: compat.Strip | None) -> int | None:
+    """By how many frames the strip was moved since, whether it was also trimmed or not; None where it is gone."""
     if strip is None:
         return None
     by = compat.start(strip) - source.start
@@ -115,17 +115,13 @@ def shift(source: Source, strip: compat.Strip | None) -> int | None:
     return compat.content_start(strip) - source.content_start
 
 
-def _strip(scene: bpy.types.Scene, name: str) -> compat.Strip | None:
-    return compat.strip_named(scene, name)
-
-
-def strip_of(scene: bpy.types.Scene, source: Source) -> compat.Strip | None:
+def strip_of(scene: bpy.types.Scene, source: SourceStrip) -> compat.Strip | None:
     """The strip as it is now; None where it is gone."""
-    return _strip(scene, source.name)
+    return compat.strip_named(scene, source.name)
 
 
 def select(scene: bpy.types.Scene, job_id: str) -> bool:
-    """Select what the job's take is made from, and nothing else; False, and no change, where none of it is shown."""
+    """Select only the strips that the job's take is made from; False, without a change, where none is shown."""
     marked = (found.strip for found in identity.marked(scene) if found.job_id == job_id)
     asked = next((kept for strip in marked if (kept := of(strip)) is not None), None)
     names = {source.name for source in asked.sources} if asked is not None else set()
@@ -137,19 +133,19 @@ def select(scene: bpy.types.Scene, job_id: str) -> bool:
     return True
 
 
-def _wanted(values: dict[str, Any]) -> Wanted:
+def _wanted(values: dict[str, Any]) -> FootageRange:
     names = tuple(_name(name) for name in _few(values["strip_names"]))
     start, end = _frame(values["start"]), _frame(values["end_exclusive"])
-    return Wanted(Role(_name(values["role"])), start, end, names, values["depth"] is True)
+    return FootageRange(Role(_name(values["role"])), start, end, names, values["depth"] is True)
 
 
-def _source(values: dict[str, Any]) -> Source:
+def _source(values: dict[str, Any]) -> SourceStrip:
     places = (_frame(values[name]) for name in ("start", "end_exclusive", "content_start", "channel"))
-    return Source(_name(values["name"]), *places)
+    return SourceStrip(_name(values["name"]), *places)
 
 
 def _few(values: Any) -> list[Any]:
-    if not isinstance(values, list) or len(values) > MOST_REMEMBERED:
+    if not isinstance(values, list) or len(values) > MAX_REMEMBERED:
         raise ValueError("no list of what a take is made from")
     return values
 
@@ -161,6 +157,69 @@ def _name(value: Any) -> str:
 
 
 def _frame(value: Any) -> int:
-    if not written.is_frame(value):
+    if not untrusted.is_frame(value):
         raise ValueError("no frame")
     return int(value)
+
+
+def follow(found: identity.Marked) -> str:
+    """Move and trim a placeholder as its source strips were; gives a sentence where the take no longer fits them."""
+    asked, strip = of(found.strip), found.strip
+    if asked is None or not asked.sources:
+        return ""
+    now = [(source, strip_of(found.scene, source)) for source in asked.sources]
+    gone = [source.name for source, there in now if there is None]
+    if gone:
+        names = " and ".join(f"'{name}'" for name in gone)
+        return f"{names} {'is' if len(gone) == 1 else 'are'} gone: the take is placed where it was requested."
+    if compat.start(strip) != asked.start or compat.end_exclusive(strip) != asked.end_exclusive:
+        return ""  # the person moved it
+    by = shift(asked.sources[0], now[0][1]) or 0
+    start, end = asked.start + by, asked.end_exclusive + by
+    if asked.task in _OVER_SOURCES:
+        start = max(start, min(compat.start(there) for _, there in now[:1]))
+        end = min(end, max(compat.end_exclusive(there) for _, there in now)) if len(now) == 1 else end
+    if start >= end:
+        return f"'{asked.sources[0].name}' was trimmed to frames that the take doesn't have: it stays where it was."
+    _move(found, asked, start, end, by, [there for _, there in now])
+    return _misfit(found, asked, [there for _, there in now])
+
+
+def _move(found: identity.Marked, asked: Provenance, start: int, end: int, by: int, now: list[compat.Strip]) -> None:
+    strip = found.strip
+    lowest = strip.channel
+    if asked.task in _ABOVE_SOURCES:
+        lowest = max(lowest, 1 + max(each.channel for each in now[:1]))
+    if (start, end, lowest) == (asked.start, asked.end_exclusive, strip.channel):
+        return
+    others = [
+        (each.channel, compat.start(each), compat.end_exclusive(each)) for each in found.collection if each != strip
+    ]
+    taken = {channel for channel, first, last in others if first < end and last > start}
+    channel = next(
+        (number for number in range(lowest, free_space.HIGHEST_CHANNEL + 1) if number not in taken), strip.channel
+    )
+    aside = next(
+        (number for number in range(free_space.HIGHEST_CHANNEL, 0, -1) if number not in taken),
+        free_space.HIGHEST_CHANNEL,
+    )
+    strip.channel = aside  # where Blender finds nothing to bump it over
+    compat.set_handles(strip, start, end)
+    strip.channel = channel
+    strip[identity.FIRST] = asked.start + by
+
+
+def _misfit(found: identity.Marked, asked: Provenance, now: list[compat.Strip]) -> str:
+    start, end = compat.start(found.strip), compat.end_exclusive(found.strip)
+    if asked.task == Task.FILL_GAP.value:
+        left, right = compat.end_exclusive(now[0]), compat.start(now[1])
+        if (left, right) != (start, end):
+            have, gap = end - start, max(0, right - left)
+            return f"The gap has {gap} frames now, but the take has {have}: fill the gap again."
+    elif asked.task == Task.EXTEND.value:
+        held = compat.held_frames(now[0])
+        edges = (compat.end_exclusive(now[0]) - held[1], compat.start(now[0]) + held[0])
+        touches = start == edges[0] or end == edges[1]
+        if not touches:
+            return f"'{asked.sources[0].name}' was trimmed and the take no longer touches it: extend it again."
+    return ""

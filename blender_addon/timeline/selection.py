@@ -1,6 +1,7 @@
-"""What is selected on the timeline, and which task that implies. Changes nothing and keeps no strip.
+"""What is selected on the timeline, which task that implies, and the prompts that texts hold.
 
-May not import jobs. Cheap enough for a draw: two thousand strips are read as columns, only the selected ones singly.
+Nothing is changed, and no strip is kept. It is cheap enough for a draw: two thousand strips are read as columns, and
+only the selected ones singly.
 """
 
 from __future__ import annotations
@@ -9,18 +10,22 @@ from dataclasses import dataclass
 
 import bpy
 
-from ...wan_backend.protocol.messages import Task
-from . import compat, holes, identity
+from ...wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, Task
+from . import compat, free_space, identity
 
-MOST = 64
-"""More strips than these are not asked for at once."""
+MAX_STRIPS = 64
+"""A task is asked for at most so many strips at once."""
 _WITH_MEDIA = {"MOVIE", "IMAGE", "SCENE", "META", "MOVIECLIP", "MASK"}
 _UNSEEN = {"SOUND", "TEXT"}
 
 
+MAX_TEXT_CHARACTERS = 2 * MAX_PROMPT_CHARACTERS
+"""A text block is read up to so many characters, which is more than any prompt may have."""
+
+
 @dataclass(frozen=True)
 class Picked:
-    """What has to be known of a strip, to be found again by its name."""
+    """A strip's place and kind, as they were when it was read. The strip is found again by its name."""
 
     name: str
     type: str
@@ -28,16 +33,17 @@ class Picked:
     start: int
     end_exclusive: int
     muted: bool = False
-    """By itself or with its channel: the preview doesn't show it."""
+    """True where the strip or its channel is muted: the preview doesn't show it."""
     held_before: int = 0
     """So many of its first frames only hold the media's first picture."""
     held_after: int = 0
+    """So many of its last frames only hold the media's last picture."""
     is_still: bool = False
     """True for an image strip of a single picture."""
     waits: bool = False
-    """True for a placeholder: there is nothing to see of it yet."""
+    """True for a placeholder, whose take is still being made."""
     text: str = ""
-    """Of a text strip, as one line."""
+    """A text strip's text, as one line."""
 
     @property
     def frames(self) -> int:
@@ -57,18 +63,18 @@ class Picked:
 
 @dataclass(frozen=True)
 class Selection:
-    """What is selected, in the order of time; and where the playhead is."""
+    """The selected strips in the order of their starts, and the playhead's frame."""
 
     frame: int
     footage: tuple[Picked, ...] = ()
-    """Whatever can be seen, but for text and for placeholders."""
+    """The strips with a picture, without text strips and placeholders."""
     texts: tuple[Picked, ...] = ()
     count: int = 0
-    """How many strips are selected; only the first `MOST` are read."""
+    """How many strips are selected. Only the first `MAX_STRIPS` are read."""
 
     @property
     def key(self) -> str:
-        """The same for the same strips."""
+        """Tells selections apart: it is equal for the same strips."""
         return "\n".join(strip.name for strip in (*self.footage, *self.texts))
 
 
@@ -76,8 +82,8 @@ def read(scene: bpy.types.Scene) -> Selection:
     """What is selected now in the timeline that the sequencer shows."""
     collection = compat.shown_strips(scene)
     indices = compat.selected(collection)
-    muted = holes.muted_channels(scene) if indices else set()
-    picked = (pick(strip, muted) for strip in compat.selected_strips(scene, MOST))
+    muted = free_space.muted_channels(scene) if indices else set()
+    picked = (pick(strip, muted) for strip in compat.selected_strips(scene, MAX_STRIPS))
     strips = sorted(picked, key=lambda strip: (strip.start, strip.channel))
     return Selection(
         frame=scene.frame_current,
@@ -88,7 +94,7 @@ def read(scene: bpy.types.Scene) -> Selection:
 
 
 def pick(strip: compat.Strip, muted_channels: set[int]) -> Picked:
-    """What has to be known of `strip`."""
+    """Read what a task needs to know of `strip`."""
     kind = strip.type
     held = compat.held_frames(strip) if kind in _WITH_MEDIA else (0, 0)
     is_still = kind == "IMAGE" and len(strip.elements) <= 1
@@ -109,19 +115,19 @@ def pick(strip: compat.Strip, muted_channels: set[int]) -> Picked:
     )
 
 
-def around(scene: bpy.types.Scene, frame: int) -> tuple[holes.Hole | None, Picked | None, Picked | None]:
-    """The hole around `frame`, and the strips that touch it from the left and the right: of several the one on top.
+def around(scene: bpy.types.Scene, frame: int) -> tuple[free_space.Gap | None, Picked | None, Picked | None]:
+    """The gap around `frame`, and the strips that touch it on the left and the right.
 
-    Placeholders are such strips, too.
+    Where several touch it, the one on the highest channel counts. Placeholders count, too.
     """
     collection = compat.shown_strips(scene)
     strips = compat.columns(collection)
-    hole = holes.hole_at(scene, frame, strips)
-    if hole is None:
+    gap = free_space.gap_at(scene, frame, strips)
+    if gap is None:
         return None, None, None
-    muted = holes.muted_channels(scene)
+    muted = free_space.muted_channels(scene)
     found: list[Picked | None] = []
-    for column, edge in ((strips.ends_exclusive, hole.start), (strips.starts, hole.end_exclusive)):
+    for column, edge in ((strips.ends_exclusive, gap.start), (strips.starts, gap.end_exclusive)):
         touching = [
             index
             for index, frame in enumerate(column)
@@ -129,11 +135,11 @@ def around(scene: bpy.types.Scene, frame: int) -> tuple[holes.Hole | None, Picke
         ]
         top = max(touching, key=lambda index: strips.channels[index], default=None)
         found.append(None if top is None else pick(collection[top], muted))
-    return hole, found[0], found[1]
+    return gap, found[0], found[1]
 
 
 def implied(scene: bpy.types.Scene, selection: Selection) -> Task:
-    """The task that a person most likely means who has selected this."""
+    """The task that such a selection most likely means."""
     strips = selection.footage
     if not strips:
         return _implied_by_playhead(scene, selection)
@@ -164,3 +170,30 @@ def _implied_by_playhead(scene: bpy.types.Scene, selection: Selection) -> Task:
     _, left, right = around(scene, selection.frame)
     both = left is not None and right is not None and not (left.waits or right.waits)
     return Task.FILL_GAP if both else Task.TEXT_TO_VIDEO
+
+
+def prompt_of_text_block(text: bpy.types.Text) -> str:
+    """The text with its lines joined by spaces; only the beginning where it is far too long for a prompt."""
+    lines: list[str] = []
+    room = MAX_TEXT_CHARACTERS
+    for line in text.lines:  # a panel asks at every redraw, and the text may be a book
+        body = line.body.strip()
+        if body:
+            lines.append(body)
+            room -= len(body) + 1
+            if room < 0:
+                break
+    return " ".join(lines)
+
+
+def prompt_strip(scene: bpy.types.Scene) -> compat.Strip | None:
+    """The text strip that gives the prompt: the active one if it is selected, else the first selected one."""
+    selected = [strip for strip in compat.selected_strips(scene) if strip.type == "TEXT"]
+    active = compat.active_strip(scene)
+    return active if active in selected else next(iter(selected), None)
+
+
+def prompt_of_text_strip(scene: bpy.types.Scene) -> str | None:
+    """The selected text strip's text, its lines joined by spaces; None where no text strip is selected."""
+    strip = prompt_strip(scene)
+    return None if strip is None else " ".join(strip.text.split())

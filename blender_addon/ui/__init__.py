@@ -1,6 +1,6 @@
 """What a person sees: the sidebar, the preferences' page, the menus and the timeline's overlay.
 
-May import operators, properties, preferences, jobs and timeline. No draw changes anything.
+No draw changes anything. What a draw wants to know, it asks for; the session's timer finds it out.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 import bpy
 
 from .. import preferences
-from ..jobs import tracker
+from ..jobs import session
 from . import (
-    live_preview,
+    live_preview_icon,
     lora_list,
     menus,
     preferences_page,
     queue_list,
     refresh,
     sidebar,
-    thumbnails,
+    thumbnail_icons,
     timeline_overlay,
 )
 
@@ -30,17 +30,17 @@ def register() -> None:
         bpy.utils.register_class(one)
     preferences.draw_page = preferences_page.draw
     menus.register()
-    thumbnails.register()
-    live_preview.register()
+    thumbnail_icons.register()
+    live_preview_icon.register()
     timeline_overlay.register()
-    tracker.get().on_change.append(refresh.refresh)
+    session.current().on_change.append(refresh.refresh)
 
 
 def unregister() -> None:
-    """Take everything away. The tracker is gone before, and the call-back with it."""
+    """Take everything away. The session ended before this, and its callbacks with it."""
     timeline_overlay.unregister()
-    live_preview.unregister()
-    thumbnails.unregister()
+    live_preview_icon.unregister()
+    thumbnail_icons.unregister()
     menus.unregister()
     for one in reversed(CLASSES):
         bpy.utils.unregister_class(one)

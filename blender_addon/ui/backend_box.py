@@ -1,4 +1,4 @@
-"""How the backend is, and what to do about it: the same in the sidebar and in the preferences. Draws only."""
+"""The backend's state and what to do about it, for the sidebar and the preferences."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import bpy
 
 from ...wan_backend.protocol.messages import WorkerState
 from .. import preferences
-from ..jobs import tracker
-from ..properties import session_of
+from ..jobs import session
+from ..properties import panel_state_of
 from . import paragraph, wording
 
 WORDS = {
@@ -18,30 +18,30 @@ WORDS = {
     "failed": ("The backend has stopped.", "ERROR"),
 }
 FIRST_STEPS = (
-    "Wan VSE makes footage with a program of its own, the backend, so that Blender stays free. It is set up once."
+    "Wan VSE makes footage in a separate program, the backend, so that Blender stays responsive. It is set up once."
 )
 
 
 def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What stands in the way of generating; nothing where all is well."""
-    session = tracker.get()
-    if session.setup.state in ("planning", "planned", "running", "failed"):
+    current = session.current()
+    if current.setup.state in ("planning", "planned", "running", "failed"):
         draw_setup(layout.box(), context)
         return
-    state = session.backend.state
+    state = current.server.status.state
     if state == "missing":
         box = layout.box()
         draw_missing(box, context)
         row = box.row()
-        row.operator("wan_vse.open_preferences", text="It Is Elsewhere...", icon="PREFERENCES")
+        row.operator("wan_vse.open_preferences", text="Choose in Preferences...", icon="PREFERENCES")
     elif state == "failed":
         draw_failure(layout.box(), context)
     elif state in ("off", "starting"):
-        paragraph.draw(layout, context, session.backend.sentence or WORDS[state][0], WORDS[state][1])
-        if session.backend.asks:
+        paragraph.draw(layout, context, current.server.status.sentence or WORDS[state][0], WORDS[state][1])
+        if current.server.status.asks:
             layout.operator("wan_vse.restart_backend", text="Restart", icon="FILE_REFRESH")
     else:
-        for sentence in (session.backend.sentence, session.looking):
+        for sentence in (current.server.status.sentence, current.server.looking):
             if sentence:
                 paragraph.draw(layout, context, sentence, "SORTTIME")
 
@@ -50,7 +50,7 @@ def draw_missing(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """A newcomer's first step; or what is wrong with the backend that the preferences name, which goes first."""
     if preferences.get().backend_command:
         box.alert = True
-        paragraph.draw(box, context, tracker.get().backend.sentence, "ERROR")
+        paragraph.draw(box, context, session.current().server.status.sentence, "ERROR")
         box.alert = False
         return
     paragraph.draw(box, context, FIRST_STEPS, "INFO")
@@ -59,7 +59,7 @@ def draw_missing(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def draw_failure(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Why the backend stopped, with its log and a way on."""
-    backend = tracker.get().backend
+    backend = session.current().server.status
     box.alert = True
     paragraph.draw(box, context, backend.sentence or WORDS["failed"][0], "ERROR")
     box.alert = False
@@ -71,19 +71,19 @@ def draw_failure(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The backend's state in full: its sentence, its worker, and its buttons."""
-    session = tracker.get()
-    backend = session.backend
+    current = session.current()
+    backend = current.server.status
     words, icon = WORDS.get(backend.state, (backend.state, "QUESTION"))
     if backend.state == "failed":
         draw_failure(layout, context)
     else:
         paragraph.draw(layout, context, backend.sentence or words, icon)
     if backend.state == "ready":
-        if session.looking:
-            paragraph.draw(layout, context, session.looking, "SORTTIME")
+        if current.server.looking:
+            paragraph.draw(layout, context, current.server.looking, "SORTTIME")
         draw_worker(layout, context)
-    if session_of(context).restart_needed:
-        paragraph.draw(layout, context, "Preferences were changed; they hold from the next start.", "INFO")
+    if panel_state_of(context).restart_needed:
+        paragraph.draw(layout, context, "Preferences were changed: restart the backend to apply them.", "INFO")
     row = layout.row(align=True)
     if backend.state != "failed":
         row.operator("wan_vse.restart_backend", text="Restart", icon="FILE_REFRESH")
@@ -93,7 +93,7 @@ def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def draw_worker(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What the model runs on, and what is wrong with it."""
-    worker = tracker.get().worker
+    worker = session.current().server.worker
     if worker.device:
         paragraph.draw(layout, context, f"Runs on {worker.device}, torch {worker.torch}", "MEMORY")
     if worker.state is WorkerState.BROKEN and worker.sentence:
@@ -102,9 +102,9 @@ def draw_worker(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def draw_setup(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """How far the set-up is: planning, waiting for a yes, running, failed or done."""
-    setup = tracker.get().setup
+    setup = session.current().setup
     if setup.state == "planning":
-        paragraph.draw(box, context, "Looking at what this machine needs...", "SORTTIME")
+        paragraph.draw(box, context, "Checking what this machine needs...", "SORTTIME")
     elif setup.state == "planned" and setup.plan is not None:
         _draw_plan(box, context)
     elif setup.state == "running":
@@ -133,7 +133,7 @@ def draw_setup_button(layout: bpy.types.UILayout) -> None:
 
 
 def _draw_plan(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    plan = tracker.get().setup.plan
+    plan = session.current().setup.plan
     paragraph.draw(box, context, plan.sentence, "INFO")
     if plan.problem is not None:
         box.alert = True
@@ -143,12 +143,12 @@ def _draw_plan(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
         return
     row = box.row(align=True)
     row.operator_context = "EXEC_DEFAULT"
-    row.operator("wan_vse.confirm_setup", text=f"Fetch {wording.size(plan.download_bytes)}", icon="IMPORT")
+    row.operator("wan_vse.confirm_setup", text=f"Download {wording.size(plan.download_bytes)}", icon="IMPORT")
     row.operator("wan_vse.cancel_setup", text="Not Now", icon="X")
 
 
 def _draw_progress(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    setup = tracker.get().setup
+    setup = session.current().setup
     done = setup.progress
     box.label(text="Setting up the backend", icon="IMPORT")
     if done is not None:

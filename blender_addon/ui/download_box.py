@@ -1,4 +1,4 @@
-"""What is not here of models, LoRAs and tiny autoencoders: what it takes, how far it is, its buttons. Draws only."""
+"""Boxes for models, LoRAs and tiny autoencoders that are not on this machine: their sizes, progress and buttons."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import bpy
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ...wan_backend.protocol.messages import ExtraRow, Fix, FixAction, ModelRow
-from ..jobs import tracker
+from ..jobs import session
 from . import paragraph, task_box, wording
 
 STATE_WORDS = {
@@ -26,14 +26,14 @@ def draw_for(layout: bpy.types.UILayout, context: bpy.types.Context, chosen: str
 
     A model that can't do `task` is not offered.
     """
-    session = tracker.get()
-    row, downloads = session.model(chosen), session.downloads
+    current = session.current()
+    row, downloads = current.server.model(chosen), current.server.downloads
     if row is not None and (task in row.tasks or row.here or downloads.status(chosen) is not None):
         draw_fetchable(layout, context, row)
-    elif row is not None and not session.looking:
+    elif row is not None and not current.server.looking:
         able = " and ".join(task_box.name_of(each) for each in row.tasks)
-        paragraph.draw(layout.box(), context, f"{row.label} is not here, and is for {able} alone.", "INFO")
-    others: list[ModelRow | ExtraRow] = [*session.models, *session.server.extras]
+        paragraph.draw(layout.box(), context, f"{row.label} is not on this machine, and is only for {able}.", "INFO")
+    others: list[ModelRow | ExtraRow] = [*current.server.models, *current.server.extras]
     for other in others:
         if other.model != chosen and downloads.is_begun(other.model):
             draw_fetchable(layout, context, other)
@@ -41,14 +41,14 @@ def draw_for(layout: bpy.types.UILayout, context: bpy.types.Context, chosen: str
 
 def draw_fetchable(layout: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow | ExtraRow) -> None:
     """The box of one model, LoRA or tiny autoencoder; nothing where it is here and nothing goes on with it."""
-    downloads = tracker.get().downloads
+    downloads = session.current().server.downloads
     status = downloads.status(row.model)
     if status is not None and status.state is not DownloadState.DONE:
         _draw_status(layout.box(), context, row, status)
-    elif row.here or not row.download_bytes or (tracker.get().looking and not downloads.is_begun(row.model)):
+    elif row.here or not row.download_bytes or (session.current().server.looking and not downloads.is_begun(row.model)):
         return  # what isn't found yet isn't missing
     elif downloads.is_asked(row.model):
-        paragraph.draw(layout.box(), context, "Asking Hugging Face what it takes...", "SORTTIME")
+        paragraph.draw(layout.box(), context, "Asking Hugging Face for its size...", "SORTTIME")
     elif row.model in downloads.plans:
         _draw_plan(layout.box(), context, row, downloads.plans[row.model])
     else:
@@ -60,7 +60,7 @@ def draw_fetchable(layout: bpy.types.UILayout, context: bpy.types.Context, row: 
 def _draw_offer(box: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow | ExtraRow) -> None:
     paragraph.draw(box, context, f"{row.label} is not here", "IMPORT")
     size = wording.size(row.download_bytes)
-    paragraph.draw(box, context, f"At most {size}, licence: {row.licence}", "BLANK1")
+    paragraph.draw(box, context, f"At most {size}, license: {row.licence}", "BLANK1")
     box.operator("wan_vse.download_model", text="Download...", icon="IMPORT").model = row.model
     _draw_offline(box)
 
@@ -74,7 +74,7 @@ def _draw_plan(
     paragraph.draw(box, context, row.label, "IMPORT")
     for line in wording.download_plan(plan):
         paragraph.draw(box, context, line, "BLANK1")
-    box.operator("wm.url_open", text=f"Licence: {plan.licence}", icon="URL").url = plan.licence_url
+    box.operator("wm.url_open", text=f"License: {plan.licence}", icon="URL").url = plan.licence_url
     buttons = box.row(align=True)
     text = f"Download {wording.size(plan.fetch_bytes)}" if plan.fetch_bytes else "Use It"
     buttons.operator("wan_vse.confirm_download", text=text, icon="IMPORT").model = row.model
@@ -98,7 +98,7 @@ def _draw_status(
         box.operator("wan_vse.cancel_download", text="Cancel", icon="X").model = row.model
         return
     if status.state is not DownloadState.WAITING and status.sentence:
-        paragraph.draw(box, context, status.sentence, "BLANK1", most_lines=3)
+        paragraph.draw(box, context, status.sentence, "BLANK1", max_lines=3)
     buttons = box.row(align=True)
     if status.state.active:
         buttons.operator("wan_vse.pause_download", text="Pause", icon="PAUSE").model = row.model
@@ -117,7 +117,7 @@ def _draw_problem(
     column.alert = True
     paragraph.draw(column, context, sentence, "ERROR")
     buttons = box.row(align=True)
-    begun = tracker.get().downloads.status(model) is not None
+    begun = session.current().server.downloads.status(model) is not None
     for fix in fixes:
         if fix.action is FixAction.DOWNLOAD:
             operator = "wan_vse.resume_download" if begun else "wan_vse.download_model"

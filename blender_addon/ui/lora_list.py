@@ -1,4 +1,4 @@
-"""The list of LoRAs in the sidebar. Draws only."""
+"""The list of LoRAs in the sidebar."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import bpy
 
-from ..properties import settings_in
-from ..properties.lora import WanLora
+from ..properties import WanLora, settings_in
 from ..stopwatch import timed
 from ..timeline import compat
 from . import paragraph
@@ -72,7 +71,7 @@ class WAN_VSE_PT_loras(bpy.types.Panel):
         column.operator("wan_vse.pick_lora", text="", icon="VIEWZOOM")
         column.operator("wan_vse.remove_lora", text="", icon="REMOVE")
         if not len(settings.loras):
-            hint = "Add .safetensors files that were made for the chosen model. They work on all tasks."
+            hint = "Add .safetensors files that were made for the chosen model. They work with all tasks."
             paragraph.draw(self.layout, context, hint, "INFO")
         elif 0 <= settings.active_lora < len(settings.loras):
             draw_chosen(self.layout, settings.loras[settings.active_lora])

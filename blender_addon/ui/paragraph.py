@@ -21,14 +21,14 @@ def draw(
     context: bpy.types.Context,
     text: str,
     icon: str = "NONE",
-    most_lines: int = 12,
+    max_lines: int = 12,
     width_pixels: float | None = None,
 ) -> None:
-    """`text` as labels below each other; `icon` before the first. Cut with three dots after `most_lines`."""
+    """`text` as labels below each other; `icon` before the first. Cut with three dots after `max_lines`."""
     room, points = _room(context, icon != "NONE", width_pixels)
     lines = list(broken(text, room, points))
-    if len(lines) > most_lines:
-        lines = [*lines[: most_lines - 1], lines[most_lines - 1] + " ..."]
+    if len(lines) > max_lines:
+        lines = [*lines[: max_lines - 1], lines[max_lines - 1] + " ..."]
     column = layout.column(align=True)
     for number, line in enumerate(lines):
         row = column.row()

@@ -1,23 +1,23 @@
-"""How the extension's preferences look. Draws only."""
+"""The page of the extension's preferences."""
 
 from __future__ import annotations
 
 import bpy
 
 from ...wan_backend.protocol.messages import ExtraRow, ModelRow
-from ..jobs import folders, tracker
+from ..jobs import folders, session
 from ..preferences import WanPreferences
 from ..stopwatch import timed
 from . import backend_box, download_box, paragraph
 
-LOOKING = "not found so far; the models folders are still being looked through."
+LOOKING = "not found so far; the models folders are still being searched."
 
 
 @timed("draw: preferences")
 def draw(preferences: WanPreferences, context: bpy.types.Context) -> None:
     """The whole page."""
     layout = preferences.layout
-    tracker.get().want()
+    session.current().server.want()
     draw_backend(layout, context, preferences)
     draw_models(layout, context, preferences)
     draw_takes(layout, context, preferences)
@@ -27,16 +27,16 @@ def draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, prefere
     """How the backend is, its set-up, and where it is."""
     box = layout.box()
     box.label(text="Backend")
-    session = tracker.get()
-    if session.setup.state not in ("idle", "done"):
+    current = session.current()
+    if current.setup.state not in ("idle", "done"):
         backend_box.draw_setup(box, context)
-    elif session.backend.state == "missing":
+    elif current.server.status.state == "missing":
         backend_box.draw_missing(box, context)
     else:
         backend_box.draw_state(box, context)
     fields = _fields(box)
     fields.prop(preferences, "backend_command", placeholder="The one that was set up")
-    if session.backend.state != "missing" and session.setup.state in ("idle", "done"):
+    if current.server.status.state != "missing" and current.setup.state in ("idle", "done"):
         fields.operator("wan_vse.setup_backend", text="Set Up Again", icon="IMPORT")
 
 
@@ -46,10 +46,10 @@ def draw_models(layout: bpy.types.UILayout, context: bpy.types.Context, preferen
     box.label(text="Models")
     fields = _fields(box)
     fields.prop(preferences, "models_folder", placeholder="The Hugging Face cache")
-    fields.prop(preferences, "loras_folder", placeholder="A ComfyUI models/loras, for instance")
+    fields.prop(preferences, "loras_folder", placeholder="For example ComfyUI's models/loras")
     fields.prop(preferences, "device")
     fields.prop(preferences, "memory_budget_gib", text="Memory Budget (GiB)")
-    for model in tracker.get().models:
+    for model in session.current().server.models:
         line = box.column(align=True)
         line.active = model.here
         paragraph.draw(line, context, *_model_line(model))
@@ -59,7 +59,7 @@ def draw_models(layout: bpy.types.UILayout, context: bpy.types.Context, preferen
 
 def draw_extras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The LoRAs and tiny autoencoders that make drafts quicker, and the download of those that are not here."""
-    fetched = [extra for extra in tracker.get().server.extras if extra.download_bytes]
+    fetched = [extra for extra in session.current().server.extras if extra.download_bytes]
     if not fetched:
         return
     box = layout.box()
@@ -73,7 +73,7 @@ def draw_extras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def _extra_line(extra: ExtraRow) -> tuple[str, str]:
     """What is known of a LoRA or a tiny autoencoder, and its icon."""
-    if not extra.here and tracker.get().looking:
+    if not extra.here and session.current().server.looking:
         return f"{extra.label}: {LOOKING}", "SORTTIME"
     if not extra.here:
         return f"{extra.label}: {extra.notes}", "IMPORT"
@@ -82,7 +82,7 @@ def _extra_line(extra: ExtraRow) -> tuple[str, str]:
 
 def _model_line(model: ModelRow) -> tuple[str, str]:
     """What is known of a model, and its icon."""
-    if not model.here and tracker.get().looking:
+    if not model.here and session.current().server.looking:
         return f"{model.label}: {LOOKING}", "SORTTIME"
     if not model.here:
         return model.sentence, "IMPORT"

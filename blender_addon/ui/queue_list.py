@@ -1,26 +1,25 @@
-"""The queue: one row a job, and the details of the chosen one. Draws only."""
+"""The queue: a row for each job, and the details of the chosen one."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import bpy
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
-from ..jobs import tracker
+from ..jobs import session
 from ..operators.refusing import ROW_POINTER, job_of
-from ..properties import active_job_id, session_of
+from ..properties import active_job_id, panel_state_of
 from ..timeline import compat
-from . import live_preview, paragraph, shown_marks, task_box, thumbnails, wording
+from . import live_preview_icon, paragraph, shown_marks, task_box, thumbnail_icons, wording
 
-HELD = (
-    "Another window of Blender has this job: there it can be tried again or cleared. When that window is closed, the "
-    "job comes here by itself."
-)
-SEARCHES = "Search how prompts begin"
+HELD = "Another Blender window has this job: retry or clear it there. When that window is closed, the job moves here."
+SEARCHES = "Search prompts"
 RED_STATES = (JobState.FAILED, JobState.INTERRUPTED)
 
 
 class WAN_VSE_UL_queue(bpy.types.UIList):
-    """Rows of `window_manager.wan_vse.rows`, which hold ids; what they show is asked of the tracker."""
+    """Rows of `window_manager.wan_vse.rows`, which hold ids; what they show is asked of the session."""
 
     bl_idname = "WAN_VSE_UL_queue"
 
@@ -52,11 +51,9 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
 
     def draw_filter(self, context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
         """The search, which finds jobs that have no row, too."""
-        layout.prop(session_of(context), "search", text="", icon="VIEWZOOM", placeholder=SEARCHES)
+        layout.prop(panel_state_of(context), "search", text="", icon="VIEWZOOM", placeholder=SEARCHES)
 
-    def filter_items(
-        self, context: bpy.types.Context, data: bpy.types.AnyType, property_name: str
-    ) -> tuple[list[int], list[int]]:
+    def filter_items(self, context: bpy.types.Context, data: bpy.types.AnyType, property_name: str) -> tuple[Any, Any]:
         """All rows, as they come: `refresh` has chosen them."""
         return [], []
 
@@ -70,7 +67,7 @@ def _draw_row_state(row: bpy.types.UILayout, job: JobStatus) -> None:
     if not _is_running(job):
         row.alert = job.state in RED_STATES
         words = wording.STATE_WORDS[job.state]
-        if not tracker.get().belongs_here(job.job_id):
+        if not session.current().belongs_here(job.job_id):
             words = "In another file" if job.state is JobState.DONE else f"{words}, other file"
         if job.held_elsewhere:
             words = "Other window"  # its icon says how it is
@@ -91,17 +88,19 @@ def _draw_row_button(row: bpy.types.UILayout, job: JobStatus) -> None:
 
 def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The list, and the details of the chosen job."""
-    session = session_of(context)
-    if session.search or session.left_out:
-        layout.prop(session, "search", text="", icon="VIEWZOOM", placeholder=SEARCHES)
-    if not session.rows:
-        layout.label(text="No job was found." if session.search else "No jobs yet.", icon="INFO")
+    panel_state = panel_state_of(context)
+    if panel_state.search or panel_state.left_out:
+        layout.prop(panel_state, "search", text="", icon="VIEWZOOM", placeholder=SEARCHES)
+    if not panel_state.rows:
+        layout.label(text="No job was found." if panel_state.search else "No jobs yet.", icon="INFO")
         draw_elsewhere(layout, context)
         return
-    layout.template_list(WAN_VSE_UL_queue.bl_idname, "", session, "rows", session, "active_row", rows=2, maxrows=8)
-    if session.left_out:
-        words = "and {:,} more that were found" if session.search else "and {:,} older ones"
-        layout.label(text=words.format(session.left_out), icon="BLANK1")
+    layout.template_list(
+        WAN_VSE_UL_queue.bl_idname, "", panel_state, "rows", panel_state, "active_row", rows=2, maxrows=8
+    )
+    if panel_state.left_out:
+        words = "and {:,} more that match" if panel_state.search else "and {:,} older ones"
+        layout.label(text=words.format(panel_state.left_out), icon="BLANK1")
     draw_elsewhere(layout, context)
     row = layout.row(align=True)
     row.operator("wan_vse.cancel_all", text="Cancel All", icon="X")
@@ -109,13 +108,13 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     job = job_of(active_job_id(context))
     if job is not None:
         box = layout.box()
-        box.context_pointer_set(ROW_POINTER, session.rows[session.active_row])
+        box.context_pointer_set(ROW_POINTER, panel_state.rows[panel_state.active_row])
         draw_job(box, context, job)
 
 
 def draw_elsewhere(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What another window of Blender has on the same machine, of which nothing is in this list."""
-    count = tracker.get().held_elsewhere
+    count = session.current().server.held_elsewhere
     if count:
         jobs, they, come = (
             ("1 more job", "it is", "comes") if count == 1 else (f"{count:,} more jobs", "they are", "come")
@@ -128,7 +127,7 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
     """One job in full."""
     request = _details(job)
     title = wording.title(request.prompt if request else job.summary.title, job.summary.task)
-    paragraph.draw(box, context, title, wording.STATE_ICONS[job.state], most_lines=4)
+    paragraph.draw(box, context, title, wording.STATE_ICONS[job.state], max_lines=4)
     if job.problem is not None and job.state is not JobState.CANCELLED:
         draw_problem(box, context, job)
     elif job.state.ended:
@@ -140,23 +139,23 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
         box.progress(factor=job.progress, type="BAR", text=wording.progress(job))
         if job.sentence and not wording.progress(job).startswith(job.sentence.rstrip(".")):
             paragraph.draw(box, context, job.sentence)
-        live_preview.draw(box, job)
+        live_preview_icon.draw(box, job)
     if job.held_elsewhere:
         paragraph.draw(box, context, HELD, "WINDOW")
-    note = tracker.get().note_of(job.job_id) or tracker.get().problem_of(job.job_id)
+    note = session.current().file.notes.get(job.job_id, "") or session.current().file.problems.get(job.job_id, "")
     if note:
         paragraph.draw(box, context, note, "INFO")
     if request is not None:
-        thumbnails.draw(box, request)
+        thumbnail_icons.draw(box, request)
     _draw_facts(box, context, job, request)
     _draw_job_buttons(box, context, job)
 
 
 def _details(job: JobStatus) -> TakeRequest | None:
     """What the job was asked for; the backend is asked where that isn't known yet."""
-    request = tracker.get().request_of(job.job_id)
+    request = session.current().request_of(job.job_id)
     if request is None:
-        tracker.get().want_details(job.job_id)
+        session.current().server.want_details(job.job_id)
     return request
 
 
@@ -185,14 +184,14 @@ def _draw_facts(
     box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus, request: TakeRequest | None
 ) -> None:
     asked = job.summary
-    row = tracker.get().model(asked.model)
+    row = session.current().server.model(asked.model)
     column = box.column(align=True)
     column.active = False
     facts = f"{row.label if row else asked.model}, seed {asked.seed}"
     paragraph.draw(column, context, f"{task_box.name_of(asked.task)}: {facts}")
     if asked.loras:
         paragraph.draw(column, context, wording.loras(request.loras) if request else f"LoRAs: {asked.loras}")
-    plan = tracker.get().plan_of_job(job.job_id)
+    plan = session.current().server.details.plan_of(job.job_id)
     if plan is not None:
         paragraph.draw(column, context, ", ".join(wording.plan(plan)))
 

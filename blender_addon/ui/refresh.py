@@ -1,6 +1,6 @@
-"""Brings what the tracker knows to the screen: mirrors the queue's rows and asks Blender to draw again.
+"""Brings what the session knows to the screen: mirrors the queue's rows and asks Blender to draw again.
 
-Called from the tracker's timer, never from a draw.
+Called from the session's timer, never from a draw.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import Any
 
 import bpy
 
-from ..operators.standing import Standing, standing
-from ..properties import WanSession
+from ..operators.queue_jobs import QueueState, queue_state
+from ..properties import WanPanelState
 from ..stopwatch import timed
 
-MOST_ENDED = 200
-"""So many jobs that ended have a row; older ones are found by the search."""
+MAX_ENDED = 200
+"""At most this many jobs that ended have a row; the search finds the older ones."""
 _AREAS = {"SEQUENCE_EDITOR", "PREFERENCES"}
 
 
@@ -37,38 +37,38 @@ def redraw() -> None:
                     area.tag_redraw()
 
 
-def mirror_rows(session: WanSession) -> None:
-    """Let the rows be the tracker's jobs: those that have not ended, and the newest others. Of a search, those found.
+def mirror_rows(panel_state: WanPanelState) -> None:
+    """Let the rows be the session's jobs: those that have not ended, and the newest others. Of a search, those found.
 
     The chosen job stays chosen; a new one is chosen as it comes.
     """
     global _mirrored
-    now = standing()
-    search = " ".join(session.search.lower().split())
+    now = queue_state()
+    search = " ".join(panel_state.search.lower().split())
     last = _mirrored
-    as_left = _are(session.rows, last.ids)
-    if last.standing is now and last.search == search and as_left:
+    as_left = _are(panel_state.rows, last.ids)
+    if last.queue_state is now and last.search == search and as_left:
         return
-    ids, session.left_out = _shown(now, search)
-    old = last.ids if as_left else [row.name for row in session.rows]
+    ids, panel_state.left_out = _shown(now, search)
+    old = last.ids if as_left else [row.name for row in panel_state.rows]
     _mirrored = _Mirrored(now, search, ids)
     if ids == old:
         return
-    chosen = old[session.active_row] if 0 <= session.active_row < len(old) else ""
-    _write(session.rows, old, ids)
+    chosen = old[panel_state.active_row] if 0 <= panel_state.active_row < len(old) else ""
+    _write(panel_state.rows, old, ids)
     if ids and search == last.search and ids[0] not in set(old):
-        session.active_row = 0
+        panel_state.active_row = 0
     elif chosen in ids:
-        session.active_row = ids.index(chosen)
+        panel_state.active_row = ids.index(chosen)
     else:
-        session.active_row = max(0, min(session.active_row, len(ids) - 1))
+        panel_state.active_row = max(0, min(panel_state.active_row, len(ids) - 1))
 
 
 @dataclass(frozen=True)
 class _Mirrored:
     """What the rows were made from last."""
 
-    standing: Standing | None = None
+    queue_state: QueueState | None = None
     search: str = ""
     ids: list[str] = field(default_factory=list)
 
@@ -76,9 +76,9 @@ class _Mirrored:
 _mirrored = _Mirrored()
 
 
-def _shown(now: Standing, search: str) -> tuple[list[str], int]:
-    """The ids of the jobs that get a row, in the tracker's order, and how many of those that would do get none."""
-    left = MOST_ENDED
+def _shown(now: QueueState, search: str) -> tuple[list[str], int]:
+    """The ids of the jobs that get a row, in the session's order, and how many of those that would do get none."""
+    left = MAX_ENDED
     ids: list[str] = []
     left_out = 0
     going_on = {job.job_id for job in now.going_on}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import bpy
 
-from ..timeline import compat, identity, written
+from ..timeline import compat, identity, untrusted
 
 KEPT_SECONDS = 0.7
 """So long, what strips remember of their jobs is taken for the same while none came, went or moved."""
@@ -51,7 +51,7 @@ def marks(scene: bpy.types.Scene) -> Marks:
     if _last.key != key or time.monotonic() > _last.until:
         placeholders, taken = [], set()
         for strip, *place in zip(shown, *places, strict=True):
-            job_id = written.id_in(strip, identity.JOB)
+            job_id = untrusted.id_in(strip, identity.JOB)
             if not job_id:
                 continue
             role = identity.role_of(strip)

@@ -1,7 +1,4 @@
-"""The tab "Wan" of the sequencer's sidebar. Each draw_* shows one concern; none changes anything.
-
-May import operators, properties, preferences, jobs and timeline.
-"""
+"""The tab "Wan" of the sequencer's sidebar. Each draw_* function shows one concern."""
 
 from __future__ import annotations
 
@@ -12,21 +9,21 @@ from typing import ClassVar
 import bpy
 
 from .. import preferences
-from ..jobs import collect, project, request, tracker
-from ..operators.load_settings import request_of
+from ..jobs import collect, project, request, session
+from ..operators import snapshot
+from ..operators.apply_settings import request_of
+from ..operators.choose_inputs import changes_colors
 from ..operators.refusing import timeline_refusal
-from ..operators.use_standard_view import changes_colours
 from ..properties import WanSettings, settings_in
 from ..stopwatch import timed
-from ..timeline import compat, text_prompt
+from ..timeline import compat, selection
 from . import (
     backend_box,
     download_box,
     lora_list,
-    outcome,
     paragraph,
+    plan_box,
     queue_list,
-    shown,
     task_box,
     wording,
 )
@@ -34,7 +31,7 @@ from . import (
 PROMPT_LINES = 6
 FAR_SECONDS = 3.0
 _far = (False, 0.0)
-"""Whether takes lie far from their file, and until when that is taken for true."""
+"""Whether takes lie far from their file, and until when this holds."""
 
 
 class _InSequencer:
@@ -53,7 +50,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         """Blender calls this to show the panel."""
         layout = self.layout
-        tracker.get().want()
+        session.current().server.want()
         scene = compat.sequencer_scene(context)
         if scene is None:
             paragraph.draw(layout, context, "The sequencer shows no scene: choose or add one in its header.", "INFO")
@@ -63,7 +60,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
             paragraph.draw(layout, context, f"{refused}.", "INFO")
             return
         settings = settings_in(scene)
-        seen = shown.look(scene, settings)
+        seen = snapshot.read(scene, settings)
         backend_box.draw_notice(layout, context)
         task_box.draw_choice(layout, seen)
         task_box.draw_made_from(layout, context, seen)
@@ -72,8 +69,8 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
         download_box.draw_for(layout, context, settings.model, seen.task.value)
         task_box.draw_settings(layout, scene, settings, seen)
         draw_seed(layout, settings)
-        draw_colour_hint(layout, context, scene)
-        outcome.draw_outcome(layout, context, scene, seen)
+        draw_color_hint(layout, context, scene)
+        plan_box.draw_outcome(layout, context, scene, seen)
         task_box.draw_button(layout, settings, seen)
         draw_collecting(layout, context)
 
@@ -99,7 +96,7 @@ class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
         layout.label(text="Negative Prompt")
         layout.prop(settings, "negative_prompt", text="")
         row = layout.row()
-        row.label(text="Kept As")
+        row.label(text="Save As")
         row.prop(settings, "media_format", text="")
         row = layout.row()
         row.label(text="Between Frames")
@@ -136,8 +133,8 @@ class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
         """Blender calls this to show the panel."""
         made = request_of(compat.active_strip(compat.sequencer_scene(context)))
         layout = self.layout
-        paragraph.draw(layout, context, wording.title(made.prompt, made.task), "FONT_DATA", most_lines=PROMPT_LINES)
-        row = tracker.get().model(made.model)
+        paragraph.draw(layout, context, wording.title(made.prompt, made.task), "FONT_DATA", max_lines=PROMPT_LINES)
+        row = session.current().server.model(made.model)
         facts = f"{row.label if row else made.model}, {made.quality.value}, seed {made.seed}"
         paragraph.draw(layout, context, facts, "BLANK1")
         if made.loras:
@@ -171,16 +168,16 @@ def draw_prompt(
     if settings.prompt_source == "FIELD":
         field = column.row(align=True)
         field.scale_y = 1.3
-        field.prop(settings, "prompt", text="", placeholder="Describe what is to be seen")
+        field.prop(settings, "prompt", text="", placeholder="Describe what the take shows")
         _draw_long_prompt(layout, context, settings.prompt)
     elif settings.prompt_source == "TEXT_BLOCK":
         row = column.row(align=True)
         row.prop(settings, "prompt_text", text="")
         row.operator("wan_vse.write_prompt_text", text="", icon="GREASEPENCIL" if settings.prompt_text else "ADD")
         if settings.prompt_text is not None:
-            _draw_lines(layout, context, text_prompt.from_text_block(settings.prompt_text), "The text is empty.")
+            _draw_lines(layout, context, selection.prompt_of_text_block(settings.prompt_text), "The text is empty.")
     else:
-        text = text_prompt.from_text_strip(scene)
+        text = selection.prompt_of_text_strip(scene)
         _draw_lines(layout, context, text or "", "Select a text strip in the timeline.")
 
 
@@ -189,13 +186,13 @@ def _draw_long_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, pr
     if not paragraph.fits(context, prompt):
         column = layout.column()
         column.active = False
-        paragraph.draw(column, context, prompt[:2000], most_lines=PROMPT_LINES)
+        paragraph.draw(column, context, prompt[:2000], max_lines=PROMPT_LINES)
 
 
 def _draw_lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, otherwise: str) -> None:
     box = layout.box()
     if text.strip():
-        paragraph.draw(box, context, text[:2000], most_lines=PROMPT_LINES)
+        paragraph.draw(box, context, text[:2000], max_lines=PROMPT_LINES)
     else:
         paragraph.draw(box, context, otherwise, "INFO")
 
@@ -219,26 +216,26 @@ def draw_seed(layout: bpy.types.UILayout, settings: WanSettings) -> None:
     row.operator("wan_vse.new_seed", text="", icon="FILE_REFRESH")
 
 
-def draw_colour_hint(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene) -> None:
-    """What would spoil a take's colours."""
-    if changes_colours(scene):
+def draw_color_hint(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene) -> None:
+    """What would spoil a take's colors."""
+    if changes_colors(scene):
         box = layout.box()
         view = scene.view_settings.view_transform
-        paragraph.draw(box, context, f"The {view} view changes the colours of footage.", "COLOR")
+        paragraph.draw(box, context, f"The {view} view changes the colors of footage.", "COLOR")
         box.operator("wan_vse.use_standard_view", text="Use Standard View")
 
 
 def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Takes that their file could be parted from, and what became of collecting them."""
-    session = tracker.get()
-    if session.collector.busy:
-        layout.progress(factor=session.collector.progress, type="BAR", text="Copying takes")
+    current = session.current()
+    if current.collector.busy:
+        layout.progress(factor=current.collector.progress, type="BAR", text="Copying takes")
     elif project.path() and _any_far():
         box = layout.box()
-        paragraph.draw(box, context, "Some takes do not lie beside the .blend file.", "FILE_FOLDER")
+        paragraph.draw(box, context, "Some takes are not beside the .blend file.", "FILE_FOLDER")
         box.operator("wan_vse.collect_takes", text="Collect Takes")
-    if session.collector.sentence and not session.collector.busy:
-        paragraph.draw(layout, context, session.collector.sentence, "INFO")
+    if current.collector.sentence and not current.collector.busy:
+        paragraph.draw(layout, context, current.collector.sentence, "INFO")
 
 
 def _any_far() -> bool:

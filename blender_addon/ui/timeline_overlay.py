@@ -15,8 +15,9 @@ import gpu
 from gpu_extras.batch import batch_for_shader
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, Task
-from ..jobs import orders, request, tracker
-from ..properties import settings_in, task_of
+from ..jobs import session
+from ..operators import snapshot
+from ..properties import settings_in
 from ..stopwatch import timed
 from ..timeline import compat
 from . import paragraph, shown_marks, wording
@@ -36,7 +37,7 @@ _BODY_HIGH = 0.62
 """So much of a strip lies below the line with its name."""
 _STOPPED = (JobState.FAILED, JobState.INTERRUPTED)
 _POINTS = 10
-MOST_CAPTIONS = 150
+MAX_CAPTIONS = 150
 _FONT = 0
 
 _handler: Any = None
@@ -76,7 +77,7 @@ def _draw() -> None:
     scene = compat.sequencer_scene(context)
     if scene is None or context.space_data.view_type == "PREVIEW" or context.region.type != "WINDOW":
         return
-    if tracker.get().jobs():
+    if session.current().queue():
         _draw_placeholders(context, scene)
     if tab_in_view(context.area):
         _draw_asked_range(context, scene)
@@ -101,16 +102,16 @@ def _draw_placeholders(context: bpy.types.Context, scene: bpy.types.Scene) -> No
     for color, boxes in marks.items():
         _fill_all(boxes, color)
     scale = context.preferences.system.ui_scale
-    for job, box in [each for each in shown if _has_room(each[1], scale)][:MOST_CAPTIONS]:
+    for job, box in [each for each in shown if _has_room(each[1], scale)][:MAX_CAPTIONS]:
         _write(caption(job), box, scale)
 
 
 def _placeholders_in_view(region: bpy.types.Region, scene: bpy.types.Scene) -> Iterator[tuple[JobStatus, Box]]:
-    session, place = tracker.get(), _Scale(region)
+    current, place = session.current(), _Scale(region)
     for start, end_exclusive, channel, job_id in shown_marks.marks(scene).placeholders:
         box = place.box(start, end_exclusive, channel)
         if box.within(region.width, region.height):
-            job = session.job(job_id)
+            job = current.jobs.get(job_id)
             if job is not None:
                 yield job, box
 
@@ -137,18 +138,14 @@ def caption(job: JobStatus) -> str:
 
 
 def _draw_asked_range(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
-    settings = settings_in(scene)
-    task = task_of(settings)
-    try:
-        places = orders.places_of(scene, settings, task, tracker.get().model(settings.model))
-    except request.Refused:
-        return
+    seen = snapshot.read(scene, settings_in(scene))
+    slots = seen.takes.slots
     scale = _Scale(context.region)
-    for place in places:
-        frames = place.length_frames
-        if task is Task.TEXT_TO_VIDEO and len(places) == 1:
-            frames = wording.coming_frames(frames, tracker.get().plan)
-        box = scale.box(place.start, place.start + frames, place.channel)
+    for slot in slots:
+        frames = slot.length_frames
+        if seen.task is Task.TEXT_TO_VIDEO and len(slots) == 1:
+            frames = wording.coming_frames(frames, session.current().server.plan_query.plan)
+        box = scale.box(slot.start, slot.start + frames, slot.channel)
         if box.within(context.region.width, context.region.height):
             _fill_all([box], INSIDE)
             _outline(box, OUTLINE)

@@ -1,4 +1,4 @@
-"""States, times and sizes as words and icons. No drawing."""
+"""States, times and sizes as words and icons."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
 from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, SetupProgress, Task
-from ..jobs import loras as lora_list
+from ..jobs import lora_rows
 from ..jobs.sourcing import RENDERING
 
 STATE_WORDS = {
@@ -18,7 +18,7 @@ STATE_WORDS = {
     JobState.DECODING: "Writing the frames",
     JobState.DONE: "Done",
     JobState.FAILED: "Failed",
-    JobState.CANCELLED: "Cancelled",
+    JobState.CANCELLED: "Canceled",
     JobState.INTERRUPTED: "Interrupted",
 }
 STATE_ICONS: dict[JobState, Any] = {
@@ -77,8 +77,8 @@ def setup_bytes(told: SetupProgress) -> str:
 
 
 def download_rate(status: DownloadStatus) -> str:
-    """ "45.2 MB a second, 5 min left"; empty while neither is known."""
-    parts = [f"{status.bytes_per_second / 1e6:.1f} MB a second"] if status.bytes_per_second > 0 else []
+    """ "45.2 MB/s, 5 min left"; empty while neither is known."""
+    parts = [f"{status.bytes_per_second / 1e6:.1f} MB/s"] if status.bytes_per_second > 0 else []
     if status.seconds_left is not None:
         parts.append(f"{duration(status.seconds_left)} left")
     return ", ".join(parts)
@@ -87,7 +87,7 @@ def download_rate(status: DownloadStatus) -> str:
 def download_plan(made: DownloadPlan) -> list[str]:
     """What a model would take, line by line."""
     here = made.total_bytes - made.fetch_bytes
-    lines = [f"To fetch: {size(made.fetch_bytes)}" + (f"; {size(here)} are here already" if here else "")]
+    lines = [f"To download: {size(made.fetch_bytes)}" + (f"; {size(here)} are here already" if here else "")]
     return [*lines, f"Free on the disk: {size(made.free_bytes)}", f"Into {made.folder}", *made.notes]
 
 
@@ -109,7 +109,7 @@ def plan(made: Plan) -> tuple[str, str]:
 
 def loras(made_with: list[LoraUse]) -> str:
     """ "LoRAs: style 0.8, film 1"."""
-    return "LoRAs: " + ", ".join(f"{lora_list.name_of(use.path)} {use.strength:g}" for use in made_with)
+    return "LoRAs: " + ", ".join(f"{lora_rows.name_of(use.path)} {use.strength:g}" for use in made_with)
 
 
 def coming_frames(asked_frames: int, made: Plan | None) -> int:
@@ -145,7 +145,11 @@ def short_progress(job: JobStatus) -> str:
     return ", ".join(parts)
 
 
-def one_line(text: str, most: int) -> str:
-    """Any text as one line of at most `most` characters, cut between words where it has any."""
+def one_line(text: str, max_characters: int) -> str:
+    """Any text as one line of at most `max_characters` characters, cut between words where it has any."""
     whole = " ".join(text.split())
-    return textwrap.shorten(whole, most, placeholder=" ...") if " " in whole[:most] else whole[:most]
+    return (
+        textwrap.shorten(whole, max_characters, placeholder=" ...")
+        if " " in whole[:max_characters]
+        else whole[:max_characters]
+    )

@@ -36,16 +36,16 @@ class Desk:
     """The jobs' side of one server after another."""
 
     def __init__(self, addon, folder: Path, command: str, models_folder: str) -> None:
-        settings = addon("backend.command").BackendSettings(ROOT, folder, command, models_folder)
+        settings = addon("backend.launch_command").BackendSettings(ROOT, folder, command, models_folder)
         self.jobs = addon("jobs.job_list").JobList()
-        self.server = addon("jobs.server").Server(self.jobs, lambda: settings, lambda: None)
+        self.server = addon("jobs.server_proxy").ServerProxy(self.jobs, lambda: settings, lambda: None)
         self.pids: list[int] = []
 
     def until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
         """Tick until `condition()` holds."""
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, self.server.state
+            assert time.monotonic() < end, self.server.status
             self.server.tick(time.perf_counter() + 0.008)
             child = self.server.connection._child
             if child is not None and child.pid not in self.pids:
@@ -54,7 +54,7 @@ class Desk:
 
     def start(self) -> None:
         self.server.start()
-        self.until(lambda: self.server.state.state == "ready")
+        self.until(lambda: self.server.status.state == "ready")
 
     def ask(self, method: str, params: object = None) -> object:
         """The answer to one call, a result or an error."""
@@ -128,9 +128,9 @@ def test_what_is_too_large_for_a_line_is_a_sentence_and_ends_nobody(desk, messag
     one.start()
     names = [f"{n * n:0200d}.png" for n in range(9000)]
     request = make_request(sources=[messages.Source(messages.Role.FOOTAGE, "/a", names, frames=9000)])
-    one.server.planner.want(request)
-    one.until(lambda: one.server.planner.sentence)
-    assert "too much for one message" in one.server.planner.sentence
+    one.server.plan_query.want(request)
+    one.until(lambda: one.server.plan_query.sentence)
+    assert "too much for one message" in one.server.plan_query.sentence
     one.server.outbox.submit("a" * 32, request)
     one.until(lambda: one.jobs.get("a" * 32).state.ended)
     assert "too much for one message" in one.jobs.get("a" * 32).problem.sentence
@@ -142,7 +142,7 @@ def test_what_is_too_large_for_a_line_is_a_sentence_and_ends_nobody(desk, messag
 def test_a_server_that_hangs_is_ended_and_what_it_was_told_is_told_to_the_next(
     desk, addon, monkeypatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(addon("backend.pulse"), "HUNG_SECONDS", 2.0)
+    monkeypatch.setattr(addon("backend.connection"), "HUNG_SECONDS", 2.0)
     wanted = write_jobs(tmp_path / "state", ["cancelled"] * 5)
     one = desk()
     one.start()
@@ -156,7 +156,7 @@ def test_a_server_that_hangs_is_ended_and_what_it_was_told_is_told_to_the_next(
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="stops a process")
 def test_a_restart_in_place_of_a_server_that_hangs_loses_no_job_from_sight(desk, addon, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(addon("backend.process"), "KILL_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr(addon("backend.child_process"), "KILL_AFTER_SECONDS", 1.0)
     write_jobs(tmp_path / "state", ["failed"] * 5)
     one = desk()
     one.start()

@@ -77,7 +77,7 @@ class Load:
             if hasattr(workspace, "sequencer_scene"):
                 workspace.sequencer_scene = self.scene
         film.add_many_strips(self.scene, options.strips)
-        self.tracker = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.tracker").get()
+        self.session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
         self.began = self.until = 0.0
         self.seconds: dict[str, float] = {}
         self.stopwatch.reset()
@@ -99,17 +99,19 @@ class Load:
         now = time.monotonic()
         if not self.began:
             self.began = now
-            self.tracker.start()
+            self.session.server.start()
         if pump:
-            self.tracker.tick()
-        if self.tracker.backend.state in ("missing", "failed"):
-            return self.finish(f"The backend is {self.tracker.backend.state}: {self.tracker.backend.sentence}")
+            self.session.tick()
+        if self.session.server.status.state in ("missing", "failed"):
+            return self.finish(
+                f"The backend is {self.session.server.status.state}: {self.session.server.status.sentence}"
+            )
         if now - self.began > PATIENCE_SECONDS:
             return self.finish(f"The queue is not there after {PATIENCE_SECONDS:.0f} s.")
         for name, there in (
-            ("answers", self.tracker.backend.state == "ready"),
-            ("first jobs", bool(self.tracker.jobs())),
-            ("all jobs", self.tracker.server.listed),
+            ("answers", self.session.server.status.state == "ready"),
+            ("first jobs", bool(self.session.queue())),
+            ("all jobs", self.session.server.listed),
         ):
             if there:
                 self.seconds.setdefault(name, now - self.began)
@@ -121,7 +123,7 @@ class Load:
 
     def finish(self, problem: str) -> None:
         """Print what was measured and leave Blender."""
-        jobs = len(self.tracker.jobs())
+        jobs = len(self.session.queue())
         asked = self.options.ended + self.options.waiting
         rows = [("the server answers, seconds", self.seconds.get("answers", 1e9), ANSWER_SECONDS)]
         rows += [("the server's memory, MiB", most / (1 << 20), MEMORY_BYTES / (1 << 20)) for most in _children_bytes()]
@@ -139,7 +141,7 @@ class Load:
             self.options.report.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
         missed = [name for name, value, wanted in rows if value > wanted]
         self.exit_code = 1 if problem or jobs < asked or (missed and not self.options.untimed) else 0
-        self.tracker.close(5.0)
+        self.session.close(5.0)
         if not (bpy.app.background or bpy.app.module):
             bpy.ops.wm.quit_blender()
 

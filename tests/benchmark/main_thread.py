@@ -57,25 +57,27 @@ class Measurement:
     """One take from the button to the strip, in small steps between which Blender does its own work."""
 
     def __init__(self) -> None:
-        self.tracker = importlib.import_module(f"{film.PACKAGE}.blender_addon.jobs.tracker").get()
+        self.session = importlib.import_module(f"{film.PACKAGE}.blender_addon.jobs.session").current()
         self.stopwatch = importlib.import_module(f"{film.PACKAGE}.blender_addon.stopwatch")
         self.deadline = time.monotonic() + WORK_SECONDS
         self.job_id = ""
         self.exit_code = 1
-        self.tracker.want()
+        self.session.server.want()
 
     def step(self, pump: bool) -> float | None:
         """Seconds to the next step, or None when the measurement is over."""
         if pump:
-            self.tracker.tick()
+            self.session.tick()
         scene = bpy.data.scenes["Film"]
-        if self.tracker.backend.state in ("missing", "failed"):
-            return self.finish(f"The backend is {self.tracker.backend.state}: {self.tracker.backend.sentence}")
+        if self.session.server.status.state in ("missing", "failed"):
+            return self.finish(
+                f"The backend is {self.session.server.status.state}: {self.session.server.status.sentence}"
+            )
         if time.monotonic() > self.deadline:
             return self.finish(f"No take after {WORK_SECONDS} s.")
-        if not self.job_id and self.tracker.backend.state == "ready" and self.tracker.models:
+        if not self.job_id and self.session.server.status.state == "ready" and self.session.server.models:
             self.ask(scene)
-        job = self.tracker.job(self.job_id) if self.job_id else None
+        job = self.session.jobs.get(self.job_id) if self.job_id else None
         if job and job.state.ended and (job.take is None or film.take_strip(scene, job)):
             return self.finish(job.problem.sentence if job.problem else "")
         return 0.05
@@ -85,10 +87,10 @@ class Measurement:
         settings = scene.wan_vse
         scene.frame_current, settings.prompt, settings.model = 13, PROMPT, "embedded"
         settings.length_mode, settings.length_frames = "FRAMES", 48
-        before = {job.job_id for job in self.tracker.jobs()}
+        before = {job.job_id for job in self.session.queue()}
         with film.sequencer(scene):
             bpy.ops.wan_vse.generate()
-        (self.job_id,) = {job.job_id for job in self.tracker.jobs()} - before
+        (self.job_id,) = {job.job_id for job in self.session.queue()} - before
 
     def finish(self, problem: str) -> None:
         """Print the table and leave Blender."""
@@ -104,7 +106,7 @@ class Measurement:
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
         self.exit_code = 1 if problem else 0
-        self.tracker.stop()
+        self.session.server.stop()
         if not (bpy.app.background or bpy.app.module):
             bpy.ops.wm.quit_blender()
 

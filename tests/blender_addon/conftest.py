@@ -1,4 +1,4 @@
-"""Fixtures of the add-on's tests: the fake backend, and a tracker that the test pumps."""
+"""Fixtures of the add-on's tests: the fake backend, and a session that the test pumps."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def fake_backend(scene, addon, user_folder: Path) -> None:
 
 
 @pytest.fixture
-def session(fake_backend, addon) -> Iterator[SimpleNamespace]:
-    """A new tracker with the fake backend and what tests do with it."""
+def pumped(fake_backend, addon) -> Iterator[SimpleNamespace]:
+    """A new session with the fake backend and what tests do with it."""
     import bpy
 
-    module = addon("jobs.tracker")
+    module = addon("jobs.session")
     module.unregister()
     module.register()
     bpy.ops.ed.undo_push(message="Before")
     yield SimpleNamespace(
-        tracker=module.get(),
-        until=lambda condition, seconds=60.0: pump(module.get(), condition, seconds),
+        session=module.current(),
+        until=lambda condition, seconds=60.0: pump(module.current(), condition, seconds),
         ask=lambda scene, prompt="fog", start=10, frames=8, channel=1: ask(
-            addon, module.get(), scene, prompt, start, frames, channel
+            addon, module.current(), scene, prompt, start, frames, channel
         ),
     )
     module.unregister()
@@ -52,16 +52,16 @@ def session(fake_backend, addon) -> Iterator[SimpleNamespace]:
     module.register()
 
 
-def pump(tracker, condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Tick until `condition()` holds; fails with what the tracker says otherwise."""
+def pump(session, condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Tick until `condition()` holds; fails with what the session says otherwise."""
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, f"{tracker.backend} {[(j.state, j.sentence) for j in tracker.jobs()]}"
-        tracker.tick()
+        assert time.monotonic() < until, f"{session.server.status} {[(j.state, j.sentence) for j in session.queue()]}"
+        session.tick()
         time.sleep(0.01)
 
 
-def ask(addon, tracker, scene, prompt: str, start: int, frames: int, channel: int) -> str:
+def ask(addon, session, scene, prompt: str, start: int, frames: int, channel: int) -> str:
     """Generate, as the operator does, and push the undo step that the operator's would be."""
     import bpy
 
@@ -83,6 +83,6 @@ def ask(addon, tracker, scene, prompt: str, start: int, frames: int, channel: in
     )
     scene.frame_set(start)
     request = addon("jobs.request").build(scene, settings, SimpleNamespace(media_folder=""))
-    job_id = tracker.generate(scene, addon("jobs.orders").Order(request))
+    job_id = session.generate(scene, addon("jobs.orders").TakeOrder(request))
     bpy.ops.ed.undo_push(message="Generate")
     return job_id

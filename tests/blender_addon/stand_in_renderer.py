@@ -78,7 +78,7 @@ class StandInRenderer:
 
 @pytest.fixture
 def renderer(addon, monkeypatch) -> Iterator[type[StandInRenderer]]:
-    """Must come before `session` in a test's arguments: the tracker takes it when it's made."""
+    """Must come before `session` in a test's arguments: the session takes it when it's made."""
     monkeypatch.setattr(addon("jobs.sourcing"), "Renderer", StandInRenderer)
     StandInRenderer.manner = "ready"
     yield StandInRenderer

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tools.embedded_model import world
 from tools.embedded_model.scenes import Scene
-from wan_backend.frames.movie import Movie
+from wan_backend.frames.take_writing import Movie
 from wan_backend.protocol.messages import MediaFormat
 
 WIDTH, HEIGHT, RATE = 768, 432, 24

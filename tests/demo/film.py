@@ -111,48 +111,48 @@ def main() -> int:
     film = options.out / "demo.blend"
     bpy.ops.wm.save_as_mainfile(filepath=str(film))
     scene = bpy.data.scenes[scene.name]
-    tracker = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.tracker").get()
+    session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
     report = {"blender": bpy.app.version_string, "backend": {}, "steps": []}
     setup_seconds = float(os.environ.get("WAN_VSE_SETUP", "0"))
-    setup_seconds += wait_for_backend(tracker)
+    setup_seconds += wait_for_backend(session)
     before = laid_out(scene)
     for number, step in enumerate(STEPS, start=1):
-        made = make_take(scene, tracker, step)
+        made = make_take(scene, session, step)
         made["seconds"]["setup"] = round(setup_seconds if number == 1 else 0.0, 3)
         report["steps"].append(made)
         keep_frames(made, options.out / "frames" / f"{number:02d}")
     report["sources"] = {"before": before, "after": {name: laid_out(scene).get(name) for name in before}}
-    worker = tracker.worker
+    worker = session.server.worker
     report["backend"] = {"device": worker.device, "torch": worker.torch, "model": scene.wan_vse.model}
     bpy.ops.wm.save_as_mainfile(filepath=str(film))
-    tracker.stop()
+    session.server.stop()
     say("rendering the film")
     rendering.render_film(scene, options.out / "timeline.mp4")
     (options.out / "report.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     return 0
 
 
-def wait_for_backend(tracker) -> float:
+def wait_for_backend(session) -> float:
     """Start the backend as opening the panel does; returns the seconds until its models are known."""
     started = time.monotonic()
-    tracker.want()
-    pump(tracker, lambda: tracker.backend.state == "ready" and tracker.models, "the backend")
+    session.server.want()
+    pump(session, lambda: session.server.status.state == "ready" and session.server.models, "the backend")
     return time.monotonic() - started
 
 
-def pump(tracker, until, what: str) -> float:
+def pump(session, until, what: str) -> float:
     """Do what Blender's timers do, until `until()`; returns how long the last slice took, in seconds."""
     deadline = time.monotonic() + LONGEST_WAIT_SECONDS
     while True:
         started = time.monotonic()
-        pause = tracker.tick()
+        pause = session.tick()
         spent = time.monotonic() - started
         if until():
             return spent
-        if tracker.backend.state in ("missing", "failed"):
-            raise SystemExit(f"The backend is {tracker.backend.state}: {tracker.backend.sentence}")
+        if session.server.status.state in ("missing", "failed"):
+            raise SystemExit(f"The backend is {session.server.status.state}: {session.server.status.sentence}")
         if time.monotonic() > deadline:
-            raise SystemExit(f"Waited {LONGEST_WAIT_SECONDS} s for {what}; log: {tracker.backend.log}")
+            raise SystemExit(f"Waited {LONGEST_WAIT_SECONDS} s for {what}; log: {session.server.status.log}")
         time.sleep(min(pause, 0.1))
 
 
@@ -176,7 +176,7 @@ def laid_out(scene) -> dict:
     }
 
 
-def make_take(scene, tracker, step: Step) -> dict:
+def make_take(scene, session, step: Step) -> dict:
     """Select, type the prompt, press the button, wait for the strip; returns the report's step."""
     settings = scene.wan_vse
     scene.frame_current = step.playhead
@@ -187,22 +187,22 @@ def make_take(scene, tracker, step: Step) -> dict:
     for name, value in step.settings.items():
         setattr(settings, name, value)
     implied = settings.task.lower()
-    before = {job.job_id for job in tracker.jobs()}
+    before = {job.job_id for job in session.queue()}
     say(f"{step.task}: {step.prompt!r}")
     with sequencer(scene):
         result = getattr(bpy.ops.wan_vse, step.operator)()
     assert "FINISHED" in result, result
-    (job_id,) = {job.job_id for job in tracker.jobs()} - before
+    (job_id,) = {job.job_id for job in session.queue()} - before
     started = time.monotonic()
 
     def job():
-        return next(job for job in tracker.jobs() if job.job_id == job_id)
+        return next(job for job in session.queue() if job.job_id == job_id)
 
-    place_seconds = pump(tracker, lambda: job().state.ended and (take_strip(scene, job()) or not job().take), "a take")
+    place_seconds = pump(session, lambda: job().state.ended and (take_strip(scene, job()) or not job().take), "a take")
     status = job()
     if status.take is None:
         raise SystemExit(f"The take failed: {status.problem.sentence if status.problem else status.state}")
-    strip, request = take_strip(scene, status), tracker.request_of(job_id)
+    strip, request = take_strip(scene, status), session.request_of(job_id)
     start, end = int(strip.frame_final_start), int(strip.frame_final_end)
     say(f"landed after {time.monotonic() - started:.0f} s: channel {strip.channel}, frames {start} to {end - 1}")
     seconds = {name: round(getattr(status.seconds, name), 3) for name in PHASES}

@@ -40,39 +40,39 @@ def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
     bpy.ops.wm.save_as_mainfile(filepath=str(work / "download.blend"))
     window.clear_for_cutting()
     yield None
-    session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.tracker").get()
+    session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
     session.restart()
     window.show_sidebar()
     yield None
     window.choose_tab()
     window.fill_window()
-    yield lambda: session.backend.state == "ready" and session.model(MODEL)
+    yield lambda: session.server.status.state == "ready" and session.server.model(MODEL)
     settings = bpy.data.scenes[scene_name].wan_vse
     settings.prompt, settings.model_id = "fog rolling over a pine forest at dawn", MODEL
     settings.task = "TEXT_TO_VIDEO"
-    yield lambda: session.plan
+    yield lambda: session.server.plan_query.plan
     yield None
     window.main_window().cursor_warp(500, 500)
     with window.in_timeline():
         bpy.ops.wan_vse.download_model("INVOKE_DEFAULT", model=MODEL)
-    yield lambda: MODEL in session.downloads.plans
+    yield lambda: MODEL in session.server.downloads.plans
     yield None
     window.shoot_area(out / "download_dialog.png", window.timeline())
     subprocess.run(["xdotool", "key", "Return"], check=True)
-    yield lambda: session.downloads.status(MODEL) and session.downloads.status(MODEL).seconds_left
-    yield lambda: session.downloads.status(MODEL).done_bytes > VALUES
+    yield lambda: session.server.downloads.status(MODEL) and session.server.downloads.status(MODEL).seconds_left
+    yield lambda: session.server.downloads.status(MODEL).done_bytes > VALUES
     window.shoot_sidebar(out / "download_running.png")
     bpy.ops.wan_vse.pause_download(model=MODEL)
-    yield lambda: session.downloads.status(MODEL).state == "paused"
+    yield lambda: session.server.downloads.status(MODEL).state == "paused"
     hub.status[REPO] = 503
     bpy.ops.wan_vse.resume_download(model=MODEL)
-    yield lambda: session.downloads.status(MODEL).state == "failed"
+    yield lambda: session.server.downloads.status(MODEL).state == "failed"
     yield None
     window.shoot_sidebar(out / "download_failed.png")
     del hub.status[REPO]
     hub.slow_seconds = 0.0
     bpy.ops.wan_vse.resume_download(model=MODEL)
-    yield lambda: session.model(MODEL).here
+    yield lambda: session.server.model(MODEL).here
     yield None
     hub.close()
 

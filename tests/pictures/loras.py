@@ -45,8 +45,14 @@ def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
         _write_other(work / "film_grain_14b.safetensors")
         bpy.ops.wan_vse.add_loras(directory=f"{work}/", files=[{"name": "film_grain_14b.safetensors"}])
     settings.loras[0].strength = 0.8
-    tracker = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.tracker").get()
-    yield lambda: tracker.backend.state == "ready" and tracker.plan and tracker.plan.problem
+    session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
+    yield (
+        lambda: (
+            session.server.status.state == "ready"
+            and session.server.plan_query.plan
+            and session.server.plan_query.plan.problem
+        )
+    )
     yield None
     window.shoot_sidebar(out / "sidebar_loras.png")
 

@@ -49,7 +49,7 @@ def workplace(work: Path, out: Path) -> Iterator[Wait | None]:
     bpy.ops.wm.save_as_mainfile(filepath=str(work / "film.blend"))
     window.clear_for_cutting()
     yield None  # Blender crashes where an area is touched before the new layout was drawn
-    tracker = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.tracker").get()
+    session = importlib.import_module(f"{PACKAGE}.blender_addon.jobs.session").current()
     window.show_sidebar()
     yield None
     window.choose_tab()
@@ -60,26 +60,26 @@ def workplace(work: Path, out: Path) -> Iterator[Wait | None]:
     settings.quality, settings.seed, settings.seed_locked = "BEST", 7, True
     settings.task = "TEXT_TO_VIDEO"
     window.view_all()
-    yield lambda: tracker.backend.state == "ready" and tracker.plan
+    yield lambda: session.server.status.state == "ready" and session.server.plan_query.plan
     yield None
     window.shoot_areas(out / "timeline_before.png", _cutting_areas())
     window.fill_window()
     yield None
     window.shoot_sidebar(out / "sidebar_idle.png")
-    yield from _running(tracker, scene_name, out)
-    yield from _done(tracker, scene_name, out)
-    yield from _failed(tracker, scene_name, work, out)
+    yield from _running(session, scene_name, out)
+    yield from _done(session, scene_name, out)
+    yield from _failed(session, scene_name, work, out)
     yield from _preferences(out)
 
 
-def _running(tracker: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
+def _running(session: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
     _generate()
     settings = bpy.data.scenes[scene_name].wan_vse
     settings.prompt, settings.length_mode, settings.length_frames = SECOND_PROMPT, "FRAMES", 24
     settings.quality = "DRAFT"
     bpy.data.scenes[scene_name].frame_set(10)
     _generate()
-    yield lambda: len(tracker.jobs()) == 2 and tracker.jobs()[1].step >= 4
+    yield lambda: len(session.queue()) == 2 and session.queue()[1].step >= 4
     bpy.context.window_manager.wan_vse.active_row = 1
     bpy.data.scenes[scene_name].sequence_editor.active_strip = None
     window.timeline().tag_redraw()
@@ -88,12 +88,12 @@ def _running(tracker: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
     window.shoot_area(out / "timeline_running.png", window.timeline(), bottom_part=0.4)
 
 
-def _done(tracker: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
-    yield lambda: all(job.take is not None for job in tracker.jobs())
+def _done(session: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
+    yield lambda: all(job.take is not None for job in session.queue())
     scene = bpy.data.scenes[scene_name]
     yield lambda: all(strip.type != "COLOR" for strip in scene.sequence_editor.strips)
     with window.in_timeline():
-        bpy.ops.wan_vse.show_take(job_id=tracker.jobs()[1].job_id)
+        bpy.ops.wan_vse.show_take(job_id=session.queue()[1].job_id)
     scene.frame_set(100)
     yield None
     window.shoot_sidebar(out / "sidebar_done.png")
@@ -104,7 +104,7 @@ def _done(tracker: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
     window.shoot_areas(out / "timeline_after.png", _cutting_areas())
 
 
-def _failed(tracker: Any, scene_name: str, work: Path, out: Path) -> Iterator[Wait | None]:
+def _failed(session: Any, scene_name: str, work: Path, out: Path) -> Iterator[Wait | None]:
     """A real failure: the worker is killed at its work, as the system does where the memory runs out."""
     scene = bpy.data.scenes[scene_name]
     scene.frame_set(140)
@@ -112,15 +112,15 @@ def _failed(tracker: Any, scene_name: str, work: Path, out: Path) -> Iterator[Wa
     settings.prompt, settings.length_frames, settings.quality = "a red circle moves left on grass", 48, "BEST"
     window.fill_window()
     _generate()
-    yield lambda: tracker.jobs()[0].step >= 2
+    yield lambda: session.queue()[0].step >= 2
     os.kill(_worker_of(work), signal.SIGKILL)
-    yield lambda: tracker.jobs()[0].state.ended
+    yield lambda: session.queue()[0].state.ended
     scene.sequence_editor.active_strip = None
     yield None
     window.shoot_sidebar(out / "sidebar_failed.png")
     window.shoot_area(out / "timeline_failed.png", window.timeline(), bottom_part=0.4)
-    bpy.ops.wan_vse.retry_job(job_id=tracker.jobs()[0].job_id)
-    yield lambda: tracker.jobs()[0].take is not None
+    bpy.ops.wan_vse.retry_job(job_id=session.queue()[0].job_id)
+    yield lambda: session.queue()[0].take is not None
     window.fill_window()
     yield None
 

@@ -30,17 +30,17 @@ def story(work: Path, out: Path) -> Iterator[Wait | None]:
     bpy.ops.wm.save_as_mainfile(filepath=str(work / "tasks.blend"))
     window.clear_for_cutting()
     yield None  # Blender crashes where an area is touched before the new layout was drawn
-    tracker = importlib.import_module(f"{film.PACKAGE}.blender_addon.jobs.tracker").get()
+    session = importlib.import_module(f"{film.PACKAGE}.blender_addon.jobs.session").current()
     window.show_sidebar()
     yield None
     window.choose_tab()
     window.view_all()
-    yield lambda: tracker.backend.state == "ready" and tracker.models
+    yield lambda: session.server.status.state == "ready" and session.server.models
     for step in film.STEPS:
-        yield from _task(tracker, name, step, out)
+        yield from _task(session, name, step, out)
 
 
-def _task(tracker: Any, scene_name: str, step: film.Step, out: Path) -> Iterator[Wait | None]:
+def _task(session: Any, scene_name: str, step: film.Step, out: Path) -> Iterator[Wait | None]:
     scene = bpy.data.scenes[scene_name]
     start, end = film.PLACES[step.task]
     _select(scene, step.selected)
@@ -55,19 +55,19 @@ def _task(tracker: Any, scene_name: str, step: film.Step, out: Path) -> Iterator
     if step.task != "text_to_video":
         scene.frame_set((start + end) // 2)
     yield None
-    yield lambda: tracker.plan and not tracker.server.thumbnails.busy
+    yield lambda: session.server.plan_query.plan and not session.server.thumbnail_query.busy
     for _ in range(3):  # the thumbnails are given to Blender, read, and drawn
         yield None
     window.shoot_areas(out / f"{step.task}_before.png", _areas())
-    jobs = len(tracker.jobs())
+    jobs = len(session.queue())
     with window.in_timeline():
         result = getattr(bpy.ops.wan_vse, step.operator)()
     if result != {"FINISHED"}:
         raise RuntimeError(f"{step.operator} gave {result}.")
-    yield lambda: len(tracker.jobs()) > jobs and all(job.state.ended for job in tracker.jobs())
-    if tracker.jobs()[0].take is None:
-        raise RuntimeError(f"{step.task}: {tracker.jobs()[0].problem}")
-    yield lambda: film.take_strip(bpy.data.scenes[scene_name], tracker.jobs()[0])
+    yield lambda: len(session.queue()) > jobs and all(job.state.ended for job in session.queue())
+    if session.queue()[0].take is None:
+        raise RuntimeError(f"{step.task}: {session.queue()[0].problem}")
+    yield lambda: film.take_strip(bpy.data.scenes[scene_name], session.queue()[0])
     scene = bpy.data.scenes[scene_name]
     _select(scene, ())
     scene.frame_set((start + end) // 2)

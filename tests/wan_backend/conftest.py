@@ -83,7 +83,7 @@ def fast_latent_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_checkpoints.write_distilled(tmp_path_factory.mktemp("fast") / "model", "first_latent")
 
 
-def _picture_checkpoint(factory: pytest.TempPathFactory, layout: str) -> Path:
+def _picture_checkpoint(factory: pytest.TempPathFactory, architecture: str) -> Path:
     from tests.wan_backend.loading import small_checkpoints
 
-    return small_checkpoints.write(factory.mktemp(layout) / "model", layout)
+    return small_checkpoints.write(factory.mktemp(architecture) / "model", architecture)

@@ -22,26 +22,26 @@ class Studio:
 
     def __init__(self, addon: Callable) -> None:
         self.addon = addon
-        self.tracker = addon("jobs.tracker").get()
+        self.session = addon("jobs.session").current()
         self.compat = addon("timeline.compat")
 
     def start(self) -> None:
         """As the first draw of the panel does; then wait for the backend."""
-        self.tracker.want()
-        self.until(lambda: self.tracker.backend.state == "ready" and self.tracker.models)
+        self.session.server.want()
+        self.until(lambda: self.session.server.status.state == "ready" and self.session.server.models)
 
     def ask(self, prompt: str, scene=None, **settings: object) -> str:
         """Fill in the panel and press Generate; gives the job's id."""
         import bpy
 
         scene = scene or bpy.context.scene
-        before = {job.job_id for job in self.tracker.jobs()}
+        before = {job.job_id for job in self.session.queue()}
         values = {"model": "embedded", "quality": "DRAFT", "length_mode": "FRAMES", "length_frames": 9, **settings}
         scene.wan_vse.prompt = prompt
         for name, value in values.items():
             setattr(scene.wan_vse, name, value)
         assert bpy.ops.wan_vse.generate() == {"FINISHED"}
-        (job_id,) = {job.job_id for job in self.tracker.jobs()} - before
+        (job_id,) = {job.job_id for job in self.session.queue()} - before
         return job_id
 
     def strips(self, scene=None) -> list:
@@ -59,20 +59,20 @@ class Studio:
         return self.compat.start(strip), self.compat.end_exclusive(strip)
 
     def state(self, job_id: str) -> str:
-        job = self.tracker.job(job_id)
+        job = self.session.jobs.get(job_id)
         return job.state.value if job else "unknown"
 
     def until(self, condition: Callable[[], object], seconds: float = SECONDS_FOR_A_TAKE) -> None:
         """Tick until `condition()` holds."""
         end = time.monotonic() + seconds
         while not condition():
-            jobs = [(job.state.value, job.sentence, job.problem) for job in self.tracker.jobs()]
-            assert time.monotonic() < end, f"{self.tracker.backend} {jobs}"
-            time.sleep(min(0.05, self.tracker.tick()))
+            jobs = [(job.state.value, job.sentence, job.problem) for job in self.session.queue()]
+            assert time.monotonic() < end, f"{self.session.server.status} {jobs}"
+            time.sleep(min(0.05, self.session.tick()))
 
     def idle(self, ticks: int = 20) -> None:
         for _ in range(ticks):
-            self.tracker.tick()
+            self.session.tick()
             time.sleep(0.01)
 
 
@@ -81,7 +81,7 @@ def studio(scene, addon) -> Iterator[Studio]:
     """A small film of 256x144 at 24 fps in a new session of the extension, with the backend started."""
     import bpy
 
-    module = addon("jobs.tracker")
+    module = addon("jobs.session")
     module.unregister()
     shutil.rmtree(addon("jobs.folders").user_folder(), ignore_errors=True)
     module.register()

@@ -40,11 +40,11 @@ def main() -> None:
             workspace.sequencer_scene = scene
     scene.render.resolution_x, scene.render.resolution_y = 256, 144
     bpy.ops.wm.save_as_mainfile(filepath=blend)
-    tracker = importlib.import_module(f"{package}.blender_addon.jobs.tracker").get()
+    session = importlib.import_module(f"{package}.blender_addon.jobs.session").current()
     compat = importlib.import_module(f"{package}.blender_addon.timeline.compat")
-    tracker.want()
-    while not tracker.models:
-        tracker.tick()
+    session.server.want()
+    while not session.server.models:
+        session.tick()
         time.sleep(0.01)
     scene.frame_set(33)
     settings = scene.wan_vse
@@ -52,14 +52,14 @@ def main() -> None:
     assert bpy.ops.wan_vse.generate() == {"FINISHED"}
     if save == "after":
         bpy.ops.wm.save_mainfile()
-    (job,) = tracker.jobs()
-    server = tracker.server.connection._child.pid
+    (job,) = session.queue()
+    server = session.server.connection._child.pid
     told = False
     while True:
-        tracker.tick()
+        session.tick()
         time.sleep(0.005)
         landed = any(strip.get("wan_vse_role") == "take" for strip in compat.all_strips(scene))
-        state = "landed" if landed else tracker.job(job.job_id).state.value
+        state = "landed" if landed else session.jobs.get(job.job_id).state.value
         if state == wanted_state and not told:
             told = True
             say(job_id=job.job_id, processes=[os.getpid(), server, *children_of(server)])

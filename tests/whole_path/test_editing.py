@@ -39,7 +39,7 @@ def test_save_load_and_reload_while_it_is_made(studio, tmp_path):
     studio.ask("fog", quality="BEST", length_frames=17)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "b.blend"))
     bpy.ops.wm.read_homefile(use_empty=True)
-    studio.until(lambda: all(job.state.ended for job in studio.tracker.jobs()))
+    studio.until(lambda: all(job.state.ended for job in studio.session.queue()))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
     studio.idle()
     assert studio.strips() == []
@@ -54,11 +54,11 @@ def test_a_render_while_it_is_made(studio, tmp_path):
     scene.frame_end = 30
     studio.ask("fog", length_frames=17)
     landed_during_render = []
-    look = lambda *_: (studio.tracker.tick(), landed_during_render.extend(studio.takes()))  # noqa: E731
+    look = lambda *_: (studio.session.tick(), landed_during_render.extend(studio.takes()))  # noqa: E731
     bpy.app.handlers.render_write.append(look)
     try:
         end = time.monotonic() + 60
-        while studio.tracker.jobs()[0].state.value != "done" and time.monotonic() < end:
+        while studio.session.queue()[0].state.value != "done" and time.monotonic() < end:
             bpy.ops.render.render(animation=True)
     finally:
         bpy.app.handlers.render_write.remove(look)
@@ -76,7 +76,7 @@ def test_any_path_will_do(studio, tmp_path, folder):
     job_id = studio.ask("fog")
     studio.until(studio.takes)
     (take,) = studio.takes()
-    assert studio.tracker.job(job_id).take.folder == str(place / "wan" / job_id)
+    assert studio.session.jobs.get(job_id).take.folder == str(place / "wan" / job_id)
     assert take.directory.startswith("//wan/")
     shown = Path(bpy.path.abspath(take.directory)) / take.elements[8].filename
     assert shown.is_file()
@@ -87,7 +87,7 @@ def test_a_project_folder_that_cannot_be_written_is_a_sentence(studio, tmp_path)
     (tmp_path / "wan").write_text("in the way of the media folder, also for root")
     job_id = studio.ask("fog")
     studio.until(lambda: studio.state(job_id) == "failed")
-    problem = studio.tracker.job(job_id).problem
+    problem = studio.session.jobs.get(job_id).problem
     assert problem.kind == "folder", problem
     assert str(tmp_path) in problem.sentence
     (tmp_path / "wan").unlink()

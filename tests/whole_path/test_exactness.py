@@ -56,7 +56,7 @@ def test_a_take_at_the_playhead_is_rendered_bit_for_bit(studio, tmp_path, view):
     (take,) = studio.takes()
     assert studio.range(take) == (20, 29)
     assert take.channel == 2
-    made = studio.tracker.job(job_id).take
+    made = studio.session.jobs.get(job_id).take
     assert (made.frames, made.frame_rate.fps) == (9, 24)
     scene.render.resolution_x, scene.render.resolution_y = made.width, made.height
     take.transform.scale_x = take.transform.scale_y = 1.0
@@ -71,7 +71,7 @@ def test_the_same_size_needs_no_scaling(studio):
     scene = bpy.context.scene
     job_id = studio.ask("fog", resolution="exact")
     studio.until(studio.takes)
-    made = studio.tracker.job(job_id).take
+    made = studio.session.jobs.get(job_id).take
     (take,) = studio.takes()
     assert (made.width, made.height) == (scene.render.resolution_x, scene.render.resolution_y)
     assert (take.transform.scale_x, take.transform.scale_y) == (1.0, 1.0)
@@ -97,12 +97,12 @@ def test_a_hole_is_filled_exactly_at_true_speed(studio, fps, fps_base):
     studio.until(studio.takes)
     (take,) = studio.takes()
     assert studio.range(take) == (31, 53)
-    status = studio.tracker.job(job_id)
+    status = studio.session.jobs.get(job_id)
     assert len(take.elements) == status.take.frames == 22
     seconds = (22 - 1) / (fps / fps_base)
-    studio.tracker.want_details(job_id)
-    studio.until(lambda: studio.tracker.plan_of_job(job_id))
-    model_seconds = (studio.tracker.plan_of_job(job_id).model_frames - 1) / 16
+    studio.session.server.want_details(job_id)
+    studio.until(lambda: studio.session.server.details.plan_of(job_id))
+    model_seconds = (studio.session.server.details.plan_of(job_id).model_frames - 1) / 16
     assert model_seconds >= seconds > model_seconds - 4 / 16  # all of the hole, no more than a step too much
 
 
@@ -110,7 +110,7 @@ def test_the_settings_are_with_the_strip_and_with_the_media(studio):
     job_id = studio.ask("fog \N{MOUNTAIN} “quoted” ça", seed=41, seed_locked=True)
     studio.until(studio.takes)
     (take,) = studio.takes()
-    settings = json.loads((Path(studio.tracker.job(job_id).take.folder) / "take.json").read_text("utf-8"))
+    settings = json.loads((Path(studio.session.jobs.get(job_id).take.folder) / "take.json").read_text("utf-8"))
     for request in (json.loads(take["wan_vse_request"]), settings["request"]):
         assert request["prompt"] == "fog \N{MOUNTAIN} “quoted” ça"
         assert request["seed"] == 41
@@ -125,12 +125,12 @@ def test_a_movie_covers_the_same_frames(studio, tmp_path, media_format):
     studio.until(studio.takes)
     (take,) = studio.takes()
     assert take.type == "MOVIE"
-    assert take.transform.scale_x == pytest.approx(256 / studio.tracker.job(job_id).take.width)
+    assert take.transform.scale_x == pytest.approx(256 / studio.session.jobs.get(job_id).take.width)
     assert studio.range(take) == (5, 14)
-    made = studio.tracker.job(job_id).take
+    made = studio.session.jobs.get(job_id).take
     second = studio.ask("a red ball moves left in the sky", media_format="PNG", seed=3, seed_locked=True)
     studio.until(lambda: len(studio.takes()) == 2)
-    images = Path(studio.tracker.job(second).take.folder)
+    images = Path(studio.session.jobs.get(second).take.folder)
     for strip in studio.takes():
         strip.mute = strip.type == "IMAGE"
         strip.transform.scale_x = strip.transform.scale_y = 1.0

@@ -48,8 +48,8 @@ def work_and_be_killed(extension: str, blend: Path, state: str, save: str) -> st
 @pytest.fixture
 def stopped(studio):
     """The studio with its own backend out of the way, so that the killed editor's is alone in the folder."""
-    studio.tracker.stop()
-    studio.until(lambda: not studio.tracker.server.connection._leaving)
+    studio.session.server.stop()
+    studio.until(lambda: not studio.session.server.connection._leaving)
     return studio
 
 
@@ -58,7 +58,7 @@ def reopen(studio, blend: Path) -> None:
     for workspace in bpy.data.workspaces:
         if hasattr(workspace, "sequencer_scene"):
             workspace.sequencer_scene = bpy.context.scene
-    studio.tracker.start()
+    studio.session.server.start()
 
 
 @pytest.mark.parametrize("save", ["before", pytest.param("after", marks=pytest.mark.long)])
@@ -67,8 +67,8 @@ def test_a_job_that_was_interrupted_is_offered_again_and_lands(stopped, extensio
     job_id = work_and_be_killed(extension, blend, "denoising", save)
     reopen(studio, blend)
     studio.until(lambda: studio.state(job_id) == "interrupted")
-    assert studio.tracker.belongs_here(job_id)
-    assert studio.tracker.job(job_id).problem.sentence
+    assert studio.session.belongs_here(job_id)
+    assert studio.session.jobs.get(job_id).problem.sentence
     assert not list((tmp_path / "wan").glob("*.partial"))
     assert bpy.ops.wan_vse.retry_job(job_id=job_id) == {"FINISHED"}
     studio.until(studio.takes)
@@ -85,7 +85,7 @@ def test_a_take_that_had_landed_unsaved_lands_again(stopped, extension, tmp_path
     (take,) = studio.strips()
     assert studio.range(take) == (33, 50)
     bpy.ops.wm.save_mainfile()
-    studio.until(lambda: all(job.settled for job in studio.tracker.jobs()))
+    studio.until(lambda: all(job.settled for job in studio.session.queue()))
     bpy.ops.wm.open_mainfile(filepath=str(blend))
     studio.idle()
     assert len(studio.strips()) == 1
@@ -94,9 +94,9 @@ def test_a_take_that_had_landed_unsaved_lands_again(stopped, extension, tmp_path
 def test_a_killed_server_is_started_again_and_says_what_became_of_the_job(studio):
     job_id = studio.ask("fog", quality="BEST", length_frames=33)
     studio.until(lambda: studio.state(job_id) in ("denoising", "decoding"))
-    server = studio.tracker.server.connection._child.pid
+    server = studio.session.server.connection._child.pid
     os.kill(server, signal.SIGKILL)
     studio.until(lambda: studio.state(job_id) == "interrupted")
-    assert studio.tracker.backend.state == "ready"
+    assert studio.session.server.status.state == "ready"
     assert bpy.ops.wan_vse.retry_job(job_id=job_id) == {"FINISHED"}
     studio.until(studio.takes)

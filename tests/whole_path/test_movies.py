@@ -58,7 +58,7 @@ def cut(scene, addon, movies, tmp_path):
         return made
 
     def source(start: int = 1, end: int = 25):
-        wanted = footage.Wanted(footage.Role.FOOTAGE, start, end, ("movie",))
+        wanted = footage.FootageRange(footage.Role.FOOTAGE, start, end, ("movie",))
         return footage.source_or_render(scene, wanted, str(tmp_path / "job"))
 
     return SimpleNamespace(scene=scene, lay=lay, source=source, folder=tmp_path, movies=movies, addon=addon)

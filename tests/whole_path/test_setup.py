@@ -15,22 +15,22 @@ LONGEST_SECONDS = 900
 def test_the_button_makes_an_environment_that_answers(scene, addon, monkeypatch) -> None:
     monkeypatch.delenv("WAN_VSE_BACKEND_PYTHON", raising=False)
     monkeypatch.setattr(bpy.context.preferences.system, "use_online_access", True, raising=False)
-    tracker = addon("jobs.tracker").get()
-    tracker.stop()
-    tracker.start()
-    _pump(tracker, lambda: tracker.backend.state == "missing", 120)
-    assert "Set up backend" in tracker.backend.sentence
+    session = addon("jobs.session").current()
+    session.server.stop()
+    session.server.start()
+    _pump(session, lambda: session.server.status.state == "missing", 120)
+    assert "Set up backend" in session.server.status.sentence
     assert bpy.ops.wan_vse.setup_backend("EXEC_DEFAULT") == {"FINISHED"}
-    _pump(tracker, lambda: tracker.setup.state in ("done", "failed"), LONGEST_SECONDS)
-    assert tracker.setup.state == "done", tracker.setup.sentence
-    _pump(tracker, lambda: tracker.backend.state == "ready" and tracker.models, 120)
-    assert "embedded" in {row.model for row in tracker.models}
-    tracker.stop()
+    _pump(session, lambda: session.setup.state in ("done", "failed"), LONGEST_SECONDS)
+    assert session.setup.state == "done", session.setup.sentence
+    _pump(session, lambda: session.server.status.state == "ready" and session.server.models, 120)
+    assert "embedded" in {row.model for row in session.server.models}
+    session.server.stop()
 
 
-def _pump(tracker, until, seconds: float) -> None:
+def _pump(session, until, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not until():
-        assert time.monotonic() < deadline, (tracker.backend, tracker.setup.sentence)
-        tracker.tick()
+        assert time.monotonic() < deadline, (session.server.status, session.setup.sentence)
+        session.tick()
         time.sleep(0.05)

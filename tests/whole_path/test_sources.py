@@ -39,7 +39,7 @@ def cut(scene, addon, tmp_path):
     footage = addon("timeline.footage")
 
     def source(name: str, start: int = 1, end: int = 1 + FRAMES):
-        wanted = footage.Wanted(footage.Role.FOOTAGE, start, end, (name,))
+        wanted = footage.FootageRange(footage.Role.FOOTAGE, start, end, (name,))
         found, rendered = footage.source_or_render(scene, wanted, str(tmp_path / "job"))
         assert not rendered, name
         return found
@@ -148,7 +148,7 @@ def test_reading_is_three_times_faster_than_rendering(cut):
     seconds = min(read_by_backend(cut.addon, [asked], cut.folder)[1] for _ in range(3))  # of which one is undisturbed
     footage, told = cut.addon("timeline.footage"), []
     strip.transform.rotation = 1e-3
-    wanted = footage.Wanted(footage.Role.FOOTAGE, 1, 49, ("movie",))
+    wanted = footage.FootageRange(footage.Role.FOOTAGE, 1, 49, ("movie",))
     source, rendered = footage.source_or_render(cut.scene, wanted, str(cut.folder / "job"))
     assert rendered
     renderer = cut.addon("jobs.rendering").Renderer(lambda: cut.folder / "run", told.append, print)

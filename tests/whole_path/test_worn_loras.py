@@ -19,7 +19,7 @@ def test_a_take_is_made_with_the_panels_lora_and_brings_it_back(studio):
     settings.loras[0].strength = 0.75
     styled = studio.ask("a red circle, as a blueprint", seed=3, seed_locked=True)
     studio.until(lambda: len(studio.takes()) == 2)
-    folders = [Path(studio.tracker.job(job_id).take.folder) for job_id in (plain, styled)]
+    folders = [Path(studio.session.jobs.get(job_id).take.folder) for job_id in (plain, styled)]
     assert (folders[0] / "0005.png").read_bytes() != (folders[1] / "0005.png").read_bytes()
     kept = json.loads((folders[1] / "take.json").read_text("utf-8"))
     assert [(use["path"], use["strength"]) for use in kept["request"]["loras"]] == [
@@ -39,8 +39,8 @@ def test_one_that_does_not_fit_is_refused_in_the_panel_before_anything_is_made(s
     settings = bpy.context.scene.wan_vse
     bpy.ops.wan_vse.add_loras(directory=f"{tmp_path}/", files=[{"name": "broken.safetensors"}])
     job_id = studio.ask("fog")
-    studio.until(lambda: studio.state(job_id) == "failed" or studio.tracker.problem_of(job_id))
-    said = studio.tracker.problem_of(job_id) or studio.tracker.job(job_id).problem.sentence
+    studio.until(lambda: studio.state(job_id) == "failed" or studio.session.file.problems.get(job_id, ""))
+    said = studio.session.file.problems.get(job_id, "") or studio.session.jobs.get(job_id).problem.sentence
     assert said == 'The LoRA "broken.safetensors" is not a safetensors file; download it again.'
     assert bpy.ops.wan_vse.apply_fix(setting="without_lora", value=settings.loras[0].path) == {"FINISHED"}
     assert not settings.loras[0].use

@@ -84,15 +84,15 @@ def refused_when_loaded(*words: str) -> Callable[[Path], None]:
     def check(file: Path) -> None:
         from wan_backend.catalogue import entries
         from wan_backend.catalogue.transformer_shapes import shapes
-        from wan_backend.library.component_files import Places
+        from wan_backend.library.component_files import ComponentFiles
         from wan_backend.loading import lora_weights
-        from wan_backend.lora.heads import Unusable
+        from wan_backend.lora.lora_head import UnusableLora
         from wan_backend.lora.resolve import transformer_configs
 
         weights = entries.PACKAGE / entries.entry("embedded").package_folder
         try:
-            lora_weights.load(file, shapes(transformer_configs(Places(weights))["transformer"]))
-        except Unusable as why:
+            lora_weights.load(file, shapes(transformer_configs(ComponentFiles(weights))["transformer"]))
+        except UnusableLora as why:
             assert [word for word in words if word not in str(why)] == [], why
         else:
             raise AssertionError("it was loaded")

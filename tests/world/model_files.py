@@ -122,7 +122,7 @@ ENTRIES = (
     ),
     Entry(
         "a 14B that says no version", "a file that was renamed", transformers("my_t2v_14B"),
-        model_refused("my_t2v_14B.safetensors", "may be a whole Wan 2.1 or one half of a Wan 2.2", "put 'wan2.1'"),
+        model_refused("my_t2v_14B.safetensors", "may be a whole Wan 2.1 or one expert of a Wan 2.2", "put 'wan2.1'"),
     ),
     Entry(
         "a Wan 2.1 in a folder low_vram", "a models folder sorted by cards", transformers("low_vram/wan2.1_t2v_14B"),

@@ -60,12 +60,12 @@ def check(scene, addon, file: Path, is_movie: bool, says: str, folder: Path) -> 
         assert says not in ("straight", "rendered"), error
         return
     frames = min(FRAMES, compat.end_exclusive(strip) - compat.start(strip)) if is_movie else 1
-    wanted = look.Wanted(look.Role.FOOTAGE, 1, 1 + frames, ("theirs",), False)
-    try:
-        source, rendered = look.source_or_render(scene, wanted, str(folder / "job"))
-    except look.Unusable as why:
-        assert says not in ("straight", "rendered") and says in why.sentence, why.sentence
+    wanted = look.FootageRange(look.Role.FOOTAGE, 1, 1 + frames, ("theirs",), False)
+    found = look.source_or_render(scene, wanted, str(folder / "job"))
+    if isinstance(found, str):
+        assert says not in ("straight", "rendered") and says in found, found
         return
+    source, rendered = found
     assert says in ("", "rendered" if rendered else "straight"), f"it is {'rendered' if rendered else 'read straight'}"
     if rendered:
         return

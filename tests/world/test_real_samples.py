@@ -120,12 +120,12 @@ def test_a_real_movie_gives_the_frames_it_has(samples, name):
 def test_a_real_picture_is_as_others_read_it(samples, name):
     from PIL import Image
 
-    from wan_backend.frames import pictures, source_frames
+    from wan_backend.frames import source_frames, still_pictures
     from wan_backend.frames.color import opaque
     from wan_backend.protocol.messages import Role, Source
 
     file = have(samples, name)
-    found = pictures.load(file)
+    found = still_pictures.load(file)
     mine = opaque(found.pixels[..., list(found.order)])
     with Image.open(file) as image:
         theirs = np.asarray(image.convert("RGBA")).astype(np.float32)

@@ -98,11 +98,11 @@ def parts_are(**kinds: str | tuple[str, ...]) -> Holds:
     """The folder's usable files, by what part each is: parts_are(transformer="wan_low.safetensors", ...)."""
 
     def check(folder: Path) -> None:
-        from wan_backend.library.model_index import Library
+        from wan_backend.library.library_index import LibraryIndex
 
         found: dict[str, set[str]] = {}
-        for candidate in Library([str(folder)]).look().candidates:
-            found.setdefault(candidate.part, set()).add(candidate.place.name)
+        for candidate in LibraryIndex([str(folder)]).refresh().candidates:
+            found.setdefault(candidate.component, set()).add(candidate.path.name)
         assert found == {part: {names} if isinstance(names, str) else set(names) for part, names in kinds.items()}
 
     return check
@@ -112,13 +112,13 @@ def model_refused(name: str, *words: str) -> Holds:
     """The file of that name is no part of any model, and what is said of it has these words."""
 
     def check(folder: Path) -> None:
-        from wan_backend.library.model_index import Library
+        from wan_backend.library.library_index import LibraryIndex
 
-        survey = Library([str(folder)]).look()
-        (row,) = [row for row in survey.looked if row.file.name == name]
-        assert not row.parts and row.why
+        survey = LibraryIndex([str(folder)]).refresh()
+        (row,) = [row for row in survey.files if row.file.name == name]
+        assert not row.components and row.why
         assert [word for word in words if word not in row.why] == [], row.why
-        assert name not in [candidate.place.name for candidate in survey.candidates]
+        assert name not in [candidate.path.name for candidate in survey.candidates]
 
     return check
 
@@ -131,7 +131,7 @@ def planned(model: str, problem: str = "", **asked: Any) -> Holds:
         from wan_backend.server.planner import Planner
 
         planner = Planner([str(folder)], None)
-        planner.library.look()
+        planner.library.refresh()
         found = planner.plan(take_request(str(folder), model=model, **asked)).problem
         if problem:
             assert found is not None and problem in found.sentence, found

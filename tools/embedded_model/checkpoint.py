@@ -48,7 +48,7 @@ SMALL_TRANSFORMER: dict[str, Any] = {
     "vace_layers": [0, 1],
 }
 """Miniatures, to try the training code on a CPU."""
-MOST_BYTES = 32_000_000
+MAX_BYTES = 32_000_000
 
 
 def _mean(folders: Sequence[Path], part: str) -> dict[str, Tensor]:
@@ -103,8 +103,8 @@ def main(arguments: list[str] | None = None) -> int:
     pipeline.save_pretrained(options.folder, safe_serialization=True)
     size_bytes = sum(file.stat().st_size for file in options.folder.rglob("*") if file.is_file())
     sys.stdout.write(f"{options.folder}: {size_bytes} bytes\n")
-    if size_bytes > MOST_BYTES:
-        sys.stderr.write(f"The checkpoint is larger than {MOST_BYTES} bytes; make a part of it narrower.\n")
+    if size_bytes > MAX_BYTES:
+        sys.stderr.write(f"The checkpoint is larger than {MAX_BYTES} bytes; make a part of it narrower.\n")
         return 1
     return 0
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from wan_backend.pipelines import preview
-from wan_backend.pipelines.autoencoder import normalise
+from wan_backend.pipelines.autoencoder import normalize
 
 from . import world
 from .evaluate import WEIGHTS
@@ -30,7 +30,7 @@ def samples(vae: Any, seed: int, count: int = CLIPS) -> tuple[torch.Tensor, torc
     clips = world.draw(sample_scenes(seed, count), frames=FRAMES, height=HEIGHT, width=WIDTH).frames * 2 - 1
     latents, colours = [], []
     for clip in clips.split(1):
-        latents.append(normalise(vae, vae.encode(clip).latent_dist.mode()))
+        latents.append(normalize(vae, vae.encode(clip).latent_dist.mode()))
         first, others = clip[:, :, :1], clip[:, :, 1:]
         size = latents[0].shape[3:]
         groups = F.adaptive_avg_pool3d(others, (others.shape[2] // 4, *size))

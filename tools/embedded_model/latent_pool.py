@@ -35,7 +35,7 @@ class Scale:
         """From latents N16THW."""
         return cls(latents.mean((0, 2, 3, 4)), latents.std((0, 2, 3, 4)))
 
-    def normalise(self, latents: Tensor) -> Tensor:
+    def normalize(self, latents: Tensor) -> Tensor:
         """Latents as the transformer sees them."""
         shape = (1, -1, 1, 1, 1)
         return (latents - self.mean.view(shape)) / self.std.view(shape)
@@ -158,7 +158,7 @@ class LatentPool:
             made = self.coder.batch(self.size, self.chunk)
             scale = scale or Scale.measured(made["x"])
             for key in ("x", "astray", "inactive", "reactive"):
-                made[key] = scale.normalise(made[key]).to(torch.bfloat16)
+                made[key] = scale.normalize(made[key]).to(torch.bfloat16)
             self._put(made)
             if pace.over or self.filled == self.room:
                 return scale

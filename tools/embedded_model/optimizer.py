@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-LEAST_SIDE = 16
+MIN_SIDE = 16
 """A weight with a shorter side than this is AdamW's."""
 MOMENTUM = 0.95
 _NEWTON = (3.4445, -4.7750, 2.0315)
@@ -23,7 +23,7 @@ _ROOT_MEAN_SQUARE = 0.2
 
 def is_matrix(weight: Tensor) -> bool:
     """True for the weights of linear layers and convolutions that are wide enough."""
-    return weight.ndim in (2, 4, 5) and min(weight.shape[0], weight[0].numel()) >= LEAST_SIDE
+    return weight.ndim in (2, 4, 5) and min(weight.shape[0], weight[0].numel()) >= MIN_SIDE
 
 
 def orthogonalised(gradients: Tensor) -> Tensor:

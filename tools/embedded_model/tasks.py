@@ -1,4 +1,4 @@
-"""What a VACE transformer is given for each task, as `WanVACEPipeline` prepares it. May import torch.
+"""What a VACE transformer is given for each task, as `WanVACEPipeline` prepares it.
 
 A task has two videos and a mask of whole frames: where the mask is 0 the inactive video shows what is
 kept, where it is 1 the reactive video shows what guides (depth, edges, another look) or nothing (grey, 0).

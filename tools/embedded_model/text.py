@@ -1,4 +1,4 @@
-"""The embedded model's tokenizer and text encoder. May import torch and transformers.
+"""The embedded model's tokenizer and text encoder.
 
 A word of the world is one token, with or without a capital; any other word falls into characters.
 """

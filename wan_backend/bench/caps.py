@@ -20,7 +20,7 @@ from ..loading import devices
 from ..loading.residency import Placement, room_for
 from ..loading.wan_model import WanModel
 from ..memory import fallbacks
-from ..memory.residency_plan import MemoryPlan, Place
+from ..memory.residency_plan import MemoryPlan, Residency
 from ..pipelines import text_to_video
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise_in_turn
@@ -129,7 +129,7 @@ def _within(model: WanModel, work: CapWork, cap_bytes: int) -> Course | None:
         except torch.OutOfMemoryError as error:
             _say(f"    out of memory: {plan}: {str(error)[:150]}")
             part = "vae" if course.steps else "transformer" if course.encode else "text_encoder"
-        lower = fallbacks.smaller(plan, room.needs, part, room.host_bytes, on_cpu=False)
+        lower = fallbacks.next_smaller_plan(plan, room.needs, part, room.host_bytes, on_cpu=False)
         if lower is None:
             return None
         plan, lessons = lower, lessons + 1
@@ -141,14 +141,14 @@ def _course(model: WanModel, work: CapWork, plan: MemoryPlan, course: Course | N
     course = course or Course(plan)
     request, settings = _asked(work)
     placement, device = Placement(model, plan), model.device
-    if plan.transformer is Place.RESIDENT:
+    if plan.transformer is Residency.RESIDENT:
         for part in model.parts:
             with placement.use(part):
                 pass
         placement.load_seconds = 0.0
     torch.cuda.reset_peak_memory_stats(device)
     with _phase(course, "encode", device) as began:
-        conditions = text_to_video.prepare(placement, request, settings, text_to_video.Kept())
+        conditions = text_to_video.prepare(placement, request, settings, text_to_video.PreparationCache())
     course.encode = time.perf_counter() - began - placement.load_seconds
     with _phase(course, "denoise", device):
         scheduler = make_scheduler(model.config("scheduler"), Sampler.UNIPC, settings.flow_shift)

@@ -1,4 +1,4 @@
-"""`python -m wan_backend.bench.cards`: the tables of docs/memory.md, which model runs on which card and how. No torch.
+"""`python -m wan_backend.bench.cards`: the tables of docs/memory.md, which model runs on which card and how.
 
 From the same estimates that plan a job before anything is loaded; a test holds the document to them.
 """
@@ -11,7 +11,7 @@ from ..catalogue import entries
 from ..catalogue.entries import ModelEntry
 from ..memory import forecast
 from ..memory.forecast import Machine
-from ..memory.residency_plan import MemoryPlan, Place
+from ..memory.residency_plan import MemoryPlan, Residency
 
 GIB = 1 << 30
 CARDS_GIB = (6, 8, 10, 12, 16, 24, 32, 48, 80)
@@ -48,10 +48,10 @@ def cell(entry: ModelEntry, plan: MemoryPlan, machine: Machine) -> str:
     """A plan in two or three words."""
     if plan.peak_bytes > machine.usable_bytes:
         return "no"
-    if plan.transformer is Place.RESIDENT:
-        return "stays" if plan.text_encoder is Place.RESIDENT else "stays but for the text"
-    words = {Place.PHASED: "turns", Place.READ_AGAIN: "turns, from disk"}.get(plan.transformer, "")
-    if plan.transformer is Place.STREAMED:
+    if plan.transformer is Residency.RESIDENT:
+        return "stays" if plan.text_encoder is Residency.RESIDENT else "stays but for the text"
+    words = {Residency.OFFLOADED: "turns", Residency.RELOADED: "turns, from disk"}.get(plan.transformer, "")
+    if plan.transformer is Residency.BLOCK_OFFLOADED:
         share = forecast.kept_share(entry, plan)
         words = f"{share:.0%} stays" if share >= 0.1 else "streamed"
     return words + (", 8 bit" if plan.eight_bit else "") + (", tiles" if plan.tile_pixels else "")

@@ -17,12 +17,11 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from ..catalogue import entries
-from ..frames.conform import Conformer
-from ..frames.schedule import Schedule
+from ..frames.schedule import Conformer, Schedule
 from ..library.survey import survey
-from ..pipelines.checkpoint import Checkpoint
-from ..pipelines.preview import LatentColours
+from ..pipelines.preview import LatentColors
 from ..pipelines.sampling import make_scheduler
+from ..pipelines.step_checkpoint import Checkpoint
 from ..planning import plan_steps
 from ..protocol.choices import Conform
 from ..protocol.takes import FrameRate, TakeRequest
@@ -32,7 +31,7 @@ from ..worker.kept_steps import KeptSteps
 def preview(_folder: Path) -> float:
     """The middle of five pictures of a latent frame of 1280x720."""
     vae: Any = AutoencoderKLWan()
-    colours = LatentColours.of(vae.config)
+    colours = LatentColors.of(vae.config)
     assert colours is not None
     latents = torch.randn(16, 90, 160)
     colours.picture(latents)
@@ -49,7 +48,9 @@ def kept_step(folder: Path) -> float:
         for done in range(1, 5):
             latents = sampler.step(latents * 0.5, sampler.timesteps[done - 1], latents, return_dict=False)[0]
             began = time.perf_counter()
-            steps.keep(Checkpoint.after(done, latents, sampler))
+            checkpoint = Checkpoint.after(done, latents, sampler)
+            assert checkpoint is not None
+            steps.keep(checkpoint)
             waited.append(time.perf_counter() - began)
     return min(waited)
 

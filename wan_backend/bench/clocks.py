@@ -39,7 +39,7 @@ CLAIMS = {
     "plan": Claim("a plan with 200 files in the models folder", 0.05, clocked_work.plan),
     "start": Claim("from the server's start to its first answer", 1.0, clocked_processes.server_start),
     "answers": Claim("the slowest of 30 answers while a take is made", 0.1, clocked_processes.answers_meanwhile),
-    "cancel": Claim("from Cancel to a take that is cancelled", 2.0, clocked_processes.cancel, 2),
+    "cancel": Claim("from Cancel to a take that is canceled", 2.0, clocked_processes.cancel, 2),
     "leave": Claim("the server's leaving in the midst of a take", 2.0, clocked_processes.leave, 2),
     "worker": Claim("the leaving of a worker that has nothing to do", 1.0, clocked_processes.worker_leave, 2),
     "interrupt": Claim("from Ctrl-C to the end of `generate`", 3.0, clocked_processes.interrupt, 2),

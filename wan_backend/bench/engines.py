@@ -15,7 +15,7 @@ from diffusers import UniPCMultistepScheduler, WanPipeline, WanVACEPipeline
 
 from ..loading.residency import Placement
 from ..loading.wan_model import WanModel
-from ..memory.residency_plan import MemoryPlan, Place
+from ..memory.residency_plan import MemoryPlan, Residency
 from ..pipelines import text_to_video
 from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode
@@ -26,7 +26,7 @@ from .meter import synchronise
 
 PROMPT = "Fog rolls over a pine forest at dawn, slow dolly forward."
 NEGATIVE_PROMPT = "blurry, overexposed, static, worst quality"
-RESIDENT = MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0)
+RESIDENT = MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Ours:
             "", work.width, work.height, work.frames, rate, work.frames,
             work.steps, work.guidance_scale, work.flow_shift, Sampler.UNIPC,
         )  # fmt: skip
-        return text_to_video.prepare(self._placement, request, plan, text_to_video.Kept())
+        return text_to_video.prepare(self._placement, request, plan, text_to_video.PreparationCache())
 
     def denoise(self, conditions: Conditions) -> tuple[torch.Tensor, list[float]]:
         work, steps = self._work, StepTimes(self._model.device)

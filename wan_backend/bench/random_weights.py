@@ -14,7 +14,7 @@ import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5Config, UMT5EncoderModel
 
-from ..catalogue.architecture import Layout
+from ..catalogue.architecture import Architecture
 from ..library.configs import DEVIATION_48, MEAN_48
 from ..loading import eight_bit
 from ..loading.wan_model import Precision, WanModel
@@ -29,7 +29,7 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
 }
 """As the configurations of Wan-AI/Wan2.1-T2V-1.3B-Diffusers, -14B-Diffusers, Wan2.2-TI2V-5B-Diffusers and
 Wan2.2-T2V-A14B-Diffusers say; all have text_dim 4096, and the rest is the class's own."""
-LAYOUTS = {"5B": Layout.FIRST_LATENT}
+LAYOUTS = {"5B": Architecture.FIRST_LATENT}
 BOUNDARIES = {"A14B": 0.875}
 VAE_2_2: dict[str, Any] = {
     "base_dim": 160,
@@ -63,7 +63,7 @@ class RandomModel(WanModel):
         self.folder = Path("random weights") / size
         self.device = device
         self.precision = Precision.for_device(device)
-        self.layout = LAYOUTS.get(size, Layout.TEXT)
+        self.architecture = LAYOUTS.get(size, Architecture.TEXT)
         self.boundary = BOUNDARIES.get(size)
         self.classes = {"transformer": "WanTransformer3DModel", "vae": "AutoencoderKLWan"}
         self._scheduler: Any = make_scheduler()

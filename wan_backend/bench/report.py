@@ -1,4 +1,4 @@
-"""The benchmark's table and JSON. Standard library only."""
+"""The benchmark's table and JSON."""
 
 from __future__ import annotations
 

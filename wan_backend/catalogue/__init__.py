@@ -1,1 +1,1 @@
-"""What the backend knows of Wan's models before it looks at a disk: catalogue.toml, architectures, what each can do."""
+"""What the backend knows of Wan's models before it looks at a disk: the catalogue and the architectures."""

@@ -1,10 +1,11 @@
-"""Which kind of Wan model a folder holds, told by its configuration. Standard library and protocol only; no torch.
+"""Which kind of Wan model a folder holds, by its configuration, and what a model of that kind can't do.
 
 The names in model_index.json don't tell: image to video, first and last frame to video and Wan 2.2's all have one
-class, and a Wan 2.2 TI2V has the class of text to video. Taken one for another, they fail with a word about shapes,
-or paint nonsense.
+class, and a Wan 2.2 TI2V has the class of text to video. A model that is taken for another fails with a message about
+shapes, or paints nonsense.
 
-Beside its layout, a model may have two experts (Wan 2.2 A14B): one transformer for the noisy steps, one for the rest.
+Beside its architecture, a model may have two experts (Wan 2.2 A14B): one transformer for the noisy steps, one for the
+rest.
 """
 
 from __future__ import annotations
@@ -13,13 +14,19 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from ..protocol.messages import Fix, FixSetting, Guide, Problem, ProblemKind, Role, TakeRequest, Task
+from ..storage.guarded_files import UnusableFile
+
 DISTILLED_CLASS = "WanDMDPipeline"
-"""What FastWan's indexes name: models for text alone, whatever their base can do."""
+"""FastWan's indexes name this class; such models are for text alone, whatever their base can do."""
 MASK_CHANNELS = 4
-"""Of what a picture model's input has beside two latents: which of the four frames of each latent are given."""
+"""The input of a picture model has two latents and these channels, which say which of each latent's four frames are
+given."""
+LAST_WANTED = "This model goes from a first picture to a last one; choose a last picture too, or another model."
+LAST_UNKNOWN = "This model knows no last picture; leave it out, or choose a model that takes two."
 
 
-class Layout(StrEnum):
+class Architecture(StrEnum):
     """What a model is conditioned by, beside the prompt."""
 
     TEXT = "text"
@@ -33,12 +40,12 @@ class Layout(StrEnum):
     PICTURES = "pictures"
     """The first picture and, where wanted, the last, joined to the input alone (Wan 2.2 I2V)."""
     FIRST_LATENT = "first_latent"
-    """The first latent frame, or nothing: the transformer is told the time of each token (Wan 2.2 TI2V)."""
+    """The first latent frame, or nothing: the transformer gets the timestep of each token (Wan 2.2 TI2V)."""
 
     @property
     def looks_at_pictures(self) -> bool:
-        """True where an image encoder is part of the model."""
-        return self in (Layout.FIRST_PICTURE, Layout.FIRST_AND_LAST)
+        """True where an image encoder is a component of the model."""
+        return self in (Architecture.FIRST_PICTURE, Architecture.FIRST_AND_LAST)
 
     @property
     def words(self) -> str:
@@ -47,59 +54,60 @@ class Layout(StrEnum):
 
 
 _WORDS = {
-    Layout.TEXT: "text to video",
-    Layout.CONTROL: "video from control frames",
-    Layout.FIRST_PICTURE: "video from a first picture",
-    Layout.FIRST_AND_LAST: "video from a first and a last picture",
-    Layout.PICTURES: "video from pictures without an image encoder",
-    Layout.FIRST_LATENT: "video from text or a first picture",
+    Architecture.TEXT: "text to video",
+    Architecture.CONTROL: "video from control frames",
+    Architecture.FIRST_PICTURE: "video from a first picture",
+    Architecture.FIRST_AND_LAST: "video from a first and a last picture",
+    Architecture.PICTURES: "video from pictures without an image encoder",
+    Architecture.FIRST_LATENT: "video from text or a first picture",
 }
+KNOWS_LAST = (Architecture.CONTROL, Architecture.FIRST_AND_LAST, Architecture.PICTURES)
+"""These take a last picture."""
 
 
-class Unfit(Exception):
-    """The parts don't make a model that can be run; the message is a clause that says why, to follow "because"."""
-
-
-def told(
+def detect_architecture(
     index: Mapping[str, Any],
     transformer: Mapping[str, Any],
     vae: Mapping[str, Any],
     image_encoder: Mapping[str, Any] | None = None,
-) -> Layout:
-    """The layout, from model_index.json and the parts' config.json; raises Unfit.
+) -> Architecture:
+    """The architecture, from model_index.json and the config.json of each component.
 
-    `image_encoder` is its config, None where there is no such file.
+    `image_encoder` is None where there is no such file. Raises UnusableFile where the components don't go together.
     """
-    boundary(index)
+    boundary_ratio(index)
     latent, channels = _number(vae, "z_dim", 16), _number(transformer, "in_channels", 16)
     if channels == latent:
         if _class_of(index, "transformer") == "WanVACETransformer3DModel":
-            return Layout.CONTROL
+            return Architecture.CONTROL
         timed = index.get("expand_timesteps") is True and index.get("_class_name") != DISTILLED_CLASS
-        return Layout.FIRST_LATENT if timed else Layout.TEXT
+        return Architecture.FIRST_LATENT if timed else Architecture.TEXT
     if channels != 2 * latent + MASK_CHANNELS:
-        raise Unfit(f"its transformer takes {channels} channels, which don't go with the autoencoder's {latent}")
+        raise UnusableFile(f"its transformer takes {channels} channels, which don't go with the autoencoder's {latent}")
     if transformer.get("image_dim") is None:
-        return Layout.PICTURES
+        return Architecture.PICTURES
     _check_image_encoder(index, transformer, image_encoder)
-    return Layout.FIRST_PICTURE if transformer.get("pos_embed_seq_len") is None else Layout.FIRST_AND_LAST
+    one = transformer.get("pos_embed_seq_len") is None
+    return Architecture.FIRST_PICTURE if one else Architecture.FIRST_AND_LAST
 
 
-def boundary(index: Mapping[str, Any]) -> float | None:
-    """Of a model with two experts, where the second takes over, as a share of the noise (0 to 1); of others None.
+def boundary_ratio(index: Mapping[str, Any]) -> float | None:
+    """Where the second expert takes over, as a share of the noise (0 to 1); None for a model with one transformer.
 
-    Raises Unfit where the index names a second transformer and doesn't say when it works, or the other way.
+    Raises UnusableFile where the index names a second transformer and doesn't say when it works, or the other way.
     """
     first, second = _class_of(index, "transformer"), _class_of(index, "transformer_2")
     ratio = index.get("boundary_ratio")
     if second is None:
         if ratio is not None:
-            raise Unfit("it is to change transformers on the way (boundary_ratio), but has only one")
+            raise UnusableFile("it is to change transformers on the way (boundary_ratio), but has only one")
         return None
     if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < 1:
-        raise Unfit("it has two transformers, and its model_index.json doesn't say when each works (boundary_ratio)")
+        raise UnusableFile(
+            "it has two transformers, and its model_index.json doesn't say when each works (boundary_ratio)"
+        )
     if first != second:
-        raise Unfit(f"its two transformers are a {first} and a {second}, which don't go together")
+        raise UnusableFile(f"its two transformers are a {first} and a {second}, which don't go together")
     return float(ratio)
 
 
@@ -107,25 +115,53 @@ def _check_image_encoder(
     index: Mapping[str, Any], transformer: Mapping[str, Any], image_encoder: Mapping[str, Any] | None
 ) -> None:
     if _class_of(index, "image_encoder") is None or image_encoder is None:
-        raise Unfit("its transformer looks at pictures, but the image encoder for that is missing")
+        raise UnusableFile("its transformer looks at pictures, but the image encoder for that is missing")
     if _class_of(index, "image_encoder") != "CLIPVisionModel":
-        raise Unfit(f"its image encoder is a {_class_of(index, 'image_encoder')}, not a CLIPVisionModel")
+        raise UnusableFile(f"its image encoder is a {_class_of(index, 'image_encoder')}, not a CLIPVisionModel")
     wanted, width = _number(transformer, "image_dim", 0), _number(image_encoder, "hidden_size", 768)
     if width != wanted:
-        raise Unfit(f"its image encoder gives {width} numbers a token, where the transformer takes {wanted}")
+        raise UnusableFile(f"its image encoder gives {width} numbers a token, where the transformer takes {wanted}")
     tokens = (_number(image_encoder, "image_size", 224) // max(1, _number(image_encoder, "patch_size", 32))) ** 2 + 1
-    places = transformer.get("pos_embed_seq_len")
-    if places is not None and places != 2 * tokens:
-        raise Unfit(f"its image encoder gives {tokens} tokens a picture, where the transformer has {places} for two")
+    positions = transformer.get("pos_embed_seq_len")
+    if positions is not None and positions != 2 * tokens:
+        raise UnusableFile(
+            f"its image encoder gives {tokens} tokens a picture, where the transformer has {positions} for two"
+        )
 
 
-def _class_of(index: Mapping[str, Any], part: str) -> str | None:
-    row = index.get(part)
+def _class_of(index: Mapping[str, Any], component: str) -> str | None:
+    row = index.get(component)
     return row[1] if isinstance(row, list) and len(row) == 2 and isinstance(row[1], str) else None
 
 
 def _number(config: Mapping[str, Any], key: str, default: int) -> int:
     value = config.get(key, default)
     if not isinstance(value, int):
-        raise Unfit(f"'{key}' in one of its config.json files is not a number")
+        raise UnusableFile(f"'{key}' in one of its config.json files is not a number")
     return value
+
+
+def architecture_problem(request: TakeRequest, architecture: Architecture | None) -> Problem | None:
+    """Why a model of that architecture can't do what `request` asks of its task.
+
+    None where it can, or where the architecture isn't known.
+    """
+    if architecture is None:
+        return None
+    if request.task == Task.IMAGE_TO_VIDEO:
+        last = request.source(Role.LAST) is not None
+        if last and architecture not in KNOWS_LAST:
+            return Problem(ProblemKind.BAD_SOURCE, LAST_UNKNOWN)
+        if not last and architecture is Architecture.FIRST_AND_LAST:
+            return Problem(ProblemKind.BAD_SOURCE, LAST_WANTED)
+    if request.task == Task.RESTYLE and architecture is not Architecture.CONTROL:
+        return guide_problem(request.guide)
+    return None
+
+
+def guide_problem(guide: Guide) -> Problem | None:
+    """Why footage can't be kept to in that way by a model that only adds noise to it, or None."""
+    if guide in (Guide.NONE, Guide.FRAMES):
+        return None
+    sentence = f"This model can't keep to {guide.value}; choose no guide, or a control model (VACE)."
+    return Problem(ProblemKind.BAD_SETTING, sentence, [Fix("Use no guide", FixSetting.GUIDE, Guide.NONE.value)])

@@ -1,7 +1,4 @@
-"""The models that the backend knows, their LoRAs and tiny autoencoders, read from catalogue.toml.
-
-Standard library and protocol only; no torch.
-"""
+"""The models that the backend knows, their LoRAs and tiny autoencoders, read from catalogue.toml."""
 
 from __future__ import annotations
 
@@ -14,46 +11,46 @@ from typing import Any, TypeVar
 
 from ..protocol.conversion import from_json
 from ..protocol.messages import FrameRate, Quality, Sampler, Task
-from .architecture import Layout
+from .architecture import Architecture
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CATALOGUE_FILE = Path(__file__).with_name("catalogue.toml")
 DISTILLED_SAMPLERS = (Sampler.DISTILLED, Sampler.DMD)
-"""Those that take given times."""
+"""These samplers take given timesteps."""
 
 
 class UnknownModel(LookupError):
-    """No model of the catalogue has that id; the message lists those that there are."""
+    """No model of the catalogue has that id; the message, a sentence, lists the models that there are."""
 
 
 @dataclass(frozen=True)
 class NamedSize:
-    """A name ("480p") for an amount of pixels, given as the width and height the model was made for."""
+    """A name ("480p") for an amount of pixels, given as the width and height that the model was made for."""
 
     name: str
     width: int
     height: int
     trained: bool = True
-    """False: larger than anything that the model was trained at."""
+    """False for a size that is larger than any that the model was trained at."""
 
 
 @dataclass(frozen=True)
 class QualityPreset:
-    """What a quality means for one model."""
+    """The settings that a quality stands for with one model."""
 
     steps: int
     guidance_scale: float
     flow_shift: float
     sampler: Sampler
     low_noise_guidance_scale: float | None = None
-    """Of a model with two experts, the guidance of the second; None: as the first one's."""
+    """The guidance of the second of two experts; None where it is that of the first."""
     timesteps: list[float] = field(default_factory=list)
-    """Of a distilled model, the times of its steps (1000 is all noise), after the flow shift; else empty."""
+    """The timesteps of a distilled model (1000 is all noise), after the flow shift; empty for others."""
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Parameter counts of the parts, and the widths that decide the size of the activations."""
+class ModelDimensions:
+    """How many parameters each component has, and the widths that decide the size of the activations."""
 
     transformer: int
     text_encoder: int
@@ -61,24 +58,24 @@ class Weights:
     hidden: int
     """Channels of the transformer's hidden states."""
     vae_width: int
-    """Channels of the autoencoder at full resolution; of a patched one, what its own are for each pixel."""
+    """Channels of the autoencoder at full resolution; for one that works on patches, its channels for each pixel."""
     layers: int = 0
-    """Blocks of the transformer; 0 where a folder is not to be told by it."""
+    """Blocks of the transformer; 0 where a folder of the model is not recognized by them."""
     heads: int = 0
     image_encoder: int = 0
     experts: int = 1
-    """Transformers of that size, of which one works at a time."""
+    """How many transformers of that size there are, of which one works at a time."""
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One model."""
+    """A model of the catalogue."""
 
     id: str
     label: str
     tasks: list[Task]
     pipelines: list[str]
-    """Values of `_class_name` in model_index.json that are this model."""
+    """The values of `_class_name` in model_index.json that this model has."""
     licence: str
     download_bytes: int
     frame_rate: int
@@ -86,35 +83,35 @@ class ModelEntry:
     frames: list[int]
     multiple: int
     sides: list[int]
-    """The least and the most pixels of a side."""
+    """The smallest and the largest number of pixels of a side."""
     default_size: str
     sizes: list[NamedSize]
     draft: QualityPreset
     standard: QualityPreset
     best: QualityPreset
-    weights: Weights
+    weights: ModelDimensions
     repo: str = ""
-    """On the Hugging Face hub; empty where it isn't there."""
+    """Its repository on the Hugging Face hub; empty where it isn't there."""
     text_encoder_repo: str = ""
-    """Whose text encoder and tokenizer are fetched for it; models that name the same one share it on the disk."""
-    layout: Layout | None = None
-    """What it is conditioned by; tells folders apart that are alike in all else. None: not looked at."""
+    """The repository of its text encoder and tokenizer; models that name the same one share it on the disk."""
+    architecture: Architecture | None = None
+    """What it is conditioned by, which tells apart folders alike in all else; None where that isn't checked."""
     package_folder: str = ""
-    """Inside this package; empty where the model does not come with it."""
+    """Its folder inside this package; empty where the model doesn't come with it."""
     references: bool = True
-    """True where a control model knows reference pictures; else a picture of a look is its first frame."""
+    """True for a control model that takes reference pictures; for others, the picture of a look is the first frame."""
     notes: str = ""
     """What an artist should know of it, in a sentence or two."""
     draft_lora: str = ""
-    """The LoRA whose own settings Draft takes where its files are here; empty: none."""
+    """The LoRA whose settings Draft takes where its files are here; may be empty."""
     tiny_decoder: str = ""
-    """The tiny autoencoder that can show its latents; empty: none."""
+    """The tiny autoencoder that can show its latents; may be empty."""
     usual_frames: int = 0
-    """How many are made where nothing says how many; 0: as many as it can in one go."""
+    """How many frames are made where nothing says how many; 0 stands for as many as it can make in one go."""
     twin: bool = False
-    """True where another entry is alike in all that a folder's files tell, so that only the folder's name does."""
+    """True where another entry is alike in all that a folder's files say, so that only the folder's name tells."""
     sha256: dict[str, str] = field(default_factory=dict)
-    """Of files of its repository, as the hub stated them; a file that differs is refused."""
+    """The checksums of files of its repository, as the hub stated them; a file that differs is refused."""
 
     @property
     def min_frames(self) -> int:
@@ -138,7 +135,7 @@ class ModelEntry:
 
     @property
     def is_control(self) -> bool:
-        """True for a control model (VACE), which does all tasks by one way."""
+        """True for a control model (VACE), which does all tasks in the same way."""
         return any("VACE" in name for name in self.pipelines)
 
     def makes_long(self, task: Task) -> bool:
@@ -155,27 +152,27 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class LoraEntry:
-    """A LoRA that is known: a small addition to a model's weights."""
+    """A LoRA of the catalogue: a small addition to a model's weights."""
 
     id: str
     label: str
     bases: list[str]
     """The models that it was made for."""
     files: list[str]
-    """One, or for a model of two experts one for each, in the order in which they work."""
+    """Its file, or for a model with two experts one for each, in the order in which they work."""
     licence: str
     download_bytes: int
     repo: str = ""
     package_folder: str = ""
     notes: str = ""
     preset: QualityPreset | None = None
-    """Of one that distils, the settings that it was made for; None for a look."""
+    """The settings that a distilling LoRA was made for; None for others."""
     sha256: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TinyEntry:
-    """A tiny autoencoder."""
+    """A tiny autoencoder of the catalogue."""
 
     id: str
     label: str
@@ -186,19 +183,19 @@ class TinyEntry:
     latents: int
     """Channels of a latent."""
     patch: int = 1
-    """Pixels of a side that one place of its last layer holds."""
+    """The side in pixels of the patch that one position of its last layer holds."""
     notes: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
 
 
 AnyEntry = ModelEntry | LoraEntry | TinyEntry
-"""What can be fetched by its id."""
+"""Whatever can be downloaded by its id."""
 _Entry = TypeVar("_Entry", ModelEntry, LoraEntry, TinyEntry)
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All models, in the order in which they are shown."""
+    """All models, LoRAs and tiny autoencoders by id, in the order in which they are shown."""
 
     models: Mapping[str, ModelEntry] = field(default_factory=dict)
     loras: Mapping[str, LoraEntry] = field(default_factory=dict)
@@ -217,7 +214,7 @@ class Catalogue:
         return self.loras.get(known_id) or self.autoencoders.get(known_id) or self.entry(known_id)
 
     def checksums(self, repo: str) -> dict[str, str]:
-        """What is known of a repository's files: name -> SHA-256."""
+        """The SHA-256 of a repository's files, by name, as far as they are known."""
         entries: list[AnyEntry] = [*self.models.values(), *self.loras.values(), *self.autoencoders.values()]
         return {name: known for entry in entries if entry.repo == repo for name, known in entry.sha256.items()}
 
@@ -232,8 +229,8 @@ class Catalogue:
         return [lora for lora in self.loras.values() if model_id in lora.bases]
 
 
-def read(text: str) -> Catalogue:
-    """The catalogue that `text` (TOML) describes; raises ValueError or ProtocolError where it is wrong."""
+def parse_catalogue(text: str) -> Catalogue:
+    """The catalogue that `text` (TOML) describes. Raises ValueError or ProtocolError where it is wrong."""
     tables = tomllib.loads(text)
     made = Catalogue(
         _entries(ModelEntry, tables, "model"),
@@ -254,16 +251,16 @@ def read(text: str) -> Catalogue:
 
 
 def _entries(kind: type[_Entry], tables: Mapping[str, Any], name: str) -> dict[str, _Entry]:
-    """Id -> entry of every table of that name."""
+    """The entries of the tables of that name, by id. Raises ValueError or ProtocolError."""
     rows: list[Any] = tables.get(name, [])
-    entries = [from_json(kind, row, _called(name, row, number)) for number, row in enumerate(rows)]
+    entries = [from_json(kind, row, _describe(name, row, number)) for number, row in enumerate(rows)]
     if len({entry.id for entry in entries}) != len(entries):
         raise ValueError(f"Two entries '{name}' of the catalogue have the same id.")
     return {entry.id: entry for entry in entries}
 
 
-def _called(name: str, row: Any, number: int) -> str:
-    """The entry, for a sentence that says what is wrong in it."""
+def _describe(name: str, row: Any, number: int) -> str:
+    """The entry's name in a sentence that says what is wrong in it."""
     return f"{name} {row.get('id', number) if isinstance(row, dict) else number}"
 
 
@@ -304,7 +301,7 @@ def _check(entry: ModelEntry) -> None:
 @functools.cache
 def load() -> Catalogue:
     """The catalogue that comes with the backend."""
-    return read(CATALOGUE_FILE.read_text("utf-8"))
+    return parse_catalogue(CATALOGUE_FILE.read_text("utf-8"))
 
 
 def entry(model_id: str) -> ModelEntry:

@@ -1,4 +1,4 @@
-"""The parameters of a Wan transformer and their shapes, from its config.json. Standard library only."""
+"""The parameters of a Wan transformer and their shapes, from its config.json."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Shapes = dict[str, tuple[int, ...]]
-MOST_LAYERS = 1000
-"""A configuration may say any number; larger models than this are years away."""
+MAX_LAYERS = 1000
+"""A configuration may have any number of layers; models larger than this are years away."""
 
 
 def shapes(config: Mapping[str, Any]) -> Shapes:
     """Every parameter's shape by its name, as diffusers' WanTransformer3DModel and WanVACETransformer3DModel have them.
 
-    Raises KeyError, TypeError or ValueError where `config` is not such a transformer's.
+    Raises KeyError, TypeError or ValueError where `config` is no such transformer's.
     """
     width = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
     patch = tuple(int(extent) for extent in config.get("patch_size", (1, 2, 2)))
@@ -22,7 +22,7 @@ def shapes(config: Mapping[str, Any]) -> Shapes:
     found |= _with_bias("patch_embedding", (width, inputs, *patch))
     found |= _embedder(config, width)
     layers = int(config["num_layers"])
-    if not 0 < layers <= MOST_LAYERS:
+    if not 0 < layers <= MAX_LAYERS:
         raise ValueError(f"{layers:,} layers are no transformer's")
     for number in range(layers):
         found |= {f"blocks.{number}.{name}": shape for name, shape in _block(config, width)}

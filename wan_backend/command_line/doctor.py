@@ -9,7 +9,7 @@ import sys
 
 from ..protocol.conversion import to_json
 from ..protocol.messages import Finding
-from ..server import doctor
+from ..server import diagnosis
 from ..server.planner import Planner
 
 
@@ -17,8 +17,8 @@ def main(options: argparse.Namespace) -> int:
     """Examine and say; the exit code."""
     folders = [os.path.abspath(folder) for folder in options.models_folder]
     planner = Planner(folders, None)
-    survey = planner.library.look()
-    findings = doctor.examine(options.state, planner.rows(), None, folders, survey=survey)
+    survey = planner.library.refresh()
+    findings = diagnosis.examine(options.state, planner.rows(), None, folders, survey=survey)
     sys.stdout.write(json.dumps(to_json(findings), indent=1) + "\n" if options.json else lines(findings))
     return 0 if all(finding.good or finding.not_downloaded for finding in findings) else 1
 

@@ -1,4 +1,4 @@
-"""`generate`: a prompt becomes a file, through a server of its own. No torch.
+"""`generate`: a prompt becomes a file, through a server of its own.
 
 Exit codes: 0 made, 1 failed, 2 refused as it was asked, 3 the backend did not start, 130 cancelled.
 """
@@ -115,7 +115,7 @@ def _generate(options: argparse.Namespace, state: Path, job_id: str, request: Ta
     except (ServerGone, ProtocolError) as error:
         return _say(str(error), NOT_STARTED)
     except KeyboardInterrupt:
-        return _say("Cancelled.", CANCELLED)
+        return _say("Canceled.", CANCELLED)
     return _deliver(status, place)
 
 
@@ -167,7 +167,7 @@ def _show(status: JobStatus, shown: str) -> str:
 
 def _deliver(status: JobStatus, place: OutputPlace) -> int:
     if status.state is JobState.CANCELLED:
-        return _say("Cancelled.", CANCELLED)
+        return _say("Canceled.", CANCELLED)
     if status.take is None:
         problem = status.problem
         log = f" Its log: {problem.log}" if problem and problem.log else ""

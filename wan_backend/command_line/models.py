@@ -26,7 +26,7 @@ def main(options: argparse.Namespace) -> int:
     if options.download:
         return fetch(options.download, options.yes, folders, options.accept_changes)
     planner = Planner(folders, None)
-    planner.library.look()
+    planner.library.refresh()
     rows = planner.rows()
     words = json.dumps(to_json(rows), indent=1) + "\n" if options.json else table(rows, planner.extra_rows())
     sys.stdout.write(words)

@@ -1,4 +1,4 @@
-"""Where `generate -o` puts a take. Standard library and protocol only."""
+"""Where `generate -o` puts a take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server of one's own as a child process, spoken to over the protocol. Standard library and protocol only."""
+"""A server of one's own as a child process, spoken to over the protocol."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ServeChild:
         self._endpoint = Endpoint(
             self._send,
             calls=SERVER_METHODS,
-            hears=SERVER_EVENTS,
+            receives=SERVER_EVENTS,
             on_event=lambda method, message: self._events.append((method, message)),
             peer="The backend",
         )

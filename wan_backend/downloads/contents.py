@@ -1,7 +1,8 @@
-"""Which files are fetched, where each comes from and where it goes. Asks the hub; fetches no weights; no torch.
+"""Which files are to be fetched, where each comes from and where it goes. Asks the hub, and fetches no weights.
 
-What a model needs: the parts that its index names, as safetensors; one text encoder for all models that have the
-same; nothing that is on this machine already, as part of whatever model. Of a LoRA or a tiny autoencoder: its files.
+A model needs the components that its index names, as safetensors; one text encoder serves all models that have the
+same; nothing is fetched that is on this machine already, with whatever model. A LoRA or a tiny autoencoder needs its
+files.
 """
 
 from __future__ import annotations
@@ -18,21 +19,24 @@ from ..protocol.downloads import DownloadFile, DownloadPlan
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..storage import media_folder
-from . import hub_listing, problems, trust
-from .hub_listing import TEXT_PARTS, HubFile, Listing
+from . import cache_notes, hub_listing, problems
+from .hub_listing import TEXT_COMPONENTS, HubFile, Listing
 
 
-def place(models_folders: list[str]) -> Path:
+def target_cache(models_folders: list[str]) -> Path:
     """The folder that models are fetched into: the first models folder, else the cache of Hugging Face."""
     first = next((Path(folder) for folder in models_folders if folder), None)
     if first is None or (first / hub_listing.INDEX).is_file():  # a folder that is one model itself
-        return Path(os.path.abspath(locate.hub_cache()))
+        return Path(os.path.abspath(hub_cache.cache_folder()))
     return Path(os.path.abspath(first))
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A file of the hub, and where it goes: first to `blob`, in the end to `pointer`; `twins` should be the same."""
+class WantedFile:
+    """A file of the hub, and where it goes: first to `blob`, in the end to `pointer`.
+
+    `twins` are files on this machine that should have the same content.
+    """
 
     file: HubFile
     blob: Path
@@ -46,23 +50,23 @@ class Wanted:
 
     @property
     def fetched_bytes(self) -> int:
-        """How much of it need not be fetched."""
+        """How much of it doesn't have to be fetched."""
         size_bytes = self.file.size_bytes
-        if self.twin is not None or hub_cache.is_here(self.pointer, size_bytes):
+        if self.twin is not None or hub_cache.has_size(self.pointer, size_bytes):
             return size_bytes
         return hub_cache.fetched_bytes(self.blob, size_bytes)
 
     @property
-    def here(self) -> bool:
+    def is_here(self) -> bool:
         """True where nothing of it has to be fetched."""
         size_bytes = self.file.size_bytes
-        known = self.twin is not None or hub_cache.is_here(self.blob, size_bytes)
-        return known or hub_cache.is_here(self.pointer, size_bytes)
+        known = self.twin is not None or hub_cache.has_size(self.blob, size_bytes)
+        return known or hub_cache.has_size(self.pointer, size_bytes)
 
 
 @dataclass(frozen=True)
-class Lent:
-    """A file of another model on this machine, and where the snapshot has it."""
+class LentFile:
+    """A file of another model on this machine, and where the snapshot gets it."""
 
     source: Path
     pointer: Path
@@ -70,43 +74,43 @@ class Lent:
 
 
 @dataclass(frozen=True)
-class Order:
-    """All that makes a model, settled."""
+class Contents:
+    """All files of a model, a LoRA or a tiny autoencoder, with what of them is here."""
 
     entry: AnyEntry
     cache: Path
     listing: Listing
-    wanted: list[Wanted]
-    lent: list[Lent] = field(default_factory=list)
+    wanted: list[WantedFile]
+    lent: list[LentFile] = field(default_factory=list)
     lender: str = ""
-    """The model whose text encoder is used."""
+    """Label of the model whose text encoder is used."""
 
     @property
     def lent_repo(self) -> str:
-        """Where the text encoder that is used came from."""
+        """The repository that the text encoder came from."""
         return self.entry.text_encoder_repo if isinstance(self.entry, ModelEntry) else ""
 
     @property
     def snapshot(self) -> Path:
-        """The folder that has it in the end."""
-        return hub_cache.snapshot_file(self.cache, self.listing.repo, self.listing.commit, "x").parent
+        """The folder that has all files in the end."""
+        return hub_cache.snapshot_path(self.cache, self.listing.repo, self.listing.commit, "x").parent
 
     def check(self) -> None:
-        """Raise NotWhole where what was fetched is not all of it."""
+        """Raise UnusableFile where what was fetched is not all of it."""
         if isinstance(self.entry, ModelEntry):
             integrity.check(self.snapshot)
         else:
             extras.check(self.entry, self.snapshot)
 
     def plan(self) -> DownloadPlan:
-        """In words and numbers."""
+        """What fetching it would take, in words and numbers."""
         files = [_row(each) for each in self.wanted]
         fetch_bytes = sum(each.file.size_bytes - each.fetched_bytes for each in self.wanted)
         free_bytes = free_bytes_at(self.cache)
         disk_bytes = fetch_bytes + self._copied_bytes()
         problem = None
         if disk_bytes and free_bytes < disk_bytes + media_folder.RESERVE_BYTES:
-            problem = problems.too_little_room(self.entry, disk_bytes, free_bytes, str(self.cache))
+            problem = problems.too_little_space(self.entry, disk_bytes, free_bytes, str(self.cache))
         notes = [f"The text encoder of {self.lender} is used, which is here already."] if self.lender else []
         return DownloadPlan(
             model=self.entry.id,
@@ -125,24 +129,24 @@ class Order:
 
     @property
     def total_bytes(self) -> int:
-        """Of all files, those that are here counted in."""
+        """Size of all files, including those that are here."""
         return sum(each.file.size_bytes for each in self.wanted) + sum(each.size_bytes for each in self.lent)
 
     def _copied_bytes(self) -> int:
-        """What lies on another disk, where it can't be given a second name."""
-        device = _existing(self.cache).stat().st_dev
+        """Size of what lies on another disk, so that no hard link can be made of it."""
+        device = _existing_ancestor(self.cache).stat().st_dev
         shared = [(each.twin, each.file.size_bytes) for each in self.wanted if each.twin is not None]
         shared += [(each.source, each.size_bytes) for each in self.lent]
         return sum(size_bytes for file, size_bytes in shared if file is not None and file.stat().st_dev != device)
 
 
-def look(entry: AnyEntry, models_folders: list[str], accept_changes: bool = False) -> Order:
-    """Ask the hub for the list of files and look which are here. Raises what `download_problems` has words for."""
+def find_contents(entry: AnyEntry, models_folders: list[str], accept_changes: bool = False) -> Contents:
+    """Ask the hub for the list of files and see which are here. Raises Refusal, or what `problems` has words for."""
     if not entry.repo:
         raise Refusal(
             Problem(ProblemKind.BAD_SETTING, f"{entry.label} comes with the backend; there is nothing to fetch.")
         )
-    cache = place(models_folders)
+    cache = target_cache(models_folders)
     unfit = media_folder.check(str(cache), 0)
     if unfit is not None and unfit.kind != ProblemKind.DISK_FULL:  # how much room is needed is not known yet
         sentence = f"The folder {cache} can't take models; choose another models folder in the preferences."
@@ -150,51 +154,51 @@ def look(entry: AnyEntry, models_folders: list[str], accept_changes: bool = Fals
     listing = _listing(cache, entry.repo, accept_changes)
     lender = _lender(entry, models_folders) if isinstance(entry, ModelEntry) else None
     if isinstance(entry, ModelEntry):
-        files = [*listing.about(), *_model_files(entry, listing, lender is not None, cache, accept_changes)]
+        files = [*listing.documents(), *_model_files(entry, listing, lender is not None, cache, accept_changes)]
     else:
-        files = [file for file in listing.about() if file.name != hub_listing.INDEX]
+        files = [file for file in listing.documents() if file.name != hub_listing.INDEX]
         files += listing.named(extras.names_of(entry))
     if not accept_changes:
-        _check(cache, files)
-    caches = list(dict.fromkeys([cache, *map(Path, models_folders), locate.hub_cache()]))
+        _check_unchanged(cache, files)
+    caches = list(dict.fromkeys([cache, *map(Path, models_folders), hub_cache.cache_folder()]))
     wanted = [_wanted(file, entry, listing.commit, cache, caches) for file in files]
-    order = Order(entry, cache, listing, wanted)
+    found = Contents(entry, cache, listing, wanted)
     if lender is not None:
-        order = Order(entry, cache, listing, wanted, _lent(lender[1], order.snapshot), lender[0].label)
-    return order
+        found = Contents(entry, cache, listing, wanted, _lent(lender[1], found.snapshot), lender[0].label)
+    return found
 
 
 def _listing(cache: Path, repo: str, accept_changes: bool) -> Listing:
-    """The repository as it was fetched first, else as it is now. Raises as hub_listing.read."""
-    return hub_listing.read(repo, "" if accept_changes else trust.first_commit(cache, repo))
+    """The repository as it was fetched first, else as it is now. Raises what `read_listing` raises."""
+    return hub_listing.read_listing(repo, "" if accept_changes else cache_notes.first_commit(cache, repo))
 
 
-def _check(cache: Path, files: list[HubFile]) -> None:
-    """Raise hub_trust.Changed where one isn't what it was at first, or what the catalogue knows of it."""
+def _check_unchanged(cache: Path, files: list[HubFile]) -> None:
+    """Raise DownloadError where a file isn't what it was at first, or what the catalogue knows of it."""
     for repo in dict.fromkeys(file.repo for file in files):
-        held = [file for file in files if file.repo == repo and not file.for_people]
-        trust.check(cache, repo, held, entries.load().checksums(repo))
+        held = [file for file in files if file.repo == repo and not file.is_document]
+        cache_notes.check_unchanged(cache, repo, held, entries.load().checksums(repo))
 
 
 def _model_files(
     entry: ModelEntry, listing: Listing, has_lender: bool, cache: Path, accept_changes: bool
 ) -> list[HubFile]:
-    """The files of a model's parts, without its text encoder where another model lends it."""
-    parts = hub_listing.parts_of(listing)
+    """The files of a model's components, without its text encoder where another model lends it."""
+    components = hub_listing.read_components(listing)
     if not has_lender and entry.text_encoder_repo in ("", entry.repo):
-        return listing.in_folders(parts)
-    files = listing.in_folders(part for part in parts if part not in TEXT_PARTS)
+        return listing.in_folders(components)
+    files = listing.in_folders(each for each in components if each not in TEXT_COMPONENTS)
     if has_lender:
         return files
-    return files + _listing(cache, entry.text_encoder_repo, accept_changes).in_folders(TEXT_PARTS)
+    return files + _listing(cache, entry.text_encoder_repo, accept_changes).in_folders(TEXT_COMPONENTS)
 
 
-def _wanted(file: HubFile, entry: AnyEntry, commit: str, cache: Path, caches: list[Path]) -> Wanted:
-    blob = hub_cache.blob_of(cache, entry.repo, file.checksum)
-    pointer = hub_cache.snapshot_file(cache, entry.repo, commit, file.name)
-    known = hub_cache.is_here(blob, file.size_bytes) or hub_cache.is_here(pointer, file.size_bytes)
-    twins = () if known else tuple(hub_cache.twins_of(caches, file.checksum, file.size_bytes))
-    return Wanted(file, blob, pointer, twins)
+def _wanted(file: HubFile, entry: AnyEntry, commit: str, cache: Path, caches: list[Path]) -> WantedFile:
+    blob = hub_cache.blob_path(cache, entry.repo, file.checksum)
+    pointer = hub_cache.snapshot_path(cache, entry.repo, commit, file.name)
+    known = hub_cache.has_size(blob, file.size_bytes) or hub_cache.has_size(pointer, file.size_bytes)
+    twins = () if known else tuple(hub_cache.find_equal_blobs(caches, file.checksum, file.size_bytes))
+    return WantedFile(file, blob, pointer, twins)
 
 
 def _lender(entry: ModelEntry, models_folders: list[str]) -> tuple[ModelEntry, Path] | None:
@@ -204,27 +208,27 @@ def _lender(entry: ModelEntry, models_folders: list[str]) -> tuple[ModelEntry, P
     for other in entries.load().models.values():
         if other.text_encoder_repo == entry.text_encoder_repo and other.id != entry.id:
             found = locate.find(other, models_folders)
-            if isinstance(found, locate.Found):
+            if isinstance(found, locate.LocatedModel):
                 return other, found.folder
     return None
 
 
-def _lent(folder: Path, snapshot: Path) -> list[Lent]:
-    files = [file for part in TEXT_PARTS for file in sorted((folder / part).rglob("*")) if file.is_file()]
-    return [Lent(file, snapshot / file.relative_to(folder), file.stat().st_size) for file in files]
+def _lent(folder: Path, snapshot: Path) -> list[LentFile]:
+    files = [file for each in TEXT_COMPONENTS for file in sorted((folder / each).rglob("*")) if file.is_file()]
+    return [LentFile(file, snapshot / file.relative_to(folder), file.stat().st_size) for file in files]
 
 
-def _row(wanted: Wanted) -> DownloadFile:
+def _row(wanted: WantedFile) -> DownloadFile:
     file = wanted.file
-    return DownloadFile(file.name, file.size_bytes, file.repo, wanted.here, str(wanted.blob))
+    return DownloadFile(file.name, file.size_bytes, file.repo, wanted.is_here, str(wanted.blob))
 
 
-def _existing(folder: Path) -> Path:
+def _existing_ancestor(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder
 
 
 def free_bytes_at(folder: Path) -> int:
-    """The free room where `folder` is or would be."""
-    return shutil.disk_usage(_existing(folder)).free
+    """Free space on the disk where `folder` is or would be."""
+    return shutil.disk_usage(_existing_ancestor(folder)).free

@@ -1,7 +1,7 @@
-"""Fetches a model, a LoRA or a tiny autoencoder from the Hugging Face hub, only when a person asked for it. No torch.
+"""Fetches a model, a LoRA or a tiny autoencoder from the Hugging Face hub, only when a person asked for it.
 
-It can be killed at any moment and goes on from there; no file is used before its checksum was right. See
-`download_order` for what is fetched and `hub_cache` for how it lies on the disk.
+It can be killed at any moment and goes on from there; no file is used before its checksum was right. See `contents`
+for what is fetched and `library.hub_cache` for how it lies on the disk.
 """
 
 from __future__ import annotations
@@ -9,149 +9,206 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 
 from ..catalogue.entries import AnyEntry
-from ..library import hub_cache, locate
-from ..protocol.downloads import DownloadPlan, DownloadState
+from ..library import hub_cache
+from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
 from ..storage import whole_file
-from . import hub_listing, hub_stream, problems, trust
-from .contents import Order, Wanted, free_bytes_at, look, place
-from .download_lock import alone, noting
-from .download_progress import Meter, Tell
+from . import cache_notes, hub_listing, problems
+from .contents import Contents, WantedFile, find_contents, free_bytes_at, target_cache
 from .hub_listing import HubFile
+from .problems import DownloadError, Failure
 
 log = logging.getLogger(__name__)
 
 DAMAGED_SUFFIX = ".damaged"
-LICENCE_PAGES = "https://huggingface.co/"
+LICENSE_PAGES = "https://huggingface.co/"
+REPORT_SECONDS = 0.25
+"""Progress is reported no more often than this."""
+RATE_WINDOW_SECONDS = 10.0
+"""The rate is that of this much of the last time."""
+MIN_RATE_SECONDS = 2.0
+"""Before this much time has passed, a rate would be a guess."""
+
+OnStatus = Callable[[DownloadStatus], None]
+
+
+class DownloadProgress:
+    """Counts bytes over all files of a download, and reports them with a rate, not too often."""
+
+    def __init__(
+        self,
+        model: str,
+        total_bytes: int,
+        folder: str,
+        on_status: OnStatus,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model, self._total_bytes, self._folder = model, total_bytes, folder
+        self._on_status, self._clock = on_status, clock
+        self._finished_bytes = 0
+        self._reported_at = float("-inf")
+        self._points: deque[tuple[float, int]] = deque()
+
+    def add_finished(self, size_bytes: int) -> None:
+        """Count a file of that size as done."""
+        self._finished_bytes += size_bytes
+
+    def report(self, state: DownloadState, file_bytes: int, sentence: str, at_once: bool = False) -> None:
+        """Report that the file at work has `file_bytes` now.
+
+        `at_once` is for where it begins, with bytes that were not fetched just now and say nothing of the rate.
+        """
+        now, done_bytes = self._clock(), min(self._total_bytes, self._finished_bytes + file_bytes)
+        if at_once or state is not DownloadState.RUNNING:
+            self._points.clear()
+        if now < self._reported_at + REPORT_SECONDS and not at_once:
+            return
+        self._reported_at = now
+        self._points.append((now, done_bytes))
+        while self._points[0][0] < now - RATE_WINDOW_SECONDS:
+            self._points.popleft()
+        rate = self._rate()
+        left = (self._total_bytes - done_bytes) / rate if rate else None
+        self._on_status(
+            DownloadStatus(self._model, state, done_bytes, self._total_bytes, rate, left, self._folder, f"{sentence}.")
+        )
+
+    def _rate(self) -> float:
+        """Bytes a second; 0 while it isn't known."""
+        (first, first_bytes), (last, last_bytes) = self._points[0], self._points[-1]
+        if last - first < MIN_RATE_SECONDS:
+            return 0.0
+        return max(0.0, (last_bytes - first_bytes) / (last - first))
 
 
 def plan(entry: AnyEntry, models_folders: list[str], accept_changes: bool = False) -> DownloadPlan:
     """What fetching it would take; `problem` says why it can't be. Asks the hub, fetches no weights."""
     try:
-        return look(entry, models_folders, accept_changes).plan()
+        return find_contents(entry, models_folders, accept_changes).plan()
     except Exception as error:  # the edge: whatever went wrong becomes a sentence
         log.info("no plan for %s", entry.id, exc_info=error)
-        return impossible(entry, models_folders, problem_for(error, entry, models_folders))
+        return refused_plan(entry, models_folders, problem_for(error, entry, models_folders))
 
 
-def impossible(entry: AnyEntry, models_folders: list[str], problem: Problem) -> DownloadPlan:
-    """A plan that says why there is none."""
-    cache = place(models_folders)
+def refused_plan(entry: AnyEntry, models_folders: list[str], problem: Problem) -> DownloadPlan:
+    """A plan that says why nothing can be fetched."""
+    cache = target_cache(models_folders)
     free_bytes = free_bytes_at(cache)
-    page = LICENCE_PAGES + entry.repo
+    page = LICENSE_PAGES + entry.repo
     return DownloadPlan(entry.id, entry.label, str(cache), entry.licence, page, 0, 0, 0, free_bytes, problem=problem)
 
 
-def unasked(entry: AnyEntry, models_folders: list[str], problem: Problem) -> DownloadPlan:
-    """The same, without a look at any disk: the numbers are 0."""
-    folder = next((folder for folder in models_folders if folder), str(locate.hub_cache()))
+def unasked_plan(entry: AnyEntry, models_folders: list[str], problem: Problem) -> DownloadPlan:
+    """A plan that says why the hub couldn't be asked; no disk is looked at, and the numbers are 0."""
+    folder = next((folder for folder in models_folders if folder), str(hub_cache.cache_folder()))
     return DownloadPlan(
-        entry.id, entry.label, folder, entry.licence, LICENCE_PAGES + entry.repo, 0, 0, 0, 0, problem=problem
+        entry.id, entry.label, folder, entry.licence, LICENSE_PAGES + entry.repo, 0, 0, 0, 0, problem=problem
     )
 
 
 def problem_for(error: Exception, entry: AnyEntry, models_folders: list[str]) -> Problem:
-    """The sentence for whatever was raised here."""
+    """The problem for whatever was raised here."""
     if isinstance(error, Refusal):
         return error.problem
-    return problems.problem_of(error, entry, str(place(models_folders)))
+    return problems.problem_of(error, entry, str(target_cache(models_folders)))
 
 
 def fetch(
     entry: AnyEntry,
     models_folders: list[str],
-    tell: Tell,
-    tell_plan: Callable[[DownloadPlan], None] | None = None,
+    on_status: OnStatus,
+    on_plan: Callable[[DownloadPlan], None] | None = None,
     accept_changes: bool = False,
 ) -> Path:
-    """Fetch it, or what of it is missing; its folder. Raises Refusal, or what `problem_for` has words for.
+    """Fetch it, or what of it is missing, and return its folder. Raises Refusal, or what `problem_for` has words for.
 
-    `accept_changes`: it's taken as the hub has it now, whatever it was when first fetched or is known to be.
+    With `accept_changes` it is taken as the hub has it now, whatever it was when first fetched or is known to be.
     """
-    order = look(entry, models_folders, accept_changes)
-    made = order.plan()
-    if tell_plan is not None:
-        tell_plan(made)
+    contents = find_contents(entry, models_folders, accept_changes)
+    made = contents.plan()
+    if on_plan is not None:
+        on_plan(made)
     if made.problem is not None:
         raise Refusal(made.problem)
-    with alone(order.cache, order.listing.repo):
-        meter = Meter(entry.id, order.total_bytes, str(order.cache), tell)
-        meter.finished(sum(each.size_bytes for each in order.lent))
-        _check_lent(order, meter)
-        for each in order.wanted:
-            _bring(order.cache, each, meter)
-            meter.finished(each.file.size_bytes)
-        _assemble(order)
-        with noting(order.cache):
-            trust.keep_first(order.cache, (each.file for each in order.wanted), accept_changes)
-    return order.snapshot
+    with cache_notes.download_lock(contents.cache, contents.listing.repo):
+        progress = DownloadProgress(entry.id, contents.total_bytes, str(contents.cache), on_status)
+        progress.add_finished(sum(each.size_bytes for each in contents.lent))
+        _check_lent(contents, progress)
+        for each in contents.wanted:
+            _obtain_blob(contents.cache, each, progress)
+            progress.add_finished(each.file.size_bytes)
+        _assemble(contents)
+        cache_notes.note_first(contents.cache, [each.file for each in contents.wanted], accept_changes)
+    return contents.snapshot
 
 
-def _check_lent(order: Order, meter: Meter) -> None:
-    """Raise DamagedLoan where another model's file isn't what the cache says that it is; it is set aside then."""
-    for each in order.lent:
-        name = each.pointer.relative_to(order.snapshot).as_posix()
-        wanted = hub_cache.checksum_of(each.source) or trust.first_checksum(order.cache, order.lent_repo, name)
+def _check_lent(contents: Contents, progress: DownloadProgress) -> None:
+    """Raise DownloadError where another model's file isn't what the cache says that it is; it is set aside then."""
+    for each in contents.lent:
+        name = each.pointer.relative_to(contents.snapshot).as_posix()
+        first = cache_notes.first_checksum(contents.cache, contents.lent_repo, name)
+        wanted = hub_cache.checksum_of(each.source) or first
 
-        def tell(size_bytes: int = each.size_bytes) -> None:
-            meter.say(DownloadState.CHECKING, size_bytes, f"Checking the text encoder of {order.lender}")
+        def report(size_bytes: int = each.size_bytes) -> None:
+            progress.report(DownloadState.CHECKING, size_bytes, f"Checking the text encoder of {contents.lender}")
 
-        if wanted and not trust.is_right(order.cache, each.source, wanted, tell):
+        if wanted and not cache_notes.has_checksum(contents.cache, each.source, wanted, report):
             damaged = each.source.resolve()
             whole_file.replace(damaged, damaged.with_name(damaged.name + DAMAGED_SUFFIX))
-            raise problems.DamagedLoan(order.lender, each.source)
+            raise DownloadError(Failure.DAMAGED_SHARE, str(each.source), contents.lender)
 
 
-def _bring(cache: Path, wanted: Wanted, meter: Meter) -> None:
-    """Have the blob, whole and checked; what is here already is looked at as well, once."""
+def _obtain_blob(cache: Path, wanted: WantedFile, progress: DownloadProgress) -> None:
+    """See that the blob is here, whole and checked; what is here already is checked as well, once."""
     file = wanted.file
 
     def is_right(held: Path) -> bool:
-        def tell() -> None:
-            meter.say(DownloadState.CHECKING, file.size_bytes, f"Checking {_spoken(file)}")
+        def report() -> None:
+            progress.report(DownloadState.CHECKING, file.size_bytes, f"Checking {_name_in_words(file)}")
 
-        return trust.is_right(cache, held, file.checksum, tell)
+        return cache_notes.has_checksum(cache, held, file.checksum, report)
 
     for held in (wanted.blob, wanted.pointer):
-        if hub_cache.is_here(held, file.size_bytes):
+        if hub_cache.has_size(held, file.size_bytes):
             if is_right(held):
                 return
             held.unlink()  # damaged: of this length, and not this file
     wanted.blob.parent.mkdir(parents=True, exist_ok=True)
     twin = next((twin for twin in wanted.twins if is_right(twin)), None)
     if twin is not None:
-        meter.say(DownloadState.RUNNING, 0, f"Sharing {_spoken(file)}", at_once=True)
-        hub_cache.share(twin, wanted.blob)
+        progress.report(DownloadState.RUNNING, 0, f"Sharing {_name_in_words(file)}", at_once=True)
+        hub_cache.link_or_copy(twin, wanted.blob)
         return
-    _fetch_blob(cache, wanted, meter)
+    _fetch_blob(cache, wanted, progress)
 
 
-def _fetch_blob(cache: Path, wanted: Wanted, meter: Meter) -> None:
-    """Fetch it; a second time where what came was another file or not all of it. Raises WrongAnswer, WrongChecksum."""
-    file, partial = wanted.file, hub_cache.partial_of(wanted.blob)
-    answered: hub_stream.WrongAnswer | None = None
+def _fetch_blob(cache: Path, wanted: WantedFile, progress: DownloadProgress) -> None:
+    """Fetch it; a second time where what came was another file or not all of it. Raises DownloadError."""
+    file, partial = wanted.file, hub_cache.partial_path(wanted.blob)
+    failed = DownloadError(Failure.WRONG_CHECKSUM, file.name)
     for _attempt in (1, 2):
         try:
-            _write(file, partial, meter)
-        except hub_stream.WrongAnswer as error:
-            answered = error
+            _write(file, partial, progress)
+        except DownloadError as error:
+            failed = error
             log.warning("what came for %s is of another length than the hub says", file.name)
             if _is_page(partial) or partial.stat().st_size > file.size_bytes:
                 partial.unlink()
             continue
-        if _checksum(file, partial, meter) == file.checksum:
+        if _checksum(file, partial, progress) == file.checksum:
             whole_file.replace(partial, wanted.blob)
-            trust.remember(cache, wanted.blob, file.checksum)
+            cache_notes.note_checksum(cache, wanted.blob, file.checksum)
             return
         log.warning("%s has another checksum than %s", partial, file.checksum)
         partial.unlink()
-    raise answered or problems.WrongChecksum(file.name)
+    raise failed
 
 
 def _is_page(file: Path) -> bool:
@@ -160,54 +217,55 @@ def _is_page(file: Path) -> bool:
         return stream.read(64).lstrip()[:1] == b"<"
 
 
-class _Counted(io.FileIO):
-    """A file that tells how long it is after each write, and writes all that it is given."""
+class _ReportingFile(io.FileIO):
+    """A file that reports its length after each write, and writes all that it is given."""
 
-    def __init__(self, path: Path, tell: Callable[[int], None]) -> None:
+    def __init__(self, path: Path, on_length: Callable[[int], None]) -> None:
         super().__init__(path, "ab")
-        self._tell = tell
+        self._on_length = on_length
 
     def write(self, content: bytes) -> int:  # type: ignore[override]
         rest = memoryview(content)
         while rest:
             rest = rest[super().write(rest) :]
-        self._tell(self.tell())
+        self._on_length(self.tell())
         return len(content)
 
 
-def _write(file: HubFile, partial: Path, meter: Meter) -> None:
+def _write(file: HubFile, partial: Path, progress: DownloadProgress) -> None:
     if partial.is_file() and partial.stat().st_size > file.size_bytes:
         partial.unlink()
-    with _Counted(partial, lambda size: meter.say(DownloadState.RUNNING, size, f"Fetching {_spoken(file)}")) as sink:
-        meter.say(DownloadState.RUNNING, sink.tell(), f"Fetching {_spoken(file)}", at_once=True)
+    sentence = f"Fetching {_name_in_words(file)}"
+    with _ReportingFile(partial, lambda size: progress.report(DownloadState.RUNNING, size, sentence)) as sink:
+        progress.report(DownloadState.RUNNING, sink.tell(), sentence, at_once=True)
         if sink.tell() < file.size_bytes:
-            hub_listing.write(file, sink, sink.tell())
+            hub_listing.fetch_into(file, sink, sink.tell())
         os.fsync(sink.fileno())
 
 
-def _spoken(file: HubFile) -> str:
-    """What a person calls it: its part, for a shard's name fills a panel and says nothing."""
-    part, _, rest = file.name.partition("/")
-    return f"the {part.replace('_', ' ')}" if rest else part
+def _name_in_words(file: HubFile) -> str:
+    """What a person calls it: its component, for a shard's name fills a panel and says nothing."""
+    component, _, rest = file.name.partition("/")
+    return f"the {component.replace('_', ' ')}" if rest else component
 
 
-def _checksum(file: HubFile, path: Path, meter: Meter) -> str:
-    """Of the file on the disk: SHA-256, or git's for what is not kept in LFS."""
+def _checksum(file: HubFile, path: Path, progress: DownloadProgress) -> str:
+    """The checksum of the file on the disk: SHA-256, or git's for what is not kept in LFS."""
 
-    def tell() -> None:
-        meter.say(DownloadState.CHECKING, file.size_bytes, f"Checking {_spoken(file)}")
+    def report() -> None:
+        progress.report(DownloadState.CHECKING, file.size_bytes, f"Checking {_name_in_words(file)}")
 
-    return trust.checksum(path, file.checksum, tell)
+    return cache_notes.checksum(path, file.checksum, report)
 
 
-def _assemble(order: Order) -> None:
-    """All blobs are here: make them a snapshot, and the main one once it is whole."""
-    uses = Counter(each.blob for each in order.wanted)
-    for each in order.wanted:
+def _assemble(contents: Contents) -> None:
+    """Make a snapshot of the blobs, which are all here, and the main one once it is whole."""
+    uses = Counter(each.blob for each in contents.wanted)
+    for each in contents.wanted:
         uses[each.blob] -= 1
-        if hub_cache.is_here(each.blob, each.file.size_bytes):
-            hub_cache.point(each.pointer, each.blob, needed_again=uses[each.blob] > 0)
-    for lent in order.lent:
-        hub_cache.share(lent.source, lent.pointer)
-    order.check()
-    hub_cache.name_main(order.cache, order.listing.repo, order.listing.commit)
+        if hub_cache.has_size(each.blob, each.file.size_bytes):
+            hub_cache.link_to_blob(each.pointer, each.blob, needed_again=uses[each.blob] > 0)
+    for lent in contents.lent:
+        hub_cache.link_or_copy(lent.source, lent.pointer)
+    contents.check()
+    hub_cache.set_main(contents.cache, contents.listing.repo, contents.listing.commit)

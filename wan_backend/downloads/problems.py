@@ -1,46 +1,90 @@
-"""What goes wrong while something is fetched, as sentences with buttons. Uses huggingface_hub's errors; no torch."""
+"""What goes wrong while something is downloaded, as sentences with buttons."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
+from enum import Enum, auto
 
 from ..catalogue.entries import AnyEntry, ModelEntry
 from ..library import locate
-from ..library.integrity import NotWhole
 from ..protocol.messages import Fix, FixAction, Problem, ProblemKind
 from ..storage import media_folder
-from .download_lock import Elsewhere
-from .hub_stream import NoWay, WrongAnswer, proxy_in_words
-from .trust import Changed
+from ..storage.guarded_files import UnusableFile
+from . import network_settings
 
 log = logging.getLogger(__name__)
 
 LOG_IN = "log in with 'hf auth login' in a terminal, or set HF_TOKEN before Blender starts, then retry"
-
-
-MEND_PROXY = "start it, or mend or unset that variable and start Blender again; what is here already is kept."
-
-
+FIX_PROXY = "start it, or fix or unset that variable and start Blender again; what is here already is kept."
 REFUSALS = (401, 403, 404, 405, 410, 418, 451)
-"""Which no retry mends, whoever says so."""
+"""HTTP statuses that a retry doesn't change, whoever answers with them."""
 
 
-class WrongChecksum(Exception):
-    """A file came twice with another content than the hub says; the message is its name."""
+class Failure(Enum):
+    """Why a download can't go on; the words for each are in `_SENTENCES`."""
 
-
-class DamagedLoan(Exception):
+    WRONG_ANSWER = auto()
+    """What came was not what was asked for: a portal's page, or a file of another length."""
+    WRONG_CHECKSUM = auto()
+    """A file came twice with another content than the hub says."""
+    DAMAGED_SHARE = auto()
     """A file of another model, which was to be shared, is damaged."""
+    CHANGED = auto()
+    """A file of the hub isn't the one that was fetched first."""
+    UNKNOWN_CONTENT = auto()
+    """A file of the hub isn't the one that the catalogue knows."""
+    BUSY = auto()
+    """Another process is downloading the same model."""
+    NETWORK_SETTINGS = auto()
+    """The environment's proxy or certificates can't be used; the subject is the sentence."""
 
-    def __init__(self, lender: str, file: Path) -> None:
-        super().__init__(lender)
-        self.lender, self.file = lender, file
+
+class DownloadError(Exception):
+    """A download can't go on. `subject` is the file or sentence that it is about, `lender` the model that has it."""
+
+    def __init__(self, failure: Failure, subject: str = "", lender: str = "") -> None:
+        super().__init__(subject)
+        self.failure, self.subject, self.lender = failure, subject, lender
+
+
+_CHANGED = (
+    "so it isn't used: look at its page for what was changed and why. Update Wan VSE, or take it as it is now, in a "
+    "terminal: {command}"
+)
+_SENTENCES = {
+    Failure.WRONG_ANSWER: (
+        ProblemKind.HUB_FAILED,
+        "What came for {subject} was something else, or not all of it: a network that wants a login first, a proxy or "
+        "a mirror answered in the hub's place. Open any page in a browser to see, then retry.",
+    ),
+    Failure.WRONG_CHECKSUM: (
+        ProblemKind.CHECKSUM,
+        "{subject} came damaged twice, so it was thrown away; retry, or try another connection.",
+    ),
+    Failure.DAMAGED_SHARE: (
+        ProblemKind.CHECKSUM,
+        "{subject} of {lender}, which {label} was to share, is damaged and was set aside; retry, and it is fetched "
+        "anew. {lender} must be downloaded again, too.",
+    ),
+    Failure.CHANGED: (
+        ProblemKind.CHECKSUM,
+        "The hub's {subject} is no longer the file that was fetched here first, " + _CHANGED,
+    ),
+    Failure.UNKNOWN_CONTENT: (
+        ProblemKind.CHECKSUM,
+        "The hub's {subject} is no longer the file that this version of Wan VSE knows, " + _CHANGED,
+    ),
+    Failure.BUSY: (
+        ProblemKind.BUSY,
+        "{label} is being fetched by another Blender or terminal; wait for it, then retry.",
+    ),
+    Failure.NETWORK_SETTINGS: (ProblemKind.OFFLINE, "{subject}"),
+}
 
 
 def retry(entry: AnyEntry) -> Fix:
-    """The button that goes on."""
+    """The button that goes on with the download."""
     return Fix("Retry", action=FixAction.DOWNLOAD, value=entry.id)
 
 
@@ -49,8 +93,8 @@ def choose_folder() -> Fix:
     return Fix("Choose Folder", action=FixAction.OPEN_PREFERENCES)
 
 
-def too_little_room(entry: AnyEntry, needed_bytes: int, free_bytes: int, folder: str) -> Problem:
-    """Said before anything is fetched."""
+def too_little_space(entry: AnyEntry, needed_bytes: int, free_bytes: int, folder: str) -> Problem:
+    """The problem of a disk that is too full, known before anything is fetched."""
     needed, free = media_folder.size_in_words(needed_bytes), media_folder.size_in_words(free_bytes)
     sentence = (
         f"{entry.label} needs {needed} in {folder}, where {free} are free; make room, or choose another models folder "
@@ -65,23 +109,20 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     again = [retry(entry)]
-    wrong = _wrong_content(error, entry, folder, again)
-    if wrong is not None:
-        return wrong
-    if isinstance(error, Elsewhere):
-        sentence = f"{entry.label} is being fetched by another Blender or terminal; wait for it, then retry."
-        return Problem(ProblemKind.BUSY, sentence, again)
+    if isinstance(error, DownloadError):
+        kind, words = _SENTENCES[error.failure]
+        command = f"{locate.download_command(entry.id)} --accept-changes"
+        sentence = words.format(subject=error.subject, lender=error.lender, label=entry.label, command=command)
+        return Problem(kind, sentence, again)
     if isinstance(error, OfflineModeIsEnabled):
         sentence = "HF_HUB_OFFLINE is set, so nothing may be fetched; unset it and start Blender again."
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, HTTPError):
         return _from_network(error, entry, again)
-    if isinstance(error, NoWay):
-        return Problem(ProblemKind.OFFLINE, str(error), again)
     if isinstance(error, ImportError) and "proxy" in str(error).lower():
         sentence = f"This backend can't speak to a SOCKS proxy ({_proxy()}); set up the backend again, then retry."
         return Problem(ProblemKind.OFFLINE, sentence, again)
-    if isinstance(error, NotWhole | ValueError):
+    if isinstance(error, UnusableFile | ValueError):
         sentence = f"{entry.label} can't be fetched because {error}; retry later, or {_otherwise(entry)}."
         return Problem(ProblemKind.MODEL_BROKEN, sentence, again)
     if isinstance(error, OSError):
@@ -90,34 +131,6 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
     return Problem(
         ProblemKind.INTERNAL, f"{entry.label} could not be fetched ({words}); retry, it goes on from there.", again
     )
-
-
-def _wrong_content(error: Exception, entry: AnyEntry, folder: str, again: list[Fix]) -> Problem | None:
-    """Where something came, or is here, that is not what it should be."""
-    if isinstance(error, WrongChecksum):
-        sentence = f"{error} came damaged twice, so it was thrown away; retry, or try another connection."
-        return Problem(ProblemKind.CHECKSUM, sentence, again)
-    if isinstance(error, DamagedLoan):
-        sentence = (
-            f"{error.file} of {error.lender}, which {entry.label} was to share, is damaged and was set aside; retry, "
-            f"and it is fetched anew. {error.lender} must be downloaded again, too."
-        )
-        return Problem(ProblemKind.CHECKSUM, sentence, again)
-    if isinstance(error, Changed):
-        command = f"{locate.download_command(entry.id)} --accept-changes"
-        was = "that was fetched here first" if error.was_fetched else "that this version of Wan VSE knows"
-        sentence = (
-            f"The hub's {error} is not the file any more {was}, so it isn't used: look at its page for what was "
-            f"changed and why. Update Wan VSE, or take it as it is now, in a terminal: {command}"
-        )
-        return Problem(ProblemKind.CHECKSUM, sentence, again)
-    if isinstance(error, WrongAnswer):
-        sentence = (
-            f"What came for {error} was not that, or not all of it: a network that wants a login first, a proxy or a "
-            "mirror answered in the hub's place. Open any page in a browser to see, then retry."
-        )
-        return Problem(ProblemKind.HUB_FAILED, sentence, again)
-    return None
 
 
 def _otherwise(entry: AnyEntry) -> str:
@@ -137,48 +150,55 @@ def _from_disk(error: OSError, entry: AnyEntry, folder: str) -> Problem:
         return Problem(ProblemKind.DISK_FULL, sentence, fixes)
     where = error.filename or folder
     sentence = (
-        f"{where} can't be written ({media_folder.reason(error)}); mend that, or choose another models folder in the "
+        f"{where} can't be written ({media_folder.reason(error)}); fix that, or choose another models folder in the "
         "preferences."
     )
     return Problem(ProblemKind.FOLDER, sentence, fixes)
 
 
-def _is_anothers_page(headers: Mapping[str, str]) -> bool:
-    """True for a page of somebody who stands between: the hub answers programs otherwise, and says why."""
+def _is_page_of_another(headers: Mapping[str, str]) -> bool:
+    """True for a page of somebody between here and the hub, which answers programs otherwise, and says why."""
     return headers.get("content-type", "").startswith("text/html") and "x-error-code" not in headers
 
 
 def _refused(error: Exception, status: int, entry: AnyEntry, again: list[Fix]) -> Problem | None:
-    """Where somebody says no, the hub or whoever stands before it."""
+    """The problem where the hub, or whoever answers in its place, refuses; else None."""
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError
 
     page = f"huggingface.co/{entry.repo}"
-    if isinstance(error, HfHubHTTPError) and status in REFUSALS and _is_anothers_page(error.response.headers):
+    if isinstance(error, HfHubHTTPError) and status in REFUSALS and _is_page_of_another(error.response.headers):
         sentence = (
             f"A page came that says no ({status}) and isn't the hub's: a company's filter, a proxy or a mirror answers "
             f"in its place. Open {page} in a browser to see, have huggingface.co allowed there, then retry."
         )
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, GatedRepoError) or status == 403:
-        sentence = f"{entry.label} is given to those who agreed to its terms: do so at {page}, {LOG_IN}."
+        sentence = f"{entry.label} is only for those who have agreed to its terms: do so at {page}, {LOG_IN}."
         return Problem(ProblemKind.NOT_ALLOWED, sentence, again)
     if status == 401:
-        sentence = f"The hub gives {entry.label} only to those whom it knows, or has it no more: {LOG_IN}."
+        sentence = f"{entry.label} needs a Hugging Face login, or is no longer on the hub: {LOG_IN}."
         return Problem(ProblemKind.NOT_ALLOWED, sentence, again)
     if status == 404 or isinstance(error, EntryNotFoundError):
-        sentence = f"The hub has no {page} any more, or not all of its files; update Wan VSE, or {_otherwise(entry)}."
+        sentence = f"The hub no longer has {page}, or not all of its files; update Wan VSE, or {_otherwise(entry)}."
         return Problem(ProblemKind.NOT_FOUND, sentence, again)
     return None
 
 
 def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Problem:
-    from httpx2 import ProxyError
     from huggingface_hub.errors import HfHubHTTPError
 
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
-    refused = _refused(error, status, entry, again)
-    if refused is not None:
-        return refused
+    return (
+        _refused(error, status, entry, again)
+        or _login_wanted(error, status, again)
+        or _from_status(status, again)
+        or _unreachable(error, again)
+    )
+
+
+def _login_wanted(error: Exception, status: int, again: list[Fix]) -> Problem | None:
+    from httpx2 import ProxyError
+
     if status == 407 or (isinstance(error, ProxyError) and "407" in str(error)):
         place = f" ({_proxy()})" if _proxy() else ""
         sentence = (
@@ -189,23 +209,30 @@ def _from_network(error: Exception, entry: AnyEntry, again: list[Fix]) -> Proble
     if status == 511:
         sentence = "This network wants a login first: open any page in a browser, then retry."
         return Problem(ProblemKind.OFFLINE, sentence, again)
+    return None
+
+
+def _from_status(status: int, again: list[Fix]) -> Problem | None:
     if status in (429, 502, 503, 504):
-        sentence = f"The hub is overloaded or being mended ({status}); retry in some minutes, it goes on from there."
+        sentence = f"The hub is overloaded or under repair ({status}); retry in some minutes, it goes on from there."
         return Problem(ProblemKind.HUB_FAILED, sentence, again)
     if status:
         sentence = f"The hub answered with an error ({status}); retry in a while, it goes on from there."
         return Problem(ProblemKind.HUB_FAILED, sentence, again)
+    return None
+
+
+def _unreachable(error: Exception, again: list[Fix]) -> Problem:
     log.info("the hub can't be reached: %s", error)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         sentence = (
-            "Hugging Face can't be told from an impostor: its certificate isn't known here (a company's proxy, a login "
+            "Hugging Face can't be verified: its certificate isn't known here (a company's proxy, a login "
             "page, a wrong clock). Look at that, or set SSL_CERT_FILE to your company's certificates, then retry."
         )
-        return Problem(ProblemKind.OFFLINE, sentence, again)
-    if _proxy():
-        sentence = f"Hugging Face can't be reached through the proxy that is set ({_proxy()}); {MEND_PROXY}"
-        return Problem(ProblemKind.OFFLINE, sentence, again)
-    sentence = "Hugging Face can't be reached: look at the network, then retry. What is here already is kept."
+    elif _proxy():
+        sentence = f"Hugging Face can't be reached through the proxy that is set ({_proxy()}); {FIX_PROXY}"
+    else:
+        sentence = "Hugging Face can't be reached: look at the network, then retry. What is here already is kept."
     return Problem(ProblemKind.OFFLINE, sentence, again)
 
 
@@ -213,4 +240,4 @@ def _proxy() -> str:
     """The proxy that the hub is asked through, without a password; or nothing."""
     from huggingface_hub import constants
 
-    return proxy_in_words(constants.ENDPOINT)
+    return network_settings.proxy_in_words(constants.ENDPOINT)

@@ -1,4 +1,4 @@
-"""From source files to the model's pictures, and from decoded pictures to a take. Never imports torch.
+"""From source files to the model's pictures, and from decoded pictures to a take's files.
 
-This module imports nothing.
+Processes that only read media import it, so it stays free of torch.
 """

@@ -1,7 +1,7 @@
-"""Decoded movie frames as RGB, as their file tags them. May import numpy, opencv, av and framing.
+"""Decoded movie frames and pictures as RGB at the model's size, by the color tags of their file.
 
-Planes are brought to the model's size first and turned to RGB then: the same numbers, a fraction of the work. What a
-file doesn't say is read as Blender reads it: BT.601, limited range (grey without tags is full range).
+Planes are resampled to the model's size first and converted to RGB then: the result is equal, at a fraction of the
+work. Without tags a file is read as Blender reads it: BT.601, limited range (full range for gray).
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
-from .framing import Axis, PlaneResampler
+from .resampling import Axis, PlaneResampler
 
 WEIGHTS = {
     1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593),
 }  # fmt: skip
-"""Of red and of blue in the brightness, by the number that ITU-T H.273 gives a colour matrix."""
+"""The weights of red and of blue in luma, by the number of the color matrix in ITU-T H.273."""
 NAMES = {1: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 BT601 = (0.299, 0.114)
 FULL_RANGE = 2
 
 
 class FrameReader:
-    """Turns frames of one movie into the model's pictures; what it prepares, it keeps for the next frame."""
+    """Turns the frames of one source into the model's pictures; the resamplers are kept from frame to frame."""
 
     def __init__(self, across: Axis, down: Axis, turn: int = 0) -> None:
-        """`turn`: degrees clockwise (0, 90, 180, 270) by which the frames are turned before they are framed."""
+        """`turn`: degrees clockwise (0, 90, 180, 270) by which the frames are turned before they are resampled."""
         self._across, self._down, self._turn = across, down, turn
         self._full_size = 1, 1
         self._resamplers: dict[tuple[int, int, bool], PlaneResampler] = {}
@@ -41,19 +41,19 @@ class FrameReader:
         planes = [self._turned(plane) for plane in planes]
         bits = frame.format.components[0].bits
         full = is_full_range(frame)
-        black, white, grey = (0, (1 << bits) - 1, 1 << (bits - 1)) if full else _limited(bits)
+        black, white, gray = (0, (1 << bits) - 1, 1 << (bits - 1)) if full else _limited(bits)
         luma = self._resampled(planes[0], chroma=False, zero=black)
         spread = (1 << bits) - 1 if full else 224 << (bits - 8)
         if len(planes) == 1:
             return as_bytes(cv2.merge([luma * (255 / (white - black))] * 3))
-        chroma = [self._resampled(plane, chroma=True, zero=grey) for plane in planes[1:3]]
+        chroma = [self._resampled(plane, chroma=True, zero=gray) for plane in planes[1:3]]
         return as_bytes(cv2.transform(cv2.merge([luma, *chroma]), _matrix(frame.colorspace, white - black, spread)))
 
     def from_pixels(self, pixels: np.ndarray, order: Sequence[int], shrunk: int = 1) -> np.ndarray:
         """uint8 RGB of the model's size from a picture (H, W, channels; uint8 or uint16) of any size, band by band.
 
-        `order` names its channels of red, green, blue and perhaps alpha; `shrunk` of the file's pixels lie along each
-        side of one of these.
+        `order` gives the channels of red, green, blue and, where there is one, alpha; `shrunk` of the file's pixels lie
+        along each side of one of the picture's.
         """
         height, width = pixels.shape[:2]
         self._full_size = width * shrunk, height * shrunk
@@ -66,7 +66,7 @@ class FrameReader:
         return as_bytes(cv2.merge([resampler.second(channel) for channel in parts]))
 
     def from_rgb(self, picture: np.ndarray) -> np.ndarray:
-        """uint8 RGB of the model's size from a picture as `opaque` gives it."""
+        """uint8 RGB of the model's size from a picture that `opaque` returns."""
         return as_bytes(cv2.merge([self._resampled(channel, chroma=False) for channel in cv2.split(picture)]))
 
     def _turned(self, plane: np.ndarray) -> np.ndarray:
@@ -88,14 +88,14 @@ class FrameReader:
 
 
 def as_bytes(picture: np.ndarray) -> np.ndarray:
-    """Levels of 0..255 in any number type as uint8, rounded, and cut where they are beyond."""
+    """Levels of 0..255 in any number type as uint8, rounded and clipped."""
     return np.asarray(cv2.add(picture, np.zeros(4), dtype=cv2.CV_8U))
 
 
 def opaque(picture: np.ndarray, in_light: bool = False) -> np.ndarray:
-    """float32 RGB in 0..255 of a picture (H, W, 3 or 4, uint8 or uint16), laid over black by its alpha.
+    """float32 RGB in 0..255 of a picture (H, W, 3 or 4, uint8 or uint16), composited over black by its alpha.
 
-    `in_light` weakens the light and not the levels, as Blender does with pictures of 16 bit.
+    With `in_light`, alpha multiplies the linear light and not the levels, as Blender does for 16-bit pictures.
     """
     floats = picture[..., :3].astype(np.float32)
     if picture.dtype == np.uint16:
@@ -107,27 +107,27 @@ def opaque(picture: np.ndarray, in_light: bool = False) -> np.ndarray:
 
 
 def _light(levels: np.ndarray) -> np.ndarray:
-    """The sRGB standard's light (0..1) of levels in 0..255."""
+    """Linear light (0..1) of sRGB levels in 0..255."""
     share = levels / 255
     return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
 
 
 def _levels(light: np.ndarray) -> np.ndarray:
-    """And back."""
+    """sRGB levels in 0..255 of linear light (0..1)."""
     share = np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055)
     return (share * 255).astype(np.float32)
 
 
-def words(frame: Any) -> str:
-    """How a decoded frame is read: its size and pixel format, the colour matrix and range that are taken for it."""
+def describe(frame: Any) -> str:
+    """How a decoded frame is read, for the log: its size, its pixel format, the color matrix and range used."""
     matrix = NAMES.get(int(frame.colorspace), "bt601")
     levels = "full" if is_full_range(frame) else "limited"
-    colours = "" if frame.format.is_rgb else f", {matrix}, {levels} range"
-    return f"{frame.width} x {frame.height} {frame.format.name}{colours}"
+    colors = "" if frame.format.is_rgb else f", {matrix}, {levels} range"
+    return f"{frame.width} x {frame.height} {frame.format.name}{colors}"
 
 
 def depths(frame: Any) -> tuple[int, int, int]:
-    """How deep a decoded frame's transparency is, its RGB, its grey; 0 for what it doesn't have."""
+    """The bits of a decoded frame's alpha, RGB and gray; 0 for those that it doesn't have."""
     form = frame.format
     bits = [part.bits for part in form.components if not part.is_alpha]
     alpha = 8 if form.has_palette else max((part.bits for part in form.components if part.is_alpha), default=0)
@@ -135,7 +135,7 @@ def depths(frame: Any) -> tuple[int, int, int]:
 
 
 def is_full_range(frame: Any) -> bool:
-    """Whether black is 0 and white the highest level."""
+    """True where black is 0 and white the highest level."""
     name = frame.format.name
     if name.startswith(("yuvj", "gray")):
         return True
@@ -147,7 +147,7 @@ def _limited(bits: int) -> tuple[int, int, int]:
 
 
 def _matrix(colorspace: int, luma_levels: float, chroma_levels: float) -> np.ndarray:
-    """3 x 3: RGB in 0..255 from brightness and colour differences."""
+    """3 x 3: the matrix from luma and color differences to RGB in 0..255."""
     red, blue = WEIGHTS.get(int(colorspace), BT601)
     green = 1 - red - blue
     y, c = 255 / luma_levels, 255 / chroma_levels
@@ -156,7 +156,7 @@ def _matrix(colorspace: int, luma_levels: float, chroma_levels: float) -> np.nda
 
 
 def _yuv_planes(frame: Any) -> list[np.ndarray] | None:
-    """The planes of a frame that has brightness and colours in planes of their own, else None."""
+    """The planes of a frame that has luma and each chroma in a plane of its own, else None."""
     name, parts = frame.format.name, frame.format.components
     plain = name.startswith("yuv") or name.startswith("gray")
     if not plain or len({part.plane for part in parts}) < len(parts) or name.endswith(("be", "f32le", "f16le")):
@@ -173,7 +173,7 @@ def _yuv_planes(frame: Any) -> list[np.ndarray] | None:
 
 
 def _rgb(frame: Any) -> np.ndarray:
-    """Any other frame by ffmpeg's own conversion, with its alpha laid over black."""
+    """RGB of any other frame by ffmpeg's own conversion, composited over black."""
     parts = frame.format.components
     alpha = frame.format.has_palette or any(part.is_alpha for part in parts)
     deep = max(part.bits for part in parts) > 8

@@ -1,8 +1,8 @@
-"""Pictures between two pictures, or after them, made by following the motion. May import numpy and opencv.
+"""Pictures between two pictures, or after them, made by following the motion.
 
-The optical flow is measured both ways. Each of the two pictures is carried along its own flow to the time asked for,
-and where the two flows don't agree, as beside a thing that moves before its background, the picture counts that
-still sees what is there.
+The optical flow is measured both ways. Each of the two pictures is carried along its own flow to the time asked for.
+Where the two flows don't agree, as beside a thing that moves in front of its background, the picture counts that still
+shows what is there.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import numpy as np
 
 SMALL_PIXELS = 200_000
 """A picture of fewer pixels is followed at half its resolution, a larger one at a quarter: finer shows no more."""
-LEAST_SIDE = 32
-"""A picture with a shorter side is too small to be followed."""
+MIN_SIDE = 32
+"""The motion of a picture with a shorter side can't be followed."""
 ROUNDS = 3
-"""Of finding the place whose motion leads to a pixel."""
+"""Iterations of finding the place whose motion leads to a pixel."""
 DISAGREEMENT_PIXELS = 1.0
-"""How far two flows may disagree before a picture's say fades."""
+"""How far two flows may disagree before a picture's weight falls."""
 CUT_LEVELS = 40.0
-"""Two pictures that differ by so much on average, after the motion, are two shots: nothing lies between them."""
+"""Two pictures that differ by less on average are of one shot."""
 FOUND = 0.5
-"""How much of the difference a flow must explain, else the pictures are two shots."""
+"""Where more than this share of the difference is left after the motion, the pictures are of two shots."""
 
 
 class Motion:
-    """What moves from one picture to another, both uint8 (H, W, 3) of one size."""
+    """The motion from one picture to another, both uint8 (H, W, 3) of one size."""
 
     def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
         self._first, self._second = first, second
@@ -51,7 +51,7 @@ class Motion:
         return np.asarray(cv2.blendLinear(moved, moved_back, 1 - part, part))
 
     def beyond(self, share: float) -> np.ndarray:
-        """The picture at 1 + `share` of the way: what moves goes on as it went."""
+        """The picture at 1 + `share` of the way: what moves goes on as before."""
         if self._same or share <= 0 or not can_be_followed(self._second) or self.is_cut:
             return self._second
         return carried(self._second, _where(self._flows[1], -share) * share)
@@ -67,7 +67,7 @@ class Motion:
 
     @cached_property
     def is_cut(self) -> bool:
-        """True where the two are of different shots."""
+        """True where the two pictures are of different shots."""
         apart = float(cv2.mean(cv2.absdiff(self._first, self._second))[0])
         if apart < CUT_LEVELS:
             return False
@@ -78,7 +78,7 @@ class Motion:
 
 def can_be_followed(picture: np.ndarray) -> bool:
     """False for a picture too small for a flow."""
-    return bool(min(picture.shape[:2]) >= LEAST_SIDE)
+    return bool(min(picture.shape[:2]) >= MIN_SIDE)
 
 
 def flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -86,15 +86,15 @@ def flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
     Both are uint8 (H, W, 3) RGB that `can_be_followed`.
     """
-    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
+    gray = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    search.setFinestScale(1 if grey[0].size < SMALL_PIXELS else 2)
+    search.setFinestScale(1 if gray[0].size < SMALL_PIXELS else 2)
     start: Any = None
-    return np.asarray(search.calc(grey[0], grey[1], start))
+    return np.asarray(search.calc(gray[0], gray[1], start))
 
 
 def carried(picture: np.ndarray, away: np.ndarray, smooth: bool = False) -> np.ndarray:
-    """The picture (H, W, any) whose pixels are taken from so far away; `smooth` between pixels by straight lines."""
+    """The picture (H, W, any) whose pixels are taken from `away` (H, W, 2); with `smooth`, interpolated linearly."""
     kernel = cv2.INTER_LINEAR if smooth else cv2.INTER_CUBIC
     return np.asarray(cv2.remap(picture, *_places(away), kernel, borderMode=cv2.BORDER_REPLICATE))
 
@@ -118,7 +118,7 @@ def _carried(picture: np.ndarray, ahead: np.ndarray, back: np.ndarray, share: fl
 
 
 def _where(ahead: np.ndarray, share: float) -> np.ndarray:
-    """For each pixel at `share` of the way, the flow of what lies there then."""
+    """For each pixel at `share` of the way, the flow of what is there then."""
     there = ahead
     for _ in range(ROUNDS):
         there = carried(ahead, there * -share, smooth=True)

@@ -1,4 +1,4 @@
-"""What the process that reads media may take of the machine's memory, and how long it lives. Standard library only."""
+"""Limits for a process that reads media: the memory that it may take, and that it ends with its parent."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
-"""For the environment of such a process: each arena reserves addresses, and it is those that are limited."""
+"""For the environment of such a process: each arena reserves address space, and that is what's limited."""
 
 LOOK_SECONDS = 1.0
 
 
 @contextlib.contextmanager
-def memory(most_bytes: int) -> Iterator[None]:
-    """Have what takes more than that beside what is taken now fail with a MemoryError, where the system can (Linux)."""
-    before = limit_memory(most_bytes)
+def memory(max_bytes: int) -> Iterator[None]:
+    """A context in which taking more memory than that, beyond what is taken now, is a MemoryError (Linux alone)."""
+    before = limit_memory(max_bytes)
     try:
         yield
     finally:
@@ -30,20 +30,20 @@ def memory(most_bytes: int) -> Iterator[None]:
                 resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def limit_memory(most_bytes: int) -> tuple[int, int] | None:
-    """The same until the process ends, or the limits that are given back are set; None where there is no limit."""
+def limit_memory(max_bytes: int) -> tuple[int, int] | None:
+    """Limit the process as `memory` does, to its end; returns the limits of before, or None where none can be set."""
     with contextlib.suppress(ImportError, OSError, ValueError, IndexError):
         resource: Any = importlib.import_module("resource")
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        wanted = pages * resource.getpagesize() + most_bytes
+        wanted = pages * resource.getpagesize() + max_bytes
         resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
         return soft, hard
     return None
 
 
 def end_with_parent() -> None:
-    """Have this process end soon after the one that started it; Windows doesn't tell, and there it ends by itself."""
+    """Have this process end soon after its parent; on Windows nobody tells it, and it ends when its work is done."""
     parent = os.getppid()
 
     def watch() -> None:

@@ -1,16 +1,21 @@
-"""Where the model's frames and the scene's frames lie in time. Standard library and protocol only.
+"""The model's frames and the scene's frames in time: which shows which, and one made from the other.
 
-A take's frame i is shown at i / scene rate seconds; the model's frames count their own rate. One class says where
-a take's frame lies among the model's, and which frame of the scene a model's frame is.
+A take's frame i is shown at i / scene rate seconds; the model's frames have a rate of their own. Schedule says where a
+take's frame lies among the model's, and which frame of the scene a model's frame is. Conformer makes the take's frames
+from the model's.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..protocol.messages import Plan, Role, Source, TakeRequest
+import numpy as np
+
+from ..protocol.messages import Conform, Plan, Role, Source, TakeRequest
+from .motion import Motion
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Schedule:
     kept_before: int = 0
     kept_after: int = 0
     follows: bool = False
-    """True where each of the model's frames is made after one frame of the scene (restyle, previs)."""
+    """True where each of the model's frames follows a frame of the scene (restyle, previs)."""
     after_frames: int = 0
     """How many frames the source after the take has; 0: as many as are kept."""
 
@@ -79,7 +84,7 @@ class Schedule:
         return math.floor((model_frame - self.first_position) / self.step + Fraction(1, 2))
 
     def times(self) -> list[Fraction]:
-        """When the model's frames are, in frames of the scene; never falling.
+        """The times of the model's frames, in frames of the scene; they never fall.
 
         A frame that is one of the scene's (kept, or followed) is at that frame's time, the others at their own.
         """
@@ -100,13 +105,13 @@ class Schedule:
         return own
 
     def kept(self) -> list[int]:
-        """The model's frames that are of the sources before and after the take, in order."""
+        """The model's frames that show the sources before and after the take, in order."""
         return [*range(self.kept_before), *range(self.model_frames - self.kept_after, self.model_frames)]
 
     def frames_of(self, source: Source) -> dict[int, int]:
-        """For each model's frame that shows `source`, the source's frame in it; what is beyond its ends is held.
+        """For each of the model's frames that shows `source`, the source's frame; beyond its ends, the last is held.
 
-        Before the take, after it, or all along it, as its role says; one picture stands for itself, at frame 0.
+        Its role says whether it's shown before the take, after it, or all along it; one picture is shown at frame 0.
         """
         if source.role is Role.BEFORE:
             wanted, shift = range(self.kept_before), source.frames
@@ -117,3 +122,47 @@ class Schedule:
         else:
             wanted, shift = range(1), 0
         return {j: min(max(self.scene_frame(j) + shift, 0), source.frames - 1) for j in wanted}
+
+
+NEAR_ENOUGH = 1 / 32
+"""A take's frame within this share of the way to one of the model's is that frame, as sharp as it is."""
+SAME_RATE = Fraction(1, 100)
+"""Rates that differ by less are shown frame by frame: one frame in hundreds is skipped, and none is blended."""
+
+
+class Conformer:
+    """Takes all of the model's frames in order, and yields each of the take's frames as soon as it can be made."""
+
+    def __init__(self, schedule: Schedule, conform: Conform) -> None:
+        self._frames = schedule.take_frames
+        self._times = [float(time) for time in schedule.times()]
+        self._nearest = conform is Conform.REPEAT or 1 <= schedule.step <= 1 + SAME_RATE
+        self._next = 0
+        self._last: tuple[float, np.ndarray] | None = None
+
+    def feed(self, model_frame: int, picture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the take's frames that can be made now that the model's next frame, uint8 (H, W, 3) RGB, is there."""
+        before, here = self._last, (self._times[model_frame], picture)
+        self._last = here
+        motion: Motion | None = None
+        while self._next < self._frames and self._next <= here[0]:
+            if before is None or before[0] >= here[0]:
+                made = picture
+            else:
+                share = (self._next - before[0]) / (here[0] - before[0])
+                if self._nearest:
+                    share = float(share >= 0.5)
+                if NEAR_ENOUGH < share < 1 - NEAR_ENOUGH:
+                    motion = motion or Motion(before[1], picture)
+                    made = motion.between(share)
+                else:
+                    made = before[1] if share < 0.5 else picture
+            yield self._next, made
+            self._next += 1
+
+    def finish(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the frames after the model's last one, which is held."""
+        assert self._last is not None, "no frame was fed"
+        while self._next < self._frames:
+            yield self._next, self._last[1]
+            self._next += 1

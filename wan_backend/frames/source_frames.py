@@ -1,7 +1,4 @@
-"""A source's frames as the model sees them. May import numpy, protocol and its neighbours.
-
-The files lie on the disk where the request says; nothing is kept of them but the frames that are asked for.
-"""
+"""A source's frames as the model's pictures, read from the files that the request names; and their edges as a guide."""
 
 from __future__ import annotations
 
@@ -14,24 +11,23 @@ import numpy as np
 
 from ..protocol.errors import Refusal
 from ..protocol.messages import Pictures, Problem, ProblemKind, Source
-from . import pictures
-from .color import FrameReader, depths, words
-from .framing import NothingShown, axes
-from .movie_frames import MovieFrames, Unreadable
+from . import still_pictures
+from .color import FrameReader, depths, describe
+from .movie_frames import MovieFrames
+from .resampling import axes
+from .unreadable_source import UnreadableSource
 
 log = logging.getLogger(__name__)
 
 ANY_DEPTH = 64
-MOST_MOVIE_PIXELS = 100_000_000
-"""Of one frame; a decoder holds a score of them at once. The largest cameras and VR films have 67 million."""
+"""Bits that no picture has more of."""
+MAX_MOVIE_PIXELS = 100_000_000
+"""For one frame; a decoder holds twenty of them at once. The largest cameras and VR films have 67 million pixels."""
 
-
-class Changing(Unreadable):
-    """The pictures change within the movie, and no Blender (4.2 to 5.2) shows those after that: it shows noise."""
-
-
-class OtherPictures(Unreadable):
-    """What is found isn't what the source was framed for; the message says how, as half a sentence."""
+CONVERT_ADVICE = "convert it to MP4 with a program that makes all of it alike (as HandBrake does), and use that instead"
+RENDER_ADVICE = "press Retry in Blender, which then renders what its strip shows"
+EDGE_GAIN, EDGE_FLOOR = 3.0, 0.15
+"""How strong the edge at a step of brightness (0..1) is, and what is subtracted; the embedded model was trained so."""
 
 
 def read(
@@ -40,13 +36,13 @@ def read(
     width: int,
     height: int,
     scene_size: tuple[int, int],
-    budget_bytes: int = pictures.BUDGET_BYTES,
+    budget_bytes: int = still_pictures.BUDGET_BYTES,
 ) -> Iterator[np.ndarray]:
-    """uint8 (height, width, 3) RGB for each of the source's frames asked for, as it lies in the model's picture.
+    """uint8 (height, width, 3) RGB for each of the source's frames asked for, in its place in the model's picture.
 
     `frames` counts from the source's first frame, is sorted, and may repeat one. `scene_size` is the scene's width
-    and height, for sources that say nothing of their framing. A still picture that takes more than `budget_bytes` is
-    refused. Raises Refusal (bad_source) where a file can't be read, whatever is wrong with it.
+    and height, for sources without a framing. A still picture that takes more than `budget_bytes` is refused. Raises
+    Refusal (bad_source, or render_first) where a file can't be read, whatever is wrong with it.
     """
     if not source.files:
         raise Refusal(Problem(ProblemKind.BAD_SOURCE, "A source of this take has no files; choose its strip again."))
@@ -64,17 +60,17 @@ def _from_movie(
     framed = source.pictures
     shown, picture = None, np.empty(0)
     try:
-        pictures.check_plain(file)
+        still_pictures.check_plain(file)
         with MovieFrames(file) as movie:
             _check_movie(*movie.size)
             for frame in movie.frames([source.first_frame + index for index in frames]):
                 if reader is None or framed is None:
                     framed = framed or Pictures(frame.width, frame.height, 0, ANY_DEPTH, ANY_DEPTH, ANY_DEPTH)
                     reader = FrameReader(*axes(source.framing, framed.shown_size(), size, scene_size), framed.turn)
-                    log.info("%s: %s, read as %d x %d", file.name, words(frame), *size)
+                    log.info("%s: %s, read as %d x %d", file.name, describe(frame), *size)
                 if frame is not shown:
-                    _check_head(source.pictures, movie.size)
-                    _check_even(movie, frame)
+                    _check_header(source.pictures, movie.size)
+                    _check_unchanged(movie, frame)
                     _check(framed, (frame.width, frame.height), depths(frame))
                     shown, picture = frame, reader.picture(frame)
                 yield picture
@@ -83,19 +79,21 @@ def _from_movie(
 
 
 def _check_movie(width: int, height: int) -> None:
-    if width * height > MOST_MOVIE_PIXELS:
-        raise Unreadable(f"its pictures of {width:,} x {height:,} pixels are too large to decode")
+    if width * height > MAX_MOVIE_PIXELS:
+        raise UnreadableSource(f"its pictures of {width:,} x {height:,} pixels are too large to decode")
 
 
-def _check_head(framed: Pictures | None, said: tuple[int, int]) -> None:
-    """Raise OtherPictures where the movie isn't of the size that the source was framed for."""
-    if framed is not None and all(said):
-        _check(framed, said)
+def _check_header(framed: Pictures | None, size: tuple[int, int]) -> None:
+    """Raise UnreadableSource where the movie isn't of the size that the source was framed for."""
+    if framed is not None and all(size):
+        _check(framed, size)
 
 
-def _check_even(movie: MovieFrames, frame: Any) -> None:
-    if not movie.is_as_said(frame):
-        raise Changing(f"its pictures change from {movie.change(frame)}, and Blender shows noise from there on")
+def _check_unchanged(movie: MovieFrames, frame: Any) -> None:
+    """Raise UnreadableSource where the pictures change: no Blender (4.2 to 5.2) shows those after that, but noise."""
+    if not movie.is_like_first(frame):
+        why = f"its pictures change from {movie.change(frame)}, and Blender shows noise from there on"
+        raise UnreadableSource(why, CONVERT_ADVICE)
 
 
 def _from_pictures(
@@ -108,7 +106,7 @@ def _from_pictures(
         if name != shown:
             file = Path(source.folder) / name
             try:
-                found = pictures.load(file, max(size), budget_bytes)
+                found = still_pictures.load(file, max(size), budget_bytes)
                 full = found.width, found.height
                 if source.pictures is not None:
                     _check(source.pictures, full)
@@ -122,34 +120,41 @@ def _from_pictures(
 
 
 def _check(framed: Pictures, found: tuple[int, int], depths: tuple[int, int, int] = (0, 0, 0)) -> None:
-    """Raise OtherPictures where a picture isn't what the source was framed for."""
+    """Raise UnreadableSource where a picture isn't what the source was framed for."""
     if found != (framed.width, framed.height):
         sizes = f"{found[0]} x {found[1]} and not {framed.width} x {framed.height}"
-        raise OtherPictures(f"one of its pictures is {sizes} pixels")
+        raise UnreadableSource(f"one of its pictures is {sizes} pixels", RENDER_ADVICE, ProblemKind.RENDER_FIRST)
     allowed = framed.alpha_bits, framed.rgb_bits, framed.grey_bits
-    for what, bits, most in zip(("transparency", "RGB", "grey"), depths, allowed, strict=True):
+    for what, bits, most in zip(("transparency", "RGB", "gray"), depths, allowed, strict=True):
         if bits > most:
-            raise OtherPictures(f"it has {what} of {bits} bits, which Blender may show otherwise")
+            why = f"it has {what} of {bits} bits, which Blender may show otherwise"
+            raise UnreadableSource(why, RENDER_ADVICE, ProblemKind.RENDER_FIRST)
 
 
 def _refused(kind: str, file: Path, error: Exception) -> Refusal:
     if isinstance(error, FileNotFoundError):
         sentence = f"The {kind} {file} is not there any more; put it back, or choose another strip."
         return Refusal(Problem(ProblemKind.BAD_SOURCE, sentence))
-    why = "its format is not known, or it is damaged"
-    if isinstance(error, Unreadable | NothingShown):
-        why = str(error)
-    elif isinstance(error, MemoryError):
-        why = "there is too little memory to decode it"
-    elif isinstance(error, PermissionError | IsADirectoryError):
-        why = str(error.strerror).lower()
-    elif isinstance(error, OSError) and error.strerror:
-        why = f"it can't be read to its end ({error.strerror}), so its disk or share fails"
-    problem, advice = ProblemKind.BAD_SOURCE, "convert it to MP4 or PNG, or choose another strip"
+    found = error if isinstance(error, UnreadableSource) else UnreadableSource(*_reason(error))
+    return Refusal(Problem(found.kind, f"The {kind} {file} can't be used: {found}; {found.advice}."))
+
+
+def _reason(error: Exception) -> tuple[str] | tuple[str, str]:
+    """Why what a decoder or the system raises makes a source unreadable; and the advice, where it's not the usual."""
+    if isinstance(error, MemoryError):
+        return ("there is too little memory to decode it",)
     if isinstance(error, OSError) and error.strerror:
-        advice = "see to it, or choose another strip"
-    if isinstance(error, Changing):
-        advice = "convert it to MP4 with a program that makes all of it alike (as HandBrake does), and use that instead"
-    if isinstance(error, OtherPictures):
-        problem, advice = ProblemKind.RENDER_FIRST, "press Retry in Blender, which then renders what its strip shows"
-    return Refusal(Problem(problem, f"The {kind} {file} can't be used: {why}; {advice}."))
+        permission = isinstance(error, PermissionError | IsADirectoryError)
+        why = f"it can't be read to its end ({error.strerror}), so its disk or share fails"
+        return str(error.strerror).lower() if permission else why, "see to it, or choose another strip"
+    return ("its format is not known, or it is damaged",)
+
+
+def edges(picture: np.ndarray) -> np.ndarray:
+    """A guide of soft white lines on black, uint8 (H, W, 3), where the brightness of uint8 RGB (H, W, 3) changes."""
+    gray = np.pad(picture.astype(np.float32).mean(axis=2) / 255, 1, mode="edge")
+    across = gray[1:-1, 2:] - gray[1:-1, :-2]
+    down = gray[2:, 1:-1] - gray[:-2, 1:-1]
+    strength = np.clip(np.sqrt(across**2 + down**2 + 1e-8) * EDGE_GAIN - EDGE_FLOOR, 0, 1)
+    levels = np.rint(strength * 255).astype(np.uint8)
+    return np.repeat(levels[..., None], 3, axis=2)

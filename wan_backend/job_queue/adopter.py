@@ -1,4 +1,4 @@
-"""Has the jobs of dead servers looked for while the queue goes on. Job queue only.
+"""Has the jobs of dead servers looked for while the queue goes on.
 
 A look has two parts. The first reads the state folder; when it is through, the list of jobs is whole. The second looks
 through media folders, which may be on a slow share, for what the dead servers left; a job starts only after it.
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 GROUP_SECONDS = 0.1
 GROUP = 50
-MOST_LOOKERS = 32
+MAX_LOOKERS = 32
 """So many media folders are looked at at once; those that hang hold none of the others as long as they are fewer."""
 
 
@@ -112,7 +112,7 @@ class Adopter:
         for jobs in folders.values():
             left.put(jobs)
         if self._post is not None:
-            for _ in range(min(len(folders), MOST_LOOKERS) - 1):
+            for _ in range(min(len(folders), MAX_LOOKERS) - 1):
                 threading.Thread(target=self._look_for_takes, args=[left, post], name="takes", daemon=True).start()
         self._look_for_takes(left, post)
 

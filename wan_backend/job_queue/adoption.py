@@ -1,4 +1,4 @@
-"""The jobs of servers that died, found on the disk. Protocol only; reads and removes files, changes no job.
+"""The jobs of servers that died, found on the disk.
 
 It may be done by a thread, while the queue goes on: with ten thousand jobs it takes seconds. Each job has one holder,
 whatever its state: the server that made it, or after its death the one that took over. Of what another live server

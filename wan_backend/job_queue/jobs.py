@@ -1,4 +1,4 @@
-"""The queue: every job this server has, in memory and on disk. Protocol only; single-threaded.
+"""The queue: every job this server has, in memory and on disk.
 
 What changes a state goes to the disk at once, by the writer; progress doesn't. A disk that is full stops no job: its
 newer state is kept in memory and written when there is room again. Only a new job is refused then, because it could be
@@ -185,7 +185,7 @@ class JobQueue:
         job = self._job(job_id)
         if job.status.state is JobState.QUEUED:
             job.aside = True
-            self.say(job_id, sentence)
+            self.set_sentence(job_id, sentence)
 
     def take_back(self, job_id: str) -> None:
         """Give a job that was set aside its turn again; nothing where it wasn't."""
@@ -194,7 +194,7 @@ class JobQueue:
             job.aside = False
             if job.status.state is JobState.QUEUED:
                 heapq.heappush(self._turns, (job.order, job_id))
-                self.say(job_id, WAITING)
+                self.set_sentence(job_id, WAITING)
 
     # What is asked for
 
@@ -260,20 +260,20 @@ class JobQueue:
 
     def damaged(self, job_id: str, problem: Problem) -> None:
         """What the job was asked for can't be read any more."""
-        self._job(job_id).broken = True
+        self._job(job_id).broken = problem.kind is not ProblemKind.FOLDER  # that may be read by a retry
         self.end(job_id, JobState.FAILED, problem)
 
-    def tell_next(self, sentence: str) -> None:
+    def report_to_next(self, sentence: str) -> None:
         """Say something to who waits for the next queued job. (Those after it wait for that one.)"""
         job, told = self._head(), self._jobs.get(self._told)
         if told is not None and told is not job and told.status.state is JobState.QUEUED:
-            self.say(told.status.job_id, WAITING)
+            self.set_sentence(told.status.job_id, WAITING)
         self._told = ""
         if job is not None:
             self._told = job.status.job_id
-            self.say(job.status.job_id, sentence)
+            self.set_sentence(job.status.job_id, sentence)
 
-    def say(self, job_id: str, sentence: str) -> None:
+    def set_sentence(self, job_id: str, sentence: str) -> None:
         """Say what goes on with a job; not kept on disk."""
         job = self._job(job_id)
         if job.status.sentence != sentence:
@@ -586,7 +586,7 @@ def _request_of(folder: Path) -> TakeRequest:
     try:
         return reading.request_of(folder)
     except reading.DamagedRequest as damaged:
-        raise Refusal(Problem(ProblemKind.INTERNAL, str(damaged))) from None
+        raise Refusal(damaged.problem) from None
 
 
 def _countdown(count: int, then: Callable[[], None]) -> Callable[[], None]:

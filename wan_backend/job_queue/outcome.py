@@ -1,4 +1,4 @@
-"""What came of something, as an answer: the result, or why there is none. Protocol only."""
+"""What came of something, as an answer: the result, or why there is none."""
 
 from __future__ import annotations
 

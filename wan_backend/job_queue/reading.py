@@ -39,18 +39,26 @@ class Kept:
 
 
 class DamagedRequest(Exception):
-    """What a job was asked for can't be read; the message is a sentence for a person."""
+    """What a job was asked for can't be read, or can't be read now; `problem` says it to a person."""
+
+    def __init__(self, kind: ProblemKind, sentence: str) -> None:
+        super().__init__(sentence)
+        self.problem = Problem(kind, sentence)
 
 
 def request_of(folder: Path) -> TakeRequest:
     """What the job in that folder was asked for. Raises DamagedRequest."""
     try:
         return from_json(TakeRequest, read_json(folder / REQUEST_FILE)["request"], REQUEST_FILE)
-    except Exception:  # whatever is wrong with one file, it costs one job
+    except OSError as error:
         log.error("%s can't be read", folder / REQUEST_FILE, exc_info=True)
-        raise DamagedRequest(
-            f"The file {folder / REQUEST_FILE} is damaged, so this job can't be made again; clear it from the list."
-        ) from None
+        reason = error.strerror or type(error).__name__
+        sentence = f"The file {folder / REQUEST_FILE} can't be read ({reason}). Look at the disk, then retry the job."
+        raise DamagedRequest(ProblemKind.FOLDER, sentence) from None
+    except Exception:  # whatever is wrong with one file, it costs one job
+        log.error("%s is damaged", folder / REQUEST_FILE, exc_info=True)
+        again = "so this job can't be made again; clear it from the list."
+        raise DamagedRequest(ProblemKind.INTERNAL, f"The file {folder / REQUEST_FILE} is damaged, {again}") from None
 
 
 def plan_of(folder: Path) -> Plan | None:
@@ -69,13 +77,12 @@ def job_of(job_id: str, folder: Path) -> Kept:
     except Exception:  # whatever is wrong with one job, the others stand
         log.exception("The job %s can't be read", job_id)
         sentence = f"The folder {folder} is damaged, so this job can't be made again; clear it from the list."
-        return Kept(_broken(job_id, {}, sentence))
+        return Kept(_broken(job_id, {}, Problem(ProblemKind.INTERNAL, sentence)))
 
 
-def broken_status(status: JobStatus, sentence: str) -> JobStatus:
-    """How a job is whose request can't be read."""
-    problem = Problem(ProblemKind.INTERNAL, sentence)
-    return dataclasses.replace(status, state=JobState.FAILED, problem=problem, sentence=sentence, progress=0.0)
+def broken_status(status: JobStatus, problem: Problem) -> JobStatus:
+    """The status of a job whose request can't be read."""
+    return dataclasses.replace(status, state=JobState.FAILED, problem=problem, sentence=problem.sentence, progress=0.0)
 
 
 def _read(job_id: str, folder: Path) -> Kept:
@@ -87,14 +94,14 @@ def _read(job_id: str, folder: Path) -> Kept:
         try:
             request = request_of(folder)
         except DamagedRequest as damaged:
-            return Kept(_broken(job_id, state, str(damaged)))
+            return Kept(_broken(job_id, state, damaged.problem))
     summary = None if request is None else JobSummary.of(request)
     status = _status(job_id, state, summary)
     if status is None and summary is None:
         try:
             request = request_of(folder)
         except DamagedRequest as damaged:
-            return Kept(_broken(job_id, state, str(damaged)))
+            return Kept(_broken(job_id, state, damaged.problem))
         summary = JobSummary.of(request)
     if status is None:
         assert summary is not None
@@ -143,11 +150,11 @@ def _lost(job_id: str, state: dict[str, Any], summary: JobSummary) -> JobStatus:
     return JobStatus(job_id, JobState.INTERRUPTED, summary, problem=problem, sentence=sentence, created=created)
 
 
-def _broken(job_id: str, state: dict[str, Any], sentence: str) -> Job:
+def _broken(job_id: str, state: dict[str, Any], problem: Problem) -> Job:
     status = _status(job_id, state, None)
     if status is None:
         status = JobStatus(job_id, JobState.FAILED, NO_SUMMARY, created=_created(state))
-    job = _job(broken_status(status, sentence), state, "")
+    job = _job(broken_status(status, problem), state, "")
     job.broken = True
     return job
 

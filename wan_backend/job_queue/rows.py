@@ -1,4 +1,4 @@
-"""The order in which jobs are listed, kept as they change, and its pages. Protocol and standard library only."""
+"""The order in which jobs are listed, kept as they change, and its pages."""
 
 from __future__ import annotations
 

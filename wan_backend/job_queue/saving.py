@@ -1,4 +1,4 @@
-"""What of the jobs is on its way to the disk, and what could not be put there. Protocol only; single-threaded.
+"""What of the jobs is on its way to the disk, and what could not be put there.
 
 Without `post`, all is done before a call returns; with it, by other threads, and what comes of it is heard here.
 """

@@ -1,4 +1,4 @@
-"""The job folders on disk: jobs/<job_id>/{request.json,plan.json,state.json,work}. Standard library and protocol only.
+"""The job folders on disk: jobs/<job_id>/{request.json,plan.json,state.json,work}.
 
 A job's folder appears and goes by one rename, its state changes by one rename, so that a kill at any moment leaves
 each job whole. What may be called from any thread: all of it; the caller sees to it that nobody else is at the same

@@ -1,4 +1,4 @@
-"""What lies in the media folder for a job: its take, or what a dead worker left. Standard library and protocol only."""
+"""What lies in the media folder for a job: its take, or what a dead worker left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which state of a job may follow which. Standard library and protocol only."""
+"""Which state of a job may follow which."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Where each part of a model is: in subfolders of one folder, or each in a folder or file of its own. No torch.
+"""Where each component of a model is: in subfolders of one folder, or each in a folder or file of its own.
 
-The server decides (`files/assembly.py`) and tells a worker, which obeys; what a file is, both read in it.
+The server decides where (`locate`) and the worker keeps to it; both recognize themselves what is in a file.
 """
 
 from __future__ import annotations
@@ -9,111 +9,116 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..catalogue.architecture import Layout, Unfit, told
+from ..catalogue.architecture import Architecture, detect_architecture
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..storage import guarded_files
 from ..storage.file_stamp import stamp
-from . import compose, file_heads
-from .recognize import NotOurs, PartFile, recognise
+from ..storage.guarded_files import UnusableFile
+from . import compose, weights_head
+from .recognize import FileComponent, recognize_components
 
 INDEX_FILE = "model_index.json"
 TRANSFORMERS = ("WanTransformer3DModel", "WanVACETransformer3DModel")
 Stamp = tuple[tuple[str, int, int], ...]
 
 
-class Places:
-    """The places of a model's parts."""
+class ComponentFiles:
+    """The file or folder of each of a model's components."""
 
-    def __init__(self, folder: Path, parts: Mapping[str, Path] | None = None) -> None:
-        """`parts`: part -> its folder or file; without it all are subfolders of `folder`."""
+    def __init__(self, folder: Path, components: Mapping[str, Path] | None = None) -> None:
+        """`components` has the file or folder of each; without it all are subfolders of `folder`."""
         self.folder = folder
-        self._parts = dict(parts or {})
+        self._components = dict(components or {})
 
     @property
-    def assembled(self) -> bool:
-        """True for a model that is put together of several places."""
-        return bool(self._parts)
+    def is_composed(self) -> bool:
+        """True for a model that is composed of several files and folders."""
+        return bool(self._components)
 
-    def is_at(self, folder: Path, parts: Mapping[str, Path]) -> bool:
-        """True where these are the same places."""
-        return self.folder == folder and self._parts == dict(parts)
+    def is_at(self, folder: Path, components: Mapping[str, Path]) -> bool:
+        """True where these are the same files and folders."""
+        return self.folder == folder and self._components == dict(components)
 
-    def of(self, part: str) -> Path:
-        """The folder or the file of a part. Raises Refusal where there is none."""
-        if not self.assembled:
-            return self.folder / part
-        if part not in self._parts:
-            raise _refusal(f"Nobody said where the {part.replace('_', ' ')} is; start the backend again.")
-        return self._parts[part]
+    def path(self, component: str) -> Path:
+        """The folder or the file of a component. Raises Refusal where there is none."""
+        if not self.is_composed:
+            return self.folder / component
+        if component not in self._components:
+            raise _refusal(f"The place of the {component.replace('_', ' ')} is not known; start the backend again.")
+        return self._components[component]
 
-    def holds(self, part: str) -> bool:
-        """True where the model has such a part."""
-        return part in self._parts if self.assembled else (self.folder / part).is_dir()
+    def has(self, component: str) -> bool:
+        """True where the model has such a component."""
+        return component in self._components if self.is_composed else (self.folder / component).is_dir()
 
-    def file(self, part: str) -> PartFile | None:
-        """What the part's file holds; None where the part is in a folder. Raises Refusal."""
-        place = self.of(part)
-        if place.is_dir() or not self.assembled:
+    def file(self, component: str) -> FileComponent | None:
+        """The component in its file; None where it is in a folder. Raises Refusal where the file no longer holds it."""
+        place = self.path(component)
+        if place.is_dir() or not self.is_composed:
             return None
-        kind = "transformer" if part.startswith("transformer") else part
+        kind = "transformer" if component.startswith("transformer") else component
         try:
             with guarded_files.guard():
-                found = recognise(file_heads.read(place))
-        except NotOurs:
-            found = []
-        except guarded_files.Unlookable as why:
+                found = recognize_components(weights_head.read_head(place))
+        except UnusableFile as why:
             if guarded_files.is_out_of_memory(why.__cause__):
                 sentence = f"{place} {guarded_files.complaint(MemoryError())}; close other programs, then try again."
                 raise Refusal(Problem(ProblemKind.OUT_OF_MEMORY, sentence)) from None
             raise _refusal(f"{place} can't be used because {why}; choose another file.") from None
         for one in found:
-            if one.part == kind:
+            if one.component == kind:
                 return one
-        raise _refusal(f"{place} holds no {part.replace('_', ' ')} of a Wan model any more; start the backend again.")
+        raise _refusal(
+            f"{place} holds no {component.replace('_', ' ')} of a Wan model any more; start the backend again."
+        )
 
     def index(self) -> dict[str, Any]:
-        """model_index.json, or what it would say of a model put together. Raises Refusal where it's no Wan model's."""
-        if not self.assembled:
+        """model_index.json, or what it would say of a composed model. Raises Refusal where it is no Wan model's."""
+        if not self.is_composed:
             return _read_index(self.folder)
-        return compose.index_of({part: self.config(part) for part in self._parts if part != "tokenizer"})
+        return compose.index_of(
+            {component: self.config(component) for component in self._components if component != "tokenizer"}
+        )
 
-    def layout(self, index: Mapping[str, Any]) -> Layout:
-        """What the model is conditioned by. Raises Refusal where its parts don't go together."""
+    def architecture(self, index: Mapping[str, Any]) -> Architecture:
+        """What the model is conditioned by. Raises Refusal where its components don't go together."""
         transformer, vae = self.config("transformer"), self.config("vae")
-        image_encoder = self.config("image_encoder") if self.holds("image_encoder") else None
+        image_encoder = self.config("image_encoder") if self.has("image_encoder") else None
         try:
-            return told(index, transformer, vae, image_encoder)
-        except Unfit as why:
+            return detect_architecture(index, transformer, vae, image_encoder)
+        except UnusableFile as why:
             raise _refusal(f"The model in {self.folder} can't be run because {why}; choose another model.") from why
 
-    def config(self, part: str) -> dict[str, Any]:
-        """The configuration of a part, without loading its weights. Raises Refusal."""
-        if self.assembled and part == "scheduler":
+    def config(self, component: str) -> dict[str, Any]:
+        """The configuration of a component, without loading its weights. Raises Refusal."""
+        if self.is_composed and component == "scheduler":
             return dict(compose.SCHEDULER)
-        file = self.file(part)
+        file = self.file(component)
         if file is not None:
             return dict(file.config)
-        return read_json(self.of(part) / ("scheduler_config.json" if part == "scheduler" else "config.json"))
+        return read_json(
+            self.path(component) / ("scheduler_config.json" if component == "scheduler" else "config.json")
+        )
 
     def stamp(self) -> Stamp:
-        """Name, length and time of every weights file: tells whether a model was exchanged on the disk."""
-        if not self.assembled:
+        """Name, length and time of every weights file, which tell whether a model was exchanged on the disk."""
+        if not self.is_composed:
             return _stamp(sorted(self.folder.glob("*/*.safetensors")))
-        return tuple(row for part in sorted(self._parts) for row in self.part_stamp(part))
+        return tuple(row for component in sorted(self._components) for row in self.component_stamp(component))
 
-    def part_stamp(self, part: str) -> Stamp:
-        """The same of one part; equal for two models that share it. The cache's links lead to one file.
+    def component_stamp(self, component: str) -> Stamp:
+        """The stamp of one component; equal for two models that share it, as links of the hub's cache lead to one file.
 
-        A tokenizer has no weights: its files are all that it is.
+        A tokenizer has no weights, so all of its files count.
         """
-        place = self.of(part)
-        files = "*" if part == "tokenizer" else "*.safetensors"
+        place = self.path(component)
+        files = "*" if component == "tokenizer" else "*.safetensors"
         return _stamp(sorted(place.glob(files)) if place.is_dir() else [place])
 
 
 def classes(index: Mapping[str, Any]) -> dict[str, str]:
-    """Part name -> class name, of a model's index."""
+    """The class of each component that a model's index names."""
     return {name: row[1] for name, row in index.items() if isinstance(row, list) and len(row) == 2}
 
 
@@ -130,7 +135,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object from a file; raises Refusal."""
+    """The JSON object in a file. Raises Refusal."""
     try:
         value = guarded_files.read_json(file)
     except FileNotFoundError as error:

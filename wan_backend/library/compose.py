@@ -1,39 +1,41 @@
-"""A model of the catalogue, put together of parts from several places. Standard library and protocol only; no torch."""
+"""Composes a model of the catalogue from components that lie in several places."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..catalogue.architecture import Layout
+from ..catalogue.architecture import Architecture
 from ..catalogue.entries import ModelEntry
-from . import expert_names, partners
-from .candidates import Candidate
+from . import a14b_experts
+from .recognize import Candidate
 from .survey import Survey
 
-FORMS = (
+NUMBER_FORMATS = (
     "", "bf16", "fp16", "fp32", "fp8 scaled", "int8", "Q8_0", "Q6_K", "fp8", "Q5_K", "Q5_1", "Q5_0", "Q4_K",
     "Q4_1", "Q4_0",
 )  # fmt: skip
-"""Those that lose least come first; others come after."""
+"""Number formats, those that lose least first; all others come after them."""
 VARIANTS = re.compile(
     r"distill|fastwan|lightx2v|lightning|fusioni?x|causvid|accvid|turbo|rapid|self.?forcing|\dsteps?|skyreels|phantom|fun"
     r"|hunyuan|lightvae|upscale|wan[^a-z]?alpha|rgb[^a-z]?channel"
 )
-"""Words in the names of files that were trained on; of two that fit, the one without them is the model itself."""
-BOUNDARY = {Layout.TEXT: 0.875, Layout.PICTURES: 0.9}
-"""Of a Wan 2.2 A14B: from which share of the noise on the high noise half works, as its authors say."""
-GET = {
+"""Words in the names of models that were trained further; of two that fit, the one without them is the model itself."""
+BOUNDARY_RATIOS = {Architecture.TEXT: 0.875, Architecture.PICTURES: 0.9}
+"""The share of the noise above which the high-noise expert of a Wan 2.2 A14B works, as its authors say."""
+VAE_FILES = {Architecture.FIRST_LATENT: "wan2.2_vae.safetensors", None: "wan_2.1_vae.safetensors"}
+"""The autoencoder's usual file for an architecture; None stands for all others."""
+WHAT_TO_GET = {
     "text_encoder": "a UMT5-XXL text encoder; put umt5_xxl_fp8_e4m3fn_scaled.safetensors into 'text_encoders'",
     "vae": "the autoencoder that goes with it; put {vae} into 'vae'",
     "image_encoder": "the image encoder; put clip_vision_h.safetensors into 'clip_vision'",
-    "transformer": "the high noise half; put it beside the other",
-    "transformer_2": "the low noise half; put it beside the other",
+    "transformer": "the high-noise expert; put it beside the other",
+    "transformer_2": "the low-noise expert; put it beside the other",
 }
 TOKENIZER_REPO = "Wan-AI/Wan2.1-VACE-1.3B-diffusers"
 SCHEDULER = {
@@ -43,57 +45,70 @@ SCHEDULER = {
     "use_flow_sigmas": True,
     "flow_shift": 3.0,
 }
-"""As Wan's own checkpoints have it; the shift is set for each take."""
+"""The scheduler's configuration in Wan's own checkpoints; the shift is set for each take."""
 
 
 @dataclass(frozen=True)
-class Assembly:
-    """A model whose parts were all found."""
+class ComposedModel:
+    """A model whose components were all found."""
 
-    parts: Mapping[str, Path]
-    """Part, also "tokenizer" -> its file or folder."""
+    components: Mapping[str, Path]
+    """The file or folder of each component, "tokenizer" among them."""
     sentence: str
     others: list[str] = field(default_factory=list)
     """Files that would do for the transformer, too."""
 
 
-class Incomplete(Exception):
-    """The transformer is here, another part isn't; the message is a sentence that says what to get."""
+@dataclass(frozen=True)
+class IncompleteModel:
+    """A model whose transformer is here but can't be used, or that lacks another component."""
+
+    sentence: str
+    """It says what to get or to do."""
 
 
-def assemble(entry: ModelEntry, survey: Survey, entries: Iterable[ModelEntry]) -> Assembly | None:
-    """The model, or None where its transformer isn't here. Raises Incomplete."""
+def compose_model(
+    entry: ModelEntry, survey: Survey, entries: Iterable[ModelEntry]
+) -> ComposedModel | IncompleteModel | None:
+    """The model of components that were found; None where its transformer isn't here. `entries` are all models."""
     fitting = [found for found in survey.of("transformer") if _fits(entry, found, list(entries))]
-    chosen = _transformers(entry, fitting)
-    if chosen is None:
-        _check_untold(entry, [found for found in survey.untold if _same_shape(entry, found)])
-        return None
+    transformers = _choose_transformers(entry, fitting)
+    if transformers is None:
+        return _unusable(entry, [found for found in survey.unusable if _has_same_shape(entry, found)])
+    if isinstance(transformers, IncompleteModel):
+        return transformers
+    chosen = dict(transformers)
     first = next(iter(chosen.values()))
-    for part, test in _wanted(first).items():
-        found = _best(candidate for candidate in survey.of(part) if test(candidate.config))
+    for component, test in _needed_components(first).items():
+        found = _best(candidate for candidate in survey.of(component) if test(candidate.config))
         if found is None:
-            vae = "wan2.2_vae.safetensors" if first.layout is Layout.FIRST_LATENT else "wan_2.1_vae.safetensors"
-            raise Incomplete(_lacks(entry, first, GET[part].format(vae=vae)))
-        chosen[part] = found
-    tokenizer = _tokenizer(chosen["text_encoder"].place, survey.tokenizers)
+            vae = VAE_FILES.get(first.architecture, VAE_FILES[None])
+            return _lacks(entry, first, WHAT_TO_GET[component].format(vae=vae))
+        chosen[component] = found
+    tokenizer = _tokenizer(chosen["text_encoder"].path, survey.tokenizers)
     if tokenizer is None:
-        raise Incomplete(_lacks(entry, first, f"the text encoder's tokenizer (20 MB); fetch it with '{_fetch()}'"))
-    parts = {part: found.place for part, found in chosen.items()} | {"tokenizer": tokenizer}
-    others = [found.place.name for found in fitting if found.place not in parts.values()]
-    return Assembly(parts, _sentence(chosen), others)
+        return _lacks(entry, first, f"the text encoder's tokenizer (20 MB); fetch it with '{_tokenizer_command()}'")
+    components = {component: found.path for component, found in chosen.items()} | {"tokenizer": tokenizer}
+    others = [found.path.name for found in fitting if found.path not in components.values()]
+    return ComposedModel(components, _sentence(chosen), others)
 
 
 def index_of(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What model_index.json would say of parts of these configurations."""
+    """What model_index.json would say of components of these configurations."""
     index: dict[str, Any] = {
-        part: ["transformers" if part in ("text_encoder", "image_encoder") else "diffusers", _class_of(config)]
-        for part, config in configs.items()
+        component: [
+            "transformers" if component in ("text_encoder", "image_encoder") else "diffusers",
+            _class_of(config),
+        ]
+        for component, config in configs.items()
     }
     transformer = configs["transformer"]
     index["_class_name"] = "WanPipeline"
     index["expand_timesteps"] = transformer.get("in_channels") == transformer.get("out_channels") == 48
     if "transformer_2" in configs:
-        index["boundary_ratio"] = BOUNDARY[Layout.TEXT if transformer.get("in_channels") == 16 else Layout.PICTURES]
+        index["boundary_ratio"] = BOUNDARY_RATIOS[
+            Architecture.TEXT if transformer.get("in_channels") == 16 else Architecture.PICTURES
+        ]
     return index
 
 
@@ -109,40 +124,44 @@ def _class_of(config: Mapping[str, Any]) -> str:
 
 def _fits(entry: ModelEntry, found: Candidate, entries: list[ModelEntry]) -> bool:
     """Whether a transformer is this model's, and no other model's of the same shape, by its name."""
-    if not _same_shape(entry, found):
+    if not _has_same_shape(entry, found):
         return False
-    alike = [other for other in entries if _same_shape(other, found)]
-    # Both halves made one are run as the model of one transformer that has this shape, where there is one.
-    halved = bool(found.expert) or all(has_two_experts(other) for other in alike)
-    alike = [other for other in alike if has_two_experts(other) == halved]
+    alike = [other for other in entries if _has_same_shape(other, found)]
+    # A merger of both experts is run as the model of one transformer that has this shape, where there is one.
+    is_expert = bool(found.expert) or all(has_two_experts(other) for other in alike)
+    alike = [other for other in alike if has_two_experts(other) == is_expert]
     if len(alike) < 2:
         return entry in alike
-    name = f"{found.place.parent.name} {found.place.stem}".lower()
+    name = f"{found.path.parent.name} {found.path.stem}".lower()
     marks = {other.id: len(_own_words(other, alike) & _words(name)) for other in alike}
     return max(alike, key=lambda other: marks[other.id]).id == entry.id
 
 
-def _check_untold(entry: ModelEntry, alike: list[Candidate]) -> None:
-    """Raise Incomplete where what is here of the model's shape is a half that can't be told, or of another model."""
+def _unusable(entry: ModelEntry, alike: list[Candidate]) -> IncompleteModel | None:
+    """Why none of the transformers of the model's shape can be used, where that is worth a sentence.
+
+    They are experts of a Wan 2.2, or may be.
+    """
     two = has_two_experts(entry)
-    wanted = (partners.UNTOLD if two else partners.FOREIGN, partners.UNSAID)
+    wanted = (a14b_experts.UNKNOWN_EXPERT if two else a14b_experts.UNSUPPORTED, a14b_experts.UNKNOWN_VERSION)
     found = next((candidate for candidate in alike if candidate.expert in wanted), None)
     if found is None:
-        return
+        return None
     if not two:
-        raise Incomplete(f"{entry.label}: {found.place} isn't used, because {partners.why_not(found.expert)}.")
-    may = "is" if found.expert == partners.UNTOLD else "may be"
+        why = a14b_experts.why_unusable(found.expert)
+        return IncompleteModel(f"{entry.label}: {found.path} isn't used, because {why}.")
+    may = "is" if found.expert == a14b_experts.UNKNOWN_EXPERT else "may be"
     sign = "any sign of which; put 'high_noise' or 'low_noise' into its name ('wan2.1' where it is a whole model)"
-    raise Incomplete(f"{entry.label}: one of its halves {may} {found.place}, but this machine lacks {sign}.")
+    return IncompleteModel(f"{entry.label}: one of its experts {may} {found.path}, but this machine lacks {sign}.")
 
 
-def _same_shape(entry: ModelEntry, found: Candidate) -> bool:
+def _has_same_shape(entry: ModelEntry, found: Candidate) -> bool:
     shape = found.config.get("num_layers"), found.config.get("num_attention_heads")
-    return entry.layout is found.layout and shape == (entry.weights.layers, entry.weights.heads)
+    return entry.architecture is found.architecture and shape == (entry.weights.layers, entry.weights.heads)
 
 
 def _own_words(entry: ModelEntry, alike: list[ModelEntry]) -> set[str]:
-    """Words of its name that the others, of the same shape, have not."""
+    """Words of its name that the others of the same shape don't have."""
     shared = set.intersection(*(_words(f"{other.id} {other.repo}".lower()) for other in alike))
     return _words(f"{entry.id} {entry.repo}".lower()) - shared
 
@@ -151,29 +170,31 @@ def _words(name: str) -> set[str]:
     return set(re.findall(r"\d+\.\d+|\d+p|[a-z]*\d+b|[a-z]\d+v|[a-z]+", name.replace("_", " ")))
 
 
-def _transformers(entry: ModelEntry, fitting: list[Candidate]) -> dict[str, Candidate] | None:
+def _choose_transformers(
+    entry: ModelEntry, fitting: list[Candidate]
+) -> Mapping[str, Candidate] | IncompleteModel | None:
+    """The model's transformer, or its two experts; None where none is here."""
     if not fitting:
         return None
     if not has_two_experts(entry):
         best = _best(fitting)
         return None if best is None else {"transformer": best}
-    highs, lows = (
-        [found for found in fitting if found.expert == half] for half in (expert_names.HIGH, expert_names.LOW)
-    )
-    one = _best(found for found in fitting if not found.expert)
-    if not (highs and lows):
-        if one is not None:
-            return {"transformer": one}
-        raise Incomplete(_lacks(entry, fitting[0], GET["transformer_2" if highs else "transformer"]))
-    high, low = min(((high, low) for high in highs for low in lows), key=_rank_of_two)
-    return {"transformer": high, "transformer_2": low}
+    highs = [found for found in fitting if found.expert == a14b_experts.HIGH]
+    lows = [found for found in fitting if found.expert == a14b_experts.LOW]
+    merged = _best(found for found in fitting if not found.expert)
+    if highs and lows:
+        high, low = min(((high, low) for high in highs for low in lows), key=_rank_of_two)
+        return {"transformer": high, "transformer_2": low}
+    if merged is not None:
+        return {"transformer": merged}
+    return _lacks(entry, fitting[0], WHAT_TO_GET["transformer_2" if highs else "transformer"])
 
 
 def _rank_of_two(pair: tuple[Candidate, Candidate]) -> tuple[Any, ...]:
-    """The models themselves first, then two of one maker, then those that lose least."""
-    ranks = [_rank(half) for half in pair]
-    variants, forms, names = zip(*ranks, strict=True)
-    return sum(variants), not partners.are_partners(*pair), sum(forms), names
+    """The models themselves come first, then two of one maker, then those that lose least."""
+    ranks = [_rank(expert) for expert in pair]
+    variants, formats, names = zip(*ranks, strict=True)
+    return sum(variants), not a14b_experts.are_partners(*pair), sum(formats), names
 
 
 def _best(candidates: Iterable[Candidate]) -> Candidate | None:
@@ -181,47 +202,51 @@ def _best(candidates: Iterable[Candidate]) -> Candidate | None:
 
 
 def _rank(candidate: Candidate) -> tuple[bool, int, str]:
-    form = FORMS.index(candidate.form) if candidate.form in FORMS else len(FORMS)
-    return bool(VARIANTS.search(candidate.place.stem.lower())), form, str(candidate.place)
+    rank = (
+        NUMBER_FORMATS.index(candidate.number_format)
+        if candidate.number_format in NUMBER_FORMATS
+        else len(NUMBER_FORMATS)
+    )
+    return bool(VARIANTS.search(candidate.path.stem.lower())), rank, str(candidate.path)
 
 
-def _wanted(transformer: Candidate) -> dict[str, Any]:
-    """Each other part, and what tells whether a configuration goes with the transformer."""
+def _needed_components(transformer: Candidate) -> dict[str, Callable[[Mapping[str, Any]], bool]]:
+    """Each other component, and a test whether its configuration goes with the transformer."""
     config = transformer.config
-    latent = 48 if transformer.layout is Layout.FIRST_LATENT else 16
-    wanted: dict[str, Any] = {
+    latent = 48 if transformer.architecture is Architecture.FIRST_LATENT else 16
+    needed: dict[str, Callable[[Mapping[str, Any]], bool]] = {
         "text_encoder": lambda found: found.get("d_model") == config.get("text_dim", 4096),
         "vae": lambda found: found.get("z_dim", 16) == latent,
     }
-    if transformer.layout is not None and transformer.layout.looks_at_pictures:
-        wanted["image_encoder"] = lambda found: found.get("hidden_size") == config.get("image_dim")
-    return wanted
+    if transformer.architecture is not None and transformer.architecture.looks_at_pictures:
+        needed["image_encoder"] = lambda found: found.get("hidden_size") == config.get("image_dim")
+    return needed
 
 
 def _tokenizer(text_encoder: Path, tokenizers: tuple[Path, ...]) -> Path | None:
-    """The tokenizer that lies with the text encoder, else any."""
+    """The tokenizer that lies beside the text encoder, else any."""
     beside = (text_encoder, text_encoder.parent / "tokenizer")
     return next((place for place in (*beside, *tokenizers) if place in tokenizers), None)
 
 
-def _lacks(entry: ModelEntry, transformer: Candidate, what: str) -> str:
-    return f"{entry.label}: its transformer is {transformer.place}, but this machine lacks {what}."
+def _lacks(entry: ModelEntry, transformer: Candidate, what: str) -> IncompleteModel:
+    return IncompleteModel(f"{entry.label}: its transformer is {transformer.path}, but this machine lacks {what}.")
 
 
 def _sentence(chosen: Mapping[str, Candidate]) -> str:
-    """Which places they are: the folder that all are in, and what each is called there."""
+    """The folder that all of them are in, and what each is called there."""
     try:
-        home = os.path.commonpath([found.place.parent for found in chosen.values()])
+        home = os.path.commonpath([found.path.parent for found in chosen.values()])
     except ValueError:  # on several drives
         home = ""
     names = []
     for found in chosen.values():
-        name = os.path.relpath(found.place, home) if home else str(found.place)
-        names.append(f"{name} ({found.form})" if found.form else name)
+        name = os.path.relpath(found.path, home) if home else str(found.path)
+        names.append(f"{name} ({found.number_format})" if found.number_format else name)
     return f"Put together of {', '.join(names)}" + (f" in {home}." if home else ".")
 
 
-def _fetch() -> str:
-    """What a person types to fetch a tokenizer alone; the command comes with the backend's Python."""
+def _tokenizer_command() -> str:
+    """The command that fetches a tokenizer alone; it comes with the backend's Python."""
     hub = Path(sys.executable).with_name("hf")
     return f"{hub} download {TOKENIZER_REPO} --include 'tokenizer/*'"

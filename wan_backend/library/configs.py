@@ -1,6 +1,6 @@
-"""The configuration of a part, from the shapes of its tensors. Standard library and layout only; no torch.
+"""The configuration of a component, from the shapes of its tensors.
 
-Nothing is guessed from a name or asked of the hub. What shapes don't tell, all published Wan models have alike.
+Nothing is guessed from a name or asked of the hub. What shapes don't tell is the same in all published Wan models.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..catalogue.architecture import MASK_CHANNELS, Layout
-from ..storage import guarded_files
+from ..catalogue.architecture import MASK_CHANNELS, Architecture
+from ..storage.guarded_files import UnusableFile
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""By the names of diffusers or transformers."""
+"""The shape of each tensor, by the names of diffusers or transformers."""
 HEAD_WIDTH = 128
-"""Of a Wan transformer's attention; 80 in the image encoder."""
+"""The width of an attention head in all Wan transformers."""
 IMAGE_HEAD_WIDTH = 80
 LATENT, PATCHED_LATENT = 16, 48
-"""Channels of the latents: of Wan 2.1's autoencoder, and of Wan 2.2's."""
+"""Channels of the latents of Wan 2.1's autoencoder, and of Wan 2.2's."""
 PATCH = 4
-"""Latents of a token: two by two."""
-MOST_BLOCKS = 1000
-"""Of a number in a tensor's name, which says how many there are: larger models are years away."""
+"""A token holds two by two latents."""
+MAX_BLOCKS = 1000
+"""A tensor's name may have any number, which would say how many blocks there are; larger models are years away."""
 MEAN_48 = (
     -0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557, -0.1382, 0.0542, 0.2813, 0.0891, 0.1570,
     -0.0098, 0.0375, -0.1825, -0.2246, -0.1207, -0.0698, 0.5109, 0.2665, -0.2108, -0.2158, 0.2502, -0.2055, -0.0322,
@@ -36,18 +36,15 @@ DEVIATION_48 = (
     0.4069, 0.4999, 0.6866, 0.4093, 0.5709, 0.6065, 0.6415, 0.4944, 0.5726, 1.2042, 0.5458, 1.6887, 0.3971, 1.0600,
     0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744,
 )  # fmt: skip
-"""Of the latents of Wan 2.2's autoencoder, as its authors publish them; those of Wan 2.1's diffusers has itself."""
-
-
-class Unfit(guarded_files.Unlookable):
-    """The shapes make no model of ours; the message is a clause, to follow "because"."""
+"""The mean and standard deviation of the latents of Wan 2.2's autoencoder, as its authors publish them; diffusers has
+those of Wan 2.1's."""
 
 
 def transformer(shapes: Shapes) -> dict[str, Any]:
-    """Of a transformer; raises Unfit."""
+    """The configuration of a transformer. Raises UnusableFile."""
     width, channels = _shape(shapes, "patch_embedding.weight", 5)[:2]
     if width % HEAD_WIDTH:
-        raise Unfit(f"it is {width} wide, which no Wan transformer is")
+        raise UnusableFile(f"it is {width} wide, which no Wan transformer is")
     config: dict[str, Any] = {
         "_class_name": "WanTransformer3DModel",
         "num_attention_heads": width // HEAD_WIDTH,
@@ -74,34 +71,34 @@ def transformer(shapes: Shapes) -> dict[str, Any]:
 def _control(shapes: Shapes, layers: int) -> dict[str, Any]:
     count = _count(shapes, r"vace_blocks\.(\d+)\.")
     if not count or layers % count:
-        raise Unfit(f"its {count} control blocks can't be spread over {layers} layers")
+        raise UnusableFile(f"its {count} control blocks can't be spread over {layers} layers")
     channels = _shape(shapes, "vace_patch_embedding.weight", 5)[1]
     spread = list(range(0, layers, layers // count))
     return {"_class_name": "WanVACETransformer3DModel", "vace_layers": spread, "vace_in_channels": channels}
 
 
-def layout_of(config: Mapping[str, Any]) -> Layout:
-    """What a transformer of that configuration is conditioned by; raises Unfit."""
+def architecture_of(config: Mapping[str, Any]) -> Architecture:
+    """What a transformer of that configuration is conditioned by. Raises UnusableFile where it is no known one."""
     channels, made = config["in_channels"], config["out_channels"]
     if "vace_layers" in config and channels == made:
-        return Layout.CONTROL
+        return Architecture.CONTROL
     if channels == made and channels in (LATENT, PATCHED_LATENT) and "image_dim" not in config:
-        return Layout.FIRST_LATENT if channels == PATCHED_LATENT else Layout.TEXT
+        return Architecture.FIRST_LATENT if channels == PATCHED_LATENT else Architecture.TEXT
     if channels != 2 * made + MASK_CHANNELS or "vace_layers" in config:
         words = f"it takes {channels} channels and gives {made}, which no model does that this version runs"
-        raise Unfit(f"{words} (it may be a variant, such as Fun Control)")
+        raise UnusableFile(f"{words} (it may be a variant, such as Fun Control)")
     if "image_dim" not in config:
-        return Layout.PICTURES
-    return Layout.FIRST_AND_LAST if "pos_embed_seq_len" in config else Layout.FIRST_PICTURE
+        return Architecture.PICTURES
+    return Architecture.FIRST_AND_LAST if "pos_embed_seq_len" in config else Architecture.FIRST_PICTURE
 
 
 def vae(shapes: Shapes) -> dict[str, Any]:
-    """Of an autoencoder; raises Unfit."""
+    """The configuration of an autoencoder. Raises UnusableFile."""
     residual = any(name.startswith("encoder.down_blocks.0.resnets.") for name in shapes)
     latent = _shape(shapes, "post_quant_conv.weight", 5)[0]
     made, pixel = _shape(shapes, "decoder.conv_out.weight", 5)[:2]
     if made != (12 if residual else 3) or latent != (PATCHED_LATENT if residual else LATENT):
-        raise Unfit(f"it makes {made} channels of latents of {latent}, as neither of Wan's autoencoders does")
+        raise UnusableFile(f"it makes {made} channels of latents of {latent}, as neither of Wan's autoencoders does")
     config: dict[str, Any] = {
         "_class_name": "AutoencoderKLWan",
         "base_dim": _shape(shapes, "encoder.conv_in.weight", 5)[0],
@@ -124,7 +121,7 @@ def vae(shapes: Shapes) -> dict[str, Any]:
 
 
 def text_encoder(shapes: Shapes) -> dict[str, Any]:
-    """Of a UMT5 encoder; raises Unfit."""
+    """The configuration of a UMT5 encoder. Raises UnusableFile."""
     first = "encoder.block.0.layer.0.SelfAttention."
     vocabulary, width = _shape(shapes, "shared.weight", 2)
     buckets, heads = _shape(shapes, first + "relative_attention_bias.weight", 2)
@@ -142,10 +139,10 @@ def text_encoder(shapes: Shapes) -> dict[str, Any]:
 
 
 def image_encoder(shapes: Shapes) -> dict[str, Any]:
-    """Of a CLIP ViT-H; raises Unfit."""
+    """The configuration of a CLIP ViT-H. Raises UnusableFile."""
     width, _, patch, _ = _shape(shapes, "embeddings.patch_embedding.weight", 4)
     if width % IMAGE_HEAD_WIDTH:
-        raise Unfit(f"it is {width} wide, and so no CLIP ViT-H")
+        raise UnusableFile(f"it is {width} wide, and so no CLIP ViT-H")
     tokens = max(_shape(shapes, "embeddings.position_embedding.weight", 0)[:-1])
     return {
         "_class_name": "CLIPVisionModel",
@@ -160,19 +157,19 @@ def image_encoder(shapes: Shapes) -> dict[str, Any]:
 
 
 def _shape(shapes: Shapes, name: str, sides: int) -> tuple[int, ...]:
-    """The shape of a tensor of so many sides, 0: any."""
+    """The shape of a tensor of so many sides; 0 stands for any. Raises UnusableFile."""
     if name not in shapes:
-        raise Unfit(f"its tensor {name} is missing")
+        raise UnusableFile(f"its tensor {name} is missing")
     if sides and len(shapes[name]) != sides:
-        raise Unfit(f"its tensor {name} has {len(shapes[name])} sides, not {sides}")
+        raise UnusableFile(f"its tensor {name} has {len(shapes[name])} sides, not {sides}")
     return shapes[name]
 
 
 def _count(shapes: Shapes, pattern: str) -> int:
-    """One more than the largest number that `pattern` finds at the beginning of a name."""
+    """One more than the largest number that `pattern` finds at the beginning of a name. Raises UnusableFile."""
     found = re.compile(pattern)
     numbers = (match[1] for name in shapes if (match := found.match(name)))
     last = max((int(number[:9]) for number in numbers), default=-1)
-    if last >= MOST_BLOCKS:
-        raise Unfit(f"it has a block of the number {last:,}, which no Wan model has")
+    if last >= MAX_BLOCKS:
+        raise UnusableFile(f"it has a block of the number {last:,}, which no Wan model has")
     return last + 1

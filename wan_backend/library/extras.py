@@ -1,7 +1,11 @@
-"""LoRAs and tiny autoencoders: where their files are, what a draft would gain. Standard library and protocol; no torch.
+"""Locates what models use beside their components: LoRAs, tiny autoencoders and a depth model.
 
-Looked at in this order: what comes with the package; every models folder, itself, its subfolders `loras` and `vae`
-(the names that other tools use) and as a cache of Hugging Face, which is how they are fetched; the Hugging Face cache.
+For LoRAs and tiny autoencoders, these are looked at in order: what comes with the package; every models folder (itself,
+its subfolders `loras` and `vae`, as other tools name them, and as a cache of Hugging Face, as they are downloaded); the
+Hugging Face cache.
+
+No depth model comes with the backend. One is used where it lies, beside the video model's folder or in the Hugging Face
+cache; any will do that transformers knows as a depth estimation model whose larger numbers are nearer.
 """
 
 from __future__ import annotations
@@ -12,12 +16,16 @@ from pathlib import Path
 
 from ..catalogue import entries
 from ..catalogue.entries import PACKAGE, LoraEntry, ModelEntry, TinyEntry
-from ..protocol.messages import Fix, FixAction, Plan
-from ..storage import unresponsive_places
+from ..protocol.messages import Fix, FixAction, FixSetting, Guide, Plan, Problem, ProblemKind, Role, TakeRequest
+from ..storage import guarded_files, unresponsive_places
+from ..storage.guarded_files import UnusableFile
 from ..storage.media_folder import size_in_words
 from . import integrity
-from .locate import hub_cache, snapshots_of
+from .hub_cache import cache_folder, find_snapshots
 
+DEPTH_MODEL_REPO = "depth-anything/Depth-Anything-V2-Small-hf"
+DEPTH_MODEL_CLASS = "ForDepthEstimation"
+"""The names of transformers' classes of such models end in this."""
 SUBFOLDERS = ("", "loras", "vae")
 TINY_DRAFT_NOTE = "The draft's pictures are made by the tiny autoencoder: quicker, with softer detail."
 TINY_FOR_MEMORY_NOTE = (
@@ -29,12 +37,12 @@ TINY_UNUSABLE_NOTE = (
 
 
 def find_lora(entry: LoraEntry, models_folders: Iterable[str | Path] = ()) -> list[Path]:
-    """Its files, one for each expert of its model; empty where they are not all here and whole."""
+    """A LoRA's files, one for each expert of its model; empty where they are not all here and whole."""
     return _find(entry.files, entry.package_folder, entry.repo, models_folders)
 
 
 def find_tiny(entry: TinyEntry, models_folders: Iterable[str | Path] = ()) -> Path | None:
-    """Its file, or None where it is not here and whole."""
+    """A tiny autoencoder's file, or None where it is not here and whole."""
     found = _find([entry.file], "", entry.repo, models_folders)
     return found[0] if found else None
 
@@ -45,7 +53,7 @@ def names_of(entry: LoraEntry | TinyEntry) -> list[str]:
 
 
 def find(entry: LoraEntry | TinyEntry, models_folders: Iterable[str | Path] = ()) -> list[Path]:
-    """The files of either kind; empty where they are not all here and whole."""
+    """The files of a LoRA or a tiny autoencoder; empty where they are not all here and whole."""
     if isinstance(entry, LoraEntry):
         return find_lora(entry, models_folders)
     tiny = find_tiny(entry, models_folders)
@@ -53,19 +61,19 @@ def find(entry: LoraEntry | TinyEntry, models_folders: Iterable[str | Path] = ()
 
 
 def packaged(entry: LoraEntry | TinyEntry) -> list[Path]:
-    """Its files where they come with the package; no other place is looked at."""
+    """The files where they come with the package; no other place is looked at."""
     package_folder = entry.package_folder if isinstance(entry, LoraEntry) else ""
     return _find(names_of(entry), package_folder, "", ())
 
 
 def check(entry: LoraEntry | TinyEntry, folder: Path) -> None:
-    """Raise wholeness.NotWhole where `folder` lacks one of its files, or has one that is cut off."""
+    """Raise UnusableFile where `folder` lacks one of its files, or has one that is cut off."""
     for name in names_of(entry):
         integrity.check_safetensors(folder / name, name)
 
 
-def offered(plan: Plan, entry: ModelEntry, models_folders: Iterable[str | Path] = ()) -> Plan:
-    """The plan of a draft, with what would make it quicker and is not here: in words, and with a button for each."""
+def offer_extras(plan: Plan, entry: ModelEntry, models_folders: Iterable[str | Path] = ()) -> Plan:
+    """The plan of a draft with notes and buttons for what would make it quicker and is not here."""
     known, folders, notes, fixes = entries.load(), list(models_folders), list(plan.notes), list(plan.fixes)
     lora, tiny = known.loras.get(entry.draft_lora), known.autoencoders.get(entry.tiny_decoder)
     if lora is not None and lora.preset is not None and lora.repo and not find_lora(lora, folders):
@@ -97,14 +105,51 @@ def _folders(package_folder: str, repo: str, models_folders: Iterable[str | Path
     for folder in models_folders:
         yield from (place for name in SUBFOLDERS if not unresponsive_places.place_of(place := Path(folder) / name))
         if repo:
-            yield from snapshots_of(Path(folder), repo)
+            yield from find_snapshots(Path(folder), repo)
     if repo:
-        yield from snapshots_of(hub_cache(), repo)
+        yield from find_snapshots(cache_folder(), repo)
 
 
 def _is_whole(file: Path) -> bool:
     try:
         integrity.check_safetensors(file, file.name)
-    except integrity.NotWhole:
+    except UnusableFile:
         return False
     return True
+
+
+def find_depth_model(model_folder: Path) -> Path | None:
+    """The folder of a depth model on this machine, or None; `model_folder` is the video model's."""
+    try:
+        with guarded_files.guard():
+            beside = sorted(child for child in model_folder.parent.iterdir() if child.is_dir())
+    except UnusableFile:
+        beside = []
+    cached = find_snapshots(cache_folder(), DEPTH_MODEL_REPO)
+    return next((folder for folder in (*beside, *cached) if _is_depth_model(folder)), None)
+
+
+def missing_depth_model(request: TakeRequest, model_folder: Path) -> Problem | None:
+    """Why a request can't keep to the depth of its footage, or None."""
+    estimated = request.guide is Guide.DEPTH and request.source(Role.FOOTAGE) and not request.source(Role.DEPTH)
+    if not estimated or find_depth_model(model_folder) is not None:
+        return None
+    return no_depth_model()
+
+
+def no_depth_model() -> Problem:
+    """The problem that there is no depth model, and what to do."""
+    sentence = (
+        f"Depth is told from footage by a model that is not on this machine; put {DEPTH_MODEL_REPO} beside the video "
+        "model's folder, or choose edges instead."
+    )
+    return Problem(ProblemKind.BAD_SETTING, sentence, [Fix("Use edges", FixSetting.GUIDE, Guide.EDGES.value)])
+
+
+def _is_depth_model(folder: Path) -> bool:
+    try:
+        with guarded_files.guard():
+            names = guarded_files.read_json(folder / "config.json").get("architectures") or []
+            return any(str(name).endswith(DEPTH_MODEL_CLASS) for name in names)
+    except UnusableFile:
+        return False

@@ -1,7 +1,8 @@
-"""Whether a folder holds a whole model in the diffusers layout, without loading it. Standard library only; no torch.
+"""Checks that a folder holds a whole model in the diffusers layout, without loading it.
 
-model_index.json names the parts; each part's folder must have its files, and each safetensors file must be as long
-as its own header says: so a half-downloaded or cut file is found and named before anything is loaded.
+model_index.json names the components; each component's folder must have its files, and each safetensors file must be as
+long as its own head says: so a file that is cut off is found and named before anything is loaded. All checks raise
+UnusableFile, whose message is a clause to follow "because".
 """
 
 from __future__ import annotations
@@ -12,108 +13,103 @@ from pathlib import Path
 from typing import Any
 
 from ..storage import guarded_files
-from . import safetensors_head
+from ..storage.guarded_files import UnusableFile
+from . import weights_head
 
-KEPT_FILES = 1 << 16
-"""Of each, its length alone is kept; more than all models of a machine have files."""
+CACHED_FILES = 1 << 16
+"""This is more than all models of a machine have files; only the length of each is cached."""
 CONFIG_FILES = {"scheduler": "scheduler_config.json", "image_processor": "preprocessor_config.json"}
 TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 
 
-class NotWhole(guarded_files.Unlookable):
-    """The folder can't be loaded; the message is a clause that says why, to follow "because"."""
-
-
 def read_index(folder: Path) -> dict[str, Any]:
-    """model_index.json of `folder`; raises NotWhole."""
+    """The content of model_index.json in `folder`. Raises UnusableFile."""
     return _read_json(folder / "model_index.json")
 
 
 def check(folder: Path) -> None:
-    """Raise NotWhole where a part that model_index.json names is missing or broken."""
-    for part, kind in _parts(read_index(folder)):
-        check_part(folder / part, part, kind)
+    """Raise UnusableFile where a component that model_index.json names is missing or broken."""
+    for component, kind in _components(read_index(folder)):
+        check_component(folder / component, component, kind)
 
 
-def _parts(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Name and class of every part; those that are null are not used by the model."""
+def _components(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name and class of every component; those that are null are not used by the model."""
     for name, value in index.items():
         if isinstance(value, list) and len(value) == 2 and all(isinstance(word, str) for word in value):
             yield name, value[1]
 
 
-def check_part(folder: Path, part: str, kind: str) -> None:
-    """Raise NotWhole where a part's own folder is missing or broken, in whatever way."""
-    with guarded_files.guard(NotWhole, f"'{part}' "):
-        _check_part(folder, part, kind)
+def check_component(folder: Path, component: str, kind: str) -> None:
+    """Raise UnusableFile where a component's own folder is missing or broken, in whatever way."""
+    with guarded_files.guard(subject=f"'{component}' "):
+        _check_component(folder, component, kind)
 
 
-def _check_part(folder: Path, part: str, kind: str) -> None:
+def _check_component(folder: Path, component: str, kind: str) -> None:
     if not folder.is_dir():
-        raise NotWhole(f"its folder '{part}' is missing")
+        raise UnusableFile(f"its folder '{component}' is missing")
     if "Tokenizer" in kind:
         if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-            raise NotWhole(f"'{part}' has none of {', '.join(TOKENIZER_FILES)}")
-    elif part in CONFIG_FILES or kind.endswith(("Scheduler", "Processor")):
-        config = CONFIG_FILES.get(part, "scheduler_config.json")
+            raise UnusableFile(f"'{component}' has none of {', '.join(TOKENIZER_FILES)}")
+    elif component in CONFIG_FILES or kind.endswith(("Scheduler", "Processor")):
+        config = CONFIG_FILES.get(component, "scheduler_config.json")
         if not (folder / config).is_file():
-            raise NotWhole(f"'{part}/{config}' is missing")
+            raise UnusableFile(f"'{component}/{config}' is missing")
     else:
         _read_json(folder / "config.json")
-        for weights in _weight_files(folder, part):
-            check_safetensors(weights, f"{part}/{weights.name}")
+        for weights in _weight_files(folder, component):
+            check_safetensors(weights, f"{component}/{weights.name}")
 
 
-def _weight_files(folder: Path, part: str) -> list[Path]:
-    """The safetensors files of a part: those that its index names, else the one that there is."""
+def _weight_files(folder: Path, component: str) -> list[Path]:
+    """The safetensors files of a component: those that its index names, else all that there are."""
     indexes = sorted(folder.glob("*.safetensors.index.json"))
     if indexes:
         mapping = _read_json(indexes[0]).get("weight_map")
         if not isinstance(mapping, dict) or not mapping:
-            raise NotWhole(f"'{part}/{indexes[0].name}' is damaged")
+            raise UnusableFile(f"'{component}/{indexes[0].name}' is damaged")
         return [folder / name for name in sorted({str(name) for name in mapping.values()})]
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
         more = " (only pickled weights, which could run any code)" if pickled else ""
-        raise NotWhole(f"'{part}' has no safetensors file{more}")
+        raise UnusableFile(f"'{component}' has no safetensors file{more}")
     return files
 
 
 def check_safetensors(file: Path, name: str) -> None:
-    """Raise NotWhole, with `name` in its message, where the file is missing, none such, or cut off."""
-    with guarded_files.guard(NotWhole, f"'{name}' "):
+    """Raise UnusableFile, with `name` in its message, where the file is missing, no safetensors file, or cut off."""
+    with guarded_files.guard(subject=f"'{name}' "):
         try:
             size_bytes, modified_ns = guarded_files.stamp(file)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise NotWhole(f"'{name}' is missing") from None
+            raise UnusableFile(f"'{name}' is missing") from None
         expected_bytes = _safetensors_bytes(str(file), size_bytes, modified_ns)
     if expected_bytes is None:
-        raise NotWhole(f"'{name}' is not a safetensors file")
+        raise UnusableFile(f"'{name}' is not a safetensors file")
     if expected_bytes != size_bytes:
-        raise NotWhole(f"'{name}' is cut off: it has {size_bytes:,} of {expected_bytes:,} bytes")
+        raise UnusableFile(f"'{name}' is cut off: it has {size_bytes:,} of {expected_bytes:,} bytes")
 
 
-@functools.lru_cache(maxsize=KEPT_FILES)
+@functools.lru_cache(maxsize=CACHED_FILES)
 def _safetensors_bytes(file: str, size_bytes: int, modified_ns: int) -> int | None:
-    """How long the file must be by its own header; None where it has none. Kept as long as it is unchanged."""
-    try:
-        return safetensors_head.read(Path(file)).whole_bytes
-    except safetensors_head.CutOff as cut:
-        return cut.least_bytes
-    except safetensors_head.NotSafetensors:
-        return None
+    """How long the file must be by its own head, or at least; None where it has none. Cached while it is unchanged."""
+    head = weights_head.parse_safetensors(Path(file))
+    if isinstance(head, weights_head.BrokenHead):
+        return head.min_bytes or None
+    return head.expected_bytes
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     shown = f"'{file.parent.name}/{file.name}'"
-    with guarded_files.guard(NotWhole, f"{shown} "):
+    with guarded_files.guard(subject=f"{shown} "):
         try:
             value = guarded_files.read_json(file)
         except FileNotFoundError:
-            raise NotWhole(f"{shown} is missing") from None
+            raise UnusableFile(f"{shown} is missing") from None
         except ValueError:
-            raise NotWhole(f"{shown} is not JSON") from None
+            raise UnusableFile(f"{shown} is not JSON") from None
     if not isinstance(value, dict):
-        raise NotWhole(f"{shown} is not a JSON object")
+        raise UnusableFile(f"{shown} is not a JSON object")
     return value

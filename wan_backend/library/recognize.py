@@ -1,4 +1,4 @@
-"""Which part of a Wan model a file is, told by the names and shapes of its tensors. Standard library only; no torch."""
+"""Recognizes which components of a Wan model a file holds, by the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..catalogue import transformer_shapes
-from ..catalogue.architecture import Layout
-from ..storage import guarded_files
-from . import configs, encoder_names, scales, shape_fit, transformer_names, vae_names
-from .file_heads import Header, Tensor, read
-from .scales import scale_of
+from ..catalogue.architecture import Architecture
+from ..storage.guarded_files import UnusableFile
+from . import configs, tensor_formats, tensor_names
+from .weights_head import StoredTensor, WeightsHead, read_head
 
 PREFIXES = {
     "transformer": ("", "model.diffusion_model.", "diffusion_model.", "model."),
@@ -21,7 +20,7 @@ PREFIXES = {
     "vae": ("", "vae.", "first_stage_model.", "model."),
     "image_encoder": ("vision_model.", "", "visual.", "clip_vision.vision_model.", "model.visual."),
 }
-"""What may stand before every name of a part."""
+"""What may stand before every name of a component."""
 ANCHORS = {
     "transformer": ("blocks.0.self_attn.q.weight", "blocks.0.attn1.to_q.weight", "vace_blocks.0.self_attn.q.weight"),
     "text_encoder": (
@@ -30,45 +29,47 @@ ANCHORS = {
     "vae": ("decoder.middle.0.residual.0.gamma", "decoder.mid_block.resnets.0.norm1.gamma"),
     "image_encoder": ("embeddings.class_embedding", "transformer.0.attn.to_qkv.weight"),
 }  # fmt: skip
-"""A part is in a file that has one of these."""
-MARKS = (
-    *scales.SCALES, scales.NOTE, scales.QUANTO_SCALE, ".scale_input", ".input_scale", ".output_scale",
-    ".weight_scale_2",
+"""A component is in a file that has one of these tensors."""
+SCALE_MARKS = (
+    *tensor_formats.SCALE_SUFFIXES, tensor_formats.FORMAT_NOTE, tensor_formats.QUANTO_SCALE, ".scale_input",
+    ".input_scale", ".output_scale", ".weight_scale_2",
 )  # fmt: skip
-MARKS_ALONE = ("scaled_fp8", "spiece_model", "tekken_model")
-"""Names that are no weights: how weights are scaled, and a tokenizer."""
+OTHER_MARKS = ("scaled_fp8", "spiece_model", "tekken_model")
+"""The ends of names of tensors that are no weights: scales of weights, a note that there are such, a tokenizer."""
 LEFT_BEHIND = re.compile(
     r"model_type\..+|logit_scale|(.+\.)?(position_ids|num_batches_tracked|_extra_state)|(.+\.)?num_updates|model_ema\.decay"
     r"|(global_step|epoch|iteration|step|version|decay|__\w+__)"
 )
 """Tensors that programs look for or leave behind, and that nothing is computed with: the kind of model (Kijai's),
-CLIP's scale (ComfyUI's, which it saves with every text encoder), counters of a training."""
-MOST_LEFT_BEHIND = 1024
-"""Of such a tensor's numbers."""
+CLIP's scale (which ComfyUI saves with every text encoder), counters of a training."""
+MAX_LEFT_BEHIND = 1024
+"""Such a tensor has no more numbers than this."""
 WRAPS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""What torch puts into names where a model was compiled, or trained on several cards, when it was saved."""
+"""Torch puts these into names where a model was compiled, or trained on several cards, when it was saved."""
 PREFIX = re.compile(r"(?:[A-Za-z_]+[A-Za-z0-9_]*\.)+")
 PIECE_OF_MANY = re.compile(r"-\d{5}-of-0*(\d+)$")
-"""At the end of the name of a file that is one of several."""
-TABLES = ("shared.weight", "token_embedding.weight", "pos_embedding.embedding.weight", "relative_attention_bias.weight")
-GGUF_WHOLE_NUMBERS = ("I8", "I16", "I32", "I64")
-FORMS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16", "F8_E4M3": "fp8", "F8_E5M2": "fp8", "F64": "fp64"}
-UNREAD_FORMS = {"U8": "nvfp4 or int4", "I8": "int8 without scales", "I32": "a packed form", "U32": "a packed form"}
+"""This ends the name of a file that is one of several."""
+OWN_ANCHORS = (
+    "blocks.0.attn1.to_q.weight",
+    "encoder.block.0.layer.0.SelfAttention.q.weight",
+    "decoder.mid_block.resnets.0.norm1.gamma",
+)
+"""A file that has one of these has the names of diffusers and transformers already."""
+TITLES = (
+    "general.name", "general.basename", "modelspec.title", "title", "name", "general.base_model.0.name",
+    "general.base_model.0.repo_url", "general.source.url", "modelspec.architecture", "ss_base_model_version",
+)  # fmt: skip
+"""Metadata in which a maker may have named the file, or what it was made of."""
+ALPHA_ALONE = re.compile(r"alpha[^a-z]?channel")
+KIND_MARK = "model_type."
+"""Kijai's files have an empty tensor whose name is this and the model's name."""
 UMT5_WORDS = 256384
-"""Of UMT5's vocabulary, which tells it from other T5."""
-
-
-class NotOurs(guarded_files.Unlookable):
-    """The file holds no part of a Wan model."""
-
-
-class Unusable(guarded_files.Unlookable):
-    """It holds a part, but one that can't be used; the message is a clause, to follow "because"."""
+"""The size of UMT5's vocabulary tells it from other T5."""
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Where a tensor of the model is in the file: the file's tensor, or the `index`-th of its `of` equal rows."""
+class TensorSlice:
+    """Where a tensor of the model is in the file: the `index`-th of `of` equal runs of rows of `source`."""
 
     source: str
     index: int = 0
@@ -76,177 +77,211 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class PartFile:
-    """A part of a Wan model, in one file."""
+class FileComponent:
+    """A component of a Wan model that a file holds."""
 
     file: Path
-    part: str
-    form: str
-    """bf16, fp8 scaled, Q4_K: what most of its numbers are."""
-    prefix: str
+    component: str
+    number_format: str
+    """The number format of most of its weights: "bf16", "fp8 scaled", "Q4_K"."""
     config: Mapping[str, Any]
-    pieces: Mapping[str, Piece]
-    """By the names of diffusers or transformers."""
-    layout: Layout | None = None
-    """Of a transformer."""
+    """What its config.json would say."""
+    slices: Mapping[str, TensorSlice]
+    """Where each tensor is, by the names of diffusers or transformers."""
+    architecture: Architecture | None = None
+    """None for all but transformers."""
     expert: str = ""
-    """Of a Wan 2.2 A14B, "high" or "low": told by names (`partners`), for its tensors don't tell."""
+    """"high" or "low" for a transformer of a Wan 2.2 A14B; `experts` tells it by names, for the tensors don't."""
     titles: tuple[str, ...] = ()
-    """What its maker called it, in notes in the file."""
+    """What its maker called it, in metadata of the file."""
 
     @property
     def count(self) -> int:
         """How many numbers its weights are."""
-        tensors = read(self.file).tensors
-        return sum(tensors[piece.source].count // piece.of for piece in self.pieces.values())
+        tensors = read_head(self.file).tensors
+        return sum(tensors[piece.source].count // piece.of for piece in self.slices.values())
 
     @property
     def words(self) -> str:
         """What it is, for a person."""
-        if self.layout is None:
-            return f"{SPOKEN[self.part]}, {self.form}"
-        kind = f"transformer for {self.layout.words}, {self.config['num_layers']} layers"
-        half = f", by its name the {self.expert} noise half" if self.expert else ""
-        return f"{kind}{half}, {self.form}"
+        if self.architecture is None:
+            return f"{SPOKEN[self.component]}, {self.number_format}"
+        kind = f"transformer for {self.architecture.words}, {self.config['num_layers']} layers"
+        expert = f", by its name the {self.expert}-noise expert" if self.expert else ""
+        return f"{kind}{expert}, {self.number_format}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A component in a file or a diffusers folder of its own, of which models can be composed."""
+
+    component: str
+    path: Path
+    config: Mapping[str, Any]
+    number_format: str
+    words: str
+    architecture: Architecture | None = None
+    expert: str = ""
+    """"high" or "low" for one of the two transformers of a Wan 2.2 A14B, or why it can't be used (`experts`)."""
+    titles: tuple[str, ...] = ()
+    """What its maker called it."""
+    size_bytes: int = 0
+    """The length of a file; 0 for a folder."""
+    one_of_many: bool = False
+    """True where the file holds other components beside: such a checkpoint is a whole model."""
+
+    @classmethod
+    def of_file(cls, found: FileComponent, size_bytes: int, one_of_many: bool) -> Candidate:
+        """The component that a file holds."""
+        return cls(
+            component=found.component,
+            path=found.file,
+            config=found.config,
+            number_format=found.number_format,
+            words=found.words,
+            architecture=found.architecture,
+            titles=found.titles,
+            size_bytes=size_bytes,
+            one_of_many=one_of_many,
+        )
 
 
 SPOKEN = {"text_encoder": "text encoder (UMT5)", "vae": "autoencoder", "image_encoder": "image encoder (CLIP)"}
 
 
-def recognise(header: Header) -> list[PartFile]:
-    """The parts that a file holds; mostly one, several in a checkpoint of all. Raises NotOurs, Unusable."""
-    names = _names(header)
-    found: list[PartFile] = []
-    for part in PREFIXES:
-        prefix = _prefix(part, names)
+def recognize_components(head: WeightsHead) -> list[FileComponent]:
+    """The components that a file holds: mostly one, several in a checkpoint of a whole model, none in others' files.
+
+    Raises UnusableFile where the file holds a component that can't be used.
+    """
+    names = _names(head)
+    found: list[FileComponent] = []
+    for component in PREFIXES:
+        prefix = _prefix(component, names)
         if prefix is not None:
             under = {name.removeprefix(prefix): source for name, source in names.items() if name.startswith(prefix)}
-            found += _part(header, part, prefix, under)
-    if not found:
-        raise NotOurs
+            found += _component(head, component, under)
     return found
 
 
-def _names(header: Header) -> dict[str, str]:
-    """What the file's weights are called, without what packers and wrappers put into names -> the file's own names."""
+def _names(head: WeightsHead) -> dict[str, str]:
+    """The file's own name of each weight, by that name without what packers and wrappers put into it."""
     found: dict[str, str] = {}
-    for source in header.tensors:
-        if not _is_mark(source) or _is_orphan(header, source):
-            name = WRAPS.sub("", source).removesuffix(scales.QUANTO_DATA)
+    for source in head.tensors:
+        if not _is_mark(source) or tensor_formats.is_orphaned_scale(head, source):
+            name = WRAPS.sub("", source).removesuffix(tensor_formats.QUANTO_DATA)
             found[source if name in found else name] = source
     return found
 
 
-def _prefix(part: str, names: Mapping[str, str]) -> str | None:
-    """What stands before every name of the part; None where the file has no such part. Raises Unusable."""
-    known = next((p for p in PREFIXES[part] if any(p + anchor in names for anchor in ANCHORS[part])), None)
+def _prefix(component: str, names: Mapping[str, str]) -> str | None:
+    """What stands before every name of the component; None where the file has none such. Raises UnusableFile."""
+    known = next((p for p in PREFIXES[component] if any(p + anchor in names for anchor in ANCHORS[component])), None)
     if known is not None:
         return known
-    ends = tuple("." + anchor for anchor in ANCHORS[part])
+    ends = tuple("." + anchor for anchor in ANCHORS[component])
     found = {name[: -len(end) + 1] for name in names for end in ends if name.endswith(end)}
     found = {prefix for prefix in found if PREFIX.fullmatch(prefix)}
-    if len(found) > 1 and part == "image_encoder":  # others' models may have such, too
+    if len(found) > 1 and component == "image_encoder":  # others' models may have such, too
         return None
     if len(found) > 1:
-        words = " and ".join(sorted(found)[:2])
-        raise Unusable(f"it holds several models of the kind {part} ({words}), and nothing says which is meant")
+        two = " and ".join(sorted(found)[:2])
+        raise UnusableFile(f"it holds several models of the kind {component} ({two}), and nothing says which is meant")
     return next(iter(found), None)
 
 
-def _part(header: Header, part: str, prefix: str, under: Mapping[str, str]) -> Iterator[PartFile]:
-    """`under`: names without the prefix -> the file's own."""
-    if part == "text_encoder" and not _is_umt5(under, header):
+def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> Iterator[FileComponent]:
+    """The component that is meant, or none where it is another model's. Raises UnusableFile.
+
+    `under` has the file's own name by the name without the prefix.
+    """
+    if component == "text_encoder" and not _is_umt5(under, head):
         return
-    if part == "transformer" and not any(name.startswith("blocks.") for name in under):
-        raise Unusable("it holds the control blocks of a VACE model alone; get the whole model in one file")
-    pieces, unknown = _pieces(part, under, header)
-    shapes = {name: _piece_shape(header.tensors[piece.source], piece) for name, piece in pieces.items()}
+    if component == "transformer" and not any(name.startswith("blocks.") for name in under):
+        raise UnusableFile("it holds the control blocks of a VACE model alone; get the whole model in one file")
+    slices, unknown = _slices(component, under, head)
+    shapes = {name: _slice_shape(head.tensors[piece.source], piece) for name, piece in slices.items()}
     try:
-        if part == "transformer":
-            shapes = shape_fit.restored(shapes)
-        config = CONFIGS[part](shapes)
-        layout = configs.layout_of(config) if part == "transformer" else None
-    except configs.Unfit as why:
-        if part == "image_encoder":
+        if component == "transformer":
+            shapes = tensor_formats.restore_patch_shapes(shapes)
+        config = CONFIGS[component](shapes)
+        architecture = configs.architecture_of(config) if component == "transformer" else None
+    except UnusableFile as why:
+        if component == "image_encoder":
             return
-        raise Unusable(_of_many(header) or str(why)) from None
-    _check_whole(part, config, set(pieces), unknown, header)
-    if part == "vae" and "qwen" in header.file.name.lower():
-        raise Unusable("by its name it is Qwen-Image's autoencoder, whose tensors are named alike")
-    if part == "vae" and ALPHA_ALONE.search(header.file.name.lower()):
-        raise Unusable("by its name it is Wan-Alpha's autoencoder for transparency alone, which makes no pictures")
-    form = _form(header, [piece.source for piece in pieces.values()])
-    if part == "transformer":
+        raise UnusableFile(_as_piece(head) or str(why)) from None
+    _check_whole(component, config, set(slices), unknown, head)
+    if component == "vae" and "qwen" in head.file.name.lower():
+        raise UnusableFile("by its name it is Qwen-Image's autoencoder, whose tensors are named alike")
+    if component == "vae" and ALPHA_ALONE.search(head.file.name.lower()):
+        raise UnusableFile("by its name it is Wan-Alpha's autoencoder for transparency alone, which makes no pictures")
+    number_format = tensor_formats.number_format(head, [piece.source for piece in slices.values()])
+    if component == "transformer":
         _check_shapes(config, shapes)
-    marks = (source.rpartition(KIND_MARK)[2] for source in header.tensors if KIND_MARK in source)
-    titles = (*(header.notes[title] for title in TITLES if title in header.notes), *marks)
-    yield PartFile(header.file, part, form, prefix, config, pieces, layout, "", titles)
+    marks = (source.rpartition(KIND_MARK)[2] for source in head.tensors if KIND_MARK in source)
+    titles = (*(head.metadata[title] for title in TITLES if title in head.metadata), *marks)
+    yield FileComponent(head.file, component, number_format, config, slices, architecture, "", titles)
 
 
 def _check_shapes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise Unusable where a tensor has another shape than the transformer has a place for."""
+    """Raise UnusableFile where a tensor has another shape than the transformer has a place for."""
     for name, wanted in transformer_shapes.shapes(config).items():
-        if not shape_fit.fits(shapes[name], wanted):
-            raise Unusable(f"its tensor {name} has the shape {shapes[name]}, where {wanted} belongs")
+        if not tensor_formats.is_same_shape(shapes[name], wanted):
+            raise UnusableFile(f"its tensor {name} has the shape {shapes[name]}, where {wanted} belongs")
 
 
-def _of_many(header: Header) -> str:
-    """That it is a piece of a model, where its name says so."""
-    many = PIECE_OF_MANY.search(header.file.stem)
+def _as_piece(head: WeightsHead) -> str:
+    """Why it can't be used where its name says that it is a piece of a model, as a clause; else empty."""
+    many = PIECE_OF_MANY.search(head.file.stem)
     if not many or int(many[1]) < 2:
         return ""
-    pieces = f"one of the {int(many[1])} pieces of a model"
-    return f"it is {pieces}; get it in one file, or as diffusers saves it ('-Diffusers')"
+    what = f"one of the {int(many[1])} pieces of a model"
+    return f"it is {what}; get it in one file, or as diffusers saves it ('-Diffusers')"
 
 
-def _is_umt5(under: Mapping[str, str], header: Header) -> bool:
+def _is_umt5(under: Mapping[str, str], head: WeightsHead) -> bool:
     for name in ("shared.weight", "token_embedding.weight", "token_embd.weight"):
-        if name in under and header.tensors[under[name]].shape[:1] == (UMT5_WORDS,):
+        if name in under and head.tensors[under[name]].shape[:1] == (UMT5_WORDS,):
             return True
     second = ("encoder.block.1.layer.0.SelfAttention.relative_attention_bias", "blocks.1.pos_embedding.embedding")
     return any(f"{name}.weight" in under for name in (*second, "enc.blk.1.attn_rel_b"))
 
 
-def _pieces(part: str, under: Mapping[str, str], header: Header) -> tuple[dict[str, Piece], list[str]]:
-    """Our name -> where it is, and the names that no such part has."""
-    under = {name: source for name, source in under.items() if not _is_left_behind(name, header.tensors[source])}
-    targets = _targets(part, under)
-    pieces: dict[str, Piece] = {}
+def _slices(component: str, under: Mapping[str, str], head: WeightsHead) -> tuple[dict[str, TensorSlice], list[str]]:
+    """Where each tensor is, by diffusers' or transformers' name, and the tensors that no such component has."""
+    under = {name: source for name, source in under.items() if not _is_left_behind(name, head.tensors[source])}
+    targets = _targets(component, under)
+    slices: dict[str, TensorSlice] = {}
     unknown = []
     for name, source in under.items():
-        ours = targets(name)
-        if not ours:
+        names = targets(name)
+        if not names:
             unknown.append(source)
-        for index, target in enumerate(ours):
-            pieces[target] = Piece(source, index, len(ours))
-    if part == "text_encoder":
-        embedded = pieces.pop("encoder.embed_tokens.weight", None)
+        for index, target in enumerate(names):
+            slices[target] = TensorSlice(source, index, len(names))
+    if component == "text_encoder":
+        embedded = slices.pop("encoder.embed_tokens.weight", None)
         if embedded is not None:
-            pieces.setdefault("shared.weight", embedded)
-    return pieces, [name for name in unknown if not name.endswith(encoder_names.IMAGE_PASSED_OVER)]
+            slices.setdefault("shared.weight", embedded)
+    return slices, [name for name in unknown if not name.endswith(tensor_names.UNUSED_IMAGE_NAMES)]
 
 
-def _targets(part: str, under: Mapping[str, str]) -> Callable[[str], tuple[str, ...]]:
-    """What gives our names of a published name; a file that has our names already keeps them."""
-    if part == "image_encoder":
+def _targets(component: str, under: Mapping[str, str]) -> Callable[[str], tuple[str, ...]]:
+    """A function that gives diffusers' or transformers' names of a tensor; a file that has them already keeps them."""
+    if component == "image_encoder":
         if "embeddings.class_embedding" in under:
-            return lambda name: () if name.endswith(encoder_names.IMAGE_PASSED_OVER) else (name,)
-        return lambda name: encoder_names.image(name) or ()
-    if any(anchor in under for anchor in OUR_ANCHORS):
+            return lambda name: () if name.endswith(tensor_names.UNUSED_IMAGE_NAMES) else (name,)
+        return lambda name: tensor_names.image_encoder_names(name) or ()
+    if any(anchor in under for anchor in OWN_ANCHORS):
         return lambda name: (name,)
-    one: Callable[[str], str | None] = encoder_names.text
-    if part == "transformer":
-        one = transformer_names.to_diffusers
-    if part == "vae":
-        one = vae_names.namer(under)
-    return lambda name: () if (ours := one(name)) is None else (ours,)
+    one: Callable[[str], str | None] = tensor_names.text_encoder_name
+    if component == "transformer":
+        one = tensor_names.transformer_name
+    if component == "vae":
+        one = tensor_names.vae_namer(under)
+    return lambda name: () if (target := one(name)) is None else (target,)
 
 
-OUR_ANCHORS = (
-    "blocks.0.attn1.to_q.weight",
-    "encoder.block.0.layer.0.SelfAttention.q.weight",
-    "decoder.mid_block.resnets.0.norm1.gamma",
-)
 CONFIGS: dict[str, Callable[[configs.Shapes], dict[str, Any]]] = {
     "transformer": configs.transformer,
     "text_encoder": configs.text_encoder,
@@ -255,25 +290,27 @@ CONFIGS: dict[str, Callable[[configs.Shapes], dict[str, Any]]] = {
 }
 
 
-def _is_left_behind(name: str, tensor: Tensor) -> bool:
+def _is_left_behind(name: str, tensor: StoredTensor) -> bool:
     """True for what nothing is computed with."""
-    return tensor.count <= MOST_LEFT_BEHIND and LEFT_BEHIND.fullmatch(name) is not None
+    return tensor.count <= MAX_LEFT_BEHIND and LEFT_BEHIND.fullmatch(name) is not None
 
 
-def _check_whole(part: str, config: Mapping[str, Any], here: set[str], unknown: list[str], header: Header) -> None:
-    """Raise Unusable where tensors are missing, or are there that the part has no place for."""
+def _check_whole(
+    component: str, config: Mapping[str, Any], here: set[str], unknown: list[str], head: WeightsHead
+) -> None:
+    """Raise UnusableFile where tensors are missing, or the component has no place for some."""
     expected = here
-    if part == "transformer":
-        expected = transformer_names.expected(config)
-    elif part == "text_encoder":
-        expected = encoder_names.text_expected(config["num_layers"])
-    elif part == "image_encoder":
-        expected = encoder_names.image_expected(config["num_hidden_layers"])
+    if component == "transformer":
+        expected = tensor_names.expected_transformer_names(config)
+    elif component == "text_encoder":
+        expected = tensor_names.expected_text_encoder_names(config["num_layers"])
+    elif component == "image_encoder":
+        expected = tensor_names.expected_image_encoder_names(config["num_hidden_layers"])
     missing, surplus = sorted(expected - here), sorted([*(here - expected), *unknown])
     if missing:
-        raise Unusable(_of_many(header) or f"{_number(missing)} missing, {_first(missing)}")
+        raise UnusableFile(_as_piece(head) or f"{_number(missing)} missing, {_first(missing)}")
     if surplus:
-        raise Unusable(f"{_number(surplus)} of another kind of model, {_first(surplus)}")
+        raise UnusableFile(f"{_number(surplus)} of another kind of model, {_first(surplus)}")
 
 
 def _number(names: list[str]) -> str:
@@ -284,77 +321,9 @@ def _first(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"the first is {names[0]}"
 
 
-def _piece_shape(tensor: Tensor, piece: Piece) -> tuple[int, ...]:
+def _slice_shape(tensor: StoredTensor, piece: TensorSlice) -> tuple[int, ...]:
     return (tensor.shape[0] // piece.of, *tensor.shape[1:]) if piece.of > 1 else tensor.shape
 
 
-def _form(header: Header, sources: list[str]) -> str:
-    """What most of the numbers are; raises Unusable where some can't be read."""
-    counts: dict[str, int] = {}
-    for name in set(sources):
-        tensor = header.tensors[name]
-        counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.count
-    why = next((why for dtype in counts if (why := _unread(header, dtype, sources))), "") or scales.why_not(
-        header, sources
-    )
-    if why:
-        raise Unusable(why)
-    most = max(counts, key=lambda dtype: counts[dtype])
-    if header.is_gguf:
-        return most
-    return _scaled(header, sources) or FORMS.get(most, "int8")
-
-
-def _unread(header: Header, dtype: str, sources: list[str]) -> str:
-    """Why numbers of that format can't be read, as a clause; empty where they can."""
-    if header.is_gguf:
-        bad = dtype.startswith("type ") or dtype in GGUF_WHOLE_NUMBERS
-        return f"its numbers are of a form ({dtype}) that this version can't read" if bad else ""
-    scaled = all(scale_of(header, name) for name in sources if header.tensors[name].dtype == "I8")
-    if dtype in FORMS or (dtype == "I8" and scaled):
-        return ""
-    kind = UNREAD_FORMS.get(dtype, dtype)
-    return f"its numbers are {kind}, which this version can't read; get it in bf16, fp8 scaled or GGUF"
-
-
-def _scaled(header: Header, sources: list[str]) -> str:
-    """ "fp8 scaled" or "int8" for such a file; raises Unusable where it says that it is, and a scale is missing."""
-    scaled = [name for name in sources if scale_of(header, name)]
-    if not scaled and "scaled_fp8" not in " ".join(header.tensors):
-        return ""
-    bare = sorted(name for name in sources if _wants_scale(header, name) and not scale_of(header, name))
-    if bare:
-        raise Unusable(f"it is fp8 scaled, but {len(bare)} of its weights have no scale, the first is {bare[0]}")
-    whole = [name for name in scaled if header.tensors[name].dtype == "I8"]
-    return "int8" if len(whole) * 2 > len(scaled) else "fp8 scaled"
-
-
-def _wants_scale(header: Header, name: str) -> bool:
-    """True for the matrix of a layer in fp8; vectors and tables of embeddings may be in plain fp8 beside."""
-    tensor = header.tensors[name]
-    layer = name.endswith(".weight") and not name.endswith(TABLES)
-    return layer and len(tensor.shape) == 2 and tensor.dtype.startswith("F8_")
-
-
-def _is_orphan(header: Header, name: str) -> bool:
-    """True for a scale without what it scales: it was meant for something, and nobody knows what."""
-    for suffix in (*scales.SCALES, scales.QUANTO_SCALE):
-        if name.endswith(suffix):
-            stem = name.removesuffix(suffix)
-            own = [stem + scales.QUANTO_DATA, f"{stem}.weight", *([] if stem.endswith(".weight") else [stem])]
-            return not any(weight in header.tensors for weight in own)
-    return False
-
-
 def _is_mark(name: str) -> bool:
-    return name.endswith(MARKS) or name.endswith(MARKS_ALONE)
-
-
-TITLES = (
-    "general.name", "general.basename", "modelspec.title", "title", "name", "general.base_model.0.name",
-    "general.base_model.0.repo_url", "general.source.url", "modelspec.architecture", "ss_base_model_version",
-)  # fmt: skip
-"""Notes in which a maker may have named the file, or what it was made of."""
-ALPHA_ALONE = re.compile(r"alpha[^a-z]?channel")
-KIND_MARK = "model_type."
-"""Before the model's name, which Kijai's files have as an empty tensor's."""
+    return name.endswith(SCALE_MARKS) or name.endswith(OTHER_MARKS)

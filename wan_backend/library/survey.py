@@ -1,7 +1,7 @@
-"""Every file of a models folder: what it is, or why it can't be used. Standard library only; no torch.
+"""Surveys models folders: what each file is, or why it can't be used.
 
 A models folder may be one of ComfyUI (`diffusion_models`, `text_encoders`, `vae` and so on), a flat one, or one with
-models as diffusers saves them. It is the content that tells, never the name of a folder.
+models in the diffusers layout. The content of a file says what it is, never the name of its folder.
 """
 
 from __future__ import annotations
@@ -18,32 +18,31 @@ from typing import Any
 
 from ..storage import guarded_files, unresponsive_places
 from ..storage.file_stamp import Stamp
-from . import candidates as found_parts
-from . import configs, expert_names, file_heads, integrity, partners
-from .candidates import Candidate
-from .recognize import NotOurs, PartFile, recognise
+from ..storage.guarded_files import UnusableFile
+from . import a14b_experts, configs, integrity, weights_head
+from .recognize import Candidate, FileComponent, recognize_components
 
 log = logging.getLogger(__name__)
 
-DEEPEST = 4
-MOST_FILES = 5000
-NOT_LOOKED_INTO = {"loras", "blobs", "node_modules", "site-packages", "__pycache__", "custom_nodes", "output", "input"}
-"""Folders that hold no parts of models, however many files they have."""
+MAX_DEPTH = 4
+MAX_FILES = 5000
+SKIPPED_FOLDERS = {"loras", "blobs", "node_modules", "site-packages", "__pycache__", "custom_nodes", "output", "input"}
+"""Folders that hold no components of models, however many files they have."""
 PICKLED = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
-OURS = {
+SAFE_FORMS = {
     "clip_vision_h.safetensors": re.compile(r"xlm[-_]?roberta|clip[-_.]?vision|open[-_]?clip"),
     "umt5_xxl_fp16.safetensors or umt5_xxl_fp8_e4m3fn_scaled.safetensors": re.compile(r"umt5"),
     "wan_2.1_vae.safetensors or wan2.2_vae.safetensors": re.compile(r"wan.*vae|vae.*wan"),
     "it as .safetensors or .gguf": re.compile(r"wan"),
 }
-"""In the name of a pickled file, which nobody should look into: it may be one of Wan's; and what to get instead."""
-OWN_WEIGHTS = re.compile(r"(diffusion_pytorch_model|pytorch_model|model)([.-].*)?\.safetensors")
-"""What diffusers and transformers call the weights of a part in a folder of its own."""
+"""What to get in place of a pickled file, which nobody should open, by a pattern in the names of Wan's files."""
+FOLDER_WEIGHTS = re.compile(r"(diffusion_pytorch_model|pytorch_model|model)([.-].*)?\.safetensors")
+"""The names that diffusers and transformers give to the weights of a component in a folder of its own."""
 PUBLISHED = ("blocks.0.self_attn.q.weight", "decoder.middle.0.residual.0.gamma")
-"""At the end of a name in Wan's own files, of a transformer and of an autoencoder."""
-SPIECE = "spiece_model"
-TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
-PARTS = {
+"""Names in Wan's own files of a transformer and of an autoencoder end in these."""
+TOKENIZER_TENSOR = "spiece_model"
+"""The tensor of a text encoder's file that carries its tokenizer."""
+COMPONENTS = {
     "WanTransformer3DModel": "transformer",
     "WanVACETransformer3DModel": "transformer",
     "AutoencoderKLWan": "vae",
@@ -54,32 +53,33 @@ PARTS = {
 
 
 @dataclass(frozen=True)
-class Looked:
-    """A file that was looked into: the parts that it holds; else why it can't be used, empty where it isn't Wan's."""
+class SurveyedFile:
+    """A file that was looked into: the components that it holds, or why it can't be used; neither if it isn't Wan's."""
 
     file: Path
-    parts: tuple[PartFile, ...] = ()
+    components: tuple[FileComponent, ...] = ()
     why: str = ""
+    """A clause, to follow "because"."""
     carries_tokenizer: bool = False
-    """True of a text encoder with the tokenizer in the same file."""
+    """True for a text encoder with the tokenizer in the same file."""
     size_bytes: int = 0
-    """Of a file that holds a part."""
+    """The length of a file that holds a component."""
 
 
 @dataclass(frozen=True)
 class Survey:
     """What was found in all folders."""
 
-    looked: tuple[Looked, ...] = ()
+    files: tuple[SurveyedFile, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     tokenizers: tuple[Path, ...] = ()
     """Folders of tokenizers, and files that carry one."""
-    untold: tuple[Candidate, ...] = ()
-    """Transformers that are one half of two and can't be used as such (`partners.why_not`)."""
+    unusable: tuple[Candidate, ...] = ()
+    """Transformers that are, or may be, experts of a Wan 2.2 and can't be used (`a14b_experts.why_unusable`)."""
 
-    def of(self, part: str) -> Iterator[Candidate]:
-        """The candidates for a part."""
-        return (candidate for candidate in self.candidates if candidate.part == part)
+    def of(self, component: str) -> Iterator[Candidate]:
+        """The candidates for a component."""
+        return (candidate for candidate in self.candidates if candidate.component == component)
 
 
 def survey(
@@ -87,101 +87,147 @@ def survey(
 ) -> Survey:
     """Look into every file of `folders`, and at the diffusers folders among them and among `snapshots`.
 
-    Never raises for what lies there: a file or folder that can't be looked at is one refused row. `on_file` is told
-    after each how many were looked at.
+    Never raises for what lies there: a file or folder that can't be looked at is a row that says why. `on_file` gets
+    the number of files after each.
     """
-    looked: dict[Path, Looked] = {}
-    candidates: list[Candidate] = []
-    tokenizers: list[Path] = []
+    surveyor = _Surveyor()
     seen: set[Path] = set()
-    for place in (place for folder in folders for place in _places_in(folder, looked)):
-        if place in seen:
-            continue
-        seen.add(place)
-        try:
-            _look_at(place, looked, candidates, tokenizers)
-        except guarded_files.Unlookable as why:
-            looked[place] = Looked(place, why=str(why))
-        on_file(len(seen))
+    for place in (place for folder in folders for place in surveyor.walk(folder)):
+        if place not in seen:
+            seen.add(place)
+            surveyor.add(place)
+            on_file(len(seen))
     for child in (child for snapshot in snapshots for child in _children(snapshot)):
+        surveyor.add(child, is_folder=True)
+    return surveyor.survey()
+
+
+class _Surveyor:
+    """Collects what files and folders are, one after another."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, SurveyedFile] = {}
+        self._candidates: list[Candidate] = []
+        self._tokenizers: list[Path] = []
+
+    def add(self, place: Path, is_folder: bool = False) -> None:
+        """Note what a file or folder is. Never raises."""
         try:
             with guarded_files.guard():
-                candidates += _folder_parts(child)
-                tokenizers += _tokenizers(child)
-        except guarded_files.Unlookable as why:
-            looked[child] = Looked(child, why=str(why))
-    candidates = _settled(candidates, looked)
-    usable = tuple(each for each in candidates if not partners.why_not(each.expert))
-    untold = tuple(each for each in candidates if partners.why_not(each.expert))
-    return Survey(tuple(looked.values()), usable, tuple(tokenizers), untold)
+                if is_folder or place.is_dir():
+                    self._candidates += _folder_components(place)
+                    self._tokenizers += _tokenizers(place)
+                    return
+                self._files[place] = found = inspect_file(place)
+                many = len(found.components) > 1
+                self._candidates += [Candidate.of_file(each, found.size_bytes, many) for each in found.components]
+                if found.carries_tokenizer:
+                    self._tokenizers.append(place)
+        except UnusableFile as why:
+            self._files[place] = SurveyedFile(place, why=str(why))
 
+    def survey(self) -> Survey:
+        """All that was found; here the experts of Wan 2.2 are told apart, for that takes all names at once."""
+        candidates = a14b_experts.assign_experts(self._candidates)
+        for each in candidates:
+            self._note_expert(each)
+        usable = tuple(each for each in candidates if not a14b_experts.why_unusable(each.expert))
+        unusable = tuple(each for each in candidates if a14b_experts.why_unusable(each.expert))
+        return Survey(tuple(self._files.values()), usable, tuple(self._tokenizers), unusable)
 
-def _look_at(place: Path, looked: dict[Path, Looked], candidates: list[Candidate], tokenizers: list[Path]) -> None:
-    """Add what one file or folder is. Raises Unlookable."""
-    with guarded_files.guard():
-        if place.is_dir():
-            candidates += _folder_parts(place)
-            tokenizers += _tokenizers(place)
+    def _note_expert(self, candidate: Candidate) -> None:
+        """Have the row of the transformer's file say which expert it is, or why it can't be used."""
+        row = self._files.get(candidate.path)
+        if not candidate.expert or row is None:
             return
-        looked[place] = found = look(place)
-        many = len(found.parts) > 1
-        candidates += [found_parts.of_file(part, found.size_bytes, many) for part in found.parts]
-        if found.carries_tokenizer:
-            tokenizers.append(place)
+        why = a14b_experts.why_unusable(candidate.expert)
+        components = tuple(
+            dataclasses.replace(each, expert=candidate.expert) if each.component == candidate.component else each
+            for each in row.components
+        )
+        self._files[candidate.path] = dataclasses.replace(row, components=() if why else components, why=why)
+
+    def walk(self, folder: Path) -> Iterator[Path]:
+        """The files and folders to look at in a models folder; notes the folders in it that can't be read."""
+        if unresponsive_places.place_of(folder):
+            return  # as below
+        try:
+            with guarded_files.guard():
+                yield from self._places(_models_of(folder))
+        except UnusableFile as why:  # the list of models says what is wrong with the folder itself
+            log.warning("The models folder %s was looked through in part, because %s", folder, why)
+
+    def _places(self, root: Path) -> Iterator[Path]:
+        """Files of weights, and folders in the diffusers layout of a component or tokenizer; links are followed."""
+
+        def refuse(error: OSError) -> None:
+            place = Path(error.filename or root)
+            if place != root:
+                self._files[place] = SurveyedFile(place, why="it " + guarded_files.complaint(error))
+
+        seen: set[str] = set()
+        count = 0
+        for folder, children, names in _walk(str(root), refuse):
+            real = os.path.realpath(folder)
+            depth = len(Path(folder).relative_to(root).parts)
+            if real in seen or depth > MAX_DEPTH:
+                children.clear()
+                continue
+            seen.add(real)
+            children[:] = sorted(c for c in children if c.lower() not in SKIPPED_FOLDERS and not c.startswith("."))
+            if "config.json" in names or any(name in names for name in integrity.TOKENIZER_FILES):
+                yield Path(folder)
+            own = FOLDER_WEIGHTS if _component_kind(Path(folder), names) else None
+            for name in sorted(names):
+                if own and own.fullmatch(name):
+                    continue
+                if name.lower().endswith((*weights_head.SUFFIXES, *PICKLED)) and count < MAX_FILES:
+                    count += 1
+                    yield Path(folder) / name
 
 
-def _settled(candidates: list[Candidate], looked: dict[Path, Looked]) -> list[Candidate]:
-    """The candidates with the half that each is, which is said of its file as well."""
-    settled = partners.settle(candidates)
-    for each in settled:
-        row = looked.get(each.place)
-        if each.expert and row is not None:
-            parts = tuple(dataclasses.replace(p, expert=each.expert) if p.part == each.part else p for p in row.parts)
-            why = partners.why_not(each.expert)
-            looked[each.place] = dataclasses.replace(row, parts=() if why else parts, why=why)
-    return settled
+_cached: dict[Path, tuple[Stamp, SurveyedFile]] = {}
+"""What each file is that was ever looked at, as long as it is unchanged."""
 
 
-_kept: dict[Path, tuple[Stamp, Looked]] = {}
-"""What each file is, as long as it is unchanged; one row for each file that was ever looked at."""
-
-
-def look(file: Path) -> Looked:
-    """What one file is; kept as long as it is unchanged. Never raises."""
+def inspect_file(file: Path) -> SurveyedFile:
+    """What one file is; cached as long as it is unchanged. Never raises."""
     try:
         with guarded_files.guard():
             found = guarded_files.stamp(file)
-    except guarded_files.Unlookable as why:
-        return Looked(file, why=str(why))
-    kept = _kept.get(file)
-    if kept is not None and kept[0] == found:
-        return kept[1]
+    except UnusableFile as why:
+        return SurveyedFile(file, why=str(why))
+    cached = _cached.get(file)
+    if cached is not None and cached[0] == found:
+        return cached[1]
     try:
         with guarded_files.guard():
-            made = _look(file)
-    except NotOurs:
-        made = Looked(file)
-    except guarded_files.Unlookable as why:
-        made = Looked(file, why=str(why))
-        if isinstance(why.__cause__, OSError | MemoryError):  # a machine may be in a better mood next time
+            made = _inspect(file)
+    except UnusableFile as why:
+        made = SurveyedFile(file, why=str(why))
+        if isinstance(why.__cause__, OSError | MemoryError):  # it may go well the next time
             return made
-    _kept[file] = found, made
+    _cached[file] = found, made
     return made
 
 
-def _look(file: Path) -> Looked:
+def _inspect(file: Path) -> SurveyedFile:
+    """What one file is. Raises UnusableFile."""
     if file.suffix.lower() in PICKLED:
-        instead = next((get for get, name in OURS.items() if name.search(file.name.lower())), "")
-        return Looked(file, why=f"it is pickled, which could run any code; get {instead} instead" if instead else "")
-    header = file_heads.read(file)
-    parts = tuple(recognise(header))
-    is_encoder = any(part.part == "text_encoder" for part in parts)
-    carries = is_encoder and any(name.endswith(SPIECE) for name in header.tensors)
-    return Looked(file, parts, "", carries, header.size_bytes)
+        instead = next((get for get, name in SAFE_FORMS.items() if name.search(file.name.lower())), "")
+        why = f"it is pickled, which could run any code; get {instead} instead" if instead else ""
+        return SurveyedFile(file, why=why)
+    head = weights_head.read_head(file)
+    components = tuple(recognize_components(head))
+    if not components:
+        return SurveyedFile(file)
+    is_encoder = any(each.component == "text_encoder" for each in components)
+    carries = is_encoder and any(name.endswith(TOKENIZER_TENSOR) for name in head.tensors)
+    return SurveyedFile(file, components, "", carries, head.size_bytes)
 
 
 def _models_of(folder: Path) -> Path:
-    """The models folder of a whole ComfyUI, where a person chose that."""
+    """The models folder of a ComfyUI, where a person chose the folder of the program."""
     inner = folder / "models"
     return inner if (inner / "diffusion_models").is_dir() or (inner / "unet").is_dir() else folder
 
@@ -190,52 +236,12 @@ def _children(snapshot: Path) -> list[Path]:
     try:
         with guarded_files.guard():
             return sorted(child for child in snapshot.iterdir() if child.is_dir())
-    except guarded_files.Unlookable:  # what is wrong with it, `sources` says
+    except UnusableFile:  # the list of models says what is wrong with it
         return []
 
 
-def _places_in(folder: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
-    """The places of a models folder, as far as it can be walked; a folder in it that can't is `looked` at."""
-    if unresponsive_places.place_of(folder):
-        return  # as below
-    try:
-        with guarded_files.guard():
-            yield from _places(_models_of(folder), looked)
-    except guarded_files.Unlookable as why:  # what is wrong with the models folder itself, `sources` says
-        log.warning("The models folder %s was looked through in part, because %s", folder, why)
-
-
-def _places(root: Path, looked: dict[Path, Looked]) -> Iterator[Path]:
-    """Files of weights, and folders that hold a part or a tokenizer as diffusers saves it; links are followed."""
-
-    def refuse(error: OSError) -> None:
-        place = Path(error.filename or root)
-        if place != root:
-            looked[place] = Looked(place, why="it " + guarded_files.complaint(error))
-
-    seen: set[str] = set()
-    count = 0
-    for folder, children, names in _walk(str(root), refuse):
-        real = os.path.realpath(folder)
-        depth = len(Path(folder).relative_to(root).parts)
-        if real in seen or depth > DEEPEST:
-            children.clear()
-            continue
-        seen.add(real)
-        children[:] = sorted(c for c in children if c.lower() not in NOT_LOOKED_INTO and not c.startswith("."))
-        if "config.json" in names or any(name in names for name in TOKENIZER_FILES):
-            yield Path(folder)
-        own = OWN_WEIGHTS if _part_kind(Path(folder), names) else None
-        for name in sorted(names):
-            if own and own.fullmatch(name):
-                continue
-            if name.lower().endswith((*file_heads.SUFFIXES, *PICKLED)) and count < MOST_FILES:
-                count += 1
-                yield Path(folder) / name
-
-
 def _walk(root: str, refuse: Callable[[OSError], None]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As os.walk with links followed, but past what is known to be silent, which that would look at."""
+    """Walks like os.walk with links followed, but past places that are known not to answer."""
     left = [root]
     while left:
         folder, children, names = left.pop(), list[str](), list[str]()
@@ -260,71 +266,73 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _part_kind(folder: Path, names: Iterable[str]) -> str:
-    """The part that a folder is made for, as diffusers saves it: by its configuration, its files' names and heads."""
-    own = [folder / name for name in names if OWN_WEIGHTS.fullmatch(name)]
+def _component_kind(folder: Path, names: Iterable[str]) -> str:
+    """The component of a folder in the diffusers layout, by its configuration, its files' names and heads; or empty."""
+    own = [folder / name for name in names if FOLDER_WEIGHTS.fullmatch(name)]
     if not own or not (folder / "config.json").is_file():
         return ""
     try:
         with guarded_files.guard():
             kind = _kind_of(guarded_files.read_json(folder / "config.json"))
             return "" if kind and any(_is_published(file) for file in own) else kind
-    except guarded_files.Unlookable:
+    except UnusableFile:
         return ""
 
 
 def _is_published(file: Path) -> bool:
-    """True where the names within are those of Wan's own code: the file is a part by itself, whatever lies beside."""
+    """True where its tensors have Wan's own names: then the file is a component by itself, whatever lies beside."""
     try:
-        return any(name.endswith(PUBLISHED) for name in file_heads.read(file).tensors)
-    except file_heads.Unreadable:  # what is wrong with it, those say who look at the folder
+        return any(name.endswith(PUBLISHED) for name in weights_head.read_head(file).tensors)
+    except UnusableFile:  # whoever looks at the folder says what is wrong with it
         return False
 
 
 def _kind_of(config: Any) -> str:
     kinds = [config.get("_class_name"), *_list(config.get("architectures"))] if isinstance(config, dict) else []
-    return next((PARTS[kind] for kind in kinds if isinstance(kind, str) and kind in PARTS), "")
+    return next((COMPONENTS[kind] for kind in kinds if isinstance(kind, str) and kind in COMPONENTS), "")
 
 
-def _folder_parts(folder: Path) -> list[Candidate]:
-    """The part that a folder as diffusers saves it holds, one or none; may raise anything."""
+def _folder_components(folder: Path) -> list[Candidate]:
+    """The component of a folder in the diffusers layout, one or none. May raise anything."""
     try:
         config = guarded_files.read_json(folder / "config.json")
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return []
-    part = _part_kind(folder, [child.name for child in folder.iterdir()])
-    if not part:
+    component = _component_kind(folder, [child.name for child in folder.iterdir()])
+    if not component:
         return []
     try:
-        integrity.check_part(folder, part, "")
-        layout = None
-        if part == "transformer":
+        integrity.check_component(folder, component, "")
+        architecture = None
+        if component == "transformer":
             made = {"out_channels": 16, "in_channels": 16, **{k: v for k, v in config.items() if v is not None}}
-            layout = configs.layout_of(made)
-    except (integrity.NotWhole, configs.Unfit):
+            architecture = configs.architecture_of(made)
+    except UnusableFile:
         return []
-    words = f"{part.replace('_', ' ')} in a folder of its own"
-    expert, told = _half_of_folder(folder) if part == "transformer" else ("", True)
+    words = f"{component.replace('_', ' ')} in a folder of its own"
+    expert, is_known = _folder_expert(folder) if component == "transformer" else ("", True)
     names = (config.get("_name_or_path"),)
     titles = tuple(name for name in names if isinstance(name, str))
-    return [Candidate(part, folder, config, "", words, layout, expert, titles, 0 if told else 1)]
+    return [Candidate(component, folder, config, "", words, architecture, expert, titles, 0 if is_known else 1)]
 
 
-def _half_of_folder(folder: Path) -> tuple[str, bool]:
-    """The half that a transformer's folder is by the model around it, and whether that tells."""
+def _folder_expert(folder: Path) -> tuple[str, bool]:
+    """The expert that a transformer's folder is by the model around it, and whether that model says so."""
     try:
         index = integrity.read_index(folder.parent)
-    except integrity.NotWhole:
+    except UnusableFile:
         index = None
     second = folder.parent / "transformer_2"
-    two = second.is_dir() if index is None else index.get("boundary_ratio") is not None or _names_a_part(index, second)
+    two = (
+        second.is_dir() if index is None else index.get("boundary_ratio") is not None or _names_component(index, second)
+    )
     if folder.name == second.name:
-        return expert_names.LOW, True
-    return (expert_names.HIGH, True) if two else ("", index is not None)
+        return a14b_experts.LOW, True
+    return (a14b_experts.HIGH, True) if two else ("", index is not None)
 
 
-def _names_a_part(index: Mapping[str, Any], part: Path) -> bool:
-    row = index.get(part.name)
+def _names_component(index: Mapping[str, Any], component: Path) -> bool:
+    row = index.get(component.name)
     return isinstance(row, list) and len(row) == 2 and row[1] is not None
 
 
@@ -333,4 +341,4 @@ def _list(value: Any) -> list[Any]:
 
 
 def _tokenizers(folder: Path) -> list[Path]:
-    return [folder] if any((folder / name).is_file() for name in TOKENIZER_FILES) else []
+    return [folder] if any((folder / name).is_file() for name in integrity.TOKENIZER_FILES) else []

@@ -1,4 +1,4 @@
-"""Puts LoRAs on a transformer and takes them off again, to the bit. May import torch, diffusers' layers and peft.
+"""Puts LoRAs on a transformer and takes them off again, to the bit.
 
 Low-rank changes are PEFT's adapters beside the weights, which are never touched: so they work on weights of any
 number format, quantised ones too, and taking them off leaves what was there. Changes of whole parameters (biases,
@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
 from peft.tuners.lora import LoraLayer
 
 from ..catalogue.transformer_shapes import shapes
-from ..lora.heads import Unusable
+from ..lora.lora_head import UnusableLora
 from ..protocol.errors import Refusal
 from ..protocol.messages import Expert, LoraUse, Problem, ProblemKind
 from ..storage.file_stamp import Stamp, stamp
+from .diffusers_internals import dequantize_gguf_tensor
 from .eight_bit import EightBitLinear
 from .lora_weights import Weights, load
 
@@ -91,7 +91,7 @@ def wear(
         for number, one in enumerate(asked):
             on_read(one.path)
             _put_on(transformer, number, one, load(Path(one.path), layers, one.half), dtype)
-    except Unusable as why:
+    except UnusableLora as why:
         take_off(transformer)
         raise _refusal(one.path, str(why)) from why
     except BaseException:
@@ -142,7 +142,7 @@ def _add_adapter(transformer: Any, name: str, weights: Weights, dtype: torch.dty
         if isinstance(module, LoraLayer) and name in module.lora_A
     }
     if set(landed) != set(weights.layers):
-        raise Unusable("did not load whole, by a fault of this program; leave it out")
+        raise UnusableLora("did not load whole, by a fault of this program; leave it out")
     for layer, module in landed.items():
         # PEFT makes the factors in the number format of the weight, which of a quantised one is none to compute in.
         device = module.lora_A[name].weight.device
@@ -174,7 +174,7 @@ def _add_differences(transformer: Any, weights: Weights, strength: float, dtype:
 def _owner(transformer: Any, name: str) -> tuple[Any, str]:
     """The module that has the parameter of that name, and what it calls it; under an adapter it lies a level deeper.
 
-    Raises Unusable where it is none to add to.
+    Raises UnusableLora where it is none to add to.
     """
     owner, _, last = name.rpartition(".")
     module = transformer.get_submodule(owner)
@@ -183,7 +183,7 @@ def _owner(transformer: Any, name: str) -> tuple[Any, str]:
     scaled = isinstance(module, EightBitLinear) and found is module.weight
     plain = found.is_floating_point() and type(found.detach()) is torch.Tensor
     if scaled or not (plain or (_is_packed(found) and "blocks." not in name)):
-        raise Unusable(f"adds to {name} itself, which can't be done where the model's weights are compressed")
+        raise UnusableLora(f"adds to {name} itself, which can't be done where the model's weights are compressed")
     return module, last
 
 

@@ -1,4 +1,4 @@
-"""Copies in 16 bit of weights that are kept in 32, so that the next load reads half as much. May import torch.
+"""Copies in 16 bit of weights that are kept in 32, so that the next load reads half as much.
 
 A copy is a folder as diffusers saves a part, with the same names, so that it loads as its source does. It is made in
 a folder beside, shard by shard, and renamed when it is whole and on the disk; it is believed as long as its source's
@@ -22,13 +22,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ..library import file_heads
+from ..library import weights_head
 from ..storage import whole_file
 from ..storage.file_stamp import stamp as stamp_of
+from ..storage.guarded_files import UnusableFile
 
 log = logging.getLogger(__name__)
 
-LEAST_BYTES = 1_000_000_000
+MIN_BYTES = 1_000_000_000
 """Smaller weights load fast enough."""
 LEFT_FREE_BYTES = 20_000_000_000
 """So much must be free on the disk once a copy is made: takes need room, too."""
@@ -49,7 +50,7 @@ def place(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
         files = _weight_files(source)
         stamp = _stamp(files)
         size_bytes = _bytes_in_32_bit(files)
-        if size_bytes < LEAST_BYTES:
+        if size_bytes < MIN_BYTES:
             return source
         copy = copies / hashlib.sha256(json.dumps([str(source), sorted(kept)]).encode()).hexdigest()[:16]
         if _is_of(copy, stamp) and _is_whole(copy):
@@ -61,7 +62,7 @@ def place(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
             return source
         _make(source, files, stamp, copy, set(kept))
         return copy
-    except (OSError, ValueError, SafetensorError, file_heads.Unreadable) as error:
+    except (OSError, ValueError, SafetensorError, UnusableFile) as error:
         log.warning("no 16 bit copy of %s: %s", source, error)
         return source
 
@@ -75,7 +76,7 @@ def _stamp(files: list[Path]) -> list[list[object]]:
 
 
 def _bytes_in_32_bit(files: list[Path]) -> int:
-    tensors = [tensor for file in files for tensor in file_heads.read(file).tensors.values()]
+    tensors = [tensor for file in files for tensor in weights_head.read_head(file).tensors.values()]
     return sum(4 * tensor.count for tensor in tensors if tensor.dtype == "F32")
 
 

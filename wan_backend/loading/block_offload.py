@@ -1,4 +1,4 @@
-"""Runs a module whose weights don't fit the device: its blocks visit it one by one. May import torch.
+"""Runs a module whose weights don't fit the device: its blocks visit it one by one.
 
 The weights of each block lie together in pinned memory of the machine, so that one copy brings a block; the next one
 comes while a block works, into the other of two places on the device. Where there is room for more, some blocks stay

@@ -15,11 +15,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from diffusers.models.attention_dispatch import dispatch_attention_fn
-from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch import Tensor
 
-from ..memory.estimate import CHUNK_BYTES
+from ..memory.needs import CHUNK_BYTES
+from .diffusers_internals import WanAttnProcessor, dispatch_attention_fn
 
 TEXT_TOKENS = 512
 """Of the prompt; what stands before them in the context is of pictures."""

@@ -14,17 +14,17 @@ from typing import Any
 import diffusers
 import torch
 from accelerate import init_empty_weights
-from diffusers.utils.constants import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors import SafetensorError, safe_open
 
+from ..storage.guarded_files import UnusableFile
 from . import bf16_cache, eight_bit
-from .tensors import Unloadable
+from .diffusers_internals import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
 
 
 def load(kind: Any, folder: Path, dtype: torch.dtype, copies: Path | None, in_8_bit: bool) -> Any:
     """The module with its weights in `dtype`, on the CPU; `copies` is where 16 bit copies may be kept.
 
-    Raises Unloadable where tensors are missing, and what the libraries raise.
+    Raises UnusableFile where tensors are missing, and what the libraries raise.
     """
     if dtype == torch.bfloat16:
         folder = bf16_cache.place(copies, folder, _kept(kind))
@@ -74,7 +74,7 @@ def _kept(kind: Any) -> tuple[str, ...]:
 
 def _check(missing: set[str]) -> None:
     if missing:
-        raise Unloadable(f"{len(missing)} of its tensors are missing, the first is {min(missing)}")
+        raise UnusableFile(f"{len(missing)} of its tensors are missing, the first is {min(missing)}")
 
 
 def _load_in_8_bit(kind: Any, folder: Path, dtype: torch.dtype) -> Any:

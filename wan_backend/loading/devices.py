@@ -1,4 +1,4 @@
-"""Which device a job runs on, what memory it has, and what its errors mean. May import torch, psutil, protocol."""
+"""Which device a job runs on, what memory it has, and what its errors mean."""
 
 from __future__ import annotations
 

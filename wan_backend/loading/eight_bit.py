@@ -1,4 +1,4 @@
-"""Linear layers whose weights stay in 8 bit in memory, and transformers made of them. May import torch.
+"""Linear layers whose weights stay in 8 bit in memory, and transformers made of them.
 
 Weights alone are in 8 bit: for each product they are made anew in the number format of what they multiply, so this
 runs on every card. Of the two formats that are found, fp8 is for weights that a file has in it; whatever is rounded

@@ -1,4 +1,4 @@
-"""Whether weights are numbers: looked at once, when they were loaded. May import torch.
+"""Whether weights are numbers: looked at once, when they were loaded.
 
 A training that diverged leaves NaN, a conversion that ran over leaves infinities; one of either makes every take black.
 What is looked at is the largest and the smallest number, which is as quick as the memory is read and takes none of it.

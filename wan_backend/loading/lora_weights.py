@@ -1,4 +1,4 @@
-"""The numbers of a LoRA file, by diffusers' names of layers. May import torch, finite, lora_file and lora_fit."""
+"""The numbers of a LoRA file, by diffusers' names of layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..catalogue.transformer_shapes import Shapes
 from ..lora import fit
-from ..lora.heads import Unusable, read
+from ..lora.lora_head import UnusableLora, read_lora_head
 from . import devices, finite
 
 
@@ -37,12 +37,12 @@ class Weights:
     """By the parameter's name: what is added to it, of its shape."""
 
 
-def load(file: Path, shapes: Shapes, half: str = "") -> Weights:
+def load(file: Path, shapes: Shapes, expert: str = "") -> Weights:
     """The file's weights, checked against the transformer's `shapes` and looked at for what is no number.
 
-    `half`: of a file for two transformers, for which one. Raises Unusable.
+    `expert`: of a file for two transformers, for which one. Raises UnusableLora.
     """
-    content = fit.check(read(file), shapes, half)
+    content = fit.check_fit(read_lora_head(file), shapes, expert)
     try:
         with safe_open(file, framework="pt") as tensors:
 
@@ -59,20 +59,20 @@ def load(file: Path, shapes: Shapes, half: str = "") -> Weights:
     except (OSError, SafetensorError) as error:
         if devices.is_out_of_memory(error):
             raise
-        raise Unusable(f"can't be read ({str(error)[:200]}); download it again") from error
+        raise UnusableLora(f"can't be read ({str(error)[:200]}); download it again") from error
     return Weights(layers, differences)
 
 
-def _factors(get: Callable[[str], torch.Tensor], layer: fit.Layer, weight: tuple[int, ...]) -> Factors:
+def _factors(get: Callable[[str], torch.Tensor], layer: fit.LoraLayer, weight: tuple[int, ...]) -> Factors:
     """The factors in the weight's number of sides: files have them flat, or with sides of one more."""
     down, up = get(layer.down), get(layer.up)
     rank = down.shape[0]
     down, up = down.reshape(rank, *weight[1:]), up.reshape(up.shape[0], rank, *[1] * (len(weight) - 2))
-    alpha = layer.told_alpha
+    alpha = layer.config_alpha
     if layer.alpha:
         found = get(layer.alpha)
         if found.numel() != 1:
-            raise Unusable(f"has an alpha that is no single number, {layer.alpha[:100]}; download it again")
+            raise UnusableLora(f"has an alpha that is no single number, {layer.alpha[:100]}; download it again")
         alpha = float(found)
     scale = float(rank) if alpha is None else alpha
     if not math.isfinite(scale):
@@ -81,7 +81,7 @@ def _factors(get: Callable[[str], torch.Tensor], layer: fit.Layer, weight: tuple
 
 
 def _add_biases(
-    get: Callable[[str], torch.Tensor], name: str, layer: fit.Layer, made: Factors, to: dict[str, torch.Tensor]
+    get: Callable[[str], torch.Tensor], name: str, layer: fit.LoraLayer, made: Factors, to: dict[str, torch.Tensor]
 ) -> None:
     """Add to the bias of the layer itself what the factors' own come to: scale * (up @ (down x + a) + b)."""
     rank = made.down.shape[0]
@@ -95,8 +95,8 @@ def _add_biases(
         to[name] = total + to[name].float() if name in to else total
 
 
-def _no_numbers(key: str) -> Unusable:
-    return Unusable(
+def _no_numbers(key: str) -> UnusableLora:
+    return UnusableLora(
         f"holds what is no number (NaN or infinite, in {key[:100]}), as a training that failed leaves it; every take "
         "would be black. Get it again, or another"
     )

@@ -1,4 +1,4 @@
-"""Puts a model's parts where the memory plan says, phase by phase. May import torch, loader and memory_plan."""
+"""Puts a model's parts where the memory plan says, phase by phase."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import psutil
 
 from ..lora import resolve
 from ..memory import residency_plan
-from ..memory.residency_plan import MemoryPlan, Needs, Place
+from ..memory.needs import PLAIN_TOKEN_PIXELS, HiddenStates, Needs, VideoShape, calculate
+from ..memory.residency_plan import MemoryPlan, Residency
 from ..protocol.messages import LoraUse
 from . import applying_loras, block_offload, chunked_forward, devices
 from .wan_model import WanModel
@@ -122,18 +123,18 @@ class Placement:
                 devices.release(self.model.device)
         if not self.model.loaded(part):
             self._on_load(part)
-            self._on_read(str(self.model.places.of(part)))
+            self._on_read(str(self.model.component_files.path(part)))
         module = self.model.part(part)
         if part in EXPERTS:
             chunked_forward.make_lean(module)
         self._dress(part, module)
         self._on_read("")
-        place = self.plan.place(part)
-        if place is Place.STREAMED:
+        place = self.plan.residency_of(part)
+        if place is Residency.BLOCK_OFFLOADED:
             room = self.plan.kept_bytes if part in EXPERTS else 0
             block_offload.streamed(part, module, self.model.device).enter(room)
         else:
-            module.to(self.model.device if place is not Place.ON_CPU else "cpu")
+            module.to(self.model.device if place is not Residency.ON_CPU else "cpu")
         if part == "vae":
             module.tile_pixels = self.plan.tile_pixels
         self.load_seconds += time.monotonic() - started
@@ -144,14 +145,14 @@ class Placement:
         if part not in resolve.EXPERTS:
             return
         present = [name for name in resolve.EXPERTS if self.model.classes.get(name)]
-        uses = [use for use in self._loras if part in resolve.parts_of(use.expert, present)]
+        uses = [use for use in self._loras if part in resolve.transformers_of(use.expert, present)]
         if len(present) > 1:  # a file may hold layers for both
             uses = [replace(use, expert=resolve.EXPERTS[part]) for use in uses]
         applying_loras.wear(module, uses, self.model.precision.transformer, self._on_read)
 
     def _make_way(self, part: str) -> None:
         """Take from the device what the plan does not leave there."""
-        place = self.plan.place(part)
+        place = self.plan.residency_of(part)
         if not self.model.loaded(part):
             return
         module = self.model.part(part)
@@ -159,14 +160,14 @@ class Placement:
         forgotten = streamed is not None and self.plan.forget_encoder and part not in EXPERTS
         if streamed is not None:
             streamed.leave()
-            if place is not Place.STREAMED or forgotten:
+            if place is not Residency.BLOCK_OFFLOADED or forgotten:
                 streamed.dissolve()
                 del module.streamed
-        if place is Place.READ_AGAIN or forgotten:
+        if place is Residency.RELOADED or forgotten:
             self.model.drop(part)
-        elif place is Place.STREAMED and streamed is not None:
+        elif place is Residency.BLOCK_OFFLOADED and streamed is not None:
             pass
-        elif place is not Place.RESIDENT and module.device.type != "cpu":
+        elif place is not Residency.RESIDENT and module.device.type != "cpu":
             module.to("cpu")
         else:
             return
@@ -180,10 +181,10 @@ def _needs(model: WanModel, width: int, height: int, frames: int) -> Needs:
     hidden = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
     vae_width = int(vae_config.get("decoder_base_dim") or vae_config.get("base_dim", 96))
     patch = int(vae_config.get("patch_size") or 1)
-    clip = residency_plan.Clip(width, height, frames, token=16 * patch)
-    working = residency_plan.working_bytes(clip, hidden, vae_width // patch**2, number, vae_number)
-    weights: dict[str, Any] = {part: model.weight_bytes(part, in_8_bit=False) for part in model.parts}
-    return replace(working, compressed=model.compressed, **weights)
+    video = VideoShape(width, height, frames, token=PLAIN_TOKEN_PIXELS * patch)
+    hidden_states = HiddenStates(hidden, vae_width // patch**2, number, vae_number)
+    weights = {part: model.weight_bytes(part, in_8_bit=False) for part in model.parts}
+    return calculate(weights, hidden_states, video, model.compressed)
 
 
 def _held_bytes(model: WanModel, device_type: str) -> int:

@@ -1,4 +1,4 @@
-"""A tokenizer straight from a sentencepiece model, as text encoder files of ComfyUI carry it. May import torch.
+"""A tokenizer straight from a sentencepiece model, as text encoder files of ComfyUI carry it.
 
 It answers as the tokenizers of transformers do, so far as prompts need it.
 """

@@ -1,4 +1,4 @@
-"""A part of a model out of one file, as a module of diffusers or transformers. May import torch and those.
+"""A part of a model out of one file, as a module of diffusers or transformers.
 
 Everything is checked by name and shape before the first tensor is read, so that nothing is left without content. The
 configuration is ours, from the shapes (files/configs.py); nothing is asked of the hub.
@@ -16,11 +16,13 @@ import torch
 import transformers
 from accelerate import init_empty_weights
 
-from ..library import shape_fit
-from ..library.recognize import PartFile
+from ..library import tensor_formats
+from ..library.recognize import FileComponent
+from ..storage.guarded_files import UnusableFile
 from . import eight_bit
 from .component_folder import dtype_of
-from .tensors import FileTensors, Unloadable, opened
+from .diffusers_internals import GGUFParameter
+from .tensors import FileTensors, opened
 
 TIED = {"encoder.embed_tokens.weight": "shared.weight"}
 """Of a UMT5 encoder: two names of one tensor."""
@@ -32,32 +34,32 @@ KEPT_FP8 = {"fp8", "fp8 scaled", "int8"}
 """As most of the numbers of a safetensors file are; `eight_bit` keeps them so."""
 
 
-def load(part: PartFile, dtype: torch.dtype, quantised: bool = False, in_8_bit: bool = False) -> Any:
+def load(part: FileComponent, dtype: torch.dtype, quantised: bool = False, in_8_bit: bool = False) -> Any:
     """The module with its weights in `dtype` on the CPU, diffusers' own exceptions in float32.
 
     Where `quantised`, the weights of a GGUF or fp8 transformer stay as they lie in the file, and are made numbers to
     compute with as they are needed. Where `in_8_bit`, a transformer's weights that don't are rounded to 8 bit.
-    Raises Unloadable, and what the libraries raise.
+    Raises UnusableFile, and what the libraries raise.
     """
     module = _empty(part.config)
     with opened(part) as tensors:
         _check(module, part, tensors)
         if not (quantised and stays_quantised(part)):
             _fill(module, tensors, dtype, in_8_bit)
-        elif part.form in KEPT_FORMS:
+        elif part.number_format in KEPT_FORMS:
             module = _quantised(module, part, tensors, dtype)
         else:
             eight_bit.fill(module, lambda name: tensors.get(name, dtype_of(module, name, dtype)), tensors.fp8)
     left = [name for name, weight in module.named_parameters() if weight.is_meta]
     if left:
-        raise Unloadable(f"{len(left)} of its tensors got no content, the first is {left[0]}")
+        raise UnusableFile(f"{len(left)} of its tensors got no content, the first is {left[0]}")
     return module.eval().requires_grad_(False)
 
 
-def stays_quantised(part: PartFile) -> bool:
+def stays_quantised(part: FileComponent) -> bool:
     """True for a part whose weights can stay as they lie in its file."""
     forms = KEPT_FORMS if part.file.suffix.lower() == ".gguf" else KEPT_FP8
-    return part.part.startswith("transformer") and part.form in forms
+    return part.component.startswith("transformer") and part.number_format in forms
 
 
 def _empty(config: Any) -> Any:
@@ -72,17 +74,17 @@ def _empty(config: Any) -> Any:
         return getattr(diffusers, kind)(**settings)
 
 
-def _check(module: Any, part: PartFile, tensors: FileTensors) -> None:
-    """Raise Unloadable where the file's tensors are not exactly the module's."""
+def _check(module: Any, part: FileComponent, tensors: FileTensors) -> None:
+    """Raise UnusableFile where the file's tensors are not exactly the module's."""
     wanted = {name: tuple(weight.shape) for name, weight in module.state_dict().items() if name not in TIED}
-    missing, surplus = sorted(set(wanted) - set(part.pieces)), sorted(set(part.pieces) - set(wanted))
+    missing, surplus = sorted(set(wanted) - set(part.slices)), sorted(set(part.slices) - set(wanted))
     for names, what in ((missing, "missing"), (surplus, "of another kind of model")):
         if names:
-            raise Unloadable(f"{len(names)} of its tensors are {what}, the first is {names[0]}")
+            raise UnusableFile(f"{len(names)} of its tensors are {what}, the first is {names[0]}")
     for name, shape in wanted.items():
         found = tensors.shape(name)
-        if not shape_fit.fits(found, shape):
-            raise Unloadable(f"its tensor {name} has the shape {found}, where {shape} belongs")
+        if not tensor_formats.is_same_shape(found, shape):
+            raise UnusableFile(f"its tensor {name} has the shape {found}, where {shape} belongs")
 
 
 def _fill(module: Any, tensors: FileTensors, dtype: torch.dtype, in_8_bit: bool = False) -> None:
@@ -101,10 +103,9 @@ def _fill(module: Any, tensors: FileTensors, dtype: torch.dtype, in_8_bit: bool 
         module.tie_weights()
 
 
-def _quantised(module: Any, part: PartFile, tensors: FileTensors, dtype: torch.dtype) -> Any:
+def _quantised(module: Any, part: FileComponent, tensors: FileTensors, dtype: torch.dtype) -> Any:
     """By diffusers' own way for GGUF, with our names and our configuration."""
     import gguf
-    from diffusers.quantizers.gguf.utils import GGUFParameter
 
     linear = {f"{name}.weight" for name, layer in module.named_modules() if isinstance(layer, torch.nn.Linear)}
     state: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Reads the tensors of one part out of a file, in full precision or as they lie there. May import torch and gguf.
+"""Reads the tensors of one part out of a file, in full precision or as they lie there.
 
 In full precision, fp8 is multiplied by its scale and GGUF's blocks are taken apart by GGUF's own library; the scales
 that are for a card's fp8 arithmetic (of the input) are not needed, for that arithmetic isn't used.
@@ -17,39 +17,36 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from ..library import file_heads
-from ..library.recognize import PartFile, Piece
-from ..library.scales import IN_8_BIT, Spread, scale_of, spread
-from ..library.survey import SPIECE
+from ..library import weights_head
+from ..library.recognize import FileComponent, TensorSlice
+from ..library.survey import TOKENIZER_TENSOR
+from ..library.tensor_formats import IN_8_BIT, ScaleGranularity, scale_granularity, scale_of
+from ..storage.guarded_files import UnusableFile
 
 THREADS = min(16, os.cpu_count() or 1)
 PLAIN_GGUF: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "F64": np.dtype("<f8")}
 
 
-class Unloadable(Exception):
-    """The file can't be loaded; the message is a clause, to follow "because"."""
-
-
 class FileTensors:
     """The tensors of a part, by the names of diffusers or transformers. Made by `opened`."""
 
-    def __init__(self, part: PartFile, stream: Any) -> None:
+    def __init__(self, part: FileComponent, stream: Any) -> None:
         self._part, self._stream = part, stream
-        self._header = file_heads.read(part.file)
+        self._header = weights_head.read_head(part.file)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, from the head of the file."""
-        piece = self._part.pieces[name]
+        piece = self._part.slices[name]
         shape = self._header.tensors[piece.source].shape
         return (shape[0] // piece.of, *shape[1:]) if piece.of > 1 else shape
 
     def form(self, name: str) -> str:
         """The number format, as the file names it."""
-        return self._header.tensors[self._part.pieces[name].source].dtype
+        return self._header.tensors[self._part.slices[name].source].dtype
 
     def get(self, name: str, dtype: torch.dtype) -> torch.Tensor:
-        """The tensor as `dtype` on the CPU. Raises Unloadable."""
-        piece = self._part.pieces[name]
+        """The tensor as `dtype` on the CPU. Raises UnusableFile."""
+        piece = self._part.slices[name]
         whole = self._gguf(piece.source) if self._header.is_gguf else self._safetensors(piece)
         if piece.of > 1:
             whole = whole.tensor_split(piece.of)[piece.index]
@@ -57,17 +54,17 @@ class FileTensors:
 
     def blocks(self, name: str) -> torch.Tensor:
         """uint8 (rows, bytes of a row): a GGUF tensor as it lies in the file."""
-        source = self._header.tensors[self._part.pieces[name].source]
+        source = self._header.tensors[self._part.slices[name].source]
         return torch.from_numpy(self._bytes(source).reshape(source.shape[0], -1).copy())
 
     def fp8(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
         """A matrix (rows, columns) as it lies in the file, and its scale, float32 (1, 1) or (rows, 1).
 
-        None where `is_fp8` says no. Raises Unloadable.
+        None where `is_fp8` says no. Raises UnusableFile.
         """
         if not is_fp8(self._part, name):
             return None
-        piece = self._part.pieces[name]
+        piece = self._part.slices[name]
         weight: torch.Tensor = self._stream.get_tensor(piece.source)
         scale = self._scale(piece, weight)
         scale = torch.ones(1, 1) if scale is None else scale.reshape(-1, 1)
@@ -76,12 +73,12 @@ class FileTensors:
             scale = scale if scale.numel() == 1 else scale.tensor_split(piece.of)[piece.index].contiguous()
         return weight, scale
 
-    def _safetensors(self, piece: Piece) -> torch.Tensor:
+    def _safetensors(self, piece: TensorSlice) -> torch.Tensor:
         weight: torch.Tensor = self._stream.get_tensor(piece.source)
         scale = self._scale(piece, weight)
         return weight if scale is None else weight.float() * scale
 
-    def _scale(self, piece: Piece, weight: torch.Tensor) -> torch.Tensor | None:
+    def _scale(self, piece: TensorSlice, weight: torch.Tensor) -> torch.Tensor | None:
         """What the weight is multiplied by, float32, in a shape that does; None where nothing is said."""
         name = scale_of(self._header, piece.source)
         if name is None:
@@ -105,14 +102,14 @@ class FileTensors:
                 values = np.concatenate(list(pool.map(lambda rows: gguf.dequantize(rows, kind), some)))
         return torch.from_numpy(np.ascontiguousarray(values)).reshape(tensor.shape)
 
-    def _bytes(self, tensor: file_heads.Tensor) -> np.ndarray:
+    def _bytes(self, tensor: weights_head.StoredTensor) -> np.ndarray:
         return np.asarray(self._stream[tensor.start : tensor.end_exclusive])
 
 
 @contextmanager
-def opened(part: PartFile) -> Iterator[FileTensors]:
-    """The tensors of a part, as long as the file is open. Raises OSError, headers.Unreadable."""
-    if file_heads.read(part.file).is_gguf:
+def opened(part: FileComponent) -> Iterator[FileTensors]:
+    """The tensors of a part, as long as the file is open. Raises OSError, UnusableFile."""
+    if weights_head.read_head(part.file).is_gguf:
         yield FileTensors(part, np.memmap(part.file, np.uint8, mode="r"))
         return
     with safe_open(part.file, framework="pt") as stream:
@@ -120,40 +117,41 @@ def opened(part: PartFile) -> Iterator[FileTensors]:
 
 
 def tokenizer_model(file: Path) -> bytes:
-    """The sentencepiece model that a text encoder's file carries. Raises Unloadable, headers.Unreadable, OSError."""
-    name = next((name for name in file_heads.read(file).tensors if name.endswith(SPIECE)), None)
+    """The sentencepiece model that a text encoder's file carries. Raises UnusableFile, OSError."""
+    name = next((name for name in weights_head.read_head(file).tensors if name.endswith(TOKENIZER_TENSOR)), None)
     if name is None:
-        raise Unloadable("it carries no tokenizer")
+        raise UnusableFile("it carries no tokenizer")
     with safe_open(file, framework="np") as stream:
         return bytes(stream.get_tensor(name).tobytes())
 
 
-def is_fp8(part: PartFile, name: str) -> bool:
+def is_fp8(part: FileComponent, name: str) -> bool:
     """True where the file has that weight as a matrix in fp8 or int8, with one scale, one a row, or (fp8) none."""
-    header = file_heads.read(part.file)
-    source = part.pieces[name].source
+    header = weights_head.read_head(part.file)
+    source = part.slices[name].source
     tensor, scale = header.tensors[source], scale_of(header, source)
     if tensor.dtype not in IN_8_BIT or len(tensor.shape) != 2:
         return False
     if scale is None:
         return tensor.dtype != "I8"
-    return spread(header.tensors[scale].shape, tensor.shape) in (Spread.ALL, Spread.ROWS)
+    granularity = scale_granularity(header.tensors[scale].shape, tensor.shape)
+    return granularity in (ScaleGranularity.TENSOR, ScaleGranularity.ROW)
 
 
 def _spread(scale: torch.Tensor, weight: torch.Tensor, name: str) -> torch.Tensor:
     """The scale in a shape that multiplies the weight: one for all, one a row, one a column, or one a block."""
-    kind = spread(tuple(scale.shape), tuple(weight.shape))
-    if kind is Spread.ALL:
+    kind = scale_granularity(tuple(scale.shape), tuple(weight.shape))
+    if kind is ScaleGranularity.TENSOR:
         return scale.reshape(())
-    if kind is Spread.ROWS:
+    if kind is ScaleGranularity.ROW:
         return scale.reshape(-1, *[1] * (weight.ndim - 1))
-    if kind is Spread.COLUMNS:
+    if kind is ScaleGranularity.COLUMN:
         return scale
-    if kind is Spread.BLOCKS:
+    if kind is ScaleGranularity.BLOCK:
         down, across = scale.shape[:2]
         whole = scale.reshape(down, across).repeat_interleave(weight.shape[0] // down, dim=0)
         return whole.repeat_interleave(weight.shape[1] // across, dim=1)
-    raise Unloadable(
+    raise UnusableFile(
         f"its scale {name} has the shape {tuple(scale.shape)}, which this version can't read "
         f"for a weight of {tuple(weight.shape)}"
     )

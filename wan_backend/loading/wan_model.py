@@ -1,4 +1,4 @@
-"""Loads the parts of a Wan model, from a folder as diffusers saves it or each from its own place. May import torch.
+"""Loads the parts of a Wan model, from a folder as diffusers saves it or each from its own place.
 
 Safetensors and GGUF only, never from the network; each part when it is first wanted; every failure a Refusal whose
 sentence names the part or the file.
@@ -19,15 +19,16 @@ import torch
 import transformers
 from safetensors import SafetensorError
 
-from ..catalogue.architecture import Layout, boundary
-from ..library import file_heads, integrity
-from ..library.component_files import Places, Stamp, classes
+from ..catalogue.architecture import Architecture, boundary_ratio
+from ..library import integrity
+from ..library.component_files import ComponentFiles, Stamp, classes
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..storage import guarded_files
+from ..storage.guarded_files import UnusableFile
 from . import component_folder, devices, finite, single_files, weight_forms
 from .sentencepiece_tokenizer import SentencePieceTokenizer
-from .tensors import Unloadable, tokenizer_model
+from .tensors import tokenizer_model
 from .weight_forms import Form
 
 log = logging.getLogger(__name__)
@@ -82,24 +83,24 @@ class WanModel:
         folder: Path,
         device: torch.device,
         precision: Precision | None = None,
-        places: Mapping[str, Path] | None = None,
+        components: Mapping[str, Path] | None = None,
         copies: Path | None = None,
     ) -> None:
-        """`places`: each part's own, where not all are in `folder`; `copies`: where 16 bit copies may be kept."""
+        """`components`: the file or folder of each, where not all are in `folder`; `copies`: the bf16 caches."""
         self.folder = folder
-        self.places = Places(folder, places)
+        self.component_files = ComponentFiles(folder, components)
         self._copies = copies
         self.device = device
         self.precision = precision or Precision.for_device(device)
         self._parts: dict[str, Any] = {}
-        index = self.places.index()
+        index = self.component_files.index()
         self.classes = classes(index)
-        self.layout = self.places.layout(index)
-        self.boundary = boundary(index)
+        self.architecture = self.component_files.architecture(index)
+        self.boundary = boundary_ratio(index)
         """Where the second expert takes over, as a share of the noise; None for a model with one transformer."""
-        self._stamp = self.places.stamp()
-        held = (name for name in (*self.parts, "tokenizer") if self.places.holds(name))
-        self._part_stamps = {name: self.places.part_stamp(name) for name in held}
+        self._stamp = self.component_files.stamp()
+        held = (name for name in (*self.parts, "tokenizer") if self.component_files.has(name))
+        self._part_stamps = {name: self.component_files.component_stamp(name) for name in held}
         """As the files were at first: what is in memory is of those, whatever is put in their place later."""
 
     @property
@@ -120,12 +121,12 @@ class WanModel:
     @property
     def controlled(self) -> bool:
         """True for a VACE transformer, which always wants control latents."""
-        return self.layout is Layout.CONTROL
+        return self.architecture is Architecture.CONTROL
 
     @property
     def parts(self) -> tuple[str, ...]:
         """The names of its parts."""
-        seeing = ("image_encoder",) if self.layout.looks_at_pictures else ()
+        seeing = ("image_encoder",) if self.architecture.looks_at_pictures else ()
         return (*PARTS, *seeing, *(("transformer_2",) if self.boundary is not None else ()))
 
     @property
@@ -181,13 +182,13 @@ class WanModel:
 
     def unchanged(self) -> bool:
         """False where the files are others than those that were there at first."""
-        return self._stamp == self.places.stamp()
+        return self._stamp == self.component_files.stamp()
 
     def take_over(self, other: WanModel) -> None:
         """Have those parts of `other` in memory that this model has from the same files, in the same format."""
         shared = ("text_encoder", "vae", "image_encoder")
         for part in shared:
-            if not other.loaded(part) or not self.places.holds(part):
+            if not other.loaded(part) or not self.component_files.has(part):
                 continue
             alike = self.device == other.device and getattr(self.precision, part) == getattr(other.precision, part)
             if alike and self._part_stamps.get(part) == other._part_stamps.get(part):
@@ -208,18 +209,18 @@ class WanModel:
 
     def config(self, part: str) -> dict[str, Any]:
         """The part's configuration, without loading its weights."""
-        return self.places.config(part)
+        return self.component_files.config(part)
 
     def parameter_count(self, part: str) -> int:
         """How many numbers the part's weights are, read from the heads of its files."""
         if self.loaded(part):
             named = self._parts[part].named_parameters()
             return sum(weight.numel() for name, weight in named if ".lora_" not in name)
-        single = self.places.file(part)
+        single = self.component_files.file(part)
         if single is not None:
             return single.count
         try:
-            return component_folder.count(self.places.of(part))
+            return component_folder.count(self.component_files.path(part))
         except (OSError, SafetensorError) as error:
             raise self._broken(part, error) from error
 
@@ -236,12 +237,12 @@ class WanModel:
             return weight_forms.held_bytes(self._parts[part])
         if form is Form.WHOLE:
             return self.parameter_count(part) * int(dtype.itemsize)
-        return weight_forms.smaller_bytes(form, self.places.file(part), self.config(part), dtype)
+        return weight_forms.smaller_bytes(form, self.component_files.file(part), self.config(part), dtype)
 
     def _form(self, part: str, in_8_bit: bool) -> Form:
         if not part.startswith("transformer"):
             return Form.WHOLE
-        return weight_forms.form_of(self.places.file(part), self.device, self.precision.quantised, in_8_bit)
+        return weight_forms.form_of(self.component_files.file(part), self.device, self.precision.quantised, in_8_bit)
 
     def _is_changed(self, part: str) -> bool:
         """True where `weights_in_8_bit` makes the part another."""
@@ -254,7 +255,7 @@ class WanModel:
         return self._parts[name]
 
     def _load_tokenizer(self) -> Any:
-        place = self.places.of("tokenizer")
+        place = self.component_files.path("tokenizer")
         try:
             if place.is_file():
                 return SentencePieceTokenizer(tokenizer_model(place))
@@ -272,7 +273,7 @@ class WanModel:
         # By its own name, for the general one takes another arithmetic where torchvision is installed; and whatever
         # the index says, for there it may be a whole CLIPProcessor, of which only this is wanted.
         try:
-            if self.places.assembled:
+            if self.component_files.is_composed:
                 side = int(self.config("image_encoder").get("image_size", 224))
                 crop = {"height": side, "width": side}
                 return transformers.CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size=crop)
@@ -286,13 +287,14 @@ class WanModel:
         return self._load(part, TRANSFORMER_CLASSES[self.classes[part]], self.precision.transformer)
 
     def _load(self, part: str, kind: Any, dtype: torch.dtype) -> Any:
-        single, form = self.places.file(part), self._form(part, self.weights_in_8_bit)
+        single, form = self.component_files.file(part), self._form(part, self.weights_in_8_bit)
         try:
             if single is None:
-                module = component_folder.load(kind, self.places.of(part), dtype, self._copies, form is Form.ROUNDED)
+                folder = self.component_files.path(part)
+                module = component_folder.load(kind, folder, dtype, self._copies, form is Form.ROUNDED)
             else:
                 module = single_files.load(single, dtype, form is Form.AS_IN_FILE, form is Form.ROUNDED)
-        except (Unloadable, file_heads.Unreadable) as why:
+        except UnusableFile as why:
             if devices.is_out_of_memory(why):
                 raise
             if single is None:
@@ -312,7 +314,7 @@ class WanModel:
             return
         broken = finite.broken_weight(module)
         if broken is not None:
-            place = component_folder.file_of(self.places.of(part), broken.removesuffix("_scale"))
+            place = component_folder.file_of(self.component_files.path(part), broken.removesuffix("_scale"))
             raise _refusal(
                 f"{place} is broken: its weight {broken} holds what is no number (NaN or infinite), so every take "
                 "would be black. Get the file again, or another."
@@ -328,13 +330,13 @@ class WanModel:
             raise error
         log.error("%s of %s would not load", part, self.folder, exc_info=error)
         try:
-            if not self.places.assembled:
+            if not self.component_files.is_composed:
                 integrity.check(self.folder)
-        except integrity.NotWhole as why:
+        except UnusableFile as why:
             return _refusal(f"The model in {self.folder} can't be loaded because {why}; download it again.")
         told = guarded_files.complaint(error) if isinstance(error, OSError) and error.strerror else str(error)
         reason = told.strip().split("\n")[0].rstrip(".")[:300]
-        place = self.places.of(part) if self.places.assembled else self.folder
+        place = self.component_files.path(part) if self.component_files.is_composed else self.folder
         return _refusal(f"The {_spoken(part)} in {place} can't be loaded: {reason}.")
 
 

@@ -1,4 +1,4 @@
-"""In which form a part's weights are kept in memory, and how many bytes that is. May import torch and diffusers."""
+"""In which form a part's weights are kept in memory, and how many bytes that is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import diffusers
 import torch
 
 from ..catalogue import transformer_shapes
-from ..library.recognize import PartFile
+from ..library.recognize import FileComponent
 from . import eight_bit, single_files
 from .component_folder import dtype_of
 from .tensors import is_fp8
@@ -25,7 +25,7 @@ class Form(Enum):
     ROUNDED = "its blocks in 8 bit"
 
 
-def form_of(file: PartFile | None, device: torch.device, quantised: bool, in_8_bit: bool) -> Form:
+def form_of(file: FileComponent | None, device: torch.device, quantised: bool, in_8_bit: bool) -> Form:
     """The form of a transformer, of `file` where it's not in a folder.
 
     `quantised`: it stays as it lies in its file where it can; `in_8_bit`: it is wanted in half the memory.
@@ -41,10 +41,10 @@ def held_bytes(module: torch.nn.Module) -> int:
     return sum(weight.nbytes for weight in (*module.parameters(), *module.buffers()))
 
 
-def smaller_bytes(form: Form, file: PartFile | None, config: Mapping[str, Any], dtype: torch.dtype) -> int:
+def smaller_bytes(form: Form, file: FileComponent | None, config: Mapping[str, Any], dtype: torch.dtype) -> int:
     """What a transformer of that form, which is not WHOLE, will take, with the rest of it in `dtype`."""
     as_in_file = file if form is Form.AS_IN_FILE else None
-    if as_in_file is not None and as_in_file.form in single_files.KEPT_FORMS:
+    if as_in_file is not None and as_in_file.number_format in single_files.KEPT_FORMS:
         return as_in_file.file.stat().st_size
     kind, total = getattr(diffusers, config["_class_name"]), 0
     for name, shape in transformer_shapes.shapes(config).items():

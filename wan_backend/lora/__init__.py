@@ -1,1 +1,1 @@
-"""What a LoRA file holds, by its head alone, and what it fits. No weights are read here."""
+"""What a LoRA file holds and whether it fits a model, by its head alone; no weights are read here."""

@@ -1,9 +1,9 @@
-"""The names that LoRA files give to a Wan transformer's layers, as diffusers names them. Standard library only.
+"""Parses the keys of LoRA files: the layer, by diffusers' name, and which tensor of the layer's change it is.
 
-One key of a file says a layer (in one of many spellings) and what of it the tensor is. Layers are spelt as Wan's own
-code does or as diffusers does, after any prefix ("diffusion_model.", "transformer.", "base_model.model.", ...), or in
-one word with underscores ("lora_unet_blocks_0_self_attn_q", as kohya's and musubi's trainers do). Where a file is for
-both experts of a Wan 2.2 A14B, the prefix says for which a key is. Who writes what: tests/.../lora_spellings.py.
+Layers are spelled as in Wan's own code or as in diffusers, after any prefix ("diffusion_model.", "transformer.",
+"base_model.model.", ...), or in one word with underscores ("lora_unet_blocks_0_self_attn_q", as kohya's and musubi's
+trainers do). Where a file is for both experts of a Wan 2.2 A14B, the prefix says for which one a key is.
+tests/wan_backend/lora/lora_spellings.py lists who writes what.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..library import tensor_names
+
 
 class Kind(StrEnum):
-    """What of a layer's change a tensor is."""
+    """Which tensor of a layer's change a key names."""
 
     DOWN = "down"
     """(rank, inputs): the first of the two factors, also called A."""
@@ -27,32 +29,26 @@ class Kind(StrEnum):
     ALPHA = "alpha"
     """One number: the product is scaled by alpha / rank."""
     DIFFERENCE = "difference"
-    """To be added to a weight, of its shape; `Key.name` is then the parameter's."""
+    """What is added to a parameter, of its shape; `LoraKey.name` is then the parameter's."""
+    TEXT_ENCODER = "text_encoder"
+    """The key is for a text encoder."""
+    OTHER_ADAPTER = "other_adapter"
+    """It belongs to a kind of adapter that can't be loaded; `LoraKey.name` is then that kind's name."""
+    UNKNOWN = "unknown"
+    """It belongs to no adapter that is known."""
 
 
 @dataclass(frozen=True)
-class Key:
+class LoraKey:
     """What one key of a file means."""
 
     name: str
-    """Of the layer, or of the parameter, as diffusers has it; as the file has it where Wan has no such layer."""
+    """The name of the layer or parameter in diffusers; as the file has it where Wan has no such layer."""
     kind: Kind
-    half: str = ""
+    expert: str = ""
     """ "high" or "low" where the key says that it is for one of two transformers."""
-    spelt: str = ""
+    spelled: str = ""
     """The layer as the file has it."""
-
-
-class OtherKind(ValueError):
-    """The tensor belongs to a kind of adapter that can't be loaded; the message is that kind's name."""
-
-
-class NoLora(ValueError):
-    """The key is none of a LoRA's."""
-
-
-class TextEncoders(ValueError):
-    """The key is for a text encoder."""
 
 
 _DOWN, _UP = (
@@ -82,51 +78,12 @@ _OTHER_KINDS = [
     (re.compile(r"\.(?:set_weight|reshape_weight)$"), "a patch that replaces weights"),
 ]
 
-_IN_BLOCKS = {
-    "self_attn.q": "attn1.to_q",
-    "self_attn.k": "attn1.to_k",
-    "self_attn.v": "attn1.to_v",
-    "self_attn.o": "attn1.to_out.0",
-    "self_attn.norm_q": "attn1.norm_q",
-    "self_attn.norm_k": "attn1.norm_k",
-    "cross_attn.q": "attn2.to_q",
-    "cross_attn.k": "attn2.to_k",
-    "cross_attn.v": "attn2.to_v",
-    "cross_attn.o": "attn2.to_out.0",
-    "cross_attn.norm_q": "attn2.norm_q",
-    "cross_attn.norm_k": "attn2.norm_k",
-    "cross_attn.k_img": "attn2.add_k_proj",
-    "cross_attn.v_img": "attn2.add_v_proj",
-    "cross_attn.norm_k_img": "attn2.norm_added_k",
-    "ffn.0": "ffn.net.0.proj",
-    "ffn.2": "ffn.net.2",
-    "norm3": "norm2",
-    "before_proj": "proj_in",
-    "after_proj": "proj_out",
-    "modulation": "scale_shift_table",
-}
-"""Wan's own name of a layer in a block, and diffusers'."""
-_OUTSIDE = {
-    "patch_embedding": "patch_embedding",
-    "vace_patch_embedding": "vace_patch_embedding",
-    "text_embedding.0": "condition_embedder.text_embedder.linear_1",
-    "text_embedding.2": "condition_embedder.text_embedder.linear_2",
-    "time_embedding.0": "condition_embedder.time_embedder.linear_1",
-    "time_embedding.2": "condition_embedder.time_embedder.linear_2",
-    "time_projection.1": "condition_embedder.time_proj",
-    "img_emb.proj.0": "condition_embedder.image_embedder.norm1",
-    "img_emb.proj.1": "condition_embedder.image_embedder.ff.net.0.proj",
-    "img_emb.proj.3": "condition_embedder.image_embedder.ff.net.2",
-    "img_emb.proj.4": "condition_embedder.image_embedder.norm2",
-    "img_emb.emb_pos": "condition_embedder.image_embedder.pos_embed",
-    "head.head": "proj_out",
-    "head.modulation": "scale_shift_table",
-}
-"""The same of the layers outside the blocks."""
+_IN_BLOCKS = {**tensor_names.LAYERS_IN_BLOCK, **tensor_names.NORMS_IN_BLOCK, "modulation": "scale_shift_table"}
+_OUTSIDE = {**tensor_names.LAYERS_OUTSIDE_BLOCKS, **tensor_names.PARAMETERS_OUTSIDE_BLOCKS}
 
 
 def _both(names: dict[str, str]) -> dict[str, str]:
-    """Diffusers' names, too, lead to themselves."""
+    """`names` with diffusers' names, which lead to themselves."""
     return {**{value: value for value in names.values()}, **names}
 
 
@@ -143,68 +100,64 @@ for _attention in ("attn1", "attn2"):  # the layer, without its place in the lis
     _IN_BLOCKS[f"{_attention}.to_out"] = f"{_attention}.to_out.0"
 _IN_BLOCKS_JOINED, _OUTSIDE_JOINED = _underscored(_IN_BLOCKS), _underscored(_OUTSIDE)
 _WRAPS = re.compile(r"(?<![^._])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)[._]")
-"""What torch puts into names where a model was compiled, or trained on several cards."""
+"""Torch puts these into names where a model was compiled, or trained on several cards."""
 _COUNTERS = re.compile(r"\.(?:lora_)?(?:rank|ranknum|dim|network_dim|num_batches_tracked|initialized)$")
-"""What nothing is computed with."""
+"""Nothing is computed with these."""
 _BLOCK = re.compile(r"(?:^|\.)((?:vace_)?blocks\.\d+)\.(.+)$")
 _JOINED = re.compile(
     r"^(?:lora_unet|lora_transformer|lora_dit|lycoris)_+((?:diffusion_model_|transformer_(?=[12]_)|transformer_|model_"
     r"|[12]_(?=(?:vace_)?blocks_|patch|text|time|head|img|cond))*)(.+)$"
 )
-_HALVES = [
+_EXPERTS = [
     (re.compile(r"(?:^|\.)(?:transformer_1|high_noise_model)\."), "high"),
     (re.compile(r"(?:^|\.)(?:transformer_2|dit2|low_noise_model)\."), "low"),
 ]
-"""What stands before the layers of one of two transformers."""
+"""These stand before the layers of one of two transformers."""
 _TEXT_ENCODER = re.compile(
     r"^(?:lora_te\d?_|(?:base_model\.model\.|pipe\.)?(?:text_encoders?|text_encoder_\d|te\d?|lora_te\d?|cond_stage_model)\.|lora_t5)"
 )
 _JOINED_BLOCK = re.compile(r"^((?:vace_)?blocks)_(\d+)_(.+)$")
 
 
-def meaning(key: str) -> Key:
-    """What `key` means.
-
-    Raises TextEncoders for what is none of the transformer's, OtherKind for other adapters' tensors, NoLora for what
-    is no adapter's.
-    """
+def parse_key(key: str) -> LoraKey:
+    """What `key` means."""
     if _TEXT_ENCODER.match(key):
-        raise TextEncoders(key)
-    for pattern, name in _OTHER_KINDS:
+        return LoraKey(key, Kind.TEXT_ENCODER)
+    for pattern, adapter in _OTHER_KINDS:
         if pattern.search(key):
-            raise OtherKind(name)
+            return LoraKey(adapter, Kind.OTHER_ADAPTER)
     for pattern, kind, ending in _KINDS:
         found = pattern.search(key)
         if found:
             layer = _WRAPS.sub("", key[: found.start()])
             name = _parameter(layer, ending) if kind is Kind.DIFFERENCE else layer_name(layer)
-            return Key(name, kind, half_of(key), layer)
-    raise NoLora(key)
+            return LoraKey(name, kind, expert_of(key), layer)
+    return LoraKey(key, Kind.UNKNOWN)
 
 
-def layer_name(spelt: str) -> str:
-    """Diffusers' name of the layer; `spelt` itself where Wan has none of that name."""
-    joined = _JOINED.match(spelt)
+def layer_name(spelled: str) -> str:
+    """Diffusers' name of the layer; `spelled` itself where Wan has none of that name."""
+    joined = _JOINED.match(spelled)
     if joined:
-        return _joined_name(joined.group(2)) or spelt
-    block = _BLOCK.search(spelt)
+        return _joined_name(joined.group(2)) or spelled
+    block = _BLOCK.search(spelled)
     if block:
         inner = _IN_BLOCKS.get(block.group(2).replace(".processor.", "."))
-        return f"{block.group(1)}.{inner}" if inner else spelt
-    parts = spelt.split(".")
-    for start in range(len(parts)):
-        name = _OUTSIDE.get(".".join(parts[start:]))
+        return f"{block.group(1)}.{inner}" if inner else spelled
+    pieces = spelled.split(".")
+    for start in range(len(pieces)):
+        name = _OUTSIDE.get(".".join(pieces[start:]))
         if name:
             return name
-    return spelt
+    return spelled
 
 
-def half_of(key: str) -> str:
+def expert_of(key: str) -> str:
     """ "high" or "low" where the key says to which of two transformers it belongs; else empty."""
     joined = _JOINED.match(key)
     if joined:
         return {"1": "high", "2": "low"}.get(joined.group(1).strip("_")[-1:], "")
-    return next((half for pattern, half in _HALVES if pattern.search(key)), "")
+    return next((expert for pattern, expert in _EXPERTS if pattern.search(key)), "")
 
 
 def is_wans(name: str) -> bool:
@@ -214,8 +167,8 @@ def is_wans(name: str) -> bool:
 
 def changes_wans(key: str) -> bool:
     """True for what belongs to a layer of a Wan transformer, in whatever way, and so may change what it computes."""
-    parts = _WRAPS.sub("", key).split(".")
-    stems = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    pieces = _WRAPS.sub("", key).split(".")
+    stems = (".".join(pieces[:length]) for length in range(len(pieces), 0, -1))
     return not _COUNTERS.search(key) and any(is_wans(layer_name(stem)) for stem in stems)
 
 

@@ -1,6 +1,6 @@
-"""Which LoRAs a job is made with, settled and checked when it is planned. Standard library and protocol only.
+"""Resolves which LoRAs a take is made with, and checks them when it is planned.
 
-Nothing is loaded: files are judged by their heads, models by their config.json.
+Nothing is loaded: files are checked by their heads, models by their config.json.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ..catalogue.transformer_shapes import Shapes, shapes
-from ..library import file_heads
-from ..library.component_files import Places
+from ..library.component_files import ComponentFiles
+from ..library.weights_head import read_head
 from ..protocol.errors import Refusal
 from ..protocol.messages import (
-    LEAST_STRENGTH,
     MAX_LORAS,
-    MOST_STRENGTH,
+    MAX_STRENGTH,
+    MIN_STRENGTH,
     Expert,
     Fix,
     FixSetting,
@@ -30,14 +30,14 @@ from ..protocol.messages import (
     TakeRequest,
 )
 from ..storage import guarded_files
-from . import fit, heads, lora_experts
+from ..storage.guarded_files import UnusableFile
+from . import fit, lora_experts
+from .lora_head import LoraHead, UnusableLora, files_of, read_lora_head
 
-PLAIN_FORMS = ("bf16", "fp16", "fp32", "f16", "f32", "f64")
-"""Of a file's weights: the others stay packed on a card."""
+PLAIN_FORMATS = ("bf16", "fp16", "fp32", "f16", "f32", "f64")
+"""Number formats of weights that can be added to; those of the others stay packed on a GPU."""
 EXPERTS = {"transformer": Expert.HIGH, "transformer_2": Expert.LOW}
-"""Which expert each transformer of a model with two is."""
-
-
+"""The expert that each transformer of a model with two is."""
 EXPERT_FIXES = {
     Expert.HIGH: ("High Noise", FixSetting.LORA_HIGH),
     Expert.LOW: ("Low Noise", FixSetting.LORA_LOW),
@@ -46,22 +46,14 @@ EXPERT_FIXES = {
 """The button that answers for which expert a LoRA is."""
 
 
-class Untold(heads.Unusable):
-    """Nobody but a person knows which expert the file is for; `choices` are the answers that would do."""
-
-    def __init__(self, why: str, choices: Sequence[Expert]) -> None:
-        super().__init__(why)
-        self.choices = choices
-
-
 @dataclass(frozen=True)
 class _Model:
-    """What LoRAs are to fit."""
+    """What LoRAs have to fit."""
 
     shapes: Mapping[str, Shapes]
-    """Of each transformer."""
+    """The shapes of each transformer's parameters."""
     packed: Mapping[str, frozenset[str]]
-    """Of each transformer, the weights that nothing can be added to."""
+    """The weights of each transformer that nothing can be added to."""
 
     @property
     def has_two(self) -> bool:
@@ -69,47 +61,46 @@ class _Model:
         return len(self.shapes) > 1
 
 
-def wrong(request: TakeRequest) -> Problem | None:
-    """What is wrong with a request's LoRAs in themselves, or None."""
+def find_lora_problem(request: TakeRequest) -> Problem | None:
+    """What is wrong with a request's LoRAs whatever the model, or None."""
     if len(request.loras) > MAX_LORAS:
         return Problem(ProblemKind.BAD_LORA, f"{len(request.loras)} LoRAs are too many; use at most {MAX_LORAS}.")
     for use in request.loras:
         if not use.path or "\0" in use.path or not os.path.isabs(use.path):
             return _refused(use, "is not where its path says; save the file, or choose the LoRA again")
-        if not LEAST_STRENGTH <= use.strength <= MOST_STRENGTH:
-            limits = f"{LEAST_STRENGTH:g} to {MOST_STRENGTH:g}"
+        if not MIN_STRENGTH <= use.strength <= MAX_STRENGTH:
+            limits = f"{MIN_STRENGTH:g} to {MAX_STRENGTH:g}"
             return _refused(use, f"can't have a strength of {use.strength:g}; give {limits}")
     return None
 
 
-def settle(
+def resolve_loras(
     plan: Plan,
     request: TakeRequest,
     basis: Sequence[LoraUse],
     folder: Path,
-    parts: Mapping[str, Path] | None = None,
+    components: Mapping[str, Path] | None = None,
     stays_packed: bool = True,
 ) -> Plan:
     """The plan with its LoRAs, for the model in `folder`; with a problem where one of them can't be used.
 
-    `parts`: each part's own place, where not all are in `folder`. `stays_packed`: on the device, weights in fp8 or
-    GGUF stay as they are, so that nothing can be added to them.
-
-    `basis` is what the quality's few steps stand on (see `pair`). It comes first, as it was trained, and what a person
-    adds leaves its steps and its guidance alone.
+    `components` has the file or folder of each, where not all are in `folder`. `stays_packed`: on the device, weights
+    in fp8 or GGUF stay as they are, so that nothing can be added to them. `basis` are the LoRAs of a quality that has
+    few steps (see `trained_uses`). They come first, as they were trained, and what a person adds leaves the steps and
+    the guidance alone.
     """
     if plan.problem is not None or not (basis or request.loras):
         return plan
     try:
-        places = Places(folder, parts)
-        configs = transformer_configs(places)
-        packed = {part: _packed_weights(places, part) for part in configs} if stays_packed else {}
+        files = ComponentFiles(folder, components)
+        configs = transformer_configs(files)
+        packed = {component: _packed_weights(files, component) for component in configs} if stays_packed else {}
         with guarded_files.guard(subject="what its transformer is "):
-            model = _Model({part: shapes(config) for part, config in configs.items()}, packed)
+            model = _Model({component: shapes(config) for component, config in configs.items()}, packed)
     except Refusal as refused:
         sentence = f"LoRAs can't be used with the model in {folder}: {refused.problem.sentence}"
         return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
-    except guarded_files.Unlookable as why:
+    except UnusableFile as why:
         sentence = f"LoRAs can't be used with the model in {folder} because {why}; choose another model."
         return dataclasses.replace(plan, problem=Problem(ProblemKind.BAD_LORA, sentence))
     uses: list[LoraUse] = []
@@ -118,126 +109,133 @@ def settle(
         notes.append("These few steps work without guidance, so the negative prompt is not read.")
     for use in [*basis, *(use for use in request.loras if use.strength)]:
         try:
-            with guarded_files.guard(heads.Unusable, ""):
+            with guarded_files.guard(UnusableLora, ""):
                 uses += _settled(use, model, notes)
-        except guarded_files.Unlookable as why:
-            choices = why.choices if isinstance(why, Untold) else ()
+        except UnusableFile as why:
+            choices = why.choices if isinstance(why, UnusableLora) else ()
             return dataclasses.replace(plan, problem=_refused(use, str(why), choices))
     return dataclasses.replace(plan, loras=uses, notes=[*plan.notes, *notes])
 
 
-def pair(files: Sequence[str | Path]) -> list[LoraUse]:
-    """One LoRA as it was trained: its file, or those for the two experts in the order in which they work."""
+def trained_uses(files: Sequence[str | Path]) -> list[LoraUse]:
+    """The uses of one LoRA as it was trained: its file, or one for each expert in the order in which they work."""
     if len(files) == 1:
         return [LoraUse(str(files[0]), expert=Expert.BOTH)]
     return [LoraUse(str(file), expert=expert) for file, expert in zip(files, EXPERTS.values(), strict=False)]
 
 
-def transformer_configs(places: Places) -> dict[str, Mapping[str, Any]]:
-    """The configuration of each of the model's transformers, by the part's name. Raises Refusal."""
-    return {name: places.config(name) for name in EXPERTS if name == "transformer" or places.holds(name)}
+def transformer_configs(files: ComponentFiles) -> dict[str, Mapping[str, Any]]:
+    """The configuration of each of the model's transformers, by the component's name. Raises Refusal."""
+    return {name: files.config(name) for name in EXPERTS if name == "transformer" or files.has(name)}
 
 
-def packed_bytes(places: Places) -> int:
+def packed_bytes(files: ComponentFiles) -> int:
     """The size of a transformer's file that has its weights in 8 bit or less; else 0. Raises Refusal."""
-    file = places.file("transformer")
-    return 0 if file is None or file.form.lower() in PLAIN_FORMS else file_heads.read(file.file).size_bytes
+    file = files.file("transformer")
+    return 0 if file is None or file.number_format.lower() in PLAIN_FORMATS else read_head(file.file).size_bytes
 
 
-def parts_of(expert: Expert, parts: Collection[str]) -> list[str]:
+def transformers_of(expert: Expert, components: Collection[str]) -> list[str]:
     """The transformers that a LoRA for `expert` works on."""
-    return [part for part in parts if len(parts) == 1 or expert in (Expert.AUTO, Expert.BOTH, EXPERTS[part])]
+    return [
+        component
+        for component in components
+        if len(components) == 1 or expert in (Expert.AUTO, Expert.BOTH, EXPERTS[component])
+    ]
 
 
 def _settled(use: LoraUse, model: _Model, notes: list[str]) -> list[LoraUse]:
-    """A use for each file and half, its expert known. Raises Unusable."""
+    """A use for each file and expert. Raises UnusableLora."""
     settled: list[LoraUse] = []
-    files = heads.files_of(use.path)
+    files = files_of(use.path)
     if len(files) > 1 and not model.has_two:
-        raise heads.Unusable(
+        raise UnusableLora(
             "is a pair for the two experts of Wan 2.2 A14B, and this model has one transformer; choose one of its files"
         )
     for file in files:
-        head = heads.read(file)
-        uses, said = _experts(use, file, head, model)
-        passed = set()
+        head = read_lora_head(file)
+        uses, clauses = _experts(use, file, head, model)
+        skipped = set()
         for each in uses:
-            for part in parts_of(each.expert, model.shapes):
-                half = EXPERTS[part] if model.has_two else each.expert
-                found = fit.check(head, model.shapes[part], "" if half is Expert.BOTH else half.value)
-                _check_packed(found, model.packed.get(part, frozenset()))
-                passed.add(found.said())
-        sentences = [*said, *(f"{clause}." for clause in sorted(passed - {""}))]
+            for component in transformers_of(each.expert, model.shapes):
+                expert = EXPERTS[component] if model.has_two else each.expert
+                named = "" if expert is Expert.BOTH else expert.value
+                found = fit.check_fit(head, model.shapes[component], named)
+                _check_packed(found, model.packed.get(component, frozenset()))
+                skipped.add(found.skipped_clause())
+        sentences = [*clauses, *(f"{clause}." for clause in sorted(skipped - {""}))]
         notes += [f'The LoRA "{file.name}" {sentence}' for sentence in sentences]
         settled += uses
     return settled
 
 
-def _experts(use: LoraUse, file: Path, head: heads.Head, model: _Model) -> tuple[list[LoraUse], list[str]]:
-    """The uses that a file comes to, and what is said of them, to follow its name. Raises Unusable."""
+def _experts(use: LoraUse, file: Path, head: LoraHead, model: _Model) -> tuple[list[LoraUse], list[str]]:
+    """The uses that a file comes to, and what is said of them, to follow its name. Raises UnusableLora."""
     chosen = LoraUse(str(file), use.strength, use.expert)
-    named = fit.halves(head)
+    named = fit.named_experts(head)
     if use.expert in EXPERTS.values():
-        half = f"works with what it has for the {use.expert.value}-noise expert, and no more, as its Expert says."
-        return [chosen], [half] if len(named) > 1 else []
+        only = f"works with what it has for the {use.expert.value}-noise expert, and no more, as its Expert says."
+        return [chosen], [only] if len(named) > 1 else []
     both = dataclasses.replace(chosen, expert=Expert.BOTH)
     if not model.has_two and len(named) > 1:
-        raise Untold(
+        raise UnusableLora(
             "holds a LoRA for each of the two experts of Wan 2.2 A14B, and this model has one transformer; choose High "
-            "Noise or Low Noise as its Expert, to use that half of it",
+            "Noise or Low Noise as its Expert, to use that one alone",
             [Expert.HIGH, Expert.LOW],
         )
     if not model.has_two:
-        return [both], _said_of_one(use, lora_experts.told(file, head.titles), named)
+        return [both], _notes_of_one(use, lora_experts.detect_expert(file, head.titles), named)
     if len(named) > 1:
         uses = [dataclasses.replace(chosen, expert=expert) for expert in EXPERTS.values()]
         return uses, ["holds layers for each of the two experts, and works on both."]
     if use.expert is Expert.BOTH:
         return [both], []
-    told, by = (next(iter(named)), "layers say") if named else (lora_experts.told(file, head.titles), "name says")
-    if told == lora_experts.UNSURE:
-        raise Untold(
+    found, by = (
+        (next(iter(named)), "layers say") if named else (lora_experts.detect_expert(file, head.titles), "name says")
+    )
+    if found == lora_experts.UNSURE:
+        raise UnusableLora(
             "may be for one of the two experts or for both: its name leaves that open. Choose High Noise, Low Noise or "
             "Both as its Expert in the list of LoRAs",
             list(EXPERT_FIXES),
         )
-    if not told:
+    if not found:
         return [both], ["works on both experts, as nothing in its name speaks of one; its Expert changes that."]
-    expert = Expert(told)
-    return [dataclasses.replace(chosen, expert=expert)], [f"works on the {told}-noise expert, as its {by}."]
+    expert = Expert(found)
+    return [dataclasses.replace(chosen, expert=expert)], [f"works on the {found}-noise expert, as its {by}."]
 
 
-def _said_of_one(use: LoraUse, told: str, named: frozenset[str]) -> list[str]:
-    """What is to be said where a model with one transformer wears what was made for one of two."""
-    half = next(iter(named), told)
-    if use.expert is not Expert.AUTO or half not in (Expert.HIGH, Expert.LOW):
+def _notes_of_one(use: LoraUse, detected: str, named: frozenset[str]) -> list[str]:
+    """What is said where a LoRA for one of two transformers is applied to a model with one."""
+    expert = next(iter(named), detected)
+    if use.expert is not Expert.AUTO or expert not in (Expert.HIGH, Expert.LOW):
         return []
     return [
-        f"was made for the {half}-noise expert of Wan 2.2 A14B; this model has one transformer, and it works on that."
+        f"was made for the {expert}-noise expert of Wan 2.2 A14B; this model has one transformer, and it works on that."
     ]
 
 
-def _check_packed(found: fit.Content, packed: frozenset[str]) -> None:
-    """Raise Unusable where something is added to a weight itself, and not beside it."""
+def _check_packed(found: fit.LoraContent, packed: frozenset[str]) -> None:
+    """Raise UnusableLora where something is added to a weight itself, and not beside it."""
     added = sorted(packed.intersection(found.differences))
     if added:
-        raise heads.Unusable(
+        raise UnusableLora(
             f"adds to {added[0].removesuffix('.weight')} itself, which can't be done where the model's weights are in "
             "fp8 or GGUF; use the model in bf16 with it"
         )
 
 
-def _packed_weights(places: Places, part: str) -> frozenset[str]:
-    """The matrices in a transformer's blocks that stay packed on a card."""
-    file = places.file(part)
-    if file is None or file.form.lower() in PLAIN_FORMS:
+def _packed_weights(files: ComponentFiles, component: str) -> frozenset[str]:
+    """The matrices in a transformer's blocks that stay packed on a GPU."""
+    file = files.file(component)
+    if file is None or file.number_format.lower() in PLAIN_FORMATS:
         return frozenset()
-    tensors = file_heads.read(file.file).tensors
+    tensors = read_head(file.file).tensors
     return frozenset(
         name
-        for name, piece in file.pieces.items()
+        for name, piece in file.slices.items()
         if "blocks." in name and name.endswith(".weight") and len(tensors[piece.source].shape) > 1
-        and tensors[piece.source].dtype.lower() not in PLAIN_FORMS
+        and tensors[piece.source].dtype.lower() not in PLAIN_FORMATS
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""The next smaller memory plan, for when a plan ran out of memory all the same. No torch here.
+"""The next smaller memory plan, for when a plan ran out of memory all the same.
 
-Each rung makes one thing smaller, where it isn't yet. To add a rung, add its function to RUNGS; what it means is the
-placement's to know.
+Each fallback makes one thing smaller, where it isn't yet. To add one, add its function to FALLBACKS; carrying it out is
+up to `loading.residency`.
 """
 
 from __future__ import annotations
@@ -9,153 +9,134 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .estimate import LARGEST_TILE, LEAST_TILE, STREAMED_SHARE, TILE_STEP
-from .residency_plan import MemoryPlan, Needs, Place
+from .needs import MAX_TILE_PIXELS, MIN_TILE_PIXELS, TILE_STEP_PIXELS, Needs
+from .residency_plan import MemoryPlan, Residency
 
-PLACED = ("text_encoder", "transformer", "vae")
-"""What a plan gives a place; the image encoder goes with the text encoder, a second transformer with the first."""
-WEIGHTS = (*PLACED, "image_encoder", "transformer_2")
-"""What a model may have; a part that it has not needs no bytes."""
-_ROOM = (Place.RESIDENT, Place.PHASED, Place.READ_AGAIN, Place.STREAMED, Place.ON_CPU)
+PLANNED = ("text_encoder", "transformer", "vae")
+"""The components that a plan gives a residency; the others follow one of them, see `MemoryPlan.residency_of`."""
+_ROOM = (
+    Residency.RESIDENT,
+    Residency.OFFLOADED,
+    Residency.RELOADED,
+    Residency.BLOCK_OFFLOADED,
+    Residency.ON_CPU,
+)
 """From the most room on the device to the least."""
-_LEFT = (Place.PHASED, Place.READ_AGAIN)
-LEAST_KEPT_BYTES = 1_000_000_000
+MIN_KEPT_BYTES = 1_000_000_000
 """Less room than this for blocks that stay isn't worth another try."""
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What the rungs ask of the machine."""
+class Limits:
+    """What the fallbacks ask of the machine and of the model's files."""
 
-    away: Place
-    """The place of a part that leaves the device."""
+    offloaded: Residency
+    """Where a component goes that leaves the device."""
     one_expert: bool
-    """The machine's memory doesn't hold two experts at once."""
+    """True where the machine's memory doesn't hold two experts at once."""
     on_cpu: bool
-    """The device is the CPU itself."""
+    """True where the device is the CPU itself."""
     compressed: bool = False
-    """The transformer's weights are in 8 bit or less already."""
+    """True where the transformer's weights are in 8 bit or less already."""
     frame_pixels: int = 0
-    """Of the pictures that are made."""
+    """Pixels of a frame of the take."""
 
 
-Rung = Callable[[MemoryPlan, Machine], MemoryPlan | None]
-"""Gives a smaller plan, or None where it changes nothing."""
+Fallback = Callable[[MemoryPlan, Limits], MemoryPlan | None]
+"""A function that gives a smaller plan, or None where it changes nothing."""
 
 
-def _encoder_leaves(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
-    return replace(plan, text_encoder=machine.away) if plan.text_encoder is Place.RESIDENT else None
+def _offload_encoder(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
+    return replace(plan, text_encoder=limits.offloaded) if plan.text_encoder is Residency.RESIDENT else None
 
 
-def _all_leave(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
-    if Place.RESIDENT not in (plan.transformer, plan.vae):
+def _offload_all(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
+    if Residency.RESIDENT not in (plan.transformer, plan.vae):
         return None
-    transformer = machine.away if plan.transformer is Place.RESIDENT else plan.transformer
-    return replace(plan, transformer=transformer, vae=Place.READ_AGAIN if machine.on_cpu else Place.PHASED)
+    transformer = limits.offloaded if plan.transformer is Residency.RESIDENT else plan.transformer
+    return replace(plan, transformer=transformer, vae=Residency.RELOADED if limits.on_cpu else Residency.OFFLOADED)
 
 
-def _transformer_is_streamed(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
-    if machine.on_cpu or plan.transformer is Place.STREAMED:
+def _block_offload_transformer(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
+    if limits.on_cpu or plan.transformer is Residency.BLOCK_OFFLOADED:
         return None
-    return replace(plan, transformer=Place.STREAMED, one_expert=machine.one_expert)
+    return replace(plan, transformer=Residency.BLOCK_OFFLOADED, one_expert=limits.one_expert)
 
 
-def _fewer_blocks_stay(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
+def _keep_fewer_blocks(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
     if not plan.kept_bytes:
         return None
     half = plan.kept_bytes // 2
-    return replace(plan, kept_bytes=half if half >= LEAST_KEPT_BYTES else 0)
+    return replace(plan, kept_bytes=half if half >= MIN_KEPT_BYTES else 0)
 
 
-def _weights_in_8_bit(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
-    if machine.on_cpu or machine.compressed or plan.eight_bit or plan.transformer is not Place.STREAMED:
+def _keep_weights_in_8_bit(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
+    if limits.on_cpu or limits.compressed or plan.eight_bit or plan.transformer is not Residency.BLOCK_OFFLOADED:
         return None
     return replace(plan, eight_bit=True)
 
 
-def _smaller_tiles(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
-    if Place.RESIDENT in (plan.text_encoder, plan.transformer, plan.vae) or plan.tile_pixels == LEAST_TILE:
+def _decode_in_smaller_tiles(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
+    if Residency.RESIDENT in (plan.text_encoder, plan.transformer, plan.vae) or plan.tile_pixels == MIN_TILE_PIXELS:
         return None
-    whole = min(LARGEST_TILE, int(machine.frame_pixels**0.5)) if machine.frame_pixels else LARGEST_TILE
-    smaller = (plan.tile_pixels or whole) * 2 // 3 // TILE_STEP * TILE_STEP
-    return replace(plan, tile_pixels=max(LEAST_TILE, smaller))
+    whole = min(MAX_TILE_PIXELS, int(limits.frame_pixels**0.5)) if limits.frame_pixels else MAX_TILE_PIXELS
+    side = (plan.tile_pixels or whole) * 2 // 3 // TILE_STEP_PIXELS * TILE_STEP_PIXELS
+    return replace(plan, tile_pixels=max(MIN_TILE_PIXELS, side))
 
 
-def _encoder_is_streamed(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
-    if machine.on_cpu or plan.text_encoder in (Place.STREAMED, Place.ON_CPU):
+def _block_offload_encoder(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
+    if limits.on_cpu or plan.text_encoder in (Residency.BLOCK_OFFLOADED, Residency.ON_CPU):
         return None
-    return replace(plan, text_encoder=Place.STREAMED, forget_encoder=machine.away is Place.READ_AGAIN)
+    return replace(plan, text_encoder=Residency.BLOCK_OFFLOADED, forget_encoder=limits.offloaded is Residency.RELOADED)
 
 
-def _encoder_runs_on_cpu(plan: MemoryPlan, machine: Machine) -> MemoryPlan | None:
-    if machine.on_cpu or plan.text_encoder is Place.ON_CPU:
+def _run_encoder_on_cpu(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
+    if limits.on_cpu or plan.text_encoder is Residency.ON_CPU:
         return None
-    return replace(plan, text_encoder=Place.ON_CPU)
+    return replace(plan, text_encoder=Residency.ON_CPU)
 
 
-RUNGS: tuple[Rung, ...] = (
-    _encoder_leaves,
-    _all_leave,
-    _transformer_is_streamed,
-    _fewer_blocks_stay,
-    _encoder_is_streamed,
-    _smaller_tiles,
-    _weights_in_8_bit,
-    _encoder_runs_on_cpu,
+FALLBACKS: tuple[Fallback, ...] = (
+    _offload_encoder,
+    _offload_all,
+    _block_offload_transformer,
+    _keep_fewer_blocks,
+    _block_offload_encoder,
+    _decode_in_smaller_tiles,
+    _keep_weights_in_8_bit,
+    _run_encoder_on_cpu,
 )
-"""In this order: what costs the least time comes first."""
+"""The fallbacks in the order in which they are tried: what costs the least time comes first."""
 
 
-def smaller(
-    plan: MemoryPlan, needs: Needs, failed_part: str, host_bytes: int, on_cpu: bool, tiny_decoder: bool = False
+def next_smaller_plan(
+    plan: MemoryPlan, needs: Needs, failed: str, host_bytes: int, on_cpu: bool, tiny_decoder: bool = False
 ) -> MemoryPlan | None:
-    """The next plan that leaves more room on the device while `failed_part` runs, or None where none does.
+    """The next plan that leaves more room on the device while the component `failed` runs, or None where none does.
 
-    An empty `failed_part` is work beside the model's own parts. `host_bytes` are free in the machine's memory.
-    `tiny_decoder`: what the autoencoder failed at, the tiny one can do.
+    An empty `failed` is work beside the model's own components. `host_bytes` are free in the machine's memory.
+    `tiny_decoder` says that the tiny autoencoder can decode what the whole one failed at.
     """
-    room = needs.encoders + needs.experts <= host_bytes
-    away = Place.PHASED if room and not on_cpu else Place.READ_AGAIN
-    machine = Machine(away, needs.experts > host_bytes, on_cpu, needs.compressed, needs.frame_pixels)
-    taken = bytes_while(plan, needs, failed_part)
-    for rung in RUNGS:
-        lower = rung(plan, machine)
-        if lower is not None and bytes_while(lower, needs, failed_part) < taken:
-            return measured(lower, needs)
-    if tiny_decoder and failed_part == "vae" and plan.decode_fits:
+    host_has_room = needs.encoders + needs.experts <= host_bytes
+    offloaded = Residency.OFFLOADED if host_has_room and not on_cpu else Residency.RELOADED
+    limits = Limits(offloaded, needs.experts > host_bytes, on_cpu, needs.compressed, needs.frame_pixels)
+    taken = plan.bytes_during(failed, needs)
+    for fallback in FALLBACKS:
+        lower = fallback(plan, limits)
+        if lower is not None and lower.bytes_during(failed, needs) < taken:
+            return lower.with_peak(needs)
+    if tiny_decoder and failed == "vae" and plan.decode_fits:
         return replace(plan, decode_fits=False)
     return None
 
 
-def bytes_while(plan: MemoryPlan, needs: Needs, part: str) -> int:
-    """What a plan has on the device while `part` runs: the part itself, what stays there, and the work."""
-    needs = needs.in_8_bit() if plan.eight_bit and not needs.compressed else needs
-    total = 0
-    if part and plan.place(part) is not Place.ON_CPU:
-        total = needs.decode_in(plan.tile_pixels) if part == "vae" else needs.working(part)
-    for each in WEIGHTS:
-        weights = getattr(needs, each, 0)
-        if not weights:
-            continue
-        place = plan.place(each)
-        if each == part and place is Place.STREAMED:
-            total += int(weights * STREAMED_SHARE)
-            total += plan.kept_bytes if part.startswith("transformer") else 0
-        elif place is Place.RESIDENT or (each == part and place in _LEFT):
-            total += weights
-    return total
-
-
-def measured(plan: MemoryPlan, needs: Needs) -> MemoryPlan:
-    """The plan with the peak that follows from its places."""
-    return replace(plan, peak_bytes=max(bytes_while(plan, needs, part) for part in WEIGHTS))
-
-
-def at_most(plan: MemoryPlan, limit: MemoryPlan, needs: Needs) -> MemoryPlan:
-    """Each part where the smaller of the two plans has it."""
-    encoder, transformer, vae = (max(plan.place(part), limit.place(part), key=_ROOM.index) for part in PLACED)
+def smaller_of(plan: MemoryPlan, limit: MemoryPlan, needs: Needs) -> MemoryPlan:
+    """Each component with the residency that takes less room of the two plans."""
+    encoder, transformer, vae = (
+        max(plan.residency_of(each), limit.residency_of(each), key=_ROOM.index) for each in PLANNED
+    )
     tiles = [each.tile_pixels for each in (plan, limit) if each.tile_pixels]
-    streamed = [each.kept_bytes for each in (plan, limit) if each.transformer is Place.STREAMED]
+    kept = [each.kept_bytes for each in (plan, limit) if each.transformer is Residency.BLOCK_OFFLOADED]
     both = MemoryPlan(
         encoder,
         transformer,
@@ -163,9 +144,9 @@ def at_most(plan: MemoryPlan, limit: MemoryPlan, needs: Needs) -> MemoryPlan:
         0,
         plan.one_expert or limit.one_expert,
         plan.decode_fits and limit.decode_fits,
-        min(streamed, default=0) if transformer is Place.STREAMED else 0,
+        min(kept, default=0) if transformer is Residency.BLOCK_OFFLOADED else 0,
         min(tiles, default=0),
         plan.eight_bit or limit.eight_bit,
         plan.forget_encoder or limit.forget_encoder,
     )
-    return measured(both, needs)
+    return both.with_peak(needs)

@@ -1,8 +1,7 @@
-"""Pixels to latents, a latent frame at a time, and what one latent stands for.
+"""Pixels to latents, a latent frame at a time, and how many pixels one latent covers.
 
-May import torch, diffusers, stopping and tiles. AutoencoderKLWan is causal: a latent frame needs only the pictures up
-to its own, and of those before it what the encoder's convolutions keep. So pictures come to the device four at a time,
-however long the film is.
+AutoencoderKLWan is causal: a latent frame needs only the pictures up to its own, and of those before it only what the
+encoder's convolutions keep. So pictures are brought to the device four at a time, however long the film is.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, WanResidualBlock, patchify
 
+from ..loading.diffusers_internals import WanResample, WanResidualBlock, patchify
 from . import tiles
 from .stopping import ShouldStop, check, checked, never
 
@@ -23,14 +22,14 @@ GROUP = 4
 
 
 class NoPictures(Exception):
-    """What an autoencoder makes of these latents is no picture: its numbers ran over."""
+    """What an autoencoder made of the latents is not finite numbers."""
 
 
 def spatial_factor(config: Mapping[str, Any]) -> int:
-    """How many pixels of a side one latent stands for, from the autoencoder's config. The one place that says so."""
-    told = config.get("scale_factor_spatial")
-    if told:
-        return int(told)
+    """How many pixels of a side one latent covers, by the autoencoder's configuration."""
+    stated = config.get("scale_factor_spatial")
+    if stated:
+        return int(stated)
     halvings = len(config.get("temperal_downsample", (False, True, True)))
     return int(2**halvings * (config.get("patch_size") or 1))
 
@@ -42,7 +41,7 @@ def latent_frames(frames: int) -> int:
 
 @dataclass(frozen=True)
 class Film:
-    """`frames` pictures of one size; those that `pictures` does not hold are grey (0 of -1 to 1)."""
+    """`frames` pictures of one size; those that `pictures` does not hold are gray (0 of -1 to 1)."""
 
     frames: int
     width: int
@@ -61,7 +60,7 @@ class Film:
         return pixels
 
     def part(self, tile: tiles.Tile) -> Film:
-        """What lies under `tile`, in pixels: views of the pictures."""
+        """The film under `tile`, which is in pixels; its pictures are views of these."""
         height, width = tile.rows.end - tile.rows.start, tile.columns.end - tile.columns.start
         rows, columns = slice(tile.rows.start, tile.rows.end), slice(tile.columns.start, tile.columns.end)
         pictures = {frame: picture[rows, columns] for frame, picture in self.pictures.items()}
@@ -69,7 +68,7 @@ class Film:
 
 
 def encode(vae: Any, film: Film, should_stop: ShouldStop = never) -> torch.Tensor:
-    """(1, C, T, h, w) latents of `film`, normalised for the transformer, in the autoencoder's number format.
+    """(1, C, T, h, w) latents of `film`, normalized for the transformer, in the autoencoder's dtype.
 
     Equals `vae.encode` of the whole film; where it is larger than `vae.tile_pixels`, nearly so. Raises Stopped between
     the encoder's blocks; its cache is empty afterwards, whatever happened.
@@ -77,14 +76,14 @@ def encode(vae: Any, film: Film, should_stop: ShouldStop = never) -> torch.Tenso
     factor = spatial_factor(vae.config)
     parts = tiles.cut(film.height // factor, film.width // factor, factor, tiles.tile_pixels(vae))
     if len(parts) == 1:
-        return normalise(vae, _encode(vae, film, should_stop))
-    return normalise(
+        return normalize(vae, _encode(vae, film, should_stop))
+    return normalize(
         vae, tiles.join_latents(parts, lambda tile: _encode(vae, film.part(tile.times(factor)), should_stop))
     )
 
 
 def _encode(vae: Any, film: Film, should_stop: ShouldStop) -> torch.Tensor:
-    """(1, C, T, h, w) latents of the autoencoder's own scale."""
+    """(1, C, T, h, w) latents, not normalized."""
     blocks = [part for part in vae.encoder.modules() if isinstance(part, WanResidualBlock | WanResample)]
     pieces = []
     try:
@@ -100,8 +99,8 @@ def _encode(vae: Any, film: Film, should_stop: ShouldStop) -> torch.Tensor:
     return torch.cat(pieces, dim=2)
 
 
-def normalise(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    """The autoencoder's latents as the transformer's: less its mean, through its standard deviation."""
+def normalize(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """The transformer's latents from the autoencoder's: minus its mean, divided by its standard deviation."""
     mean = torch.tensor(vae.config.latents_mean, device=latents.device).view(1, -1, 1, 1, 1)
     inverse = 1.0 / torch.tensor(vae.config.latents_std, device=latents.device).view(1, -1, 1, 1, 1)
     return ((latents.float() - mean) * inverse).to(vae.dtype)

@@ -1,8 +1,8 @@
-"""Latents to pictures, a latent frame at a time. May import torch, diffusers and models.
+"""Latents to pictures, a latent frame at a time.
 
-AutoencoderKLWan is causal: a latent frame needs only what came before it, which the decoder's convolutions
-keep in a cache. Frames so leave the device as they come, as bytes, and the whole film is never held. In tiles, it is:
-the frames are whole when the last tile is.
+AutoencoderKLWan is causal: a latent frame needs only what came before it, which the decoder's convolutions keep in a
+cache. Frames leave the device as they are made, as bytes, and the whole film is never held. In tiles it is held,
+because the frames are complete only when the last tile is.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, WanResidualBlock, unpatchify
 
 from ..loading import finite
+from ..loading.diffusers_internals import WanResample, WanResidualBlock, unpatchify
 from . import tiles
 from .autoencoder import GROUP, NoPictures, spatial_factor
 from .stopping import ShouldStop, check, checked, never
@@ -25,13 +25,13 @@ def decode(
 ) -> Iterator[np.ndarray]:
     """Yield uint8 arrays (N, H, W, 3): first one frame, then four for each further latent frame.
 
-    `latents` is (1, C, T, H, W) as `denoise` gives it. Equals `vae.decode` of the denormalised latents; where the
-    picture is larger than `vae.tile_pixels`, nearly so, and `on_tile` is told of each tile's latent frames. Raises
-    Stopped between the decoder's blocks, and NoPictures; its cache is empty afterwards, whatever happened.
+    `latents` is (1, C, T, H, W) as `denoise` gives it. Equals `vae.decode` of the denormalized latents; where the
+    picture is larger than `vae.tile_pixels`, nearly so, and `on_tile` is called for each latent frame of each tile.
+    Raises Stopped between the decoder's blocks, and NoPictures; its cache is empty afterwards, whatever happened.
     """
     try:
         with torch.no_grad():
-            hidden = vae.post_quant_conv(denormalise(vae, latents))
+            hidden = vae.post_quant_conv(denormalize(vae, latents))
         factor = spatial_factor(vae.config)
         parts = tiles.cut(hidden.shape[3], hidden.shape[4], factor, tiles.tile_pixels(vae))
         film: Iterator[torch.Tensor]
@@ -54,14 +54,14 @@ def _levels(vae: Any, hidden: torch.Tensor, should_stop: ShouldStop) -> Iterator
     vae.clear_cache()
     for index in range(hidden.shape[2]):
         check(should_stop)
-        # Not around the yield: what the caller does there is none of these hooks' business.
+        # Not around the yield: these hooks must not act on what the caller does meanwhile.
         with torch.no_grad(), checked(blocks, should_stop):
             levels = _decode_one(vae, hidden[:, :, index : index + 1], first=index == 0)
         yield levels
 
 
-def denormalise(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    """The transformer's latents as the autoencoder's: times its standard deviation, plus its mean."""
+def denormalize(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """The autoencoder's latents from the transformer's: times its standard deviation, plus its mean."""
     latents = latents.to(vae.device, vae.dtype)
     mean = torch.tensor(vae.config.latents_mean).view(1, -1, 1, 1, 1).to(latents)
     inverse = 1.0 / torch.tensor(vae.config.latents_std).view(1, -1, 1, 1, 1).to(latents)

@@ -1,4 +1,4 @@
-"""The one denoising loop, for every task. May import torch, checkpoint, conditions, experts, windows and stopping."""
+"""The denoising loop, one for all tasks and architectures: what differs between them is in the Conditions."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from typing import Any
 
 import torch
 
-from .checkpoint import Checkpoint
 from .conditions import Conditions
-from .experts import Expert, turns
+from .experts import DenoisingExpert, turns
+from .step_checkpoint import Checkpoint
 from .stopping import ShouldStop, check, checked, never
 from .windows import blended, plan_windows
 
 
 @dataclass(frozen=True)
-class Step:
-    """A step that was made: what it came from and what came of it."""
+class DenoisingStep:
+    """A step that was made: the latents before and after it, and what led from one to the other."""
 
     done: int
-    """So many steps are made, this one counted."""
+    """The number of steps made so far, with this one."""
     latents: torch.Tensor
-    """(1, C, references + T, h, w), as the next step takes them."""
+    """(1, C, references + T, h, w), the input of the next step."""
     before: torch.Tensor
-    """The same before this step."""
+    """The latents before this step; shaped like `latents`, and so is `velocity`."""
     velocity: torch.Tensor
-    """Where the transformer would have them go."""
+    """The transformer's guided prediction."""
     noise: torch.Tensor
-    """How much of `before` was noise, 0 to 1."""
+    """The share of noise in `before`, 0 to 1."""
     references: int
     sampler: Any
 
     def clean(self, frame: int) -> torch.Tensor:
-        """(C, h, w) float32: what the model takes latent frame `frame` of the film to be, without its noise."""
+        """(C, h, w) float32: the model's estimate of the take's latent frame `frame` without its noise."""
         place = self.references + frame
         before, velocity = (each[0, :, place].float() for each in (self.before, self.velocity))
         return before - self.noise.to(before) * velocity
 
-    def checkpoint(self) -> Checkpoint:
-        """All that the next step needs, copied. Raises Unkept."""
+    def checkpoint(self) -> Checkpoint | None:
+        """A copy of all that the next step needs; None where the sampler has a state that can't be kept."""
         return Checkpoint.after(self.done, self.latents, self.sampler)
 
 
@@ -54,15 +54,16 @@ def denoise(
     guidance_scale: float,
     window: int = 0,
     on_step: Callable[[int], None] = lambda _done: None,
-    after_step: Callable[[Step], None] = lambda _step: None,
+    after_step: Callable[[DenoisingStep], None] = lambda _step: None,
     resumed: Checkpoint | None = None,
     should_stop: ShouldStop = never,
 ) -> torch.Tensor:
-    """`denoise_in_turn` with one transformer, which makes all steps. A guidance_scale of at most 1 runs it once a
-    step, not twice.
+    """Run `denoise_in_turn` with one transformer, which makes all steps.
+
+    With a guidance_scale of at most 1 it runs once a step, not twice.
     """
     return denoise_in_turn(
-        [Expert(lambda: nullcontext(transformer), guidance_scale)],
+        [DenoisingExpert(lambda: nullcontext(transformer), guidance_scale)],
         scheduler,
         conditions,
         steps=steps,
@@ -76,30 +77,30 @@ def denoise(
 
 @torch.no_grad()
 def denoise_in_turn(
-    experts: Sequence[Expert],
+    experts: Sequence[DenoisingExpert],
     scheduler: Any,
     conditions: Conditions,
     *,
     steps: int,
     window: int = 0,
     on_step: Callable[[int], None] = lambda _done: None,
-    after_step: Callable[[Step], None] = lambda _step: None,
+    after_step: Callable[[DenoisingStep], None] = lambda _step: None,
     resumed: Checkpoint | None = None,
     should_stop: ShouldStop = never,
 ) -> torch.Tensor:
-    """(1, C, T, H, W) float32 latents, clean; `on_step(n)` is called after the n-th step that is made.
+    """(1, C, T, H, W) float32 latents, clean.
 
-    `after_step` is called right before, with the step itself. With `resumed`, of the same job, it goes on from there.
-
-    `window` is the most latent frames that a transformer sees at once (0: all). Raises Stopped before the next
-    block of a transformer once `should_stop()` is true; the transformer is left as it was.
+    After the n-th step that is made, `after_step` is called with the step and then `on_step` with n. With `resumed`, a
+    checkpoint of the same job, the steps go on from there. `window` is the most latent frames that a transformer sees
+    at once (0: all). Raises Stopped before the next block of a transformer once `should_stop()` is true; the
+    transformer is left unchanged.
     """
     first, references = conditions.first_step, conditions.references
     scheduler.set_timesteps(steps, device=conditions.latents.device)
-    scheduler.set_begin_index(first)  # spares a wait for the card in every step
+    scheduler.set_begin_index(first)  # otherwise each step looks its index up and waits for the card
     latents, made = _noised(scheduler, conditions), 0
     if resumed is not None:
-        latents, made = resumed.put_back(scheduler, latents.device), resumed.done
+        latents, made = resumed.restore(scheduler, latents.device), resumed.done
     windows = plan_windows(latents.shape[2] - references, window)
     seen = [conditions] if len(windows) == 1 else [conditions.cut(each) for each in windows]
     for turn in turns(experts, scheduler.timesteps.tolist(), first + made):
@@ -111,7 +112,7 @@ def denoise_in_turn(
                 velocity = partial(_seen_velocity, transformer, seen, timestep, turn.expert, step)
                 flow = blended(before, references, windows, velocity)
                 latents = scheduler.step(flow, timestep, before, return_dict=False)[0]
-                after_step(Step(done, latents, before, flow, scheduler.sigmas[step], references, scheduler))
+                after_step(DenoisingStep(done, latents, before, flow, scheduler.sigmas[step], references, scheduler))
                 on_step(done)
         del transformer, velocity  # nothing here holds an expert that is to leave
     return _with_given(conditions, latents)[:, :, references:]
@@ -125,17 +126,17 @@ def _seen_velocity(
     transformer: Any,
     seen: Sequence[Conditions],
     timestep: torch.Tensor,
-    expert: Expert,
+    expert: DenoisingExpert,
     step: int,
     window: int,
     latents: torch.Tensor,
 ) -> torch.Tensor:
-    """The guided prediction for what one window sees."""
+    """The guided prediction for the latents of one window."""
     return _velocity(transformer, seen[window], latents, timestep, expert.guidance_scale, step)
 
 
 def _noised(scheduler: Any, conditions: Conditions) -> torch.Tensor:
-    """What the first step starts from: the noise, or the source with as much noise as that step expects."""
+    """The latents of the first step: the noise, or the source with as much noise as that step expects."""
     if conditions.source is None:
         return conditions.latents
     sigma = scheduler.sigmas[conditions.first_step].to(conditions.latents)
@@ -150,7 +151,7 @@ def _velocity(
     guidance_scale: float,
     step: int,
 ) -> torch.Tensor:
-    """The guided prediction for `latents` at `timestep`; shapes as the latents."""
+    """The guided prediction for `latents` at `timestep`, in their shape."""
     fixed: dict[str, Any] = {
         "hidden_states": _input(conditions, latents).to(transformer.dtype),
         "timestep": _times(transformer, conditions, latents, timestep),
@@ -169,19 +170,19 @@ def _velocity(
 
 
 def _input(conditions: Conditions, latents: torch.Tensor) -> torch.Tensor:
-    """The latents as the transformer takes them: with what is given, and what is joined to their channels."""
+    """The transformer's input: the latents with those that are given, and what is joined to their channels."""
     latents = _with_given(conditions, latents)
     return latents if conditions.joined is None else torch.cat([latents, conditions.joined], dim=1)
 
 
 def _with_given(conditions: Conditions, latents: torch.Tensor) -> torch.Tensor:
-    """The latents with those that are given in their place, which no step changes."""
+    """The latents, with those that are given in place of the first ones: no step changes them."""
     given = conditions.given
     return latents if given is None else torch.cat([given, latents[:, :, given.shape[2] :]], dim=2)
 
 
 def _times(transformer: Any, conditions: Conditions, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-    """The time of the whole clip; where latent frames are given, of each token: theirs is 0, the end."""
+    """(1,) the time of the clip; where latent frames are given, (1, tokens), and theirs is 0: no noise."""
     if conditions.given is None:
         return timestep.expand(latents.shape[0])
     frames, height, width = latents.shape[2:]

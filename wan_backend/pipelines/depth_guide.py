@@ -1,4 +1,4 @@
-"""Depth of footage, as a guide to restyle it by. May import torch, transformers, models and stopping."""
+"""The depth of footage, estimated by Depth Anything, as a guide to restyle it by."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ import cv2
 import numpy as np
 import torch
 
-from ..library import depth_model
+from ..library import extras
 from ..protocol.errors import Refusal
 from .stopping import ShouldStop, check, never
 
 SHORT_SIDE = 518
-"""Pixels of the shorter side that the model looks at; what Depth Anything was trained at."""
+"""The shorter side, in pixels, of the pictures that Depth Anything was trained on."""
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the pictures that nearly all image models were trained on."""
+"""The mean and the standard deviation of ImageNet's channels, by which the model's input is normalized."""
 OUTLIERS_PERCENT = 0.5
-"""So much of the nearest and of the farthest may be cut off, for the sake of all between."""
+"""This share of the nearest and of the farthest pixels may be clipped, so that those between keep their range."""
 
 
-def follow(film: np.ndarray, model_folder: Path, device: str, should_stop: ShouldStop = never) -> np.ndarray:
-    """Depth of `film` (T, H, W, 3, uint8 RGB) as grey levels of the same shape, near is bright.
+def estimate_depth(film: np.ndarray, model_folder: Path, device: str, should_stop: ShouldStop = never) -> np.ndarray:
+    """Depth of `film` (T, H, W, 3, uint8 RGB) as gray levels in its shape; what is near is bright.
 
-    The range is the whole film's, so that it doesn't breathe. Raises Refusal where there is no depth model, Stopped.
+    One range holds for the whole film, so that its brightness doesn't flicker. Raises Refusal where there is no depth
+    model, and Stopped.
     """
-    folder = depth_model.find(model_folder)
+    folder = extras.find_depth_model(model_folder)
     if folder is None:
-        raise Refusal(depth_model.absent())
+        raise Refusal(extras.no_depth_model())
     model = _load(folder, device)
     near = np.stack([_nearness(model, picture, should_stop) for picture in film])
     low, high = np.percentile(near, (OUTLIERS_PERCENT, 100 - OUTLIERS_PERCENT))
@@ -37,7 +38,7 @@ def follow(film: np.ndarray, model_folder: Path, device: str, should_stop: Shoul
 
 
 def _load(folder: Path, device: str) -> Any:
-    from transformers import AutoModelForDepthEstimation  # here, for it takes seconds, and few takes need it
+    from transformers import AutoModelForDepthEstimation  # here, because it takes seconds and few takes need it
 
     model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True)
     return model.to(device).eval()

@@ -1,7 +1,8 @@
-"""Which transformer makes which steps: one all of them, or two experts one after the other. May import torch, models.
+"""Which transformer makes which steps: one makes all of them, or two experts share them.
 
-Wan 2.2 A14B has an expert for the noisy steps, which settle what is where, and one for the rest, which draws it. Both
-are never needed at once: the first leaves before the second comes, where the memory plan wants it.
+Wan 2.2 A14B has a high-noise expert for the first steps, which settle what is where, and a low-noise expert for the
+rest, which draw the detail. They are never needed at once: where the memory plan says so, the first is unloaded before
+the second is loaded.
 """
 
 from __future__ import annotations
@@ -18,39 +19,39 @@ from ..protocol.messages import Plan
 
 
 @dataclass(frozen=True)
-class Expert:
-    """A transformer, and the steps that it makes."""
+class DenoisingExpert:
+    """A transformer, and which steps it makes."""
 
     use: Callable[[], AbstractContextManager[Any]]
-    """The transformer, where it is to run, for as long as the context lasts."""
+    """A context in which the transformer is on the device where it is to run."""
     guidance_scale: float
-    """At most 1: the transformer runs once a step, not twice."""
+    """Where it is at most 1, the transformer runs once a step, not twice."""
     down_to: float = 0.0
-    """It makes the steps whose time is this or later, of those that no expert before it makes."""
+    """It makes the steps at this time or above that no expert before it makes."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Steps, one after another, that one expert makes."""
+    """Consecutive steps that one expert makes."""
 
-    expert: Expert
+    expert: DenoisingExpert
     steps: range
 
 
-def experts_of(placement: Placement, plan: Plan, trained_timesteps: int) -> list[Expert]:
-    """The model's transformer, or its two experts in the order in which they work."""
+def experts_of(placement: Placement, plan: Plan, trained_timesteps: int) -> list[DenoisingExpert]:
+    """The model's transformer, or its high-noise and then its low-noise expert."""
     boundary = placement.model.boundary
     if boundary is None:
-        return [Expert(partial(placement.use, "transformer"), plan.guidance_scale)]
+        return [DenoisingExpert(partial(placement.use, "transformer"), plan.guidance_scale)]
     low = plan.guidance_scale if plan.low_noise_guidance_scale is None else plan.low_noise_guidance_scale
     return [
-        Expert(partial(placement.use, "transformer"), plan.guidance_scale, boundary * trained_timesteps),
-        Expert(partial(placement.use, "transformer_2"), low),
+        DenoisingExpert(partial(placement.use, "transformer"), plan.guidance_scale, boundary * trained_timesteps),
+        DenoisingExpert(partial(placement.use, "transformer_2"), low),
     ]
 
 
-def turns(experts: Sequence[Expert], timesteps: Sequence[float], first_step: int = 0) -> Iterator[Turn]:
-    """Who makes the steps from `first_step` on, in order; `timesteps` are the times of all steps, falling."""
+def turns(experts: Sequence[DenoisingExpert], timesteps: Sequence[float], first_step: int = 0) -> Iterator[Turn]:
+    """The turns for the steps from `first_step` on, in order; `timesteps` are the times of all steps, falling."""
 
     def maker(step: int) -> int:
         return next((n for n, expert in enumerate(experts) if timesteps[step] >= expert.down_to), len(experts) - 1)

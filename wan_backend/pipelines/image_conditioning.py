@@ -1,7 +1,7 @@
-"""Image to video on a model made for it. May import torch, models and protocol.
+"""The conditions of image to video on a model made for it, equal to those of WanImageToVideoPipeline.
 
-As WanImageToVideoPipeline does it, for all four layouts: the pictures joined to the input, with an image encoder's
-eyes or without, or the first latent frame given.
+The four architectures take pictures in different ways: joined to the latents' channels, with or without what an image
+encoder sees in them, or as the first latent frame, given.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..catalogue.abilities import KNOWS_LAST, LAST_UNKNOWN, LAST_WANTED
-from ..catalogue.architecture import Layout
+from ..catalogue.architecture import KNOWS_LAST, LAST_UNKNOWN, LAST_WANTED, Architecture
 from ..loading.residency import Placement
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import text_to_video
 from .autoencoder import GROUP, Film, encode
-from .canvas import Canvas
-from .conditions import Conditions
+from .conditions import Canvas, Conditions
 from .stopping import ShouldStop, check, never
-from .text_to_video import Kept
+from .text_to_video import PreparationCache
 
 
 def prepare(
-    placement: Placement, request: TakeRequest, plan: Plan, canvas: Canvas, kept: Kept, should_stop: ShouldStop = never
+    placement: Placement,
+    request: TakeRequest,
+    plan: Plan,
+    canvas: Canvas,
+    cache: PreparationCache,
+    should_stop: ShouldStop = never,
 ) -> Conditions:
     """The conditions of a take that begins on `canvas.kept[0]` and, where that is kept too, ends on the last frame.
 
@@ -35,14 +38,14 @@ def prepare(
     can't do it, or Stopped.
     """
     model = placement.model
-    _check(model.layout, plan, canvas)
-    conditions = text_to_video.start(placement, request, plan, kept, should_stop)
+    _check(model.architecture, plan, canvas)
+    conditions = text_to_video.start(placement, request, plan, cache, should_stop)
     check(should_stop)
-    if model.layout.looks_at_pictures:
+    if model.architecture.looks_at_pictures:
         ends = [canvas.kept[frame] for frame in (0, plan.model_frames - 1) if frame in canvas.kept]
         conditions = replace(conditions, image_embeds=_seen(placement, ends))
         check(should_stop)
-    only_first = model.layout is Layout.FIRST_LATENT
+    only_first = model.architecture is Architecture.FIRST_LATENT
     film = Film(1 if only_first else plan.model_frames, plan.width, plan.height, canvas.kept)
     with placement.use("vae") as vae:
         latents = encode(vae, film, should_stop).to(conditions.latents)
@@ -52,9 +55,9 @@ def prepare(
     return replace(conditions, joined=torch.cat([_given_mask(film, latents), latents], dim=1))
 
 
-def _check(layout: Layout, plan: Plan, canvas: Canvas) -> None:
+def _check(architecture: Architecture, plan: Plan, canvas: Canvas) -> None:
     """Raise Refusal where the pictures don't suit the model."""
-    if layout in (Layout.TEXT, Layout.CONTROL):
+    if architecture in (Architecture.TEXT, Architecture.CONTROL):
         raise Refusal.of(ProblemKind.BAD_SETTING, "This model is not made for image to video; choose one that is.")
     last = plan.model_frames - 1
     two = last > 0 and last in canvas.kept
@@ -64,9 +67,9 @@ def _check(layout: Layout, plan: Plan, canvas: Canvas) -> None:
         raise Refusal.of(
             ProblemKind.BAD_SOURCE, "There is no picture to begin on; choose an image or a frame of a movie."
         )
-    if layout is Layout.FIRST_AND_LAST and not two:
+    if architecture is Architecture.FIRST_AND_LAST and not two:
         raise Refusal.of(ProblemKind.BAD_SOURCE, LAST_WANTED)
-    if two and layout not in KNOWS_LAST:
+    if two and architecture not in KNOWS_LAST:
         raise Refusal.of(ProblemKind.BAD_SOURCE, LAST_UNKNOWN)
 
 

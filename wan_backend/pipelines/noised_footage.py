@@ -1,35 +1,37 @@
-"""Restyle on a text to video model, from noised footage. May import torch, models and protocol.
+"""The conditions of a restyle on a text to video model, from noised footage, equal to WanVideoToVideoPipeline's.
 
-As WanVideoToVideoPipeline does it: the first steps are left out, and the next one starts from the footage's latents
-with the noise that it expects.
+The first steps are skipped, and the next one starts from the footage's latents with the noise that it expects.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ..catalogue.abilities import unkept
-from ..catalogue.architecture import Layout
+from ..catalogue.architecture import Architecture, guide_problem
 from ..loading.residency import Placement
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import text_to_video
 from .autoencoder import Film, encode
-from .canvas import Canvas
-from .conditions import Conditions
+from .conditions import Canvas, Conditions
 from .stopping import ShouldStop, check, never
-from .text_to_video import Kept
+from .text_to_video import PreparationCache
 
 
 def prepare(
-    placement: Placement, request: TakeRequest, plan: Plan, canvas: Canvas, kept: Kept, should_stop: ShouldStop = never
+    placement: Placement,
+    request: TakeRequest,
+    plan: Plan,
+    canvas: Canvas,
+    cache: PreparationCache,
+    should_stop: ShouldStop = never,
 ) -> Conditions:
     """The conditions of a take made from `canvas.footage`; raises Refusal where the model can't do it, or Stopped.
 
     At a strength of 1 the footage is all but gone in the noise, and may be missing.
     """
-    _check(placement.model.layout, request, plan, canvas)
-    conditions = text_to_video.start(placement, request, plan, kept, should_stop)
+    _check(placement.model.architecture, request, plan, canvas)
+    conditions = text_to_video.start(placement, request, plan, cache, should_stop)
     footage = canvas.footage
     if footage is None:
         return conditions
@@ -43,17 +45,17 @@ def prepare(
 
 
 def steps_left_out(steps: int, strength: float) -> int:
-    """How many steps the footage spares at `strength`, counted as WanVideoToVideoPipeline does; one is always made."""
+    """How many steps are skipped at `strength`, counted as WanVideoToVideoPipeline does; at least one is made."""
     return steps - max(1, min(int(steps * strength), steps))
 
 
-def _check(layout: Layout, request: TakeRequest, plan: Plan, canvas: Canvas) -> None:
-    """Raise Refusal where the model or the footage don't suit."""
-    if layout not in (Layout.TEXT, Layout.FIRST_LATENT):
+def _check(architecture: Architecture, request: TakeRequest, plan: Plan, canvas: Canvas) -> None:
+    """Raise Refusal where the model can't start from footage, or the footage is missing."""
+    if architecture not in (Architecture.TEXT, Architecture.FIRST_LATENT):
         raise Refusal.of(
             ProblemKind.BAD_SETTING, "This model can't start from footage; choose one for text to video or control."
         )
-    unkept_guide = unkept(request.guide)
+    unkept_guide = guide_problem(request.guide)
     if unkept_guide is not None:
         raise Refusal(unkept_guide)
     if canvas.footage is None and request.strength < 1:

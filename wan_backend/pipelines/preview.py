@@ -1,8 +1,8 @@
-"""What a take will look like, from its latents alone: one matrix from a latent's channels to a colour.
+"""A rough picture of a take from its latents alone: one matrix leads from a latent's channels to a color.
 
 The matrices are in latent_colors.json, each with the means of the autoencoder that it was fitted to, by which it is
 found. Those of Wan 2.1 and 2.2 are the published ones (comfy/latent_formats.py); the embedded model's is fitted by
-`tools.embedded_model.latent_colours`. For an autoencoder that is not there, nothing is shown. May import torch.
+`tools.embedded_model.latent_colors`. For an autoencoder that is not there, nothing is shown.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import torch
 
 FILE = Path(__file__).with_name("latent_colors.json")
 NEAR = 1e-3
-"""Means that differ by less are the same autoencoder's."""
+"""Means that differ by less belong to the same autoencoder."""
 SIDE = 384
-"""Pixels of the longer side of a picture that is shown."""
+"""The longer side of a preview, in pixels."""
 
 
 @dataclass(frozen=True)
-class LatentColours:
-    """Red, green and blue, -1 to 1, as weighted sums of normalised latents."""
+class LatentColors:
+    """Red, green and blue, -1 to 1, as weighted sums of normalized latents."""
 
     weights: torch.Tensor
     """(C, 3)"""
@@ -34,8 +34,8 @@ class LatentColours:
     """(3,)"""
 
     @classmethod
-    def of(cls, vae_config: Mapping[str, Any]) -> LatentColours | None:
-        """Those of the autoencoder of that configuration; None where they are not known."""
+    def of(cls, vae_config: Mapping[str, Any]) -> LatentColors | None:
+        """The colors for the autoencoder of that configuration; None where they are not known."""
         mean = vae_config.get("latents_mean") or []
         for known in _known():
             if len(known["latents_mean"]) == len(mean) and _near(known["latents_mean"], mean):
@@ -43,12 +43,12 @@ class LatentColours:
         return None
 
     def picture(self, latents: torch.Tensor) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of one latent frame (C, h, w), its longer side SIDE pixels or less."""
+        """(H, W, 3) uint8 RGB of one latent frame (C, h, w); its longer side is SIDE pixels or less."""
         frame = latents.detach().float().to("cpu")
-        colours = torch.einsum("chw,ck->khw", frame, self.weights) + self.bias.view(3, 1, 1)
-        scale = SIDE / max(colours.shape[1:])
-        size = [max(1, round(extent * scale)) for extent in colours.shape[1:]]
-        large = torch.nn.functional.interpolate(colours[None], size=size, mode="bicubic", align_corners=False)[0]
+        colors = torch.einsum("chw,ck->khw", frame, self.weights) + self.bias.view(3, 1, 1)
+        scale = SIDE / max(colors.shape[1:])
+        size = [max(1, round(extent * scale)) for extent in colors.shape[1:]]
+        large = torch.nn.functional.interpolate(colors[None], size=size, mode="bicubic", align_corners=False)[0]
         levels = large.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
         picture: np.ndarray = levels.permute(1, 2, 0).contiguous().numpy()
         return picture

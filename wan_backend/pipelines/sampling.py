@@ -1,46 +1,163 @@
-"""The scheduler of a job, from the model's own configuration. May import diffusers, distilled_steps and protocol."""
+"""The scheduler that takes a job from noise to latents: diffusers' own, or the given times of a distilled model.
+
+To add a sampler, write a function that makes its scheduler and name it in SAMPLERS. `denoise` asks of a scheduler
+`set_timesteps`, `set_begin_index`, `step`, `timesteps`, `sigmas` and `config.num_train_timesteps`; all its other
+attributes must be values that a step's checkpoint can hold (`step_checkpoint.SamplerState`).
+
+A distilled model goes from one time to the next in one of two ways, both from the velocity v at noise s (the clean
+estimate is x - s v):
+
+* `distilled`: first-order Euler, x + (s' - s) v. LightX2V's 4-step LoRAs for Wan 2.2 A14B run this way
+  (`Wan22StepDistillScheduler`), and so does the embedded model's draft LoRA.
+* `dmd`: the clean estimate, noised anew to the next time, (1 - s') clean + s' noise. LightX2V's 4-step LoRAs for
+  Wan 2.1 14B (`WanStepDistillScheduler`) and FastWan (FastVideo's `DmdDenoisingStage`) run this way.
+
+LightX2V counts the steps 1000, 750, 500, 250 before the flow shift of 5, which makes them 1000, 937.5, 833.3 and 625;
+its change of experts after the second step is also where 0.875 and 0.9 put it. FastWan's 1000, 757, 522 are such times
+already (0.28 and 0.12 at its shift of 8, rounded). The catalogue gives all of them as they are after the shift.
+diffusers' own schedulers can't be used: they space few steps differently (at a shift of 5, four steps of
+FlowMatchEulerDiscreteScheduler are 1000, 910, 717, 24), and its FlowMatchLCMScheduler ignores the seed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
+import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 
+from ..catalogue.entries import DISTILLED_SAMPLERS
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
-from .distilled_steps import DistilledScheduler
 
-SAMPLERS = ("unipc", "euler", "distilled", "dmd")
-"""The last two are for models that were distilled to few steps, at times that the catalogue gives."""
+STEP_SEEDS = 1_000_003
+"""The seeds of two steps are this far apart, so that each step's noise is its own wherever a take begins."""
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """What a scheduler is made from."""
+
+    config: dict[str, Any]
+    """The folder's scheduler_config.json."""
+    flow_shift: float
+    timesteps: Sequence[float]
+    """The times of a distilled model's steps; empty for all others."""
+    seed: int
+
+    @property
+    def trained_timesteps(self) -> int:
+        """The time that is all noise."""
+        return int(self.config.get("num_train_timesteps", 1000))
+
+    def is_for(self, kind: type) -> bool:
+        """True where the configuration is that of `kind`, one of diffusers' schedulers.
+
+        `from_config` silently loses the shift and the flow settings between the two kinds used here, so of another's
+        configuration only what both share is taken.
+        """
+        return self.config.get("_class_name") == kind.__name__
+
+
+class DistilledScheduler:
+    """Steps at given times, with as much of the interface of diffusers' schedulers as `denoise` uses."""
+
+    def __init__(self, timesteps: Sequence[float], trained_timesteps: int = 1000, seed: int | None = None) -> None:
+        """`timesteps` fall from `trained_timesteps` (all noise); with a `seed`, noise is drawn anew between steps."""
+        self._times = [float(time) for time in timesteps]
+        if not self._times or sorted(set(self._times), reverse=True) != self._times or self._times[-1] <= 0:
+            raise ValueError(f"the times {self._times} don't fall towards 0")
+        self._seed = seed
+        self._trained = trained_timesteps
+        self.sigmas = torch.tensor([time / trained_timesteps for time in self._times] + [0.0])
+        """Shares of noise, on the CPU: one for each step, and 0 for the end."""
+        self.timesteps = torch.tensor(self._times)
+        self._step = 0
+
+    @property
+    def config(self) -> SimpleNamespace:
+        """What is asked of a scheduler's configuration; made anew so that the state is plain numbers and tensors."""
+        return SimpleNamespace(num_train_timesteps=self._trained)
+
+    def set_timesteps(self, steps: int, device: torch.device | str | None = None) -> None:
+        """Begin anew; raises ValueError where `steps` isn't the number of times."""
+        if steps != len(self._times):
+            raise ValueError(f"{steps} steps for a model that was distilled to {len(self._times)}")
+        self.timesteps = torch.tensor(self._times, device=device)
+        self._step = 0
+
+    def set_begin_index(self, begin_index: int = 0) -> None:
+        """Have the next step be that one, counted from 0."""
+        self._step = begin_index
+
+    def step(
+        self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, return_dict: bool = False
+    ) -> tuple[torch.Tensor]:
+        """The sample at the next time, in its own shape and dtype; steps are taken in order."""
+        del timestep, return_dict
+        sigma, following = self.sigmas[self._step].item(), self.sigmas[self._step + 1].item()
+        velocity, noisy = model_output.float(), sample.float()
+        if self._seed is None or following == 0:
+            made = noisy + (following - sigma) * velocity
+        else:
+            clean = noisy - sigma * velocity
+            made = (1 - following) * clean + following * self._noise(noisy)
+        self._step += 1
+        return (made.to(sample.dtype),)
+
+    def _noise(self, like: torch.Tensor) -> torch.Tensor:
+        """This step's noise, drawn on the CPU: one seed gives the same on every device, and never the first noise."""
+        assert self._seed is not None
+        seed = (self._seed + (self._step + 1) * STEP_SEEDS) % (1 << 63)
+        generator = torch.Generator("cpu").manual_seed(seed)
+        return torch.randn(like.shape, generator=generator, dtype=torch.float32).to(like.device)
+
+
+def _unipc(settings: SamplerSettings) -> Any:
+    if settings.is_for(UniPCMultistepScheduler):
+        return UniPCMultistepScheduler.from_config(settings.config, flow_shift=settings.flow_shift)
+    return UniPCMultistepScheduler(
+        num_train_timesteps=settings.trained_timesteps,
+        prediction_type="flow_prediction",
+        use_flow_sigmas=True,
+        flow_shift=settings.flow_shift,
+    )
+
+
+def _euler(settings: SamplerSettings) -> Any:
+    if settings.is_for(FlowMatchEulerDiscreteScheduler):
+        return FlowMatchEulerDiscreteScheduler.from_config(settings.config, shift=settings.flow_shift)
+    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=settings.trained_timesteps, shift=settings.flow_shift)
+
+
+def _distilled(settings: SamplerSettings) -> Any:
+    return DistilledScheduler(settings.timesteps, settings.trained_timesteps)
+
+
+def _dmd(settings: SamplerSettings) -> Any:
+    return DistilledScheduler(settings.timesteps, settings.trained_timesteps, settings.seed)
+
+
+SAMPLERS: dict[str, Callable[[SamplerSettings], Any]] = {
+    "unipc": _unipc,
+    "euler": _euler,
+    "distilled": _distilled,
+    "dmd": _dmd,
+}
+"""The samplers by the names that a plan gives them (`protocol.choices.Sampler`)."""
 
 
 def make_scheduler(
     config: dict[str, Any], sampler: str, flow_shift: float, timesteps: Sequence[float] = (), seed: int = 0
 ) -> Any:
-    """The scheduler for `sampler` with `flow_shift`, or for a distilled model's `timesteps`; raises Refusal.
-
-    `config` is the folder's scheduler_config.json. diffusers' `from_config` loses the shift and the flow
-    settings without a word between these two classes, so a foreign configuration gives only what both share.
-    """
-    trained = int(config.get("num_train_timesteps", 1000))
-    kind = config.get("_class_name")
-    if sampler == "unipc":
-        if kind == "UniPCMultistepScheduler":
-            return UniPCMultistepScheduler.from_config(config, flow_shift=flow_shift)
-        return UniPCMultistepScheduler(
-            num_train_timesteps=trained,
-            prediction_type="flow_prediction",
-            use_flow_sigmas=True,
-            flow_shift=flow_shift,
-        )
-    if sampler == "euler":
-        if kind == "FlowMatchEulerDiscreteScheduler":
-            return FlowMatchEulerDiscreteScheduler.from_config(config, shift=flow_shift)
-        return FlowMatchEulerDiscreteScheduler(num_train_timesteps=trained, shift=flow_shift)
-    if sampler in ("distilled", "dmd") and timesteps:
-        return DistilledScheduler(timesteps, trained, seed if sampler == "dmd" else None)
-    if sampler in SAMPLERS:
+    """The scheduler of SAMPLERS for `sampler`; raises Refusal where there is none, or where its times are missing."""
+    make = SAMPLERS.get(sampler)
+    if make is None:
+        choices = ", ".join(SAMPLERS)
+        raise Refusal(Problem(ProblemKind.INTERNAL, f'There is no sampler "{sampler}"; there are {choices}.'))
+    if sampler in DISTILLED_SAMPLERS and not timesteps:
         raise Refusal(Problem(ProblemKind.INTERNAL, f'The sampler "{sampler}" was given no times of its steps.'))
-    choices = ", ".join(SAMPLERS)
-    raise Refusal(Problem(ProblemKind.INTERNAL, f'There is no sampler "{sampler}"; there are {choices}.'))
+    return make(SamplerSettings(config, flow_shift, timesteps, seed))

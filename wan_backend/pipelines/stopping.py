@@ -1,4 +1,4 @@
-"""Stopping in the middle of the arithmetic: a check before every block of a model. May import torch alone."""
+"""Stopping a job in the middle of a model's forward pass: a check before each of its blocks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import nn
 ShouldStop = Callable[[], bool]
 
 _BLOCKS_AHEAD = 2
-"""How many blocks the CPU may queue ahead of the card: enough to keep it busy, few enough to stop it soon."""
+"""How many blocks the CPU may queue ahead of the device: enough to keep it busy, few enough to stop it soon."""
 
 
 class Stopped(Exception):
-    """The work was given up because `should_stop` said so."""
+    """The work was given up because `should_stop()` was true."""
 
 
 def never() -> bool:
@@ -33,10 +33,10 @@ def check(should_stop: ShouldStop) -> None:
 
 @contextmanager
 def checked(blocks: Iterable[nn.Module], should_stop: ShouldStop) -> Iterator[None]:
-    """Within it, Stopped is raised before any of `blocks` runs once `should_stop()` is true.
+    """A context in which Stopped is raised before any of `blocks` runs, once `should_stop()` is true.
 
-    On a CUDA device the CPU is also kept from running far ahead, so that a stop finds little work queued. The
-    hooks are gone afterwards, whatever happened.
+    On a CUDA device the CPU is also kept from running far ahead, so that a stop finds little work queued. The hooks
+    are removed at the end, whatever happened.
     """
     events: deque[Any] = deque()
 

@@ -1,4 +1,4 @@
-"""Text to video: a prompt and noise, nothing else. May import torch, models and protocol."""
+"""The conditions of text to video, a prompt and noise, with which every other task begins too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..catalogue.architecture import Layout
+from ..catalogue.architecture import Architecture
 from ..loading import finite
 from ..loading.residency import Placement
 from ..protocol.errors import Refusal
@@ -20,21 +20,21 @@ from .stopping import ShouldStop, check, never
 
 
 @dataclass
-class Kept:
-    """What preparing leaves for the next job of the same model."""
+class PreparationCache:
+    """What preparing a job leaves for the next one of the same model, which need not compute it again."""
 
     prompts: PromptCache = field(default_factory=PromptCache)
     blank_control: tuple[tuple[int, int, int], torch.Tensor] | None = None
-    """(frames, width, height) and the control latents for them, on the CPU."""
+    """(frames, width, height), and the control (1, 96, T, h, w) that leaves everything to the model, on the CPU."""
 
     def blank(self, plan: Plan) -> torch.Tensor | None:
-        """The blank control for `plan`, where it is the one that is kept."""
+        """The blank control for `plan`, (1, 96, T, h, w) on the CPU; None where another size's is kept, or none."""
         if self.blank_control is None or self.blank_control[0] != _size(plan):
             return None
         return self.blank_control[1]
 
     def make_blank(self, vae: Any, plan: Plan, should_stop: ShouldStop = never) -> torch.Tensor:
-        """The blank control for `plan`, on the CPU, made where it is not there yet."""
+        """The blank control for `plan`, (1, 96, T, h, w) on the CPU; computed where it isn't kept."""
         known = self.blank(plan)
         if known is not None:
             return known
@@ -44,21 +44,21 @@ class Kept:
 
 
 def prepare(
-    placement: Placement, request: TakeRequest, plan: Plan, kept: Kept, should_stop: ShouldStop = never
+    placement: Placement, request: TakeRequest, plan: Plan, cache: PreparationCache, should_stop: ShouldStop = never
 ) -> Conditions:
     """The conditions of a text to video job; raises Refusal where the model can't do it, or Stopped."""
-    if placement.model.layout not in (Layout.TEXT, Layout.CONTROL, Layout.FIRST_LATENT):
+    if placement.model.architecture not in (Architecture.TEXT, Architecture.CONTROL, Architecture.FIRST_LATENT):
         raise Refusal.of(
             ProblemKind.BAD_SETTING, "This model wants a picture to start from; choose one for text to video."
         )
-    conditions = start(placement, request, plan, kept, should_stop)
+    conditions = start(placement, request, plan, cache, should_stop)
     model = placement.model
     if not model.controlled:
         return conditions
-    control = kept.blank(plan)
+    control = cache.blank(plan)
     if control is None:
         with placement.use("vae") as vae:
-            control = kept.make_blank(vae, plan, should_stop)
+            control = cache.make_blank(vae, plan, should_stop)
     check(should_stop)
     return replace(conditions, control=control.to(model.device, model.precision.transformer))
 
@@ -67,13 +67,13 @@ def start(
     placement: Placement,
     request: TakeRequest,
     plan: Plan,
-    kept: Kept,
+    cache: PreparationCache,
     should_stop: ShouldStop = never,
     references: int = 0,
 ) -> Conditions:
-    """What every task begins with: the prompts and the noise, without any control.
+    """The conditions that every task begins with: the prompts and the noise, without any control.
 
-    `references` latent frames stand before the film's own.
+    `references` is the number of latent frames before the take's own. Raises Refusal, Stopped.
     """
     model = placement.model
     transformer, vae = model.config("transformer"), model.config("vae")
@@ -81,13 +81,13 @@ def start(
     dtype = model.precision.transformer
     guided = max(plan.guidance_scale, plan.low_noise_guidance_scale or 0.0) > 1
     prompts = [request.prompt, request.negative_prompt] if guided else [request.prompt]
-    embeds = [each.to(model.device, dtype) for each in _embeds(placement, kept.prompts, prompts, should_stop)]
+    embeds = [each.to(model.device, dtype) for each in _embeds(placement, cache.prompts, prompts, should_stop)]
     latents = noise(request.seed, plan, int(vae.get("z_dim", 16)), spatial_factor(vae), references).to(model.device)
     return Conditions(embeds[0], embeds[1] if guided else None, latents, references=references)
 
 
 def noise(seed: int, plan: Plan, channels: int, factor: int, references: int = 0) -> torch.Tensor:
-    """(1, channels, references + T, h, w) float32 noise, drawn on the CPU: the same for a seed on every device."""
+    """(1, channels, references + T, h, w) float32 noise; drawn on the CPU, it is the seed's on every device."""
     generator = torch.Generator("cpu").manual_seed(seed)
     frames = references + latent_frames(plan.model_frames)
     shape = (1, channels, frames, plan.height // factor, plan.width // factor)
@@ -95,7 +95,7 @@ def noise(seed: int, plan: Plan, channels: int, factor: int, references: int = 0
 
 
 def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None:
-    """Say in words what would else be an error about shapes, deep in the arithmetic."""
+    """Raise Refusal for what would otherwise be an error about shapes, deep in the model."""
     multiple = spatial_factor(vae) * 2
     if plan.width % multiple or plan.height % multiple or plan.width < 1 or plan.height < 1:
         size = f"{plan.width} x {plan.height}"
@@ -111,7 +111,7 @@ def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None
 def _embeds(
     placement: Placement, cache: PromptCache, prompts: list[str], should_stop: ShouldStop
 ) -> list[torch.Tensor]:
-    """The embeddings of `prompts`; the text encoder is not even loaded where all of them are known."""
+    """(1, 512, width) for each prompt; the text encoder is not even loaded where all of them are known."""
     new = [prompt for prompt in prompts if cache.get(clean(prompt)) is None]
     if new:
         tokenizer = placement.model.tokenizer
@@ -127,7 +127,7 @@ def _embeds(
 
 
 def _no_embeddings(placement: Placement) -> str:
-    place = placement.model.places.of("text_encoder")
+    place = placement.model.component_files.path("text_encoder")
     return f"The text encoder {place} can't read this prompt: its numbers ran over. Get the file again, or another."
 
 

@@ -1,7 +1,7 @@
-"""Pictures in tiles, for an autoencoder that doesn't fit whole: how they are cut, and how they become one again.
+"""Pictures in tiles, for an autoencoder that is too large for the whole picture: cutting them and joining them.
 
-May import torch alone. A tile goes through time by itself, then comes the next; where two overlap, the one fades
-into the other. Sizes are in latents, but where a name or a docstring says pixels.
+Each tile is decoded through all its frames before the next one; where two overlap, one fades into the other. Sizes are
+in latents, except where a name or a docstring says pixels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 OVERLAP_LATENTS, OVERLAP_PIXELS = 8, 96
-"""How far neighbours overlap: so many latents, and no further than so many pixels.
+"""How far neighbors overlap: this many latents, but no more than this many pixels.
 
 Measured against the whole: with a trained autoencoder of 8 pixels a latent, no overlap drew a line twice as strong as
 any step from column to column of the picture (43.6 dB); 4 latents gave 56.0 dB and 8 gave 56.8, with steps of 0.4 and
@@ -20,13 +20,13 @@ any step from column to column of the picture (43.6 dB); 4 latents gave 56.0 dB 
 latent, which see further than trained ones, 4, 6 and 8 gave 39, 42 and 44 dB; at 1280x704 in tiles of 512 they cost
 20, 31 and 42 % more pixels.
 """
-LEAST_LATENTS = 3
-"""A side of a tile: less shows nothing of what is around."""
+MIN_LATENTS = 3
+"""The smallest side of a tile; a smaller one would see nothing of its surroundings."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """One side of a tile: `start` to `end`, of which it shares `before` and `after` with its neighbours."""
+    """One side of a tile: `start` to `end`, of which it shares `before` and `after` with its neighbors."""
 
     start: int
     end: int
@@ -35,15 +35,15 @@ class Span:
 
     @property
     def length(self) -> int:
-        """With what is shared."""
+        """The extent with what is shared."""
         return self.end - self.start
 
     def times(self, factor: int) -> Span:
-        """The same in pixels, of which a latent is `factor`."""
+        """The extent in pixels, where a latent covers `factor` of them."""
         return Span(self.start * factor, self.end * factor, self.before * factor, self.after * factor)
 
     def weights(self) -> torch.Tensor:
-        """(end - start,) shares of the whole: neighbours' add up to one everywhere."""
+        """(end - start,) shares of the whole; those of neighbors add up to one everywhere."""
         weights = torch.ones(self.end - self.start)
         weights[: self.before] = _rising(self.before)
         weights[len(weights) - self.after :] = 1 - _rising(self.after)
@@ -62,11 +62,11 @@ class Tile:
     columns: Span
 
     def of(self, whole: torch.Tensor) -> torch.Tensor:
-        """The tile's part of `whole` (..., height, width), a view of it."""
+        """The section of `whole` (..., height, width) under the tile, as a view."""
         return whole[..., self.rows.start : self.rows.end, self.columns.start : self.columns.end]
 
     def times(self, factor: int) -> Tile:
-        """The same in pixels, of which a latent is `factor`."""
+        """The extent in pixels, where a latent covers `factor` of them."""
         return Tile(self.rows.times(factor), self.columns.times(factor))
 
     def weights(self) -> torch.Tensor:
@@ -76,7 +76,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Reached:
-    """How far a film in tiles is: the latent frames of all its tiles are its pieces."""
+    """How far the decoding of a film in tiles is; its pieces are the latent frames of all tiles."""
 
     done: int
     total: int
@@ -84,7 +84,7 @@ class Reached:
 
     @property
     def tile(self) -> int:
-        """The tile in the works, from 1."""
+        """The tile that is being decoded, from 1."""
         return min(self.done * self.tiles // self.total + 1, self.tiles)
 
 
@@ -92,26 +92,26 @@ OnTile = Callable[[Reached], None]
 
 
 def quiet(_reached: Reached) -> None:
-    """An `on_tile` for which nobody waits."""
+    """An `on_tile` that does nothing."""
 
 
 def tile_pixels(vae: object) -> int:
-    """The side of the largest square that `vae` is to take at once, as `vae.tile_pixels` says; 0 where it takes any."""
+    """The side of the largest square that `vae` takes at once, by its `tile_pixels`; 0 where it takes any size."""
     return int(getattr(vae, "tile_pixels", 0))
 
 
 def cut(height: int, width: int, factor: int, square_pixels: int) -> list[Tile]:
     """The tiles of a picture of `height` by `width` latents, row by row; one where it may go whole.
 
-    None has more pixels than a square of `square_pixels` a side, a latent being `factor` pixels; 0 sets no bound. They
-    are cut so that the least is done twice, and equal but for a latent. Raises ValueError where such a square would be
-    under three latents a side.
+    None has more pixels than a square of `square_pixels` a side, where a latent covers `factor` of them; 0 sets no
+    bound. They are cut so that as little as possible is computed twice, and their sides differ by a latent at most.
+    Raises ValueError where such a square would be under three latents a side.
     """
     side = square_pixels // factor
     if square_pixels <= 0 or height * width <= side * side:
         return [Tile(Span(0, height, 0, 0), Span(0, width, 0, 0))]
-    if side < LEAST_LATENTS:
-        raise ValueError(f"Tiles of {square_pixels} pixels are too small: use at least {LEAST_LATENTS * factor}.")
+    if side < MIN_LATENTS:
+        raise ValueError(f"Tiles of {square_pixels} pixels are too small: use at least {MIN_LATENTS * factor}.")
     full = min(OVERLAP_LATENTS, OVERLAP_PIXELS // factor)
     grids = _grids(height, width, side, full) or _grids(height, width, side, min(full, side // 3))
     rows, columns = min(grids, key=lambda grid: (_sum(grid[0]) * _sum(grid[1]), len(grid[0]) * len(grid[1])))
@@ -129,7 +129,7 @@ def _grids(height: int, width: int, side: int, overlap: int) -> list[tuple[list[
 
 
 def _ways(size: int, overlap: int) -> Iterator[list[Span]]:
-    """A side of the picture as one span, two, three and so on, while no place lies under three of them."""
+    """A side of the picture as one span, two, three and so on, while no place is in three of them."""
     yield [Span(0, size, 0, 0)]
     count = 2
     while (covered := size + (count - 1) * overlap) // count >= 2 * overlap:
@@ -155,8 +155,8 @@ def join_film(
 ) -> Iterator[torch.Tensor]:
     """Yield (N, H, W, 3) uint8 pictures on the CPU, N being each of `counts`.
 
-    `decoded(tile)` gives as many at a time, as levels from 0 to 255. `on_tile` is called at the start, and after each
-    of them. The whole film is held meanwhile, as bytes, beside what a row of tiles shares with the next.
+    `decoded(tile)` yields as many at a time, as levels from 0 to 255. `on_tile` is called at the start, and after each
+    of them. The whole film is held meanwhile, as bytes, besides what a row of tiles shares with the next.
     """
     film = _Film([tile.times(factor) for tile in tiles], sum(counts))
     done, total = 0, len(tiles) * len(counts)
@@ -173,7 +173,7 @@ def join_film(
 class _Film:
     """A film that grows by tiles, row by row.
 
-    What still lacks a neighbour's share waits in 16-bit floats, a sixteenth of a level exact, and is rounded once.
+    What still lacks a neighbor's share is held in 16-bit floats, exact to a sixteenth of a level, and rounded once.
     """
 
     def __init__(self, tiles: Sequence[Tile], frames: int) -> None:
@@ -183,12 +183,12 @@ class _Film:
         below, beside = tiles[0].rows.after, tiles[0].columns.after
         self.pictures = torch.empty(frames, height, width, 3, dtype=torch.uint8)
         self._below = torch.empty(frames, below, width, 3, dtype=torch.float16)
-        """The foot of a row of tiles."""
+        """The lower edge of a row of tiles, which the next row shares."""
         self._beside = torch.empty(frames, tallest, beside, 3, dtype=torch.float16)
-        """The right edge of the tile last laid."""
+        """The right edge of the tile before, which the next tile shares."""
 
     def lay(self, tile: Tile, first: int, levels: torch.Tensor) -> None:
-        """Lay (N, h, w, 3) levels of `tile`, in pixels, over the frames from `first`."""
+        """Add (N, h, w, 3) levels of `tile`, which is in pixels, to the frames from `first`."""
         frames = slice(first, first + len(levels))
         rows, columns = tile.rows, tile.columns
         height, width = rows.end - rows.start, columns.end - columns.start

@@ -1,10 +1,10 @@
-"""Latents to pictures by a tiny autoencoder: rough, but in a small part of the time and memory. May import torch.
+"""Latents to pictures by a tiny autoencoder: rough, but in a fraction of the time and memory.
 
 TAEHV (madebyollin, MIT; `taew2_1` for the latents of Wan 2.1 and 2.2 A14B, `taew2_2` for those of the 5B) is trained
-to show what Wan's own autoencoder would. It is made of convolutions over single pictures; time comes in by blocks that
-also see their own input of one picture earlier, and by layers that make two pictures of one. Here it is built after
-the shapes in its file, whose keys count its layers: `decoder.N....` Only that half of the file is read. It takes the
-latents as the transformer has them, without the autoencoder's mean and deviation.
+to show what Wan's own autoencoder would. It is made of convolutions over single pictures; time comes in through blocks
+that also see their own input of one picture earlier, and through layers that make two pictures of one. It is built here
+from the shapes in its file, whose keys number its layers: `decoder.N....` The encoder in the file is not read. It takes
+the transformer's latents, without the autoencoder's mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from .stopping import ShouldStop, check, checked, never
 log = logging.getLogger(__name__)
 
 STAGES = ((3, 1), (9, 2), (15, 2))
-"""Of each stage, which doubles the size, the number of its first layer, and how many pictures it makes of one."""
+"""For each stage, which doubles the size: the number of its first layer, and how many pictures it makes of one."""
 STAGE_BLOCKS = 3
 FIRST_LAYER, LAST_LAYER = 1, 22
-COLOURS = 3
+COLORS = 3
 LATE_PICTURES = 3
-"""Pictures of the first latent frame that there are none of in a film: it stands for one, not for four."""
+"""The first latent frame stands for one picture, not for four: this many of those made from it are dropped."""
 LATENT_RANGE = 3.0
 
 
@@ -53,12 +53,12 @@ class RecallBlock(nn.Module):
         self.skip = nn.Identity() if width == made else nn.Conv2d(width, made, 1, bias=False)
 
     def forward(self, pictures: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
-        """(T, C, H, W) from pictures one after another, and (1, C, H, W), the one before them."""
+        """(T, C, H, W) from consecutive pictures of that shape and the (1, C, H, W) one before them."""
         earlier = torch.cat([before, pictures[:-1]])
         return F.relu(self.conv(torch.cat([pictures, earlier], dim=1)) + self.skip(pictures))
 
 
-class Spread(nn.Module):
+class TemporalUpsample(nn.Module):
     """Makes `times` pictures of each."""
 
     def __init__(self, width: int, times: int) -> None:
@@ -66,12 +66,12 @@ class Spread(nn.Module):
         self.conv = nn.Conv2d(width, width * times, 1, bias=False)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(T times, C, H, W) from (T, C, H, W)."""
+        """(T * times, C, H, W) from (T, C, H, W)."""
         return self.conv(pictures).reshape(-1, *pictures.shape[1:])
 
 
 class TinyDecoder(nn.Module):
-    """The decoder, with its file's numbering of layers."""
+    """The decoder, with the layer numbers of its file."""
 
     def __init__(self, latents: int, widths: tuple[int, int, int, int], patch: int) -> None:
         """`latents` channels of a latent; `widths` of the three stages and after them; `patch` pixels of a side that
@@ -83,14 +83,14 @@ class TinyDecoder(nn.Module):
             width, following = widths[stage], widths[stage + 1]
             for number in range(first, first + STAGE_BLOCKS):
                 layers[str(number)] = RecallBlock(width, width)
-            layers[str(first + STAGE_BLOCKS + 1)] = Spread(width, times)
+            layers[str(first + STAGE_BLOCKS + 1)] = TemporalUpsample(width, times)
             layers[str(first + STAGE_BLOCKS + 2)] = nn.Conv2d(width, following, 3, padding=1, bias=False)
-        layers[str(LAST_LAYER)] = nn.Conv2d(widths[3], COLOURS * patch**2, 3, padding=1)
+        layers[str(LAST_LAYER)] = nn.Conv2d(widths[3], COLORS * patch**2, 3, padding=1)
         self.decoder = nn.ModuleDict(layers)
 
     @property
     def blocks(self) -> list[RecallBlock]:
-        """Those that recall, in order."""
+        """The blocks that also see the picture before, in order."""
         return [layer for layer in self.decoder.values() if isinstance(layer, RecallBlock)]
 
     def forward(self, latents: torch.Tensor, recalled: list[torch.Tensor | None]) -> torch.Tensor:
@@ -116,12 +116,12 @@ class TinyDecoder(nn.Module):
 
 
 def load(file: Path, latents: int, device: torch.device, dtype: torch.dtype) -> TinyDecoder:
-    """The decoder of that file, for latents of so many channels; raises Refusal where it holds no such thing."""
+    """The decoder in that file, for latents of that many channels; raises Refusal where there is none."""
     try:
         weights = load_file(file)
         broken = finite.first_that_is_none(weights.items())
         if broken is not None:
-            raise ValueError(f"its weight {broken} holds what is no number")
+            raise ValueError(f"its weight {broken} is not all finite numbers")
         decoder = _built(weights, latents)
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
         log.error("the tiny autoencoder %s would not load", file, exc_info=error)
@@ -156,11 +156,11 @@ def _built(weights: Mapping[str, torch.Tensor], latents: int) -> TinyDecoder:
     first, last = own[f"decoder.{FIRST_LAYER}.weight"], own[f"decoder.{LAST_LAYER}.weight"]
     if first.shape[1] != latents:
         raise ValueError(f"it is for latents of {first.shape[1]} channels, not {latents}")
-    patch = round((last.shape[0] / COLOURS) ** 0.5)
+    patch = round((last.shape[0] / COLORS) ** 0.5)
     widths = [own[f"decoder.{number}.conv.0.weight"].shape[0] for number, _times in STAGES]
     decoder = TinyDecoder(latents, (widths[0], widths[1], widths[2], last.shape[1]), patch)
     for first_block, times in STAGES:
-        # A file may hold a layer that makes more pictures than it is asked for here: the last ones are the true ones.
+        # A file may hold a layer that makes more pictures than are wanted here: the last ones are the right ones.
         key = f"decoder.{first_block + STAGE_BLOCKS + 1}.conv.weight"
         own[key] = own[key][-own[key].shape[1] * times :]
     decoder.load_state_dict(own)

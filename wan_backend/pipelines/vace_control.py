@@ -1,7 +1,7 @@
-"""Control latents for a VACE transformer, equal to WanVACEPipeline's. May import torch, autoencoder, canvas, stopping.
+"""Control latents for a VACE transformer, equal to WanVACEPipeline's.
 
 Two films go in: the inactive one shows the frames that are kept, the reactive one what guides those that are made;
-both are grey elsewhere. The mask is black (0) where frames are kept and white (1) where they are made.
+both are gray elsewhere. The mask is black (0) where frames are kept and white (1) where they are made.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ import torch
 import torch.nn.functional as F
 
 from .autoencoder import Film, encode, latent_frames, spatial_factor
-from .canvas import Canvas
+from .conditions import Canvas
 from .stopping import ShouldStop, never
 
 
 def blank(vae: Any, frames: int, width: int, height: int, should_stop: ShouldStop = never) -> torch.Tensor:
-    """(1, 96, T, h, w) control that leaves everything to the model: grey frames under an all-white mask.
+    """(1, 96, T, h, w) control that leaves everything to the model: gray frames under an all-white mask.
 
-    What WanVACEPipeline makes where it is given no video. Its kept and its changing half are the same grey
-    film, so it is encoded once.
+    WanVACEPipeline makes it where it is given no video. The inactive and the reactive film are both gray, so one
+    is encoded for both.
     """
-    grey = encode(vae, Film(frames, width, height, {}), should_stop)
-    return torch.cat([grey, grey, _mask(vae, grey, frames, ())], dim=1)
+    gray = encode(vae, Film(frames, width, height, {}), should_stop)
+    return torch.cat([gray, gray, _mask(vae, gray, frames, ())], dim=1)
 
 
 def build(
-    vae: Any, canvas: Canvas, frames: int, grey: torch.Tensor, should_stop: ShouldStop = never
+    vae: Any, canvas: Canvas, frames: int, gray: torch.Tensor, should_stop: ShouldStop = never
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two controls (1, 96, references + T, h, w) for `canvas`: with its guide, and the same without.
+    """Two controls (1, 96, references + T, h, w) for `canvas`: with its guide, and without.
 
-    `grey` is the latents of `frames` grey pictures, (1, C, T, h, w). The look, where there is one, is one reference
+    `gray` is the latents of `frames` gray pictures, (1, C, T, h, w). The look, where there is one, becomes a reference
     before the film. Without a guide both are the same tensor.
     """
-    height, width = (extent * spatial_factor(vae.config) for extent in grey.shape[3:])
+    height, width = (extent * spatial_factor(vae.config) for extent in gray.shape[3:])
 
     def film(pictures: Mapping[int, np.ndarray]) -> torch.Tensor:
-        return encode(vae, Film(frames, width, height, pictures), should_stop) if pictures else grey
+        return encode(vae, Film(frames, width, height, pictures), should_stop) if pictures else gray
 
-    grey = grey.to(vae.device, vae.dtype)
+    gray = gray.to(vae.device, vae.dtype)
     inactive = film(canvas.kept)
     guiding = {} if canvas.guide is None else {n: each for n, each in enumerate(canvas.guide) if n not in canvas.kept}
-    mask = _mask(vae, grey, frames, canvas.kept)
+    mask = _mask(vae, gray, frames, canvas.kept)
     reference = None
     if canvas.look is not None:
         look = encode(vae, Film(1, width, height, {0: canvas.look}), should_stop)
@@ -54,15 +54,15 @@ def build(
         own = torch.cat([inactive, reactive, mask], dim=1)
         return own if reference is None else torch.cat([reference, own], dim=2)
 
-    released = control(grey)
+    released = control(gray)
     return (control(film(guiding)), released) if guiding else (released, released)
 
 
 def latent_mask(frames: int, kept: Collection[int]) -> torch.Tensor:
-    """(T,) of 0 (kept) and 1 (made), by the pipeline's rule, which is what VACE's models were trained by.
+    """(T,) of 0 (kept) and 1 (made), by WanVACEPipeline's rule, with which VACE's models were trained.
 
-    It asks one picture for each latent frame, and not all of its group: a first frame alone is not kept by the mask,
-    only shown by the inactive film.
+    It looks at one picture of each latent frame's group, not at all: a first frame alone is not kept by the mask, only
+    shown by the inactive film.
     """
     mask = torch.ones(1, 1, frames)
     mask[:, :, sorted(kept)] = 0
@@ -70,7 +70,7 @@ def latent_mask(frames: int, kept: Collection[int]) -> torch.Tensor:
 
 
 def _mask(vae: Any, latents: torch.Tensor, frames: int, kept: Collection[int]) -> torch.Tensor:
-    """(1, factor squared, T, h, w): a plane for each pixel that a latent stands for."""
+    """(1, factor squared, T, h, w): a plane for each of the pixels that one latent covers."""
     planes = spatial_factor(vae.config) ** 2
     mask = latent_mask(frames, kept).to(latents).view(1, 1, -1, 1, 1)
     return mask.expand(1, planes, -1, *latents.shape[3:])

@@ -1,7 +1,7 @@
-"""A take longer than the transformer's window: its passes, and how they agree. May import torch.
+"""Takes that are longer than the transformer's window: overlapping windows whose velocities are blended.
 
-The latents of the whole take are one tensor. At each step the transformer sees it in windows that overlap, and where
-they do, their velocities are blended by linear weights: all windows walk the same way, and nothing drifts.
+The latents of the whole take are one tensor. At each step the transformer runs on one window after another; where two
+overlap, their velocities are blended by linear weights, so all windows take the same step and nothing drifts.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 
 OVERLAP = 5
-"""Latent frames that two neighbouring windows share, at the least: 17 pictures or more."""
+"""Two neighboring windows share at least this many latent frames: 17 pictures or more."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Latent frames `start` to `end_exclusive` of the take, and how much the window says on each."""
+    """Latent frames `start` to `end_exclusive` of the take, and the weight of the window for each."""
 
     start: int
     end_exclusive: int
@@ -28,8 +28,8 @@ class Window:
 def plan_windows(frames: int, most: int) -> list[Window]:
     """Windows of at most `most` latent frames that cover `frames`, evenly spread; weights add up to 1 everywhere.
 
-    `most` of 0 is no limit. A window's first frame, which a transformer takes for the film's single first picture,
-    says least.
+    `most` of 0 is no limit. A window's first frame has the smallest weight, because a transformer takes it for the
+    film's single first picture.
     """
     if most <= 0 or frames <= most:
         return [Window(0, frames, (1.0,) * frames)]
@@ -48,34 +48,34 @@ def plan_windows(frames: int, most: int) -> list[Window]:
 
 
 Velocity = Callable[[int, torch.Tensor], torch.Tensor]
-"""The transformer's answer for the n-th window's latents; shapes as these."""
+"""The transformer's prediction for the n-th window's latents; it has their shape."""
 
 
 def blended(latents: torch.Tensor, references: int, windows: Sequence[Window], velocity: Velocity) -> torch.Tensor:
-    """The velocity of all of `latents` (1, C, references + T, h, w): `velocity(n, part)` of each window, blended.
+    """The velocity of all of `latents` (1, C, references + T, h, w): `velocity(n, section)` of each window, blended.
 
-    The first `references` latent frames stand before every window; on them, all windows say the same amount.
+    The first `references` latent frames are put before every window; for them, all windows have the same weight.
     """
     if len(windows) == 1:
         return velocity(0, latents)
     whole = torch.zeros_like(latents)
     for index, window in enumerate(windows):
-        part = velocity(index, cut(latents, references, window)).to(latents.dtype)
+        section = velocity(index, cut(latents, references, window)).to(latents.dtype)
         weights = torch.tensor(window.weights, dtype=latents.dtype, device=latents.device).view(1, 1, -1, 1, 1)
-        whole[:, :, :references] += part[:, :, :references] / len(windows)
+        whole[:, :, :references] += section[:, :, :references] / len(windows)
         place = slice(references + window.start, references + window.end_exclusive)
-        whole[:, :, place] += part[:, :, references:] * weights
+        whole[:, :, place] += section[:, :, references:] * weights
     return whole
 
 
 def cut(whole: torch.Tensor, references: int, window: Window) -> torch.Tensor:
-    """What `window` sees of a tensor (1, C, references + T, h, w): the references, then its own frames."""
+    """The latent frames of a tensor (1, C, references + T, h, w) for `window`: the references, then its own."""
     own = whole[:, :, references + window.start : references + window.end_exclusive]
     return torch.cat([whole[:, :, :references], own], dim=2) if references else own
 
 
 def _ramps(starts: Sequence[int], index: int, length: int) -> list[float]:
-    """Rising over the overlap with the window before, falling over the one with the window after."""
+    """Weights that rise over the overlap with the window before and fall over the one with the window after."""
     before = starts[index - 1] + length - starts[index] if index else 0
     after = starts[index] + length - starts[index + 1] if index + 1 < len(starts) else 0
     rising = [(place + 1) / (before + 1) if place < before else 1.0 for place in range(length)]

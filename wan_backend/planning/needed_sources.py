@@ -1,7 +1,6 @@
-"""Whether a request brings the sources that its task needs. Standard library and protocol only.
+"""Checks that a request brings the sources that its task needs, and that their files are there.
 
-Looks, and changes nothing. Files that are rendered for the take are not there yet when it is planned, and are not
-looked for.
+Files that are rendered for the take don't exist yet when it is planned, and are not looked for.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ NEEDED = {
     Task.FILL_GAP: (Role.BEFORE, Role.AFTER),
     Task.PREVIS: (Role.DEPTH,),
 }
-"""Extend is not here: it needs one of two."""
+"""Roles that each task needs; extend is not among them, since it needs one of two."""
 ABSENT = {
     Role.FIRST: "There is no picture to begin on; select an image strip, or put the playhead on a strip.",
     Role.FOOTAGE: "There is nothing to restyle; select a strip, or a range of frames.",
@@ -26,57 +25,57 @@ ABSENT = {
     Role.AFTER: "There is nothing after the gap; put the playhead between two strips.",
     Role.DEPTH: "There is no depth of the scene to follow; select a scene strip.",
 }
-LOOKED_FOR_FILES = 32
-"""Of a long row of pictures, so many are looked for."""
+MAX_CHECKED_FILES = 32
+"""The number of files that are looked for in a long row of pictures."""
 
 
 def check(request: TakeRequest) -> Problem | None:
-    """Why the request's sources can't be used, or None."""
+    """Why the request's sources can't be used; None where they can."""
     roles = [source.role for source in request.sources]
     if len(set(roles)) != len(roles):
-        return _bad("Two sources of the take have the same part in it; select its strips again.")
+        return _bad("Two sources of the take have the same role; select its strips again.")
     for role in NEEDED.get(request.task, ()):
         if role not in roles:
             return _bad(ABSENT[role])
     if request.task is Task.EXTEND and (Role.BEFORE in roles) == (Role.AFTER in roles):
         return _bad("A take extends one strip, at its end or at its beginning; select one strip.")
-    problems = (_wrong(source, request) for source in request.sources)
+    problems = (_source_problem(source, request) for source in request.sources)
     return next((problem for problem in problems if problem is not None), None)
 
 
-def _wrong(source: Source, request: TakeRequest) -> Problem | None:
-    """What is wrong with one source."""
+def _source_problem(source: Source, request: TakeRequest) -> Problem | None:
+    """What is wrong with one source, or None."""
     what = source.files[0] if source.files else "a source"
     if source.frames < 1 or not source.files or source.first_frame < 0:
-        return _bad(f"Nothing is to be seen of {what}: it is no frame long; choose another strip.")
+        return _bad(f"There is nothing to see of {what}: it has no frames; choose another strip.")
     if not source.is_movie and source.frames != len(source.files):
         return _bad(
-            f"The pictures from {what} on are {len(source.files)}, not {source.frames}; select the strip again."
+            f"There are {len(source.files)} pictures from {what} on, not {source.frames}; select the strip again."
         )
     if source.role in (Role.FOOTAGE, Role.DEPTH) and source.frames != request.length_frames:
         fix = Fix(f"Use {source.frames} frames", FixSetting.LENGTH_FRAMES, str(source.frames))
-        sentence = f"{what} has {source.frames} frames here, but the take is to have {request.length_frames}"
+        sentence = f"{what} has {source.frames} frames here, but the take should have {request.length_frames}"
         return Problem(ProblemKind.BAD_SOURCE, f"{sentence}; both must be the same.", [fix])
     if source.framing is not None and not _has_size(source.framing):
-        return _bad(f"Nothing of {what} is in the frame; check its strip's scale and crop.")
+        return _bad(f"No part of {what} is in the frame; check its strip's scale and crop.")
     if source.pictures is not None and source.pictures.turn not in (0, 90, 180, 270):
         return _bad(f"{what} can't be turned by {source.pictures.turn} degrees; choose its strip again.")
     if not all(map(is_name, set(source.files))):
-        return _bad(f"{what[:100]!r} is no name of a file right in its folder; select the strip again.")
+        return _bad(f"{what[:100]!r} is not the name of a file right in its folder; select the strip again.")
     if not source.folder or "\0" in source.folder or not os.path.isabs(source.folder):
         return _bad(f"The folder of {what} is not known; save the file, or choose another strip.")
-    return None if source.rendered else _lost(source)
+    return None if source.rendered else _missing_file(source)
 
 
-def _lost(source: Source) -> Problem | None:
+def _missing_file(source: Source) -> Problem | None:
     names = list(dict.fromkeys(source.files))
-    step = math.ceil(len(names) / LOOKED_FOR_FILES)
+    step = math.ceil(len(names) / MAX_CHECKED_FILES)
     for name in dict.fromkeys([*names[::step], names[-1]]):
         file = os.path.join(source.folder, name)
         if not os.path.isfile(file):
             if os.path.exists(file):
-                return _bad(f"{file} is a folder, a pipe or a device, and no plain file; choose another strip.")
-            return _bad(f"{file} is not there any more; put it back, or choose another strip.")
+                return _bad(f"{file} is a folder, a pipe or a device, not a plain file; choose another strip.")
+            return _bad(f"{file} is no longer there; put it back, or choose another strip.")
     return None
 
 

@@ -1,58 +1,71 @@
-"""Sizes that a model can do, nearest to what was asked. Standard library and the catalogue only; no torch."""
+"""The size that a model makes for the one that was asked for, with a note of what was changed."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from ..catalogue.entries import ModelEntry
+from ..catalogue.entries import ModelEntry, NamedSize
+from ..protocol.messages import Fix, FixSetting, Problem, ProblemKind
 
 SAME_ASPECT = 1.03
-"""A named size is taken as it is where its aspect is this near to the asked one: models are at their best at the
+"""A named size is taken unchanged where its aspect differs by no more than this factor: models are at their best at the
 sizes that they were trained at, and filling the frame then crops less than 3%."""
-MORE_PIXELS = 1.06
-"""How far a size may go over the pixels of its name for the sake of a better aspect."""
-
-
-class SizeRefused(ValueError):
-    """No size can be made of what was asked; the message is a sentence for a person."""
+MAX_EXCESS = 1.06
+"""How far a size may go over the pixels of its name for the sake of a better aspect, as a factor."""
 
 
 @dataclass(frozen=True)
-class Snapped:
-    """A size the model can do, with sentences that say what was changed."""
+class SnappedSize:
+    """A size that the model can make, with sentences that say what was changed."""
 
     width: int
     height: int
     notes: list[str]
 
 
-def snap(entry: ModelEntry, width: int, height: int, resolution: str = "exact") -> Snapped:
+def snap(entry: ModelEntry, width: int, height: int, resolution: str = "exact") -> SnappedSize | Problem:
     """The size for `resolution`: `exact` is width x height; a name is that many pixels in width:height.
 
-    Raises SizeRefused.
+    A Problem where there is no such size.
     """
     if width < 1 or height < 1:
-        raise SizeRefused(f"A size of {width}x{height} has no pixels; give a width and a height of 1 or more.")
+        return _refused(entry, f"A size of {width}x{height} has no pixels; give a width and a height of 1 or more.")
     if resolution == "exact":
         return _snap_exact(entry, width, height)
     named = entry.size(resolution)
     if named is None:
         names = ", ".join(size.name for size in entry.sizes)
-        raise SizeRefused(f"{entry.label} has no size '{resolution[:40]}'; choose one of {names}.")
-    notes = (
-        [] if named.trained else [f"{entry.label} was trained at smaller sizes: at {named.name}, things may repeat."]
-    )
+        return _refused(entry, f"{entry.label} has no size '{resolution[:40]}'; choose one of {names}.")
+    return _snap_named(entry, width / height, named)
+
+
+def default_size(entry: ModelEntry) -> SnappedSize:
+    """The size that the model makes where nothing else is asked for."""
+    named = entry.size(entry.default_size)
+    assert named is not None, "the catalogue was checked when it was read"
+    return _snap_named(entry, named.width / named.height, named)
+
+
+def _refused(entry: ModelEntry, sentence: str) -> Problem:
+    fix = Fix(f"Use {entry.default_size}", FixSetting.RESOLUTION, entry.default_size)
+    return Problem(ProblemKind.BAD_SIZE, sentence, [fix])
+
+
+def _snap_named(entry: ModelEntry, aspect: float, named: NamedSize) -> SnappedSize:
+    notes = []
+    if not named.trained:
+        notes.append(f"{entry.label} was trained at smaller sizes: at {named.name}, things may repeat.")
     if named.width % entry.multiple == 0 and named.height % entry.multiple == 0:
         for native in ((named.width, named.height), (named.height, named.width)):
-            if _aspect_error(*native, width / height) <= math.log(SAME_ASPECT):
-                return Snapped(*native, notes)
-    best = _nearest(entry, width / height, named.width * named.height)
-    return Snapped(*best, notes + _aspect_notes(entry, width / height, *best))
+            if _aspect_error(*native, aspect) <= math.log(SAME_ASPECT):
+                return SnappedSize(*native, notes)
+    best = _nearest(entry, aspect, named.width * named.height)
+    return SnappedSize(*best, notes + _aspect_notes(entry, aspect, *best))
 
 
 def largest_pixels(entry: ModelEntry) -> int:
-    """The most pixels that a frame of the model may have, unless more are asked for by name."""
+    """The most pixels that a frame of the model may have, unless a larger size is asked for by name."""
     return max(size.width * size.height for size in entry.sizes if size.trained)
 
 
@@ -62,39 +75,43 @@ def smallest_pixels(entry: ModelEntry) -> int:
     return min(fewest, entry.sides[0] * entry.sides[0])
 
 
-def _snap_exact(entry: ModelEntry, width: int, height: int) -> Snapped:
-    pixels, aspect = width * height, width / height
-    most, least = largest_pixels(entry), smallest_pixels(entry)
-    if pixels > most * MORE_PIXELS:
-        best = _nearest(entry, aspect, most)
-        return Snapped(*best, [f"{_name(width, height)} became {_name(*best)}, about the most {entry.label} can do."])
-    if pixels < least:
-        best = _nearest(entry, aspect, least)
-        return Snapped(*best, [f"{_name(width, height)} became {_name(*best)}, about the least {entry.label} can do."])
+def _snap_exact(entry: ModelEntry, width: int, height: int) -> SnappedSize:
+    pixels, aspect, became = width * height, width / height, f"{_name(width, height)} became"
+    maximum, minimum = largest_pixels(entry), smallest_pixels(entry)
+    if pixels > maximum * MAX_EXCESS:
+        best = _nearest(entry, aspect, maximum)
+        return SnappedSize(
+            *best, [f"{_name(width, height)} became {_name(*best)}, about the most {entry.label} can do."]
+        )
+    if pixels < minimum:
+        best = _nearest(entry, aspect, minimum)
+        return SnappedSize(
+            *best, [f"{_name(width, height)} became {_name(*best)}, about the least {entry.label} can do."]
+        )
     best = _side(entry, width), _side(entry, height)
     if best == (width, height):
-        return Snapped(width, height, [])
+        return SnappedSize(width, height, [])
     low, high = entry.sides
     reason = f"the model needs multiples of {entry.multiple}"
     if not (low <= width <= high and low <= height <= high):
         reason += f" between {low} and {high}"
-    return Snapped(*best, [f"{_name(width, height)} became {_name(*best)}: {reason}."])
+    return SnappedSize(*best, [f"{became} {_name(*best)}: {reason}."])
 
 
 def _nearest(entry: ModelEntry, aspect: float, pixels: int) -> tuple[int, int]:
-    """The size of about `pixels` whose aspect is nearest; of equals, the one of most pixels."""
+    """The size of about `pixels` whose aspect is nearest; among equals, the one with the most pixels."""
     aspect = min(max(aspect, entry.sides[0] / entry.sides[1]), entry.sides[1] / entry.sides[0])
     ideal_height = math.sqrt(pixels / aspect)
     candidates = set()
     for step in (-1, 0, 1, 2):
         height = _side(entry, (ideal_height // entry.multiple + step) * entry.multiple)
         candidates.add((_side(entry, height * aspect), height))
-    fitting = [size for size in candidates if size[0] * size[1] <= pixels * MORE_PIXELS] or [min(candidates)]
+    fitting = [size for size in candidates if size[0] * size[1] <= pixels * MAX_EXCESS] or [min(candidates)]
     return min(fitting, key=lambda size: _cost(size, aspect, pixels))
 
 
 def _cost(size: tuple[int, int], aspect: float, pixels: int) -> float:
-    """Aspect counts most: a wrong one crops the picture, a few pixels fewer only soften it."""
+    """The aspect counts most: a wrong one crops the picture, a few pixels fewer only soften it."""
     return _aspect_error(*size, aspect) + 0.1 * abs(math.log(size[0] * size[1] / pixels))
 
 

@@ -1,4 +1,4 @@
-"""What of a request or a take is beyond anything that the add-on or a worker writes. Standard library only.
+"""What of a request or a take is beyond anything that the add-on or a worker writes.
 
 Whoever reads one from where strangers may have written it (a .blend, a take.json) asks here before it is used for
 anything: types are checked by `conversion`, this is about values. It does not say whether a take can be made.
@@ -21,11 +21,11 @@ MAX_NAME = 1024
 """Characters of a name that is shown and looked up, and no path: a model's, a scene's."""
 MAX_SOURCES = 16
 MAX_LORAS = 64
-MOST = 1e9
+MAX_NUMBER = 1e9
 """No setting is meant to be larger, on either side of 0."""
 LAST_FRAME = 1 << 22
 """Blender's frames are below it, on either side of 0; sums of a few still fit in its numbers."""
-MOST_MOVIE_FRAMES = 1 << 31
+MAX_MOVIE_FRAMES = 1 << 31
 
 
 def parsed(text: object) -> Any:
@@ -74,7 +74,7 @@ def is_sane_source(source: Source) -> bool:
         and bool(source.files)
         and all(map(is_name, set(source.files)))
         and 1 <= source.frames <= MAX_TAKE_FRAMES
-        and 0 <= source.first_frame <= MOST_MOVIE_FRAMES
+        and 0 <= source.first_frame <= MAX_MOVIE_FRAMES
         and (source.framing is None or _is_sane_framing(source.framing))
     )
 
@@ -108,7 +108,7 @@ def _is_path(text: str) -> bool:
 
 
 def _is_number(value: float | None) -> bool:
-    return value is None or abs(value) <= MOST
+    return value is None or abs(value) <= MAX_NUMBER
 
 
 def _no_number(word: str) -> float:

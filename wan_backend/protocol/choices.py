@@ -1,4 +1,4 @@
-"""What can be chosen, and what a job or a source can be: the words that messages are made with. Standard library only.
+"""What can be chosen, and what a job or a source can be: the words that messages are made with.
 
 They are to be imported from messages.py.
 """

@@ -1,4 +1,4 @@
-"""Dataclasses to JSON values and back, checked by their own type hints. Standard library only.
+"""Dataclasses to JSON values and back, checked by their own type hints.
 
 Reading is strict about types, lenient about unknown keys (a newer peer may send more). A field whose metadata hold a
 `Codec` under `CODEC` travels in another form than it has in memory.

@@ -1,4 +1,4 @@
-"""Writes docs/protocol.md from the messages and their docstrings. Standard library only.
+"""Writes docs/protocol.md from the messages and their docstrings.
 
     python -m wan_backend.protocol.describe > docs/protocol.md
 
@@ -31,7 +31,7 @@ HOPS = [
     (
         "Fetch to server: events",
         methods.FETCH_EVENTS,
-        "Lines on the stdout of `python -m wan_backend.downloads.process`.",
+        "Lines on the stdout of `python -m wan_backend.downloads.fetching_process`.",
     ),
     ("Set-up to add-on: events", methods.SETUP_EVENTS, "Lines on the stdout of `python -m wan_backend.environment`."),
 ]

@@ -1,4 +1,4 @@
-"""What is said of fetching a model or what goes with one: what it takes, how far it is. Standard library only."""
+"""What is said of fetching a model or what goes with one: what it takes, how far it is."""
 
 from __future__ import annotations
 

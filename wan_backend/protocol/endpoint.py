@@ -1,4 +1,4 @@
-"""One end of a hop: lines in, calls out, each handled in one place. Standard library only; knows no method by name.
+"""One end of a hop: lines in, calls out, each handled in one place.
 
 Whatever speaks the protocol has one of these and differs only in how bytes reach it. What it keeps to:
 
@@ -68,10 +68,10 @@ class Endpoint:
         *,
         serves: Mapping[str, Method] | None = None,
         handler: Callable[[str, Any], Any] | None = None,
-        hears: Mapping[str, Method] | None = None,
+        receives: Mapping[str, Method] | None = None,
         on_event: Callable[[str, Any], None] | None = None,
         calls: Mapping[str, Method] | None = None,
-        tells: Mapping[str, Method] | None = None,
+        sends: Mapping[str, Method] | None = None,
         peer: str = "the other side",
     ) -> None:
         """`send` writes one line and never waits.
@@ -81,8 +81,8 @@ class Endpoint:
         """
         self._send = send
         self._serves, self._handler = serves or {}, handler
-        self._hears, self._on_event = hears or {}, on_event
-        self._calls, self._tells = calls or {}, tells or {}
+        self._receives, self._on_event = receives or {}, on_event
+        self._calls, self._sends = calls or {}, sends or {}
         self._peer = peer
         self._splitter = LineSplitter()
         self._waiting: dict[RequestId, _Waiting] = {}
@@ -119,7 +119,7 @@ class Endpoint:
 
     def event_line(self, method: str, message: Any) -> bytes | None:
         """The event as a line; None where no line can hold it."""
-        assert method in self._tells, f"{method} is no event that {self._peer} hears"
+        assert method in self._sends, f"{method} is no event that {self._peer} hears"
         try:
             return _limited(Notification(method, to_json(message)).line())
         except (ProtocolError, ValueError) as error:
@@ -244,7 +244,7 @@ class Endpoint:
         self._send(line)
 
     def _take_event(self, event: Notification) -> None:
-        method = self._hears.get(event.method)
+        method = self._receives.get(event.method)
         if method is None or self._on_event is None:
             self._log_bad("%s told an event that nobody hears: %s", event.method[:80])
             return

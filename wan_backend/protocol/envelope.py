@@ -1,4 +1,4 @@
-"""Lines to JSON-RPC 2.0 messages and back. Standard library only; knows no method by name."""
+"""Lines to JSON-RPC 2.0 messages and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error codes of the protocol and the exceptions that carry them. Standard library only.
+"""Error codes of the protocol and the exceptions that carry them.
 
 ProtocolError           becomes a JSON-RPC error object
 `- Refusal              a person's wish that can't be met: carries a Problem (sentence, kind, fix)

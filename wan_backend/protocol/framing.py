@@ -1,4 +1,4 @@
-"""Bytes to lines and back. Standard library only; knows nothing of JSON-RPC's meaning."""
+"""Bytes to lines and back."""
 
 from __future__ import annotations
 

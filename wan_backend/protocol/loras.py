@@ -7,7 +7,7 @@ from enum import StrEnum
 
 MAX_LORAS = 32
 """Each costs memory and time; nobody means more."""
-LEAST_STRENGTH, MOST_STRENGTH = -4.0, 4.0
+MIN_STRENGTH, MAX_STRENGTH = -4.0, 4.0
 
 
 class Expert(StrEnum):

@@ -1,4 +1,4 @@
-"""How a take lies on the disk, so that both sides name its files alike. Standard library only.
+"""How a take lies on the disk, so that both sides name its files alike.
 
 <media_folder>/<job_id>.partial/    while it is written
 <media_folder>/<job_id>/            once it is whole (one rename)

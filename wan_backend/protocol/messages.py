@@ -1,4 +1,4 @@
-"""The messages: what travels as params and results on both hops. Standard library only.
+"""The messages: what travels as params and results on both hops.
 
 Every class is a frozen dataclass of plain values; `conversion` writes and reads them. Ranges are `start` and
 `end_exclusive`; units are in the names. The docstrings here are what docs/protocol.md is written from.
@@ -26,7 +26,7 @@ from .choices import (
     Task,
     WorkerState,
 )
-from .loras import LEAST_STRENGTH, MAX_LORAS, MOST_STRENGTH, Expert, LoraUse
+from .loras import MAX_LORAS, MAX_STRENGTH, MIN_STRENGTH, Expert, LoraUse
 from .takes import (
     MAX_PROMPT_CHARACTERS,
     MAX_TAKE_FRAMES,
@@ -48,11 +48,11 @@ from .takes import (
 from .work import AliveParams, ModelPart, ProgressParams, ReadingParams, ReadyParams, RunParams, RunResult
 
 __all__ = [
-    "LEAST_STRENGTH",
     "MAX_LORAS",
     "MAX_PROMPT_CHARACTERS",
+    "MAX_STRENGTH",
     "MAX_TAKE_FRAMES",
-    "MOST_STRENGTH",
+    "MIN_STRENGTH",
     "PROTOCOL_VERSION",
     "TELLING_ROLES",
     "AliveParams",

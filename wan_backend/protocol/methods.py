@@ -1,4 +1,4 @@
-"""Which method takes and gives which message, on which hop. Standard library only.
+"""Which method takes and gives which message, on which hop.
 
 This table is what both sides dispatch from and what docs/protocol.md is written from.
 """
@@ -78,7 +78,7 @@ FETCH_EVENTS = _table(
     Method("fetch_plan", d.DownloadPlan, None, "What the fetch would take, or takes."),
     Method("fetch", d.DownloadStatus, None, "How far the fetch is; its last line has `state` done or failed."),
 )
-"""The process that fetches a model (`python -m wan_backend.downloads.process`) to the server, on stdout."""
+"""The process that fetches a model (`python -m wan_backend.downloads.fetching_process`) to the server, on stdout."""
 
 SETUP_EVENTS = _table(
     Method("setup_plan", m.SetupPlan, None, "What the set-up would do."),

@@ -1,4 +1,4 @@
-"""Ids, file names and folders that may be believed whoever wrote them. Standard library only; looks at no disk.
+"""Ids, file names and folders that may be believed whoever wrote them.
 
 A .blend, a take.json or a request may come from anybody. What is built of them must be one name, in one folder, on each
 system: so the rules of Windows are here beside those of the others, and can be asked for anywhere.

@@ -1,4 +1,4 @@
-"""What a take is: what is asked, planned, worked at and made. Standard library only.
+"""What a take is: what is asked, planned, worked at and made.
 
 The other messages, in messages.py, are built of these; they are to be imported from there.
 """

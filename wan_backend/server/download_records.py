@@ -68,7 +68,7 @@ class DownloadRecords:
                     record = from_json(Record, guarded_files.read_json(file))
                     entries.any_entry(record.status.model)
                     found[record.status.model] = _at_rest(record)
-            except guarded_files.Unlookable as why:
+            except guarded_files.UnusableFile as why:
                 log.warning("%s is passed over because %s", file, why)
         return found
 

@@ -1,4 +1,4 @@
-"""The process that speaks to the hub, as a child of the server. Standard library and protocol only."""
+"""The process that speaks to the hub, as a child of the server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .inbox import Call, Event, Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess, environment
 
 FetchProcess = WorkerProcess
-Said = DownloadPlan | DownloadStatus
+FetchReport = DownloadPlan | DownloadStatus
 """What such a process tells."""
 PLAN_SECONDS = 60.0
 """How long the hub may take to say what a model is made of."""
@@ -36,14 +36,19 @@ class FetchCommand:
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def start(
-        self, verb: str, model: str, inbox: Inbox, on_said: Callable[[Said], None], on_exit: Callable[[int], None]
+        self,
+        verb: str,
+        model: str,
+        inbox: Inbox,
+        on_report: Callable[[FetchReport], None],
+        on_exit: Callable[[int], None],
     ) -> FetchProcess:
         """Start it; both call-backs come on the main thread. Raises OSError."""
-        arguments = [sys.executable, "-m", "wan_backend.downloads.process", verb, "--model", model]
+        arguments = [sys.executable, "-m", "wan_backend.downloads.fetching_process", verb, "--model", model]
         for folder in self.models_folders:
             arguments += ["--models-folder", folder]
         around = {**environment(online=True), "HF_HUB_OFFLINE": self.offline or "0"}
-        to_main = _ToMain(inbox, on_said, on_exit)
+        to_main = _ToMain(inbox, on_report, on_exit)
         return WorkerProcess(next(self._numbers), arguments, around, self.logs, to_main, "download")
 
     def plan(self, entry: AnyEntry, inbox: Inbox) -> Later:
@@ -52,16 +57,16 @@ class FetchCommand:
         def start(hand_in: Answer) -> None:
             found: list[DownloadPlan] = []
 
-            def on_said(said: Said) -> None:
-                if isinstance(said, DownloadPlan):
-                    found.append(said)
+            def on_report(report: FetchReport) -> None:
+                if isinstance(report, DownloadPlan):
+                    found.append(report)
 
             def on_exit(_code: int) -> None:
                 timer.cancel()
                 hand_in(found[0] if found else self._none(entry))
 
             try:
-                process = self.start("plan", entry.id, inbox, on_said, on_exit)
+                process = self.start("plan", entry.id, inbox, on_report, on_exit)
             except OSError:
                 hand_in(self._none(entry))
                 return
@@ -74,18 +79,18 @@ class FetchCommand:
     def _none(self, entry: AnyEntry) -> DownloadPlan:
         sentence = "The hub did not say what it is made of; look at the network, then retry."
         problem = Problem(ProblemKind.OFFLINE, sentence, [problems.retry(entry)])
-        return fetching.unasked(entry, self.models_folders, problem)
+        return fetching.unasked_plan(entry, self.models_folders, problem)
 
 
 class _ToMain:
     """Takes a process's events and has them handled by the main thread."""
 
-    def __init__(self, inbox: Inbox, on_said: Callable[[Said], None], on_exit: Callable[[int], None]) -> None:
+    def __init__(self, inbox: Inbox, on_report: Callable[[FetchReport], None], on_exit: Callable[[int], None]) -> None:
         self._inbox, self._on_exit = inbox, on_exit
         self._endpoint = Endpoint(
             lambda _line: None,  # it is told nothing
-            hears=FETCH_EVENTS,
-            on_event=lambda _method, said: on_said(said),
+            receives=FETCH_EVENTS,
+            on_event=lambda _method, report: on_report(report),
             peer="The fetching process",
         )
 

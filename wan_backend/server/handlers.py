@@ -19,13 +19,13 @@ from ..protocol import downloads as d
 from ..protocol import messages as m
 from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import WRONG_VERSION
-from . import doctor
-from .downloads import Downloads
+from . import diagnosis
+from .download_queue import Downloads
 from .fetch_process import FetchCommand
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
 from .planning_desk import PlanningDesk
-from .thumbnails import Thumbnails
+from .thumbnail_requests import Thumbnails
 from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
@@ -162,9 +162,9 @@ class Handlers:
         worker, desk = self._life.status, self._desk
 
         def examine() -> m.DoctorResult:
-            known, survey = desk.looked_anew(doctor.DISK_SECONDS)
+            known, survey = desk.looked_anew(diagnosis.DISK_SECONDS)
             asked = (self._state_folder, known.models, worker, desk.models_folders, desk.memory_budget_bytes)
-            return m.DoctorResult(doctor.examine(*asked, survey=survey))
+            return m.DoctorResult(diagnosis.examine(*asked, survey=survey))
 
         return self._beside("doctor", examine)
 

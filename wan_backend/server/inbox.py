@@ -1,4 +1,4 @@
-"""What reaches the main loop from other threads. Standard library and protocol only."""
+"""What reaches the main loop from other threads."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
 
-CANCELLED = Problem(ProblemKind.CANCELLED, "Cancelled.")
+CANCELLED = Problem(ProblemKind.CANCELLED, "Canceled.")
 LEFT = "The backend ended while this job ran; retry it."
 ENDS = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
 """The state of a job whose worker ended it so; else it failed."""
@@ -68,7 +68,7 @@ class JobRunner:
         if job is None:
             return
         if self._life.status.state is WorkerState.BROKEN:
-            self._queue.tell_next(self._life.status.sentence)
+            self._queue.report_to_next(self._life.status.sentence)
         elif self._life.can_take_a_job:
             self._plan(job.job_id)
         else:
@@ -80,7 +80,7 @@ class JobRunner:
         if status.state is JobState.QUEUED:
             self._queue.end(job_id, JobState.CANCELLED, CANCELLED)
         elif is_working(status):
-            self._queue.say(job_id, "Cancelling.")
+            self._queue.set_sentence(job_id, "Canceling.")
             self._life.cancel(job_id)
 
     def retry(self, job_id: str) -> Later:
@@ -91,7 +91,7 @@ class JobRunner:
     def forgive(self) -> None:
         """Let workers be started again."""
         if self._life.status.state is WorkerState.BROKEN:
-            self._queue.tell_next(WAITING)
+            self._queue.report_to_next(WAITING)
         self._life.reset()
 
     def leave(self) -> None:

@@ -1,4 +1,4 @@
-"""Where the logs are, and that they don't grow for ever. Standard library only."""
+"""Where the logs are, and that they don't grow for ever."""
 
 from __future__ import annotations
 

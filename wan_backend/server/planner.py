@@ -1,40 +1,29 @@
-"""A request becomes a Plan, with the models that are on this machine. Models and protocol only."""
+"""Plans takes with the models that are on this machine, and lists these with what of them is here."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 from ..catalogue import entries
 from ..catalogue.entries import LoraEntry, ModelEntry, TinyEntry
-from ..library import depth_model, extras, locate
-from ..library.component_files import Places
-from ..library.model_index import Library
-from ..lora import resolve
-from ..memory import estimate
+from ..library import extras, hub_cache, locate
+from ..library.library_index import LibraryIndex
 from ..memory.forecast import Machine
-from ..planning import machine_fit, plan_steps
-from ..protocol.errors import Refusal
+from ..memory.needs import calculate_from_catalogue
+from ..planning import machine_steps
+from ..planning.draft import NOT_SEARCHED, Inventory
 from ..protocol.messages import (
-    Decoder,
     ExtraRow,
-    Fix,
-    FixAction,
-    FixSetting,
     ModelRow,
     ModelsResult,
     Plan,
-    Problem,
     ProblemKind,
-    Quality,
     SizeRow,
     TakeRequest,
 )
 from ..storage import guarded_files
 from ..storage.media_folder import size_in_words
-
-NOT_LOOKED = Problem(ProblemKind.MODEL_MISSING, "It is not known yet whether this is on this machine.")
 
 
 class Planner:
@@ -46,106 +35,63 @@ class Planner:
         memory_budget_bytes: int | None,
         machine: Callable[[], Machine | None] = lambda: None,
     ) -> None:
-        """`machine` says where takes are made, and what there is for them."""
+        """`machine` gives the machine that takes are made on, with the memory that is free now."""
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
         self._machine = machine
-        self.library = Library(models_folders, locate.snapshots)
+        self.library = LibraryIndex(models_folders, locate.snapshots)
 
     @property
-    def ready(self) -> bool:
-        """False until the models folders have been looked through once."""
-        return self.library.ready
+    def is_ready(self) -> bool:
+        """False until the models folders have been searched once."""
+        return self.library.is_ready
 
     @property
     def models_folders(self) -> list[str]:
-        """Where models are looked for, beside the cache of Hugging Face."""
+        """Where models are looked for, besides the cache of Hugging Face."""
         return self._models_folders
 
     @property
     def memory_budget_bytes(self) -> int | None:
-        """What may be used of the device; None: all of it."""
+        """What may be used of the device; None for all of it."""
         return self._memory_budget_bytes
 
-    def places(self) -> list[str]:
-        """All folders that are looked at, whatever is planned."""
-        return [*self._models_folders, str(locate.hub_cache())]
+    def searched_folders(self) -> list[str]:
+        """All folders that may be searched, whatever is planned."""
+        return [*self._models_folders, str(hub_cache.cache_folder())]
 
     def plan(self, request: TakeRequest) -> Plan:
-        """What would be done, and why not; touches nothing."""
-        try:
-            entry = entries.entry(request.model)
-        except entries.UnknownModel as unknown:
-            return plan_steps.impossible(
-                request, Problem(ProblemKind.MODEL_MISSING, str(unknown), self._fixes(request))
-            )
-        known = entries.load()
-        found = self.find(entry)
-        loras = [lora for lora in known.loras_of(entry.id) if extras.find_lora(lora, self._models_folders)]
-        made = plan_steps.plan(request, entry, [lora.id for lora in loras if locate.can_wear(found, lora)])
-        if request.quality is Quality.DRAFT and self.tiny_decoder(entry.id):
-            notes = [*made.notes, extras.TINY_DRAFT_NOTE]
-            made = dataclasses.replace(made, decoder=Decoder.TINY, notes=notes)
-        machine = self._machine()
-        made = self._in_memory(made, request, entry, found, machine)
-        if isinstance(found, locate.Missing) and made.problem is None:
-            problem = dataclasses.replace(found.problem, fixes=self._fixes(request))
-            made = dataclasses.replace(made, problem=problem)
-        if isinstance(found, locate.Found):
-            made = dataclasses.replace(made, problem=made.problem or depth_model.missing(request, found.folder))
-            basis = extras.find_lora(known.loras[made.lora], self._models_folders) if made.lora else []
-            packed = machine is None or machine.is_card
-            made = resolve.settle(made, request, resolve.pair(basis), found.folder, found.parts, packed)
-            if request.quality is Quality.DRAFT and made.problem is None:
-                made = extras.offered(made, entry, self._models_folders)
-        return made
+        """What would be done, or why it can't be; changes nothing."""
+        return machine_steps.plan_on_machine(request, self._inventory())
 
-    def _in_memory(
-        self,
-        made: Plan,
-        request: TakeRequest,
-        entry: ModelEntry,
-        found: locate.Found | locate.Missing,
-        machine: Machine | None,
-    ) -> Plan:
-        budget = self._memory_budget_bytes
-        if machine is not None and made.width:
-            return machine_fit.settle(made, request, entry, machine, self._here, _packed_bytes(found, machine))
-        if budget is None or made.memory_bytes <= budget:
-            return made
-        needed, allowed = size_in_words(made.memory_bytes), size_in_words(budget)
-        note = f"About {needed} of memory would be quickest; with {allowed} allowed, it takes longer or may not fit."
-        return dataclasses.replace(made, notes=[*made.notes, note])
+    def _inventory(self) -> Inventory:
+        return Inventory(self.find, self._models_folders, self._machine(), self._memory_budget_bytes)
 
-    def _here(self) -> list[ModelEntry]:
-        return [entry for entry in entries.load().models.values() if isinstance(self.find(entry), locate.Found)]
-
-    def find(self, entry: ModelEntry) -> locate.Found | locate.Missing:
-        """Where the model is, as far as the folders have been looked at."""
+    def find(self, entry: ModelEntry) -> locate.LocatedModel | locate.UnavailableModel:
+        """Where the model is, as far as the folders have been searched."""
         return locate.find(entry, self._models_folders, self.library.known())
 
-    def found(self, model_id: str) -> locate.Found:
-        """Where a model is that was planned with; raises LookupError where it is gone."""
+    def locate(self, model_id: str) -> locate.LocatedModel:
+        """Find a model that a plan was made with. Raises LookupError where it is gone."""
         found = self.find(entries.entry(model_id))
-        if isinstance(found, locate.Missing):
+        if isinstance(found, locate.UnavailableModel):
             raise LookupError(found.problem.sentence)
         return found
 
     def tiny_decoder(self, model_id: str) -> str:
         """The file of the tiny autoencoder for the model's latents; empty where there is none here."""
-        known = entries.load()
-        tiny = known.autoencoders.get(known.entry(model_id).tiny_decoder)
-        return str((tiny and extras.find_tiny(tiny, self._models_folders)) or "")
+        return machine_steps.find_tiny_decoder(entries.entry(model_id), self._models_folders)
 
-    def unlooked(self) -> ModelsResult:
-        """The catalogue before anybody looked: only what comes with the package is known to be here."""
+    def rows_before_search(self) -> ModelsResult:
+        """The catalogue before the first search: only what comes with the package is known to be here."""
         known = entries.load()
-        rows = [_row(entry, locate.packaged(entry) or locate.Missing(NOT_LOOKED)) for entry in known.models.values()]
+        absent = locate.UnavailableModel(NOT_SEARCHED)
+        rows = [_row(entry, locate.packaged(entry) or absent) for entry in known.models.values()]
         more: list[LoraEntry | TinyEntry] = [*known.loras.values(), *known.autoencoders.values()]
-        return ModelsResult(rows, [_extra_row(extra, extras.packaged(extra), NOT_LOOKED.sentence) for extra in more])
+        return ModelsResult(rows, [_extra_row(extra, extras.packaged(extra), NOT_SEARCHED.sentence) for extra in more])
 
     def rows(self) -> list[ModelRow]:
-        """The catalogue with what of it is here."""
+        """The catalogue's models, with what of them is here."""
         return [_row(entry, self.find(entry)) for entry in entries.load().models.values()]
 
     def extra_rows(self) -> list[ExtraRow]:
@@ -159,41 +105,30 @@ class Planner:
         files = extras.find(extra, self._models_folders)
         return _extra_row(extra, files, f"It is not on this machine; download it ({size}).")
 
-    def _fixes(self, request: TakeRequest) -> list[Fix]:
-        """Fetching the model, or those that are here and do the task, instead."""
-        known, wanted = entries.load().models, request.model
-        entry = known.get(wanted)
-        fetched = (
-            [Fix("Download...", action=FixAction.DOWNLOAD, value=wanted)] if entry is not None and entry.repo else []
-        )
-        return fetched + [
-            Fix(f"Use {other.label}", FixSetting.MODEL, other.id)
-            for other in known.values()
-            if other.id != wanted and request.task in other.tasks and isinstance(self.find(other), locate.Found)
-        ]
 
-
-def _row(entry: ModelEntry, found: locate.Found | locate.Missing) -> ModelRow:
-    here = isinstance(found, locate.Found)
+def _row(entry: ModelEntry, found: locate.LocatedModel | locate.UnavailableModel) -> ModelRow:
+    here = isinstance(found, locate.LocatedModel)
     size = entry.size(entry.default_size)
     assert size is not None, "the catalogue was checked when it was read"
-    peaks = estimate.peaks(entry, size.width, size.height, entry.max_frames)
+    needs = calculate_from_catalogue(entry, size.width, size.height, entry.max_frames)
     return ModelRow(
         model=entry.id,
         label=entry.label,
         tasks=list(entry.tasks),
         here=here,
-        sentence=guarded_files.told(found.sentence if isinstance(found, locate.Found) else found.problem.sentence),
+        sentence=guarded_files.told(
+            found.sentence if isinstance(found, locate.LocatedModel) else found.problem.sentence
+        ),
         frame_rate=entry.rate,
         max_frames=entry.max_frames,
         sizes=[SizeRow(size.name, size.width, size.height, size.name == entry.default_size) for size in entry.sizes],
         licence=entry.licence,
         download_bytes=entry.download_bytes,
-        folder=str(found.folder) if isinstance(found, locate.Found) else "",
+        folder=str(found.folder) if isinstance(found, locate.LocatedModel) else "",
         notes=entry.notes,
-        memory_bytes=peaks.one_at_a_time,
-        least_memory_bytes=peaks.streamed,
-        broken=isinstance(found, locate.Missing) and found.problem.kind is ProblemKind.MODEL_BROKEN,
+        memory_bytes=needs.one_at_a_time,
+        least_memory_bytes=needs.least,
+        broken=isinstance(found, locate.UnavailableModel) and found.problem.kind is ProblemKind.MODEL_BROKEN,
     )
 
 
@@ -208,13 +143,3 @@ def _extra_row(extra: LoraEntry | TinyEntry, files: list[Path], absent: str) -> 
         download_bytes=extra.download_bytes,
         notes=extra.notes,
     )
-
-
-def _packed_bytes(found: locate.Found | locate.Missing, machine: Machine) -> int:
-    """Of a transformer that stays in 8 bit or less on that machine; 0 where it is in 16 bit."""
-    if not machine.is_card or not isinstance(found, locate.Found) or not found.parts:
-        return 0
-    try:
-        return resolve.packed_bytes(Places(found.folder, found.parts))
-    except (Refusal, OSError):  # what is wrong with the file, loading it says
-        return 0

@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 
 TOLD_SECONDS = 1.0
 """How far the first look is, is told at most this often."""
-MOST_WAITING_PLANS = 4
+MAX_WAITING_PLANS = 4
 """Of more, which a panel asks for while nobody answers, the oldest is given up."""
 HANGS_SECONDS = 60.0
 """What is being planned for so long hangs, and so does a look that gets on with no file."""
 SILENT_SECONDS = 5.0
 """A place that lets who looks at it then wait for so long doesn't answer."""
-MOST_THREADS = 4
+MAX_THREADS = 4
 """More than these plan at no time, be it that all hang."""
 PLANNED_THEN = "it is planned as soon as it does."
 TRY_AGAIN = "see whether its drive or share is there, then try again."
@@ -120,8 +120,8 @@ class PlanningDesk:
         """So many looks."""
         self._doubted_at = 0.0
         self._told_at = 0.0
-        self._known = replace(planner.unlooked(), looking=_looking(0))
-        planner.library.on_file, planner.library.on_looked = self._on_file, self._on_looked
+        self._known = replace(planner.rows_before_search(), looking=_looking(0))
+        planner.library.on_file, planner.library.on_refreshed = self._on_file, self._on_looked
 
     @property
     def known(self) -> ModelsResult:
@@ -146,7 +146,7 @@ class PlanningDesk:
 
     def look(self) -> None:
         """Have the models folders looked through anew; `on_models` is told where something changed."""
-        self._planner.library.look_soon()
+        self._planner.library.request_refresh()
 
     def plan(self, request: TakeRequest, then: Callable[[Plan | ProtocolError], None], is_job: bool = False) -> None:
         """What would be done for `request`; `is_job`: it is to be done, so it isn't given up for later ones, and waits
@@ -156,7 +156,7 @@ class PlanningDesk:
         if not is_job:
             with self._lock:
                 self._waiting_plans.append(task)
-                if len(self._waiting_plans) > MOST_WAITING_PLANS:
+                if len(self._waiting_plans) > MAX_WAITING_PLANS:
                     stale = self._waiting_plans.pop(0)
                     stale.over = True
         self._tasks.put(task)
@@ -182,7 +182,7 @@ class PlanningDesk:
     def looked_anew(self, seconds: float) -> tuple[ModelsResult, Survey | None]:
         """What is here now, where the disks say so within `seconds`; else what is known. Waits; for other threads."""
         until, library = time.monotonic() + seconds, self._planner.library
-        library.wait(library.look_soon(), seconds)
+        library.wait(library.request_refresh(), seconds)
         answers: queue.SimpleQueue[ModelsResult | ProtocolError] = queue.SimpleQueue()
         self.rows(answers.put)
         try:
@@ -196,13 +196,13 @@ class PlanningDesk:
         if plan.problem is not None:
             raise Refusal(plan.problem)
         try:
-            found = self._planner.found(plan.model)
+            found = self._planner.locate(plan.model)
         except LookupError as gone:
             raise Refusal(Problem(ProblemKind.MODEL_MISSING, str(gone))) from None
-        return Prepared(plan, found.folder, found.parts, self._planner.tiny_decoder(plan.model))
+        return Prepared(plan, found.folder, found.components, self._planner.tiny_decoder(plan.model))
 
     def _rows(self) -> ModelsResult:
-        looking = "" if self._planner.ready else self._known.looking
+        looking = "" if self._planner.is_ready else self._known.looking
         return ModelsResult(self._planner.rows(), self._planner.extra_rows(), looking)
 
     def _ask_for_rows(self) -> None:
@@ -211,7 +211,7 @@ class PlanningDesk:
     def _publish(self, answer: ModelsResult | ProtocolError) -> None:
         if isinstance(answer, ProtocolError):
             log.error("What is here of the models is not known: %s", answer.message)
-            answer = replace(self._known, looking="" if self._planner.ready else self._known.looking)
+            answer = replace(self._known, looking="" if self._planner.is_ready else self._known.looking)
         if answer != self._known:
             self._known = answer
             self._on_models(answer)
@@ -224,7 +224,7 @@ class PlanningDesk:
     def _on_file(self, files: int) -> None:
         """On the thread that looks."""
         now = time.monotonic()
-        if not self._planner.ready and now >= self._told_at + TOLD_SECONDS:
+        if not self._planner.is_ready and now >= self._told_at + TOLD_SECONDS:
             self._told_at = now
             self._inbox.put(Call(functools.partial(self._tell_looking, files)))
 
@@ -294,7 +294,7 @@ class PlanningDesk:
                 turn.hangs = True
         for turn in hanging:
             self._doubt(turn.task)
-        if self._planner.library.stuck_for() >= HANGS_SECONDS and now >= self._doubted_at + HANGS_SECONDS:
+        if self._planner.library.stalled_seconds() >= HANGS_SECONDS and now >= self._doubted_at + HANGS_SECONDS:
             self._doubted_at = now
             self._doubt(None)
         for doubt in list(self._doubts):
@@ -303,7 +303,7 @@ class PlanningDesk:
     def _doubt(self, task: _Task | None) -> None:
         log.warning("%s hangs", "A plan" if task is not None else "The look through the models folders")
         places = task.places if task is not None else ()
-        self._doubts.append(_Doubt(unresponsive_places.Probe(places, self._planner.places()), task))
+        self._doubts.append(_Doubt(unresponsive_places.Probe(places, self._planner.searched_folders()), task))
 
     def _look_into(self, doubt: _Doubt) -> None:
         over, place = doubt.probe.over, doubt.probe.silent(SILENT_SECONDS)
@@ -315,7 +315,7 @@ class PlanningDesk:
         if doubt.task is not None and (place or over):
             task, doubt.task = doubt.task, None
             with self._lock:
-                if sum(each.hangs for each in self._turns) == self._threads < MOST_THREADS:
+                if sum(each.hangs for each in self._turns) == self._threads < MAX_THREADS:
                     self._start_thread()
             if task.silent or not place or task.tried_again:
                 self._set_aside(task, task.silent)
@@ -331,16 +331,16 @@ class PlanningDesk:
         with self._lock:  # a turn that can't see a place knows that
             unresponsive_places.set_places(places)
             self._unseen = next(
-                filter(None, map(unresponsive_places.place_touching, self._planner.places())), self._unseen
+                filter(None, map(unresponsive_places.place_touching, self._planner.searched_folders())), self._unseen
             )
-        hangs = library.stuck_for() >= SILENT_SECONDS
-        self._seen_after = library.look_past() if hangs else library.look_soon()
+        hangs = library.stalled_seconds() >= SILENT_SECONDS
+        self._seen_after = library.abandon_refresh() if hangs else library.request_refresh()
         self._take_back()
 
     def _take_back(self) -> None:
         """Plan what waited for a place that answers now."""
-        looked = self._planner.library.looks >= self._seen_after
-        if looked and not any(map(unresponsive_places.place_touching, self._planner.places())):
+        looked = self._planner.library.refreshes >= self._seen_after
+        if looked and not any(map(unresponsive_places.place_touching, self._planner.searched_folders())):
             self._unseen = ""
         for task, place in list(self._aside.items()):
             if not unresponsive_places.place_of(place) and (looked or not task.needs_look):

@@ -1,4 +1,4 @@
-"""`python -m wan_backend serve`: the server's start, its main loop, its end. No torch.
+"""`python -m wan_backend serve`: the server's start, its main loop, its end.
 
 One thread has all the state and takes one event after another from the inbox; see standard_io and worker_process for
 the others.
@@ -28,10 +28,10 @@ from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, Progre
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..storage import private_files
 from . import log_files, worker_process
-from .card_watch import CardWatch
-from .doctor import COPIES
-from .downloads import Downloads
+from .diagnosis import COPIES
+from .download_queue import Downloads
 from .fetch_process import FetchCommand
+from .graphics_card import GraphicsCardWatch
 from .handlers import Handlers
 from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
 from .job_runner import JobRunner
@@ -146,9 +146,9 @@ class Server:
             self._output.send,
             serves=self._methods,
             handler=self._answer,
-            hears=SERVER_METHODS,
+            receives=SERVER_METHODS,
             on_event=self._do,
-            tells=SERVER_EVENTS,
+            sends=SERVER_EVENTS,
             peer="The client",
         )
         self._busy = Busy()
@@ -164,7 +164,7 @@ class Server:
         )
         command = options.worker_command or [sys.executable, "-m", "wan_backend.worker"]
         life = WorkerLife(command, worker_process.environment(options.online), logs, self._inbox)
-        self._card_watch = CardWatch(options.memory_budget_bytes, options.device)
+        self._card_watch = GraphicsCardWatch(options.memory_budget_bytes, options.device)
         planner = Planner(options.models_folders, options.memory_budget_bytes, lambda: self._card_watch.machine)
         self._life = life
         self._desk = PlanningDesk(planner, self._inbox, self._on_models)

@@ -1,4 +1,4 @@
-"""The threads at the server's stdin and stdout. Standard library and protocol only.
+"""The threads at the server's stdin and stdout.
 
 stdin's thread also sees to it that the server ends when its client does, even if the main thread hangs, and it answers
 `ping`, so that a main thread that is long at something is never taken for a dead server. stdout's thread keeps a

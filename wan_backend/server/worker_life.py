@@ -1,4 +1,4 @@
-"""The worker's life: started when wanted, cancelled or killed in time, not respawned without end. Protocol only.
+"""The worker's life: started when wanted, cancelled or killed in time, not respawned without end.
 
 States: none, starting, ready, busy, broken. Single-threaded: all methods are called by the main thread.
 """
@@ -30,10 +30,10 @@ from ..protocol.messages import (
     WorkerStatus,
 )
 from ..protocol.methods import WORKER_EVENTS, WORKER_METHODS
-from . import death, vital_signs
+from . import process_exit, vital_signs
 from .inbox import Call, Inbox, WorkerExit, WorkerLine
-from .pulse import Patience, Pulse
 from .worker_process import WorkerProcess
+from .worker_pulse import Patience, Pulse
 
 log = logging.getLogger(__name__)
 
@@ -213,7 +213,7 @@ class WorkerLife:
         """The worker ended."""
         process = self._process
         if process is not None and event.worker == process.number:
-            self._ended(self._killed_because or death.in_words(event.code, process.log_file))
+            self._ended(self._killed_because or process_exit.in_words(event.code, process.log_file))
 
     @property
     def _heard_at(self) -> float:
@@ -223,7 +223,7 @@ class WorkerLife:
         return Endpoint(
             self._send,
             calls=WORKER_METHODS,
-            hears=WORKER_EVENTS,
+            receives=WORKER_EVENTS,
             on_event=self._on_event,
             peer=f"Worker {self._started}" if self._process else "the worker",
         )
@@ -356,7 +356,7 @@ class WorkerLife:
         else:
             self._set(WorkerStatus(WorkerState.NONE, sentence=f"The worker {how}."))
         if cancelled:
-            self.listener.job_failed(job_id, Problem(ProblemKind.CANCELLED, "Cancelled."))
+            self.listener.job_failed(job_id, Problem(ProblemKind.CANCELLED, "Canceled."))
             self.want()  # as it would be, had it stopped by itself
         elif job_id:
             self.listener.job_failed(job_id, self._end_of_job(how, str(log_file or "")))

@@ -1,4 +1,4 @@
-"""One worker, or what fetches models, as a child process: its start, lines and end. Standard library and protocol only.
+"""One worker, or what fetches models, as a child process: its start, lines and end.
 
 Three threads: one reads its stdout, one writes its stdin (a worker that doesn't read must not stop the server), one
 waits for its end. They share nothing with the main thread but the inbox.

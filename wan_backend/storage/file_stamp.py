@@ -1,4 +1,4 @@
-"""What tells a file from another one under its name, without reading it. Standard library only."""
+"""What tells a file from another one under its name, without reading it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guard behind which people's own files and folders are looked at. Standard library only.
+"""The guard behind which people's own files and folders are looked at.
 
 What lies on a disk may be anything: unreadable, gone meanwhile, a pipe under a model's name, JSON with 1e999 in it.
 Whatever it is, it costs that one file, which is refused in words, and never the look at the others.
@@ -22,7 +22,7 @@ from .file_stamp import Stamp
 
 log = logging.getLogger(__name__)
 
-MOST_JSON_BYTES = 25_000_000
+MAX_JSON_BYTES = 25_000_000
 """Of a configuration, an index of files or the head of a file; those of the largest models are a few megabytes."""
 
 
@@ -33,16 +33,16 @@ _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)|(?:WinError |error code: <)(\d+)
 """How Rust, Python and torch write a system's number into a message, whose words are in the system's language."""
 
 
-class Unlookable(Exception):
-    """It can't be used; the message is a clause that says why, to follow "because"."""
+class UnusableFile(Exception):
+    """A file or folder can't be used; the message is a clause that says why, to follow "because"."""
 
 
 @contextmanager
-def guard(kind: type[Unlookable] = Unlookable, subject: str = "it ") -> Iterator[None]:
-    """Whatever goes wrong inside becomes a `kind`, in words about `subject`; what is one, or any Unlookable, passes."""
+def guard(kind: type[UnusableFile] = UnusableFile, subject: str = "it ") -> Iterator[None]:
+    """Raise whatever goes wrong inside as a `kind`, in words about `subject`; an UnusableFile passes as it is."""
     try:
         yield
-    except Unlookable:
+    except UnusableFile:
         raise
     except Exception as error:  # the edge: nobody knows what a stranger's file holds
         if not isinstance(error, OSError):
@@ -92,13 +92,13 @@ def opened(file: str | Path) -> BinaryIO:
 def read_json(file: str | Path) -> Any:
     """The JSON value in a regular file of a sensible size. Raises OSError, ValueError."""
     with opened(file) as stream:
-        return parsed(stream.read(MOST_JSON_BYTES + 1))
+        return parsed(stream.read(MAX_JSON_BYTES + 1))
 
 
 def parsed(text: bytes) -> Any:
     """The JSON value of `text`. Raises ValueError, whatever is wrong with it."""
-    if len(text) > MOST_JSON_BYTES:
-        raise ValueError(f"it has more than {MOST_JSON_BYTES:,} bytes")
+    if len(text) > MAX_JSON_BYTES:
+        raise ValueError(f"it has more than {MAX_JSON_BYTES:,} bytes")
     try:
         return json.loads(text)
     except RecursionError:

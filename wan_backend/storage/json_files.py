@@ -1,4 +1,4 @@
-"""JSON files that are whole or not there, also after a power cut. whole_file, protocol, standard library only."""
+"""JSON files that are whole or not there, also after a power cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a take can be written where it is to go. Standard library and protocol only; no torch.
+"""Whether a take can be written where it is to go.
 
 Looks, and changes nothing: a plan is asked for at every key press in the panel.
 """

@@ -1,4 +1,4 @@
-"""Files and folders that nobody else on the machine may read. Standard library only; any process may use it.
+"""Files and folders that nobody else on the machine may read.
 
 The folder that the add-on and the server keep for themselves holds prompts, paths and pictures. What they make there is
 theirs alone, whatever the person's umask; takes and models are made as the person's umask says. (On Windows, where it

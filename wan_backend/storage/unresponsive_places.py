@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-MOST_CHILDREN = 1000
+MAX_CHILDREN = 1000
 """Of a models folder, whose children may be links to other disks."""
 
 _silent: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Probe:
             for folder in self._with_children:
                 self._at = (folder, time.monotonic())
                 with suppress(OSError, ValueError):
-                    for name in sorted(os.listdir(folder))[:MOST_CHILDREN]:
+                    for name in sorted(os.listdir(folder))[:MAX_CHILDREN]:
                         self._ask(os.path.join(folder, name))
         finally:
             self.over = True

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, whatever is killed when. Standard library only; any process may use it."""
+"""Files that are either whole or not there, whatever is killed when."""
 
 from __future__ import annotations
 

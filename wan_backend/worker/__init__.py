@@ -1,1 +1,1 @@
-"""The process that runs the models: `python -m wan_backend.worker`. This module imports nothing."""
+"""The process that runs the models: `python -m wan_backend.worker`."""

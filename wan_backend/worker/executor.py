@@ -1,6 +1,6 @@
-"""Where jobs are done: keeps one model warm, answers for each job, and survives what goes wrong in it.
+"""Runs jobs one after another: keeps one model warm, answers for each job, and survives what goes wrong in it.
 
-May import torch, pipelines, models and protocol. The edge of the worker: whatever a job raises ends here.
+Whatever a job raises is caught here, and nowhere below.
 """
 
 from __future__ import annotations
@@ -21,61 +21,63 @@ from ..protocol import PROTOCOL_VERSION
 from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.messages import Problem, ProblemKind, ProgressParams, ReadyParams, RunParams, RunResult
 from . import failures
-from .listener import Run
-from .reader import Reader
-from .take_job import TakeJob, WarmModel
+from .server_connection import Run
+from .source_reader import SourceReader
+from .take_job import WarmModel, make_take
 
 log = logging.getLogger(__name__)
 
 
-class Shop:
-    """Does the jobs of one worker, one after another."""
+class Executor:
+    """Runs the jobs of one worker, one after another."""
 
     def __init__(
         self, report: Callable[[ProgressParams], None], on_read: Callable[[str], None] = lambda _place: None
     ) -> None:
-        """`report` is told how far a job is, `on_read` which file or folder is about to be read, "" after it."""
+        """`report` gets a job's progress; `on_read` the file or folder that is about to be read, and "" after it."""
         diffusers.utils.logging.disable_progress_bar()
         transformers.logging.disable_progress_bar()
         self._report = report
-        self._reader, self._on_read = Reader(), on_read
+        self._reader, self._on_read = SourceReader(), on_read
         self._warm: WarmModel | None = None
 
     def ready(self) -> ReadyParams:
-        """Who is ready: with the device that a job would get by itself."""
+        """The worker's versions and memory, and the device that a job gets where it names none."""
         device = devices.choose("auto")
         total, host = devices.total_bytes(device), devices.free_bytes(torch.device("cpu"))
         return ReadyParams(PROTOCOL_VERSION, devices.name(device), torch.__version__, os.getpid(), total, host)
 
-    def do(self, run: Run) -> RunResult | Refusal:
-        """Do a job; what it is to be answered with."""
+    def run(self, run: Run) -> RunResult | Refusal:
+        """Run a job; returns what it is to be answered with."""
         try:
             return self._make(run)
         except Exception as error:  # noqa: BLE001 - the worker lives on, whatever a job's libraries raise
             refusal = self._refusal(error, run.params)
-        # Only here is the error gone, and with its traceback the job's tensors.
-        self._give_memory_back(refusal.problem)
+        # Only here is the error gone, and with its traceback the tensors of the job.
+        self._free_memory(refusal.problem)
         return refusal
 
     def _make(self, run: Run) -> RunResult:
         log.info("job %s begins", run.params.job_id)
         warm = self._warm_model(run.params)
         stop = run.cancelled.is_set
-        return TakeJob(run.params, warm, self._report, stop, self._reader.reads(stop), self._on_read).make()
+        return make_take(run.params, warm, self._report, stop, self._reader.for_job(stop), self._on_read)
 
     def _warm_model(self, params: RunParams) -> WarmModel:
-        """The model of the job; another one leaves memory first."""
+        """The model of the job; where another one is warm, it leaves memory first."""
         device = devices.choose(params.device)
         folder = Path(params.model_folder)
         places: dict[str, Path] = {part.part: Path(part.place) for part in params.model_parts}
         copies = Path(params.copies_folder) if params.copies_folder else None
         if self._warm is not None:
             model = self._warm.model
-            same = model.places.is_at(folder, places) and model.device == device
+            same = model.component_files.is_at(folder, places) and model.device == device
             if same and model.unchanged():
                 return self._warm
             del model
-        new = WarmModel(WanModel(folder, device, places=places, copies=copies))  # refused before the old one has to go
+        new = WarmModel(
+            WanModel(folder, device, components=places, copies=copies)
+        )  # refused before the old one has to go
         if self._warm is not None:
             new.model.take_over(self._warm.model)
         self._warm = None
@@ -94,12 +96,12 @@ class Shop:
             log.info("job %s is cancelled", params.job_id)
         return Refusal(problem)
 
-    def _give_memory_back(self, problem: Problem) -> None:
-        """Free what a job that failed has left."""
+    def _free_memory(self, problem: Problem) -> None:
+        """Free what a failed job has left."""
         if self._warm is None:
             return
         began = time.monotonic()
         if problem.kind == ProblemKind.OUT_OF_MEMORY:
-            self._warm.model.drop_all()  # whatever was half moved is read anew by the next job
+            self._warm.model.drop_all()  # the next job reads again whatever was moved in part
         devices.release(self._warm.model.device)
         log.info("memory given back in %.2f s", time.monotonic() - began)

@@ -1,4 +1,4 @@
-"""What went wrong, as a Problem for a person. May import torch, models, pipelines and protocol."""
+"""What went wrong in a job, as a Problem with a sentence that says what to do about it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pathlib import Path
 
 from ..catalogue import entries
 from ..loading import devices
+from ..loading.wan_model import WanModel
 from ..pipelines.stopping import Stopped
 from ..protocol.errors import Refusal
 from ..protocol.media import STEPS_FILE
 from ..protocol.messages import Fix, FixSetting, Plan, Problem, ProblemKind, RunParams
 from ..storage import media_folder
 
-LEAST_FRAMES = 9
+MIN_FRAMES = 9
 CPU = "cpu"
 MACHINE = "This machine's own memory"
-MORE = (
+MACHINE_ADVICE = (
     "; Windows wants a larger paging file for this (System > Advanced > Performance > Virtual memory)"
     if sys.platform == "win32"
     else ""
@@ -31,10 +32,10 @@ def problem_of(error: BaseException, params: RunParams, device_name: str) -> Pro
     if isinstance(error, Refusal):
         return error.problem
     if isinstance(error, Stopped):
-        return Problem(ProblemKind.CANCELLED, "The job was cancelled.")
+        return Problem(ProblemKind.CANCELLED, "The job was canceled.")
     if devices.is_out_of_memory(error):
         machine = devices.is_out_of_machines_memory(error) and device_name != CPU
-        return out_of_memory(params, MACHINE if machine else device_name, MORE if machine else "")
+        return out_of_memory(params, MACHINE if machine else device_name, MACHINE_ADVICE if machine else "")
     if isinstance(error, OSError):
         return disk_problem(error, params)
     sentence = f"The worker failed ({type(error).__name__}); try again, and send in the log if it comes back."
@@ -42,7 +43,7 @@ def problem_of(error: BaseException, params: RunParams, device_name: str) -> Pro
 
 
 def out_of_memory(params: RunParams, device_name: str, more: str = "") -> Problem:
-    """A take was too much for the device, with what would be less; `more` helps, too."""
+    """The take needs more memory than there is; with fixes that make it smaller. `more` is further advice."""
     plan, of_memory = params.plan, "" if device_name == MACHINE else " of memory"
     sentence = (
         f"{device_name} ran out{of_memory} at {plan.width} x {plan.height} with {plan.model_frames} frames; "
@@ -51,8 +52,32 @@ def out_of_memory(params: RunParams, device_name: str, more: str = "") -> Proble
     return Problem(ProblemKind.OUT_OF_MEMORY, sentence, _smaller(params), log=_log_file())
 
 
+def numbers_ran_over(params: RunParams, model: WanModel, component: str, done: int, steps: int) -> Problem:
+    """The latents were not finite numbers after `done` of `steps`, which `component` of the model made.
+
+    The weights themselves were checked when they were loaded, so it's what was computed that grew too large.
+    """
+    began = f"The take broke at step {done} of {steps}: its numbers ran over, and every picture would be black."
+    loras = params.plan.loras
+    if not loras:
+        place = model.component_files.path(component) if model.component_files.has(component) else model.folder
+        sentence = f"{began} Try it without changes of your own to its settings, or with another file than {place}."
+        return Problem(ProblemKind.MODEL_BROKEN, sentence)
+    names = ", ".join(dict.fromkeys(f'"{Path(use.path).name}"' for use in loras))
+    sentence = f"{began} Lower the strength of its LoRAs ({names}), or leave them out."
+    fixes = [Fix("Leave it out", FixSetting.WITHOUT_LORA, loras[0].path)] if len(loras) == 1 else []
+    return Problem(ProblemKind.BAD_LORA, sentence, fixes)
+
+
+def decoded_no_pictures(params: RunParams, model: WanModel, tiny: bool) -> Problem:
+    """The autoencoder, or the `tiny` one, turned finite latents into pictures that are not."""
+    place = params.tiny_decoder if tiny else model.component_files.path("vae")
+    sentence = f"The autoencoder {place} made no pictures of this take: its numbers ran over. Get it again, or another."
+    return Problem(ProblemKind.MODEL_BROKEN, sentence)
+
+
 def disk_problem(error: OSError, params: RunParams) -> Problem:
-    """Why the take could not be written."""
+    """The take could not be written, or a file could not be read."""
     folder = params.request.media_folder
     needed, free_bytes = media_folder.size_in_words(params.plan.disk_bytes), _free_bytes(folder)
     if media_folder.is_quota(error):
@@ -75,7 +100,7 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
     where = error.filename or folder
-    if not _is_of_ours(str(where), params):
+    if not _is_written(str(where), params):
         sentence = (
             f"{where} can't be read ({media_folder.reason(error)}); see to its disk and try again, or replace it."
         )
@@ -84,10 +109,10 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
     return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
 
 
-def _is_of_ours(place: str, params: RunParams) -> bool:
-    """Whether a worker writes there: all else is read."""
-    ours = (params.request.media_folder, params.work_folder, params.state_folder)
-    return any(place == folder or place.startswith(folder + os.sep) for folder in ours if folder)
+def _is_written(place: str, params: RunParams) -> bool:
+    """True for a file that the worker writes; it only reads all others."""
+    written = (params.request.media_folder, params.work_folder, params.state_folder)
+    return any(place == folder or place.startswith(folder + os.sep) for folder in written if folder)
 
 
 def _kept(params: RunParams) -> str:
@@ -111,7 +136,7 @@ def _smaller(params: RunParams) -> list[Fix]:
 
 
 def _smaller_size(plan: Plan) -> Fix | None:
-    """The largest size of the model that is smaller than this one."""
+    """Choose the largest size of the model that is clearly smaller."""
     try:
         sizes = entries.entry(plan.model).sizes
     except entries.UnknownModel:
@@ -124,9 +149,9 @@ def _smaller_size(plan: Plan) -> Fix | None:
 
 
 def _shorter(params: RunParams) -> Fix | None:
-    """About half as long."""
+    """Make it about half as long."""
     plan = params.plan
-    if plan.model_frames < 2 * LEAST_FRAMES:
+    if plan.model_frames < 2 * MIN_FRAMES:
         return None
     model_frames = (plan.model_frames - 1) // 8 * 4 + 1
     seconds = Fraction(model_frames - 1) / plan.model_frame_rate.exact()
@@ -135,7 +160,7 @@ def _shorter(params: RunParams) -> Fix | None:
 
 
 def _log_file() -> str:
-    """The file that stderr goes to, where the system can tell."""
+    """The file that stderr goes to; "" where that can't be found out."""
     if sys.platform != "linux":
         return ""
     try:

@@ -1,4 +1,4 @@
-"""From a request's sources to the canvas of its task. May import frames, models, pipelines and protocol."""
+"""Reads a request's sources into the canvas of its task."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ..catalogue import entries
-from ..frames import guides, source_frames
+from ..frames import source_frames
 from ..frames.schedule import Schedule
-from ..pipelines.canvas import Canvas
+from ..pipelines.conditions import Canvas
 from ..pipelines.stopping import ShouldStop, check, never
 from ..protocol.messages import Guide, Plan, Role, Source, TakeRequest, Task
-from .reader import Read
+from .source_reader import Read
 
 DepthOf = Callable[[np.ndarray], np.ndarray]
-"""Depth of footage (T, H, W, 3), as pictures of the same shape."""
+"""A function from footage (T, H, W, 3) to its depth, as pictures of that shape."""
 
 
 def gather(
@@ -28,7 +28,7 @@ def gather(
 ) -> Canvas:
     """The pictures that `request` names, at the plan's size and rate. Raises Refusal (bad_source), or Stopped.
 
-    `depth_of` is asked only where footage is to be followed by a depth that no source gives; `read` reads the sources.
+    `depth_of` is called only where the depth of footage is the guide and no source gives it; `read` reads the sources.
     """
     gatherer = Gatherer(request, plan, depth_of, should_stop, read)
     if request.task == Task.IMAGE_TO_VIDEO:
@@ -43,7 +43,7 @@ def gather(
 
 
 class Gatherer:
-    """Reads the sources of one request."""
+    """Reads the sources of one request, each in the form that its role asks for."""
 
     def __init__(
         self, request: TakeRequest, plan: Plan, depth_of: DepthOf, should_stop: ShouldStop, read: Read
@@ -53,12 +53,12 @@ class Gatherer:
         self._schedule = Schedule.of(plan, request)
 
     def pictures(self, role: Role) -> dict[int, np.ndarray]:
-        """The model's frames that the source of that role shows; none where there is no such source."""
+        """The pictures of the source of that role, by the model's frames that show it; none without a source."""
         source = self._request.source(role)
         return {} if source is None else dict(self._read(source))
 
     def ends(self) -> dict[int, np.ndarray]:
-        """The first picture at the first frame; the last one from where the take ends to where the model does."""
+        """The first picture at the first frame; the last one from where the take ends to the model's last frame."""
         first, last = self.pictures(Role.FIRST), self.pictures(Role.LAST)
         if not last:
             return first
@@ -66,7 +66,7 @@ class Gatherer:
         return {**first, **dict.fromkeys(range(end, self._plan.model_frames), last[0])}
 
     def footage(self) -> Canvas:
-        """What is restyled, as what guides it and as what the noise starts from."""
+        """The footage to restyle, with its guide."""
         guide, footage = self._request.guide, self._film(Role.FOOTAGE)
         depth = self._film(Role.DEPTH) if guide is Guide.DEPTH else None
         if depth is None and footage is not None:
@@ -74,7 +74,7 @@ class Gatherer:
         return Canvas(guide=depth, footage=footage)
 
     def blocking(self) -> Canvas:
-        """The scene's depth or its outlines, and the picture of its look: as a reference, or else as first frame."""
+        """The scene's depth or its outlines, and the picture of its look: a reference, or else the first frame."""
         look, depth = self.pictures(Role.LOOK), self._film(Role.DEPTH)
         if depth is not None and self._request.guide is Guide.EDGES:
             depth = self._guide(depth, Guide.EDGES)
@@ -89,14 +89,14 @@ class Gatherer:
             lines = np.empty_like(footage)
             for index, picture in enumerate(footage):
                 check(self._should_stop)
-                lines[index] = guides.edges(picture)
+                lines[index] = source_frames.edges(picture)
             return lines
         if guide is Guide.DEPTH:
             return self._depth_of(footage)
         return None
 
     def _film(self, role: Role) -> np.ndarray | None:
-        """(model frames, H, W, 3) of the source of that role, or None where there is no such source."""
+        """(model frames, H, W, 3) from the source of that role, or None where there is none."""
         source = self._request.source(role)
         if source is None:
             return None

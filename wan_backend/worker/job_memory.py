@@ -1,4 +1,4 @@
-"""The memory plan that a job works by, and the smaller ones that it goes on with. May import models and protocol."""
+"""The memory plan of a job, and the smaller ones with which it goes on where memory runs out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..loading import devices
 from ..loading.residency import room_for
 from ..loading.wan_model import WanModel
 from ..memory import fallbacks
-from ..memory.history import Attempt, MemoryLessons
+from ..memory.history import Attempt, OutOfMemoryHistory
 from ..protocol.media import MEMORY_FILE
 from ..protocol.messages import RunParams
 
@@ -24,37 +24,39 @@ EIGHT_BIT_NOTE = (
 
 
 class JobMemory:
-    """`plan` is the one to work by now; `shrink` makes it smaller."""
+    """`plan` is the memory plan to follow now; `shrink` replaces it with a smaller one."""
 
     def __init__(self, model: WanModel, params: RunParams) -> None:
         plan = params.plan
         at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
         self._room = room_for(model, plan.width, plan.height, at_once, params.memory_budget_bytes, plan.loras)
-        self._lessons = MemoryLessons(Path(params.state_folder, MEMORY_FILE) if params.state_folder else None)
+        self._history = OutOfMemoryHistory(Path(params.state_folder, MEMORY_FILE) if params.state_folder else None)
         device = f"{devices.name(model.device)}, torch {torch.__version__}, backend {__version__}"
         free_bytes = self._room.device_bytes
         self._attempt = Attempt(model.fingerprint(as_held=False), device, plan.width, plan.height, at_once, free_bytes)
         self.plan = self._room.plan()
-        for known in self._lessons.start_with(self._attempt):
-            self.plan = fallbacks.at_most(self.plan, known, self._room.needs)
+        for known in self._history.limits_for(self._attempt):
+            self.plan = fallbacks.smaller_of(self.plan, known, self._room.needs)
         self.notes = [EIGHT_BIT_NOTE] if self.plan.eight_bit else []
-        """What a person is told of it afterwards."""
+        """Sentences about it for the finished take."""
         log.info("memory: %s, %.2f GB free on %s", self.plan, free_bytes / 1e9, model.device)
 
-    def shrink(self, failed_part: str, tiny_decoder: bool = False) -> bool:
-        """Memory ran out while `failed_part` worked: take the next smaller plan. False where there is none.
+    def shrink(self, failed_component: str, tiny_decoder: bool = False) -> bool:
+        """Take the next smaller plan, as memory ran out while `failed_component` worked; False where there is none.
 
-        `tiny_decoder`: the tiny autoencoder could do it instead.
+        With `tiny_decoder`, the tiny autoencoder could decode in place of the model's own.
         """
         room = self._room
-        lower = fallbacks.smaller(self.plan, room.needs, failed_part, room.host_bytes, room.on_cpu, tiny_decoder)
+        lower = fallbacks.next_smaller_plan(
+            self.plan, room.needs, failed_component, room.host_bytes, room.on_cpu, tiny_decoder
+        )
         if lower is None:
             return False
-        log.warning("out of memory at %s: after %s comes %s", failed_part or "the footage", self.plan, lower)
+        log.warning("out of memory at %s: after %s comes %s", failed_component or "the footage", self.plan, lower)
         before, self.plan = self.plan, lower
-        self._lessons.learn(self._attempt, lower)
+        self._history.record(self._attempt, lower)
         place = "The machine" if room.on_cpu else "The graphics card"
-        # Steps of other weights are no beginning for these.
+        # Weights in 8 bit can't go on from steps that others made.
         again = "began anew" if lower.eight_bit and not before.eight_bit else "went on from its last step"
         self.notes = [
             f"{place} ran out of memory; the take {again} with less of the model in memory at once, "

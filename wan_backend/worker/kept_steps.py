@@ -1,26 +1,40 @@
-"""The newest finished step of a job, kept on disk by a thread of its own. May import pipelines and protocol.
+"""The newest finished step of a job, kept on disk by a thread of its own, and the fingerprint that it is valid for.
 
-The arithmetic never waits for the disk: where it is slower than the steps, only the newest is written. A disk that
-takes nothing costs the steps, not the job. What waits for the disk brings all that it is written by: a job may begin
-another try, and the next job its own, before its turn comes.
+Denoising never waits for the disk: where the disk is slower than the steps, only the newest step is written. A disk
+that fails loses the steps, not the job. A step that waits for the disk carries its own fingerprint, because the job
+may begin another try before its turn comes.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import shutil
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from ..pipelines.checkpoint import Checkpoint, Unusable, sweep
+import diffusers
+import numpy as np
+import torch
+
+from .. import __version__
+from ..loading import devices
+from ..loading.wan_model import WanModel
+from ..pipelines.conditions import Canvas
+from ..pipelines.step_checkpoint import Checkpoint, remove_unfinished
+from ..protocol.conversion import to_json
 from ..protocol.media import STEPS_FILE
+from ..protocol.messages import RunParams
+from ..storage.file_stamp import stamp
 
 log = logging.getLogger(__name__)
 
 LAST_SECONDS = 1.0
-"""So long the end of a job waits for what is still being written: less than a person waits for a cancel."""
+"""The end of a job waits this long for what is still being written; a person who cancels would wait no longer."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +46,10 @@ class _Made:
 
 
 class KeptSteps:
-    """`with KeptSteps(folder) as steps`: `find` what an earlier try kept, then `keep` each step."""
+    """Used as `with KeptSteps(folder) as steps`: `find` what an earlier try kept, then `keep` each step."""
 
     def __init__(self, folder: Path | None) -> None:
-        """`folder` is the job's own; None keeps the steps in memory alone."""
+        """`folder` is the job's own; where it is None, the steps are kept in memory only."""
         self._folder, self._fingerprint = folder, ""
         self._newest: Checkpoint | None = None
         self._waiting: _Made | None = None
@@ -45,7 +59,7 @@ class KeptSteps:
 
     def __enter__(self) -> KeptSteps:
         if self._folder is not None:
-            sweep(self._folder / STEPS_FILE)
+            remove_unfinished(self._folder / STEPS_FILE)
         self._thread.start()
         return self
 
@@ -58,25 +72,25 @@ class KeptSteps:
             self._changed.notify_all()
 
     def find(self, fingerprint: str) -> Checkpoint | None:
-        """The last step of this try or of an earlier one at the same job; None where it is to begin anew."""
+        """The last step that this or an earlier try kept under `fingerprint`; None where the job is to begin anew."""
         if self._fingerprint != fingerprint:
             self._fingerprint = fingerprint
             self._newest = self._read()
         return self._newest
 
     def keep(self, made: Checkpoint) -> None:
-        """Have `made` written soon, in place of the one before."""
+        """Have `made` written soon; it replaces the step before."""
         with self._changed:
             self._newest, self._waiting = made, _Made(made, self._fingerprint)
             self._changed.notify_all()
 
     def flush(self, seconds: float = LAST_SECONDS) -> None:
-        """Wait until the newest is on the disk, or has failed to get there, or time is up."""
+        """Wait until the newest step is on the disk, or couldn't be written, or time is up."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting is None and not self._busy, seconds)
 
     def remove(self) -> None:
-        """The take is whole: nothing of it is needed any more, and what a slow disk still writes goes as well."""
+        """Delete the steps, which a finished take needs no more, and also what a slow disk is still writing."""
         self.flush()
         with self._changed:
             self._newest = self._waiting = None
@@ -90,11 +104,7 @@ class KeptSteps:
     def _read(self) -> Checkpoint | None:
         if self._folder is None or not (self._folder / STEPS_FILE).exists():
             return None
-        try:
-            return Checkpoint.read(self._folder / STEPS_FILE, self._fingerprint)
-        except Unusable as why:
-            log.info("the steps in %s are of no use, so the job begins anew: %s", self._folder, why)
-            return None
+        return Checkpoint.read(self._folder / STEPS_FILE, self._fingerprint)
 
     def _write_all(self) -> None:
         while True:
@@ -122,3 +132,48 @@ class KeptSteps:
             if not self._failed and not self._removed:
                 log.warning("finished steps can't be kept in %s: %s", self._folder, error)
             self._failed = True
+
+
+_NOT_OF_THE_REQUEST = {"media_folder", "media_format", "origin", "sources", "conform"}
+"""Where the take goes, and the names of its sources: the pictures themselves are in the canvas."""
+_NOT_OF_THE_PLAN = {"memory_bytes", "memory", "disk_bytes", "notes", "fixes", "problem", "decoder"}
+"""What only describes the plan, and the decoder, which the latents don't depend on."""
+
+
+def fingerprint(params: RunParams, canvas: Canvas, model: WanModel) -> str:
+    """64 hexadecimal digits for all that a job's latents depend on: kept steps go on only where it is the same.
+
+    That is the request, its plan, what its sources show, the model, its LoRAs and all versions.
+    """
+    facts = {
+        "request": {k: v for k, v in to_json(params.request).items() if k not in _NOT_OF_THE_REQUEST},
+        "plan": {k: v for k, v in to_json(params.plan).items() if k not in _NOT_OF_THE_PLAN},
+        "model": model.fingerprint(),
+        "loras": [_stamp(Path(use.path)) for use in params.plan.loras],
+        "scheduler": model.config("scheduler"),
+        "device": devices.name(model.device),
+        "versions": [__version__, torch.__version__, diffusers.__version__],
+    }
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for field in fields(canvas):
+        digest.update(field.name.encode())
+        _add(digest, getattr(canvas, field.name))
+    return digest.hexdigest()
+
+
+def _stamp(file: Path) -> list[int]:
+    """Distinguishes a file from another one of its name; empty where it's gone, which loading will report."""
+    try:
+        return list(stamp(file))
+    except OSError:
+        return []
+
+
+def _add(digest: Any, pictures: dict[int, np.ndarray] | np.ndarray | None) -> None:
+    if isinstance(pictures, dict):
+        for frame, picture in sorted(pictures.items()):
+            digest.update(str(frame).encode())
+            _add(digest, picture)
+    elif pictures is not None:
+        digest.update(str(pictures.shape).encode())
+        digest.update(np.ascontiguousarray(pictures).data)

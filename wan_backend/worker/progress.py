@@ -1,6 +1,6 @@
-"""How far a job is and how long it will take. Standard library and protocol only.
+"""How far a job is, and how long it will take.
 
-The whole job is four phases; each has a share of the bar that is learnt from the jobs before it.
+A job has four phases; the share of the bar that each has is learned from the jobs before.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from ..protocol.messages import JobState, PhaseSeconds, ProgressParams
 PHASES = (JobState.LOADING, JobState.ENCODING, JobState.DENOISING, JobState.DECODING)
 FIRST_SHARES = (0.05, 0.05, 0.75, 0.15)
 """Shares of the bar before anything was measured."""
-LEAST_PAUSE_SECONDS = 0.05
-"""Events within one phase come no closer, except its last."""
+MIN_PAUSE_SECONDS = 0.05
+"""Events of one phase are at least this far apart, except for its last."""
 NEARLY = 0.999
-"""The bar is full only when the take is on the disk, which the answer to `run` says, not an event."""
+"""The highest fraction of an event: the take is on the disk, and the bar full, only with the answer to `run`."""
 WRITING_SHARE = 0.25
-"""Where the pictures come in tiles: what writing them takes, by what the tiles did."""
+"""For pictures in tiles: the time that writing takes, as a share of what decoding the tiles took."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """How much there is to do: what the measured seconds are scaled by."""
+class TakeWork:
+    """How much a take has to compute; measured seconds are scaled by it."""
 
     tokens: int
-    """Pixels times frames, in any fixed unit."""
+    """Pixels times frames."""
     passes: int
-    """Steps, twice with guidance."""
+    """How often a transformer runs: once a step, twice with guidance."""
 
 
 @dataclass
-class Pace:
-    """Seconds for a unit of work, from the last job of this model; None while unknown."""
+class MeasuredPace:
+    """Seconds for a unit of work, from the last job of a model; None while unknown."""
 
     denoise: float | None = None
     decode: float | None = None
     encode: float = 0.0
 
-    def learn(self, seconds: PhaseSeconds, work: Work) -> None:
-        """Keep what a finished job took."""
+    def learn(self, seconds: PhaseSeconds, work: TakeWork) -> None:
+        """Take over what a finished job took."""
         self.denoise = seconds.denoise / max(1, work.tokens * work.passes)
         self.decode = seconds.decode / max(1, work.tokens)
         self.encode = seconds.encode
 
-    def expected(self, work: Work) -> tuple[float, ...] | None:
-        """Seconds of each phase of a job of the same model, which by then is loaded; None before the first."""
+    def expected(self, work: TakeWork) -> tuple[float, ...] | None:
+        """Seconds of each phase for another job of the model, which by then is loaded; None before the first job."""
         if self.denoise is None or self.decode is None:
             return None
         denoise = self.denoise * work.tokens * work.passes
@@ -56,7 +56,7 @@ class Pace:
 
 
 class Progress:
-    """Turns what the job says into events."""
+    """Turns what a job does into events with a fraction of the bar and the time that is left."""
 
     def __init__(
         self,
@@ -74,43 +74,43 @@ class Progress:
         self._phase_began = clock()
         self._first_unit: float | None = None
         self._first_done = 1
-        """The piece that this phase began with, since it began or went on."""
+        """The first piece that was ready since this phase began or went on."""
         self._last_sent = float("-inf")
         self._step = 0
         self.preview = ""
-        """Path of what the take looks like so far."""
+        """The path of the picture of what the take looks like so far."""
         self._tiled = 0
-        """The pieces of tiles that the pictures were made of, before any was written."""
+        """How many pieces the tiles of the pictures had; 0 where they came whole."""
         self._shown = 0.0
         self._bar_seconds: float | None = None
-        """Seconds of the whole bar by the last phase that was measured; None before."""
+        """Seconds of the whole bar, estimated from the last phase that was measured; None before."""
 
     def phase(self, state: JobState, sentence: str) -> None:
-        """The job is in `state` from now on."""
+        """Report that the job is in `state` from now on."""
         self._tiled = 0
         if state is not self._state:
             self._state, self._phase_began, self._first_unit, self._first_done = state, self._clock(), None, 1
         self._emit(0.0, sentence, eta_seconds=self._eta(0, 1))
 
     def go_on(self, done: int, total: int, sentence: str) -> None:
-        """The steps go on after `done`: those that an earlier try had made, or another transformer."""
+        """Report that the steps go on after `done`, which an earlier try or another transformer made."""
         self.phase(JobState.DENOISING, sentence)
         self._step, self._steps, self._first_done = done, total, done + 1
         self._emit(done / total, sentence, self._eta(done, total))
 
     def advance(self, done: int, total: int, sentence: str) -> None:
-        """`done` of `total` like pieces of this phase are ready."""
+        """Report that `done` of `total` equal pieces of this phase are ready."""
         now = self._clock()
         if done == 1 or self._first_unit is None:
             self._first_unit, self._first_done = now, done
         if self._state is JobState.DENOISING:
             self._step, self._steps = done, total  # fewer than planned where a take starts from footage
-        if done < total and now - self._last_sent < LEAST_PAUSE_SECONDS:
+        if done < total and now - self._last_sent < MIN_PAUSE_SECONDS:
             return
         self._emit(done / total, sentence, self._eta(done, total))
 
     def tiled(self, done: int, total: int, sentence: str) -> None:
-        """`done` of the `total` pieces of the pictures' tiles are ready; they are written when all are."""
+        """Report that `done` of the `total` pieces of the pictures' tiles are ready; then the pictures are written."""
         if not done:
             self.phase(JobState.DECODING, sentence)
             return
@@ -118,7 +118,7 @@ class Progress:
         self.advance(done, total + self._writing(), sentence)
 
     def written(self, done: int, total: int, sentence: str) -> None:
-        """`done` of `total` works on the pictures, their decoding and writing, are done; after all tiles, if any."""
+        """Report that `done` of `total` pieces of work on the pictures are done; after all tiles, if there are any."""
         if not self._tiled:
             self.advance(done, total, sentence)
         else:
@@ -130,7 +130,7 @@ class Progress:
     def _emit(self, fraction: float, sentence: str, eta_seconds: float | None) -> None:
         before = sum(self._shares[: PHASES.index(self._state)])
         share = self._shares[PHASES.index(self._state)]
-        # Loading comes again when the next part is wanted: the bar never runs backwards.
+        # Loading comes again when the next component is needed: the bar never runs backwards.
         self._shown = max(self._shown, min(NEARLY, before + share * fraction))
         self._last_sent = self._clock()
         report = ProgressParams(
@@ -139,7 +139,7 @@ class Progress:
         self._send(report)
 
     def _eta(self, done: int, total: int) -> float | None:
-        """Seconds to the end of the job: measured for this phase, expected for those after it."""
+        """Seconds to the end of the job: measured for this phase, estimated for those after it."""
         index = PHASES.index(self._state)
         rest = self._rest_of_phase(done, total)
         if rest is not None and self._shares[index] > 0:
@@ -154,9 +154,9 @@ class Progress:
         return rest + self._bar_seconds * sum(self._shares[index + 1 :])
 
     def _rest_of_phase(self, done: int, total: int) -> float | None:
-        """From the pieces done so far; the first is left out where there are more, for it warms things up.
+        """Seconds to the end of this phase by the pieces done so far, without the first, which warms things up.
 
-        Where the phase goes on after loading came between, or after an earlier try, it is counted from there.
+        Where the phase goes on after loading, or after an earlier try, it is counted from there.
         """
         if done < self._first_done:
             return None

@@ -38,7 +38,7 @@ def talk(addon):
 class Talk:
     def __init__(self, addon):
         self.child, self.events, self.answers, self.failures = Child(), [], [], []
-        self.client = addon("backend.client").Client(self.child, lambda *event: self.events.append(event))
+        self.client = addon("backend.client").ChildClient(self.child, lambda *event: self.events.append(event))
 
     def call(self, method):
         self.client.call(method, None, self.answers.append, self.failures.append)

@@ -61,7 +61,7 @@ class Life:
     """A connection with its clock and its children."""
 
     def __init__(self, addon, monkeypatch, tmp_path) -> None:
-        module, command = addon("backend.connection"), addon("backend.command")
+        module, command = addon("backend.connection"), addon("backend.launch_command")
         self.children: list[Child] = []
         self.now, self.ready, self.lost = 1000.0, 0, 0
 
@@ -87,8 +87,8 @@ class Life:
         return self.children[-1]
 
     @property
-    def state(self):
-        return self.connection.state
+    def status(self):
+        return self.connection.status
 
     def tick(self, seconds: float = 0.0, pings_answered: bool = False, **pong) -> None:
         """Half a second at a time."""
@@ -111,15 +111,15 @@ class Life:
 def test_a_slow_start_is_waited_for_and_told_and_then_the_person_is_asked(life) -> None:
     life.connection.start()
     life.tick(41)
-    assert (life.state.state, life.state.sentence) == ("starting", "The backend is starting (40 s so far).")
-    assert not life.state.asks
+    assert (life.status.state, life.status.sentence) == ("starting", "The backend is starting (40 s so far).")
+    assert not life.status.asks
     life.tick(600)
-    assert life.state.state == "starting" and life.state.asks
-    assert "10 minutes" in life.state.sentence and "Restart" in life.state.sentence
+    assert life.status.state == "starting" and life.status.asks
+    assert "10 minutes" in life.status.sentence and "Restart" in life.status.sentence
     assert life.children == [life.child] and not life.child.left
     life.child.greets()
     life.tick()
-    assert (life.state.state, life.state.sentence, life.state.asks, life.ready) == ("ready", "", False, 1)
+    assert (life.status.state, life.status.sentence, life.status.asks, life.ready) == ("ready", "", False, 1)
 
 
 def test_no_answer_is_ever_too_late(life) -> None:
@@ -128,7 +128,7 @@ def test_no_answer_is_ever_too_late(life) -> None:
     life.connection.client.call("models", answered=answers.append)
     question = life.child.sent[-1]
     life.tick(3600, pings_answered=True)
-    assert life.state.state == "ready" and len(life.children) == 1
+    assert life.status.state == "ready" and len(life.children) == 1
     life.child.sent.append(question)
     life.child.answers("models", models=[])
     life.tick()
@@ -142,7 +142,7 @@ def test_a_server_that_answers_no_ping_is_ended_and_another_started(life) -> Non
     life.tick(30)
     assert len(life.children) == 2
     assert life.children[0].left and life.children[0].forced
-    assert (life.state.state, life.lost) == ("starting", 1)
+    assert (life.status.state, life.lost) == ("starting", 1)
     assert "has not answered for 20 s" in failures[0].message
 
 
@@ -150,11 +150,11 @@ def test_one_that_has_no_room_to_answer_is_left_alone_and_the_disk_is_named(life
     life.begin()
     life.child.is_cramped = True
     life.tick(100)
-    assert len(life.children) == 1 and life.state.state == "ready"
-    assert "is full: make room" in life.state.sentence and str(life.child.log_path.parent) in life.state.sentence
+    assert len(life.children) == 1 and life.status.state == "ready"
+    assert "is full: make room" in life.status.sentence and str(life.child.log_path.parent) in life.status.sentence
     life.child.answers("ping")
     life.tick(1)
-    assert (life.state.state, life.state.sentence) == ("ready", "")
+    assert (life.status.state, life.status.sentence) == ("ready", "")
     life.child.is_cramped = False
     life.tick(40)
     assert len(life.children) == 2
@@ -164,26 +164,26 @@ def test_one_that_is_busy_is_left_alone_and_its_sentence_says_so(life) -> None:
     life.begin()
     life.tick(120, pings_answered=True, busy_seconds=70.0, busy_with="submit")
     assert len(life.children) == 1
-    assert life.state.sentence == "The backend has been busy with submit for 70 s."
+    assert life.status.sentence == "The backend has been busy with submit for 70 s."
     life.tick(10, pings_answered=True, busy_seconds=0.0)
-    assert (life.state.state, life.state.sentence) == ("ready", "")
+    assert (life.status.state, life.status.sentence) == ("ready", "")
 
 
 @pytest.mark.parametrize("apart_seconds", [0, 25, 100, 250])
 def test_restarts_are_few_however_they_are_spread(life, apart_seconds) -> None:
     life.begin()
     for _ in range(10):
-        if life.state.state == "failed":
+        if life.status.state == "failed":
             break
         life.tick(apart_seconds, pings_answered=True)
         life.child.exit_code = -9
         life.tick(3)
-        if life.state.state == "starting":
+        if life.status.state == "starting":
             life.child.greets()
             life.tick()
-    assert life.state.state == "failed"
+    assert life.status.state == "failed"
     assert len(life.children) == 3
-    assert "3 times" in life.state.sentence and "Restart" in life.state.sentence and "log" in life.state.sentence
+    assert "3 times" in life.status.sentence and "Restart" in life.status.sentence and "log" in life.status.sentence
 
 
 def test_deaths_that_are_far_apart_are_forgotten(life) -> None:
@@ -194,7 +194,7 @@ def test_deaths_that_are_far_apart_are_forgotten(life) -> None:
         life.tick(3)
         life.child.greets()
         life.tick()
-    assert life.state.state == "ready" and len(life.children) == 7
+    assert life.status.state == "ready" and len(life.children) == 7
 
 
 def test_the_persons_restart_begins_to_count_anew(life) -> None:
@@ -202,11 +202,11 @@ def test_the_persons_restart_begins_to_count_anew(life) -> None:
     for _ in range(3):
         life.child.exit_code = 1
         life.tick(3)
-    assert life.state.state == "failed"
+    assert life.status.state == "failed"
     life.begin()
     life.child.exit_code = 1
     life.tick(3)
-    assert life.state.state == "starting" and len(life.children) == 5
+    assert life.status.state == "starting" and len(life.children) == 5
 
 
 @pytest.mark.parametrize("ends", [True, False])
@@ -216,13 +216,13 @@ def test_a_restart_waits_for_the_end_of_the_one_before_which_has_the_jobs(life, 
     life.connection.stop()
     life.connection.start()
     life.tick(4)
-    assert (life.state.state, len(life.children)) == ("starting", 1) and "ending" in life.state.sentence
+    assert (life.status.state, len(life.children)) == ("starting", 1) and "ending" in life.status.sentence
     life.child.is_gone = ends
     life.tick(1 if ends else 10)
     assert len(life.children) == 2, "and for one that the system holds, not without end"
     life.child.greets()
     life.tick()
-    assert life.state.state == "ready"
+    assert life.status.state == "ready"
 
 
 def test_a_restart_that_is_taken_back_starts_nothing(life) -> None:
@@ -232,7 +232,7 @@ def test_a_restart_that_is_taken_back_starts_nothing(life) -> None:
     life.connection.start()
     life.connection.stop()
     life.tick(20)
-    assert life.state.state == "off" and len(life.children) == 1
+    assert life.status.state == "off" and len(life.children) == 1
 
 
 def test_a_render_of_an_hour_ends_no_server(life) -> None:
@@ -241,10 +241,10 @@ def test_a_render_of_an_hour_ends_no_server(life) -> None:
     for _ in range(3):
         life.now += 3600
         life.tick()
-    assert len(life.children) == 1 and life.state.state == "ready"
+    assert len(life.children) == 1 and life.status.state == "ready"
     life.child.answers("ping")
     life.tick(1)
-    assert life.state.state == "ready"
+    assert life.status.state == "ready"
 
 
 def test_last_words_are_read_before_its_end_is_told(life) -> None:
@@ -261,5 +261,5 @@ def test_another_version_is_a_sentence_and_no_restart(life) -> None:
     life.connection.start()
     life.child.answers("hello", protocol=2, version="0", tasks=[], pid=1, state_folder="/s", log="")
     life.tick(60)
-    assert life.state.state == "failed" and "different versions" in life.state.sentence
+    assert life.status.state == "failed" and "different versions" in life.status.sentence
     assert len(life.children) == 1 and life.child.left

@@ -22,7 +22,7 @@ def setup(addon, tmp_path):
         (package / "__init__.py").touch()
         (package / "__main__.py").write_text("import json, sys, time\n" + SAY + program)
         one = addon("backend.setup").Setup()
-        one.wanted = addon("backend.command").BackendSettings(tmp_path / "root", tmp_path / "user")
+        one.wanted = addon("backend.launch_command").BackendSettings(tmp_path / "root", tmp_path / "user")
         made.append(one)
         return one
 

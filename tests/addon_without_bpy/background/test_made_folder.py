@@ -74,14 +74,14 @@ def test_links_are_not_followed(made, tmp_path) -> None:
 def test_a_file_in_the_way_stays(made, tmp_path) -> None:
     (tmp_path / JOB).mkdir()
     (tmp_path / JOB / "footage").write_bytes(b"x")
-    with pytest.raises(made.NotOurs):
+    with pytest.raises(made.FolderInTheWay):
         made.make(str(tmp_path / JOB / "footage"), JOB)
 
 
 def _stays(made, folder) -> None:
     made.remove(str(folder), JOB)
     for change in (made.make, made.clear):
-        with pytest.raises(made.NotOurs, match="move it away"):
+        with pytest.raises(made.FolderInTheWay, match="move it away"):
             change(str(folder), JOB)
     assert (folder / "rushes.mov").read_bytes() == b"years of work"
 
@@ -91,6 +91,6 @@ def test_nothing_is_made_where_a_link_leads(made, tmp_path, link) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / link).parent.mkdir(exist_ok=True)
     (tmp_path / link).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(made.NotOurs, match="is a link to another place"):
+    with pytest.raises(made.FolderInTheWay, match="is a link to another place"):
         made.make(str(tmp_path / "sources" / JOB / "footage"), JOB)
     assert os.listdir(tmp_path / "elsewhere") == []

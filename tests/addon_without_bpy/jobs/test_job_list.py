@@ -20,63 +20,63 @@ def ids(jobs) -> list[str]:
 
 def test_pages_come_one_by_one(jobs, make_status) -> None:
     jobs.begin_pages()
-    jobs.hear_page([make_status("a", created=9.0), make_status("b", "done", created=8.0)], last=False)
+    jobs.receive_page([make_status("a", created=9.0), make_status("b", "done", created=8.0)], last=False)
     assert ids(jobs) == ["a", "b"] and jobs.busy
-    jobs.hear_page([make_status("c", "done", created=7.0)], last=True)
+    jobs.receive_page([make_status("c", "done", created=7.0)], last=True)
     assert ids(jobs) == ["a", "b", "c"]
 
 
 def test_what_an_event_said_is_newer_than_a_page(jobs, make_status) -> None:
     jobs.begin_pages()
-    jobs.hear_page([make_status("a")], last=False)
-    jobs.hear(make_status("b", "done"))
-    jobs.hear_page([make_status("b", "denoising")], last=True)
+    jobs.receive_page([make_status("a")], last=False)
+    jobs.receive(make_status("b", "done"))
+    jobs.receive_page([make_status("b", "denoising")], last=True)
     assert jobs.get("b").state == "done"
     jobs.begin_pages()
-    jobs.hear_page([make_status("b", "denoising")], last=True)
+    jobs.receive_page([make_status("b", "denoising")], last=True)
     assert jobs.get("b").state == "denoising", "the next list is newer again"
 
 
 def test_jobs_that_the_server_no_longer_has_vanish_after_the_last_page_alone(jobs, make_status, make_request) -> None:
-    jobs.ask("mine", make_request(), "")
+    jobs.add_queued("mine", make_request(), "")
     for job_id in "abc":
-        jobs.hear(make_status(job_id))
+        jobs.receive(make_status(job_id))
     jobs.begin_pages()
-    jobs.hear_page([make_status("a")], last=False)
+    jobs.receive_page([make_status("a")], last=False)
     assert set(ids(jobs)) == {"a", "b", "c", "mine"}
-    jobs.hear(make_status("d"))
-    jobs.hear_page([], last=True)
+    jobs.receive(make_status("d"))
+    jobs.receive_page([], last=True)
     assert set(ids(jobs)) == {"a", "d", "mine"}
 
 
 def test_what_was_cleared_does_not_come_back_with_an_older_page(jobs, make_status) -> None:
     jobs.begin_pages()
-    jobs.hear_page([make_status("a", "done")], last=False)
+    jobs.receive_page([make_status("a", "done")], last=False)
     jobs.forget(["a", "b"])
-    jobs.hear_page([make_status("b", "done")], last=True)
+    jobs.receive_page([make_status("b", "done")], last=True)
     assert ids(jobs) == []
 
 
 def test_progress_goes_into_the_status(jobs, messages, make_status) -> None:
     said = messages.ProgressParams("a", messages.JobState.DENOISING, 3, 8, 0.4, 12.0, "Denoising", "/p.jpg")
-    jobs.hear_progress(said)
+    jobs.receive_progress(said)
     assert jobs.get("a") is None
-    jobs.hear(make_status("a", created=5.0))
-    jobs.hear_progress(said)
+    jobs.receive(make_status("a", created=5.0))
+    jobs.receive_progress(said)
     status = jobs.get("a")
     assert (status.state, status.step, status.steps, status.progress) == ("denoising", 3, 8, 0.4)
     assert (status.eta_seconds, status.sentence, status.preview, status.created) == (12.0, "Denoising", "/p.jpg", 5.0)
-    jobs.hear(make_status("a", "cancelled"))
-    jobs.hear_progress(said)
+    jobs.receive(make_status("a", "cancelled"))
+    jobs.receive_progress(said)
     assert jobs.get("a").state == "cancelled", "it came too late"
 
 
 def test_the_same_list_until_something_changes(jobs, messages, make_status) -> None:
     for job_id in "abc":
-        jobs.hear(make_status(job_id, "denoising"))
+        jobs.receive(make_status(job_id, "denoising"))
     before = jobs.in_order(lambda status: True)
     assert jobs.in_order(lambda status: True) is before
-    jobs.hear_progress(messages.ProgressParams("b", messages.JobState.DENOISING, step=2))
+    jobs.receive_progress(messages.ProgressParams("b", messages.JobState.DENOISING, step=2))
     after = jobs.in_order(lambda status: True)
     assert after is not before
     assert [status.step for status in after] == [0, 2, 0]
@@ -91,11 +91,11 @@ def test_progress_does_not_sort_anew(jobs, messages, make_status) -> None:
         return True
 
     for n in range(100):
-        jobs.hear(make_status(f"{n:03d}", "denoising", created=float(n)))
+        jobs.receive(make_status(f"{n:03d}", "denoising", created=float(n)))
     jobs.in_order(belongs)
     assert len(asked) == 100
-    jobs.hear_progress(messages.ProgressParams("050", messages.JobState.DENOISING, step=2))
-    jobs.hear(make_status("new", created=200.0))
+    jobs.receive_progress(messages.ProgressParams("050", messages.JobState.DENOISING, step=2))
+    jobs.receive(make_status("new", created=200.0))
     assert jobs.in_order(belongs)[0].job_id == "new"
     assert len(asked) == 101
     jobs.order_anew()
@@ -104,38 +104,38 @@ def test_progress_does_not_sort_anew(jobs, messages, make_status) -> None:
 
 
 def test_settled_jobs_and_done_ones_are_counted_as_they_change(jobs, make_status, make_request) -> None:
-    jobs.hear(make_status("a", "done"))
-    jobs.hear(make_status("b", "failed"))
-    jobs.hear(make_status("c", "done", settled=True))
+    jobs.receive(make_status("a", "done"))
+    jobs.receive(make_status("b", "failed"))
+    jobs.receive(make_status("c", "done", settled=True))
     assert jobs.take_done() == {"a", "c"} and jobs.take_done() == set()
     assert jobs.done_unsettled() == {"a"}
     assert {status.job_id for status in jobs.ended_unsettled()} == {"a", "b"}
-    jobs.hear_settled(["a", "nobody's"])
+    jobs.receive_settled(["a", "nobody's"])
     assert jobs.get("a").settled and jobs.done_unsettled() == set()
-    jobs.hear(make_status("a", "queued"))
+    jobs.receive(make_status("a", "queued"))
     assert jobs.busy and jobs.done == {"c"}
-    jobs.hear(make_status("a", "done"))
+    jobs.receive(make_status("a", "done"))
     assert jobs.take_done() == {"a"} and not jobs.busy
 
 
 def test_this_sides_job_has_its_request_until_the_server_has_it(jobs, make_status, make_request) -> None:
     request = make_request("rain")
-    jobs.ask("a", request, "Waiting.")
+    jobs.add_queued("a", request, "Waiting.")
     assert jobs.request_of("a") is request and jobs.get("a").summary.title == "rain"
     assert not jobs.is_servers("a")
-    jobs.hear(make_status("a"))
+    jobs.receive(make_status("a"))
     assert jobs.request_of("a") is None and jobs.is_servers("a")
 
 
 HAPPENS = {
-    "hear": lambda jobs, status, progress, request: jobs.hear(status),
-    "progress": lambda jobs, status, progress, request: jobs.hear_progress(progress),
+    "hear": lambda jobs, status, progress, request: jobs.receive(status),
+    "progress": lambda jobs, status, progress, request: jobs.receive_progress(progress),
     "forget": lambda jobs, status, progress, request: jobs.forget([status.job_id]),
-    "ask": lambda jobs, status, progress, request: jobs.ask(status.job_id, request, ""),
+    "ask": lambda jobs, status, progress, request: jobs.add_queued(status.job_id, request, ""),
     "end": lambda jobs, status, progress, request: jobs.end(status.job_id, type(status.state)("failed")),
-    "settled": lambda jobs, status, progress, request: jobs.hear_settled([status.job_id]),
-    "page": lambda jobs, status, progress, request: jobs.hear_page([status], last=False),
-    "last": lambda jobs, status, progress, request: jobs.hear_page([status], last=True),
+    "settled": lambda jobs, status, progress, request: jobs.receive_settled([status.job_id]),
+    "page": lambda jobs, status, progress, request: jobs.receive_page([status], last=False),
+    "last": lambda jobs, status, progress, request: jobs.receive_page([status], last=True),
     "begin": lambda jobs, *_: jobs.begin_pages(),
     "order": lambda jobs, *_: jobs.order_anew(),
 }

@@ -53,26 +53,26 @@ def test_messages_that_are_not_answered_hold_no_further_ones_for_ever(outbox, ad
         getattr(outbox, method)(f"{number:032x}", make_request())
     outbox.tick(client)
     outbox.tick(client)
-    assert len(client.calls) == module.MOST_UNDER_WAY
+    assert len(client.calls) == module.MAX_UNDER_WAY
     now = module.time.monotonic() + module.HELD_SECONDS + 1
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
     outbox.tick(client)
-    assert len(client.calls) == 2 * module.MOST_UNDER_WAY
+    assert len(client.calls) == 2 * module.MAX_UNDER_WAY
     outbox.server_gone()
     again = Client()
     outbox.tick(again)
-    assert again.asked == client.asked[: module.MOST_UNDER_WAY], "the next server is told all of them, in order"
+    assert again.asked == client.asked[: module.MAX_UNDER_WAY], "the next server is told all of them, in order"
 
 
 def test_retries_that_wait_for_a_share_hold_neither_new_jobs_nor_cancels(
     outbox, jobs, make_request, make_status
 ) -> None:
     for n in range(20):
-        jobs.hear(make_status(f"old {n}", "failed"))
+        jobs.receive(make_status(f"old {n}", "failed"))
         outbox.retry(f"old {n}", None)
     client = Client()
     outbox.tick(client)
-    jobs.hear(make_status("runs", "denoising"))
+    jobs.receive(make_status("runs", "denoising"))
     outbox.cancel("runs")
     outbox.submit("new", make_request())
     outbox.tick(client)
@@ -87,7 +87,7 @@ def test_what_was_not_answered_is_told_to_the_next_server(
     if verb == "submit":
         outbox.submit("a", make_request())
     else:
-        jobs.hear(make_status("a", "queued" if verb == "cancel" else "failed"))
+        jobs.receive(make_status("a", "queued" if verb == "cancel" else "failed"))
         {"cancel": outbox.cancel, "settle": lambda a: outbox.settle([a]), "clear": lambda a: outbox.clear([a])}.get(
             verb, lambda a: outbox.retry(a, None)
         )("a")
@@ -131,7 +131,7 @@ def test_a_job_that_was_not_told_yet_is_simply_not_told(outbox, jobs, make_reque
 def test_ids_go_a_thousand_at_a_time_and_those_given_back_are_settled(outbox, jobs, messages, make_status) -> None:
     wanted = [f"{n:032x}" for n in range(2500)]
     for job_id in wanted:
-        jobs.hear(make_status(job_id, "done"))
+        jobs.receive(make_status(job_id, "done"))
     outbox.settle(wanted)
     client, told = Client(), []
     for _ in range(3):
@@ -155,7 +155,7 @@ def test_a_settle_waits_for_its_own_jobs_submit_alone(outbox, jobs, make_request
 
 
 def test_a_retry_ends_what_was_to_be_told_of_the_jobs_end(outbox, jobs, make_status) -> None:
-    jobs.hear(make_status("a", "failed"))
+    jobs.receive(make_status("a", "failed"))
     outbox.settle(["a"])
     outbox.retry("a", None)
     client = Client()
@@ -166,9 +166,9 @@ def test_a_retry_ends_what_was_to_be_told_of_the_jobs_end(outbox, jobs, make_sta
 def test_refusals(outbox, jobs, errors, messages, make_request, make_status) -> None:
     client = Client()
     outbox.submit("new", make_request())
-    jobs.hear(make_status("old", "failed"))
-    jobs.hear(make_status("lost", "failed"))
-    jobs.hear(make_status("forgotten", "failed"))
+    jobs.receive(make_status("old", "failed"))
+    jobs.receive(make_status("lost", "failed"))
+    jobs.receive(make_status("forgotten", "failed"))
     outbox.retry("old", None)
     outbox.retry("lost", make_request("rain"))
     outbox.retry("forgotten", None)
@@ -186,12 +186,12 @@ def test_refusals(outbox, jobs, errors, messages, make_request, make_status) -> 
 
 
 def test_a_retry_that_had_arrived_the_first_time_is_no_failure(outbox, jobs, errors, make_status) -> None:
-    jobs.hear(make_status("a", "failed"))
+    jobs.receive(make_status("a", "failed"))
     outbox.retry("a", None)
     client = Client()
     outbox.tick(client)
     outbox.server_gone()
-    jobs.hear(make_status("a", "denoising"))
+    jobs.receive(make_status("a", "denoising"))
     outbox.tick(client)
     client.calls[1][3](errors.ProtocolError(errors.REFUSED, "The job has not ended."))
     assert jobs.get("a").state == "denoising"
@@ -199,7 +199,7 @@ def test_a_retry_that_had_arrived_the_first_time_is_no_failure(outbox, jobs, err
 
 def test_without_a_server_the_waiting_jobs_say_why(outbox, jobs, make_request, make_status) -> None:
     outbox.submit("a", make_request())
-    jobs.hear(make_status("b", "failed"))
+    jobs.receive(make_status("b", "failed"))
     outbox.retry("b", None)
     outbox.give_up("There is no backend.")
     assert jobs.get("a").problem.sentence == "There is no backend."

@@ -90,11 +90,11 @@ def boxed(content: bytearray, kind: bytes) -> int:
 @pytest.mark.parametrize("name", KNOWN)
 def test_what_is_known_is_as_it_was_written(tmp_path, head_of, name):
     codec, pixels, options, alpha, *more = KNOWN[name]
-    rgb, grey = (*more, 8, 8)[:2]
+    rgb, gray = (*more, 8, 8)[:2]
     head = head_of(str(written(tmp_path, name, codec, pixels, options)))
     assert head is not None
     assert ((head.width, head.height), head.turn) == (SIZE, 0)
-    assert (head.depth.alpha, head.depth.rgb, head.depth.grey) == (alpha, rgb, grey)
+    assert (head.depth.alpha, head.depth.rgb, head.depth.gray) == (alpha, rgb, gray)
     assert head.has(FRAMES, 25) and not head.has(FRAMES + 1, 25)
 
 
@@ -185,7 +185,7 @@ def test_nothing_is_known_of_matroska_with_a_cut_or_a_projection(tmp_path, head_
 
 def test_ffv1_as_in_avi_is_known_and_nothing_else_is(addon, tmp_path):
     """Blender's own files are so."""
-    codecs, odd = addon("timeline.movie_codecs"), addon("timeline.movie_facts").Odd
+    codecs, odd = addon("timeline.movie_codecs"), addon("timeline.movie_codecs").UnusualMovie
     content = written(tmp_path, "a.mkv", "ffv1", "bgra", {"level": "3"}).read_bytes()
     at = content.index(b"\x63\xa2") + 3
     record = content[at : at + (content[at - 1] & 0x7F)]
@@ -200,7 +200,7 @@ def test_ffv1_as_in_avi_is_known_and_nothing_else_is(addon, tmp_path):
 
 @pytest.mark.parametrize("where", ["layer", "layers", "alpha", "turn", "two"])
 def test_h265_with_a_layer_of_transparency_is_not_known(addon, where):
-    codecs, odd = addon("timeline.movie_codecs"), addon("timeline.movie_facts").Odd
+    codecs, odd = addon("timeline.movie_codecs"), addon("timeline.movie_codecs").UnusualMovie
     units = [(32, b"\x40\x01\x0c\x01"), (33, b"\x42\x01\x01\x01"), (34, b"\x44\x01\xc0\x73")]
 
     def configuration(more=()):
@@ -245,12 +245,12 @@ def test_a_damaged_head_is_nothing_known_or_something_sensible(tmp_path, addon, 
 @pytest.mark.parametrize("start", [b"\0\0\0\x08ftyp", b"\0\0\0\x08free"])
 def test_no_more_is_read_than_a_little(tmp_path, addon, start):
     """A million empty boxes, or one that holds itself for ever."""
-    facts, mp4 = addon("timeline.movie_facts"), addon("timeline.movie_mp4")
+    codecs, mp4 = addon("timeline.movie_codecs"), addon("timeline.movie_head")
     (tmp_path / "a.mp4").write_bytes(start * 200_000)
     with open(tmp_path / "a.mp4", "rb") as stream:
-        file = facts.Bytes(stream)
-        with pytest.raises(facts.Odd):
-            mp4.read(file)
+        file = codecs.Bytes(stream)
+        with pytest.raises(codecs.UnusualMovie):
+            mp4.read_mp4(file)
         assert file._steps == -1, "it stopped by its steps"
 
 

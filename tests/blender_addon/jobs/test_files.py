@@ -11,15 +11,15 @@ import pytest
 
 
 @pytest.fixture
-def desk(session, addon):
-    return Desk(session, addon)
+def desk(pumped, addon):
+    return Desk(pumped, addon)
 
 
 class Desk:
     """Files and the open one's strips, in short words."""
 
-    def __init__(self, session, addon):
-        self.session, self.tracker, self.compat = session, session.tracker, addon("timeline.compat")
+    def __init__(self, pumped, addon):
+        self.pumped, self.session, self.compat = pumped, pumped.session, addon("timeline.compat")
 
     def save(self, path, **options):
         bpy.ops.wm.save_as_mainfile(filepath=str(path), **options)
@@ -36,17 +36,17 @@ class Desk:
         return sorted((s.type, self.compat.start(s), self.compat.end_exclusive(s), s.channel) for s in strips)
 
     def until_done(self, job_id):
-        self.session.until(lambda: (job := self.tracker.job(job_id)) and job.state.value == "done")
+        self.pumped.until(lambda: (job := self.session.jobs.get(job_id)) and job.state.value == "done")
 
     def until_settled(self, job_id, settled=True):
-        self.session.until(lambda: (job := self.tracker.job(job_id)) and job.settled == settled)
+        self.pumped.until(lambda: (job := self.session.jobs.get(job_id)) and job.settled == settled)
 
     def idle(self):
         for _ in range(40):
-            self.tracker.tick()
+            self.session.tick()
 
     def ask(self, prompt="slow fog", **where):
-        return self.session.ask(bpy.context.scene, prompt, **where)
+        return self.pumped.ask(bpy.context.scene, prompt, **where)
 
 
 COLOR, IMAGE = ("COLOR", 10, 18, 1), ("IMAGE", 10, 18, 1)
@@ -55,24 +55,24 @@ COLOR, IMAGE = ("COLOR", 10, 18, 1), ("IMAGE", 10, 18, 1)
 def test_media_goes_beside_the_blend_once_it_is_saved(desk, tmp_path, user_folder):
     first = desk.ask("fog")
     desk.until_done(first)
-    assert desk.tracker.job(first).take.folder.startswith(str(user_folder / "media"))
+    assert desk.session.jobs.get(first).take.folder.startswith(str(user_folder / "media"))
     desk.save(tmp_path / "film.blend")
     second = desk.ask("fog", channel=2)
-    desk.session.until(lambda: desk.places().count(IMAGE) == 1 and len(desk.places()) == 2)
+    desk.pumped.until(lambda: desk.places().count(IMAGE) == 1 and len(desk.places()) == 2)
     desk.until_done(second)
     desk.idle()
-    assert desk.tracker.job(second).take.folder == str(tmp_path / "wan" / second)
+    assert desk.session.jobs.get(second).take.folder == str(tmp_path / "wan" / second)
     directories = [strip.directory for strip in desk.compat.all_strips(bpy.context.scene)]
     assert f"//wan/{second}/" in directories
 
 
 def test_saved_takes_settle_their_jobs(desk, tmp_path):
     job_id = desk.ask("fog")
-    desk.session.until(lambda: desk.places() == [IMAGE])
-    assert not desk.tracker.job(job_id).settled
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
+    assert not desk.session.jobs.get(job_id).settled
     desk.save(tmp_path / "copy.blend", copy=True)
     desk.idle()
-    assert not desk.tracker.job(job_id).settled
+    assert not desk.session.jobs.get(job_id).settled
     desk.save(tmp_path / "film.blend")
     desk.until_settled(job_id)
 
@@ -85,11 +85,11 @@ def test_a_result_waits_for_its_file(desk, tmp_path):
     desk.until_done(job_id)
     desk.idle()
     assert desk.places() == []
-    assert not desk.tracker.belongs_here(job_id)
+    assert not desk.session.belongs_here(job_id)
     desk.load(tmp_path / "a.blend")
     assert desk.places() == [COLOR]
-    desk.session.until(lambda: desk.places() == [IMAGE])
-    assert desk.tracker.belongs_here(job_id)
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
+    assert desk.session.belongs_here(job_id)
 
 
 def test_it_waits_in_another_saved_file_too(desk, tmp_path):
@@ -103,20 +103,20 @@ def test_it_waits_in_another_saved_file_too(desk, tmp_path):
     desk.idle()
     assert desk.places() == []
     desk.load(tmp_path / "a.blend")
-    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
 
 
 def test_save_as_takes_the_job_along(desk, tmp_path):
     desk.save(tmp_path / "a.blend")
     desk.ask()
     desk.save(tmp_path / "b.blend")
-    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
     desk.load(tmp_path / "a.blend")
     desk.idle()
     assert desk.places() == []
     desk.load(tmp_path / "b.blend")
     assert desk.places() == [COLOR]
-    desk.session.until(lambda: desk.places() == [IMAGE])  # had landed, but was not saved
+    desk.pumped.until(lambda: desk.places() == [IMAGE])  # had landed, but was not saved
 
 
 def test_save_as_of_a_removed_placeholder_keeps_the_job_with_the_open_file(desk, tmp_path):
@@ -127,13 +127,13 @@ def test_save_as_of_a_removed_placeholder_keeps_the_job_with_the_open_file(desk,
     desk.until_done(job_id)
     desk.idle()
     assert desk.places() == []
-    assert desk.tracker.belongs_here(job_id)
+    assert desk.session.belongs_here(job_id)
 
 
 def test_a_variant_of_the_file_does_not_get_the_others_jobs(desk, tmp_path):
     desk.save(tmp_path / "a.blend")
     first = desk.ask("fog")
-    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
     desk.save(tmp_path / "a.blend")
     desk.until_settled(first)
     shutil.copy(tmp_path / "a.blend", tmp_path / "b.blend")
@@ -144,7 +144,7 @@ def test_a_variant_of_the_file_does_not_get_the_others_jobs(desk, tmp_path):
     desk.idle()
     assert desk.places() == [IMAGE]
     desk.load(tmp_path / "b.blend")
-    desk.session.until(lambda: desk.places() == [IMAGE, ("IMAGE", 30, 38, 1)])
+    desk.pumped.until(lambda: desk.places() == [IMAGE, ("IMAGE", 30, 38, 1)])
 
 
 def test_reloading_without_the_placeholder_lands_at_the_recorded_place(desk, tmp_path):
@@ -153,17 +153,17 @@ def test_reloading_without_the_placeholder_lands_at_the_recorded_place(desk, tmp
     desk.load(tmp_path / "a.blend")
     assert desk.places() == []
     desk.until_done(job_id)
-    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
 
 
 def test_reloading_a_landed_but_unsaved_take_lands_it_again(desk, tmp_path):
     desk.save(tmp_path / "a.blend")
     desk.ask("fog")
     desk.save(tmp_path / "a.blend")
-    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
     desk.load(tmp_path / "a.blend")
     assert desk.places() == [COLOR]
-    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
 
 
 def test_a_renamed_file_is_known_by_its_id(desk, tmp_path):
@@ -175,30 +175,30 @@ def test_a_renamed_file_is_known_by_its_id(desk, tmp_path):
     (tmp_path / "a.blend").rename(tmp_path / "renamed.blend")
     desk.until_done(job_id)
     desk.load(tmp_path / "renamed.blend")
-    desk.session.until(lambda: desk.places() == [IMAGE, ("IMAGE", 50, 58, 1)])
+    desk.pumped.until(lambda: desk.places() == [IMAGE, ("IMAGE", 50, 58, 1)])
 
 
 def test_an_undone_take_that_was_saved_is_not_placed_by_itself(desk, tmp_path):
     desk.save(tmp_path / "a.blend")
     job_id = desk.ask("fog")
-    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
     bpy.ops.ed.undo()
     desk.save(tmp_path / "a.blend")
     desk.until_settled(job_id)
     desk.load(tmp_path / "a.blend")
     desk.idle()
     assert desk.places() == [COLOR]
-    assert desk.tracker.place(job_id, bpy.context.scene)
+    assert desk.session.place(job_id, bpy.context.scene)
     assert desk.places() == [IMAGE]
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["the backend is told", "Blender ends at once"])
 def test_a_deleted_take_stays_deleted_after_save_and_quit(desk, addon, tmp_path, told):
-    module = addon("jobs.tracker")
+    module = addon("jobs.session")
     desk.save(tmp_path / "film.blend")
     job_id = desk.ask("fog")
     desk.save(tmp_path / "film.blend")
-    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
     desk.compat.strips(bpy.context.scene.sequence_editor).remove(desk.compat.all_strips(bpy.context.scene)[0])
     bpy.ops.ed.undo_push(message="Delete")
     bpy.ops.wm.save_mainfile()
@@ -206,41 +206,41 @@ def test_a_deleted_take_stays_deleted_after_save_and_quit(desk, addon, tmp_path,
         desk.until_settled(job_id)
     module.unregister()
     module.register()
-    desk.tracker = module.get()
+    desk.session = module.current()
     desk.new()
     desk.load(tmp_path / "film.blend")
-    desk.tracker.want()
-    pump(desk, lambda: desk.tracker.server.listed and desk.tracker.job(job_id).settled)
+    desk.session.server.want()
+    pump(desk, lambda: desk.session.server.listed and desk.session.jobs.get(job_id).settled)
     desk.idle()
     assert desk.places() == []
     bpy.ops.wm.save_mainfile()
-    assert all(addon("jobs.ends").KEY not in scene for scene in bpy.data.scenes), "the server has it now"
+    assert all(addon("jobs.project").ENDS_KEY not in scene for scene in bpy.data.scenes), "the server has it now"
 
 
 def test_a_placeholder_that_was_deleted_and_saved_while_its_job_ran_stays_deleted(desk, addon, tmp_path):
-    module = addon("jobs.tracker")
+    module = addon("jobs.session")
     desk.save(tmp_path / "film.blend")
     job_id = desk.ask()
     desk.save(tmp_path / "film.blend")
     desk.compat.strips(bpy.context.scene.sequence_editor).remove(desk.compat.all_strips(bpy.context.scene)[0])
     bpy.ops.ed.undo_push(message="Delete")
     bpy.ops.wm.save_mainfile()
-    assert not desk.tracker.job(job_id).state.ended
+    assert not desk.session.jobs.get(job_id).state.ended
     desk.new()
     desk.until_done(job_id)
     module.unregister()
     module.register()
-    desk.tracker = module.get()
+    desk.session = module.current()
     desk.new()
     desk.load(tmp_path / "film.blend")
-    desk.tracker.want()
-    pump(desk, lambda: desk.tracker.server.listed and desk.tracker.job(job_id).settled)
+    desk.session.server.want()
+    pump(desk, lambda: desk.session.server.listed and desk.session.jobs.get(job_id).settled)
     desk.idle()
     assert desk.places() == []
 
 
 def test_what_a_file_says_of_ends_is_checked(addon, scene):
-    ends = addon("jobs.ends")
+    ends = addon("jobs.project")
     good = "a" * 32
     for hostile in (
         "[" * 5000,
@@ -249,38 +249,38 @@ def test_what_a_file_says_of_ends_is_checked(addon, scene):
         json.dumps([good.upper(), 7, None, good[:-1], f"{good}\n"]),
         "x" * 10**6,
     ):
-        scene[ends.KEY] = hostile
-        assert ends.read() == []
-    scene[ends.KEY] = 7
-    assert ends.read() == []
-    scene[ends.KEY] = json.dumps([good, good, "../../etc/passwd"])
-    assert ends.read() == [good]
-    ends.write([f"{n:032x}" for n in range(5000)])
-    assert len(ends.read()) == ends.MOST
-    ends.write([])
-    assert ends.KEY not in scene
+        scene[ends.ENDS_KEY] = hostile
+        assert ends.read_ends() == []
+    scene[ends.ENDS_KEY] = 7
+    assert ends.read_ends() == []
+    scene[ends.ENDS_KEY] = json.dumps([good, good, "../../etc/passwd"])
+    assert ends.read_ends() == [good]
+    ends.write_ends([f"{n:032x}" for n in range(5000)])
+    assert len(ends.read_ends()) == ends.MAX_ENDS
+    ends.write_ends([])
+    assert ends.ENDS_KEY not in scene
 
 
 def test_what_a_strip_remembers_is_checked(addon, scene):
     """A .blend may come from anywhere, and the panel reads this at every redraw."""
     strip = {}
-    request_of, provenance = addon("operators.load_settings").request_of, addon("timeline.provenance")
+    request_of, provenance = addon("operators.apply_settings").request_of, addon("timeline.provenance")
     for hostile in ("[" * 100_000, "7", '{"sources": [], "wanted": [], "task": "", "start": 1e999}', '{"sources": {}}'):
         strip[addon("timeline.identity").REQUEST] = strip[provenance.ASKED] = hostile
         assert request_of(strip) is None and provenance.of(strip) is None
 
 
 def test_a_take_without_a_placeholder_has_its_request_asked_for(desk, addon, tmp_path):
-    module = addon("jobs.tracker")
+    module = addon("jobs.session")
     desk.save(tmp_path / "a.blend")
     job_id = desk.ask()
     desk.until_done(job_id)
     module.unregister()
     module.register()
-    desk.tracker = module.get()
+    desk.session = module.current()
     desk.load(tmp_path / "a.blend")
     assert desk.places() == []
-    desk.tracker.want()
+    desk.session.server.want()
     pump(desk, lambda: desk.places() == [IMAGE])
     (strip,) = desk.compat.all_strips(bpy.context.scene)
     assert json.loads(strip["wan_vse_request"])["prompt"] == "slow fog"
@@ -293,7 +293,7 @@ def test_an_unsaved_files_job_stays_in_the_list_when_the_file_is_gone(desk):
     desk.idle()
     assert desk.places() == []
     bpy.context.scene.frame_set(77)
-    assert desk.tracker.place(job_id, bpy.context.scene)
+    assert desk.session.place(job_id, bpy.context.scene)
     assert desk.places() == [("IMAGE", 77, 85, 1)]
 
 
@@ -301,9 +301,9 @@ def test_a_take_lands_in_the_scene_of_its_placeholder(desk):
     first = bpy.context.scene
     second = bpy.data.scenes.new("Second")
     second.sequence_editor_create()
-    job_id = desk.session.ask(second, "slow fog", 10, 8, 1)
+    job_id = desk.pumped.ask(second, "slow fog", 10, 8, 1)
     desk.until_done(job_id)
-    desk.session.until(lambda: [s.type for s in desk.compat.all_strips(second)] == ["IMAGE"])
+    desk.pumped.until(lambda: [s.type for s in desk.compat.all_strips(second)] == ["IMAGE"])
     assert list(desk.compat.all_strips(first)) == []
 
 
@@ -311,19 +311,19 @@ def test_a_file_from_elsewhere_offers_its_placeholders(desk, tmp_path, user_fold
     desk.save(tmp_path / "a.blend")
     job_id = desk.ask("hang")
     desk.save(tmp_path / "a.blend")
-    desk.tracker.stop()
+    desk.session.server.stop()
     shutil.rmtree(user_folder / "state", ignore_errors=True)  # as on another machine
-    addon("jobs.tracker").unregister()
-    addon("jobs.tracker").register()
-    desk.session.tracker = desk.tracker = addon("jobs.tracker").get()
+    addon("jobs.session").unregister()
+    addon("jobs.session").register()
+    desk.pumped.session = desk.session = addon("jobs.session").current()
     desk.load(tmp_path / "a.blend")
-    desk.tracker.want()
-    pump(desk, lambda: desk.tracker.job(job_id))
-    job = desk.tracker.job(job_id)
-    assert (job.state.value, desk.tracker.request_of(job_id).prompt) == ("interrupted", "hang")
+    desk.session.server.want()
+    pump(desk, lambda: desk.session.jobs.get(job_id))
+    job = desk.session.jobs.get(job_id)
+    assert (job.state.value, desk.session.request_of(job_id).prompt) == ("interrupted", "hang")
     assert "Retry" in job.sentence
-    desk.tracker.retry(job_id)
-    pump(desk, lambda: desk.tracker.job(job_id).state.value == "denoising")
+    desk.session.retry(job_id)
+    pump(desk, lambda: desk.session.jobs.get(job_id).state.value == "denoising")
 
 
 def test_a_take_whose_job_nobody_knows_lands_from_its_own_folder(desk, tmp_path, user_folder, addon):
@@ -332,16 +332,16 @@ def test_a_take_whose_job_nobody_knows_lands_from_its_own_folder(desk, tmp_path,
     desk.save(tmp_path / "a.blend")
     desk.new()
     desk.until_done(job_id)
-    desk.tracker.stop()
+    desk.session.server.stop()
     shutil.rmtree(user_folder / "state")
     (tmp_path / "moved").mkdir()
     (tmp_path / "a.blend").rename(tmp_path / "moved" / "a.blend")
     (tmp_path / "wan").rename(tmp_path / "moved" / "wan")
-    addon("jobs.tracker").unregister()
-    addon("jobs.tracker").register()
-    desk.tracker = addon("jobs.tracker").get()
+    addon("jobs.session").unregister()
+    addon("jobs.session").register()
+    desk.session = addon("jobs.session").current()
     desk.load(tmp_path / "moved" / "a.blend")
-    desk.tracker.want()
+    desk.session.server.want()
     pump(desk, lambda: desk.places() == [IMAGE])
 
 
@@ -352,29 +352,29 @@ def test_clear_keeps_results_that_no_file_has_yet(desk, tmp_path):
     landed = desk.ask("fog")
     desk.until_done(waiting)
     desk.until_done(landed)
-    desk.session.until(lambda: desk.places() == [IMAGE])
-    desk.tracker.clear()
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
+    desk.session.clear()
     desk.idle()
-    assert [job.job_id for job in desk.tracker.jobs()] == [waiting]
+    assert [job.job_id for job in desk.session.queue()] == [waiting]
     desk.load(tmp_path / "a.blend")
-    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
 
 
 def test_takes_are_collected_beside_the_blend(desk, tmp_path, addon):
     refused = addon("jobs.request").Refused
     job_id = desk.ask("fog")
-    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
     with pytest.raises(refused, match="Save"):
-        desk.tracker.collect()
+        desk.session.collect()
     desk.save(tmp_path / "film.blend")
-    desk.tracker.collect()
-    desk.session.until(lambda: not desk.tracker.collector.busy)
+    desk.session.collect()
+    desk.pumped.until(lambda: not desk.session.collector.busy)
     (strip,) = desk.compat.all_strips(bpy.context.scene)
     assert strip.directory.rstrip("/") == f"//wan/{job_id}"
     assert len(list((tmp_path / "wan" / job_id).glob("*.png"))) == 8
     assert json.loads((tmp_path / "wan" / job_id / "take.json").read_text())["job_id"] == job_id
     with pytest.raises(refused, match="already"):
-        desk.tracker.collect()
+        desk.session.collect()
     bpy.ops.ed.undo()
     (strip,) = desk.compat.all_strips(bpy.context.scene)
     assert not strip.directory.startswith("//")
@@ -382,17 +382,17 @@ def test_takes_are_collected_beside_the_blend(desk, tmp_path, addon):
 
 def test_a_collection_that_cannot_be_written_says_so(desk, tmp_path):
     desk.ask("fog")
-    desk.session.until(lambda: desk.places() == [IMAGE])
+    desk.pumped.until(lambda: desk.places() == [IMAGE])
     desk.save(tmp_path / "film.blend")
     (tmp_path / "wan").write_text("in the way")
-    desk.tracker.collect()
-    desk.session.until(lambda: not desk.tracker.collector.busy)
-    assert "could not be copied" in desk.tracker.collector.sentence
+    desk.session.collect()
+    desk.pumped.until(lambda: not desk.session.collector.busy)
+    assert "could not be copied" in desk.session.collector.sentence
 
 
 def pump(desk, condition):
     until = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < until, desk.tracker.jobs()
-        desk.tracker.tick()
+        assert time.monotonic() < until, desk.session.queue()
+        desk.session.tick()
         time.sleep(0.01)

@@ -34,7 +34,7 @@ def rendering(scene, addon, tmp_path):
     renderer = module.Renderer(lambda: tmp_path / "run", told.ready.append, told.failed.__setitem__)
 
     def wanted(*names, frames=(1, 2), role="FOOTAGE", depth=False):
-        return footage.Wanted(footage.Role[role], *frames, tuple(names), depth)
+        return footage.FootageRange(footage.Role[role], *frames, tuple(names), depth)
 
     def begin(*all_wanted, job="job"):
         asked = []
@@ -236,8 +236,9 @@ def test_nor_is_it_asked_for_where_it_is_the_first_or_the_last(addon, strips, re
     strip = add_pictures(strips, tmp_path / "media", "shot", 1, 1, 6)
     strip.transform.rotation = 0.2
     (tmp_path / "media" / "shot_05.png").write_bytes(HEIC)
-    with pytest.raises(addon("timeline.footage").Unusable, match=r"shows shot_05.png, which Blender can't read: conv"):
-        rendering.begin(rendering.wanted("shot", frames=(1, 7)))
+    wanted = rendering.wanted("shot", frames=(1, 7))
+    refused = addon("timeline.footage").source_or_render(bpy.context.scene, wanted, str(tmp_path / "job"))
+    assert "shows shot_05.png, which Blender can't read: conv" in refused
 
 
 def state_of(scene, addon) -> dict:

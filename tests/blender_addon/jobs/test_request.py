@@ -38,10 +38,10 @@ def build(scene, addon):
     return build
 
 
-def refusal(addon, build, **settings):
-    with pytest.raises(addon("jobs.request").Refused) as caught:
-        build(**settings)
-    return caught.value.sentence
+def refusal(build, **settings) -> str:
+    refused = build(**settings)
+    assert isinstance(refused, str)
+    return refused
 
 
 def test_everything_of_the_panel_is_in_it(scene, build):
@@ -88,25 +88,25 @@ def test_a_hole_gives_start_and_length(scene, build, addon):
     request = build(length_mode="HOLE")
     assert (request.origin.start, request.length_frames, request.origin.channel) == (21, 29, 1)
     scene.frame_set(5)
-    assert "no hole" in refusal(addon, build, length_mode="HOLE")
+    assert "no gap" in refusal(build, length_mode="HOLE")
 
 
 def test_prompts_from_elsewhere(build, addon):
-    assert "text block" in refusal(addon, build, prompt_source="TEXT_BLOCK")
+    assert "text block" in refusal(build, prompt_source="TEXT_BLOCK")
     text = bpy.data.texts.new("P")
     text.write("rain\nat night")
     assert build(prompt_source="TEXT_BLOCK", prompt_text=text).prompt == "rain at night"
-    assert "text strip" in refusal(addon, build, prompt_source="TEXT_STRIP")
+    assert "text strip" in refusal(build, prompt_source="TEXT_STRIP")
 
 
 def test_what_cannot_be_asked_is_a_sentence(build, addon):
-    assert "empty" in refusal(addon, build, prompt=" \n ")
-    assert "has more than 10,000 characters" in refusal(addon, build, prompt="x" * 100_000)
+    assert "empty" in refusal(build, prompt=" \n ")
+    assert "has more than 10,000 characters" in refusal(build, prompt="x" * 100_000)
     text = bpy.data.texts.new("Book")
     text.write("a line of a book\n" * 50_000)
-    assert "has more than 10,000" in refusal(addon, build, prompt_source="TEXT_BLOCK", prompt_text=text)
-    assert "negative prompt has 5,001 characters" in refusal(addon, build, negative_prompt="x" * 5001)
-    assert "model" in refusal(addon, build, model="")
+    assert "has more than 10,000" in refusal(build, prompt_source="TEXT_BLOCK", prompt_text=text)
+    assert "negative prompt has 5,001 characters" in refusal(build, negative_prompt="x" * 5001)
+    assert "model" in refusal(build, model="")
     assert build(prompt="\N{PILE OF POO} \u202e\x07 ünïcödé " + "\ud800").prompt.startswith("\N{PILE OF POO}")
 
 

@@ -15,21 +15,21 @@ COLOUR = "Colour"
 
 
 @pytest.fixture
-def desk(renderer, session, scene, addon, cut, tmp_path):
+def desk(renderer, pumped, scene, addon, cut, tmp_path):
     """A colour strip at 10 to 40 on channel 1, which has to be rendered, and short words."""
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
     cut.compat.new_color(cut.strips, COLOUR, 1, 10, 30)
     cut.compat.new_color(cut.strips, "Next", 1, 60, 30)
     bpy.ops.ed.undo_push(message="A cut")
-    return Desk(renderer, session, addon, cut)
+    return Desk(renderer, pumped, addon, cut)
 
 
 class Desk:
     """What these tests do."""
 
-    def __init__(self, renderer, session, addon, cut):
-        self.renderer, self.session, self.addon, self.cut = renderer, session, addon, cut
-        self.tracker = session.tracker
+    def __init__(self, renderer, pumped, addon, cut):
+        self.renderer, self.pumped, self.addon, self.cut = renderer, pumped, addon, cut
+        self.session = pumped.session
 
     @property
     def scene(self):
@@ -48,43 +48,43 @@ class Desk:
         for name, value in settings.items():
             setattr(panel, name, value)
         task = self.addon("properties.task").Task[task]
-        (order,) = self.addon("jobs.orders").orders(self.scene, panel, SimpleNamespace(media_folder=""), task)
-        job_id = self.tracker.generate(self.scene, order)
+        (order,) = self.addon("jobs.orders").find_orders(self.scene, panel, SimpleNamespace(media_folder=""), task)
+        job_id = self.session.generate(self.scene, order)
         bpy.ops.ed.undo_push(message="Ask")
         return job_id
 
     def job(self, job_id):
-        return self.tracker.job(job_id)
+        return self.session.jobs.get(job_id)
 
     def until(self, job_id, state):
-        self.session.until(lambda: self.job(job_id) and self.job(job_id).state.value == state)
+        self.pumped.until(lambda: self.job(job_id) and self.job(job_id).state.value == state)
 
     def takes(self):
         start, end = self.cut.compat.start, self.cut.compat.end_exclusive
         return sorted((start(s), end(s), s.channel) for s in self.strips if s.get("wan_vse_role") == "take")
 
     def until_landed(self):
-        self.session.until(self.takes)
+        self.pumped.until(self.takes)
         return self.takes()
 
     def idle(self, seconds=0.3):
         end = time.monotonic() + seconds
-        self.session.until(lambda: time.monotonic() > end)
+        self.pumped.until(lambda: time.monotonic() > end)
 
     def restart(self):
         """As if this Blender had been killed and another begun."""
-        self.addon("jobs.tracker").unregister()
-        self.addon("jobs.tracker").register()
-        self.session.tracker = self.tracker = self.addon("jobs.tracker").get()
-        self.session.until = lambda condition, seconds=10.0: pump(self.tracker, condition, seconds)
-        self.tracker.want()
+        self.addon("jobs.session").unregister()
+        self.addon("jobs.session").register()
+        self.pumped.session = self.session = self.addon("jobs.session").current()
+        self.pumped.until = lambda condition, seconds=10.0: pump(self.session, condition, seconds)
+        self.session.server.want()
 
 
-def pump(tracker, condition, seconds):
+def pump(session, condition, seconds):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, [(job.state, job.sentence) for job in tracker.jobs()]
-        tracker.tick()
+        assert time.monotonic() < end, [(job.state, job.sentence) for job in session.queue()]
+        session.tick()
         time.sleep(0.01)
 
 
@@ -96,23 +96,23 @@ def test_the_source_is_rendered_then_the_job_goes_out(desk) -> None:
     assert (job.state.value, job.sentence) == ("queued", "Rendering the source.")
     assert desk.renderer.made.placeholders_at_asking == 0, "the placeholder is no part of what is rendered"
     desk.renderer.made.done = 0.5
-    desk.session.until(lambda: desk.job(job_id).progress == 0.5)
+    desk.pumped.until(lambda: desk.job(job_id).progress == 0.5)
     desk.renderer.manner = "ready"
     assert desk.until_landed() == [(10, 40, 2)]
-    (source,) = desk.tracker.request_of(job_id).sources
+    (source,) = desk.session.request_of(job_id).sources
     assert (source.role.value, source.frames, source.rendered) == ("footage", 30, True)
     assert source.folder.endswith(os.path.join("wan", "sources", job_id, "footage"))
 
 
 def test_what_is_sent_is_what_the_panel_says(desk) -> None:
-    request = desk.tracker.request_of(desk.ask(strength=0.25, guide="FRAMES", conform="REPEAT"))
+    request = desk.session.request_of(desk.ask(strength=0.25, guide="FRAMES", conform="REPEAT"))
     assert (request.task, request.strength, request.guide.value, request.conform.value) == (
         "restyle",
         0.25,
         "frames",
         "repeat",
     )
-    extend = desk.tracker.request_of(desk.ask("EXTEND", strength=0.25))
+    extend = desk.session.request_of(desk.ask("EXTEND", strength=0.25))
     assert (extend.task, extend.strength, extend.guide.value) == ("extend", 1.0, "none")
 
 
@@ -152,13 +152,13 @@ def test_the_selection_stays_for_another_take(desk) -> None:
 def test_cancel_while_rendering(desk) -> None:
     desk.renderer.manner = "wait"
     job_id = desk.ask()
-    desk.tracker.cancel(job_id)
+    desk.session.cancel(job_id)
     assert desk.job(job_id).state.value == "cancelled"
     assert desk.renderer.made.cancelled == [job_id]
     desk.renderer.manner = "ready"
     desk.idle()
     assert desk.takes() == []
-    desk.tracker.retry(job_id)
+    desk.session.retry(job_id)
     assert desk.until_landed() == [(10, 40, 2)]
 
 
@@ -168,25 +168,25 @@ def test_a_failure_is_a_sentence_and_retry_renders_again(desk) -> None:
     desk.until(job_id, "failed")
     assert desk.job(job_id).problem.sentence == "The disk is full: make room, then press Retry."
     desk.renderer.manner = "ready"
-    desk.tracker.retry(job_id)
+    desk.session.retry(job_id)
     assert desk.until_landed() == [(10, 40, 2)]
 
 
 def test_what_can_not_be_rendered_is_refused_before_anything_changes(desk, addon) -> None:
-    desk.renderer.made.refuses = addon("timeline.footage").Unusable("The disk is full: make room.")
+    desk.renderer.made.refuses = addon("jobs.request").Refused("The disk is full: make room.")
     before = desk.cut.places()
     with pytest.raises(addon("jobs.request").Refused, match="disk is full"):
         desk.ask()
     assert desk.cut.places() == before
-    assert desk.tracker.jobs() == []
+    assert desk.session.queue() == []
 
 
 def test_retry_of_a_job_that_the_server_has_renders_what_is_gone(desk) -> None:
     job_id = desk.ask(prompt="fail")
     desk.until(job_id, "failed")
-    shutil.rmtree(desk.tracker.request_of(job_id).sources[0].folder)
-    desk.tracker.retry(job_id)
-    desk.session.until(lambda: len(desk.renderer.made.asked) == 2)  # what was asked for is the server's to say
+    shutil.rmtree(desk.session.request_of(job_id).sources[0].folder)
+    desk.session.retry(job_id)
+    desk.pumped.until(lambda: len(desk.renderer.made.asked) == 2)  # what was asked for is the server's to say
     assert desk.until_landed() == [(10, 40, 2)]
 
 
@@ -202,11 +202,11 @@ def test_and_once_it_was_rendered_its_failure_stays(desk) -> None:
     desk.cut.shot("Shot", 100, 130)
     desk.renderer.manner = "Blender ended: press Retry."
     job_id = desk.ask("RESTYLE", "Shot", prompt="the picture grows")
-    desk.session.until(lambda: desk.job(job_id).sentence == "Blender ended: press Retry.")
+    desk.pumped.until(lambda: desk.job(job_id).sentence == "Blender ended: press Retry.")
     desk.idle()
     assert len(desk.renderer.made.asked) == 1
     desk.renderer.manner = "ready"
-    desk.tracker.retry(job_id)
+    desk.session.retry(job_id)
     assert desk.until_landed() == [(100, 130, 2)]
 
 
@@ -216,7 +216,7 @@ def test_retry_renders_the_strip_where_it_is_now(desk) -> None:
     desk.until(job_id, "failed")
     desk.cut.compat.set_handles(desk.strips[COLOUR], 15, 45)
     desk.renderer.manner = "ready"
-    desk.tracker.retry(job_id)
+    desk.session.retry(job_id)
     wanted, _ = desk.renderer.made.asked[-1][1][0]
     assert (wanted.start, wanted.end_exclusive) == (15, 45)
     assert desk.until_landed() == [(15, 45, 2)]
@@ -227,7 +227,7 @@ def test_retry_without_the_strip_is_a_sentence(desk) -> None:
     job_id = desk.ask()
     desk.until(job_id, "failed")
     desk.cut.strips.remove(desk.strips[COLOUR])
-    desk.tracker.retry(job_id)
+    desk.session.retry(job_id)
     problem = desk.job(job_id).problem
     assert problem.kind == "bad_source"
     assert COLOUR in problem.sentence
@@ -239,14 +239,14 @@ def test_a_blender_that_was_killed_while_rendering_loses_nothing(desk, tmp_path,
     job_id = desk.ask()
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "film.blend"))  # neither strips nor placeholder were saved
     desk.restart()
-    desk.session.until(lambda: desk.job(job_id))
+    desk.pumped.until(lambda: desk.job(job_id))
     job = desk.job(job_id)
     assert job.state.value == "interrupted"
     assert "Blender ended while the source was rendered" in job.sentence
-    assert desk.tracker.belongs_here(job_id)
+    assert desk.session.belongs_here(job_id)
     desk.cut.compat.new_color(desk.cut.compat.strips(desk.scene.sequence_editor), COLOUR, 1, 10, 30)
     desk.renderer.manner = "ready"
-    desk.tracker.retry(job_id)
+    desk.session.retry(job_id)
     assert desk.until_landed() == [(10, 40, 2)]
 
 
@@ -257,10 +257,10 @@ def test_with_a_saved_placeholder_too(desk, tmp_path, monkeypatch) -> None:
     shutil.rmtree(desk.addon("jobs.folders").user_folder() / "waiting")
     desk.restart()
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "film.blend"))
-    desk.session.until(lambda: desk.job(job_id))
+    desk.pumped.until(lambda: desk.job(job_id))
     assert desk.job(job_id).state.value == "interrupted"
     desk.renderer.manner = "ready"
-    desk.tracker.retry(job_id)
+    desk.session.retry(job_id)
     assert desk.until_landed() == [(10, 40, 2)]
 
 
@@ -273,7 +273,7 @@ def test_the_journal_of_a_blender_that_lives_is_left_alone(desk) -> None:
     assert list(others.orphans()) == []
     desk.renderer.manner = "ready"
     desk.until_landed()
-    desk.tracker.sourcing._books()._next_touch = 0.0
+    desk.session.sourcing._open_journal()._next_touch = 0.0
     desk.idle(0.1)
     assert not (folder / f"{job_id}.json").exists(), "the server has it"
 
@@ -285,7 +285,7 @@ def test_another_files_strips_are_not_rendered(desk, tmp_path) -> None:
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
     bpy.ops.wm.read_homefile(use_empty=True, load_ui=False)
     bpy.context.scene.sequence_editor_create()
-    desk.tracker.retry(job_id)
+    desk.session.retry(job_id)
     assert "another file" in desk.job(job_id).problem.sentence
 
 
@@ -315,7 +315,7 @@ class TestWhereTheTakeGoes:
             change()
             desk.renderer.manner = "ready"
             (place,) = desk.until_landed()
-            return place, desk.tracker.note_of(job_id)
+            return place, desk.session.file.notes.get(job_id, "")
 
         return make
 
@@ -351,7 +351,7 @@ class TestWhereTheTakeGoes:
         change()
         (place,) = desk.until_landed()
         assert place == (205, 230, 2)
-        assert desk.tracker.note_of(job_id) == ""
+        assert desk.session.file.notes.get(job_id, "") == ""
         (take,) = [s for s in desk.strips if s.get("wan_vse_role") == "take"]
         assert desk.cut.compat.content_start(take) == 200, "frame for frame over its source"
 
@@ -376,7 +376,7 @@ class TestWhereTheTakeGoes:
     def test_a_hole_that_changed_is_said(self, desk, made) -> None:
         place, note = made(lambda: self.move(desk, 5, "Next"), "FILL_GAP", COLOUR, "Next")
         assert place == (40, 60, 1)
-        assert "The hole has 25 frames now, the take 20" in note
+        assert "The gap has 25 frames now, the take 20" in note
 
     def test_a_strip_that_was_trimmed_away_from_its_extension_is_said(self, desk, made) -> None:
         desk.cut.shot("Shot", 200, 240)
@@ -388,8 +388,8 @@ class TestWhereTheTakeGoes:
         change()
         (place,) = desk.until_landed()
         assert place == (240, 264, 1)
-        (job,) = desk.tracker.jobs()
-        assert "'Shot' was trimmed" in desk.tracker.note_of(job.job_id)
+        (job,) = desk.session.queue()
+        assert "'Shot' was trimmed" in desk.session.file.notes.get(job.job_id, "")
 
     def test_a_strip_that_is_in_a_meta_now(self, desk, made) -> None:
         def change():
@@ -400,15 +400,15 @@ class TestWhereTheTakeGoes:
         assert place[:2] == (10, 40)
 
 
-def test_a_blender_in_the_background_renders_it(session, scene, addon, cut, tmp_path) -> None:
+def test_a_blender_in_the_background_renders_it(pumped, scene, addon, cut, tmp_path) -> None:
     """Without a stand-in: what the server gets is the colour strip, and the open file is as it was."""
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
     cut.compat.new_color(cut.strips, COLOUR, 1, 10, 3).color = (1.0, 0.0, 0.0)
-    desk = Desk(None, session, addon, cut)
+    desk = Desk(None, pumped, addon, cut)
     job_id = desk.ask()
-    session.until(desk.takes, 60.0)
+    pumped.until(desk.takes, 60.0)
     assert desk.takes() == [(10, 13, 2)]
-    (source,) = desk.tracker.request_of(job_id).sources
+    (source,) = desk.session.request_of(job_id).sources
     picture = bpy.data.images.load(os.path.join(source.folder, source.files[-1]))
     assert tuple(picture.size) == (1920, 1080)
     assert list(picture.pixels[:4]) == pytest.approx([1.0, 0.0, 0.0, 1.0], abs=0.01)

@@ -143,9 +143,9 @@ def put(strip, scene, crafted: dict[str, object], victim: Path) -> None:
 
 
 @pytest.mark.parametrize("name", CRAFTED)
-def test_what_a_stranger_wrote(name, renderer, session, scene, addon, tmp_path, victim, user_folder) -> None:
+def test_what_a_stranger_wrote(name, renderer, pumped, scene, addon, tmp_path, victim, user_folder) -> None:
     before = all_below(victim)
-    compat, tracker = addon("timeline.compat"), session.tracker
+    compat, session = addon("timeline.compat"), pumped.session
     scene.sequence_editor_create()
     strips = compat.strips(scene.sequence_editor)
     compat.new_color(strips, "src", 2, 1, 24)
@@ -154,37 +154,37 @@ def test_what_a_stranger_wrote(name, renderer, session, scene, addon, tmp_path, 
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "stranger.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "film" / "stranger.blend"))
     scene = bpy.context.scene
-    tracker.start()
-    session.until(lambda: tracker.server.listed)
-    mine = session.ask(scene, "fog", start=50, frames=4)
+    session.server.start()
+    pumped.until(lambda: session.server.listed)
+    mine = pumped.ask(scene, "fog", start=50, frames=4)
 
     def takes() -> list[object]:
         return [s.get("wan_vse_job") for s in compat.all_strips(scene) if s.get("wan_vse_role") == "take"]
 
-    session.until(lambda: mine in takes())
+    pumped.until(lambda: mine in takes())
     for _ in range(20):
-        tracker.tick()
-    strange = [job for job in tracker.jobs() if job.job_id != mine]
+        session.tick()
+    strange = [job for job in session.queue() if job.job_id != mine]
     for job in strange:
-        assert addon("timeline.written").id_in({"k": job.job_id}, "k")
+        assert addon("timeline.untrusted").id_in({"k": job.job_id}, "k")
         assert job.sentence.endswith(".")
-        tracker.retry(job.job_id)
+        session.retry(job.job_id)
     until = time.monotonic() + 30
-    while any(not job.state.ended for job in tracker.jobs()) and time.monotonic() < until:
-        tracker.tick()
+    while any(not job.state.ended for job in session.queue()) and time.monotonic() < until:
+        session.tick()
         time.sleep(0.01)
-    for job in tracker.jobs():
+    for job in session.queue():
         assert job.state.ended and job.sentence, job
-    tracker.cancel(JOB)
+    session.cancel(JOB)
     bpy.ops.wm.save_mainfile()
-    tracker.clear()
+    session.clear()
     assert all_below(victim) == before
     assert not [path for path in victim.rglob("*") if path.name in ("m", "evil")]
     made = {path.name for path in tmp_path.iterdir()}
     assert made <= {"victim", "film"}, made
 
 
-def test_an_appended_scene_does_not_say_where_takes_go(session, scene, addon) -> None:
+def test_an_appended_scene_does_not_say_where_takes_go(pumped, scene, addon) -> None:
     project, folder = addon("jobs.project"), addon("jobs.strangers").own_folder
     project.forget()
     planned = folder()
@@ -198,8 +198,8 @@ def test_an_appended_scene_does_not_say_where_takes_go(session, scene, addon) ->
     assert project.ids() == {os.path.basename(planned)}
 
 
-def test_a_linked_scene_says_nothing_of_this_film(session, scene, addon, tmp_path) -> None:
-    project, ends = addon("jobs.project"), addon("jobs.ends")
+def test_a_linked_scene_says_nothing_of_this_film(pumped, scene, addon, tmp_path) -> None:
+    project = addon("jobs.project")
     scene.name, scene["wan_vse_project"], scene["wan_vse_known_ends"] = "Theirs", OTHER, json.dumps([JOB])
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
@@ -207,16 +207,16 @@ def test_a_linked_scene_says_nothing_of_this_film(session, scene, addon, tmp_pat
         here.scenes = there.scenes
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "mine.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "mine.blend"))
-    assert project.ids() == set() and ends.read() == []
+    assert project.ids() == set() and project.read_ends() == []
     assert [each.name for each in bpy.data.scenes if each.library is not None] == ["Theirs"]
-    compat, landing = addon("timeline.compat"), addon("jobs.landing")
+    compat, landing = addon("timeline.compat"), addon("jobs.placing")
     assert compat.own_scene("Theirs") is None
     status = addon("jobs.strangers").unreadable(JOB)[0]
     assert landing.recorded_scene(status).library is None
 
 
-def test_a_take_is_looked_for_where_this_films_may_lie(session, scene, addon, tmp_path, user_folder) -> None:
-    strangers, read = addon("jobs.strangers"), addon("timeline.written").request
+def test_a_take_is_looked_for_where_this_films_may_lie(pumped, scene, addon, tmp_path, user_folder) -> None:
+    strangers, read = addon("jobs.strangers"), addon("timeline.untrusted").request
     (tmp_path / "film").mkdir()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "a.blend"))
     take = {"folder": "/", "first_file": "0001.png", "media_format": "png", "frames": 1, "width": 64, "height": 36}
@@ -239,7 +239,7 @@ def test_a_take_is_looked_for_where_this_films_may_lie(session, scene, addon, tm
         (folder / "take.json").unlink()
 
 
-def test_collect_takes_copies_takes_alone(session, scene, addon, tmp_path, user_folder) -> None:
+def test_collect_takes_copies_takes_alone(pumped, scene, addon, tmp_path, user_folder) -> None:
     collect, compat = addon("jobs.collect"), addon("timeline.compat")
     strips = compat.strips(scene.sequence_editor_create())
     take, secret = tmp_path / "far" / JOB, tmp_path / "far" / "secret"
@@ -253,41 +253,37 @@ def test_collect_takes_copies_takes_alone(session, scene, addon, tmp_path, user_
         strip["wan_vse_job"], strip["wan_vse_role"] = (JOB, OTHER)[index], "take"
     (tmp_path / "film").mkdir()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "a.blend"), relative_remap=False)
-    session.tracker.collect()
-    session.until(lambda: not session.tracker.collector.busy)
+    pumped.session.collect()
+    pumped.until(lambda: not pumped.session.collector.busy)
     assert sorted(all_below(tmp_path / "film" / "wan")) == [f"{JOB}/0001.png", f"{JOB}/take.json"]
-    assert (
-        "1 takes" in session.tracker.collector.sentence and "stay where they are" in session.tracker.collector.sentence
-    )
+    assert "1 takes" in pumped.session.collector.sentence and "stay where they are" in pumped.session.collector.sentence
     assert collect.far_folders() == [secret]
 
 
-def test_what_another_window_makes_is_said_and_lands_here_too(session, scene, addon, tmp_path, user_folder) -> None:
-    compat, tracker = addon("timeline.compat"), session.tracker
+def test_what_another_window_makes_is_said_and_lands_here_too(pumped, scene, addon, tmp_path, user_folder) -> None:
+    compat, session = addon("timeline.compat"), pumped.session
     strips = compat.strips(scene.sequence_editor_create())
     put(compat.new_color(strips, "odd", 1, 1, 24), scene, {"asked": "", "request": request(sources=[])}, tmp_path)
     (tmp_path / "film").mkdir()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "a.blend"))
-    tracker.start()
-    session.until(lambda: tracker.server.state_folder)
-    kept = Path(tracker.server.state_folder, "jobs", JOB)
+    session.server.start()
+    pumped.until(lambda: session.server.state_folder)
+    kept = Path(session.server.state_folder, "jobs", JOB)
     kept.mkdir(parents=True)
-    tracker.strips_changed()
-    session.until(lambda: tracker.job(JOB))
-    assert tracker.job(JOB).sentence == addon("jobs.strangers").HELD.sentence
+    session.strips_changed()
+    pumped.until(lambda: session.jobs.get(JOB))
+    assert session.jobs.get(JOB).sentence == addon("jobs.strangers").HELD.sentence
     folder = tmp_path / "film" / "wan" / JOB
     folder.mkdir(parents=True)
     for index in range(24):
         (folder / f"{index + 1:04d}.png").write_bytes(png(index))
     take = {"folder": "/", "first_file": "0001.png", "media_format": "png", "frames": 24, "width": 64, "height": 36}
     (folder / "take.json").write_text(json.dumps({"take": {**take, "frame_rate": {"fps": 24}}}))
-    session.until(lambda: [s.get("wan_vse_role") for s in compat.all_strips(bpy.context.scene)] == ["take"])
+    pumped.until(lambda: [s.get("wan_vse_role") for s in compat.all_strips(bpy.context.scene)] == ["take"])
 
 
-def test_what_a_take_was_made_from_is_read_where_the_film_plays_it(
-    session, scene, addon, tmp_path, user_folder
-) -> None:
-    strangers, compat, read = addon("jobs.strangers"), addon("timeline.compat"), addon("timeline.written").request
+def test_what_a_take_was_made_from_is_read_where_the_film_plays_it(pumped, scene, addon, tmp_path, user_folder) -> None:
+    strangers, compat, read = addon("jobs.strangers"), addon("timeline.compat"), addon("timeline.untrusted").request
     (tmp_path / "film" / "wan").mkdir(parents=True)
     (tmp_path / "secret").mkdir()
     for name in ("0001.png", "0002.png"):
@@ -337,19 +333,18 @@ def test_settings_that_no_panel_can_make(kept, task, scene, addon) -> None:
     """Blender keeps to a property's limits where it is set, and not where it is read from a file."""
     kept_settings(scene).update(kept)
     orders, asking, settings = addon("jobs.orders"), addon("jobs.request"), scene.wan_vse
-    try:
-        place = asking.length_of(scene, settings)
-    except asking.Refused as refused:
-        assert refused.sentence.endswith(".")
-        place = asking.Placement(1, 1, 24)
-    made = asking.compose(scene, settings, None, "fog", place)
-    made = orders._tuned(made, settings, orders.Task[task])
+    slot = asking.find_slot(scene, settings)
+    if isinstance(slot, str):
+        assert slot.endswith(".")
+        slot = asking.Slot(1, 1, 24)
+    made = asking.compose(scene, settings, None, "fog", slot)
+    made = orders._with_task(made, settings, orders.Task[task])
     assert 0 <= made.strength <= 1 and made.seed >= 0 and made.length_frames >= 1
     assert all(abs(use.strength) < 100 for use in made.loras)
-    json.dumps(addon("jobs.landing").to_json(made), allow_nan=False)
+    json.dumps(addon("jobs.placing").to_json(made), allow_nan=False)
 
 
-def test_texts_of_the_panel_that_are_none_are_put_back(session, scene, addon, tmp_path) -> None:
+def test_texts_of_the_panel_that_are_none_are_put_back(pumped, scene, addon, tmp_path) -> None:
     kept, bad = kept_settings(scene), b"\xff\xfe"
     scene.wan_vse.loras.add()
     scene.wan_vse.negative_prompt = "fog"

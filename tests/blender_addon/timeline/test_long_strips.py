@@ -37,48 +37,47 @@ def kinds(cut, frames: int) -> None:
 
 @pytest.mark.parametrize("name", ["still", "grade", "color", "scene", "meta", "shot", "retimed"])
 def test_a_strip_that_is_too_long_is_refused_unlooked_at(cut, addon, looks, name) -> None:
-    m = addon("timeline.aim")
+    m = addon("timeline.targets")
     kinds(cut, LONG)
     looks.clear()
-    aims, task = addon("timeline.aims"), m.Task
+    targets, task = addon("timeline.targets"), m.Task
     picked = cut.select(name)
-    with pytest.raises(aims.NoAim, match="40,000 frames, and a take has at most 2,000: cut the strip"):
-        aims.aims(cut.scene, picked, task.RESTYLE, aims.Wishes())
+    refused = targets.find_targets(cut.scene, picked, task.RESTYLE, targets.Wishes())
+    assert "40,000 frames, and a take has at most 2,000: cut the strip" in refused
     footage = addon("timeline.footage")
-    wanted = footage.Wanted(footage.Role.FOOTAGE, 1, 1 + LONG, (name,))
-    with pytest.raises(footage.Unusable, match="at most 2,000 frames; this would be 40,000"):
-        footage.source_or_render(cut.scene, wanted, "/nowhere")
+    wanted = footage.FootageRange(footage.Role.FOOTAGE, 1, 1 + LONG, (name,))
+    refused = footage.source_or_render(cut.scene, wanted, "/nowhere")
+    assert "at most 2,000 frames; this would be 40,000" in refused
     assert looks == []
 
 
 def test_each_task_says_what_is_too_long(cut, addon) -> None:
-    aims, task = addon("timeline.aims"), addon("timeline.aim").Task
+    targets, task = addon("timeline.targets"), addon("timeline.targets").Task
 
     def why(asked, *names: str, **wishes) -> str:
-        with pytest.raises(aims.NoAim) as refused:
-            aims.aims(cut.scene, cut.select(*names), asked, aims.Wishes(**wishes))
-        return refused.value.sentence
+        return targets.find_targets(cut.scene, cut.select(*names), asked, targets.Wishes(**wishes))
 
     cut.shot("A", 1, 20)
     cut.shot("B", 5000, 5020)
     cut.scene_strip("Blocked", 1, 3000, 3)
     cut.effect("X", "COLOR", 1, 2000, 4)
     cut.effect("Y", "COLOR", 1500, 4000, 5)
-    assert why(task.FILL_GAP, "A", "B").startswith("The hole has 4,980 frames")
-    assert why(task.EXTEND, "A", extend_frames=2001).startswith("The part to be made has 2,001 frames")
+    assert why(task.FILL_GAP, "A", "B").startswith("The gap has 4,980 frames")
+    assert why(task.EXTEND, "A", extend_frames=2001).startswith("The new part has 2,001 frames")
     assert why(task.PREVIS, "Blocked").startswith("'Blocked' covers 2,999 frames")
     assert why(task.RESTYLE, "X", "Y").startswith("The selected strips cover 3,999 frames")
     cut.scene.use_preview_range, cut.scene.frame_preview_start, cut.scene.frame_preview_end = True, 1, 2001
     assert why(task.RESTYLE).startswith("The preview range has 2,001 frames")
     cut.scene.frame_preview_end = 2000
-    assert aims.aims(cut.scene, cut.select(), task.RESTYLE, aims.Wishes())
+    (target,) = targets.find_targets(cut.scene, cut.select(), task.RESTYLE, targets.Wishes())
+    assert target.length_frames == 2000
 
 
 def test_a_take_of_a_still_is_left_to_its_plan(cut, addon) -> None:
-    aims, task = addon("timeline.aims"), addon("timeline.aim").Task
+    targets, task = addon("timeline.targets"), addon("timeline.targets").Task
     cut.still("still", 1, 1 + LONG, 1)
-    (aim,) = aims.aims(cut.scene, cut.select("still"), task.IMAGE_TO_VIDEO, aims.Wishes())
-    assert aim.length_frames == LONG and [len(wanted.frames) for wanted in aim.wanted] == [1]
+    (target,) = targets.find_targets(cut.scene, cut.select("still"), task.IMAGE_TO_VIDEO, targets.Wishes())
+    assert target.length_frames == LONG and [len(wanted.frames) for wanted in target.wanted] == [1]
 
 
 @pytest.fixture
@@ -102,13 +101,13 @@ def sequence(cut, tmp_path):
 @pytest.mark.parametrize("frames", [300, 2000])
 def test_a_glance_looks_at_a_few_files_however_long_the_strip_is(cut, sequence, addon, looks, tmp_path, frames) -> None:
     sequence(frames, 4000)
-    footage, file_look = addon("timeline.footage"), addon("timeline.file_look")
-    file_look.forget()
-    wanted = footage.Wanted(footage.Role.FOOTAGE, 1, 1 + frames, ("long",))
-    most = 2 * file_look.SLICE_FILES + 2  # whether they are there, their sizes, and whether the ends are pictures
+    footage, picture_files = addon("timeline.footage"), addon("timeline.picture_files")
+    picture_files.forget()
+    wanted = footage.FootageRange(footage.Role.FOOTAGE, 1, 1 + frames, ("long",))
+    most = 2 * picture_files.SLICE_FILES + 2  # whether they are there, their sizes, and whether the ends are pictures
     looks.clear()
     for _ in range(3):
-        source, rendered = footage.source_or_render(cut.scene, wanted, "/nowhere", file_look.glance)
+        source, rendered = footage.source_or_render(cut.scene, wanted, "/nowhere", picture_files.glance)
         assert len(looks) <= most and (len(source.files), rendered) == (frames, False)
         looks.clear()
     footage.source_or_render(cut.scene, wanted, "/nowhere")
@@ -117,28 +116,28 @@ def test_a_glance_looks_at_a_few_files_however_long_the_strip_is(cut, sequence, 
 
 def test_an_order_looks_for_a_moment(cut, sequence, addon, looks, monkeypatch) -> None:
     sequence(2000, 2000)
-    footage, file_look = addon("timeline.footage"), addon("timeline.file_look")
-    wanted = footage.Wanted(footage.Role.FOOTAGE, 1, 2001, ("long",))
-    file_look.forget()
+    footage, picture_files = addon("timeline.footage"), addon("timeline.picture_files")
+    wanted = footage.FootageRange(footage.Role.FOOTAGE, 1, 2001, ("long",))
+    picture_files.forget()
     looks.clear()
-    monkeypatch.setattr(file_look, "MOMENT_SECONDS", 0.0)
-    source, rendered = footage.source_or_render(cut.scene, wanted, "/nowhere", file_look.moment)
-    most = 2 * file_look.MOMENT_FILES + 2
+    monkeypatch.setattr(picture_files, "MOMENT_SECONDS", 0.0)
+    source, rendered = footage.source_or_render(cut.scene, wanted, "/nowhere", picture_files.look_at_many)
+    most = 2 * picture_files.MOMENT_FILES + 2
     assert len(looks) <= most, "whether they are there, their sizes, and whether the ends are pictures"
     assert (len(source.files), rendered) == (2000, False)
     looks.clear()
-    monkeypatch.setattr(file_look, "MOMENT_SECONDS", 60.0)
-    footage.source_or_render(cut.scene, wanted, "/nowhere", file_look.moment)
+    monkeypatch.setattr(picture_files, "MOMENT_SECONDS", 60.0)
+    footage.source_or_render(cut.scene, wanted, "/nowhere", picture_files.look_at_many)
     assert len(looks) == 4002, "a quick disk is asked for all"
 
 
 def test_only_the_pictures_that_are_shown_are_named(cut, sequence, addon) -> None:
     strip = sequence(20, 4000)
-    names = addon("timeline.media_files").names_of(strip, range(5, 9))
+    names = addon("timeline.strip_media").names_of(strip, range(5, 9))
     assert names == [f"{index:06d}.png" for index in range(4, 8)]
     strip.use_reverse_frames = True
-    assert addon("timeline.media_files").names_of(strip, range(1, 3)) == ["003999.png", "003998.png"]
-    spread = addon("timeline.media_files").all_names(strip)
+    assert addon("timeline.strip_media").names_of(strip, range(1, 3)) == ["003999.png", "003998.png"]
+    spread = addon("timeline.strip_media").all_names(strip)
     assert (len(spread), spread[0], spread[-1]) == (2000, "000000.png", "003999.png")
 
 
@@ -146,7 +145,7 @@ class Folder:
     """Numbered files, and how they are looked at."""
 
     def __init__(self, addon, folder, count: int) -> None:
-        self.look, self.folder = addon("timeline.file_look"), folder
+        self.look, self.folder = addon("timeline.picture_files"), folder
         self.look.forget()
         self.names = [f"{index:03d}.png" for index in range(count)]
         for name in self.names:
@@ -158,8 +157,8 @@ class Folder:
 
 @pytest.fixture
 def folder(addon, tmp_path, monkeypatch) -> Folder:
-    monkeypatch.setattr(addon("timeline.file_look"), "SLICE_FILES", 10)
-    monkeypatch.setattr(addon("timeline.file_look"), "SLICE_SECONDS", 60.0)
+    monkeypatch.setattr(addon("timeline.picture_files"), "SLICE_FILES", 10)
+    monkeypatch.setattr(addon("timeline.picture_files"), "SLICE_SECONDS", 60.0)
     return Folder(addon, tmp_path, 30)
 
 
@@ -187,7 +186,7 @@ def test_an_order_knows_what_glances_found(folder, monkeypatch) -> None:
     (folder.folder / "015.png").unlink()
 
     def moment():
-        return folder.look.moment(str(folder.folder), folder.names, False)
+        return folder.look.look_at_many(str(folder.folder), folder.names, False)
 
     assert (moment().lost, moment().complete) == ([], False)
     for _ in range(3):
@@ -208,4 +207,4 @@ def test_a_slow_disk_ends_a_glance_early(folder, monkeypatch, looks) -> None:
 def test_few_lists_are_kept(folder) -> None:
     for index in range(100):
         folder.look.glance(str(folder.folder), [f"{index}"], False)
-    assert len(folder.look._kept) == folder.look.MOST_KEPT
+    assert len(folder.look._kept) == folder.look.MAX_KEPT_LISTS

@@ -82,8 +82,9 @@ def film(folder: Path, picture: np.ndarray) -> Path:
 @pytest.mark.parametrize("name", SCENES)
 def test_a_take_covers_the_frame_and_what_is_round_in_it_is_shown_round(scene, addon, tmp_path, name, where, kind):
     shape(scene, name)
-    placement, framing, compat = (addon(f"timeline.{part}") for part in ("placement", "framing", "compat"))
-    square = framing.square_size(scene)
+    placement, compat = addon("timeline.placement"), addon("timeline.compat")
+    scene_format, strip_transform = addon("timeline.scene_format"), addon("timeline.strip_transform")
+    square = scene_format.square_size(scene)
     size = 16 * round(square[0] / 16), 16 * round(square[1] / 16)
     files = ["disc.png"] if kind == "png" else [film(tmp_path, disc(*size)).name]
     pictures.write_png(tmp_path / "disc.png", disc(*size))
@@ -100,7 +101,7 @@ def test_a_take_covers_the_frame_and_what_is_round_in_it_is_shown_round(scene, a
     assert roundness(shown, scene) == pytest.approx(1, abs=0.05)
     assert shown.min() > 60, "nothing of the frame is left uncovered"
     # What comes next to such a take sees it in the model's own pixels.
-    lies = framing.framing_of(scene, strip, size)
+    lies = strip_transform.framing_of(scene, strip, size)
     scale = max(square[0] / size[0], square[1] / size[1])
     assert (lies.width / size[0], lies.height / size[1]) == pytest.approx((scale, scale), rel=0.015)
     assert (lies.canvas_width, lies.canvas_height) == square
@@ -110,19 +111,19 @@ def test_a_take_covers_the_frame_and_what_is_round_in_it_is_shown_round(scene, a
 @pytest.mark.parametrize("name", SCENES)
 def test_a_framing_is_in_square_pixels(scene, addon, tmp_path, name, how):
     shape(scene, name)
-    framing, frame = addon("timeline.framing"), SCENES[name][0]
+    strip_transform, frame = addon("timeline.strip_transform"), SCENES[name][0]
     drawn = pictures.drawn(*frame)
     file = pictures.write_png(tmp_path / "picture.png", drawn)
     strips = addon("timeline.compat").strips(scene.sequence_editor)
     strip = strips.new_image("Still", str(file), 1, 1, fit_method="ORIGINAL")
     for key, value in TRANSFORMS[how].items():
         setattr(next(o for o in (strip.transform, strip.crop, strip) if hasattr(o, key)), key, value)
-    lies = framing.framing_of(scene, strip, frame)
+    lies = strip_transform.framing_of(scene, strip, frame)
     shown = pictures.render(scene, 1, tmp_path / "render")
     assert pictures.psnr(shown, laid_small(drawn, lies, frame)) > 36, lies
-    whole = framing.is_whole_frame(scene, lies, frame)
+    whole = strip_transform.is_whole_frame(scene, lies, frame)
     assert whole == (how == "as it is"), "a picture of the scene's size is its whole frame, stretched or not"
-    assert framing.fills_frame(scene, strip, frame) == (how == "as it is")
+    assert strip_transform.fills_frame(scene, strip, frame) == (how == "as it is")
 
 
 @pytest.mark.parametrize("percent", [100, 50])
@@ -130,6 +131,6 @@ def test_a_framing_is_in_square_pixels(scene, addon, tmp_path, name, how):
 def test_the_frame_in_square_pixels_is_as_wide_as_it_is_shown(scene, addon, name, percent):
     shape(scene, name)
     (width, height), (across, up) = SCENES[name]
-    got = addon("timeline.framing").square_size(scene, percent)
+    got = addon("timeline.scene_format").square_size(scene, percent)
     assert got[0] / got[1] == pytest.approx(width * across / (height * up), rel=0.02)
     assert got[0] >= width * percent // 100 and got[1] >= height * percent // 100, "no pixel of the scene is lost"

@@ -134,7 +134,7 @@ def test_a_placeholder_pulled_longer_holds_the_last_frame(timeline, take):
     assert timeline.shown(landed) == 0
 
 
-def test_a_take_shorter_than_asked_leaves_a_hole_rather_than_a_still(timeline, take):
+def test_a_take_shorter_than_asked_leaves_a_gap_rather_than_a_still(timeline, take):
     timeline.placeholder(10, 90)
     (landed,) = timeline.land(take, asked=80)
     assert timeline.place_of(landed) == (10, 50, 3)
@@ -188,8 +188,8 @@ def test_a_fade_of_the_placeholder_goes_on_with_the_take(timeline, take):
 def test_a_missing_frame_is_said_and_nothing_is_changed(timeline, take, tmp_path):
     timeline.placeholder(10, 50)
     (tmp_path / "0023.png").unlink()
-    with pytest.raises(timeline.placement.TakeGone, match=r"0023\.png is gone"):
-        timeline.land(take)
+    assert "0023.png is gone" in timeline.placement.refuse_missing(take)
+    assert "0023.png is gone" in timeline.placement.put_on_timeline(timeline.scene, "T", take, 3, 10, 40)
     (strip,) = timeline.compat.all_strips(timeline.scene)
     assert (strip.type, timeline.place_of(strip)) == ("COLOR", (10, 50, 3))
 
@@ -210,8 +210,7 @@ def test_where_all_above_is_taken_it_goes_below(timeline, take):
 def test_where_every_channel_is_taken_it_says_so(timeline, take):
     for channel in range(1, 129):
         timeline.color(1, 100, channel)
-    with pytest.raises(timeline.placement.NoRoom, match="make room"):
-        timeline.placement.put_on_timeline(timeline.scene, "T", take, 1, 10, 40)
+    assert "make room" in timeline.placement.put_on_timeline(timeline.scene, "T", take, 1, 10, 40)
 
 
 def test_it_fills_the_frame(timeline, take):

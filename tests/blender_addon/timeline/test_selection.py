@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bpy
 import pytest
 
 
@@ -20,7 +21,7 @@ def test_nothing_but_a_playhead_is_text(implied) -> None:
     assert implied() == "text_to_video"
 
 
-def test_the_playhead_in_a_hole_between_strips_is_fill_gap(cut, implied) -> None:
+def test_the_playhead_in_a_gap_between_strips_is_fill_gap(cut, implied) -> None:
     cut.shot("A", 1, 20)
     assert implied(frame=30) == "text_to_video"
     cut.shot("B", 50, 60)
@@ -92,7 +93,7 @@ def test_of_two_thousand_selected_strips_few_are_touched(cut, monkeypatch) -> No
     )
     selection = cut.read()
     assert selection.count == 2000
-    assert len(selection.footage) == len(picked) == cut.selection.MOST
+    assert len(selection.footage) == len(picked) == cut.selection.MAX_STRIPS
     assert [strip.name for strip in cut.compat.selected_strips(cut.scene, 3)] == ["s0", "s1", "s2"]
     assert len(cut.compat.selected_strips(cut.scene)) == 2000
 
@@ -105,3 +106,25 @@ def test_in_an_open_meta_its_own_strips_are_read(cut) -> None:
     assert [strip.name for strip in cut.select("Meta", "Inner").footage] == ["Meta"]
     cut.scene.sequence_editor.display_stack(meta)
     assert [strip.name for strip in cut.select("Inner").footage] == ["Inner"]
+
+
+def test_a_text_block_is_one_prompt(scene, addon):
+    text = bpy.data.texts.new("Prompt")
+    text.write("  fog over\n\n a forest \n")
+    assert addon("timeline.selection").prompt_of_text_block(text) == "fog over a forest"
+
+
+def test_the_selected_text_strip_is_the_prompt(scene, addon):
+    selection, compat = addon("timeline.selection"), addon("timeline.compat")
+    assert selection.prompt_of_text_strip(scene) is None
+    collection = compat.strips(scene.sequence_editor)
+    end = {"length": 9} if "length" in collection.bl_rna.functions["new_effect"].parameters else {"frame_end": 10}
+    for channel, words in enumerate(("first", "second\nline"), 1):
+        strip = collection.new_effect(name=words, type="TEXT", channel=channel, frame_start=1, **end)
+        strip.text = words
+        strip.select = True
+    assert selection.prompt_of_text_strip(scene) == "first"
+    scene.sequence_editor.active_strip = strip
+    assert selection.prompt_of_text_strip(scene) == "second line"
+    strip.select = False
+    assert selection.prompt_of_text_strip(scene) == "first"

@@ -1,6 +1,6 @@
-"""The stand-in tracker and the cut for the tests of this folder."""
+"""The stand-in session and the cut for the tests of this folder."""
 
 from cut import cut
-from stand_in_tracker import settings, told
+from stand_in_session import settings, told
 
 __all__ = ["cut", "settings", "told"]

@@ -52,18 +52,18 @@ def test_a_model_that_is_here_has_no_box(told, settings, addon) -> None:
 def test_the_offer(told, box) -> None:
     drawn = box()
     assert drawn.orders == ["download_model"]
-    assert "Far is not here" in said(drawn) and "At most 19.0 GB, licence: Apache-2.0" in said(drawn)
+    assert "Far is not here" in said(drawn) and "At most 19.0 GB, license: Apache-2.0" in said(drawn)
 
 
 def test_asking(told, box) -> None:
-    told.downloads.asking.add("far")
+    told.server.downloads.asking.add("far")
     assert "Asking Hugging Face" in said(box())
 
 
 def test_the_plan_says_everything_before(told, box, d) -> None:
-    told.downloads.plans["far"] = plan(d, notes=["A note."])
+    told.server.downloads.plans["far"] = plan(d, notes=["A note."])
     drawn = box()
-    for words in ("12.0 GB", "7.0 GB are here already", "80.0 GB", "/models", "Licence: Apache-2.0", "A note."):
+    for words in ("12.0 GB", "7.0 GB are here already", "80.0 GB", "/models", "License: Apache-2.0", "A note."):
         assert words in said(drawn)
     assert drawn.orders == ["url_open", "confirm_download", "cancel_download"]
 
@@ -74,7 +74,7 @@ def test_a_plan_that_can_not_be(told, box, d) -> None:
         m.Fix("Retry", action=m.FixAction.DOWNLOAD, value="far"),
         m.Fix("Choose Folder", action=m.FixAction.OPEN_PREFERENCES),
     ]
-    told.downloads.plans["far"] = plan(d, problem=m.Problem(m.ProblemKind.DISK_FULL, "Too little room.", fixes))
+    told.server.downloads.plans["far"] = plan(d, problem=m.Problem(m.ProblemKind.DISK_FULL, "Too little room.", fixes))
     drawn = box()
     assert "Too little room." in said(drawn) and drawn.orders == ["download_model", "open_preferences"]
 
@@ -89,12 +89,12 @@ def test_a_plan_that_can_not_be(told, box, d) -> None:
     ],
 )
 def test_how_far_it_is(told, box, d, state, orders, words) -> None:
-    told.downloads.all["far"] = d.DownloadStatus(
+    told.server.downloads.all["far"] = d.DownloadStatus(
         "far", d.DownloadState(state), 3_210_000_000, 19 * GB, 45_200_000, 350.0, "/models", "Fetching vae/x."
     )
     drawn = box()
     assert drawn.orders == orders and words in said(drawn)
-    assert "45.2 MB a second, 5 min 50 s left" in said(drawn)
+    assert "45.2 MB/s, 5 min 50 s left" in said(drawn)
 
 
 def test_a_failed_one(told, box, d) -> None:
@@ -105,14 +105,14 @@ def test_a_failed_one(told, box, d) -> None:
         [m.Fix("Retry", action=m.FixAction.DOWNLOAD, value="far")],
         "/l",
     )
-    told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.FAILED, 5, 10, problem=problem)
+    told.server.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.FAILED, 5, 10, problem=problem)
     drawn = box()
     assert drawn.orders == ["resume_download", "open_log", "cancel_download"]
     assert said(drawn).count("can't be reached") == 1
 
 
 def test_downloads_of_other_models_are_seen_too(told, settings, addon, d) -> None:
-    told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5 * GB, 10 * GB)
+    told.server.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5 * GB, 10 * GB)
     layout = Recorder()
     addon("ui.download_box").draw_for(layout, bpy.context, "embedded", "text_to_video")
     assert "Far: Downloading" in said(layout)
@@ -120,7 +120,7 @@ def test_downloads_of_other_models_are_seen_too(told, settings, addon, d) -> Non
 
 
 def test_a_refusal_is_shown(told, box) -> None:
-    told.downloads.refused["far"] = "Another Blender is at it."
+    told.server.downloads.refused["far"] = "Another Blender is at it."
     assert "Another Blender" in said(box())
 
 
@@ -139,15 +139,15 @@ def test_what_the_operators_ask(told, settings, online, d) -> None:
     ops = bpy.ops.wan_vse
     assert ops.download_model(model="far") == {"FINISHED"}
     assert ops.confirm_download(model="far") == {"CANCELLED"}
-    told.downloads.plans["far"] = plan(d)
+    told.server.downloads.plans["far"] = plan(d)
     assert ops.confirm_download(model="far") == {"FINISHED"}
     assert ops.pause_download(model="far") == {"CANCELLED"}
     assert ops.cancel_download(model="far") == {"FINISHED"}
-    told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5, 10)
+    told.server.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5, 10)
     assert ops.pause_download(model="far") == {"FINISHED"}
     assert ops.resume_download(model="far") == {"CANCELLED"}
     assert ops.cancel_download(model="far") == {"FINISHED"}
-    told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.PAUSED, 5, 10)
+    told.server.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.PAUSED, 5, 10)
     assert ops.resume_download(model="far") == {"FINISHED"}
     assert ops.apply_fix(action="download", value="far") == {"FINISHED"}
     wanted = ["start", "start", "forget", "pause", "cancel", "start", "start"]
@@ -172,10 +172,12 @@ def test_while_it_comes_the_outcome_is_no_alarm(told, settings, addon, d) -> Non
         "Far is not here.",
         [m.Fix("Download...", action=m.FixAction.DOWNLOAD, value="far")],
     )
-    told.plan = m.Plan("far", 832, 480, 81, m.FrameRate(16), 81, 8, 3.0, 3.0, m.Sampler.UNIPC, problem=problem)
+    told.server.plan_query.plan = m.Plan(
+        "far", 832, 480, 81, m.FrameRate(16), 81, 8, 3.0, 3.0, m.Sampler.UNIPC, problem=problem
+    )
     settings.model_id = "far"
     assert "Far is not here." in said(draw_all(addon))
-    told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5, 10)
+    told.server.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5, 10)
     drawn = draw_all(addon)
     assert "Far is not here." not in said(drawn) and "being downloaded" in said(drawn)
 
@@ -186,13 +188,13 @@ def quick_fix(m) -> Any:
 
 def test_what_a_draft_lacks_is_said_with_a_button_until_it_comes(told, settings, addon, d) -> None:
     m = told.messages
-    told.plan = m.Plan(
+    told.server.plan_query.plan = m.Plan(
         "big", 832, 480, 81, m.FrameRate(16), 81, 20, 5.0, 5.0, m.Sampler.UNIPC, notes=["With its LoRA."]
     )
-    told.plan = replace(told.plan, fixes=[quick_fix(m)])
+    told.server.plan_query.plan = replace(told.server.plan_query.plan, fixes=[quick_fix(m)])
     settings.model_id = "big"
     assert "With its LoRA." in said(draw_all(addon)) and "Download 4-Step LoRA (631 MB)..." in said(draw_all(addon))
-    told.downloads.all["quick"] = d.DownloadStatus("quick", d.DownloadState.RUNNING, 5, 10)
+    told.server.downloads.all["quick"] = d.DownloadStatus("quick", d.DownloadState.RUNNING, 5, 10)
     drawn = said(draw_all(addon))
     assert "Download 4-Step LoRA" not in drawn and "4-step LoRA for Big: Downloading" in drawn
 
@@ -202,10 +204,10 @@ def test_a_lora_is_asked_for_told_of_and_fetched_as_a_model_is(told, settings, a
         pytest.skip("this Blender is offline whatever is set")
     ops = bpy.ops.wan_vse
     assert ops.download_model(model="quick") == {"FINISHED"}
-    told.downloads.plans["quick"] = replace(plan(d), model="quick", licence="MIT")
+    told.server.downloads.plans["quick"] = replace(plan(d), model="quick", licence="MIT")
     layout = Recorder()
     addon("ui.download_box").draw_for(layout, bpy.context, "embedded", "text_to_video")
-    assert "Licence: MIT" in said(layout) and "confirm_download" in layout.orders
+    assert "License: MIT" in said(layout) and "confirm_download" in layout.orders
     assert ops.confirm_download(model="quick") == {"FINISHED"}
     assert told.asked == [("start download", "quick")] * 2
 
@@ -213,7 +215,7 @@ def test_a_lora_is_asked_for_told_of_and_fetched_as_a_model_is(told, settings, a
 def test_the_preferences_list_what_makes_drafts_quicker(told, settings, addon) -> None:
     page, layout = addon("ui.preferences_page"), Recorder()
     page.draw_extras(layout, bpy.context)
-    for words in ("For Quicker Drafts", "4-step LoRA for Big", "Four steps.", "At most 631 MB, licence: MIT"):
+    for words in ("For Quicker Drafts", "4-step LoRA for Big", "Four steps.", "At most 631 MB, license: MIT"):
         assert words in said(layout)
     assert layout.orders == ["download_model"]
 
@@ -221,7 +223,7 @@ def test_the_preferences_list_what_makes_drafts_quicker(told, settings, addon) -
 @pytest.mark.parametrize("state", ["", "paused"])
 def test_a_model_that_can_not_do_the_task_is_not_offered(told, settings, addon, online, d, state) -> None:
     if state:
-        told.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState(state), 5, 10)
+        told.server.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState(state), 5, 10)
     layout = Recorder()
     addon("ui.download_box").draw_for(layout, bpy.context, "far", "restyle")
     if state:

@@ -75,7 +75,7 @@ def said(layout: Recorder) -> str:
 @pytest.mark.parametrize("state", ["off", "starting", "ready", "missing", "failed"])
 @pytest.mark.parametrize("source", ["FIELD", "TEXT_BLOCK", "TEXT_STRIP"])
 def test_every_backend_state_draws(told, settings, addon, state: str, source: str) -> None:
-    told.backend.state = state
+    told.server.status.state = state
     settings.prompt_source = source
     assert draw_all(addon).orders
 
@@ -105,7 +105,7 @@ def test_every_job_draws(told, settings, addon, state: str) -> None:
 
 @pytest.mark.parametrize("state", ["planning", "planned", "running", "failed", "done"])
 def test_every_step_of_the_set_up_draws(told, settings, addon, state: str) -> None:
-    told.backend.state = "missing"
+    told.server.status.state = "missing"
     told.setup.state, told.setup.sentence = state, "Fetching torch."
     told.setup.plan = told.messages.SetupPlan("/usr/bin/python3", "cpu", "/tmp/x", 2_400_000_000, "About 2.4 GB.")
     told.setup.progress = told.messages.SetupProgress(told.messages.SetupState.RUNNING, 2, 5, 0.3, "Fetching torch.")
@@ -133,7 +133,7 @@ def test_the_set_up_tells_bytes_and_time_left(told, settings, addon) -> None:
 
 
 def test_a_fresh_user_is_told_what_to_do_first(told, settings, addon) -> None:
-    told.backend.state = "missing"
+    told.server.status.state = "missing"
     drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
     assert drawn.orders[0] == "setup_backend"
     assert "set up once" in said(drawn)
@@ -141,7 +141,7 @@ def test_a_fresh_user_is_told_what_to_do_first(told, settings, addon) -> None:
 
 def test_the_plan_is_told_before_the_click(told, settings, addon) -> None:
     m = told.messages
-    told.plan = m.Plan(
+    told.server.plan_query.plan = m.Plan(
         "embedded", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, m.Sampler.UNIPC,
             memory_bytes=9_000_000_000, disk_bytes=50_000_000, notes=["Height 468 became 464."],
     )  # fmt: skip
@@ -157,7 +157,9 @@ def test_a_plan_that_can_not_be_done_has_buttons(told, settings, addon) -> None:
     problem = m.Problem(
         m.ProblemKind.BAD_LENGTH, "Too long: use 97 frames.", [m.Fix("Use 97 frames", m.FixSetting.LENGTH_FRAMES, "97")]
     )
-    told.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem)
+    told.server.plan_query.plan = m.Plan(
+        "embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem
+    )
     drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
     assert "apply_fix" in drawn.orders
     assert "Too long: use 97 frames." in said(drawn)
@@ -166,7 +168,7 @@ def test_a_plan_that_can_not_be_done_has_buttons(told, settings, addon) -> None:
 def test_a_plan_is_asked_for_without_a_prompt_too(told, settings, addon) -> None:
     settings.prompt = ""
     draw(addon("ui.sidebar").WAN_VSE_PT_generate)
-    assert told.planned.model == "embedded"
+    assert told.server.plan_query.planned.model == "embedded"
 
 
 def test_agx_brings_the_hint(told, settings, scene, addon) -> None:
@@ -199,7 +201,10 @@ def test_a_prompt_of_100_000_characters_draws(told, settings, addon) -> None:
 
 
 def test_a_wrong_backend_in_the_preferences_is_said_and_not_set_up_again(told, settings, addon) -> None:
-    told.backend.state, told.backend.sentence = "missing", "/nope/python is not there: correct it, or clear the field."
+    told.server.status.state, told.server.status.sentence = (
+        "missing",
+        "/nope/python is not there: correct it, or clear the field.",
+    )
     preferences = addon("preferences").get()
     preferences.backend_command = "/nope/python"
     try:
@@ -218,7 +223,7 @@ def test_what_became_of_collecting_is_said(told, settings, addon) -> None:
 def test_the_list_of_loras_says_what_it_is_and_what_a_take_was_made_with(told, settings, addon) -> None:
     panel = addon("ui.lora_list").WAN_VSE_PT_loras
     assert any("made for the chosen model" in word for word in draw(panel).words)
-    row = addon("jobs.loras").add(settings, "/loras/film.safetensors")
+    row = addon("jobs.lora_rows").add(settings, "/loras/film.safetensors")
     header = Recorder()
     panel.draw_header_preset(SimpleNamespace(layout=header), bpy.context)
     assert header.words == ["1 on"]
@@ -228,7 +233,7 @@ def test_the_list_of_loras_says_what_it_is_and_what_a_take_was_made_with(told, s
         SimpleNamespace(), bpy.context, layout, settings, row, 0, settings, "active_lora"
     )
     assert "film" in layout.words
-    assert addon("ui.wording").loras(addon("jobs.loras").uses(settings.loras)) == "LoRAs: film 1"
+    assert addon("ui.wording").loras(addon("jobs.lora_rows").uses(settings.loras)) == "LoRAs: film 1"
 
 
 def test_what_was_unusual_about_a_take_is_told_with_it(told, settings, addon) -> None:
@@ -240,38 +245,43 @@ def test_what_was_unusual_about_a_take_is_told_with_it(told, settings, addon) ->
 
 
 def test_what_stands_between_a_person_and_a_ready_backend_is_said(told, settings, addon) -> None:
-    told.backend.sentence = "The backend has been busy with a plan for 70 s."
-    told.looking = "Looking through the models folder: 812 files so far."
+    told.server.status.sentence = "The backend has been busy with a plan for 70 s."
+    told.server.looking = "Looking through the models folder: 812 files so far."
     for panel in ("WAN_VSE_PT_generate", "WAN_VSE_PT_backend"):
         text = said(draw(getattr(addon("ui.sidebar"), panel)))
         assert "busy with a plan for 70 s" in text and "812 files so far" in text, panel
 
 
 def test_a_backend_that_failed_can_be_restarted_and_its_log_read(told, settings, addon) -> None:
-    told.backend.state, told.backend.sentence = "failed", "The backend ended three times; press Restart to try again."
+    told.server.status.state, told.server.status.sentence = (
+        "failed",
+        "The backend ended three times; press Restart to try again.",
+    )
     drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
     assert "ended three times" in said(drawn) and {"restart_backend", "open_log"} <= set(drawn.orders)
 
 
 def test_a_model_that_may_yet_be_found_is_not_called_missing(told, settings, addon) -> None:
     m = told.messages
-    settings.model_id, told.looking = "far", "Looking through the models folder: 812 files so far."
+    settings.model_id, told.server.looking = "far", "Looking through the models folder: 812 files so far."
     problem = m.Problem(m.ProblemKind.MODEL_MISSING, "Far is not here: fetch it.")
-    told.plan = m.Plan("far", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem)
+    told.server.plan_query.plan = m.Plan(
+        "far", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem
+    )
     drawn = draw_all(addon)
     rows = {row[0]: row for row in addon("properties")._model_rows(settings)}
     assert "not here" not in said(drawn) and "download_model" not in drawn.orders
     assert "Far: not found so far" in said(drawn)
     assert rows["far"][1] == "Far (looking)" and "812 files" in rows["far"][2]
-    told.looking = ""
+    told.server.looking = ""
     drawn = draw_all(addon)
     assert "Far is not here: fetch it." in said(drawn) and "download_model" in drawn.orders
 
 
 def test_a_start_that_takes_very_long_offers_another(told, settings, addon) -> None:
-    told.backend.state, told.backend.sentence = "starting", "The backend has been starting for 200 s."
+    told.server.status.state, told.server.status.sentence = "starting", "The backend has been starting for 200 s."
     panel = addon("ui.sidebar").WAN_VSE_PT_generate
     drawn = draw(panel)
     assert "starting for 200 s" in said(drawn) and "restart_backend" not in drawn.orders
-    told.backend.asks = True
+    told.server.status.asks = True
     assert "restart_backend" in draw(panel).orders

@@ -14,14 +14,14 @@ JOB = "a" * 32
 @pytest.fixture
 def queue(told, addon):
     """queue() brings the rows up to date; gives the session, with `ids()` of its rows."""
-    session = bpy.context.window_manager.wan_vse
+    panel_state = bpy.context.window_manager.wan_vse
 
     def shown() -> list[str]:
         addon("ui.refresh").refresh()
-        return [row.name for row in session.rows]
+        return [row.name for row in panel_state.rows]
 
     yield shown
-    session.search = ""
+    panel_state.search = ""
 
 
 def fill(told, ended: int, waiting: int) -> None:
@@ -42,9 +42,9 @@ def number(job_id: str) -> int:
 def test_all_that_go_on_and_the_newest_others_have_a_row(told, queue, addon) -> None:
     fill(told, 1000, 300)
     ids = [number(job_id) for job_id in queue()]
-    assert ids == sorted(ids), "in the order of the tracker"
+    assert ids == sorted(ids), "in the order of the session"
     assert [index for index in ids if index % 2 and index < 600] == list(range(1, 600, 2))
-    assert len(ids) == 300 + addon("ui.refresh").MOST_ENDED
+    assert len(ids) == 300 + addon("ui.refresh").MAX_ENDED
     layout = Recorder()
     addon("ui.queue_list").draw_queue(layout, bpy.context)
     assert "and 800 older ones" in layout.words
@@ -52,32 +52,32 @@ def test_all_that_go_on_and_the_newest_others_have_a_row(told, queue, addon) -> 
 
 def test_the_search_finds_older_jobs(told, queue, addon) -> None:
     fill(told, 1000, 0)
-    session = bpy.context.window_manager.wan_vse
+    panel_state = bpy.context.window_manager.wan_vse
     assert number(queue()[-1]) == 199
-    session.search = " PROMPT  00950 "
+    panel_state.search = " PROMPT  00950 "
     assert [number(job_id) for job_id in queue()] == [950]
-    session.search = "prompt 00"
-    assert len(queue()) == 200 and session.left_out == 800
+    panel_state.search = "prompt 00"
+    assert len(queue()) == 200 and panel_state.left_out == 800
     layout = Recorder()
     addon("ui.queue_list").draw_queue(layout, bpy.context)
     assert "and 800 more that were found" in layout.words
-    session.search = "nowhere"
+    panel_state.search = "nowhere"
     assert queue() == []
     layout = Recorder()
     addon("ui.queue_list").draw_queue(layout, bpy.context)
     assert "No job was found." in layout.words
-    session.search = ""
+    panel_state.search = ""
     assert len(queue()) == 200
 
 
 def test_a_search_is_answered_as_it_is_typed(told, addon) -> None:
     fill(told, 10, 0)
-    session = bpy.context.window_manager.wan_vse
+    panel_state = bpy.context.window_manager.wan_vse
     told.on_change.append(addon("ui.refresh").refresh)
-    session.search = "00003"
-    assert [number(row.name) for row in session.rows] == [3]
-    session.search = ""
-    assert len(session.rows) == 10
+    panel_state.search = "00003"
+    assert [number(row.name) for row in panel_state.rows] == [3]
+    panel_state.search = ""
+    assert len(panel_state.rows) == 10
 
 
 def test_the_lists_own_search_field_is_this_one(told, addon) -> None:
@@ -93,7 +93,7 @@ def test_nothing_is_done_while_the_queue_is_the_same(told, queue, addon, monkeyp
     written = []
     monkeypatch.setattr(addon("ui.refresh"), "_write", lambda *values: written.append(values))
     monkeypatch.setattr(addon("ui.refresh"), "_shown", lambda *values: written.append(values))
-    monkeypatch.setattr(addon("operators.standing"), "_counted", lambda *values: written.append(values))
+    monkeypatch.setattr(addon("operators.queue_jobs"), "_count", lambda *values: written.append(values))
     assert queue() == before
     assert bpy.ops.wan_vse.cancel_all.poll() and bpy.ops.wan_vse.clear_jobs.poll()
     assert written == []
@@ -115,7 +115,7 @@ def test_a_poll_without_a_row_asks_a_few_jobs_of_each_state(told, addon, monkeyp
     asked = []
     monkeypatch.setattr(told, "can_place", lambda job_id: asked.append(job_id) or False)
     assert not bpy.ops.wan_vse.place_take.poll()
-    assert len(asked) == addon("operators.standing").SAMPLE
+    assert len(asked) == addon("operators.queue_jobs").SAMPLE
     assert bpy.ops.wan_vse.cancel_job.poll()
 
 
@@ -124,9 +124,9 @@ def test_before_its_details_came_a_job_is_shown_by_its_summary(told, settings, a
     told.requests.clear()
     drawn = draw_all(addon)
     assert job.summary.title in said(drawn) and "Text: Big, seed 7" in said(drawn)
-    assert set(told.wished) == {JOB}
+    assert set(told.server.wished) == {JOB}
     m = told.messages
-    told.plans[JOB] = m.Plan("big", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, m.Sampler.UNIPC)
+    told.server.plans[JOB] = m.Plan("big", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, m.Sampler.UNIPC)
     assert "832 x 464, 81 frames at 16 fps" in said(draw_all(addon))
 
 
@@ -143,17 +143,17 @@ def test_what_another_window_has_is_said(told, queue, addon) -> None:
         return said(draw_all(addon))
 
     assert "nother window" not in drawn()
-    told.held_elsewhere = 1
+    told.server.held_elsewhere = 1
     assert "Another window of Blender has 1 more job: it is in its queue, and comes here when it is closed." in drawn()
-    told.held_elsewhere = 1200
+    told.server.held_elsewhere = 1200
     assert "1,200 more jobs: they are in its queue, and come here" in drawn()
-    told.held_elsewhere = 0
+    told.server.held_elsewhere = 0
     job = told.add(JOB, "cancelled", held_elsewhere=True)
     words = drawn()
     assert "Other window" in words and "When that window is closed, the job comes here by itself." in words
-    refusing = addon("operators.refusing")
-    assert addon("operators.retry_job").WAN_VSE_OT_retry_job.job_refusal(job) == refusing.HELD_ELSEWHERE
-    clear = addon("operators.clear_jobs").WAN_VSE_OT_clear_jobs.refusal
+    queue_jobs = addon("operators.queue_jobs")
+    assert queue_jobs.WAN_VSE_OT_retry_job.job_refusal(job) == queue_jobs.HELD_ELSEWHERE
+    clear = addon("operators.queue_jobs").WAN_VSE_OT_clear_jobs.refusal
     assert "Another window" in clear(bpy.context)
     told.add("b" * 32, "cancelled")
     assert not clear(bpy.context)

@@ -100,9 +100,9 @@ def test_the_chosen_task_is_the_one_in_words(panel, settings) -> None:
 def test_what_the_prompt_lacks_is_said_and_one_that_may_be_empty_is_planned_as_it_is(panel, told, settings) -> None:
     settings.prompt = ""
     assert any("prompt is empty" in word for word in panel("A").words)
-    assert told.planned.prompt == "any"
+    assert told.server.plan_query.planned.prompt == "any"
     assert not any("prompt is empty" in word for word in panel("A", "B").words)
-    assert told.planned.prompt == "", "or its plan would never be found again"
+    assert told.server.plan_query.planned.prompt == "", "or its plan would never be found again"
 
 
 def test_what_it_is_made_from_is_said(panel, settings) -> None:
@@ -119,8 +119,8 @@ def test_what_it_is_made_from_is_said(panel, settings) -> None:
 
 def test_the_place_is_said_before_the_click(panel, told) -> None:
     assert "Channel 1, frames 41 to 60" in panel("A", "B").words
-    assert told.planned.task == "fill_gap"
-    assert [source.role.value for source in told.planned.sources] == ["before", "after"]
+    assert told.server.plan_query.planned.task == "fill_gap"
+    assert [source.role.value for source in told.server.plan_query.planned.sources] == ["before", "after"]
 
 
 def test_a_held_part_is_said(panel, cut) -> None:
@@ -181,8 +181,8 @@ def test_a_strip_of_a_whole_film_is_refused_in_the_panel_and_nothing_is_asked(to
     cut.effect("Grade", "ADJUSTMENT", 1, 100_001)
     drawn = panel("Grade")
     assert "'Grade' covers 100,000 frames, and a take has at most 2,000" in " ".join(drawn.words)
-    assert not hasattr(told, "planned"), "no plan is asked for, as its request would name every frame"
+    assert not hasattr(told.server.plan_query, "planned"), "no plan is asked for, as its request would name every frame"
     assert not bpy.ops.wan_vse.restyle.poll()
     cut.compat.set_handles(cut.strips["Grade"], 1, 2001)
     panel.again()
-    assert told.planned.length_frames == 2000 and bpy.ops.wan_vse.restyle.poll()
+    assert told.server.plan_query.planned.length_frames == 2000 and bpy.ops.wan_vse.restyle.poll()

@@ -92,7 +92,7 @@ def test_only_placeholders_in_view_are_looked_up(told, addon, scene) -> None:
         strip = compat.new_color(strips, "P", 2, 1 + index * 50, 40)
         identity.mark_placeholder(strip, job.job_id, "{}")
     asked = []
-    told.job = lambda job_id, job=told.job: asked.append(job_id) or job(job_id)
+    told.jobs.get = lambda job_id, get=told.jobs.get: asked.append(job_id) or get(job_id)
     shown = list(overlay._placeholders_in_view(View(), scene))
     assert [round(box.left) for _, box in shown] == [5 * (start - 100) for start in (101, 151, 201, 251)]
     assert len(asked) == len(shown)

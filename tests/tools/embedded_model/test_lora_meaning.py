@@ -13,13 +13,13 @@ from tools.embedded_model import evaluate, judge, measures, prompts, scenes
 from wan_backend.catalogue import entries
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks
-from wan_backend.pipelines.canvas import Canvas
+from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.denoise import denoise
 from wan_backend.pipelines.sampling import make_scheduler
-from wan_backend.pipelines.text_to_video import Kept
+from wan_backend.pipelines.text_to_video import PreparationCache
 from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, TakeRequest
 
 WIDTH, HEIGHT, FRAMES = 256, 144, 17
@@ -42,9 +42,9 @@ def paint():
         request = TakeRequest(prompt, "embedded", WIDTH, HEIGHT, FRAMES, RATE, 3, "")
         given = (preset.steps, preset.guidance_scale, preset.flow_shift, preset.sampler)
         plan = Plan("embedded", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, *given)
-        places = MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0)
+        places = MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0)
         placement = Placement(model, places, loras=[LoraUse(name) for name in loras])
-        conditions = tasks.prepare(placement, request, plan, Canvas(), Kept())
+        conditions = tasks.prepare(placement, request, plan, Canvas(), PreparationCache())
         scheduler = make_scheduler(model.config("scheduler"), plan.sampler, plan.flow_shift, preset.timesteps)
         with placement.use("transformer") as transformer:
             latents = denoise(

@@ -12,13 +12,13 @@ import torch
 from tools.embedded_model import evaluate, judge, measures, prompts, scenes, world
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks
-from wan_backend.pipelines.canvas import Canvas
+from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.denoise import denoise
 from wan_backend.pipelines.sampling import make_scheduler
-from wan_backend.pipelines.text_to_video import Kept
+from wan_backend.pipelines.text_to_video import PreparationCache
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
 
 WIDTH, HEIGHT, FRAMES = 256, 144, 17
@@ -31,13 +31,13 @@ def paint():
     """Paints as the worker does: (prompt, seed, canvas, task) to a take CTHW in 0..1."""
     placement = Placement(
         WanModel(evaluate.WEIGHTS, torch.device("cpu")),
-        MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0),
+        MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0),
     )
 
     def paint(prompt, seed=1, canvas=None, task="text_to_video", steps=8, frames=FRAMES):
         request = TakeRequest(prompt, "embedded", WIDTH, HEIGHT, frames, RATE, seed, "", task=task, strength=0.0)
         plan = Plan("embedded", WIDTH, HEIGHT, frames, RATE, frames, steps, 3.0, 3.0, "unipc")
-        conditions = tasks.prepare(placement, request, plan, canvas or Canvas(), Kept())
+        conditions = tasks.prepare(placement, request, plan, canvas or Canvas(), PreparationCache())
         scheduler = make_scheduler(placement.model.config("scheduler"), "unipc", 3.0)
         latents = denoise(placement.model.transformer, scheduler, conditions, steps=steps, guidance_scale=3.0)
         pictures = np.concatenate(list(decode(placement.model.vae, latents)))

@@ -49,7 +49,7 @@ def make(warm, tmp_path, monkeypatch):
         plan = plan_steps.plan(request, entries.entry("embedded"))
         kept = record_kept(monkeypatch)
         params = RunParams("a" * 32, request, plan, str(evaluate.WEIGHTS), device="cpu")
-        take = take_job.TakeJob(params, warm, lambda report: None, lambda: False).make().take
+        take = take_job.make_take(params, warm, lambda report: None, lambda: False).take
         return [imageio.imread(file) for file in sorted(Path(take.folder).glob("*.png"))], clip, kept
 
     return make

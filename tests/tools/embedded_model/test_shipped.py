@@ -27,7 +27,7 @@ def test_the_checkpoint_is_small_and_has_its_parts():
 
 
 def test_the_catalogue_finds_it():
-    assert locate.find(entries.entry("embedded"), []) == locate.Found(WEIGHTS)
+    assert locate.find(entries.entry("embedded"), []) == locate.LocatedModel(WEIGHTS)
 
 
 @pytest.mark.parametrize(("kind", "most_bytes"), [("style", 1_000_000), ("draft", 2_000_000)])

@@ -9,7 +9,7 @@ import pytest
 from wan_backend.bench import cards
 from wan_backend.catalogue import entries
 from wan_backend.memory.forecast import Machine
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "memory.md"
 GB = 10**9
@@ -25,17 +25,24 @@ def test_the_document_has_the_tables_of_today():
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        (MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, GB), "stays"),
-        (MemoryPlan(Place.STREAMED, Place.RESIDENT, Place.RESIDENT, GB), "stays but for the text"),
-        (MemoryPlan(Place.PHASED, Place.PHASED, Place.PHASED, GB), "turns"),
-        (MemoryPlan(Place.READ_AGAIN, Place.READ_AGAIN, Place.PHASED, GB), "turns, from disk"),
-        (MemoryPlan(Place.STREAMED, Place.STREAMED, Place.PHASED, GB), "streamed"),
-        (MemoryPlan(Place.STREAMED, Place.STREAMED, Place.PHASED, GB, kept_bytes=14 * GB), "49% stays"),
+        (MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, GB), "stays"),
+        (MemoryPlan(Residency.BLOCK_OFFLOADED, Residency.RESIDENT, Residency.RESIDENT, GB), "stays but for the text"),
+        (MemoryPlan(Residency.OFFLOADED, Residency.OFFLOADED, Residency.OFFLOADED, GB), "turns"),
+        (MemoryPlan(Residency.RELOADED, Residency.RELOADED, Residency.OFFLOADED, GB), "turns, from disk"),
+        (MemoryPlan(Residency.BLOCK_OFFLOADED, Residency.BLOCK_OFFLOADED, Residency.OFFLOADED, GB), "streamed"),
         (
-            MemoryPlan(Place.PHASED, Place.PHASED, Place.PHASED, GB, tile_pixels=512, eight_bit=True),
+            MemoryPlan(
+                Residency.BLOCK_OFFLOADED, Residency.BLOCK_OFFLOADED, Residency.OFFLOADED, GB, kept_bytes=14 * GB
+            ),
+            "49% stays",
+        ),
+        (
+            MemoryPlan(
+                Residency.OFFLOADED, Residency.OFFLOADED, Residency.OFFLOADED, GB, tile_pixels=512, eight_bit=True
+            ),
             "turns, 8 bit, tiles",
         ),
-        (MemoryPlan(Place.STREAMED, Place.STREAMED, Place.PHASED, 9 * GB), "no"),
+        (MemoryPlan(Residency.BLOCK_OFFLOADED, Residency.BLOCK_OFFLOADED, Residency.OFFLOADED, 9 * GB), "no"),
     ],
 )
 def test_a_plan_in_few_words(plan, words):

@@ -118,13 +118,13 @@ def test_a_download_is_about_as_large_as_its_weights(entry):
     assert not entry.repo or 2 * count < entry.download_bytes < 4.05 * count
 
 
-def test_no_two_entries_are_told_by_the_same_marks():
+def test_no_two_entries_are_recognized_by_the_same_marks():
     def marks(entry):
         weights = entry.weights
-        return (*entry.pipelines, entry.layout, weights.layers, weights.heads, weights.experts)
+        return (*entry.pipelines, entry.architecture, weights.layers, weights.heads, weights.experts)
 
     real = [entry for entry in MODELS if entry.repo]
-    assert None not in [entry.layout for entry in real]
+    assert None not in [entry.architecture for entry in real]
     for entry in real:
         assert entry.twin == (sum(marks(other) == marks(entry) for other in real) > 1)
 
@@ -161,7 +161,7 @@ def test_every_size_of_a_model_can_be_made(entry):
 )
 def test_a_wrong_catalogue_is_refused(find, put):
     with pytest.raises((ValueError, ProtocolError)):
-        entries.read(changed(find, put))
+        entries.parse_catalogue(changed(find, put))
 
 
 @pytest.mark.parametrize(
@@ -173,5 +173,5 @@ def test_a_wrong_catalogue_is_refused(find, put):
 )
 def test_a_wrong_word_is_named_with_its_place(find, put, named):
     with pytest.raises(ProtocolError) as refused:
-        entries.read(changed(find, put))
+        entries.parse_catalogue(changed(find, put))
     assert named in refused.value.message

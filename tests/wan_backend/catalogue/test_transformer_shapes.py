@@ -11,10 +11,10 @@ from wan_backend.bench import tiny_checkpoint
 from wan_backend.catalogue.transformer_shapes import shapes
 
 
-@pytest.mark.parametrize("layout", ["text", "vace", *small_checkpoints.TRANSFORMERS])
-def test_they_are_those_of_the_transformer(layout):
-    kind = WanVACETransformer3DModel if layout == "vace" else WanTransformer3DModel
-    extra = tiny_checkpoint.VACE if layout == "vace" else small_checkpoints.TRANSFORMERS.get(layout, {})
+@pytest.mark.parametrize("architecture", ["text", "vace", *small_checkpoints.TRANSFORMERS])
+def test_they_are_those_of_the_transformer(architecture):
+    kind = WanVACETransformer3DModel if architecture == "vace" else WanTransformer3DModel
+    extra = tiny_checkpoint.VACE if architecture == "vace" else small_checkpoints.TRANSFORMERS.get(architecture, {})
     with torch.device("meta"):
         transformer = kind(**{**tiny_checkpoint.TRANSFORMER, **extra})
     real = {name: tuple(parameter.shape) for name, parameter in transformer.named_parameters()}

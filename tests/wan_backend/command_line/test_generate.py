@@ -154,7 +154,7 @@ def test_ctrl_c_cancels_cleanly(generate, tmp_path, number):
     assert len(processes_with("ctrl-c-test")) == 3
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Cancelled." in err and "Traceback" not in err
+    assert process.returncode == 130 and "Canceled." in err and "Traceback" not in err
     assert processes_with("ctrl-c-test") == [] and visible(tmp_path) == set()
 
 

@@ -30,11 +30,11 @@ def fetched(monkeypatch, tmp_path):
     """What would have been fetched."""
     found = []
     monkeypatch.setattr(fetching, "plan", planned)
-    monkeypatch.setattr(fetching, "fetch", lambda entry, *_: found.append(entry.id) or tmp_path)
+    monkeypatch.setattr(fetching, "fetch", lambda entry, *_, **__: found.append(entry.id) or tmp_path)
     return found
 
 
-def planned(entry, folders):
+def planned(entry, folders, accept_changes=False):
     """A plan as the hub's answer makes it."""
     page = f"https://huggingface.co/{entry.repo}"
     sizes = (entry.download_bytes, entry.download_bytes - 10**9, entry.download_bytes, 10**12)
@@ -84,7 +84,7 @@ def test_a_problem_is_said_before_fetching(fetched, monkeypatch, capsys):
 
 
 def test_a_failed_fetch_is_one_sentence(fetched, monkeypatch, capsys):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(fetching, "fetch", fail)
@@ -94,7 +94,7 @@ def test_a_failed_fetch_is_one_sentence(fetched, monkeypatch, capsys):
 
 def test_how_far_it_is(fetched, monkeypatch, capsys, tmp_path):
     status = DownloadStatus("x", DownloadState.RUNNING, 10**9, 4 * 10**9, 5e7, 60.0, sentence="Fetching vae/x.")
-    monkeypatch.setattr(fetching, "fetch", lambda entry, folders, tell: tell(status) or tmp_path)
+    monkeypatch.setattr(fetching, "fetch", lambda entry, folders, tell, **_: tell(status) or tmp_path)
     assert models.fetch("wan2.1-t2v-1.3b", True, []) == 0
     assert "1.00 of 4.00 GB, 50.0 MB/s, 1 min left, Fetching vae/x." in capsys.readouterr().err
 
@@ -102,7 +102,7 @@ def test_how_far_it_is(fetched, monkeypatch, capsys, tmp_path):
 def test_the_doctor_says_what_is_wrong_first(monkeypatch, capsys):
     absent = Finding("model x", False, "X is not on this machine.", "Fetch it.", not_downloaded=True)
     findings = [absent, Finding("python", True, "Python."), Finding("torch", False, "No torch.", "Set it up.")]
-    monkeypatch.setattr(doctor_verb.doctor, "examine", lambda *_, **__: findings)
+    monkeypatch.setattr(doctor_verb.diagnosis, "examine", lambda *_, **__: findings)
     assert arguments.run(["doctor"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "WRONG torch: No torch.",

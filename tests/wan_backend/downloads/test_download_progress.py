@@ -1,60 +1,60 @@
-"""How fast and how long: told from what came of late, never made up."""
+"""How fast and how long: from what came of late, never made up."""
 
 from __future__ import annotations
 
 import pytest
 
-from wan_backend.downloads.download_progress import Meter
+from wan_backend.downloads.fetching import DownloadProgress
 from wan_backend.protocol.downloads import DownloadState
 
 RUNNING, CHECKING = DownloadState.RUNNING, DownloadState.CHECKING
 
 
 @pytest.fixture
-def meter():
-    """A meter of 1,000 bytes under a clock that the test sets; `told` has what it said."""
-    now, told = [0.0], []
-    made = Meter("m", 1000, "/models", told.append, lambda: now[0])
-    made.now, made.told = now, told
+def progress():
+    """The progress of 1,000 bytes under a clock that the test sets; `reported` has its statuses."""
+    now, reported = [0.0], []
+    made = DownloadProgress("m", 1000, "/models", reported.append, lambda: now[0])
+    made.now, made.reported = now, reported
     return made
 
 
-def test_the_rate_is_known_after_a_while(meter):
+def test_the_rate_is_known_after_a_while(progress):
     for second in range(5):
-        meter.now[0] = float(second)
-        meter.say(RUNNING, second * 10, "Fetching the vae")
-    assert [status.bytes_per_second for status in meter.told] == [0, 0, 10, 10, 10]
-    assert [status.seconds_left for status in meter.told][:3] == [None, None, 98]
+        progress.now[0] = float(second)
+        progress.report(RUNNING, second * 10, "Fetching the vae")
+    assert [status.bytes_per_second for status in progress.reported] == [0, 0, 10, 10, 10]
+    assert [status.seconds_left for status in progress.reported][:3] == [None, None, 98]
 
 
-def test_it_is_not_told_too_often(meter):
+def test_it_is_not_told_too_often(progress):
     for step in range(100):
-        meter.now[0] = step / 100
-        meter.say(RUNNING, step, "x")
-    assert len(meter.told) == 4
+        progress.now[0] = step / 100
+        progress.report(RUNNING, step, "x")
+    assert len(progress.reported) == 4
 
 
-def test_what_was_here_before_is_no_speed(meter):
-    meter.say(RUNNING, 0, "x", at_once=True)
-    meter.now[0] = 3.0
-    meter.say(RUNNING, 900, "x", at_once=True)
-    assert meter.told[-1].bytes_per_second == 0 and meter.told[-1].seconds_left is None
+def test_what_was_here_before_is_no_speed(progress):
+    progress.report(RUNNING, 0, "x", at_once=True)
+    progress.now[0] = 3.0
+    progress.report(RUNNING, 900, "x", at_once=True)
+    assert progress.reported[-1].bytes_per_second == 0 and progress.reported[-1].seconds_left is None
 
 
-def test_the_rate_forgets_what_is_long_ago(meter):
+def test_the_rate_forgets_what_is_long_ago(progress):
     for second in range(40):
-        meter.now[0] = float(second)
-        meter.say(RUNNING, 500 if second < 20 else 500 + (second - 20) * 4, "x")
-    assert meter.told[-1].bytes_per_second == pytest.approx(4)
+        progress.now[0] = float(second)
+        progress.report(RUNNING, 500 if second < 20 else 500 + (second - 20) * 4, "x")
+    assert progress.reported[-1].bytes_per_second == pytest.approx(4)
 
 
-def test_files_add_up_and_checking_has_no_speed(meter):
-    meter.finished(400)
-    meter.now[0] = 5.0
-    meter.say(CHECKING, 300, "Checking the vae")
-    assert meter.told[-1].done_bytes == 700 and meter.told[-1].bytes_per_second == 0
-    meter.finished(900)
-    meter.now[0] = 6.0
-    meter.say(RUNNING, 0, "x")
-    assert meter.told[-1].done_bytes == meter.told[-1].total_bytes == 1000
-    assert meter.told[-1].sentence == "x."
+def test_files_add_up_and_checking_has_no_speed(progress):
+    progress.add_finished(400)
+    progress.now[0] = 5.0
+    progress.report(CHECKING, 300, "Checking the vae")
+    assert progress.reported[-1].done_bytes == 700 and progress.reported[-1].bytes_per_second == 0
+    progress.add_finished(900)
+    progress.now[0] = 6.0
+    progress.report(RUNNING, 0, "x")
+    assert progress.reported[-1].done_bytes == progress.reported[-1].total_bytes == 1000
+    assert progress.reported[-1].sentence == "x."

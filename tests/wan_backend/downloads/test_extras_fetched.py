@@ -13,7 +13,7 @@ from tests.wan_backend.planning.test_plan_steps import take_request
 from wan_backend.catalogue import entries
 from wan_backend.downloads import fetching
 from wan_backend.library import extras, hub_cache
-from wan_backend.protocol.messages import Quality
+from wan_backend.protocol.messages import Quality, Source
 from wan_backend.server.planner import Planner
 
 KNOWN = entries.load()
@@ -105,7 +105,7 @@ def test_ids_are_of_one_thing_alone():
     text = entries.CATALOGUE_FILE.read_text("utf-8").replace('id = "taew2_2"', 'id = "wan2.1-t2v-1.3b"')
     text = text.replace('tiny_decoder = "taew2_2"', 'tiny_decoder = "taew2_1"')
     with pytest.raises(ValueError, match="different kinds"):
-        entries.read(text)
+        entries.parse_catalogue(text)
     assert KNOWN.users_of(PICTURE) == ["wan2.1-i2v-14b-480p", "wan2.1-i2v-14b-720p"]
     assert KNOWN.users_of(KNOWN.autoencoders["taew2_2"]) == ["wan2.2-ti2v-5b", "fastwan2.2-ti2v-5b"]
 
@@ -138,7 +138,12 @@ def test_a_draft_that_lacks_nothing_offers_nothing():
 def test_a_model_that_is_not_here_is_replaced_only_by_one_that_does_the_task(tmp_path):
     tiny_folder.write(tmp_path / "wan2.1-t2v-1.3b", "WanPipeline", layers=30, heads=12)
     planner = Planner([str(tmp_path)], None)
-    request = take_request("/tmp", model="wan2.1-vace-1.3b", task="extend")
-    assert [fix.value for fix in planner._fixes(request)] == ["wan2.1-vace-1.3b", "embedded"]
-    request = take_request("/tmp", model="wan2.1-vace-1.3b")
-    assert [fix.value for fix in planner._fixes(request)] == ["wan2.1-vace-1.3b", "embedded", "wan2.1-t2v-1.3b"]
+
+    def offered(**changes):
+        made = planner.plan(take_request("/tmp", model="wan2.1-vace-1.3b", **changes))
+        assert made.problem.kind == "model_missing"
+        return [fix.value for fix in made.problem.fixes]
+
+    source = {"role": "before", "folder": "/x", "files": ["a.mp4"], "is_movie": True, "frames": 24, "rendered": True}
+    assert offered(task="extend", sources=[Source(**source)]) == ["wan2.1-vace-1.3b", "embedded"]
+    assert offered() == ["wan2.1-vace-1.3b", "embedded", "wan2.1-t2v-1.3b"]

@@ -17,7 +17,7 @@ import pytest
 from tests.wan_backend.downloads import fake_hub, fetched_cache
 from tests.wan_backend.library import tiny_folder
 from wan_backend.catalogue import entries
-from wan_backend.downloads import contents, download_lock, fetching, hub_listing, problems, trust
+from wan_backend.downloads import cache_notes, contents, fetching, hub_listing, problems
 from wan_backend.library import extras, hub_cache, locate
 from wan_backend.protocol.downloads import DownloadState
 from wan_backend.protocol.errors import Refusal
@@ -75,7 +75,7 @@ def partials(cache: Path) -> list[Path]:
 
 def test_a_model_is_fetched_and_found(hub, cache):
     folder, told = fetch()
-    assert locate.find(CONTROL) == locate.Found(folder)
+    assert locate.find(CONTROL) == locate.LocatedModel(folder)
     assert (folder / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
     assert (
         told[-1].done_bytes
@@ -107,11 +107,11 @@ def test_the_text_encoder_is_fetched_once_for_all(hub):
     control, _ = fetch(CONTROL)
     hub.asked.clear()
     folder, _ = fetch(SMALL)
-    assert locate.find(SMALL) == locate.Found(folder)
+    assert locate.find(SMALL) == locate.LocatedModel(folder)
     assert not [name for name in hub.names() if name.startswith(("text_encoder", "tokenizer"))]
     assert os.path.samefile(folder / ENCODER, control / ENCODER)
     shutil.rmtree(control.parent.parent)
-    assert isinstance(locate.find(SMALL), locate.Found), "each has it by a name of its own"
+    assert isinstance(locate.find(SMALL), locate.LocatedModel), "each has it by a name of its own"
 
 
 def test_the_shared_text_encoder_comes_first_of_all_from_its_own_repository(hub):
@@ -148,7 +148,7 @@ def test_disks_without_links(hub, monkeypatch, links):
     if links == "none":
         monkeypatch.setattr(os, "link", refuse)
     folder, _ = fetch()
-    assert locate.find(CONTROL) == locate.Found(folder)
+    assert locate.find(CONTROL) == locate.LocatedModel(folder)
     hub.asked.clear()
     assert fetching.plan(CONTROL, []).fetch_bytes == 0
     fetch()
@@ -177,15 +177,15 @@ def test_into_the_models_folder(hub, tmp_path):
     (tmp_path / "models").mkdir()
     folder, _ = fetch(CONTROL, [str(tmp_path / "models")])
     assert folder.is_relative_to(tmp_path / "models")
-    assert locate.find(CONTROL, [tmp_path / "models"]) == locate.Found(folder)
-    assert isinstance(locate.find(CONTROL), locate.Missing)
+    assert locate.find(CONTROL, [tmp_path / "models"]) == locate.LocatedModel(folder)
+    assert isinstance(locate.find(CONTROL), locate.UnavailableModel)
 
 
 def test_a_begun_file_is_gone_on_with(hub, cache):
-    file = next(file for file in hub_listing.read(CONTROL.repo).files if file.name == TRANSFORMER)
-    blob = hub_cache.blob_of(cache, CONTROL.repo, file.checksum)
+    file = next(file for file in hub_listing.read_listing(CONTROL.repo).files if file.name == TRANSFORMER)
+    blob = hub_cache.blob_path(cache, CONTROL.repo, file.checksum)
     blob.parent.mkdir(parents=True)
-    hub_cache.partial_of(blob).write_bytes(hub.repos[CONTROL.repo][TRANSFORMER][:123_456])
+    hub_cache.partial_path(blob).write_bytes(hub.repos[CONTROL.repo][TRANSFORMER][:123_456])
     plan = fetching.plan(CONTROL, [])
     assert plan.fetch_bytes == plan.total_bytes - 123_456
     folder, _ = fetch()
@@ -219,17 +219,17 @@ def test_a_file_that_comes_damaged_twice_is_not_kept(hub, cache):
     found = problem()
     assert found.kind == "checksum" and TRANSFORMER in found.sentence
     assert [fix.label for fix in found.fixes] == ["Retry"]
-    assert partials(cache) == [] and isinstance(locate.find(CONTROL), locate.Missing)
+    assert partials(cache) == [] and isinstance(locate.find(CONTROL), locate.UnavailableModel)
     fetch()  # what was right is kept
     assert hub.names().count("vae/diffusion_pytorch_model.safetensors") <= 1
 
 
 def test_a_begun_file_of_wrong_content_heals(hub, cache):
-    file = next(file for file in hub_listing.read(CONTROL.repo).files if file.name == TRANSFORMER)
-    blob = hub_cache.blob_of(cache, CONTROL.repo, file.checksum)
+    file = next(file for file in hub_listing.read_listing(CONTROL.repo).files if file.name == TRANSFORMER)
+    blob = hub_cache.blob_path(cache, CONTROL.repo, file.checksum)
     blob.parent.mkdir(parents=True)
     for length in (1000, file.size_bytes, file.size_bytes + 7):  # as a power cut may leave it
-        hub_cache.partial_of(blob).write_bytes(bytes(length))
+        hub_cache.partial_path(blob).write_bytes(bytes(length))
         folder, _ = fetch()
         assert (folder / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
         blob.unlink()
@@ -254,13 +254,13 @@ def test_a_page_that_says_no_in_the_hubs_place_is_not_told_as_the_hubs_word(hub,
     hub.raw[TRANSFORMER] = lambda _wanted, _content: (status, headers, page)
     found = problem()
     assert found.kind == "offline" and f"says no ({status}) and isn't the hub's" in found.sentence
-    assert "log in" not in found.sentence and "any more" not in found.sentence
+    assert "log in" not in found.sentence and "no longer" not in found.sentence
 
 
 @pytest.mark.parametrize(("instead", "words"), [
     (lambda _: b"<html>please sign in</html>", "a network that wants a login"),
     (lambda content: content[:-1000], "not all of it"),
-    (lambda content: content + bytes(1000), "not that"),
+    (lambda content: content + bytes(1000), "something else"),
     (lambda _: b"", "not all of it"),
 ], ids=["page", "shorter", "longer", "nothing"])  # fmt: skip
 def test_an_answer_that_is_not_the_file(hub, cache, instead, words):
@@ -282,20 +282,20 @@ def test_a_hub_that_is_busy_is_asked_again(hub):
     assert fetch()
     hub.busy = {SMALL.repo: 9}
     found = problem(SMALL)
-    assert found.kind == "hub_failed" and "overloaded or being mended (503)" in found.sentence
+    assert found.kind == "hub_failed" and "overloaded or under repair (503)" in found.sentence
 
 
 @pytest.mark.parametrize("whose", ["own", "twin"])
 def test_a_damaged_blob_of_the_same_length_is_not_taken_over(hub, cache, whose):
     content = hub.repos[CONTROL.repo][TRANSFORMER]
     digest = hashlib.sha256(content).hexdigest()
-    blob = hub_cache.blob_of(cache, CONTROL.repo if whose == "own" else "Someone/Else", digest)
+    blob = hub_cache.blob_path(cache, CONTROL.repo if whose == "own" else "Someone/Else", digest)
     blob.parent.mkdir(parents=True)
     blob.write_bytes(content[:-4] + b"EVIL")
     assert (fetch()[0] / TRANSFORMER).read_bytes() == content
     assert TRANSFORMER in hub.names()
     if whose == "twin":
-        assert blob.read_bytes().endswith(b"EVIL")  # of somebody else: it isn't ours to mend
+        assert blob.read_bytes().endswith(b"EVIL")  # of somebody else: it isn't ours to fix
 
 
 @pytest.mark.parametrize("links", ["symbolic ones", "no symbolic ones", "none"])
@@ -312,13 +312,13 @@ def test_a_damaged_text_encoder_is_not_lent(hub, monkeypatch, links):
     assert found.kind == "checksum" and str(folder) in found.sentence and "set aside" in found.sentence
     hub.asked.clear()
     assert fetch(SMALL) and ENCODER in hub.names()
-    assert isinstance(locate.find(CONTROL), locate.Missing)
-    assert fetch() and isinstance(locate.find(CONTROL), locate.Found)
+    assert isinstance(locate.find(CONTROL), locate.UnavailableModel)
+    assert fetch() and isinstance(locate.find(CONTROL), locate.LocatedModel)
 
 
 def test_what_is_here_is_read_once(hub, monkeypatch):
     fetch()
-    monkeypatch.setattr(trust, "checksum", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(cache_notes, "checksum", lambda *_: pytest.fail("read again"))
     fetch()
 
 
@@ -328,12 +328,12 @@ def test_the_commit_that_was_fetched_first_stays(hub, cache):
     shutil.rmtree(folder / "transformer")
     hub.repos[CONTROL.repo]["README.md"] = b"About, corrected"  # which makes it no other model
     assert fetch()[0].name == hub.commit  # this hub has the old commit no more; its files are the same
-    assert trust.first_commit(cache, CONTROL.repo) == fake_hub.COMMIT
+    assert cache_notes.first_commit(cache, CONTROL.repo) == fake_hub.COMMIT
 
 
 def first_notes(cache, repo):
     """What is noted of a repository."""
-    return json.loads((cache / ".locks" / trust.FIRST).read_text())[repo]
+    return json.loads((cache / ".locks" / cache_notes.FIRST).read_text())[repo]
 
 
 def test_a_file_that_was_changed_is_refused_until_a_person_accepts_it(hub, cache):
@@ -343,10 +343,10 @@ def test_a_file_that_was_changed_is_refused_until_a_person_accepts_it(hub, cache
     assert first_notes(cache, CONTROL.repo)["files"][TRANSFORMER] == row
     hub.commit, hub.repos[CONTROL.repo][TRANSFORMER] = "d" * 40, tiny_folder.safetensors(100_777)
     found = problem()
-    assert found.kind == "checksum" and f"{CONTROL.repo}/{TRANSFORMER} is not the file any more" in found.sentence
+    assert found.kind == "checksum" and f"{CONTROL.repo}/{TRANSFORMER} is no longer the file" in found.sentence
     assert f"models --download {CONTROL.id} --accept-changes" in found.sentence
     assert fetching.plan(CONTROL, []).problem == found
-    assert locate.find(CONTROL) == locate.Found(folder), "what is here stays"
+    assert locate.find(CONTROL) == locate.LocatedModel(folder), "what is here stays"
     before = first_notes(cache, SMALL.repo)
     now = fetching.fetch(CONTROL, [], lambda _: None, accept_changes=True)
     assert now.name == hub.commit and (now / TRANSFORMER).read_bytes() == hub.repos[CONTROL.repo][TRANSFORMER]
@@ -363,7 +363,7 @@ def test_a_file_that_is_not_what_the_catalogue_knows_is_refused(hub, cache, monk
     hub.asked.clear()
     found = problem()
     assert found.kind == "checksum" and "that this version of Wan VSE knows" in found.sentence
-    assert not isinstance(locate.find(CONTROL), locate.Found) and TRANSFORMER not in hub.names()
+    assert not isinstance(locate.find(CONTROL), locate.LocatedModel) and TRANSFORMER not in hub.names()
     assert fetching.fetch(CONTROL, [], lambda _: None, accept_changes=True)
     shutil.rmtree(cache / "models--Wan-AI--Wan2.1-VACE-1.3B-diffusers" / "blobs")
     assert fetch(), "it was accepted"
@@ -372,8 +372,8 @@ def test_a_file_that_is_not_what_the_catalogue_knows_is_refused(hub, cache, monk
 def test_what_another_program_fetched_is_compared_too(hub, cache):
     """Into the same cache, before we noted anything: at another commit, and with a file of another content."""
     folder = fetch()[0]
-    (cache / ".locks" / trust.FIRST).unlink()
-    (cache / ".locks" / trust.CHECKED).unlink()
+    (cache / ".locks" / cache_notes.FIRST).unlink()
+    (cache / ".locks" / cache_notes.CHECKED).unlink()
     blob = (folder / TRANSFORMER).resolve()
     blob.write_bytes(blob.read_bytes()[:-4] + b"EVIL")
     hub.asked.clear()
@@ -398,7 +398,7 @@ def test_a_proxy_that_does_not_answer_is_named(hub, monkeypatch):
 
 
 def test_a_quota_is_not_told_as_a_full_disk(hub, monkeypatch):
-    monkeypatch.setattr(hub_listing, "write", lambda *_: (_ for _ in ()).throw(OSError(errno.EDQUOT, "quota")))
+    monkeypatch.setattr(hub_listing, "fetch_into", lambda *_: (_ for _ in ()).throw(OSError(errno.EDQUOT, "quota")))
     found = problem()
     assert found.kind == "disk_full" and "Your quota on the disk" in found.sentence and "full" not in found.sentence
 
@@ -444,17 +444,17 @@ def test_too_little_room_is_said_before(hub, monkeypatch):
 
 
 def test_a_disk_that_fills_meanwhile(hub, monkeypatch):
-    whole = fetching._Counted.write
+    whole = fetching._ReportingFile.write
 
     def write(sink, content):
         if sink.tell() > 50_000:
             raise OSError(errno.ENOSPC, "No space left on device")
         return whole(sink, content)
 
-    monkeypatch.setattr(fetching._Counted, "write", write)
+    monkeypatch.setattr(fetching._ReportingFile, "write", write)
     found = problem()
     assert found.kind == "disk_full" and "what was fetched is kept" in found.sentence
-    monkeypatch.setattr(fetching._Counted, "write", whole)
+    monkeypatch.setattr(fetching._ReportingFile, "write", whole)
     hub.asked.clear()
     fetch()
     assert hub.asked[1][1].startswith("bytes=")
@@ -493,7 +493,7 @@ def test_a_disk_that_fails_at_any_step(hub, monkeypatch, name, nth, code):
         assert told.kind == ("disk_full" if code == errno.ENOSPC else "folder"), told
     monkeypatch.setattr(os, name, plain)
     folder = fetch(SMALL)[0]
-    assert locate.find(SMALL) == locate.Found(folder)
+    assert locate.find(SMALL) == locate.LocatedModel(folder)
     assert (folder / TRANSFORMER).read_bytes() == hub.repos[SMALL.repo][TRANSFORMER]
     assert (folder / ENCODER).read_bytes() == hub.repos[CONTROL.repo][ENCODER]
 
@@ -502,7 +502,7 @@ def test_a_repository_that_was_renamed(hub):
     hub.repos["Other/Name"] = hub.repos.pop(CONTROL.repo)
     hub.moved = {f"{start}{CONTROL.repo}": f"{start}Other/Name" for start in ("/api/models/", "/")}
     folder = fetch()[0]
-    assert locate.find(CONTROL) == locate.Found(folder)
+    assert locate.find(CONTROL) == locate.LocatedModel(folder)
 
 
 @pytest.mark.parametrize("answer", ["{}", "[]", "null", '"no"', '{"id": 7, "siblings": 3}', "[[[[", ""])
@@ -515,14 +515,14 @@ def test_an_answer_of_another_form_instead_of_the_list(hub, monkeypatch, answer)
 
 
 def test_a_hub_that_goes_down_in_the_middle(hub, cache, monkeypatch):
-    plain = fetching._Counted.write
+    plain = fetching._ReportingFile.write
 
     def write(sink, content):
         hub.close()  # answers nobody any more, and leaves off in the middle
         return plain(sink, content)
 
     hub.cut[TRANSFORMER] = 120_000
-    monkeypatch.setattr(fetching._Counted, "write", write)
+    monkeypatch.setattr(fetching._ReportingFile, "write", write)
     found = problem()
     assert found.kind == "offline" and "What is here already is kept" in found.sentence
     assert [file for file in cache.rglob("*") if file.is_file() and file.stat().st_size > 0]
@@ -535,11 +535,11 @@ def test_a_folder_that_takes_nothing(hub, tmp_path):
 
 
 def test_one_process_at_a_time(hub, cache):
-    assert not download_lock.is_taken(cache, CONTROL.repo)
-    with download_lock.alone(cache, CONTROL.repo):
+    assert not cache_notes.is_downloading(cache, CONTROL.repo)
+    with cache_notes.download_lock(cache, CONTROL.repo):
         assert problem().kind == "busy"
     fetch()
-    assert not download_lock.is_taken(cache, CONTROL.repo)
+    assert not cache_notes.is_downloading(cache, CONTROL.repo)
 
 
 def test_names_that_lead_outside_are_refused(hub, tmp_path):
@@ -552,7 +552,7 @@ def test_a_repository_that_lacks_a_part(hub):
     del hub.repos[CONTROL.repo]["vae/config.json"]
     found = problem()
     assert "'vae/config.json' is missing" in found.sentence
-    assert isinstance(locate.find(CONTROL), locate.Missing)
+    assert isinstance(locate.find(CONTROL), locate.UnavailableModel)
 
 
 def test_cancelling_keeps_nothing_but_what_others_need(hub, cache):
@@ -562,11 +562,11 @@ def test_cancelling_keeps_nothing_but_what_others_need(hub, cache):
     problem(SMALL)
     blobs = [Path(file.blob) for file in plan.files if file.blob]
     assert any(blob.is_file() for blob in blobs)
-    assert hub_cache.discard([*blobs, cache / "elsewhere" / "x"]) > 0
+    assert hub_cache.remove_blobs([*blobs, cache / "elsewhere" / "x"]) > 0
     assert not (cache / "models--Wan-AI--Wan2.1-T2V-1.3B-Diffusers" / "blobs").exists()
-    assert isinstance(locate.find(CONTROL), locate.Found)
+    assert isinstance(locate.find(CONTROL), locate.LocatedModel)
     whole = [file.resolve() for file in (cache / "models--Wan-AI--Wan2.1-VACE-1.3B-diffusers/blobs").iterdir()]
-    assert hub_cache.discard(whole) == 0 and isinstance(locate.find(CONTROL), locate.Found)
+    assert hub_cache.remove_blobs(whole) == 0 and isinstance(locate.find(CONTROL), locate.LocatedModel)
 
 
 def test_what_is_told_grows(hub):
@@ -579,7 +579,7 @@ def test_what_is_told_grows(hub):
 
 def test_the_embedded_model_is_not_to_be_fetched():
     with pytest.raises(Refusal) as refused:
-        contents.look(entries.entry("embedded"), [])
+        contents.find_contents(entries.entry("embedded"), [])
     assert "nothing to fetch" in refused.value.problem.sentence
     assert problems.choose_folder().action == "open_preferences"
 

@@ -1,4 +1,4 @@
-"""Colours are read as the file tags them; where it doesn't, as Blender reads them."""
+"""Colors are read as the file tags them; where it doesn't, as Blender reads them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def patches(scale=8):
 
 
 def planes(rgb, weights, full, bits=8, halves=(1, 1)):
-    """Brightness and colour differences by the standard's own formula."""
+    """Brightness and color differences by the standard's own formula."""
     red, blue = weights
     values = rgb / 255
     luma = values @ np.array([red, 1 - red - blue, blue])
@@ -53,8 +53,8 @@ def test_tagged(tmp_path, standard, full, pixels, bits, halves):
         tmp_path / "a.mkv", planes(rgb, WEIGHTS[standard], full, bits, halves), pixels, TAGS[standard], 2 if full else 1
     )
     found = shown(file, (64, 32)).astype(int)
-    centres = (slice(8, None, 16), slice(8, None, 16))
-    assert np.abs(found - rgb)[centres].max() <= 2
+    centers = (slice(8, None, 16), slice(8, None, 16))
+    assert np.abs(found - rgb)[centers].max() <= 2
 
 
 def test_without_tags_it_is_bt601_and_limited(tmp_path):
@@ -64,9 +64,9 @@ def test_without_tags_it_is_bt601_and_limited(tmp_path):
 
 
 def test_grey_without_tags_is_full_range(tmp_path):
-    grey = np.arange(256, dtype=np.uint8).reshape(8, 32).repeat(4, axis=0).repeat(4, axis=1)
-    found = shown(write_planes(tmp_path / "a.mkv", [grey], "gray"), (128, 32))
-    assert np.array_equal(found, grey[..., None].repeat(3, axis=2))
+    gray = np.arange(256, dtype=np.uint8).reshape(8, 32).repeat(4, axis=0).repeat(4, axis=1)
+    found = shown(write_planes(tmp_path / "a.mkv", [gray], "gray"), (128, 32))
+    assert np.array_equal(found, gray[..., None].repeat(3, axis=2))
 
 
 def test_rgb_movies_keep_every_bit(tmp_path):

@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from wan_backend.frames.conform import Conformer
 from wan_backend.frames.motion import Motion
-from wan_backend.frames.schedule import Schedule
+from wan_backend.frames.schedule import Conformer, Schedule
 from wan_backend.protocol.messages import Conform
 
 

@@ -97,5 +97,5 @@ def test_a_codec_that_nobody_knows_is_a_sentence(tmp_path):
 def test_a_movie_without_keyframes_near_is_read_from_its_start(tmp_path, monkeypatch):
     """Seeks that land nowhere useful cost time, never a wrong frame."""
     movie = write(tmp_path / "a.mp4", 120, "libx264", "yuv420p", Fraction(24), {"g": "1000"})
-    monkeypatch.setattr(MovieFrames, "_land", lambda self, aim: False)
+    monkeypatch.setattr(MovieFrames, "_seek_to", lambda self, target: False)
     assert numbers(movie, [0, 60, 119]) == [0, 60, 119]

@@ -9,8 +9,9 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from wan_backend.frames.movie import Movie
+from wan_backend.frames import source_frames
 from wan_backend.frames.source_frames import read
+from wan_backend.frames.take_writing import Movie
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import Framing, MediaFormat, Role, Source
 
@@ -68,11 +69,11 @@ def test_a_photo_turned_by_its_tag_is_read_as_blender_reads_it(tmp_path):
 
 
 def test_grey_deep_and_transparent(tmp_path):
-    grey = picture()[..., 0]
-    assert np.array_equal(only(of(save(tmp_path / "g.png", grey))), grey[..., None].repeat(3, axis=2))
+    gray = picture()[..., 0]
+    assert np.array_equal(only(of(save(tmp_path / "g.png", gray))), gray[..., None].repeat(3, axis=2))
     deep = picture().astype(np.uint16) * 257
     assert np.array_equal(only(of(save(tmp_path / "d.png", deep))), picture())
-    assert np.array_equal(only(of(save(tmp_path / "dg.png", deep[..., 0]))), grey[..., None].repeat(3, axis=2))
+    assert np.array_equal(only(of(save(tmp_path / "dg.png", deep[..., 0]))), gray[..., None].repeat(3, axis=2))
     alpha = np.tile(np.arange(SIZE[0], dtype=np.uint8) * 2, (SIZE[1], 1))[..., None]
     found = only(of(save(tmp_path / "a.png", np.concatenate([picture(), alpha], axis=2))))
     assert np.abs(found - picture() * (alpha / 255.0)).max() <= 0.51
@@ -180,3 +181,23 @@ def test_no_files_and_a_crop_of_everything(tmp_path):
         only(of(file, files=[]))
     with pytest.raises(Refusal, match="the crop leaves nothing"):
         only(of(file, framing=Framing(96, 48, 0.0, 0.0, 96.0, 48.0, crop_left=96.0)))
+
+
+def test_edges_are_the_embedded_models_own():
+    import torch
+
+    from tools.embedded_model import world
+
+    clip = np.random.default_rng(0).integers(0, 256, (3, 40, 64, 3), dtype=np.uint8)
+    frames = torch.from_numpy(clip).float().permute(3, 0, 1, 2)[None] / 255
+    theirs = world.edges(frames)[0].permute(1, 2, 3, 0).mul(255).round().byte().numpy()
+    ours = np.stack([source_frames.edges(picture) for picture in clip])
+    assert ours.dtype == np.uint8 and np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_edges_of_nothing_are_black_and_of_a_step_a_line():
+    assert (source_frames.edges(np.full((9, 9, 3), 77, np.uint8)) == 0).all()
+    step = np.zeros((9, 9, 3), np.uint8)
+    step[:, 5:] = 255
+    lines = source_frames.edges(step)
+    assert (lines[:, 4:6] == 255).all() and (lines[:, :4] == 0).all() and (lines[:, 6:] == 0).all()

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.world.pictures import drawn, plain_png, png_head
-from wan_backend.frames import framing, pictures, source_frames
+from wan_backend.frames import resampling, source_frames, still_pictures
 from wan_backend.frames.color import FrameReader, opaque
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import Framing, Role, Source
@@ -24,7 +24,7 @@ from wan_backend.protocol.messages import Framing, Role, Source
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def read(file: Path, budget_bytes: int = pictures.BUDGET_BYTES, size=(96, 48), movie: bool = False) -> np.ndarray:
+def read(file: Path, budget_bytes: int = still_pictures.BUDGET_BYTES, size=(96, 48), movie: bool = False) -> np.ndarray:
     source = Source(Role.FIRST, str(file.parent), [file.name], is_movie=movie)
     return next(iter(source_frames.read(source, [0], *size, size, budget_bytes)))
 
@@ -51,10 +51,10 @@ def test_band_by_band_is_the_same_to_the_bit(monkeypatch, lies, channels, depth)
     chance = np.random.default_rng(3)
     for width, height in ((320, 180), (301, 77), (90, 200)):
         pixels = chance.integers(0, 1 << depth, (height, width, channels), np.uint16 if depth == 16 else np.uint8)
-        axes = framing.axes(LYING[lies], (width, height), (128, 80), (640, 360))
+        axes = resampling.axes(LYING[lies], (width, height), (128, 80), (640, 360))
         order = {1: [0, 0, 0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
         whole = FrameReader(*axes).from_rgb(opaque(pixels[..., order], in_light=depth == 16))
-        monkeypatch.setattr(framing, "BAND_PIXELS", 1000)
+        monkeypatch.setattr(resampling, "BAND_PIXELS", 1000)
         assert np.array_equal(FrameReader(*axes).from_pixels(pixels, order), whole)
         monkeypatch.undo()
 
@@ -68,7 +68,7 @@ def test_what_is_too_large_is_refused_by_its_head(tmp_path, monkeypatch, name):
         raise AssertionError("it was decoded")
 
     monkeypatch.setattr(cv2, "imdecode", decode)
-    monkeypatch.setattr(pictures.imageio, "imread", decode)
+    monkeypatch.setattr(still_pictures.imageio, "imread", decode)
     budget = file.stat().st_size + 1000
     sentence = refusal(file, budget_bytes=budget, size=(640, 400))
     assert "640 x 400 pixels is too large to decode" in sentence and sentence.endswith(".")
@@ -85,7 +85,7 @@ def test_a_jpeg_that_is_too_large_is_decoded_smaller(tmp_path):
     whole = read(file).astype(int)
     for shrunk in (2, 4, 8):
         budget = file.stat().st_size + 1603 * 801 * 3 // shrunk**2 + 100
-        found = pictures.load(file, 96, budget)
+        found = still_pictures.load(file, 96, budget)
         assert (found.shrunk, found.width, found.height) == (shrunk, 1603, 801)
         assert np.abs(read(file, budget) - whole).max() <= 4
     assert "too large" in refusal(file, budget_bytes=budget, size=(1603, 801)), "never smaller than what is made of it"
@@ -156,7 +156,7 @@ def test_whatever_a_decoder_raises_is_a_sentence(tmp_path, monkeypatch, error, m
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(pictures.cv2, "imdecode", fail)
+    monkeypatch.setattr(still_pictures.cv2, "imdecode", fail)
     monkeypatch.setattr(source_frames, "MovieFrames", fail)
     sentence = refusal(file, movie=movie)
     assert ("too little memory" in sentence) is isinstance(error, MemoryError)
@@ -182,7 +182,7 @@ def test_a_movie_of_enormous_pictures_is_refused_by_its_head(tmp_path, monkeypat
     from tests.wan_backend.frames import written_movies
 
     file = written_movies.write(tmp_path / "a.mp4", 2)
-    monkeypatch.setattr(source_frames, "MOST_MOVIE_PIXELS", 160 * 64 - 1)
+    monkeypatch.setattr(source_frames, "MAX_MOVIE_PIXELS", 160 * 64 - 1)
     assert "160 x 64 pixels are too large to decode" in refusal(file, movie=True)
 
 
@@ -237,7 +237,7 @@ def test_a_decoder_without_memory_is_not_told_as_a_damaged_file(tmp_path, monkey
     def fail(*_, **__):
         raise spent
 
-    monkeypatch.setattr(pictures.cv2, "imdecode", fail)
+    monkeypatch.setattr(still_pictures.cv2, "imdecode", fail)
     assert "too little memory" in refusal(tmp_path / "a.png")
 
     class Container:
@@ -272,7 +272,7 @@ def test_a_picture_that_is_written_while_it_is_read_is_not_taken_for_whole(tmp_p
         found[6] = len(content) + bytes_more if str(place).endswith("a.jpg") else found[6]
         return os.stat_result(found)
 
-    monkeypatch.setattr(pictures.os, "stat", before)
+    monkeypatch.setattr(still_pictures.os, "stat", before)
     assert "being written at this moment" in refusal(tmp_path / "a.jpg")
 
 
@@ -289,14 +289,14 @@ def test_a_movie_on_a_disk_that_fails_is_not_taken_for_a_shorter_one(tmp_path, m
         return [written_movies.number_in(picture) for picture in read]
 
     looked: list[Path] = []
-    look = movie_frames._look_through
-    monkeypatch.setattr(movie_frames, "_look_through", lambda place: (looked.append(place), look(place)))
+    look = movie_frames._read_through
+    monkeypatch.setattr(movie_frames, "_read_through", lambda place: (looked.append(place), look(place)))
     assert frames(*range(12)) == list(range(12)) and not looked
     assert frames(10, 14, 19) == [10, 11, 11] and looked == [file]
 
     def fail(_place):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(movie_frames, "_look_through", fail)
+    monkeypatch.setattr(movie_frames, "_read_through", fail)
     with pytest.raises(Refusal, match=r"a\.mkv can't be used: it can't be read to its end \(Input/output error\)"):
         frames(10, 14)

@@ -156,7 +156,7 @@ def _turns(queue):
     while (job := queue.next_queued()) is not None:
         ids.append(job.job_id)
         queue.start(job.job_id, plan(take_request()))
-        queue.end(job.job_id, JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Cancelled."))
+        queue.end(job.job_id, JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Canceled."))
     return ids
 
 
@@ -316,3 +316,15 @@ def test_the_queue_goes_on_in_the_order_in_which_jobs_came(tmp_path, open_queue)
     assert queue.next_queued().job_id == C
     queue.start(C, plan(request))
     assert queue.next_queued().job_id == A
+
+
+def test_a_request_that_the_disk_does_not_give_is_no_damaged_one(tmp_path, monkeypatch):
+    """It may be read by the next try, so the job is not to be cleared."""
+
+    def fail(*_given: object) -> object:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(reading, "read_json", fail)
+    with pytest.raises(reading.DamagedRequest, match=r"can't be read \(Input/output error\)") as caught:
+        reading.request_of(tmp_path)
+    assert caught.value.problem.kind is ProblemKind.FOLDER and "retry" in caught.value.problem.sentence

@@ -65,7 +65,7 @@ def test_a_queued_job_that_was_cancelled_and_retried_comes_last(queue, tmp_path)
     first, second = "b" * 32, "c" * 32
     for job_id in (first, second):
         answered(queue.submit(job_id, request, plan))
-    queue.end(first, JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Cancelled."))
+    queue.end(first, JobState.CANCELLED, Problem(ProblemKind.CANCELLED, "Canceled."))
     answered(queue.retry(first))
     turns = []
     while (waiting := queue.next_queued()) is not None:
@@ -100,7 +100,7 @@ def test_it_stays_for_a_retry_until_the_job_is_cleared(queue, state):
     assert queue.work_folder(JOB).exists()
     answered(queue.retry(JOB))
     assert queue.work_folder(JOB).exists()
-    queue.end(JOB, JobState.CANCELLED, Problem("cancelled", "Cancelled."))
+    queue.end(JOB, JobState.CANCELLED, Problem("cancelled", "Canceled."))
     answered(queue.clear([JOB]))
     assert not queue.work_folder(JOB).parent.exists()
 
@@ -123,5 +123,5 @@ def test_a_preview_is_told_while_the_job_runs(queue, tmp_path):
     assert queue.status(JOB).preview == shown
     queue.progress(ProgressParams(JOB, JobState.DECODING, 8, 8, 0.8))
     assert queue.status(JOB).preview == shown
-    queue.end(JOB, JobState.CANCELLED, Problem("cancelled", "Cancelled."))
+    queue.end(JOB, JobState.CANCELLED, Problem("cancelled", "Canceled."))
     assert queue.status(JOB).preview == ""

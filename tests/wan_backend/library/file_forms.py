@@ -1,6 +1,6 @@
-"""Small parts of every family, written as the files that people have: the published names, number formats and marks.
+"""Writes small components of every family as the files that people have, with their names, number formats and marks.
 
-The names are put together here by other means than in the product. May import torch, diffusers, transformers and gguf.
+The names are made here by other means than in the product.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "pictures": {"in_channels": 36},
     "first_latent": {"in_channels": 48, "out_channels": 48},
 }
-"""What the transformer of a layout has beside."""
+"""What the transformer of an architecture has beside."""
 
 
-def transformer(layout: str, seed: int = 0, **settings: Any) -> Any:
-    """A small transformer of that layout with weights that matter."""
-    kind = diffusers.WanVACETransformer3DModel if layout == "control" else diffusers.WanTransformer3DModel
-    return _lively(kind(**{**TRANSFORMER, **FAMILIES[layout], **settings}), seed)
+def transformer(architecture: str, seed: int = 0, **settings: Any) -> Any:
+    """A small transformer of that architecture with weights that matter."""
+    kind = diffusers.WanVACETransformer3DModel if architecture == "control" else diffusers.WanTransformer3DModel
+    return _lively(kind(**{**TRANSFORMER, **FAMILIES[architecture], **settings}), seed)
 
 
 def vae(patched: bool = False) -> Any:
@@ -69,7 +69,7 @@ def text_encoder(words: int = 128) -> Any:
 
 
 def image_encoder() -> Any:
-    """A small picture half of a CLIP."""
+    """A small vision tower of a CLIP."""
     config = transformers.CLIPVisionConfig(
         hidden_size=IMAGE_WIDTH, intermediate_size=32, num_hidden_layers=2, num_attention_heads=1, image_size=28,
         patch_size=14, hidden_act="gelu",
@@ -77,36 +77,46 @@ def image_encoder() -> Any:
     return _lively(transformers.CLIPVisionModel(config), 3)
 
 
-def folder(place: Path, layout: str) -> Path:
-    """A whole model of that layout, as diffusers saves it, of the parts above."""
-    parts = {
-        "transformer": transformer(layout), "vae": vae(layout == "first_latent"), "text_encoder": text_encoder(),
+def folder(place: Path, architecture: str) -> Path:
+    """A whole model of that architecture, in the diffusers layout, of the components above."""
+    components = {
+        "transformer": transformer(architecture), "vae": vae(architecture == "first_latent"),
+        "text_encoder": text_encoder(),
         "tokenizer": tiny_checkpoint.make_tokenizer(), "scheduler": tiny_checkpoint.make_scheduler(),
     }  # fmt: skip
-    index: dict[str, Any] = {"_class_name": "WanPipeline", "expand_timesteps": layout == "first_latent"}
-    if layout in ("first_picture", "first_and_last"):
-        parts["image_encoder"] = image_encoder()
+    index: dict[str, Any] = {"_class_name": "WanPipeline", "expand_timesteps": architecture == "first_latent"}
+    if architecture in ("first_picture", "first_and_last"):
+        components["image_encoder"] = image_encoder()
         size = {"shortest_edge": 28}
-        parts["image_processor"] = transformers.CLIPImageProcessorPil(size=size, crop_size={"height": 28, "width": 28})
-    for name, part in parts.items():
-        part.save_pretrained(place / name)
-        index[name] = ["diffusers" if type(part).__module__.startswith("diffusers") else "transformers", _class(part)]
+        components["image_processor"] = transformers.CLIPImageProcessorPil(
+            size=size, crop_size={"height": 28, "width": 28}
+        )
+    for name, component in components.items():
+        component.save_pretrained(place / name)
+        index[name] = [
+            "diffusers" if type(component).__module__.startswith("diffusers") else "transformers",
+            _class(component),
+        ]
     (place / "model_index.json").write_text(json.dumps(index))
     return place
 
 
-def _class(part: Any) -> str:
-    return type(part).__name__
+def _class(component: Any) -> str:
+    return type(component).__name__
 
 
-def files(place: Path, layout: str, **forms: Callable[[Weights], Weights]) -> dict[str, Path]:
-    """The same model's parts as single files, each in the form that `forms` makes of it."""
-    parts = {"transformer": transformer(layout), "vae": vae(layout == "first_latent"), "text_encoder": text_encoder()}
-    if layout in ("first_picture", "first_and_last"):
-        parts["image_encoder"] = image_encoder()
+def files(place: Path, architecture: str, **forms: Callable[[Weights], Weights]) -> dict[str, Path]:
+    """The components of that model as single files, each in the form that `forms` makes of it."""
+    components = {
+        "transformer": transformer(architecture),
+        "vae": vae(architecture == "first_latent"),
+        "text_encoder": text_encoder(),
+    }
+    if architecture in ("first_picture", "first_and_last"):
+        components["image_encoder"] = image_encoder()
     made = {}
-    for name, part in parts.items():
-        weights = published(name, weights_of(part))
+    for name, component in components.items():
+        weights = published(name, weights_of(component))
         made[name] = write(place / f"{name}.safetensors", forms.get(name, lambda same: same)(weights))
     return made
 
@@ -180,12 +190,12 @@ PUBLISHED: dict[str, Callable[[str], str]] = {
 }  # fmt: skip
 
 
-def published(part: str, weights: Weights) -> Weights:
+def published(component: str, weights: Weights) -> Weights:
     """The weights by the names under which Wan's authors, or llama.cpp, publish them."""
-    if part == "image_encoder":
+    if component == "image_encoder":
         return _published_image(weights)
-    named = {PUBLISHED[part](name): weight for name, weight in weights.items()}
-    if part != "vae":
+    named = {PUBLISHED[component](name): weight for name, weight in weights.items()}
+    if component != "vae":
         return named
     nested = any("down_blocks.0.resnets" in name for name in named)
     rename = _nested_block if nested else _flat_block

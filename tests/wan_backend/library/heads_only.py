@@ -1,4 +1,4 @@
-"""Files that say of themselves what the large ones do, without their content. Standard library and the product only."""
+"""Writes files that have the heads of large ones, without their numbers."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ import pytest
 
 from tests.wan_backend.library import heads_only
 from wan_backend.catalogue import entries
-from wan_backend.library import compose, locate, model_index, safetensors_head
-from wan_backend.library.component_files import Places
+from wan_backend.library import compose, library_index, locate, weights_head
+from wan_backend.library.component_files import ComponentFiles
 from wan_backend.library.survey import Survey, survey
-from wan_backend.server import doctor
+from wan_backend.server import diagnosis
 from wan_backend.server.planner import Planner
 
 SMALL, LARGE = entries.entry("wan2.1-t2v-1.3b"), entries.entry("wan2.1-t2v-14b")
@@ -40,21 +40,21 @@ def comfy(tmp_path) -> Path:
     return folder
 
 
-def found(entry: entries.ModelEntry, *folders: Path) -> locate.Found:
+def found(entry: entries.ModelEntry, *folders: Path) -> locate.LocatedModel:
     answer = locate.find(entry, folders, survey(folders))
-    assert isinstance(answer, locate.Found), answer.problem.sentence
+    assert isinstance(answer, locate.LocatedModel), answer.problem.sentence
     return answer
 
 
 def lacking(entry: entries.ModelEntry, *folders: Path) -> str:
     answer = locate.find(entry, folders, survey(folders))
-    assert isinstance(answer, locate.Missing)
+    assert isinstance(answer, locate.UnavailableModel)
     return answer.problem.sentence
 
 
 def test_a_model_is_put_together_of_files(comfy):
     made = found(SMALL, comfy)
-    assert made.parts == {
+    assert made.components == {
         "transformer": comfy / "diffusion_models" / "wan2.1_t2v_1.3B_bf16.safetensors",
         "text_encoder": comfy / "text_encoders" / "umt5_xxl_fp16.safetensors",
         "tokenizer": comfy / "text_encoders" / "umt5_xxl_fp16.safetensors",
@@ -68,11 +68,11 @@ def test_names_and_folders_mean_nothing(comfy, tmp_path):
     flat.mkdir()
     for number, file in enumerate(sorted(comfy.glob("*/*.safetensors"))):
         shutil.move(file, flat / f"{number}.sft")
-    assert set(found(SMALL, flat).parts) == {"transformer", "text_encoder", "tokenizer", "vae"}
+    assert set(found(SMALL, flat).components) == {"transformer", "text_encoder", "tokenizer", "vae"}
 
 
 def test_the_whole_of_comfyui_may_be_chosen_and_links_are_followed(comfy, tmp_path):
-    assert found(SMALL, comfy.parent).parts == found(SMALL, comfy).parts
+    assert found(SMALL, comfy.parent).components == found(SMALL, comfy).components
     linked = tmp_path / "linked"
     linked.mkdir()
     try:
@@ -80,7 +80,7 @@ def test_the_whole_of_comfyui_may_be_chosen_and_links_are_followed(comfy, tmp_pa
         (comfy / "loop").symlink_to(comfy, target_is_directory=True)
     except OSError:
         pytest.skip("no links here")
-    assert len(found(SMALL, linked).parts) == 4
+    assert len(found(SMALL, linked).components) == 4
 
 
 @pytest.mark.parametrize(("gone", "said"), [
@@ -100,20 +100,20 @@ def test_a_missing_tokenizer_is_said_with_the_download(comfy, tmp_path):
     assert "--include 'tokenizer/*'" in lacking(SMALL, comfy)
     (comfy / "text_encoders" / "tokenizer").mkdir()
     (comfy / "text_encoders" / "tokenizer" / "tokenizer.json").write_text("{}")
-    assert found(SMALL, comfy).parts["tokenizer"] == comfy / "text_encoders" / "tokenizer"
+    assert found(SMALL, comfy).components["tokenizer"] == comfy / "text_encoders" / "tokenizer"
 
 
 def test_an_autoencoder_of_the_other_kind_is_not_taken(comfy):
     heads_only.write(comfy / "unet" / "ti2v.safetensors", heads_only.transformer(3072, 30, 48, 48))
     assert "put wan2.2_vae.safetensors" in lacking(TIMED, comfy)
     heads_only.write(comfy / "vae" / "other.safetensors", heads_only.vae(48))
-    assert found(TIMED, comfy).parts["vae"].name == "other.safetensors"
-    assert found(SMALL, comfy).parts["vae"].name == "wan_2.1_vae.safetensors"
+    assert found(TIMED, comfy).components["vae"].name == "other.safetensors"
+    assert found(SMALL, comfy).components["vae"].name == "wan_2.1_vae.safetensors"
 
 
 def test_a_pruned_autoencoder_comes_after_the_whole_one(comfy):
     shutil.copyfile(comfy / "vae" / "wan_2.1_vae.safetensors", comfy / "vae" / "lightvaew2_1.safetensors")
-    assert found(SMALL, comfy).parts["vae"].name == "wan_2.1_vae.safetensors"
+    assert found(SMALL, comfy).components["vae"].name == "wan_2.1_vae.safetensors"
 
 
 def test_a_picture_model_needs_eyes(comfy):
@@ -121,7 +121,7 @@ def test_a_picture_model_needs_eyes(comfy):
     heads_only.write(comfy / "unet" / "i2v_480p.safetensors", shapes, "F8_E4M3")
     assert "put clip_vision_h.safetensors into 'clip_vision'" in lacking(PICTURE, comfy)
     heads_only.write(comfy / "clip_vision" / "h.safetensors", heads_only.image_encoder())
-    assert found(PICTURE, comfy).parts["image_encoder"].name == "h.safetensors"
+    assert found(PICTURE, comfy).components["image_encoder"].name == "h.safetensors"
 
 
 def test_of_several_files_the_one_that_loses_least_and_is_no_variant(comfy):
@@ -130,62 +130,65 @@ def test_of_several_files_the_one_that_loses_least_and_is_no_variant(comfy):
     shutil.copyfile(plain, folder / "a_distilled_4steps.safetensors")
     heads_only.write(folder / "a_fp8.safetensors", heads_only.transformer(), "F8_E4M3")
     made = found(SMALL, comfy)
-    assert made.parts["transformer"] == plain
+    assert made.components["transformer"] == plain
     assert "Also here: " in made.sentence and "a_fp8.safetensors" in made.sentence
     plain.unlink()
-    assert found(SMALL, comfy).parts["transformer"].name == "a_fp8.safetensors"
+    assert found(SMALL, comfy).components["transformer"].name == "a_fp8.safetensors"
 
 
-def test_halves_are_not_taken_for_the_whole_model_of_their_shape(comfy):
+def test_experts_are_not_taken_for_the_whole_model_of_their_shape(comfy):
     heads_only.write(comfy / "unet" / "wan2.2_t2v_high_noise_14B.safetensors", heads_only.transformer(5120, 40))
     assert "download it" in lacking(LARGE, comfy)
     heads_only.write(comfy / "unet" / "wan2.1_t2v_14B.safetensors", heads_only.transformer(5120, 40))
-    assert found(LARGE, comfy).parts["transformer"].name == "wan2.1_t2v_14B.safetensors"
+    assert found(LARGE, comfy).components["transformer"].name == "wan2.1_t2v_14B.safetensors"
 
 
-def test_the_halves_of_an_a14b_make_a_model_together(comfy):
+def test_the_experts_of_an_a14b_make_a_model_together(comfy):
     whole = entries.entry("wan2.2-t2v-a14b")
     high = heads_only.write(comfy / "unet" / "t2v_high_noise.safetensors", heads_only.transformer(5120, 40), "F8_E4M3")
-    with pytest.raises(compose.Incomplete, match="lacks the low noise half"):
-        compose.assemble(whole, survey([comfy]), [LARGE, whole])
+    lacking = compose.compose_model(whole, survey([comfy]), [LARGE, whole])
+    assert isinstance(lacking, compose.IncompleteModel) and "lacks the low-noise expert" in lacking.sentence
     low = heads_only.write(comfy / "unet" / "t2v_low_noise.safetensors", heads_only.transformer(5120, 40), "F8_E4M3")
-    made = compose.assemble(whole, survey([comfy]), [LARGE, whole])
-    assert made is not None and (made.parts["transformer"], made.parts["transformer_2"]) == (high, low)
-    assert compose.assemble(LARGE, survey([comfy]), [LARGE, whole]) is None
-    index = Places(comfy, made.parts).index()
+    made = compose.compose_model(whole, survey([comfy]), [LARGE, whole])
+    assert isinstance(made, compose.ComposedModel) and (
+        made.components["transformer"],
+        made.components["transformer_2"],
+    ) == (high, low)
+    assert compose.compose_model(LARGE, survey([comfy]), [LARGE, whole]) is None
+    index = ComponentFiles(comfy, made.components).index()
     assert (index["boundary_ratio"], index["transformer_2"][1]) == (0.875, "WanTransformer3DModel")
 
 
-def test_models_of_one_shape_are_told_by_name(comfy):
+def test_models_of_one_shape_are_recognized_by_name(comfy):
     larger = dataclasses.replace(PICTURE, id="wan2.1-i2v-14b-720p", repo="Wan-AI/Wan2.1-I2V-14B-720P-Diffusers")
     quick = dataclasses.replace(SMALL, id="fastwan2.1-t2v-1.3b", repo="FastVideo/FastWan2.1-T2V-1.3B-Diffusers")
     shapes = heads_only.seeing(heads_only.transformer(5120, 40, 36), 40)
     heads_only.write(comfy / "clip_vision" / "h.safetensors", heads_only.image_encoder())
     heads_only.write(comfy / "unet" / "Wan2_1-I2V-14B-720P_fp8.safetensors", shapes)
     alike = [SMALL, quick, PICTURE, larger]
-    assert compose.assemble(PICTURE, survey([comfy]), alike) is None
-    assert compose.assemble(larger, survey([comfy]), alike) is not None
-    assert compose.assemble(quick, survey([comfy]), alike) is None
-    assert compose.assemble(SMALL, survey([comfy]), alike) is not None
+    assert compose.compose_model(PICTURE, survey([comfy]), alike) is None
+    assert compose.compose_model(larger, survey([comfy]), alike) is not None
+    assert compose.compose_model(quick, survey([comfy]), alike) is None
+    assert compose.compose_model(SMALL, survey([comfy]), alike) is not None
 
 
-def test_a_whole_folder_comes_before_files_and_lends_its_parts(comfy, tmp_path):
+def test_a_whole_folder_comes_before_files_and_lends_its_components(comfy, tmp_path):
     from tests.wan_backend.library import tiny_folder
 
     whole = tiny_folder.write(tmp_path / "models" / SMALL.id, "WanPipeline", layers=30, heads=12)
-    assert found(SMALL, comfy, tmp_path / "models") == locate.Found(whole)
-    for part, config in (("text_encoder", {"architectures": ["UMT5EncoderModel"], "d_model": 4096}),
+    assert found(SMALL, comfy, tmp_path / "models") == locate.LocatedModel(whole)
+    for component, config in (("text_encoder", {"architectures": ["UMT5EncoderModel"], "d_model": 4096}),
                          ("vae", {"_class_name": "AutoencoderKLWan", "z_dim": 16})):  # fmt: skip
-        (whole / part / "config.json").write_text(json.dumps(config))
+        (whole / component / "config.json").write_text(json.dumps(config))
     shutil.rmtree(comfy / "text_encoders")
     shutil.rmtree(comfy / "vae")
     heads_only.write(comfy / "unet" / "wan2.1_large.safetensors", heads_only.transformer(5120, 40))
-    parts = found(LARGE, comfy, tmp_path / "models").parts
-    assert (parts["text_encoder"], parts["vae"]) == (whole / "text_encoder", whole / "vae")
-    assert parts["tokenizer"] == whole / "tokenizer"
+    components = found(LARGE, comfy, tmp_path / "models").components
+    assert (components["text_encoder"], components["vae"]) == (whole / "text_encoder", whole / "vae")
+    assert components["tokenizer"] == whole / "tokenizer"
 
 
-def test_a_fetched_model_lends_its_parts(comfy, tmp_path):
+def test_a_fetched_model_lends_its_components(comfy, tmp_path):
     from tests.wan_backend.library import tiny_folder
 
     home = tmp_path / "cache" / "models--Wan-AI--Some"
@@ -196,15 +199,15 @@ def test_a_fetched_model_lends_its_parts(comfy, tmp_path):
     shutil.rmtree(comfy / "text_encoders")
     looked = survey([comfy], locate.snapshots())
     answer = locate.find(SMALL, [comfy], looked)
-    assert isinstance(answer, locate.Found) and answer.parts["text_encoder"] == folder / "text_encoder"
+    assert isinstance(answer, locate.LocatedModel) and answer.components["text_encoder"] == folder / "text_encoder"
 
 
-def test_the_doctor_lists_what_was_recognised(comfy):
+def test_the_doctor_lists_what_was_recognized(comfy):
     (comfy / "vae" / "broken.safetensors").write_bytes(b"nonsense, nothing else")
     shapes = heads_only.transformer()
     del shapes["blocks.3.modulation"]
     heads_only.write(comfy / "unet" / "partial.safetensors", shapes)
-    said = "\n".join(finding.sentence for finding in doctor._files(survey([comfy])))
+    said = "\n".join(finding.sentence for finding in diagnosis._files(survey([comfy])))
     assert "wan2.1_t2v_1.3B_bf16.safetensors: transformer for text to video, 30 layers, bf16." in said
     assert "umt5_xxl_fp16.safetensors: text encoder (UMT5), fp16." in said
     assert "broken.safetensors can't be used because it is not a safetensors file." in said
@@ -213,7 +216,7 @@ def test_the_doctor_lists_what_was_recognised(comfy):
     )
     assert "1 files in the models folders hold no part of a Wan model." in said
     (comfy / "vae" / "Wan2.1_VAE.pth").write_bytes(b"")
-    said = "\n".join(finding.sentence for finding in doctor._files(survey([comfy])))
+    said = "\n".join(finding.sentence for finding in diagnosis._files(survey([comfy])))
     assert "Wan2.1_VAE.pth can't be used because it is pickled, which could run any code; get wan_2.1_vae" in said
 
 
@@ -224,57 +227,59 @@ def test_the_doctor_lists_what_was_recognised(comfy):
 @pytest.mark.parametrize("content", ["{}", '{"_class_name": "WanModel"}', '{"_class_name": "WanTransformer3DModel"}'])
 def test_a_stray_file_hides_no_weights(comfy, stray, content):
     (comfy / stray).write_text(content)
-    assert set(found(SMALL, comfy).parts) == {"transformer", "text_encoder", "tokenizer", "vae"}
-    assert len([row for row in survey([comfy]).looked if row.parts]) == 3
+    assert set(found(SMALL, comfy).components) == {"transformer", "text_encoder", "tokenizer", "vae"}
+    assert len([row for row in survey([comfy]).files if row.components]) == 3
 
 
-def test_what_wan_ai_publishes_is_told_file_by_file(comfy):
+def test_what_wan_ai_publishes_is_recognized_file_by_file(comfy):
     home = comfy / "Wan2.1-T2V-1.3B"
     heads_only.write(home / "diffusion_pytorch_model.safetensors", heads_only.transformer(), "F32")
     (home / "config.json").write_text('{"_class_name": "WanModel", "model_type": "t2v"}')
     for name in ("Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", "models_clip_open-clip-xlm-roberta-large.pth"):
         (home / name).write_bytes(b"PK")
-    said = {row.file.name: row.why or row.parts[0].words for row in survey([comfy]).looked if row.file.parent == home}
+    said = {
+        row.file.name: row.why or row.components[0].words for row in survey([comfy]).files if row.file.parent == home
+    }
     assert said["diffusion_pytorch_model.safetensors"].startswith("transformer for text to video")
     instead = ("wan_2.1_vae.safetensors", "umt5_xxl_fp16.safetensors", "clip_vision_h.safetensors")
     assert all(word in " ".join(said.values()) for word in instead) and len(said) == 4
 
 
-def test_a_folder_as_diffusers_saves_a_part_is_one_part(comfy):
+def test_a_folder_in_the_diffusers_layout_is_one_component(comfy):
     folder = comfy / "diffusion_models" / "small"
     heads_only.write(folder / "diffusion_pytorch_model.safetensors", {"a": (1,)})
     heads_only.write(folder / "beside_fp8.safetensors", heads_only.transformer(), "F8_E4M3")
     config = {"_class_name": "WanTransformer3DModel", "num_layers": 30, "num_attention_heads": 12}
     (folder / "config.json").write_text(json.dumps(config))
-    places = {candidate.place for candidate in survey([comfy]).of("transformer")}
+    places = {candidate.path for candidate in survey([comfy]).of("transformer")}
     assert {folder, folder / "beside_fp8.safetensors"} < places
-    assert folder / "diffusion_pytorch_model.safetensors" not in {row.file for row in survey([comfy]).looked}
+    assert folder / "diffusion_pytorch_model.safetensors" not in {row.file for row in survey([comfy]).files}
 
 
 def test_rows_of_the_panel_name_the_files(comfy):
     planner = Planner([str(comfy)], None)
-    planner.library.look()
+    planner.library.refresh()
     row = next(row for row in planner.rows() if row.model == SMALL.id)
     assert row.here and "wan_2.1_vae.safetensors" in row.sentence
     assert not next(row for row in planner.rows() if row.model == CONTROL.id).here
 
 
-def test_nobody_waits_for_the_first_look(comfy, monkeypatch):
+def test_nobody_waits_for_the_first_refresh(comfy, monkeypatch):
     go_on = threading.Event()
-    monkeypatch.setattr(model_index, "survey", lambda *_: go_on.wait(60) and survey([comfy]))
+    monkeypatch.setattr(library_index, "survey", lambda *_: go_on.wait(60) and survey([comfy]))
     planner = Planner([str(comfy)], None)
     answer = planner.find(SMALL)
-    assert isinstance(answer, locate.Missing) and not planner.ready
+    assert isinstance(answer, locate.UnavailableModel) and not planner.is_ready
     go_on.set()
-    planner.library.look()
-    assert isinstance(planner.find(SMALL), locate.Found) and planner.ready
+    planner.library.refresh()
+    assert isinstance(planner.find(SMALL), locate.LocatedModel) and planner.is_ready
 
 
 @pytest.fixture
 def heads_read(monkeypatch) -> list[Path]:
     """The files whose heads were read from the disk, as they are read."""
-    read, real = [], safetensors_head.read
-    monkeypatch.setattr(safetensors_head, "read", lambda file: read.append(Path(file)) or real(file))
+    read, real = [], weights_head.parse_safetensors
+    monkeypatch.setattr(weights_head, "parse_safetensors", lambda file: read.append(Path(file)) or real(file))
     return read
 
 
@@ -282,15 +287,15 @@ def test_a_plan_reads_no_file_again(comfy, heads_read):
     for number in range(60):
         heads_only.write(comfy / "unet" / f"wan21_{number}.safetensors", heads_only.transformer(5120, 40))
     planner = Planner([str(comfy)], None)
-    planner.library.look()
+    planner.library.refresh()
     assert len(heads_read) >= 60
     heads_read.clear()
     for _time in range(5):
-        assert isinstance(planner.find(LARGE), locate.Found)
+        assert isinstance(planner.find(LARGE), locate.LocatedModel)
     assert heads_read == []
 
 
-def test_a_second_look_reads_what_changed_alone(comfy, heads_read):
+def test_a_second_survey_reads_what_changed_alone(comfy, heads_read):
     for number in range(40):
         heads_only.write(comfy / "unet" / f"{number}.safetensors", heads_only.transformer())
     first = survey([comfy])

@@ -15,12 +15,12 @@ import pytest
 from tests.wan_backend.job_queue.written_jobs import take_request
 from tests.wan_backend.library import heads_only, hostile, tiny_folder
 from wan_backend.catalogue import entries
-from wan_backend.library import depth_model, extras, file_heads, locate, survey
-from wan_backend.lora import heads
+from wan_backend.library import extras, locate, survey, weights_head
+from wan_backend.lora import lora_head
 from wan_backend.protocol.conversion import to_json
 from wan_backend.protocol.downloads import DownloadState, DownloadStatus
 from wan_backend.protocol.messages import LoraUse
-from wan_backend.server import doctor
+from wan_backend.server import diagnosis
 from wan_backend.server.download_records import DownloadRecords, Record
 from wan_backend.server.planner import Planner
 from wan_backend.storage import guarded_files
@@ -76,10 +76,10 @@ def test_in_a_models_folder(tmp_path, name):
     good, (called, content) = good_vae(tmp_path / "models"), BAD[name]
     bad = put(tmp_path / "models" / called, content)
     found = survey.survey([tmp_path / "models"])
-    assert [candidate.place for candidate in found.of("vae")] == [good]
-    rows = [row for row in found.looked if row.file == bad]
+    assert [candidate.path for candidate in found.of("vae")] == [good]
+    rows = [row for row in found.files if row.file == bad]
     assert len(rows) == (0 if bad.is_dir() else 1)
-    assert all(row.why and not row.parts for row in rows), rows
+    assert all(row.why and not row.components for row in rows), rows
     assert survey.survey([tmp_path / "models"]) == found, "a second look tells the same"
 
 
@@ -109,12 +109,12 @@ def test_in_a_models_own_folder(tmp_path, empty_cache, name, place):
         put(file, content)
     write_small(tmp_path / "other" / SMALL.id)
     good = good_vae(tmp_path / "other")
-    assert isinstance(locate.find(SMALL, [tmp_path / "models"]), locate.Missing | locate.Found)
+    assert isinstance(locate.find(SMALL, [tmp_path / "models"]), locate.UnavailableModel | locate.LocatedModel)
     whole = locate.find(SMALL, [tmp_path / "models", tmp_path / "other"])
-    assert isinstance(whole, locate.Found)
+    assert isinstance(whole, locate.LocatedModel)
     planner = Planner([str(tmp_path / "models"), str(tmp_path / "other")], None)
-    found = planner.library.look()
-    assert [candidate.place for candidate in found.of("vae")] == [good]
+    found = planner.library.refresh()
+    assert [candidate.path for candidate in found.of("vae")] == [good]
     assert {row.model: row.here for row in planner.rows()}[SMALL.id] and planner.extra_rows()
 
 
@@ -123,7 +123,7 @@ def test_beside_a_depth_model_and_a_record_of_a_download(tmp_path, name):
     content = JSON.get(name) or hostile.STRANGE.get(name, b"")
     put(tmp_path / "models" / "a" / "config.json", content)
     put(tmp_path / "models" / "b" / "config.json", b'{"architectures": ["DepthAnythingForDepthEstimation"]}')
-    assert depth_model.find(tmp_path / "models" / "video") == tmp_path / "models" / "b"
+    assert extras.find_depth_model(tmp_path / "models" / "video") == tmp_path / "models" / "b"
     record = Record(DownloadStatus(SMALL.id, DownloadState.RUNNING))
     put(tmp_path / "downloads" / "a.json", content)
     put(tmp_path / "downloads" / "b.json", json.dumps(to_json(record)).encode())
@@ -147,7 +147,7 @@ def test_heads_changed_at_random_are_read_or_refused(tmp_path):
     chance = random.Random(7)
     for name, seed in seeds.items():
         file = put(tmp_path / name, seed)
-        assert file_heads.read(file).tensors, "as long as nothing is changed"
+        assert weights_head.read_head(file).tensors, "as long as nothing is changed"
         for _ in range(1000):
             changed = bytearray(seed)
             for _ in range(chance.choice([1, 2, 5])):
@@ -155,14 +155,14 @@ def test_heads_changed_at_random_are_read_or_refused(tmp_path):
                 words = [b"\xff" * 8, b"\0" * 8, b"1e999", b"null", b"NaN", b"[]", b"", bytes([chance.randrange(256)])]
                 changed[place : place + long] = chance.choice(words)
             file.write_bytes(changed)
-            file_heads._read.cache_clear()
-            survey._kept.clear()
-            heads._read.cache_clear()
-            survey.look(file)
+            weights_head._read_head.cache_clear()
+            survey._cached.clear()
+            lora_head._read_lora_head.cache_clear()
+            survey.inspect_file(file)
             if name.endswith("safetensors"):
                 try:
-                    heads.read(file)
-                except heads.Unusable:
+                    lora_head.read_lora_head(file)
+                except lora_head.UnusableLora:
                     continue
 
 
@@ -174,10 +174,10 @@ def test_a_disk_that_fails_once_is_believed_only_then(tmp_path, monkeypatch):
             raise OSError(5, "Input/output error")
 
         failing.setattr(guarded_files, "opened", fail)
-        (row,) = survey.survey([tmp_path]).looked
+        (row,) = survey.survey([tmp_path]).files
         assert row.why == "it can't be read (Input/output error)"
-    (row,) = survey.survey([tmp_path]).looked
-    assert row.file == good and row.parts
+    (row,) = survey.survey([tmp_path]).files
+    assert row.file == good and row.components
 
 
 def test_a_folder_that_cannot_be_listed_is_one_row(tmp_path, monkeypatch):
@@ -191,8 +191,8 @@ def test_a_folder_that_cannot_be_listed_is_one_row(tmp_path, monkeypatch):
         return real(place)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    looked = {row.file: row for row in survey.survey([tmp_path]).looked}
-    assert looked[tmp_path / "locked"].why == "it can't be read (Permission denied)" and looked[good].parts
+    looked = {row.file: row for row in survey.survey([tmp_path]).files}
+    assert looked[tmp_path / "locked"].why == "it can't be read (Permission denied)" and looked[good].components
 
 
 def test_a_models_folder_that_cannot_be_looked_at_hides_no_other(tmp_path):
@@ -200,23 +200,23 @@ def test_a_models_folder_that_cannot_be_looked_at_hides_no_other(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     os.symlink("loop", tmp_path / "loop")
     folders = [tmp_path / "nothing", tmp_path / "file", tmp_path / "loop", Path("\0"), tmp_path / "models"]
-    assert [row.file for row in survey.survey(folders).looked] == [good]
+    assert [row.file for row in survey.survey(folders).files] == [good]
 
 
-def test_a_second_look_reads_no_file_again(tmp_path, monkeypatch):
-    for number in range(3 * file_heads.KEPT_FILES):
+def test_a_second_survey_reads_no_file_again(tmp_path, monkeypatch):
+    for number in range(3 * weights_head.CACHED_HEADS):
         put(tmp_path / f"{number}.safetensors", tiny_folder.safetensors(number + 1))
     heads_only.write(tmp_path / "umt5.safetensors", heads_only.text_encoder())
     read, real = [], guarded_files.opened
     monkeypatch.setattr(guarded_files, "opened", lambda file: read.append(file) or real(file))
     first = survey.survey([tmp_path])
-    assert len(read) == 3 * file_heads.KEPT_FILES + 1
-    assert survey.survey([tmp_path]) == first and len(read) == 3 * file_heads.KEPT_FILES + 1
+    assert len(read) == 3 * weights_head.CACHED_HEADS + 1
+    assert survey.survey([tmp_path]) == first and len(read) == 3 * weights_head.CACHED_HEADS + 1
     put(tmp_path / "0.safetensors", tiny_folder.safetensors(5000))
-    assert len(survey.survey([tmp_path]).looked) == len(first.looked) and len(read) == 3 * file_heads.KEPT_FILES + 2
+    assert len(survey.survey([tmp_path]).files) == len(first.files) and len(read) == 3 * weights_head.CACHED_HEADS + 2
 
 
-def test_a_look_tells_how_far_it_is(tmp_path):
+def test_a_survey_reports_how_far_it_is(tmp_path):
     for number in range(5):
         put(tmp_path / f"{number}.safetensors", tiny_folder.safetensors())
     told: list[int] = []
@@ -230,8 +230,8 @@ def test_a_name_that_is_no_text_can_be_shown(tmp_path):
     put(folder / "bad.safetensors", b"")
     write_small(folder / SMALL.id)
     planner = Planner([str(folder)], None)
-    planner.library.look()
+    planner.library.refresh()
     (row,) = [row for row in planner.rows() if row.model == SMALL.id]
     assert row.here and Path(row.folder) == folder / SMALL.id
-    shown = [row.sentence, *(finding.sentence for finding in doctor._files(planner.library.look()))]
+    shown = [row.sentence, *(finding.sentence for finding in diagnosis._files(planner.library.refresh()))]
     assert all(sentence.encode() for sentence in shown)

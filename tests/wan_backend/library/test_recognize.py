@@ -1,43 +1,47 @@
-"""Which file is which part, told by its inside; and what is wrong with one that can't be used."""
+"""A file is recognized as a component by its tensors, and what is wrong with one that can't be used is said."""
 
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.wan_backend.library import heads_only
-from wan_backend.catalogue.architecture import Layout
-from wan_backend.library import file_heads, recognize
-from wan_backend.library.recognize import NotOurs, PartFile, Unusable
+from wan_backend.catalogue.architecture import Architecture
+from wan_backend.library import recognize, weights_head
+from wan_backend.library.recognize import FileComponent
+from wan_backend.storage.guarded_files import UnusableFile
 
 
-def told(file: Path) -> PartFile:
-    (part,) = recognize.recognise(file_heads.read(file))
-    return part
+def recognized(file: Path) -> FileComponent:
+    (component,) = recognize.recognize_components(weights_head.read_head(file))
+    return component
 
 
-def transformer(tmp_path: Path, name: str = "x", **more: int) -> PartFile:
-    return told(heads_only.write(tmp_path / f"{name}.safetensors", heads_only.transformer(**more)))
+def transformer(tmp_path: Path, name: str = "x", **more: int) -> FileComponent:
+    return recognized(heads_only.write(tmp_path / f"{name}.safetensors", heads_only.transformer(**more)))
 
 
-@pytest.mark.parametrize(("shapes", "layout", "layers", "heads"), [
-    (heads_only.transformer(), Layout.TEXT, 30, 12),
-    (heads_only.transformer(5120, 40), Layout.TEXT, 40, 40),
-    (heads_only.transformer(control=15), Layout.CONTROL, 30, 12),
-    (heads_only.transformer(5120, 40, control=8), Layout.CONTROL, 40, 40),
-    (heads_only.seeing(heads_only.transformer(5120, 40, 36), 40), Layout.FIRST_PICTURE, 40, 40),
-    (heads_only.seeing(heads_only.transformer(5120, 40, 36), 40, both=True), Layout.FIRST_AND_LAST, 40, 40),
-    (heads_only.transformer(5120, 40, 36), Layout.PICTURES, 40, 40),
-    (heads_only.transformer(3072, 30, 48, 48), Layout.FIRST_LATENT, 30, 24),
+@pytest.mark.parametrize(("shapes", "architecture", "layers", "heads"), [
+    (heads_only.transformer(), Architecture.TEXT, 30, 12),
+    (heads_only.transformer(5120, 40), Architecture.TEXT, 40, 40),
+    (heads_only.transformer(control=15), Architecture.CONTROL, 30, 12),
+    (heads_only.transformer(5120, 40, control=8), Architecture.CONTROL, 40, 40),
+    (heads_only.seeing(heads_only.transformer(5120, 40, 36), 40), Architecture.FIRST_PICTURE, 40, 40),
+    (heads_only.seeing(heads_only.transformer(5120, 40, 36), 40, both=True), Architecture.FIRST_AND_LAST, 40, 40),
+    (heads_only.transformer(5120, 40, 36), Architecture.PICTURES, 40, 40),
+    (heads_only.transformer(3072, 30, 48, 48), Architecture.FIRST_LATENT, 30, 24),
 ])  # fmt: skip
-def test_families_of_the_published_sizes(tmp_path, shapes, layout, layers, heads):
-    part = told(heads_only.write(tmp_path / "anything.safetensors", shapes))
-    assert (part.part, part.layout, part.form) == ("transformer", layout, "bf16")
-    assert (part.config["num_layers"], part.config["num_attention_heads"]) == (layers, heads)
+def test_families_of_the_published_sizes(tmp_path, shapes, architecture, layers, heads):
+    component = recognized(heads_only.write(tmp_path / "anything.safetensors", shapes))
+    assert (component.component, component.architecture, component.number_format) == (
+        "transformer",
+        architecture,
+        "bf16",
+    )
+    assert (component.config["num_layers"], component.config["num_attention_heads"]) == (layers, heads)
 
 
 def test_the_control_blocks_are_spread_as_published(tmp_path):
@@ -46,18 +50,18 @@ def test_the_control_blocks_are_spread_as_published(tmp_path):
     assert large.config["vace_layers"] == [0, 5, 10, 15, 20, 25, 30, 35]
 
 
-def test_the_other_parts(tmp_path):
-    for shapes, part, form in (
+def test_the_other_components(tmp_path):
+    for shapes, component, form in (
         (heads_only.text_encoder(), "text_encoder", "bf16"),
         (heads_only.vae(), "vae", "bf16"),
         (heads_only.vae(48), "vae", "bf16"),
         (heads_only.image_encoder(), "image_encoder", "bf16"),
     ):
-        found = told(heads_only.write(tmp_path / f"{part}.safetensors", shapes))
-        assert (found.part, found.form) == (part, form)
-    found = told(tmp_path / "image_encoder.safetensors")
+        found = recognized(heads_only.write(tmp_path / f"{component}.safetensors", shapes))
+        assert (found.component, found.number_format) == (component, form)
+    found = recognized(tmp_path / "image_encoder.safetensors")
     assert (found.config["image_size"], found.config["num_attention_heads"]) == (224, 16)
-    found = told(tmp_path / "text_encoder.safetensors")
+    found = recognized(tmp_path / "text_encoder.safetensors")
     assert (found.config["d_kv"], found.config["num_layers"], found.config["d_ff"]) == (64, 24, 10240)
 
 
@@ -68,14 +72,14 @@ def test_the_other_parts(tmp_path):
     heads_only.text_encoder(words=32128, shared_bias=True),
     {},
 ])  # fmt: skip
-def test_what_is_not_wans_is_no_part(tmp_path, shapes):
-    with pytest.raises(NotOurs):
-        told(heads_only.write(tmp_path / "x.safetensors", shapes))
+def test_what_is_not_wans_is_no_component(tmp_path, shapes):
+    file = heads_only.write(tmp_path / "x.safetensors", shapes)
+    assert recognize.recognize_components(weights_head.read_head(file)) == []
 
 
 def refused(tmp_path: Path, shapes: heads_only.Shapes, dtype: str = "BF16", name: str = "x", **more: Any) -> str:
-    with pytest.raises(Unusable) as caught:
-        told(heads_only.write(tmp_path / f"{name}.safetensors", shapes, dtype, **more))
+    with pytest.raises(UnusableFile) as caught:
+        recognized(heads_only.write(tmp_path / f"{name}.safetensors", shapes, dtype, **more))
     return str(caught.value)
 
 
@@ -96,12 +100,12 @@ def test_a_missing_tensor_of_an_encoder_is_named(tmp_path):
     assert "missing, encoder.layers.3.mlp.fc1.bias" in refused(tmp_path, shapes, name="y")
 
 
-def test_a_half_of_a_model_is_said_to_lack_its_blocks(tmp_path):
+def test_a_piece_of_a_model_is_said_to_lack_its_blocks(tmp_path):
     shapes = {name: shape for name, shape in heads_only.transformer().items() if not name.startswith("blocks.3.")}
     assert "27 of its tensors are missing, the first is blocks.3." in refused(tmp_path, shapes)
 
 
-def test_a_control_module_alone_is_told(tmp_path):
+def test_a_control_module_alone_is_recognized(tmp_path):
     shapes = heads_only.transformer(control=15)
     alone = {name: shape for name, shape in shapes.items() if name.startswith("vace")}
     assert "control blocks of a VACE model alone" in refused(tmp_path, alone)
@@ -117,7 +121,7 @@ def test_variants_by_their_channels_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["qwen_image_vae", "Qwen_Image-VAE"])
-def test_the_autoencoder_of_another_model_is_told_by_its_name(tmp_path, name):
+def test_the_autoencoder_of_another_model_is_recognized_by_its_name(tmp_path, name):
     assert "Qwen" in refused(tmp_path, heads_only.vae(), name=name)
 
 
@@ -139,12 +143,15 @@ def test_vectors_and_tables_need_no_scale_in_fp8_scaled(tmp_path):
         if (".SelfAttention." in name or ".DenseReluDense." in name) and "relative_attention_bias" not in name:
             shapes[name.replace(".weight", ".scale_weight")] = (1,)
     others = {name: "F32" for name in shapes if name.endswith(".scale_weight")}
-    assert told(heads_only.write(tmp_path / "x.safetensors", shapes, "F8_E4M3", others)).form == "fp8 scaled"
+    assert (
+        recognized(heads_only.write(tmp_path / "x.safetensors", shapes, "F8_E4M3", others)).number_format
+        == "fp8 scaled"
+    )
 
 
-def test_plain_fp8_is_told_from_scaled(tmp_path):
+def test_plain_fp8_is_recognized_from_scaled(tmp_path):
     file = heads_only.write(tmp_path / "x.safetensors", heads_only.transformer(), "F8_E4M3")
-    assert told(file).form == "fp8"
+    assert recognized(file).number_format == "fp8"
 
 
 def scaled(shapes: heads_only.Shapes, kind: str, suffix: str, across: int = 0) -> tuple[dict, dict[str, str]]:
@@ -163,7 +170,7 @@ def scaled(shapes: heads_only.Shapes, kind: str, suffix: str, across: int = 0) -
 ])  # fmt: skip
 def test_scaled_forms_of_which_every_number_is_there(tmp_path, kind, across, form):
     shapes, others = scaled(heads_only.transformer(layers=2), kind, ".weight_scale", across)
-    assert told(heads_only.write(tmp_path / "x.safetensors", shapes, others=others)).form == form
+    assert recognized(heads_only.write(tmp_path / "x.safetensors", shapes, others=others)).number_format == form
 
 
 def test_scales_whose_order_is_not_known_are_refused_by_the_head_already(tmp_path):
@@ -200,14 +207,14 @@ PREFIXES = {
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_whatever_stands_before_every_name(tmp_path, prefix):
     shapes = {prefix + name: shape for name, shape in heads_only.transformer(layers=2).items()}
-    assert told(heads_only.write(tmp_path / "x.safetensors", shapes)).layout is Layout.TEXT
+    assert recognized(heads_only.write(tmp_path / "x.safetensors", shapes)).architecture is Architecture.TEXT
 
 
 def test_wrappers_inside_names_and_two_models_in_one(tmp_path):
     plain = heads_only.transformer(layers=2)
     shapes = {name.replace("blocks.0.", "blocks.0._orig_mod."): shape for name, shape in plain.items()}
-    part = told(heads_only.write(tmp_path / "x.safetensors", shapes))
-    assert part.pieces["blocks.0.ffn.net.2.bias"].source == "blocks.0._orig_mod.ffn.2.bias"
+    component = recognized(heads_only.write(tmp_path / "x.safetensors", shapes))
+    assert component.slices["blocks.0.ffn.net.2.bias"].source == "blocks.0._orig_mod.ffn.2.bias"
     both = {prefix + name: shape for name, shape in plain.items() for prefix in ("generator.", "generator_ema.")}
     assert "several models of the kind transformer (generator. and generator_ema.)" in refused(tmp_path, both, name="y")
 
@@ -221,9 +228,9 @@ def test_quanto_is_read_and_its_4_bit_is_not(tmp_path):
             others[f"{name}._data"] = "I8"
         else:
             shapes[name] = shape
-    part = told(heads_only.write(tmp_path / "x.safetensors", shapes, others=others))
-    assert part.form == "int8"
-    assert part.pieces["blocks.0.attn1.to_q.weight"].source == "blocks.0.self_attn.q.weight._data"
+    component = recognized(heads_only.write(tmp_path / "x.safetensors", shapes, others=others))
+    assert component.number_format == "int8"
+    assert component.slices["blocks.0.attn1.to_q.weight"].source == "blocks.0.self_attn.q.weight._data"
     unread = dict.fromkeys(others, "U8")
     assert "this version can't read" in refused(tmp_path, shapes, name="y", others=unread)
 
@@ -233,8 +240,8 @@ def test_quanto_is_read_and_its_4_bit_is_not(tmp_path):
     ("__index_timestep_zero__", (1,)),
 ])  # fmt: skip
 def test_what_programs_leave_behind_refuses_nothing(tmp_path, marker, shape):
-    assert told(heads_only.write(tmp_path / "x.safetensors", {**heads_only.transformer(layers=2), marker: shape}))
-    assert told(heads_only.write(tmp_path / "y.safetensors", {**heads_only.text_encoder(), marker: shape}))
+    assert recognized(heads_only.write(tmp_path / "x.safetensors", {**heads_only.transformer(layers=2), marker: shape}))
+    assert recognized(heads_only.write(tmp_path / "y.safetensors", {**heads_only.text_encoder(), marker: shape}))
 
 
 @pytest.mark.parametrize(("surplus", "shape"), [
@@ -247,60 +254,27 @@ def test_what_changes_the_arithmetic_stays_refused(tmp_path, surplus, shape):
     assert "of another kind of model" in said and surplus.split(".")[-1] in said
 
 
-@pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF\x03\0\0\0" + b"\xff" * 16, b"no\n" * 40])
-@pytest.mark.parametrize("suffix", ["gguf", "safetensors"])
-def test_something_else_under_such_a_name(tmp_path, content, suffix):
-    (tmp_path / f"x.{suffix}").write_bytes(content)
-    with pytest.raises(file_heads.Unreadable):
-        file_heads.read(tmp_path / f"x.{suffix}")
-
-
-def test_a_cut_off_file_is_told(tmp_path):
-    file = heads_only.write(tmp_path / "x.safetensors", heads_only.transformer())
-    with open(file, "r+b") as stream:
-        stream.truncate(file.stat().st_size - 1)
-    with pytest.raises(file_heads.Unreadable, match="cut off: it has"):
-        file_heads.read(file)
-
-
-def test_a_header_is_read_again_only_when_the_file_changes(tmp_path):
-    file = heads_only.write(tmp_path / "x.safetensors", {"a": (1,)})
-    assert file_heads.read(file) is file_heads.read(file)
-    heads_only.write(file, {"a": (1,), "b": (1,)})
-    assert "b" in file_heads.read(file).tensors
-
-
-def test_a_gguf_of_a_strange_version_is_named(tmp_path):
-    (tmp_path / "x.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 9, 0, 0))
-    with pytest.raises(file_heads.Unreadable, match="version 9"):
-        file_heads.read(tmp_path / "x.gguf")
-
-
-def test_notes_are_not_tensors(tmp_path):
-    header = json.dumps({"__metadata__": {"made": "today"}}).encode()
-    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
-    assert file_heads.read(tmp_path / "x.safetensors").notes == {"made": "today"}
-
-
 @pytest.mark.parametrize("suffix", [".weight.weight_scale", ".weights.scale_weight", ".w.weight_scale_inv"])
-def test_a_scale_of_nothing_is_not_passed_over(tmp_path, suffix):
+def test_a_scale_of_nothing_is_not_skipped(tmp_path, suffix):
     """Without it, the weights that it was meant for would be other numbers."""
     shapes = heads_only.transformer()
     scales = {name.removesuffix(".weight") + suffix: (1,) for name in shapes if name.endswith("self_attn.q.weight")}
     file = heads_only.write(tmp_path / "a.safetensors", {**shapes, **scales}, "F8_E4M3", dict.fromkeys(scales, "F32"))
-    with pytest.raises(recognize.Unusable, match="of another kind of model"):
-        recognize.recognise(file_heads.read(file))
+    with pytest.raises(UnusableFile, match="of another kind of model"):
+        recognize.recognize_components(weights_head.read_head(file))
 
 
 @pytest.mark.parametrize("prefix", ["clip_vision.", "model.", "clip.vision_model."])
-def test_an_image_encoder_is_told_whatever_stands_before_its_names(tmp_path, prefix):
+def test_an_image_encoder_is_recognized_whatever_stands_before_its_names(tmp_path, prefix):
     shapes = {name.replace("vision_model.", prefix): shape for name, shape in heads_only.image_encoder().items()}
-    (part,) = recognize.recognise(file_heads.read(heads_only.write(tmp_path / "a.safetensors", shapes)))
-    assert part.part == "image_encoder"
+    (component,) = recognize.recognize_components(
+        weights_head.read_head(heads_only.write(tmp_path / "a.safetensors", shapes))
+    )
+    assert component.component == "image_encoder"
 
 
 @pytest.mark.parametrize("name", ["qwen_image_vae", "wan_alpha_2.1_vae_alpha_channel"])
-def test_an_autoencoder_that_is_told_apart_by_its_name_alone_is_refused(tmp_path, name):
+def test_an_autoencoder_that_is_recognized_apart_by_its_name_alone_is_refused(tmp_path, name):
     file = heads_only.write(tmp_path / f"{name}.safetensors", heads_only.vae())
-    with pytest.raises(Unusable, match="by its name it is"):
-        recognize.recognise(file_heads.read(file))
+    with pytest.raises(UnusableFile, match="by its name it is"):
+        recognize.recognize_components(weights_head.read_head(file))

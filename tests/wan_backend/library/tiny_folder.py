@@ -1,4 +1,4 @@
-"""A folder that looks like a whole model, of a few bytes, for tests that load nothing. Standard library only."""
+"""A folder that looks like a whole model, of a few bytes, for tests that load nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import struct
 from pathlib import Path
 
-PARTS = {
+COMPONENTS = {
     "text_encoder": ("transformers", "UMT5EncoderModel", "model.safetensors"),
     "transformer": ("diffusers", "WanTransformer3DModel", "diffusion_pytorch_model.safetensors"),
     "vae": ("diffusers", "AutoencoderKLWan", "diffusion_pytorch_model.safetensors"),
@@ -22,13 +22,13 @@ def write(folder: Path, pipeline: str = "WanVACEPipeline", layers: int = 2, head
         "tokenizer": ["transformers", "T5Tokenizer"],
         "transformer_2": [None, None],
     }
-    for part, (library, kind, weights) in PARTS.items():
-        vace = part == "transformer" and pipeline == "WanVACEPipeline"
-        index[part] = [library, "WanVACETransformer3DModel" if vace else kind]
-        (folder / part).mkdir(parents=True)
-        config = {"num_layers": layers, "num_attention_heads": heads} if part == "transformer" else {}
-        (folder / part / "config.json").write_text(json.dumps(config))
-        (folder / part / weights).write_bytes(safetensors())
+    for component, (library, kind, weights) in COMPONENTS.items():
+        vace = component == "transformer" and pipeline == "WanVACEPipeline"
+        index[component] = [library, "WanVACETransformer3DModel" if vace else kind]
+        (folder / component).mkdir(parents=True)
+        config = {"num_layers": layers, "num_attention_heads": heads} if component == "transformer" else {}
+        (folder / component / "config.json").write_text(json.dumps(config))
+        (folder / component / weights).write_bytes(safetensors())
     for name in ("scheduler/scheduler_config.json", "tokenizer/tokenizer.json"):
         (folder / name).parent.mkdir()
         (folder / name).write_text("{}")

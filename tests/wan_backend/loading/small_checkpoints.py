@@ -35,24 +35,24 @@ BOUNDARIES = {"text": 0.875, "pictures": 0.9}
 """Where the second expert takes over in Wan 2.2's text to video and image to video."""
 
 
-def write_experts(folder: Path, layout: str, seed: int = 0) -> Path:
+def write_experts(folder: Path, architecture: str, seed: int = 0) -> Path:
     """Write a checkpoint as Wan 2.2 A14B is: `layout` is "text" or "pictures", and there are two transformers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = dict(tiny_checkpoint.make_pipeline(seed, "t2v").components)
-        parts |= {"transformer": _transformer(layout), "transformer_2": _transformer(layout)}
-        kind = WanPipeline if layout == "text" else WanImageToVideoPipeline
-        pipe: Any = kind(**parts, boundary_ratio=BOUNDARIES[layout])
+        parts |= {"transformer": _transformer(architecture), "transformer_2": _transformer(architecture)}
+        kind = WanPipeline if architecture == "text" else WanImageToVideoPipeline
+        pipe: Any = kind(**parts, boundary_ratio=BOUNDARIES[architecture])
     pipe.save_pretrained(folder, safe_serialization=True)
     return folder
 
 
-def write_distilled(folder: Path, layout: str, seed: int = 0) -> Path:
+def write_distilled(folder: Path, architecture: str, seed: int = 0) -> Path:
     """Write a checkpoint as FastWan 1.3B ("text") or 5B ("first_latent") is: another class in the index, else alike."""
-    write(folder, layout, seed)
+    write(folder, architecture, seed)
     file = folder / "model_index.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "_class_name": "WanDMDPipeline"}))
-    if layout == "text":  # it was trained with sparse attention, whose gates are still among its weights
+    if architecture == "text":  # it was trained with sparse attention, whose gates are still among its weights
         weights_file = next((folder / "transformer").glob("*.safetensors"))
         weights = load_file(weights_file)
         width = weights["blocks.0.attn1.to_q.weight"].shape[0]
@@ -63,26 +63,26 @@ def write_distilled(folder: Path, layout: str, seed: int = 0) -> Path:
     return folder
 
 
-def write(folder: Path, layout: str, seed: int = 0) -> Path:
+def write(folder: Path, architecture: str, seed: int = 0) -> Path:
     """Write the checkpoint of that layout to `folder`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = dict(tiny_checkpoint.make_pipeline(seed, "t2v").components)
         parts.pop("transformer_2")
-        parts["transformer"] = _transformer(layout)
-        if layout == "first_latent":
+        parts["transformer"] = _transformer(architecture)
+        if architecture == "first_latent":
             pipe: Any = WanPipeline(**{**parts, "vae": _patched_vae()}, expand_timesteps=True)
-        elif layout == "text":
+        elif architecture == "text":
             pipe = WanPipeline(**parts)
         else:
-            eyes = _eyes() if layout.startswith("first") else {}
+            eyes = _eyes() if architecture.startswith("first") else {}
             pipe = WanImageToVideoPipeline(**parts, **eyes)
     pipe.save_pretrained(folder, safe_serialization=True)
     return folder
 
 
-def _transformer(layout: str) -> Any:
-    transformer: Any = WanTransformer3DModel(**{**tiny_checkpoint.TRANSFORMER, **TRANSFORMERS[layout]})
+def _transformer(architecture: str) -> Any:
+    transformer: Any = WanTransformer3DModel(**{**tiny_checkpoint.TRANSFORMER, **TRANSFORMERS[architecture]})
     with torch.no_grad():  # louder, so that the prompt, the pictures and the steps show
         for name, weight in transformer.named_parameters():
             if "attn2" in name and weight.ndim == 2:

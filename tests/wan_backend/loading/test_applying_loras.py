@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 from tests.wan_backend.library import file_forms
 from tests.wan_backend.lora import written_loras
 from wan_backend.catalogue.transformer_shapes import shapes
-from wan_backend.library.survey import look
+from wan_backend.library.survey import inspect_file
 from wan_backend.loading import applying_loras, single_files
 from wan_backend.loading.residency import Placement, plan_memory
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import Expert, LoraUse
 
@@ -262,29 +262,31 @@ class TestPlaced:
         return [LoraUse(str(file), 0.8) for file in files]
 
     @staticmethod
-    def answer(model, place: Place, loras=()) -> torch.Tensor:
+    def answer(model, place: Residency, loras=()) -> torch.Tensor:
         placement = Placement(model, MemoryPlan(place, place, place, 0), loras=loras)
         with placement.use("transformer") as transformer:
             return answer(transformer)
 
     def test_streamed_weights_give_the_same_with_loras_that_come_and_go(self, model, uses):
-        plain = self.answer(model, Place.RESIDENT)
-        one, two = (self.answer(model, Place.RESIDENT, asked) for asked in (uses[:1], uses))
+        plain = self.answer(model, Residency.RESIDENT)
+        one, two = (self.answer(model, Residency.RESIDENT, asked) for asked in (uses[:1], uses))
         assert not torch.equal(one, two) and not torch.equal(one, plain)
         for asked, wanted in [((), plain), (uses[:1], one), (uses, two), (uses[:1], one), ((), plain)]:
-            assert torch.equal(self.answer(model, Place.STREAMED, asked), wanted)
+            assert torch.equal(self.answer(model, Residency.BLOCK_OFFLOADED, asked), wanted)
             assert model.transformer.streamed
-        assert torch.equal(self.answer(model, Place.STREAMED, uses), two)
-        assert torch.equal(self.answer(model, Place.RESIDENT, uses), two)
+        assert torch.equal(self.answer(model, Residency.BLOCK_OFFLOADED, uses), two)
+        assert torch.equal(self.answer(model, Residency.RESIDENT, uses), two)
 
     def test_a_transformer_that_is_read_again_has_them_again(self, model, uses):
-        first = self.answer(model, Place.READ_AGAIN, uses)
+        first = self.answer(model, Residency.RELOADED, uses)
         assert not model.loaded("transformer")
-        assert torch.equal(self.answer(model, Place.READ_AGAIN, uses), first)
+        assert torch.equal(self.answer(model, Residency.RELOADED, uses), first)
 
     def test_with_one_transformer_whatever_expert_is_asked_for_works(self, model, uses):
         low = [LoraUse(uses[0].path, 0.8, Expert.LOW)]
-        assert torch.equal(self.answer(model, Place.RESIDENT, low), self.answer(model, Place.RESIDENT, uses[:1]))
+        assert torch.equal(
+            self.answer(model, Residency.RESIDENT, low), self.answer(model, Residency.RESIDENT, uses[:1])
+        )
 
     def test_their_size_counts_in_the_memory_plan(self, model, uses):
         with Placement(model, plan_memory(model, 64, 64, 5), loras=uses).use("transformer"):
@@ -327,7 +329,7 @@ def test_a_gguf_whose_ends_are_packed_is_added_to_and_has_them_back(tmp_path):
     whole = file_forms.transformer("text", seed=4)
     weights = file_forms.published("transformer", file_forms.weights_of(whole))
     file = write_packed(tmp_path / "a.gguf", weights)
-    packed = single_files.load(look(file).parts[0], torch.float32, quantised=True)
+    packed = single_files.load(inspect_file(file).components[0], torch.float32, quantised=True)
     lively = packed.proj_out.weight
     assert lively.quant_type is not None, "packed it is"
     added = {"diffusion_model.head.head.diff": torch.full(tuple(whole.proj_out.weight.shape), 0.1)}
@@ -422,8 +424,8 @@ class AllResident:
     one_expert = eight_bit = forget_encoder = False
     tile_pixels = 0
 
-    def place(self, _part: str) -> Place:
-        return Place.RESIDENT
+    def place(self, _part: str) -> Residency:
+        return Residency.RESIDENT
 
 
 def test_of_a_pair_each_file_works_on_its_own_expert(t2v_folder, tmp_path):

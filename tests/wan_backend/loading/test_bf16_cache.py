@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tests.wan_backend.library import file_forms as forms
 from wan_backend.loading import bf16_cache
 from wan_backend.loading.wan_model import Precision, WanModel
-from wan_backend.server import doctor
+from wan_backend.server import diagnosis
 
 HALF = torch.bfloat16
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
@@ -24,7 +24,7 @@ Usage = namedtuple("Usage", "free")
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Small weights are worth a copy here, and the disk may be nearly full."""
-    monkeypatch.setattr(bf16_cache, "LEAST_BYTES", 1000)
+    monkeypatch.setattr(bf16_cache, "MIN_BYTES", 1000)
     monkeypatch.setattr(bf16_cache, "LEFT_FREE_BYTES", 0)
 
 
@@ -89,10 +89,10 @@ def test_shards_are_copied_shard_by_shard(folder, copies):
 
 def test_no_copy_without_room_or_need_or_place(folder, copies, monkeypatch):
     load(folder, None)
-    monkeypatch.setattr(bf16_cache, "LEAST_BYTES", 1 << 40)
+    monkeypatch.setattr(bf16_cache, "MIN_BYTES", 1 << 40)
     load(folder, copies)
     assert not copies.exists()
-    monkeypatch.setattr(bf16_cache, "LEAST_BYTES", 1000)
+    monkeypatch.setattr(bf16_cache, "MIN_BYTES", 1000)
     monkeypatch.setattr(bf16_cache.shutil, "disk_usage", lambda _place: Usage(free=1000))
     load(folder, copies)
     assert list(copies.iterdir()) == []
@@ -131,9 +131,9 @@ def test_a_broken_source_is_still_named(folder, copies):
 
 
 def test_the_doctor_says_how_large_the_copies_are(folder, tmp_path):
-    assert doctor._copies(tmp_path / "state" / "copies") == []
+    assert diagnosis._copies(tmp_path / "state" / "copies") == []
     load(folder, tmp_path / "state" / "copies")
-    (finding,) = doctor._copies(tmp_path / "state" / "copies")
+    (finding,) = diagnosis._copies(tmp_path / "state" / "copies")
     assert "MB in" in finding.sentence and "may be deleted" in finding.mend
 
 

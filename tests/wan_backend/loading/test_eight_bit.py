@@ -19,12 +19,12 @@ from tests.wan_backend.loading.test_applying_loras import differences
 from tests.wan_backend.loading.test_single_files import far, load, run_transformer
 from tests.wan_backend.lora import written_loras
 from wan_backend.catalogue.transformer_shapes import shapes
-from wan_backend.library import file_heads, recognize
+from wan_backend.library import recognize, weights_head
 from wan_backend.loading import applying_loras, eight_bit, single_files
 from wan_backend.loading.eight_bit import EightBitLinear
 from wan_backend.loading.residency import Placement, room_for
 from wan_backend.loading.wan_model import Precision, WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines.conditions import Conditions
 from wan_backend.pipelines.denoise import denoise
 from wan_backend.protocol.errors import Refusal
@@ -41,8 +41,8 @@ FP8 = {
 }
 
 
-def written(place: Path, layout: str = "text", form: str = "one scale", **settings: Any) -> Path:
-    weights = forms.published("transformer", forms.weights_of(forms.transformer(layout, **settings)))
+def written(place: Path, architecture: str = "text", form: str = "one scale", **settings: Any) -> Path:
+    weights = forms.published("transformer", forms.weights_of(forms.transformer(architecture, **settings)))
     return forms.write(place / "t.safetensors", FP8[form](weights))
 
 
@@ -107,7 +107,7 @@ class TestFiles:
             forms.write(tmp_path / "half.safetensors", half),
             written(tmp_path),
         ]
-        found = [recognize.recognise(file_heads.read(file))[0] for file in files]
+        found = [recognize.recognize_components(weights_head.read_head(file))[0] for file in files]
         assert [single_files.stays_quantised(part) for part in found] == [False, False, True]
         assert eight_bit_layers(single_files.load(found[0], HALF, True)) == {}
 
@@ -244,17 +244,17 @@ def test_streamed_weights_in_8_bit_take_loras_that_come_and_go(vace_folder, tmp_
     model = WanModel(vace_folder, CPU)
     file = written_loras.written(tmp_path / "a.safetensors", shapes(model.config("transformer")))
 
-    def answer(place: Place, *uses: LoraUse) -> torch.Tensor:
+    def answer(place: Residency, *uses: LoraUse) -> torch.Tensor:
         plan = MemoryPlan(place, place, place, 0, eight_bit=True)
         with Placement(model, plan, loras=uses).use("transformer") as transformer:
             return TestLoras.answer(transformer)
 
-    plain = answer(Place.RESIDENT)
+    plain = answer(Residency.RESIDENT)
     before = in_eight(model.transformer)
-    changed = answer(Place.RESIDENT, LoraUse(str(file), 0.7))
+    changed = answer(Residency.RESIDENT, LoraUse(str(file), 0.7))
     assert not torch.equal(plain, changed)
     for uses, wanted in [((), plain), ((LoraUse(str(file), 0.7),), changed), ((), plain)]:
-        assert torch.equal(answer(Place.STREAMED, *uses), wanted)
+        assert torch.equal(answer(Residency.BLOCK_OFFLOADED, *uses), wanted)
         assert model.transformer.streamed
     assert unchanged(model.transformer, before)
 
@@ -280,9 +280,9 @@ class TestRounding:
         assert torch.equal(layer(torch.ones(4)).isnan(), torch.tensor([False, True, False]))
         assert layer.weight_in(FULL)[0].eq(0).all()
 
-    @pytest.mark.parametrize("layout", ["text", "control", "first_and_last"])
-    def test_the_blocks_alone_are_rounded_and_the_output_is_near(self, layout):
-        whole = forms.transformer(layout)
+    @pytest.mark.parametrize("architecture", ["text", "control", "first_and_last"])
+    def test_the_blocks_alone_are_rounded_and_the_output_is_near(self, architecture):
+        whole = forms.transformer(architecture)
         made = copy.deepcopy(whole)
         eight_bit.quantise(made)
         plain = {name for name, layer in made.named_modules() if type(layer) is torch.nn.Linear}
@@ -379,13 +379,13 @@ class TestModel:
 
     def test_on_the_cpu_an_fp8_file_is_whole_until_8_bit_are_asked_for(self, tmp_path):
         parts = {**forms.files(tmp_path, "text"), "transformer": written(tmp_path / "fp8", "text")}
-        model = WanModel(tmp_path, CPU, places=parts)
+        model = WanModel(tmp_path, CPU, components=parts)
         one = run_transformer(model.transformer)
         assert eight_bit_layers(model.transformer) == {}
         model.weights_in_8_bit = True
         assert model.transformer.blocks[0].attn1.to_q.weight.dtype == torch.float8_e4m3fn
         assert torch.equal(run_transformer(model.transformer), one)
-        told = WanModel(tmp_path, torch.device("mps"), places=parts)
+        told = WanModel(tmp_path, torch.device("mps"), components=parts)
         told.weights_in_8_bit = True
         assert told.transformer.blocks[0].attn1.to_q.weight.dtype == torch.int8, "Apple's cards have no fp8"
 
@@ -437,7 +437,7 @@ class TestModel:
             _ = broken.transformer
         assert caught.value.problem.kind == "model_broken"
 
-    @pytest.mark.parametrize("place", [Place.RESIDENT, Place.STREAMED, Place.READ_AGAIN])
+    @pytest.mark.parametrize("place", [Residency.RESIDENT, Residency.BLOCK_OFFLOADED, Residency.RELOADED])
     def test_a_take_is_denoised_wherever_the_weights_lie(self, t2v_folder, place):
         """With and without; in bfloat16, as on a card."""
         takes = []

@@ -9,12 +9,12 @@ import torch
 
 from wan_backend.loading.residency import Placement, plan_memory
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 
 CPU = torch.device("cpu")
 
 
-def everywhere(place: Place) -> MemoryPlan:
+def everywhere(place: Residency) -> MemoryPlan:
     return MemoryPlan(place, place, place, 0)
 
 
@@ -25,7 +25,7 @@ def model(vace_folder) -> WanModel:
 
 def test_a_resident_part_stays_and_its_loading_is_told_once(model):
     loads, readies = [], []
-    placement = Placement(model, everywhere(Place.RESIDENT), loads.append, readies.append)
+    placement = Placement(model, everywhere(Residency.RESIDENT), loads.append, readies.append)
     for _ in range(2):
         with placement.use("vae") as vae:
             assert vae is model.vae
@@ -34,7 +34,7 @@ def test_a_resident_part_stays_and_its_loading_is_told_once(model):
 
 
 def test_a_part_to_be_read_again_is_gone_after_its_phase_even_after_an_error(model):
-    placement = Placement(model, everywhere(Place.READ_AGAIN))
+    placement = Placement(model, everywhere(Residency.RELOADED))
     with pytest.raises(ZeroDivisionError), placement.use("vae"):
         raise ZeroDivisionError
     assert not model.loaded("vae")
@@ -44,11 +44,11 @@ def test_a_job_that_is_stopped_when_a_part_is_ready_leaves_nothing_of_it(model):
     def stop(_part: str) -> None:
         raise InterruptedError
 
-    placement = Placement(model, everywhere(Place.STREAMED), on_ready=stop)
+    placement = Placement(model, everywhere(Residency.BLOCK_OFFLOADED), on_ready=stop)
     with pytest.raises(InterruptedError), placement.use("transformer"):
         pass
     assert not model.transformer.streamed._entered
-    placement = Placement(model, everywhere(Place.READ_AGAIN), on_ready=stop)
+    placement = Placement(model, everywhere(Residency.RELOADED), on_ready=stop)
     with pytest.raises(InterruptedError), placement.use("vae"):
         pass
     assert not model.loaded("vae")
@@ -56,7 +56,7 @@ def test_a_job_that_is_stopped_when_a_part_is_ready_leaves_nothing_of_it(model):
 
 def test_a_streamed_text_encoder_is_forgotten_where_the_machine_is_short(model):
     for forgets in (False, True):
-        plan = dataclasses.replace(everywhere(Place.STREAMED), forget_encoder=forgets)
+        plan = dataclasses.replace(everywhere(Residency.BLOCK_OFFLOADED), forget_encoder=forgets)
         placement = Placement(model, plan)
         for part in ("text_encoder", "transformer"):
             with placement.use(part):
@@ -65,9 +65,9 @@ def test_a_streamed_text_encoder_is_forgotten_where_the_machine_is_short(model):
 
 
 def test_a_new_plan_makes_way_at_once(model):
-    with Placement(model, everywhere(Place.RESIDENT)).use("text_encoder"):
+    with Placement(model, everywhere(Residency.RESIDENT)).use("text_encoder"):
         pass
-    Placement(model, everywhere(Place.READ_AGAIN))
+    Placement(model, everywhere(Residency.RELOADED))
     assert not model.loaded("text_encoder")
 
 
@@ -81,14 +81,14 @@ def test_a_streamed_transformer_gives_the_same_numbers(model):
         "control_hidden_states": torch.randn(1, 96, 2, 8, 8, generator=generator),
         "return_dict": False,
     }
-    with Placement(model, everywhere(Place.RESIDENT)).use("transformer") as transformer:
+    with Placement(model, everywhere(Residency.RESIDENT)).use("transformer") as transformer:
         plain = transformer(**inputs)[0]
-    placement = Placement(model, everywhere(Place.STREAMED))
+    placement = Placement(model, everywhere(Residency.BLOCK_OFFLOADED))
     for _ in range(2):
         with placement.use("transformer") as transformer:
             assert torch.equal(transformer(**inputs)[0], plain)
     assert transformer.streamed
-    with Placement(model, everywhere(Place.RESIDENT)).use("transformer") as transformer:
+    with Placement(model, everywhere(Residency.RESIDENT)).use("transformer") as transformer:
         assert not hasattr(transformer, "streamed")
         assert torch.equal(transformer(**inputs)[0], plain)
 
@@ -98,11 +98,11 @@ def test_the_second_expert_is_reckoned_with(text_experts_folder):
     assert two.parts[-1] == "transformer_2"
     assert two.parameter_count("transformer_2") == two.parameter_count("transformer") > 0
     plan = plan_memory(two, 64, 64, 5)
-    assert plan.place("transformer_2") is Place.RESIDENT and plan.decode_fits
+    assert plan.residency_of("transformer_2") is Residency.RESIDENT and plan.decode_fits
     short = plan_memory(two, 64, 64, 5, budget_bytes=1000)
-    assert short.place("transformer_2") is Place.READ_AGAIN and not short.decode_fits
+    assert short.residency_of("transformer_2") is Residency.RELOADED and not short.decode_fits
 
 
 def test_a_budget_is_kept_to(model):
-    assert plan_memory(model, 64, 64, 5).transformer is Place.RESIDENT
-    assert plan_memory(model, 64, 64, 5, budget_bytes=1000).transformer is Place.READ_AGAIN
+    assert plan_memory(model, 64, 64, 5).transformer is Residency.RESIDENT
+    assert plan_memory(model, 64, 64, 5, budget_bytes=1000).transformer is Residency.RELOADED

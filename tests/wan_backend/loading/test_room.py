@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from wan_backend.library.component_files import Places
+from wan_backend.library.component_files import ComponentFiles
 from wan_backend.loading import applying_loras, block_offload, chunked_forward, devices
 from wan_backend.loading.residency import Placement, Room, room_for
 from wan_backend.loading.wan_model import Precision
-from wan_backend.memory.residency_plan import MemoryPlan, Needs, Place
+from wan_backend.memory.needs import Needs
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.protocol.messages import LoraUse
 
 GB = 10**9
@@ -24,7 +25,7 @@ class Model:
     device, precision, compressed = torch.device("cpu"), Precision.for_device(torch.device("cpu")), False
     parts = ("text_encoder", "transformer", "transformer_2", "vae")
     weights_in_8_bit = False
-    places = Places(Path("/model"))
+    places = ComponentFiles(Path("/model"))
 
     def __init__(self):
         self.held = {}
@@ -118,30 +119,30 @@ def test_the_decoding_fits_or_it_is_said_that_it_does_not(on_cpu):
 
 
 def test_an_expert_makes_way_for_the_other_where_the_machine_holds_one(model):
-    placement = Placement(model, everywhere(Place.STREAMED, one_expert=True))
+    placement = Placement(model, everywhere(Residency.BLOCK_OFFLOADED, one_expert=True))
     use(placement, "text_encoder", "transformer", "transformer_2")
     assert sorted(model.held) == ["text_encoder", "transformer_2"]
     use(placement, "transformer", "vae")
     assert sorted(model.held) == ["text_encoder", "transformer", "vae"]
-    use(Placement(model, everywhere(Place.STREAMED)), "transformer_2")
+    use(Placement(model, everywhere(Residency.BLOCK_OFFLOADED)), "transformer_2")
     assert {"transformer", "transformer_2"} <= set(model.held)
 
 
 def test_a_streamed_encoder_is_forgotten_where_the_plan_says_so_and_no_transformer_is(model):
-    use(Placement(model, everywhere(Place.STREAMED, forget_encoder=True)), "text_encoder", "transformer")
+    use(Placement(model, everywhere(Residency.BLOCK_OFFLOADED, forget_encoder=True)), "text_encoder", "transformer")
     assert sorted(model.held) == ["transformer"]
-    use(Placement(model, everywhere(Place.STREAMED)), "text_encoder")
+    use(Placement(model, everywhere(Residency.BLOCK_OFFLOADED)), "text_encoder")
     assert "text_encoder" in model.held
 
 
 def test_blocks_of_a_transformer_alone_stay_in_the_room_that_is_left(model):
-    use(Placement(model, everywhere(Place.STREAMED, kept_bytes=7)), "text_encoder", "transformer")
+    use(Placement(model, everywhere(Residency.BLOCK_OFFLOADED, kept_bytes=7)), "text_encoder", "transformer")
     assert [model.held[part].streamed.rooms for part in ("text_encoder", "transformer")] == [[0], [7]]
 
 
-@pytest.mark.parametrize("place", [Place.RESIDENT, Place.PHASED, Place.READ_AGAIN, Place.ON_CPU])
+@pytest.mark.parametrize("place", [Residency.RESIDENT, Residency.OFFLOADED, Residency.RELOADED, Residency.ON_CPU])
 def test_what_stays_and_what_goes_after_its_phase(model, place):
     placement = Placement(model, everywhere(place, tile_pixels=256))
     with placement.use("vae") as vae:
         assert vae.tile_pixels == 256
-    assert model.loaded("vae") is (place is not Place.READ_AGAIN)
+    assert model.loaded("vae") is (place is not Residency.RELOADED)

@@ -11,15 +11,16 @@ import torch
 from safetensors.torch import load_file
 
 from tests.wan_backend.library import file_forms as forms
-from wan_backend.library import file_heads, recognize
+from wan_backend.library import recognize, weights_head
 from wan_backend.loading import single_files
-from wan_backend.loading.tensors import Unloadable
+from wan_backend.storage.guarded_files import UnusableFile
 
 HALF = torch.bfloat16
 
 
 def load(file: Path, part: str, dtype: torch.dtype = torch.float32, quantised: bool = False) -> Any:
-    (found,) = [found for found in recognize.recognise(file_heads.read(file)) if found.part == part]
+    components = recognize.recognize_components(weights_head.read_head(file))
+    (found,) = [found for found in components if found.component == part]
     return single_files.load(found, dtype, quantised)
 
 
@@ -53,9 +54,9 @@ def far(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("prefix", ["", "model.diffusion_model.", "diffusion_model."])
-@pytest.mark.parametrize("layout", forms.FAMILIES)
-def test_every_family_loads_by_its_published_names(tmp_path, layout, prefix):
-    source = forms.transformer(layout)
+@pytest.mark.parametrize("architecture", forms.FAMILIES)
+def test_every_family_loads_by_its_published_names(tmp_path, architecture, prefix):
+    source = forms.transformer(architecture)
     file = forms.write(
         tmp_path / "t.safetensors", forms.prefixed(forms.published("transformer", forms.weights_of(source)), prefix)
     )
@@ -291,7 +292,7 @@ def test_a_checkpoint_of_all_parts(tmp_path):
     made |= forms.prefixed(forms.published("vae", forms.weights_of(forms.vae())), "vae.")
     made |= forms.prefixed(forms.weights_of(forms.text_encoder()), "text_encoders.umt5xxl.transformer.")
     file = forms.write(tmp_path / "all.safetensors", made)
-    parts = [found.part for found in recognize.recognise(file_heads.read(file))]
+    parts = [found.component for found in recognize.recognize_components(weights_head.read_head(file))]
     assert sorted(parts) == ["text_encoder", "transformer", "vae"]
     assert same(run_transformer(load(file, "transformer")), run_transformer(source))
 
@@ -299,18 +300,18 @@ def test_a_checkpoint_of_all_parts(tmp_path):
 def test_a_missing_tensor_of_an_autoencoder_is_named(tmp_path):
     made = forms.published("vae", forms.weights_of(forms.vae()))
     del made["decoder.upsamples.3.residual.6.weight"]
-    with pytest.raises(Unloadable, match=r"1 of its tensors are missing, the first is decoder\.up_blocks\.1"):
+    with pytest.raises(UnusableFile, match=r"1 of its tensors are missing, the first is decoder\.up_blocks\.1"):
         load(forms.write(tmp_path / "vae.safetensors", made), "vae")
 
 
 def test_forms_that_are_not_known_are_refused_before_anything_is_loaded(tmp_path):
     made = forms.scaled_fp8(forms.published("transformer", forms.weights_of(forms.transformer("text"))))
     made["blocks.0.ffn.0.scale_weight"] = torch.ones(3, 4)
-    with pytest.raises(recognize.Unusable, match=r"blocks\.0\.ffn\.0\.scale_weight has the shape \(3, 4\)"):
+    with pytest.raises(UnusableFile, match=r"blocks\.0\.ffn\.0\.scale_weight has the shape \(3, 4\)"):
         load(forms.write(tmp_path / "t.safetensors", made), "transformer")
     made = forms.scaled_fp8(forms.published("transformer", forms.weights_of(forms.transformer("text"))), "weight_scale")
     made["blocks.0.ffn.0.comfy_quant"] = torch.tensor(list(b'{"format": "nvfp4"}'), dtype=torch.uint8)
-    with pytest.raises(recognize.Unusable, match=r"blocks\.0\.ffn\.0\.weight is in nvfp4"):
+    with pytest.raises(UnusableFile, match=r"blocks\.0\.ffn\.0\.weight is in nvfp4"):
         load(forms.write(tmp_path / "t2.safetensors", made), "transformer")
 
 

@@ -1,4 +1,4 @@
-"""Where each spelling of a LoRA's keys was seen, and what it means. Standard library only.
+"""Where each spelling of a LoRA's keys was seen, and what it means.
 
 Facts of other programs' sources, read in November 2026; nothing of them is copied here. "Reads" are loaders that take
 the spelling, "writes" are trainers and converters that make it. `SEEN` names, for each spelling of `written_loras`, one
@@ -57,7 +57,7 @@ class Seen:
     name: str
     kind: Kind
     where: str
-    half: str = ""
+    expert: str = ""
 
 
 KEYS = [

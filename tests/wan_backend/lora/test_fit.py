@@ -6,9 +6,10 @@ import pytest
 
 from tests.wan_backend.lora import lora_spellings, written_loras
 from wan_backend.catalogue.transformer_shapes import shapes
-from wan_backend.lora.fit import check, content, halves
-from wan_backend.lora.heads import Head, Tensor, Unusable
-from wan_backend.lora.key_names import NoLora, meaning
+from wan_backend.library.weights_head import StoredTensor
+from wan_backend.lora.fit import check_fit, named_experts, read_content
+from wan_backend.lora.key_names import Kind, parse_key
+from wan_backend.lora.lora_head import LoraHead, UnusableLora
 
 SMALL = {"num_attention_heads": 12, "attention_head_dim": 128, "ffn_dim": 8960, "num_layers": 30}
 LARGE = {"num_attention_heads": 40, "attention_head_dim": 128, "ffn_dim": 13824, "num_layers": 40}
@@ -16,27 +17,27 @@ SEEING = {**LARGE, "in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 51
 VACE = {**SMALL, "vace_layers": list(range(0, 30, 2))}
 
 
-def lora(config: dict, rank: int = 16, but: tuple[str, ...] = ()) -> dict[str, Tensor]:
+def lora(config: dict, rank: int = 16, but: tuple[str, ...] = ()) -> dict[str, StoredTensor]:
     """The tensors of one that was trained on every linear layer of a model's blocks."""
     found = {}
     for name, shape in shapes(config).items():
         layer = name.removesuffix(".weight")
         if layer != name and len(shape) == 2 and "blocks." in name and not layer.endswith(but or ("?",)):
-            found[f"diffusion_model.{layer}.lora_A.weight"] = Tensor("BF16", (rank, shape[1]))
-            found[f"diffusion_model.{layer}.lora_B.weight"] = Tensor("BF16", (shape[0], rank))
+            found[f"diffusion_model.{layer}.lora_A.weight"] = StoredTensor("BF16", (rank, shape[1]))
+            found[f"diffusion_model.{layer}.lora_B.weight"] = StoredTensor("BF16", (shape[0], rank))
     return found
 
 
-def why_not(tensors: dict[str, Tensor], config: dict, settings: dict | None = None) -> str:
-    with pytest.raises(Unusable) as refused:
-        check(Head(tensors, settings or {}), shapes(config))
+def why_not(tensors: dict[str, StoredTensor], config: dict, settings: dict | None = None) -> str:
+    with pytest.raises(UnusableLora) as refused:
+        check_fit(LoraHead(tensors, settings or {}), shapes(config))
     return str(refused.value)
 
 
 def test_one_that_was_made_for_it_fits_and_one_for_plain_text_to_video_fits_a_control_model():
-    assert len(check(Head(lora(SMALL), {}), shapes(SMALL)).layers) == 30 * 10
-    assert check(Head(lora(SMALL), {}), shapes(VACE)).layers
-    assert check(Head(lora(LARGE), {}), shapes(SEEING)).layers, "what an I2V model has more is left as it is"
+    assert len(check_fit(LoraHead(lora(SMALL), {}), shapes(SMALL)).layers) == 30 * 10
+    assert check_fit(LoraHead(lora(SMALL), {}), shapes(VACE)).layers
+    assert check_fit(LoraHead(lora(LARGE), {}), shapes(SEEING)).layers, "what an I2V model has more is left as it is"
 
 
 def test_one_for_a_wider_model_is_refused_by_both_names():
@@ -44,14 +45,14 @@ def test_one_for_a_wider_model_is_refused_by_both_names():
     assert why_not(lora(LARGE), SMALL) == said
 
 
-def factors(layer: str, outputs: int, inputs: int, rank: int = 4) -> dict[str, Tensor]:
+def factors(layer: str, outputs: int, inputs: int, rank: int = 4) -> dict[str, StoredTensor]:
     """Those of one layer."""
-    down, up = Tensor("F16", (rank, inputs)), Tensor("F16", (outputs, rank))
+    down, up = StoredTensor("F16", (rank, inputs)), StoredTensor("F16", (outputs, rank))
     return {f"{layer}.lora_down.weight": down, f"{layer}.lora_up.weight": up}
 
 
-PATCH_16 = {"diffusion_model.patch_embedding.diff": Tensor("F16", (5120, 16, 1, 2, 2))}
-PATCH_36 = {"diffusion_model.patch_embedding.diff": Tensor("F16", (5120, 36, 1, 2, 2))}
+PATCH_16 = {"diffusion_model.patch_embedding.diff": StoredTensor("F16", (5120, 16, 1, 2, 2))}
+PATCH_36 = {"diffusion_model.patch_embedding.diff": StoredTensor("F16", (5120, 36, 1, 2, 2))}
 TEXTS = factors("lora_te_encoder_block_0_layer_0_SelfAttention_q", 4096, 4096)
 ADAPTER = factors("diffusion_model.blocks.0.adapter", 1536, 1536)
 CONTROL = {**LARGE, "vace_layers": list(range(0, 40, 5))}
@@ -73,26 +74,26 @@ CONTROL = {**LARGE, "vace_layers": list(range(0, 40, 5))}
             300,
             "1 of its 301 layers has no place in this model (1 for the text encoder)",
         ),
-        ({**lora(SMALL), **ADAPTER}, SMALL, 300, "1 for parts that Wan has not"),
-        ({**lora(SMALL), "some.thing": Tensor("F16", (1,))}, SMALL, 300, "1 for parts that Wan has not"),
+        ({**lora(SMALL), **ADAPTER}, SMALL, 300, "1 for layers that Wan doesn't have"),
+        ({**lora(SMALL), "some.thing": StoredTensor("F16", (1,))}, SMALL, 300, "1 for layers that Wan doesn't have"),
     ],
     ids=str,
 )
 def test_what_the_model_has_no_place_for_is_passed_over_and_said(tensors, config, kept, said):
-    found = check(Head(tensors, {}), shapes(config))
+    found = check_fit(LoraHead(tensors, {}), shapes(config))
     assert len(found.layers) == kept and not found.differences
-    assert said in found.said() and found.said().endswith("passed over")
+    assert said in found.skipped_clause() and found.skipped_clause().endswith("skipped")
 
 
 def test_what_fits_whole_has_nothing_said_of_it():
-    found = check(Head({**lora(SEEING), **PATCH_36}, {}), shapes(SEEING))
-    assert len(found.layers) == 480 and len(found.differences) == 1 and found.said() == ""
+    found = check_fit(LoraHead({**lora(SEEING), **PATCH_36}, {}), shapes(SEEING))
+    assert len(found.layers) == 480 and len(found.differences) == 1 and found.skipped_clause() == ""
 
 
-def test_what_would_be_passed_over_for_the_most_part_is_refused():
+def test_what_would_be_skipped_for_the_most_part_is_refused():
     looks = {key: tensor for key, tensor in lora(SEEING).items() if "add_" in key}
     assert why_not(looks, LARGE).startswith(
-        "changes how a model looks through an image encoder, which this one has not"
+        "changes how a model looks through an image encoder, which this one doesn't have"
     )
     some = {key: tensor for key, tensor in lora(LARGE).items() if ".attn2.to_k." in key}
     assert why_not({**looks, **some}, LARGE).startswith(
@@ -100,7 +101,7 @@ def test_what_would_be_passed_over_for_the_most_part_is_refused():
     )
     control = {key: tensor for key, tensor in lora(VACE).items() if ".vace_blocks." in key}
     assert why_not(control, SMALL).startswith(
-        "changes how a model follows control footage (VACE), which this one does not"
+        "changes how a model follows control footage (VACE), which this one doesn't"
     )
     assert why_not(TEXTS, SMALL) == "changes a text encoder alone, which no Wan model is made with"
 
@@ -112,7 +113,7 @@ def test_one_for_a_deeper_model_is_refused():
 
 def test_whole_matrices_that_wan_has_not_are_refused():
     """As those of a pose embedding, which a LoRA beside them relies on."""
-    strange = {"diffusion_model.dwpose_embedding.0.weight": Tensor("F16", (3, 3, 16, 16))}
+    strange = {"diffusion_model.dwpose_embedding.0.weight": StoredTensor("F16", (3, 3, 16, 16))}
     why = why_not({**lora(SMALL), **strange}, SMALL)
     assert why == "would load in part: tensor diffusion_model.dwpose_embedding.0.weight can't be understood"
 
@@ -120,12 +121,12 @@ def test_whole_matrices_that_wan_has_not_are_refused():
 def test_numbers_that_lie_flat_or_in_more_sides_are_the_same_numbers():
     flat = factors("diffusion_model.patch_embedding", 5120, 64)
     long = {
-        "diffusion_model.blocks.0.self_attn.q.lora_down.weight": Tensor("F16", (4, 5120, 1, 1)),
-        "diffusion_model.blocks.0.self_attn.q.lora_up.weight": Tensor("F16", (5120, 4, 1, 1)),
-        "diffusion_model.blocks.0.diff_m": Tensor("F16", (6, 5120)),
+        "diffusion_model.blocks.0.self_attn.q.lora_down.weight": StoredTensor("F16", (4, 5120, 1, 1)),
+        "diffusion_model.blocks.0.self_attn.q.lora_up.weight": StoredTensor("F16", (5120, 4, 1, 1)),
+        "diffusion_model.blocks.0.diff_m": StoredTensor("F16", (6, 5120)),
     }
-    found = check(Head({**flat, **long}, {}), shapes(LARGE))
-    assert set(found.layers) == {"patch_embedding", "blocks.0.attn1.to_q"} and not found.said()
+    found = check_fit(LoraHead({**flat, **long}, {}), shapes(LARGE))
+    assert set(found.layers) == {"patch_embedding", "blocks.0.attn1.to_q"} and not found.skipped_clause()
     assert set(found.differences) == {"blocks.0.scale_shift_table"}
 
 
@@ -140,7 +141,10 @@ def test_numbers_that_lie_flat_or_in_more_sides_are_the_same_numbers():
     ],
 )
 def test_one_for_another_model_is_refused_by_its_name_where_that_is_known(key, named):
-    pair = {f"{key}.lora_down.weight": Tensor("F16", (4, 64)), f"{key}.lora_up.weight": Tensor("F16", (64, 4))}
+    pair = {
+        f"{key}.lora_down.weight": StoredTensor("F16", (4, 64)),
+        f"{key}.lora_up.weight": StoredTensor("F16", (64, 4)),
+    }
     assert named in why_not(pair, SMALL)
 
 
@@ -158,7 +162,7 @@ def test_one_for_another_model_is_refused_by_its_name_where_that_is_known(key, n
     ],
 )
 def test_other_kinds_are_refused_by_name(ending, kind):
-    other = {f"lora_unet_blocks_0_self_attn_q.{ending}": Tensor("F16", (4, 4))}
+    other = {f"lora_unet_blocks_0_self_attn_q.{ending}": StoredTensor("F16", (4, 4))}
     assert why_not({**lora(SMALL), **other}, SMALL) == f"is of the kind {kind}, which can't be loaded; only LoRA can"
     assert "of the kind LOKR" in why_not(lora(SMALL), SMALL, {"peft_type": "LOKR"})
 
@@ -170,30 +174,30 @@ def test_other_kinds_are_refused_by_name(ending, kind):
 def test_what_may_change_a_layer_of_wans_in_another_way_is_not_passed_over(layer, ending):
     key = f"{layer}.{ending}"
     for shape in ((1536,), (1,), ()):
-        why = why_not({**lora(SMALL), key: Tensor("F32", shape)}, SMALL)
+        why = why_not({**lora(SMALL), key: StoredTensor("F32", shape)}, SMALL)
         assert why == f"would load in part: tensor {key} can't be understood"
-    assert check(Head({**lora(SMALL), f"{layer}.lora_rank": Tensor("I64", ())}, {}), shapes(SMALL)).layers
+    assert check_fit(LoraHead({**lora(SMALL), f"{layer}.lora_rank": StoredTensor("I64", ())}, {}), shapes(SMALL)).layers
 
 
 def test_biases_of_its_own_go_with_the_factors_or_it_is_refused():
     one = "diffusion_model.blocks.3.self_attn.q"
-    own = {f"{one}.lora_B.bias": Tensor("BF16", (1536,)), f"{one}.lora_A.bias": Tensor("BF16", (16,))}
-    layer = check(Head({**lora(SMALL), **renamed(own)}, {}), shapes(SMALL)).layers["blocks.3.attn1.to_q"]
+    own = {f"{one}.lora_B.bias": StoredTensor("BF16", (1536,)), f"{one}.lora_A.bias": StoredTensor("BF16", (16,))}
+    layer = check_fit(LoraHead({**lora(SMALL), **renamed(own)}, {}), shapes(SMALL)).layers["blocks.3.attn1.to_q"]
     assert layer.up_bias and layer.down_bias
     for side, length in (("A", 1536), ("B", 16)):
-        wrong = renamed({f"{one}.lora_{side}.bias": Tensor("BF16", (length,))})
+        wrong = renamed({f"{one}.lora_{side}.bias": StoredTensor("BF16", (length,))})
         assert "has a bias that doesn't go with its factors" in why_not({**lora(SMALL), **wrong}, SMALL)
 
 
-def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def renamed(tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
     return {key.replace("self_attn.q", "attn1.to_q"): tensor for key, tensor in tensors.items()}
 
 
 @pytest.mark.parametrize("kind", ["I8", "U8", "F8_E8M0", "I32", "F4"])
 def test_factors_that_are_packed_are_refused_and_not_taken_for_numbers(kind):
-    packed = {key: Tensor(kind, tensor.shape) for key, tensor in lora(SMALL).items()}
+    packed = {key: StoredTensor(kind, tensor.shape) for key, tensor in lora(SMALL).items()}
     assert f"holds numbers that are packed ({kind}," in why_not(packed, SMALL)
-    difference = {"diffusion_model.blocks.0.norm3.diff": Tensor(kind, (1536,))}
+    difference = {"diffusion_model.blocks.0.norm3.diff": StoredTensor(kind, (1536,))}
     assert f"packed ({kind}," in why_not({**lora(SMALL), **difference}, SMALL)
 
 
@@ -203,9 +207,9 @@ def test_factors_that_are_packed_are_refused_and_not_taken_for_numbers(kind):
      ("F32", (16,), False), ("C64", (), False)],
 )  # fmt: skip
 def test_an_alpha_is_one_number_whatever_its_format(kind, shape, good):
-    alpha = {"diffusion_model.blocks.0.attn1.to_q.alpha": Tensor(kind, shape)}
+    alpha = {"diffusion_model.blocks.0.attn1.to_q.alpha": StoredTensor(kind, shape)}
     if good:
-        assert check(Head({**lora(SMALL), **alpha}, {}), shapes(SMALL)).layers
+        assert check_fit(LoraHead({**lora(SMALL), **alpha}, {}), shapes(SMALL)).layers
     else:
         assert "an alpha that is no single number" in why_not({**lora(SMALL), **alpha}, SMALL)
 
@@ -217,7 +221,7 @@ def test_an_alpha_is_one_number_whatever_its_format(kind, shape, good):
 )  # fmt: skip
 def test_patterns_of_the_trainers_settings_are_read_as_peft_reads_them(pattern, alpha):
     settings = {"lora_alpha": 8, "alpha_pattern": {pattern: 4}}
-    assert content(Head(lora(SMALL), settings)).layers["blocks.0.attn1.to_q"].told_alpha == alpha
+    assert read_content(LoraHead(lora(SMALL), settings)).layers["blocks.0.attn1.to_q"].config_alpha == alpha
 
 
 @pytest.mark.parametrize("pattern", ["(a+)+b", ".*.*.*x", r"\d+\d+\d+\d+\d+\d+", "[^q]*", "a{9}"])
@@ -228,11 +232,11 @@ def test_patterns_that_might_be_looked_for_without_end_are_refused(pattern):
 @pytest.mark.parametrize("start", ["pissa", "pissa_niter_16", "olora", "corda", "loftq"])
 def test_one_whose_model_was_changed_before_is_refused(start):
     assert "weights that were changed before" in why_not(lora(SMALL), SMALL, {"init_lora_weights": start})
-    assert check(Head(lora(SMALL), {"init_lora_weights": "gaussian"}), shapes(SMALL)).layers
+    assert check_fit(LoraHead(lora(SMALL), {"init_lora_weights": "gaussian"}), shapes(SMALL)).layers
 
 
 def test_a_whole_model_and_an_empty_file_are_no_lora():
-    whole = {name: Tensor("BF16", shape) for name, shape in shapes(SMALL).items()}
+    whole = {name: StoredTensor("BF16", shape) for name, shape in shapes(SMALL).items()}
     assert why_not(whole, SMALL) == "is no LoRA; its tensors have other names"
     assert why_not({}, SMALL) == "is no LoRA; its tensors have other names"
 
@@ -242,9 +246,9 @@ def test_a_factor_that_is_missing_or_does_not_go_with_the_other_is_named():
     key = "diffusion_model.blocks.3.ffn.net.2.lora_B.weight"
     less = {name: tensor for name, tensor in tensors.items() if name != key}
     assert why_not(less, SMALL) == "is not whole: a factor of blocks.3.ffn.net.2 is missing; download it again"
-    wrong = {**tensors, key: Tensor("BF16", (1536, 8))}
+    wrong = {**tensors, key: StoredTensor("BF16", (1536, 8))}
     assert "factors for blocks.3.ffn.net.2 that don't go together (16 x 8960 and 1536 x 8)" in why_not(wrong, SMALL)
-    wrong = {**tensors, key: Tensor("BF16", (1000, 16))}
+    wrong = {**tensors, key: StoredTensor("BF16", (1000, 16))}
     assert "its blocks.3.ffn.net.2 is 1000 x 8960, here it is 1536 x 8960" in why_not(wrong, SMALL)
 
 
@@ -263,18 +267,20 @@ def test_a_file_for_two_transformers_is_each_ones_by_its_keys(first):
     less = {key: tensor for key, tensor in plain.items() if "blocks.0." not in key}
     high = {key.replace("diffusion_model.", first): tensor for key, tensor in plain.items()}
     low = {key.replace("diffusion_model.", second): tensor for key, tensor in less.items()}
-    head = Head({**high, **low}, {})
-    assert halves(head) == {"high", "low"}
-    assert len(check(head, shapes(SMALL), "high").layers) == 300
-    assert len(check(head, shapes(SMALL), "low").layers) == 290
+    head = LoraHead({**high, **low}, {})
+    assert named_experts(head) == {"high", "low"}
+    assert len(check_fit(head, shapes(SMALL), "high").layers) == 300
+    assert len(check_fit(head, shapes(SMALL), "low").layers) == 290
     assert "holds a LoRA for each of the two experts" in why_not(dict(head.tensors), SMALL)
-    assert halves(Head(low, {})) == {"low"} and len(check(Head(low, {}), shapes(SMALL)).layers) == 290
+    assert (
+        named_experts(LoraHead(low, {})) == {"low"} and len(check_fit(LoraHead(low, {}), shapes(SMALL)).layers) == 290
+    )
 
 
 @pytest.mark.parametrize("seen", lora_spellings.KEYS, ids=lambda seen: seen.key)
 def test_rarer_keys_are_understood(seen):
-    said = meaning(seen.key)
-    assert (said.name, said.kind, said.half) == (seen.name, seen.kind, seen.half)
+    said = parse_key(seen.key)
+    assert (said.name, said.kind, said.expert) == (seen.name, seen.kind, seen.expert)
 
 
 def test_it_is_known_where_each_spelling_was_seen():
@@ -282,8 +288,7 @@ def test_it_is_known_where_each_spelling_was_seen():
 
 
 def test_a_models_own_weight_is_no_key_of_a_lora():
-    with pytest.raises(NoLora):
-        meaning("blocks.0.self_attn.q.weight")
+    assert parse_key("blocks.0.self_attn.q.weight").kind is Kind.UNKNOWN
 
 
 def test_a_trainers_setting_that_is_no_number_is_refused():

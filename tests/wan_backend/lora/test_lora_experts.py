@@ -1,4 +1,4 @@
-"""Which expert a LoRA is for, by its name, its folder, its partner and its maker's note. No torch."""
+"""Which expert a LoRA is for, by its name, its folder, its partner and its maker's note."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wan_backend.lora.lora_experts import UNSURE, are_a_pair, told
+from wan_backend.lora.lora_experts import UNSURE, are_a_pair, detect_expert
 
 ALONE = {
     "high": [
@@ -27,9 +27,9 @@ ALONE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "half"), [(name, half) for half, names in ALONE.items() for name in names])
-def test_a_name_alone_says_its_expert_only_where_that_is_meant(tmp_path, name, half):
-    assert told(tmp_path / f"{name}.safetensors") == half
+@pytest.mark.parametrize(("name", "expert"), [(name, expert) for expert, names in ALONE.items() for name in names])
+def test_a_name_alone_says_its_expert_only_where_that_is_meant(tmp_path, name, expert):
+    assert detect_expert(tmp_path / f"{name}.safetensors") == expert
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_partner_beside_tells_what_a_name_leaves_open(tmp_path, high, low):
     for file in files:
         file.parent.mkdir(exist_ok=True)
         file.touch()
-    assert [told(file) for file in files] == ["high", "low"]
+    assert [detect_expert(file) for file in files] == ["high", "low"]
     assert are_a_pair(files)
 
 
@@ -63,24 +63,24 @@ def test_what_differs_in_something_else_is_no_pair(tmp_path, one, other):
     for file in files:
         file.parent.mkdir(exist_ok=True)
         file.touch()
-    assert [told(file) for file in files] == ["", ""]
+    assert [detect_expert(file) for file in files] == ["", ""]
 
 
 def test_a_partner_whose_name_may_speak_of_something_else_leaves_it_open(tmp_path):
-    files = [tmp_path / f"wan22_{half}_quality_style.safetensors" for half in ("high", "low")]
+    files = [tmp_path / f"wan22_{expert}_quality_style.safetensors" for expert in ("high", "low")]
     files[0].touch()
-    assert told(files[0]) == ""
+    assert detect_expert(files[0]) == ""
     files[1].touch()
-    assert [told(file) for file in files] == [UNSURE, UNSURE]
+    assert [detect_expert(file) for file in files] == [UNSURE, UNSURE]
 
 
 def test_a_folder_says_it_for_certain_or_leaves_it_open():
-    assert told(Path("/loras/high_noise/style.safetensors")) == "high"
-    assert told(Path("/loras/High/style.safetensors")) == UNSURE
-    assert told(Path("/loras/low_vram/style.safetensors")) == ""
+    assert detect_expert(Path("/loras/high_noise/style.safetensors")) == "high"
+    assert detect_expert(Path("/loras/High/style.safetensors")) == UNSURE
+    assert detect_expert(Path("/loras/low_vram/style.safetensors")) == ""
 
 
 def test_a_file_that_was_renamed_still_has_its_makers_word():
-    assert told(Path("/loras/style.safetensors"), ["style_low_noise"]) == "low"
-    assert told(Path("/loras/style_high.safetensors"), ["style_HIGH"]) == "high"
-    assert told(Path("/loras/style_HIGH.safetensors"), ["style_LOW"]) == UNSURE, "one of the two is wrong"
+    assert detect_expert(Path("/loras/style.safetensors"), ["style_low_noise"]) == "low"
+    assert detect_expert(Path("/loras/style_high.safetensors"), ["style_HIGH"]) == "high"
+    assert detect_expert(Path("/loras/style_HIGH.safetensors"), ["style_LOW"]) == UNSURE, "one of the two is wrong"

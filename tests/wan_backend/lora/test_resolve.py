@@ -28,9 +28,9 @@ NARROW = {"num_attention_heads": 2, "attention_head_dim": 8, "ffn_dim": 24, "num
 @pytest.fixture
 def two_experts(tmp_path) -> Path:
     """A folder as Wan 2.2 A14B's is, of which only the configurations are looked at."""
-    for part in ("transformer", "transformer_2"):
-        (tmp_path / "model" / part).mkdir(parents=True)
-        (tmp_path / "model" / part / "config.json").write_text(json.dumps(NARROW))
+    for component in ("transformer", "transformer_2"):
+        (tmp_path / "model" / component).mkdir(parents=True)
+        (tmp_path / "model" / component / "config.json").write_text(json.dumps(NARROW))
     return tmp_path / "model"
 
 
@@ -44,8 +44,8 @@ def one_transformer(tmp_path) -> Path:
 
 def settled(folder: Path, *uses: LoraUse, basis: str = ""):
     request = take_request("/tmp", model="embedded", loras=list(uses))
-    first = resolve.pair([basis] if basis else [])
-    return resolve.settle(plan_steps.plan(request, EMBEDDED), request, first, folder)
+    first = resolve.trained_uses([basis] if basis else [])
+    return resolve.resolve_loras(plan_steps.plan(request, EMBEDDED), request, first, folder)
 
 
 def narrow(file: Path) -> str:
@@ -112,7 +112,7 @@ def test_a_pair_goes_to_the_two_experts_by_its_names(two_experts, tmp_path):
     ]
     said = 'The LoRA "lora_low_noise.safetensors" works on the low-noise expert, as its name says.'
     assert said in made.notes
-    assert resolve.pair([pair / name for name in names]) == [
+    assert resolve.trained_uses([pair / name for name in names]) == [
         LoraUse(str(pair / names[0]), 1.0, Expert.HIGH),
         LoraUse(str(pair / names[1]), 1.0, Expert.LOW),
     ]
@@ -138,8 +138,8 @@ def test_which_expert_is_meant_is_said_or_asked(two_experts, tmp_path):
 
 def test_a_file_for_both_experts_works_on_each_with_its_own_layers(two_experts, one_transformer, tmp_path):
     made = written_loras.factors(shapes(NARROW))
-    halves = (written_loras.SPELLINGS[f"of the {number} transformer"](made) for number in ("first", "second"))
-    first, second = halves
+    made_for = (written_loras.SPELLINGS[f"of the {number} transformer"](made) for number in ("first", "second"))
+    first, second = made_for
     second = {key.replace("transformer_2.", "diffusion_model.transformer_2."): value for key, value in second.items()}
     file = str(written_loras.save(tmp_path / "both.safetensors", {**first, **second}))
     plan = settled(two_experts, LoraUse(file, 0.5))
@@ -174,15 +174,15 @@ def test_a_model_that_does_not_say_what_it_is_takes_none_and_says_so(tmp_path):
 
 def test_which_transformers_a_lora_works_on():
     two = {"transformer": 0, "transformer_2": 0}
-    assert resolve.parts_of(Expert.HIGH, two) == ["transformer"]
-    assert resolve.parts_of(Expert.LOW, two) == ["transformer_2"]
-    assert resolve.parts_of(Expert.BOTH, two) == resolve.parts_of(Expert.AUTO, two) == list(two)
-    assert resolve.parts_of(Expert.LOW, ["transformer"]) == ["transformer"]
+    assert resolve.transformers_of(Expert.HIGH, two) == ["transformer"]
+    assert resolve.transformers_of(Expert.LOW, two) == ["transformer_2"]
+    assert resolve.transformers_of(Expert.BOTH, two) == resolve.transformers_of(Expert.AUTO, two) == list(two)
+    assert resolve.transformers_of(Expert.LOW, ["transformer"]) == ["transformer"]
 
 
 @pytest.mark.parametrize(("form", "packed"), [(file_forms.scaled_fp8, True), (dict, False)], ids=["fp8", "plain"])
 def test_what_adds_to_whole_weights_is_refused_before_the_job_where_those_stay_packed(tmp_path, form, packed):
-    parts = file_forms.files(tmp_path, "text", transformer=form)
+    components = file_forms.files(tmp_path, "text", transformer=form)
     extent = shapes(file_forms.transformer("text").config)["blocks.0.attn1.to_q.weight"]
     low_rank = written_loras.written(tmp_path / "beside.safetensors", shapes(file_forms.transformer("text").config))
     whole = written_loras.save(
@@ -191,7 +191,9 @@ def test_what_adds_to_whole_weights_is_refused_before_the_job_where_those_stay_p
     request = take_request("/tmp", model="embedded", loras=[LoraUse(str(low_rank)), LoraUse(str(whole))])
 
     def problem(**how):
-        return resolve.settle(plan_steps.plan(request, EMBEDDED), request, [], tmp_path, parts, **how).problem
+        return resolve.resolve_loras(
+            plan_steps.plan(request, EMBEDDED), request, [], tmp_path, components, **how
+        ).problem
 
     assert problem(stays_packed=False) is None
     if packed:
@@ -203,9 +205,9 @@ def test_what_adds_to_whole_weights_is_refused_before_the_job_where_those_stay_p
 
 def test_of_a_gguf_the_matrices_outside_the_blocks_can_be_added_to(tmp_path):
     """As the job does: it unpacks the few that are there."""
-    parts = file_forms.files(tmp_path, "text")
+    components = file_forms.files(tmp_path, "text")
     whole = file_forms.published("transformer", file_forms.weights_of(file_forms.transformer("text")))
-    parts["transformer"] = file_forms.write_gguf(tmp_path / "transformer.gguf", whole, "Q8_0")
+    components["transformer"] = file_forms.write_gguf(tmp_path / "transformer.gguf", whole, "Q8_0")
     extents = shapes(file_forms.transformer("text").config)
 
     def problem(key: str, name: str):
@@ -213,7 +215,7 @@ def test_of_a_gguf_the_matrices_outside_the_blocks_can_be_added_to(tmp_path):
             tmp_path / "whole.safetensors", {f"diffusion_model.{key}.diff": torch.ones(extents[name])}
         )
         request = take_request("/tmp", model="embedded", loras=[LoraUse(str(file))])
-        return resolve.settle(plan_steps.plan(request, EMBEDDED), request, [], tmp_path, parts).problem
+        return resolve.resolve_loras(plan_steps.plan(request, EMBEDDED), request, [], tmp_path, components).problem
 
     assert problem("head.head", "proj_out.weight") is None
     assert (

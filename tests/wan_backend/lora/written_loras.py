@@ -1,4 +1,4 @@
-"""Small LoRAs in every spelling that is found in the wild, written for the tests' transformers. May import torch."""
+"""Small LoRAs in every spelling that is found in the wild, written for the tests' transformers."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ def original(name: str) -> str:
     return name
 
 
-def _spelt(layer: Callable[[str], str], down: str, up: str, scaled: float | None = None) -> Callable[[Factors], dict]:
+def _spelled(layer: Callable[[str], str], down: str, up: str, scaled: float | None = None) -> Callable[[Factors], dict]:
     """A writer. `scaled`: the product is as large again by the alpha tensors, and less by as much in the factors."""
 
     def write(made: Factors) -> dict[str, torch.Tensor]:
         state = {}
         for name, (first, second) in made.items():
-            spelt = layer(name)
-            state[spelt + down] = first
-            state[spelt + up] = second * (1 if scaled is None else first.shape[0] / scaled)
+            spelled = layer(name)
+            state[spelled + down] = first
+            state[spelled + up] = second * (1 if scaled is None else first.shape[0] / scaled)
             if scaled is not None:
-                state[f"{spelt}.alpha"] = torch.tensor(scaled)
+                state[f"{spelled}.alpha"] = torch.tensor(scaled)
         return state
 
     return write
@@ -83,29 +83,29 @@ A, B = ".lora_A.weight", ".lora_B.weight"
 OLD_ATTENTION = "_lora.down.weight", "_lora.up.weight"
 DOWN, UP = ".lora_down.weight", ".lora_up.weight"
 SPELLINGS: dict[str, Callable[[Factors], dict[str, torch.Tensor]]] = {
-    "diffusers": _spelt(lambda name: f"transformer.{name}", A, B),
-    "diffusers without a prefix": _spelt(lambda name: name, A, B),
-    "diffusers, down and up": _spelt(lambda name: f"transformer.{name}", ".lora.down.weight", ".lora.up.weight"),
-    "diffusers' attention processors": _spelt(lambda name: f"transformer.{_processor(name)}", *OLD_ATTENTION),
-    "diffusers' older layers": _spelt(
+    "diffusers": _spelled(lambda name: f"transformer.{name}", A, B),
+    "diffusers without a prefix": _spelled(lambda name: name, A, B),
+    "diffusers, down and up": _spelled(lambda name: f"transformer.{name}", ".lora.down.weight", ".lora.up.weight"),
+    "diffusers' attention processors": _spelled(lambda name: f"transformer.{_processor(name)}", *OLD_ATTENTION),
+    "diffusers' older layers": _spelled(
         lambda n: f"transformer.{n}", ".lora_linear_layer.down.weight", ".lora_linear_layer.up.weight"
     ),
-    "of the second transformer": _spelt(lambda name: f"transformer_2.{name}", A, B),
-    "of the first transformer": _spelt(lambda name: f"diffusion_model.transformer_1.{original(name)}", A, B),
-    "without the word weight": _spelt(lambda name: f"diffusion_model.{original(name)}", ".lora_A", ".lora_B"),
-    "ComfyUI": _spelt(lambda name: f"diffusion_model.{original(name)}", A, B),
-    "ComfyUI, down and up, alpha": _spelt(lambda name: f"diffusion_model.{original(name)}", DOWN, UP, ALPHA),
-    "musubi and kohya": _spelt(lambda name: f"lora_unet_{original(name).replace('.', '_')}", DOWN, UP, ALPHA),
-    "VideoX-Fun": _spelt(lambda name: f"lora_unet__{original(name).replace('.', '_')}", DOWN, UP, ALPHA),
-    "kohya with diffusers' names": _spelt(lambda name: f"lora_unet_{name.replace('.', '_')}", DOWN, UP, ALPHA),
-    "LyCORIS": _spelt(lambda name: f"lycoris_{original(name).replace('.', '_')}", DOWN, UP, ALPHA),
-    "original": _spelt(original, A, B),
-    "DiffSynth": _spelt(original, ".lora_A.default.weight", ".lora_B.default.weight"),
-    "DiffSynth with its pipeline's name": _spelt(lambda n: f"pipe.dit.{original(n)}", A, B),
-    "DiffSynth of the second transformer": _spelt(lambda n: f"pipe.dit2.{original(n)}", A, B),
-    "PEFT": _spelt(lambda name: f"base_model.model.{original(name)}", A, B),
-    "PEFT of a pipeline": _spelt(lambda name: f"base_model.model.transformer.{name}", A, B),
-    "PEFT by an adapter's name": _spelt(
+    "of the second transformer": _spelled(lambda name: f"transformer_2.{name}", A, B),
+    "of the first transformer": _spelled(lambda name: f"diffusion_model.transformer_1.{original(name)}", A, B),
+    "without the word weight": _spelled(lambda name: f"diffusion_model.{original(name)}", ".lora_A", ".lora_B"),
+    "ComfyUI": _spelled(lambda name: f"diffusion_model.{original(name)}", A, B),
+    "ComfyUI, down and up, alpha": _spelled(lambda name: f"diffusion_model.{original(name)}", DOWN, UP, ALPHA),
+    "musubi and kohya": _spelled(lambda name: f"lora_unet_{original(name).replace('.', '_')}", DOWN, UP, ALPHA),
+    "VideoX-Fun": _spelled(lambda name: f"lora_unet__{original(name).replace('.', '_')}", DOWN, UP, ALPHA),
+    "kohya with diffusers' names": _spelled(lambda name: f"lora_unet_{name.replace('.', '_')}", DOWN, UP, ALPHA),
+    "LyCORIS": _spelled(lambda name: f"lycoris_{original(name).replace('.', '_')}", DOWN, UP, ALPHA),
+    "original": _spelled(original, A, B),
+    "DiffSynth": _spelled(original, ".lora_A.default.weight", ".lora_B.default.weight"),
+    "DiffSynth with its pipeline's name": _spelled(lambda n: f"pipe.dit.{original(n)}", A, B),
+    "DiffSynth of the second transformer": _spelled(lambda n: f"pipe.dit2.{original(n)}", A, B),
+    "PEFT": _spelled(lambda name: f"base_model.model.{original(name)}", A, B),
+    "PEFT of a pipeline": _spelled(lambda name: f"base_model.model.transformer.{name}", A, B),
+    "PEFT by an adapter's name": _spelled(
         lambda n: f"base_model.model.{n}", ".lora_A.mine.weight", ".lora_B.mine.weight"
     ),
 }

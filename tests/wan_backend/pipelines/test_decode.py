@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.pipelines.decode import decode, denormalise
+from wan_backend.pipelines.decode import decode, denormalize
 from wan_backend.pipelines.stopping import Stopped
 
 
@@ -23,7 +23,7 @@ def latents() -> torch.Tensor:
 
 def whole(vae, latents) -> np.ndarray:
     with torch.no_grad():
-        pictures = vae.decode(denormalise(vae, latents)).sample[0]
+        pictures = vae.decode(denormalize(vae, latents)).sample[0]
     return ((pictures + 1) * 127.5).permute(1, 2, 3, 0).numpy()
 
 

@@ -19,9 +19,9 @@ from PIL import Image
 
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import image_conditioning, noised_footage, text_to_video
-from wan_backend.pipelines.canvas import Canvas
+from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.denoise import denoise
 from wan_backend.pipelines.sampling import make_scheduler
@@ -82,12 +82,12 @@ def ours(
 ) -> tuple[WanModel, torch.Tensor]:
     guidance, sampler, flow_shift = settings
     model = WanModel(folder, torch.device("cpu"))
-    placement = Placement(model, MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0))
+    placement = Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
     request = TakeRequest(
         PROMPT, "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", negative_prompt=NEGATIVE, strength=strength
     )
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, guidance, flow_shift, sampler)
-    conditions = prepare(placement, request, plan, canvas, text_to_video.Kept())
+    conditions = prepare(placement, request, plan, canvas, text_to_video.PreparationCache())
     scheduler = make_scheduler(model.config("scheduler"), sampler, flow_shift)
     return model, denoise(model.transformer, scheduler, conditions, steps=STEPS, guidance_scale=guidance)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.wan_backend.frames.asked import asked
-from wan_backend.library import depth_model, hub_cache
+from wan_backend.library import extras, hub_cache
 from wan_backend.pipelines import depth_guide
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.protocol.errors import Refusal
@@ -47,21 +47,21 @@ def models(tmp_path):
 
 
 def test_depth_has_the_films_shape_and_the_whole_range(models):
-    assert depth_model.find(models / "video") == models / "depth"
-    found = depth_guide.follow(FILM, models / "video", "cpu")
+    assert extras.find_depth_model(models / "video") == models / "depth"
+    found = depth_guide.estimate_depth(FILM, models / "video", "cpu")
     assert found.shape == FILM.shape and found.dtype == np.uint8
     assert (found[..., 0] == found[..., 1]).all() and (found.min(), found.max()) == (0, 255)
 
 
 def test_the_same_picture_has_the_same_depth_all_along(models):
-    found = depth_guide.follow(np.stack([FILM[0], FILM[1], FILM[0]]), models / "video", "cpu")
+    found = depth_guide.estimate_depth(np.stack([FILM[0], FILM[1], FILM[0]]), models / "video", "cpu")
     assert np.array_equal(found[0], found[2]) and not np.array_equal(found[0], found[1])
 
 
 def test_larger_numbers_are_brighter(models, monkeypatch):
     slope = np.tile(np.linspace(3, 9, 64, dtype=np.float32), (40, 1))
     monkeypatch.setattr(depth_guide, "_nearness", lambda model, picture, should_stop: slope)
-    found = depth_guide.follow(FILM, models / "video", "cpu")
+    found = depth_guide.estimate_depth(FILM, models / "video", "cpu")
     assert (np.diff(found[0, 0, :, 0].astype(int)) >= 0).all()
 
 
@@ -70,25 +70,27 @@ def test_without_a_model_edges_are_offered(tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text('{"architectures": ["BertModel"]}')
     with pytest.raises(Refusal) as refused:
-        depth_guide.follow(FILM, tmp_path / "video", "cpu")
+        depth_guide.estimate_depth(FILM, tmp_path / "video", "cpu")
     assert "choose edges" in refused.value.problem.sentence
     assert (refused.value.problem.fixes[0].setting, refused.value.problem.fixes[0].value) == ("guide", "edges")
 
 
 def test_it_is_missed_when_the_take_is_planned(models, tmp_path):
     request = asked("restyle", 24, FrameRate(24), guide=Guide.DEPTH)
-    assert depth_model.missing(request, models / "video") is None
-    problem = depth_model.missing(request, tmp_path / "elsewhere" / "video")
-    assert depth_model.REPO in problem.sentence and problem.fixes[0].value == "edges"
-    assert depth_model.missing(asked("restyle", 24, FrameRate(24), guide=Guide.EDGES), tmp_path / "video") is None
-    assert depth_model.missing(asked("previs", 24, FrameRate(24)), tmp_path / "video") is None
+    assert extras.missing_depth_model(request, models / "video") is None
+    problem = extras.missing_depth_model(request, tmp_path / "elsewhere" / "video")
+    assert extras.DEPTH_MODEL_REPO in problem.sentence and problem.fixes[0].value == "edges"
+    assert (
+        extras.missing_depth_model(asked("restyle", 24, FrameRate(24), guide=Guide.EDGES), tmp_path / "video") is None
+    )
+    assert extras.missing_depth_model(asked("previs", 24, FrameRate(24)), tmp_path / "video") is None
 
 
 def test_one_in_the_cache_is_found(models, tmp_path):
-    place = hub_cache.repo_folder(tmp_path / "cache", depth_model.REPO) / "snapshots" / "abc"
+    place = hub_cache.repo_folder(tmp_path / "cache", extras.DEPTH_MODEL_REPO) / "snapshots" / "abc"
     place.parent.mkdir(parents=True)
     (models / "depth").rename(place)
-    assert depth_model.find(models / "video") == place
+    assert extras.find_depth_model(models / "video") == place
 
 
 def test_it_stops_between_pictures(models):
@@ -99,5 +101,5 @@ def test_it_stops_between_pictures(models):
         return len(asked) > 2
 
     with pytest.raises(Stopped):
-        depth_guide.follow(FILM, models / "video", "cpu", should_stop)
+        depth_guide.estimate_depth(FILM, models / "video", "cpu", should_stop)
     assert len(asked) == 3

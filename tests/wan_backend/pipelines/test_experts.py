@@ -28,11 +28,11 @@ from tests.wan_backend.pipelines.test_dedicated_parity import (
 )
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks, text_to_video
-from wan_backend.pipelines.canvas import Canvas
+from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.denoise import denoise_in_turn
-from wan_backend.pipelines.experts import Expert, experts_of, turns
+from wan_backend.pipelines.experts import DenoisingExpert, experts_of, turns
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.protocol.messages import Plan, TakeRequest
@@ -42,14 +42,14 @@ SETTINGS = [(4.0, "unipc", 12.0, 3.0), (3.5, "unipc", 5.0, None), (3.5, "euler",
 
 
 def resident(model, **more) -> Placement:
-    return Placement(model, MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0), **more)
+    return Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0), **more)
 
 
 def ours(placement, settings, task, canvas=Canvas(), **more):  # noqa: B008 - frozen
     guidance, sampler, flow_shift, low = settings
     request = TakeRequest(PROMPT, "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", task, negative_prompt=NEGATIVE)
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, guidance, flow_shift, sampler, low)
-    conditions = tasks.prepare(placement, request, plan, canvas, text_to_video.Kept())
+    conditions = tasks.prepare(placement, request, plan, canvas, text_to_video.PreparationCache())
     scheduler = make_scheduler(placement.model.config("scheduler"), sampler, flow_shift)
     return denoise_in_turn(experts_of(placement, plan, 1000), scheduler, conditions, steps=STEPS, **more)
 
@@ -92,14 +92,14 @@ def test_footage_is_restyled_by_the_expert_that_its_noise_asks_for(text_experts_
     placement = resident(model, on_load=loads.append)
     request = TakeRequest(PROMPT, "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", "restyle", strength=0.2)
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, 1.0, 3.0, "euler")
-    conditions = tasks.prepare(placement, request, plan, Canvas(footage=FOOTAGE), text_to_video.Kept())
+    conditions = tasks.prepare(placement, request, plan, Canvas(footage=FOOTAGE), text_to_video.PreparationCache())
     scheduler = make_scheduler({}, "euler", 3.0)
     denoise_in_turn(experts_of(placement, plan, 1000), scheduler, conditions, steps=STEPS)
     assert "transformer_2" in loads and "transformer" not in loads
 
 
 def test_turns_are_whole_and_in_order():
-    first, second = Expert(nullcontext, 4.0, 900), Expert(nullcontext, 3.0)
+    first, second = DenoisingExpert(nullcontext, 4.0, 900), DenoisingExpert(nullcontext, 3.0)
     times = [1000.0, 950.0, 900.0, 899.9, 10.0]
     assert [(turn.expert, list(turn.steps)) for turn in turns([first, second], times)] == [
         (first, [0, 1, 2]),
@@ -113,8 +113,8 @@ def test_turns_are_whole_and_in_order():
 @pytest.mark.parametrize(
     "plan",
     [
-        MemoryPlan(Place.READ_AGAIN, Place.READ_AGAIN, Place.READ_AGAIN, 0),
-        MemoryPlan(Place.READ_AGAIN, Place.STREAMED, Place.PHASED, 0, one_expert=True),
+        MemoryPlan(Residency.RELOADED, Residency.RELOADED, Residency.RELOADED, 0),
+        MemoryPlan(Residency.RELOADED, Residency.BLOCK_OFFLOADED, Residency.OFFLOADED, 0, one_expert=True),
     ],
     ids=["read again", "streamed"],
 )

@@ -10,12 +10,12 @@ import torch
 
 from tests.wan_backend.job_queue.written_jobs import take_request
 from wan_backend.catalogue import entries
-from wan_backend.catalogue.architecture import Layout
+from wan_backend.catalogue.architecture import Architecture
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks, text_to_video
-from wan_backend.pipelines.canvas import Canvas
+from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.denoise import denoise_in_turn
 from wan_backend.pipelines.experts import experts_of
@@ -25,13 +25,13 @@ from wan_backend.protocol.messages import Quality, Task
 
 ENTRIES = entries.load().models.values()
 FOLDERS = {
-    ("WanVACEPipeline", Layout.CONTROL, 1): "vace_folder",
-    ("WanPipeline", Layout.TEXT, 1): "t2v_folder",
-    ("WanPipeline", Layout.TEXT, 2): "text_experts_folder",
-    ("WanPipeline", Layout.FIRST_LATENT, 1): "first_latent_folder",
-    ("WanImageToVideoPipeline", Layout.FIRST_PICTURE, 1): "first_picture_folder",
-    ("WanImageToVideoPipeline", Layout.FIRST_AND_LAST, 1): "first_and_last_folder",
-    ("WanImageToVideoPipeline", Layout.PICTURES, 2): "pictures_experts_folder",
+    ("WanVACEPipeline", Architecture.CONTROL, 1): "vace_folder",
+    ("WanPipeline", Architecture.TEXT, 1): "t2v_folder",
+    ("WanPipeline", Architecture.TEXT, 2): "text_experts_folder",
+    ("WanPipeline", Architecture.FIRST_LATENT, 1): "first_latent_folder",
+    ("WanImageToVideoPipeline", Architecture.FIRST_PICTURE, 1): "first_picture_folder",
+    ("WanImageToVideoPipeline", Architecture.FIRST_AND_LAST, 1): "first_and_last_folder",
+    ("WanImageToVideoPipeline", Architecture.PICTURES, 2): "pictures_experts_folder",
 }
 FAST = {16: "fast_text_folder", 32: "fast_latent_folder"}
 WIDTH, HEIGHT, FRAMES = 96, 64, 9
@@ -39,7 +39,7 @@ CASES = [(entry, task) for entry in ENTRIES for task in entry.tasks]
 
 
 def kind(entry) -> tuple:
-    return tuple(entry.pipelines[:1]), entry.layout, entry.weights.experts, entry.multiple
+    return tuple(entry.pipelines[:1]), entry.architecture, entry.weights.experts, entry.multiple
 
 
 FIRST = {(kind(entry), task): entry.id for entry, task in reversed(CASES)}
@@ -51,12 +51,12 @@ FILM = RANDOM.integers(0, 256, (FRAMES, HEIGHT, WIDTH, 3), dtype=np.uint8)
 def folder_of(entry, request):
     if entry.pipelines == ["WanDMDPipeline"]:
         return request.getfixturevalue(FAST[entry.multiple])
-    return request.getfixturevalue(FOLDERS[entry.pipelines[0], entry.layout, entry.weights.experts])
+    return request.getfixturevalue(FOLDERS[entry.pipelines[0], entry.architecture, entry.weights.experts])
 
 
 def canvas_of(entry, task: str) -> Canvas:
     if task == Task.IMAGE_TO_VIDEO:
-        two = entry.layout is Layout.FIRST_AND_LAST
+        two = entry.architecture is Architecture.FIRST_AND_LAST
         return Canvas({0: FILM[0], FRAMES - 1: FILM[-1]} if two else {0: FILM[0]})
     return {
         Task.TEXT_TO_VIDEO: Canvas(),
@@ -77,13 +77,13 @@ def canvas_of(entry, task: str) -> Canvas:
 )
 def test_every_task_of_every_model(request, entry, task):
     model = WanModel(folder_of(entry, request), torch.device("cpu"))
-    assert model.layout is entry.layout and (model.boundary is not None) == (entry.weights.experts == 2)
+    assert model.architecture is entry.architecture and (model.boundary is not None) == (entry.weights.experts == 2)
     asked = take_request("/tmp", model=entry.id, task=task, quality=Quality.STANDARD, width=WIDTH, height=HEIGHT)
     planned = plan_steps.plan(asked, entry)
     steps = planned.steps if planned.timesteps else 3  # the rest of the settings are the catalogue's
     plan = dataclasses.replace(planned, width=WIDTH, height=HEIGHT, model_frames=FRAMES, steps=steps)
-    placement = Placement(model, MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0))
-    conditions = tasks.prepare(placement, asked, plan, canvas_of(entry, task), text_to_video.Kept())
+    placement = Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
+    conditions = tasks.prepare(placement, asked, plan, canvas_of(entry, task), text_to_video.PreparationCache())
     scheduler = make_scheduler(model.config("scheduler"), plan.sampler, plan.flow_shift, plan.timesteps, asked.seed)
     experts = experts_of(placement, plan, scheduler.config.num_train_timesteps)
     latents = denoise_in_turn(experts, scheduler, conditions, steps=plan.steps)

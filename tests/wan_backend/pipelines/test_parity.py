@@ -12,7 +12,7 @@ from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, UniPCM
 
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import text_to_video
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.denoise import denoise
@@ -57,11 +57,11 @@ def theirs(folder: Path, guidance: float, sampler: str, flow_shift: float, outpu
 
 def ours(folder: Path, guidance: float, sampler: str, flow_shift: float) -> tuple[WanModel, torch.Tensor]:
     model = WanModel(folder, torch.device("cpu"))
-    placement = Placement(model, MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0))
+    placement = Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
     rate = FrameRate(16)
     request = TakeRequest(PROMPT, "any", WIDTH, HEIGHT, FRAMES, rate, SEED, "", negative_prompt=NEGATIVE)
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, rate, FRAMES, STEPS, guidance, flow_shift, sampler)
-    conditions = text_to_video.prepare(placement, request, plan, text_to_video.Kept())
+    conditions = text_to_video.prepare(placement, request, plan, text_to_video.PreparationCache())
     scheduler = make_scheduler(model.config("scheduler"), sampler, flow_shift)
     return model, denoise(model.transformer, scheduler, conditions, steps=STEPS, guidance_scale=guidance)
 

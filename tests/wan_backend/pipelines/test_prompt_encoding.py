@@ -1,6 +1,9 @@
-"""Cleaning of prompts and the cache of their embeddings."""
+"""Cleaning of prompts, and their embeddings: in memory, on disk, bit for bit the same, bounded and never in the way."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.pipelines.prompt_encoding import MAX_TOKENS, PromptCache, clean, encode
+from wan_backend.pipelines.prompt_encoding import MAX_TOKENS, PromptCache, PromptFiles, clean, encode
 from wan_backend.pipelines.stopping import Stopped
 
 
@@ -54,3 +57,118 @@ def test_the_cache_keeps_a_copy():
     cache.put("a", embeds)
     embeds += 1
     assert cache.get("a") == 0
+
+
+CPU = torch.device("cpu")
+
+
+def embeds(length: int, seed: int = 0, dtype=torch.float32) -> torch.Tensor:
+    made = torch.zeros(1, MAX_TOKENS, 32, dtype=dtype)
+    made[:, :length] = torch.randn(length, 32, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    return made
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("length", [0, 1, 40, MAX_TOKENS])
+def test_the_same_bits_come_back_and_zeros_take_no_room(tmp_path, dtype, length):
+    given = embeds(length, dtype=dtype)
+    PromptFiles(tmp_path / "prompts", "encoder").put("fog", given)
+    found = PromptFiles(tmp_path / "prompts", "encoder").get("fog", MAX_TOKENS)
+    assert found is not None and found.dtype is dtype and torch.equal(found, given)
+    (file,) = (tmp_path / "prompts").iterdir()
+    assert file.stat().st_size < 200 + length * 32 * given.itemsize
+
+
+def test_what_a_text_encoder_says_comes_back_bit_for_bit(tmp_path, t2v_folder):
+    model = WanModel(t2v_folder, CPU)
+    read = encode(model.tokenizer, model.text_encoder, "fog over a forest")
+    PromptCache(files=PromptFiles(tmp_path, "encoder")).put("fog", read)
+    found = PromptCache(files=PromptFiles(tmp_path, "encoder")).get("fog")
+    assert found is not None and torch.equal(found, read)
+
+
+def test_another_encoder_or_prompt_finds_nothing(tmp_path):
+    PromptFiles(tmp_path, "encoder").put("fog", embeds(3))
+    assert PromptFiles(tmp_path, "other").get("fog", MAX_TOKENS) is None
+    assert PromptFiles(tmp_path, "encoder").get("rain", MAX_TOKENS) is None
+
+
+def test_the_prompt_is_written_nowhere(tmp_path):
+    PromptFiles(tmp_path, "encoder").put("my secret film", embeds(3))
+    for file in tmp_path.iterdir():
+        assert "secret" not in file.name and b"secret" not in file.read_bytes()
+
+
+def zeros_in_its_second_half(whole: bytes) -> bytes:
+    """As a power cut may leave it, whose numbers are all there."""
+    return whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2 - 32) + whole[-32:]
+
+
+DAMAGES = {
+    "nothing": lambda whole: b"", "nonsense": lambda whole: b"nonsense", "cut": lambda whole: whole[:-5],
+    "zeros": zeros_in_its_second_half,
+    "zeros to the end": lambda whole: whole[: len(whole) // 2] + bytes(len(whole) // 2),
+    "one bit": lambda whole: whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:],
+    "without a checksum, as before": lambda whole: whole[:-32],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_read_over_and_replaced(tmp_path, damage):
+    files = PromptFiles(tmp_path, "encoder")
+    files.put("fog", embeds(30))
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    assert files.get("fog", MAX_TOKENS) is None
+    files.put("fog", embeds(30))
+    assert files.get("fog", MAX_TOKENS) is not None
+
+
+def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    order: list[str] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (order.append("flushed"), fsync(handle))[1])
+    monkeypatch.setattr(os, "replace", lambda *names: (order.append("named"), replace(*names))[1])
+    PromptFiles(tmp_path, "encoder").put("fog", embeds(3))
+    assert order == ["flushed", "named"]
+
+
+def test_the_longest_unused_make_room(tmp_path):
+    size = 30 * 32 * 4 + 140
+    files = PromptFiles(tmp_path, "encoder", limit_bytes=3 * size)
+    for number, prompt in enumerate("abc"):
+        files.put(prompt, embeds(30, number))
+        os.utime(files._file(prompt), (number, number))
+    assert files.get("a", MAX_TOKENS) is not None  # used again
+    files.put("d", embeds(30))
+    assert [files.get(prompt, MAX_TOKENS) is not None for prompt in "abcd"] == [True, False, True, True]
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 3 * size
+
+
+def test_a_folder_that_can_not_be_made_costs_nothing(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    files = PromptFiles(tmp_path / "file" / "prompts", "encoder")
+    cache = PromptCache(files=files)
+    cache.put("fog", embeds(3))
+    assert cache.get("fog") is not None and files.get("fog", MAX_TOKENS) is None
+
+
+def test_a_full_disk_leaves_no_part(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    PromptFiles(tmp_path, "encoder").put("fog", embeds(3))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_encoder_s_own_files_tell_it_from_others(t2v_folder, tmp_path):
+    import shutil
+
+    copy: Path = shutil.copytree(t2v_folder, tmp_path / "copy")
+    first = WanModel(copy, CPU).fingerprint("text_encoder")
+    assert first == WanModel(copy, CPU).fingerprint("text_encoder") != WanModel(copy, CPU).fingerprint()
+    os.utime(next((copy / "transformer").glob("*.safetensors")), (1, 1))
+    assert WanModel(copy, CPU).fingerprint("text_encoder") == first
+    for part in ("text_encoder", "tokenizer"):
+        os.utime(next(each for each in (copy / part).iterdir() if each.name != "config.json"), (1, 1))
+        changed = WanModel(copy, CPU).fingerprint("text_encoder")
+        assert changed != first
+        first = changed

@@ -11,7 +11,7 @@ from diffusers import AutoencoderKLWan
 
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.pipelines.autoencoder import Film, encode, latent_frames, spatial_factor
-from wan_backend.pipelines.decode import decode, denormalise
+from wan_backend.pipelines.decode import decode, denormalize
 from wan_backend.pipelines.stopping import Stopped
 
 PATCHED = {
@@ -41,7 +41,7 @@ def test_it_equals_the_encode_of_the_whole(vae, frames):
         expected = vae.encode(film.pixels(0, frames)).latent_dist.mode()
     latents = encode(vae, film)
     assert latents.shape == (1, 16, latent_frames(frames), 6, 8)
-    assert torch.allclose(denormalise(vae, latents), expected, atol=1e-5)
+    assert torch.allclose(denormalize(vae, latents), expected, atol=1e-5)
 
 
 def test_decode_takes_what_encode_gives(vae):

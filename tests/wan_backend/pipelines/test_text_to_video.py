@@ -11,8 +11,8 @@ import torch
 
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
-from wan_backend.pipelines.text_to_video import Kept, prepare
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
+from wan_backend.pipelines.text_to_video import PreparationCache, prepare
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
 
@@ -21,14 +21,14 @@ REQUEST = TakeRequest("fog", "any", 64, 48, 9, RATE, 1, "", negative_prompt="rai
 PLAN = Plan("any", 64, 48, 9, RATE, 9, 2, 4.0, 3.0, "unipc")
 
 
-def place(folder, place=Place.RESIDENT):
+def place(folder, place=Residency.RESIDENT):
     loads = []
     model = WanModel(folder, torch.device("cpu"))
     return Placement(model, MemoryPlan(place, place, place, 0), loads.append), loads
 
 
 def test_shapes_with_control(vace_folder):
-    conditions = prepare(place(vace_folder)[0], REQUEST, PLAN, Kept())
+    conditions = prepare(place(vace_folder)[0], REQUEST, PLAN, PreparationCache())
     assert conditions.latents.shape == (1, 16, 3, 6, 8)
     assert conditions.control.shape == (1, 96, 3, 6, 8)
     assert conditions.control[:, 32:].eq(1).all()  # all white: everything is to be made
@@ -36,12 +36,14 @@ def test_shapes_with_control(vace_folder):
 
 
 def test_a_plain_transformer_gets_no_control_and_no_guidance_no_negative_prompt(t2v_folder):
-    conditions = prepare(place(t2v_folder)[0], REQUEST, dataclasses.replace(PLAN, guidance_scale=1.0), Kept())
+    conditions = prepare(
+        place(t2v_folder)[0], REQUEST, dataclasses.replace(PLAN, guidance_scale=1.0), PreparationCache()
+    )
     assert conditions.control is None and conditions.negative_prompt_embeds is None
 
 
 def test_the_seed_alone_decides_the_noise(t2v_folder):
-    placement, kept = place(t2v_folder)[0], Kept()
+    placement, kept = place(t2v_folder)[0], PreparationCache()
     torch.manual_seed(5)
     first = prepare(placement, REQUEST, PLAN, kept).latents
     torch.manual_seed(6)
@@ -52,8 +54,8 @@ def test_the_seed_alone_decides_the_noise(t2v_folder):
 
 
 def test_what_is_kept_spares_the_loading(vace_folder):
-    placement, loads = place(vace_folder, Place.READ_AGAIN)
-    kept = Kept()
+    placement, loads = place(vace_folder, Residency.RELOADED)
+    kept = PreparationCache()
     first = prepare(placement, REQUEST, PLAN, kept)
     assert loads == ["text_encoder", "vae"]  # once for both prompts
     again = prepare(placement, REQUEST, PLAN, kept)
@@ -69,7 +71,7 @@ def test_what_is_kept_spares_the_loading(vace_folder):
 )
 def test_what_the_model_can_not_do_is_a_sentence(t2v_folder, change, kind):
     with pytest.raises(Refusal) as caught:
-        prepare(place(t2v_folder)[0], REQUEST, dataclasses.replace(PLAN, **change), Kept())
+        prepare(place(t2v_folder)[0], REQUEST, dataclasses.replace(PLAN, **change), PreparationCache())
     assert caught.value.problem.kind == kind
 
 
@@ -81,5 +83,5 @@ def test_a_transformer_that_does_not_fit_is_a_sentence(t2v_folder, tmp_path, key
     file = folder / "transformer" / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
     with pytest.raises(Refusal) as caught:
-        prepare(place(folder)[0], REQUEST, PLAN, Kept())
+        prepare(place(folder)[0], REQUEST, PLAN, PreparationCache())
     assert caught.value.problem.kind == kind

@@ -12,13 +12,12 @@ from PIL import Image
 
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks
-from wan_backend.pipelines.canvas import Canvas
-from wan_backend.pipelines.conditions import Conditions
+from wan_backend.pipelines.conditions import Canvas, Conditions
 from wan_backend.pipelines.denoise import denoise
 from wan_backend.pipelines.sampling import make_scheduler
-from wan_backend.pipelines.text_to_video import Kept
+from wan_backend.pipelines.text_to_video import PreparationCache
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
 
 WIDTH, HEIGHT, FRAMES, STEPS, SEED = 96, 64, 13, 4, 7
@@ -55,13 +54,13 @@ def theirs(folder: Any, canvas: Canvas, seen: list[torch.Tensor]) -> torch.Tenso
     guide = canvas.guide if canvas.guide is not None else [nothing] * FRAMES
     video = [Image.fromarray(canvas.kept.get(n, guide[n])) for n in range(FRAMES)]
     mask = [Image.new("RGB", (WIDTH, HEIGHT), "black" if n in canvas.kept else "white") for n in range(FRAMES)]
-    grey = [n for n in range(FRAMES) if n not in canvas.kept] if canvas.guide is None else []
+    gray = [n for n in range(FRAMES) if n not in canvas.kept] if canvas.guide is None else []
     preprocess = pipe.preprocess_conditions
 
     def with_true_grey(*arguments: Any) -> Any:
-        """No byte is the grey between -1 and 1."""
+        """No byte is the gray between -1 and 1."""
         pixels, *rest = preprocess(*arguments)
-        pixels[:, :, grey] = 0
+        pixels[:, :, gray] = 0
         return pixels, *rest
 
     pipe.preprocess_conditions = with_true_grey
@@ -79,12 +78,12 @@ def theirs(folder: Any, canvas: Canvas, seen: list[torch.Tensor]) -> torch.Tenso
 
 def ours(folder: Any, task: str, canvas: Canvas) -> tuple[Conditions, torch.Tensor]:
     model = WanModel(folder, torch.device("cpu"))
-    placement = Placement(model, MemoryPlan(Place.RESIDENT, Place.RESIDENT, Place.RESIDENT, 0))
+    placement = Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
     request = TakeRequest(
         "fog", "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", task=task, negative_prompt="rain", strength=0.0
     )
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, 4.0, 3.0, "unipc")
-    conditions = tasks.prepare(placement, request, plan, canvas, Kept())
+    conditions = tasks.prepare(placement, request, plan, canvas, PreparationCache())
     scheduler = make_scheduler(model.config("scheduler"), "unipc", 3.0)
     return conditions, denoise(model.transformer, scheduler, conditions, steps=STEPS, guidance_scale=4.0)
 

@@ -10,15 +10,15 @@ import torch
 
 from wan_backend.loading.residency import Placement
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.memory.residency_plan import MemoryPlan, Place
+from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks, vace_control
 from wan_backend.pipelines.autoencoder import Film, encode
-from wan_backend.pipelines.canvas import Canvas
+from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.denoise import denoise
+from wan_backend.pipelines.noised_footage import steps_left_out
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.pipelines.stopping import Stopped
-from wan_backend.pipelines.text_to_video import Kept
-from wan_backend.pipelines.vace_tasks import steps_left_out
+from wan_backend.pipelines.text_to_video import PreparationCache
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import FrameRate, Plan, TakeRequest
 
@@ -28,7 +28,7 @@ PLAN = Plan("any", 64, 48, FRAMES, RATE, FRAMES, 8, 4.0, 3.0, "unipc")
 FOOTAGE = np.random.default_rng(0).integers(0, 256, (FRAMES, 48, 64, 3), np.uint8)
 
 
-def place(folder, place=Place.RESIDENT):
+def place(folder, place=Residency.RESIDENT):
     loads = []
     model = WanModel(folder, torch.device("cpu"))
     return Placement(model, MemoryPlan(place, place, place, 0), loads.append), loads
@@ -37,7 +37,7 @@ def place(folder, place=Place.RESIDENT):
 @pytest.fixture
 def prepare(vace_folder):
     """prepare(task, canvas, strength) gives the conditions."""
-    placement, kept = place(vace_folder)[0], Kept()
+    placement, kept = place(vace_folder)[0], PreparationCache()
 
     def prepared(task, canvas, strength=1.0):
         request = dataclasses.replace(REQUEST, task=task, strength=strength)
@@ -133,16 +133,16 @@ def test_the_references_are_not_in_the_film(prepare, vace_folder):
 
 
 def test_the_autoencoder_comes_once_for_a_task(vace_folder):
-    placement, loads = place(vace_folder, Place.READ_AGAIN)
+    placement, loads = place(vace_folder, Residency.RELOADED)
     request = dataclasses.replace(REQUEST, task="restyle", strength=0.5)
-    tasks.prepare(placement, request, PLAN, Canvas(footage=FOOTAGE, guide=FOOTAGE), Kept())
+    tasks.prepare(placement, request, PLAN, Canvas(footage=FOOTAGE, guide=FOOTAGE), PreparationCache())
     assert loads == ["text_encoder", "vae"]
 
 
 def test_a_stop_while_the_footage_is_encoded(vace_folder):
-    placement, kept = place(vace_folder)[0], Kept()
+    placement, kept = place(vace_folder)[0], PreparationCache()
     request = dataclasses.replace(REQUEST, task="restyle")
-    tasks.prepare(placement, request, PLAN, Canvas(), kept)  # the prompts and the grey are known
+    tasks.prepare(placement, request, PLAN, Canvas(), kept)  # the prompts and the gray are known
     checks = []
 
     def should_stop() -> bool:
@@ -158,5 +158,5 @@ def test_a_stop_while_the_footage_is_encoded(vace_folder):
 def test_what_a_model_can_not_do_is_a_sentence(t2v_folder, task):
     request = dataclasses.replace(REQUEST, task=task)
     with pytest.raises(Refusal) as caught:
-        tasks.prepare(place(t2v_folder)[0], request, PLAN, Canvas(), Kept())
+        tasks.prepare(place(t2v_folder)[0], request, PLAN, Canvas(), PreparationCache())
     assert caught.value.problem.kind == "bad_setting" and task.replace("_", " ") in caught.value.problem.sentence

@@ -23,20 +23,20 @@ def step(rate):
 
 
 @bounded(300)
-@given(rate=A_RATE, length=A_LENGTH, neighbour_frames=st.sampled_from([1, 2, 4, 12, 30, 100]))
+@given(rate=A_RATE, length=A_LENGTH, neighbor_frames=st.sampled_from([1, 2, 4, 12, 30, 100]))
 @example(FrameRate(24), 72, 100)
 @example(FrameRate(24), 73, 100)
 @example(FrameRate(60), 1, 1)
 @example(FrameRate(24, 1.001), 250, 12)
-def test_a_gap_is_between_its_neighbours(rate, length, neighbour_frames):
-    made = plan_steps.plan(asked("fill", length, rate, neighbour_frames), EMBEDDED)
+def test_a_gap_is_between_its_neighbors(rate, length, neighbor_frames):
+    made = plan_steps.plan(asked("fill", length, rate, neighbor_frames), EMBEDDED)
     assert made.problem is None and made.model_frames % 4 == 1
     free = made.model_frames - made.kept_before - made.kept_after
     assert free == math.ceil((length + 1) * step(rate)) - 1
     assert made.kept_before % 4 == 1 and 4 <= made.kept_after <= 11
     assert made.kept_before <= (17 if made.model_frames > 65 else 9)
     needed = round((made.kept_before - 1) / step(rate)) + 1
-    assert needed <= neighbour_frames or made.kept_before == 1
+    assert needed <= neighbor_frames or made.kept_before == 1
 
 
 @bounded(300)
@@ -53,7 +53,7 @@ def test_an_extension_is_as_long_as_asked(rate, name, length):
     assert 0 <= made.model_frames - kept - math.ceil(length * step(rate)) < 4
 
 
-def test_as_much_of_a_neighbour_is_kept_as_it_has():
+def test_as_much_of_a_neighbor_is_kept_as_it_has():
     rate = FrameRate(24)
     kept = [plan_steps.plan(asked("extend", 24, rate, n), EMBEDDED).kept_before for n in (1, 6, 7, 12, 13, 100)]
     assert kept == [1, 1, 5, 5, 9, 9]
@@ -99,7 +99,7 @@ def test_a_take_of_windows_needs_no_more_memory_than_one_window():
     assert lengths[81] == lengths[800]
 
 
-def test_a_hole_of_one_frame_and_of_a_thousand():
+def test_a_gap_of_one_frame_and_of_a_thousand():
     for rate in RATES:
         one, thousand = (plan_steps.plan(asked("fill", n, rate), EMBEDDED) for n in (1, 1000))
         assert one.problem is None and one.take_frames == 1 and one.model_frames <= 33

@@ -39,7 +39,7 @@ def test_every_task_with_what_it_needs_is_planned(name):
         ("extend", [], "extends one strip"),
         ("extend", [Role.BEFORE, Role.AFTER], "extends one strip"),
         ("previs", [Role.LOOK], "no depth"),
-        ("fill", [Role.BEFORE, Role.AFTER, Role.AFTER], "the same part"),
+        ("fill", [Role.BEFORE, Role.AFTER, Role.AFTER], "the same role"),
     ],
 )
 def test_what_is_missing_is_said(name, left, says):
@@ -101,10 +101,10 @@ def test_files_are_looked_for_unless_they_are_rendered_for_the_take(tmp_path):
     assert problem_of("restyle", sources=[pictures]) is None
     (tmp_path / names[7]).unlink()
     found = problem_of("restyle", sources=[pictures]).sentence
-    assert names[7] in found and "not there any more" in found
+    assert names[7] in found and "no longer there" in found
     (tmp_path / names[7]).mkdir()
     found = problem_of("restyle", sources=[pictures]).sentence
-    assert names[7] in found and "no plain file" in found
+    assert names[7] in found and "not a plain file" in found
     assert problem_of("restyle", sources=[dataclasses.replace(pictures, rendered=True)]) is None
 
 

@@ -73,10 +73,8 @@ def test_the_aspect_is_kept_by_a_named_size(width, height):
 
 @pytest.mark.parametrize(("width", "height"), [(0, 10), (10, 0), (-1, 10), (-5, -5)])
 def test_no_pixels_is_refused(width, height):
-    with pytest.raises(sizes.SizeRefused, match="no pixels"):
-        sizes.snap(EMBEDDED, width, height)
+    assert "no pixels" in sizes.snap(EMBEDDED, width, height).sentence
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(sizes.SizeRefused, match="choose one of 128p, 144p, 208p"):
-        sizes.snap(EMBEDDED, 16, 9, "480p")
+    assert "choose one of 128p, 144p, 208p" in sizes.snap(EMBEDDED, 16, 9, "480p").sentence

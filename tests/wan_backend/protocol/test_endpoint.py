@@ -49,12 +49,12 @@ class Pair:
             self.to_client.append,
             serves=SERVER_METHODS,
             handler=lambda name, params: self.handler(name, params),
-            tells=SERVER_EVENTS,
+            sends=SERVER_EVENTS,
         )
         self.client = Endpoint(
             self.to_server.append,
             calls=SERVER_METHODS,
-            hears=SERVER_EVENTS,
+            receives=SERVER_EVENTS,
             on_event=lambda name, message: self.events.append((name, message)),
         )
 

@@ -103,7 +103,7 @@ def _send(line: bytes) -> None:
         os.write(1, line)
 
 
-ENDPOINT = Endpoint(_send, serves=WORKER_METHODS, handler=_serve, tells=WORKER_EVENTS, peer="the server")
+ENDPOINT = Endpoint(_send, serves=WORKER_METHODS, handler=_serve, sends=WORKER_EVENTS, peer="the server")
 
 
 class Run:
@@ -161,7 +161,7 @@ class Run:
             for file in self.partial.glob("*"):
                 file.unlink()
             self.partial.rmdir()
-            raise Refusal(Problem(ProblemKind.CANCELLED, "Cancelled."))
+            raise Refusal(Problem(ProblemKind.CANCELLED, "Canceled."))
 
     def write_frame(self, index: int) -> None:
         """A real PNG file, whole or not there."""

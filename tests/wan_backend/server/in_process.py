@@ -52,7 +52,7 @@ class Worker:
         self._answer: Answer | None = None
         self._inbox = inbox
         self._endpoint = Endpoint(
-            self._say, serves=WORKER_METHODS, handler=self._serve, tells=WORKER_EVENTS, peer="the server"
+            self._say, serves=WORKER_METHODS, handler=self._serve, sends=WORKER_EVENTS, peer="the server"
         )
         Worker.living.append(self)
         self._endpoint.notify("ready", ReadyParams(PROTOCOL_VERSION, "cpu", "in process", self.pid))
@@ -117,7 +117,7 @@ class Worker:
             self.job = params
             return Later(lambda answer: setattr(self, "_answer", answer))
         if method == "cancel" and self.job is not None:
-            self.refuses(Problem(ProblemKind.CANCELLED, "Cancelled."))
+            self.refuses(Problem(ProblemKind.CANCELLED, "Canceled."))
         return Nothing()
 
     def _say(self, line: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from wan_backend.catalogue import entries
-from wan_backend.downloads import download_lock
+from wan_backend.downloads import cache_notes
 from wan_backend.library import hub_cache
 from wan_backend.protocol import OverlongLine, ProtocolError
 from wan_backend.protocol.conversion import to_json
@@ -20,8 +20,8 @@ from wan_backend.protocol.downloads import DownloadFile, DownloadPlan, DownloadS
 from wan_backend.protocol.endpoint import Later
 from wan_backend.protocol.envelope import Notification
 from wan_backend.server import fetch_process
+from wan_backend.server.download_queue import Downloads
 from wan_backend.server.download_records import DownloadRecords, Record
-from wan_backend.server.downloads import Downloads
 from wan_backend.server.fetch_process import FetchCommand
 from wan_backend.server.inbox import Call, WorkerExit, WorkerLine
 
@@ -145,17 +145,17 @@ def test_what_is_counted_late_is_forgotten(begun, monkeypatch):
 
 def test_a_cancel_is_answered_when_the_disk_answers(begun, monkeypatch):
     gate = threading.Event()
-    monkeypatch.setattr(download_lock, "is_taken", lambda *_: not gate.wait(PATIENCE_SECONDS))
+    monkeypatch.setattr(cache_notes, "is_downloading", lambda *_: not gate.wait(PATIENCE_SECONDS))
     main = Main(begun, monkeypatch)
     answers = main.ask(main.downloads.cancel(SMALL.id))
     assert answers == [] and [status.model for status in main.downloads.statuses()] == [SMALL.id]
     gate.set()
     main.until(lambda: main.told and main.told[-1].state is DownloadState.CANCELLED)
-    assert answers[0].sentence == "Cancelling." and main.downloads.statuses() == []
+    assert answers[0].sentence == "Canceling." and main.downloads.statuses() == []
 
 
 def test_a_cancel_of_what_another_process_fetches_is_refused(begun, monkeypatch):
-    monkeypatch.setattr(download_lock, "is_taken", lambda *_: True)
+    monkeypatch.setattr(cache_notes, "is_downloading", lambda *_: True)
     main = Main(begun, monkeypatch)
     answers = main.ask(main.downloads.cancel(SMALL.id))
     main.until(lambda: answers)
@@ -166,7 +166,7 @@ def test_a_cancel_ends_though_nothing_can_be_removed(begun, monkeypatch):
     def fail(_):
         raise RuntimeError("a loop of links")
 
-    monkeypatch.setattr(hub_cache, "discard", fail)
+    monkeypatch.setattr(hub_cache, "remove_blobs", fail)
     main = Main(begun, monkeypatch)
     main.ask(main.downloads.cancel(SMALL.id))
     main.until(lambda: main.told and main.told[-1].state is DownloadState.CANCELLED)

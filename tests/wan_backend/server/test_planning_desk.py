@@ -13,14 +13,14 @@ import pytest
 
 from tests.wan_backend.job_queue.written_jobs import take_request
 from tests.wan_backend.library import heads_only, tiny_folder
-from wan_backend.library import locate, model_index, survey
+from wan_backend.library import library_index, locate, survey
 from wan_backend.protocol import ProtocolError, Refusal
 from wan_backend.protocol.errors import INTERNAL_ERROR
 from wan_backend.protocol.messages import ModelsResult, Plan
 from wan_backend.server import planning_desk
 from wan_backend.server.inbox import Call
 from wan_backend.server.planner import Planner
-from wan_backend.server.planning_desk import MOST_WAITING_PLANS, PlanningDesk, Prepared
+from wan_backend.server.planning_desk import MAX_WAITING_PLANS, PlanningDesk, Prepared
 from wan_backend.storage import guarded_files
 
 PATIENCE_SECONDS = 60.0
@@ -167,12 +167,12 @@ def test_rows_that_cannot_be_made_end_the_look_all_the_same(tmp_path, monkeypatc
 def test_of_many_plans_that_wait_the_oldest_are_given_up_and_answered(models, gate, tmp_path):
     main, answers, jobs = Main(models), {}, []
     main.desk.begin()
-    for number in range(MOST_WAITING_PLANS + 3):
+    for number in range(MAX_WAITING_PLANS + 3):
         main.desk.plan(wish(tmp_path, seed=number), lambda answer, number=number: answers.update({number: answer}))
         main.desk.plan(wish(tmp_path), jobs.append, True)
     assert sorted(answers) == [0, 1, 2] and all(answer.problem.kind == "busy" for answer in answers.values())
     gate.set()
-    main.until(lambda: len(answers) == MOST_WAITING_PLANS + 3 and len(jobs) == MOST_WAITING_PLANS + 3)
+    main.until(lambda: len(answers) == MAX_WAITING_PLANS + 3 and len(jobs) == MAX_WAITING_PLANS + 3)
     assert all(isinstance(answer, Plan) for answer in [*jobs, *(answers[number] for number in range(3, 7))])
 
 
@@ -181,9 +181,9 @@ def test_another_look_is_told_only_where_it_found_something(models, gate):
     main = Main(models)
     main.desk.begin()
     main.looked()
-    told, looks = len(main.told), main.planner.library.looks
+    told, looks = len(main.told), main.planner.library.refreshes
     main.desk.look()
-    main.until(lambda: main.planner.library.looks > looks and main.ask(main.desk.rows))
+    main.until(lambda: main.planner.library.refreshes > looks and main.ask(main.desk.rows))
     assert len(main.told) == told
     (models / "a" / "vae.safetensors").unlink()
     main.desk.look()
@@ -201,14 +201,14 @@ def test_a_look_that_is_asked_for_during_one_comes_after_it(models, gate, tmp_pa
 
 
 def test_a_listener_that_fails_is_not_the_end_of_all_looks(tmp_path):
-    made = model_index.Library([str(tmp_path)])
+    made = library_index.LibraryIndex([str(tmp_path)])
 
     def fail():
         raise RuntimeError
 
-    made.on_looked = fail
+    made.on_refreshed = fail
     for looks in (1, 2):
-        made.look_soon()
+        made.request_refresh()
         assert made.wait(looks, PATIENCE_SECONDS)
 
 

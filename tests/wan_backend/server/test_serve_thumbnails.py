@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from wan_backend.protocol.messages import Role, Source, ThumbnailsParams, ThumbnailsResult
-from wan_backend.server import thumbnails as module
-from wan_backend.server.thumbnails import Thumbnails
+from wan_backend.server import thumbnail_requests as module
+from wan_backend.server.thumbnail_requests import Thumbnails
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_made_once_until_a_file_changes(tmp_path, params, monkeypatch):
 
 
 def test_old_ones_make_room(tmp_path, params, monkeypatch):
-    monkeypatch.setattr(module, "MOST_FOLDERS", 2)
+    monkeypatch.setattr(module, "MAX_FOLDERS", 2)
     pictures = Thumbnails(tmp_path / "kept")
     for number in range(4):
         os.utime(tmp_path / "a.png", (number, number))
@@ -75,7 +75,7 @@ def test_a_child_that_hangs_is_ended(tmp_path, params, monkeypatch):
 CHILD = """#!{python}
 import os, sys
 sys.argv[1:3] = []
-from wan_backend.frames import source_frames, thumbnails
+from wan_backend.frames import source_frames, thumbnail_process
 read = source_frames.read
 def bad(source, *rest):
     if source.files[0] == "kills.png":
@@ -86,8 +86,8 @@ def bad(source, *rest):
         return iter([bytearray(1 << 40)])
     return read(source, *rest)
 source_frames.read = bad
-thumbnails.SOURCE_SECONDS = 3.0
-sys.exit(thumbnails.main())
+thumbnail_process.SOURCE_SECONDS = 3.0
+sys.exit(thumbnail_process.main())
 """
 
 

@@ -17,7 +17,7 @@ from wan_backend.protocol import Refusal
 from wan_backend.protocol.choices import Role, Task
 from wan_backend.protocol.messages import JobParams, Plan, Source
 from wan_backend.server import planning_desk
-from wan_backend.server.planning_desk import MOST_THREADS, Prepared
+from wan_backend.server.planning_desk import MAX_THREADS, Prepared
 
 __all__ = ["inside", "mount"]
 
@@ -154,11 +154,11 @@ def test_a_file_that_hangs_where_its_folder_answers_holds_its_own_job(models, tm
     main.until(lambda: said)
     assert said == ["A disk that it needs does not answer; it is planned as soon as it does."]
     assert isinstance(main.ask(main.desk.start, wish(tmp_path)), Prepared) and not held
-    hanging = [main.job(wish(tmp_path, seed=7)) for _ in range(MOST_THREADS + 2)]
-    main.until(lambda: sum(turn.hangs for turn in main.desk._turns) == MOST_THREADS)
+    hanging = [main.job(wish(tmp_path, seed=7)) for _ in range(MAX_THREADS + 2)]
+    main.until(lambda: sum(turn.hangs for turn in main.desk._turns) == MAX_THREADS)
     until = time.monotonic() + 1.0
     main.until(lambda: time.monotonic() > until)
-    assert main.desk._threads == MOST_THREADS
+    assert main.desk._threads == MAX_THREADS
     go_on.set()
     main.until(lambda: held and all(came for came, _ in hanging))
     assert isinstance(main.ask(main.desk.start, wish(tmp_path)), Prepared)

@@ -31,8 +31,8 @@ from wan_backend.protocol.messages import (
 )
 from wan_backend.server import worker_life, worker_process
 from wan_backend.server.inbox import Call, Inbox, WorkerExit, WorkerLine
-from wan_backend.server.pulse import Patience
 from wan_backend.server.worker_life import WorkerLife
+from wan_backend.server.worker_pulse import Patience
 
 pytestmark = [
     pytest.mark.ci,

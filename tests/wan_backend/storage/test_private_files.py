@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wan_backend.frames.take_folder import TakeFolder
+from wan_backend.frames.take_writing import TakeFolder
 from wan_backend.storage import private_files
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")

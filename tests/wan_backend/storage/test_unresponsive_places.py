@@ -91,7 +91,7 @@ def test_who_looks_everywhere_passes_over_what_is_silent(mount, tmp_path, monkey
     assert f"{mount.folder} does not answer" in missing.problem.sentence
     assert extras.find(lora, folders) == [] and locate.snapshots() == []
     found = survey.survey(folders, locate.snapshots())
-    assert [(looked.file, looked.why) for looked in found.looked] == [
+    assert [(looked.file, looked.why) for looked in found.files] == [
         (models / "loras", "it can't be read (it does not answer)")
     ]
     assert mount.waiting == []

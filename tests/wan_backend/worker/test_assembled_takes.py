@@ -12,27 +12,27 @@ import pytest
 import torch
 
 from tests.wan_backend.library import file_forms as forms
+from tests.wan_backend.worker.executors import asked, silent_executor
 from tests.wan_backend.worker.footage import source
-from tests.wan_backend.worker.shops import asked, silent_shop
 from wan_backend.library.survey import survey
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.protocol.messages import FrameRate, ModelPart, Plan, Role, RunParams, RunResult, TakeRequest, Task
-from wan_backend.worker.executor import Shop
-from wan_backend.worker.listener import Run
+from wan_backend.worker.executor import Executor
+from wan_backend.worker.server_connection import Run
 
 RATE = FrameRate(16)
 ROLES = {"first_picture": [Role.FIRST], "pictures": [Role.FIRST], "first_and_last": [Role.FIRST, Role.LAST]}
 
 
 @pytest.fixture
-def shop() -> Shop:
-    return silent_shop()
+def executor() -> Executor:
+    return silent_executor()
 
 
 @pytest.fixture
 def run(tmp_path) -> Callable[..., Run]:
-    def make(layout: str, folder: Path, parts: dict[str, Path] | None = None, job: str = "folder") -> Run:
-        roles = ROLES.get(layout, [])
+    def make(architecture: str, folder: Path, parts: dict[str, Path] | None = None, job: str = "folder") -> Run:
+        roles = ROLES.get(architecture, [])
         task = Task.IMAGE_TO_VIDEO if roles else Task.TEXT_TO_VIDEO
         sources = [source(tmp_path / "sources", role, range(5, 6)) for role in roles]
         request = TakeRequest("fog", "any", 64, 64, 5, RATE, 1, str(tmp_path / "takes"), task=task, sources=sources)
@@ -49,28 +49,28 @@ def film(result: RunResult) -> np.ndarray:
     return np.stack([cv2.imread(str(file)) for file in files]).astype(int)
 
 
-@pytest.mark.parametrize("layout", forms.FAMILIES)
-def test_every_family_makes_the_same_take_from_files(shop, run, tmp_path, layout):
-    folder = forms.folder(tmp_path / "folder", layout)
-    parts = {**forms.files(tmp_path / "files", layout), "tokenizer": folder / "tokenizer"}
-    one = film(shop.do(run(layout, folder)))
-    other = film(shop.do(run(layout, tmp_path / "files", parts, "files")))
+@pytest.mark.parametrize("architecture", forms.FAMILIES)
+def test_every_family_makes_the_same_take_from_files(executor, run, tmp_path, architecture):
+    folder = forms.folder(tmp_path / "folder", architecture)
+    parts = {**forms.files(tmp_path / "files", architecture), "tokenizer": folder / "tokenizer"}
+    one = film(executor.run(run(architecture, folder)))
+    other = film(executor.run(run(architecture, tmp_path / "files", parts, "files")))
     assert one.shape == (5, 64, 64, 3) and one.std() > 5
     assert np.abs(one - other).max() <= 1
 
 
-def test_fp8_scaled_files_make_nearly_the_same_take(shop, run, tmp_path):
+def test_fp8_scaled_files_make_nearly_the_same_take(executor, run, tmp_path):
     folder = forms.folder(tmp_path / "folder", "text")
     parts = forms.files(
         tmp_path / "files", "text", transformer=forms.scaled_fp8, vae=lambda w: forms.cast(w, torch.bfloat16)
     )
-    one = film(shop.do(run("text", folder)))
+    one = film(executor.run(run("text", folder)))
     parts["tokenizer"] = folder / "tokenizer"
-    other = film(shop.do(run("text", tmp_path / "files", parts, "files")))
+    other = film(executor.run(run("text", tmp_path / "files", parts, "files")))
     assert 0 < np.abs(one - other).mean() < one.std() / 3
 
 
-def test_the_tokenizer_in_the_text_encoders_file_is_used(shop, run, tmp_path):
+def test_the_tokenizer_in_the_text_encoders_file_is_used(executor, run, tmp_path):
     def with_tokenizer(weights: forms.Weights) -> forms.Weights:
         return {**weights, "spiece_model": torch.tensor(list(forms.spiece()), dtype=torch.uint8)}
 
@@ -78,8 +78,8 @@ def test_the_tokenizer_in_the_text_encoders_file_is_used(shop, run, tmp_path):
     looked = survey([tmp_path / "files"])
     assert looked.tokenizers == (parts["text_encoder"],)
     parts["tokenizer"] = parts["text_encoder"]
-    assert film(shop.do(run("text", tmp_path / "files", parts))).shape[0] == 5
-    tokenizer = shop._warm.model.tokenizer
+    assert film(executor.run(run("text", tmp_path / "files", parts))).shape[0] == 5
+    tokenizer = executor._warm.model.tokenizer
     import sentencepiece
 
     wanted = sentencepiece.SentencePieceProcessor(model_proto=forms.spiece()).encode("the red circle at night")
@@ -90,42 +90,42 @@ def test_the_tokenizer_in_the_text_encoders_file_is_used(shop, run, tmp_path):
     assert cut.input_ids[0].tolist() == [*wanted[:3], 1]
 
 
-def test_a_file_that_was_exchanged_since_is_refused_by_name(shop, run, tmp_path):
+def test_a_file_that_was_exchanged_since_is_refused_by_name(executor, run, tmp_path):
     folder = forms.folder(tmp_path / "folder", "text")
     parts = {**forms.files(tmp_path / "files", "text"), "tokenizer": folder / "tokenizer"}
     weights = forms.published("transformer", forms.weights_of(forms.transformer("text")))
     del weights["blocks.1.self_attn.q.weight"]
     forms.write(parts["transformer"], weights)
-    problem = shop.do(run("text", tmp_path / "files", parts)).problem
+    problem = executor.run(run("text", tmp_path / "files", parts)).problem
     assert problem.kind == "model_broken"
     assert "transformer.safetensors can't be used because one of its tensors is missing, blocks.1" in problem.sentence
     forms.write(parts["transformer"], {"x": torch.zeros(1)})
-    problem = shop.do(run("text", tmp_path / "files", parts)).problem
+    problem = executor.run(run("text", tmp_path / "files", parts)).problem
     assert "transformer.safetensors holds no transformer of a Wan model any more" in problem.sentence
 
 
-def test_a_vae_that_lacks_a_tensor_is_refused_by_name_and_the_next_take_works(shop, run, tmp_path):
+def test_a_vae_that_lacks_a_tensor_is_refused_by_name_and_the_next_take_works(executor, run, tmp_path):
     folder = forms.folder(tmp_path / "folder", "text")
     parts = {**forms.files(tmp_path / "files", "text"), "tokenizer": folder / "tokenizer"}
     weights = forms.published("vae", forms.weights_of(forms.vae()))
     forms.write(parts["vae"], {name: weight for name, weight in weights.items() if name != "decoder.head.0.gamma"})
-    problem = shop.do(run("text", tmp_path / "files", parts)).problem
+    problem = executor.run(run("text", tmp_path / "files", parts)).problem
     assert "vae.safetensors can't be loaded because 1 of its tensors are missing" in problem.sentence
     forms.write(parts["vae"], weights)
-    assert isinstance(shop.do(run("text", tmp_path / "files", parts)), RunResult)
+    assert isinstance(executor.run(run("text", tmp_path / "files", parts)), RunResult)
 
 
-def test_a_text_encoder_that_two_models_share_stays_in_memory(shop, run, tmp_path):
+def test_a_text_encoder_that_two_models_share_stays_in_memory(executor, run, tmp_path):
     folder = forms.folder(tmp_path / "folder", "text")
     one = {**forms.files(tmp_path / "one", "text"), "tokenizer": folder / "tokenizer"}
     other = {**forms.files(tmp_path / "other", "control"), **{k: one[k] for k in ("text_encoder", "vae", "tokenizer")}}
-    shop.do(run("text", tmp_path / "one", one))
-    encoder = shop._warm.model.text_encoder
-    assert isinstance(shop.do(run("control", tmp_path / "other", other, "next")), RunResult)
-    assert shop._warm.model.controlled and shop._warm.model.text_encoder is encoder
+    executor.run(run("text", tmp_path / "one", one))
+    encoder = executor._warm.model.text_encoder
+    assert isinstance(executor.run(run("control", tmp_path / "other", other, "next")), RunResult)
+    assert executor._warm.model.controlled and executor._warm.model.text_encoder is encoder
     own = {**other, "text_encoder": forms.files(tmp_path / "third", "text")["text_encoder"]}
-    shop.do(run("control", tmp_path / "other", own, "third"))
-    assert shop._warm.model.text_encoder is not encoder
+    executor.run(run("control", tmp_path / "other", own, "third"))
+    assert executor._warm.model.text_encoder is not encoder
 
 
 def test_gguf_in_its_blocks_is_counted_by_its_bytes(tmp_path):
@@ -136,7 +136,7 @@ def test_gguf_in_its_blocks_is_counted_by_its_bytes(tmp_path):
     from wan_backend.loading.wan_model import Precision
 
     apart = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half), parts)
-    kept = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half, quantised=True), parts)
+    kept = WanModel(tmp_path, torch.device("cpu"), Precision(half, half, half, quantized=True), parts)
     assert apart.weight_bytes("transformer") == 2 * kept.parameter_count("transformer")
     assert kept.weight_bytes("transformer") == parts["transformer"].stat().st_size
     assert kept.transformer.blocks[0].ffn.net[2].weight.dtype == torch.uint8
@@ -147,7 +147,7 @@ def test_what_is_kept_of_a_model_put_together_is_known_again_until_a_file_of_it_
     parts = {**forms.files(tmp_path / "files", "text"), "tokenizer": folder / "tokenizer"}
 
     def prints() -> tuple[str, str]:
-        model = WanModel(tmp_path / "files", torch.device("cpu"), places=parts)
+        model = WanModel(tmp_path / "files", torch.device("cpu"), components=parts)
         return model.fingerprint(), model.fingerprint("text_encoder")
 
     whole, encoder = prints()

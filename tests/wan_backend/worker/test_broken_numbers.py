@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.wan_backend.lora import written_loras
-from tests.wan_backend.worker.shops import asked, silent_shop
+from tests.wan_backend.worker.executors import asked, silent_executor
 from wan_backend.catalogue.transformer_shapes import shapes
-from wan_backend.library.component_files import Places
+from wan_backend.library.component_files import ComponentFiles
 from wan_backend.lora.resolve import transformer_configs
 from wan_backend.pipelines import prompt_encoding, text_to_video
 from wan_backend.protocol.messages import FrameRate, LoraUse, Plan, RunParams, TakeRequest
@@ -20,15 +20,15 @@ RATE = FrameRate(16)
 
 @pytest.fixture
 def take(vace_folder, tmp_path):
-    shop = silent_shop()
+    executor = silent_executor()
 
     def make(name: str, *uses: LoraUse, work: Path | None = None):
         request = TakeRequest("fog", "embedded", 32, 32, 5, RATE, 1, str(tmp_path / "takes"), loras=list(uses))
         plan = Plan("embedded", 32, 32, 5, RATE, 5, 2, 3.0, 3.0, "unipc", loras=list(uses))
         folder = str(work or "")
-        return shop.do(asked(RunParams(name, request, plan, str(vace_folder), device="cpu", work_folder=folder)))
+        return executor.run(asked(RunParams(name, request, plan, str(vace_folder), device="cpu", work_folder=folder)))
 
-    make.shop = shop
+    make.executor = executor
     return make
 
 
@@ -37,7 +37,7 @@ def no_takes(tmp_path: Path) -> bool:
 
 
 def test_of_a_lora_that_is_too_strong_the_step_is_told_and_nothing_is_kept_of_it(take, vace_folder, tmp_path):
-    extents = shapes(transformer_configs(Places(vace_folder))["transformer"])
+    extents = shapes(transformer_configs(ComponentFiles(vace_folder))["transformer"])
     state = written_loras.SPELLINGS["ComfyUI"](written_loras.factors(extents))
     loud = {key: value * 1e30 for key, value in state.items()}
     file = str(written_loras.save(tmp_path / "loud.safetensors", loud))
@@ -54,7 +54,7 @@ def test_of_a_lora_that_is_too_strong_the_step_is_told_and_nothing_is_kept_of_it
 
 def test_an_autoencoder_that_runs_over_is_named(take, vace_folder, tmp_path, monkeypatch):
     assert take("one").take.frames == 5
-    vae = take.shop._warm.model.vae
+    vae = take.executor._warm.model.vae
     monkeypatch.setattr(vae.decoder, "forward", lambda *_, **__: torch.full((1, 3, 1, 32, 32), float("nan")))
     problem = take("two").problem
     assert problem.kind == "model_broken"
@@ -81,7 +81,7 @@ def test_kept_prompts_that_are_no_numbers_are_read_anew():
 
 def test_without_loras_the_models_file_is_named(take, vace_folder, monkeypatch):
     assert take("one").take.frames == 5
-    last = take.shop._warm.model.transformer.proj_out
+    last = take.executor._warm.model.transformer.proj_out
     monkeypatch.setattr(last, "forward", lambda x: torch.full((*x.shape[:-1], last.out_features), float("inf")))
     problem = take("two").problem
     assert problem.kind == "model_broken"

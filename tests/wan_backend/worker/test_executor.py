@@ -7,19 +7,19 @@ import sys
 import pytest
 import torch
 
-from tests.wan_backend.worker.shops import asked, silent_shop
+from tests.wan_backend.worker.executors import asked, silent_executor
 from wan_backend.loading import chunked_forward, devices
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, RunResult, TakeRequest
-from wan_backend.worker.executor import Shop
-from wan_backend.worker.listener import Run
+from wan_backend.worker.executor import Executor
+from wan_backend.worker.server_connection import Run
 
 RATE = FrameRate(16)
 
 
 @pytest.fixture
-def shop() -> Shop:
-    return silent_shop()
+def executor() -> Executor:
+    return silent_executor()
 
 
 @pytest.fixture
@@ -32,52 +32,52 @@ def run(vace_folder, tmp_path):
     return make
 
 
-def test_a_model_stays_warm_until_another_is_wanted(shop, run, t2v_folder, tmp_path):
-    assert isinstance(shop.do(run()), RunResult)
-    first = shop._warm.model
-    shop.do(run())
-    assert shop._warm.model is first
-    assert shop.do(run(tmp_path)).problem.kind == "model_missing"
-    assert shop._warm.model is first, "a folder that can't be used must not cost the model that is loaded"
-    shop.do(run(t2v_folder))
-    assert shop._warm.model is not first
+def test_a_model_stays_warm_until_another_is_wanted(executor, run, t2v_folder, tmp_path):
+    assert isinstance(executor.run(run()), RunResult)
+    first = executor._warm.model
+    executor.run(run())
+    assert executor._warm.model is first
+    assert executor.run(run(tmp_path)).problem.kind == "model_missing"
+    assert executor._warm.model is first, "a folder that can't be used must not cost the model that is loaded"
+    executor.run(run(t2v_folder))
+    assert executor._warm.model is not first
 
 
-def test_out_of_memory_is_said_and_the_next_job_works(shop, run, monkeypatch):
-    shop.do(run())
+def test_out_of_memory_is_said_and_the_next_job_works(executor, run, monkeypatch):
+    executor.run(run())
 
     def spent(*_arguments, **_more):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(chunked_forward, "_forward", spent)
-    problem = shop.do(run()).problem
+    problem = executor.run(run()).problem
     assert problem.kind == "out_of_memory" and problem.sentence.startswith("The machine ran out of memory")
-    assert not any(shop._warm.model.loaded(part) for part in ("transformer", "vae", "text_encoder"))
+    assert not any(executor._warm.model.loaded(part) for part in ("transformer", "vae", "text_encoder"))
     monkeypatch.undo()
-    assert isinstance(shop.do(run()), RunResult)
+    assert isinstance(executor.run(run()), RunResult)
 
 
-def test_memory_is_given_back_only_once_the_error_is_gone(shop, run, monkeypatch):
+def test_memory_is_given_back_only_once_the_error_is_gone(executor, run, monkeypatch):
     """An error that is still being handled holds, by its traceback, the tensors of its job."""
-    shop.do(run())
+    executor.run(run())
     handled = []
     monkeypatch.setattr(devices, "release", lambda _device: handled.append(sys.exc_info()[1]))
-    monkeypatch.setattr(shop._warm.model.vae.decoder, "forward", lambda *_a, **_k: 1 / 0)
-    assert shop.do(run()).problem.kind == "internal"
+    monkeypatch.setattr(executor._warm.model.vae.decoder, "forward", lambda *_a, **_k: 1 / 0)
+    assert executor.run(run()).problem.kind == "internal"
     assert handled == [None]
 
 
-def test_a_device_that_is_not_here_is_a_sentence(shop, run, monkeypatch):
+def test_a_device_that_is_not_here_is_a_sentence(executor, run, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     wanted = run()
-    problem = shop.do(asked(RunParams(**{**vars(wanted.params), "device": "cuda"}))).problem
+    problem = executor.run(asked(RunParams(**{**vars(wanted.params), "device": "cuda"}))).problem
     assert problem.kind == "bad_device" and "cuda" in problem.sentence
     assert devices.choose("auto").type in ("cpu", "mps")
 
 
-def test_a_model_that_was_exchanged_on_the_disk_is_read_anew(shop, run, monkeypatch):
-    shop.do(run())
-    first = shop._warm.model
+def test_a_model_that_was_exchanged_on_the_disk_is_read_anew(executor, run, monkeypatch):
+    executor.run(run())
+    first = executor._warm.model
     monkeypatch.setattr(WanModel, "unchanged", lambda _self: False)
-    shop.do(run())
-    assert shop._warm.model is not first
+    executor.run(run())
+    assert executor._warm.model is not first

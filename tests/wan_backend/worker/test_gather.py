@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.wan_backend.worker.footage import HEIGHT, WIDTH, picture, source
-from wan_backend.frames import guides
+from wan_backend.frames import source_frames
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import FrameRate, Guide, Plan, Role, TakeRequest, Task
@@ -89,7 +89,7 @@ def test_a_restyle_has_its_footage_at_the_model_s_times(tmp_path, guide):
     elif guide is Guide.FRAMES:
         assert canvas.guide is canvas.footage
     elif guide is Guide.EDGES:
-        assert np.array_equal(canvas.guide[3], guides.edges(canvas.footage[3]))
+        assert np.array_equal(canvas.guide[3], source_frames.edges(canvas.footage[3]))
     else:
         assert shown(canvas.guide) == {frame: number + 30 for frame, number in shown(canvas.footage).items()}
 
@@ -111,7 +111,7 @@ def test_previs_has_depth_and_a_look(tmp_path):
 def test_previs_may_keep_to_the_outlines_of_its_depth(tmp_path):
     sources = [source(tmp_path, Role.DEPTH, range(12))]
     depth, outlines = gathered(Task.PREVIS, sources).guide, gathered(Task.PREVIS, sources, guide=Guide.EDGES).guide
-    assert np.array_equal(outlines, np.stack([guides.edges(each) for each in depth]))
+    assert np.array_equal(outlines, np.stack([source_frames.edges(each) for each in depth]))
 
 
 def test_a_source_that_is_gone_is_a_sentence(tmp_path):

@@ -13,13 +13,13 @@ import torch
 from diffusers import AutoencoderKLWan
 from transformers import UMT5EncoderModel
 
-from tests.wan_backend.worker.shops import HeardShop, asked
+from tests.wan_backend.worker.executors import RecordingExecutor, asked
 from tests.wan_backend.worker.worker_process import pictures
 from wan_backend.library.extras import TINY_FOR_MEMORY_NOTE
 from wan_backend.loading import chunked_forward, devices
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, RunResult, TakeRequest
 from wan_backend.worker import progress, take_job
-from wan_backend.worker.listener import Run
+from wan_backend.worker.server_connection import Run
 
 STEPS = 6
 
@@ -64,13 +64,13 @@ def made(result: object) -> np.ndarray:
 
 @pytest.mark.parametrize("folder", [True, False])
 def test_it_goes_on_from_the_last_step_and_says_so(run, monkeypatch, folder):
-    shop = HeardShop()
-    whole = made(shop.do(run("whole", folder)))
+    executor = RecordingExecutor()
+    whole = made(executor.run(run("whole", folder)))
     failing = Failing(monkeypatch, TRANSFORMER, at=2 * 3 + 2)
-    result = shop.do(run("less", folder))
+    result = executor.run(run("less", folder))
     assert np.array_equal(made(result), whole)
     assert failing.calls == 2 * STEPS + 2  # the step it failed in was begun again, and no other
-    assert f"Going on at step 4 of {STEPS}" in shop.sentences
+    assert f"Going on at step 4 of {STEPS}" in executor.sentences
     (note,) = result.notes
     assert note.startswith("The machine ran out of memory; the take went on")
     settings = json.loads((Path(result.take.folder) / "take.json").read_text())
@@ -78,40 +78,40 @@ def test_it_goes_on_from_the_last_step_and_says_so(run, monkeypatch, folder):
 
 
 def test_the_next_job_begins_with_the_plan_that_was_enough(run, monkeypatch, tmp_path):
-    shop = HeardShop()
+    executor = RecordingExecutor()
     Failing(monkeypatch, TRANSFORMER, at=1)
-    shop.do(run("first"))
+    executor.run(run("first"))
     lessons = json.loads((tmp_path / "state" / "memory.json").read_text())["lessons"]
     assert [lesson["instead"]["text_encoder"] for lesson in lessons] == ["read_again"]
     monkeypatch.setattr(devices, "free_bytes", lambda _device: 3 * 10**9)  # not more than there was
-    later = HeardShop().do(run("later"))
+    later = RecordingExecutor().run(run("later"))
     assert later.notes == []
-    second = HeardShop()
-    made(second.do(run("again")))
+    second = RecordingExecutor()
+    made(second.run(run("again")))
     assert not second._warm.model.loaded("text_encoder"), "it stayed in memory, as before the lesson"
     assert second._warm.model.loaded("transformer")
 
 
 def test_it_goes_down_the_ladder_and_then_says_what_helps(run, monkeypatch):
-    shop = HeardShop()
+    executor = RecordingExecutor()
     failing = Failing(monkeypatch, TRANSFORMER, at=1, times=99)
-    problem = shop.do(run("never")).problem
+    problem = executor.run(run("never")).problem
     assert problem.kind == "out_of_memory" and "choose a smaller size" in problem.sentence
     assert failing.failures == 3  # all in memory, without the text encoder, alone
     monkeypatch.undo()
-    assert isinstance(shop.do(run("after")), RunResult)
+    assert isinstance(executor.run(run("after")), RunResult)
 
 
 def test_an_autoencoder_that_runs_out_costs_no_step(run, monkeypatch):
-    shop = HeardShop()
-    whole = made(shop.do(run("whole")))
+    executor = RecordingExecutor()
+    whole = made(executor.run(run("whole")))
     transformer = Failing(monkeypatch, TRANSFORMER, at=9**9)
     decoder = AutoencoderKLWan().decoder.__class__
     Failing(monkeypatch, decoder, at=2)
-    result = shop.do(run("less"))
+    result = executor.run(run("less"))
     assert np.array_equal(made(result), whole)
     assert transformer.calls == 2 * STEPS
-    assert "The steps are done already" in shop.sentences and result.notes
+    assert "The steps are done already" in executor.sentences and result.notes
 
 
 def test_where_the_autoencoder_alone_is_too_large_the_tiny_one_makes_the_pictures(run, monkeypatch, tmp_path):
@@ -120,37 +120,37 @@ def test_where_the_autoencoder_alone_is_too_large_the_tiny_one_makes_the_picture
     tiny = str(tiny_files.write(tmp_path / "taew2_1.safetensors"))
     transformer = Failing(monkeypatch, TRANSFORMER, at=9**9)
     Failing(monkeypatch, AutoencoderKLWan().decoder.__class__, at=1, times=99)
-    assert HeardShop().do(run("never")).problem.kind == "out_of_memory"
+    assert RecordingExecutor().run(run("never")).problem.kind == "out_of_memory"
     transformer.calls = 0
     less = dataclasses.replace(run("less").params, tiny_decoder=tiny)
-    result = HeardShop().do(asked(less))
+    result = RecordingExecutor().run(asked(less))
     assert made(result).shape == (9, 32, 48, 3) and transformer.calls == 2 * STEPS
     settings = json.loads((Path(result.take.folder) / "take.json").read_text())
     assert settings["plan"]["decoder"] == "tiny" and settings["notes"] == result.notes
     assert "ran out of memory" in result.notes[0] and result.notes[-1] == TINY_FOR_MEMORY_NOTE
-    later = HeardShop()
+    later = RecordingExecutor()
     monkeypatch.setattr(devices, "free_bytes", lambda _device: 3 * 10**9)  # not more than there was
-    assert later.do(asked(dataclasses.replace(run("later").params, tiny_decoder=tiny))).notes == [TINY_FOR_MEMORY_NOTE]
+    assert later.run(asked(dataclasses.replace(run("later").params, tiny_decoder=tiny))).notes == [TINY_FOR_MEMORY_NOTE]
 
 
 def test_a_text_encoder_that_runs_out_begins_again(run, monkeypatch):
-    shop = HeardShop()
+    executor = RecordingExecutor()
     Failing(monkeypatch, UMT5EncoderModel, at=1)
-    assert shop.do(run("less")).notes
+    assert executor.run(run("less")).notes
 
 
 def test_a_try_that_begins_anew_does_not_show_what_the_one_before_had_made(run, monkeypatch):
     numbers = itertools.count()
     monkeypatch.setattr(take_job, "fingerprint", lambda *_: f"try {next(numbers)}")
-    monkeypatch.setattr(progress, "LEAST_PAUSE_SECONDS", 0.0)  # however quick the machine is, each step is told
-    shop = HeardShop()
+    monkeypatch.setattr(progress, "MIN_PAUSE_SECONDS", 0.0)  # however quick the machine is, each step is told
+    executor = RecordingExecutor()
     Failing(monkeypatch, TRANSFORMER, at=2 * 3 + 2)
-    assert shop.do(run("less")).notes
-    again = shop.sentences.index("Out of memory: going on with less of it")
-    assert shop.progress[again - 1].preview
-    begun = [report for report in shop.progress[again:] if report.sentence == f"Step 0 of {STEPS}"]
+    assert executor.run(run("less")).notes
+    again = executor.sentences.index("Out of memory: going on with less of it")
+    assert executor.progress[again - 1].preview
+    begun = [report for report in executor.progress[again:] if report.sentence == f"Step 0 of {STEPS}"]
     assert [report.preview for report in begun] == [""]
-    assert shop.progress[-1].preview
+    assert executor.progress[-1].preview
 
 
 def test_another_error_is_no_reason_to_go_on(run, monkeypatch):
@@ -158,4 +158,4 @@ def test_another_error_is_no_reason_to_go_on(run, monkeypatch):
         raise RuntimeError("a shape is wrong")
 
     monkeypatch.setattr(*TRANSFORMER, wrong)
-    assert HeardShop().do(run("wrong")).problem.kind == "internal"
+    assert RecordingExecutor().run(run("wrong")).problem.kind == "internal"

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from tests.wan_backend.lora import written_loras
-from tests.wan_backend.worker.shops import asked, silent_shop
+from tests.wan_backend.worker.executors import asked, silent_executor
 from wan_backend.catalogue.transformer_shapes import shapes
-from wan_backend.library.component_files import Places
+from wan_backend.library.component_files import ComponentFiles
 from wan_backend.loading import applying_loras
 from wan_backend.lora.resolve import transformer_configs
 from wan_backend.protocol.conversion import from_json
@@ -23,14 +23,14 @@ RATE = FrameRate(16)
 
 @pytest.fixture
 def take(vace_folder, tmp_path):
-    shop = silent_shop()
+    executor = silent_executor()
 
     def make(name: str, *uses: LoraUse):
         request = TakeRequest("fog", "embedded", 32, 32, 5, RATE, 1, str(tmp_path / "takes"), loras=list(uses))
         plan = Plan("embedded", 32, 32, 5, RATE, 5, 2, 3.0, 3.0, "unipc", loras=list(uses))
-        return shop.do(asked(RunParams(name, request, plan, str(vace_folder), device="cpu")))
+        return executor.run(asked(RunParams(name, request, plan, str(vace_folder), device="cpu")))
 
-    make.shop = shop
+    make.executor = executor
     return make
 
 
@@ -40,7 +40,7 @@ def pictures(result) -> np.ndarray:
 
 
 def test_a_job_has_its_loras_and_the_next_one_its_own(take, vace_folder, tmp_path):
-    extents = shapes(transformer_configs(Places(vace_folder))["transformer"])
+    extents = shapes(transformer_configs(ComponentFiles(vace_folder))["transformer"])
     file = str(written_loras.written(tmp_path / "a.safetensors", extents))
     plain = pictures(take("one"))
     made = take("two", LoraUse(file, 0.8))
@@ -58,4 +58,4 @@ def test_one_that_went_missing_is_a_sentence_and_the_next_job_works(take, tmp_pa
     assert refusal.problem.kind == "bad_lora"
     assert refusal.problem.sentence == 'The LoRA "gone.safetensors" is not there any more.'
     assert pictures(take("two")).shape[0] == 5
-    assert applying_loras.worn(take.shop._warm.model.transformer) == []
+    assert applying_loras.worn(take.executor._warm.model.transformer) == []

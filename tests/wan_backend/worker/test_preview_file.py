@@ -9,50 +9,50 @@ import numpy as np
 import pytest
 import torch
 
-from wan_backend.pipelines.denoise import Step
-from wan_backend.pipelines.preview import LatentColours
+from wan_backend.pipelines.denoise import DenoisingStep
+from wan_backend.pipelines.preview import LatentColors
 from wan_backend.protocol.media import PREVIEW_FILE, PREVIEW_PIXELS_FILE
-from wan_backend.worker.live_preview import MOST_BYTES, LivePreview, encoded
+from wan_backend.worker.preview_file import MAX_BYTES, PreviewFile, encode_jpeg
 
-COLOURS = LatentColours(torch.eye(3), torch.zeros(3))
+COLOURS = LatentColors(torch.eye(3), torch.zeros(3))
 
 
-def step(level: float, references: int = 0) -> Step:
+def step(level: float, references: int = 0) -> DenoisingStep:
     """The middle frame is of that level, the others are black; no velocity, so that the estimate is what is there."""
     latents = torch.full((1, 3, references + 5, 6, 8), -1.0)
     latents[:, :, references + 2] = level
-    return Step(1, latents, latents, torch.zeros_like(latents), torch.tensor(0.5), references, None)
+    return DenoisingStep(1, latents, latents, torch.zeros_like(latents), torch.tensor(0.5), references, None)
 
 
 @pytest.mark.parametrize("references", [0, 1])
 def test_the_middle_of_the_take_is_shown_and_replaced(tmp_path, references):
-    preview = LivePreview(tmp_path / "work", COLOURS)
+    preview = PreviewFile(tmp_path / "work", COLOURS)
     assert preview.path == ""
-    for level, grey in ((0.0, 128), (0.5, 191)):
+    for level, gray in ((0.0, 128), (0.5, 191)):
         preview.show(step(level, references))
         assert preview.path == str(tmp_path / "work" / PREVIEW_FILE)
         picture = cv2.imread(preview.path)
-        assert picture.shape == (288, 384, 3) and abs(int(picture.mean()) - grey) <= 2
+        assert picture.shape == (288, 384, 3) and abs(int(picture.mean()) - gray) <= 2
     assert {file.name for file in (tmp_path / "work").iterdir()} == {PREVIEW_FILE, PREVIEW_PIXELS_FILE}
 
 
 def test_what_an_earlier_try_left_is_shown_at_once(tmp_path):
-    LivePreview(tmp_path, COLOURS).show(step(0.0))
-    later = LivePreview(tmp_path, COLOURS)
+    PreviewFile(tmp_path, COLOURS).show(step(0.0))
+    later = PreviewFile(tmp_path, COLOURS)
     assert later.path == ""
     later.go_on()
     assert later.path == str(tmp_path / PREVIEW_FILE)
-    nothing = LivePreview(tmp_path / "other", COLOURS)
+    nothing = PreviewFile(tmp_path / "other", COLOURS)
     nothing.go_on()
     assert nothing.path == ""
 
 
 def test_the_pixels_beside_it_are_rgba_from_the_lowest_row(tmp_path):
-    colours = LatentColours(torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 0]]), torch.tensor([0.0, -1.0, 1.0]))
+    colors = LatentColors(torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 0]]), torch.tensor([0.0, -1.0, 1.0]))
     latents = torch.full((1, 3, 1, 6, 8), -1.0)
     latents[:, 0, :, 3:] = 1.0  # the lower half is red, too
-    LivePreview(tmp_path, colours).show(
-        Step(1, latents, latents, torch.zeros_like(latents), torch.tensor(0.5), 0, None)
+    PreviewFile(tmp_path, colors).show(
+        DenoisingStep(1, latents, latents, torch.zeros_like(latents), torch.tensor(0.5), 0, None)
     )
     content = (tmp_path / PREVIEW_PIXELS_FILE).read_bytes()
     assert struct.unpack_from("<II", content) == (384, 288) and len(content) == 8 + 4 * 384 * 288
@@ -61,12 +61,12 @@ def test_the_pixels_beside_it_are_rgba_from_the_lowest_row(tmp_path):
 
 def test_even_noise_is_small_enough():
     noise = np.random.default_rng(0).integers(0, 256, (384, 384, 3), np.uint8)
-    assert 10_000 < len(encoded(noise)) <= MOST_BYTES
+    assert 10_000 < len(encode_jpeg(noise)) <= MAX_BYTES
 
 
 def test_where_nothing_can_be_shown_nothing_is_said(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    for preview in (LivePreview(None, COLOURS), LivePreview(tmp_path, None), LivePreview(tmp_path / "file", COLOURS)):
+    for preview in (PreviewFile(None, COLOURS), PreviewFile(tmp_path, None), PreviewFile(tmp_path / "file", COLOURS)):
         preview.show(step(0.0))
         preview.show(step(0.0))
         assert preview.path == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wan_backend.protocol.messages import JobState, PhaseSeconds
-from wan_backend.worker.progress import Pace, Progress, Work
+from wan_backend.worker.progress import MeasuredPace, Progress, TakeWork
 
 
 class Clock:
@@ -60,10 +60,10 @@ def test_time_left_leaves_the_slow_first_step_out(clock):
 
 
 def test_what_was_learnt_is_scaled_to_the_work(clock):
-    pace = Pace()
-    assert pace.expected(Work(10, 10)) is None
-    pace.learn(PhaseSeconds(0, 9, 1, 20, 5), Work(tokens=10, passes=10))
-    assert pace.expected(Work(tokens=20, passes=5)) == (0, 1, pytest.approx(20), pytest.approx(10))
+    pace = MeasuredPace()
+    assert pace.expected(TakeWork(10, 10)) is None
+    pace.learn(PhaseSeconds(0, 9, 1, 20, 5), TakeWork(tokens=10, passes=10))
+    assert pace.expected(TakeWork(tokens=20, passes=5)) == (0, 1, pytest.approx(20), pytest.approx(10))
 
 
 def test_a_warm_model_knows_the_time_from_the_start(clock):

@@ -21,7 +21,7 @@ from tests.wan_backend.worker.worker_process import Worker, pictures, problem_in
 from tools.embedded_model.evaluate import WEIGHTS
 from wan_backend.catalogue.entries import PACKAGE
 from wan_backend.catalogue.transformer_shapes import shapes
-from wan_backend.library.component_files import Places
+from wan_backend.library.component_files import ComponentFiles
 from wan_backend.lora.resolve import transformer_configs
 from wan_backend.protocol.media import PREVIEW_FILE, STEPS_FILE
 from wan_backend.protocol.messages import FrameRate, Guide, JobState, LoraUse, Plan, Role, RunParams, TakeRequest, Task
@@ -167,7 +167,7 @@ def test_a_job_with_a_lora_goes_on_and_makes_the_same_frames(worker, steady, par
     "change", ["file", *(pytest.param(each, marks=pytest.mark.long) for each in ("strength", "one less", "one more"))]
 )
 def test_steps_made_with_another_lora_are_not_gone_on_from(worker, steady, params, vace_folder, tmp_path, change):
-    extents = shapes(transformer_configs(Places(vace_folder))["transformer"])
+    extents = shapes(transformer_configs(ComponentFiles(vace_folder))["transformer"])
     file, other = (written_loras.written(tmp_path / f"{name}.safetensors", extents) for name in ("mine", "other"))
     uses = [LoraUse(str(file), 0.75)]
     killed_at(worker(), with_loras(params(vace_folder), *uses), "denoising", 6)

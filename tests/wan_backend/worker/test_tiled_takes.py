@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 
-from tests.wan_backend.worker.shops import HeardShop, asked
+from tests.wan_backend.worker.executors import RecordingExecutor, asked
 from tests.wan_backend.worker.test_less_memory import made
 from wan_backend.loading.residency import Room
 from wan_backend.protocol.messages import FrameRate, Plan, RunParams, TakeRequest
-from wan_backend.worker.listener import Run
+from wan_backend.worker.server_connection import Run
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def run(vace_folder, tmp_path):
 
 
 def test_a_take_in_tiles_says_which_it_makes(run, monkeypatch):
-    shop = HeardShop()
-    whole = made(shop.do(run("whole")))
+    executor = RecordingExecutor()
+    whole = made(executor.run(run("whole")))
     plan = Room.plan
     monkeypatch.setattr(Room, "plan", lambda room: dataclasses.replace(plan(room), tile_pixels=32))
-    in_tiles = made(shop.do(run("tiles")))
+    in_tiles = made(executor.run(run("tiles")))
     assert in_tiles.shape == whole.shape
     assert (in_tiles != whole).any()
-    said = shop.sentences
+    said = executor.sentences
     assert "Making the pictures, tile 1 of 2" in said
-    shown = [report.progress for report in shop.progress]
+    shown = [report.progress for report in executor.progress]
     assert shown == sorted(shown) and shown[-1] > 0.99

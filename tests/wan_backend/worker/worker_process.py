@@ -56,9 +56,10 @@ class Worker:
         self.process.stdin.flush()
 
     def read(self) -> dict[str, Any]:
-        """The next line that is no heartbeat; the worker is killed where none comes."""
-        while (message := self._read()).get("method") == "alive":
-            self.beats.append(from_json(AliveParams, message["params"]))
+        """The next line that is no heartbeat and names no file; the worker is killed where none comes."""
+        while (message := self._read()).get("method") in ("alive", "reading"):
+            if message["method"] == "alive":
+                self.beats.append(from_json(AliveParams, message["params"]))
         return message
 
     def _read(self) -> dict[str, Any]:

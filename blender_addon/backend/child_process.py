@@ -1,0 +1,248 @@
+"""A child process that can never make Blender wait: stdin is a pipe that is never waited for, stdout and stderr are
+files (output_file), and its end comes in steps that later ticks take. No bpy, no threads.
+
+The child leaves by itself when its stdin ends, so it also goes when Blender is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import deque
+from pathlib import Path
+from typing import IO, Any
+
+from ...wan_backend.storage import private_files
+from .launch_command import BackendCommand, BackendMissing
+from .output_file import OutputFile
+
+log = logging.getLogger(__name__)
+
+TERMINATE_AFTER_SECONDS = 4.0
+"""After the end of stdin; the server allows itself 3 s."""
+DEATH_SECONDS = 0.5
+"""At most so long until a process that was killed by force is gone."""
+KILL_AFTER_SECONDS = 5.0
+_PIECE_BYTES = 1024 if sys.platform == "win32" else 65536
+"""Written at once; small there, because a Windows pipe takes a piece whole or not at all."""
+_MAX_FLUSH_BYTES = 1 << 17
+"""At most this much is written in one go, however quickly the child reads."""
+_KEPT_LOGS = 8
+_OURS = re.compile(r"[a-z]+-[1-9][0-9]*-[0-9a-f]{8}\.(?:out|log)")
+"""What a child's files are called: what it is, whose Blender's, which one. Zero would be a group of processes."""
+
+
+class ChildProcess:
+    """One child. Raises BackendMissing where it can't be started."""
+
+    def __init__(self, command: BackendCommand, run_folder: Path, name: str) -> None:
+        private_files.make_folder(run_folder)
+        sweep_run_folder(run_folder)
+        stem = f"{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.out_path = run_folder / f"{stem}.out"
+        self.log_path = run_folder / f"{stem}.log"
+        self._outbox: deque[memoryview] = deque()
+        self._leaving_since: float | None = None
+        self._terminated = False
+        self._output = OutputFile(self.out_path)
+        try:
+            with self._output.for_child as out, private_files.opened(self.log_path) as log_file:
+                self._process = _spawn(command, run_folder, out, log_file)
+        except BaseException:
+            self._output.remove()
+            raise
+        if self._process.stdin is not None:
+            _never_wait(self._process.stdin.fileno())
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it lives; negative: ended by that signal."""
+        return self._process.poll()
+
+    def send(self, line: bytes) -> None:
+        """Put `line` in the outbox; it goes out now or in later ticks."""
+        self._outbox.append(memoryview(line))  # what is left of a long one is not copied
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what the pipe takes without waiting."""
+        stdin, left = self._process.stdin, _MAX_FLUSH_BYTES
+        while self._outbox and left > 0 and stdin is not None and not stdin.closed:
+            piece = self._outbox[0]
+            try:
+                written = os.write(stdin.fileno(), piece[:_PIECE_BYTES])
+            except BlockingIOError:
+                return
+            except OSError:
+                self._outbox.clear()  # it is gone or going; its exit code tells the rest
+                return
+            if written == 0:
+                return
+            left -= written
+            if written < len(piece):
+                self._outbox[0] = piece[written:]
+            else:
+                self._outbox.popleft()
+
+    def read(self) -> bytes:
+        """A piece of what it said since; nothing where it said no more for now."""
+        return self._output.read()
+
+    @property
+    def is_cramped(self) -> bool:
+        """True where it can't say anything, as the disk is full that its words go to."""
+        return self._output.is_cramped
+
+    def last_words(self) -> str:
+        """The last line of its log, for a sentence."""
+        try:
+            with self.log_path.open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(0, file.tell() - 4096))
+                text = file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return lines[-1][:300] if lines else ""
+
+    def leave(self, by_force: bool = False) -> None:
+        """Ask it to go: end its stdin. `gone` takes the further steps. One that hangs is ended by force at once."""
+        if self._leaving_since is None:
+            self._leaving_since = time.monotonic()
+            _close(self._process.stdin)
+        if by_force and self._process.poll() is None:
+            self._signal(force=True)
+
+    def gone(self) -> bool:
+        """True once it ended after `leave`; ends it by force when its time is over. Never waits."""
+        if self._process.poll() is not None:
+            self._tidy()
+            return True
+        waited = time.monotonic() - (self._leaving_since or time.monotonic())
+        if waited > KILL_AFTER_SECONDS:
+            self._signal(force=True)
+        elif waited > TERMINATE_AFTER_SECONDS and not self._terminated:
+            self._terminated = True
+            self._signal(force=False)
+        return False
+
+    def end_now(self, patience_seconds: float = 0.0) -> None:
+        """For Blender's own end and for a child that hangs: at most `patience_seconds`, then by force."""
+        self.leave()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience_seconds)
+        if self._process.poll() is None:
+            self._signal(force=True)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(DEATH_SECONDS)  # a busy machine takes its time over it; unreaped, it stays a zombie
+        self._tidy()
+
+    def _signal(self, force: bool) -> None:
+        with contextlib.suppress(OSError):
+            if sys.platform == "win32":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, signal.SIGKILL if force else signal.SIGTERM)
+
+    def _tidy(self) -> None:
+        _close(self._process.stdin)
+        self._output.remove()
+
+
+def _spawn(command: BackendCommand, folder: Path, out: IO[bytes], log_file: IO[bytes]) -> subprocess.Popen[bytes]:
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    try:
+        return subprocess.Popen(
+            command.arguments,
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=log_file,
+            env=command.environment,
+            cwd=folder,
+            bufsize=0,
+            **apart,
+        )
+    except (OSError, ValueError) as error:
+        program = command.arguments[0]
+        raise BackendMissing(f"The backend could not be started with {program} ({error}).") from None
+
+
+def _never_wait(descriptor: int) -> None:
+    if sys.platform != "win32":
+        os.set_blocking(descriptor, False)
+        return
+    import ctypes
+    import msvcrt
+
+    handle = ctypes.c_void_p(msvcrt.get_osfhandle(descriptor))
+    pipe_nowait = ctypes.c_ulong(1)  # os.set_blocking knows pipes only since Python 3.12
+    ctypes.windll.kernel32.SetNamedPipeHandleState(handle, ctypes.byref(pipe_nowait), None, None)
+
+
+def _close(stream: IO[bytes] | None) -> None:
+    if stream is not None:
+        with contextlib.suppress(OSError):
+            stream.close()
+
+
+def sweep_run_folder(run_folder: Path) -> None:
+    """Remove the files of Blenders that are gone; the newest logs stay for a person to read.
+
+    Whatever else lies there, be it a folder or a link that is called as one of ours, stays as it is.
+    """
+    dead = [path for path in _ours_in(run_folder) if not _in_use(path)]
+    logs = sorted((path for path in dead if path.suffix == ".log"), key=_changed, reverse=True)
+    for path in [*logs[_KEPT_LOGS:], *(path for path in dead if path.suffix == ".out")]:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _ours_in(run_folder: Path) -> list[Path]:
+    try:
+        with os.scandir(run_folder) as entries:
+            return [Path(entry) for entry in entries if _OURS.fullmatch(entry.name) and _is_plain(entry)]
+    except OSError:
+        return []
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file(follow_symlinks=False)
+    except OSError:
+        return False
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _in_use(path: Path) -> bool:
+    owner = int(path.stem.split("-")[-2])
+    if owner == os.getpid():
+        return path.suffix == ".out"
+    if sys.platform == "win32":
+        return False  # an open file can't be removed there; trying is the test (os.kill would end the process)
+    try:
+        os.kill(owner, 0)
+    except (ProcessLookupError, OverflowError):  # no system has a process of so high a number
+        return False
+    except OSError:
+        return True
+    return True

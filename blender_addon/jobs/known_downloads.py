@@ -1,0 +1,132 @@
+"""The downloads as the server last reported them, and the calls that start, pause and cancel them.
+
+The server has the state and keeps it on the disk; nothing of it is in a .blend.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from ...wan_backend.protocol import ProtocolError
+from ...wan_backend.protocol.downloads import (
+    DownloadPlan,
+    DownloadsResult,
+    DownloadState,
+    DownloadStatus,
+    ModelParams,
+)
+from ..backend.client import ChildClient
+
+ENDED = "The backend ended; Resume goes on from there."
+
+
+class KnownDownloads:
+    """By id. `client()` is the server's, or None while there is none; `on_done()` is called when a model came."""
+
+    def __init__(
+        self, client: Callable[[], ChildClient | None], on_change: Callable[[], None], on_done: Callable[[], None]
+    ) -> None:
+        self.plans: dict[str, DownloadPlan] = {}
+        self.refused: dict[str, str] = {}
+        """Why the server would not do what was asked, by model."""
+        self._client, self._on_change, self._on_done = client, on_change, on_done
+        self._statuses: dict[str, DownloadStatus] = {}
+        self._asked: set[str] = set()
+
+    @property
+    def busy(self) -> bool:
+        """True while one goes on or waits."""
+        return any(status.state.active for status in self._statuses.values()) or bool(self._asked)
+
+    def status(self, model: str) -> DownloadStatus | None:
+        """How far it is; None where it was never asked for, or is done with."""
+        return self._statuses.get(model)
+
+    def unfinished(self) -> list[DownloadStatus]:
+        """Those that go on, wait, are paused or failed."""
+        return [status for status in self._statuses.values() if status.state is not DownloadState.DONE]
+
+    def is_asked(self, model: str) -> bool:
+        """True while the hub is asked what the model would take."""
+        return model in self._asked
+
+    def is_begun(self, model: str) -> bool:
+        """True where its plan is asked for or known, or it goes on, is paused, failed or was refused."""
+        status = self._statuses.get(model)
+        unfinished = status is not None and status.state is not DownloadState.DONE
+        return unfinished or model in self._asked or model in self.plans or model in self.refused
+
+    def ask(self, model: str) -> None:
+        """Find out what it would take; the answer comes into `plans`."""
+        self.forget(model)
+
+        def answered(plan: DownloadPlan) -> None:
+            self._asked.discard(model)
+            self.plans[model] = plan
+            self._on_change()
+
+        def failed(error: ProtocolError) -> None:
+            self._asked.discard(model)
+            self._refuse(model, error)
+
+        client = self._client()
+        if client is not None:
+            self._asked.add(model)
+            client.call("download_plan", ModelParams(model), answered, failed)
+        self._on_change()
+
+    def forget(self, model: str) -> None:
+        """Not now: its plan and refusal are not shown any longer."""
+        self.plans.pop(model, None)
+        self.refused.pop(model, None)
+        self._on_change()
+
+    def start(self, model: str) -> None:
+        """Fetch it, or go on."""
+        self._order("download", model)
+
+    def pause(self, model: str) -> None:
+        """Stop it for now."""
+        self._order("pause_download", model)
+
+    def cancel(self, model: str) -> None:
+        """Stop it and remove what came of it."""
+        self._order("cancel_download", model)
+
+    def receive(self, status: DownloadStatus) -> None:
+        """The server reports one download."""
+        before = self._statuses.get(status.model)
+        if status.state is DownloadState.CANCELLED:
+            self._statuses.pop(status.model, None)
+        else:
+            self._statuses[status.model] = status
+        if status.state is DownloadState.DONE and (before is None or before.state is not DownloadState.DONE):
+            self._on_done()
+        self._on_change()
+
+    def receive_all(self, result: DownloadsResult) -> None:
+        """The server reports all downloads; there are no others."""
+        self._statuses = {status.model: status for status in result.downloads}
+        self._on_change()
+
+    def server_gone(self) -> None:
+        """What went on does so no more; the next server reports anew."""
+        self._asked.clear()
+        self.plans.clear()
+        for model, status in self._statuses.items():
+            if status.state.active:
+                self._statuses[model] = dataclasses.replace(
+                    status, state=DownloadState.PAUSED, bytes_per_second=0.0, seconds_left=None, sentence=ENDED
+                )
+
+    def _order(self, method: str, model: str) -> None:
+        self.forget(model)
+        client = self._client()
+        if client is not None:
+            client.call(method, ModelParams(model), self.receive, lambda error: self._refuse(model, error))
+
+    def _refuse(self, model: str, error: Any) -> None:
+        self.refused[model] = error.message
+        self._on_change()

@@ -1,0 +1,157 @@
+"""Where a finished take goes on the timeline, and when strips may be changed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import bpy
+
+from ...wan_backend.protocol import bounds
+from ...wan_backend.protocol.conversion import from_json, to_json
+from ...wan_backend.protocol.errors import ProtocolError
+from ...wan_backend.protocol.media import SETTINGS_FILE, frame_file
+from ...wan_backend.protocol.messages import JobState, JobStatus, MediaFormat, Take, TakeRequest
+from ..timeline import compat, identity, placement, provenance, untrusted
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MODAL_PREFIXES = ("TRANSFORM_OT_", "SEQUENCER_OT_", "RENDER_OT_")
+"""Operators during which no strip may change: an undo step while one is dragged can crash Blender."""
+
+
+def allowed(rendering: bool = False) -> bool:
+    """True where strips may be changed now: no render runs, and nobody drags one.
+
+    `rendering` is what the handlers reported. With a window, Blender itself knows better: there a render that
+    could be reported is one of its jobs, even when it ends without a report.
+    """
+    if bpy.app.is_job_running("RENDER") or (rendering and bpy.app.background):
+        return False
+    windows = bpy.context.window_manager.windows if bpy.context.window_manager else ()
+    return not any(
+        operator.bl_idname.startswith(MODAL_PREFIXES) for window in windows for operator in window.modal_operators
+    )
+
+
+def is_whole(status: JobStatus) -> bool:
+    """True where the job's take is on the disk."""
+    take = status.take
+    return (
+        status.state is JobState.DONE
+        and take is not None
+        and os.path.isfile(os.path.join(take.folder, take.first_file))
+    )
+
+
+def take_on_disk(job_id: str, places: Iterable[str]) -> Take | None:
+    """The take of a job that no backend knows any more, from its own folder in one of `places`; None where none is."""
+    for parent in dict.fromkeys(places):
+        folder = Path(parent) / job_id
+        take = _settings(folder, "take", Take)
+        if take is not None and bounds.is_sane_take(take):
+            return replace(take, folder=str(folder))
+    return None
+
+
+def files_of(take: Take) -> placement.TakeFiles:
+    """The take as the timeline needs it."""
+    if take.media_format is MediaFormat.PNG:
+        files = tuple(frame_file(index) for index in range(take.frames))
+        return placement.TakeFiles(take.folder, files, take.frames, is_movie=False)
+    return placement.TakeFiles(take.folder, (take.first_file,), take.frames, is_movie=True)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """How placing a take ended."""
+
+    refusal: str = ""
+    """Why the take was not placed; empty where it was."""
+    note: str = ""
+    """What the person should know of where it was placed."""
+
+
+def place_by_hand(status: JobStatus, request: TakeRequest, scene: bpy.types.Scene, belongs_here: bool) -> Placed:
+    """Place a done take because the person asked for it: in its placeholders, else where it was asked for.
+
+    In a file that the job doesn't belong to, it is placed at the playhead.
+    """
+    waiting = [f for f in identity.sweep() if f.job_id == status.job_id and f.is_placeholder]
+    if waiting:
+        return replace_placeholders(status, waiting)
+    return add_at_recorded_place(status, request, scene, start=None if belongs_here else scene.frame_current)
+
+
+def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> Placed:
+    """Give each placeholder the take, where its sources are now; nothing is changed where the take is refused."""
+    assert status.take is not None
+    files = files_of(status.take)
+    refusal = placement.refuse_missing(files)
+    if refusal:
+        return Placed(refusal)
+    strip_ids = [found.strip_id for found in waiting]
+    said = ""
+    for strip_id in strip_ids:
+        found = identity.find(strip_id)  # again: replacing one can move the others in memory
+        if found is not None:
+            said = (provenance.follow(found) if len(strip_ids) == 1 else "") or said
+            asked, asked_for = untrusted.text_in(found.strip, provenance.ASKED), found.request_text
+            made = placement.put_in_place(found, files, status.summary.length_frames)
+            _mark(made, status, asked_for)
+            if asked:
+                made[provenance.ASKED] = asked
+    return Placed(note=said)
+
+
+def add_at_recorded_place(
+    status: JobStatus, request: TakeRequest, scene: bpy.types.Scene, start: int | None = None
+) -> Placed:
+    """Put the take where it was asked for, or at `start`."""
+    assert status.take is not None
+    origin = status.summary.origin
+    place = origin.start if start is None else start
+    name = placement.strip_name(request)
+    channel = max(1, min(origin.channel, 128))
+    files = files_of(status.take)
+    strip = placement.put_on_timeline(scene, name, files, channel, place, status.summary.length_frames)
+    if isinstance(strip, str):
+        return Placed(strip)
+    _mark(strip, status, json.dumps(to_json(request)))
+    return Placed()
+
+
+def recorded_scene(status: JobStatus) -> bpy.types.Scene:
+    """The scene that the take was asked for in; the one that is shown where that is gone."""
+    scene: Any = compat.own_scene(status.summary.origin.scene)
+    if scene is None and bpy.context.scene.library is not None:  # what is put into a linked one is in no file
+        scene = next((each for each in bpy.data.scenes if each.library is None), None)
+    return scene or bpy.context.scene
+
+
+def request_on_disk(status: JobStatus) -> TakeRequest | None:
+    """What a finished take was asked for by the settings file in its folder; None where that can't be read."""
+    request = None if status.take is None else _settings(Path(status.take.folder), "request", TakeRequest)
+    return request if request is not None and bounds.is_sane_request(request) else None
+
+
+def _settings(folder: Path, name: str, kind: type[T]) -> T | None:
+    """What the take's settings file holds under `name`; None where that can't be read. The folder may be anybody's."""
+    file = folder / SETTINGS_FILE
+    try:
+        if not file.is_file() or file.stat().st_size > bounds.MAX_JSON_CHARACTERS:  # a named pipe would be waited for
+            return None
+        return from_json(kind, bounds.json_values(file.read_text(encoding="utf-8"))[name], name)
+    except (OSError, ValueError, KeyError, TypeError, ProtocolError):
+        return None
+
+
+def _mark(strip: object, status: JobStatus, request_json: str) -> None:
+    identity.mark_take(strip, status.job_id, request_json, json.dumps(to_json(status.take)))

@@ -1,0 +1,216 @@
+"""The backend's server as far as this side knows it: what it reported, what is asked of it, what it still has to get.
+
+No strip and no scene is known here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ...wan_backend.protocol.errors import GONE, ProtocolError
+from ...wan_backend.protocol.messages import (
+    ElsewhereParams,
+    ExtraRow,
+    HelloResult,
+    JobStatus,
+    ListParams,
+    ListResult,
+    ModelRow,
+    ModelsResult,
+    ProgressParams,
+    WorkerState,
+    WorkerStatus,
+)
+from ..backend.connection import BackendStatus, Connection
+from ..backend.launch_command import BackendSettings
+from .job_list import JobList
+from .known_downloads import KnownDownloads
+from .outbox import Outbox
+from .server_queries import DetailsQuery, PlanQuery, ThumbnailQuery
+
+log = logging.getLogger(__name__)
+
+PAGE_JOBS = 100
+"""The statuses of one page are read in a tick without anyone noticing."""
+_PAGES_PER_REDRAW = 10
+"""While a long list comes in, it is drawn again after this many pages."""
+
+
+class ServerProxy:
+    """Stands for one server after another; the statuses that they report go into `jobs`."""
+
+    def __init__(self, jobs: JobList, settings: Callable[[], BackendSettings], on_change: Callable[[], None]) -> None:
+        self.models: list[ModelRow] = []
+        self.extras: list[ExtraRow] = []
+        self.looking = ""
+        """How far the server's first look through the models folders is, in a sentence; empty where it is over."""
+        self.state_folder = ""
+        """Where it keeps its jobs, and other windows' servers theirs; empty until it is known."""
+        self.held_elsewhere = 0
+        """How many jobs other windows have that are in no list here."""
+        self.worker = WorkerStatus(WorkerState.NONE)
+        self.listed = False
+        """True while the list of jobs is the server's own, and whole."""
+        self.details = DetailsQuery(on_change)
+        self.plan_query = PlanQuery(on_change)
+        self.thumbnail_query = ThumbnailQuery(on_change)
+        self.outbox = Outbox(jobs, on_change)
+        self.downloads = KnownDownloads(lambda: self.connection.client, on_change, self._models_changed)
+        self.connection = Connection(settings, self._on_ready, self._on_event, self._on_lost)
+        self._jobs = jobs
+        self._on_change = on_change
+        self._wanted = self._ever_started = False
+        self._pages = 0
+
+    @property
+    def status(self) -> BackendStatus:
+        """Whether the backend runs, starts, is missing or has failed."""
+        return self.connection.status
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """True where there will be no server until the person does something."""
+        return self.status.state in ("missing", "failed")
+
+    def model(self, model_id: str) -> ModelRow | None:
+        """A model of the catalogue; None where it isn't known (yet)."""
+        return next((row for row in self.models if row.model == model_id), None)
+
+    def fetchable(self, known_id: str) -> ModelRow | ExtraRow | None:
+        """The model, LoRA or tiny autoencoder of that id; None where it isn't known (yet)."""
+        rows: list[ModelRow | ExtraRow] = [*self.models, *self.extras]
+        return next((row for row in rows if row.model == known_id), None)
+
+    def want(self) -> None:
+        """Somebody looks: the next tick starts the server, if it was never started. Safe in a draw."""
+        self._wanted = True
+
+    def start(self) -> None:
+        """Start the server now, even after it failed."""
+        self._ever_started = True
+        self.connection.start()
+        self._on_change()
+
+    def stop(self) -> None:
+        """End the server; jobs that run become interrupted."""
+        self.connection.stop()
+        self._on_lost()
+
+    def tick(self, deadline: float) -> None:
+        """Read and write until `deadline` (of time.perf_counter)."""
+        if self._wanted and not self._ever_started:
+            self.start()
+        if self.connection.tick(deadline):
+            self._on_change()
+        if self.status.state == "ready" and self.connection.client is not None:
+            self.outbox.tick(self.connection.client, deadline)
+            self.plan_query.tick(self.connection.client)
+            self.thumbnail_query.tick(self.connection.client)
+            self.details.tick(self.connection.client)
+        elif self.is_out_of_reach:
+            self.outbox.give_up(self.status.sentence)
+            self.details.give_up()
+
+    def free_card(self) -> None:
+        """Let go of the loaded model and its memory, unless a job runs."""
+        if self.connection.client is not None:
+            self.connection.client.call("release", answered=self._receive_worker)
+
+    def _on_ready(self, hello: HelloResult) -> None:
+        client = self.connection.client
+        assert client is not None
+        log.info("Backend %s, process %d", hello.version, hello.pid)
+        self.state_folder = hello.state_folder
+        client.call("models", answered=self._receive_models)
+        self._ask_for_list()
+        client.call("downloads", answered=self.downloads.receive_all)
+        self._on_change()
+
+    def _ask_for_list(self) -> None:
+        if self.connection.client is not None:
+            self._jobs.begin_pages()
+            self._pages = 0
+            self.connection.client.call("list", ListParams(most=PAGE_JOBS), self._receive_page, self._no_page)
+
+    def want_details(self, job_id: str) -> None:
+        """Ask, once, for the job's request and plan; the answer comes into `details`. Safe in a draw."""
+        if self._jobs.is_servers(job_id):
+            self.details.want(job_id)
+
+    def _on_event(self, name: str, message: Any) -> None:
+        if name == "progress":
+            self._receive_progress(message)
+        elif name == "job":
+            self._receive_job(message)
+        elif name == "models":
+            self._receive_models(message)
+        elif name == "worker":
+            self._receive_worker(message)
+        elif name == "download":
+            self.downloads.receive(message)
+        elif name == "elsewhere":
+            self._receive_elsewhere(message)
+
+    def _receive_elsewhere(self, report: ElsewhereParams) -> None:
+        self.held_elsewhere = report.jobs
+        if self.listed and any(status.held_elsewhere for status in self._jobs.all()):
+            self._ask_for_list()  # who has one may have taken it on again
+        self._on_change()
+
+    def _receive_job(self, status: JobStatus) -> None:
+        self._jobs.receive(status)
+        self.details.job_changed(status.job_id)
+        self._on_change()
+
+    def _receive_progress(self, progress: ProgressParams) -> None:
+        self._jobs.receive_progress(progress)
+        self._on_change()
+
+    def _models_changed(self) -> None:
+        """A model came: what the server knows of the models, and would do with them, is another."""
+        if self.connection.client is not None:
+            self.connection.client.call("models", answered=self._receive_models)
+            self.plan_query.forget()
+
+    def _on_lost(self) -> None:
+        self.listed = False
+        self.worker = WorkerStatus(WorkerState.NONE)
+        self.held_elsewhere = 0
+        self.looking = ""
+        self.plan_query.forget()
+        self.thumbnail_query.forget()
+        self.details.server_gone()
+        self.downloads.server_gone()
+        self.outbox.server_gone()
+        self._on_change()
+
+    def _receive_page(self, page: ListResult) -> None:
+        last = not page.next
+        self.held_elsewhere = page.held_elsewhere
+        self._jobs.receive_page(page.jobs, last)
+        self.listed = last
+        if not last and self.connection.client is not None:
+            params = ListParams(page.next, PAGE_JOBS)
+            self.connection.client.call("list", params, self._receive_page, self._no_page)
+        if last or self._pages % _PAGES_PER_REDRAW == 0:
+            self._on_change()
+        self._pages += 1
+
+    def _no_page(self, error: ProtocolError) -> None:
+        """What came so far stays; what the server has of other jobs is not known, so none of them is called gone."""
+        if error.code != GONE:
+            log.warning("The backend's list of jobs is not whole: %s", error.message)
+            self.listed = True
+            self._on_change()
+
+    def _receive_models(self, result: ModelsResult) -> None:
+        if (result.models, result.extras) != (self.models, self.extras):
+            self.plan_query.forget()  # what can be planned with them is another matter now
+        self.models, self.extras, self.looking = result.models, result.extras, result.looking
+        self._on_change()
+
+    def _receive_worker(self, worker: WorkerStatus) -> None:
+        self.worker = worker
+        self._on_change()

@@ -1,0 +1,340 @@
+"""The add-on's one Session in this Blender: the server, the jobs and the open file, brought forward by one timer.
+
+`Session.tick` does all work in slices. No strip and no scene is held from one tick to the next.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+
+import bpy
+
+from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
+from ..backend.setup import Setup
+from ..stopwatch import timed
+from . import blender_handlers, folders, placing, project
+from .collect import Collector
+from .job_list import JobList
+from .open_file import OpenFile
+from .orders import TakeOrder
+from .request import Refused
+from .server_proxy import ServerProxy
+from .sourcing import Sourcing
+
+log = logging.getLogger(__name__)
+
+SLICE_SECONDS = 0.008
+"""A tick takes no longer than half a frame of a 60 Hz window, as far as it can tell."""
+BUSY_SECONDS = 0.05
+"""The time from one tick to the next while something is going on."""
+IDLE_SECONDS = 0.5
+SWEEP_SECONDS = 1.0
+"""How often it is looked whether placeholders were moved or copied."""
+MAX_LATE_TICKS = 5
+"""A change is shown after this many ticks, even if each of them has used up its slice."""
+EXIT_PATIENCE_SECONDS = 0.3
+"""How long Blender's own end waits for the backend's, which leaves by itself in any case."""
+_LOST_REQUEST = "The request of this take is no longer known: add its files to the timeline by hand."
+
+
+class Session:
+    """What the panel shows and the operators ask for. No call of it blocks.
+
+    `server` is the backend as far as it is known here, `jobs` every job's status, `file` the open file's strips,
+    `sourcing` the jobs whose sources are still rendered, `setup` the making of the backend's environment and
+    `collector` the copying of takes. `on_change` is called from `tick` after anything of these changed.
+    """
+
+    def __init__(self) -> None:
+        self.setup = Setup()
+        self.collector = Collector()
+        self.on_change: list[Callable[[], None]] = []
+        self.file = OpenFile()
+        self.jobs = JobList()
+        self.server = ServerProxy(self.jobs, folders.backend_settings, self._note_change)
+        self.sourcing = Sourcing(self.jobs, self.server.outbox, folders.user_folder, self._note_change)
+        self._changed = False
+        self._shown_late = 0
+        self._ordered_for = -1
+        self._next_sweep = 0.0
+
+    # What the panel shows
+
+    def queue(self) -> list[JobStatus]:
+        """The open file's jobs, newest first, then those of other files, newest first; only to be read.
+
+        The same list is returned until something changes.
+        """
+        if self._ordered_for != self.file.belongings:
+            self._ordered_for = self.file.belongings
+            self.jobs.order_anew()
+        return self.jobs.in_order(self.file.has)
+
+    def request_of(self, job_id: str) -> TakeRequest | None:
+        """What the job was asked for; None where only the server knows: `server.want_details` asks. Safe in a draw."""
+        known = self.jobs.request_of(job_id) or self.server.details.request_of(job_id)
+        if known is None:
+            known = self.file.request_on_strip(job_id)
+            if known is not None:
+                self.server.details.learn(job_id, known)
+        return known
+
+    def belongs_here(self, job_id: str) -> bool:
+        """True where the job was asked for in the open file."""
+        status = self.jobs.get(job_id)
+        return status is not None and self.file.has(status)
+
+    def can_place(self, job_id: str) -> bool:
+        """True where `place` would work: the take is on the disk."""
+        status = self.jobs.get(job_id)
+        return status is not None and placing.is_whole(status)
+
+    # What the operators do
+
+    def restart(self) -> None:
+        """End the backend and start it with the preferences as they are now; jobs that run become interrupted."""
+        self.server.stop()
+        self.server.start()
+
+    def generate(self, scene: bpy.types.Scene, order: TakeOrder, name: str = "") -> str:
+        """Put a placeholder where the request's origin says and ask for the take; gives the job's id.
+
+        `name` is the strip's; without one, the prompt's first words. The caller pushes the undo step. Raises Refused.
+        """
+        if self.server.is_out_of_reach:
+            raise Refused(self.server.status.sentence)
+        job_id = uuid.uuid4().hex
+        order = replace(order, request=project.at_home(order.request, scene))
+        asked = self.sourcing.send(job_id, scene, order)
+        sent = self.jobs.request_of(job_id)
+        assert sent is not None
+        self.file.add_placeholder(scene, job_id, sent, name, asked)
+        self.server.want()
+        self._note_change()
+        return job_id
+
+    def cancel(self, job_id: str) -> None:
+        """End a job in any state."""
+        if not self.sourcing.cancel(job_id):
+            self.server.outbox.cancel(job_id)
+        self._note_change()
+
+    def retry(self, job_id: str) -> None:
+        """Ask once more for a job that ended without a take."""
+        status = self.jobs.get(job_id)
+        if status is None or not status.state.ended:
+            return
+        self.server.want()
+        if not self.jobs.is_servers(job_id):
+            self._retry(job_id, self.request_of(job_id))
+        elif (reported := self.server.details.reported_request(job_id)) is not None:
+            self._retry(job_id, reported)
+        else:  # what was rendered for it may be gone: that is seen once it is known what the server has been asked for
+            self.server.details.want(job_id, lambda request: self._retry(job_id, request))
+        self._note_change()
+
+    def _retry(self, job_id: str, request: TakeRequest | None) -> None:
+        status = self.jobs.get(job_id)
+        if status is None:  # the server's list came without it meanwhile: what its strip asks for is asked for again
+            request = self.request_of(job_id)
+        if request is None if status is None else not status.state.ended:
+            return
+        self.file.history.forget(job_id)
+        belongs_here = status is None or self.file.has(status)
+        if request is None or not self.sourcing.retry(job_id, request, belongs_here):
+            self.server.outbox.retry(job_id, request)
+        self._note_change()
+
+    def clear(self) -> None:
+        """Forget the jobs that ended; their media and their strips stay, and so do results that no file has yet."""
+        waiting = self.file.waiting_jobs()
+        ended = [status.job_id for status in self.jobs.all() if self._may_be_forgotten(status, waiting)]
+        self.server.outbox.clear([job_id for job_id in ended if self.jobs.is_servers(job_id)])
+        self.jobs.forget(ended)
+        self.file.cleared.update(ended)
+        self._note_change()
+
+    def place(self, job_id: str, scene: bpy.types.Scene) -> bool:
+        """Put a take on the timeline now: in place of its placeholder, else where it was asked for.
+
+        The caller pushes the undo step. False where it can't be; `file.problems` then says why.
+        """
+        status = self.jobs.get(job_id)
+        if status is None or status.take is None:
+            return False
+        request = self.request_of(job_id) or placing.request_on_disk(status)
+        self._note_change()
+        if request is None:
+            self.file.problems[job_id] = _LOST_REQUEST
+            return False
+        return self.file.place(status, request, scene)
+
+    def collect(self) -> None:
+        """Begin to copy the takes beside the .blend and to point their strips there. Raises Refused."""
+        self.collector.begin()
+        self._note_change()
+
+    # The timer
+
+    def tick(self) -> float:
+        """One slice of the work, about 8 ms at most; gives the seconds to the next."""
+        with timed("timer: tick"):
+            deadline = time.perf_counter() + SLICE_SECONDS
+            if self._shown_late < MAX_LATE_TICKS:
+                self._run_children(deadline)
+                self._work_on_file(deadline)
+            self._show_change(deadline)  # what waited too long has a tick of its own
+        return BUSY_SECONDS if self._is_busy() or self._shown_late else IDLE_SECONDS
+
+    def _show_change(self, deadline: float) -> None:
+        """To whoever shows anything; where the slice is used up, in one of the next ticks."""
+        if not self._changed:
+            return
+        if time.perf_counter() > deadline and self._shown_late < MAX_LATE_TICKS:
+            self._shown_late += 1
+            return
+        self._changed, self._shown_late = False, 0
+        for callback in self.on_change:
+            callback()
+
+    def close(self, patience_seconds: float = EXIT_PATIENCE_SECONDS) -> None:
+        """Blender or the add-on ends: no child is left behind."""
+        self.server.connection.close(patience_seconds)
+        self.sourcing.close(patience_seconds)
+        self.setup.close(patience_seconds)
+
+    def file_loaded(self) -> None:
+        """A file was opened, or the same one again."""
+        self.server.outbox.settle(self.file.opened())
+        self.collector.stop()
+        if self.file.waits and not bpy.app.background:
+            self.server.want()
+        self._note_change()
+
+    def about_to_save(self) -> None:
+        """The open file is about to be written: it is to tell what it knows."""
+        self.file.before_save(self.jobs, self.server.listed)
+
+    def file_saved(self) -> None:
+        """The open file is on the disk: tell the server which jobs' ends it knows."""
+        self.server.outbox.settle(self.file.settled(self.jobs))
+        self._note_change()
+
+    def strips_changed(self) -> None:
+        """An undo or redo has put other strips in the old ones' place."""
+        self.file.strips_changed()
+        self._note_change()
+
+    def _run_children(self, deadline: float) -> None:
+        self.server.tick(deadline)
+        if self.sourcing.tick(deadline):
+            self._changed = True
+        was_busy = self.setup.busy
+        if self.setup.tick(deadline):
+            self._changed = True
+        if was_busy and not self.setup.busy and self.setup.state == "done":
+            self.restart()
+
+    def _work_on_file(self, deadline: float) -> None:
+        if self.collector.tick(deadline):
+            self._changed = True
+        knows = self.server.listed or self.server.is_out_of_reach
+        if (
+            knows
+            and time.perf_counter() < deadline
+            and self.file.adopt_unknown(self.jobs, deadline, self.server.state_folder)
+        ):
+            self._changed = True
+        if time.perf_counter() < deadline and self.file.look_elsewhere(self.jobs, deadline):
+            self._changed = True
+        for job_id in self.sourcing.take_to_render():
+            if self.belongs_here(job_id):
+                self.retry(job_id)
+        if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
+            self._next_sweep = time.monotonic() + SWEEP_SECONDS
+            self.file.sweep_if_changed()
+        if time.perf_counter() < deadline and self.file.place_one(self.jobs, self._request_to_place, deadline):
+            self._changed = True
+
+    def _request_to_place(self, status: JobStatus) -> TakeRequest | None:
+        """For a take without a placeholder; None while the backend is asked, or where nobody knows."""
+        job_id = status.job_id
+        request = self.request_of(job_id)
+        if request is None:
+            self.server.details.want(job_id, lambda answer: self._place_with(status, answer))
+        return request
+
+    def _place_with(self, status: JobStatus, answer: TakeRequest | None) -> None:
+        request = answer or placing.request_on_disk(status)
+        if request is None:
+            self.file.problems[status.job_id] = _LOST_REQUEST
+            self.file.history.judged.add(status.job_id)
+        else:
+            self.server.details.learn(status.job_id, request)
+            self.file.due_again(status.job_id)
+        self._note_change()
+
+    def _is_busy(self) -> bool:
+        running = self.server.downloads.busy or self.jobs.busy
+        running = running or (self.server.status.state == "ready" and not self.server.listed)
+        return running or self.server.status.state == "starting" or self.setup.busy or self.collector.busy
+
+    def _may_be_forgotten(self, status: JobStatus, waiting: set[str]) -> bool:
+        if status.held_elsewhere:
+            return False
+        if status.state is JobState.DONE and status.job_id in waiting:
+            return False  # its placing was undone: the list alone has the button that places it again
+        if status.state is JobState.DONE and not status.settled:
+            return self.file.has(status) and self.file.is_dealt_with(status.job_id)
+        return status.state.ended
+
+    def _note_change(self) -> None:
+        self._changed = True
+
+
+_session: Session | None = None
+
+
+def current() -> Session:
+    """This Blender's session, made when it is first asked for."""
+    global _session
+    if _session is None:
+        _session = Session()
+    return _session
+
+
+def register() -> None:
+    """Start the timer and the handlers."""
+    blender_handlers.register(current)
+    if not bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.register(_on_timer, first_interval=IDLE_SECONDS, persistent=True)
+    atexit.register(_close)
+
+
+def unregister() -> None:
+    """Stop the timer, the handlers and the backend."""
+    global _session
+    atexit.unregister(_close)
+    if bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.unregister(_on_timer)
+    blender_handlers.unregister()
+    _close()
+    _session = None
+
+
+def _on_timer() -> float:
+    try:
+        return current().tick()
+    except Exception:
+        log.exception("A tick failed")
+        return IDLE_SECONDS
+
+
+def _close() -> None:
+    if _session is not None:
+        _session.close()

@@ -1,0 +1,227 @@
+"""Operators that fill the panel with a take's settings, or apply a Fix that the backend proposes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+import bpy
+
+from ...wan_backend.protocol.messages import Expert, FixAction, FixSetting, Guide, JobStatus, Role, TakeRequest, Task
+from ..jobs import lora_rows, session
+from ..properties import MAX_SEED, WanSettings, scene_of, settings_of, task_of
+from ..stopwatch import timed
+from ..timeline import compat, identity, provenance, untrusted
+from .refusing import ROW_POINTER, Refusing, Result, job_of, request_of_job, timeline_refusal
+
+
+class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
+    """Fill the panel with the settings that the active strip, or the given job, was made with"""
+
+    bl_idname = "wan_vse.load_settings"
+    bl_label = "Wan: Load Settings from Strip"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    job_id: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        sentence = timeline_refusal(context)
+        if sentence or getattr(context, ROW_POINTER, None) is not None:
+            return sentence
+        return made_refusal(context)
+
+    @timed("operator load_settings")
+    def execute(self, context: bpy.types.Context) -> Result:
+        job = job_of(self.job_id) if self.job_id else None
+        if job is not None:
+            request = request_of_job(self, job)
+            if request is None:
+                return {"CANCELLED"}
+        else:
+            request = request_of(compat.active_strip(compat.sequencer_scene(context)))
+        if request is None:
+            self.report({"WARNING"}, "There are no settings to load: the active strip was not made by Wan VSE.")
+            return {"CANCELLED"}
+        fill(settings_of(context), request)
+        return {"FINISHED"}
+
+
+def made_refusal(context: bpy.types.Context) -> str:
+    """Why the active strip doesn't tell how it was made; empty where it does."""
+    sentence = timeline_refusal(context)
+    if sentence:
+        return sentence
+    if request_of(compat.active_strip(compat.sequencer_scene(context))) is None:
+        return "The active strip was not made by Wan VSE: select a take"
+    return ""
+
+
+def request_of(strip: compat.Strip | None) -> TakeRequest | None:
+    """The request that `strip` was made for; None where the strip is not ours or its request is not valid."""
+    text = untrusted.text_in(strip, identity.REQUEST) if strip is not None else ""
+    return untrusted.request(text) if text else None
+
+
+def fill(settings: WanSettings, request: TakeRequest) -> None:
+    """Set the panel to what `request` asked for, with its seed locked."""
+    settings.prompt_source, settings.prompt = "FIELD", request.prompt
+    settings.negative_prompt = request.negative_prompt
+    settings.model_id, settings.resolution_name = request.model, request.resolution
+    settings.quality, settings.media_format = request.quality.name, request.media_format.name
+    settings.length_mode, settings.length_frames = "FRAMES", request.length_frames
+    settings.conform = request.conform.name
+    lora_rows.fill(settings, request.loras)
+    if request.task is Task.RESTYLE:
+        settings.strength, settings.guide = request.strength, request.guide.name
+    elif request.task is Task.PREVIS:
+        settings.freedom = request.strength
+        settings.blocking = "EDGES" if request.guide is Guide.EDGES else "DEPTH"
+    elif request.task is Task.EXTEND:
+        settings.extend_frames = request.length_frames
+        settings.extend_direction = "FORWARD" if request.source(Role.AFTER) is None else "BACKWARD"
+    settings.seed, settings.seed_locked = min(max(0, request.seed), MAX_SEED), True
+
+
+class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
+    """Change the setting in the panel as the button says. For a job, its settings and strips come first"""
+
+    bl_idname = "wan_vse.apply_fix"
+    bl_label = "Wan: Apply Fix"
+    bl_options: ClassVar = {"REGISTER", "UNDO", "INTERNAL"}
+
+    setting: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+    value: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+    action: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+    job_id: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return timeline_refusal(context)
+
+    @timed("operator apply_fix")
+    def execute(self, context: bpy.types.Context) -> Result:
+        settings = settings_of(context)
+        if self.action in ACTIONS:
+            return ACTIONS[FixAction(self.action)](self.value)
+        if self.action:
+            return self._refuse(f"do '{self.action}'")
+        if self.setting in SET_BY_QUALITY:
+            what = SET_BY_QUALITY[FixSetting(self.setting)]
+            self.report({"WARNING"}, f"The quality sets the {what}: choose another quality.")
+            return {"CANCELLED"}
+        if self.setting not in SETTERS:
+            return self._refuse(f"set '{self.setting}'")
+        job = job_of(self.job_id) if self.job_id else None
+        if job is not None and not self._show(settings, job):
+            return {"CANCELLED"}
+        try:
+            SETTERS[FixSetting(self.setting)](settings, self.value)
+        except (TypeError, ValueError):
+            return self._refuse(f"set '{self.setting}' to '{self.value}'")
+        return {"FINISHED"}
+
+    def _show(self, settings: WanSettings, job: JobStatus) -> bool:
+        """Fill the panel with the job's request; where that isn't known yet, report it and return False."""
+        request = request_of_job(self, job)
+        if request is None:
+            return False
+        fill(settings, request)
+        provenance.select(scene_of(settings), job.job_id)  # first: a task is chosen for what is selected
+        settings.task = request.task.name
+        return True
+
+    def _refuse(self, what: str) -> Result:
+        self.report({"WARNING"}, f"This version of the panel can't {what}: update Wan VSE.")
+        return {"CANCELLED"}
+
+
+def _set_seed(settings: WanSettings, value: str) -> None:
+    settings.seed, settings.seed_locked = int(value), True
+
+
+def _set_length(settings: WanSettings, value: str) -> None:
+    frames = int(value)
+    if task_of(settings) is Task.EXTEND:
+        settings.extend_frames = frames
+    else:
+        settings.length_mode, settings.length_frames, settings.as_long_as_strip = "FRAMES", frames, False
+
+
+def _set_strength(settings: WanSettings, value: str) -> None:
+    setattr(settings, "freedom" if task_of(settings) is Task.PREVIS else "strength", float(value))
+
+
+def _set_guide(settings: WanSettings, value: str) -> None:
+    settings.guide = value.upper()
+
+
+def _set_conform(settings: WanSettings, value: str) -> None:
+    settings.conform = value.upper()
+
+
+def _set_task(settings: WanSettings, value: str) -> None:
+    settings.task = value.upper()
+
+
+def _set_resolution(settings: WanSettings, value: str) -> None:
+    settings.resolution = value
+
+
+def _set_model(settings: WanSettings, value: str) -> None:
+    settings.model = value
+
+
+def _set_quality(settings: WanSettings, value: str) -> None:
+    settings.quality = value.upper()
+
+
+def _set_media_format(settings: WanSettings, value: str) -> None:
+    settings.media_format = value.upper()
+
+
+SETTERS: dict[FixSetting, Callable[[WanSettings, str], None]] = {
+    FixSetting.SEED: _set_seed,
+    FixSetting.LENGTH_FRAMES: _set_length,
+    FixSetting.STRENGTH: _set_strength,
+    FixSetting.GUIDE: _set_guide,
+    FixSetting.CONFORM: _set_conform,
+    FixSetting.TASK: _set_task,
+    FixSetting.RESOLUTION: _set_resolution,
+    FixSetting.MODEL: _set_model,
+    FixSetting.QUALITY: _set_quality,
+    FixSetting.MEDIA_FORMAT: _set_media_format,
+    FixSetting.WITHOUT_LORA: lora_rows.leave_out,
+    FixSetting.LORA_BOTH: partial(lora_rows.set_expert, expert=Expert.BOTH),
+    FixSetting.LORA_HIGH: partial(lora_rows.set_expert, expert=Expert.HIGH),
+    FixSetting.LORA_LOW: partial(lora_rows.set_expert, expert=Expert.LOW),
+}
+"""The settings that a Fix of the backend may change."""
+SET_BY_QUALITY = {
+    FixSetting.STEPS: "number of steps",
+    FixSetting.GUIDANCE_SCALE: "guidance scale",
+    FixSetting.FLOW_SHIFT: "flow shift",
+}
+"""Settings that the panel doesn't have, so that only requests made elsewhere can need such a Fix."""
+
+
+_OURS: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # Blender's types don't know it
+
+
+def _download(model: str) -> Result:
+    if session.current().server.downloads.status(model) is not None:
+        result: Result = _OURS.resume_download(model=model)
+    else:
+        result = _OURS.download_model("INVOKE_DEFAULT", model=model)
+    return result
+
+
+ACTIONS: dict[FixAction, Callable[[str], Result]] = {
+    FixAction.OPEN_PREFERENCES: lambda _: _OURS.open_preferences(),
+    FixAction.SETUP_BACKEND: lambda _: _OURS.setup_backend("INVOKE_DEFAULT"),
+    FixAction.RESTART_BACKEND: lambda _: _OURS.restart_backend(),
+    FixAction.FREE_CARD: lambda _: _OURS.free_card(),
+    FixAction.DOWNLOAD: _download,
+}
+"""The actions that a Fix of the backend may have."""

@@ -1,0 +1,189 @@
+"""Operators that set up and restart the backend, free its memory, and show its log and the preferences."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from typing import Any, ClassVar
+
+import bpy
+
+from ...wan_backend.protocol.messages import WorkerState
+from .. import preferences
+from ..jobs import folders, session
+from ..properties import panel_state_of
+from ..stopwatch import timed
+from .queue_jobs import queue_state
+from .refusing import Refusing, Result
+
+
+class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
+    """Make the backend's own environment on this machine. You are told how much would be fetched before it is"""
+
+    bl_idname = "wan_vse.setup_backend"
+    bl_label = "Wan: Set Up Backend"
+    bl_options: ClassVar = {"REGISTER"}
+
+    _timer: bpy.types.Timer | None = None
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        if not bpy.app.online_access:
+            return "Blender is offline: allow online access in its preferences, under System, then press again"
+        return "The backend is being set up already" if session.current().setup.state == "running" else ""
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        """Ask what would be done, and wait for the answer without blocking the window."""
+        session.current().setup.ask(folders.backend_settings())
+        self._timer = context.window_manager.event_timer_add(0.2, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        state = session.current().setup.state
+        if event.type != "TIMER" or state == "planning":
+            return {"PASS_THROUGH"}
+        context.window_manager.event_timer_remove(self._timer)
+        if state == "planned":
+            ours: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # Blender's types don't know it
+            ours.confirm_setup("INVOKE_DEFAULT")
+        return {"FINISHED"}
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        """Begin at once: without a window, the script that calls this has decided."""
+        session.current().setup.create(folders.backend_settings())
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
+    """Fetch and install what was just described"""
+
+    bl_idname = "wan_vse.confirm_setup"
+    bl_label = "Wan: Download and Install Backend"
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        setup = session.current().setup
+        if setup.state != "planned" or setup.plan is None:
+            return "Press Set Up Backend first"
+        return setup.plan.problem.sentence.removesuffix(".") if setup.plan.problem else ""
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        return context.window_manager.invoke_props_dialog(
+            self, width=420, title="Set Up Backend", confirm_text="Download and Install"
+        )
+
+    def draw(self, context: bpy.types.Context) -> None:
+        plan = session.current().setup.plan
+        if plan is None:
+            return
+        lines = self.layout.column(align=True)
+        for line in textwrap.wrap(plan.sentence, 64, break_long_words=False):
+            lines.label(text=line)
+        facts = self.layout.column(align=True)
+        facts.label(text=f"To download: {plan.download_bytes / 1e9:.1f} GB", icon="IMPORT")
+        facts.label(text=f"Build of torch: {plan.torch_build.upper()}", icon="SETTINGS")
+        facts.label(text="Blender's own Python is not touched.", icon="LOCKED")
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        session.current().setup.create(folders.backend_settings())
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_cancel_setup(Refusing, bpy.types.Operator):
+    """Stop setting up the backend. What was fetched so far is kept for the next try"""
+
+    bl_idname = "wan_vse.cancel_setup"
+    bl_label = "Wan: Cancel Set-Up"
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return "" if session.current().setup.state in ("planning", "planned", "running") else "Nothing is being set up"
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        session.current().setup.cancel()
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_restart_backend(Refusing, bpy.types.Operator):
+    """Stop the backend and start it again with the preferences as they are now. Waiting jobs stay in the queue"""
+
+    bl_idname = "wan_vse.restart_backend"
+    bl_label = "Wan: Restart Backend"
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return "The backend is being set up" if session.current().setup.state == "running" else ""
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        if queue_state().going_on:
+            return context.window_manager.invoke_confirm(self, event)
+        return self.execute(context)
+
+    @timed("operator restart_backend")
+    def execute(self, context: bpy.types.Context) -> Result:
+        panel_state_of(context).restart_needed = False
+        session.current().restart()
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_free_card(Refusing, bpy.types.Operator):
+    """Give the card's memory back to other programs. The model is loaded again with the next job"""
+
+    bl_idname = "wan_vse.free_card"
+    bl_label = "Wan: Free Card Memory"
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        current = session.current()
+        if current.server.status.state != "ready" or current.server.worker.state in (
+            WorkerState.NONE,
+            WorkerState.BROKEN,
+        ):
+            return "No model is loaded"
+        return "A job is using the card: cancel it first" if current.server.worker.state is WorkerState.BUSY else ""
+
+    @timed("operator free_card")
+    def execute(self, context: bpy.types.Context) -> Result:
+        session.current().server.free_card()
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_open_log(Refusing, bpy.types.Operator):
+    """Open the log in the program that shows text files on this machine"""
+
+    bl_idname = "wan_vse.open_log"
+    bl_label = "Wan: Open Log"
+    bl_options: ClassVar = {"REGISTER"}
+
+    path: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+    """The path of the log; empty for the backend's own."""
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        current = session.current()
+        return "" if current.server.status.log or current.setup.log or current.queue() else "There is no log yet"
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        path = self.path or session.current().server.status.log or session.current().setup.log
+        if not os.path.isfile(path):
+            self.report({"WARNING"}, f"The log is not there: {path or 'nothing was written yet'}.")
+            return {"CANCELLED"}
+        bpy.ops.wm.path_open(filepath=path)
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_open_preferences(bpy.types.Operator):
+    """Show the preferences of Wan VSE: the backend, the models, the device and where takes are kept"""
+
+    bl_idname = "wan_vse.open_preferences"
+    bl_label = "Wan: Open Preferences"
+    bl_options: ClassVar = {"REGISTER"}
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        bpy.ops.preferences.addon_show(module=preferences.PACKAGE)
+        return {"FINISHED"}

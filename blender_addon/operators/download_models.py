@@ -1,0 +1,216 @@
+"""Operators that download models and their extras: plan, confirm, resume, pause and cancel."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any, ClassVar
+
+import bpy
+
+from ..jobs import session
+from .refusing import Refusing, Result, backend_refusal
+
+OFFLINE = "Blender is offline: allow online access in its preferences, under System"
+
+
+def fetch_refusal() -> str:
+    """Why nothing can be downloaded; empty where it can."""
+    return backend_refusal() or ("" if bpy.app.online_access else OFFLINE)
+
+
+def size(size_bytes: int) -> str:
+    """A size for people: "12.00 GB", or in MB where it is less than one GB."""
+    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
+
+
+class OnModel(Refusing):
+    """An operator on the model or extra of the catalogue that has the id `model`."""
+
+    model: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+
+    def model_refusal(self) -> str:
+        """Why the operator can't be used on this model; empty where it can. A poll doesn't know the model."""
+        return "" if session.current().server.fetchable(self.model) else "No model is named"
+
+    def refused(self) -> bool:
+        """Report why the operator can't be used on the model; True where it can't."""
+        sentence = self.model_refusal()
+        if sentence:
+            self.report({"WARNING"}, f"{sentence}.")  # type: ignore[attr-defined]
+        return bool(sentence)
+
+
+class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
+    """Fetch this from Hugging Face. You are told size, license and free room before anything is fetched"""
+
+    bl_idname = "wan_vse.download_model"
+    bl_label = "Wan: Download Model"
+    bl_options: ClassVar = {"REGISTER", "INTERNAL"}
+
+    _timer: bpy.types.Timer | None = None
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return fetch_refusal()
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        """Ask what would be fetched, and wait for the answer without blocking the window."""
+        if self.refused():
+            return {"CANCELLED"}
+        session.current().server.downloads.ask(self.model)
+        self._timer = context.window_manager.event_timer_add(0.2, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        downloads = session.current().server.downloads
+        if event.type != "TIMER" or downloads.is_asked(self.model):
+            return {"PASS_THROUGH"}
+        context.window_manager.event_timer_remove(self._timer)
+        plan = downloads.plans.get(self.model)
+        if plan is not None and plan.problem is None:
+            ours: Any = bpy.ops.wan_vse  # type: ignore[attr-defined]  # Blender's types don't know it
+            ours.confirm_download("INVOKE_DEFAULT", model=self.model)
+        return {"FINISHED"}
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        """Begin at once: without a window, the script that calls this has decided."""
+        if self.refused():
+            return {"CANCELLED"}
+        session.current().server.downloads.start(self.model)
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
+    """Fetch the model that was just described"""
+
+    bl_idname = "wan_vse.confirm_download"
+    bl_label = "Wan: Download Model Files"
+    bl_options: ClassVar = {"REGISTER", "INTERNAL"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return fetch_refusal()
+
+    def model_refusal(self) -> str:
+        plan = session.current().server.downloads.plans.get(self.model)
+        if plan is None:
+            return "Press Download first"
+        return plan.problem.sentence.removesuffix(".") if plan.problem else ""
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        if self.refused():
+            return {"CANCELLED"}
+        plan = session.current().server.downloads.plans[self.model]
+        return context.window_manager.invoke_props_dialog(
+            self, width=460, title=f"Download {plan.label}", confirm_text="Download"
+        )
+
+    def draw(self, context: bpy.types.Context) -> None:
+        plan = session.current().server.downloads.plans.get(self.model)
+        if plan is None:
+            return
+        facts = self.layout.column(align=True)
+        facts.label(text=f"To download: {size(plan.fetch_bytes)}", icon="IMPORT")
+        here = plan.total_bytes - plan.fetch_bytes
+        if here:
+            facts.label(text=f"Here already: {size(here)}", icon="BLANK1")
+        facts.label(text=f"Free on the disk: {plan.free_bytes / 1e9:.1f} GB", icon="DISK_DRIVE")
+        facts.label(text=f"License: {plan.licence}", icon="TEXT")
+        facts.operator("wm.url_open", text="Read the License", icon="URL").url = plan.licence_url
+        lines = self.layout.column(align=True)
+        for number, line in enumerate(textwrap.wrap(plan.folder, 60)):
+            lines.label(text=line, icon="BLANK1" if number else "FILE_FOLDER", translate=False)
+        for note in plan.notes:
+            for line in textwrap.wrap(note, 64, break_long_words=False):
+                lines.label(text=line)
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        if self.refused():
+            return {"CANCELLED"}
+        session.current().server.downloads.start(self.model)
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_resume_download(OnModel, bpy.types.Operator):
+    """Go on with the download from where it stopped"""
+
+    bl_idname = "wan_vse.resume_download"
+    bl_label = "Wan: Resume Download"
+    bl_options: ClassVar = {"REGISTER", "INTERNAL"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return fetch_refusal()
+
+    def model_refusal(self) -> str:
+        status = session.current().server.downloads.status(self.model)
+        if status is None:
+            return "The model is not being downloaded: press Download"
+        return "The download is already running" if status.state.active else ""
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        if self.refused():
+            return {"CANCELLED"}
+        session.current().server.downloads.start(self.model)
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_pause_download(OnModel, bpy.types.Operator):
+    """Stop the download for now. What was fetched is kept, and Resume goes on from there, also after a restart"""
+
+    bl_idname = "wan_vse.pause_download"
+    bl_label = "Wan: Pause Download"
+    bl_options: ClassVar = {"REGISTER", "INTERNAL"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return backend_refusal()
+
+    def model_refusal(self) -> str:
+        status = session.current().server.downloads.status(self.model)
+        return "" if status is not None and status.state.active else "The download is not running"
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        if self.refused():
+            return {"CANCELLED"}
+        session.current().server.downloads.pause(self.model)
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_cancel_download(OnModel, bpy.types.Operator):
+    """End the download. What was fetched for it is removed from the disk"""
+
+    bl_idname = "wan_vse.cancel_download"
+    bl_label = "Wan: Cancel Download"
+    bl_options: ClassVar = {"REGISTER", "INTERNAL"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return backend_refusal()
+
+    def model_refusal(self) -> str:
+        downloads = session.current().server.downloads
+        known = downloads.status(self.model) or downloads.plans.get(self.model) or downloads.refused.get(self.model)
+        return "" if known else "The model is not being downloaded"
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        status = session.current().server.downloads.status(self.model)
+        if self.refused():
+            return {"CANCELLED"}
+        if status is None or not status.done_bytes:
+            return self.execute(context)
+        message = f"{size(status.done_bytes)} of downloaded files will be removed. Pause keeps them."
+        return context.window_manager.invoke_confirm(
+            self, event, title="Cancel the download?", message=message, confirm_text="Cancel Download"
+        )
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        if self.refused():
+            return {"CANCELLED"}
+        downloads = session.current().server.downloads
+        if downloads.status(self.model) is None:
+            downloads.forget(self.model)
+        else:
+            downloads.cancel(self.model)
+        return {"FINISHED"}

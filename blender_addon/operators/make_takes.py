@@ -1,0 +1,293 @@
+"""Operators that ask for takes: one for each of the six tasks, and one for another take with a strip's settings."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import bpy
+
+from ...wan_backend.protocol.messages import Origin, Plan, ProblemKind, Source, TakeRequest, Task
+from .. import preferences
+from ..jobs import orders, project, request, session, sourcing, strangers
+from ..properties import MAX_SEED, WanSettings, WithSettings, settings_in, settings_of
+from ..stopwatch import timed
+from ..timeline import compat, free_space, identity, picture_files, provenance, scene_format, untrusted
+from . import snapshot
+from .apply_settings import made_refusal, request_of
+from .refusing import Refusing, Result, backend_refusal, timeline_refusal
+
+PLANNED = "planned"
+"""Stands for the job's id while a take is only planned."""
+LOOK_SECONDS = 0.5
+"""What was found of an order's sources is used for so long by redraws."""
+Settings = WithSettings | WanSettings
+
+
+class TaskOperator(Refusing):
+    """An operator that asks for the takes of `task` with the panel's settings, except for those of `changed`."""
+
+    task: ClassVar[Task]
+    changed: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        """Why no take of the task can be asked for now; empty where one can."""
+        sentence = timeline_refusal(context) or backend_refusal()
+        if sentence:
+            return sentence
+        scene = compat.sequencer_scene(context)
+        takes = snapshot.takes_of(scene, settings_in(scene), cls.task, cls.changed)
+        asked = takes.refusal or request_with_sources(scene, takes.orders[0])
+        if isinstance(asked, str):
+            return asked.removesuffix(".")  # Blender ends the tooltip's sentence itself
+        plan = session.current().server.plan_query.plan_of(asked)
+        if plan is not None and may_yet_be_found(plan):
+            return session.current().server.looking.removesuffix(".")
+        return plan.problem.sentence.removesuffix(".") if plan is not None and plan.problem is not None else ""
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        """Ask for each take, show the last one's seed in the panel, and report."""
+        with timed(f"operator {self.task.value}"):
+            return submit(self, context, self._settings(context), self.task)
+
+    @classmethod
+    def _settings(cls, context: bpy.types.Context) -> Settings:
+        settings = settings_of(context)
+        return WithSettings(settings, **cls.changed) if cls.changed else settings
+
+
+def request_with_sources(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeRequest | str:
+    """The order's request with its sources, to be planned; or why they can't be used.
+
+    It is cheap enough for a draw: at most twice a second, a few of the strips' files are looked at.
+    """
+    global _found_sources
+    if order.target is None or not order.target.wanted:
+        return order.request
+    key = (scene.as_pointer(), order.target.wanted, order.request.media_folder)
+    if _found_sources is None or _found_sources.key != key or time.monotonic() > _found_sources.until:
+        _found_sources = _find_sources(scene, order, key)
+    if _found_sources.refusal:
+        return _found_sources.refusal
+    return replace(order.request, sources=list(_found_sources.sources))
+
+
+@dataclass(frozen=True)
+class _FoundSources:
+    """What was found of an order's sources; valid until the time `until`."""
+
+    key: tuple[Any, ...]
+    until: float
+    sources: tuple[Source, ...] = ()
+    refusal: str = ""
+
+
+_found_sources: _FoundSources | None = None
+
+
+def _find_sources(scene: bpy.types.Scene, order: orders.TakeOrder, key: tuple[Any, ...]) -> _FoundSources:
+    until = time.monotonic() + (0.0 if bpy.app.background else LOOK_SECONDS)
+    look = picture_files.look_at_all if bpy.app.background else picture_files.glance
+    made = orders.sources_of(scene, order, PLANNED, look)
+    if isinstance(made, str):
+        return _FoundSources(key, until, refusal=made)
+    return _FoundSources(key, until, tuple(source for _, source, _ in made))
+
+
+def may_yet_be_found(plan: Plan) -> bool:
+    """True where the model was not found, but the first search of the models folders still goes on."""
+    missing = plan.problem is not None and plan.problem.kind is ProblemKind.MODEL_MISSING
+    return missing and bool(session.current().server.looking)
+
+
+def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: Task) -> Result:
+    """Ask for the takes, and report; gives the operator's result."""
+    scene, current = compat.sequencer_scene(context), session.current()
+    asked: list[TakeRequest] = []
+    try:
+        for order in _orders_now(scene, settings, task):
+            order = replace(order, request=_within_its_plan(scene, order))
+            current.generate(scene, order)
+            asked.append(order.request)
+    except request.Refused as refused:
+        operator.report({"WARNING"}, refused.sentence)
+        if not asked:
+            return {"CANCELLED"}
+    settings_in(scene).seed = asked[-1].seed
+    operator.report({"INFO"}, _report(asked))
+    return {"FINISHED"}
+
+
+def _orders_now(scene: bpy.types.Scene, settings: Settings, task: Task) -> list[orders.TakeOrder]:
+    """The takes that a click asks for, each with a new seed unless it is locked. Raises Refused."""
+    model = session.current().server.model(settings.model)
+    made = orders.find_orders(scene, settings, preferences.get(), task, model)
+    if isinstance(made, str):
+        raise request.Refused(made)
+    return made
+
+
+def _within_its_plan(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeRequest:
+    """The request, shortened to the length that its plan says the take will have. Raises Refused."""
+    asked = request_with_sources(scene, order)
+    if isinstance(asked, str):
+        raise request.Refused(asked)
+    return request.within_plan(order.request, session.current().server.plan_query.plan_of(asked))
+
+
+def _report(asked: list[TakeRequest]) -> str:
+    if len(asked) > 1:
+        return f"Started {len(asked)} takes, one after the other."
+    origin = asked[0].origin
+    end = origin.start + asked[0].length_frames
+    return f"Asked for a take on channel {origin.channel}, frames {origin.start} to {end - 1}."
+
+
+class WAN_VSE_OT_generate(TaskOperator, bpy.types.Operator):
+    """Ask for a take of the prompt at the playhead. A placeholder stands there until the take is made"""
+
+    bl_idname = "wan_vse.generate"
+    bl_label = "Wan: Generate Take"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.TEXT_TO_VIDEO
+
+
+class WAN_VSE_OT_generate_into_hole(TaskOperator, bpy.types.Operator):
+    """Ask for a take of the prompt that fills the gap under the playhead, from strip to strip"""
+
+    bl_idname = "wan_vse.generate_into_hole"
+    bl_label = "Wan: Generate into Gap"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.TEXT_TO_VIDEO
+    changed: ClassVar = {"length_mode": "HOLE"}
+
+
+class WAN_VSE_OT_animate_picture(TaskOperator, bpy.types.Operator):
+    """Ask for a take that begins on the selected picture, and ends on the second one where two are selected"""
+
+    bl_idname = "wan_vse.animate_picture"
+    bl_label = "Wan: Animate Picture"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.IMAGE_TO_VIDEO
+
+
+class WAN_VSE_OT_restyle(TaskOperator, bpy.types.Operator):
+    """Ask for the selected footage in the prompt's look, frame by frame on the channel above it"""
+
+    bl_idname = "wan_vse.restyle"
+    bl_label = "Wan: Restyle Footage"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.RESTYLE
+
+
+class WAN_VSE_OT_fill_gap(TaskOperator, bpy.types.Operator):
+    """Ask for a take that is exactly the gap between two strips: the selected ones, or those around the playhead"""
+
+    bl_idname = "wan_vse.fill_gap"
+    bl_label = "Wan: Fill Gap"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.FILL_GAP
+
+
+class WAN_VSE_OT_extend(TaskOperator, bpy.types.Operator):
+    """Ask for a take that goes on from the strip's end, or leads up to its start; a held part of it gives the length"""
+
+    bl_idname = "wan_vse.extend"
+    bl_label = "Wan: Extend Strip"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.EXTEND
+
+
+class WAN_VSE_OT_dress_previs(TaskOperator, bpy.types.Operator):
+    """Ask for a take with the scene strip's depth and camera move, in the look of the prompt or a selected picture"""
+
+    bl_idname = "wan_vse.dress_previs"
+    bl_label = "Wan: Dress Previs"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    task = Task.PREVIS
+
+
+class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
+    """Ask for another take with the active strip's own settings, above it and over the frames that it covers now"""
+
+    bl_idname = "wan_vse.regenerate"
+    bl_label = "Wan: Regenerate Take"
+    bl_options: ClassVar = {"UNDO"}  # no REGISTER: adjusting it would undo a take that has landed, and ask anew
+
+    seed: bpy.props.EnumProperty(
+        name="Seed",
+        description="The seed of the new take",
+        items=[
+            ("NEW", "New Seed", "Another take with the same prompt"),
+            ("SAME", "Same Seed", "The same take again, for example after its files were lost"),
+        ],
+    )
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return made_refusal(context) or backend_refusal()
+
+    @timed("operator regenerate")
+    def execute(self, context: bpy.types.Context) -> Result:
+        scene = compat.sequencer_scene(context)
+        strip = compat.active_strip(scene)
+        made = request_of(strip)
+        if made is None:
+            self.report({"WARNING"}, f"{made_refusal(context)}.")
+            return {"CANCELLED"}
+        try:
+            again = _request_again(scene, strip, made, self.seed == "SAME")
+            session.current().generate(scene, _order(scene, strip, again), strip.name)
+        except request.Refused as refused:
+            self.report({"WARNING"}, refused.sentence)
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Asked for another take on channel {again.origin.channel}.")
+        return {"FINISHED"}
+
+
+def _request_again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeRequest, same_seed: bool) -> TakeRequest:
+    """The request that the strip was made for, for a take above the strip. Raises Refused."""
+    start, end = compat.start(strip), compat.end_exclusive(strip)
+    if made.sources:  # which are as long as the whole take
+        start -= _left_out(strip)
+        end = start + made.length_frames
+    above = free_space.first_free_channel(scene, start, end, strip.channel + 1)
+    channel = above or free_space.first_free_channel(scene, start, end)
+    if channel is None:
+        raise request.Refused("Every channel is taken over this strip: make room above it.")
+    return replace(
+        made,
+        length_frames=end - start,
+        frame_rate=scene_format.rate_of(scene),
+        seed=made.seed if same_seed else secrets.randbelow(MAX_SEED + 1),
+        media_folder=request.media_folder(preferences.get()),
+        origin=Origin(project.path(), project.id_to_be(), scene.name_full, channel, start),
+    )
+
+
+def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> orders.TakeOrder:
+    """The order for `again`: with its sources' files where they are on the disk, else of their strips.
+
+    Raises Refused.
+    """
+    if all(strangers.may_be_read(source) and sourcing.is_there(source) for source in again.sources):
+        return orders.TakeOrder(again, asked=untrusted.text_in(strip, provenance.ASKED) if again.sources else "")
+    asked = provenance.of(strip)
+    if asked is None:
+        raise request.Refused(
+            "The strips that this take was made from are no longer known: select them, and make the take again."
+        )
+    start = again.origin.start
+    return orders.TakeOrder(
+        again, provenance.target_again(scene, asked, start, start + again.length_frames, again.origin.channel)
+    )
+
+
+def _left_out(strip: compat.Strip) -> int:
+    """How many of the take's first frames the strip leaves out."""
+    if identity.role_of(strip) == identity.PLACEHOLDER_ROLE:
+        return identity.offset_frames(strip)
+    return max(0, compat.start(strip) - compat.content_start(strip))

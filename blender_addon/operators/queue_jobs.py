@@ -1,0 +1,281 @@
+"""Operators on the queue: cancel and retry jobs, place and show takes, clear the list, collect takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import bpy
+
+from ...wan_backend.protocol.messages import JobState, JobStatus
+from ..jobs import project, request, session
+from ..properties import active_job_id
+from ..stopwatch import timed
+from ..timeline import compat, identity
+from .refusing import ROW_POINTER, Refusing, Result, backend_refusal, job_of, timeline_refusal
+
+HELD_ELSEWHERE = "Another Blender window has this job: retry it there, or close that window to bring it here"
+NO_JOB = "No job is chosen in the queue"
+EMPTY_QUEUE = "The queue is empty"
+SAMPLE = 20
+"""So many jobs of each state are asked whether an operator could be used on any."""
+_ENDED = tuple(state for state in JobState if state.ended)
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """All jobs, in the session's order, and which of them are going on or ended."""
+
+    jobs: Sequence[JobStatus]
+    going_on: tuple[JobStatus, ...]
+    """The jobs that run or wait."""
+    ended: tuple[JobStatus, ...]
+    sample: tuple[JobStatus, ...]
+    """The first few jobs of each state."""
+
+
+_last: QueueState | None = None
+
+
+def queue_state() -> QueueState:
+    """Count the queue's jobs, once for each change of the queue, since polls and draws ask at every redraw."""
+    global _last
+    jobs = session.current().queue()
+    if _last is None or _last.jobs is not jobs:
+        _last = _count(jobs)
+    return _last
+
+
+def _count(jobs: Sequence[JobStatus]) -> QueueState:
+    going_on: list[JobStatus] = []
+    ended: list[JobStatus] = []
+    by_state: dict[JobState, list[JobStatus]] = {state: [] for state in JobState}
+    for job in jobs:
+        (ended if job.state in _ENDED else going_on).append(job)
+        same = by_state[job.state]
+        if len(same) < SAMPLE:
+            same.append(job)
+    sample = tuple(job for few in by_state.values() for job in few)
+    return QueueState(jobs, tuple(going_on), tuple(ended), sample)
+
+
+class OnJob(Refusing):
+    """An operator on one job: that of `job_id`, else that of the row it is drawn in, else the chosen one."""
+
+    job_id: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def job_refusal(cls, job: JobStatus) -> str:
+        """Why this can't be done with `job`; empty where it can."""
+        return ""
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        """Why the job of the row can't be used; without a row (in a script or F3), why no job can.
+
+        Blender asks before `job_id` is set, so a poll can't know it; `execute` asks again.
+        """
+        row = getattr(context, ROW_POINTER, None)
+        if row is not None:
+            job = job_of(row.name)
+            return cls.job_refusal(job) if job else NO_JOB
+        first = EMPTY_QUEUE
+        for job in queue_state().sample:
+            sentence = cls.job_refusal(job)
+            if not sentence:
+                return ""
+            first = sentence if first is EMPTY_QUEUE else first
+        return first
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        """Find the job, then run the operator on it or report why it can't be run."""
+        row = getattr(context, ROW_POINTER, None)
+        job = job_of(self.job_id or (row.name if row is not None else "") or active_job_id(context))
+        if job is None and not self.job_id:
+            job = next((each for each in queue_state().sample if not self.job_refusal(each)), None)
+        sentence = self.job_refusal(job) if job else NO_JOB
+        if job is None or sentence:
+            self.report({"WARNING"}, f"{sentence}.")  # type: ignore[attr-defined]
+            return {"CANCELLED"}
+        with timed(f"operator {type(self).__name__}"):
+            return self.run(context, job)
+
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
+        """Do with `job` what the operator is for."""
+        raise NotImplementedError
+
+
+class WAN_VSE_OT_cancel_job(OnJob, bpy.types.Operator):
+    """End the job. Its placeholder stays and says so, and the job can be tried again"""
+
+    bl_idname = "wan_vse.cancel_job"
+    bl_label = "Wan: Cancel Job"
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def job_refusal(cls, job: JobStatus) -> str:
+        return "The job has ended already" if job.state.ended else ""
+
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
+        session.current().cancel(job.job_id)
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
+    """End every job that runs or waits. Each can be tried again"""
+
+    bl_idname = "wan_vse.cancel_all"
+    bl_label = "Wan: Cancel All Jobs"
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        return "" if queue_state().going_on else "No job is running or waiting"
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        return context.window_manager.invoke_confirm(self, event)
+
+    @timed("operator cancel_all")
+    def execute(self, context: bpy.types.Context) -> Result:
+        jobs = _going_on()
+        for job_id in jobs:
+            session.current().cancel(job_id)
+        self.report({"INFO"}, f"Canceling {len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}.")
+        return {"FINISHED"}
+
+
+def _going_on() -> list[str]:
+    return [job.job_id for job in queue_state().going_on]
+
+
+class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
+    """Put the job at the end of the queue once more, exactly as it was asked for"""
+
+    bl_idname = "wan_vse.retry_job"
+    bl_label = "Wan: Try Job Again"
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def job_refusal(cls, job: JobStatus) -> str:
+        if not job.state.ended:
+            return "The job has not ended yet"
+        if job.take is not None:
+            return "The job has its take: use Regenerate for another"
+        if job.held_elsewhere:
+            return HELD_ELSEWHERE
+        return backend_refusal()
+
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
+        session.current().retry(job.job_id)
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
+    """Put the finished take on the timeline: in place of its placeholder, else where it was asked for"""
+
+    bl_idname = "wan_vse.place_take"
+    bl_label = "Wan: Place Take"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def job_refusal(cls, job: JobStatus) -> str:
+        if not job.state.ended:
+            return "The take is still being made"
+        return "" if session.current().can_place(job.job_id) else "The job has no take to place"
+
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
+        scene = compat.sequencer_scene(context)
+        no_timeline = timeline_refusal(context)
+        if scene is None or no_timeline:
+            self.report({"WARNING"}, f"{no_timeline}.")
+            return {"CANCELLED"}
+        try:
+            placed = session.current().place(job.job_id, scene)
+        except request.Refused as refused:
+            self.report({"ERROR"}, refused.sentence)
+            return {"CANCELLED"}
+        if not placed:
+            why = session.current().file.problems.get(job.job_id, "") or "The job has no take to place."
+            self.report({"WARNING"}, why)
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_show_take(OnJob, bpy.types.Operator):
+    """Move the playhead to the job's strip and select it"""
+
+    bl_idname = "wan_vse.show_take"
+    bl_label = "Wan: Show Strip of Job"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
+        shown = compat.sequencer_scene(context)
+        found = [each for each in identity.all_marked() if each.job_id == job.job_id]
+        here = next((each for each in found if each.scene == shown), None)
+        if here is None:
+            elsewhere = f"It is in the scene '{found[0].scene.name}'." if found else "It has no strip in this file."
+            self.report({"WARNING"}, elsewhere)
+            return {"CANCELLED"}
+        for strip in compat.all_strips(shown):
+            strip.select = False
+        here.strip.select = True
+        shown.sequence_editor.active_strip = here.strip
+        shown.frame_current = compat.start(here.strip)
+        _bring_into_view(context)
+        return {"FINISHED"}
+
+
+def _bring_into_view(context: Any) -> None:
+    area = context.area
+    if area is None or area.type != "SEQUENCE_EDITOR" or bpy.app.background:
+        return
+    timeline = next((region for region in area.regions if region.type == "WINDOW"), None)
+    if timeline is not None and area.spaces.active.view_type != "PREVIEW":
+        with context.temp_override(region=timeline):
+            bpy.ops.sequencer.view_frame()
+
+
+_HELD = "Another Blender window has the ended jobs: clear them there, or close that window"
+
+
+class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
+    """Take the jobs that have ended off the list. Their takes stay on the timeline and on the disk"""
+
+    bl_idname = "wan_vse.clear_jobs"
+    bl_label = "Wan: Clear Ended Jobs"
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        if not queue_state().ended:
+            return "No job has ended"
+        return "" if any(not job.held_elsewhere for job in queue_state().ended) else _HELD
+
+    @timed("operator clear_jobs")
+    def execute(self, context: bpy.types.Context) -> Result:
+        session.current().clear()
+        return {"FINISHED"}
+
+
+class WAN_VSE_OT_collect_takes(Refusing, bpy.types.Operator):
+    """Copy the takes of this file into the folder wan beside it, so that all can be moved together"""
+
+    bl_idname = "wan_vse.collect_takes"
+    bl_label = "Wan: Collect Takes"
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def refusal(cls, context: bpy.types.Context) -> str:
+        if not project.path():
+            return "Save the .blend first: the takes are copied beside it"
+        return "The takes are being copied already" if session.current().collector.busy else ""
+
+    @timed("operator collect_takes")
+    def execute(self, context: bpy.types.Context) -> Result:
+        try:
+            session.current().collect()
+        except request.Refused as refused:
+            self.report({"INFO"}, refused.sentence)
+            return {"CANCELLED"}
+        return {"FINISHED"}

@@ -1,0 +1,156 @@
+"""Which takes the panel, the overlay and the polls show: worked out once, and again only when something changed.
+
+A redraw asks three times and more: the panel, its button's poll and the overlay. What all of it depends on is read from
+Blender as columns and plain values, which is quick; channels, gaps, targets and requests are found only where these are
+other ones than before. No strip and no scene is kept.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from typing import Any
+
+import bpy
+
+from ...wan_backend.protocol.messages import Task
+from .. import preferences
+from ..jobs import orders, project, request, session
+from ..properties import WanSettings, WithSettings
+from ..properties.task import TaskSettings, chosen_or
+from ..timeline import compat, scene_format, selection
+
+ANY_PROMPT = "any"
+"""Stands for the prompt while there is none: what would be made does not depend on it."""
+_SETTINGS = tuple(
+    name
+    for kind in (WanSettings, TaskSettings)
+    for name in kind.__annotations__
+    if name not in {"model", "resolution", "task", "prompt_text", "loras", "active_lora"}
+)
+"""The settings that are read as they are. The first three are worked out from others of them."""
+
+
+@dataclass(frozen=True)
+class ShownTakes:
+    """The takes that one click would ask for."""
+
+    orders: tuple[orders.TakeOrder, ...] = ()
+    """Where the prompt alone is lacking, those of any other prompt."""
+    slots: tuple[request.Slot, ...] = ()
+    """Where they would go, also where something else than the place is lacking."""
+    refusal: str = ""
+    """Why a click would be refused."""
+    blocked: str = ""
+    """Why there are no orders; the prompt is none of the reasons, unless nothing else is lacking."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The selection, the task that the panel shows, and its takes."""
+
+    selected: selection.Selection
+    task: Task
+    takes: ShownTakes
+    key: tuple[object, ...]
+    """All that the above depends on, but for the names of strips beside a gap."""
+    others: dict[object, ShownTakes] = field(default_factory=dict, compare=False)
+    """The takes of other tasks and of changed settings, as far as somebody has asked for them."""
+
+
+_last: Snapshot | None = None
+
+
+def read(scene: bpy.types.Scene, settings: WanSettings) -> Snapshot:
+    """What is to be shown now; the same object while nothing that it depends on changes. Safe in a draw."""
+    global _last
+    selected = selection.read(scene)
+    key = _read_key(scene, settings, selected)
+    if _last is None or _last.key != key or not _has_sides(scene, _last):
+        task = chosen_or(settings, selected, selection.implied(scene, selected))
+        _last = Snapshot(selected, task, _find_takes(scene, settings, selected, task), key)
+    return _last
+
+
+def takes_of(scene: bpy.types.Scene, settings: WanSettings, task: Task, changed: dict[str, Any]) -> ShownTakes:
+    """The takes of a task that may not be the shown one, with `changed` in place of some settings. Safe in a draw."""
+    now = read(scene, settings)
+    if task is now.task and not changed:
+        return now.takes
+    key = (task, *changed.items())
+    if key not in now.others:
+        now.others[key] = _find_takes(scene, WithSettings(settings, **changed), now.selected, task)
+    return now.others[key]
+
+
+def _find_takes(
+    scene: bpy.types.Scene, settings: WanSettings | WithSettings, selected: selection.Selection, task: Task
+) -> ShownTakes:
+    wanted = preferences.get()
+    model = session.current().server.model(settings.model)
+    places = orders.find_places(scene, settings, selected, task, model)
+    slots = () if isinstance(places, str) else tuple(place.slot for place in places)
+    made = orders.make_orders(scene, settings, wanted, task, places)
+    if not isinstance(made, str):
+        return ShownTakes(tuple(made), slots)
+    of_any_prompt = WithSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
+    if settings.prompt_source == "TEXT_STRIP":  # the text strips may have given the places
+        places = orders.find_places(scene, of_any_prompt, selected, task, model)
+    made_of_any = orders.make_orders(scene, of_any_prompt, wanted, task, places)
+    if isinstance(made_of_any, str):
+        return ShownTakes(slots=slots, refusal=made, blocked=made_of_any)
+    return ShownTakes(tuple(made_of_any), slots, refusal=made)
+
+
+def _read_key(scene: bpy.types.Scene, settings: WanSettings, selected: selection.Selection) -> tuple[object, ...]:
+    return (
+        selected,
+        *_timeline_key(scene),
+        *(getattr(settings, name) for name in _SETTINGS),
+        tuple((row.path, row.use, row.strength, row.expert) for row in settings.loras),
+        request.read_prompt(scene, settings),
+        tuple(session.current().server.models),
+        project.path(),
+        project.id_to_be(),
+        request.media_folder(preferences.get()),
+    )
+
+
+def _timeline_key(scene: bpy.types.Scene) -> tuple[object, ...]:
+    owner, render = compat.shown_owner(scene), scene.render
+    strips = compat.columns(compat.shown_strips(scene))
+    return (
+        scene.as_pointer(),
+        scene.name_full,
+        0 if owner is None else owner.as_pointer(),
+        *(column.tobytes() for column in (strips.starts, strips.ends_exclusive, strips.channels, strips.kinds)),
+        bytes(strips.mutes),
+        *_closed_channels(owner),
+        scene.frame_start,
+        scene.frame_end,
+        scene.use_preview_range,
+        scene.frame_preview_start,
+        scene.frame_preview_end,
+        scene_format.rate_of(scene),
+        scene_format.square_size(scene, render.resolution_percentage),
+    )
+
+
+def _closed_channels(owner: Any) -> tuple[bytes, ...]:
+    """The channels that are locked, and those that are muted."""
+    channels: Any = () if owner is None else owner.channels
+    found = []
+    for name in ("lock", "mute"):
+        flags = array("b", bytes(len(channels)))
+        if len(channels):
+            channels.foreach_get(name, flags)
+        found.append(flags.tobytes())
+    return tuple(found)
+
+
+def _has_sides(scene: bpy.types.Scene, snapshot: Snapshot) -> bool:
+    """Whether the strips beside the gap, which need not be selected, are still called as they were."""
+    takes = (snapshot.takes, *snapshot.others.values())
+    targets = [order.target for each in takes for order in each.orders if order.target is not None]
+    sides = {strip.name for target in targets if target.task is Task.FILL_GAP for strip in target.sources}
+    return all(compat.strip_named(scene, name) is not None for name in sides)

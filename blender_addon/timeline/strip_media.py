@@ -1,0 +1,259 @@
+"""Finds what strips play, and whether it can be read: files of movies and images, and scenes. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import bpy
+import imbuf
+
+from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Pictures
+from . import compat, movie_head, picture_files
+from .strip_transform import is_retimed
+
+NAMES_SHOWN = 3
+KEPT_SECONDS = 2.0
+"""For so long, the list of which strips play from which folder is used again."""
+
+
+def folder_of(scene: bpy.types.Scene, strip: compat.Strip) -> str:
+    """The absolute folder of a movie or image strip's files."""
+    path = strip.directory if strip.type == "IMAGE" else os.path.dirname(strip.filepath)
+    return os.path.abspath(bpy.path.abspath(path or "//", library=scene.library))
+
+
+def names_of(strip: compat.Strip, frames: range) -> list[str]:
+    """The name of the file that is shown in each of the scene's frames; past the media's ends, the first or last.
+
+    Only the pictures that these frames show are read, however many the strip has.
+    """
+    if strip.type == "MOVIE":
+        return [bpy.path.basename(strip.filepath)]
+    trim, last = compat.trim_start(strip), len(strip.elements) - 1
+    indices = [min(index + trim, last) for index in media_indices(strip, frames)]
+    if not indices:
+        return []
+    first = min(indices)
+    names = [element.filename for element in strip.elements[first : max(indices) + 1]]
+    return [names[index - first] for index in indices]
+
+
+def all_names(strip: compat.Strip) -> list[str]:
+    """The names of all pictures of an image strip; of more than a take may have, that many, evenly spread."""
+    count = len(strip.elements)
+    if count <= MAX_TAKE_FRAMES:
+        return [element.filename for element in strip.elements]
+    return [strip.elements[index * (count - 1) // (MAX_TAKE_FRAMES - 1)].filename for index in range(MAX_TAKE_FRAMES)]
+
+
+def is_played(folder: str, names: list[str], is_movie: bool) -> bool:
+    """Whether a strip of the open file plays those files."""
+    wanted = set(names)
+    for scene_name, strip_name in _players().get((is_movie, folder), ()):
+        scene = compat.own_scene(scene_name)
+        strip = compat.strip_named(scene, strip_name) if scene is not None else None
+        if strip is None or strip.type != ("MOVIE" if is_movie else "IMAGE") or folder_of(scene, strip) != folder:
+            continue  # another one by now
+        played = {bpy.path.basename(strip.filepath)} if is_movie else {each.filename for each in strip.elements}
+        if wanted <= played:
+            return True
+    return False
+
+
+def _players() -> dict[tuple[bool, str], list[tuple[str, str]]]:
+    """The scenes and strips that play from each folder, by kind; kept, as a thousand questions come at once."""
+    global _last_players
+    scenes = [scene for scene in bpy.data.scenes if scene.library is None]
+    key = (bpy.data.filepath, tuple((scene.as_pointer(), len(compat.all_strips(scene))) for scene in scenes))
+    kept_key, until, players = _last_players
+    if key == kept_key and time.monotonic() < until:
+        return players
+    players = {}
+    for scene in scenes:
+        for strip, _ in compat.walk(scene):
+            if strip.type in ("MOVIE", "IMAGE"):
+                place = (strip.type == "MOVIE", folder_of(scene, strip))
+                players.setdefault(place, []).append((scene.name, strip.name))
+    _last_players = key, time.monotonic() + KEPT_SECONDS, players
+    return players
+
+
+_last_players: tuple[object, float, dict[tuple[bool, str], list[tuple[str, str]]]] = (None, 0.0, {})
+
+
+def media_indices(strip: compat.Strip, frames: range) -> list[int]:
+    """The index of the media's frame that each of the scene's frames shows, from 0 after the trim.
+
+    It is wrong for retimed strips.
+    """
+    last = compat.content_frames(strip) - 1
+    start = compat.content_start(strip)
+    indices = [frame - start for frame in frames]
+    if strip.type == "IMAGE" and len(strip.elements) == 1:
+        return [0] * len(indices)
+    if getattr(strip, "use_reverse_frames", False):
+        indices = [last - max(0, index) if index <= last else 0 for index in indices]
+    return [min(max(index, 0), last) for index in indices]
+
+
+def refuse_files(
+    scene: bpy.types.Scene,
+    strip: compat.Strip,
+    names: list[str],
+    look: picture_files.FileLook = picture_files.look_at_all,
+) -> str:
+    """Why a strip's files can't be a source, as far as `look` looks: one is missing, empty or unreadable."""
+    folder = folder_of(scene, strip)
+    lost = look(folder, names, False).lost
+    if lost:
+        more = f" and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
+        return (
+            f"“{strip.name}” plays {', '.join(lost[:NAMES_SHOWN])}{more}, which can't be found in {folder}: put it "
+            "back there, or find it with File > External Data > Find Missing Files."
+        )
+    if strip.type == "IMAGE":
+        return _refuse_unreadable(strip, folder, names)
+    if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0):
+        return (
+            f"“{strip.name}” plays {names[0]}, which Blender can't read: convert it to H.264 in MP4, for example, "
+            "and use that in its place."
+        )
+    return ""
+
+
+def _refuse_unreadable(strip: compat.Strip, folder: str, names: list[str]) -> str:
+    """Why the first or the last picture can't be a source: Blender can't read it, and would show black.
+
+    A Blender in the background tries the others before it renders them.
+    """
+    for name in {*names[:1], *names[-1:]}:
+        path = os.path.join(folder, name)
+        if not _is_known(path) and not _blender_reads(path):
+            return (
+                f"“{strip.name}” shows {name}, which Blender can't read: convert it to PNG or JPEG, for example, and "
+                "put that in its place."
+            )
+    return ""
+
+
+def _is_known(path: str) -> bool:
+    try:
+        return picture_files.head_of(path).is_known
+    except (OSError, ValueError):
+        return True  # whether it is there was looked at before
+
+
+def _blender_reads(path: str) -> bool:
+    """Whether this Blender reads a picture of a format that isn't one of those known to be read."""
+    try:
+        imbuf.load(path).free()
+    except (OSError, RuntimeError, ValueError):
+        return False
+    return True
+
+
+def pictures(
+    scene: bpy.types.Scene, strip: compat.Strip, names: list[str], indices: list[int], look: picture_files.FileLook
+) -> Pictures | None:
+    """The size and depth of the strip's pictures; None where the backend may not read them as Blender does.
+
+    `names` and `indices` are the file and the media's frame that is shown in each frame. `look` decides how many of
+    the files are looked at.
+    """
+    if strip.type == "MOVIE":
+        return _movie_pictures(scene, strip, names[0], max(indices) + compat.trim_start(strip) + 1)
+    found = look(folder_of(scene, strip), names, True)
+    size = next(iter(found.sizes)) if len(found.sizes) == 1 and not found.lost else None
+    return None if size is None else Pictures(*size)
+
+
+def _movie_pictures(scene: bpy.types.Scene, strip: compat.Strip, name: str, frames: int) -> Pictures | None:
+    """The size and depth of a movie's pictures; None as well where it has fewer than `frames` frames."""
+    head = movie_head.head_of(os.path.join(folder_of(scene, strip), name))
+    if head is None or strip.stream_index != 0 or not head.has(frames, strip.fps):
+        return None
+    turn = compat.turn_shown(head.turn)
+    if turn is None or not head.depth.is_within(compat.DEEP_SAMPLES_SHOWN):
+        return None
+    most = compat.DEEP_SAMPLES_SHOWN
+    found = Pictures(head.width, head.height, turn, head.depth.alpha, most.rgb, most.gray)
+    element = strip.elements[0] if len(strip.elements) else None
+    remembered = element is not None and (element.orig_width, element.orig_height)
+    return found if remembered == found.shown_size() else None  # else the file isn't the one that was laid there
+
+
+def camera_of(strip: compat.Strip, frame: int) -> bpy.types.Object | None:
+    """The camera that Blender uses at a frame of the strip's own scene.
+
+    It is the strip's own camera; else that of the last marker at or before the frame, or of the first marker after it;
+    else the scene's.
+    """
+    own: bpy.types.Object | None = strip.scene_camera
+    usual: bpy.types.Object | None = strip.scene.camera
+    if own is not None:
+        return own
+    bound = [(m.frame, m.camera) for m in strip.scene.timeline_markers if m.camera and not m.camera.hide_render]
+    if not bound:
+        return usual
+    before = [marker for marker in bound if marker[0] <= frame]
+    chosen: bpy.types.Object = (max(before, key=lambda m: m[0]) if before else min(bound, key=lambda m: m[0]))[1]
+    return chosen
+
+
+def frames_of_scene(strip: compat.Strip, frames: range) -> list[int]:
+    """The frame of the strip's own scene that each of the timeline's frames shows."""
+    first = strip.scene.frame_start + compat.trim_start(strip)
+    return [first + index for index in media_indices(strip, frames)]
+
+
+def refuse_scene(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
+    """Why a scene strip can't be rendered in those frames of the timeline."""
+    shown = strip.scene
+    if shown is None:
+        return f"“{strip.name}” shows no scene: choose one in the strip's properties."
+    if scene in _shown_by(strip, set()):
+        return f"“{strip.name}” shows the scene that it is in: choose another scene for it."
+    # Either each of the frames has a camera or none: one marker with a camera serves those before it, too.
+    if strip.scene_input == "CAMERA" and frames and camera_of(strip, frames_of_scene(strip, frames[:1])[0]) is None:
+        return (
+            f"“{strip.name}” shows the scene “{shown.name}”, which has no camera: add one there, or choose one "
+            "in the strip's properties."
+        )
+    return ""
+
+
+def refuse_depth(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
+    """Why the depth of a strip can't be rendered."""
+    if strip.type != "SCENE":
+        return f"“{strip.name}” is not a scene strip, so it has no depth: select a scene strip."
+    refusal = refuse_scene(scene, strip, frames)
+    if refusal:
+        return refusal
+    if strip.scene_input != "CAMERA":
+        return (
+            f"“{strip.name}” shows the timeline of “{strip.scene.name}”, which has no depth: set it to show the camera, "
+            "in the strip's properties."
+        )
+    if is_retimed(scene, strip) or strip.strobe > 1.0:
+        return f"“{strip.name}” is retimed, and its depth can't be retimed: clear its retiming, or its strobe."
+    return ""
+
+
+def rendered_size(strip: compat.Strip) -> tuple[int, int]:
+    """Width and height in pixels that the strip's scene is rendered in."""
+    render = strip.scene.render
+    percent = render.resolution_percentage
+    return render.resolution_x * percent // 100, render.resolution_y * percent // 100
+
+
+def _shown_by(strip: compat.Strip, seen: set[bpy.types.Scene]) -> set[bpy.types.Scene]:
+    """All scenes that are rendered for a scene strip, also those that scene strips in its timeline show."""
+    if strip.scene is None or strip.scene in seen:
+        return seen
+    seen.add(strip.scene)
+    if strip.scene_input == "SEQUENCER":
+        for inner, _ in compat.walk(strip.scene):
+            if inner.type == "SCENE" and not inner.mute:
+                _shown_by(inner, seen)
+    return seen

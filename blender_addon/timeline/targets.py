@@ -1,0 +1,385 @@
+"""Which takes a task makes of what is selected: their frames, their channel and the footage that they need.
+
+Where a task can't be done, a sentence is returned that says why and what to do. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import bpy
+
+from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Role, Task
+from . import compat, free_space, scene_format
+from .footage import FootageRange
+from .selection import MAX_STRIPS, Picked, Selection, around
+
+MAX_NEIGHBOR_FRAMES = 17
+"""At most so many of the model's frames are kept of a neighbor: enough to show its motion."""
+
+MAY_BE_SHORTER = frozenset({Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO})
+"""A take of any other task is as long as what it is made from, or as the gap that it fills."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """The panel's settings that a target depends on."""
+
+    length_frames: int = 72
+    """For takes whose length nothing on the timeline gives."""
+    as_long_as_strip: bool = True
+    """Image to video: to the end of the picture's strip."""
+    extend_frames: int = 24
+    backward: bool = False
+    model_rate: Fraction = Fraction(16)
+    scene_rate: Fraction = Fraction(24)
+
+    @property
+    def neighbor_frames(self) -> int:
+        """How many of the scene's frames of a neighbor the model may need."""
+        return math.ceil((MAX_NEIGHBOR_FRAMES - 1) * self.scene_rate / self.model_rate) + 1
+
+
+@dataclass(frozen=True)
+class Target:
+    """One take: frames [start, end_exclusive) on `channel`."""
+
+    task: Task
+    start: int
+    end_exclusive: int
+    channel: int
+    wanted: tuple[FootageRange, ...] = ()
+    prompt: str = ""
+    """Of the text strip that the take is made for; empty where the panel's prompt holds."""
+    sources: tuple[Picked, ...] = field(default=(), compare=False)
+    """The strips that the take is made from, as they were."""
+
+    @property
+    def length_frames(self) -> int:
+        """How many frames the take has."""
+        return self.end_exclusive - self.start
+
+
+def find_targets(scene: bpy.types.Scene, selection: Selection, task: Task, wishes: Wishes) -> list[Target] | str:
+    """A target for each take, at least one; or why there is none. Text strips get a take each."""
+    if selection.count > MAX_STRIPS:
+        return f"{selection.count} strips are selected: select at most {MAX_STRIPS}."
+    targets = _targets_of_task(scene, selection, task, wishes)
+    if isinstance(targets, str):
+        return targets
+    refusals = (_refuse_length(target) or _refuse_place(target) for target in targets)
+    return next(filter(None, refusals), targets)
+
+
+def _targets_of_task(scene: bpy.types.Scene, selection: Selection, task: Task, wishes: Wishes) -> list[Target] | str:
+    if task is Task.IMAGE_TO_VIDEO:
+        return _from_picture(scene, selection, wishes)
+    if task is Task.RESTYLE:
+        return _over_footage(scene, selection)
+    if task is Task.PREVIS:
+        return _over_scene_strips(scene, selection)
+    if task is Task.FILL_GAP:
+        return _into_gap(scene, selection, wishes)
+    if task is Task.EXTEND:
+        return _beside_strip(scene, selection, wishes)
+    return _for_text_strips(scene, selection)
+
+
+def _refuse_length(target: Target) -> str:
+    """Why a take is too long to be made; known before anything is read, rendered or sent for it.
+
+    A take that may be shorter than what it covers is left to its plan, which has a button for that.
+    """
+    if target.task in MAY_BE_SHORTER or target.length_frames <= MAX_TAKE_FRAMES:
+        return ""
+    if target.task is Task.FILL_GAP:
+        what, instead = "The gap has", "make it shorter"
+    elif target.task is Task.EXTEND:
+        what, instead = "The new part has", "ask for fewer, or pull the strip's handle back"
+    elif not target.sources:
+        what, instead = "The preview range has", "make it shorter"
+    elif len(target.sources) == 1:
+        what, instead = f"{_quote(target.sources)} covers", "cut the strip (K), and select a part of it"
+    else:
+        what, instead = "The selected strips cover", "select fewer, or shorter ones"
+    return f"{what} {target.length_frames:,} frames, and a take has at most {MAX_TAKE_FRAMES:,}: {instead}."
+
+
+def _refuse_place(target: Target) -> str:
+    """Why a take can't lie there: it would reach to where Blender has no frames."""
+    if target.end_exclusive - 1 > scene_format.LAST_FRAME:
+        return (
+            f"The take would reach past frame {scene_format.LAST_FRAME:,}, Blender's last: ask for fewer frames, or "
+            "move the strips to the left."
+        )
+    if target.start < scene_format.FIRST_FRAME:
+        return (
+            f"The take would begin before frame {scene_format.FIRST_FRAME:,}, Blender's first: ask for fewer frames, "
+            "or move the strips to the right."
+        )
+    return ""
+
+
+def _refuse_muted(strips: Iterable[Picked]) -> str:
+    """Why a strip among them can't be used: the preview doesn't show it."""
+    muted = next((strip for strip in strips if strip.muted), None)
+    return "" if muted is None else f"'{muted.name}' or its channel is muted: unmute it, or select another strip."
+
+
+def _quote(strips: Iterable[Picked]) -> str:
+    """The strips' names, for a sentence."""
+    return " and ".join(f"'{strip.name}'" for strip in strips)
+
+
+def _free_channel(
+    scene: bpy.types.Scene, start: int, end_exclusive: int, above: int, others: Iterable[Target] = ()
+) -> int | str:
+    """The first channel above `above` that is free there, besides what the other targets take; or why there is none."""
+    also = [(target.channel, target.start, target.end_exclusive) for target in others]
+    channel = free_space.first_free_channel(scene, start, end_exclusive, above + 1, also)
+    if channel is not None:
+        return channel
+    if above >= free_space.HIGHEST_CHANNEL:
+        return f"Every channel above channel {above} is beyond Blender's highest: move the strip to a lower channel."
+    where = f"above channel {above} " if above else ""
+    return f"Every channel {where}is taken, locked or muted at frame {start}: make room there."
+
+
+def _own_channel(scene: bpy.types.Scene, start: int, end_exclusive: int, strips: Iterable[Picked]) -> int | str:
+    """The channel of one of the strips if it is free there, else the first free one above; or why there is none."""
+    numbers = [strip.channel for strip in strips]
+    for number in numbers:
+        if free_space.first_free_channel(scene, start, end_exclusive, number) == number:
+            return number
+    return _free_channel(scene, start, end_exclusive, max(numbers))
+
+
+def _for_text_strips(scene: bpy.types.Scene, selection: Selection) -> list[Target] | str:
+    """A take for each text strip, as long as the strip."""
+    if not selection.texts:
+        return "Select the text strips that hold the prompts: each gets a take."
+    empty = next((strip for strip in selection.texts if not strip.text), None)
+    if empty is not None:
+        return f"The text strip '{empty.name}' is empty: write in it what is to be seen."
+    targets: list[Target] = []
+    for strip in selection.texts:
+        channel = _free_channel(scene, strip.start, strip.end_exclusive, 0, targets)
+        if isinstance(channel, str):
+            return channel
+        targets.append(Target(Task.TEXT_TO_VIDEO, strip.start, strip.end_exclusive, channel, prompt=strip.text))
+    return targets
+
+
+def _from_picture(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Target] | str:
+    """A take that starts on the selected picture, and ends on the second one where two are selected."""
+    strips = selection.footage
+    if not strips:
+        return "Select the strip with the picture: an image, or a strip with the playhead on the frame you want."
+    if len(strips) > 2:
+        return f"{len(strips)} strips are selected: select the first picture, and the last one where you want it."
+    muted = _refuse_muted(strips)
+    if muted:
+        return muted
+    first = strips[0]
+    frame = _picture_frame(first, selection.frame)
+    wanted = [FootageRange(Role.FIRST, frame, frame + 1, (first.name,))]
+    end = first.end_exclusive if wishes.as_long_as_strip and first.end_exclusive - frame > 1 else None
+    if len(strips) == 2:
+        last = strips[1]
+        at = last.end_exclusive - 1 if last.is_still else last.start
+        wanted.append(FootageRange(Role.LAST, at, at + 1, (last.name,)))
+        end = at + 1 if at > frame else end
+    end = end or frame + wishes.length_frames
+    channel = _free_channel(scene, frame, end, max(strip.channel for strip in strips))
+    if isinstance(channel, str):
+        return channel
+    return [Target(Task.IMAGE_TO_VIDEO, frame, end, channel, tuple(wanted), sources=strips)]
+
+
+def _over_footage(scene: bpy.types.Scene, selection: Selection) -> list[Target] | str:
+    """A take over each selected strip.
+
+    Strips that overlap in time get one take together, of what the preview shows there. Without a selection, the take
+    covers the preview range.
+    """
+    if not selection.footage:
+        return _over_preview_range(scene)
+    muted = _refuse_muted(selection.footage)
+    if muted:
+        return muted
+    targets: list[Target] = []
+    for group in _groups(selection.footage):
+        start, end = group[0].start, max(strip.end_exclusive for strip in group)
+        top = max(strip.channel for strip in group)
+        names = (group[0].name,) if len(group) == 1 else ()
+        channel = _free_channel(scene, start, end, top, targets)
+        if isinstance(channel, str):
+            return channel
+        wanted = (FootageRange(Role.FOOTAGE, start, end, names),)
+        targets.append(Target(Task.RESTYLE, start, end, channel, wanted, sources=group))
+    return targets
+
+
+def _over_preview_range(scene: bpy.types.Scene) -> list[Target] | str:
+    if not scene.use_preview_range:
+        return "Select the strips to restyle, or set a preview range (P) around the frames."
+    start, end = scene.frame_preview_start, scene.frame_preview_end + 1
+    strips = compat.columns(compat.shown_strips(scene))
+    there = strips.overlapping(start, end)
+    if not there:
+        return f"There is no strip in the preview range, frames {start} to {end - 1}: move it over strips."
+    channel = _free_channel(scene, start, end, max(strips.channels[index] for index in there))
+    if isinstance(channel, str):
+        return channel
+    return [Target(Task.RESTYLE, start, end, channel, (FootageRange(Role.FOOTAGE, start, end),))]
+
+
+def _over_scene_strips(scene: bpy.types.Scene, selection: Selection) -> list[Target] | str:
+    """A take over each selected scene strip; a selected picture says what it looks like."""
+    shots = [strip for strip in selection.footage if strip.type == "SCENE"]
+    looks = [strip for strip in selection.footage if strip.type != "SCENE"]
+    if not shots:
+        return "Select a scene strip: the take follows its depth and its camera move."
+    if len(looks) > 1:
+        return f"{len(looks)} pictures are selected along with the scene strip: select one for the look, or none."
+    muted = _refuse_muted(selection.footage)
+    if muted:
+        return muted
+    targets: list[Target] = []
+    for shot in shots:
+        wanted = [FootageRange(Role.DEPTH, shot.start, shot.end_exclusive, (shot.name,), depth=True)]
+        if looks:
+            frame = _picture_frame(looks[0], selection.frame)
+            wanted.append(FootageRange(Role.LOOK, frame, frame + 1, (looks[0].name,)))
+        channel = _free_channel(scene, shot.start, shot.end_exclusive, shot.channel, targets)
+        if isinstance(channel, str):
+            return channel
+        place = (shot.start, shot.end_exclusive, channel)
+        targets.append(Target(Task.PREVIS, *place, tuple(wanted), sources=(shot, *looks)))
+    return targets
+
+
+def _picture_frame(strip: Picked, playhead: int) -> int:
+    """The frame that is meant: that of the playhead where it stands on the strip, else the first."""
+    if strip.is_still or not strip.start <= playhead < strip.end_exclusive:
+        return strip.start
+    return playhead
+
+
+def _groups(strips: tuple[Picked, ...]) -> list[tuple[Picked, ...]]:
+    """Strips, in the order of their starts, by whether they overlap in time."""
+    groups: list[list[Picked]] = []
+    end = None
+    for strip in strips:
+        if end is None or strip.start >= end:
+            groups.append([])
+            end = strip.end_exclusive
+        groups[-1].append(strip)
+        end = max(end, strip.end_exclusive)
+    return [tuple(group) for group in groups]
+
+
+def _into_gap(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Target] | str:
+    """A take that is exactly the gap between two selected strips, or around the playhead."""
+    sides = _sides_of_gap(scene, selection)
+    if isinstance(sides, str):
+        return sides
+    refusal = _refuse_sides(*sides)
+    if refusal:
+        return refusal
+    left, right = sides
+    start, end = left.end_exclusive, right.start
+    channel = _own_channel(scene, start, end, sides)
+    if isinstance(channel, str):
+        return channel
+    wanted = (_before(left, start, wishes), _after(right, end, wishes))
+    return [Target(Task.FILL_GAP, start, end, channel, wanted, sources=sides)]
+
+
+def _sides_of_gap(scene: bpy.types.Scene, selection: Selection) -> tuple[Picked, Picked] | str:
+    """The strips at both sides of the gap that is meant; or why there are none."""
+    strips = selection.footage
+    if len(strips) == 2:
+        return strips[0], strips[1]
+    if strips:
+        return "Select the two strips on both sides of the gap, or none with the playhead in the gap."
+    gap, left, right = around(scene, selection.frame)
+    if gap is None:
+        return "There is no gap under the playhead: move it into a gap, or select the strips on both sides."
+    if left is None or right is None:
+        side = "before" if left is None else "after"
+        return f"There is no strip {side} the gap: use Extend, or Text to fill it."
+    return left, right
+
+
+def _refuse_sides(left: Picked, right: Picked) -> str:
+    """Why the gap between two strips can't be filled."""
+    muted = _refuse_muted((left, right))
+    if muted:
+        return muted
+    for strip in (left, right):
+        if strip.waits:
+            return f"'{strip.name}' is still being made: wait for its take, then fill the gap."
+        if strip.type == "ADJUSTMENT":
+            return f"'{strip.name}' has no picture of its own: select the strips on both sides of the gap."
+    if left.end_exclusive > right.start:
+        overlap = f"{_quote((left, right))} overlap: there is no gap between them."
+        return f"{overlap} Move one of them away, or cut it shorter."
+    if left.end_exclusive == right.start:
+        return f"{_quote((left, right))} touch: there is no gap between them. Pull them apart, or use Extend."
+    return ""
+
+
+def _beside_strip(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Target] | str:
+    """A take that goes on from the strip's end, or leads up to its start.
+
+    Where a handle was pulled past the media, so that Blender holds a picture, the held part is what is made.
+    """
+    if len(selection.footage) != 1:
+        return "Select only one strip, the one to extend." if selection.footage else "Select the strip to extend."
+    strip = selection.footage[0]
+    muted = _refuse_muted((strip,))
+    if muted:
+        return muted
+    if strip.type == "ADJUSTMENT":
+        return f"'{strip.name}' has no picture of its own: select the strip to extend."
+    backward = goes_backward(strip, wishes.backward)
+    held = strip.held_before if backward else strip.held_after
+    frames = held or wishes.extend_frames
+    start, end = (
+        (strip.shown_start - frames, strip.shown_start) if backward else (strip.shown_end, strip.shown_end + frames)
+    )
+    if backward and start < 0 <= strip.start:  # whoever has strips before frame 0 works there, too
+        return _no_room_before(strip.start)
+    channel = _free_channel(scene, start, end, strip.channel) if held else _own_channel(scene, start, end, (strip,))
+    if isinstance(channel, str):
+        return channel
+    wanted = _after(strip, end, wishes) if backward else _before(strip, start, wishes)
+    return [Target(Task.EXTEND, start, end, channel, (wanted,), sources=(strip,))]
+
+
+def goes_backward(strip: Picked, wished: bool) -> bool:
+    """Whether a strip is extended at its start: where Blender holds a picture; at both or none, as the panel says."""
+    if bool(strip.held_before) != bool(strip.held_after):
+        return bool(strip.held_before)
+    return wished
+
+
+def _no_room_before(start: int) -> str:
+    """Why a strip that begins at `start` can't be extended to before frame 0, which a film doesn't show."""
+    if start == 0:
+        return "No frame lies before the strip, as it begins at frame 0: move the strip to the right to make room."
+    lies = "Only 1 frame lies" if start == 1 else f"Only {start} frames lie"
+    return f"{lies} before the strip: extend it by {start} at most, or move the strip to the right to make room."
+
+
+def _before(strip: Picked, end: int, wishes: Wishes) -> FootageRange:
+    """As much of `strip` before `end` as the model needs; a held picture too, as the preview shows it."""
+    return FootageRange(Role.BEFORE, max(strip.start, end - wishes.neighbor_frames), end, (strip.name,))
+
+
+def _after(strip: Picked, start: int, wishes: Wishes) -> FootageRange:
+    return FootageRange(Role.AFTER, start, min(strip.end_exclusive, start + wishes.neighbor_frames), (strip.name,))

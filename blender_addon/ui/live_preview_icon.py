@@ -1,0 +1,107 @@
+"""What a take looks like while it is made: one picture a job, as a draw asks for it.
+
+A draw only asks; a timer reads the picture's bytes and hands them to Blender. The worker writes them beside its JPEG,
+which Blender could only read through a data-block of the file, or with a copy in the user's thumbnails.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+from typing import Any
+
+import bpy
+import bpy.utils.previews
+
+from ...wan_backend.protocol.media import PREVIEW_PIXELS_FILE
+from ...wan_backend.protocol.messages import JobStatus
+from ..stopwatch import timed
+from . import refresh
+
+log = logging.getLogger(__name__)
+
+MAX_SIDE = 1024
+_HEAD = struct.Struct("<II")
+_SCALE = 7.0
+
+_kept: Any = None
+"""Blender's own collection of previews, by the path of the job's."""
+_steps: dict[str, int] = {}
+"""Path to the step whose picture it has."""
+_asked: dict[str, int] = {}
+"""Path to the step whose picture is wanted; read by the timer."""
+
+
+def register() -> None:
+    """Keep pictures from now on."""
+    global _kept
+    _kept = bpy.utils.previews.new()
+
+
+def unregister() -> None:
+    """Let go of all."""
+    global _kept
+    if bpy.app.timers.is_registered(_read):
+        bpy.app.timers.unregister(_read)
+    _asked.clear()
+    _steps.clear()
+    if _kept is not None:
+        bpy.utils.previews.remove(_kept)
+        _kept = None
+
+
+def draw(layout: bpy.types.UILayout, job: JobStatus) -> None:
+    """The newest picture of a job that runs; nothing before its first step is made."""
+    if job.state.ended or not job.preview or bpy.app.background:
+        return
+    want(job.preview, job.step)
+    if _kept is not None and job.preview in _kept:
+        layout.template_icon(icon_value=_kept[job.preview].icon_id, scale=_SCALE)
+
+
+def want(path: str, step: int) -> None:
+    """Have the timer read the picture of that step, unless it's here. Safe in a draw."""
+    if _kept is None or _steps.get(path) == step:
+        return
+    _asked[path] = step
+    if not bpy.app.timers.is_registered(_read):
+        bpy.app.timers.register(_read, first_interval=0.01)
+
+
+@timed("timer: preview")
+def _read() -> None:
+    """Show what was asked for, and let go of the pictures of jobs that ended."""
+    if _kept is None:
+        return
+    for path in [path for path in _steps if not os.path.isfile(path)]:
+        del _kept[path], _steps[path]
+    asked = dict(_asked)
+    _asked.clear()
+    for path, step in asked.items():
+        picture = _picture(os.path.join(os.path.dirname(path), PREVIEW_PIXELS_FILE))
+        if picture is not None:
+            _show(path, picture)
+            _steps[path] = step
+    if asked:
+        refresh.redraw()
+
+
+def _picture(file: str) -> tuple[int, int, memoryview] | None:
+    """Width, height and packed pixels; None where there are none, as when the take has just been finished."""
+    try:
+        with open(file, "rb") as stream:
+            content = stream.read(_HEAD.size + 4 * MAX_SIDE * MAX_SIDE)
+        width, height = _HEAD.unpack_from(content)
+    except (OSError, struct.error):
+        return None
+    body = memoryview(content)[_HEAD.size :]
+    fits = 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and len(body) == 4 * width * height
+    return (width, height, body.cast("i")) if fits else None
+
+
+def _show(path: str, picture: tuple[int, int, memoryview]) -> None:
+    width, height, pixels = picture
+    preview = _kept[path] if path in _kept else _kept.new(path)
+    preview.image_size = (width, height)
+    preview.image_pixels.foreach_set(pixels)

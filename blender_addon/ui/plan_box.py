@@ -1,0 +1,95 @@
+"""The plan: what would be made and where it would go, before the click; or what stands in the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from ...wan_backend.protocol.messages import Fix, FixAction, Plan, Problem, ProblemKind
+from ..jobs import session
+from ..operators import make_takes
+from ..operators.snapshot import Snapshot
+from . import paragraph, thumbnail_icons, wording
+
+
+def draw_outcome(
+    layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, seen: Snapshot
+) -> None:
+    """What would be made and where it would go, as the backend plans it; or what stands in the way."""
+    takes, server = seen.takes, session.current().server
+    asked = takes.blocked or make_takes.request_with_sources(scene, takes.orders[0])
+    if isinstance(asked, str):
+        paragraph.draw(layout.box(), context, asked, "INFO")
+        return
+    if takes.refusal:
+        paragraph.draw(layout, context, takes.refusal, "INFO")
+    thumbnail_icons.draw(layout, asked)
+    if server.status.state != "ready":
+        return
+    query = server.plan_query
+    query.want(asked)
+    box = layout.box()
+    if query.plan is not None:
+        draw_plan(box, context, query.plan)
+    else:
+        paragraph.draw(box, context, query.sentence or "Planning the take...", "SORTTIME")
+    frames = wording.coming_frames(asked.length_frames, query.plan_of(asked))
+    place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {asked.origin.start + frames - 1}"
+    paragraph.draw(box, context, place, "SEQUENCE")
+    if len(takes.orders) > 1:
+        paragraph.draw(box, context, f"The first of {len(takes.orders)} takes", "BLANK1")
+    if any(source.rendered for source in asked.sources):
+        paragraph.draw(box, context, "The source is rendered first, in the background", "RENDER_STILL")
+
+
+def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -> None:
+    """The size and length that the model makes, what was changed to make it possible, and what makes it impossible."""
+    if plan.problem is not None:
+        draw_problem(box, context, plan, plan.problem)
+        return
+    model, timeline = wording.plan(plan)
+    column = box.column(align=True)
+    paragraph.draw(column, context, model, "RENDER_ANIMATION")
+    paragraph.draw(column, context, f"{timeline}, {plan.steps} steps", "BLANK1")
+    if plan.memory_bytes:
+        needs = f"About {wording.size(plan.memory_bytes)} of memory, {wording.size(plan.disk_bytes)} on the disk"
+        paragraph.draw(box, context, needs, "MEMORY")
+    if plan.memory:
+        paragraph.draw(box, context, plan.memory, "BLANK1")
+    for note in plan.notes:
+        paragraph.draw(box, context, note, "INFO")
+    for fix in plan.fixes:
+        if fix.action is not FixAction.DOWNLOAD or not session.current().server.downloads.is_begun(
+            fix.value
+        ):  # its box, above, says more
+            draw_fix(box, fix)
+
+
+def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan, problem: Problem) -> None:
+    """What makes it impossible, with what would help; or that the model is on its way."""
+    if _is_coming(plan):
+        paragraph.draw(box, context, "The model is being downloaded; you can go on working.", "IMPORT")
+        return
+    if make_takes.may_yet_be_found(plan):
+        paragraph.draw(box, context, session.current().server.looking, "SORTTIME")
+        return
+    column = box.column(align=True)
+    column.alert = True
+    paragraph.draw(column, context, problem.sentence, "ERROR")
+    for fix in problem.fixes:
+        if fix.action is not FixAction.DOWNLOAD:  # the model's own box, above, has that button and says more
+            draw_fix(box, fix)
+
+
+def _is_coming(plan: Plan) -> bool:
+    """True where all that is wrong is that the model is still being fetched."""
+    status = session.current().server.downloads.status(plan.model)
+    return plan.problem.kind is ProblemKind.MODEL_MISSING and status is not None and status.state.active
+
+
+def draw_fix(layout: bpy.types.UILayout, fix: Fix) -> None:
+    """One thing that would help, as a button."""
+    icon: Any = "IMPORT" if fix.action is FixAction.DOWNLOAD else "TOOL_SETTINGS"
+    button = layout.operator("wan_vse.apply_fix", text=fix.label, icon=icon)
+    button.setting, button.value, button.action = fix.setting or "", fix.value, fix.action or ""

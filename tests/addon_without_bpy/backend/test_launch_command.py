@@ -1,0 +1,88 @@
+"""Which backend is started, and in which surroundings."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def command(addon):
+    return addon("backend.launch_command")
+
+
+@pytest.fixture
+def settings(command, tmp_path):
+    return lambda **more: command.BackendSettings(package_root=tmp_path / "root", user_folder=tmp_path, **more)
+
+
+def test_preferences_go_before_the_variable_and_the_variable_before_the_setup(command, settings, tmp_path):
+    pythons = {}
+    for name in ("preferred", "variable", "set up"):
+        pythons[name] = tmp_path / name / "python"
+        pythons[name].parent.mkdir()
+        pythons[name].touch()
+    note = tmp_path / "backend" / "backend.json"
+    note.parent.mkdir()
+    note.write_text(json.dumps({"python": str(pythons["set up"])}))
+    around = {command.PYTHON_VARIABLE: str(pythons["variable"])}
+    preferred = settings(command=str(pythons["preferred"]))
+    assert command.find(preferred, around).arguments[0] == str(pythons["preferred"])
+    assert command.find(settings(), around).arguments[0] == str(pythons["variable"])
+    assert command.find(settings(), {}).arguments[0] == str(pythons["set up"])
+
+
+def test_a_path_with_spaces_is_one_word_and_a_command_line_is_several(command, tmp_path):
+    python = tmp_path / "my python" / "python.exe"
+    python.parent.mkdir()
+    python.touch()
+    assert command.split_command(str(python)) == [str(python)]
+    assert command.split_command(f'"{python}"') == [str(python)]
+    assert command.split_command(f'{sys.executable} -X utf8 "{python}"') == [
+        sys.executable,
+        "-X",
+        "utf8",
+        str(python),
+    ]
+
+
+def test_what_the_preferences_say_becomes_flags(command, settings, tmp_path):
+    found = command.find(
+        settings(command=sys.executable, models_folder="/my models", device="cpu", memory_budget_gib=7.5)
+    )
+    assert found.arguments == [
+        *(sys.executable, "-m", "wan_backend", "serve", "--state", str(tmp_path / "state")),
+        *("--models-folder", "/my models", "--device", "cpu", "--memory-budget-gib", "7.5"),
+    ]
+    plain = command.find(settings(command=sys.executable)).arguments
+    assert plain[-2:] == ["--state", str(tmp_path / "state")]
+
+
+def test_blenders_own_surroundings_are_kept_from_the_child(command, settings, tmp_path):
+    around = {"PYTHONHOME": "/blender", "PYTHONPATH": "/blender/lib", "OCIO": "/blender/ocio", "HOME": "/me"}
+    environment = command.find(settings(command=sys.executable), around).environment
+    assert "PYTHONHOME" not in environment
+    assert "OCIO" not in environment
+    assert environment["PYTHONPATH"] == str(tmp_path / "root")
+    assert environment["HOME"] == "/me"
+
+
+def test_each_way_of_missing_is_a_sentence(command, settings, tmp_path):
+    def sentence(around, **more):
+        with pytest.raises(command.BackendMissing) as caught:
+            command.find(settings(**more), around)
+        assert str(caught.value) == caught.value.sentence
+        return caught.value.sentence
+
+    assert "press Set Up Backend" in sentence({})
+    assert "/no/python" in sentence({}, command="/no/python --fast")
+    assert command.PYTHON_VARIABLE in sentence({command.PYTHON_VARIABLE: "/no/python"})
+    note = tmp_path / "backend" / "backend.json"
+    note.parent.mkdir()
+    for damaged in ("{", "[" * 100_000):
+        note.write_text(damaged)
+        assert "can't be read" in sentence({})
+    note.write_text('{"python": "/gone"}')
+    assert "is gone" in sentence({})

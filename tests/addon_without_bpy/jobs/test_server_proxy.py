@@ -1,0 +1,174 @@
+"""What a server says in pages and events, as the jobs see it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+
+class Child:
+    """A server that answers from a list of jobs; stands in for ChildProcess."""
+
+    def __init__(self, command, run_folder, name) -> None:
+        self.jobs: list[dict] = []
+        self.asked: list[str] = []
+        self.exit_code: int | None = None
+        self.pid, self.log_path = 7, run_folder / "server.log"
+        self._said: list[dict] = []
+
+    def send(self, line) -> None:
+        call = json.loads(line)
+        self.asked.append(call["method"])
+        result = getattr(self, f"do_{call['method']}", lambda params: None)(call["params"])
+        if result is not None:
+            self.say(id=call["id"], result=result)
+
+    def say(self, **message) -> None:
+        self._said.append({"jsonrpc": "2.0", **message})
+
+    def read(self) -> bytes:
+        said, self._said = self._said, []
+        return b"".join(json.dumps(message).encode() + b"\n" for message in said)
+
+    def do_hello(self, params) -> dict:
+        return {"protocol": 3, "version": "0", "tasks": [], "pid": 7, "state_folder": "/s", "log": ""}
+
+    def do_list(self, params) -> dict:
+        at = int(params["after"] or 0)
+        end = at + params["most"]
+        return {"jobs": self.jobs[at:end], "next": str(end) if end < len(self.jobs) else ""}
+
+    def flush(self) -> None:
+        pass
+
+    def last_words(self) -> str:
+        return ""
+
+    def leave(self, by_force: bool = False) -> None:
+        pass
+
+    def gone(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def desk(addon, monkeypatch, tmp_path):
+    return Desk(addon, monkeypatch, tmp_path)
+
+
+class Desk:
+    """The jobs' side of a server, with its child."""
+
+    def __init__(self, addon, monkeypatch, tmp_path) -> None:
+        connection, command = addon("backend.connection"), addon("backend.launch_command")
+        self.children: list[Child] = []
+        self.jobs_there: list[dict] = []
+
+        def start(*arguments):
+            self.children.append(Child(*arguments))
+            self.children[-1].jobs = self.jobs_there
+            return self.children[-1]
+
+        monkeypatch.setattr(connection, "ChildProcess", start)
+        monkeypatch.setattr(connection, "find", lambda settings: command.BackendCommand(["python"], {}))
+        self.changes = 0
+        self.jobs = addon("jobs.job_list").JobList()
+        self.server = addon("jobs.server_proxy").ServerProxy(
+            self.jobs, lambda: command.BackendSettings(tmp_path, tmp_path), self._changed
+        )
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    @property
+    def child(self) -> Child:
+        return self.children[-1]
+
+    def tick(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.server.tick(time.perf_counter() + 30)
+
+    def has(self, to_json, *statuses) -> None:
+        self.jobs_there = [to_json(status) for status in statuses]
+
+
+@pytest.fixture
+def to_json(addon):
+    import importlib
+
+    return importlib.import_module("wan_vse.wan_backend.protocol.conversion").to_json
+
+
+def test_the_first_page_is_there_at_once_and_the_list_is_whole_after_the_last(desk, to_json, make_status) -> None:
+    desk.has(to_json, *(make_status(f"{n:032x}", created=float(-n)) for n in range(250)))
+    desk.server.start()
+    desk.tick(2)
+    assert len(desk.jobs.all()) >= 100
+    desk.tick(5)
+    assert desk.server.listed and len(desk.jobs.all()) == 250
+    assert desk.child.asked.count("list") == 3
+
+
+def test_a_server_that_dies_between_two_pages_takes_no_job_with_it(desk, to_json, make_status) -> None:
+    desk.has(to_json, *(make_status(f"{n:032x}") for n in range(150)))
+    desk.server.start()
+    desk.tick(5)
+    desk.jobs_there = desk.jobs_there[:120]
+    desk.server.stop()
+    assert not desk.server.listed and len(desk.jobs.all()) == 150
+    desk.server.start()
+    desk.tick(5)
+    assert desk.server.listed and len(desk.jobs.all()) == 120
+
+
+def test_a_page_that_can_not_be_read_costs_that_page_alone(desk, make_status, to_json) -> None:
+    desk.has(to_json, *(make_status(f"{n:032x}") for n in range(150)))
+    desk.jobs_there[120] = {"job_id": 7}
+    desk.server.start()
+    desk.tick(5)
+    assert desk.server.status.state == "ready" and desk.server.listed and len(desk.jobs.all()) == 100
+
+
+def test_the_first_look_at_the_models_is_told_as_it_goes(desk) -> None:
+    desk.server.start()
+    desk.tick(2)
+    desk.child.say(method="models", params={"models": [], "looking": "Looking through the models folder: 120 files."})
+    desk.tick()
+    assert desk.server.looking == "Looking through the models folder: 120 files."
+    row = {"model": "m", "label": "M", "tasks": [], "here": True, "sentence": "", "frame_rate": {"fps": 16}}
+    row = {**row, "max_frames": 81, "sizes": [], "licence": "", "download_bytes": 0}
+    desk.child.say(method="models", params={"models": [row], "looking": ""})
+    desk.tick()
+    assert desk.server.looking == "" and [model.model for model in desk.server.models] == ["m"]
+
+
+def test_a_plan_is_asked_for_again_when_the_models_are_others(desk, addon, monkeypatch, make_request) -> None:
+    monkeypatch.setattr(addon("jobs.server_queries"), "QUIET_SECONDS", 0.0)
+    desk.server.start()
+    desk.tick(2)
+    desk.server.plan_query.want(make_request())
+    desk.tick(2)
+    assert desk.child.asked.count("plan") == 1
+    row = {"model": "m", "label": "M", "tasks": [], "here": True, "sentence": "", "frame_rate": {"fps": 16}}
+    row = {**row, "max_frames": 81, "sizes": [], "licence": "", "download_bytes": 0}
+    for _ in range(3):
+        desk.child.say(method="models", params={"models": [row]})
+        desk.tick(2)
+    assert desk.child.asked.count("plan") == 2
+
+
+def test_a_hundred_small_events_are_a_hundred_small_changes(desk, to_json, make_status) -> None:
+    desk.has(to_json, make_status("a" * 32, "denoising"))
+    desk.server.start()
+    desk.tick(3)
+    for step in range(100):
+        desk.child.say(method="progress", params={"job_id": "a" * 32, "state": "denoising", "step": step})
+    desk.tick()
+    assert desk.jobs.get("a" * 32).step == 99
+    assert "details" not in desk.child.asked, "nobody looks at it"
+    desk.server.want_details("a" * 32)
+    desk.server.want_details("b" * 32)
+    desk.tick()
+    assert desk.child.asked.count("details") == 1, "the server doesn't have the other one"

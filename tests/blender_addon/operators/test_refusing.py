@@ -1,0 +1,154 @@
+"""Every operator says why it can't be used, in a whole sentence."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import bpy
+import pytest
+
+JOB = "a" * 32
+OTHER = "b" * 32
+
+
+def why_not(name: str, **values: object) -> str:
+    """The words with which Blender refuses the operator; empty where it would run."""
+    operator = getattr(bpy.ops.wan_vse, name)
+    if operator.poll():
+        return ""
+    with pytest.raises(RuntimeError) as refused:
+        operator(**values)
+    return str(refused.value).partition(".poll() ")[2].strip()
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("off", "not been started"),
+        ("starting", "wait a moment"),
+        ("missing", "press Set Up Backend"),
+        ("failed", "press Restart"),
+    ],
+)
+def test_generate_says_how_the_backend_is(told, settings, state: str, words: str) -> None:
+    told.server.status.state = state
+    assert words in why_not("generate")
+
+
+def test_generate_needs_a_prompt(told, settings) -> None:
+    assert why_not("generate") == ""
+    settings.prompt = "  "
+    assert "prompt is empty" in why_not("generate")
+
+
+def test_generate_refuses_what_the_plan_refuses(told, settings) -> None:
+    problem = told.messages.Problem(told.messages.ProblemKind.MODEL_MISSING, "The model is not here: fetch it.")
+    told.server.plan_query.plan = told.messages.Plan(
+        "embedded",
+        256,
+        144,
+        49,
+        told.messages.FrameRate(16),
+        72,
+        8,
+        3.0,
+        3.0,
+        told.messages.Sampler.UNIPC,
+        problem=problem,
+    )
+    assert why_not("generate") == "The model is not here: fetch it"
+
+
+def test_generate_into_hole_needs_a_gap(told, settings, scene, addon) -> None:
+    assert why_not("generate_into_hole") == ""
+    strips = addon("timeline.compat").strips(scene.sequence_editor)
+    addon("timeline.compat").new_color(strips, "Wall", 1, 1, 400)
+    assert "no gap under the playhead" in why_not("generate_into_hole")
+
+
+@pytest.mark.parametrize("name", ["cancel_job", "retry_job", "place_take", "show_take"])
+def test_an_empty_queue_is_said(told, name: str) -> None:
+    assert why_not(name) == "The queue is empty"
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "words"),
+    [
+        ("cancel_job", "done", "has ended already"),
+        ("retry_job", "denoising", "has not ended yet"),
+        ("place_take", "decoding", "still being made"),
+        ("place_take", "failed", "no take that could be placed"),
+        ("clear_jobs", "queued", "No job has ended"),
+        ("cancel_all", "done", "No job is running or waiting"),
+    ],
+)
+def test_jobs_refuse_by_their_state(told, name: str, state: str, words: str) -> None:
+    told.add(JOB, state)
+    assert words in why_not(name)
+
+
+def test_the_row_that_a_button_is_in_decides(told, addon) -> None:
+    """One job may be cancelled, the other not: each row's button says so for itself."""
+    told.add(JOB, "done")
+    told.add(OTHER, "denoising")
+    addon("ui.refresh").refresh()
+    rows = bpy.context.window_manager.wan_vse.rows
+    polls = {}
+    for row in rows:
+        with bpy.context.temp_override(wan_vse_row=row):
+            polls[row.name] = bpy.ops.wan_vse.cancel_job.poll()
+    assert polls == {JOB: False, OTHER: True}
+
+
+def test_set_up_is_refused_offline(told) -> None:
+    if bpy.app.online_access:
+        pytest.skip("this Blender is online")
+    assert "Blender is offline" in why_not("setup_backend")
+
+
+def test_set_up_needs_its_plan_first(told) -> None:
+    assert why_not("confirm_setup") == "Press Set Up Backend first"
+    problem = SimpleNamespace(sentence="No Python fits: install one.")
+    told.setup.state, told.setup.plan = "planned", SimpleNamespace(problem=problem)
+    assert why_not("confirm_setup") == "No Python fits: install one"
+    assert why_not("cancel_setup") == ""
+
+
+def test_nothing_to_cancel(told) -> None:
+    assert why_not("cancel_setup") == "Nothing is being set up"
+
+
+def test_a_strip_that_is_not_ours(told, scene, addon) -> None:
+    assert "not made by Wan VSE" in why_not("regenerate")
+    assert "not made by Wan VSE" in why_not("load_settings")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("none", "No model is loaded"), ("busy", "cancel it first"), ("ready", "")]
+)
+def test_free_card(told, state: str, words: str) -> None:
+    told.server.worker = told.messages.WorkerStatus(told.messages.WorkerState(state))
+    assert words in why_not("free_card")
+
+
+def test_takes_are_collected_beside_a_saved_file_only(told) -> None:
+    assert "Save the .blend first" in why_not("collect_takes")
+
+
+def test_the_view_is_standard_already(told, scene) -> None:
+    scene.view_settings.view_transform = "Standard"
+    assert "already" in why_not("use_standard_view")
+
+
+def test_no_log_yet(told) -> None:
+    told.server.status.log = ""
+    assert why_not("open_log") == "There is no log yet"
+
+
+def test_without_a_scene_nothing_is_asked_for(told, settings) -> None:
+    workspace = bpy.context.workspace
+    if not hasattr(workspace, "sequencer_scene"):
+        pytest.skip("this Blender's sequencer always shows the context's scene")
+    workspace.sequencer_scene = None
+    for name in ("generate", "generate_into_hole", "new_seed", "write_prompt_text", "use_standard_view"):
+        assert "shows no scene" in why_not(name), name

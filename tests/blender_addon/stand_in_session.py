@@ -1,0 +1,220 @@
+"""A session that stands still: tests of the face say what it knows, and read what was asked of it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+
+class StandInDownloads:
+    """Downloads that stand still."""
+
+    def __init__(self, asked: list[tuple[Any, ...]]) -> None:
+        self.plans: dict[str, Any] = {}
+        self.refused: dict[str, str] = {}
+        self.busy = False
+        self.asking: set[str] = set()
+        self.all: dict[str, Any] = {}
+        for name in ("ask", "start", "pause", "cancel", "forget"):
+            setattr(self, name, lambda model, name=name: asked.append((f"{name} download", model)))
+
+    def status(self, model: str) -> Any:
+        """What the test put there."""
+        return self.all.get(model)
+
+    def unfinished(self) -> list[Any]:
+        """All but those that are done."""
+        return [status for status in self.all.values() if status.state != "done"]
+
+    def is_begun(self, model: str) -> bool:
+        """True where there is anything to show of it."""
+        unfinished = model in {status.model for status in self.unfinished()}
+        return unfinished or model in self.asking or model in self.plans or model in self.refused
+
+    def is_asked(self, model: str) -> bool:
+        """True for those that the test says."""
+        return model in self.asking
+
+
+def quick_lora(messages: Any) -> Any:
+    """A LoRA that is not here."""
+    return messages.ExtraRow(
+        model="quick",
+        label="4-step LoRA for Big",
+        models=["big"],
+        here=False,
+        sentence="It is not on this machine.",
+        licence="MIT",
+        download_bytes=631_000_000,
+        notes="Four steps.",
+    )
+
+
+class StandInServer:
+    """What the operators and the panel use of the server."""
+
+    def __init__(self, messages: Any, asked: list[tuple[Any, ...]], noted: dict[str, Any]) -> None:
+        self.status = SimpleNamespace(state="ready", sentence="", log="/tmp/server.log", asks=False)
+        self.models = [
+            messages.ModelRow(
+                model=name,
+                label=label,
+                tasks=[messages.Task.TEXT_TO_VIDEO],
+                here=here,
+                sentence=f"{label} is somewhere.",
+                frame_rate=messages.FrameRate(16),
+                max_frames=81,
+                sizes=[messages.SizeRow("360p", 640, 360), messages.SizeRow("480p", 832, 480, True)],
+                licence="Apache-2.0",
+                download_bytes=0 if here else 19_000_000_000,
+            )
+            for name, label, here in (("embedded", "Embedded", True), ("big", "Big", True), ("far", "Far", False))
+        ]
+        self.extras = [quick_lora(messages)]
+        self.worker = messages.WorkerStatus(messages.WorkerState.READY, "cuda", "2.13")
+        self.looking = ""
+        self.held_elsewhere = 0
+        self.plan_query = StandInPlanQuery()
+        self.thumbnail_query = SimpleNamespace(of=lambda request: [])
+        self.plans: dict[str, Any] = {}
+        """Those of jobs, by job."""
+        self.details = SimpleNamespace(plan_of=self.plans.get)
+        self.wished: list[str] = []
+        self.downloads = StandInDownloads(asked)
+        self.free_card = noted["free_card"]
+
+    def want(self) -> None:
+        """A draw may call this."""
+
+    def want_details(self, job_id: str) -> None:
+        """Noted; a draw may call this."""
+        self.wished.append(job_id)
+
+    def model(self, model_id: str) -> Any:
+        """One of the models."""
+        return next((row for row in self.models if row.model == model_id), None)
+
+    def fetchable(self, known_id: str) -> Any:
+        """One of the models or of what goes with them."""
+        return next((row for row in (*self.models, *self.extras) if row.model == known_id), None)
+
+
+class StandInPlanQuery:
+    """Has one plan for whatever is asked, which the test says; `planned` is the request that was asked for last."""
+
+    plan: Any = None
+    sentence = ""
+
+    def want(self, request: Any) -> None:
+        """A draw may call this."""
+        self.planned = request
+
+    def plan_of(self, request: Any) -> Any:
+        """Whatever the test says."""
+        return self.plan
+
+
+class StandInSession:
+    """What the operators and the panel use of the session; every order is noted in `asked`."""
+
+    def __init__(self, messages: Any) -> None:
+        self.messages = messages
+        self.asked: list[tuple[Any, ...]] = []
+        self.server = StandInServer(messages, self.asked, self._notes("free_card"))
+        self.requests: dict[str, Any] = {}
+        """Those that the backend has told of."""
+        self.orders: list[Any] = []
+        self.setup = SimpleNamespace(
+            state="idle", plan=None, progress=None, sentence="", log="", **self._notes("ask", "create", "cancel")
+        )
+        self.collector = SimpleNamespace(busy=False, progress=0.0, sentence="")
+        self.file = SimpleNamespace(problems={}, notes={})
+        self.on_change: list[Any] = []
+        self.all: list[Any] = []
+        self.jobs = SimpleNamespace(get=self._job)
+        self._order: Any = None
+        self.placeable: set[str] = set()
+        self.elsewhere: set[str] = set()
+        for name, call in self._notes("cancel", "retry", "clear", "restart", "collect").items():
+            setattr(self, name, call)
+
+    def _notes(self, *names: str) -> dict[str, Any]:
+        return {name: lambda *values, name=name: self.asked.append((name, *values)) for name in names}
+
+    def queue(self) -> tuple[Any, ...]:
+        """What the test put there; the same object while nothing was added."""
+        if self._order is None or self._order != tuple(self.all):
+            self._order = tuple(self.all)
+        return self._order
+
+    def _job(self, job_id: str) -> Any:
+        return next((job for job in self.all if job.job_id == job_id), None)
+
+    def request_of(self, job_id: str) -> Any:
+        """What a job was asked for, unless the test took it away."""
+        return self.requests.get(job_id)
+
+    def belongs_here(self, job_id: str) -> bool:
+        """True but for those that the test put elsewhere."""
+        return job_id not in self.elsewhere
+
+    def can_place(self, job_id: str) -> bool:
+        """True for those that the test says."""
+        return job_id in self.placeable
+
+    def place(self, job_id: str, scene: Any) -> bool:
+        """Noted."""
+        self.asked.append(("place", job_id))
+        return True
+
+    def generate(self, scene: Any, order: Any, name: str = "") -> str:
+        """Noted."""
+        self.asked.append(("generate", order.request, name))
+        self.orders.append(order)
+        return "0" * 32
+
+    def add(self, job_id: str, state: str = "done", **more: Any) -> Any:
+        """One more job."""
+        m = self.messages
+        request = m.TakeRequest(
+            prompt=more.pop("prompt", "fog over pines"),
+            model="big",
+            width=1920,
+            height=1080,
+            length_frames=81,
+            frame_rate=m.FrameRate(24),
+            seed=7,
+            media_folder="/tmp/wan",
+            resolution="360p",
+            quality=m.Quality.BEST,
+            task=m.Task(more.pop("task", "text_to_video")),
+        )
+        request = self.requests[job_id] = more.pop("request", request)
+        job = m.JobStatus(job_id, m.JobState(state), m.JobSummary.of(request), **more)
+        self.all.insert(0, job)
+        return job
+
+
+@pytest.fixture
+def told(scene, addon, extension: str, monkeypatch) -> Iterator[StandInSession]:
+    """What the add-on takes for its session in this test."""
+    import bpy
+
+    session = StandInSession(importlib.import_module(f"{extension}.wan_backend.protocol.messages"))
+    monkeypatch.setattr(addon("jobs.session"), "current", lambda: session)
+    yield session
+    panel_state = bpy.context.window_manager.wan_vse
+    panel_state.rows.clear()
+    panel_state.restart_needed = False
+
+
+@pytest.fixture
+def settings(told: StandInSession, scene):
+    """The scene's settings, with a prompt and the embedded model."""
+    settings = scene.wan_vse
+    settings.prompt, settings.model_id = "fog over pines", "embedded"
+    return settings

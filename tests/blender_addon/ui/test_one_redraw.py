@@ -1,0 +1,81 @@
+"""Where takes would go and how long they would be is worked out once for a redraw, however many ask for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+
+import bpy
+import pytest
+from test_drawing import draw
+
+WORKED_OUT = (
+    ("timeline.targets", "find_targets"),
+    ("timeline.selection", "implied"),
+    ("jobs.request", "find_slot"),
+    ("jobs.request", "compose"),
+)
+
+
+class View:
+    """A region that shows 200 frames and 8 channels."""
+
+    width, height = 1000, 400
+
+    @property
+    def view2d(self):
+        return SimpleNamespace(region_to_view=lambda x, y: (x / 5, y / 50))
+
+
+@pytest.fixture
+def redraw(told, settings, cut, addon, monkeypatch):
+    """redraw() draws panel, button and overlay, as Blender does; gives what was worked out, by name."""
+    counts: Counter[str] = Counter()
+
+    def count(module: str, name: str) -> None:
+        function = getattr(addon(module), name)
+        monkeypatch.setattr(addon(module), name, lambda *values: counts.update([name]) or function(*values))
+
+    for module, name in WORKED_OUT:
+        count(module, name)
+    overlay = addon("ui.timeline_overlay")
+    monkeypatch.setattr(overlay, "_fill_all", lambda boxes, color: None)
+    monkeypatch.setattr(overlay, "_outline", lambda box, color: counts.update(["outlines"]))
+
+    def redraw() -> dict[str, int]:
+        counts.clear()
+        drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
+        getattr(bpy.ops.wan_vse, drawn.orders[-1]).poll()
+        overlay._draw_asked_range(SimpleNamespace(region=View()), bpy.context.scene)
+        return dict(counts)
+
+    return redraw
+
+
+def test_a_gap_is_looked_for_once(redraw, settings, cut) -> None:
+    cut.shot("A", 1, 41)
+    cut.shot("B", 61, 101)
+    cut.scene.frame_set(50)
+    assert redraw() == {"find_targets": 1, "implied": 1, "compose": 1, "outlines": 1}
+    assert redraw() == {"outlines": 1}, "nothing has changed"
+
+
+def test_the_playhead_is_looked_at_once(redraw, settings, cut) -> None:
+    cut.scene.frame_set(5)
+    settings.length_mode = "HOLE"
+    assert redraw() == {"find_slot": 1, "implied": 1, "compose": 1, "outlines": 1}
+    assert redraw() == {"outlines": 1}
+
+
+def test_a_refusal_is_found_once(redraw, settings, cut) -> None:
+    cut.shot("A", 1, 41).mute = True
+    cut.select("A")
+    assert redraw() == {"find_targets": 1, "implied": 1}
+    assert redraw() == {}
+
+
+def test_a_lacking_prompt_still_shows_what_would_be_made(redraw, settings, cut) -> None:
+    cut.shot("A", 1, 41)
+    cut.select("A")
+    settings.prompt = ""
+    assert redraw() == {"find_targets": 1, "implied": 1, "compose": 1, "outlines": 1}

@@ -1,0 +1,37 @@
+"""The recipes of docs/architecture.md: each file that they name is there, and each name stands in one of their files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HEADING = re.compile(r"^## (To add .+)$", re.MULTILINE)
+QUOTED = re.compile(r"`([^`]+)`")
+
+
+def recipes() -> dict[str, str]:
+    """The text of each recipe by its heading."""
+    parts = HEADING.split((ROOT / "docs" / "architecture.md").read_text("utf-8"))
+    return {heading: text.partition("\n## ")[0] for heading, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def test_there_are_recipes():
+    assert [*recipes()] == ["To add a sampler", "To add a task", "To add a model", "To add a technique"]
+
+
+@pytest.mark.parametrize("heading", recipes())
+def test_what_a_recipe_names_is_there(heading):
+    quoted = [name for name in QUOTED.findall(recipes()[heading]) if not name.startswith("python ")]
+    files = [ROOT / name for name in quoted if "/" in name]
+    assert len(files) >= 4 and [file for file in files if not file.exists()] == []
+    text = "\n".join(file.read_text("utf-8") for file in files if file.is_file())
+    names = [name.partition(" = ")[0] for name in quoted if "/" not in name]
+    assert [name for name in names if not re.search(rf"\b{re.escape(name)}\b", text)] == []
+
+
+@pytest.mark.parametrize("module", sorted(set(re.findall(r"python -m (wan_backend[\w.]*)", "".join(recipes().values())))))
+def test_what_a_recipe_runs_is_there(module):
+    assert (ROOT / f"{module.replace('.', '/')}.py").is_file()

@@ -1,0 +1,191 @@
+"""A take on the disk: its folder, which appears only when it's whole, and its media, numbered PNG files or a movie.
+
+<media_folder>/<job_id>.partial/ becomes <media_folder>/<job_id>/ by one rename, after its settings are written. Errors
+of the disk are raised as OSError. FFV1 in Matroska keeps every bit; H.264 in MP4 is small, tagged and converted as
+BT.709 with limited range.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+
+from ..protocol.media import PARTIAL_SUFFIX, SETTINGS_FILE, frame_file
+from ..protocol.messages import MediaFormat
+from ..storage import private_files, whole_file
+
+REPLACED_SUFFIX = ".replaced"
+
+
+class TakeFolder:
+    """Used as `with TakeFolder(...) as take`: write into `take.partial`, then `publish`; else nothing is left."""
+
+    def __init__(self, media_folder: Path, job_id: str) -> None:
+        self.partial = media_folder / (job_id + PARTIAL_SUFFIX)
+        self.final = media_folder / job_id
+        self._published = False
+
+    def __enter__(self) -> TakeFolder:
+        if self.partial.is_symlink():  # it's not ours, and nothing must be written where it leads
+            self.partial.unlink()
+        elif self.partial.exists():  # this job's, from a worker that died
+            shutil.rmtree(self.partial)
+        private_files.make_open_folder(self.partial)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._published:
+            shutil.rmtree(self.partial, ignore_errors=True)
+
+    def publish(self, settings: dict[str, Any]) -> Path:
+        """Write `settings` beside the media and give the folder its name; returns the folder.
+
+        A take that this job made before is replaced once the new one is there. Any other folder of that name, without a
+        take's settings in it, is renamed and kept.
+        """
+        content = json.dumps(settings, indent=2).encode("ascii") + b"\n"
+        whole_file.write(self.partial / SETTINGS_FILE, content, flushed=True)
+        private_files.open_up(self.partial)
+        whole_file.sync_folder(self.partial)
+        was_take = (self.final / SETTINGS_FILE).is_file() and not self.final.is_symlink()
+        replaced = self.final.with_name(self.final.name + REPLACED_SUFFIX) if was_take else self._kept()
+        if os.path.lexists(self.final):
+            if was_take:
+                shutil.rmtree(replaced, ignore_errors=True)
+            os.rename(self.final, replaced)
+        try:
+            os.rename(self.partial, self.final)
+        except OSError:
+            if replaced.exists():
+                os.rename(replaced, self.final)
+            raise
+        self._published = True
+        if was_take:
+            shutil.rmtree(replaced, ignore_errors=True)
+        whole_file.sync_folder(self.final.parent)
+        return self.final
+
+    def _kept(self) -> Path:
+        """A free name for what is in the way."""
+        number = 1
+        while os.path.lexists(kept := self.final.with_name(f"{self.final.name}.kept-{number}")):
+            number += 1
+        return kept
+
+
+COMPRESSION = 3
+"""The level of zlib, 0 to 9: above it files hardly get smaller, but take much longer."""
+
+
+class PngSequence:
+    """Writes a take's frames into `folder`; a file is there whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, frame: np.ndarray, indices: list[int]) -> None:
+        """Write `frame` (H, W, 3, uint8 RGB) as the take's frames `indices`; it's encoded only once."""
+        if not indices:
+            return
+        bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+        good, png = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
+        if not good:
+            raise ValueError(f"OpenCV can't encode a frame of shape {frame.shape} as PNG")
+        for index in indices:
+            whole_file.write(self._folder / frame_file(index), png.data, flushed=True)
+
+
+H264_QUALITY = "12"
+"""The crf at which no difference to the frames can be seen."""
+
+
+class Movie:
+    """Writes a take's frames into one file, in order, as they come."""
+
+    def __init__(self, file: Path, media_format: MediaFormat, rate: Fraction, width: int, height: int) -> None:
+        self._file = file
+        self._next = 0
+        self._rate = rate
+        self._lossless = media_format is MediaFormat.FFV1
+        self._container = av.open(str(file), "w", format="matroska" if self._lossless else "mp4")
+        self._stream: Any = self._add_stream(width, height)
+
+    def __enter__(self) -> Movie:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._finish()
+        else:  # the error itself is to be raised, not that the file can't be closed because of it
+            with suppress(av.FFmpegError, OSError, ValueError):
+                self._container.close()
+
+    def write(self, frame: np.ndarray, indices: list[int]) -> None:
+        """Write `frame` (H, W, 3, uint8 RGB) as the take's frames `indices`, which follow those written before."""
+        for index in indices:
+            if index != self._next:
+                raise ValueError(f"frame {index} of the movie came where {self._next} was due")
+            self._next += 1
+            self._mux(self._stream.encode(self._convert(frame, index)))
+
+    def _finish(self) -> None:
+        """Write what the encoder still holds, and wait until the file is on the disk."""
+        try:
+            self._mux(self._stream.encode(None))
+        finally:
+            self._container.close()
+        with open(self._file, "rb+") as stream:
+            os.fsync(stream.fileno())
+
+    def _add_stream(self, width: int, height: int) -> Any:
+        if self._lossless:
+            stream: Any = self._container.add_stream("ffv1", rate=self._rate)
+            stream.pix_fmt = "bgr0"
+            stream.options = {"level": "3", "slices": "4", "slicecrc": "1"}
+        else:
+            stream = self._container.add_stream("libx264", rate=self._rate)
+            stream.pix_fmt = "yuv420p"
+            stream.options = {"crf": H264_QUALITY, "preset": "medium"}
+            context = stream.codec_context
+            context.color_range = ColorRange.MPEG
+            context.colorspace = Colorspace.ITU709
+            context.color_primaries = ColorPrimaries.BT709
+            context.color_trc = ColorTrc.BT709
+        stream.width, stream.height = width, height
+        stream.codec_context.time_base = 1 / self._rate
+        return stream
+
+    def _convert(self, frame: np.ndarray, index: int) -> av.VideoFrame:
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        if self._lossless:
+            picture = picture.reformat(format="bgr0")
+        else:
+            picture = picture.reformat(
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                src_color_range=ColorRange.JPEG,
+                dst_color_range=ColorRange.MPEG,
+            )
+        picture.pts = index
+        picture.time_base = 1 / self._rate
+        return picture
+
+    def _mux(self, packets: Iterator[Any] | list[Any]) -> None:
+        for packet in packets:
+            self._container.mux(packet)

@@ -1,0 +1,21 @@
+"""The error of a source that can't be read."""
+
+from __future__ import annotations
+
+from ..protocol.messages import ProblemKind
+
+
+class UnreadableSource(ValueError):
+    """A file has no pictures that can be used; the message says why, as half a sentence.
+
+    Whoever knows the file makes a Refusal of it: "The movie FILE can't be used: MESSAGE; ADVICE."
+    """
+
+    def __init__(
+        self,
+        why: str,
+        advice: str = "convert it to MP4 or PNG, or choose another strip",
+        kind: ProblemKind = ProblemKind.BAD_SOURCE,
+    ) -> None:
+        super().__init__(why)
+        self.advice, self.kind = advice, kind

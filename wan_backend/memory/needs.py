@@ -1,0 +1,225 @@
+"""What a take needs of a device's memory: bytes of each component's weights, and of the work of each phase.
+
+This is the one calculation. The plan and the forecast ask it with the catalogue's numbers, before anything is loaded;
+the worker asks it with the model's own files; the residency plan and the fallbacks work with the `Needs` that come out.
+The factors are those of full-size models as measured on an H100, see docs/memory.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..catalogue.entries import ModelEntry
+
+GPU_NUMBER_BYTES, CPU_NUMBER_BYTES = 2, 4
+"""Bytes of a weight: 16 bit on a graphics card and on a Mac, 32 bit on the processor."""
+IMAGE_ENCODER_NUMBER_BYTES = 4
+"""Bytes of a weight of the image encoder, which is kept in 32 bit everywhere."""
+ATTENTION_TENSORS, CHUNKED_TENSORS = 5, 3
+"""Tensors of the size of the hidden states that are alive at once: within attention, its inputs and its outputs; in the
+rest of a block, the output of attention and that of the block. See `loading.chunked_forward`."""
+SLACK = 1.1
+"""Factor over what was measured: memory that is freed isn't always where it is wanted next."""
+CHUNK_BYTES = 128_000_000
+"""Size of the widest tensor that the transformer makes of one chunk of the tokens."""
+CHUNK_TENSORS = 5
+"""Tensors of that size that are alive at once."""
+MAX_WIDENING = 6
+"""How much wider than the hidden states the widest tensor of a block is, at most."""
+PLAIN_TOKEN_PIXELS = 16
+"""Side of a transformer's token with Wan 2.1's autoencoder."""
+FULL_SIZE_TENSORS, PATCHED_TENSORS = 15, 23.5
+"""Tensors of four full-size frames that decoding one latent frame keeps alive: what its convolutions cache of the
+frames before, and what they make. The second is for Wan 2.2's autoencoder for TI2V, of which a token is 32 pixels."""
+FIXED_BYTES = 500_000_000
+"""What a device's runtime takes for itself."""
+BLOCK_OFFLOADED_SHARE = 0.09
+"""About how much of a block-offloaded component's weights is on the device at once: two blocks and the ends."""
+EIGHT_BIT_SHARE = 0.53
+"""What is left of a transformer's 16-bit weights where those of its blocks are kept in 8 bit."""
+TILE_STEP_PIXELS, MIN_TILE_PIXELS, MAX_TILE_PIXELS = 32, 192, 1024
+"""Sides of the autoencoder's tiles are multiples of the first, from the second to the third."""
+
+
+@dataclass(frozen=True)
+class VideoShape:
+    """Frames of width x height pixels, of which a token of the transformer covers `token` a side."""
+
+    width: int
+    height: int
+    frames: int
+    token: int = PLAIN_TOKEN_PIXELS
+
+    @property
+    def tokens(self) -> int:
+        """The number of tokens of all frames together, four frames to a latent one after the first."""
+        return ((self.frames - 1) // 4 + 1) * (self.width // self.token) * (self.height // self.token)
+
+
+@dataclass(frozen=True)
+class HiddenStates:
+    """Channels of the hidden states, and the bytes of a number in them."""
+
+    transformer_channels: int
+    vae_channels: int
+    """Of the autoencoder at full size."""
+    number_bytes: int
+    """In the transformer."""
+    vae_number_bytes: int
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes of each component's weights, and of each phase's working memory."""
+
+    text_encoder: int
+    transformer: int
+    vae: int
+    image_encoder: int = 0
+    transformer_2: int = 0
+    """The second expert, of a model that has two."""
+    encode: int = 0
+    denoise: int = 0
+    decode: int = 0
+    frame_pixels: int = 0
+    """Pixels of one whole frame, of which a tile is a share."""
+    compressed: bool = False
+    """The transformer's weights are in 8 bit or less already."""
+
+    def working(self, component: str) -> int:
+        """The working memory of the phase that `component` runs in."""
+        if component.startswith("transformer"):
+            return self.denoise
+        return self.decode if component == "vae" else self.encode
+
+    def decode_in(self, tile_pixels: int) -> int:
+        """The autoencoder's working memory for tiles of so many pixels a side; 0 is the whole frame."""
+        share = min(1.0, tile_pixels**2 / self.frame_pixels) if tile_pixels and self.frame_pixels else 1.0
+        return FIXED_BYTES + int((self.decode - FIXED_BYTES) * share) if share < 1 else self.decode
+
+    def tile_for(self, device_bytes: int) -> int:
+        """The side of the largest tiles that the autoencoder can work in; 0 where the whole frame fits."""
+        if self.vae + self.decode <= device_bytes or not self.frame_pixels:
+            return 0
+        a_pixel = (self.decode - FIXED_BYTES) / self.frame_pixels
+        side = max(0.0, (device_bytes - self.vae - FIXED_BYTES) / a_pixel) ** 0.5
+        return int(min(MAX_TILE_PIXELS, max(MIN_TILE_PIXELS, side // TILE_STEP_PIXELS * TILE_STEP_PIXELS)))
+
+    def in_8_bit(self) -> Needs:
+        """These needs with the transformers' weights in 8 bit."""
+        first, second = (int(weights * EIGHT_BIT_SHARE) for weights in (self.transformer, self.transformer_2))
+        return replace(self, transformer=first, transformer_2=second, compressed=True)
+
+    @property
+    def experts(self) -> int:
+        """The weights of the transformer, or of both."""
+        return self.transformer + self.transformer_2
+
+    @property
+    def expert(self) -> int:
+        """The weights of the transformer, or of the larger of two."""
+        return max(self.transformer, self.transformer_2)
+
+    @property
+    def encoders(self) -> int:
+        """The weights of the text encoder and the image encoder, which run in one phase, one after another."""
+        return self.text_encoder + self.image_encoder
+
+    @property
+    def together(self) -> int:
+        """The peak where every component stays: all weights at once, and the largest working memory."""
+        return self.encoders + self.experts + self.vae + max(self.encode, self.denoise, self.decode)
+
+    @property
+    def transformer_and_vae(self) -> int:
+        """The peak of denoising and decoding where all but the encoders stay."""
+        return self.experts + self.vae + max(self.denoise, self.decode)
+
+    @property
+    def encoder_alone(self) -> int:
+        """The peak of encoding with one encoder at a time on the device."""
+        return max(self.text_encoder, self.image_encoder) + self.encode
+
+    @property
+    def encoder_block_offloaded(self) -> int:
+        """The peak of encoding with a few blocks of an encoder at a time on the device."""
+        return int(max(self.text_encoder, self.image_encoder) * BLOCK_OFFLOADED_SHARE) + self.encode
+
+    @property
+    def transformer_alone(self) -> int:
+        """The peak of denoising with one transformer on the device and nothing else."""
+        return self.expert + self.denoise
+
+    @property
+    def transformer_block_offloaded(self) -> int:
+        """The peak of denoising with a few of the transformer's blocks at a time on the device."""
+        return int(self.expert * BLOCK_OFFLOADED_SHARE) + self.denoise
+
+    def vae_alone(self, tile_pixels: int = 0) -> int:
+        """The peak of decoding in such tiles with the autoencoder on the device and nothing else."""
+        return self.vae + self.decode_in(tile_pixels)
+
+    @property
+    def one_at_a_time(self) -> int:
+        """The peak where each component is alone on the device, whole."""
+        return max(self.encoder_alone, self.transformer_alone, self.vae_alone())
+
+    @property
+    def least(self) -> int:
+        """The peak with the transformer block offloaded, and frames decoded in the smallest tiles."""
+        return max(self.transformer_block_offloaded, self.vae_alone(MIN_TILE_PIXELS))
+
+
+def calculate(
+    weights: Mapping[str, int], hidden_states: HiddenStates, video: VideoShape, compressed: bool = False
+) -> Needs:
+    """The needs of a take; `weights` are bytes by a component's name, for those that the model has."""
+    every: dict[str, Any] = {"text_encoder": 0, "transformer": 0, "vae": 0, **weights}
+    return Needs(
+        **every,
+        encode=FIXED_BYTES,
+        denoise=_denoise_bytes(video.tokens, hidden_states) + FIXED_BYTES,
+        decode=_decode_bytes(video, hidden_states) + FIXED_BYTES,
+        frame_pixels=video.width * video.height,
+        compressed=compressed,
+    )
+
+
+def calculate_from_catalogue(
+    entry: ModelEntry,
+    width: int,
+    height: int,
+    frames: int,
+    number_bytes: int = GPU_NUMBER_BYTES,
+    vae_number_bytes: int = GPU_NUMBER_BYTES,
+    packed_bytes: int = 0,
+) -> Needs:
+    """The needs of a take of `frames` frames at once, before the model's files are looked at.
+
+    `packed_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 where it is in 16 bit.
+    """
+    sizes = entry.weights
+    transformer = packed_bytes or sizes.transformer * number_bytes
+    weights = {
+        "text_encoder": sizes.text_encoder * number_bytes,
+        "transformer": transformer,
+        "transformer_2": transformer * (sizes.experts - 1),
+        "vae": sizes.vae * vae_number_bytes,
+        "image_encoder": sizes.image_encoder * IMAGE_ENCODER_NUMBER_BYTES,
+    }
+    hidden_states = HiddenStates(sizes.hidden, sizes.vae_width, number_bytes, vae_number_bytes)
+    video = VideoShape(width, height, frames, token=entry.multiple)
+    return calculate(weights, hidden_states, video, compressed=packed_bytes > 0)
+
+
+def _denoise_bytes(tokens: int, hidden_states: HiddenStates) -> int:
+    states = tokens * hidden_states.transformer_channels * hidden_states.number_bytes
+    chunk = min(CHUNK_BYTES, MAX_WIDENING * states)
+    return int(SLACK * max(ATTENTION_TENSORS * states, CHUNKED_TENSORS * states + CHUNK_TENSORS * chunk))
+
+
+def _decode_bytes(video: VideoShape, hidden_states: HiddenStates) -> int:
+    four_frames = video.width * video.height * 4 * hidden_states.vae_channels * hidden_states.vae_number_bytes
+    return int(four_frames * (PATCHED_TENSORS if video.token > PLAIN_TOKEN_PIXELS else FULL_SIZE_TENSORS))

@@ -1,0 +1,216 @@
+"""A plan on the machine that is there: its memory, the model's files, LoRAs and what would make a draft quicker.
+
+The memory is forecast from the catalogue's numbers, before anything is loaded; the worker plans again with the model's
+own files and what is free then. So a take is refused only where it wouldn't fit with nothing else on the device either.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..catalogue import entries
+from ..catalogue.entries import ModelEntry
+from ..library import extras, locate
+from ..library.component_files import ComponentFiles
+from ..library.locate import LocatedModel
+from ..lora import resolve
+from ..memory import forecast
+from ..memory.forecast import Machine
+from ..memory.residency_plan import MemoryPlan
+from ..protocol.errors import Refusal
+from ..protocol.messages import (
+    Decoder,
+    Fix,
+    FixAction,
+    FixSetting,
+    Plan,
+    Problem,
+    ProblemKind,
+    Quality,
+    TakeRequest,
+    Task,
+)
+from ..storage.media_folder import size_in_words
+from . import plan_steps
+from .draft import Draft, Inventory, Step, empty_plan, run_steps, unless_refused
+
+MIN_OFFERED_FRAMES = 17
+"""A take of fewer of the model's frames isn't offered: nothing happens in it."""
+FREE_LENGTH = (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)
+"""Tasks whose length is a wish; that of the others is the footage's or the gap's."""
+
+
+def plan_on_machine(request: TakeRequest, inventory: Inventory) -> Plan:
+    """What would be done for `request` with what this machine has, and why not; changes nothing."""
+    known = entries.load()
+    try:
+        entry = known.entry(request.model)
+    except entries.UnknownModel as unknown:
+        fixes = _ways_to_another_model(request, inventory)
+        return empty_plan(request, Problem(ProblemKind.MODEL_MISSING, str(unknown), fixes))
+    model = inventory.find(entry)
+    here = [lora for lora in known.loras_of(entry.id) if extras.find_lora(lora, inventory.models_folders)]
+    loras = [lora.id for lora in here if locate.accepts_lora(model, lora)]
+    draft = Draft(request, entry, empty_plan(request), loras, inventory, model)
+    return run_steps(draft, (*plan_steps.REQUEST_STEPS, *MACHINE_STEPS)).plan
+
+
+def find_tiny_decoder(entry: ModelEntry, models_folders: Sequence[str]) -> str:
+    """The file of the tiny autoencoder for the model's latents; empty where there is none here."""
+    tiny = entries.load().autoencoders.get(entry.tiny_decoder)
+    return str((tiny and extras.find_tiny(tiny, models_folders)) or "")
+
+
+def _choose_decoder(draft: Draft) -> Draft:
+    if draft.request.quality is not Quality.DRAFT or not find_tiny_decoder(draft.entry, draft.inventory.models_folders):
+        return draft
+    return draft.with_plan(extras.TINY_DRAFT_NOTE, decoder=Decoder.TINY)
+
+
+def _fit_into_memory(draft: Draft) -> Draft:
+    """Settle the memory; where the take is too large, refuse it with what would fit, as buttons."""
+    machine = draft.inventory.machine
+    if machine is None:
+        return _fit_into_budget(draft)
+    trial = MemoryTrial(draft.request, draft.entry, machine, _packed_bytes(draft))
+    now, emptied = (trial.memory(draft.plan, each) for each in (machine, machine.emptied))
+    memory = now if now.peak_bytes <= machine.usable_bytes else emptied
+    words = forecast.residencies_in_words(draft.entry, memory, machine)
+    fitted = draft.with_plan(memory_bytes=memory.peak_bytes, memory=f"{words[:1].upper()}{words[1:]}.")
+    if memory.peak_bytes <= machine.usable_bytes:
+        return fitted
+    place = "of the card" if machine.is_card else "of memory"
+    if emptied.peak_bytes <= machine.emptied.usable_bytes:
+        free = size_in_words(machine.usable_bytes)
+        return fitted.with_plan(
+            f"When last looked at, only {free} {place} were free: close other programs, or it will be slower or fail."
+        )
+    draft = draft.with_plan(memory_bytes=memory.peak_bytes)
+    if draft.plan.problem is not None:
+        return draft
+    needed, there = size_in_words(memory.peak_bytes), size_in_words(machine.emptied.usable_bytes)
+    fixes = _ways_to_fit(dataclasses.replace(trial, machine=machine.emptied), draft.plan, draft.inventory)
+    sentence = f"{draft.entry.label} needs about {needed} {place} for this, and there are {there}; "
+    sentence += "choose what fits." if fixes else "nothing here fits, so use another machine."
+    return draft.refused(Problem(ProblemKind.TOO_LARGE, sentence, fixes))
+
+
+def _fit_into_budget(draft: Draft) -> Draft:
+    needed_bytes, budget_bytes = draft.plan.memory_bytes, draft.inventory.memory_budget_bytes
+    if budget_bytes is None or needed_bytes <= budget_bytes:
+        return draft
+    needed, allowed = size_in_words(needed_bytes), size_in_words(budget_bytes)
+    return draft.with_plan(
+        f"About {needed} of memory would be quickest; with {allowed} allowed, it takes longer or may not fit."
+    )
+
+
+def _check_model(draft: Draft) -> Draft | Problem:
+    if isinstance(draft.model, LocatedModel):
+        return draft
+    return dataclasses.replace(draft.model.problem, fixes=_ways_to_another_model(draft.request, draft.inventory))
+
+
+def _check_depth_model(draft: Draft) -> Draft | Problem:
+    assert isinstance(draft.model, LocatedModel)
+    return extras.missing_depth_model(draft.request, draft.model.folder) or draft
+
+
+def _settle_loras(draft: Draft) -> Draft:
+    assert isinstance(draft.model, LocatedModel)
+    lora, machine = draft.plan.lora, draft.inventory.machine
+    files = extras.find_lora(entries.load().loras[lora], draft.inventory.models_folders) if lora else []
+    stays_packed = machine is None or machine.is_card
+    folder, components = draft.model.folder, draft.model.components
+    basis = resolve.trained_uses(files)
+    settled = resolve.resolve_loras(draft.plan, draft.request, basis, folder, components, stays_packed)
+    return dataclasses.replace(draft, plan=settled)
+
+
+def _offer_extras(draft: Draft) -> Draft:
+    if draft.request.quality is not Quality.DRAFT:
+        return draft
+    offered = extras.offer_extras(draft.plan, draft.entry, draft.inventory.models_folders)
+    return dataclasses.replace(draft, plan=offered)
+
+
+MACHINE_STEPS: tuple[Step, ...] = (
+    _choose_decoder,
+    _fit_into_memory,
+    unless_refused(_check_model),
+    unless_refused(_check_depth_model),
+    unless_refused(_settle_loras),
+    unless_refused(_offer_extras),
+)
+"""The steps after REQUEST_STEPS, with what is on this machine."""
+
+
+@dataclass(frozen=True)
+class MemoryTrial:
+    """A request for a model on a machine, to see what of it would fit."""
+
+    request: TakeRequest
+    entry: ModelEntry
+    machine: Machine
+    packed_bytes: int = 0
+    """Size of a transformer whose file has it in 8 bit or less; 0 where it is in 16 bit."""
+
+    def memory(self, plan: Plan, machine: Machine) -> MemoryPlan:
+        """How the model would sit in that machine's memory."""
+        at_once = min(plan.model_frames, plan.window_frames or plan.model_frames)
+        return forecast.plan_at(self.entry, machine, plan.width, plan.height, at_once, self.packed_bytes)
+
+    def fits_with(self, **changes: str | int) -> bool:
+        """Whether the request with those changes can be planned and fits."""
+        request = dataclasses.replace(self.request, **changes)  # type: ignore[arg-type]
+        plan = plan_steps.plan(request, self.entry)
+        if plan.problem is not None:
+            return False
+        return self.memory(plan, self.machine).peak_bytes <= self.machine.usable_bytes
+
+
+def _ways_to_fit(trial: MemoryTrial, plan: Plan, inventory: Inventory) -> list[Fix]:
+    """The largest size, the longest length and the models that fit; each was tried."""
+    entry, pixels = trial.entry, plan.width * plan.height
+    by_size = sorted(entry.sizes, key=lambda size: size.width * size.height, reverse=True)
+    smaller = [size.name for size in by_size if size.width * size.height < pixels]
+    name = next((name for name in smaller if trial.fits_with(resolution=name)), "")
+    fixes = [Fix(f"Use {name}", FixSetting.RESOLUTION, name)] if name else []
+    if trial.request.task in FREE_LENGTH and not plan.window_frames:
+        for frames in range(plan.model_frames - 4, MIN_OFFERED_FRAMES - 1, -4):
+            length = max(1, plan.take_frames * frames // plan.model_frames)
+            if trial.fits_with(length_frames=length):
+                fixes.append(Fix(f"Use {length} frames", FixSetting.LENGTH_FRAMES, str(length)))
+                break
+    for other in entries.load().models.values():
+        if other.id == entry.id or not isinstance(inventory.find(other), LocatedModel):
+            continue
+        tried = MemoryTrial(trial.request, other, trial.machine)
+        if tried.fits_with(model=other.id, resolution=other.default_size):
+            fixes.append(Fix(f"Use {other.label}", FixSetting.MODEL, other.id))
+    return fixes
+
+
+def _ways_to_another_model(request: TakeRequest, inventory: Inventory) -> list[Fix]:
+    """Download the model, or use one that is here and does the task."""
+    known, wanted = entries.load().models, request.model
+    entry = known.get(wanted)
+    download = Fix("Download...", action=FixAction.DOWNLOAD, value=wanted)
+    return ([download] if entry is not None and entry.repo else []) + [
+        Fix(f"Use {other.label}", FixSetting.MODEL, other.id)
+        for other in known.values()
+        if other.id != wanted and request.task in other.tasks and isinstance(inventory.find(other), LocatedModel)
+    ]
+
+
+def _packed_bytes(draft: Draft) -> int:
+    """The size of a transformer that stays in 8 bit or less on the machine; 0 where it is in 16 bit."""
+    model, machine = draft.model, draft.inventory.machine
+    if machine is None or not machine.is_card or not isinstance(model, LocatedModel) or not model.components:
+        return 0
+    try:
+        return resolve.packed_bytes(ComponentFiles(model.folder, model.components))
+    except (Refusal, OSError):  # loading the file says what is wrong with it
+        return 0

@@ -1,0 +1,221 @@
+"""What is here, what is missing, how to mend it.
+
+The worker is asked because it is the very thing that has to work: it is started, and says its torch and its device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import queue
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..library import hub_cache, locate
+from ..library.survey import Survey
+from ..protocol.endpoint import Endpoint
+from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
+from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerState, WorkerStatus
+from ..protocol.methods import WORKER_EVENTS
+from ..storage import guarded_files
+from ..storage.media_folder import reason, size_in_words
+from . import process_exit
+from .graphics_card import GraphicsCard
+from .inbox import Inbox, WorkerExit, WorkerLine
+from .worker_process import WorkerProcess, environment
+
+WORKER_SECONDS = 120.0
+DISK_SECONDS = 10.0
+"""How long a models folder may take to answer: a share that hangs is told of, and not waited for."""
+COPIES = "copies"
+"""The folder under the state folder where a worker keeps 16 bit copies of weights."""
+COMFORTABLE_BYTES = 20_000_000_000
+CHOOSE_ANOTHER = "Make it, mend its permissions, or name another."
+SET_UP = "Set up the backend again with the button in the add-on's preferences."
+
+
+def examine(
+    state_folder: Path | None,
+    rows: list[ModelRow],
+    worker: WorkerStatus | None = None,
+    models_folders: Sequence[str] = (),
+    memory_budget_bytes: int | None = None,
+    survey: Survey | None = None,
+) -> list[Finding]:
+    """All findings; takes seconds where no worker is up to be asked. `survey`: what the models folders hold."""
+    state = [] if state_folder is None else [_folder(state_folder), _kept(state_folder)]
+    copies = [] if state_folder is None else _copies(state_folder / COPIES)
+    torch, found = _torch(worker)
+    card = GraphicsCard.of(found, memory_budget_bytes)
+    folders = [_models_folder(folder) for folder in models_folders]
+    disk = _disk(state_folder or Path.home())
+    files = [] if survey is None else _files(survey)
+    return [
+        *(_python(), torch, card.finding(), *state, *copies, disk, _cache()),
+        *(*folders, *_models(rows, card), *files),
+    ]
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    mend = "" if good else "Use Python 3.11, 3.12 or 3.13."
+    return Finding("python", good, f"Python {version} at {sys.executable}.", mend)
+
+
+def _torch(worker: WorkerStatus | None) -> tuple[Finding, WorkerStatus | None]:
+    """What is known of torch, and what the worker said of the machine."""
+    if worker is not None and worker.torch:
+        return _torch_found(worker.torch, worker.device), worker
+    inbox: Inbox = queue.SimpleQueue()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as logs:
+        try:
+            command = [sys.executable, "-m", "wan_backend.worker"]
+            process = WorkerProcess(1, command, environment(online=False), Path(logs), inbox)
+        except OSError as error:
+            return Finding("torch", False, f"The worker can't be started ({reason(error)}).", SET_UP), None
+        try:
+            ready = _first_ready(inbox)
+        finally:
+            process.kill()
+        if ready is None:
+            said = process_exit.last_line(process.log_file) or "it says nothing"
+            return Finding("torch", False, f"The worker does not start: {said}.", SET_UP), None
+    status = WorkerStatus(WorkerState.NONE, ready.device, ready.torch, "", ready.device_bytes, ready.host_bytes)
+    return _torch_found(ready.torch, ready.device), status
+
+
+def _first_ready(inbox: Inbox) -> ReadyParams | None:
+    """What the worker says of itself; None where it ends first, or takes too long."""
+    heard: list[ReadyParams] = []
+
+    def on_event(_method: str, message: object) -> None:
+        if isinstance(message, ReadyParams):
+            heard.append(message)
+
+    endpoint = Endpoint(lambda _line: None, receives=WORKER_EVENTS, on_event=on_event, peer="the worker")
+    until = time.monotonic() + WORKER_SECONDS
+    while not heard and (left := until - time.monotonic()) > 0:
+        try:
+            event = inbox.get(timeout=left)
+        except queue.Empty:
+            return None
+        if isinstance(event, WorkerExit):
+            return None
+        if isinstance(event, WorkerLine):
+            endpoint.take(event.line)
+    return heard[0] if heard else None
+
+
+def _torch_found(version: str, device: str) -> Finding:
+    if device.startswith("cpu"):
+        sentence = f"torch {version}; no graphics card that it can use, so takes are made on the processor, slowly."
+        return Finding("torch", True, sentence, "With a card: update its driver, then set up the backend again.")
+    return Finding("torch", True, f"torch {version} on {device}.")
+
+
+def _folder(state_folder: Path) -> Finding:
+    good = state_folder.is_dir() and os.access(state_folder, os.W_OK | os.X_OK)
+    if good:
+        return Finding("state", True, f"The queue and the logs are in {state_folder}.")
+    return Finding("state", False, f"The folder {state_folder} can't be written.", "Make it writable.")
+
+
+def _kept(state_folder: Path) -> Finding:
+    prompts = _size(state_folder.glob(f"{PROMPTS_FOLDER}/*"))
+    steps = _size(state_folder.glob(f"jobs/*/{WORK_FOLDER}/*"))
+    sentence = (
+        f"{size_in_words(prompts)} of prompts as the models read them, {size_in_words(steps)} of finished steps of "
+        "jobs that have no take yet; those go when the jobs are cleared."
+    )
+    return Finding("kept", True, sentence)
+
+
+def _size(files: Iterable[Path]) -> int:
+    total = 0
+    for file in files:
+        with contextlib.suppress(OSError):
+            total += file.stat().st_size
+    return total
+
+
+def _disk(folder: Path) -> Finding:
+    try:
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Finding("disk", False, f"The free room at {folder} can't be read ({reason(error)}).")
+    good = free_bytes > COMFORTABLE_BYTES
+    mend = "" if good else "Make room: a large model with its takes needs tens of gigabytes."
+    return Finding("disk", good, f"{size_in_words(free_bytes)} free at {folder}.", mend)
+
+
+def _cache() -> Finding:
+    cache = hub_cache.cache_folder()
+    held = "is there" if cache.is_dir() else "is not there yet"
+    return Finding("cache", True, f"The folder of fetched models, {cache}, {held}.")
+
+
+def _models_folder(folder: str) -> Finding:
+    answers: queue.SimpleQueue[Finding] = queue.SimpleQueue()
+    threading.Thread(target=lambda: answers.put(_looked_into(folder)), name="models folder", daemon=True).start()
+    try:
+        return answers.get(timeout=DISK_SECONDS)
+    except queue.Empty:
+        sentence = f"The models folder {folder} does not answer; what is in it can't be used until it does."
+        return Finding("models folder", False, sentence, "Look after the disk or the network, or choose another.")
+
+
+def _looked_into(folder: str) -> Finding:
+    try:
+        held = sum(1 for _ in Path(folder).iterdir())
+    except (OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else "not a path"
+        return Finding("models folder", False, f"The models folder {folder} can't be read ({why}).", CHOOSE_ANOTHER)
+    return Finding("models folder", True, f"The models folder {folder} holds {held} files and folders.")
+
+
+def _copies(folder: Path) -> list[Finding]:
+    """The 16 bit copies, which a person may want the room of."""
+    size_bytes = _size(folder.glob("*/*"))
+    if not size_bytes:
+        return []
+    sentence = f"Copies in 16 bit of models that are kept in 32 take {size_in_words(size_bytes)} in {folder}."
+    return [Finding("copies", True, sentence, "They make loading faster, and may be deleted at any time.")]
+
+
+def _files(survey: Survey) -> list[Finding]:
+    """What each file of the models folders is; of those that aren't Wan's, how many."""
+    findings = []
+    for looked in survey.files:
+        if looked.components:
+            words = "; ".join(part.words for part in looked.components)
+            findings.append(Finding("file", True, guarded_files.told(f"{looked.file}: {words}.")))
+        elif looked.why:
+            said = ";" in looked.why  # what to do, for this very file
+            mend = f"{'Until then' if said else 'Get the file again, or another; until then'} it isn't used."
+            sentence = guarded_files.told(f"{looked.file} can't be used because {looked.why}.")
+            findings.append(Finding("file", True, sentence, mend))
+    others = sum(not looked.components and not looked.why for looked in survey.files)
+    if others:
+        findings.append(Finding("files", True, f"{others} files in the models folders hold no part of a Wan model."))
+    return findings
+
+
+def _models(rows: list[ModelRow], card: GraphicsCard) -> list[Finding]:
+    """Where each is, and how it would run; one that isn't here and can be downloaded is neither good nor wrong."""
+    return [
+        Finding(
+            "model " + row.model,
+            row.here,
+            (f"{row.label}: " if row.here else "") + f"{row.sentence} {card.outlook(row.model)}",
+            "" if row.here or not row.download_bytes else locate.download_command(row.model),
+            not_downloaded=not row.here and not row.broken and bool(row.download_bytes),
+        )
+        for row in rows
+    ]

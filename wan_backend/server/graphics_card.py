@@ -1,0 +1,145 @@
+"""The graphics card that takes are made on, as far as the server can know it without torch.
+
+Its name and size come from the worker. How much of it is free comes from NVIDIA's own program where that is installed;
+the program takes a moment, so a thread asks it when a worker has come up and has loaded nothing yet. What our own
+models take later therefore counts as free, because the next job may have it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import subprocess
+import threading
+from dataclasses import dataclass
+
+from ..catalogue import entries
+from ..memory import forecast
+from ..memory.forecast import Machine
+from ..protocol.messages import Finding, WorkerStatus
+from ..storage.media_folder import size_in_words
+from .worker_process import own_group
+
+log = logging.getLogger(__name__)
+
+ASK_NVIDIA = ("nvidia-smi", "--query-gpu=name,memory.free", "--format=csv,noheader,nounits")
+NVIDIA_SECONDS = 5.0
+MEBIBYTE = 1 << 20
+UNKNOWN = "How it would run is unknown until a worker has run."
+
+
+@dataclass(frozen=True)
+class GraphicsCard:
+    """A device and its memory; without a name, nothing is known."""
+
+    device: str = ""
+    total_bytes: int = 0
+    free_bytes: int | None = None
+    """None where nothing here tells."""
+    host_bytes: int = 0
+    budget_bytes: int | None = None
+
+    @classmethod
+    def of(cls, worker: WorkerStatus | None, budget_bytes: int | None = None) -> GraphicsCard:
+        """The card that the worker runs on."""
+        if worker is None or not worker.device or not worker.host_bytes:
+            return cls()
+        free_bytes = free_of(worker.device) if worker.device.startswith("cuda") else worker.host_bytes
+        return cls(worker.device, worker.device_bytes, free_bytes, worker.host_bytes, budget_bytes)
+
+    @property
+    def usable_bytes(self) -> int:
+        """What a job could have; all of it where it isn't known how much is free."""
+        usable = self.total_bytes if self.free_bytes is None else self.free_bytes
+        return usable if self.budget_bytes is None else min(usable, self.budget_bytes)
+
+    @property
+    def is_card(self) -> bool:
+        """True where the parts have to be brought to memory of its own."""
+        return self.device.startswith("cuda")
+
+    def finding(self) -> Finding:
+        """Which it is, in a sentence."""
+        if not self.device:
+            return Finding("card", True, "Which card takes are made on is unknown until a worker has run.")
+        kind = "card" if self.is_card else "memory"
+        free = "how much is free is not known" if self.free_bytes is None else f"{size_in_words(self.free_bytes)} free"
+        sentence = f"Takes are made on {self.device}: {size_in_words(self.total_bytes)} of {kind}, {free}."
+        if self.budget_bytes is not None:
+            sentence += f" {size_in_words(self.budget_bytes)} may be used."
+        if self.is_card:
+            sentence += f" The machine has {size_in_words(self.host_bytes)} of memory free."
+        return Finding("card", True, sentence)
+
+    @property
+    def machine(self) -> Machine | None:
+        """What a plan can be made for; None where nothing is known."""
+        if not self.device:
+            return None
+        host = self.host_bytes if self.is_card else self.usable_bytes
+        most = self.total_bytes if self.budget_bytes is None else min(self.total_bytes, self.budget_bytes)
+        return Machine(self.device.partition(" ")[0], self.usable_bytes, host, most)
+
+    def outlook(self, model: str) -> str:
+        """How a model of the catalogue would run here, in a sentence."""
+        machine = self.machine
+        if machine is None:
+            return UNKNOWN
+        entry = entries.entry(model)
+        words = forecast.in_words(entry, forecast.plan_for(entry, machine), machine)
+        if self.is_card and self.free_bytes is None:
+            words += " That is with nothing else on the card."
+        return words
+
+
+def free_of(device: str) -> int | None:
+    """What is free on the NVIDIA card that a worker calls "cuda (NAME)"; None where it can't be told."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        said = subprocess.run(
+            ASK_NVIDIA, capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=True, **own_group()
+        ).stdout
+        for line in said.splitlines():
+            name, _, free = line.rpartition(",")
+            if name.strip() and f"({name.strip()})" in device and free.strip().isdigit():
+                return int(free) * MEBIBYTE
+    return None
+
+
+class GraphicsCardWatch:
+    """Follows the worker's state, and knows the machine that a job would have."""
+
+    def __init__(self, budget_bytes: int | None, device: str = "auto") -> None:
+        """`device` is the wish that jobs come with: auto, cuda, mps or cpu."""
+        self._budget_bytes, self._wish = budget_bytes, device
+        self._card = GraphicsCard()
+        self._lock = threading.Lock()
+        self._state = "none"
+
+    @property
+    def machine(self) -> Machine | None:
+        """None until a worker has run. From any thread: a card is never changed, only exchanged for another."""
+        return self._card.machine
+
+    def worker_changed(self, status: WorkerStatus) -> None:
+        """A worker has come up, or gone; what is known of its device stays known."""
+        came_up = status.state == "ready" and self._state == "starting"
+        self._state = status.state
+        if not came_up or not status.host_bytes:
+            return
+        device, device_bytes = status.device, status.device_bytes
+        if self._wish == "cpu" and not device.startswith("cpu"):  # what the worker found first isn't what jobs run on
+            device, device_bytes = "cpu", status.host_bytes
+        known = GraphicsCard(device, device_bytes, None, status.host_bytes, self._budget_bytes)
+        with self._lock:
+            self._card = known if known.is_card else dataclasses.replace(known, free_bytes=status.host_bytes)
+        if not known.is_card:
+            return
+        threading.Thread(target=self._ask, args=(known,), daemon=True, name="card").start()
+
+    def _ask(self, known: GraphicsCard) -> None:
+        free = free_of(known.device)
+        log.info("%s: %s bytes are free", known.device, free)
+        with self._lock:
+            if self._card is known:  # else another worker has come up meanwhile
+                self._card = dataclasses.replace(known, free_bytes=free)
