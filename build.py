@@ -94,7 +94,7 @@ def run(command: Sequence[object], variables: dict[str, str] | None = None, well
 # --- environments ---------------------------------------------------------------------------------------------------
 
 
-class Saying:
+class ProgressPrinter:
     """Says how far an environment is: each sentence once, and what is here of it now and then."""
 
     def __init__(self, name: str) -> None:
@@ -122,7 +122,7 @@ def environment(name: str, versions: tuple[str, ...], steps: list[create.Step]) 
     wanted = make.Wanted(steps, versions, isolated=False, own_python=False)
     try:
         with _log_file(name) as log, _stderr_to(log):
-            python = make.make(folder, wanted, PLACES, Saying(name))
+            python = make.make(folder, wanted, PLACES, ProgressPrinter(name))
     except SetupFailed as error:
         raise BuildFailed(f"{error} Log: {ENVIRONMENTS / (name + '.log')}") from None
     say(f"{name}: ready after {time.monotonic() - started:.0f} s")
@@ -153,12 +153,12 @@ def test_packages(*groups: str) -> tuple[str, ...]:
 
 def _uv() -> Path:
     """uv, of the version that is pinned. Raises BuildFailed where it can't be had."""
-    saying = Saying("uv")
+    printer = ProgressPrinter("uv")
     try:
         return uv_tool.bring(
             PLACES.tools,
             make.way(isolated=False, hashed=True),
-            lambda sentence, amount: saying(1, 1, sentence, amount),
+            lambda sentence, amount: printer(1, 1, sentence, amount),
         )
     except (uv_tool.NoTool, SetupFailed) as error:
         raise BuildFailed(f"uv can't be had: {error}") from None

@@ -66,9 +66,9 @@ def make_plan(folder: Path, wish: str) -> SetupPlan:
     ready = _ready_one(folder, create.backend_steps(build))
     size = 0 if ready else build.download_bytes
     sentence = (
-        f"About {size / 1e9:.1f} GB will be fetched and installed into {folder} ({build.name} build of torch)."
+        f"About {size / 1e9:.1f} GB will be downloaded and installed into {folder} ({build.name} build of torch)."
         if size
-        else f"The environment in {folder} is whole; nothing is to be fetched."
+        else f"The environment in {folder} is complete; there is nothing to download."
     )
     return SetupPlan(path, build.name, str(folder), size, sentence, _no_room(folder, size))
 
@@ -110,7 +110,7 @@ def _create(plan: SetupPlan, wish: str) -> int:
     places = make.Places(folder / "tools", folder / "python", folder / "cache")
     try:
         _sweep(folder, environment)
-        made = make.make(environment, wanted, places, Telling())
+        made = make.make(environment, wanted, places, ProgressSender())
         create.link_package(environment)
         whole_file.write(folder / BACKEND_FILE, json.dumps({"python": str(made)}).encode())
     except SetupFailed as error:
@@ -141,7 +141,7 @@ def _sweep(folder: Path, wanted: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-class Telling:
+class ProgressSender:
     """Sends how far it is, at most four times a second where only bytes change."""
 
     def __init__(self) -> None:

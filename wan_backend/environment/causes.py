@@ -15,7 +15,7 @@ from ..protocol.messages import ProblemKind
 from .fetch import NoSuchFile, OtherFile
 from .reach import Reach, proxy_of, without_password
 
-AGAIN = "then set up again: it goes on from there."
+AGAIN = "then set up again: it resumes from there."
 _HOST = re.compile(r"(?:https?://)([^/\s`)@]+@)?([^/\s`)]+)")
 _ROOM = re.compile(r"No space left|not enough space|os error (?:28|112)\b|Disk quota|Errno 28|WinError 112")
 _CERTIFICATE = re.compile(
@@ -65,9 +65,14 @@ def of_error(what: str, error: BaseException, reach: Reach, folder: Path) -> Set
     return of_words(what, f"{reach.index} {reason}", reach, folder)
 
 
+def is_of_certificates(words: str) -> bool:
+    """True where a host's certificate isn't trusted, or the file of certificates is none."""
+    return bool(_CERTIFICATE.search(words)) or "No such file" in words
+
+
 def _cause(words: str, reach: Reach, folder: Path) -> tuple[str, ProblemKind]:
     if _ROOM.search(words):
-        return f"there is no room left on the disk of {folder}. Free some, {AGAIN}", ProblemKind.DISK_FULL
+        return f"the disk of {folder} is full. Free some space, {AGAIN}", ProblemKind.DISK_FULL
     if _CHECKSUM.search(words):
         return (
             "a file isn't the one that this version was tested with, so it wasn't used. Something between here and its "
@@ -76,13 +81,13 @@ def _cause(words: str, reach: Reach, folder: Path) -> tuple[str, ProblemKind]:
         )
     if _NO_BUILD.search(words):
         return (
-            f"there is no such build for this machine{_detail(words)}. Update Wan VSE; or set up with another Python "
+            f"there is no build{_detail(words)} for this machine. Update Wan VSE; or set up with another Python "
             "or build of torch.",
             ProblemKind.SETUP,
         )
     if _FOLDER.search(words):
         return (
-            f"{folder} can't be written. See who owns it and what a virus scanner holds, {AGAIN}",
+            f"{folder} can't be written. Check its permissions and your virus scanner, {AGAIN}",
             ProblemKind.FOLDER,
         )
     return _network(words, reach)
@@ -101,21 +106,21 @@ def _network(words: str, reach: Reach) -> tuple[str, ProblemKind]:
         look = (
             f"the certificates in {named} (SSL_CERT_FILE) don't vouch for it. Correct or unset that variable"
             if named
-            else "its certificate isn't known here (a company's proxy, a login page, a wrong clock). Look at that, or "
+            else "its certificate isn't trusted here (a company's proxy, a login page, a wrong clock). Check that, or "
             "set SSL_CERT_FILE to your company's certificates"
         )
-        return f"{host} can't be told from an impostor: {look}, {AGAIN}", ProblemKind.OFFLINE
+        return f"{host} can't be verified: {look}, {AGAIN}", ProblemKind.OFFLINE
     if proxy and _PROXY_LOGIN.search(words):
         return (
-            f"the proxy ({proxy}) wants a login, or another one. Put it before the host, as http://name:password@host, "
-            f"start Blender again, {AGAIN}",
+            f"the proxy ({proxy}) requires a login, or a different one. Put it before the host, as "
+            f"http://name:password@host, start Blender again, {AGAIN}",
             ProblemKind.OFFLINE,
         )
     if proxy and (_PROXY.search(words) or _NETWORK.search(words)):
         sentence = f"{host} can't be reached through the proxy that is set ({proxy}). Correct it, {AGAIN}"
         return sentence, ProblemKind.OFFLINE
     if _NETWORK.search(words):
-        return f"{host} can't be reached. Look at the network, {AGAIN}", ProblemKind.OFFLINE
+        return f"{host} can't be reached. Check the network, {AGAIN}", ProblemKind.OFFLINE
     return f"{_last(words)} The log says more.", ProblemKind.SETUP
 
 

@@ -32,7 +32,7 @@ LARGEST_PAGE_BYTES = 64_000_000
 AGENT = "wan-vse-setup"
 _LINK = re.compile(r"<a\s[^>]*?href\s*=\s*[\"']([^\"']+)[\"']", re.IGNORECASE)
 
-Heard = Callable[[int], None]
+Received = Callable[[int], None]
 """Called with how many bytes are here."""
 
 
@@ -67,7 +67,7 @@ def _shown(address: str) -> str:
     return urlsplit(address)._replace(netloc=urlsplit(address).netloc.rpartition("@")[2]).geturl()
 
 
-def fetch(reach: Reach, address: str, file: Path, sha256: str, heard: Heard, pause_seconds: float = 2.0) -> None:
+def fetch(reach: Reach, address: str, file: Path, sha256: str, received: Received, pause_seconds: float = 2.0) -> None:
     """Put what `address` has into `file`; goes on where an earlier try stopped.
 
     Raises OtherFile where its checksum isn't `sha256`; OSError or HTTPException where it doesn't come after some tries.
@@ -75,7 +75,7 @@ def fetch(reach: Reach, address: str, file: Path, sha256: str, heard: Heard, pau
     part = file.with_name(file.name + whole_file.PART_SUFFIX)
     for attempt in range(TRIES):
         try:
-            _go_on(reach, address, part, heard)
+            _go_on(reach, address, part, received)
             break
         except (OSError, HTTPException) as error:
             if attempt == TRIES - 1 or not may_pass(error):
@@ -100,7 +100,7 @@ def may_pass(error: BaseException) -> bool:
     )
 
 
-def _go_on(reach: Reach, address: str, part: Path, heard: Heard) -> None:
+def _go_on(reach: Reach, address: str, part: Path, received: Received) -> None:
     held = part.stat().st_size if part.exists() else 0
     try:
         answer = _open(reach, address, {"Range": f"bytes={held}-"} if held else {})
@@ -113,17 +113,17 @@ def _go_on(reach: Reach, address: str, part: Path, heard: Heard) -> None:
             held = 0
         length = answer.headers.get("Content-Length")
         with open(part, "ab" if held else "wb") as stream:
-            came = _copy(answer, stream, held, heard)
+            came = _copy(answer, stream, held, received)
         if length and length.isdigit() and came < int(length):
             raise ConnectionError(f"{came} of {length} bytes came")
 
 
-def _copy(answer: IO[bytes], stream: IO[bytes], held: int, heard: Heard) -> int:
+def _copy(answer: IO[bytes], stream: IO[bytes], held: int, received: Received) -> int:
     came = 0
     while piece := answer.read(PIECE_BYTES):
         stream.write(piece)
         came += len(piece)
-        heard(held + came)
+        received(held + came)
     return came
 
 

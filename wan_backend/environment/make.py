@@ -32,10 +32,10 @@ NO_PYTHON = (
 
 
 class Report(Protocol):
-    """Hears how far it is: the step (from 1), how many there are, a sentence, and bytes where they are known."""
+    """Is told how far it is: the step (from 1), how many there are, a sentence, and bytes where they are known."""
 
     def __call__(self, step: int, count: int, sentence: str, amount: Amount = ..., /) -> None:
-        """Tell it."""
+        """Report it."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,14 @@ def make(folder: Path, wanted: Wanted, places: Places, report: Report) -> Path:
             wanted.about_bytes,
         )
     else:
-        report(INSTALL, COUNT, f"{why_not} pip makes the environment." if why_not else "pip makes the environment.")
+        report(
+            INSTALL, COUNT, f"{why_not} pip makes the environment instead." if why_not else "pip makes the environment"
+        )
         create.install(
             folder, python, wanted.steps, lambda _, __, sentence: report(INSTALL, COUNT, sentence), wanted.isolated
         )
     if wanted.question:
-        report(ASK, COUNT, "Seeing whether the new environment answers (the first time takes a while)")
+        report(ASK, COUNT, "Checking that the new environment works (this takes a while the first time)")
         _ask(folder, wanted.question)
     create.mark_ready(folder, wanted.steps)
     return create.python_of(folder)
@@ -111,13 +113,13 @@ def _tool(wanted: Wanted, places: Places, report: Report) -> tuple[Path | None, 
         )
     except uv_tool.NoTool as error:
         log.warning("uv can't be had: %s", error)
-        return None, f"uv can't be had ({str(error).rstrip('.')})."
+        return None, f"uv isn't available ({str(error).rstrip('.')})."
     return found, ""
 
 
 def _python(uv: Path | None, wanted: Wanted, places: Places, report: Report, why_not: str) -> Interpreter:
     """uv's own Python, or one of the system, or Blender's."""
-    report(FETCH_PYTHON, COUNT, "Looking for a Python")
+    report(FETCH_PYTHON, COUNT, "Looking for Python")
     bare = uv is not None and not any(step.unlisted for step in wanted.steps)
     found = None if uv is not None and wanted.own_python else interpreters.find(wanted.versions, bare)
     if found is not None and f"{found.version[0]}.{found.version[1]}" in wanted.versions:
@@ -125,7 +127,7 @@ def _python(uv: Path | None, wanted: Wanted, places: Places, report: Report, why
     if uv is not None:
         first = wanted.versions[0]
         version = uv_tool.PYTHON if uv_tool.PYTHON.startswith(f"{first}.") else first
-        report(FETCH_PYTHON, COUNT, f"Fetching Python {version} (about 30 MB)")
+        report(FETCH_PYTHON, COUNT, f"Downloading Python {version} (about 30 MB)")
         try:
             return uv_tool.bring_python(uv, places.pythons, way(wanted.isolated, hashed=True), version)
         except SetupFailed as failure:
@@ -134,7 +136,7 @@ def _python(uv: Path | None, wanted: Wanted, places: Places, report: Report, why
             found = interpreters.find(wanted.versions, bare)
     if found is None or f"{found.version[0]}.{found.version[1]}" not in wanted.versions:
         raise SetupFailed(f"{why_not} {NO_PYTHON}".strip(), ProblemKind.NO_PYTHON)
-    report(FETCH_PYTHON, COUNT, f"Python {found.version[0]}.{found.version[1]} of this system is taken ({found.path})")
+    report(FETCH_PYTHON, COUNT, f"Python {found.version[0]}.{found.version[1]} of this system is used ({found.path})")
     return found
 
 
@@ -144,6 +146,6 @@ def _ask(folder: Path, question: str) -> None:
     if ended.code:
         last = next((line for line in reversed(ended.words.splitlines()) if line.strip()), "it said nothing")
         raise SetupFailed(
-            f"The new environment in {folder} doesn't answer ({last.strip()[:200]}), so it isn't used; what was there "
-            "before is kept. Set up again; if it goes on, the log says more."
+            f"The new environment in {folder} doesn't work ({last.strip()[:200]}), so it isn't used; the previous one "
+            "is kept. Set up again; if it happens again, see the log."
         )

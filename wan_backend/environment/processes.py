@@ -1,4 +1,4 @@
-"""Runs a program with its words in our log, heard line by line, and ended with us."""
+"""Runs a program with its words in our log, read line by line, and ended with us."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Ended:
 def run(
     command: Sequence[str],
     variables: Mapping[str, str],
-    heard: Callable[[str], None] = lambda _: None,
+    received: Callable[[str], None] = lambda _: None,
     tick: Callable[[], None] = lambda: None,
 ) -> Ended:
-    """Run `command`; `heard` gets each line of its stderr, `tick` is called twice a second while it says none.
+    """Run `command`; `received` gets each line of its stderr, `tick` is called twice a second while it says none.
 
     It's killed where they raise. Where it can't be started, the code is -1.
     """
@@ -68,7 +68,7 @@ def run(
             if line is None:
                 break
             kept.append(line)
-            heard(line)
+            received(line)
         code = child.wait()
         readers[1].join()
     finally:

@@ -57,9 +57,9 @@ def _greet(stream: socket.socket, name: str, password: str) -> None:
         words = [part.encode() for part in (name, password)]
         stream.sendall(b"\x01" + b"".join(bytes((len(word),)) + word for word in words))
         if _exactly(stream, 2)[1]:
-            raise SocksError("the SOCKS proxy wants another login (407)")
+            raise SocksError("the SOCKS proxy refuses this login (407)")
     elif way == NEITHER:
-        raise SocksError("the SOCKS proxy wants a login (407)")
+        raise SocksError("the SOCKS proxy requires a login (407)")
 
 
 def _exactly(stream: socket.socket, count: int) -> bytes:

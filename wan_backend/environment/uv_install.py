@@ -37,7 +37,7 @@ _STARTED = re.compile(r"\s*Downloading (\S+?)(?:==\S+)? \(([\d.]+)([KMG]?)i?B\)$
 _FINISHED = re.compile(r"\s*Downloaded (\S+?)(?:==\S+)?$")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
-Told = Callable[[str, Amount], None]
+Report = Callable[[str, Amount], None]
 ReachOf = Callable[[Step], Reach]
 
 
@@ -81,7 +81,7 @@ class Coming:
         self._sizes = {file.package: file.size_bytes for file in everything}
         self._whole = {file.package for file in everything if file.is_here}
 
-    def hear(self, line: str) -> None:
+    def receive(self, line: str) -> None:
         """One line of what uv says."""
         if found := _STARTED.match(line):
             name = found[1].lower()
@@ -119,7 +119,7 @@ class Coming:
 
 
 def install(
-    uv: Path, python: str, folder: Path, steps: Sequence[Step], reach_of: ReachOf, cache: Path | None, told: Told,
+    uv: Path, python: str, folder: Path, steps: Sequence[Step], reach_of: ReachOf, cache: Path | None, report: Report,
     about_bytes: int = 0,
 ) -> None:  # fmt: skip
     """Make the environment in `folder` anew with the Python at `python`; nothing of a half-made one is used.
@@ -129,20 +129,20 @@ def install(
     here = ["--cache-dir", str(cache)] if cache else []
     for left_over in cache.glob(UNPACKING) if cache else ():
         shutil.rmtree(left_over, ignore_errors=True)
-    told(f"Making the environment in {folder}", Amount())
+    report(f"Making the environment in {folder}", Amount())
     plain = reach_of(Step("", ()))
     _make_venv([str(uv), "venv", "--no-project", *here, "--python", python, str(folder)], folder, plain)
-    told("Asking how much there is to fetch", Amount())
+    report("Checking how much to download", Amount())
     where = cache or _usual_cache(uv, plain)
     plans = [_plan(uv, folder, step, reach_of(step), here, where) for step in steps]
     coming, meter = Coming(where, [plan.files for plan in plans], about_bytes), Meter()
     for number, (step, plan) in enumerate(zip(steps, plans, strict=True)):
 
         def tell(sentence: str = step.sentence) -> None:
-            told(sentence, meter.amount(*coming.bytes_now()))
+            report(sentence, meter.amount(*coming.bytes_now()))
 
-        def hear(line: str, tell: Callable[[], None] = tell) -> None:
-            coming.hear(line)
+        def receive(line: str, tell: Callable[[], None] = tell) -> None:
+            coming.receive(line)
             tell()
 
         tell()
@@ -150,7 +150,7 @@ def install(
         ended = processes.run(
             [*_pip(uv, "install", folder, reach), *here, *plan.arguments],
             {**reach.variables, **_link_mode(where, folder)},
-            hear,
+            receive,
             tell,
         )
         if ended.code:

@@ -70,7 +70,7 @@ WHEELS = {
 }
 """By system and processor, with the checksums that PyPI states."""
 
-Told = Callable[[str, Amount], None]
+Report = Callable[[str, Amount], None]
 
 
 class NoTool(Exception):
@@ -89,7 +89,7 @@ def program_in(tools: Path) -> Path:
     return tools / f"uv-{VERSION}" / ("uv.exe" if sys.platform == "win32" else "uv")
 
 
-def bring(tools: Path, reach: Reach, told: Told, wheel: Wheel | None = None) -> Path:
+def bring(tools: Path, reach: Reach, report: Report, wheel: Wheel | None = None) -> Path:
     """uv's program, fetched where it isn't in `tools` yet.
 
     Raises NoTool, and SetupFailed where the cause would stop pip as well: no network, no room, a folder that can't be
@@ -98,13 +98,13 @@ def bring(tools: Path, reach: Reach, told: Told, wheel: Wheel | None = None) -> 
     program = program_in(tools)
     wheel = wheel or wheel_of_this_machine()
     if wheel is None:
-        raise NoTool(f"there is none for {platform.system()} on {platform.machine()}")
+        raise NoTool(f"there is no build for {platform.system()} on {platform.machine()}")
     if not program.exists():
-        _fetch(program, wheel, reach, told)
+        _fetch(program, wheel, reach, report)
     if _is_whole(program):
         return program
     shutil.rmtree(program.parent, ignore_errors=True)
-    raise NoTool(f"it doesn't start from {program.parent}")
+    raise NoTool(f"it doesn't start in {program.parent}")
 
 
 def _is_whole(program: Path) -> bool:
@@ -112,15 +112,15 @@ def _is_whole(program: Path) -> bool:
     return ended.code == 0 and VERSION in ended.answer
 
 
-def _fetch(program: Path, wheel: Wheel, reach: Reach, told: Told) -> None:
-    what, meter = f"Fetching uv {VERSION}", Meter()
+def _fetch(program: Path, wheel: Wheel, reach: Reach, report: Report) -> None:
+    what, meter = f"Downloading uv {VERSION}", Meter()
     file = program.with_name(wheel.name)
-    told(what, meter.amount(0, wheel.size_bytes))
+    report(what, meter.amount(0, wheel.size_bytes))
     try:
         program.parent.mkdir(parents=True, exist_ok=True)
         address = fetch.find(reach, "uv", wheel.name)
         log.info("fetching %s", address.rpartition("@")[2])
-        fetch.fetch(reach, address, file, wheel.sha256, lambda here: told(what, meter.amount(here, wheel.size_bytes)))
+        fetch.fetch(reach, address, file, wheel.sha256, lambda here: report(what, meter.amount(here, wheel.size_bytes)))
         _unpack(file, program)
     except (OSError, HTTPException, ValueError, fetch.OtherFile, fetch.NoSuchFile, zipfile.BadZipFile) as error:
         log.warning("uv can't be fetched: %r", error)
@@ -134,7 +134,7 @@ def _stops_pip_too(error: BaseException, failure: causes.SetupFailed) -> bool:
     """True where pip would only fail later. pip has certificates of its own, and other files may be unhurt."""
     if isinstance(error, (fetch.OtherFile, fetch.NoSuchFile, zipfile.BadZipFile, ValueError)):
         return False
-    return failure.kind is not ProblemKind.SETUP and "impostor" not in str(failure)
+    return failure.kind is not ProblemKind.SETUP and not causes.is_of_certificates(str(error))
 
 
 def _unpack(file: Path, program: Path) -> None:
@@ -158,11 +158,11 @@ def bring_python(uv: Path, folder: Path, reach: Reach, version: str = PYTHON) ->
         fetch_it = [str(uv), "python", "install", "--managed-python", "--no-bin", "--no-registry", version]
         made = processes.run([*fetch_it, *_certificates(reach)], {**variables, "UV_HTTP_RETRIES": "1"})
         if made.code:
-            raise causes.of_words(f"Fetching Python {version}", made.words, reach, folder)
+            raise causes.of_words(f"Downloading Python {version}", made.words, reach, folder)
         found = processes.run(asked, variables)
     interpreter = ask(found.answer.strip(), bare=True) if found.code == 0 else None
     if interpreter is None:
-        raise causes.SetupFailed(f"Python {version} was fetched into {folder} and doesn't start there; see the log.")
+        raise causes.SetupFailed(f"Python {version} was downloaded into {folder} and doesn't start; see the log.")
     return interpreter
 
 

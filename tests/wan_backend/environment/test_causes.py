@@ -24,9 +24,9 @@ PROXY = {"HTTPS_PROXY": "http://me:secret@proxy:3128"}
 @pytest.mark.parametrize(
     ("words", "variables", "kind", "said"),
     [
-        (FETCHING + SENDING + "  cause: dns error", {}, "offline", "pypi.org can't be reached. Look at the network"),
+        (FETCHING + SENDING + "  cause: dns error", {}, "offline", "pypi.org can't be reached. Check the network"),
         (FETCHING + SENDING + "  cause: dns error", PROXY, "offline", "through the proxy that is set (http://proxy:3128)"),
-        (SENDING + "  cause: tunnel error: proxy authorization required", PROXY, "offline", "wants a login"),
+        (SENDING + "  cause: tunnel error: proxy authorization required", PROXY, "offline", "requires a login"),
         (SENDING + "  cause: invalid peer certificate: UnknownIssuer", {}, "offline", "company's certificates"),
         (
             SENDING + "  cause: invalid peer certificate: UnknownIssuer", {"SSL_CERT_FILE": __file__}, "offline",
@@ -36,10 +36,10 @@ PROXY = {"HTTPS_PROXY": "http://me:secret@proxy:3128"}
             "error: failed to build HTTP client", {"SSL_CERT_FILE": "/own.pem"}, "offline",
             "SSL_CERT_FILE names /own.pem, which is no file",
         ),
-        ("error: failed to build HTTP client\n  cause: No CA certificates were loaded", {}, "offline", "an impostor"),
-        (ROOM, {}, "disk_full", "there is no room left on the disk of"),
-        (WINDOWS_ROOM, {}, "disk_full", "there is no room left on the disk of"),
-        (NO_ABI, {}, "setup", "there is no such build for this machine of torch 2.13.0+cpu. Update Wan VSE"),
+        ("error: failed to build HTTP client\n  cause: No CA certificates were loaded", {}, "offline", "be verified"),
+        (ROOM, {}, "disk_full", "is full. Free some space"),
+        (WINDOWS_ROOM, {}, "disk_full", "is full. Free some space"),
+        (NO_ABI, {}, "setup", "there is no build of torch 2.13.0+cpu for this machine. Update Wan VSE"),
         ("error: Hash mismatch for `av==18.1.0`", {}, "checksum", "isn't the one that this version was tested with"),
         ("error: failed to create directory `/f`: Permission denied (os error 13)", {}, "folder", "can't be written"),
         ("warning: x\nerror: something new in uv\n  cause: y", {}, "setup", "something new in uv. The log says more."),

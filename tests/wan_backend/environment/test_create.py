@@ -267,7 +267,7 @@ def test_plan_says_the_size_before_anything_is_fetched(tmp_path: Path) -> None:
     code, (event,) = run_program("plan", "--folder", str(tmp_path / "backend"), "--torch", "cpu")
     assert code == 0
     assert event["method"] == "setup_plan"
-    assert event["params"]["download_bytes"] > 0 and "GB will be fetched" in event["params"]["sentence"]
+    assert event["params"]["download_bytes"] > 0 and "GB will be downloaded" in event["params"]["sentence"]
     assert not (tmp_path / "backend").exists()
 
 

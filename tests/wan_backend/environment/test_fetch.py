@@ -42,12 +42,12 @@ def test_it_is_found_on_the_page_of_an_index(address: str, served: Server) -> No
 
 
 def test_it_goes_on_after_a_break(address: str, served: Server, tmp_path: Path) -> None:
-    heard: list[int] = []
+    received: list[int] = []
     served.stop_after = 300_000
-    fetch.fetch(reach_to(served.address), address, tmp_path / "got", DIGEST, heard.append, 0.0)
+    fetch.fetch(reach_to(served.address), address, tmp_path / "got", DIGEST, received.append, 0.0)
     assert (tmp_path / "got").read_bytes() == CONTENT
     assert served.asked[-1][1] == "bytes=300000-"
-    assert heard == sorted(heard) and heard[-1] == len(CONTENT)
+    assert received == sorted(received) and received[-1] == len(CONTENT)
 
 
 def test_it_goes_on_after_a_kill_and_a_rotten_part_is_noticed(address: str, served: Server, tmp_path: Path) -> None:
@@ -111,10 +111,10 @@ def test_through_a_socks_proxy_with_a_login(address: str, served: Server, proxy:
     fetch.fetch(way, address, tmp_path / "got", DIGEST, lambda _: None)
     assert (tmp_path / "got").read_bytes() == CONTENT and Socks.asked[-1] == b"127.0.0.1"
     wrong = reach_to(served.address, ALL_PROXY=f"socks5h://me:others@{proxy}")
-    with pytest.raises(OSError, match="wants another login") as failed:
+    with pytest.raises(OSError, match="refuses this login") as failed:
         fetch.fetch(wrong, address, tmp_path / "none", DIGEST, lambda _: None)
     sentence = str(causes.of_error("Fetching it", failed.value, wrong, tmp_path))
-    assert f"the proxy (socks5h://{proxy}) wants a login" in sentence and "others@" not in sentence
+    assert f"the proxy (socks5h://{proxy}) requires a login" in sentence and "others@" not in sentence
 
 
 def test_what_is_no_socks_proxy_is_said_to_be_none() -> None:
@@ -139,7 +139,7 @@ def test_no_network_and_a_dead_proxy_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises((OSError, HTTPException)) as failed:
         fetch.find(nowhere, "uv", "x")
     failure = causes.of_error("Fetching uv", failed.value, nowhere, tmp_path)
-    assert failure.kind is ProblemKind.OFFLINE and "127.0.0.1:9 can't be reached. Look at the network" in str(failure)
+    assert failure.kind is ProblemKind.OFFLINE and "127.0.0.1:9 can't be reached. Check the network" in str(failure)
     with pytest.raises((OSError, HTTPException)) as failed:
         fetch.find(behind, "uv", "x")
     sentence = str(causes.of_error("Fetching uv", failed.value, behind, tmp_path))
@@ -153,6 +153,6 @@ def test_a_certificate_and_a_full_disk_are_not_tried_again(tmp_path: Path) -> No
     assert not fetch.may_pass(refused) and not fetch.may_pass(OSError(28, "No space left on device"))
     assert fetch.may_pass(ConnectionResetError()) and fetch.may_pass(TimeoutError())
     sentence = str(causes.of_error("Fetching uv", refused, reach_to("https://pypi.org/simple"), tmp_path))
-    assert "pypi.org can't be told from an impostor" in sentence
+    assert "pypi.org can't be verified" in sentence
     full = causes.of_error("Fetching uv", OSError(28, "No space left on device"), reach_to("https://x/"), tmp_path)
-    assert full.kind is ProblemKind.DISK_FULL and "no room left" in str(full)
+    assert full.kind is ProblemKind.DISK_FULL and "is full" in str(full)

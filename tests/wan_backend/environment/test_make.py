@@ -18,7 +18,7 @@ from wan_backend.protocol.messages import ProblemKind
 pytestmark = pytest.mark.usefixtures("plain")
 
 
-class Heard(list[tuple[int, str]]):
+class Received(list[tuple[int, str]]):
     """The steps that were told, with their sentences."""
 
     def __call__(self, step: int, _count: int, sentence: str, _amount: Amount = program.NOTHING, /) -> None:
@@ -51,28 +51,30 @@ def with_uv(uv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_uv_pip_does_it_and_says_so(no_uv: None, tmp_path: Path) -> None:
-    heard = Heard()
-    python = make.make(tmp_path / "made", wanted(wheel(tmp_path, "tiny_e"), "import tiny_e"), places(tmp_path), heard)
+    received = Received()
+    python = make.make(
+        tmp_path / "made", wanted(wheel(tmp_path, "tiny_e"), "import tiny_e"), places(tmp_path), received
+    )
     assert python.exists() and create.is_ready(
         tmp_path / "made", wanted(tmp_path / "tiny_e-1.0-py3-none-any.whl").steps
     )
-    said = "uv can't be had (Fetching uv stopped: it isn't on the index). pip makes the environment."
-    assert (make.INSTALL, said) in heard and heard[-1][0] == make.ASK
+    said = "uv isn't available (Fetching uv stopped: it isn't on the index). pip makes the environment instead."
+    assert (make.INSTALL, said) in received and received[-1][0] == make.ASK
 
 
 def test_with_uv_it_is_made_once(with_uv: None, tmp_path: Path) -> None:
-    heard, one = Heard(), wanted(wheel(tmp_path, "tiny_f"), "import tiny_f")
-    python = make.make(tmp_path / "made", one, places(tmp_path), heard)
-    assert [step for step, _ in heard] == sorted(step for step, _ in heard)
-    assert not any("pip makes" in sentence for _, sentence in heard)
-    heard.clear()
-    assert make.make(tmp_path / "made", one, places(tmp_path), heard) == python and heard == []
+    received, one = Received(), wanted(wheel(tmp_path, "tiny_f"), "import tiny_f")
+    python = make.make(tmp_path / "made", one, places(tmp_path), received)
+    assert [step for step, _ in received] == sorted(step for step, _ in received)
+    assert not any("pip makes" in sentence for _, sentence in received)
+    received.clear()
+    assert make.make(tmp_path / "made", one, places(tmp_path), received) == python and received == []
 
 
 def test_one_that_does_not_answer_is_not_ready(with_uv: None, tmp_path: Path) -> None:
     one = wanted(wheel(tmp_path, "tiny_g"), "import tiny_g, of_nobody")
-    with pytest.raises(SetupFailed, match=r"doesn't answer \(ModuleNotFoundError.*of_nobody.*is kept"):
-        make.make(tmp_path / "made", one, places(tmp_path), Heard())
+    with pytest.raises(SetupFailed, match=r"doesn't work \(ModuleNotFoundError.*of_nobody.*is kept"):
+        make.make(tmp_path / "made", one, places(tmp_path), Received())
     assert not create.is_ready(tmp_path / "made", one.steps)
 
 
@@ -85,7 +87,7 @@ def test_no_python_at_all_is_one_sentence_with_its_cause(
     monkeypatch.setattr(uv_tool, "bring_python", none)
     monkeypatch.setattr(interpreters, "find", lambda *_: None)
     with pytest.raises(SetupFailed, match=r"github\.com can't be reached\. No Python.* Install Python 3\.12") as failed:
-        make.make(tmp_path / "made", wanted(wheel(tmp_path, "tiny_h")), places(tmp_path), Heard())
+        make.make(tmp_path / "made", wanted(wheel(tmp_path, "tiny_h")), places(tmp_path), Received())
     assert failed.value.kind is ProblemKind.NO_PYTHON
 
 
@@ -96,10 +98,10 @@ def test_where_uvs_python_can_not_be_fetched_the_systems_is_taken(
         raise SetupFailed("Fetching Python stopped: github.com can't be reached.")
 
     monkeypatch.setattr(uv_tool, "bring_python", none)
-    heard = Heard()
+    received = Received()
     one = make.Wanted(wanted(wheel(tmp_path, "tiny_i")).steps, own_python=True)
-    make.make(tmp_path / "made", one, places(tmp_path), heard)
-    assert any(f"Python 3.{sys.version_info[1]} of this system is taken" in sentence for _, sentence in heard)
+    make.make(tmp_path / "made", one, places(tmp_path), received)
+    assert any(f"Python 3.{sys.version_info[1]} of this system is used" in sentence for _, sentence in received)
 
 
 def test_amds_torch_is_installed_by_pip_since_its_checksums_are_noted(
@@ -112,7 +114,7 @@ def test_amds_torch_is_installed_by_pip_since_its_checksums_are_noted(
     for name in ("rocm", "cpu"):
         one = make.Wanted(create.backend_steps(torch_build.BUILDS[name]), own_python=False)
         (tmp_path / name).mkdir()
-        make.make(tmp_path / name, one, places(tmp_path), Heard())
+        make.make(tmp_path / name, one, places(tmp_path), Received())
     assert asked == ["pip", "uv"]
 
 
@@ -140,7 +142,7 @@ def test_the_old_one_is_kept_until_the_new_one_answers(with_uv: None, tmp_path: 
     assert set_up(wheel(tmp_path, "tiny_old"))[0] == 0
     old = used(tmp_path)
     code, events = set_up(wheel(tmp_path, "tiny_new"), "raise SystemExit('no card')")
-    assert code == 1 and "doesn't answer (no card)" in events[-1]["problem"]["sentence"]
+    assert code == 1 and "doesn't work (no card)" in events[-1]["problem"]["sentence"]
     assert used(tmp_path) == old and old.exists()
     code, events = set_up(tmp_path / "tiny_new-1.0-py3-none-any.whl")
     assert (code, events[-1]["state"]) == (0, "done")
@@ -159,10 +161,10 @@ def test_a_strangers_settings_of_uv_are_not_obeyed(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("UV_TARGET", "/nowhere/at/all")
-    make.make(tmp_path / "made", wanted(wheel(tmp_path, "tiny_j"), "import tiny_j"), places(tmp_path), Heard())
+    make.make(tmp_path / "made", wanted(wheel(tmp_path, "tiny_j"), "import tiny_j"), places(tmp_path), Received())
     with pytest.raises(SetupFailed):  # the explicit switch of the tests and build.py
         dev = make.Wanted(wanted(tmp_path / "tiny_j-1.0-py3-none-any.whl").steps, isolated=False, own_python=False)
-        make.make(tmp_path / "another", dev, places(tmp_path), Heard())
+        make.make(tmp_path / "another", dev, places(tmp_path), Received())
 
 
 def test_no_room_is_said_before_anything_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,10 +183,10 @@ def test_no_room_is_said_before_anything_is_fetched(tmp_path: Path, monkeypatch:
 def test_bytes_are_sent_but_not_each_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[object] = []
     monkeypatch.setattr(program, "_send", lambda _, message: sent.append(message))
-    telling = program.Telling()
+    sender = program.ProgressSender()
     for done in range(100):
-        telling(make.INSTALL, make.COUNT, "Installing", Amount(done, 100, 7.0))
-    telling(make.ASK, make.COUNT, "Seeing")
+        sender(make.INSTALL, make.COUNT, "Installing", Amount(done, 100, 7.0))
+    sender(make.ASK, make.COUNT, "Seeing")
     first, last = sent[0], sent[-1]
     assert len(sent) < 10 and (first.done_bytes, first.total_bytes, first.seconds_left) == (0, 100, 7.0)
     assert first.progress == program.SHARES[2] and last.progress == program.SHARES[3]

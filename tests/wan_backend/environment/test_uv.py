@@ -55,11 +55,15 @@ def stand_in(folder: Path, says: str = f"uv {uv_tool.VERSION}") -> uv_tool.Wheel
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a script")
 def test_it_is_fetched_once_and_told_in_bytes(tmp_path: Path, served: Server) -> None:
-    pinned, told = stand_in(tmp_path / "served"), []
+    pinned, report = stand_in(tmp_path / "served"), []
     reached = reach_to(served.address)
-    program = uv_tool.bring(tmp_path / "tools ü", reached, lambda _, amount: told.append(amount), pinned)
+    program = uv_tool.bring(tmp_path / "tools ü", reached, lambda _, amount: report.append(amount), pinned)
     assert program == uv_tool.program_in(tmp_path / "tools ü") and program.stat().st_mode & 0o111
-    assert (told[0].done_bytes, told[-1].done_bytes, told[-1].total_bytes) == (0, pinned.size_bytes, pinned.size_bytes)
+    assert (report[0].done_bytes, report[-1].done_bytes, report[-1].total_bytes) == (
+        0,
+        pinned.size_bytes,
+        pinned.size_bytes,
+    )
     assert [path.name for path in program.parent.iterdir()] == [program.name]
     asked = len(served.asked)
     assert uv_tool.bring(tmp_path / "tools ü", reached, silent, pinned) == program and len(served.asked) == asked
@@ -80,7 +84,7 @@ def test_another_uv_than_the_pinned_one_is_not_run(tmp_path: Path, served: Serve
 
 
 def test_without_a_network_pip_is_not_tried_either(tmp_path: Path) -> None:
-    with pytest.raises(SetupFailed, match=r"can't be reached\. Look at the network") as failed:
+    with pytest.raises(SetupFailed, match=r"can't be reached\. Check the network") as failed:
         uv_tool.bring(tmp_path, reach_to("http://127.0.0.1:9"), silent, uv_tool.Wheel("test", NOTHING, 1))
     assert failed.value.kind is ProblemKind.OFFLINE
 
@@ -93,21 +97,21 @@ def step(folder: Path, *wheels: Path, sha256: str = "", index: str = "") -> crea
     return create.Step("Installing the packages", (*create.LISTED, str(listed)))
 
 
-def install(uv: Path, folder: Path, one: create.Step, way: reach.Reach, told: uv_install.Told = silent) -> None:
+def install(uv: Path, folder: Path, one: create.Step, way: reach.Reach, report: uv_install.Report = silent) -> None:
     """Do so in `folder`, with a cache beside it."""
-    uv_install.install(uv, sys.executable, folder, [one], lambda _: way, folder.parent / "cache", told)
+    uv_install.install(uv, sys.executable, folder, [one], lambda _: way, folder.parent / "cache", report)
 
 
 def test_packages_are_fetched_told_and_fetched_once(uv: Path, tmp_path: Path, served: Server) -> None:
-    package, told = wheel(tmp_path / "served", "tiny_a", f"text = {'x' * 5000!r}\n"), []
+    package, report = wheel(tmp_path / "served", "tiny_a", f"text = {'x' * 5000!r}\n"), []
     index_of(tmp_path / "served", "tiny-a", package)
     one, way = step(tmp_path, package), reach_to(served.address, UV_DEFAULT_INDEX=served.address)
     environment = tmp_path / "with space ü"
     (environment / "half").mkdir(parents=True)
-    install(uv, environment, one, way, lambda sentence, amount: told.append((sentence, amount)))
+    install(uv, environment, one, way, lambda sentence, amount: report.append((sentence, amount)))
     assert not (environment / "half").exists()
     subprocess.run([str(create.python_of(environment)), "-I", "-c", "import tiny_a"], check=True)
-    assert told[-1][0] == "Installing the packages"
+    assert report[-1][0] == "Installing the packages"
     asked = [path for path, _ in served.asked if path.endswith(".whl")]
     assert asked
     shutil.rmtree(environment)
@@ -126,7 +130,7 @@ def test_a_wrong_checksum_and_no_build_are_told_apart(
     index_of(tmp_path / "served", "tiny-b", package)
     way = reach_to(served.address, UV_DEFAULT_INDEX=served.address)
     with pytest.raises(
-        SetupFailed, match="wasn't used" if sha256 else "no such build for this machine of tiny-b"
+        SetupFailed, match="wasn't used" if sha256 else "no build of tiny-b 1.0 for this machine"
     ) as failed:
         install(uv, tmp_path / "made", step(tmp_path, package, sha256=sha256), way)
     assert failed.value.kind is kind
@@ -135,7 +139,7 @@ def test_a_wrong_checksum_and_no_build_are_told_apart(
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}, r"127\.0\.0\.1:9 can't be reached\. Look at the network"),
+        ({"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}, r"127\.0\.0\.1:9 can't be reached\. Check the network"),
         (
             {"UV_DEFAULT_INDEX": "https://pypi.org/simple", "HTTPS_PROXY": "http://me:secret@127.0.0.1:9"},
             r"pypi\.org can't be reached through the proxy that is set \(http://127\.0\.0\.1:9\)",
@@ -169,14 +173,14 @@ def test_bytes_are_told_of_what_is_whole_and_guessed_of_what_comes(tmp_path: Pat
     (tmp_path / ".tmpkilled" / "left").write_bytes(bytes(9_000_000))
     coming = uv_install.Coming(tmp_path, files, about_bytes=90_000)
     assert coming.bytes_now() == (50, 90_000)
-    coming.hear("Downloading torch (1.0MiB)")
+    coming.receive("Downloading torch (1.0MiB)")
     assert coming.bytes_now() == (50, (1 << 20) + 16_150)
     (tmp_path / ".tmpnew" / "torch").mkdir(parents=True)
     (tmp_path / ".tmpnew" / "torch" / "lib").write_bytes(bytes(500_000))
     assert coming.bytes_now()[0] == 50 + int(500_000 / uv_install.UNPACKED)
     (tmp_path / ".tmpnew" / "torch" / "more").write_bytes(bytes(9_000_000))
     assert coming.bytes_now()[0] == 50 + int((1 << 20) * uv_install.MOST_OF_A_FILE)
-    coming.hear(" Downloaded torch")
+    coming.receive(" Downloaded torch")
     assert coming.bytes_now()[0] == 50 + (1 << 20)
     coming.step_is_done(1)
     assert coming.bytes_now() == ((1 << 20) + 16_150,) * 2
