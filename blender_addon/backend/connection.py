@@ -178,7 +178,7 @@ class Connection:
         if self._child is None or not self._child.is_cramped:
             return False
         folder = self._child.log_path.parent
-        heartbeat.excuse(f"The backend can't answer because the disk of {folder} is full: free some space there.")
+        heartbeat.excuse(f"The backend can't answer because the disk of {folder} is full: make room there.")
         return True
 
     def _report_long_start(self) -> None:

@@ -23,9 +23,9 @@ from .report import CannotRender, Report
 
 KINDS = {"frames": frames, "depth": depth}
 _NOT_TRUSTED = (
-    "What was asked for is shown by scripts of the file ({}), which may not run in the background: if you trust it, "
-    "check Preferences > Save & Load > Auto Run Python Scripts, and open it again; or render these strips yourself, and put "
-    "that in their place."
+    "The strips are shown by scripts of the file ({}), which may not run in the background: if you trust it, "
+    "check Preferences > Save & Load > Auto Run Python Scripts, and open it again; or render these strips yourself, "
+    "and use that in their place."
 )
 
 

@@ -22,7 +22,7 @@ import bpy
 
 from ...wan_backend.protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE
 from ...wan_backend.protocol.plain_names import is_id
-from ..timeline import compat, identity, path_rules, placement
+from ..timeline import compat, identity, path_rules, placement, strip_media
 from . import placing, project
 from .request import MEDIA_FOLDER, Refused
 
@@ -47,11 +47,11 @@ class _Folder:
 
 
 class Collector:
-    """One collection at a time."""
+    """Copies takes, one collection at a time."""
 
     def __init__(self) -> None:
         self.sentence = ""
-        """How it goes or ended, for a person."""
+        """How the collection goes or how it ended."""
         self.progress = 0.0
         self._todo: deque[_Folder] = deque()
         self._moved: dict[str, str] = {}
@@ -82,7 +82,7 @@ class Collector:
         self._count, self.progress, self.sentence = len(sources), 0.0, "Copying takes."
 
     def stop(self) -> None:
-        """Another file was opened: what is half copied is left out."""
+        """Stop, because another file was opened; what is half copied is removed."""
         self._close()
         for folder in self._todo:
             shutil.rmtree(folder.partial, ignore_errors=True)
@@ -141,9 +141,9 @@ class Collector:
 
     def _point_strips(self) -> None:
         for found in identity.all_marked():
-            target = self._moved.get(str(compat.media_folder(found.strip) or ""))
+            target = self._moved.get(str(strip_media.media_folder(found.strip) or ""))
             if target is not None:
-                compat.set_media_folder(found.strip, placement.media_path(target))
+                strip_media.set_media_folder(found.strip, placement.media_path(target))
         self.sentence = f"{len(self._moved)} takes are beside the .blend now; save it to keep that."
         if self._left_out:
             self.sentence += f" {self._left_out} folders stay where they are: they are not takes as Wan VSE makes them."
@@ -152,18 +152,18 @@ class Collector:
 
 
 def is_takes(folder: Path) -> bool:
-    """Whether it is the folder of a take: called as its job, with its settings. A strip may name any folder."""
+    """Whether it is the folder of a take, with the name of a job and with its settings. A strip may name any folder."""
     settings = folder / SETTINGS_FILE
     return is_id(folder.name) and not folder.is_symlink() and settings.is_file() and not settings.is_symlink()
 
 
 def files_of_take(folder: Path) -> list[str]:
-    """The names of what a worker writes into a take's folder; whatever else lies there is nobody's business."""
+    """The names of what a worker writes into a take's folder; whatever else lies there is left alone."""
     return [name for name in sorted(os.listdir(folder)) if _OF_TAKE.fullmatch(name) and _is_plain(folder / name)]
 
 
 def _is_plain(file: Path) -> bool:
-    """Neither a link to elsewhere nor a pipe, which would be waited for."""
+    """Whether it is a file: a link may lead elsewhere, and a read from a pipe would wait."""
     return stat.S_ISREG(file.lstat().st_mode)
 
 
@@ -172,7 +172,7 @@ def far_folders() -> list[Path]:
     beside = os.path.dirname(project.path())
     if not beside:
         return []
-    folders = (compat.media_folder(found.strip) for found in identity.all_marked() if not found.is_placeholder)
+    folders = (strip_media.media_folder(found.strip) for found in identity.all_marked() if not found.is_placeholder)
     far = {folder for folder in folders if folder and not path_rules.lies_in(str(folder), beside)}
     return sorted(Path(folder) for folder in far if os.path.isdir(folder))
 
@@ -184,10 +184,10 @@ def any_far() -> bool:
     if not beside:
         return False
     for strip in _media_strips():
-        path = compat.media_path(strip) or ""
+        path = strip_media.media_path(strip) or ""
         if (path.startswith("//") and ".." not in path) or identity.role_of(strip) != identity.TAKE_ROLE:
             continue
-        folder = compat.media_folder(strip) or ""
+        folder = strip_media.media_folder(strip) or ""
         if os.name == "nt" and folder.startswith("\\\\"):
             return True  # a share that doesn't answer would hold the window up at every draw
         if folder in looked or path_rules.lies_in(folder, beside):

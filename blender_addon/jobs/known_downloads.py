@@ -19,7 +19,7 @@ from ...wan_backend.protocol.downloads import (
 )
 from ..backend.client import ChildClient
 
-ENDED = "The backend ended; Resume goes on from there."
+ENDED = "The backend ended; press Resume to continue."
 
 
 class KnownDownloads:

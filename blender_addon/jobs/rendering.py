@@ -102,7 +102,7 @@ class Renderer:
         except (OSError, RuntimeError) as error:
             log.warning("No copy of the file for job %s: %s", job_id, error)
             asked.problem = (
-                f"A copy of the file for rendering could not be saved in {run} ({_plain(error)}): free some space "
+                f"A copy of the file for rendering could not be saved in {run} ({_plain(error)}): make room "
                 "or allow writing there, then try again."
             )
 

@@ -20,16 +20,14 @@ from ...wan_backend.protocol.messages import (
     Plan,
     Quality,
     TakeRequest,
-    Task,
 )
 from ..timeline import footage, free_space, scene_format, selection, untrusted
+from ..timeline.targets import MAY_BE_SHORTER
 from . import folders, lora_rows, project
 
 MAX_SEED = 2**31 - 1
 MEDIA_FOLDER = "wan"
 """The folder beside the .blend that takes go into."""
-_MAY_BE_SHORTER = (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)
-"""A take of any other task is as long as what it is made from, or as the gap that it fills."""
 
 
 class Refused(Exception):
@@ -111,7 +109,7 @@ def check_prompt(text: str, may_be_empty: bool = False) -> Prompt:
 
 def within_plan(asked: TakeRequest, plan: Plan | None) -> TakeRequest:
     """The request, no longer than what its plan says will come: a placeholder then covers just that."""
-    if plan is None or plan.problem is not None or asked.task not in _MAY_BE_SHORTER:
+    if plan is None or plan.problem is not None or asked.task not in MAY_BE_SHORTER:
         return asked
     return replace(asked, length_frames=min(asked.length_frames, plan.take_frames))
 

@@ -225,3 +225,9 @@ ACTIONS: dict[FixAction, Callable[[str], Result]] = {
     FixAction.DOWNLOAD: _download,
 }
 """The actions that a Fix of the backend may have."""
+
+
+CLASSES = (
+    WAN_VSE_OT_load_settings,
+    WAN_VSE_OT_apply_fix,
+)

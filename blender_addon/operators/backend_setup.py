@@ -187,3 +187,14 @@ class WAN_VSE_OT_open_preferences(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> Result:
         bpy.ops.preferences.addon_show(module=preferences.PACKAGE)
         return {"FINISHED"}
+
+
+CLASSES = (
+    WAN_VSE_OT_setup_backend,
+    WAN_VSE_OT_confirm_setup,
+    WAN_VSE_OT_cancel_setup,
+    WAN_VSE_OT_restart_backend,
+    WAN_VSE_OT_free_card,
+    WAN_VSE_OT_open_log,
+    WAN_VSE_OT_open_preferences,
+)

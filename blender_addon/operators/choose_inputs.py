@@ -233,3 +233,14 @@ def changes_colors(scene: bpy.types.Scene) -> bool:
     """True where the scene's view shows footage in other colors than its files have."""
     view = scene.view_settings
     return view.view_transform not in ("Standard", "Raw") or view.look not in ("None", "")
+
+
+CLASSES = (
+    WAN_VSE_OT_new_seed,
+    WAN_VSE_OT_write_prompt_text,
+    WAN_VSE_OT_add_loras,
+    WAN_VSE_OT_pick_lora,
+    WAN_VSE_OT_remove_lora,
+    WAN_VSE_OT_use_standard_view,
+    WAN_VSE_OT_choose_task,
+)

@@ -214,3 +214,12 @@ class WAN_VSE_OT_cancel_download(OnModel, bpy.types.Operator):
         else:
             downloads.cancel(self.model)
         return {"FINISHED"}
+
+
+CLASSES = (
+    WAN_VSE_OT_download_model,
+    WAN_VSE_OT_confirm_download,
+    WAN_VSE_OT_resume_download,
+    WAN_VSE_OT_pause_download,
+    WAN_VSE_OT_cancel_download,
+)

@@ -291,3 +291,15 @@ def _left_out(strip: compat.Strip) -> int:
     if identity.role_of(strip) == identity.PLACEHOLDER_ROLE:
         return identity.offset_frames(strip)
     return max(0, compat.start(strip) - compat.content_start(strip))
+
+
+CLASSES = (
+    WAN_VSE_OT_generate,
+    WAN_VSE_OT_generate_into_hole,
+    WAN_VSE_OT_animate_picture,
+    WAN_VSE_OT_restyle,
+    WAN_VSE_OT_fill_gap,
+    WAN_VSE_OT_extend,
+    WAN_VSE_OT_dress_previs,
+    WAN_VSE_OT_regenerate,
+)

@@ -279,3 +279,14 @@ class WAN_VSE_OT_collect_takes(Refusing, bpy.types.Operator):
             self.report({"INFO"}, refused.sentence)
             return {"CANCELLED"}
         return {"FINISHED"}
+
+
+CLASSES = (
+    WAN_VSE_OT_cancel_job,
+    WAN_VSE_OT_cancel_all,
+    WAN_VSE_OT_retry_job,
+    WAN_VSE_OT_place_take,
+    WAN_VSE_OT_show_take,
+    WAN_VSE_OT_clear_jobs,
+    WAN_VSE_OT_collect_takes,
+)

@@ -7,7 +7,6 @@ exclusive.
 from __future__ import annotations
 
 import itertools
-import os
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -285,30 +284,6 @@ def turn_shown(turn: int | None) -> int | None:
     if bpy.app.version < (4, 3, 0) or turn == 0:
         return 0
     return turn if bpy.app.version >= (4, 5, 0) else None
-
-
-def media_folder(strip: Strip) -> str | None:
-    """The absolute folder that an image or movie strip plays from; None for other strips."""
-    if strip.type == "IMAGE":
-        return os.path.normpath(bpy.path.abspath(strip.directory))
-    if strip.type == "MOVIE":
-        return os.path.dirname(os.path.normpath(bpy.path.abspath(strip.filepath)))
-    return None
-
-
-def media_path(strip: Strip) -> str | None:
-    """The path that an image or movie strip plays from, as the strip keeps it; None for other strips."""
-    if strip.type == "IMAGE":
-        return strip.directory
-    return strip.filepath if strip.type == "MOVIE" else None
-
-
-def set_media_folder(strip: Strip, folder: str) -> None:
-    """Make an image or movie strip play files of the same names from another folder."""
-    if strip.type == "IMAGE":
-        strip.directory = folder
-    else:
-        strip.filepath = os.path.join(folder, bpy.path.basename(strip.filepath))
 
 
 def selected(collection: Collection | tuple[()]) -> list[int]:

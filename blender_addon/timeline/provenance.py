@@ -180,7 +180,8 @@ def follow(found: identity.Marked) -> str:
         start = max(start, min(compat.start(there) for _, there in now[:1]))
         end = min(end, max(compat.end_exclusive(there) for _, there in now)) if len(now) == 1 else end
     if start >= end:
-        return f"'{asked.sources[0].name}' was trimmed to frames that the take doesn't have: it stays where it was."
+        name = asked.sources[0].name
+        return f"'{name}' was trimmed to frames that the take doesn't have: the take is placed where it was requested."
     _move(found, asked, start, end, by, [there for _, there in now])
     return _misfit(found, asked, [there for _, there in now])
 

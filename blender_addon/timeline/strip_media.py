@@ -23,6 +23,29 @@ def folder_of(scene: bpy.types.Scene, strip: compat.Strip) -> str:
     return os.path.abspath(bpy.path.abspath(path or "//", library=scene.library))
 
 
+def media_folder(strip: compat.Strip) -> str | None:
+    """The absolute folder that an image or movie strip plays from; None for other strips."""
+    if strip.type == "IMAGE":
+        return os.path.normpath(bpy.path.abspath(strip.directory))
+    if strip.type == "MOVIE":
+        return os.path.dirname(os.path.normpath(bpy.path.abspath(strip.filepath)))
+    return None
+
+
+def media_path(strip: compat.Strip) -> str | None:
+    """The path that an image or movie strip plays from, as the strip keeps it; None for other strips."""
+    paths = {"IMAGE": "directory", "MOVIE": "filepath"}
+    return str(getattr(strip, paths[strip.type])) if strip.type in paths else None
+
+
+def set_media_folder(strip: compat.Strip, folder: str) -> None:
+    """Make an image or movie strip play files of the same names from another folder."""
+    if strip.type == "IMAGE":
+        strip.directory = folder
+    else:
+        strip.filepath = os.path.join(folder, bpy.path.basename(strip.filepath))
+
+
 def names_of(strip: compat.Strip, frames: range) -> list[str]:
     """The name of the file that is shown in each of the scene's frames; past the media's ends, the first or last.
 
@@ -232,8 +255,8 @@ def refuse_depth(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> 
         return refusal
     if strip.scene_input != "CAMERA":
         return (
-            f"“{strip.name}” shows the timeline of “{strip.scene.name}”, which has no depth: set it to show the camera, "
-            "in the strip's properties."
+            f"“{strip.name}” shows the timeline of “{strip.scene.name}”, which has no depth: set it to show the "
+            "camera, in the strip's properties."
         )
     if is_retimed(scene, strip) or strip.strobe > 1.0:
         return f"“{strip.name}” is retimed, and its depth can't be retimed: clear its retiming, or its strobe."

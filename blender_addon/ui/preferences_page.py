@@ -63,7 +63,7 @@ def draw_extras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if not fetched:
         return
     box = layout.box()
-    box.label(text="For Quicker Drafts")
+    box.label(text="For Faster Drafts")
     for extra in fetched:
         line = box.column(align=True)
         line.active = extra.here

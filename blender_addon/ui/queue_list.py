@@ -119,7 +119,7 @@ def draw_elsewhere(layout: bpy.types.UILayout, context: bpy.types.Context) -> No
         jobs, they, come = (
             ("1 more job", "it is", "comes") if count == 1 else (f"{count:,} more jobs", "they are", "come")
         )
-        text = f"Another window of Blender has {jobs}: {they} in its queue, and {come} here when it is closed."
+        text = f"Another Blender window has {jobs}: {they} in its queue, and {come} here when it is closed."
         paragraph.draw(layout, context, text, "WINDOW")
 
 

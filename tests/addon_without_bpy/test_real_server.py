@@ -24,8 +24,8 @@ PICTURES = 240
 SLOW = """
 import runpy, sys, time
 from wan_backend.library import survey
-real = survey._look
-survey._look = lambda *given: (time.sleep(0.1), real(*given))[1]
+real = survey._inspect
+survey._inspect = lambda *given: (time.sleep(0.1), real(*given))[1]
 sys.argv = ["wan_backend", *sys.argv[3:]]
 runpy.run_module("wan_backend", run_name="__main__")
 """

@@ -47,11 +47,11 @@ def told_of_jobs(server: Served) -> list[dict]:
 
 
 def went_on(server: Served) -> bool:
-    return any(told["sentence"].startswith("Going on at step ") for told in told_of_jobs(server))
+    return any(told["sentence"].startswith("Resuming at step ") for told in told_of_jobs(server))
 
 
 def resumed_previews(server: Served) -> list[str]:
-    return [told["preview"] for told in told_of_jobs(server) if told["sentence"].startswith("Going on at step ")]
+    return [told["preview"] for told in told_of_jobs(server) if told["sentence"].startswith("Resuming at step ")]
 
 
 def retried(server: Served, job_id: str) -> dict:
@@ -82,7 +82,7 @@ def test_retry_goes_on_after_the_worker_and_after_the_server_was_killed(serve, m
     server.kill()
     other = serve("--device", "cpu", command=WORKER)
     interrupted = other.jobs()[job_id]
-    assert interrupted["state"] == "interrupted" and "goes on from its last step" in interrupted["sentence"]
+    assert interrupted["state"] == "interrupted" and "resume from its last step" in interrupted["sentence"]
     done = retried(other, job_id)
     assert all(resumed_previews(other))
     assert went_on(other) and np.array_equal(frames(done["take"]), frames(whole["take"]))

@@ -134,7 +134,7 @@ ENTRIES = (
         "with a number that is none",
         "a training that diverged",
         changed(_not_a_number),
-        refused_when_loaded("no number"),
+        refused_when_loaded("NaN or infinite"),
     ),
     Entry("with biases of its own", "PEFT's lora_bias", changed(_with_biases), lora_usable()),
     Entry("with a bias set anew", "PEFT's bias='all'", changed(_with_bias_anew), lora_refused("self_attn.q.bias")),

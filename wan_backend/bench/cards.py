@@ -53,7 +53,7 @@ def cell(entry: ModelEntry, plan: MemoryPlan, machine: Machine) -> str:
     words = {Residency.OFFLOADED: "turns", Residency.RELOADED: "turns, from disk"}.get(plan.transformer, "")
     if plan.transformer is Residency.BLOCK_OFFLOADED:
         share = forecast.kept_share(entry, plan)
-        words = f"{share:.0%} stays" if share >= 0.1 else "streamed"
+        words = f"{share:.0%} stays" if share >= 0.1 else "block by block"
     return words + (", 8 bit" if plan.eight_bit else "") + (", tiles" if plan.tile_pixels else "")
 
 

@@ -22,8 +22,8 @@ DISTILLED_CLASS = "WanDMDPipeline"
 MASK_CHANNELS = 4
 """The input of a picture model has two latents and these channels, which say which of each latent's four frames are
 given."""
-LAST_WANTED = "This model goes from a first picture to a last one; choose a last picture too, or another model."
-LAST_UNKNOWN = "This model knows no last picture; leave it out, or choose a model that takes two."
+LAST_WANTED = "This model needs a first and a last picture; choose a last picture too, or another model."
+LAST_UNKNOWN = "This model takes no last picture; remove it, or choose a model that takes two."
 
 
 class Architecture(StrEnum):
@@ -100,7 +100,7 @@ def boundary_ratio(index: Mapping[str, Any]) -> float | None:
     ratio = index.get("boundary_ratio")
     if second is None:
         if ratio is not None:
-            raise UnusableFile("it is to change transformers on the way (boundary_ratio), but has only one")
+            raise UnusableFile("its boundary_ratio says when to switch transformers, but it has only one")
         return None
     if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < 1:
         raise UnusableFile(
@@ -115,7 +115,7 @@ def _check_image_encoder(
     index: Mapping[str, Any], transformer: Mapping[str, Any], image_encoder: Mapping[str, Any] | None
 ) -> None:
     if _class_of(index, "image_encoder") is None or image_encoder is None:
-        raise UnusableFile("its transformer looks at pictures, but the image encoder for that is missing")
+        raise UnusableFile("its transformer needs an image encoder, which is missing")
     if _class_of(index, "image_encoder") != "CLIPVisionModel":
         raise UnusableFile(f"its image encoder is a {_class_of(index, 'image_encoder')}, not a CLIPVisionModel")
     wanted, width = _number(transformer, "image_dim", 0), _number(image_encoder, "hidden_size", 768)
@@ -163,5 +163,5 @@ def guide_problem(guide: Guide) -> Problem | None:
     """Why footage can't be kept to in that way by a model that only adds noise to it, or None."""
     if guide in (Guide.NONE, Guide.FRAMES):
         return None
-    sentence = f"This model can't keep to {guide.value}; choose no guide, or a control model (VACE)."
-    return Problem(ProblemKind.BAD_SETTING, sentence, [Fix("Use no guide", FixSetting.GUIDE, Guide.NONE.value)])
+    sentence = f"This model can't keep {guide.value}; set Keep to Nothing, or choose a control model (VACE)."
+    return Problem(ProblemKind.BAD_SETTING, sentence, [Fix("Keep Nothing", FixSetting.GUIDE, Guide.NONE.value)])

@@ -23,7 +23,7 @@ def shapes(config: Mapping[str, Any]) -> Shapes:
     found |= _embedder(config, width)
     layers = int(config["num_layers"])
     if not 0 < layers <= MAX_LAYERS:
-        raise ValueError(f"{layers:,} layers are no transformer's")
+        raise ValueError(f"{layers:,} layers are not those of a transformer")
     for number in range(layers):
         found |= {f"blocks.{number}.{name}": shape for name, shape in _block(config, width)}
     found |= _with_bias("proj_out", (outputs * patch[0] * patch[1] * patch[2], width))

@@ -33,48 +33,50 @@ def parser() -> argparse.ArgumentParser:
     verbs = made.add_subparsers(dest="verb", required=True)
     add_arguments(verbs.add_parser("serve", help="serve a client on stdin and stdout, as Blender does"))
     _add_generate(verbs.add_parser("generate", help="make a video from a prompt"))
-    _add_models(verbs.add_parser("models", help="list the models, or fetch one"))
-    _add_doctor(verbs.add_parser("doctor", help="say what is here, what is missing and how to mend it"))
+    _add_models(verbs.add_parser("models", help="list the models, or download one"))
+    _add_doctor(verbs.add_parser("doctor", help="report what is installed, what is missing and how to fix it"))
     verbs.add_parser("bench", help="measure speed and memory (bench --help)", add_help=False)
     return made
 
 
 def _add_generate(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("prompt", help="what is to be seen, in a sentence")
+    verb.add_argument("prompt", help="what the take shows, in a sentence")
     verb.add_argument(
         "-o", "--output", type=Path, required=True, help="file.mp4 (H.264), file.mkv (FFV1, lossless) or a folder (PNG)"
     )
     verb.add_argument("--model", default="embedded", help="an id that `models` lists")
     verb.add_argument(
-        "--frames", type=int, help="at the model's own rate; where not given, what it makes in one go (embedded: 33)"
+        "--frames",
+        type=int,
+        help="frames at the model's own rate; by default, as many as it makes in one go (embedded: 33)",
     )
     verb.add_argument("--size", help="as 832x480, or a size of the model by name")
     verb.add_argument("--seed", type=int, default=1)
-    verb.add_argument("--negative", default="", help="what is not to be seen")
+    verb.add_argument("--negative", default="", help="what to avoid")
     verb.add_argument("--steps", type=int)
     verb.add_argument("--guidance", type=float)
     verb.add_argument(
         "--lora", action="append", default=[], metavar="FILE[=STRENGTH]", help="may be given several times"
     )
     verb.add_argument("--quality", choices=[quality.value for quality in Quality], default="standard")
-    verb.add_argument("--overwrite", action="store_true", help="replace what is there")
+    verb.add_argument("--overwrite", action="store_true", help="replace an existing file")
     add_machine_arguments(verb)
     verb.add_argument("--worker-command", default="", help=argparse.SUPPRESS)
 
 
 def _add_models(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--json", action="store_true", help="for a program")
-    verb.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="look here too")
-    verb.add_argument("--download", metavar="MODEL", help="fetch it from the Hugging Face hub into its cache")
-    verb.add_argument("--yes", action="store_true", help="do not ask before fetching")
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="also look in this folder")
+    verb.add_argument("--download", metavar="MODEL", help="download it from the Hugging Face hub into its cache")
+    verb.add_argument("--yes", action="store_true", help="don't ask before downloading")
     verb.add_argument(
         "--accept-changes",
         action="store_true",
-        help="take it as the hub has it now, other than it was or is known to be",
+        help="accept files that changed on the hub",
     )
 
 
 def _add_doctor(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--json", action="store_true", help="for a program")
-    verb.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="look here too")
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="also look in this folder")
     verb.add_argument("--state", type=Path, help="a server's folder of queue and logs")

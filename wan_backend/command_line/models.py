@@ -46,7 +46,7 @@ def table(rows: list[ModelRow], extras: list[ExtraRow]) -> str:
     for extra in extras:
         lines.append(f"{'*' if extra.here else ' '} {extra.model:<21} {extra.label}; {extra.licence}")
         lines += [f"    {said}" for said in (extra.notes, extra.sentence) if said]
-    fetched = f"Fetch one with {locate.download_command('ID')}"
+    fetched = f"Download one with {locate.download_command('ID')}"
     return "\n".join([*lines, "", "* is on this machine.", fetched, ""])
 
 
@@ -64,12 +64,12 @@ def fetch(model_id: str, yes: bool, folders: list[str], accept_changes: bool = F
         return 2
     sys.stderr.write(_summary(planned, entry.repo))
     if not yes and not _agreed():
-        sys.stderr.write("Nothing was fetched.\n")
+        sys.stderr.write("Nothing was downloaded.\n")
         return 1
     try:
         folder = fetching.fetch(entry, folders, _tell, accept_changes=accept_changes)
     except KeyboardInterrupt:
-        sys.stderr.write("\nStopped; the same command goes on from there.\n")
+        sys.stderr.write("\nStopped; run the same command to resume.\n")
         return 1
     except Exception as error:  # the edge of the process: whatever went wrong becomes a sentence
         log.debug("%s was not fetched", entry.id, exc_info=error)
@@ -84,9 +84,9 @@ def _summary(planned: DownloadPlan, repo: str) -> str:
     """What a person is to know before the first byte."""
     here = planned.total_bytes - planned.fetch_bytes
     lines = [
-        f"{planned.label} from huggingface.co/{repo}: {size_in_words(planned.fetch_bytes)} to fetch"
+        f"{planned.label} from huggingface.co/{repo}: {size_in_words(planned.fetch_bytes)} to download"
         + (f", {size_in_words(here)} are here already." if here else "."),
-        f"Licence: {planned.licence} ({planned.licence_url})",
+        f"License: {planned.licence} ({planned.licence_url})",
         f"Folder: {planned.folder}, where {size_in_words(planned.free_bytes)} are free.",
         *planned.notes,
     ]
@@ -105,6 +105,6 @@ def _tell(status: DownloadStatus) -> None:
 
 
 def _agreed() -> bool:
-    sys.stderr.write("Fetch it? [y/N] ")
+    sys.stderr.write("Download it? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -46,9 +46,7 @@ def choose(wanted: Path, job_id: str, overwrite: bool) -> OutputPlace:
     """The place for `wanted`; its format is told by its ending. Raises OutputRefused."""
     target = wanted.absolute()
     if target.suffix.lower() not in FORMATS:
-        raise OutputRefused(
-            f"'{target.suffix}' is not known; name the output .mp4, .mkv, or without an ending for PNG."
-        )
+        raise OutputRefused(f"'{target.suffix}' is not known; name the output .mp4 or .mkv, or a folder for PNG.")
     place = OutputPlace(target, FORMATS[target.suffix.lower()], target.with_name(f".{target.name}.{job_id[:8]}"))
     if not target.parent.is_dir():
         raise OutputRefused(f"There is no folder {target.parent}; make it, or choose another.")

@@ -24,7 +24,7 @@ from typing import Any
 
 from ..library import hub_cache
 from ..storage import guarded_files, whole_file
-from ..storage.file_stamp import stamp
+from ..storage.guarded_files import stamp
 from .hub_listing import HubFile
 from .problems import DownloadError, Failure
 

@@ -111,7 +111,7 @@ class Contents:
         problem = None
         if disk_bytes and free_bytes < disk_bytes + media_folder.RESERVE_BYTES:
             problem = problems.too_little_space(self.entry, disk_bytes, free_bytes, str(self.cache))
-        notes = [f"The text encoder of {self.lender} is used, which is here already."] if self.lender else []
+        notes = [f"The text encoder of {self.lender}, which is already here, is shared."] if self.lender else []
         return DownloadPlan(
             model=self.entry.id,
             label=self.entry.label,
@@ -144,12 +144,12 @@ def find_contents(entry: AnyEntry, models_folders: list[str], accept_changes: bo
     """Ask the hub for the list of files and see which are here. Raises Refusal, or what `problems` has words for."""
     if not entry.repo:
         raise Refusal(
-            Problem(ProblemKind.BAD_SETTING, f"{entry.label} comes with the backend; there is nothing to fetch.")
+            Problem(ProblemKind.BAD_SETTING, f"{entry.label} comes with the backend; there is nothing to download.")
         )
     cache = target_cache(models_folders)
     unfit = media_folder.check(str(cache), 0)
     if unfit is not None and unfit.kind != ProblemKind.DISK_FULL:  # how much room is needed is not known yet
-        sentence = f"The folder {cache} can't take models; choose another models folder in the preferences."
+        sentence = f"Models can't be saved in {cache}; choose another models folder in the preferences."
         raise Refusal(Problem(ProblemKind.FOLDER, sentence, [problems.choose_folder()]))
     listing = _listing(cache, entry.repo, accept_changes)
     lender = _lender(entry, models_folders) if isinstance(entry, ModelEntry) else None

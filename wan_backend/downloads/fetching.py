@@ -235,7 +235,7 @@ class _ReportingFile(io.FileIO):
 def _write(file: HubFile, partial: Path, progress: DownloadProgress) -> None:
     if partial.is_file() and partial.stat().st_size > file.size_bytes:
         partial.unlink()
-    sentence = f"Fetching {_name_in_words(file)}"
+    sentence = f"Downloading {_name_in_words(file)}"
     with _ReportingFile(partial, lambda size: progress.report(DownloadState.RUNNING, size, sentence)) as sink:
         progress.report(DownloadState.RUNNING, sink.tell(), sentence, at_once=True)
         if sink.tell() < file.size_bytes:

@@ -16,7 +16,7 @@ from . import network_settings
 log = logging.getLogger(__name__)
 
 LOG_IN = "log in with 'hf auth login' in a terminal, or set HF_TOKEN before Blender starts, then retry"
-FIX_PROXY = "start it, or fix or unset that variable and start Blender again; what is here already is kept."
+FIX_PROXY = "start it, or fix or unset that variable and start Blender again; what was downloaded is kept."
 REFUSALS = (401, 403, 404, 405, 410, 418, 451)
 """HTTP statuses that a retry doesn't change, whoever answers with them."""
 
@@ -60,12 +60,12 @@ _SENTENCES = {
     ),
     Failure.WRONG_CHECKSUM: (
         ProblemKind.CHECKSUM,
-        "{subject} came damaged twice, so it was thrown away; retry, or try another connection.",
+        "{subject} came damaged twice, so it was deleted; retry, or try another connection.",
     ),
     Failure.DAMAGED_SHARE: (
         ProblemKind.CHECKSUM,
-        "{subject} of {lender}, which {label} was to share, is damaged and was set aside; retry, and it is fetched "
-        "anew. {lender} must be downloaded again, too.",
+        "{subject} of {lender}, which {label} was to share, is damaged and was set aside; retry to download it "
+        "again. {lender} must be downloaded again, too.",
     ),
     Failure.CHANGED: (
         ProblemKind.CHECKSUM,
@@ -77,7 +77,7 @@ _SENTENCES = {
     ),
     Failure.BUSY: (
         ProblemKind.BUSY,
-        "{label} is being fetched by another Blender or terminal; wait for it, then retry.",
+        "{label} is being downloaded by another Blender or terminal; wait for it, then retry.",
     ),
     Failure.NETWORK_SETTINGS: (ProblemKind.OFFLINE, "{subject}"),
 }
@@ -115,7 +115,7 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
         sentence = words.format(subject=error.subject, lender=error.lender, label=entry.label, command=command)
         return Problem(kind, sentence, again)
     if isinstance(error, OfflineModeIsEnabled):
-        sentence = "HF_HUB_OFFLINE is set, so nothing may be fetched; unset it and start Blender again."
+        sentence = "HF_HUB_OFFLINE is set, so nothing can be downloaded; unset it and start Blender again."
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, HTTPError):
         return _from_network(error, entry, again)
@@ -123,14 +123,12 @@ def problem_of(error: Exception, entry: AnyEntry, folder: str) -> Problem:
         sentence = f"This backend can't speak to a SOCKS proxy ({_proxy()}); set up the backend again, then retry."
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, UnusableFile | ValueError):
-        sentence = f"{entry.label} can't be fetched because {error}; retry later, or {_otherwise(entry)}."
+        sentence = f"{entry.label} can't be downloaded because {error}; retry later, or {_otherwise(entry)}."
         return Problem(ProblemKind.MODEL_BROKEN, sentence, again)
     if isinstance(error, OSError):
         return _from_disk(error, entry, folder)
     words = f"{type(error).__name__}: {error}".split("\n")[0][:200]
-    return Problem(
-        ProblemKind.INTERNAL, f"{entry.label} could not be fetched ({words}); retry, it goes on from there.", again
-    )
+    return Problem(ProblemKind.INTERNAL, f"{entry.label} could not be downloaded ({words}); retry to resume.", again)
 
 
 def _otherwise(entry: AnyEntry) -> str:
@@ -141,12 +139,12 @@ def _from_disk(error: OSError, entry: AnyEntry, folder: str) -> Problem:
     fixes = [retry(entry), choose_folder()]
     if media_folder.is_quota(error):
         sentence = (
-            f"Your quota on the disk of {folder} is used up, however much is free there; delete something of yours, "
-            "then retry: what was fetched is kept."
+            f"Your quota on the disk of {folder} is used up; delete something of yours, "
+            "then retry: what was downloaded is kept."
         )
         return Problem(ProblemKind.DISK_FULL, sentence, fixes)
     if media_folder.is_full(error):
-        sentence = f"The disk of {folder} is full; make room, then retry: what was fetched is kept."
+        sentence = f"The disk of {folder} is full; make room, then retry: what was downloaded is kept."
         return Problem(ProblemKind.DISK_FULL, sentence, fixes)
     where = error.filename or folder
     sentence = (
@@ -168,8 +166,8 @@ def _refused(error: Exception, status: int, entry: AnyEntry, again: list[Fix]) -
     page = f"huggingface.co/{entry.repo}"
     if isinstance(error, HfHubHTTPError) and status in REFUSALS and _is_page_of_another(error.response.headers):
         sentence = (
-            f"A page came that says no ({status}) and isn't the hub's: a company's filter, a proxy or a mirror answers "
-            f"in its place. Open {page} in a browser to see, have huggingface.co allowed there, then retry."
+            f"Something other than the hub refused the download ({status}): a company's filter, a proxy or a mirror. "
+            f"Open {page} in a browser to see, have huggingface.co allowed there, then retry."
         )
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if isinstance(error, GatedRepoError) or status == 403:
@@ -203,7 +201,7 @@ def _login_wanted(error: Exception, status: int, again: list[Fix]) -> Problem | 
         place = f" ({_proxy()})" if _proxy() else ""
         sentence = (
             f"The proxy{place} wants a login, or another one: put it before the host, as "
-            "http://name:password@host, and start Blender again; what is here already is kept."
+            "http://name:password@host, and start Blender again; what was downloaded is kept."
         )
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if status == 511:
@@ -214,10 +212,10 @@ def _login_wanted(error: Exception, status: int, again: list[Fix]) -> Problem | 
 
 def _from_status(status: int, again: list[Fix]) -> Problem | None:
     if status in (429, 502, 503, 504):
-        sentence = f"The hub is overloaded or under repair ({status}); retry in some minutes, it goes on from there."
+        sentence = f"The hub is overloaded or under repair ({status}); retry in a few minutes to resume."
         return Problem(ProblemKind.HUB_FAILED, sentence, again)
     if status:
-        sentence = f"The hub answered with an error ({status}); retry in a while, it goes on from there."
+        sentence = f"The hub answered with an error ({status}); retry later to resume."
         return Problem(ProblemKind.HUB_FAILED, sentence, again)
     return None
 
@@ -227,12 +225,12 @@ def _unreachable(error: Exception, again: list[Fix]) -> Problem:
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         sentence = (
             "Hugging Face can't be verified: its certificate isn't known here (a company's proxy, a login "
-            "page, a wrong clock). Look at that, or set SSL_CERT_FILE to your company's certificates, then retry."
+            "page, a wrong clock). Fix that, or set SSL_CERT_FILE to your company's certificates, then retry."
         )
     elif _proxy():
         sentence = f"Hugging Face can't be reached through the proxy that is set ({_proxy()}); {FIX_PROXY}"
     else:
-        sentence = "Hugging Face can't be reached: look at the network, then retry. What is here already is kept."
+        sentence = "Hugging Face can't be reached: check the network, then retry. What was downloaded is kept."
     return Problem(ProblemKind.OFFLINE, sentence, again)
 
 

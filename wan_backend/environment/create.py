@@ -117,7 +117,7 @@ def install(folder: Path, interpreter: Interpreter, steps: Sequence[Step], repor
     """Do so, without calling it ready."""
     count = len(steps) + 1
     (folder / READY_FILE).unlink(missing_ok=True)
-    report(1, count, f"Making the environment in {folder}")
+    report(1, count, f"Creating the environment in {folder}")
     _make_venv(folder, interpreter)
     for number, step in enumerate(steps, start=2):
         report(number, count, step.sentence)
@@ -158,8 +158,8 @@ def _make_venv(folder: Path, interpreter: Interpreter) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     if _run([interpreter.path, "-I", "-m", "venv", str(folder)]) != 0:
         raise SetupFailed(
-            f"{interpreter.path} could not make an environment in {folder}; see the log, and check that the folder "
-            "can be written."
+            f"{interpreter.path} could not create an environment in {folder}; read the log, and check that the folder "
+            "can be written to."
         )
 
 

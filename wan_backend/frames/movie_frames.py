@@ -26,7 +26,7 @@ DECODED_ON_FRAMES = 48
 PIECE_BYTES = 1 << 20
 LISTS = {"concat", "hls", "dash", "imf", "sdp", "image2"}
 """Formats (ffmpeg's names) that are no movies, but lists of other files."""
-LISTED = "it is a list of other files and no movie"
+LISTED = "it is a list of other files, not a movie"
 
 
 def _plain(pixels: str) -> str:

@@ -24,8 +24,10 @@ ANY_DEPTH = 64
 MAX_MOVIE_PIXELS = 100_000_000
 """For one frame; a decoder holds twenty of them at once. The largest cameras and VR films have 67 million pixels."""
 
-CONVERT_ADVICE = "convert it to MP4 with a program that makes all of it alike (as HandBrake does), and use that instead"
-RENDER_ADVICE = "press Retry in Blender, which then renders what its strip shows"
+CONVERT_ADVICE = (
+    "convert it to MP4 with a program that makes all frames alike (such as HandBrake), and use that instead"
+)
+RENDER_ADVICE = "press Retry in Blender, which then renders the strip"
 EDGE_GAIN, EDGE_FLOOR = 3.0, 0.15
 """How strong the edge at a step of brightness (0..1) is, and what is subtracted; the embedded model was trained so."""
 
@@ -45,7 +47,7 @@ def read(
     Refusal (bad_source, or render_first) where a file can't be read, whatever is wrong with it.
     """
     if not source.files:
-        raise Refusal(Problem(ProblemKind.BAD_SOURCE, "A source of this take has no files; choose its strip again."))
+        raise Refusal(Problem(ProblemKind.BAD_SOURCE, "A source of this take has no files; select its strip again."))
     if source.is_movie:
         yield from _from_movie(source, frames, (width, height), scene_size)
     else:
@@ -133,7 +135,7 @@ def _check(framed: Pictures, found: tuple[int, int], depths: tuple[int, int, int
 
 def _refused(kind: str, file: Path, error: Exception) -> Refusal:
     if isinstance(error, FileNotFoundError):
-        sentence = f"The {kind} {file} is not there any more; put it back, or choose another strip."
+        sentence = f"The {kind} {file} is missing; put it back, or choose another strip."
         return Refusal(Problem(ProblemKind.BAD_SOURCE, sentence))
     found = error if isinstance(error, UnreadableSource) else UnreadableSource(*_reason(error))
     return Refusal(Problem(found.kind, f"The {kind} {file} can't be used: {found}; {found.advice}."))
@@ -145,8 +147,8 @@ def _reason(error: Exception) -> tuple[str] | tuple[str, str]:
         return ("there is too little memory to decode it",)
     if isinstance(error, OSError) and error.strerror:
         permission = isinstance(error, PermissionError | IsADirectoryError)
-        why = f"it can't be read to its end ({error.strerror}), so its disk or share fails"
-        return str(error.strerror).lower() if permission else why, "see to it, or choose another strip"
+        why = f"it can't be read to its end ({error.strerror}), so its disk or share is failing"
+        return str(error.strerror).lower() if permission else why, "check that, or choose another strip"
     return ("its format is not known, or it is damaged",)
 
 

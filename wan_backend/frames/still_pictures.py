@@ -105,7 +105,7 @@ def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> 
             if head.format == "PNG":
                 _check_png(content.data)
             if head.can_shrink and head.width * head.height > max(JPEG_PIXELS_PER_BYTE * size_bytes, JPEG_PIXELS):
-                raise UnreadableSource("it is damaged, or not whole")
+                raise UnreadableSource("it is damaged or incomplete")
             shrunk = _shrunk(head, wanted_side, budget_bytes - size_bytes)
             return _checked(*_decoded(file, content, shrunk), head, shrunk)
     except UnreadableSource:
@@ -124,7 +124,7 @@ def _content(file: Path, size_bytes: int) -> np.ndarray:
         while at < size_bytes and (got := stream.readinto(content.data[at:])):
             at += got
         if at < size_bytes or stream.read(1):
-            raise UnreadableSource("it is being written at this moment; try again once it is whole")
+            raise UnreadableSource("it is being written right now; try again when it is complete")
     return content
 
 
@@ -169,13 +169,13 @@ def _check_png(content: memoryview) -> None:
         if kind == b"IEND":
             return
         place = end + 4
-    raise UnreadableSource("it is damaged, or not whole")
+    raise UnreadableSource("it is damaged or incomplete")
 
 
 def _shrunk(head: PictureHeader, wanted_side: int, budget_bytes: int) -> int:
     """The divisor of the sides by which the picture must be decoded to fit. Raises UnreadableSource where none does."""
     if min(head.width, head.height) < 1:
-        raise UnreadableSource("it says no size of its picture, or one that nothing can decode")
+        raise UnreadableSource("it has no valid picture size")
     pixels, longer = head.width * head.height, max(head.width, head.height)
     for shrunk in (1, *SHRUNK):
         fits = pixels * (head.bytes_per_pixel / shrunk**2 + head.beside) <= budget_bytes
@@ -203,9 +203,9 @@ def _checked(found: np.ndarray, blue_first: bool, head: PictureHeader, shrunk: i
     if found.ndim == 2:
         found = found[..., None]
     if found.ndim != 3 or not 1 <= found.shape[2] <= 4 or not found.size:
-        raise UnreadableSource("it is no picture of one to four channels")
+        raise UnreadableSource("it is not a picture of one to four channels")
     if found.dtype not in (np.uint8, np.uint16):
-        raise UnreadableSource("its levels are not of 8 or 16 bit")
+        raise UnreadableSource("it does not have 8 or 16 bits per channel")
     channels = found.shape[2]
     colors: tuple[int, ...] = (0, 0, 0) if channels < 3 else (2, 1, 0) if blue_first else (0, 1, 2)
     order = colors if channels % 2 else (*colors, channels - 1)

@@ -16,9 +16,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TypeVar
 
 from ..protocol.messages import JobState
-from . import transitions
 from .adoption import Adoption, Found
-from .store import Job
+from .job import WORKING, Job
 from .writer import Post
 
 log = logging.getLogger(__name__)
@@ -133,7 +132,7 @@ class Adopter:
 def _in_turn(job: Job) -> tuple[int, int, str, Job]:
     """The job, after what says when it is looked at: what ran may have its take, what is queued waits for this."""
     state = job.status.state
-    rank = 0 if state in transitions.WORKING else 1 if state is JobState.QUEUED else 2
+    rank = 0 if state in WORKING else 1 if state is JobState.QUEUED else 2
     return rank, job.order, job.status.job_id, job
 
 

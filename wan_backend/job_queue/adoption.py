@@ -16,11 +16,12 @@ from filelock import Timeout
 
 from ..protocol.media import STEPS_FILE
 from ..protocol.messages import JobState, Take
-from ..storage.file_stamp import Stamp
-from ..storage.file_stamp import stamp as stamp_of
-from . import reading, take_files, transitions
+from ..storage.guarded_files import Stamp
+from ..storage.guarded_files import stamp as stamp_of
+from . import reading, take_files
+from .job import WORKING, Job
 from .owners import Owner, is_id
-from .store import STATE_FILE, Job, JobStore, state_of
+from .store import STATE_FILE, JobStore, state_of
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ class Adoption:
             except OSError as error:
                 log.warning("The job %s stays as version 0.1.0 wrote it: %s", job_id, error)
         job.at_media = 0 if _is_shared(job) else 1
-        ran = job.status.state in transitions.WORKING
+        ran = job.status.state in WORKING
         return Found(job, goes_on=ran and (self._store.work_folder(job_id) / STEPS_FILE).is_file())
 
     def _gone(self, before: _Elsewhere) -> list[Found]:

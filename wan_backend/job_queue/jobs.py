@@ -8,9 +8,7 @@ lost. What a person asked for is answered once it is on the disk. Nothing here t
 from __future__ import annotations
 
 import dataclasses
-import errno
 import functools
-import heapq
 import json
 import logging
 import time
@@ -21,7 +19,7 @@ from typing import Any
 from ..protocol import ProtocolError, Refusal
 from ..protocol.conversion import to_json
 from ..protocol.endpoint import Answer, Later
-from ..protocol.errors import INVALID_PARAMS, NO_SUCH_JOB
+from ..protocol.errors import INVALID_PARAMS, NO_SUCH_JOB, result_or_error
 from ..protocol.messages import (
     JobDetails,
     JobIdsParams,
@@ -39,24 +37,23 @@ from ..protocol.messages import (
     Take,
     TakeRequest,
 )
-from . import outcome, reading, take_files, transitions
+from ..storage import media_folder
+from . import reading, take_files
 from .adopter import Adopter
 from .adoption import Adoption, Found
+from .job import WORKING, Job, check_transition, is_working
+from .job_order import Rows, Turns
 from .owners import Owner
-from .rows import Rows
 from .saving import Saving
-from .store import JOB_ID, Job, JobStore
+from .store import JOB_ID, JobStore
 from .writer import Post
 
 log = logging.getLogger(__name__)
 
 WAITING = "Waiting for its turn."
 INTERRUPTED = "The backend ended while this job ran; retry it."
-GOES_ON = "The backend ended while this job ran; retry it, and it goes on from its last step."
-HELD_ELSEWHERE = (
-    "Another Blender window has this job, so it can't be changed here; do that in the other window, or close it first."
-)
-QUOTA_ON_WINDOWS = 1295
+GOES_ON = "The backend ended while this job ran; retry it to resume from its last step."
+HELD_ELSEWHERE = "Another Blender window has this job; change it in that window, or close that window first."
 MEDIA_FOLDER_SILENT = "{} does not answer; this job goes on as soon as it does."
 MEDIA_PATIENCE_SECONDS = 60.0
 """So long a job waits for its media folder before others go on in its place."""
@@ -99,9 +96,7 @@ class JobQueue:
         self._on_elsewhere, self._elsewhere_told = on_elsewhere, 0
         self._jobs: dict[str, Job] = {}
         self._rows = Rows()
-        self._turns: list[tuple[int, str]] = []
-        """A heap of the places of queued jobs; a place whose job is not queued any more is passed over."""
-        self._last_order = 0
+        self._turns = Turns(self._jobs)
         self._new: dict[str, list[Answer]] = {}
         """Jobs that are being put on the disk, and who waits for that."""
         self._cleared: set[str] = set()
@@ -150,9 +145,9 @@ class JobQueue:
             folder = self._store.folder(job_id)
 
             def read() -> JobDetails:
-                return JobDetails(job_id, _request_of(folder), reading.plan_of(folder))
+                return JobDetails(job_id, reading.request_of(folder), reading.plan_of(folder))
 
-            known = outcome.of(lambda: self._job(job_id), "The job")
+            known = result_or_error(lambda: self._job(job_id), "The job")
             if isinstance(known, ProtocolError):
                 hand_in(known)
             else:
@@ -162,7 +157,7 @@ class JobQueue:
 
     def request(self, job_id: str, then: Callable[[TakeRequest | ProtocolError], None]) -> None:
         """Read what a job was asked for; `then` may be given a Refusal that says that it is damaged."""
-        self._saving.beside("request", lambda: _request_of(self._store.folder(job_id)), then)
+        self._saving.beside("request", lambda: reading.request_of(self._store.folder(job_id)), then)
 
     def work_folder(self, job_id: str) -> Path:
         """Where a worker keeps the job's finished steps, so that a retry goes on from them."""
@@ -174,7 +169,7 @@ class JobQueue:
 
     def next_queued(self) -> JobStatus | None:
         """The job whose turn it is; None also while it can't begin, as its files are still looked at."""
-        while (job := self._head()) is not None and _waits_too_long(job):
+        while (job := self._turns.first()) is not None and _waits_too_long(job):
             self.set_aside(job.status.job_id, MEDIA_FOLDER_SILENT.format(job.media_folder))
         if job is None or job.at_media or self._saving.is_on_its_way(job.status.job_id):
             return None
@@ -193,7 +188,7 @@ class JobQueue:
         if job is not None and job.aside:
             job.aside = False
             if job.status.state is JobState.QUEUED:
-                heapq.heappush(self._turns, (job.order, job_id))
+                self._turns.add(job)
                 self.set_sentence(job_id, WAITING)
 
     # What is asked for
@@ -229,7 +224,7 @@ class JobQueue:
     def progress(self, report: ProgressParams) -> None:
         """A worker says how far it is; what is said of a job that no worker has is passed over."""
         job = self._jobs.get(report.job_id)
-        if job is None or not is_working(job.status) or report.state not in transitions.WORKING:
+        if job is None or not is_working(job.status) or report.state not in WORKING:
             return
         changed = report.state is not job.status.state
         status = dataclasses.replace(
@@ -265,7 +260,7 @@ class JobQueue:
 
     def report_to_next(self, sentence: str) -> None:
         """Say something to who waits for the next queued job. (Those after it wait for that one.)"""
-        job, told = self._head(), self._jobs.get(self._told)
+        job, told = self._turns.first(), self._jobs.get(self._told)
         if told is not None and told is not job and told.status.state is JobState.QUEUED:
             self.set_sentence(told.status.job_id, WAITING)
         self._told = ""
@@ -302,7 +297,7 @@ class JobQueue:
         elif self._adoption.holds_elsewhere(job_id):
             hand_in(_held_elsewhere())
         else:
-            made = outcome.of(lambda: self._made(job_id, request, plan), "The new job")
+            made = result_or_error(lambda: self._made(job_id, request, plan), "The new job")
             if isinstance(made, ProtocolError):
                 hand_in(made)
                 return
@@ -321,7 +316,7 @@ class JobQueue:
         if len(json.dumps(to_json(status))) > MAX_STATUS_BYTES:
             sentence = "The path of the project or the name of its scene is too long; choose shorter ones."
             raise Refusal(Problem(ProblemKind.TOO_LARGE, sentence))
-        return Job(status, self._owner.id, self._next_order(), status.created, request.media_folder)
+        return Job(status, self._owner.id, self._turns.new_order(), status.created, request.media_folder)
 
     def _is_created(self, job: Job, error: OSError | None) -> None:
         job_id = job.status.job_id
@@ -331,12 +326,12 @@ class JobQueue:
             self._add(job)
             self._on_change(job.status, True)
         else:
-            answer = Refusal(_disk_problem(error, "The job was not taken on"))
+            answer = Refusal(media_folder.write_problem(error, "The job was not accepted"))
         for hand_in in self._new.pop(job_id):
             hand_in(answer)
 
     def _retry(self, job_id: str, hand_in: Answer) -> None:
-        job = outcome.of(lambda: self._job(job_id), "The job")
+        job = result_or_error(lambda: self._job(job_id), "The job")
         if isinstance(job, ProtocolError):
             hand_in(_held_elsewhere() if self._adoption.holds_elsewhere(job_id) else job)
         elif job.elsewhere:
@@ -349,13 +344,13 @@ class JobQueue:
             self._retried[job_id].append(hand_in)
         else:
             self._retried[job_id] = [hand_in]
-            folder, media_folder = self._store.folder(job_id), job.media_folder
+            folder, takes_folder = self._store.folder(job_id), job.media_folder
 
             def look() -> Take | None:
-                _request_of(folder)
-                take = take_files.whole_take(media_folder, job_id)
+                reading.request_of(folder)
+                take = take_files.whole_take(takes_folder, job_id)
                 if take is None:
-                    take_files.set_aside(media_folder, job_id)
+                    take_files.set_aside(takes_folder, job_id)
                 return take
 
             self._saving.beside("retry", look, functools.partial(self._retry_with, job))
@@ -382,7 +377,7 @@ class JobQueue:
         self._saving.when_written(job_id, tell)
 
     def _requeue(self, job: Job) -> None:
-        job.order, job.queued_at = self._next_order(), time.time()
+        job.order, job.queued_at = self._turns.new_order(), time.time()
         before = job.status
         fresh = JobStatus(before.job_id, JobState.QUEUED, before.summary, sentence=WAITING, created=before.created)
         self._move(job, JobState.QUEUED, fresh)
@@ -416,7 +411,7 @@ class JobQueue:
 
         def answer() -> None:
             if errors and not gone:
-                hand_in(Refusal(_disk_problem(errors[0], "The job could not be cleared")))
+                hand_in(Refusal(media_folder.write_problem(errors[0], "The job could not be cleared")))
             else:
                 hand_in(JobIdsParams(gone))
 
@@ -500,13 +495,13 @@ class JobQueue:
 
     def _tidy(self, job: Job) -> None:
         """Remove what the try that ends now has left; the media folder may be slow."""
-        job_id, media_folder = job.status.job_id, job.media_folder
+        job_id, takes_folder = job.status.job_id, job.media_folder
         job.at_media, job.at_media_since = job.at_media + 1, time.monotonic()
 
         def done(_: object) -> None:
             self._leave_media(job)
 
-        self._saving.beside("tidying", lambda: take_files.remove_partial(media_folder, job_id), done)
+        self._saving.beside("tidying", lambda: take_files.remove_partial(takes_folder, job_id), done)
 
     def _leave_media(self, job: Job) -> None:
         """One of those that were at the job's media folder is through."""
@@ -522,13 +517,13 @@ class JobQueue:
 
     def _move(self, job: Job, state: JobState, status: JobStatus | None = None, **changes: Any) -> JobStatus:
         """Bring a job into `state`: in memory, on disk, told."""
-        transitions.check(job.status.state, state)
+        check_transition(job.status.state, state)
         # Nobody waits for what a worker's job comes to, and the next server finds that out by itself.
         urgent = state in (JobState.QUEUED, JobState.INTERRUPTED) or not is_working(job.status)
         self._set(job, status or dataclasses.replace(job.status, state=state, **changes))
         if state is JobState.QUEUED:
             job.aside = False
-            heapq.heappush(self._turns, (job.order, job.status.job_id))
+            self._turns.add(job)
         self._saving.save(job, urgent=urgent and state is not JobState.LOADING)
         self._on_change(job.status, True)
         return job.status
@@ -536,9 +531,7 @@ class JobQueue:
     def _add(self, job: Job) -> None:
         self._jobs[job.status.job_id] = job
         self._rows.add(job.status)
-        self._last_order = max(self._last_order, job.order)
-        if job.status.state is JobState.QUEUED:
-            heapq.heappush(self._turns, (job.order, job.status.job_id))
+        self._turns.add(job)
 
     def _remove(self, job: Job) -> None:
         job_id = job.status.job_id
@@ -551,20 +544,6 @@ class JobQueue:
             self._rows.change(job.status, status)
         job.status = status
 
-    def _head(self) -> Job | None:
-        """The queued job before all others."""
-        while self._turns:
-            order, job_id = self._turns[0]
-            job = self._jobs.get(job_id)
-            if job is not None and job.status.state is JobState.QUEUED and job.order == order and not job.aside:
-                return job
-            heapq.heappop(self._turns)
-        return None
-
-    def _next_order(self) -> int:
-        self._last_order = max(time.time_ns(), self._last_order + 1)
-        return self._last_order
-
     def _job(self, job_id: str) -> Job:
         try:
             return self._jobs[job_id]
@@ -572,21 +551,9 @@ class JobQueue:
             raise _no_such_job(job_id) from None
 
 
-def is_working(status: JobStatus) -> bool:
-    """Whether a worker has the job."""
-    return status.state in transitions.WORKING
-
-
 def _waits_too_long(job: Job) -> bool:
     """Whether a job has to wait for its media folder, and that for longer than anything takes there."""
     return bool(job.at_media) and time.monotonic() >= job.at_media_since + MEDIA_PATIENCE_SECONDS
-
-
-def _request_of(folder: Path) -> TakeRequest:
-    try:
-        return reading.request_of(folder)
-    except reading.DamagedRequest as damaged:
-        raise Refusal(damaged.problem) from None
 
 
 def _countdown(count: int, then: Callable[[], None]) -> Callable[[], None]:
@@ -610,15 +577,3 @@ def _no_such_job(job_id: str) -> ProtocolError:
 
 def _held_elsewhere() -> Refusal:
     return Refusal(Problem(ProblemKind.BUSY, HELD_ELSEWHERE))
-
-
-def _disk_problem(error: OSError, what: str) -> Problem:
-    place = error.filename or "the state folder"
-    if error.errno == errno.ENOSPC:
-        return Problem(ProblemKind.DISK_FULL, f"{what}: the disk of {place} is full; make room and try again.")
-    if error.errno == getattr(errno, "EDQUOT", None) or getattr(error, "winerror", None) == QUOTA_ON_WINDOWS:
-        sentence = f"{what}: your quota on the disk of {place} is used up; delete something of yours and try again."
-        return Problem(ProblemKind.DISK_FULL, sentence)
-    denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-    advice = "make it writable" if denied else "see to that disk and try again"
-    return Problem(ProblemKind.FOLDER, f"{what}: {place} can't be written ({error.strerror or error}); {advice}.")

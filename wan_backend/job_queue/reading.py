@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..protocol import ProtocolError
+from ..protocol import ProtocolError, Refusal
 from ..protocol.conversion import from_json, to_json
 from ..protocol.messages import JobState, JobStatus, JobSummary, Plan, Problem, ProblemKind, TakeRequest, Task
-from ..storage.json_files import read_json
-from .store import FORMAT, PLAN_FILE, REQUEST_FILE, SETTLED_FILE, STATE_FILE, Job
+from ..storage.whole_file import read_json
+from .job import Job
+from .store import FORMAT, PLAN_FILE, REQUEST_FILE, SETTLED_FILE, STATE_FILE
 
 log = logging.getLogger(__name__)
 
@@ -38,27 +39,19 @@ class Kept:
     """The plan that a state of format 1 holds, as JSON values."""
 
 
-class DamagedRequest(Exception):
-    """What a job was asked for can't be read, or can't be read now; `problem` says it to a person."""
-
-    def __init__(self, kind: ProblemKind, sentence: str) -> None:
-        super().__init__(sentence)
-        self.problem = Problem(kind, sentence)
-
-
 def request_of(folder: Path) -> TakeRequest:
-    """What the job in that folder was asked for. Raises DamagedRequest."""
+    """What the job in that folder was asked for. Raises Refusal where that can't be read, or can't be read now."""
     try:
         return from_json(TakeRequest, read_json(folder / REQUEST_FILE)["request"], REQUEST_FILE)
     except OSError as error:
         log.error("%s can't be read", folder / REQUEST_FILE, exc_info=True)
         reason = error.strerror or type(error).__name__
-        sentence = f"The file {folder / REQUEST_FILE} can't be read ({reason}). Look at the disk, then retry the job."
-        raise DamagedRequest(ProblemKind.FOLDER, sentence) from None
+        sentence = f"The file {folder / REQUEST_FILE} can't be read ({reason}). Check the disk, then retry the job."
+        raise Refusal.of(ProblemKind.FOLDER, sentence) from None
     except Exception:  # whatever is wrong with one file, it costs one job
         log.error("%s is damaged", folder / REQUEST_FILE, exc_info=True)
         again = "so this job can't be made again; clear it from the list."
-        raise DamagedRequest(ProblemKind.INTERNAL, f"The file {folder / REQUEST_FILE} is damaged, {again}") from None
+        raise Refusal.of(ProblemKind.INTERNAL, f"The file {folder / REQUEST_FILE} is damaged, {again}") from None
 
 
 def plan_of(folder: Path) -> Plan | None:
@@ -93,14 +86,14 @@ def _read(job_id: str, folder: Path) -> Kept:
     if not has_summary or not isinstance(state.get("media_folder"), str):
         try:
             request = request_of(folder)
-        except DamagedRequest as damaged:
+        except Refusal as damaged:
             return Kept(_broken(job_id, state, damaged.problem))
     summary = None if request is None else JobSummary.of(request)
     status = _status(job_id, state, summary)
     if status is None and summary is None:
         try:
             request = request_of(folder)
-        except DamagedRequest as damaged:
+        except Refusal as damaged:
             return Kept(_broken(job_id, state, damaged.problem))
         summary = JobSummary.of(request)
     if status is None:

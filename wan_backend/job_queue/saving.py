@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..protocol.errors import result_or_error
 from ..protocol.messages import Plan, TakeRequest
-from . import outcome
-from .store import Job, JobStore, state_of
+from .job import Job
+from .store import JobStore, state_of
 from .writer import AtOnce, Done, Post, Writer, WriterThread
 
 log = logging.getLogger(__name__)
@@ -120,11 +121,11 @@ class Saving:
         what = f"Reading or changing files ({name})"
         post = self._post
         if post is None:
-            then(outcome.of(work, what))
+            then(result_or_error(work, what))
             return
 
         def do() -> None:
-            came = outcome.of(work, what)
+            came = result_or_error(work, what)
             self._threads.discard(thread)
             post(lambda: then(came))
 

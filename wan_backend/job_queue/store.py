@@ -11,19 +11,18 @@ import contextlib
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..protocol.conversion import to_json
 from ..protocol.media import WORK_FOLDER
-from ..protocol.messages import JobStatus, Plan, TakeRequest
+from ..protocol.messages import Plan, TakeRequest
 from ..storage import whole_file
-from ..storage.file_stamp import Stamp
-from ..storage.file_stamp import stamp as stamp_of
-from ..storage.json_files import TEMPORARY_SUFFIX, write_json
+from ..storage.guarded_files import Stamp
+from ..storage.guarded_files import stamp as stamp_of
+from ..storage.whole_file import TEMPORARY_SUFFIX, write_json
+from .job import Job
 
 FORMAT = 2
 """Of state.json. 1 (of version 0.1.0): `status` holds the plan and no summary."""
@@ -32,31 +31,6 @@ JOB_ID = re.compile(r"[0-9a-f]{32}")
 REQUEST_FILE, PLAN_FILE, STATE_FILE = "request.json", "plan.json", "state.json"
 SETTLED_FILE = "settled"
 """Is there where a server that doesn't hold the job was told that a saved project knows how it ended."""
-
-
-@dataclass
-class Job:
-    """A job as the queue holds it: what clients see, and what they don't. What it was asked for stays on the disk."""
-
-    status: JobStatus
-    owner: str
-    order: int
-    """Its place in the queue: smaller comes first."""
-    queued_at: float = 0.0
-    """Seconds since 1970 (UTC); when it was last queued."""
-    media_folder: str = ""
-    """Where its take's folder is made."""
-    broken: bool = False
-    """Its request can't be read any more."""
-    removed: bool = False
-    """It is being taken from the disk, or is gone."""
-    elsewhere: bool = False
-    """Another live server holds it: it is shown here, and not changed."""
-    at_media: int = 0
-    """How many are at what earlier tries left of it in the media folder; it doesn't begin before they are done."""
-    at_media_since: float = field(default_factory=time.monotonic)
-    aside: bool = False
-    """It has no turn among the queued ones, until it is taken back."""
 
 
 class JobStore:

@@ -15,7 +15,7 @@ from ..protocol.conversion import from_json
 from ..protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE, frame_file
 from ..protocol.messages import MediaFormat, Take
 from ..protocol.plain_names import is_id
-from ..storage.json_files import read_json
+from ..storage.whole_file import read_json
 
 log = logging.getLogger(__name__)
 

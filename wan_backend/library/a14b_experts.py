@@ -168,7 +168,7 @@ def why_unusable(expert: str) -> str:
         )
     if expert == UNKNOWN_VERSION:
         return (
-            "it may be a whole Wan 2.1 or one expert of a Wan 2.2, which are alike inside, and no name says which; put "
+            "it may be a whole Wan 2.1 or one expert of a Wan 2.2, and no name says which; put "
             "'wan2.1' into its name, or 'high_noise' or 'low_noise'"
         )
     if expert == UNSUPPORTED:

@@ -13,8 +13,7 @@ from ..catalogue.architecture import Architecture, detect_architecture
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..storage import guarded_files
-from ..storage.file_stamp import stamp
-from ..storage.guarded_files import UnusableFile
+from ..storage.guarded_files import UnusableFile, stamp
 from . import compose, weights_head
 from .recognize import FileComponent, recognize_components
 

@@ -149,7 +149,7 @@ def _unusable(entry: ModelEntry, alike: list[Candidate]) -> IncompleteModel | No
         return None
     if not two:
         why = a14b_experts.why_unusable(found.expert)
-        return IncompleteModel(f"{entry.label}: {found.path} isn't used, because {why}.")
+        return IncompleteModel(f"{entry.label}: {found.path} isn't used because {why}.")
     may = "is" if found.expert == a14b_experts.UNKNOWN_EXPERT else "may be"
     sign = "any sign of which; put 'high_noise' or 'low_noise' into its name ('wan2.1' where it is a whole model)"
     return IncompleteModel(f"{entry.label}: one of its experts {may} {found.path}, but this machine lacks {sign}.")
@@ -243,7 +243,7 @@ def _sentence(chosen: Mapping[str, Candidate]) -> str:
     for found in chosen.values():
         name = os.path.relpath(found.path, home) if home else str(found.path)
         names.append(f"{name} ({found.number_format})" if found.number_format else name)
-    return f"Put together of {', '.join(names)}" + (f" in {home}." if home else ".")
+    return f"Made up of {', '.join(names)}" + (f" in {home}." if home else ".")
 
 
 def _tokenizer_command() -> str:

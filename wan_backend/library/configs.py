@@ -98,7 +98,7 @@ def vae(shapes: Shapes) -> dict[str, Any]:
     latent = _shape(shapes, "post_quant_conv.weight", 5)[0]
     made, pixel = _shape(shapes, "decoder.conv_out.weight", 5)[:2]
     if made != (12 if residual else 3) or latent != (PATCHED_LATENT if residual else LATENT):
-        raise UnusableFile(f"it makes {made} channels of latents of {latent}, as neither of Wan's autoencoders does")
+        raise UnusableFile(f"it makes {made} channels of latents of {latent}, which neither of Wan's autoencoders does")
     config: dict[str, Any] = {
         "_class_name": "AutoencoderKLWan",
         "base_dim": _shape(shapes, "encoder.conv_in.weight", 5)[0],
@@ -142,7 +142,7 @@ def image_encoder(shapes: Shapes) -> dict[str, Any]:
     """The configuration of a CLIP ViT-H. Raises UnusableFile."""
     width, _, patch, _ = _shape(shapes, "embeddings.patch_embedding.weight", 4)
     if width % IMAGE_HEAD_WIDTH:
-        raise UnusableFile(f"it is {width} wide, and so no CLIP ViT-H")
+        raise UnusableFile(f"it is {width} wide, so it is not a CLIP ViT-H")
     tokens = max(_shape(shapes, "embeddings.position_embedding.weight", 0)[:-1])
     return {
         "_class_name": "CLIPVisionModel",

@@ -27,12 +27,12 @@ DEPTH_MODEL_REPO = "depth-anything/Depth-Anything-V2-Small-hf"
 DEPTH_MODEL_CLASS = "ForDepthEstimation"
 """The names of transformers' classes of such models end in this."""
 SUBFOLDERS = ("", "loras", "vae")
-TINY_DRAFT_NOTE = "The draft's pictures are made by the tiny autoencoder: quicker, with softer detail."
+TINY_DRAFT_NOTE = "The draft uses the tiny autoencoder: faster, with softer detail."
 TINY_FOR_MEMORY_NOTE = (
-    "The autoencoder needs more memory than there is, so the tiny one made the pictures: their detail is softer."
+    "The autoencoder needs more memory than is available, so the tiny one made the pictures: their detail is softer."
 )
 TINY_UNUSABLE_NOTE = (
-    "The tiny autoencoder can't be loaded, so the model's own made the pictures; fetch the tiny one again."
+    "The tiny autoencoder can't be loaded, so the model's own made the pictures; download the tiny one again."
 )
 
 
@@ -77,12 +77,10 @@ def offer_extras(plan: Plan, entry: ModelEntry, models_folders: Iterable[str | P
     known, folders, notes, fixes = entries.load(), list(models_folders), list(plan.notes), list(plan.fixes)
     lora, tiny = known.loras.get(entry.draft_lora), known.autoencoders.get(entry.tiny_decoder)
     if lora is not None and lora.preset is not None and lora.repo and not find_lora(lora, folders):
-        notes.append(
-            f"With its {lora.preset.steps}-step LoRA, which is not here, a draft takes a small part of the time."
-        )
+        notes.append(f"With its {lora.preset.steps}-step LoRA, which is not on this machine, a draft is much faster.")
         fixes.append(_download(f"Download {lora.preset.steps}-Step LoRA", lora))
     if tiny is not None and not find_tiny(tiny, folders):
-        notes.append("With the tiny autoencoder, which is not here, a draft's pictures come sooner, and are softer.")
+        notes.append("With the tiny autoencoder, which is not on this machine, a draft is faster, with softer detail.")
         fixes.append(_download("Download Tiny Autoencoder", tiny))
     return dataclasses.replace(plan, notes=notes, fixes=fixes)
 
@@ -140,8 +138,8 @@ def missing_depth_model(request: TakeRequest, model_folder: Path) -> Problem | N
 def no_depth_model() -> Problem:
     """The problem that there is no depth model, and what to do."""
     sentence = (
-        f"Depth is told from footage by a model that is not on this machine; put {DEPTH_MODEL_REPO} beside the video "
-        "model's folder, or choose edges instead."
+        f"Estimating depth from footage needs a model that is not on this machine; put {DEPTH_MODEL_REPO} beside the "
+        "video model's folder, or choose edges instead."
     )
     return Problem(ProblemKind.BAD_SETTING, sentence, [Fix("Use edges", FixSetting.GUIDE, Guide.EDGES.value)])
 

@@ -82,7 +82,7 @@ def check_safetensors(file: Path, name: str) -> None:
     """Raise UnusableFile, with `name` in its message, where the file is missing, no safetensors file, or cut off."""
     with guarded_files.guard(subject=f"'{name}' "):
         try:
-            size_bytes, modified_ns = guarded_files.stamp(file)
+            size_bytes, modified_ns = guarded_files.regular_stamp(file)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise UnusableFile(f"'{name}' is missing") from None
         expected_bytes = _safetensors_bytes(str(file), size_bytes, modified_ns)

@@ -133,7 +133,7 @@ def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: li
         yield PACKAGE / entry.package_folder
     for folder in map(Path, folders):
         if silent := unresponsive_places.place_of(folder):
-            complaints.append(f"{unresponsive_places.told(silent)}, so nobody knows what is in it.")
+            complaints.append(f"{unresponsive_places.told(silent)}, so its contents are not known.")
             continue
         try:
             yield from _in_models_folder(entry, folder)
@@ -142,7 +142,7 @@ def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: li
             complaints.append(f"The models folder {folder} can't be read ({why}); choose another in the preferences.")
     if entry.repo:
         if silent := unresponsive_places.place_of(cache_folder()):
-            complaints.append(f"{unresponsive_places.told(silent)}, so nobody knows what is in it.")
+            complaints.append(f"{unresponsive_places.told(silent)}, so its contents are not known.")
         yield from find_snapshots(cache_folder(), entry.repo)
 
 
@@ -188,13 +188,15 @@ def _check_kind(entry: ModelEntry, folder: Path) -> None:
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return  # the check of its files says better what is missing
     if shape != (entry.weights.layers, entry.weights.heads):
-        raise UnusableFile(f"its transformer has {shape[0]} layers of {shape[1]} heads, so it is another model")
+        raise UnusableFile(f"its transformer has {shape[0]} layers of {shape[1]} heads, so it is a different model")
     architecture = detect_architecture(index, config, vae, image_encoder)
     experts = 1 if boundary_ratio(index) is None else 2
     if entry.architecture is not None and architecture is not entry.architecture:
-        raise UnusableFile(f"it holds a model that makes {architecture.words}, which is another")
+        raise UnusableFile(f"it holds a model that makes {architecture.words}, which is a different model")
     if experts != entry.weights.experts:
-        raise UnusableFile(f"it has {'two transformers' if experts == 2 else 'one transformer'}, so it is another")
+        raise UnusableFile(
+            f"it has {'two transformers' if experts == 2 else 'one transformer'}, so it is a different model"
+        )
 
 
 def _config(folder: Path, component: str) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def _prefix(component: str, names: Mapping[str, str]) -> str | None:
         return None
     if len(found) > 1:
         two = " and ".join(sorted(found)[:2])
-        raise UnusableFile(f"it holds several models of the kind {component} ({two}), and nothing says which is meant")
+        raise UnusableFile(f"it holds several models of the kind {component} ({two}); use one file for each")
     return next(iter(found), None)
 
 
@@ -198,7 +198,7 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
     if component == "text_encoder" and not _is_umt5(under, head):
         return
     if component == "transformer" and not any(name.startswith("blocks.") for name in under):
-        raise UnusableFile("it holds the control blocks of a VACE model alone; get the whole model in one file")
+        raise UnusableFile("it has only the control blocks of a VACE model; get the whole model in one file")
     slices, unknown = _slices(component, under, head)
     shapes = {name: _slice_shape(head.tensors[piece.source], piece) for name, piece in slices.items()}
     try:

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..storage import guarded_files, unresponsive_places
-from ..storage.file_stamp import Stamp
-from ..storage.guarded_files import UnusableFile
+from ..storage.guarded_files import Stamp, UnusableFile
 from . import a14b_experts, configs, integrity, weights_head
 from .recognize import Candidate, FileComponent, recognize_components
 
@@ -194,7 +193,7 @@ def inspect_file(file: Path) -> SurveyedFile:
     """What one file is; cached as long as it is unchanged. Never raises."""
     try:
         with guarded_files.guard():
-            found = guarded_files.stamp(file)
+            found = guarded_files.regular_stamp(file)
     except UnusableFile as why:
         return SurveyedFile(file, why=str(why))
     cached = _cached.get(file)

@@ -100,7 +100,7 @@ def read_head(file: Path) -> WeightsHead:
     Raises UnusableFile where the file is cut off, isn't what its suffix says, or can't be read.
     """
     with guarded_files.guard():
-        head = _read_head(str(file), *guarded_files.stamp(file))
+        head = _read_head(str(file), *guarded_files.regular_stamp(file))
     if isinstance(head, str):
         raise UnusableFile(head)
     return head
@@ -151,7 +151,7 @@ def _safetensors_row(row: Mapping[str, Any], start: int) -> StoredTensor:
 def _whole_number(value: Any) -> int:
     """`value` where it is a count; raises ValueError for anything else that may stand in its place."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_NUMBER:
-        raise ValueError(f"{type(value).__name__} in the place of a whole number")
+        raise ValueError(f"{type(value).__name__} in place of a whole number")
     return value
 
 

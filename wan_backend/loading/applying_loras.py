@@ -21,7 +21,7 @@ from ..catalogue.transformer_shapes import shapes
 from ..lora.lora_head import UnusableLora
 from ..protocol.errors import Refusal
 from ..protocol.messages import Expert, LoraUse, Problem, ProblemKind
-from ..storage.file_stamp import Stamp, stamp
+from ..storage.guarded_files import Stamp, stamp
 from .diffusers_internals import dequantize_gguf_tensor
 from .eight_bit import EightBitLinear
 from .lora_weights import Weights, load
@@ -142,7 +142,7 @@ def _add_adapter(transformer: Any, name: str, weights: Weights, dtype: torch.dty
         if isinstance(module, LoraLayer) and name in module.lora_A
     }
     if set(landed) != set(weights.layers):
-        raise UnusableLora("did not load whole, by a fault of this program; leave it out")
+        raise UnusableLora("did not load whole, because of a bug in Wan VSE; remove it from the list")
     for layer, module in landed.items():
         # PEFT makes the factors in the number format of the weight, which of a quantised one is none to compute in.
         device = module.lora_A[name].weight.device
@@ -183,7 +183,7 @@ def _owner(transformer: Any, name: str) -> tuple[Any, str]:
     scaled = isinstance(module, EightBitLinear) and found is module.weight
     plain = found.is_floating_point() and type(found.detach()) is torch.Tensor
     if scaled or not (plain or (_is_packed(found) and "blocks." not in name)):
-        raise UnusableLora(f"adds to {name} itself, which can't be done where the model's weights are compressed")
+        raise UnusableLora(f"adds to {name} itself, which can't be done if the model's weights are compressed")
     return module, last
 
 

@@ -24,8 +24,8 @@ from safetensors.torch import save_file
 
 from ..library import weights_head
 from ..storage import whole_file
-from ..storage.file_stamp import stamp as stamp_of
 from ..storage.guarded_files import UnusableFile
+from ..storage.guarded_files import stamp as stamp_of
 
 log = logging.getLogger(__name__)
 

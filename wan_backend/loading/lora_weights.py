@@ -72,7 +72,7 @@ def _factors(get: Callable[[str], torch.Tensor], layer: fit.LoraLayer, weight: t
     if layer.alpha:
         found = get(layer.alpha)
         if found.numel() != 1:
-            raise UnusableLora(f"has an alpha that is no single number, {layer.alpha[:100]}; download it again")
+            raise UnusableLora(f"has an alpha that is not a single number, {layer.alpha[:100]}; download it again")
         alpha = float(found)
     scale = float(rank) if alpha is None else alpha
     if not math.isfinite(scale):
@@ -97,6 +97,6 @@ def _add_biases(
 
 def _no_numbers(key: str) -> UnusableLora:
     return UnusableLora(
-        f"holds what is no number (NaN or infinite, in {key[:100]}), as a training that failed leaves it; every take "
-        "would be black. Get it again, or another"
+        f"contains NaN or infinite numbers (in {key[:100]}), as a failed training leaves them; every take "
+        "would be black. Get the file again, or use another LoRA"
     )

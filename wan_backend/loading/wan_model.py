@@ -298,8 +298,10 @@ class WanModel:
             if devices.is_out_of_memory(why):
                 raise
             if single is None:
-                raise _refusal(f"The {_spoken(part)} in {self.folder} is not whole: {why}. Download it again.") from why
-            raise _refusal(f"{single.file} can't be loaded because {why}; get the file again, or another.") from why
+                raise _refusal(
+                    f"The {_spoken(part)} in {self.folder} is incomplete: {why}. Download it again."
+                ) from why
+            raise _refusal(f"{single.file} can't be loaded because {why}; get the file again, or use another.") from why
         except _LOAD_ERRORS as error:
             if devices.is_out_of_memory(error):
                 raise
@@ -316,8 +318,8 @@ class WanModel:
         if broken is not None:
             place = component_folder.file_of(self.component_files.path(part), broken.removesuffix("_scale"))
             raise _refusal(
-                f"{place} is broken: its weight {broken} holds what is no number (NaN or infinite), so every take "
-                "would be black. Get the file again, or another."
+                f"{place} is damaged: its weight {broken} contains NaN or infinite numbers, so every take "
+                "would be black. Get the file again, or use another."
             )
         _LOOKED_AT.add(stamp)
 

@@ -131,9 +131,9 @@ def read_content(head: LoraHead, expert: str = "") -> LoraContent:
     if not found.layers and not found.differences:
         alone = texts and not unknown
         raise UnusableLora(
-            "changes a text encoder alone, which no Wan model is made with"
+            "only changes a text encoder that no Wan model uses"
             if alone
-            else "is no LoRA; its tensors have other names"
+            else "is not a LoRA; its tensors have other names"
         )
     whole = [key for key in unknown if sum(side > 1 for side in head.tensors[key].shape) > 1 or changes_wans(key)]
     if whole:
@@ -154,10 +154,10 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     start = str(settings.get("init_lora_weights"))
     if start.lower().startswith(CHANGED_STARTS):
         raise UnusableLora(
-            f"was trained on weights that were changed before ({start[:20]}), and so is none for the model"
+            f"was trained on weights that were changed before ({start[:20]}), so it doesn't fit the published model"
         )
     if settings.get("layer_replication"):
-        raise UnusableLora("was made for a model with layers that are there twice, which no Wan model has")
+        raise UnusableLora("was made for a model with duplicated layers, which no Wan model has")
 
 
 def check_fit(head: LoraHead, shapes: Shapes, expert: str = "") -> LoraContent:
@@ -189,7 +189,7 @@ def _keys_of(head: LoraHead, expert: str) -> Iterable[str]:
     if not expert:
         raise UnusableLora(
             "holds a LoRA for each of the two experts of Wan 2.2 A14B, and this model has one; choose High Noise or "
-            "Low Noise as its Expert, to use that one alone"
+            "Low Noise as its Expert, to use only that one"
         )
     return by_expert[expert]
 
@@ -225,7 +225,7 @@ def _note(found: LoraContent, parsed: LoraKey, key: str) -> None:
         twice = bool(getattr(layer, parsed.kind.value))
         setattr(layer, parsed.kind.value, key)
     if twice:
-        raise UnusableLora(f"has two tensors for one purpose, one of them {key[:100]}; it may hold several LoRAs")
+        raise UnusableLora(f"has two tensors for the same purpose, one of them {key[:100]}; it may hold several LoRAs")
 
 
 def _config_alpha(head: LoraHead, layer: LoraLayer, expert: str) -> float | None:
@@ -238,7 +238,7 @@ def _config_alpha(head: LoraHead, layer: LoraLayer, expert: str) -> float | None
         (value for pattern, value in patterns.items() if _matches(pattern, layer.spelled)), config["lora_alpha"]
     )
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise UnusableLora("has settings beside it (lora_alpha) that are no numbers")
+        raise UnusableLora("has settings beside it (lora_alpha) that are not numbers")
     rank = head.tensors[layer.down].shape[0]
     return float(alpha) * (rank**0.5 if config.get("use_rslora") else 1)
 
@@ -308,7 +308,7 @@ def _why_absent(name: str) -> SkipReason:
 def _check_layer(head: LoraHead, found: LoraContent, name: str, layer: LoraLayer, shapes: Shapes) -> None:
     """Raise UnusableLora where the factors aren't both there, or don't give the weight's shape."""
     if not layer.down or not layer.up:
-        raise UnusableLora(f"is not whole: a factor of {name} is missing; download it again")
+        raise UnusableLora(f"is incomplete: a factor of {name} is missing; download it again")
     parameter = f"{name}.weight"
     down, up, weight = head.tensors[layer.down].shape, head.tensors[layer.up].shape, shapes[parameter]
     together = len(down) > 1 and len(up) > 1 and down[0] == up[1] and down[0] and all(side == 1 for side in up[2:])
@@ -331,7 +331,7 @@ def _check_numbers(head: LoraHead, layer: LoraLayer) -> None:
     if layer.alpha:
         alpha = head.tensors[layer.alpha]
         if alpha.count != 1 or alpha.dtype not in REAL | INTEGERS:
-            raise UnusableLora(f"has an alpha that is no single number, {layer.alpha[:100]}; download it again")
+            raise UnusableLora(f"has an alpha that is not a single number, {layer.alpha[:100]}; download it again")
 
 
 def _check_real(head: LoraHead, key: str) -> None:

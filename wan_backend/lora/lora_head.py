@@ -85,8 +85,10 @@ def read_lora_head(file: Path) -> LoraHead:
     with guarded_files.guard(UnusableLora, ""):
         try:
             config = file.with_name(CONFIG_FILE)
-            config_time = guarded_files.stamp(config)[1] if file.name in FOLDER_FILES and config.is_file() else 0
-            return _read_lora_head(file, *guarded_files.stamp(file), config_time)
+            config_time = (
+                guarded_files.regular_stamp(config)[1] if file.name in FOLDER_FILES and config.is_file() else 0
+            )
+            return _read_lora_head(file, *guarded_files.regular_stamp(file), config_time)
         except FileNotFoundError:
             raise UnusableLora("is not there any more") from None
         except ValueError:
@@ -100,7 +102,7 @@ def _read_lora_head(file: Path, size: int, _changed: int, config_time: int) -> L
         raise UnusableLora("is not a safetensors file; download it again")
     min_bytes = sum(map(_size_bytes, head.tensors.values()))
     if head.expected_bytes > size or min_bytes > size:
-        raise UnusableLora("is not whole; download it again")
+        raise UnusableLora("is incomplete; download it again")
     beside = file.with_name(CONFIG_FILE) if config_time else None
     config, low_config = _configs(head.metadata, beside)
     return LoraHead(

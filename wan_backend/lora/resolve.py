@@ -67,7 +67,7 @@ def find_lora_problem(request: TakeRequest) -> Problem | None:
         return Problem(ProblemKind.BAD_LORA, f"{len(request.loras)} LoRAs are too many; use at most {MAX_LORAS}.")
     for use in request.loras:
         if not use.path or "\0" in use.path or not os.path.isabs(use.path):
-            return _refused(use, "is not where its path says; save the file, or choose the LoRA again")
+            return _refused(use, "is not at its path; save the .blend file, or choose the LoRA again")
         if not MIN_STRENGTH <= use.strength <= MAX_STRENGTH:
             limits = f"{MIN_STRENGTH:g} to {MAX_STRENGTH:g}"
             return _refused(use, f"can't have a strength of {use.strength:g}; give {limits}")
@@ -106,7 +106,7 @@ def resolve_loras(
     uses: list[LoraUse] = []
     notes: list[str] = []
     if basis and plan.guidance_scale <= 1 and request.negative_prompt.strip():
-        notes.append("These few steps work without guidance, so the negative prompt is not read.")
+        notes.append("With so few steps there is no guidance, so the negative prompt is ignored.")
     for use in [*basis, *(use for use in request.loras if use.strength)]:
         try:
             with guarded_files.guard(UnusableLora, ""):
@@ -174,13 +174,13 @@ def _experts(use: LoraUse, file: Path, head: LoraHead, model: _Model) -> tuple[l
     chosen = LoraUse(str(file), use.strength, use.expert)
     named = fit.named_experts(head)
     if use.expert in EXPERTS.values():
-        only = f"works with what it has for the {use.expert.value}-noise expert, and no more, as its Expert says."
+        only = f"works on the {use.expert.value}-noise expert only, as its Expert setting says."
         return [chosen], [only] if len(named) > 1 else []
     both = dataclasses.replace(chosen, expert=Expert.BOTH)
     if not model.has_two and len(named) > 1:
         raise UnusableLora(
             "holds a LoRA for each of the two experts of Wan 2.2 A14B, and this model has one transformer; choose High "
-            "Noise or Low Noise as its Expert, to use that one alone",
+            "Noise or Low Noise as its Expert, to use only that one",
             [Expert.HIGH, Expert.LOW],
         )
     if not model.has_two:
@@ -195,12 +195,12 @@ def _experts(use: LoraUse, file: Path, head: LoraHead, model: _Model) -> tuple[l
     )
     if found == lora_experts.UNSURE:
         raise UnusableLora(
-            "may be for one of the two experts or for both: its name leaves that open. Choose High Noise, Low Noise or "
+            "may be for one of the two experts or for both; its name doesn't say. Choose High Noise, Low Noise or "
             "Both as its Expert in the list of LoRAs",
             list(EXPERT_FIXES),
         )
     if not found:
-        return [both], ["works on both experts, as nothing in its name speaks of one; its Expert changes that."]
+        return [both], ["works on both experts, since its name mentions neither; set its Expert to change that."]
     expert = Expert(found)
     return [dataclasses.replace(chosen, expert=expert)], [f"works on the {found}-noise expert, as its {by}."]
 
@@ -211,7 +211,7 @@ def _notes_of_one(use: LoraUse, detected: str, named: frozenset[str]) -> list[st
     if use.expert is not Expert.AUTO or expert not in (Expert.HIGH, Expert.LOW):
         return []
     return [
-        f"was made for the {expert}-noise expert of Wan 2.2 A14B; this model has one transformer, and it works on that."
+        f"was made for the {expert}-noise expert of Wan 2.2 A14B; this model has one transformer, so it works on that."
     ]
 
 
@@ -220,8 +220,8 @@ def _check_packed(found: fit.LoraContent, packed: frozenset[str]) -> None:
     added = sorted(packed.intersection(found.differences))
     if added:
         raise UnusableLora(
-            f"adds to {added[0].removesuffix('.weight')} itself, which can't be done where the model's weights are in "
-            "fp8 or GGUF; use the model in bf16 with it"
+            f"adds to {added[0].removesuffix('.weight')} itself, which can't be done if the model's weights are in "
+            "fp8 or GGUF; use the model in bf16 instead"
         )
 
 
@@ -242,5 +242,5 @@ def _packed_weights(files: ComponentFiles, component: str) -> frozenset[str]:
 def _refused(use: LoraUse, why: str, choices: Sequence[Expert] = ()) -> Problem:
     name = os.path.basename(use.path.rstrip("/\\")) or "without a path"
     answers = [Fix(words, setting, use.path) for words, setting in map(EXPERT_FIXES.__getitem__, choices)]
-    leave = Fix("Leave it out", FixSetting.WITHOUT_LORA, use.path)
+    leave = Fix("Remove It", FixSetting.WITHOUT_LORA, use.path)
     return Problem(ProblemKind.BAD_LORA, f'The LoRA "{name[:100]}" {why}.', [*answers, leave])

@@ -67,7 +67,7 @@ def in_words(entry: ModelEntry, plan: MemoryPlan, machine: Machine) -> str:
     for_what = f"{entry.default_size}, {entry.max_frames} frames"
     peak = f"about {size_in_words(plan.peak_bytes)}"
     if plan.peak_bytes > machine.usable_bytes:
-        return f"At {for_what} it needs {peak}, more than there is; a smaller size or a shorter take may fit."
+        return f"At {for_what} it needs {peak}, more than is available; a smaller size or a shorter take may fit."
     return f"At {for_what}, {residencies_in_words(entry, plan, machine)}; {peak} at most."
 
 
@@ -86,7 +86,7 @@ def _on_card(entry: ModelEntry, plan: MemoryPlan) -> str:
             return "all of it stays on the card"
         return "the transformer and the autoencoder stay on the card" + _encoder_in_words(plan)
     again = ", each read from the disk again" if plan.transformer is Residency.RELOADED else ""
-    return f"its parts take turns on the card{again}{bits}{_encoder_in_words(plan)}{tiles}"
+    return f"its components take turns on the card{again}{bits}{_encoder_in_words(plan)}{tiles}"
 
 
 def kept_share(entry: ModelEntry, plan: MemoryPlan) -> float:
@@ -98,14 +98,14 @@ def kept_share(entry: ModelEntry, plan: MemoryPlan) -> float:
 def _kept_in_words(entry: ModelEntry, plan: MemoryPlan) -> str:
     share = kept_share(entry, plan)
     if share < 0.1:
-        return "the transformer is streamed through the card block by block"
-    return f"{share:.0%} of the transformer stays on the card, the rest is streamed through it"
+        return "the transformer is offloaded and visits the card block by block"
+    return f"{share:.0%} of the transformer stays on the card, the rest visits it block by block"
 
 
 def _encoder_in_words(plan: MemoryPlan) -> str:
     words = {
         Residency.ON_CPU: ", and the text encoder runs on the processor",
-        Residency.BLOCK_OFFLOADED: ", and the text encoder is streamed through it",
+        Residency.BLOCK_OFFLOADED: ", and the text encoder visits it block by block",
         Residency.RELOADED: ", and the text encoder is read from the disk for each prompt",
         Residency.OFFLOADED: ", and the text encoder visits it for each prompt",
     }
@@ -114,5 +114,5 @@ def _encoder_in_words(plan: MemoryPlan) -> str:
 
 def _on_cpu(plan: MemoryPlan) -> str:
     if plan.text_encoder is Residency.RESIDENT:
-        return "all of it stays in the memory"
-    return "parts of it are read from the disk again for each take"
+        return "all of it stays in memory"
+    return "some components are read from the disk again for each take"

@@ -64,9 +64,7 @@ def _check(architecture: Architecture, plan: Plan, canvas: Canvas) -> None:
     if not two and not set(canvas.kept) <= {0}:
         raise ValueError(f"frames {sorted(canvas.kept)} of {plan.model_frames} can't be given to a model for pictures")
     if 0 not in canvas.kept:
-        raise Refusal.of(
-            ProblemKind.BAD_SOURCE, "There is no picture to begin on; choose an image or a frame of a movie."
-        )
+        raise Refusal.of(ProblemKind.BAD_SOURCE, "There is no first picture; choose an image or a frame of a movie.")
     if architecture is Architecture.FIRST_AND_LAST and not two:
         raise Refusal.of(ProblemKind.BAD_SOURCE, LAST_WANTED)
     if two and architecture not in KNOWS_LAST:

@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 
 from ..loading import finite
 from ..storage import whole_file
-from ..storage.file_stamp import stamp
+from ..storage.guarded_files import stamp
 from .stopping import ShouldStop, checked, never
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class PromptFiles:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             content = save({"embeds": embeds[:, :length].contiguous()})
-            whole_file.write(file, whole_file.sealed(content), flushed=True, part=part)
+            whole_file.write(file, whole_file.sealed(content), flushed=True, unfinished=part)
             self._make_room()
         except OSError as error:
             log.warning("the embeddings of a prompt could not be kept in %s: %s", self._folder, error)

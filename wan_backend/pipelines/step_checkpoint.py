@@ -65,7 +65,7 @@ class Checkpoint:
         facts = {"format": FORMAT, "fingerprint": fingerprint, "done": self.done, "finished": self.finished}
         head = {"checkpoint": json.dumps({**facts, "sampler": self.sampler.tree})}
         content = save({LATENTS: self.latents, **self.sampler.tensors}, head)
-        whole_file.write(file, whole_file.sealed(content), flushed=True, part=_part_of(file))
+        whole_file.write(file, whole_file.sealed(content), flushed=True, unfinished=_part_of(file))
 
     @classmethod
     def read(cls, file: Path, fingerprint: str) -> Checkpoint | None:
@@ -171,7 +171,7 @@ class _Packer:
 
 def remove_unfinished(file: Path) -> None:
     """Remove what killed processes had begun to write of `file`; no living process but this one may be writing it."""
-    for part in file.parent.glob(f"{glob.escape(file.name)}.*{whole_file.PART_SUFFIX}"):
+    for part in file.parent.glob(f"{glob.escape(file.name)}.*{whole_file.UNFINISHED_SUFFIX}"):
         if not part.name.startswith(f"{file.name}.{os.getpid()}-"):
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -179,7 +179,7 @@ def remove_unfinished(file: Path) -> None:
 
 def _part_of(file: Path) -> Path:
     """A name for one writing alone: a slow disk may still be at the one before, from another job."""
-    return file.with_name(f"{file.name}.{os.getpid()}-{next(_writings)}{whole_file.PART_SUFFIX}")
+    return file.with_name(f"{file.name}.{os.getpid()}-{next(_writings)}{whole_file.UNFINISHED_SUFFIX}")
 
 
 def _copy(latents: torch.Tensor) -> torch.Tensor:

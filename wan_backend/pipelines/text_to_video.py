@@ -48,9 +48,7 @@ def prepare(
 ) -> Conditions:
     """The conditions of a text to video job; raises Refusal where the model can't do it, or Stopped."""
     if placement.model.architecture not in (Architecture.TEXT, Architecture.CONTROL, Architecture.FIRST_LATENT):
-        raise Refusal.of(
-            ProblemKind.BAD_SETTING, "This model wants a picture to start from; choose one for text to video."
-        )
+        raise Refusal.of(ProblemKind.BAD_SETTING, "This model needs a first picture; choose a model for text to video.")
     conditions = start(placement, request, plan, cache, should_stop)
     model = placement.model
     if not model.controlled:
@@ -105,7 +103,9 @@ def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None
     in_one_pass = latent_frames(min(plan.model_frames, plan.window_frames or plan.model_frames))
     longest = max(in_one_pass, plan.width // multiple, plan.height // multiple)
     if longest > int(transformer.get("rope_max_seq_len", 1024)):
-        raise Refusal.of(ProblemKind.BAD_SIZE, "This size or length is more than the model can place; make it smaller.")
+        raise Refusal.of(
+            ProblemKind.BAD_SIZE, "This size or length is more than the model can handle; make it smaller."
+        )
 
 
 def _embeds(
@@ -128,7 +128,9 @@ def _embeds(
 
 def _no_embeddings(placement: Placement) -> str:
     place = placement.model.component_files.path("text_encoder")
-    return f"The text encoder {place} can't read this prompt: its numbers ran over. Get the file again, or another."
+    return (
+        f"The text encoder {place} can't read this prompt: its numbers overflowed. Get the file again, or use another."
+    )
 
 
 def _size(plan: Plan) -> tuple[int, int, int]:

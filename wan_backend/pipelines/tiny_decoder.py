@@ -126,7 +126,7 @@ def load(file: Path, latents: int, device: torch.device, dtype: torch.dtype) -> 
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
         log.error("the tiny autoencoder %s would not load", file, exc_info=error)
         reason = str(error).strip().split("\n")[0].rstrip(".")[:200]
-        sentence = f"The tiny autoencoder {file} can't be loaded ({reason}); fetch it again, or take it away."
+        sentence = f"The tiny autoencoder {file} can't be loaded ({reason}); download it again, or remove it."
         raise Refusal(Problem(ProblemKind.MODEL_BROKEN, sentence)) from error
     return decoder.to(device, dtype).eval().requires_grad_(False)
 

@@ -15,7 +15,7 @@ from ..library.locate import LocatedModel, UnavailableModel
 from ..memory.forecast import Machine
 from ..protocol.messages import FrameRate, Plan, Problem, ProblemKind, Sampler, TakeRequest
 
-NOT_SEARCHED = Problem(ProblemKind.MODEL_MISSING, "It is not known yet whether this is on this machine.")
+NOT_SEARCHED = Problem(ProblemKind.MODEL_MISSING, "It is not yet known whether this model is on this machine.")
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def _fit_into_memory(draft: Draft) -> Draft:
     needed, there = size_in_words(memory.peak_bytes), size_in_words(machine.emptied.usable_bytes)
     fixes = _ways_to_fit(dataclasses.replace(trial, machine=machine.emptied), draft.plan, draft.inventory)
     sentence = f"{draft.entry.label} needs about {needed} {place} for this, and there are {there}; "
-    sentence += "choose what fits." if fixes else "nothing here fits, so use another machine."
+    sentence += "choose something that fits." if fixes else "nothing here fits, so use another machine."
     return draft.refused(Problem(ProblemKind.TOO_LARGE, sentence, fixes))
 
 
@@ -103,7 +103,7 @@ def _fit_into_budget(draft: Draft) -> Draft:
         return draft
     needed, allowed = size_in_words(needed_bytes), size_in_words(budget_bytes)
     return draft.with_plan(
-        f"About {needed} of memory would be quickest; with {allowed} allowed, it takes longer or may not fit."
+        f"About {needed} of memory would be fastest; with {allowed} allowed, it takes longer or may not fit."
     )
 
 

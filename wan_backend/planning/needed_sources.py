@@ -19,7 +19,7 @@ NEEDED = {
 }
 """Roles that each task needs; extend is not among them, since it needs one of two."""
 ABSENT = {
-    Role.FIRST: "There is no picture to begin on; select an image strip, or put the playhead on a strip.",
+    Role.FIRST: "There is no first picture; select an image strip, or put the playhead on a strip.",
     Role.FOOTAGE: "There is nothing to restyle; select a strip, or a range of frames.",
     Role.BEFORE: "There is nothing before the gap; put the playhead between two strips.",
     Role.AFTER: "There is nothing after the gap; put the playhead between two strips.",
@@ -47,7 +47,7 @@ def _source_problem(source: Source, request: TakeRequest) -> Problem | None:
     """What is wrong with one source, or None."""
     what = source.files[0] if source.files else "a source"
     if source.frames < 1 or not source.files or source.first_frame < 0:
-        return _bad(f"There is nothing to see of {what}: it has no frames; choose another strip.")
+        return _bad(f"{what} has no frames; choose another strip.")
     if not source.is_movie and source.frames != len(source.files):
         return _bad(
             f"There are {len(source.files)} pictures from {what} on, not {source.frames}; select the strip again."
@@ -57,7 +57,7 @@ def _source_problem(source: Source, request: TakeRequest) -> Problem | None:
         sentence = f"{what} has {source.frames} frames here, but the take should have {request.length_frames}"
         return Problem(ProblemKind.BAD_SOURCE, f"{sentence}; both must be the same.", [fix])
     if source.framing is not None and not _has_size(source.framing):
-        return _bad(f"No part of {what} is in the frame; check its strip's scale and crop.")
+        return _bad(f"No part of {what} is inside the frame; check its strip's scale and crop.")
     if source.pictures is not None and source.pictures.turn not in (0, 90, 180, 270):
         return _bad(f"{what} can't be turned by {source.pictures.turn} degrees; choose its strip again.")
     if not all(map(is_name, set(source.files))):

@@ -91,7 +91,7 @@ def _check_prompts(draft: Draft) -> Draft | Problem:
     request = draft.request
     shown = any(source.role in TELLING_ROLES for source in request.sources)
     if not shown and not _readable(request.prompt).strip():
-        return Problem(ProblemKind.BAD_PROMPT, "The prompt is empty; describe in a sentence what should be seen.")
+        return Problem(ProblemKind.BAD_PROMPT, "The prompt is empty; describe in a sentence what the take shows.")
     for name, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
         if len(text) > MAX_PROMPT_CHARACTERS:
             return Problem(
@@ -124,11 +124,9 @@ def _check_architecture(draft: Draft) -> Draft | Problem:
 def _note_unread_prompt(draft: Draft) -> Draft:
     notes = []
     if cleaned(draft.request) != draft.request:
-        notes.append("Characters of the prompt that are not text were left out.")
+        notes.append("Invalid characters were removed from the prompt.")
     if len(draft.request.prompt) > READ_CHARACTERS:
-        notes.append(
-            f"The model reads about the first {READ_CHARACTERS} characters of a prompt, and passes over the rest."
-        )
+        notes.append(f"The model reads about the first {READ_CHARACTERS} characters of a prompt and ignores the rest.")
     return draft.with_plan(*notes)
 
 
@@ -208,11 +206,11 @@ def _settle_sampling(draft: Draft) -> Draft:
     known = entries.load().loras.get(entry.draft_lora) if entry.draft_lora in draft.loras else None
     if known is not None and known.preset is not None and request.quality is Quality.DRAFT:
         preset, lora = known.preset, known.id
-        notes.append(f"The draft is made in {preset.steps} steps, by a LoRA for that.")
+        notes.append(f"The draft is made in {preset.steps} steps, with a LoRA made for that.")
     own = (preset.steps, preset.flow_shift)
     if preset.timesteps and (request.steps or preset.steps, request.flow_shift or preset.flow_shift) != own:
         made_by = "This LoRA" if lora else entry.label
-        notes.append(f"{made_by} was trained for {preset.steps} certain steps; steps and flow shift stay as they are.")
+        notes.append(f"{made_by} was trained for {preset.steps} fixed steps; steps and flow shift can't be changed.")
     guided = request.guidance_scale is not None
     return draft.with_plan(
         *notes,

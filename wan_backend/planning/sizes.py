@@ -81,12 +81,12 @@ def _snap_exact(entry: ModelEntry, width: int, height: int) -> SnappedSize:
     if pixels > maximum * MAX_EXCESS:
         best = _nearest(entry, aspect, maximum)
         return SnappedSize(
-            *best, [f"{_name(width, height)} became {_name(*best)}, about the most {entry.label} can do."]
+            *best, [f"{_name(width, height)} became {_name(*best)}, the most that {entry.label} can do."]
         )
     if pixels < minimum:
         best = _nearest(entry, aspect, minimum)
         return SnappedSize(
-            *best, [f"{_name(width, height)} became {_name(*best)}, about the least {entry.label} can do."]
+            *best, [f"{_name(width, height)} became {_name(*best)}, the least that {entry.label} can do."]
         )
     best = _side(entry, width), _side(entry, height)
     if best == (width, height):
@@ -123,7 +123,7 @@ def _aspect_notes(entry: ModelEntry, aspect: float, width: int, height: int) -> 
     if _aspect_error(width, height, aspect) <= math.log(1.1):
         return []
     return [
-        f"{entry.label} comes no nearer to this shape than {_name(width, height)}; the frame is filled by cropping."
+        f"The closest that {entry.label} comes to this shape is {_name(width, height)}; the frame is cropped to fit."
     ]
 
 

@@ -6,10 +6,16 @@ ProtocolError           becomes a JSON-RPC error object
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from .messages import Problem, ProblemKind
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -64,3 +70,18 @@ class Refusal(ProtocolError):
         from .messages import Problem
 
         return cls(Problem(kind, sentence))
+
+
+def result_or_error(make: Callable[[], T], what: str) -> T | ProtocolError:
+    """The result of `make`, or the error that says why there is none; never raises.
+
+    `what` begins the sentence of an error that nobody foresaw: "The list".
+    """
+    try:
+        return make()
+    except ProtocolError as refused:
+        return refused
+    except Exception as error:  # the edge: who waits for this is answered, whatever went wrong
+        log.exception("%s failed", what)
+        words = f"{type(error).__name__}: {error}"[:200]
+        return ProtocolError(INTERNAL_ERROR, f"{what} failed ({words}); the backend's log says more.")

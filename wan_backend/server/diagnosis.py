@@ -36,7 +36,7 @@ DISK_SECONDS = 10.0
 COPIES = "copies"
 """The folder under the state folder where a worker keeps 16 bit copies of weights."""
 COMFORTABLE_BYTES = 20_000_000_000
-CHOOSE_ANOTHER = "Make it, mend its permissions, or name another."
+CHOOSE_ANOTHER = "Create it, fix its permissions, or choose another."
 SET_UP = "Set up the backend again with the button in the add-on's preferences."
 
 
@@ -115,7 +115,9 @@ def _first_ready(inbox: Inbox) -> ReadyParams | None:
 
 def _torch_found(version: str, device: str) -> Finding:
     if device.startswith("cpu"):
-        sentence = f"torch {version}; no graphics card that it can use, so takes are made on the processor, slowly."
+        sentence = (
+            f"torch {version}; no graphics card that it can use, so takes are made on the processor, which is slow."
+        )
         return Finding("torch", True, sentence, "With a card: update its driver, then set up the backend again.")
     return Finding("torch", True, f"torch {version} on {device}.")
 
@@ -131,8 +133,8 @@ def _kept(state_folder: Path) -> Finding:
     prompts = _size(state_folder.glob(f"{PROMPTS_FOLDER}/*"))
     steps = _size(state_folder.glob(f"jobs/*/{WORK_FOLDER}/*"))
     sentence = (
-        f"{size_in_words(prompts)} of prompts as the models read them, {size_in_words(steps)} of finished steps of "
-        "jobs that have no take yet; those go when the jobs are cleared."
+        f"{size_in_words(prompts)} of encoded prompts, {size_in_words(steps)} of finished steps of "
+        "jobs that have no take yet; clearing the jobs deletes those steps."
     )
     return Finding("kept", True, sentence)
 
@@ -149,7 +151,7 @@ def _disk(folder: Path) -> Finding:
     try:
         free_bytes = shutil.disk_usage(folder).free
     except OSError as error:
-        return Finding("disk", False, f"The free room at {folder} can't be read ({reason(error)}).")
+        return Finding("disk", False, f"The free space at {folder} can't be read ({reason(error)}).")
     good = free_bytes > COMFORTABLE_BYTES
     mend = "" if good else "Make room: a large model with its takes needs tens of gigabytes."
     return Finding("disk", good, f"{size_in_words(free_bytes)} free at {folder}.", mend)
@@ -158,7 +160,7 @@ def _disk(folder: Path) -> Finding:
 def _cache() -> Finding:
     cache = hub_cache.cache_folder()
     held = "is there" if cache.is_dir() else "is not there yet"
-    return Finding("cache", True, f"The folder of fetched models, {cache}, {held}.")
+    return Finding("cache", True, f"The folder of downloaded models, {cache}, {held}.")
 
 
 def _models_folder(folder: str) -> Finding:
@@ -168,7 +170,7 @@ def _models_folder(folder: str) -> Finding:
         return answers.get(timeout=DISK_SECONDS)
     except queue.Empty:
         sentence = f"The models folder {folder} does not answer; what is in it can't be used until it does."
-        return Finding("models folder", False, sentence, "Look after the disk or the network, or choose another.")
+        return Finding("models folder", False, sentence, "Check the disk or the network, or choose another folder.")
 
 
 def _looked_into(folder: str) -> Finding:
@@ -185,8 +187,8 @@ def _copies(folder: Path) -> list[Finding]:
     size_bytes = _size(folder.glob("*/*"))
     if not size_bytes:
         return []
-    sentence = f"Copies in 16 bit of models that are kept in 32 take {size_in_words(size_bytes)} in {folder}."
-    return [Finding("copies", True, sentence, "They make loading faster, and may be deleted at any time.")]
+    sentence = f"16-bit copies of 32-bit models take {size_in_words(size_bytes)} in {folder}."
+    return [Finding("copies", True, sentence, "They make loading faster and may be deleted at any time.")]
 
 
 def _files(survey: Survey) -> list[Finding]:
@@ -195,15 +197,15 @@ def _files(survey: Survey) -> list[Finding]:
     for looked in survey.files:
         if looked.components:
             words = "; ".join(part.words for part in looked.components)
-            findings.append(Finding("file", True, guarded_files.told(f"{looked.file}: {words}.")))
+            findings.append(Finding("file", True, guarded_files.encodable(f"{looked.file}: {words}.")))
         elif looked.why:
             said = ";" in looked.why  # what to do, for this very file
-            mend = f"{'Until then' if said else 'Get the file again, or another; until then'} it isn't used."
-            sentence = guarded_files.told(f"{looked.file} can't be used because {looked.why}.")
+            mend = f"{'Until then' if said else 'Get the file again, or use another; until then'} it isn't used."
+            sentence = guarded_files.encodable(f"{looked.file} can't be used because {looked.why}.")
             findings.append(Finding("file", True, sentence, mend))
     others = sum(not looked.components and not looked.why for looked in survey.files)
     if others:
-        findings.append(Finding("files", True, f"{others} files in the models folders hold no part of a Wan model."))
+        findings.append(Finding("files", True, f"{others} files in the models folders are not part of a Wan model."))
     return findings
 
 

@@ -18,11 +18,11 @@ from ..catalogue import entries
 from ..catalogue.entries import AnyEntry
 from ..downloads import cache_notes, problems
 from ..downloads.problems import DownloadError, Failure
-from ..job_queue import outcome
 from ..library import hub_cache
 from ..protocol import ProtocolError, Refusal
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.endpoint import Answer, Later
+from ..protocol.errors import result_or_error
 from ..protocol.messages import Problem, ProblemKind
 from . import download_records, process_exit
 from .download_records import DownloadRecords, Record
@@ -71,7 +71,7 @@ class Downloads:
         """Have `work`, which looks at folders that may hang, done on a thread; `then` is given the outcome."""
 
         def do() -> None:
-            result = outcome.of(work, "A download")
+            result = result_or_error(work, "A download")
             self._inbox.put(Call(lambda: then(result)))
 
         threading.Thread(target=do, name=name, daemon=True).start()
@@ -98,7 +98,7 @@ class Downloads:
             return record.status
         self._set(
             dataclasses.replace(
-                record, status=_at_rest(record.status, DownloadState.PAUSED, "What was fetched is kept.")
+                record, status=_at_rest(record.status, DownloadState.PAUSED, "What was downloaded is kept.")
             )
         )
         self._stop_process(model)
@@ -117,7 +117,7 @@ class Downloads:
                 if taken is True:
                     hand_in(Refusal(problems.problem_of(DownloadError(Failure.BUSY), entry, folder)))
                 else:
-                    hand_in(outcome.of(lambda: self._cancel(model), "Canceling the download"))
+                    hand_in(result_or_error(lambda: self._cancel(model), "Canceling the download"))
 
             self._beside("lock", lambda: _is_taken(entry, Path(folder)), looked)
 
@@ -235,7 +235,7 @@ class Downloads:
         try:
             return self._known[model]
         except KeyError:
-            sentence = "That model is not being downloaded; press Download to begin."
+            sentence = "That model is not being downloaded; press Download to start."
             raise Refusal(Problem(ProblemKind.BAD_SETTING, sentence)) from None
 
     def _is_ours(self, entry: AnyEntry) -> bool:
@@ -252,7 +252,7 @@ def _is_taken(entry: AnyEntry, folder: Path) -> bool:
 
 
 def _ended_badly(model: str, how: str, log_file: Path | None) -> Problem:
-    sentence = f"The process that fetches models {how}; retry, it goes on from there."
+    sentence = f"The process that fetches models {how}; retry to resume."
     return Problem(ProblemKind.INTERNAL, sentence, [problems.retry(entries.any_entry(model))], str(log_file or ""))
 
 

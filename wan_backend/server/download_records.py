@@ -15,7 +15,7 @@ from ..catalogue import entries
 from ..library import hub_cache
 from ..protocol.conversion import from_json, to_json
 from ..protocol.downloads import DownloadFile, DownloadPlan, DownloadState, DownloadStatus
-from ..storage import guarded_files, json_files
+from ..storage import guarded_files, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class DownloadRecords:
         """Keep it."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            json_files.write_json(self._file(record.status.model), to_json(record))
+            whole_file.write_json(self._file(record.status.model), to_json(record))
         except OSError as error:
             log.error("The download of %s can't be noted: %s", record.status.model, error)
 
@@ -113,7 +113,7 @@ def _at_rest(record: Record) -> Record:
     """As it is offered: nothing of it goes on by itself."""
     status = record.status
     if status.state.active:
-        sentence = "It was stopped in the middle; Resume goes on from there."
+        sentence = "It was interrupted; press Resume to continue."
         status = dataclasses.replace(status, state=DownloadState.PAUSED, sentence=sentence)
     status = dataclasses.replace(status, bytes_per_second=0.0, seconds_left=None)
     return dataclasses.replace(record, status=status)

@@ -77,7 +77,7 @@ class FetchCommand:
         return Later(start)
 
     def _none(self, entry: AnyEntry) -> DownloadPlan:
-        sentence = "The hub did not say what it is made of; look at the network, then retry."
+        sentence = "The hub did not say what it is made of; check the network, then retry."
         problem = Problem(ProblemKind.OFFLINE, sentence, [problems.retry(entry)])
         return fetching.unasked_plan(entry, self.models_folders, problem)
 

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 ASK_NVIDIA = ("nvidia-smi", "--query-gpu=name,memory.free", "--format=csv,noheader,nounits")
 NVIDIA_SECONDS = 5.0
 MEBIBYTE = 1 << 20
-UNKNOWN = "How it would run is unknown until a worker has run."
+UNKNOWN = "How it would run is unknown until a take is made."
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class GraphicsCard:
     def finding(self) -> Finding:
         """Which it is, in a sentence."""
         if not self.device:
-            return Finding("card", True, "Which card takes are made on is unknown until a worker has run.")
+            return Finding("card", True, "Which card makes takes is unknown until a take is made.")
         kind = "card" if self.is_card else "memory"
-        free = "how much is free is not known" if self.free_bytes is None else f"{size_in_words(self.free_bytes)} free"
+        free = "free memory unknown" if self.free_bytes is None else f"{size_in_words(self.free_bytes)} free"
         sentence = f"Takes are made on {self.device}: {size_in_words(self.total_bytes)} of {kind}, {free}."
         if self.budget_bytes is not None:
             sentence += f" {size_in_words(self.budget_bytes)} may be used."

@@ -11,14 +11,13 @@ from typing import Any
 
 from .. import __version__
 from ..catalogue import entries
-from ..job_queue import outcome
 from ..job_queue.jobs import JobQueue
 from ..planning import plan_steps
 from ..protocol import PROTOCOL_VERSION, ProtocolError, Refusal
 from ..protocol import downloads as d
 from ..protocol import messages as m
 from ..protocol.endpoint import Answer, Later
-from ..protocol.errors import WRONG_VERSION
+from ..protocol.errors import WRONG_VERSION, result_or_error
 from . import diagnosis
 from .download_queue import Downloads
 from .fetch_process import FetchCommand
@@ -103,7 +102,7 @@ class Handlers:
             return plan
         if plan.problem is not None:
             return Refusal(plan.problem)
-        return outcome.of(
+        return result_or_error(
             lambda: self._queue.submit(params.job_id, plan_steps.cleaned(params.request), plan), "The new job"
         )
 
@@ -123,7 +122,7 @@ class Handlers:
         """A page of the jobs; before the first, those of servers that died meanwhile are taken over."""
 
         def answer(hand_in: Answer) -> None:
-            hand_in(outcome.of(lambda: self._queue.page(params), "The list"))
+            hand_in(result_or_error(lambda: self._queue.page(params), "The list"))
 
         first = self._queue.when_adopted if params.after else self._queue.adopt
         return Later(lambda hand_in: first(lambda: answer(hand_in)))
@@ -140,14 +139,14 @@ class Handlers:
         """The job's status after `change`, once it is on the disk."""
 
         def begin(hand_in: Answer) -> None:
-            failed = outcome.of(lambda: change(params.job_id), "The change")
+            failed = result_or_error(lambda: change(params.job_id), "The change")
             if failed is not None:
                 hand_in(failed)
             else:
                 self._queue.when_written(params.job_id, lambda: tell(hand_in))
 
         def tell(hand_in: Answer) -> None:
-            hand_in(outcome.of(lambda: self._queue.status(params.job_id), "The change"))
+            hand_in(result_or_error(lambda: self._queue.status(params.job_id), "The change"))
 
         return Later(lambda hand_in: self._queue.when_adopted(lambda: begin(hand_in)))
 
@@ -173,7 +172,7 @@ class Handlers:
 
         def start(hand_in: Answer) -> None:
             def do() -> None:
-                result = outcome.of(work, f"'{name}'")
+                result = result_or_error(work, f"'{name}'")
                 self._inbox.put(Call(lambda: hand_in(result)))
 
             threading.Thread(target=do, name=name, daemon=True).start()

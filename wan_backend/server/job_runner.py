@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from ..job_queue.jobs import WAITING, JobQueue, is_working
+from ..job_queue.job import is_working
+from ..job_queue.jobs import WAITING, JobQueue
 from ..protocol import ProtocolError, Refusal
 from ..protocol.endpoint import Later
 from ..protocol.messages import (
@@ -183,7 +184,7 @@ class JobRunner:
             log.exception("The job %s could not be started", job_id)
             self._planned = ""
             words = f"{type(error).__name__}: {error}"[:200]
-            sentence = f"The job could not be started ({words}); retry it, or look in the backend's log."
+            sentence = f"The job could not be started ({words}); retry it, or read the backend's log."
             if self._queue.has(job_id) and not self._queue.status(job_id).state.ended:
                 self._queue.end(job_id, JobState.FAILED, Problem(ProblemKind.INTERNAL, sentence))
 

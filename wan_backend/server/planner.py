@@ -116,7 +116,7 @@ def _row(entry: ModelEntry, found: locate.LocatedModel | locate.UnavailableModel
         label=entry.label,
         tasks=list(entry.tasks),
         here=here,
-        sentence=guarded_files.told(
+        sentence=guarded_files.encodable(
             found.sentence if isinstance(found, locate.LocatedModel) else found.problem.sentence
         ),
         frame_rate=entry.rate,
@@ -138,7 +138,7 @@ def _extra_row(extra: LoraEntry | TinyEntry, files: list[Path], absent: str) -> 
         label=extra.label,
         models=entries.load().users_of(extra),
         here=bool(files),
-        sentence=guarded_files.told(f"In {files[0].parent}.") if files else absent,
+        sentence=guarded_files.encodable(f"In {files[0].parent}.") if files else absent,
         licence=extra.licence,
         download_bytes=extra.download_bytes,
         notes=extra.notes,

@@ -18,9 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..job_queue import outcome
 from ..library.survey import Survey
-from ..protocol.errors import ProtocolError, Refusal
+from ..protocol.errors import ProtocolError, Refusal, result_or_error
 from ..protocol.messages import ModelsResult, Plan, Problem, ProblemKind, TakeRequest
 from ..storage import unresponsive_places
 from .inbox import Call, Inbox
@@ -38,8 +37,8 @@ SILENT_SECONDS = 5.0
 """A place that lets who looks at it then wait for so long doesn't answer."""
 MAX_THREADS = 4
 """More than these plan at no time, be it that all hang."""
-PLANNED_THEN = "it is planned as soon as it does."
-TRY_AGAIN = "see whether its drive or share is there, then try again."
+PLANNED_THEN = "planning continues as soon as it does."
+TRY_AGAIN = "check that its drive or share is connected, then try again."
 GIVEN_UP = Problem(ProblemKind.BUSY, "Newer plans were asked for before this one was made.")
 
 
@@ -256,7 +255,7 @@ class PlanningDesk:
             if silent:
                 self._inbox.put(Call(functools.partial(self._set_aside, task, silent)))
                 continue
-            came = outcome.of(task.make, "The plan")
+            came = result_or_error(task.make, "The plan")
             more = self._goes_on(turn)
             self._inbox.put(Call(functools.partial(self._came, turn, came)))
 
@@ -378,4 +377,4 @@ def _lacks_the_model(came: Any) -> bool:
 
 def _looking(files: int) -> str:
     so_far = f"{files:,} files so far" if files != 1 else "one file so far"
-    return f"Looking through the models folders: {so_far}."
+    return f"Searching the models folders: {so_far}."

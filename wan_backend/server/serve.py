@@ -77,7 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that say where models are and what may be used."""
-    parser.add_argument("--models-folder", action="append", default=[], metavar="FOLDER", help="look here too")
+    parser.add_argument(
+        "--models-folder", action="append", default=[], metavar="FOLDER", help="also look in this folder"
+    )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
     parser.add_argument("--memory-budget-gib", type=float, metavar="X", help="use at most so much of the device")
 

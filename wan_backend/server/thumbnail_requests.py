@@ -23,7 +23,7 @@ from ..protocol.bounds import is_sane_source
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import ProtocolError
 from ..protocol.messages import Source, Thumbnail, ThumbnailsParams, ThumbnailsResult
-from ..storage import json_files
+from ..storage import whole_file
 from .worker_process import environment, own_group
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Thumbnails:
                 at, whole = at + 1, False
         result = ThumbnailsResult(made)
         if whole:  # else it's tried again next time; a share may answer then
-            json_files.write_json(place / RESULT_FILE, to_json(result))
+            whole_file.write_json(place / RESULT_FILE, to_json(result))
         return result
 
     def _make_room(self) -> None:
@@ -123,7 +123,7 @@ def _told(place: Path) -> list[ThumbnailsResult]:
 def _kept(place: Path) -> ThumbnailsResult | None:
     """What was made before, where all of it is still there."""
     try:
-        result = from_json(ThumbnailsResult, json_files.read_json(place / RESULT_FILE), "result")
+        result = from_json(ThumbnailsResult, whole_file.read_json(place / RESULT_FILE), "result")
     except (OSError, ValueError, ProtocolError):
         return None
     return result if all(os.path.isfile(picture.file) for picture in result.pictures) else None

@@ -30,10 +30,10 @@ from ..protocol.messages import (
     WorkerStatus,
 )
 from ..protocol.methods import WORKER_EVENTS, WORKER_METHODS
-from . import process_exit, vital_signs
+from . import process_exit
 from .inbox import Call, Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess
-from .worker_pulse import Patience, Pulse
+from .worker_pulse import Patience, Pulse, Signs, read_signs
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class WorkerLife:
         logs: Path,
         inbox: Inbox,
         patience: Patience | None = None,
-        read_signs: Callable[[int], vital_signs.Signs | None] = vital_signs.read,
+        read_signs: Callable[[int], Signs | None] = read_signs,
     ) -> None:
         """`read_signs` gives what a process does, seen from outside."""
         self._command, self._environment, self._logs, self._inbox = command, environment, logs, inbox
@@ -107,7 +107,7 @@ class WorkerLife:
     def can_take_a_job(self) -> bool:
         """Whether `run` may be called: it is ready, and was heard of just now."""
         ready = self.status.state is WorkerState.READY and self._process is not None and not self._killed
-        return ready and self._pulse.fresh(self._heard_at, time.monotonic())
+        return ready and self._pulse.is_fresh(self._message_at, time.monotonic())
 
     def want(self) -> None:
         """Have a worker, unless there is one or none may be started."""
@@ -137,7 +137,7 @@ class WorkerLife:
         job_id = self._job_id = params.job_id
         self._cancelled, self._reading = False, ""
         on_cpu = params.device == "cpu" or self.status.device.startswith("cpu")
-        self._pulse.begin(time.monotonic(), on_cpu)
+        self._pulse.begin_job(time.monotonic(), on_cpu)
         self._set_state(WorkerState.BUSY, "A take is being made.")
         self._unsent = True
         self._endpoint.call(
@@ -194,14 +194,14 @@ class WorkerLife:
             return
         if slept > self._patience.gap:
             log.info("Nothing was looked at for %.0f s; the worker gets new patience", slept)
-            self._pulse.forgive(now)
+            self._pulse.reset(now)
             if self._deadline is not None:
                 self._deadline += slept
         if self._deadline is not None and now >= self._deadline:
             self._time_is_up()
         elif now >= self._looks_at and not self._killed and not self._expected_end:
             self._looks_at = now + self._patience.look
-            if self._pulse.is_hung(self.status.state, self._heard_at, now):
+            if self._pulse.is_hung(self.status.state, self._message_at, now):
                 self._hangs()
 
     def on_line(self, event: WorkerLine) -> None:
@@ -216,8 +216,8 @@ class WorkerLife:
             self._ended(self._killed_because or process_exit.in_words(event.code, process.log_file))
 
     @property
-    def _heard_at(self) -> float:
-        return self._process.heard_at if self._process is not None else 0.0
+    def _message_at(self) -> float:
+        return self._process.message_at if self._process is not None else 0.0
 
     def _new_endpoint(self) -> Endpoint:
         return Endpoint(
@@ -279,11 +279,11 @@ class WorkerLife:
         if isinstance(message, ReadyParams):
             self._on_ready(message)
         elif isinstance(message, AliveParams):
-            self._pulse.beat(message, time.monotonic())
+            self._pulse.on_heartbeat(message, time.monotonic())
         elif isinstance(message, ReadingParams):
             self._reading = message.file
         elif isinstance(message, ProgressParams) and message.job_id == self._job_id and not self._cancelled:
-            self._pulse.spoke(message, time.monotonic())
+            self._pulse.on_progress(message, time.monotonic())
             self.listener.job_progressed(message)
 
     def _on_ready(self, ready: ReadyParams) -> None:
@@ -327,18 +327,18 @@ class WorkerLife:
         log_file = str(self._process.log_file) if self._process else ""
         if error.code == LINE_TOO_LONG and self._unsent:
             sentence = (
-                "The take can't be handed to the worker, for its sources have too many file names; use fewer, or a "
-                "movie file in place of the pictures."
+                "The take can't be made because its sources have too many file names; use fewer, or a "
+                "movie file instead of pictures."
             )
             return Problem(ProblemKind.TOO_LARGE, sentence)
         if error.code == LINE_TOO_LONG:
             sentence = (
-                "The worker's answer was longer than a message may be, so how the take ended is not known; press "
-                "Retry: a take that is whole is put in at once."
+                "The worker's answer was longer than a message can be, so it is not known how the take ended; press "
+                "Retry: a finished take is placed at once."
             )
             return Problem(ProblemKind.INTERNAL, sentence, log=log_file)
         said = str(error.message or "it did not say why")[:300].rstrip(".")
-        return Problem(ProblemKind.INTERNAL, f"The worker failed ({said}); retry, or look in its log.", log=log_file)
+        return Problem(ProblemKind.INTERNAL, f"The worker failed ({said}); retry, or read its log.", log=log_file)
 
     def _died(self, how: str, log_file: Path | None) -> None:
         log.error("Worker %d %s", self._started, how)
@@ -350,7 +350,7 @@ class WorkerLife:
         if self._quick_deaths >= QUICK_DEATHS:
             sentence = (
                 f"The worker died {QUICK_DEATHS} times in a row, so it is not started again by itself; the last one "
-                f"{how}. Mend that, then retry a job."
+                f"{how}. Fix that, then retry a job."
             )
             self._set(WorkerStatus(WorkerState.BROKEN, sentence=sentence))
         else:
@@ -365,14 +365,14 @@ class WorkerLife:
         if self._hung_while:
             sentence = (
                 f"The worker stopped responding while {self._hung_while}{self._of_which_file()} and was ended; press "
-                "Retry, and the take goes on from its last step."
+                "Retry, and the take resumes from its last step."
             )
             return Problem(ProblemKind.INTERRUPTED, sentence, log=log_file)
-        sentence = f"The worker {how}; retry the job, or look in its log."
+        sentence = f"The worker {how}; retry the job, or read its log."
         if self._reading:
             sentence = (
-                f"The worker {how} while it read {self._reading}; retry the job, and where it ends so again, get that "
-                "anew or choose another."
+                f"The worker {how} while it read {self._reading}; retry the job; if it happens again, get that "
+                "file again or choose another."
             )
         return Problem(ProblemKind.WORKER_DIED, sentence, log=log_file)
 

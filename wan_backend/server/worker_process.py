@@ -43,7 +43,7 @@ class WorkerProcess:
     ) -> None:
         """Start it; `kind` is what its log and its threads are called. Raises OSError."""
         self.number = number
-        self.heard_at = time.monotonic()
+        self.message_at = time.monotonic()
         """When it last said something, however long that waits in the inbox."""
         self._inbox = inbox
         self.log_file, log_stream = log_files.new_log(logs, kind)
@@ -99,7 +99,7 @@ class WorkerProcess:
         splitter = LineSplitter()
         with stdout, contextlib.suppress(OSError, ValueError):
             while chunk := os.read(stdout.fileno(), CHUNK_BYTES):
-                self.heard_at = time.monotonic()
+                self.message_at = time.monotonic()
                 for line in splitter.feed(chunk):
                     self._inbox.put(WorkerLine(self.number, line))
 

@@ -1,40 +1,58 @@
-"""When a worker counts as hung: how long it may be silent at what it does.
+"""Judges when a worker hangs: how long it may be silent, and how long its job may take over each phase.
 
-A worker lives by its messages, of which the heartbeat is the least; where none come, by the signs that can be read
-from outside (vital_signs). And the job that it has must get on, each phase in its own time. Nothing here ends a worker;
-worker_life does.
+A worker shows that it lives by its messages, at least by its heartbeat. One whose interpreter is held by a library
+sends none, but uses the processor, or waits for a disk; one that was stopped, or waits forever, does neither. These
+signs are read from outside: on Linux in /proc, elsewhere by psutil. Nothing here ends a worker; worker_life does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..protocol.messages import AliveParams, JobState, ProgressParams, WorkerState
-from .vital_signs import Signs
 
 log = logging.getLogger(__name__)
+
+PROC = Path("/proc")
+AT_A_DISK = "D"
+"""The state of a thread that waits for a disk, or for a driver, and can't be disturbed."""
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What a process and its children have done since they began."""
+
+    cpu_seconds: float
+    moved: int
+    """Grows with whatever it reads from disks or writes to them; messages that it sends don't count."""
+    at_disk: bool = False
+    """One of its threads waits for a disk at this moment."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds that a worker is given."""
+    """How many seconds a worker is given."""
 
     look: float = 5.0
-    """So often it is looked at."""
+    """Interval at which it is looked at."""
     fresh: float = 10.0
     """A worker that has said nothing for longer gets no job before it says something."""
     silent: float = 30.0
-    """No message, no use of the processor, nothing read: it is stopped, or waits for ever."""
+    """No message, no use of the processor, nothing read: it is stopped, or waits forever."""
     loading_silent: float = 120.0
-    """The same while a job loads: libraries come from a disk that a virus scanner may hold, with nothing to be seen."""
+    """`silent` while a job loads: a virus scanner may hold the libraries that are read, and no sign shows that."""
     start_silent: float = 300.0
-    """The same before it is ready: importing torch from a slow disk."""
+    """`silent` before it is ready: it imports torch, perhaps from a slow disk."""
     start: float = 1800.0
-    """In all until it is ready."""
+    """The whole time until it is ready."""
     at_disk: float = 300.0
-    """The same where one of its threads waits for a disk: a share that doesn't answer comes back, mostly."""
+    """`silent` where one of its threads waits for a disk: a share that doesn't answer mostly comes back."""
     unseen: float = 600.0
     """No message, where no signs can be read: a library may hold the interpreter so long."""
     loading: float = 1800.0
@@ -43,7 +61,7 @@ class Patience:
     """The job says nothing while it makes its first step, of which nobody knows how long it takes."""
     step: float = 900.0
     step_times: float = 20.0
-    """The same for a later step: so long, or so many times the longest step of the job, whichever is more."""
+    """A later step may take `step` seconds or `step_times` the longest step of the job, whichever is more."""
     decoding: float = 1800.0
     """The job says nothing while it makes the pictures."""
     gap: float = 20.0
@@ -51,7 +69,7 @@ class Patience:
 
 
 ALIVE_SHARE = 0.01
-"""A process that uses so much of one processor works; one that deadlocks uses less, in waking up to wait again."""
+"""A process that uses this share of one processor works; a deadlocked one, which only wakes up to wait, uses less."""
 DOING = {
     JobState.LOADING: "it loaded the model",
     JobState.ENCODING: "it read the prompt and the sources",
@@ -69,24 +87,24 @@ class Pulse:
         self._signs: Signs | None = None
         self._looked_at = now
         self._cpu_at = self._moved_at = now
-        self._heard_at = now
-        self._beat_cpu_seconds, self._beat_at = 0.0, now
-        self._on_cpu = False
-        self._spoke_at = now
+        self._message_at = now
+        self._heartbeat_cpu_seconds, self._heartbeat_at = 0.0, now
+        self._is_on_cpu = False
+        self._progress_at = now
         self._report: ProgressParams | None = None
         self._step_at: float | None = None
         self._longest_step = 0.0
 
-    def begin(self, now: float, on_cpu: bool) -> None:
-        """A job begins; `on_cpu`: its arithmetic is done by the processor, so that its use is a sign of the job."""
-        self._on_cpu = on_cpu
-        self._spoke_at = now
+    def begin_job(self, now: float, on_cpu: bool) -> None:
+        """A job begins. `on_cpu`: the processor does its arithmetic, so its use shows that the job gets on."""
+        self._is_on_cpu = on_cpu
+        self._progress_at = now
         self._report = self._step_at = None
         self._longest_step = 0.0
 
-    def spoke(self, report: ProgressParams, now: float) -> None:
-        """The job said how far it is."""
-        self._spoke_at = now
+    def on_progress(self, report: ProgressParams, now: float) -> None:
+        """The job reported its progress."""
+        self._progress_at = now
         if report.state is not JobState.DENOISING:
             self._step_at = None
         elif self._step_at is None or self._report is None or report.step != self._report.step:
@@ -96,33 +114,33 @@ class Pulse:
             self._step_at = now
         self._report = report
 
-    def beat(self, alive: AliveParams, now: float) -> None:
-        """The worker says when its job last said something, and what it has used of the processor."""
+    def on_heartbeat(self, alive: AliveParams, now: float) -> None:
+        """The worker sent its heartbeat: when its job last reported, and how much of the processor it has used."""
         if alive.busy_seconds:
-            self._spoke_at = max(self._spoke_at, now - alive.busy_seconds)
-        since, used = now - self._beat_at, alive.cpu_seconds - self._beat_cpu_seconds
-        self._beat_cpu_seconds, self._beat_at = alive.cpu_seconds, now
-        if self._signs is None and _works(used, since):  # else what is seen from outside counts, and that of children
+            self._progress_at = max(self._progress_at, now - alive.busy_seconds)
+        since, used = now - self._heartbeat_at, alive.cpu_seconds - self._heartbeat_cpu_seconds
+        self._heartbeat_cpu_seconds, self._heartbeat_at = alive.cpu_seconds, now
+        if self._signs is None and _is_working(used, since):  # else the signs from outside count
             self._cpu_at = now
 
-    def forgive(self, now: float) -> None:
-        """The server, or the machine, slept: the worker gets as much time as if it had done something now."""
-        self._looked_at = self._cpu_at = self._moved_at = self._heard_at = self._spoke_at = now
+    def reset(self, now: float) -> None:
+        """Begin all patience anew, after the server or the machine slept."""
+        self._looked_at = self._cpu_at = self._moved_at = self._message_at = self._progress_at = now
         self._step_at = None  # a night is no step
 
-    def fresh(self, heard_at: float, now: float) -> bool:
-        """Whether it said something just now, so that it can be given a job."""
-        return now - max(heard_at, self._heard_at) <= self._patience.fresh
+    def is_fresh(self, message_at: float, now: float) -> bool:
+        """Whether it sent a message just now, so that it can be given a job."""
+        return now - max(message_at, self._message_at) <= self._patience.fresh
 
-    def is_hung(self, state: WorkerState, heard_at: float, now: float) -> bool:
-        """Look at the process. `heard_at`: when its last message came."""
+    def is_hung(self, state: WorkerState, message_at: float, now: float) -> bool:
+        """Look at the process and say whether it hangs. `message_at`: when its last message came."""
         self._look(now)
-        self._heard_at = max(self._heard_at, heard_at)
-        return self._silent_too_long(state, now) or (state is WorkerState.BUSY and self._job_too_long(now))
+        self._message_at = max(self._message_at, message_at)
+        return self._is_silent_too_long(state, now) or (state is WorkerState.BUSY and self._is_job_too_long(now))
 
     @property
     def doing(self) -> str:
-        """What the job was at, as a clause."""
+        """The activity of the job, as a clause."""
         if self._report is None:
             return "it began the take"
         report = self._report
@@ -133,12 +151,12 @@ class Pulse:
         since, self._looked_at = now - self._looked_at, now
         if before is None or self._signs is None:
             return
-        if _works(self._signs.cpu_seconds - before.cpu_seconds, since):
+        if _is_working(self._signs.cpu_seconds - before.cpu_seconds, since):
             self._cpu_at = now
         if self._signs.moved > before.moved:
             self._moved_at = now
 
-    def _silent_too_long(self, state: WorkerState, now: float) -> bool:
+    def _is_silent_too_long(self, state: WorkerState, now: float) -> bool:
         patience = self._patience
         if self._signs is None:
             limit = patience.unseen
@@ -146,24 +164,24 @@ class Pulse:
             limit = patience.start_silent
         elif self._signs.at_disk:
             limit = patience.at_disk
-        elif state is WorkerState.BUSY and self._loads:
+        elif state is WorkerState.BUSY and self._is_loading:
             limit = patience.loading_silent
         else:
             limit = patience.silent
-        silent = now - max(self._heard_at, self._cpu_at, self._moved_at)
+        silent = now - max(self._message_at, self._cpu_at, self._moved_at)
         if silent > limit:
             log.warning("No sign of life for %.1f s (at most %.1f): %s", silent, limit, self._signs)
         return silent > limit
 
     @property
-    def _loads(self) -> bool:
+    def _is_loading(self) -> bool:
         return self._report is None or self._report.state is JobState.LOADING
 
-    def _job_too_long(self, now: float) -> bool:
+    def _is_job_too_long(self, now: float) -> bool:
         """The process lives, but its job does not get on."""
         patience, state = self._patience, JobState.LOADING if self._report is None else self._report.state
-        got_on = [self._spoke_at]
-        if self._on_cpu:
+        got_on = [self._progress_at]
+        if self._is_on_cpu:
             got_on.append(self._cpu_at)
         if state in (JobState.LOADING, JobState.ENCODING):
             limit = patience.loading
@@ -180,5 +198,86 @@ class Pulse:
         return silent > limit
 
 
-def _works(used_seconds: float, since_seconds: float) -> bool:
+def _is_working(used_seconds: float, since_seconds: float) -> bool:
     return used_seconds > 0 and used_seconds >= ALIVE_SHARE * since_seconds
+
+
+def read_signs(pid: int) -> Signs | None:
+    """The signs of a process; None where it is gone, or where this system doesn't show them."""
+    return _from_proc(pid) if sys.platform == "linux" else _from_psutil(pid)
+
+
+def _from_proc(pid: int) -> Signs | None:
+    found = [signs for signs in map(_signs_of_one, _family(pid)) if signs is not None]
+    if not found:
+        return None
+    return Signs(
+        sum(signs.cpu_seconds for signs in found),
+        sum(signs.moved for signs in found),
+        any(signs.at_disk for signs in found),
+    )
+
+
+def _family(pid: int) -> list[int]:
+    """The process and all that it started and that still run; without the latter where the kernel doesn't tell."""
+    found, unseen = [], [pid]
+    while unseen:
+        found.append(unseen.pop())
+        for thread in _threads(found[-1]):
+            with contextlib.suppress(OSError, ValueError):
+                unseen += [int(word) for word in (thread / "children").read_text().split()]
+    return found
+
+
+def _threads(pid: int) -> list[Path]:
+    try:
+        return list((PROC / str(pid) / "task").iterdir())
+    except OSError:
+        return []
+
+
+def _signs_of_one(pid: int) -> Signs | None:
+    try:
+        fields = _stat(PROC / str(pid))
+        major_faults = int(fields[9])
+        ticks = sum(int(field) for field in fields[11:15])  # its own, and those of children that have ended
+    except (OSError, ValueError, IndexError):
+        return None
+    moved = major_faults
+    with contextlib.suppress(OSError, ValueError, KeyError):  # of another user's process the system doesn't tell it
+        rows = (PROC / str(pid) / "io").read_text().split("\n")
+        io = dict(row.split(": ") for row in rows if row)
+        moved += int(io["rchar"]) + int(io["read_bytes"]) + int(io["write_bytes"])
+    return Signs(ticks / os.sysconf("SC_CLK_TCK"), moved, any(map(_is_waiting_for_disk, _threads(pid))))
+
+
+def _is_waiting_for_disk(thread: Path) -> bool:
+    try:
+        return _stat(thread)[0] == AT_A_DISK
+    except (OSError, IndexError):
+        return False
+
+
+def _stat(process: Path) -> list[str]:
+    """The fields after the name, which may have spaces and brackets in it."""
+    return (process / "stat").read_text(errors="replace").rpartition(")")[2].split()
+
+
+def _from_psutil(pid: int) -> Signs | None:
+    try:
+        import psutil
+    except ImportError:
+        return None
+    cpu, moved = 0.0, 0
+    try:
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            times = each.cpu_times()
+            cpu += times.user + times.system
+            moved += int(getattr(each.memory_info(), "pageins", 0))
+            if hasattr(each, "io_counters"):
+                io = each.io_counters()
+                moved += io.read_bytes + getattr(io, "read_chars", 0)
+    except (psutil.Error, OSError):
+        return None
+    return Signs(cpu, moved)

@@ -18,8 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .file_stamp import Stamp
-
 log = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 25_000_000
@@ -29,6 +27,8 @@ MAX_JSON_BYTES = 25_000_000
 NO_MEMORY = {8, 14, 1450, 1455}
 """Windows' numbers for it; the last is said where RAM and paging file together are too small to map a file."""
 NO_MEMORY_ELSEWHERE = {1450, 1455, errno.ENOMEM}
+Stamp = tuple[int, int]
+"""A file's bytes, and when it was changed, in nanoseconds: they tell it from another one under its name."""
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)|(?:WinError |error code: <)(\d+)")
 """How Rust, Python and torch write a system's number into a message, whose words are in the system's language."""
 
@@ -64,13 +64,19 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 def complaint(error: Exception) -> str:
     """What is wrong with something that could not be looked at: "can't be read (Permission denied)"."""
     if is_out_of_memory(error):
-        return "can't be looked at now, for this machine's memory is full"
+        return "can't be looked at now, because this machine's memory is full"
     if isinstance(error, OSError):
         return f"can't be read ({error.strerror or error})"
     return "is damaged"
 
 
-def stamp(file: str | Path) -> Stamp:
+def stamp(path: Path) -> Stamp:
+    """The stamp of a file or folder; that of a link is of what it leads to. Raises OSError."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def regular_stamp(file: str | Path) -> Stamp:
     """The stamp of a regular file. Raises OSError, also where it's a pipe, a device or a folder."""
     found = os.stat(file)
     _check_regular(found, file)
@@ -105,7 +111,7 @@ def parsed(text: bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def told(text: str) -> str:
+def encodable(text: str) -> str:
     """`text` without the half characters that a file's name may hold: no window and no terminal can show them."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -114,4 +120,4 @@ def _check_regular(found: os.stat_result, file: str | Path) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(file))

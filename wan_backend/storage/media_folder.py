@@ -49,6 +49,19 @@ def is_quota(error: OSError) -> bool:
     return error.errno == getattr(errno, "EDQUOT", None) or getattr(error, "winerror", None) == QUOTA_ON_WINDOWS
 
 
+def write_problem(error: OSError, what: str) -> Problem:
+    """The problem that `error` is for who wrote something; `what` begins its sentence: "The job was not accepted"."""
+    path = error.filename or "the state folder"
+    if is_quota(error):
+        sentence = f"{what}: your quota on the disk of {path} is used up; delete something of yours and try again."
+        return Problem(ProblemKind.DISK_FULL, sentence)
+    if is_full(error):
+        return Problem(ProblemKind.DISK_FULL, f"{what}: the disk of {path} is full; make room and try again.")
+    denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    advice = "make it writable" if denied else "check that disk and try again"
+    return _refuse(f"{what}: {path} can't be written ({reason(error)}); {advice}.")
+
+
 def size_in_words(size_bytes: int) -> str:
     """A size for a person: "350 MB", "28.9 GB"."""
     if size_bytes >= 1e9:
@@ -64,7 +77,7 @@ def _check_place(folder: Path, needed_bytes: int) -> Problem | None:
         place = place.parent
     if not place.is_dir():
         return _refuse(
-            f"The media folder {folder} can't be made: {place} is a file; rename that file or choose another folder."
+            f"The media folder {folder} can't be created: {place} is a file; rename that file or choose another folder."
         )
     if not os.access(place, os.W_OK | os.X_OK):
         return _refuse(

@@ -1,38 +1,48 @@
-"""Files that are either whole or not there, whatever is killed when."""
+"""Writes files, JSON among them, that are either whole or not there, whatever is killed when."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
+import stat
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-PART_SUFFIX = ".part"
-"""Of a file that is being written; one that a kill left is worth nothing."""
+from ..protocol.bounds import json_values
+
+UNFINISHED_SUFFIX = ".part"
+TEMPORARY_SUFFIX = ".tmp"
+"""The endings of files that are being written: in one place, or in one of its own for each writer. Those that a kill
+left are worth nothing."""
+MAX_JSON_BYTES = 64 << 20
+"""No file of the queue or of a take comes near it; a larger one is none of them, and must not fill the memory."""
 SEAL_BYTES = 32
 REPLACE_TRIES = 5
 """On Windows a virus scanner may hold a file for a moment."""
 
 
-def write(file: Path, content: bytes | memoryview, flushed: bool = False, part: Path | None = None) -> None:
+def write(file: Path, content: bytes | memoryview, flushed: bool = False, unfinished: Path | None = None) -> None:
     """Put `content` into `file`: written beside it, renamed over it. Raises OSError, and leaves `file` as it was.
 
-    `flushed`: it is on the disk before it has its name, so that a power cut does no harm either. `part` is where it
-    is written, for a file that several processes may write at once.
+    `flushed`: it is on the disk before it has its name, so that a power cut does no harm either. `unfinished` is
+    where it is written, for a file that several processes may write at once.
     """
-    part = part or file.with_name(file.name + PART_SUFFIX)
+    unfinished = unfinished or file.with_name(file.name + UNFINISHED_SUFFIX)
     try:
-        with open(part, "wb") as stream:
+        with open(unfinished, "wb") as stream:
             stream.write(content)
             if flushed:
                 stream.flush()
                 os.fsync(stream.fileno())
-        replace(part, file)
+        replace(unfinished, file)
     except BaseException:
         with contextlib.suppress(OSError):
-            part.unlink()
+            unfinished.unlink()
         raise
 
 
@@ -46,6 +56,34 @@ def replace(source: Path, file: Path) -> None:
             if sys.platform != "win32" or attempt == REPLACE_TRIES - 1:
                 raise
             time.sleep(0.02 * 2**attempt)
+
+
+def write_json(file: Path, value: Any, flushed: bool = True) -> None:
+    """Put `value` into `file`, which nobody else may read. Raises OSError.
+
+    Not `flushed`, it is whole after any kill, but a power cut may cost it.
+    """
+    content = json.dumps(value, indent=1, allow_nan=False).encode("ascii")
+    handle, temporary = tempfile.mkstemp(prefix=file.name + ".", suffix=TEMPORARY_SUFFIX, dir=file.parent)
+    os.close(handle)
+    write(file, content, flushed=flushed, unfinished=Path(temporary))
+    if flushed:
+        sync_folder(file.parent)
+
+
+def read_json(file: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """The value in `file`, whose numbers are all finite; raises OSError or ValueError."""
+    handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:  # O_NONBLOCK: a named pipe in the place of a file would be waited for, for ever
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError(f"{file} is not a plain file")
+        with open(handle, "rb", closefd=False) as stream:
+            content = stream.read(max_bytes + 1)
+    finally:
+        os.close(handle)
+    if len(content) > max_bytes:
+        raise ValueError(f"{file} has more than {max_bytes:,} bytes")
+    return json_values(content)
 
 
 def sealed(content: bytes) -> bytes:

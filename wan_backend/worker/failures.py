@@ -38,7 +38,7 @@ def problem_of(error: BaseException, params: RunParams, device_name: str) -> Pro
         return out_of_memory(params, MACHINE if machine else device_name, MACHINE_ADVICE if machine else "")
     if isinstance(error, OSError):
         return disk_problem(error, params)
-    sentence = f"The worker failed ({type(error).__name__}); try again, and send in the log if it comes back."
+    sentence = f"The worker failed ({type(error).__name__}); try again, and report it with the log if it happens again."
     return Problem(ProblemKind.INTERNAL, sentence, log=_log_file())
 
 
@@ -57,22 +57,25 @@ def numbers_ran_over(params: RunParams, model: WanModel, component: str, done: i
 
     The weights themselves were checked when they were loaded, so it's what was computed that grew too large.
     """
-    began = f"The take broke at step {done} of {steps}: its numbers ran over, and every picture would be black."
+    began = f"The take failed at step {done} of {steps}: its numbers overflowed, and every picture would be black."
     loras = params.plan.loras
     if not loras:
         place = model.component_files.path(component) if model.component_files.has(component) else model.folder
-        sentence = f"{began} Try it without changes of your own to its settings, or with another file than {place}."
+        sentence = f"{began} Try the default settings, or another file than {place}."
         return Problem(ProblemKind.MODEL_BROKEN, sentence)
     names = ", ".join(dict.fromkeys(f'"{Path(use.path).name}"' for use in loras))
     sentence = f"{began} Lower the strength of its LoRAs ({names}), or leave them out."
-    fixes = [Fix("Leave it out", FixSetting.WITHOUT_LORA, loras[0].path)] if len(loras) == 1 else []
+    fixes = [Fix("Remove It", FixSetting.WITHOUT_LORA, loras[0].path)] if len(loras) == 1 else []
     return Problem(ProblemKind.BAD_LORA, sentence, fixes)
 
 
 def decoded_no_pictures(params: RunParams, model: WanModel, tiny: bool) -> Problem:
     """The autoencoder, or the `tiny` one, turned finite latents into pictures that are not."""
     place = params.tiny_decoder if tiny else model.component_files.path("vae")
-    sentence = f"The autoencoder {place} made no pictures of this take: its numbers ran over. Get it again, or another."
+    sentence = (
+        f"The autoencoder {place} made no pictures for this take: its numbers overflowed. Get the file again, or use "
+        "another."
+    )
     return Problem(ProblemKind.MODEL_BROKEN, sentence)
 
 
@@ -82,13 +85,13 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
     needed, free_bytes = media_folder.size_in_words(params.plan.disk_bytes), _free_bytes(folder)
     if media_folder.is_quota(error):
         sentence = (
-            f"Your quota on the disk of {folder} is used up, however much is free there: the take needs about "
+            f"Your quota on the disk of {folder} is used up: the take needs about "
             f"{needed}; delete something of yours and try again{_kept(params)}, or choose another media folder."
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
     if media_folder.is_full(error) and free_bytes > params.plan.disk_bytes + media_folder.RESERVE_BYTES:
         sentence = (
-            f"The disk of {folder} takes nothing more, though there is room on it: a quota is used up, or it holds as "
+            f"The disk of {folder} can't be written to, though it has room: a quota is used up, or it holds as "
             f"many files as it can. Delete some there and try again{_kept(params)}, or choose another media folder."
         )
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
@@ -101,9 +104,7 @@ def disk_problem(error: OSError, params: RunParams) -> Problem:
         return Problem(ProblemKind.DISK_FULL, sentence, log=_log_file())
     where = error.filename or folder
     if not _is_written(str(where), params):
-        sentence = (
-            f"{where} can't be read ({media_folder.reason(error)}); see to its disk and try again, or replace it."
-        )
+        sentence = f"{where} can't be read ({media_folder.reason(error)}); check its disk and try again, or replace it."
         return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
     sentence = f"{where} can't be written ({media_folder.reason(error)}); choose another media folder."
     return Problem(ProblemKind.FOLDER, sentence, log=_log_file())
@@ -117,7 +118,7 @@ def _is_written(place: str, params: RunParams) -> bool:
 
 def _kept(params: RunParams) -> str:
     kept = params.work_folder and Path(params.work_folder, STEPS_FILE).is_file()
-    return " (it goes on from its last step)" if kept else ""
+    return " (it resumes from its last step)" if kept else ""
 
 
 def _free_bytes(folder: str) -> int:

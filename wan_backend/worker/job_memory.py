@@ -19,7 +19,7 @@ from ..protocol.messages import RunParams
 log = logging.getLogger(__name__)
 
 EIGHT_BIT_NOTE = (
-    "There was too little memory for the model's weights in 16 bit, so they were kept in 8: detail may differ a little."
+    "There was too little memory for the model's weights in 16 bit, so they are in 8 bit: detail may differ a little."
 )
 
 
@@ -57,10 +57,10 @@ class JobMemory:
         self._history.record(self._attempt, lower)
         place = "The machine" if room.on_cpu else "The graphics card"
         # Weights in 8 bit can't go on from steps that others made.
-        again = "began anew" if lower.eight_bit and not before.eight_bit else "went on from its last step"
+        again = "started again" if lower.eight_bit and not before.eight_bit else "continued from its last step"
         self.notes = [
             f"{place} ran out of memory; the take {again} with less of the model in memory at once, "
-            "and later ones will begin that way.",
+            "and later takes will start that way.",
             *([EIGHT_BIT_NOTE] if lower.eight_bit else []),
         ]
         return True

@@ -29,7 +29,7 @@ from ..pipelines.step_checkpoint import Checkpoint, remove_unfinished
 from ..protocol.conversion import to_json
 from ..protocol.media import STEPS_FILE
 from ..protocol.messages import RunParams
-from ..storage.file_stamp import stamp
+from ..storage.guarded_files import stamp
 
 log = logging.getLogger(__name__)
 

@@ -78,7 +78,7 @@ LOADING = {
 }
 ENCODING = {
     "text_encoder": "Reading the prompt",
-    "image_encoder": "Looking at the pictures",
+    "image_encoder": "Reading the pictures",
     "vae": "Preparing the canvas",
 }
 
@@ -167,7 +167,7 @@ def make_take(
         state, memory = TakeState(plan, steps=plan.steps), JobMemory(model, params)
         while not _try_to_make(job, state, memory, take_folder.partial):
             # Only here is the error gone, and with its traceback the tensors of the try.
-            progress.phase(JobState.LOADING, "Out of memory: going on with less of it")
+            progress.phase(JobState.LOADING, "Out of memory: continuing with less of the model in memory")
             model.drop_all()
             devices.release(model.device)
         result = _result(job, state, memory, take_folder.final)
@@ -261,9 +261,9 @@ def _report_steps(job: TakeJob, state: TakeState) -> None:
     if not done:
         job.progress.phase(JobState.DENOISING, f"Step 0 of {steps}")
     elif state.resumed is not None and state.resumed.done == done:
-        job.progress.go_on(done, steps, f"Going on at step {min(done + 1, steps)} of {steps}")
+        job.progress.go_on(done, steps, f"Resuming at step {min(done + 1, steps)} of {steps}")
     else:
-        job.progress.go_on(done, steps, "Going on with the second transformer")
+        job.progress.go_on(done, steps, "Continuing with the second transformer")
 
 
 def _gather(job: TakeJob, state: TakeState) -> Canvas:

@@ -178,7 +178,7 @@ def test_refusals(outbox, jobs, errors, messages, make_request, make_status) -> 
         gone = method == "retry" and params.job_id != "old"
         failed(errors.ProtocolError(errors.NO_SUCH_JOB, "No.") if gone else errors.Refusal(problem))
     assert jobs.get("new").problem == jobs.get("old").problem == problem
-    assert "does not know this job" in jobs.get("forgotten").problem.sentence
+    assert "no longer has this job" in jobs.get("forgotten").problem.sentence
     assert jobs.get("lost").state == "queued"
     client.calls.clear()
     outbox.tick(client)

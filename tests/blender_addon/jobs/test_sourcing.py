@@ -116,7 +116,7 @@ def test_what_is_sent_is_what_the_panel_says(desk) -> None:
     assert (extend.task, extend.strength, extend.guide.value) == ("extend", 1.0, "none")
 
 
-def test_a_hole_of_one_frame_is_filled(desk) -> None:
+def test_a_gap_of_one_frame_is_filled(desk) -> None:
     desk.cut.shot("Left", 200, 220, 3)
     desk.cut.shot("Right", 221, 240, 3)
     desk.ask("FILL_GAP", "Left", "Right")
@@ -242,7 +242,7 @@ def test_a_blender_that_was_killed_while_rendering_loses_nothing(desk, tmp_path,
     desk.pumped.until(lambda: desk.job(job_id))
     job = desk.job(job_id)
     assert job.state.value == "interrupted"
-    assert "Blender ended while the source was rendered" in job.sentence
+    assert "Blender ended while the source was being rendered" in job.sentence
     assert desk.session.belongs_here(job_id)
     desk.cut.compat.new_color(desk.cut.compat.strips(desk.scene.sequence_editor), COLOUR, 1, 10, 30)
     desk.renderer.manner = "ready"
@@ -368,15 +368,15 @@ class TestWhereTheTakeGoes:
 
         assert made(change) == ((300, 330, 2), "")
 
-    def test_a_hole_that_moved_with_both_sides(self, desk, made) -> None:
+    def test_a_gap_that_moved_with_both_sides(self, desk, made) -> None:
         desk.cut.shot("Right", 60, 100, 3)
         change = lambda: self.move(desk, 200, COLOUR, "Next")  # noqa: E731
         assert made(change, "FILL_GAP", COLOUR, "Next") == ((240, 260, 1), "")
 
-    def test_a_hole_that_changed_is_said(self, desk, made) -> None:
+    def test_a_gap_that_changed_is_said(self, desk, made) -> None:
         place, note = made(lambda: self.move(desk, 5, "Next"), "FILL_GAP", COLOUR, "Next")
         assert place == (40, 60, 1)
-        assert "The gap has 25 frames now, the take 20" in note
+        assert "The gap has 25 frames now, but the take has 20" in note
 
     def test_a_strip_that_was_trimmed_away_from_its_extension_is_said(self, desk, made) -> None:
         desk.cut.shot("Shot", 200, 240)

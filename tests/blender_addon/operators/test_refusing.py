@@ -24,7 +24,7 @@ def why_not(name: str, **values: object) -> str:
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("off", "not been started"),
+        ("off", "not running"),
         ("starting", "wait a moment"),
         ("missing", "press Set Up Backend"),
         ("failed", "press Restart"),
@@ -77,7 +77,7 @@ def test_an_empty_queue_is_said(told, name: str) -> None:
         ("cancel_job", "done", "has ended already"),
         ("retry_job", "denoising", "has not ended yet"),
         ("place_take", "decoding", "still being made"),
-        ("place_take", "failed", "no take that could be placed"),
+        ("place_take", "failed", "no take to place"),
         ("clear_jobs", "queued", "No job has ended"),
         ("cancel_all", "done", "No job is running or waiting"),
     ],

@@ -232,7 +232,7 @@ def test_a_strip_in_a_meta_is_a_sentence_until_the_meta_is_open(cut, scene):
 
 def test_scene_strips_that_cannot_be_shown_are_sentences(cut, scene):
     itself = cut.strips.new_scene("itself", scene, 4, 1)
-    assert "cut in" in cut.refused("itself", start=1, end=2)
+    assert "the scene that it is in" in cut.refused("itself", start=1, end=2)
     other = bpy.data.scenes.new("Other")
     strip = cut.strips.new_scene("other", other, 5, 1)
     assert "no camera" in cut.refused("other", start=1, end=2)
@@ -241,7 +241,7 @@ def test_scene_strips_that_cannot_be_shown_are_sentences(cut, scene):
     strip.scene_input = "SEQUENCER"
     other.sequence_editor_create()
     cut.compat.strips(other.sequence_editor).new_scene("back", scene, 1, 1)
-    assert "cut in" in cut.refused("other", start=1, end=2), "through another scene's timeline"
+    assert "scene that it is in" in cut.refused("other", start=1, end=2), "through another scene's timeline"
 
 
 def test_depth_needs_one_scene_strip_with_a_camera(cut):

@@ -215,7 +215,7 @@ def test_a_lora_is_asked_for_told_of_and_fetched_as_a_model_is(told, settings, a
 def test_the_preferences_list_what_makes_drafts_quicker(told, settings, addon) -> None:
     page, layout = addon("ui.preferences_page"), Recorder()
     page.draw_extras(layout, bpy.context)
-    for words in ("For Quicker Drafts", "4-step LoRA for Big", "Four steps.", "At most 631 MB, license: MIT"):
+    for words in ("For Faster Drafts", "4-step LoRA for Big", "Four steps.", "At most 631 MB, license: MIT"):
         assert words in said(layout)
     assert layout.orders == ["download_model"]
 

@@ -113,7 +113,7 @@ def test_every_step_of_the_set_up_draws(told, settings, addon, state: str) -> No
     expected = {
         "planned": "Fetch 2.4 GB",
         "running": "Step 2 of 5",
-        "planning": "Looking at",
+        "planning": "Checking what",
         "failed": "Try Again",
         "done": "Set Up Backend",
     }[state]

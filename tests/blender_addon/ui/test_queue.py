@@ -142,18 +142,18 @@ def test_what_another_window_has_is_said(told, queue, addon) -> None:
     def drawn() -> str:
         return said(draw_all(addon))
 
-    assert "nother window" not in drawn()
+    assert "nother Blender window" not in drawn()
     told.server.held_elsewhere = 1
-    assert "Another window of Blender has 1 more job: it is in its queue, and comes here when it is closed." in drawn()
+    assert "Another Blender window has 1 more job: it is in its queue, and comes here when it is closed." in drawn()
     told.server.held_elsewhere = 1200
     assert "1,200 more jobs: they are in its queue, and come here" in drawn()
     told.server.held_elsewhere = 0
     job = told.add(JOB, "cancelled", held_elsewhere=True)
     words = drawn()
-    assert "Other window" in words and "When that window is closed, the job comes here by itself." in words
+    assert "Other window" in words and "When that window is closed, the job moves here." in words
     queue_jobs = addon("operators.queue_jobs")
     assert queue_jobs.WAN_VSE_OT_retry_job.job_refusal(job) == queue_jobs.HELD_ELSEWHERE
     clear = addon("operators.queue_jobs").WAN_VSE_OT_clear_jobs.refusal
-    assert "Another window" in clear(bpy.context)
+    assert "Another Blender window" in clear(bpy.context)
     told.add("b" * 32, "cancelled")
     assert not clear(bpy.context)

@@ -15,7 +15,7 @@ JOB = "a" * 32
         ("queued", "Waiting"),
         ("denoising", "Step 3 of 8, 9 s left"),
         ("done", "press Place"),
-        ("cancelled", "Cancelled"),
+        ("cancelled", "Canceled"),
     ],
 )
 def test_captions(told, addon, state: str, words: str) -> None:

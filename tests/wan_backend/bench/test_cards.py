@@ -29,7 +29,7 @@ def test_the_document_has_the_tables_of_today():
         (MemoryPlan(Residency.BLOCK_OFFLOADED, Residency.RESIDENT, Residency.RESIDENT, GB), "stays but for the text"),
         (MemoryPlan(Residency.OFFLOADED, Residency.OFFLOADED, Residency.OFFLOADED, GB), "turns"),
         (MemoryPlan(Residency.RELOADED, Residency.RELOADED, Residency.OFFLOADED, GB), "turns, from disk"),
-        (MemoryPlan(Residency.BLOCK_OFFLOADED, Residency.BLOCK_OFFLOADED, Residency.OFFLOADED, GB), "streamed"),
+        (MemoryPlan(Residency.BLOCK_OFFLOADED, Residency.BLOCK_OFFLOADED, Residency.OFFLOADED, GB), "block by block"),
         (
             MemoryPlan(
                 Residency.BLOCK_OFFLOADED, Residency.BLOCK_OFFLOADED, Residency.OFFLOADED, GB, kept_bytes=14 * GB

@@ -68,9 +68,9 @@ def test_the_published_configurations_are_recognized():
         ({**SECOND, "transformer": ["diffusers", "WanVACE"], "boundary_ratio": 0.9}, {}, {}, None, "a WanVACE and a"),
         ({}, {"in_channels": 48}, {"z_dim": 16}, None, "takes 48 channels, which don't go with the autoencoder's 16"),
         ({}, {"in_channels": 36}, {"z_dim": 48}, None, "takes 36 channels"),
-        ({}, I2V, {}, CLIP, "image encoder for that is missing"),
-        (SEEING, I2V, {}, None, "image encoder for that is missing"),
-        ({**SEEING, "image_encoder": [None, None]}, I2V, {}, CLIP, "image encoder for that is missing"),
+        ({}, I2V, {}, CLIP, "needs an image encoder, which is missing"),
+        (SEEING, I2V, {}, None, "needs an image encoder, which is missing"),
+        ({**SEEING, "image_encoder": [None, None]}, I2V, {}, CLIP, "needs an image encoder, which is missing"),
         ({"image_encoder": ["transformers", "SiglipVisionModel"]}, I2V, {}, CLIP, "SiglipVisionModel"),
         (
             SEEING,
@@ -114,7 +114,7 @@ def asked(task: str, *roles: Role, guide: Guide = Guide.NONE, model: str = "any"
 @pytest.mark.parametrize("architecture", [Architecture.FIRST_PICTURE, Architecture.FIRST_LATENT])
 def test_a_last_picture_that_the_model_does_not_know(architecture):
     problem = architecture_problem(asked("image_to_video", Role.FIRST, Role.LAST), architecture)
-    assert problem is not None and "knows no last picture" in problem.sentence
+    assert problem is not None and "takes no last picture" in problem.sentence
     assert architecture_problem(asked("image_to_video", Role.FIRST), architecture) is None
 
 

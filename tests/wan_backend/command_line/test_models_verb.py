@@ -89,7 +89,7 @@ def test_a_failed_fetch_is_one_sentence(fetched, monkeypatch, capsys):
 
     monkeypatch.setattr(fetching, "fetch", fail)
     assert models.fetch("wan2.1-t2v-1.3b", True, []) == 1
-    assert "is full; make room, then retry: what was fetched is kept." in capsys.readouterr().err
+    assert "is full; make room, then retry: what was downloaded is kept." in capsys.readouterr().err
 
 
 def test_how_far_it_is(fetched, monkeypatch, capsys, tmp_path):

@@ -98,7 +98,7 @@ def test_a_repository_that_has_it_no_more(hub):
 
 
 def test_what_comes_with_the_backend_is_not_fetched():
-    assert "nothing to fetch" in fetching.plan(KNOWN.loras["embedded-draft"], []).problem.sentence
+    assert "nothing to download" in fetching.plan(KNOWN.loras["embedded-draft"], []).problem.sentence
 
 
 def test_ids_are_of_one_thing_alone():

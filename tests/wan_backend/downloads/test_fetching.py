@@ -169,7 +169,7 @@ def test_the_plan_knows_what_is_here(hub):
     fetch(CONTROL)
     plan = fetching.plan(SMALL, [])
     assert plan.fetch_bytes < plan.total_bytes - len(hub.repos[CONTROL.repo][ENCODER])
-    assert plan.notes == [f"The text encoder of {CONTROL.label} is used, which is here already."]
+    assert plan.notes == [f"The text encoder of {CONTROL.label}, which is already here, is shared."]
     assert fetching.plan(CONTROL, []).fetch_bytes == 0
 
 
@@ -253,7 +253,7 @@ def test_a_page_that_says_no_in_the_hubs_place_is_not_told_as_the_hubs_word(hub,
     headers = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(page))}
     hub.raw[TRANSFORMER] = lambda _wanted, _content: (status, headers, page)
     found = problem()
-    assert found.kind == "offline" and f"says no ({status}) and isn't the hub's" in found.sentence
+    assert found.kind == "offline" and f"Something other than the hub refused the download ({status})" in found.sentence
     assert "log in" not in found.sentence and "no longer" not in found.sentence
 
 
@@ -453,7 +453,7 @@ def test_a_disk_that_fills_meanwhile(hub, monkeypatch):
 
     monkeypatch.setattr(fetching._ReportingFile, "write", write)
     found = problem()
-    assert found.kind == "disk_full" and "what was fetched is kept" in found.sentence
+    assert found.kind == "disk_full" and "what was downloaded is kept" in found.sentence
     monkeypatch.setattr(fetching._ReportingFile, "write", whole)
     hub.asked.clear()
     fetch()
@@ -524,7 +524,7 @@ def test_a_hub_that_goes_down_in_the_middle(hub, cache, monkeypatch):
     hub.cut[TRANSFORMER] = 120_000
     monkeypatch.setattr(fetching._ReportingFile, "write", write)
     found = problem()
-    assert found.kind == "offline" and "What is here already is kept" in found.sentence
+    assert found.kind == "offline" and "What was downloaded is kept" in found.sentence
     assert [file for file in cache.rglob("*") if file.is_file() and file.stat().st_size > 0]
 
 
@@ -580,7 +580,7 @@ def test_what_is_told_grows(hub):
 def test_the_embedded_model_is_not_to_be_fetched():
     with pytest.raises(Refusal) as refused:
         contents.find_contents(entries.entry("embedded"), [])
-    assert "nothing to fetch" in refused.value.problem.sentence
+    assert "nothing to download" in refused.value.problem.sentence
     assert problems.choose_folder().action == "open_preferences"
 
 

@@ -128,7 +128,7 @@ def test_a_framing_is_heeded(tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "not there any more"),
+        (None, "is missing"),
         (b"", "can't be used"),
         (b"no picture", "can't be used"),
         ("folder", "can't be used"),

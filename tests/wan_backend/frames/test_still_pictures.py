@@ -273,7 +273,7 @@ def test_a_picture_that_is_written_while_it_is_read_is_not_taken_for_whole(tmp_p
         return os.stat_result(found)
 
     monkeypatch.setattr(still_pictures.os, "stat", before)
-    assert "being written at this moment" in refusal(tmp_path / "a.jpg")
+    assert "being written right now" in refusal(tmp_path / "a.jpg")
 
 
 def test_a_movie_on_a_disk_that_fails_is_not_taken_for_a_shorter_one(tmp_path, monkeypatch):

@@ -224,7 +224,7 @@ def test_a_running_job_is_interrupted_and_says_whether_it_goes_on(tmp_path, serv
     first = server()
     first.adopt()
     assert set(states(first.queue).values()) == {"interrupted"}
-    assert "goes on from its last step" in first.queue.status(ids[0]).sentence
+    assert "resume from its last step" in first.queue.status(ids[0]).sentence
     assert first.queue.status(ids[1]).sentence == "The backend ended while this job ran; retry it."
     kept = tmp_path / "jobs" / ids[2] / "state.json"
     first.until(lambda: json.loads(kept.read_bytes())["status"]["state"] == "interrupted")

@@ -19,7 +19,7 @@ from wan_backend.planning import plan_steps
 from wan_backend.protocol import Refusal
 from wan_backend.protocol.conversion import from_json, to_json
 from wan_backend.protocol.messages import JobState, JobStatus, JobSummary, Problem, ProblemKind
-from wan_backend.storage import json_files
+from wan_backend.storage import whole_file
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 
@@ -263,7 +263,7 @@ def test_the_jobs_of_a_server_that_lives_are_left_alone(tmp_path, open_queue):
     [
         (errno.ENOSPC, "disk_full", "is full; make room"), (errno.EDQUOT, "disk_full", "your quota on the disk of"),
         (errno.EROFS, "folder", "make it writable"), (errno.EACCES, "folder", "make it writable"),
-        (errno.EIO, "folder", "see to that disk"),
+        (errno.EIO, "folder", "check that disk"),
     ],
 )  # fmt: skip
 def test_a_submit_that_can_not_be_written_is_refused_and_leaves_nothing(
@@ -300,11 +300,11 @@ def test_a_state_that_can_not_be_written_is_kept_and_written_later(tmp_path, ope
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     file = tmp_path / "f.json"
-    json_files.write_json(file, {"a": 1})
+    whole_file.write_json(file, {"a": 1})
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError("held")))
     with pytest.raises(PermissionError):
-        json_files.write_json(file, {"a": 2})
-    assert json_files.read_json(file) == {"a": 1}
+        whole_file.write_json(file, {"a": 2})
+    assert whole_file.read_json(file) == {"a": 1}
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -325,6 +325,6 @@ def test_a_request_that_the_disk_does_not_give_is_no_damaged_one(tmp_path, monke
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(reading, "read_json", fail)
-    with pytest.raises(reading.DamagedRequest, match=r"can't be read \(Input/output error\)") as caught:
+    with pytest.raises(Refusal, match=r"can't be read \(Input/output error\)") as caught:
         reading.request_of(tmp_path)
     assert caught.value.problem.kind is ProblemKind.FOLDER and "retry" in caught.value.problem.sentence

@@ -114,7 +114,7 @@ def test_the_next_server_says_whether_it_goes_on(queue, tmp_path, owners, kept):
     later = JobQueue(tmp_path, owners[-1], lambda *_: None)
     later.adopt()
     assert later.status(JOB).state is JobState.INTERRUPTED
-    assert ("goes on from its last step" in later.status(JOB).sentence) is kept
+    assert ("resume from its last step" in later.status(JOB).sentence) is kept
 
 
 def test_a_preview_is_told_while_the_job_runs(queue, tmp_path):

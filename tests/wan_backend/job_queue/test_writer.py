@@ -12,7 +12,7 @@ from wan_backend.job_queue import store
 from wan_backend.job_queue.writer import WriterThread
 from wan_backend.protocol import Refusal
 from wan_backend.protocol.messages import JobState
-from wan_backend.storage import json_files
+from wan_backend.storage import whole_file
 
 A, B = "a" * 32, "b" * 32
 
@@ -34,7 +34,7 @@ class Disk:
     def __init__(self, monkeypatch) -> None:
         self.may = threading.Semaphore(0)
         self.files = []
-        write = json_files.write_json
+        write = whole_file.write_json
 
         def wait_and_write(file, value, flushed=True):
             if flushed:
@@ -99,7 +99,7 @@ def test_a_slow_disk_holds_what_is_asked_of_it_and_nothing_else(server, monkeypa
 
 
 def test_what_could_not_be_settled_is_not_said_to_be(server, monkeypatch):
-    write = json_files.write_json
+    write = whole_file.write_json
 
     def full_for_one(file, value, flushed=True):
         if server.ids[5] in str(file):

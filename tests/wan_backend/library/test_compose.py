@@ -214,7 +214,7 @@ def test_the_doctor_lists_what_was_recognized(comfy):
     assert (
         "partial.safetensors can't be used because one of its tensors is missing, blocks.3.scale_shift_table." in said
     )
-    assert "1 files in the models folders hold no part of a Wan model." in said
+    assert "1 files in the models folders are not part of a Wan model." in said
     (comfy / "vae" / "Wan2.1_VAE.pth").write_bytes(b"")
     said = "\n".join(finding.sentence for finding in diagnosis._files(survey([comfy])))
     assert "Wan2.1_VAE.pth can't be used because it is pickled, which could run any code; get wan_2.1_vae" in said

@@ -107,7 +107,7 @@ def test_two_transformers_are_said(tmp_path):
     assert "doesn't say when each works" in sentence(locate.find(LARGE, [tmp_path]))
     index |= {"transformer_2": index["transformer"], "boundary_ratio": 0.875}
     (folder / "model_index.json").write_text(json.dumps(index))
-    assert "two transformers, so it is another" in sentence(locate.find(LARGE, [tmp_path]))
+    assert "two transformers, so it is a different model" in sentence(locate.find(LARGE, [tmp_path]))
     assert locate.find(EXPERTS, [tmp_path / LARGE.id]) == locate.UnavailableModel(ANY)
     second = folder / "transformer_2"
     shutil.copytree(folder / "transformer", second)
@@ -118,7 +118,7 @@ def test_two_transformers_are_said(tmp_path):
 
 def test_one_expert_alone_is_no_model_of_two(tmp_path):
     write_large(tmp_path / EXPERTS.id, "text")
-    assert "one transformer, so it is another" in sentence(locate.find(EXPERTS, [tmp_path]))
+    assert "one transformer, so it is a different model" in sentence(locate.find(EXPERTS, [tmp_path]))
 
 
 def test_twins_are_found_by_their_names_alone(tmp_path):

@@ -108,7 +108,7 @@ def test_a_piece_of_a_model_is_said_to_lack_its_blocks(tmp_path):
 def test_a_control_module_alone_is_recognized(tmp_path):
     shapes = heads_only.transformer(control=15)
     alone = {name: shape for name, shape in shapes.items() if name.startswith("vace")}
-    assert "control blocks of a VACE model alone" in refused(tmp_path, alone)
+    assert "only the control blocks of a VACE model" in refused(tmp_path, alone)
 
 
 def test_surplus_tensors_are_named(tmp_path):

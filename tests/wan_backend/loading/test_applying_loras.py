@@ -319,7 +319,7 @@ def test_nothing_is_added_to_weights_that_are_no_numbers_to_compute_with(transfo
     packed = copy.deepcopy(transformer)
     packed.patch_embedding.weight = torch.nn.Parameter(packed.patch_embedding.weight.to(torch.uint8), False)
     added = written_loras.save(tmp_path / "added.safetensors", differences(transformer))
-    with pytest.raises(Refusal, match="itself, which can't be done where the model's weights"):
+    with pytest.raises(Refusal, match="itself, which can't be done if the model's weights"):
         applying_loras.wear(packed, [LoraUse(str(added))], torch.float32)
     assert applying_loras.worn(packed) == []
 
@@ -384,7 +384,7 @@ def test_one_that_holds_what_is_no_number_is_named_and_leaves_none_on(transforme
     state[key].view(-1)[-1] = value
     file = written_loras.save(tmp_path / "bad.safetensors", state)
     plain = answer(transformer)
-    with pytest.raises(Refusal, match=r'"bad\.safetensors" holds what is no number'):
+    with pytest.raises(Refusal, match=r'"bad\.safetensors" contains NaN or infinite numbers'):
         wear(transformer, (file, 1.0))
     assert torch.equal(answer(transformer), plain) and applying_loras.worn(transformer) == []
 
@@ -424,7 +424,7 @@ class AllResident:
     one_expert = eight_bit = forget_encoder = False
     tile_pixels = 0
 
-    def place(self, _part: str) -> Residency:
+    def residency_of(self, _part: str) -> Residency:
         return Residency.RESIDENT
 
 

@@ -1,4 +1,4 @@
-"""Weights that are no numbers, in every form that they come in; a model that has one is refused by its file's name."""
+"""Weights that are not numbers, in every form that they come in; a model that has one is refused by its file's name."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ def test_a_folder_with_one_is_refused_by_its_files_name(t2v_folder, tmp_path, pa
     with pytest.raises(Refusal) as refused:
         model.part(part)
     said = refused.value.problem.sentence
-    assert said.startswith(f"{file} is broken: its weight {name} holds what is no number") and not model.loaded(part)
+    assert said.startswith(
+        f"{file} is damaged: its weight {name} contains NaN or infinite numbers"
+    ) and not model.loaded(part)
     for other in {"transformer", "vae", "text_encoder"} - {part}:
         assert model.part(other) is not None
 

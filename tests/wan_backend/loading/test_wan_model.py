@@ -94,7 +94,7 @@ def test_parts_that_do_not_go_together_are_a_sentence(folder, first_and_last_fol
     assert caught.value.problem.kind == "model_broken"
     blind = Path(shutil.copytree(first_and_last_folder, tmp_path / "blind"))
     shutil.rmtree(blind / "image_encoder")
-    with pytest.raises(Refusal, match="image encoder for that is missing"):
+    with pytest.raises(Refusal, match="needs an image encoder, which is missing"):
         WanModel(blind, CPU)
 
 

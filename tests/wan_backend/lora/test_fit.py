@@ -103,7 +103,7 @@ def test_what_would_be_skipped_for_the_most_part_is_refused():
     assert why_not(control, SMALL).startswith(
         "changes how a model follows control footage (VACE), which this one doesn't"
     )
-    assert why_not(TEXTS, SMALL) == "changes a text encoder alone, which no Wan model is made with"
+    assert why_not(TEXTS, SMALL) == "only changes a text encoder that no Wan model uses"
 
 
 def test_one_for_a_deeper_model_is_refused():
@@ -211,7 +211,7 @@ def test_an_alpha_is_one_number_whatever_its_format(kind, shape, good):
     if good:
         assert check_fit(LoraHead({**lora(SMALL), **alpha}, {}), shapes(SMALL)).layers
     else:
-        assert "an alpha that is no single number" in why_not({**lora(SMALL), **alpha}, SMALL)
+        assert "an alpha that is not a single number" in why_not({**lora(SMALL), **alpha}, SMALL)
 
 
 @pytest.mark.parametrize(
@@ -237,15 +237,15 @@ def test_one_whose_model_was_changed_before_is_refused(start):
 
 def test_a_whole_model_and_an_empty_file_are_no_lora():
     whole = {name: StoredTensor("BF16", shape) for name, shape in shapes(SMALL).items()}
-    assert why_not(whole, SMALL) == "is no LoRA; its tensors have other names"
-    assert why_not({}, SMALL) == "is no LoRA; its tensors have other names"
+    assert why_not(whole, SMALL) == "is not a LoRA; its tensors have other names"
+    assert why_not({}, SMALL) == "is not a LoRA; its tensors have other names"
 
 
 def test_a_factor_that_is_missing_or_does_not_go_with_the_other_is_named():
     tensors = lora(SMALL)
     key = "diffusion_model.blocks.3.ffn.net.2.lora_B.weight"
     less = {name: tensor for name, tensor in tensors.items() if name != key}
-    assert why_not(less, SMALL) == "is not whole: a factor of blocks.3.ffn.net.2 is missing; download it again"
+    assert why_not(less, SMALL) == "is incomplete: a factor of blocks.3.ffn.net.2 is missing; download it again"
     wrong = {**tensors, key: StoredTensor("BF16", (1536, 8))}
     assert "factors for blocks.3.ffn.net.2 that don't go together (16 x 8960 and 1536 x 8)" in why_not(wrong, SMALL)
     wrong = {**tensors, key: StoredTensor("BF16", (1000, 16))}
@@ -257,7 +257,7 @@ def test_two_loras_in_one_file_are_refused():
     other = {
         name.replace("lora_A.", "lora_A.other.").replace("lora_B.", "lora_B.other."): t for name, t in pair.items()
     }
-    assert "has two tensors for one purpose" in why_not({**pair, **other}, SMALL)
+    assert "has two tensors for the same purpose" in why_not({**pair, **other}, SMALL)
 
 
 @pytest.mark.parametrize("first", ["diffusion_model.transformer_1.", "transformer.", "pipe.dit."])
@@ -293,6 +293,6 @@ def test_a_models_own_weight_is_no_key_of_a_lora():
 
 def test_a_trainers_setting_that_is_no_number_is_refused():
     for alpha in (float("nan"), float("inf"), True, "16"):
-        assert "settings beside it (lora_alpha) that are no numbers" in why_not(
+        assert "settings beside it (lora_alpha) that are not numbers" in why_not(
             lora(SMALL), SMALL, {"lora_alpha": alpha}
         )

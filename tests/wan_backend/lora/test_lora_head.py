@@ -37,7 +37,7 @@ NO_ROWS = json.dumps({"a": [1]}).encode()
         (HUGE, "not a safetensors file"),
         (struct.pack("<Q", 4) + b"[1]}", "not a safetensors file"),
         (struct.pack("<Q", len(NO_ROWS)) + NO_ROWS, "not a safetensors file"),
-        (tiny_folder.safetensors(64)[:-8], "not whole"),
+        (tiny_folder.safetensors(64)[:-8], "incomplete"),
     ],
 )
 def test_what_is_no_whole_safetensors_file_is_refused(tmp_path, content, why):

@@ -72,7 +72,7 @@ def test_every_one_that_the_catalogue_names_is_here_and_fits():
     assert draft.problem is None and draft.guidance_scale == 1.0
     assert draft.loras == [LoraUse(DRAFT, 1.0, Expert.BOTH)]
     unread = take_request("/tmp", model="embedded", quality=Quality.DRAFT, negative_prompt="blur")
-    assert "so the negative prompt is not read" in Planner([], None).plan(unread).notes[-1]
+    assert "so the negative prompt is ignored" in Planner([], None).plan(unread).notes[-1]
 
 
 def test_one_that_does_not_fit_is_named_with_a_button_that_leaves_it_out(tmp_path):
@@ -89,9 +89,9 @@ def test_one_that_does_not_fit_is_named_with_a_button_that_leaves_it_out(tmp_pat
     ("uses", "why"),
     [
         ([LoraUse(STYLE)] * 33, "33 LoRAs are too many; use at most 32."),
-        ([LoraUse("style.safetensors")], "is not where its path says"),
-        ([LoraUse("")], "is not where its path says"),
-        ([LoraUse("/a\0b")], "is not where its path says"),
+        ([LoraUse("style.safetensors")], "is not at its path"),
+        ([LoraUse("")], "is not at its path"),
+        ([LoraUse("/a\0b")], "is not at its path"),
         ([LoraUse(STYLE, 4.5)], "can't have a strength of 4.5; give -4 to 4"),
     ],
 )

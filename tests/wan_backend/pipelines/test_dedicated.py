@@ -80,11 +80,11 @@ def test_the_image_encoder_leaves_after_its_phase(first_picture_folder):
 REFUSED = [
     ("t2v", ONE, "bad_setting", "not made for image to video"),
     ("vace", ONE, "bad_setting", "not made for image to video"),
-    ("pictures", Canvas(), "bad_source", "no picture to begin on"),
-    ("pictures", Canvas({FRAMES - 1: OTHER}), "bad_source", "no picture to begin on"),
+    ("pictures", Canvas(), "bad_source", "no first picture"),
+    ("pictures", Canvas({FRAMES - 1: OTHER}), "bad_source", "no first picture"),
     ("first_and_last", ONE, "bad_source", "choose a last picture too"),
-    ("first_picture", TWO, "bad_source", "knows no last picture"),
-    ("first_latent", TWO, "bad_source", "knows no last picture"),
+    ("first_picture", TWO, "bad_source", "takes no last picture"),
+    ("first_latent", TWO, "bad_source", "takes no last picture"),
 ]
 
 
@@ -103,7 +103,7 @@ def test_a_frame_in_the_middle_is_nothing_for_a_model_for_pictures(pictures_fold
 
 
 def test_text_to_video_is_refused_by_a_model_that_needs_a_picture(first_picture_folder):
-    with pytest.raises(Refusal, match="wants a picture to start from"):
+    with pytest.raises(Refusal, match="needs a first picture"):
         text_to_video.prepare(place(first_picture_folder)[0], REQUEST, PLAN, PreparationCache())
 
 

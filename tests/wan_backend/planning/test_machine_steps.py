@@ -39,7 +39,7 @@ def settled(machine: Machine, entry=LARGE, others=(), **changes):
 
 @pytest.mark.parametrize(
     ("card_gb", "words"),
-    [(100, "All of it stays on the card."), (40, "Its parts take turns"), (16, "streamed through")],
+    [(100, "All of it stays on the card."), (40, "Its components take turns"), (16, "streamed through")],
 )
 def test_what_fits_is_told_with_its_figure(card_gb, words):
     made, _ = settled(Machine("cuda", card_gb * GB, 64 * GB))

@@ -32,7 +32,7 @@ def test_every_task_with_what_it_needs_is_planned(name):
 @pytest.mark.parametrize(
     ("name", "left", "says"),
     [
-        ("image", [Role.LAST], "no picture to begin on"),
+        ("image", [Role.LAST], "no first picture"),
         ("restyle", [], "nothing to restyle"),
         ("fill", [Role.BEFORE], "nothing after the gap"),
         ("fill", [Role.AFTER], "nothing before the gap"),

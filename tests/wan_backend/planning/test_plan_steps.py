@@ -133,7 +133,7 @@ def test_any_prompt_is_planned_and_made_harmless(prompt):
     clean.prompt.encode("utf-8")
     assert "\0" not in clean.prompt and len(clean.prompt) == len(prompt)
     assert (made.problem is None) == bool(clean.prompt.strip())
-    assert ("left out" in " ".join(made.notes)) == (clean.prompt != prompt)
+    assert ("removed" in " ".join(made.notes)) == (clean.prompt != prompt)
 
 
 def test_a_model_that_is_not_known_gives_a_plan_with_a_problem():

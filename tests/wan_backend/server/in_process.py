@@ -58,7 +58,7 @@ class Worker:
         self._endpoint.notify("ready", ReadyParams(PROTOCOL_VERSION, "cpu", "in process", self.pid))
 
     @property
-    def heard_at(self) -> float:
+    def message_at(self) -> float:
         """It is never silent."""
         return time.monotonic()
 

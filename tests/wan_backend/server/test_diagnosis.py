@@ -48,7 +48,7 @@ def test_a_models_folder_that_can_not_be_read_is_no_good(tmp_path, wrong):
     (tmp_path / "a file").write_text("")
     folder = "/\0" if wrong == "nul" else str(tmp_path / wrong)
     finding = examined([folder])["models folder"]
-    assert not finding.good and "can't be read" in finding.sentence and "name another" in finding.mend
+    assert not finding.good and "can't be read" in finding.sentence and "choose another" in finding.mend
 
 
 def test_a_models_folder_that_is_good(tmp_path):
@@ -78,7 +78,7 @@ def test_a_card_of_which_nobody_tells_what_is_free(monkeypatch):
     said_by_nvidia(monkeypatch, None)
     worker = WorkerStatus("ready", "cuda (AMD Radeon)", "2.13", "", 24 * GB, 60 * GB)
     findings = examined(worker=worker)
-    assert "how much is free is not known" in findings["card"].sentence
+    assert "free memory unknown" in findings["card"].sentence
     assert "nothing else on the card" in findings["model wan2.1-t2v-1.3b"].sentence
 
 
@@ -100,11 +100,11 @@ def test_an_nvidia_program_that_hangs(monkeypatch):
     ("model", "free", "words"),
     [
         ("wan2.1-t2v-14b", 140, "all of it stays on the card"),
-        ("wan2.1-t2v-14b", 33, "its parts take turns on the card"),
+        ("wan2.1-t2v-14b", 33, "its components take turns on the card"),
         ("wan2.1-i2v-14b-480p", 51, "stay on the card, and the text encoder visits it for each prompt"),
-        ("wan2.1-t2v-14b", 24, "of the transformer stays on the card, the rest is streamed through it"),
-        ("wan2.1-t2v-1.3b", 10, "the text encoder is streamed through it"),
-        ("wan2.1-t2v-14b", 3, "more than there is"),
+        ("wan2.1-t2v-14b", 24, "of the transformer stays on the card, the rest visits it block by block"),
+        ("wan2.1-t2v-1.3b", 10, "the text encoder visits it block by block"),
+        ("wan2.1-t2v-14b", 3, "more than is available"),
     ],
 )
 def test_the_plan_of_a_model_follows_the_card(model, free, words):
@@ -121,16 +121,14 @@ def test_the_budget_counts_as_the_card():
 
 
 def test_on_the_processor():
-    assert "all of it stays in the memory" in GraphicsCard("cpu", 256 * GB, 200 * GB, 200 * GB).outlook(
-        "wan2.1-t2v-1.3b"
-    )
-    assert "all of it stays in the memory" in GraphicsCard("mps", 32 * GB, 30 * GB, 30 * GB).outlook("wan2.1-t2v-1.3b")
+    assert "all of it stays in memory" in GraphicsCard("cpu", 256 * GB, 200 * GB, 200 * GB).outlook("wan2.1-t2v-1.3b")
+    assert "all of it stays in memory" in GraphicsCard("mps", 32 * GB, 30 * GB, 30 * GB).outlook("wan2.1-t2v-1.3b")
     assert "read from the disk again" in GraphicsCard("cpu", 64 * GB, 30 * GB, 30 * GB).outlook("wan2.1-t2v-1.3b")
 
 
 @pytest.mark.parametrize("worker", [None, WorkerStatus("none"), WorkerStatus("ready", "cpu", "2.11")])
 def test_nothing_is_made_up(worker):
-    assert "unknown until a worker has run" in GraphicsCard.of(worker).finding().sentence
+    assert "unknown until a take is made" in GraphicsCard.of(worker).finding().sentence
     assert GraphicsCard.of(worker).outlook("embedded") == graphics_card.UNKNOWN
 
 

@@ -212,7 +212,7 @@ def test_kill_9_of_the_fetching_process(served, hub):
     (child,) = fetching(server)
     os.kill(child, signal.SIGKILL)
     failed = told(server, CONTROL, "failed")
-    assert "goes on from there" in failed["problem"]["sentence"]
+    assert "retry to resume" in failed["problem"]["sentence"]
     assert failed["problem"]["fixes"][0]["action"] == "download" and failed["problem"]["log"]
     server.forget_messages()
     hub.slow_seconds = 0.0
@@ -368,7 +368,7 @@ def test_a_disk_that_fills_meanwhile(served, hub, models_folder):
         while True:
             stream.write(bytes(1 << 16))
     failed = told(server, SMALL, "failed")
-    assert failed["problem"]["kind"] == "disk_full" and "what was fetched is kept" in failed["sentence"]
+    assert failed["problem"]["kind"] == "disk_full" and "what was downloaded is kept" in failed["sentence"]
     assert [fix["label"] for fix in failed["problem"]["fixes"]] == ["Retry", "Choose Folder"]
     ballast.unlink()
     hub.slow_seconds = 0.0

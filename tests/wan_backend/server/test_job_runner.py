@@ -152,7 +152,7 @@ def test_a_job_that_is_set_aside_lets_the_next_go_on_and_has_its_turn_again(part
     queue, life, desk, runner = parts
     runner.advance()
     for _ in range(2):
-        desk.set_aside("The share does not answer; it is planned as soon as it does.")
+        desk.set_aside("The share does not answer; planning continues as soon as it does.")
     assert queue.status(A).state is JobState.QUEUED and "does not answer" in queue.status(A).sentence
     runner.advance()
     desk.asked[1][1](PREPARED)

@@ -66,7 +66,7 @@ def empty_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def gate(monkeypatch):
     """A disk that answers only once this is set."""
-    made, real = threading.Event(), guarded_files.stamp
+    made, real = threading.Event(), guarded_files.regular_stamp
 
     def stamp(file):
         if str(file).endswith("slow.safetensors"):

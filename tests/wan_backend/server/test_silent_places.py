@@ -77,7 +77,7 @@ def test_a_job_at_a_dead_share_is_set_aside_until_that_answers_and_others_go_on(
     other, nothing = main.job(wish(tmp_path))
     main.until(lambda: other and said)
     assert isinstance(other[0], Prepared) and not held and not nothing
-    assert said[0] == f"{mount.folder} does not answer; it is planned as soon as it does."
+    assert said[0] == f"{mount.folder} does not answer; planning continues as soon as it does."
     mount.come_back()
     main.until(lambda: held)
     assert isinstance(held[0], Prepared | Refusal)
@@ -132,7 +132,7 @@ def test_a_dead_models_folder_holds_only_what_may_be_in_it(mount, models, tmp_pa
     main.until(lambda: here and (there or said))
     assert isinstance(here[0], Prepared)
     if not there:
-        assert "does not answer; it is planned as soon as it does." in said[0]
+        assert "does not answer; planning continues as soon as it does." in said[0]
     mount.come_back()
     main.until(lambda: there)
     assert isinstance(there[0], Prepared)
@@ -152,7 +152,7 @@ def test_a_file_that_hangs_where_its_folder_answers_holds_its_own_job(models, tm
     main.looked()
     held, said = main.job(wish(tmp_path, seed=7))
     main.until(lambda: said)
-    assert said == ["A disk that it needs does not answer; it is planned as soon as it does."]
+    assert said == ["A disk that it needs does not answer; planning continues as soon as it does."]
     assert isinstance(main.ask(main.desk.start, wish(tmp_path)), Prepared) and not held
     hanging = [main.job(wish(tmp_path, seed=7)) for _ in range(MAX_THREADS + 2)]
     main.until(lambda: sum(turn.hangs for turn in main.desk._turns) == MAX_THREADS)
@@ -176,7 +176,7 @@ def test_the_queue_goes_on_past_a_job_whose_footage_is_on_a_dead_share(inside, m
     mount.die()
     server.worker.finishes()
     server.runs(other)
-    sentence = f"{mount.folder} does not answer; it is planned as soon as it does."
+    sentence = f"{mount.folder} does not answer; planning continues as soon as it does."
     assert server.told(held[0])[-1]["sentence"] == server.told(held[1])[-1]["sentence"] == sentence
     assert server.call("cancel", job_id=held[1])["state"] == "cancelled"
     mount.come_back()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wan_backend.protocol.messages import AliveParams, JobState, ProgressParams, WorkerState
-from wan_backend.server.vital_signs import Signs
-from wan_backend.server.worker_pulse import Patience, Pulse
+from wan_backend.server.worker_pulse import Patience, Pulse, Signs
 
 PATIENCE = Patience()
 BUSY, READY, STARTING = WorkerState.BUSY, WorkerState.READY, WorkerState.STARTING
@@ -17,16 +16,16 @@ class Watched:
     """A pulse, and a process that does what the test says."""
 
     def __init__(self, on_cpu: bool = False, state: WorkerState = BUSY) -> None:
-        self.now = self.heard_at = 100.0
+        self.now = self.message_at = 100.0
         self.signs: Signs | None = Signs(1.0, 0)
         self.state = state
         self.pulse = Pulse(PATIENCE, lambda: self.signs, self.now)
         if state is BUSY:
-            self.pulse.begin(self.now, on_cpu)
+            self.pulse.begin_job(self.now, on_cpu)
 
     def report(self, state: JobState, step: int = 0) -> None:
-        self.heard_at = self.now
-        self.pulse.spoke(ProgressParams("job", state, step, 30), self.now)
+        self.message_at = self.now
+        self.pulse.on_progress(ProgressParams("job", state, step, 30), self.now)
 
     def hangs_after(self, seconds: float, beats: bool = False, cpu: float = 0.0, moved: int = 0) -> float | None:
         """Let so many seconds go by, looked at as often as a server does; when it counted as hung, or None.
@@ -43,8 +42,8 @@ class Watched:
                     self.signs.at_disk,
                 )
             if beats:
-                self.heard_at = self.now
-            if self.pulse.is_hung(self.state, self.heard_at, self.now):
+                self.message_at = self.now
+            if self.pulse.is_hung(self.state, self.message_at, self.now):
                 return self.now - began
         return None
 
@@ -161,9 +160,9 @@ def test_where_no_signs_can_be_read_the_heartbeat_tells_of_the_processor():
     watched.signs = None
     for second in range(0, 10_000, 5):
         watched.now += 5
-        watched.heard_at = watched.now
-        watched.pulse.beat(AliveParams(watched.now - 100.0, 2.5 * second), watched.now)
-        assert not watched.pulse.is_hung(BUSY, watched.heard_at, watched.now)
+        watched.message_at = watched.now
+        watched.pulse.on_heartbeat(AliveParams(watched.now - 100.0, 2.5 * second), watched.now)
+        assert not watched.pulse.is_hung(BUSY, watched.message_at, watched.now)
     assert watched.hangs_after(2 * HOUR, beats=True) == about(PATIENCE.decoding)
 
 
@@ -171,7 +170,7 @@ def test_what_the_job_said_counts_from_when_it_was_said():
     watched = Watched()
     watched.report(JobState.DECODING)
     watched.now += 1000
-    watched.pulse.beat(AliveParams(200.0, 1.0), watched.now)
+    watched.pulse.on_heartbeat(AliveParams(200.0, 1.0), watched.now)
     assert watched.hangs_after(2 * HOUR, beats=True) == about(PATIENCE.decoding - 200)
 
 
@@ -179,7 +178,7 @@ def test_after_a_sleep_all_patience_begins_anew():
     watched = Watched()
     watched.report(JobState.DENOISING)
     watched.now += 8 * HOUR
-    watched.pulse.forgive(watched.now)
+    watched.pulse.reset(watched.now)
     assert watched.hangs_after(HOUR) == about(PATIENCE.silent)
 
 
@@ -189,7 +188,7 @@ def test_a_sleep_is_no_part_of_a_step():
         watched.report(JobState.DENOISING, step)
         watched.now += 10
     watched.now += 8 * HOUR
-    watched.pulse.forgive(watched.now)
+    watched.pulse.reset(watched.now)
     watched.report(JobState.DENOISING, 3)
     assert watched.hangs_after(2 * HOUR, beats=True) == about(PATIENCE.step)
 
@@ -199,7 +198,7 @@ def test_a_new_job_has_its_own_patience():
     watched.report(JobState.DENOISING, 1)
     watched.now += 10
     watched.report(JobState.DENOISING, 2)
-    watched.pulse.begin(watched.now, on_cpu=False)
+    watched.pulse.begin_job(watched.now, on_cpu=False)
     assert watched.pulse.doing == "it began the take"
     watched.report(JobState.DENOISING, 0)
     assert watched.hangs_after(2 * HOUR, beats=True) == about(PATIENCE.first_step)
@@ -207,8 +206,8 @@ def test_a_new_job_has_its_own_patience():
 
 def test_a_worker_that_was_not_heard_of_just_now_is_given_nothing():
     watched = Watched(state=READY)
-    assert watched.pulse.fresh(watched.heard_at, watched.now)
-    assert not watched.pulse.fresh(watched.heard_at, watched.now + PATIENCE.fresh + 1)
+    assert watched.pulse.is_fresh(watched.message_at, watched.now)
+    assert not watched.pulse.is_fresh(watched.message_at, watched.now + PATIENCE.fresh + 1)
 
 
 @pytest.mark.parametrize(

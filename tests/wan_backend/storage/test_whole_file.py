@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from wan_backend.storage import file_stamp, whole_file
+from wan_backend.storage import guarded_files, whole_file
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     whole_file.write(tmp_path / "a", b"old")
     monkeypatch.setattr(whole_file.os, step, lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(OSError, match="full"):
-        whole_file.write(tmp_path / "a", b"new", flushed=True, part=tmp_path / "mine.part")
+        whole_file.write(tmp_path / "a", b"new", flushed=True, unfinished=tmp_path / "mine.part")
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
 
 
@@ -73,9 +73,9 @@ def test_a_folder_that_can_not_be_synced_is_no_error(tmp_path):
 def test_a_stamp_is_of_the_content_a_link_leads_to(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     (tmp_path / "link").symlink_to(tmp_path / "a")
-    first = file_stamp.stamp(tmp_path / "link")
-    assert first == file_stamp.stamp(tmp_path / "a") and first[0] == 3
+    first = guarded_files.stamp(tmp_path / "link")
+    assert first == guarded_files.stamp(tmp_path / "a") and first[0] == 3
     os.utime(tmp_path / "a", ns=(1, first[1] + 1))
-    assert file_stamp.stamp(tmp_path / "link") == (3, first[1] + 1)
+    assert guarded_files.stamp(tmp_path / "link") == (3, first[1] + 1)
     with pytest.raises(FileNotFoundError):
-        file_stamp.stamp(tmp_path / "nothing")
+        guarded_files.stamp(tmp_path / "nothing")

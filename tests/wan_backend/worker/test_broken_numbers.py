@@ -58,7 +58,7 @@ def test_an_autoencoder_that_runs_over_is_named(take, vace_folder, tmp_path, mon
     monkeypatch.setattr(vae.decoder, "forward", lambda *_, **__: torch.full((1, 3, 1, 32, 32), float("nan")))
     problem = take("two").problem
     assert problem.kind == "model_broken"
-    assert problem.sentence.startswith(f"The autoencoder {vace_folder / 'vae'} made no pictures of this take")
+    assert problem.sentence.startswith(f"The autoencoder {vace_folder / 'vae'} made no pictures for this take")
     assert not list((tmp_path / "takes").glob("*two*/*.png"))
 
 

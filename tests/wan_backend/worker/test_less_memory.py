@@ -146,7 +146,7 @@ def test_a_try_that_begins_anew_does_not_show_what_the_one_before_had_made(run, 
     executor = RecordingExecutor()
     Failing(monkeypatch, TRANSFORMER, at=2 * 3 + 2)
     assert executor.run(run("less")).notes
-    again = executor.sentences.index("Out of memory: going on with less of it")
+    again = executor.sentences.index("Out of memory: continuing with less of the model in memory")
     assert executor.progress[again - 1].preview
     begun = [report for report in executor.progress[again:] if report.sentence == f"Step 0 of {STEPS}"]
     assert [report.preview for report in begun] == [""]

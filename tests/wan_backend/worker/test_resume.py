@@ -91,7 +91,7 @@ def steps_made(worker: Worker) -> list[int]:
 
 
 def went_on(worker: Worker) -> bool:
-    return any(sentence.startswith("Going on at step ") for sentence in sentences(worker))
+    return any(sentence.startswith("Resuming at step ") for sentence in sentences(worker))
 
 
 CASES = {
@@ -137,13 +137,13 @@ def test_after_a_kill_it_goes_on_and_makes_the_same_frames(worker, steady, param
 
 def test_two_experts_go_on_in_the_turn_of_the_second(worker, steady, params, text_experts_folder):
     whole = pictures(steady.run(params(text_experts_folder, WHOLE)).take.folder)
-    second = next(each.step for each in steady.progress if each.sentence == "Going on with the second transformer")
+    second = next(each.step for each in steady.progress if each.sentence == "Continuing with the second transformer")
     assert 0 < second < STEPS - 5
     killed_at(worker(), params(text_experts_folder), "denoising", second + 4)
     resumed = pictures(steady.run(params(text_experts_folder)).take.folder)
     assert np.array_equal(resumed, whole) and went_on(steady)
     assert min(steps_made(steady)) > second, "steps were made twice"
-    assert "Going on with the second transformer" not in sentences(steady)
+    assert "Continuing with the second transformer" not in sentences(steady)
 
 
 def with_loras(params: RunParams, *uses: LoraUse) -> RunParams:
@@ -250,7 +250,7 @@ def test_a_disk_that_fills_while_it_decodes_costs_the_decoding_alone(steady, par
         filler = disk / "filler"
         filler.write_bytes(bytes(shutil.disk_usage(disk).free - 40_000))  # a frame or two
         problem = problem_in(one.answer(number))
-        assert problem.kind == "disk_full" and "it goes on from its last step" in problem.sentence
+        assert problem.kind == "disk_full" and "it resume from its last step" in problem.sentence
         assert STEPS in steps_made(one)
         filler.unlink()
         one.run(params(vace_folder))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from wan_backend.server import vital_signs
-from wan_backend.server.vital_signs import Signs
+from wan_backend.server import worker_pulse
+from wan_backend.server.worker_pulse import Signs
 
 DEADLINE_SECONDS = 60.0
 IDLE = "import time; print(1, flush=True); time.sleep(600)"
@@ -23,9 +23,9 @@ READS = "import sys, time\nprint(1, flush=True)\nwhile True: open(sys.executable
 HAS_A_CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
 
 pytestmark = pytest.mark.ci
-WAYS = [vital_signs._from_psutil]
+WAYS = [worker_pulse._from_psutil]
 if sys.platform == "linux":
-    WAYS.append(vital_signs._from_proc)
+    WAYS.append(worker_pulse._from_proc)
 
 
 @pytest.fixture
@@ -97,9 +97,9 @@ def test_a_name_with_brackets_and_a_wait_for_a_disk_are_read(tmp_path, monkeypat
     numbers = " ".join(str(n) for n in range(1, 50))
     for folder in (task, task.parent.parent):
         (folder / "stat").write_text(f"7 (odd) S (name) D {numbers}")
-    monkeypatch.setattr(vital_signs, "PROC", tmp_path)
+    monkeypatch.setattr(worker_pulse, "PROC", tmp_path)
     ticks = os.sysconf("SC_CLK_TCK")
-    assert vital_signs.read(7) == Signs((11 + 12 + 13 + 14) / ticks, 9, at_disk=True)
+    assert worker_pulse.read_signs(7) == Signs((11 + 12 + 13 + 14) / ticks, 9, at_disk=True)
 
 
 def _is_stopped(pid: int) -> bool:

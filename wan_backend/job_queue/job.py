@@ -1,0 +1,56 @@
+"""A job as the queue holds it, and which state may follow which."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from ..protocol.messages import JobState, JobStatus
+
+WORKING = (JobState.LOADING, JobState.ENCODING, JobState.DENOISING, JobState.DECODING)
+"""In these states a worker has the job."""
+ENDS = (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED)
+
+ALLOWED: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.LOADING, JobState.CANCELLED, JobState.FAILED, JobState.DONE}),
+    **{state: frozenset({*WORKING, *ENDS}) for state in WORKING},
+    **{state: frozenset({JobState.QUEUED, JobState.DONE}) for state in ENDS},
+}
+"""A working job may go through its phases in any order: a long take decodes a window and denoises the next. A job that
+ended is queued again by a retry, or done at once where its take turns out to be whole on the disk."""
+
+
+@dataclass
+class Job:
+    """A job as the queue holds it: what clients see, and what they don't. What it was asked for stays on the disk."""
+
+    status: JobStatus
+    owner: str
+    order: int
+    """Its place in the queue: smaller comes first."""
+    queued_at: float = 0.0
+    """Seconds since 1970 (UTC); when it was last queued."""
+    media_folder: str = ""
+    """Where its take's folder is made."""
+    broken: bool = False
+    """Its request can't be read any more."""
+    removed: bool = False
+    """It is being taken from the disk, or is gone."""
+    elsewhere: bool = False
+    """Another live server holds it: it is shown here, and not changed."""
+    at_media: int = 0
+    """How many are at what earlier tries left of it in the media folder; it doesn't begin before they are done."""
+    at_media_since: float = field(default_factory=time.monotonic)
+    aside: bool = False
+    """It has no turn among the queued ones, until it is taken back."""
+
+
+def is_working(status: JobStatus) -> bool:
+    """Whether a worker has the job."""
+    return status.state in WORKING
+
+
+def check_transition(before: JobState, after: JobState) -> None:
+    """Raise RuntimeError where `after` can't follow `before`: that is a mistake in the code."""
+    if after not in ALLOWED[before]:
+        raise RuntimeError(f"A job that is {before.value} can't become {after.value}.")

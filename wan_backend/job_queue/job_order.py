@@ -1,0 +1,99 @@
+"""The orders of the jobs: the one in which clients see them listed, and the one in which they get their turns."""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+import math
+import time
+from collections.abc import Iterator, Mapping
+
+from ..protocol import ProtocolError
+from ..protocol.errors import INVALID_PARAMS
+from ..protocol.messages import JobState, JobStatus
+from .job import Job
+
+_RowKey = tuple[int, float, str]
+"""0 where the job has not ended, else 1; seconds before 1970, so that the newest is first; the id."""
+
+
+class Rows:
+    """First the jobs that have not ended, then the others, the newest first.
+
+    A page begins after the last key of the page before, not at a number, so jobs may come, change and go between.
+    """
+
+    def __init__(self) -> None:
+        self._keys: list[_RowKey] = []
+
+    def add(self, status: JobStatus) -> None:
+        """List a job."""
+        bisect.insort(self._keys, _row_key(status))
+
+    def remove(self, status: JobStatus) -> None:
+        """List a job no more; `status` is the one with which it was listed."""
+        key = _row_key(status)
+        at = bisect.bisect_left(self._keys, key)
+        if at < len(self._keys) and self._keys[at] == key:
+            del self._keys[at]
+
+    def change(self, before: JobStatus, after: JobStatus) -> None:
+        """Move a job whose status changed."""
+        if _row_key(before) != _row_key(after):
+            self.remove(before)
+            self.add(after)
+
+    def after(self, cursor: str) -> Iterator[tuple[str, str]]:
+        """The ids after that cursor (empty: all), each with the cursor that stands for it."""
+        at = bisect.bisect_right(self._keys, _parse_cursor(cursor)) if cursor else 0
+        for index in range(at, len(self._keys)):
+            ended, before_1970, job_id = self._keys[index]
+            yield job_id, f"{ended} {before_1970!r} {job_id}"
+
+
+class Turns:
+    """Queued jobs, first in, first out.
+
+    A heap of order and id. Entries of jobs that are not queued any more stay there until they come first.
+    """
+
+    def __init__(self, jobs: Mapping[str, Job]) -> None:
+        self._jobs = jobs
+        self._heap: list[tuple[int, str]] = []
+        self._last_order = 0
+
+    def add(self, job: Job) -> None:
+        """Give a job its turn where it is queued; later orders come after its own in any case."""
+        self._last_order = max(self._last_order, job.order)
+        if job.status.state is JobState.QUEUED:
+            heapq.heappush(self._heap, (job.order, job.status.job_id))
+
+    def first(self) -> Job | None:
+        """The queued job before all others that are not set aside."""
+        while self._heap:
+            order, job_id = self._heap[0]
+            job = self._jobs.get(job_id)
+            if job is not None and job.status.state is JobState.QUEUED and job.order == order and not job.aside:
+                return job
+            heapq.heappop(self._heap)
+        return None
+
+    def new_order(self) -> int:
+        """The order of a job that is queued now, after all others."""
+        self._last_order = max(time.time_ns(), self._last_order + 1)
+        return self._last_order
+
+
+def _row_key(status: JobStatus) -> _RowKey:
+    return int(status.state.ended), -status.created, status.job_id
+
+
+def _parse_cursor(cursor: str) -> _RowKey:
+    try:
+        ended, before_1970, job_id = cursor[:200].split(" ")
+        key = int(ended), float(before_1970), job_id
+        if math.isnan(key[1]):
+            raise ValueError("no number")
+    except ValueError:
+        raise ProtocolError(INVALID_PARAMS, "params.after must be the 'next' of another page.") from None
+    return key
