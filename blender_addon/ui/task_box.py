@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 
 from ...wan_backend.protocol.messages import Role, Task
-from ..operators.snapshot import ShownTakes, Snapshot
+from ..operators.snapshot import Snapshot, ShownTakes
 from ..properties import WanSettings
 from ..properties.task import TASK_ITEMS
 from ..timeline import scene_format, selection, targets

@@ -1,8 +1,10 @@
-"""`python -m wan_backend.environment plan|create --folder F --torch auto`: events on stdout, uv's words on stderr.
+"""Sets the backend up: `python -m wan_backend.environment plan|create --folder F --torch auto`.
 
-F/environment-XXXXXXXX/   an environment, by what is in it; backend.json says which one is used
-F/tools/  F/python/       uv, and the Python that it brought
-F/cache/                  what uv fetched: a set-up that was stopped goes on with it
+Events go to stdout, what uv or pip says to stderr. In the folder lie:
+
+    environment-XXXXXXXX/   an environment, called by what is in it; backend.json says which one is used
+    tools/, python/         uv, and the Python that it brought
+    cache/                  what was downloaded: a set-up that was stopped resumes with it
 """
 
 from __future__ import annotations

