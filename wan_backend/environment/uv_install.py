@@ -98,7 +98,7 @@ class Coming:
     def bytes_now(self) -> tuple[int, int]:
         """Bytes that are here, and bytes in all."""
         total = sum(self._sizes.values())
-        if not all(self._sizes.values()):
+        if any(not size for name, size in self._sizes.items() if name not in self._whole):
             total = max(total, self.about_bytes)
         whole = sum(size for name, size in self._sizes.items() if name in self._whole)
         on_its_way = sum(size for name, size in self._sizes.items() if name in self._begun - self._whole)

@@ -186,6 +186,11 @@ def test_bytes_are_told_of_what_is_whole_and_guessed_of_what_comes(tmp_path: Pat
     assert coming.bytes_now() == ((1 << 20) + 16_150,) * 2
 
 
+def test_a_file_in_the_cache_leaves_nothing_unknown(tmp_path: Path) -> None:
+    files = [[uv_install.File("torch", 0, True), uv_install.File("numpy", 16_000, False)]]
+    assert uv_install.Coming(tmp_path, files, about_bytes=90_000).bytes_now() == (0, 16_000)
+
+
 def test_the_time_left_is_that_of_what_came_lately() -> None:
     now = [0.0]
     counting = meter.Meter(lambda: now[0])
