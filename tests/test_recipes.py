@@ -1,4 +1,4 @@
-"""The recipes of docs/architecture.md: each file that they name is there, and each name stands in one of their files."""
+"""The recipes of docs/architecture.md: each file that they name is there, each name stands in one of those files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 HEADING = re.compile(r"^## (To add .+)$", re.MULTILINE)
 QUOTED = re.compile(r"`([^`]+)`")
+RUN = re.compile(r"python -m (wan_backend[\w.]*)")
 
 
 def recipes() -> dict[str, str]:
@@ -32,6 +33,6 @@ def test_what_a_recipe_names_is_there(heading):
     assert [name for name in names if not re.search(rf"\b{re.escape(name)}\b", text)] == []
 
 
-@pytest.mark.parametrize("module", sorted(set(re.findall(r"python -m (wan_backend[\w.]*)", "".join(recipes().values())))))
+@pytest.mark.parametrize("module", sorted(set(RUN.findall("".join(recipes().values())))))
 def test_what_a_recipe_runs_is_there(module):
     assert (ROOT / f"{module.replace('.', '/')}.py").is_file()

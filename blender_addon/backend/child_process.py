@@ -26,9 +26,9 @@ from .output_file import OutputFile
 log = logging.getLogger(__name__)
 
 TERMINATE_AFTER_SECONDS = 4.0
-"""After the end of stdin; the server allows itself 3 s."""
+"""Counted from the end of its stdin; the server itself takes 3 s at most."""
 DEATH_SECONDS = 0.5
-"""At most so long until a process that was killed by force is gone."""
+"""The longest wait for the end of a process that was killed."""
 KILL_AFTER_SECONDS = 5.0
 _PIECE_BYTES = 1024 if sys.platform == "win32" else 65536
 """Written at once; small there, because a Windows pipe takes a piece whole or not at all."""
@@ -36,11 +36,12 @@ _MAX_FLUSH_BYTES = 1 << 17
 """At most this much is written in one go, however quickly the child reads."""
 _KEPT_LOGS = 8
 _OURS = re.compile(r"[a-z]+-[1-9][0-9]*-[0-9a-f]{8}\.(?:out|log)")
-"""What a child's files are called: what it is, whose Blender's, which one. Zero would be a group of processes."""
+"""The names of a child's files: its kind, the process id of its Blender, and a random part. An id of 0 would mean a
+group of processes."""
 
 
 class ChildProcess:
-    """One child. Raises BackendMissing where it can't be started."""
+    """One child process. Raises BackendMissing where it can't be started."""
 
     def __init__(self, command: BackendCommand, run_folder: Path, name: str) -> None:
         private_files.make_folder(run_folder)
@@ -68,16 +69,16 @@ class ChildProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it lives; negative: ended by that signal."""
+        """None while the child lives; negative where a signal ended it."""
         return self._process.poll()
 
     def send(self, line: bytes) -> None:
-        """Put `line` in the outbox; it goes out now or in later ticks."""
+        """Write `line` to the child, now or in later ticks."""
         self._outbox.append(memoryview(line))  # what is left of a long one is not copied
         self.flush()
 
     def flush(self) -> None:
-        """Write what the pipe takes without waiting."""
+        """Write as much as the pipe takes without waiting."""
         stdin, left = self._process.stdin, _MAX_FLUSH_BYTES
         while self._outbox and left > 0 and stdin is not None and not stdin.closed:
             piece = self._outbox[0]
@@ -97,12 +98,12 @@ class ChildProcess:
                 self._outbox.popleft()
 
     def read(self) -> bytes:
-        """A piece of what it said since; nothing where it said no more for now."""
+        """A piece of the child's output since the last read; empty where there is no more for now."""
         return self._output.read()
 
     @property
     def is_cramped(self) -> bool:
-        """True where it can't say anything, as the disk is full that its words go to."""
+        """True where the child can't write its output because the disk is full."""
         return self._output.is_cramped
 
     def last_words(self) -> str:
@@ -118,7 +119,7 @@ class ChildProcess:
         return lines[-1][:300] if lines else ""
 
     def leave(self, by_force: bool = False) -> None:
-        """Ask it to go: end its stdin. `gone` takes the further steps. One that hangs is ended by force at once."""
+        """Ask the child to end by closing its stdin; `gone` takes the further steps. `by_force` kills it at once."""
         if self._leaving_since is None:
             self._leaving_since = time.monotonic()
             _close(self._process.stdin)
@@ -126,7 +127,7 @@ class ChildProcess:
             self._signal(force=True)
 
     def gone(self) -> bool:
-        """True once it ended after `leave`; ends it by force when its time is over. Never waits."""
+        """True once the child has ended after `leave`; when its time is over, it is killed. Never waits."""
         if self._process.poll() is not None:
             self._tidy()
             return True
@@ -139,7 +140,7 @@ class ChildProcess:
         return False
 
     def end_now(self, patience_seconds: float = 0.0) -> None:
-        """For Blender's own end and for a child that hangs: at most `patience_seconds`, then by force."""
+        """Wait at most `patience_seconds` for the child's end, then kill it."""
         self.leave()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(patience_seconds)

@@ -37,7 +37,7 @@ class ChildClient:
     def call(
         self, method: str, params: Any = None, answered: Answered | None = None, failed: Failed | None = None
     ) -> None:
-        """Ask. One of the two callbacks comes from a later `tick` or from `lost`; at once where it can't be sent."""
+        """Call `method`. A later `tick`, or `lost`, calls one of the callbacks; at once if it can't be sent."""
         self._endpoint.call(method, params, answered, failed or self._log_refusal)
 
     def tick(self, deadline: float) -> bool:
@@ -62,5 +62,5 @@ class ChildClient:
             log.warning("%s refused: %s", self._peer, error.message)
 
     def lost(self, sentence: str) -> None:
-        """The child is gone: what still waits for an answer fails with that sentence."""
+        """Fail the calls that still wait for an answer with `sentence`, because the child is gone."""
         self._endpoint.lost(sentence)

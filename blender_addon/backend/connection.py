@@ -24,46 +24,46 @@ log = logging.getLogger(__name__)
 
 LOSSES_ALLOWED = 3
 LOSSES_COUNT_SECONDS = 600.0
-"""With so many losses in so long a time it is not started again by itself, however they are spread."""
+"""A server that is lost LOSSES_ALLOWED times within this time is not started again by itself."""
 AGAIN_AFTER_SECONDS = 0.5
 LEAVE_SECONDS = 10.0
-"""So long the next one waits for the end of the one before, which has the jobs until then; one that hangs is ended by
-force within it, and what is still there then is held by the system."""
+"""A new server waits at most this long for the end of the one before, which owns the jobs until then. One that hangs is
+ended by force within this time; a process that is still there afterwards is stuck in the system."""
 LONG_START_SECONDS = 120.0
-"""A start that takes longer asks the person, who may press Restart; it goes on all the same."""
+"""The person is offered Restart when a start takes longer than this; the start goes on all the same."""
 _START_REPORT_SECONDS = 5
 PING_SECONDS = 3.0
-"""From an answer to the next ping."""
+"""The time from an answer to the next ping."""
 HUNG_SECONDS = 20.0
-"""So long a ping may be unanswered while we listen."""
+"""A server hangs if a ping goes unanswered this long while the answer would be read."""
 BUSY_SECONDS = 60.0
-"""A server that is at one thing for longer says so in a sentence; it is left alone."""
+"""The panel says what a server is busy with when one thing takes it longer than this."""
 _MAX_TICK_SECONDS = 1.0
-"""More than that from one tick to the next is Blender's own doing (a render, a dialog), not the server's silence."""
+"""A longer time between two ticks is not counted as the server's silence: Blender itself was busy."""
 _STARTING = "The backend is starting."
 _ENDING = "The previous backend is still ending."
 
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """How the backend is."""
+    """Whether there is a backend, and what the person should know of it."""
 
     state: str = "off"
-    """off, starting, ready, missing, failed."""
+    """One of off, starting, ready, missing and failed."""
     sentence: str = ""
-    """What a person should know of it; also while it is ready, where it has been busy for long."""
+    """Why it is so; while the backend is ready, what it has been busy with for long."""
     log: str = ""
     """Path of the log; empty before the first start."""
     asks: bool = False
-    """True where the start takes so long that the person is asked whether to go on waiting or to press Restart."""
+    """True where the start takes so long that Restart is offered."""
 
 
 class Heartbeat:
-    """Of one server. `ping(answered)` asks it."""
+    """Whether one server still answers. `ping(answered)` sends a ping."""
 
     def __init__(self, ping: Callable[[Callable[[PingResult], None]], None]) -> None:
         self.busy = ""
-        """What the server has been busy with for long, in a sentence; mostly nothing."""
+        """A sentence about what the server has been busy with for long; empty where there is no such thing."""
         self._ping = ping
         self._waits = False
         self._silent = 0.0
@@ -71,7 +71,7 @@ class Heartbeat:
         self._last_tick: float | None = None
 
     def tick(self, now: float, behind: bool) -> bool:
-        """Ping when it is time; True where the server hangs. `behind`: what it said is not all read yet."""
+        """Ping when it is time; True where the server hangs. `behind`: some of its output is not read yet."""
         passed = min(_MAX_TICK_SECONDS, now - (now if self._last_tick is None else self._last_tick))
         self._last_tick = now
         if not self._waits:
@@ -85,7 +85,7 @@ class Heartbeat:
         return self._silent >= HUNG_SECONDS
 
     def excuse(self, sentence: str) -> None:
-        """It is known why no answer comes: it gets new patience, and the sentence says so until one does."""
+        """There is a known reason why no answer comes: start counting anew, and show it until one does."""
         self._silent, self.busy = 0.0, sentence
 
     def _answered(self, result: PingResult) -> None:
@@ -97,7 +97,7 @@ class Heartbeat:
 
 
 class Connection:
-    """At most one server at a time, and the ones that are on their way out.
+    """The server that runs, of which there is at most one, and those that are ending.
 
     `on_ready(hello)` is called when a server has greeted, `on_event(name, message)` with each of its events,
     `on_lost()` when it is gone. `clock` counts seconds.
@@ -133,13 +133,13 @@ class Connection:
             self.status = BackendStatus("starting", _ENDING, self.status.log)
 
     def stop(self) -> None:
-        """Let the server go; it is watched on its way out by `tick`."""
+        """Ask the server to end; `tick` ends it by force if it doesn't."""
         self._start_at = None
         self._drop("The backend was stopped.")
         self.status = BackendStatus(log=self.status.log)
 
     def close(self, patience_seconds: float) -> None:
-        """Blender or the add-on ends: let every child go, by force after `patience_seconds`."""
+        """End every child, by force after `patience_seconds`, because Blender or the add-on ends."""
         self.stop()
         until = time.monotonic() + patience_seconds
         for child in self._leaving:
@@ -174,7 +174,7 @@ class Connection:
         return self.status != before
 
     def _is_cramped(self, heartbeat: Heartbeat) -> bool:
-        """Whether one that is silent can't say anything; it goes on by itself once there is room."""
+        """Whether a silent server can't write its output; it goes on by itself once the disk has room."""
         if self._child is None or not self._child.is_cramped:
             return False
         folder = self._child.log_path.parent
@@ -195,7 +195,7 @@ class Connection:
         self.status = replace(self.status, sentence=sentence, asks=seconds >= LONG_START_SECONDS)
 
     def _spawn_when_due(self) -> bool:
-        """True where one was started. One that is leaving still owns its jobs: the next would not see them."""
+        """Start the server if that is due; True where it was. One that is ending still owns the jobs."""
         self._leaving = [child for child in self._leaving if not child.gone()]
         if self._start_at is None or self._clock() < self._start_at + (LEAVE_SECONDS if self._leaving else 0.0):
             return False

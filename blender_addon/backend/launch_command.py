@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PYTHON_VARIABLE = "WAN_VSE_BACKEND_PYTHON"
-"""Names a Python that has the backend's packages; a developer's way past the preferences."""
+"""An environment variable that names a Python with the backend's packages, for developers."""
 
 SCRUBBED = ("PYTHONHOME", "PYTHONPATH", "OCIO")
 """Blender sets these for itself; in the child they would load Blender's modules and colors."""
 
 
 class BackendMissing(Exception):
-    """There is no backend to start; `sentence` says what to do."""
+    """No backend can be started; `sentence` says why, and what to do."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -31,18 +31,18 @@ class BackendSettings:
     package_root: Path
     """The folder that holds the package `wan_backend`."""
     user_folder: Path
-    """The extension's own folder, the only one that may be written in."""
+    """The extension's own folder, the only one that it may write in."""
     command: str = ""
-    """A Python or a whole command line; empty: find one."""
+    """A Python or a whole command line; empty where one is to be found."""
     models_folder: str = ""
     device: str = "auto"
     memory_budget_gib: float = 0.0
-    """0: no limit but the device's own."""
+    """0 where only the device limits it."""
 
 
 @dataclass(frozen=True)
 class BackendCommand:
-    """What to start."""
+    """A command line and the environment that it runs in."""
 
     arguments: list[str]
     environment: dict[str, str]
@@ -66,7 +66,7 @@ def find(settings: BackendSettings, environment: Mapping[str, str] | None = None
 
 
 def child_environment(package_root: Path, around: Mapping[str, str] | None = None) -> dict[str, str]:
-    """`around` (this process's environment) without what Blender put there, and with `wan_backend` on the path."""
+    """`around` (by default this process's environment) without Blender's variables, with `wan_backend` on the path."""
     kept = dict(os.environ if around is None else around)
     for name in SCRUBBED:
         kept.pop(name, None)
@@ -89,7 +89,7 @@ def _from_preferences(settings: BackendSettings) -> list[str] | None:
 
 
 def split_command(text: str) -> list[str]:
-    """A path that may hold spaces, or a command line with arguments, as words."""
+    """Split a command line into words; a path that exists stays whole, even with spaces in it."""
     whole = text.strip().strip('"')
     if Path(whole).is_file():
         return [whole]

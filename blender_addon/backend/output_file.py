@@ -26,17 +26,17 @@ log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 65536
 HOLE_BYTES = 1 << 20
-"""A hole is made of so much at a time: a whole number of any file system's blocks."""
+"""Room is given back in pieces of this size: a whole number of any file system's blocks."""
 MIN_FREE_BYTES = 1 << 16
 
 
 class OutputFile:
-    """Made empty, for one child. Raises OSError where it can't be."""
+    """The output of one child, which begins empty. Raises OSError where it can't be created."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.for_child: BinaryIO = private_files.opened(path, buffering=0)
-        """To be closed once the child has it."""
+        """The end that the child writes to; to be closed here once the child has it."""
         self._file = path.open("r+b", buffering=0)
         self._read = self._given_back = 0
         self._punch: Callable[[BinaryIO, int, int], None] | None = _punch_hole
@@ -44,7 +44,7 @@ class OutputFile:
             _prepare(self._file)
 
     def read(self) -> bytes:
-        """What came since, at most `CHUNK_BYTES` of it; nothing where there is no more for now."""
+        """The output since the last read, at most `CHUNK_BYTES`; empty where there is no more for now."""
         if self._file.closed:
             return b""
         chunk = self._file.read(CHUNK_BYTES) or b""
@@ -55,14 +55,14 @@ class OutputFile:
 
     @property
     def is_cramped(self) -> bool:
-        """True where the disk is full, so that the child can't say anything."""
+        """True where the disk is full, so that the child can't write."""
         try:
             return shutil.disk_usage(self.path.parent).free < MIN_FREE_BYTES
         except OSError:
             return False
 
     def remove(self) -> None:
-        """The child is gone, and with it the file."""
+        """Close and delete the file, because the child is gone."""
         for file in (self.for_child, self._file):
             with contextlib.suppress(OSError):
                 file.close()

@@ -1,4 +1,4 @@
-"""Making the backend's environment, as a child that reports how far it is.
+"""Sets the backend's environment up in a child process that reports how far it is.
 
 `ask` says what would be done (gigabytes, which torch), `create` does it; both go on by `tick`.
 """
@@ -21,11 +21,11 @@ class Setup:
 
     def __init__(self) -> None:
         self.state = "idle"
-        """idle, planning, planned, running, done, failed."""
+        """One of idle, planning, planned, running, done and failed."""
         self.plan: SetupPlan | None = None
         self.progress: SetupProgress | None = None
         self.sentence = ""
-        """What is going on or went wrong, for a person."""
+        """What is going on or what went wrong."""
         self.log = ""
         """Path of the log file; empty before the first start."""
         self._child: ChildProcess | None = None
@@ -43,25 +43,25 @@ class Setup:
         self._begin(settings, "plan", "planning", "Checking what this machine needs.")
 
     def create(self, settings: BackendSettings) -> None:
-        """Do it; resumes what an earlier try left."""
+        """Set it up, from where an earlier try stopped."""
         self.progress = None
         self._begin(settings, "create", "running", "Setting up the backend.")
 
     def cancel(self) -> None:
-        """Stop; what was made so far stays for the next try."""
+        """Stop; the next try goes on from there."""
         if self._child is not None:
             self._drop()
             self.state, self.sentence = "idle", "The set-up was stopped; the next one resumes from there."
 
     def close(self, patience_seconds: float) -> None:
-        """Blender or the add-on ends: let the children go, by force after `patience_seconds`."""
+        """End the children, by force after `patience_seconds`, because Blender or the add-on ends."""
         self.cancel()
         for child in self._leaving:
             child.end_now(patience_seconds)
         self._leaving.clear()
 
     def tick(self, deadline: float) -> bool:
-        """Read what the child says until `deadline` (of time.perf_counter); True where something changed."""
+        """Read the child's reports until `deadline` (of time.perf_counter); True where something changed."""
         self._leaving = [child for child in self._leaving if not child.gone()]
         child, client = self._child, self._client
         if child is None or client is None:

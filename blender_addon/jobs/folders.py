@@ -15,7 +15,7 @@ PACKAGE = __package__.rsplit(".", 2)[0]
 
 
 _tightened: set[Path] = set()
-"""Of this session: folders that nobody else on the machine may look into."""
+"""Folders that were made private in this session."""
 
 
 def package_root() -> Path:

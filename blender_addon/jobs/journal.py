@@ -1,4 +1,4 @@
-"""Jobs whose sources are still being rendered, on the disk: they outlive a Blender that ends.
+"""Keeps jobs whose sources are still being rendered on the disk, so that they outlive a Blender that ends.
 
 One file a job, which names its owner: the Blender that is rendering for it (lease). When that one is dead, one of the
 others takes the job over. A file that names none is an orphan once nobody has touched it for a while.
@@ -30,7 +30,7 @@ ORPHANED_SECONDS = 20.0
 
 
 class Journal:
-    """The files of one folder; those of this Blender are `mine`."""
+    """The jobs in the files of one folder; `mine` are those of this Blender."""
 
     def __init__(self, folder: Path) -> None:
         self.mine: set[str] = set()
@@ -50,14 +50,14 @@ class Journal:
         self.mine.add(job_id)
 
     def drop(self, job_id: str) -> None:
-        """The job is safe elsewhere, or of no more interest."""
+        """Remove the job: the server has it, or nobody needs it."""
         if job_id in self.mine:
             self.mine.discard(job_id)
             with contextlib.suppress(OSError):
                 self._file(job_id).unlink()
 
     def touch(self) -> bool:
-        """Say that the owner lives, if that is due; True where it was."""
+        """Mark the files as used, if that is due; True where it was."""
         now = time.monotonic()
         if now < self._next_touch:
             return False
@@ -68,7 +68,7 @@ class Journal:
         return True
 
     def orphans(self) -> Iterator[tuple[str, TakeRequest, str]]:
-        """The jobs whose owner ended; they are mine from now on."""
+        """Take over the jobs whose owner ended; gives job id, request and what the placeholder remembers."""
         try:
             files = sorted(self._folder.glob("*.json"))
         except OSError:
@@ -89,7 +89,7 @@ class Journal:
         return not self._is_orphan(self._file(job_id))
 
     def release(self) -> None:
-        """This Blender ends: what it has is the others'."""
+        """Give the jobs of this Blender, which ends, to the others."""
         self._lease.release()
 
     def _taken_over(self, file: Path) -> tuple[TakeRequest, str] | None:
@@ -123,7 +123,7 @@ class Journal:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Raises OSError and ValueError."""
+    """The entry in `file`. Raises OSError and ValueError."""
     if file.stat().st_size > 4 * bounds.MAX_JSON_CHARACTERS:
         raise ValueError("too long")
     entry = bounds.json_values(file.read_text(encoding="utf-8"))

@@ -23,29 +23,29 @@ ENDED = "The backend ended; press Resume to continue."
 
 
 class KnownDownloads:
-    """By id. `client()` is the server's, or None while there is none; `on_done()` is called when a model came."""
+    """The downloads by model id. `client()` gives the server's client; `on_done()` is called when a model is here."""
 
     def __init__(
         self, client: Callable[[], ChildClient | None], on_change: Callable[[], None], on_done: Callable[[], None]
     ) -> None:
         self.plans: dict[str, DownloadPlan] = {}
         self.refused: dict[str, str] = {}
-        """Why the server would not do what was asked, by model."""
+        """Why the server refused what was asked last, by model."""
         self._client, self._on_change, self._on_done = client, on_change, on_done
         self._statuses: dict[str, DownloadStatus] = {}
         self._asked: set[str] = set()
 
     @property
     def busy(self) -> bool:
-        """True while one goes on or waits."""
+        """True while a download goes on or waits, or a plan is asked for."""
         return any(status.state.active for status in self._statuses.values()) or bool(self._asked)
 
     def status(self, model: str) -> DownloadStatus | None:
-        """How far it is; None where it was never asked for, or is done with."""
+        """How far the download is; None where there is none."""
         return self._statuses.get(model)
 
     def unfinished(self) -> list[DownloadStatus]:
-        """Those that go on, wait, are paused or failed."""
+        """The downloads that go on, wait, are paused or failed."""
         return [status for status in self._statuses.values() if status.state is not DownloadState.DONE]
 
     def is_asked(self, model: str) -> bool:
@@ -59,7 +59,7 @@ class KnownDownloads:
         return unfinished or model in self._asked or model in self.plans or model in self.refused
 
     def ask(self, model: str) -> None:
-        """Find out what it would take; the answer comes into `plans`."""
+        """Ask what the download would take; the answer comes into `plans`."""
         self.forget(model)
 
         def answered(plan: DownloadPlan) -> None:
@@ -84,15 +84,15 @@ class KnownDownloads:
         self._on_change()
 
     def start(self, model: str) -> None:
-        """Fetch it, or go on."""
+        """Start the download, or resume it."""
         self._order("download", model)
 
     def pause(self, model: str) -> None:
-        """Stop it for now."""
+        """Pause the download."""
         self._order("pause_download", model)
 
     def cancel(self, model: str) -> None:
-        """Stop it and remove what came of it."""
+        """Stop the download and remove its files."""
         self._order("cancel_download", model)
 
     def receive(self, status: DownloadStatus) -> None:
@@ -112,7 +112,7 @@ class KnownDownloads:
         self._on_change()
 
     def server_gone(self) -> None:
-        """What went on does so no more; the next server reports anew."""
+        """Show what went on as paused; the next server reports anew."""
         self._asked.clear()
         self.plans.clear()
         for model, status in self._statuses.items():

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Lease:
-    """This Blender's own, taken when it is first asked for its id."""
+    """This Blender's lock, taken when its id is first asked for."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -56,7 +56,7 @@ class Lease:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[bool]:
-        """True while no other Blender decides what is whose; False where one does just now."""
+        """Hold the lock for decisions about ownership; False where another Blender holds it."""
         try:
             file = private_files.opened(self._folder / "deciding.lock", "ab")
         except OSError:
@@ -70,7 +70,7 @@ class Lease:
             yield mine
 
     def release(self) -> None:
-        """This Blender ends, or a test plays that it does."""
+        """Release this Blender's lock, because it ends."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
@@ -112,7 +112,7 @@ else:
     import fcntl
 
     def _lock(file: BinaryIO) -> bool:
-        """False where another has it. Raises OSError where the file system knows no locks."""
+        """Lock the file; False where another process has. Raises OSError where the file system has no locks."""
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -32,7 +32,7 @@ _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 _next_id = uuid.uuid4().hex
 _ours: set[str] = set()
-"""The ids that the file came with or was given since. A scene that is appended later has another film's."""
+"""The ids that the file came with or got since. A scene that is appended later has the id of another film."""
 
 
 def ids() -> set[str]:
@@ -56,14 +56,14 @@ def ensure() -> str:
 
 
 def at_home(request: TakeRequest, scene: bpy.types.Scene) -> TakeRequest:
-    """The request with the open file as its origin, which gets its id with that."""
+    """The request with the open file as its origin; the file gets its id."""
     planned, real = id_to_be(), ensure()
     origin = replace(request.origin, project=path(), project_id=real, scene=scene.name_full)
     return replace(request, origin=origin, media_folder=request.media_folder.replace(planned, real))
 
 
 def forget() -> None:
-    """Another file was loaded: its ids are those that it has now, and the next one is new."""
+    """Start anew for another file: its ids are those that it has now."""
     global _next_id
     _next_id = uuid.uuid4().hex
     _ours.clear()
@@ -71,7 +71,7 @@ def forget() -> None:
 
 
 def _written() -> set[str]:
-    """The ids that the file's own scenes have; those that are linked are another film's."""
+    """The ids in the file's own scenes; linked scenes belong to another film."""
     own = (scene for scene in bpy.data.scenes if scene.library is None)
     return {found for scene in own if (found := untrusted.id_in(scene, KEY))}
 

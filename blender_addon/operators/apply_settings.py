@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Expert, FixAction, FixSetting, Guide, JobStatus, Role, TakeRequest, Task
 from ..jobs import lora_rows, session
@@ -17,7 +18,7 @@ from .refusing import ROW_POINTER, Refusing, Result, job_of, request_of_job, tim
 
 
 class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
-    """Fill the panel with the settings that the active strip, or the given job, was made with"""
+    """Load the settings of the active strip, or of the given job, into the panel"""
 
     bl_idname = "wan_vse.load_settings"
     bl_label = "Wan: Load Settings from Strip"
@@ -85,7 +86,7 @@ def fill(settings: WanSettings, request: TakeRequest) -> None:
 
 
 class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
-    """Change the setting in the panel as the button says. For a job, its settings and strips come first"""
+    """Change this setting in the panel. For a job, its settings and strips are loaded first"""
 
     bl_idname = "wan_vse.apply_fix"
     bl_label = "Wan: Apply Fix"
@@ -106,20 +107,21 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
         if self.action in ACTIONS:
             return ACTIONS[FixAction(self.action)](self.value)
         if self.action:
-            return self._refuse(f"do '{self.action}'")
+            return self._refuse("This version of the panel can't do '{}': update Wan VSE.", self.action)
         if self.setting in SET_BY_QUALITY:
             what = SET_BY_QUALITY[FixSetting(self.setting)]
-            self.report({"WARNING"}, f"The quality sets the {what}: choose another quality.")
+            self.report({"WARNING"}, rpt_("The quality sets the {}: choose another quality.").format(rpt_(what)))
             return {"CANCELLED"}
         if self.setting not in SETTERS:
-            return self._refuse(f"set '{self.setting}'")
+            return self._refuse("This version of the panel can't set '{}': update Wan VSE.", self.setting)
         job = job_of(self.job_id) if self.job_id else None
         if job is not None and not self._show(settings, job):
             return {"CANCELLED"}
         try:
             SETTERS[FixSetting(self.setting)](settings, self.value)
         except (TypeError, ValueError):
-            return self._refuse(f"set '{self.setting}' to '{self.value}'")
+            words = "This version of the panel can't set '{}' to '{}': update Wan VSE."
+            return self._refuse(words, self.setting, self.value)
         return {"FINISHED"}
 
     def _show(self, settings: WanSettings, job: JobStatus) -> bool:
@@ -132,8 +134,8 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
         settings.task = request.task.name
         return True
 
-    def _refuse(self, what: str) -> Result:
-        self.report({"WARNING"}, f"This version of the panel can't {what}: update Wan VSE.")
+    def _refuse(self, sentence: str, *words: str) -> Result:
+        self.report({"WARNING"}, rpt_(sentence).format(*words))
         return {"CANCELLED"}
 
 

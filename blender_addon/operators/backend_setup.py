@@ -7,6 +7,8 @@ import textwrap
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import WorkerState
 from .. import preferences
@@ -18,7 +20,7 @@ from .refusing import Refusing, Result
 
 
 class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
-    """Make the backend's own environment on this machine. You are told how much would be fetched before it is"""
+    """Set up the backend's environment on this machine. You see the download size before anything is downloaded"""
 
     bl_idname = "wan_vse.setup_backend"
     bl_label = "Wan: Set Up Backend"
@@ -56,7 +58,7 @@ class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
 
 
 class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
-    """Fetch and install what was just described"""
+    """Download and install what was just described"""
 
     bl_idname = "wan_vse.confirm_setup"
     bl_label = "Wan: Download and Install Backend"
@@ -79,11 +81,11 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
         if plan is None:
             return
         lines = self.layout.column(align=True)
-        for line in textwrap.wrap(plan.sentence, 64, break_long_words=False):
-            lines.label(text=line)
+        for line in textwrap.wrap(iface_(plan.sentence), 64, break_long_words=False):
+            lines.label(text=line, translate=False)
         facts = self.layout.column(align=True)
-        facts.label(text=f"To download: {plan.download_bytes / 1e9:.1f} GB", icon="IMPORT")
-        facts.label(text=f"Build of torch: {plan.torch_build.upper()}", icon="SETTINGS")
+        facts.label(text=iface_("To download: {:.1f} GB").format(plan.download_bytes / 1e9), icon="IMPORT")
+        facts.label(text=iface_("Build of torch: {}").format(plan.torch_build.upper()), icon="SETTINGS")
         facts.label(text="Blender's own Python is not touched.", icon="LOCKED")
 
     def execute(self, context: bpy.types.Context) -> Result:
@@ -92,7 +94,7 @@ class WAN_VSE_OT_confirm_setup(Refusing, bpy.types.Operator):
 
 
 class WAN_VSE_OT_cancel_setup(Refusing, bpy.types.Operator):
-    """Stop setting up the backend. What was fetched so far is kept for the next try"""
+    """Stop setting up the backend. What was downloaded is kept for the next try"""
 
     bl_idname = "wan_vse.cancel_setup"
     bl_label = "Wan: Cancel Set-Up"
@@ -108,7 +110,7 @@ class WAN_VSE_OT_cancel_setup(Refusing, bpy.types.Operator):
 
 
 class WAN_VSE_OT_restart_backend(Refusing, bpy.types.Operator):
-    """Stop the backend and start it again with the preferences as they are now. Waiting jobs stay in the queue"""
+    """Restart the backend with the current preferences. Waiting jobs stay in the queue"""
 
     bl_idname = "wan_vse.restart_backend"
     bl_label = "Wan: Restart Backend"
@@ -131,7 +133,7 @@ class WAN_VSE_OT_restart_backend(Refusing, bpy.types.Operator):
 
 
 class WAN_VSE_OT_free_card(Refusing, bpy.types.Operator):
-    """Give the card's memory back to other programs. The model is loaded again with the next job"""
+    """Free the card's memory for other programs. The next job loads the model again"""
 
     bl_idname = "wan_vse.free_card"
     bl_label = "Wan: Free Card Memory"
@@ -154,7 +156,7 @@ class WAN_VSE_OT_free_card(Refusing, bpy.types.Operator):
 
 
 class WAN_VSE_OT_open_log(Refusing, bpy.types.Operator):
-    """Open the log in the program that shows text files on this machine"""
+    """Open the log in the default text viewer"""
 
     bl_idname = "wan_vse.open_log"
     bl_label = "Wan: Open Log"
@@ -171,7 +173,7 @@ class WAN_VSE_OT_open_log(Refusing, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> Result:
         path = self.path or session.current().server.status.log or session.current().setup.log
         if not os.path.isfile(path):
-            self.report({"WARNING"}, f"The log is not there: {path or 'nothing was written yet'}.")
+            self.report({"WARNING"}, rpt_("There is no log at {}.").format(path) if path else "Nothing was logged yet.")
             return {"CANCELLED"}
         bpy.ops.wm.path_open(filepath=path)
         return {"FINISHED"}

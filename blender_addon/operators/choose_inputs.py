@@ -7,6 +7,7 @@ import secrets
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from .. import preferences
 from ..jobs import lora_rows
@@ -60,7 +61,9 @@ class WAN_VSE_OT_write_prompt_text(Refusing, bpy.types.Operator):
         settings.prompt_source = "TEXT_BLOCK"
         editor = next((area for area in _areas(context) if area.type == "TEXT_EDITOR"), None)
         if editor is None:
-            self.report({"INFO"}, f"Open the text '{settings.prompt_text.name}' in a text editor to write in it.")
+            self.report(
+                {"INFO"}, rpt_("Open the text '{}' in a text editor to write in it.").format(settings.prompt_text.name)
+            )
         else:
             space: Any = editor.spaces.active
             space.text = settings.prompt_text
@@ -73,7 +76,7 @@ def _areas(context: bpy.types.Context) -> list[bpy.types.Area]:
 
 
 class WAN_VSE_OT_new_seed(Refusing, bpy.types.Operator):
-    """Draw another seed and lock it, for a take that differs from the last one"""
+    """Pick a new random seed and lock it, for a take that differs from the last one"""
 
     bl_idname = "wan_vse.new_seed"
     bl_label = "Wan: New Seed"
@@ -143,7 +146,7 @@ def _read_folder() -> None:
 
 
 class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
-    """Add a LoRA of the folder that the preferences name, found by typing a part of its name"""
+    """Add a LoRA from the LoRA folder in the preferences; type part of its name to find it"""
 
     bl_idname = "wan_vse.pick_lora"
     bl_label = "Wan: Add LoRA from Folder"
@@ -167,7 +170,8 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
         """Show the files in a list that can be searched by name."""
         _read_folder()
         if not _kept_items:
-            self.report({"WARNING"}, f"There is no {lora_rows.ENDING} file in {preferences.get().loras_folder}.")
+            folder = preferences.get().loras_folder
+            self.report({"WARNING"}, rpt_("There is no {} file in {}.").format(lora_rows.ENDING, folder))
             return {"CANCELLED"}
         context.window_manager.invoke_search_popup(self)
         return {"RUNNING_MODAL"}
@@ -185,7 +189,7 @@ class WAN_VSE_OT_pick_lora(Refusing, bpy.types.Operator):
 
 
 class WAN_VSE_OT_remove_lora(Refusing, bpy.types.Operator):
-    """Take the chosen LoRA off the list. The file is left alone"""
+    """Remove the selected LoRA from the list. The file stays on disk"""
 
     bl_idname = "wan_vse.remove_lora"
     bl_label = "Wan: Remove LoRA"
@@ -208,7 +212,7 @@ class WAN_VSE_OT_remove_lora(Refusing, bpy.types.Operator):
 
 
 class WAN_VSE_OT_use_standard_view(Refusing, bpy.types.Operator):
-    """Show and render this scene with the Standard view, in which footage keeps exactly the colors of its files"""
+    """Show and render this scene with the Standard view, which keeps the exact colors of footage"""
 
     bl_idname = "wan_vse.use_standard_view"
     bl_label = "Wan: Use Standard View"

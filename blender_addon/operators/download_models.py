@@ -6,6 +6,8 @@ import textwrap
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..jobs import session
 from .refusing import Refusing, Result, backend_refusal
@@ -36,12 +38,12 @@ class OnModel(Refusing):
         """Report why the operator can't be used on the model; True where it can't."""
         sentence = self.model_refusal()
         if sentence:
-            self.report({"WARNING"}, f"{sentence}.")  # type: ignore[attr-defined]
+            self.report({"WARNING"}, f"{rpt_(sentence)}.")  # type: ignore[attr-defined]
         return bool(sentence)
 
 
 class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
-    """Fetch this from Hugging Face. You are told size, license and free room before anything is fetched"""
+    """Download this from Hugging Face. You see size, license and free space before anything is downloaded"""
 
     bl_idname = "wan_vse.download_model"
     bl_label = "Wan: Download Model"
@@ -82,7 +84,7 @@ class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
 
 
 class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
-    """Fetch the model that was just described"""
+    """Download the model that was just described"""
 
     bl_idname = "wan_vse.confirm_download"
     bl_label = "Wan: Download Model Files"
@@ -103,7 +105,7 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
             return {"CANCELLED"}
         plan = session.current().server.downloads.plans[self.model]
         return context.window_manager.invoke_props_dialog(
-            self, width=460, title=f"Download {plan.label}", confirm_text="Download"
+            self, width=460, title=iface_("Download {}").format(plan.label), confirm_text="Download"
         )
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -111,19 +113,19 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
         if plan is None:
             return
         facts = self.layout.column(align=True)
-        facts.label(text=f"To download: {size(plan.fetch_bytes)}", icon="IMPORT")
+        facts.label(text=iface_("To download: {}").format(size(plan.fetch_bytes)), icon="IMPORT")
         here = plan.total_bytes - plan.fetch_bytes
         if here:
-            facts.label(text=f"Here already: {size(here)}", icon="BLANK1")
-        facts.label(text=f"Free on the disk: {plan.free_bytes / 1e9:.1f} GB", icon="DISK_DRIVE")
-        facts.label(text=f"License: {plan.licence}", icon="TEXT")
+            facts.label(text=iface_("Already here: {}").format(size(here)), icon="BLANK1")
+        facts.label(text=iface_("Free on the disk: {:.1f} GB").format(plan.free_bytes / 1e9), icon="DISK_DRIVE")
+        facts.label(text=iface_("License: {}").format(plan.licence), icon="TEXT")
         facts.operator("wm.url_open", text="Read the License", icon="URL").url = plan.licence_url
         lines = self.layout.column(align=True)
         for number, line in enumerate(textwrap.wrap(plan.folder, 60)):
             lines.label(text=line, icon="BLANK1" if number else "FILE_FOLDER", translate=False)
         for note in plan.notes:
-            for line in textwrap.wrap(note, 64, break_long_words=False):
-                lines.label(text=line)
+            for line in textwrap.wrap(iface_(note), 64, break_long_words=False):
+                lines.label(text=line, translate=False)
 
     def execute(self, context: bpy.types.Context) -> Result:
         if self.refused():
@@ -133,7 +135,7 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
 
 
 class WAN_VSE_OT_resume_download(OnModel, bpy.types.Operator):
-    """Go on with the download from where it stopped"""
+    """Resume the download from where it stopped"""
 
     bl_idname = "wan_vse.resume_download"
     bl_label = "Wan: Resume Download"
@@ -157,7 +159,7 @@ class WAN_VSE_OT_resume_download(OnModel, bpy.types.Operator):
 
 
 class WAN_VSE_OT_pause_download(OnModel, bpy.types.Operator):
-    """Stop the download for now. What was fetched is kept, and Resume goes on from there, also after a restart"""
+    """Pause the download. What was downloaded is kept, and Resume continues from there, even after a restart"""
 
     bl_idname = "wan_vse.pause_download"
     bl_label = "Wan: Pause Download"
@@ -179,7 +181,7 @@ class WAN_VSE_OT_pause_download(OnModel, bpy.types.Operator):
 
 
 class WAN_VSE_OT_cancel_download(OnModel, bpy.types.Operator):
-    """End the download. What was fetched for it is removed from the disk"""
+    """Cancel the download. What was downloaded is removed from the disk"""
 
     bl_idname = "wan_vse.cancel_download"
     bl_label = "Wan: Cancel Download"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Origin, Plan, ProblemKind, Source, TakeRequest, Task
 from .. import preferences
@@ -140,14 +141,14 @@ def _within_its_plan(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeReq
 
 def _report(asked: list[TakeRequest]) -> str:
     if len(asked) > 1:
-        return f"Started {len(asked)} takes, one after the other."
+        return rpt_("Started {} takes, one after the other.").format(len(asked))
     origin = asked[0].origin
     end = origin.start + asked[0].length_frames
-    return f"Asked for a take on channel {origin.channel}, frames {origin.start} to {end - 1}."
+    return rpt_("Started a take on channel {}, frames {} to {}.").format(origin.channel, origin.start, end - 1)
 
 
 class WAN_VSE_OT_generate(TaskOperator, bpy.types.Operator):
-    """Ask for a take of the prompt at the playhead. A placeholder stands there until the take is made"""
+    """Make a take from the prompt at the playhead. A placeholder marks its place until it is done"""
 
     bl_idname = "wan_vse.generate"
     bl_label = "Wan: Generate Take"
@@ -156,7 +157,7 @@ class WAN_VSE_OT_generate(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_generate_into_hole(TaskOperator, bpy.types.Operator):
-    """Ask for a take of the prompt that fills the gap under the playhead, from strip to strip"""
+    """Make a take from the prompt that is as long as the gap under the playhead, from strip to strip"""
 
     bl_idname = "wan_vse.generate_into_hole"
     bl_label = "Wan: Generate into Gap"
@@ -166,7 +167,7 @@ class WAN_VSE_OT_generate_into_hole(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_animate_picture(TaskOperator, bpy.types.Operator):
-    """Ask for a take that begins on the selected picture, and ends on the second one where two are selected"""
+    """Make a take that begins on the selected picture, and ends on the second one if two are selected"""
 
     bl_idname = "wan_vse.animate_picture"
     bl_label = "Wan: Animate Picture"
@@ -175,7 +176,7 @@ class WAN_VSE_OT_animate_picture(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_restyle(TaskOperator, bpy.types.Operator):
-    """Ask for the selected footage in the prompt's look, frame by frame on the channel above it"""
+    """Restyle the selected footage in the look of the prompt, frame by frame on the channel above it"""
 
     bl_idname = "wan_vse.restyle"
     bl_label = "Wan: Restyle Footage"
@@ -184,7 +185,7 @@ class WAN_VSE_OT_restyle(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_fill_gap(TaskOperator, bpy.types.Operator):
-    """Ask for a take that is exactly the gap between two strips: the selected ones, or those around the playhead"""
+    """Make a take that exactly fills the gap between two strips: the selected ones, or those around the playhead"""
 
     bl_idname = "wan_vse.fill_gap"
     bl_label = "Wan: Fill Gap"
@@ -193,7 +194,7 @@ class WAN_VSE_OT_fill_gap(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_extend(TaskOperator, bpy.types.Operator):
-    """Ask for a take that goes on from the strip's end, or leads up to its start; a held part of it gives the length"""
+    """Make a take that continues from the strip's end, or leads up to its start; a held part sets the length"""
 
     bl_idname = "wan_vse.extend"
     bl_label = "Wan: Extend Strip"
@@ -202,7 +203,7 @@ class WAN_VSE_OT_extend(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_dress_previs(TaskOperator, bpy.types.Operator):
-    """Ask for a take with the scene strip's depth and camera move, in the look of the prompt or a selected picture"""
+    """Make a take with the scene strip's depth and camera move, in the look of the prompt or a selected picture"""
 
     bl_idname = "wan_vse.dress_previs"
     bl_label = "Wan: Dress Previs"
@@ -211,7 +212,7 @@ class WAN_VSE_OT_dress_previs(TaskOperator, bpy.types.Operator):
 
 
 class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
-    """Ask for another take with the active strip's own settings, above it and over the frames that it covers now"""
+    """Make another take with the settings of the active strip, above it and over the same frames"""
 
     bl_idname = "wan_vse.regenerate"
     bl_label = "Wan: Regenerate Take"
@@ -236,7 +237,7 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
         strip = compat.active_strip(scene)
         made = request_of(strip)
         if made is None:
-            self.report({"WARNING"}, f"{made_refusal(context)}.")
+            self.report({"WARNING"}, f"{rpt_(made_refusal(context))}.")
             return {"CANCELLED"}
         try:
             again = _request_again(scene, strip, made, self.seed == "SAME")
@@ -244,7 +245,7 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
         except request.Refused as refused:
             self.report({"WARNING"}, refused.sentence)
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Asked for another take on channel {again.origin.channel}.")
+        self.report({"INFO"}, rpt_("Started another take on channel {}.").format(again.origin.channel))
         return {"FINISHED"}
 
 

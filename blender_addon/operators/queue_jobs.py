@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus
 from ..jobs import project, request, session
@@ -96,7 +97,7 @@ class OnJob(Refusing):
             job = next((each for each in queue_state().sample if not self.job_refusal(each)), None)
         sentence = self.job_refusal(job) if job else NO_JOB
         if job is None or sentence:
-            self.report({"WARNING"}, f"{sentence}.")  # type: ignore[attr-defined]
+            self.report({"WARNING"}, f"{rpt_(sentence)}.")  # type: ignore[attr-defined]
             return {"CANCELLED"}
         with timed(f"operator {type(self).__name__}"):
             return self.run(context, job)
@@ -107,7 +108,7 @@ class OnJob(Refusing):
 
 
 class WAN_VSE_OT_cancel_job(OnJob, bpy.types.Operator):
-    """End the job. Its placeholder stays and says so, and the job can be tried again"""
+    """Cancel the job. Its placeholder stays, and you can retry the job"""
 
     bl_idname = "wan_vse.cancel_job"
     bl_label = "Wan: Cancel Job"
@@ -123,7 +124,7 @@ class WAN_VSE_OT_cancel_job(OnJob, bpy.types.Operator):
 
 
 class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
-    """End every job that runs or waits. Each can be tried again"""
+    """Cancel all running and waiting jobs. You can retry each of them"""
 
     bl_idname = "wan_vse.cancel_all"
     bl_label = "Wan: Cancel All Jobs"
@@ -141,7 +142,7 @@ class WAN_VSE_OT_cancel_all(Refusing, bpy.types.Operator):
         jobs = _going_on()
         for job_id in jobs:
             session.current().cancel(job_id)
-        self.report({"INFO"}, f"Canceling {len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}.")
+        self.report({"INFO"}, rpt_("Canceling 1 job." if len(jobs) == 1 else "Canceling {} jobs.").format(len(jobs)))
         return {"FINISHED"}
 
 
@@ -150,10 +151,10 @@ def _going_on() -> list[str]:
 
 
 class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
-    """Put the job at the end of the queue once more, exactly as it was asked for"""
+    """Add the job to the end of the queue again, with the same settings"""
 
     bl_idname = "wan_vse.retry_job"
-    bl_label = "Wan: Try Job Again"
+    bl_label = "Wan: Retry Job"
     bl_options: ClassVar = {"REGISTER"}
 
     @classmethod
@@ -172,7 +173,7 @@ class WAN_VSE_OT_retry_job(OnJob, bpy.types.Operator):
 
 
 class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
-    """Put the finished take on the timeline: in place of its placeholder, else where it was asked for"""
+    """Put the finished take on the timeline: in place of its placeholder, or else where it was requested"""
 
     bl_idname = "wan_vse.place_take"
     bl_label = "Wan: Place Take"
@@ -188,7 +189,7 @@ class WAN_VSE_OT_place_take(OnJob, bpy.types.Operator):
         scene = compat.sequencer_scene(context)
         no_timeline = timeline_refusal(context)
         if scene is None or no_timeline:
-            self.report({"WARNING"}, f"{no_timeline}.")
+            self.report({"WARNING"}, f"{rpt_(no_timeline)}.")
             return {"CANCELLED"}
         try:
             placed = session.current().place(job.job_id, scene)
@@ -214,8 +215,8 @@ class WAN_VSE_OT_show_take(OnJob, bpy.types.Operator):
         found = [each for each in identity.all_marked() if each.job_id == job.job_id]
         here = next((each for each in found if each.scene == shown), None)
         if here is None:
-            elsewhere = f"It is in the scene '{found[0].scene.name}'." if found else "It has no strip in this file."
-            self.report({"WARNING"}, elsewhere)
+            elsewhere = rpt_("The job's strip is in the scene '{}'.") if found else "The job has no strip in this file."
+            self.report({"WARNING"}, elsewhere.format(*(each.scene.name for each in found[:1])))
             return {"CANCELLED"}
         for strip in compat.all_strips(shown):
             strip.select = False
@@ -240,7 +241,7 @@ _HELD = "Another Blender window has the ended jobs: clear them there, or close t
 
 
 class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
-    """Take the jobs that have ended off the list. Their takes stay on the timeline and on the disk"""
+    """Remove ended jobs from the list. Their takes stay on the timeline and on disk"""
 
     bl_idname = "wan_vse.clear_jobs"
     bl_label = "Wan: Clear Ended Jobs"
@@ -259,7 +260,7 @@ class WAN_VSE_OT_clear_jobs(Refusing, bpy.types.Operator):
 
 
 class WAN_VSE_OT_collect_takes(Refusing, bpy.types.Operator):
-    """Copy the takes of this file into the folder wan beside it, so that all can be moved together"""
+    """Copy the takes of this file into the folder wan beside it, so that everything can be moved together"""
 
     bl_idname = "wan_vse.collect_takes"
     bl_label = "Wan: Collect Takes"

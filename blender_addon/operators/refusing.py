@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import JobStatus, TakeRequest
 from ..jobs import session
@@ -53,7 +54,7 @@ def request_of_job(operator: bpy.types.Operator, job: JobStatus) -> TakeRequest 
     if request is None:
         session.current().server.want_details(job.job_id)
         refused = backend_refusal()
-        operator.report({"WARNING"} if refused else {"INFO"}, f"{refused}." if refused else ASKING_FOR_DETAILS)
+        operator.report({"WARNING"} if refused else {"INFO"}, f"{rpt_(refused)}." if refused else ASKING_FOR_DETAILS)
     return request
 
 

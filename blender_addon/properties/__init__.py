@@ -284,7 +284,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
     resolution_name: StringProperty(options={"HIDDEN"})
     """The resolution's name, kept in place of `resolution` for the same reason."""
     media_format: EnumProperty(
-        name="Save As",
+        name="File Format",
         description="The file format of the take",
         items=[
             ("PNG", "PNG Files", "One file per frame: lossless, and each frame can be replaced on its own"),

@@ -163,7 +163,7 @@ def _for_text_strips(scene: bpy.types.Scene, selection: Selection) -> list[Targe
         return "Select the text strips that hold the prompts: each gets a take."
     empty = next((strip for strip in selection.texts if not strip.text), None)
     if empty is not None:
-        return f"The text strip '{empty.name}' is empty: write in it what is to be seen."
+        return f"The text strip '{empty.name}' is empty: write what the take shows."
     targets: list[Target] = []
     for strip in selection.texts:
         channel = _free_channel(scene, strip.start, strip.end_exclusive, 0, targets)
@@ -371,7 +371,9 @@ def goes_backward(strip: Picked, wished: bool) -> bool:
 def _no_room_before(start: int) -> str:
     """Why a strip that begins at `start` can't be extended to before frame 0, which a film doesn't show."""
     if start == 0:
-        return "No frame lies before the strip, as it begins at frame 0: move the strip to the right to make room."
+        return (
+            "There are no frames before the strip, which starts at frame 0: move the strip to the right to make room."
+        )
     lies = "Only 1 frame lies" if start == 1 else f"Only {start} frames lie"
     return f"{lies} before the strip: extend it by {start} at most, or move the strip to the right to make room."
 

@@ -25,7 +25,7 @@ CLASSES = (queue_list.WAN_VSE_UL_queue, lora_list.WAN_VSE_UL_loras, *menus.CLASS
 
 
 def register() -> None:
-    """Show everything."""
+    """Register the panels, menus, previews and the overlay."""
     for one in CLASSES:
         bpy.utils.register_class(one)
     preferences.draw_page = preferences_page.draw
@@ -37,7 +37,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Take everything away. The session ended before this, and its callbacks with it."""
+    """Unregister them. The session ended before this, and its callbacks with it."""
     timeline_overlay.unregister()
     live_preview_icon.unregister()
     thumbnail_icons.unregister()

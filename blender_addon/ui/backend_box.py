@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import WorkerState
 from .. import preferences
@@ -47,7 +48,7 @@ def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def draw_missing(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """A newcomer's first step; or what is wrong with the backend that the preferences name, which goes first."""
+    """The first step for a new user; or what is wrong with the backend that the preferences name."""
     if preferences.get().backend_command:
         box.alert = True
         paragraph.draw(box, context, session.current().server.status.sentence, "ERROR")
@@ -58,7 +59,7 @@ def draw_missing(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def draw_failure(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Why the backend stopped, with its log and a way on."""
+    """Why the backend stopped, with its log and a restart."""
     backend = session.current().server.status
     box.alert = True
     paragraph.draw(box, context, backend.sentence or WORDS["failed"][0], "ERROR")
@@ -95,7 +96,7 @@ def draw_worker(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What the model runs on, and what is wrong with it."""
     worker = session.current().server.worker
     if worker.device:
-        paragraph.draw(layout, context, f"Runs on {worker.device}, torch {worker.torch}", "MEMORY")
+        paragraph.draw(layout, context, iface_("Runs on {}, torch {}").format(worker.device, worker.torch), "MEMORY")
     if worker.state is WorkerState.BROKEN and worker.sentence:
         paragraph.draw(layout, context, worker.sentence, "ERROR")
 
@@ -123,7 +124,7 @@ def draw_setup(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def draw_setup_button(layout: bpy.types.UILayout) -> None:
-    """The button, and why it is grey where Blender is offline."""
+    """The button that sets the backend up, and why it is gray where Blender is offline."""
     row = layout.row()
     row.scale_y = 1.4
     row.operator("wan_vse.setup_backend", text="Set Up Backend", icon="IMPORT")
@@ -143,7 +144,9 @@ def _draw_plan(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
         return
     row = box.row(align=True)
     row.operator_context = "EXEC_DEFAULT"
-    row.operator("wan_vse.confirm_setup", text=f"Download {wording.size(plan.download_bytes)}", icon="IMPORT")
+    row.operator(
+        "wan_vse.confirm_setup", text=iface_("Download {}").format(wording.size(plan.download_bytes)), icon="IMPORT"
+    )
     row.operator("wan_vse.cancel_setup", text="Not Now", icon="X")
 
 
@@ -152,7 +155,8 @@ def _draw_progress(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     done = setup.progress
     box.label(text="Setting up the backend", icon="IMPORT")
     if done is not None:
-        text = wording.setup_bytes(done) or (f"Step {done.step} of {done.steps}" if done.steps else "")
+        steps = iface_("Step {} of {}").format(done.step, done.steps) if done.steps else ""
+        text = wording.setup_bytes(done) or steps
         box.progress(factor=done.progress, type="BAR", text=text)
     paragraph.draw(box, context, done.sentence if done and done.sentence else setup.sentence)
     row = box.row(align=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ...wan_backend.protocol.messages import ExtraRow, Fix, FixAction, ModelRow
@@ -31,8 +32,9 @@ def draw_for(layout: bpy.types.UILayout, context: bpy.types.Context, chosen: str
     if row is not None and (task in row.tasks or row.here or downloads.status(chosen) is not None):
         draw_fetchable(layout, context, row)
     elif row is not None and not current.server.looking:
-        able = " and ".join(task_box.name_of(each) for each in row.tasks)
-        paragraph.draw(layout.box(), context, f"{row.label} is not on this machine, and is only for {able}.", "INFO")
+        able = iface_(" and ").join(iface_(task_box.name_of(each)) for each in row.tasks)
+        words = iface_("{} is not on this machine, and is only for {}.").format(row.label, able)
+        paragraph.draw(layout.box(), context, words, "INFO")
     others: list[ModelRow | ExtraRow] = [*current.server.models, *current.server.extras]
     for other in others:
         if other.model != chosen and downloads.is_begun(other.model):
@@ -58,9 +60,9 @@ def draw_fetchable(layout: bpy.types.UILayout, context: bpy.types.Context, row: 
 
 
 def _draw_offer(box: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow | ExtraRow) -> None:
-    paragraph.draw(box, context, f"{row.label} is not here", "IMPORT")
+    paragraph.draw(box, context, iface_("{} is not on this machine").format(row.label), "IMPORT")
     size = wording.size(row.download_bytes)
-    paragraph.draw(box, context, f"At most {size}, license: {row.licence}", "BLANK1")
+    paragraph.draw(box, context, iface_("At most {}, license: {}").format(size, row.licence), "BLANK1")
     box.operator("wan_vse.download_model", text="Download...", icon="IMPORT").model = row.model
     _draw_offline(box)
 
@@ -74,9 +76,9 @@ def _draw_plan(
     paragraph.draw(box, context, row.label, "IMPORT")
     for line in wording.download_plan(plan):
         paragraph.draw(box, context, line, "BLANK1")
-    box.operator("wm.url_open", text=f"License: {plan.licence}", icon="URL").url = plan.licence_url
+    box.operator("wm.url_open", text=iface_("License: {}").format(plan.licence), icon="URL").url = plan.licence_url
     buttons = box.row(align=True)
-    text = f"Download {wording.size(plan.fetch_bytes)}" if plan.fetch_bytes else "Use It"
+    text = iface_("Download {}").format(wording.size(plan.fetch_bytes)) if plan.fetch_bytes else "Use It"
     buttons.operator("wan_vse.confirm_download", text=text, icon="IMPORT").model = row.model
     buttons.operator("wan_vse.cancel_download", text="Not Now", icon="X").model = row.model
 
@@ -85,7 +87,7 @@ def _draw_status(
     box: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow | ExtraRow, status: DownloadStatus
 ) -> None:
     words, icon = STATE_WORDS.get(status.state, (status.state.value, "IMPORT"))
-    paragraph.draw(box, context, f"{row.label}: {words}", icon)
+    paragraph.draw(box, context, f"{row.label}: {iface_(words)}", icon)
     if status.total_bytes:
         box.progress(factor=wording.share(status), type="BAR", text=wording.download_bytes(status))
     rate = wording.download_rate(status)

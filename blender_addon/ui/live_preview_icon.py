@@ -1,4 +1,4 @@
-"""What a take looks like while it is made: one picture a job, as a draw asks for it.
+"""The live preview of a take that is being made: one picture for each job that is looked at.
 
 A draw only asks; a timer reads the picture's bytes and hands them to Blender. The worker writes them beside its JPEG,
 which Blender could only read through a data-block of the file, or with a copy in the user's thumbnails.
@@ -28,19 +28,19 @@ _SCALE = 7.0
 _kept: Any = None
 """Blender's own collection of previews, by the path of the job's."""
 _steps: dict[str, int] = {}
-"""Path to the step whose picture it has."""
+"""The step whose picture is shown, by path."""
 _asked: dict[str, int] = {}
-"""Path to the step whose picture is wanted; read by the timer."""
+"""The step whose picture the timer is to read, by path."""
 
 
 def register() -> None:
-    """Keep pictures from now on."""
+    """Create the collection of previews."""
     global _kept
     _kept = bpy.utils.previews.new()
 
 
 def unregister() -> None:
-    """Let go of all."""
+    """Remove it, with all pictures."""
     global _kept
     if bpy.app.timers.is_registered(_read):
         bpy.app.timers.unregister(_read)
@@ -71,7 +71,7 @@ def want(path: str, step: int) -> None:
 
 @timed("timer: preview")
 def _read() -> None:
-    """Show what was asked for, and let go of the pictures of jobs that ended."""
+    """Read the pictures that are wanted, and drop those of jobs that ended."""
     if _kept is None:
         return
     for path in [path for path in _steps if not os.path.isfile(path)]:

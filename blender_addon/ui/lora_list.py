@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ..properties import WanLora, settings_in
 from ..stopwatch import timed
@@ -58,7 +59,7 @@ class WAN_VSE_PT_loras(bpy.types.Panel):
         """How many are on, for when the panel is closed."""
         count = sum(row.use for row in settings_in(compat.sequencer_scene(context)).loras)
         if count:
-            self.layout.label(text=f"{count} on")
+            self.layout.label(text=iface_("{} on").format(count))
 
     @timed("draw: loras")
     def draw(self, context: bpy.types.Context) -> None:

@@ -1,4 +1,4 @@
-"""The operators in the sequencer's own menus: there Blender's search (F3) finds them, too."""
+"""The operators in the sequencer's own menus, where Blender's search (F3) finds them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _GROUPS: tuple[tuple[tuple[str, str, Any], ...], ...] = (
         ("show_take", "Show Strip of Job", "VIEWZOOM"),
         ("place_take", "Place Take", "SEQUENCE"),
         ("cancel_job", "Cancel Job", "X"),
-        ("retry_job", "Try Job Again", "FILE_REFRESH"),
+        ("retry_job", "Retry Job", "FILE_REFRESH"),
         ("cancel_all", "Cancel All Jobs", "X"),
         ("clear_jobs", "Clear Ended Jobs", "TRASH"),
     ),
@@ -88,7 +88,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Take them out."""
+    """Remove the entries."""
     menus: Any = bpy.types
     menus.SEQUENCER_MT_add.remove(_in_add_menu)
     menus.SEQUENCER_MT_strip.remove(_in_strip_menu)

@@ -7,12 +7,13 @@ from typing import Any
 
 import blf
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 _MARGIN_PIXELS = 82
 """What the tabs, a panel, a box and their paddings take from the region's width at a scale of 1."""
 _ICON_PIXELS = 20
 _FIELD_PIXELS = 28
-"""So much more room than a label in a box has a field of the panel's whole width."""
+"""How much wider a field of the panel's whole width is than a label in a box."""
 _FONT = 0
 
 
@@ -23,10 +24,14 @@ def draw(
     icon: str = "NONE",
     max_lines: int = 12,
     width_pixels: float | None = None,
+    translate: bool = True,
 ) -> None:
-    """`text` as labels below each other; `icon` before the first. Cut with three dots after `max_lines`."""
+    """`text` as labels below each other; `icon` before the first. Cut with three dots after `max_lines`.
+
+    Names and prompts are drawn without `translate`; all else is translated as a whole, before it is broken into lines.
+    """
     room, points = _room(context, icon != "NONE", width_pixels)
-    lines = list(broken(text, room, points))
+    lines = list(broken(iface_(text) if translate else text, room, points))
     if len(lines) > max_lines:
         lines = [*lines[: max_lines - 1], lines[max_lines - 1] + " ..."]
     column = layout.column(align=True)

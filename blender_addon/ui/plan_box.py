@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import Fix, FixAction, Plan, Problem, ProblemKind
 from ..jobs import session
@@ -35,10 +36,11 @@ def draw_outcome(
     else:
         paragraph.draw(box, context, query.sentence or "Planning the take...", "SORTTIME")
     frames = wording.coming_frames(asked.length_frames, query.plan_of(asked))
-    place = f"Channel {asked.origin.channel}, frames {asked.origin.start} to {asked.origin.start + frames - 1}"
+    start = asked.origin.start
+    place = iface_("Channel {}, frames {} to {}").format(asked.origin.channel, start, start + frames - 1)
     paragraph.draw(box, context, place, "SEQUENCE")
     if len(takes.orders) > 1:
-        paragraph.draw(box, context, f"The first of {len(takes.orders)} takes", "BLANK1")
+        paragraph.draw(box, context, iface_("The first of {} takes").format(len(takes.orders)), "BLANK1")
     if any(source.rendered for source in asked.sources):
         paragraph.draw(box, context, "The source is rendered first, in the background", "RENDER_STILL")
 
@@ -51,9 +53,10 @@ def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -
     model, timeline = wording.plan(plan)
     column = box.column(align=True)
     paragraph.draw(column, context, model, "RENDER_ANIMATION")
-    paragraph.draw(column, context, f"{timeline}, {plan.steps} steps", "BLANK1")
+    paragraph.draw(column, context, timeline + iface_(", {} steps").format(plan.steps), "BLANK1")
     if plan.memory_bytes:
-        needs = f"About {wording.size(plan.memory_bytes)} of memory, {wording.size(plan.disk_bytes)} on the disk"
+        memory, disk = wording.size(plan.memory_bytes), wording.size(plan.disk_bytes)
+        needs = iface_("About {} of memory, {} on disk").format(memory, disk)
         paragraph.draw(box, context, needs, "MEMORY")
     if plan.memory:
         paragraph.draw(box, context, plan.memory, "BLANK1")
@@ -69,7 +72,7 @@ def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -
 def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan, problem: Problem) -> None:
     """What makes it impossible, with what would help; or that the model is on its way."""
     if _is_coming(plan):
-        paragraph.draw(box, context, "The model is being downloaded; you can go on working.", "IMPORT")
+        paragraph.draw(box, context, "The model is being downloaded; you can keep working.", "IMPORT")
         return
     if make_takes.may_yet_be_found(plan):
         paragraph.draw(box, context, session.current().server.looking, "SORTTIME")
@@ -83,7 +86,7 @@ def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan
 
 
 def _is_coming(plan: Plan) -> bool:
-    """True where all that is wrong is that the model is still being fetched."""
+    """True where the only problem is that the model is still being downloaded."""
     status = session.current().server.downloads.status(plan.model)
     return plan.problem.kind is ProblemKind.MODEL_MISSING and status is not None and status.state.active
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import ExtraRow, ModelRow
 from ..jobs import folders, session
@@ -74,21 +75,21 @@ def draw_extras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 def _extra_line(extra: ExtraRow) -> tuple[str, str]:
     """What is known of a LoRA or a tiny autoencoder, and its icon."""
     if not extra.here and session.current().server.looking:
-        return f"{extra.label}: {LOOKING}", "SORTTIME"
+        return f"{extra.label}: {iface_(LOOKING)}", "SORTTIME"
     if not extra.here:
-        return f"{extra.label}: {extra.notes}", "IMPORT"
-    return f"{extra.label} ({extra.licence}): {extra.sentence}", "CHECKMARK"
+        return f"{extra.label}: {iface_(extra.notes)}", "IMPORT"
+    return f"{extra.label} ({extra.licence}): {iface_(extra.sentence)}", "CHECKMARK"
 
 
 def _model_line(model: ModelRow) -> tuple[str, str]:
     """What is known of a model, and its icon."""
     if not model.here and session.current().server.looking:
-        return f"{model.label}: {LOOKING}", "SORTTIME"
+        return f"{model.label}: {iface_(LOOKING)}", "SORTTIME"
     if not model.here:
         return model.sentence, "IMPORT"
     ours = str(folders.package_root())
     where = "It is part of this extension." if model.folder.startswith(ours) else model.sentence
-    return f"{model.label} ({model.licence}): {where}", "CHECKMARK"
+    return f"{model.label} ({model.licence}): {iface_(where)}", "CHECKMARK"
 
 
 def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:

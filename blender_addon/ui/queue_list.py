@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
 from ..jobs import session
@@ -50,7 +51,7 @@ class WAN_VSE_UL_queue(bpy.types.UIList):
         _draw_row_button(row, job)
 
     def draw_filter(self, context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
-        """The search, which finds jobs that have no row, too."""
+        """The search, which also finds jobs without a row."""
         layout.prop(panel_state_of(context), "search", text="", icon="VIEWZOOM", placeholder=SEARCHES)
 
     def filter_items(self, context: bpy.types.Context, data: bpy.types.AnyType, property_name: str) -> tuple[Any, Any]:
@@ -68,7 +69,7 @@ def _draw_row_state(row: bpy.types.UILayout, job: JobStatus) -> None:
         row.alert = job.state in RED_STATES
         words = wording.STATE_WORDS[job.state]
         if not session.current().belongs_here(job.job_id):
-            words = "In another file" if job.state is JobState.DONE else f"{words}, other file"
+            words = "In another file" if job.state is JobState.DONE else iface_("{}, other file").format(iface_(words))
         if job.held_elsewhere:
             words = "Other window"  # its icon says how it is
         row.label(text=words)
@@ -100,7 +101,7 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     )
     if panel_state.left_out:
         words = "and {:,} more that match" if panel_state.search else "and {:,} older ones"
-        layout.label(text=words.format(panel_state.left_out), icon="BLANK1")
+        layout.label(text=iface_(words).format(panel_state.left_out), icon="BLANK1")
     draw_elsewhere(layout, context)
     row = layout.row(align=True)
     row.operator("wan_vse.cancel_all", text="Cancel All", icon="X")
@@ -116,10 +117,9 @@ def draw_elsewhere(layout: bpy.types.UILayout, context: bpy.types.Context) -> No
     """What another window of Blender has on the same machine, of which nothing is in this list."""
     count = session.current().server.held_elsewhere
     if count:
-        jobs, they, come = (
-            ("1 more job", "it is", "comes") if count == 1 else (f"{count:,} more jobs", "they are", "come")
-        )
-        text = f"Another Blender window has {jobs}: {they} in its queue, and {come} here when it is closed."
+        one = "Another Blender window has 1 more job: it is in its queue, and comes here when it is closed."
+        many = "Another Blender window has {:,} more jobs: they are in its queue, and come here when it is closed."
+        text = iface_(one) if count == 1 else iface_(many).format(count)
         paragraph.draw(layout, context, text, "WINDOW")
 
 
@@ -127,7 +127,7 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
     """One job in full."""
     request = _details(job)
     title = wording.title(request.prompt if request else job.summary.title, job.summary.task)
-    paragraph.draw(box, context, title, wording.STATE_ICONS[job.state], max_lines=4)
+    paragraph.draw(box, context, title, wording.STATE_ICONS[job.state], max_lines=4, translate=False)
     if job.problem is not None and job.state is not JobState.CANCELLED:
         draw_problem(box, context, job)
     elif job.state.ended:
@@ -176,7 +176,7 @@ def _ending(job: JobStatus) -> str:
     spent = job.seconds
     made = spent.load + spent.encode + spent.denoise + spent.decode
     if job.state is JobState.DONE and made:
-        return f"Done in {wording.duration(made)}"
+        return iface_("Done in {}").format(wording.duration(made))
     return wording.STATE_WORDS[job.state]
 
 
@@ -187,10 +187,12 @@ def _draw_facts(
     row = session.current().server.model(asked.model)
     column = box.column(align=True)
     column.active = False
-    facts = f"{row.label if row else asked.model}, seed {asked.seed}"
-    paragraph.draw(column, context, f"{task_box.name_of(asked.task)}: {facts}")
+    facts = iface_("{}, seed {}").format(row.label if row else asked.model, asked.seed)
+    paragraph.draw(column, context, f"{iface_(task_box.name_of(asked.task))}: {facts}")
     if asked.loras:
-        paragraph.draw(column, context, wording.loras(request.loras) if request else f"LoRAs: {asked.loras}")
+        paragraph.draw(
+            column, context, wording.loras(request.loras) if request else iface_("LoRAs: {}").format(asked.loras)
+        )
     plan = session.current().server.details.plan_of(job.job_id)
     if plan is not None:
         paragraph.draw(column, context, ", ".join(wording.plan(plan)))

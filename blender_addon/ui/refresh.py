@@ -21,7 +21,7 @@ _AREAS = {"SEQUENCE_EDITOR", "PREFERENCES"}
 
 @timed("refresh")
 def refresh() -> None:
-    """Something changed."""
+    """Bring the rows up to date and redraw, because something changed."""
     managers: Any = bpy.data.window_managers
     for manager in managers:
         mirror_rows(manager.wan_vse)
@@ -29,7 +29,7 @@ def refresh() -> None:
 
 
 def redraw() -> None:
-    """Ask Blender to draw again what shows anything of ours."""
+    """Ask Blender to redraw the areas that show anything of the add-on."""
     for manager in bpy.data.window_managers:
         for window in manager.windows:
             for area in window.screen.areas:
@@ -38,7 +38,7 @@ def redraw() -> None:
 
 
 def mirror_rows(panel_state: WanPanelState) -> None:
-    """Let the rows be the session's jobs: those that have not ended, and the newest others. Of a search, those found.
+    """Make the rows the session's jobs: all that have not ended and the newest others; with a search, those found.
 
     The chosen job stays chosen; a new one is chosen as it comes.
     """
@@ -96,13 +96,13 @@ def _shown(now: QueueState, search: str) -> tuple[list[str], int]:
 
 
 def _are(rows: Any, ids: list[str]) -> bool:
-    """True where the rows are those; a file that was opened may have brought others with it."""
+    """True where the rows have these ids; a file that was opened may have brought other rows with it."""
     ends = (0, -1) if ids else ()
     return len(rows) == len(ids) and all(rows[end].name == ids[end] for end in ends)
 
 
 def _write(rows: Any, old: list[str], ids: list[str]) -> None:
-    """Change as few rows as that takes: Blender redoes each at some cost."""
+    """Write the ids into the rows, changing as few rows as possible: each change costs Blender time."""
     while len(rows) > len(ids):
         rows.remove(len(rows) - 1)
     for row, was, name in zip(rows, old, ids, strict=False):

@@ -15,7 +15,7 @@ import bpy
 from ..timeline import compat, identity, untrusted
 
 KEPT_SECONDS = 0.7
-"""So long, what strips remember of their jobs is taken for the same while none came, went or moved."""
+"""While no strip comes, goes or moves, the jobs of the strips are read anew only after this time."""
 
 
 class Placeholder(NamedTuple):
@@ -29,7 +29,7 @@ class Placeholder(NamedTuple):
 
 @dataclass(frozen=True)
 class Marks:
-    """What is known of the shown strips."""
+    """The placeholders and takes among the shown strips, and what they were read from."""
 
     key: tuple[object, ...] = ()
     until: float = 0.0

@@ -7,6 +7,7 @@ import time
 from typing import ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from .. import preferences
 from ..jobs import collect, project, request, session
@@ -41,7 +42,7 @@ class _InSequencer:
 
 
 class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
-    """What is asked for, what would come of it, and the button."""
+    """The settings of a take, its plan, and the button."""
 
     bl_idname = "WAN_VSE_PT_generate"
     bl_label = "Generate"
@@ -57,7 +58,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
             return
         refused = timeline_refusal(context)
         if refused:
-            paragraph.draw(layout, context, f"{refused}.", "INFO")
+            paragraph.draw(layout, context, f"{iface_(refused)}.", "INFO")
             return
         settings = settings_in(scene)
         seen = snapshot.read(scene, settings)
@@ -76,7 +77,7 @@ class WAN_VSE_PT_generate(_InSequencer, bpy.types.Panel):
 
 
 class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
-    """What is seldom changed."""
+    """Settings that are seldom changed."""
 
     bl_idname = "WAN_VSE_PT_more"
     bl_label = "More"
@@ -96,7 +97,7 @@ class WAN_VSE_PT_more(_InSequencer, bpy.types.Panel):
         layout.label(text="Negative Prompt")
         layout.prop(settings, "negative_prompt", text="")
         row = layout.row()
-        row.label(text="Save As")
+        row.label(text="File Format")
         row.prop(settings, "media_format", text="")
         row = layout.row()
         row.label(text="Between Frames")
@@ -117,7 +118,7 @@ class WAN_VSE_PT_queue(_InSequencer, bpy.types.Panel):
 
 
 class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
-    """How the active strip was made, and another of its kind."""
+    """How the active strip was made, with buttons for another take like it."""
 
     bl_idname = "WAN_VSE_PT_take"
     bl_label = "Active Take"
@@ -133,9 +134,12 @@ class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
         """Blender calls this to show the panel."""
         made = request_of(compat.active_strip(compat.sequencer_scene(context)))
         layout = self.layout
-        paragraph.draw(layout, context, wording.title(made.prompt, made.task), "FONT_DATA", max_lines=PROMPT_LINES)
+        paragraph.draw(
+            layout, context, wording.title(made.prompt, made.task), "FONT_DATA", PROMPT_LINES, translate=False
+        )
         row = session.current().server.model(made.model)
-        facts = f"{row.label if row else made.model}, {made.quality.value}, seed {made.seed}"
+        model, quality = row.label if row else made.model, made.quality.value
+        facts = iface_("{}, {}, seed {}").format(model, iface_(quality.capitalize()).lower(), made.seed)
         paragraph.draw(layout, context, facts, "BLANK1")
         if made.loras:
             paragraph.draw(layout, context, wording.loras(made.loras), "BLANK1")
@@ -186,13 +190,13 @@ def _draw_long_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, pr
     if not paragraph.fits(context, prompt):
         column = layout.column()
         column.active = False
-        paragraph.draw(column, context, prompt[:2000], max_lines=PROMPT_LINES)
+        paragraph.draw(column, context, prompt[:2000], max_lines=PROMPT_LINES, translate=False)
 
 
 def _draw_lines(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, otherwise: str) -> None:
     box = layout.box()
     if text.strip():
-        paragraph.draw(box, context, text[:2000], max_lines=PROMPT_LINES)
+        paragraph.draw(box, context, text[:2000], max_lines=PROMPT_LINES, translate=False)
     else:
         paragraph.draw(box, context, otherwise, "INFO")
 
@@ -217,16 +221,17 @@ def draw_seed(layout: bpy.types.UILayout, settings: WanSettings) -> None:
 
 
 def draw_color_hint(layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene) -> None:
-    """What would spoil a take's colors."""
+    """A warning about a view transform that would change a take's colors."""
     if changes_colors(scene):
         box = layout.box()
         view = scene.view_settings.view_transform
-        paragraph.draw(box, context, f"The {view} view changes the colors of footage.", "COLOR")
+        words = iface_("The {} view changes the colors of footage.").format(iface_(view))
+        paragraph.draw(box, context, words, "COLOR")
         box.operator("wan_vse.use_standard_view", text="Use Standard View")
 
 
 def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Takes that their file could be parted from, and what became of collecting them."""
+    """A button for takes that lie elsewhere than their file, and how collecting them goes."""
     current = session.current()
     if current.collector.busy:
         layout.progress(factor=current.collector.progress, type="BAR", text="Copying takes")
@@ -239,7 +244,7 @@ def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
 
 
 def _any_far() -> bool:
-    """Whether takes lie elsewhere, found out every few seconds: it takes a walk over all strips."""
+    """Whether takes lie elsewhere; looked up every few seconds, because it takes a walk over all strips."""
     global _far
     if bpy.app.background or time.monotonic() > _far[1]:
         _far = (collect.any_far(), time.monotonic() + FAR_SECONDS)
@@ -249,7 +254,7 @@ def _any_far() -> bool:
 def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Where takes go."""
     if project.path() or preferences.get().media_folder:
-        text = f"Takes go to {request.media_folder(preferences.get())}{os.sep}"
+        text = iface_("Takes go to {}").format(f"{request.media_folder(preferences.get())}{os.sep}")
     else:
         text = "Takes go to the extension's folder until the .blend is saved, then to wan/ beside it."
     paragraph.draw(layout, context, text, "FILE_FOLDER")

@@ -1,13 +1,14 @@
-"""The choice of the task, what it makes takes from, and the settings that this task alone has."""
+"""The choice of the task, the strips that it uses, and the settings that only this task has."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import Role, Task
-from ..operators.snapshot import Snapshot, ShownTakes
+from ..operators.snapshot import ShownTakes, Snapshot
 from ..properties import WanSettings
 from ..properties.task import TASK_ITEMS
 from ..timeline import scene_format, selection, targets
@@ -34,12 +35,12 @@ _ICONS: dict[Task, Any] = {Task[item[0]]: item[3] for item in TASK_ITEMS}
 
 
 def name_of(asked: str) -> str:
-    """What a request's task is called; a newer version's by its own word."""
+    """The name of a request's task; its own word where a newer version has made the request."""
     return next((name for one, name in _NAMES.items() if one.value == asked), asked)
 
 
 def draw_choice(layout: bpy.types.UILayout, seen: Snapshot) -> None:
-    """The shown task in words, which the selection implies or somebody chose; the others as icons beside it."""
+    """The shown task, implied by the selection or chosen, as a button with its name; the others as icons beside it."""
     row = layout.row(align=True)
     row.scale_y = 1.2
     _draw_one(row, seen, seen.task, _NAMES[seen.task])
@@ -66,20 +67,23 @@ def made_from(made: list[Target]) -> str:
     """Which strips the takes are made from."""
     names = [f"'{strip.name}'" for strip in made[0].sources]
     if len(made) > 1:
-        return f"{names[0]} and {len(made) - 1} more, a take for each"
+        return iface_("{} and {} more, a take for each").format(names[0], len(made) - 1)
     if not names:
         return "The preview range, as the preview shows it"
     words = _BETWEEN.get(made[0].task, "{} and {}")
     if len(names) == 2:
-        return words.format(*names)
+        return iface_(words).format(*names)
     if made[0].task is Task.EXTEND:
         backward = made[0].wanted[0].role is Role.AFTER
-        return f"Up to the start of {names[0]}" if backward else f"On from the end of {names[0]}"
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more, as the preview shows them"
+        words = "Up to the start of {}" if backward else "Continues from the end of {}"
+        return iface_(words).format(names[0])
+    if len(names) == 1:
+        return names[0]
+    return iface_("{} and {} more, as the preview shows them").format(names[0], len(names) - 1)
 
 
 def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene, settings: WanSettings, seen: Snapshot) -> None:
-    """What only the shown task has to set."""
+    """The settings that only the shown task has."""
     task, selected = seen.task, seen.selected
     column = layout.column(align=True)
     if task is Task.TEXT_TO_VIDEO:
@@ -124,7 +128,7 @@ def draw_length(
         if not in_gap.slots:  # the outcome says why
             return
         slot = in_gap.slots[0]
-        row.label(text=f"Frames {slot.start} to {slot.end_exclusive - 1}", icon="SNAP_MIDPOINT")
+        row.label(text=iface_("Frames {} to {}").format(slot.start, slot.end_exclusive - 1), icon="SNAP_MIDPOINT")
         other = f"{wording.frames(slot.length_frames)}, {scene_format.seconds_of(slot.length_frames, rate):.2f} s"
     right = row.row()
     right.alignment = "RIGHT"
@@ -132,11 +136,11 @@ def draw_length(
 
 
 def draw_button(layout: bpy.types.UILayout, settings: WanSettings, seen: Snapshot) -> None:
-    """The button that all of this is for."""
+    """The button that asks for the takes."""
     task, selected = seen.task, seen.selected
     operator, text = BUTTONS[task]
     if task is Task.TEXT_TO_VIDEO and settings.prompt_source == "TEXT_STRIP" and len(selected.texts) > 1:
-        text = f"Generate {len(selected.texts)} Takes"
+        text = iface_("Generate {} Takes").format(len(selected.texts))
     elif task is Task.TEXT_TO_VIDEO and settings.length_mode == "HOLE":
         text = "Generate into Gap"
     row = layout.row()
@@ -151,7 +155,8 @@ def _draw_text(column: bpy.types.UILayout, scene: bpy.types.Scene, settings: Wan
         if texts:
             column.label(text="To make a take for each text strip, choose Strip.", icon="INFO")
     elif texts:
-        text = "A take as long as the text strip" if texts == 1 else f"{texts} takes, as long as their strips"
+        many = iface_("{} takes, as long as their strips").format(texts)
+        text = "A take as long as the text strip" if texts == 1 else many
         column.label(text=text)
 
 
@@ -167,7 +172,7 @@ def _draw_extend(
     if strip is not None and held_sides:
         backward = targets.goes_backward(strip, settings.extend_direction == "BACKWARD")
         frames = strip.held_before if backward else strip.held_after
-        row.label(text=f"Extends the held part: {wording.frames(frames)}", icon="SNAP_MIDPOINT")
+        row.label(text=iface_("Extends the held part: {}").format(wording.frames(frames)), icon="SNAP_MIDPOINT")
     else:
         frames = settings.extend_frames
         row.prop(settings, "extend_frames")

@@ -1,4 +1,4 @@
-"""Small pictures of what a take is made from, as the backend reads it. A draw only asks for them.
+"""Thumbnails of what a take is made from, as the backend reads it. A draw only asks for them.
 
 The backend makes the files, and Blender reads them in threads of its own; a timer gives them to Blender.
 """
@@ -17,7 +17,7 @@ from ..jobs import session
 from . import refresh
 
 MAX_KEPT = 240
-"""All pictures are let go of when there are more than this."""
+"""All pictures are dropped once there are more than this."""
 AT_ONCE = 6
 _WORDS = {
     Role.FIRST: "First",
@@ -34,17 +34,17 @@ _SIZE = 3.6
 _kept: Any = None
 """Blender's own collection of previews, by path."""
 _asked: dict[str, None] = {}
-"""Paths, in order; to be loaded by the timer."""
+"""The paths that the timer is to load, in order."""
 
 
 def register() -> None:
-    """Keep pictures from now on."""
+    """Create the collection of previews."""
     global _kept
     _kept = bpy.utils.previews.new()
 
 
 def unregister() -> None:
-    """Let go of all."""
+    """Remove it, with all pictures."""
     global _kept
     if bpy.app.timers.is_registered(_load):
         bpy.app.timers.unregister(_load)
@@ -55,7 +55,7 @@ def unregister() -> None:
 
 
 def draw(layout: bpy.types.UILayout, request: TakeRequest) -> None:
-    """What the take is made from, and what guides it, as far as it is known."""
+    """The thumbnails of what the take is made from and of what guides it, as far as they are known."""
     shown = [
         (title(picture), icon_of(picture.file)) for picture in session.current().server.thumbnail_query.of(request)
     ]
@@ -90,7 +90,7 @@ def icon_of(path: str) -> int:
 
 
 def _load() -> float | None:
-    """Give Blender some of what was asked for; it reads the files later, beside us."""
+    """Hand some of the paths to Blender, which reads the files later in threads of its own."""
     if _kept is None:
         return None
     if len(_kept) > MAX_KEPT:

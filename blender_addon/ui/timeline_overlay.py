@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import blf
 import bpy
 import gpu
+from bpy.app.translations import pgettext_iface as iface_
 from gpu_extras.batch import batch_for_shader
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, Task
@@ -34,7 +35,7 @@ _STRIP_LOW, _STRIP_HIGH = 0.05, 0.95
 """A strip's edges within its channel."""
 _BAR_HIGH = 0.26
 _BODY_HIGH = 0.62
-"""So much of a strip lies below the line with its name."""
+"""The height of the part of a strip that lies below its name."""
 _STOPPED = (JobState.FAILED, JobState.INTERRUPTED)
 _POINTS = 10
 MAX_CAPTIONS = 150
@@ -57,14 +58,14 @@ class Box(NamedTuple):
 
 
 def register() -> None:
-    """Draw from now on; a Blender without a window has nothing to draw in."""
+    """Add the draw handler, unless Blender has no window."""
     global _handler
     if not bpy.app.background and _handler is None:
         _handler = bpy.types.SpaceSequenceEditor.draw_handler_add(_draw, (), "WINDOW", "POST_PIXEL")
 
 
 def unregister() -> None:
-    """Draw no more."""
+    """Remove the draw handler."""
     global _handler
     if _handler is not None:
         bpy.types.SpaceSequenceEditor.draw_handler_remove(_handler, "WINDOW")
@@ -131,9 +132,9 @@ def bars(job: JobStatus, box: Box) -> list[tuple[Color, Box]]:
 def caption(job: JobStatus) -> str:
     """What is written on a placeholder."""
     if job.state is JobState.FAILED and job.problem is not None:
-        return f"Failed: {job.problem.sentence}"
+        return iface_("Failed: {}").format(iface_(job.problem.sentence))
     if job.state is JobState.DONE:
-        return "Done: press Place in the queue"
+        return iface_("Done: press Place in the queue")
     return wording.progress(job)
 
 
@@ -152,7 +153,7 @@ def _draw_asked_range(context: bpy.types.Context, scene: bpy.types.Scene) -> Non
 
 
 class _Scale:
-    """From frames and channels to pixels of a region: straight lines, asked of Blender once for a draw."""
+    """Converts frames and channels to pixels of a region. Both are linear, so Blender is asked once for a draw."""
 
     def __init__(self, region: bpy.types.Region) -> None:
         view: Any = region.view2d

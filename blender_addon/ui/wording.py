@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from bpy.app.translations import pgettext_iface as iface_
+
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
 from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, SetupProgress, Task
 from ..jobs import lora_rows
@@ -36,19 +38,21 @@ STATE_ICONS: dict[JobState, Any] = {
 
 def title(prompt: str, task: Task) -> str:
     """The prompt; where there is none, the task."""
-    return prompt.strip() or f"{task.replace('_', ' ').capitalize()}, without a prompt"
+    return prompt.strip() or iface_("{}, without a prompt").format(iface_(task.replace("_", " ").capitalize()))
 
 
 def duration(seconds: float) -> str:
     """A time to wait, as precise as a person needs: "8 s", "2 min 10 s", "1 h 5 min"."""
     whole = max(1, round(seconds))
     if whole < 60:
-        return f"{whole} s"
+        return iface_("{} s").format(whole)
     if whole < 3600:
         minutes, rest = divmod(whole, 60)
-        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
+        if minutes < 10 and rest:
+            return iface_("{} min {} s").format(minutes, rest)
+        return iface_("{} min").format(minutes)
     hours, rest = divmod(whole, 3600)
-    return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"
+    return iface_("{} h {} min").format(hours, rest // 60) if rest >= 60 else iface_("{} h").format(hours)
 
 
 def size(size_bytes: int) -> str:
@@ -64,36 +68,43 @@ def share(status: DownloadStatus) -> float:
 def download_bytes(status: DownloadStatus) -> str:
     """ "3.21 of 19.00 GB"; in MB where it is less than one."""
     unit, words, digits = (1e9, "GB", 2) if status.total_bytes >= 1e9 else (1e6, "MB", 1)
-    return f"{status.done_bytes / unit:.{digits}f} of {status.total_bytes / unit:.{digits}f} {words}"
+    done, total = (f"{count / unit:.{digits}f}" for count in (status.done_bytes, status.total_bytes))
+    return iface_("{} of {} {}").format(done, total, words)
 
 
-def setup_bytes(told: SetupProgress) -> str:
-    """ "310 of 590 MB, 2 min left"; empty where nothing is fetched."""
-    if not told.total_bytes:
+def setup_bytes(progress: SetupProgress) -> str:
+    """ "310 of 590 MB, 2 min left"; empty where nothing is downloaded."""
+    if not progress.total_bytes:
         return ""
-    unit, words, digits = (1e9, "GB", 2) if told.total_bytes >= 1e9 else (1e6, "MB", 0)
-    here = f"{told.done_bytes / unit:.{digits}f} of {told.total_bytes / unit:.{digits}f} {words}"
-    return here if told.seconds_left is None else f"{here}, {duration(told.seconds_left)} left"
+    unit, words, digits = (1e9, "GB", 2) if progress.total_bytes >= 1e9 else (1e6, "MB", 0)
+    done, total = (f"{count / unit:.{digits}f}" for count in (progress.done_bytes, progress.total_bytes))
+    parts = [iface_("{} of {} {}").format(done, total, words)]
+    if progress.seconds_left is not None:
+        parts.append(iface_("{} left").format(duration(progress.seconds_left)))
+    return ", ".join(parts)
 
 
 def download_rate(status: DownloadStatus) -> str:
     """ "45.2 MB/s, 5 min left"; empty while neither is known."""
     parts = [f"{status.bytes_per_second / 1e6:.1f} MB/s"] if status.bytes_per_second > 0 else []
     if status.seconds_left is not None:
-        parts.append(f"{duration(status.seconds_left)} left")
+        parts.append(iface_("{} left").format(duration(status.seconds_left)))
     return ", ".join(parts)
 
 
 def download_plan(made: DownloadPlan) -> list[str]:
     """What a model would take, line by line."""
     here = made.total_bytes - made.fetch_bytes
-    lines = [f"To download: {size(made.fetch_bytes)}" + (f"; {size(here)} are here already" if here else "")]
-    return [*lines, f"Free on the disk: {size(made.free_bytes)}", f"Into {made.folder}", *made.notes]
+    lines = [iface_("To download: {}").format(size(made.fetch_bytes))]
+    if here:
+        lines[0] += iface_("; {} are already here").format(size(here))
+    lines.append(iface_("Free on the disk: {}").format(size(made.free_bytes)))
+    return [*lines, iface_("Into {}").format(made.folder), *made.notes]
 
 
 def frames(count: int) -> str:
     """ "1 frame" or "81 frames"."""
-    return f"{count} frame" if count == 1 else f"{count} frames"
+    return iface_("{} frame" if count == 1 else "{} frames").format(count)
 
 
 def rate(frame_rate: FrameRate) -> str:
@@ -102,14 +113,16 @@ def rate(frame_rate: FrameRate) -> str:
 
 
 def plan(made: Plan) -> tuple[str, str]:
-    """What the model makes, and what comes of it on the timeline."""
-    model = f"{made.width} x {made.height}, {frames(made.model_frames)} at {rate(made.model_frame_rate)} fps"
-    return model, f"{frames(made.take_frames)} on the timeline"
+    """What the model makes, and how long the take will be on the timeline."""
+    length, speed = frames(made.model_frames), rate(made.model_frame_rate)
+    model = iface_("{} x {}, {} at {} fps").format(made.width, made.height, length, speed)
+    return model, iface_("{} on the timeline").format(frames(made.take_frames))
 
 
 def loras(made_with: list[LoraUse]) -> str:
     """ "LoRAs: style 0.8, film 1"."""
-    return "LoRAs: " + ", ".join(f"{lora_rows.name_of(use.path)} {use.strength:g}" for use in made_with)
+    names = ", ".join(f"{lora_rows.name_of(use.path)} {use.strength:g}" for use in made_with)
+    return iface_("LoRAs: {}").format(names)
 
 
 def coming_frames(asked_frames: int, made: Plan | None) -> int:
@@ -124,15 +137,17 @@ def is_rendering(job: JobStatus) -> bool:
 
 def state(job: JobStatus) -> str:
     """What goes on with a job, or how it ended."""
-    return RENDERING.removesuffix(".") if is_rendering(job) else STATE_WORDS[job.state]
+    return iface_(RENDERING).removesuffix(".") if is_rendering(job) else iface_(STATE_WORDS[job.state])
 
 
 def progress(job: JobStatus) -> str:
     """How far a job is, in words: "Step 3 of 8, 12 s left"."""
-    parts = [f"Step {job.step} of {job.steps}"] if job.steps and job.state is JobState.DENOISING else []
+    parts = (
+        [iface_("Step {} of {}").format(job.step, job.steps)] if job.steps and job.state is JobState.DENOISING else []
+    )
     parts = parts or [state(job)]
     if job.eta_seconds is not None and not job.state.ended:
-        parts.append(f"{duration(job.eta_seconds)} left")
+        parts.append(iface_("{} left").format(duration(job.eta_seconds)))
     return ", ".join(parts)
 
 

@@ -200,7 +200,7 @@ class StandInSession:
 
 
 @pytest.fixture
-def told(scene, addon, extension: str, monkeypatch) -> Iterator[StandInSession]:
+def stand_in(scene, addon, extension: str, monkeypatch) -> Iterator[StandInSession]:
     """What the add-on takes for its session in this test."""
     import bpy
 
@@ -213,7 +213,7 @@ def told(scene, addon, extension: str, monkeypatch) -> Iterator[StandInSession]:
 
 
 @pytest.fixture
-def settings(told: StandInSession, scene):
+def settings(stand_in: StandInSession, scene):
     """The scene's settings, with a prompt and the embedded model."""
     settings = scene.wan_vse
     settings.prompt, settings.model_id = "fog over pines", "embedded"

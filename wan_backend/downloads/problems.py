@@ -49,14 +49,14 @@ class DownloadError(Exception):
 
 
 _CHANGED = (
-    "so it isn't used: look at its page for what was changed and why. Update Wan VSE, or take it as it is now, in a "
+    "so it isn't used: see its page for what was changed and why. Update Wan VSE, or accept the change in a "
     "terminal: {command}"
 )
 _SENTENCES = {
     Failure.WRONG_ANSWER: (
         ProblemKind.HUB_FAILED,
-        "What came for {subject} was something else, or not all of it: a network that wants a login first, a proxy or "
-        "a mirror answered in the hub's place. Open any page in a browser to see, then retry.",
+        "What came for {subject} was something else, or not all of it: a network that needs a login, a proxy or "
+        "a mirror answered instead of the hub. Open any page in a browser to see, then retry.",
     ),
     Failure.WRONG_CHECKSUM: (
         ProblemKind.CHECKSUM,
@@ -69,7 +69,7 @@ _SENTENCES = {
     ),
     Failure.CHANGED: (
         ProblemKind.CHECKSUM,
-        "The hub's {subject} is no longer the file that was fetched here first, " + _CHANGED,
+        "The hub's {subject} is no longer the file that was first downloaded, " + _CHANGED,
     ),
     Failure.UNKNOWN_CONTENT: (
         ProblemKind.CHECKSUM,
@@ -200,12 +200,12 @@ def _login_wanted(error: Exception, status: int, again: list[Fix]) -> Problem | 
     if status == 407 or (isinstance(error, ProxyError) and "407" in str(error)):
         place = f" ({_proxy()})" if _proxy() else ""
         sentence = (
-            f"The proxy{place} wants a login, or another one: put it before the host, as "
+            f"The proxy{place} needs a login, or a different one: put it before the host, as "
             "http://name:password@host, and start Blender again; what was downloaded is kept."
         )
         return Problem(ProblemKind.OFFLINE, sentence, again)
     if status == 511:
-        sentence = "This network wants a login first: open any page in a browser, then retry."
+        sentence = "This network needs a login: open any page in a browser, then retry."
         return Problem(ProblemKind.OFFLINE, sentence, again)
     return None
 

@@ -212,8 +212,8 @@ def _why(folder: Path, step: Step, note: Path | None, words: Path) -> str:
         )
     free = shutil.disk_usage(folder).free / 1e9
     return (
-        f"{step.sentence} failed ({free:.1f} GB are free there). The log says why; with the network and the "
-        "disk in order, set up again: it goes on where it stopped."
+        f"{step.sentence} failed ({free:.1f} GB are free there). The log says why; fix the network or "
+        "the disk, then set up again: it goes on where it stopped."
     )
 
 

@@ -54,7 +54,7 @@ WAITING = "Waiting for its turn."
 INTERRUPTED = "The backend ended while this job ran; retry it."
 GOES_ON = "The backend ended while this job ran; retry it to resume from its last step."
 HELD_ELSEWHERE = "Another Blender window has this job; change it in that window, or close that window first."
-MEDIA_FOLDER_SILENT = "{} does not answer; this job goes on as soon as it does."
+MEDIA_FOLDER_SILENT = "{} does not answer; this job continues as soon as it does."
 MEDIA_PATIENCE_SECONDS = 60.0
 """So long a job waits for its media folder before others go on in its place."""
 ALMOST_DONE = 0.999

@@ -87,7 +87,7 @@ def compose_model(
         chosen[component] = found
     tokenizer = _tokenizer(chosen["text_encoder"].path, survey.tokenizers)
     if tokenizer is None:
-        return _lacks(entry, first, f"the text encoder's tokenizer (20 MB); fetch it with '{_tokenizer_command()}'")
+        return _lacks(entry, first, f"the text encoder's tokenizer (20 MB); download it with '{_tokenizer_command()}'")
     components = {component: found.path for component, found in chosen.items()} | {"tokenizer": tokenizer}
     others = [found.path.name for found in fitting if found.path not in components.values()]
     return ComposedModel(components, _sentence(chosen), others)

@@ -142,7 +142,7 @@ def _add_adapter(transformer: Any, name: str, weights: Weights, dtype: torch.dty
         if isinstance(module, LoraLayer) and name in module.lora_A
     }
     if set(landed) != set(weights.layers):
-        raise UnusableLora("did not load whole, because of a bug in Wan VSE; remove it from the list")
+        raise UnusableLora("did not load completely because of a bug in Wan VSE; remove it from the list")
     for layer, module in landed.items():
         # PEFT makes the factors in the number format of the weight, which of a quantised one is none to compute in.
         device = module.lora_A[name].weight.device

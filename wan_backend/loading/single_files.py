@@ -34,7 +34,7 @@ KEPT_FP8 = {"fp8", "fp8 scaled", "int8"}
 """As most of the numbers of a safetensors file are; `eight_bit` keeps them so."""
 
 
-def load(part: FileComponent, dtype: torch.dtype, quantised: bool = False, in_8_bit: bool = False) -> Any:
+def load(part: FileComponent, dtype: torch.dtype, quantized: bool = False, in_8_bit: bool = False) -> Any:
     """The module with its weights in `dtype` on the CPU, diffusers' own exceptions in float32.
 
     Where `quantised`, the weights of a GGUF or fp8 transformer stay as they lie in the file, and are made numbers to
@@ -44,7 +44,7 @@ def load(part: FileComponent, dtype: torch.dtype, quantised: bool = False, in_8_
     module = _empty(part.config)
     with opened(part) as tensors:
         _check(module, part, tensors)
-        if not (quantised and stays_quantised(part)):
+        if not (quantized and stays_quantised(part)):
             _fill(module, tensors, dtype, in_8_bit)
         elif part.number_format in KEPT_FORMS:
             module = _quantised(module, part, tensors, dtype)

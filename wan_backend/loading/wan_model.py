@@ -56,7 +56,7 @@ class Precision:
     vae: torch.dtype
     image_encoder: torch.dtype = torch.float32
     """It runs once a take; Wan's own pipelines keep it in 32 bit."""
-    quantised: bool = False
+    quantized: bool = False
     """True where a GGUF or fp8 transformer stays as it lies in its file: in less memory, with more time a step."""
 
     @property
@@ -70,7 +70,7 @@ class Precision:
         if device.type == "cpu":
             return cls(torch.float32, torch.float32, torch.float32)
         vae = torch.bfloat16 if device.type == "cuda" else torch.float32
-        return cls(torch.bfloat16, torch.bfloat16, vae, quantised=device.type == "cuda")
+        return cls(torch.bfloat16, torch.bfloat16, vae, quantized=device.type == "cuda")
 
 
 class WanModel:
@@ -201,7 +201,7 @@ class WanModel:
         tokenizer = self._part_stamps.get("tokenizer", ()) if part == "text_encoder" else ()
         names = [part] if part else list(self.parts)
         formats = {name: str(getattr(self.precision, name)) for name in names}
-        formats["quantised"] = str(self.precision.quantised)
+        formats["quantised"] = str(self.precision.quantized)
         for name in names if as_held else ():
             formats |= {f"{name} in 8 bit": self._form(name, True).name} if self._is_changed(name) else {}
         said = [own, tokenizer, formats, self.device.type, transformers.__version__, diffusers.__version__]
@@ -242,7 +242,7 @@ class WanModel:
     def _form(self, part: str, in_8_bit: bool) -> Form:
         if not part.startswith("transformer"):
             return Form.WHOLE
-        return weight_forms.form_of(self.component_files.file(part), self.device, self.precision.quantised, in_8_bit)
+        return weight_forms.form_of(self.component_files.file(part), self.device, self.precision.quantized, in_8_bit)
 
     def _is_changed(self, part: str) -> bool:
         """True where `weights_in_8_bit` makes the part another."""

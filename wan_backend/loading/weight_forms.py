@@ -25,12 +25,12 @@ class Form(Enum):
     ROUNDED = "its blocks in 8 bit"
 
 
-def form_of(file: FileComponent | None, device: torch.device, quantised: bool, in_8_bit: bool) -> Form:
+def form_of(file: FileComponent | None, device: torch.device, quantized: bool, in_8_bit: bool) -> Form:
     """The form of a transformer, of `file` where it's not in a folder.
 
     `quantised`: it stays as it lies in its file where it can; `in_8_bit`: it is wanted in half the memory.
     """
-    as_in_file = quantised or (in_8_bit and device.type != "mps")  # Apple's cards have no fp8
+    as_in_file = quantized or (in_8_bit and device.type != "mps")  # Apple's cards have no fp8
     if file is not None and as_in_file and single_files.stays_quantised(file):
         return Form.AS_IN_FILE
     return Form.ROUNDED if in_8_bit else Form.WHOLE

@@ -137,7 +137,7 @@ def read_content(head: LoraHead, expert: str = "") -> LoraContent:
         )
     whole = [key for key in unknown if sum(side > 1 for side in head.tensors[key].shape) > 1 or changes_wans(key)]
     if whole:
-        raise UnusableLora(f"would load in part: {_some(whole, 'tensor')} can't be understood")
+        raise UnusableLora(f"would load only in part: {_some(whole, 'tensor')} can't be understood")
     found.skipped[SkipReason.TEXT_ENCODER] += len(texts)
     found.skipped[SkipReason.UNKNOWN] += len(unknown)
     found.skipped += Counter()  # drops the reasons that have none

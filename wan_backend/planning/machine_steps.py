@@ -85,7 +85,7 @@ def _fit_into_memory(draft: Draft) -> Draft:
     if emptied.peak_bytes <= machine.emptied.usable_bytes:
         free = size_in_words(machine.usable_bytes)
         return fitted.with_plan(
-            f"When last looked at, only {free} {place} were free: close other programs, or it will be slower or fail."
+            f"At the last check, only {free} {place} were free: close other programs, or it may be slower or fail."
         )
     draft = draft.with_plan(memory_bytes=memory.peak_bytes)
     if draft.plan.problem is not None:

@@ -140,7 +140,7 @@ class ModelRow:
     tasks: list[Task]
     here: bool
     sentence: str
-    """Where it was found, or what is missing and how to mend it."""
+    """Where it was found, or what is missing and how to fix it."""
     frame_rate: FrameRate
     max_frames: int
     """The most that it makes in one go."""
@@ -335,7 +335,7 @@ class PingResult:
 
 @dataclass(frozen=True)
 class DoctorResult:
-    """What is here, what is missing, how to mend it."""
+    """What is here, what is missing, how to fix it."""
 
     findings: list[Finding]
 

@@ -39,7 +39,7 @@ SERVER_METHODS = _table(
     Method("settle", m.JobIdsParams, m.JobIdsParams, "The saved project knows how these ended; gives those settled."),
     Method("clear", m.JobIdsParams, m.JobIdsParams, "Forget jobs that ended; gives those forgotten. Media stays."),
     Method("release", m.Nothing, m.WorkerStatus, "Free the card: end the worker if no job runs."),
-    Method("doctor", m.Nothing, m.DoctorResult, "What is here, what is missing, how to mend it."),
+    Method("doctor", m.Nothing, m.DoctorResult, "What is here, what is missing, how to fix it."),
     Method("download_plan", d.ModelParams, d.DownloadPlan, "What fetching a model would take; asks the hub."),
     Method("download", d.ModelParams, d.DownloadStatus, "Fetch a model, or go on with it; one after another."),
     Method("pause_download", d.ModelParams, d.DownloadStatus, "Stop for now; what was fetched stays."),

@@ -1,4 +1,4 @@
-"""What is here, what is missing, how to mend it.
+"""What is here, what is missing, how to fix it.
 
 The worker is asked because it is the very thing that has to work: it is started, and says its torch and its device.
 """

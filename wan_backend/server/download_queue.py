@@ -252,7 +252,7 @@ def _is_taken(entry: AnyEntry, folder: Path) -> bool:
 
 
 def _ended_badly(model: str, how: str, log_file: Path | None) -> Problem:
-    sentence = f"The process that fetches models {how}; retry to resume."
+    sentence = f"The download process {how}; retry to resume."
     return Problem(ProblemKind.INTERNAL, sentence, [problems.retry(entries.any_entry(model))], str(log_file or ""))
 
 

@@ -91,7 +91,7 @@ class _ToMain:
             lambda _line: None,  # it is told nothing
             receives=FETCH_EVENTS,
             on_event=lambda _method, report: on_report(report),
-            peer="The fetching process",
+            peer="The download process",
         )
 
     def put(self, event: Event, /) -> None:

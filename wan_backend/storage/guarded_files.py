@@ -64,7 +64,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 def complaint(error: Exception) -> str:
     """What is wrong with something that could not be looked at: "can't be read (Permission denied)"."""
     if is_out_of_memory(error):
-        return "can't be looked at now, because this machine's memory is full"
+        return "can't be read now because this machine's memory is full"
     if isinstance(error, OSError):
         return f"can't be read ({error.strerror or error})"
     return "is damaged"

@@ -75,9 +75,8 @@ class Executor:
             if same and model.unchanged():
                 return self._warm
             del model
-        new = WarmModel(
-            WanModel(folder, device, components=places, copies=copies)
-        )  # refused before the old one has to go
+        # A model that can't be loaded is refused here, before the old one has to go.
+        new = WarmModel(WanModel(folder, device, components=places, copies=copies))
         if self._warm is not None:
             new.model.take_over(self._warm.model)
         self._warm = None

@@ -21,7 +21,7 @@ MIN_FRAMES = 9
 CPU = "cpu"
 MACHINE = "This machine's own memory"
 MACHINE_ADVICE = (
-    "; Windows wants a larger paging file for this (System > Advanced > Performance > Virtual memory)"
+    "; Windows needs a larger paging file for this (System > Advanced > Performance > Virtual memory)"
     if sys.platform == "win32"
     else ""
 )

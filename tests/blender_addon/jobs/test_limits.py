@@ -54,7 +54,7 @@ def test_a_longer_take_is_refused_before_a_file_is_named(scene, addon, tmp_path)
     assert "at most 2,000 frames; this would be 100,000" in refused
 
 
-def test_a_length_is_refused_and_a_long_hole_is_begun(scene, addon, monkeypatch) -> None:
+def test_a_length_is_refused_and_a_long_gap_is_begun(scene, addon, monkeypatch) -> None:
     request = addon("jobs.request")
     settings = scene.wan_vse
     settings.length_mode, scene.frame_end = "SECONDS", 200_000

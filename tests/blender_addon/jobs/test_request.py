@@ -79,7 +79,7 @@ def test_seconds_become_frames(scene, build):
     assert build(length_mode="SECONDS").length_frames == 60
 
 
-def test_a_hole_gives_start_and_length(scene, build, addon):
+def test_a_gap_gives_start_and_length(scene, build, addon):
     compat = addon("timeline.compat")
     collection = compat.strips(scene.sequence_editor)
     compat.new_color(collection, "a", 2, 1, 20)

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -124,11 +125,11 @@ def test_a_file_that_was_loaded_from_an_excluded_folder_stays_so(scene, addon, t
 
 def test_a_copy_is_rendered_with_its_own_files_trust(scene, addon, tmp_path, monkeypatch) -> None:
     """Another file may be open by the time that its turn comes."""
-    render_order = addon("jobs.rendering")
-    monkeypatch.setattr(render_order.bpy.app, "binary_path", "/usr/bin/blender", raising=False)
+    rendering, app = addon("jobs.rendering"), SimpleNamespace(binary_path="/usr/bin/blender")
+    monkeypatch.setattr(rendering, "bpy", SimpleNamespace(app=app, data=bpy.data))
     for trusted, wanted in ((True, "--enable-autoexec"), (False, "--disable-autoexec"), ("no", "--disable-autoexec")):
         (tmp_path / "order.json").write_text(json.dumps({"trusted": trusted}))
-        assert wanted in render_order.command(tmp_path / "order.json").arguments
+        assert wanted in rendering.command(tmp_path / "order.json").arguments
 
 
 def test_freestyle_runs_no_script_of_a_file_that_is_not_trusted(scene, addon, background) -> None:

@@ -10,7 +10,7 @@ OTHER = "b" * 32
 FINISHED, CANCELLED = {"FINISHED"}, {"CANCELLED"}
 
 
-def test_settings_come_back_from_a_strip(told, take, settings) -> None:
+def test_settings_come_back_from_a_strip(stand_in, take, settings) -> None:
     settings.prompt, settings.length_mode = "something else", "HOLE"
     assert bpy.ops.wan_vse.load_settings() == FINISHED
     assert (settings.prompt, settings.model, settings.resolution) == ("fog over pines", "big", "360p")
@@ -18,7 +18,7 @@ def test_settings_come_back_from_a_strip(told, take, settings) -> None:
     assert (settings.seed, settings.seed_locked) == (7, True)
 
 
-def test_settings_that_can_not_be_read_are_refused(told, take, addon) -> None:
+def test_settings_that_can_not_be_read_are_refused(stand_in, take, addon) -> None:
     take[addon("timeline.identity").REQUEST] = "{"
     assert not bpy.ops.wan_vse.load_settings.poll()
 
@@ -38,46 +38,46 @@ def test_settings_that_can_not_be_read_are_refused(told, take, addon) -> None:
         ("task", "extend", "task", "EXTEND"),
     ],
 )
-def test_a_fix_sets_the_panel(told, settings, setting: str, value: str, name: str, expected: object) -> None:
+def test_a_fix_sets_the_panel(stand_in, settings, setting: str, value: str, name: str, expected: object) -> None:
     settings.length_mode = "HOLE"
     assert bpy.ops.wan_vse.apply_fix(setting=setting, value=value) == FINISHED
     assert getattr(settings, name) == expected
 
 
-def test_a_fix_of_a_length_leaves_the_gap(told, settings) -> None:
+def test_a_fix_of_a_length_leaves_the_gap(stand_in, settings) -> None:
     settings.length_mode = "HOLE"
     bpy.ops.wan_vse.apply_fix(setting="length_frames", value="24")
     assert settings.length_mode == "FRAMES"
 
 
-def test_a_fix_of_a_job_loads_its_settings_first(told, settings) -> None:
-    told.add(JOB, "failed", prompt="a tram")
+def test_a_fix_of_a_job_loads_its_settings_first(stand_in, settings) -> None:
+    stand_in.add(JOB, "failed", prompt="a tram")
     bpy.ops.wan_vse.apply_fix(setting="quality", value="draft", job_id=JOB)
     assert (settings.prompt, settings.model, settings.quality) == ("a tram", "big", "DRAFT")
 
 
-def test_a_fix_of_a_job_shows_its_task(told, settings) -> None:
-    told.add(JOB, "failed", task="restyle")
+def test_a_fix_of_a_job_shows_its_task(stand_in, settings) -> None:
+    stand_in.add(JOB, "failed", task="restyle")
     bpy.ops.wan_vse.apply_fix(setting="guide", value="edges", job_id=JOB)
     assert (settings.task, settings.guide) == ("RESTYLE", "EDGES")
 
 
 @pytest.mark.parametrize(("setting", "value"), [("colour", "red"), ("length_frames", "many"), ("model", "nobody's")])
-def test_a_fix_that_is_not_understood_changes_nothing(told, settings, setting: str, value: str) -> None:
+def test_a_fix_that_is_not_understood_changes_nothing(stand_in, settings, setting: str, value: str) -> None:
     before = settings.length_frames, settings.model
     assert bpy.ops.wan_vse.apply_fix(setting=setting, value=value) == CANCELLED
     assert (settings.length_frames, settings.model) == before
 
 
-def test_every_fix_of_the_backend_is_understood(told, addon) -> None:
-    m, module = told.messages, addon("operators.apply_settings")
+def test_every_fix_of_the_backend_is_understood(stand_in, addon) -> None:
+    m, module = stand_in.messages, addon("operators.apply_settings")
     assert set(module.SETTERS) | set(module.SET_BY_QUALITY) == set(m.FixSetting)
     assert not set(module.SETTERS) & set(module.SET_BY_QUALITY)
     assert set(module.ACTIONS) == set(m.FixAction)
 
 
 @pytest.mark.parametrize("setting", ["steps", "guidance_scale", "flow_shift"])
-def test_what_the_panel_leaves_to_the_quality_is_not_set(told, settings, setting: str) -> None:
+def test_what_the_panel_leaves_to_the_quality_is_not_set(stand_in, settings, setting: str) -> None:
     before = settings.quality
     assert bpy.ops.wan_vse.apply_fix(setting=setting, value="9") == CANCELLED
     assert settings.quality == before
@@ -90,12 +90,12 @@ def test_what_the_panel_leaves_to_the_quality_is_not_set(told, settings, setting
         ("apply_fix", {"setting": "quality", "value": "draft"}),
     ],
 )
-def test_what_needs_a_jobs_details_asks_for_them_first(told, settings, take, name: str, values: dict) -> None:
-    told.add(OTHER, "done", prompt="a tram")
-    request = told.requests.pop(OTHER)
+def test_what_needs_a_jobs_details_asks_for_them_first(stand_in, settings, take, name: str, values: dict) -> None:
+    stand_in.add(OTHER, "done", prompt="a tram")
+    request = stand_in.requests.pop(OTHER)
     order = getattr(bpy.ops.wan_vse, name)
     assert order(job_id=OTHER, **values) == CANCELLED
-    assert (told.server.wished, told.asked, settings.prompt) == ([OTHER], [], "fog over pines")
-    told.requests[OTHER] = request
+    assert (stand_in.server.wished, stand_in.asked, settings.prompt) == ([OTHER], [], "fog over pines")
+    stand_in.requests[OTHER] = request
     assert order(job_id=OTHER, **values) == FINISHED
     assert settings.prompt == "a tram"

@@ -7,14 +7,14 @@ import bpy
 CANCELLED = {"CANCELLED"}
 
 
-def test_restart_and_free_card(told) -> None:
+def test_restart_and_free_card(stand_in) -> None:
     bpy.context.window_manager.wan_vse.restart_needed = True
     bpy.ops.wan_vse.restart_backend()
     bpy.ops.wan_vse.free_card()
-    assert told.asked == [("restart",), ("free_card",)]
+    assert stand_in.asked == [("restart",), ("free_card",)]
     assert not bpy.context.window_manager.wan_vse.restart_needed
 
 
-def test_a_log_that_is_gone_is_said(told) -> None:
-    told.server.status.log = "/nowhere/server.log"
+def test_a_log_that_is_gone_is_said(stand_in) -> None:
+    stand_in.server.status.log = "/nowhere/server.log"
     assert bpy.ops.wan_vse.open_log() == CANCELLED

@@ -75,16 +75,16 @@ def test_one_is_taken_off_and_the_list_can_be_empty(settings, files, addon) -> N
     assert not settings.loras and not bpy.ops.wan_vse.remove_lora.poll()
 
 
-def test_a_take_is_asked_for_with_those_that_are_on(told, settings, files, addon, uses, tmp_path) -> None:
+def test_a_take_is_asked_for_with_those_that_are_on(stand_in, settings, files, addon, uses, tmp_path) -> None:
     for path in (files.a, files.b, files.c):
         addon("jobs.lora_rows").add(settings, path)
     settings.loras[0].strength, settings.loras[1].use, settings.loras[2].expert = -0.55, False, "LOW"
     assert bpy.ops.wan_vse.generate() == FINISHED
-    ((_, request, _),) = told.asked
+    ((_, request, _),) = stand_in.asked
     assert request.loras == uses((files.a, -0.55, "auto"), (files.c, 1.0, "low"))
 
 
-def test_a_path_beside_the_file_is_sent_as_where_it_is(told, settings, files, scene, addon, uses) -> None:
+def test_a_path_beside_the_file_is_sent_as_where_it_is(stand_in, settings, files, scene, addon, uses) -> None:
     bpy.ops.wm.save_as_mainfile(filepath=str(files.folder / "film.blend"))
     settings = bpy.context.scene.wan_vse
     addon("jobs.lora_rows").add(settings, "//wan/b.safetensors")
@@ -111,15 +111,15 @@ def test_undo_takes_back_what_was_added(settings, files, addon) -> None:
 
 
 @pytest.fixture
-def take(told, scene, addon, extension, files, uses):
+def take(stand_in, scene, addon, extension, files, uses):
     """A strip that was made with two LoRAs, active."""
     import dataclasses
 
     compat, identity = addon("timeline.compat"), addon("timeline.identity")
     conversion = importlib.import_module(f"{extension}.wan_backend.protocol.conversion")
     asked = uses((files.a, 0.25, "auto"), (files.b, 1.5, "high"))
-    told.add(JOB)
-    request = told.requests[JOB] = dataclasses.replace(told.requests[JOB], loras=asked)
+    stand_in.add(JOB)
+    request = stand_in.requests[JOB] = dataclasses.replace(stand_in.requests[JOB], loras=asked)
     strip = compat.new_color(compat.strips(scene.sequence_editor), "A take", 2, 50, 40)
     identity.mark_placeholder(strip, JOB, json.dumps(conversion.to_json(request)))
     scene.sequence_editor.active_strip = strip
@@ -133,9 +133,9 @@ def test_settings_bring_a_takes_loras_back(take, settings, files, addon, uses) -
     assert addon("jobs.lora_rows").uses(settings.loras) == uses((files.a, 0.25, "auto"), (files.b, 1.5, "high"))
 
 
-def test_another_take_has_them_whatever_the_panel_says(take, told, settings, files, uses) -> None:
+def test_another_take_has_them_whatever_the_panel_says(take, stand_in, settings, files, uses) -> None:
     assert bpy.ops.wan_vse.regenerate() == FINISHED
-    request = told.asked[-1][1]
+    request = stand_in.asked[-1][1]
     assert request.loras == uses((files.a, 0.25, "auto"), (files.b, 1.5, "high"))
 
 

@@ -24,7 +24,7 @@ def why_not(name: str) -> str:
 
 
 @pytest.fixture
-def film(told, settings, cut):
+def film(stand_in, settings, cut):
     """Two shots with a gap, a still, a scene strip."""
     cut.shot("A", 1, 41)
     cut.shot("B", 61, 101)
@@ -43,14 +43,14 @@ def film(told, settings, cut):
         ("dress_previs", ("Blocked",), "previs", ["depth"], (141, 40, 2)),
     ],
 )
-def test_each_asks_for_its_own(told, film, operator, selected, task, roles, place) -> None:
+def test_each_asks_for_its_own(stand_in, film, operator, selected, task, roles, place) -> None:
     film.select(*selected)
     settings = film.scene.wan_vse
     settings.extend_frames = 24
     if operator == "extend":
         film.shot("In the way", 42, 50)
     assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
-    (order,) = told.orders
+    (order,) = stand_in.orders
     request = order.request
     assert request.task == task
     assert [wanted.role.value for wanted in order.target.wanted] == roles
@@ -66,48 +66,48 @@ def test_each_asks_for_its_own(told, film, operator, selected, task, roles, plac
         ("dress_previs", ("Blocked", "Still"), "Previs"),
     ],
 )
-def test_pictures_need_no_words(told, film, addon, operator, selected, name) -> None:
+def test_pictures_need_no_words(stand_in, film, addon, operator, selected, name) -> None:
     film.scene.wan_vse.prompt = ""
     film.select(*selected)
     assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
-    assert told.orders[0].request.prompt == ""
-    assert addon("timeline.placement").strip_name(told.orders[0].request) == name
-    assert addon("ui.wording").title("", told.orders[0].request.task) == f"{name}, without a prompt"
+    assert stand_in.orders[0].request.prompt == ""
+    assert addon("timeline.placement").strip_name(stand_in.orders[0].request) == name
+    assert addon("ui.wording").title("", stand_in.orders[0].request.task) == f"{name}, without a prompt"
 
 
 @pytest.mark.parametrize(("operator", "selected"), [("restyle", ("A",)), ("dress_previs", ("Blocked",))])
-def test_a_shape_alone_needs_words(told, film, operator, selected) -> None:
+def test_a_shape_alone_needs_words(stand_in, film, operator, selected) -> None:
     film.scene.wan_vse.prompt = ""
     film.select(*selected)
     assert "prompt is empty" in why_not(operator)
 
 
-def test_generate_is_text_whatever_is_selected(told, film) -> None:
+def test_generate_is_text_whatever_is_selected(stand_in, film) -> None:
     film.select("A")
     film.scene.frame_set(300)
     assert bpy.ops.wan_vse.generate() == FINISHED
-    assert (told.orders[0].request.task, told.orders[0].target) == ("text_to_video", None)
+    assert (stand_in.orders[0].request.task, stand_in.orders[0].target) == ("text_to_video", None)
 
 
-def test_each_text_strip_becomes_a_job(told, film) -> None:
+def test_each_text_strip_becomes_a_job(stand_in, film) -> None:
     film.text("rain", 300, 330)
     film.text("fog", 340, 350)
     film.select("rain", "fog")
     film.scene.wan_vse.prompt_source = "TEXT_STRIP"
     assert bpy.ops.wan_vse.generate() == FINISHED
-    asked = [order.request for order in told.orders]
+    asked = [order.request for order in stand_in.orders]
     assert [(one.prompt, one.origin.start, one.length_frames) for one in asked] == [("rain", 300, 30), ("fog", 340, 10)]
     assert len({one.seed for one in asked}) == 2, "each draws its own"
 
 
-def test_a_locked_seed_is_that_of_every_take(told, film) -> None:
+def test_a_locked_seed_is_that_of_every_take(stand_in, film) -> None:
     film.scene.wan_vse.seed, film.scene.wan_vse.seed_locked = 5, True
     film.select("A", "B")
     bpy.ops.wan_vse.restyle()
-    assert [order.request.seed for order in told.orders] == [5, 5]
+    assert [order.request.seed for order in stand_in.orders] == [5, 5]
 
 
-def test_strength_and_freedom_are_each_tasks_own(told, film) -> None:
+def test_strength_and_freedom_are_each_tasks_own(stand_in, film) -> None:
     settings = film.scene.wan_vse
     settings.strength, settings.freedom, settings.guide, settings.conform = 0.25, 0.5, "FRAMES", "REPEAT"
     film.select("A")
@@ -116,7 +116,7 @@ def test_strength_and_freedom_are_each_tasks_own(told, film) -> None:
     bpy.ops.wan_vse.dress_previs()
     film.select("Still")
     bpy.ops.wan_vse.animate_picture()
-    asked = [order.request for order in told.orders]
+    asked = [order.request for order in stand_in.orders]
     assert [(one.strength, one.guide.value, one.conform.value) for one in asked] == [
         (0.25, "frames", "repeat"),
         (0.5, "none", "repeat"),
@@ -125,11 +125,11 @@ def test_strength_and_freedom_are_each_tasks_own(told, film) -> None:
 
 
 @pytest.mark.parametrize(("blocking", "guide"), [("DEPTH", "none"), ("EDGES", "edges")])
-def test_a_previs_keeps_to_depth_or_outlines(told, film, addon, blocking, guide) -> None:
+def test_a_previs_keeps_to_depth_or_outlines(stand_in, film, addon, blocking, guide) -> None:
     film.scene.wan_vse.blocking = blocking
     film.select("Blocked")
     bpy.ops.wan_vse.dress_previs()
-    request = told.orders[0].request
+    request = stand_in.orders[0].request
     assert request.guide.value == guide
     film.scene.wan_vse.blocking = "DEPTH" if blocking == "EDGES" else "EDGES"
     addon("operators.apply_settings").fill(film.scene.wan_vse, request)
@@ -137,48 +137,48 @@ def test_a_previs_keeps_to_depth_or_outlines(told, film, addon, blocking, guide)
 
 
 @pytest.mark.parametrize("name", ["animate_picture", "restyle", "fill_gap", "extend", "dress_previs"])
-def test_each_says_what_to_select(told, film, name) -> None:
+def test_each_says_what_to_select(stand_in, film, name) -> None:
     film.select()
     film.scene.frame_set(500)
     assert why_not(name).partition(" ")[0] in ("Select", "There")
-    told.server.status.state = "missing"
+    stand_in.server.status.state = "missing"
     assert "press Set Up Backend" in why_not(name)
 
 
-def test_a_lost_picture_is_said_before_the_click(told, film) -> None:
+def test_a_lost_picture_is_said_before_the_click(stand_in, film) -> None:
     for path in film.folder.glob("*.png"):
         path.unlink()
     film.select("A")
     assert "can't be found" in why_not("restyle")
 
 
-def test_a_scene_strip_without_a_camera_is_said(told, film) -> None:
+def test_a_scene_strip_without_a_camera_is_said(stand_in, film) -> None:
     film.scene_strip("Blind", 300, 320, camera=False)
     film.select("Blind")
     assert "camera" in why_not("dress_previs")
 
 
-def test_what_the_plan_refuses_is_said(told, film) -> None:
-    m = told.messages
+def test_what_the_plan_refuses_is_said(stand_in, film) -> None:
+    m = stand_in.messages
     problem = m.Problem(m.ProblemKind.BAD_LENGTH, "2,400 frames are more than can be made: shorten the gap.")
-    told.server.plan_query.plan = m.Plan(
+    stand_in.server.plan_query.plan = m.Plan(
         "embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem
     )
     film.select("A", "B")
     assert why_not("fill_gap") == "2,400 frames are more than can be made: shorten the gap"
 
 
-def test_a_take_that_will_be_shorter_has_a_shorter_placeholder(told, film) -> None:
-    m = told.messages
-    told.server.plan_query.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 30, 1, 1.0, 1.0, m.Sampler.UNIPC)
+def test_a_take_that_will_be_shorter_has_a_shorter_placeholder(stand_in, film) -> None:
+    m = stand_in.messages
+    stand_in.server.plan_query.plan = m.Plan("embedded", 1, 1, 1, m.FrameRate(16), 30, 1, 1.0, 1.0, m.Sampler.UNIPC)
     film.select("Still")
     bpy.ops.wan_vse.animate_picture()
     film.select("A")
     bpy.ops.wan_vse.restyle()
-    assert [order.request.length_frames for order in told.orders] == [30, 40]
+    assert [order.request.length_frames for order in stand_in.orders] == [30, 40]
 
 
-def test_nothing_of_the_cut_is_touched(told, film) -> None:
+def test_nothing_of_the_cut_is_touched(stand_in, film) -> None:
     before = film.places(), film.read()
     for name, selected in (("restyle", ("A",)), ("fill_gap", ("A", "B")), ("extend", ("B",))):
         film.select(*selected)
@@ -187,7 +187,7 @@ def test_nothing_of_the_cut_is_touched(told, film) -> None:
     assert (film.places(), film.read()) == before
 
 
-def test_a_fix_goes_to_the_setting_of_the_shown_task(told, film) -> None:
+def test_a_fix_goes_to_the_setting_of_the_shown_task(stand_in, film) -> None:
     settings = film.scene.wan_vse
     film.select("Blocked")
     bpy.ops.wan_vse.apply_fix(setting="strength", value="0.5")
@@ -198,12 +198,12 @@ def test_a_fix_goes_to_the_setting_of_the_shown_task(told, film) -> None:
 
 
 @pytest.mark.parametrize("found", [True, False])
-def test_another_take_of_the_same_sources(told, film, addon, found) -> None:
+def test_another_take_of_the_same_sources(stand_in, film, addon, found) -> None:
     """They lie on the disk; where not, they are looked at once more."""
     film.select("A")
     bpy.ops.wan_vse.restyle()
-    order = told.orders.pop()
-    m = told.messages
+    order = stand_in.orders.pop()
+    m = stand_in.messages
     files = ["0001.png", "0002.png"]
     folder = Path(addon("jobs.strangers").own_folder()) / "footage"
     if found:
@@ -213,13 +213,13 @@ def test_another_take_of_the_same_sources(told, film, addon, found) -> None:
     source = m.Source(m.Role.FOOTAGE, str(folder), files, frames=40, rendered=True)
     request = dataclasses.replace(order.request, sources=[source])
     strip = addon("timeline.placement").add_placeholder(film.scene, "P", 2, 1, 40)
-    conversion = importlib.import_module(told.messages.__name__.replace("messages", "conversion"))
+    conversion = importlib.import_module(stand_in.messages.__name__.replace("messages", "conversion"))
     addon("timeline.identity").mark_placeholder(strip, "a" * 32, json.dumps(conversion.to_json(request)))
     provenance = addon("timeline.provenance")
     strip[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.target))
     film.compat.set_handles(strip, 5, 30)
     assert bpy.ops.wan_vse.regenerate(seed="NEW") == FINISHED
-    (again,) = told.orders
+    (again,) = stand_in.orders
     assert (again.request.origin.start, again.request.length_frames) == (1, 40), "as long as its footage"
     if found:
         assert (again.request.sources, again.target) == ([source], None)
@@ -229,26 +229,26 @@ def test_another_take_of_the_same_sources(told, film, addon, found) -> None:
         assert (wanted.start, wanted.end_exclusive, wanted.strip_names) == (1, 41, ("A",))
 
 
-def test_settings_of_a_restyled_take_come_back(told, film, addon) -> None:
+def test_settings_of_a_restyled_take_come_back(stand_in, film, addon) -> None:
     settings = film.scene.wan_vse
     settings.strength, settings.guide, settings.conform = 0.25, "FRAMES", "REPEAT"
     film.select("A")
     bpy.ops.wan_vse.restyle()
     settings.strength, settings.guide, settings.conform = 0.9, "NONE", "FLOW"
-    addon("operators.apply_settings").fill(settings, told.orders[0].request)
+    addon("operators.apply_settings").fill(settings, stand_in.orders[0].request)
     assert (settings.strength, settings.guide, settings.conform) == (0.25, "FRAMES", "REPEAT")
 
 
 @pytest.mark.parametrize(
     ("operator", "selected"), [("restyle", ("A",)), ("fill_gap", ("A", "B")), ("dress_previs", ("Blocked",))]
 )
-def test_a_fix_under_a_failed_job_selects_what_its_take_is_made_from(told, film, addon, operator, selected) -> None:
+def test_a_fix_under_a_failed_job_selects_what_its_take_is_made_from(stand_in, film, addon, operator, selected) -> None:
     """So that the panel's button works right away."""
     identity, provenance = addon("timeline.identity"), addon("timeline.provenance")
     film.select(*selected)
     assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
-    (order,) = told.orders
-    job = told.add("f" * 32, "failed", request=dataclasses.replace(order.request, sources=[]))
+    (order,) = stand_in.orders
+    job = stand_in.add("f" * 32, "failed", request=dataclasses.replace(order.request, sources=[]))
     waits = film.effect("Waits", "COLOR", 200, 220)
     waits[identity.JOB], waits[identity.ROLE] = job.job_id, identity.PLACEHOLDER_ROLE
     waits[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.target))
@@ -257,46 +257,46 @@ def test_a_fix_under_a_failed_job_selects_what_its_take_is_made_from(told, film,
     assert {strip.name for strip in film.strips if strip.select} == set(selected)
     assert film.scene.wan_vse.task == operator.replace("dress_", "").upper()
     assert getattr(bpy.ops.wan_vse, operator)() == FINISHED
-    assert told.orders[1].target.sources == order.target.sources
+    assert stand_in.orders[1].target.sources == order.target.sources
 
 
-def test_a_fix_of_a_job_whose_strips_are_gone_leaves_the_selection(told, film) -> None:
-    job = told.add("f" * 32, "failed")
+def test_a_fix_of_a_job_whose_strips_are_gone_leaves_the_selection(stand_in, film) -> None:
+    job = stand_in.add("f" * 32, "failed")
     film.select("Still")
     assert bpy.ops.wan_vse.apply_fix(setting="quality", value="draft", job_id=job.job_id) == FINISHED
     assert {strip.name for strip in film.strips if strip.select} == {"Still"}
 
 
-def test_generate_sends_what_the_panel_says(told, settings, scene) -> None:
+def test_generate_sends_what_the_panel_says(stand_in, settings, scene) -> None:
     settings.quality, settings.length_frames, settings.seed, settings.seed_locked = "BEST", 33, 5, True
     scene.frame_set(20)
     assert bpy.ops.wan_vse.generate() == FINISHED
-    ((_, request, _),) = told.asked
+    ((_, request, _),) = stand_in.asked
     assert (request.prompt, request.quality, request.length_frames) == ("fog over pines", "best", 33)
     assert (request.origin.start, request.origin.channel, request.seed) == (20, 1, 5)
 
 
-def test_the_seed_that_was_drawn_is_shown(told, settings) -> None:
+def test_the_seed_that_was_drawn_is_shown(stand_in, settings) -> None:
     bpy.ops.wan_vse.generate()
-    assert settings.seed == told.asked[0][1].seed
+    assert settings.seed == stand_in.asked[0][1].seed
     assert not settings.seed_locked
 
 
-def test_generate_into_hole_fills_it_and_leaves_the_panel(told, settings, scene, addon) -> None:
+def test_generate_into_hole_fills_it_and_leaves_the_panel(stand_in, settings, scene, addon) -> None:
     compat = addon("timeline.compat")
     compat.new_color(compat.strips(scene.sequence_editor), "Left", 1, 1, 40)
     compat.new_color(compat.strips(scene.sequence_editor), "Right", 1, 101, 40)
     scene.frame_set(60)
     assert bpy.ops.wan_vse.generate_into_hole() == FINISHED
-    ((_, request, _),) = told.asked
+    ((_, request, _),) = stand_in.asked
     assert (request.origin.start, request.length_frames) == (41, 60)
     assert settings.length_mode == "FRAMES"
 
 
 @pytest.mark.parametrize(("seed", "same"), [("SAME", True), ("NEW", False)])
-def test_regenerate_covers_the_strip_from_above(told, take, seed: str, same: bool) -> None:
+def test_regenerate_covers_the_strip_from_above(stand_in, take, seed: str, same: bool) -> None:
     assert bpy.ops.wan_vse.regenerate(seed=seed) == FINISHED
-    ((_, request, name),) = told.asked
+    ((_, request, name),) = stand_in.asked
     assert (request.origin.channel, request.origin.start, request.length_frames) == (3, 50, 40)
     assert (request.seed == 7) is same
     assert (request.prompt, name) == ("fog over pines", "A take")

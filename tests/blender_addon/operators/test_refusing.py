@@ -30,36 +30,36 @@ def why_not(name: str, **values: object) -> str:
         ("failed", "press Restart"),
     ],
 )
-def test_generate_says_how_the_backend_is(told, settings, state: str, words: str) -> None:
-    told.server.status.state = state
+def test_generate_says_how_the_backend_is(stand_in, settings, state: str, words: str) -> None:
+    stand_in.server.status.state = state
     assert words in why_not("generate")
 
 
-def test_generate_needs_a_prompt(told, settings) -> None:
+def test_generate_needs_a_prompt(stand_in, settings) -> None:
     assert why_not("generate") == ""
     settings.prompt = "  "
     assert "prompt is empty" in why_not("generate")
 
 
-def test_generate_refuses_what_the_plan_refuses(told, settings) -> None:
-    problem = told.messages.Problem(told.messages.ProblemKind.MODEL_MISSING, "The model is not here: fetch it.")
-    told.server.plan_query.plan = told.messages.Plan(
+def test_generate_refuses_what_the_plan_refuses(stand_in, settings) -> None:
+    problem = stand_in.messages.Problem(stand_in.messages.ProblemKind.MODEL_MISSING, "The model is not here: fetch it.")
+    stand_in.server.plan_query.plan = stand_in.messages.Plan(
         "embedded",
         256,
         144,
         49,
-        told.messages.FrameRate(16),
+        stand_in.messages.FrameRate(16),
         72,
         8,
         3.0,
         3.0,
-        told.messages.Sampler.UNIPC,
+        stand_in.messages.Sampler.UNIPC,
         problem=problem,
     )
     assert why_not("generate") == "The model is not here: fetch it"
 
 
-def test_generate_into_hole_needs_a_gap(told, settings, scene, addon) -> None:
+def test_generate_into_hole_needs_a_gap(stand_in, settings, scene, addon) -> None:
     assert why_not("generate_into_hole") == ""
     strips = addon("timeline.compat").strips(scene.sequence_editor)
     addon("timeline.compat").new_color(strips, "Wall", 1, 1, 400)
@@ -67,7 +67,7 @@ def test_generate_into_hole_needs_a_gap(told, settings, scene, addon) -> None:
 
 
 @pytest.mark.parametrize("name", ["cancel_job", "retry_job", "place_take", "show_take"])
-def test_an_empty_queue_is_said(told, name: str) -> None:
+def test_an_empty_queue_is_said(stand_in, name: str) -> None:
     assert why_not(name) == "The queue is empty"
 
 
@@ -82,15 +82,15 @@ def test_an_empty_queue_is_said(told, name: str) -> None:
         ("cancel_all", "done", "No job is running or waiting"),
     ],
 )
-def test_jobs_refuse_by_their_state(told, name: str, state: str, words: str) -> None:
-    told.add(JOB, state)
+def test_jobs_refuse_by_their_state(stand_in, name: str, state: str, words: str) -> None:
+    stand_in.add(JOB, state)
     assert words in why_not(name)
 
 
-def test_the_row_that_a_button_is_in_decides(told, addon) -> None:
+def test_the_row_that_a_button_is_in_decides(stand_in, addon) -> None:
     """One job may be cancelled, the other not: each row's button says so for itself."""
-    told.add(JOB, "done")
-    told.add(OTHER, "denoising")
+    stand_in.add(JOB, "done")
+    stand_in.add(OTHER, "denoising")
     addon("ui.refresh").refresh()
     rows = bpy.context.window_manager.wan_vse.rows
     polls = {}
@@ -100,25 +100,25 @@ def test_the_row_that_a_button_is_in_decides(told, addon) -> None:
     assert polls == {JOB: False, OTHER: True}
 
 
-def test_set_up_is_refused_offline(told) -> None:
+def test_set_up_is_refused_offline(stand_in) -> None:
     if bpy.app.online_access:
         pytest.skip("this Blender is online")
     assert "Blender is offline" in why_not("setup_backend")
 
 
-def test_set_up_needs_its_plan_first(told) -> None:
+def test_set_up_needs_its_plan_first(stand_in) -> None:
     assert why_not("confirm_setup") == "Press Set Up Backend first"
     problem = SimpleNamespace(sentence="No Python fits: install one.")
-    told.setup.state, told.setup.plan = "planned", SimpleNamespace(problem=problem)
+    stand_in.setup.state, stand_in.setup.plan = "planned", SimpleNamespace(problem=problem)
     assert why_not("confirm_setup") == "No Python fits: install one"
     assert why_not("cancel_setup") == ""
 
 
-def test_nothing_to_cancel(told) -> None:
+def test_nothing_to_cancel(stand_in) -> None:
     assert why_not("cancel_setup") == "Nothing is being set up"
 
 
-def test_a_strip_that_is_not_ours(told, scene, addon) -> None:
+def test_a_strip_that_is_not_ours(stand_in, scene, addon) -> None:
     assert "not made by Wan VSE" in why_not("regenerate")
     assert "not made by Wan VSE" in why_not("load_settings")
 
@@ -126,26 +126,26 @@ def test_a_strip_that_is_not_ours(told, scene, addon) -> None:
 @pytest.mark.parametrize(
     ("state", "words"), [("none", "No model is loaded"), ("busy", "cancel it first"), ("ready", "")]
 )
-def test_free_card(told, state: str, words: str) -> None:
-    told.server.worker = told.messages.WorkerStatus(told.messages.WorkerState(state))
+def test_free_card(stand_in, state: str, words: str) -> None:
+    stand_in.server.worker = stand_in.messages.WorkerStatus(stand_in.messages.WorkerState(state))
     assert words in why_not("free_card")
 
 
-def test_takes_are_collected_beside_a_saved_file_only(told) -> None:
+def test_takes_are_collected_beside_a_saved_file_only(stand_in) -> None:
     assert "Save the .blend first" in why_not("collect_takes")
 
 
-def test_the_view_is_standard_already(told, scene) -> None:
+def test_the_view_is_standard_already(stand_in, scene) -> None:
     scene.view_settings.view_transform = "Standard"
     assert "already" in why_not("use_standard_view")
 
 
-def test_no_log_yet(told) -> None:
-    told.server.status.log = ""
+def test_no_log_yet(stand_in) -> None:
+    stand_in.server.status.log = ""
     assert why_not("open_log") == "There is no log yet"
 
 
-def test_without_a_scene_nothing_is_asked_for(told, settings) -> None:
+def test_without_a_scene_nothing_is_asked_for(stand_in, settings) -> None:
     workspace = bpy.context.workspace
     if not hasattr(workspace, "sequencer_scene"):
         pytest.skip("this Blender's sequencer always shows the context's scene")

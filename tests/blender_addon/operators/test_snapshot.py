@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.fixture
-def look(told, settings, cut, addon):
+def look(stand_in, settings, cut, addon):
     """look() is the snapshot of now, over a cut with a gap around the playhead."""
     cut.shot("A", 1, 41)
     cut.shot("B", 61, 101)
@@ -15,59 +15,59 @@ def look(told, settings, cut, addon):
     return lambda: addon("operators.snapshot").read(cut.scene, settings)
 
 
-def _move(cut, settings, told) -> None:
+def _move(cut, settings, stand_in) -> None:
     cut.compat.set_handles(cut.strips["B"], 65, 101)
 
 
-def _rename(cut, settings, told) -> None:
+def _rename(cut, settings, stand_in) -> None:
     cut.strips["A"].name = "Other"
 
 
-def _mute(cut, settings, told) -> None:
+def _mute(cut, settings, stand_in) -> None:
     cut.strips["A"].mute = True
 
 
-def _lock_channel(cut, settings, told) -> None:
+def _lock_channel(cut, settings, stand_in) -> None:
     cut.scene.sequence_editor.channels[cut.strips["A"].channel].lock = True
 
 
-def _mute_channel(cut, settings, told) -> None:
+def _mute_channel(cut, settings, stand_in) -> None:
     cut.scene.sequence_editor.channels[cut.strips["A"].channel].mute = True
 
 
-def _select(cut, settings, told) -> None:
+def _select(cut, settings, stand_in) -> None:
     cut.select("A")
 
 
-def _playhead(cut, settings, told) -> None:
+def _playhead(cut, settings, stand_in) -> None:
     cut.scene.frame_set(20)
 
 
-def _prompt(cut, settings, told) -> None:
+def _prompt(cut, settings, stand_in) -> None:
     settings.prompt = "rain"
 
 
-def _lora(cut, settings, told) -> None:
+def _lora(cut, settings, stand_in) -> None:
     settings.loras.add().path = "/loras/film.safetensors"
 
 
-def _task(cut, settings, told) -> None:
+def _task(cut, settings, stand_in) -> None:
     settings.task = "TEXT_TO_VIDEO"
 
 
-def _rate(cut, settings, told) -> None:
+def _rate(cut, settings, stand_in) -> None:
     cut.scene.render.fps = 30
 
 
-def _size(cut, settings, told) -> None:
+def _size(cut, settings, stand_in) -> None:
     cut.scene.render.resolution_percentage = 50
 
 
-def _models(cut, settings, told) -> None:
-    told.server.models = told.server.models[1:]
+def _models(cut, settings, stand_in) -> None:
+    stand_in.server.models = stand_in.server.models[1:]
 
 
-def _scene_end(cut, settings, told) -> None:
+def _scene_end(cut, settings, stand_in) -> None:
     cut.scene.frame_end = 3000
 
 
@@ -90,10 +90,10 @@ CHANGES = (
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_changes_is_seen(look, cut, settings, told, change) -> None:
+def test_what_changes_is_seen(look, cut, settings, stand_in, change) -> None:
     before = look()
     assert look() is before
-    change(cut, settings, told)
+    change(cut, settings, stand_in)
     assert look() is not before
     assert look() is look()
 

@@ -258,7 +258,7 @@ class TestExtend:
     @pytest.mark.parametrize(
         ("start", "words"),
         [
-            (0, "No frame lies before the strip, as it begins at frame 0: move the strip to the right"),
+            (0, "There are no frames before the strip, which starts at frame 0: move the strip to the right"),
             (1, "Only 1 frame lies before the strip: extend it by 1 at most, or move the strip to the right"),
             (11, "Only 11 frames lie before the strip: extend it by 11 at most"),
         ],

@@ -74,27 +74,27 @@ def said(layout: Recorder) -> str:
 
 @pytest.mark.parametrize("state", ["off", "starting", "ready", "missing", "failed"])
 @pytest.mark.parametrize("source", ["FIELD", "TEXT_BLOCK", "TEXT_STRIP"])
-def test_every_backend_state_draws(told, settings, addon, state: str, source: str) -> None:
-    told.server.status.state = state
+def test_every_backend_state_draws(stand_in, settings, addon, state: str, source: str) -> None:
+    stand_in.server.status.state = state
     settings.prompt_source = source
     assert draw_all(addon).orders
 
 
 @pytest.mark.parametrize("mode", ["FRAMES", "SECONDS", "HOLE"])
-def test_every_length_draws(told, settings, addon, mode: str) -> None:
+def test_every_length_draws(stand_in, settings, addon, mode: str) -> None:
     settings.length_mode = mode
     assert "generate" in draw_all(addon).orders
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_job_draws(told, settings, addon, state: str) -> None:
+def test_every_job_draws(stand_in, settings, addon, state: str) -> None:
     problem = None
     if state in ("failed", "interrupted"):
-        fix = told.messages.Fix("Use Draft", told.messages.FixSetting.QUALITY, "draft")
-        problem = told.messages.Problem(
-            told.messages.ProblemKind.INTERNAL, "It went wrong: do this.", [fix], "/tmp/worker.log"
+        fix = stand_in.messages.Fix("Use Draft", stand_in.messages.FixSetting.QUALITY, "draft")
+        problem = stand_in.messages.Problem(
+            stand_in.messages.ProblemKind.INTERNAL, "It went wrong: do this.", [fix], "/tmp/worker.log"
         )
-    told.add("a" * 32, state, problem=problem, progress=0.4, step=3, steps=8, eta_seconds=72.0)
+    stand_in.add("a" * 32, state, problem=problem, progress=0.4, step=3, steps=8, eta_seconds=72.0)
     drawn = draw_all(addon)
     if state == "denoising":
         assert "Step 3 of 8, 1 min 12 s left" in said(drawn)
@@ -104,14 +104,18 @@ def test_every_job_draws(told, settings, addon, state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["planning", "planned", "running", "failed", "done"])
-def test_every_step_of_the_set_up_draws(told, settings, addon, state: str) -> None:
-    told.server.status.state = "missing"
-    told.setup.state, told.setup.sentence = state, "Fetching torch."
-    told.setup.plan = told.messages.SetupPlan("/usr/bin/python3", "cpu", "/tmp/x", 2_400_000_000, "About 2.4 GB.")
-    told.setup.progress = told.messages.SetupProgress(told.messages.SetupState.RUNNING, 2, 5, 0.3, "Fetching torch.")
+def test_every_step_of_the_set_up_draws(stand_in, settings, addon, state: str) -> None:
+    stand_in.server.status.state = "missing"
+    stand_in.setup.state, stand_in.setup.sentence = state, "Fetching torch."
+    stand_in.setup.plan = stand_in.messages.SetupPlan(
+        "/usr/bin/python3", "cpu", "/tmp/x", 2_400_000_000, "About 2.4 GB."
+    )
+    stand_in.setup.progress = stand_in.messages.SetupProgress(
+        stand_in.messages.SetupState.RUNNING, 2, 5, 0.3, "Fetching torch."
+    )
     drawn = draw_all(addon)
     expected = {
-        "planned": "Fetch 2.4 GB",
+        "planned": "Download 2.4 GB",
         "running": "Step 2 of 5",
         "planning": "Checking what",
         "failed": "Try Again",
@@ -120,28 +124,28 @@ def test_every_step_of_the_set_up_draws(told, settings, addon, state: str) -> No
     assert expected in said(drawn)
 
 
-def test_the_set_up_tells_bytes_and_time_left(told, settings, addon) -> None:
-    told.backend.state, told.setup.state = "missing", "running"
-    told.setup.progress = told.messages.SetupProgress(
-        told.messages.SetupState.RUNNING, 3, 4, 0.3, "Installing torch.", None, 310_000_000, 590_000_000, 130.0
+def test_the_set_up_tells_bytes_and_time_left(stand_in, settings, addon) -> None:
+    stand_in.server.status.state, stand_in.setup.state = "missing", "running"
+    stand_in.setup.progress = stand_in.messages.SetupProgress(
+        stand_in.messages.SetupState.RUNNING, 3, 4, 0.3, "Installing torch.", None, 310_000_000, 590_000_000, 130.0
     )
     assert "310 of 590 MB, 2 min 10 s left" in said(draw_all(addon))
-    told.setup.progress = told.messages.SetupProgress(
-        told.messages.SetupState.RUNNING, 3, 4, 0.3, "Installing torch.", None, 310_000_000, 2_900_000_000
+    stand_in.setup.progress = stand_in.messages.SetupProgress(
+        stand_in.messages.SetupState.RUNNING, 3, 4, 0.3, "Installing torch.", None, 310_000_000, 2_900_000_000
     )
     assert "0.31 of 2.90 GB" in said(draw_all(addon))
 
 
-def test_a_fresh_user_is_told_what_to_do_first(told, settings, addon) -> None:
-    told.server.status.state = "missing"
+def test_a_fresh_user_is_told_what_to_do_first(stand_in, settings, addon) -> None:
+    stand_in.server.status.state = "missing"
     drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
     assert drawn.orders[0] == "setup_backend"
     assert "set up once" in said(drawn)
 
 
-def test_the_plan_is_told_before_the_click(told, settings, addon) -> None:
-    m = told.messages
-    told.server.plan_query.plan = m.Plan(
+def test_the_plan_is_told_before_the_click(stand_in, settings, addon) -> None:
+    m = stand_in.messages
+    stand_in.server.plan_query.plan = m.Plan(
         "embedded", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, m.Sampler.UNIPC,
             memory_bytes=9_000_000_000, disk_bytes=50_000_000, notes=["Height 468 became 464."],
     )  # fmt: skip
@@ -152,12 +156,12 @@ def test_the_plan_is_told_before_the_click(told, settings, addon) -> None:
     assert "9.0 GB" in text
 
 
-def test_a_plan_that_can_not_be_done_has_buttons(told, settings, addon) -> None:
-    m = told.messages
+def test_a_plan_that_can_not_be_done_has_buttons(stand_in, settings, addon) -> None:
+    m = stand_in.messages
     problem = m.Problem(
         m.ProblemKind.BAD_LENGTH, "Too long: use 97 frames.", [m.Fix("Use 97 frames", m.FixSetting.LENGTH_FRAMES, "97")]
     )
-    told.server.plan_query.plan = m.Plan(
+    stand_in.server.plan_query.plan = m.Plan(
         "embedded", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem
     )
     drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
@@ -165,43 +169,43 @@ def test_a_plan_that_can_not_be_done_has_buttons(told, settings, addon) -> None:
     assert "Too long: use 97 frames." in said(drawn)
 
 
-def test_a_plan_is_asked_for_without_a_prompt_too(told, settings, addon) -> None:
+def test_a_plan_is_asked_for_without_a_prompt_too(stand_in, settings, addon) -> None:
     settings.prompt = ""
     draw(addon("ui.sidebar").WAN_VSE_PT_generate)
-    assert told.server.plan_query.planned.model == "embedded"
+    assert stand_in.server.plan_query.planned.model == "embedded"
 
 
-def test_agx_brings_the_hint(told, settings, scene, addon) -> None:
+def test_agx_brings_the_hint(stand_in, settings, scene, addon) -> None:
     scene.view_settings.view_transform = "AgX"
     assert "use_standard_view" in draw(addon("ui.sidebar").WAN_VSE_PT_generate).orders
     scene.view_settings.view_transform = "Standard"
     assert "use_standard_view" not in draw(addon("ui.sidebar").WAN_VSE_PT_generate).orders
 
 
-def test_no_draw_changes_anything(told, settings, addon, scene) -> None:
+def test_no_draw_changes_anything(stand_in, settings, addon, scene) -> None:
     def snapshot() -> object:
         names = [prop.identifier for prop in settings.bl_rna.properties]
         kept = {name: str(getattr(settings, name)) for name in names}
         return kept, [len(getattr(bpy.data, kind)) for kind in ("scenes", "texts", "images")], list(scene.keys())
 
-    told.add("a" * 32, "failed")
+    stand_in.add("a" * 32, "failed")
     addon("ui.refresh").refresh()
     before = snapshot()
     draw_all(addon)
     assert snapshot() == before
-    assert told.asked == []
+    assert stand_in.asked == []
 
 
-def test_a_prompt_of_100_000_characters_draws(told, settings, addon) -> None:
+def test_a_prompt_of_100_000_characters_draws(stand_in, settings, addon) -> None:
     settings.prompt = "words " * 16_000 + "x" * 4_000
     assert len(settings.prompt) >= 100_000
     draw(addon("ui.sidebar").WAN_VSE_PT_generate)
-    told.add("a" * 32, "queued", prompt=settings.prompt)
+    stand_in.add("a" * 32, "queued", prompt=settings.prompt)
     draw_all(addon)
 
 
-def test_a_wrong_backend_in_the_preferences_is_said_and_not_set_up_again(told, settings, addon) -> None:
-    told.server.status.state, told.server.status.sentence = (
+def test_a_wrong_backend_in_the_preferences_is_said_and_not_set_up_again(stand_in, settings, addon) -> None:
+    stand_in.server.status.state, stand_in.server.status.sentence = (
         "missing",
         "/nope/python is not there: correct it, or clear the field.",
     )
@@ -215,12 +219,12 @@ def test_a_wrong_backend_in_the_preferences_is_said_and_not_set_up_again(told, s
     assert "setup_backend" not in drawn.orders
 
 
-def test_what_became_of_collecting_is_said(told, settings, addon) -> None:
-    told.collector.sentence = "2 takes lie beside the .blend now."
+def test_what_became_of_collecting_is_said(stand_in, settings, addon) -> None:
+    stand_in.collector.sentence = "2 takes lie beside the .blend now."
     assert "2 takes lie beside" in said(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
 
 
-def test_the_list_of_loras_says_what_it_is_and_what_a_take_was_made_with(told, settings, addon) -> None:
+def test_the_list_of_loras_says_what_it_is_and_what_a_take_was_made_with(stand_in, settings, addon) -> None:
     panel = addon("ui.lora_list").WAN_VSE_PT_loras
     assert any("made for the chosen model" in word for word in draw(panel).words)
     row = addon("jobs.lora_rows").add(settings, "/loras/film.safetensors")
@@ -236,24 +240,24 @@ def test_the_list_of_loras_says_what_it_is_and_what_a_take_was_made_with(told, s
     assert addon("ui.wording").loras(addon("jobs.lora_rows").uses(settings.loras)) == "LoRAs: film 1"
 
 
-def test_what_was_unusual_about_a_take_is_told_with_it(told, settings, addon) -> None:
-    told.add("a" * 32, "done", sentence="Done. Memory ran out.")
+def test_what_was_unusual_about_a_take_is_told_with_it(stand_in, settings, addon) -> None:
+    stand_in.add("a" * 32, "done", sentence="Done. Memory ran out.")
     assert "Memory ran out." in said(draw_all(addon))
-    told.all.clear()
-    told.add("b" * 32, "done", sentence="Done.")
+    stand_in.all.clear()
+    stand_in.add("b" * 32, "done", sentence="Done.")
     assert "Done." not in draw_all(addon).words
 
 
-def test_what_stands_between_a_person_and_a_ready_backend_is_said(told, settings, addon) -> None:
-    told.server.status.sentence = "The backend has been busy with a plan for 70 s."
-    told.server.looking = "Looking through the models folder: 812 files so far."
+def test_what_stands_between_a_person_and_a_ready_backend_is_said(stand_in, settings, addon) -> None:
+    stand_in.server.status.sentence = "The backend has been busy with a plan for 70 s."
+    stand_in.server.looking = "Looking through the models folder: 812 files so far."
     for panel in ("WAN_VSE_PT_generate", "WAN_VSE_PT_backend"):
         text = said(draw(getattr(addon("ui.sidebar"), panel)))
         assert "busy with a plan for 70 s" in text and "812 files so far" in text, panel
 
 
-def test_a_backend_that_failed_can_be_restarted_and_its_log_read(told, settings, addon) -> None:
-    told.server.status.state, told.server.status.sentence = (
+def test_a_backend_that_failed_can_be_restarted_and_its_log_read(stand_in, settings, addon) -> None:
+    stand_in.server.status.state, stand_in.server.status.sentence = (
         "failed",
         "The backend ended three times; press Restart to try again.",
     )
@@ -261,11 +265,11 @@ def test_a_backend_that_failed_can_be_restarted_and_its_log_read(told, settings,
     assert "ended three times" in said(drawn) and {"restart_backend", "open_log"} <= set(drawn.orders)
 
 
-def test_a_model_that_may_yet_be_found_is_not_called_missing(told, settings, addon) -> None:
-    m = told.messages
-    settings.model_id, told.server.looking = "far", "Looking through the models folder: 812 files so far."
+def test_a_model_that_may_yet_be_found_is_not_called_missing(stand_in, settings, addon) -> None:
+    m = stand_in.messages
+    settings.model_id, stand_in.server.looking = "far", "Looking through the models folder: 812 files so far."
     problem = m.Problem(m.ProblemKind.MODEL_MISSING, "Far is not here: fetch it.")
-    told.server.plan_query.plan = m.Plan(
+    stand_in.server.plan_query.plan = m.Plan(
         "far", 1, 1, 1, m.FrameRate(16), 1, 1, 1.0, 1.0, m.Sampler.UNIPC, problem=problem
     )
     drawn = draw_all(addon)
@@ -273,15 +277,18 @@ def test_a_model_that_may_yet_be_found_is_not_called_missing(told, settings, add
     assert "not here" not in said(drawn) and "download_model" not in drawn.orders
     assert "Far: not found so far" in said(drawn)
     assert rows["far"][1] == "Far (looking)" and "812 files" in rows["far"][2]
-    told.server.looking = ""
+    stand_in.server.looking = ""
     drawn = draw_all(addon)
     assert "Far is not here: fetch it." in said(drawn) and "download_model" in drawn.orders
 
 
-def test_a_start_that_takes_very_long_offers_another(told, settings, addon) -> None:
-    told.server.status.state, told.server.status.sentence = "starting", "The backend has been starting for 200 s."
+def test_a_start_that_takes_very_long_offers_another(stand_in, settings, addon) -> None:
+    stand_in.server.status.state, stand_in.server.status.sentence = (
+        "starting",
+        "The backend has been starting for 200 s.",
+    )
     panel = addon("ui.sidebar").WAN_VSE_PT_generate
     drawn = draw(panel)
     assert "starting for 200 s" in said(drawn) and "restart_backend" not in drawn.orders
-    told.server.status.asks = True
+    stand_in.server.status.asks = True
     assert "restart_backend" in draw(panel).orders

@@ -74,6 +74,6 @@ def test_what_is_no_picture_is_passed_over(live, path, tmp_path, content):
     assert len(live._kept) == 0
 
 
-def test_without_a_window_a_draw_asks_for_nothing(live, told):
-    live.draw(None, told.add("a" * 32, "denoising", preview="/nowhere/preview.jpg", step=3))
+def test_without_a_window_a_draw_asks_for_nothing(live, stand_in):
+    live.draw(None, stand_in.add("a" * 32, "denoising", preview="/nowhere/preview.jpg", step=3))
     assert live._asked == {}

@@ -28,7 +28,7 @@ class View:
 
 
 @pytest.fixture
-def redraw(told, settings, cut, addon, monkeypatch):
+def redraw(stand_in, settings, cut, addon, monkeypatch):
     """redraw() draws panel, button and overlay, as Blender does; gives what was worked out, by name."""
     counts: Counter[str] = Counter()
 

@@ -30,46 +30,46 @@ def test_frames_survive_the_way_there_and_back(settings, scene, fps: int, base: 
         assert settings.length_frames == frames
 
 
-def test_a_model_that_was_not_chosen_is_the_first_real_one_here(told, scene) -> None:
+def test_a_model_that_was_not_chosen_is_the_first_real_one_here(stand_in, scene) -> None:
     assert scene.wan_vse.model == "big"
-    told.server.models = told.server.models[:1]
+    stand_in.server.models = stand_in.server.models[:1]
     assert scene.wan_vse.model == "embedded"
 
 
-def test_the_chosen_model_stays_while_the_backend_is_away(told, settings) -> None:
+def test_the_chosen_model_stays_while_the_backend_is_away(stand_in, settings) -> None:
     settings.model = "far"
-    told.server.models = []
+    stand_in.server.models = []
     assert settings.model == "far"
 
 
-def test_before_the_backend_answers_the_embedded_model_can_be_chosen(told, scene) -> None:
-    told.server.models = []
+def test_before_the_backend_answers_the_embedded_model_can_be_chosen(stand_in, scene) -> None:
+    stand_in.server.models = []
     scene.wan_vse.model = "embedded"
     assert scene.wan_vse.model == "embedded"
 
 
-def test_the_size_begins_with_the_models_own(told, settings) -> None:
+def test_the_size_begins_with_the_models_own(stand_in, settings) -> None:
     assert settings.resolution == "480p"
     settings.resolution = "360p"
     assert settings.resolution == "360p"
 
 
-def test_a_size_that_the_model_lacks_gives_way(told, settings) -> None:
+def test_a_size_that_the_model_lacks_gives_way(stand_in, settings) -> None:
     settings.resolution_name = "4k"
     assert settings.resolution == "480p"
 
 
-def test_choices_are_kept_by_name_in_the_file(told, settings, tmp_path) -> None:
+def test_choices_are_kept_by_name_in_the_file(stand_in, settings, tmp_path) -> None:
     settings.model, settings.resolution = "far", "360p"
     path = str(tmp_path / "a film.blend")
     bpy.ops.wm.save_as_mainfile(filepath=path)
-    told.server.models = list(reversed(told.server.models))
+    stand_in.server.models = list(reversed(stand_in.server.models))
     bpy.ops.wm.open_mainfile(filepath=path)
     kept = bpy.context.scene.wan_vse
     assert (kept.model, kept.resolution) == ("far", "360p")
 
 
-def test_enum_strings_are_kept_alive(told, settings, addon) -> None:
+def test_enum_strings_are_kept_alive(stand_in, settings, addon) -> None:
     """Blender reads freed memory where an enum's callback keeps no reference to its strings."""
     items = addon("properties")._model_items(settings, None)
     assert addon("properties")._model_items(settings, None) is items
@@ -80,49 +80,49 @@ def test_enum_strings_are_kept_alive(told, settings, addon) -> None:
     assert addon("properties")._kept_items["model"][0][0] == "embedded"
 
 
-def test_the_queue_rows_follow_the_session(told, addon) -> None:
+def test_the_queue_rows_follow_the_session(stand_in, addon) -> None:
     panel_state = bpy.context.window_manager.wan_vse
     refresh = addon("ui.refresh").refresh
-    told.add("a" * 32)
-    told.add("b" * 32)
+    stand_in.add("a" * 32)
+    stand_in.add("b" * 32)
     refresh()
     assert [row.name for row in panel_state.rows] == ["b" * 32, "a" * 32]
     panel_state.active_row = 1
-    told.add("c" * 32)
+    stand_in.add("c" * 32)
     refresh()
     assert panel_state.rows[panel_state.active_row].name == "c" * 32, "a new job is chosen"
     panel_state.active_row = 2
-    told.all.pop(1)
+    stand_in.all.pop(1)
     refresh()
     assert panel_state.rows[panel_state.active_row].name == "a" * 32, "the chosen job stays chosen"
 
 
-def test_backend_preferences_restart_it_when_idle(told, addon) -> None:
+def test_backend_preferences_restart_it_when_idle(stand_in, addon) -> None:
     preferences = addon("preferences").get()
     panel_state = bpy.context.window_manager.wan_vse
     try:
         preferences.memory_budget_gib = 8
-        assert told.asked == [("restart",)]
-        told.add("a" * 32, "denoising")
+        assert stand_in.asked == [("restart",)]
+        stand_in.add("a" * 32, "denoising")
         preferences.memory_budget_gib = 9
-        assert told.asked == [("restart",)] and panel_state.restart_needed
+        assert stand_in.asked == [("restart",)] and panel_state.restart_needed
     finally:
-        told.server.status.state = "off"
+        stand_in.server.status.state = "off"
         preferences.memory_budget_gib = 0
 
 
-def test_a_models_tooltip_says_what_the_catalogue_says(told, settings, addon) -> None:
+def test_a_models_tooltip_says_what_the_catalogue_says(stand_in, settings, addon) -> None:
     far = dataclasses.replace(
-        told.server.models[2],
+        stand_in.server.models[2],
         notes="Does every task.",
         memory_bytes=37_100_000_000,
         least_memory_bytes=11_400_000_000,
         download_bytes=80_400_000_000,
     )
-    told.server.models[2] = far
+    stand_in.server.models[2] = far
     said = {row[0]: row[2] for row in addon("properties")._model_rows(settings)}
     assert said["far"] == (
-        "Does every task. 80 GB to fetch; about 37 GB of a card's memory at 81 frames, 11 GB at least; "
+        "Does every task. 80 GB to download; about 37 GB of a card's memory at 81 frames, 11 GB at least; "
         "Apache-2.0. Far is somewhere"
     )
     assert said["big"] == "Apache-2.0. Big is somewhere"

@@ -12,7 +12,7 @@ JOB = "a" * 32
 
 
 @pytest.fixture
-def queue(told, addon):
+def queue(stand_in, addon):
     """queue() brings the rows up to date; gives the session, with `ids()` of its rows."""
     panel_state = bpy.context.window_manager.wan_vse
 
@@ -24,23 +24,23 @@ def queue(told, addon):
     panel_state.search = ""
 
 
-def fill(told, ended: int, waiting: int) -> None:
+def fill(stand_in, ended: int, waiting: int) -> None:
     """So many jobs, the newest first, those that wait among the others."""
-    job = told.add(JOB)
-    told.all.clear()
-    m = told.messages
+    job = stand_in.add(JOB)
+    stand_in.all.clear()
+    m = stand_in.messages
     for index in range(ended + waiting):
         state = m.JobState.QUEUED if index < 2 * waiting and index % 2 else m.JobState.DONE
         summary = m.JobSummary(f"prompt {index:05d}", m.Task.TEXT_TO_VIDEO, "big", 7, 81)
-        told.all.append(m.JobStatus(f"{index:032x}", state, summary, take=job.take))
+        stand_in.all.append(m.JobStatus(f"{index:032x}", state, summary, take=job.take))
 
 
 def number(job_id: str) -> int:
     return int(job_id, 16)
 
 
-def test_all_that_go_on_and_the_newest_others_have_a_row(told, queue, addon) -> None:
-    fill(told, 1000, 300)
+def test_all_that_go_on_and_the_newest_others_have_a_row(stand_in, queue, addon) -> None:
+    fill(stand_in, 1000, 300)
     ids = [number(job_id) for job_id in queue()]
     assert ids == sorted(ids), "in the order of the session"
     assert [index for index in ids if index % 2 and index < 600] == list(range(1, 600, 2))
@@ -50,8 +50,8 @@ def test_all_that_go_on_and_the_newest_others_have_a_row(told, queue, addon) -> 
     assert "and 800 older ones" in layout.words
 
 
-def test_the_search_finds_older_jobs(told, queue, addon) -> None:
-    fill(told, 1000, 0)
+def test_the_search_finds_older_jobs(stand_in, queue, addon) -> None:
+    fill(stand_in, 1000, 0)
     panel_state = bpy.context.window_manager.wan_vse
     assert number(queue()[-1]) == 199
     panel_state.search = " PROMPT  00950 "
@@ -60,7 +60,7 @@ def test_the_search_finds_older_jobs(told, queue, addon) -> None:
     assert len(queue()) == 200 and panel_state.left_out == 800
     layout = Recorder()
     addon("ui.queue_list").draw_queue(layout, bpy.context)
-    assert "and 800 more that were found" in layout.words
+    assert "and 800 more that match" in layout.words
     panel_state.search = "nowhere"
     assert queue() == []
     layout = Recorder()
@@ -70,25 +70,25 @@ def test_the_search_finds_older_jobs(told, queue, addon) -> None:
     assert len(queue()) == 200
 
 
-def test_a_search_is_answered_as_it_is_typed(told, addon) -> None:
-    fill(told, 10, 0)
+def test_a_search_is_answered_as_it_is_typed(stand_in, addon) -> None:
+    fill(stand_in, 10, 0)
     panel_state = bpy.context.window_manager.wan_vse
-    told.on_change.append(addon("ui.refresh").refresh)
+    stand_in.on_change.append(addon("ui.refresh").refresh)
     panel_state.search = "00003"
     assert [number(row.name) for row in panel_state.rows] == [3]
     panel_state.search = ""
     assert len(panel_state.rows) == 10
 
 
-def test_the_lists_own_search_field_is_this_one(told, addon) -> None:
+def test_the_lists_own_search_field_is_this_one(stand_in, addon) -> None:
     layout = Recorder()
     kind = addon("ui.queue_list").WAN_VSE_UL_queue
     kind.draw_filter(SimpleNamespace(), bpy.context, layout)
     assert kind.filter_items(SimpleNamespace(filter_name="x"), bpy.context, None, "rows") == ([], [])
 
 
-def test_nothing_is_done_while_the_queue_is_the_same(told, queue, addon, monkeypatch) -> None:
-    fill(told, 300, 20)
+def test_nothing_is_done_while_the_queue_is_the_same(stand_in, queue, addon, monkeypatch) -> None:
+    fill(stand_in, 300, 20)
     before = queue()
     written = []
     monkeypatch.setattr(addon("ui.refresh"), "_write", lambda *values: written.append(values))
@@ -99,8 +99,8 @@ def test_nothing_is_done_while_the_queue_is_the_same(told, queue, addon, monkeyp
     assert written == []
 
 
-def test_rows_that_came_with_a_file_give_way(told, queue) -> None:
-    fill(told, 3, 0)
+def test_rows_that_came_with_a_file_give_way(stand_in, queue) -> None:
+    fill(stand_in, 3, 0)
     before = queue()
     rows = bpy.context.window_manager.wan_vse.rows
     for row in rows:
@@ -110,50 +110,50 @@ def test_rows_that_came_with_a_file_give_way(told, queue) -> None:
     assert queue() == before
 
 
-def test_a_poll_without_a_row_asks_a_few_jobs_of_each_state(told, addon, monkeypatch) -> None:
-    fill(told, 1000, 300)
+def test_a_poll_without_a_row_asks_a_few_jobs_of_each_state(stand_in, addon, monkeypatch) -> None:
+    fill(stand_in, 1000, 300)
     asked = []
-    monkeypatch.setattr(told, "can_place", lambda job_id: asked.append(job_id) or False)
+    monkeypatch.setattr(stand_in, "can_place", lambda job_id: asked.append(job_id) or False)
     assert not bpy.ops.wan_vse.place_take.poll()
     assert len(asked) == addon("operators.queue_jobs").SAMPLE
     assert bpy.ops.wan_vse.cancel_job.poll()
 
 
-def test_before_its_details_came_a_job_is_shown_by_its_summary(told, settings, addon) -> None:
-    job = told.add(JOB, "done")
-    told.requests.clear()
+def test_before_its_details_came_a_job_is_shown_by_its_summary(stand_in, settings, addon) -> None:
+    job = stand_in.add(JOB, "done")
+    stand_in.requests.clear()
     drawn = draw_all(addon)
     assert job.summary.title in said(drawn) and "Text: Big, seed 7" in said(drawn)
-    assert set(told.server.wished) == {JOB}
-    m = told.messages
-    told.server.plans[JOB] = m.Plan("big", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, m.Sampler.UNIPC)
+    assert set(stand_in.server.wished) == {JOB}
+    m = stand_in.messages
+    stand_in.server.plans[JOB] = m.Plan("big", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, m.Sampler.UNIPC)
     assert "832 x 464, 81 frames at 16 fps" in said(draw_all(addon))
 
 
-def test_how_many_loras_is_known_before_which(told, settings, addon) -> None:
-    m = told.messages
-    told.all.append(
+def test_how_many_loras_is_known_before_which(stand_in, settings, addon) -> None:
+    m = stand_in.messages
+    stand_in.all.append(
         m.JobStatus(JOB, m.JobState.DONE, m.JobSummary("fog", m.Task.RESTYLE, "big", 7, 81, loras=2), created=1.0)
     )
     assert "LoRAs: 2" in said(draw_all(addon))
 
 
-def test_what_another_window_has_is_said(told, queue, addon) -> None:
+def test_what_another_window_has_is_said(stand_in, queue, addon) -> None:
     def drawn() -> str:
         return said(draw_all(addon))
 
     assert "nother Blender window" not in drawn()
-    told.server.held_elsewhere = 1
+    stand_in.server.held_elsewhere = 1
     assert "Another Blender window has 1 more job: it is in its queue, and comes here when it is closed." in drawn()
-    told.server.held_elsewhere = 1200
+    stand_in.server.held_elsewhere = 1200
     assert "1,200 more jobs: they are in its queue, and come here" in drawn()
-    told.server.held_elsewhere = 0
-    job = told.add(JOB, "cancelled", held_elsewhere=True)
+    stand_in.server.held_elsewhere = 0
+    job = stand_in.add(JOB, "cancelled", held_elsewhere=True)
     words = drawn()
     assert "Other window" in words and "When that window is closed, the job moves here." in words
     queue_jobs = addon("operators.queue_jobs")
     assert queue_jobs.WAN_VSE_OT_retry_job.job_refusal(job) == queue_jobs.HELD_ELSEWHERE
     clear = addon("operators.queue_jobs").WAN_VSE_OT_clear_jobs.refusal
     assert "Another Blender window" in clear(bpy.context)
-    told.add("b" * 32, "cancelled")
+    stand_in.add("b" * 32, "cancelled")
     assert not clear(bpy.context)

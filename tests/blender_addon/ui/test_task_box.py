@@ -26,7 +26,7 @@ class Buttons(Recorder):
 
 
 @pytest.fixture
-def panel(told, settings, cut, addon):
+def panel(stand_in, settings, cut, addon):
     """panel("A") selects and draws; gives what can be read and pressed."""
 
     def draw(*names: str, frame: int = 1) -> Buttons:
@@ -97,12 +97,12 @@ def test_the_chosen_task_is_the_one_in_words(panel, settings) -> None:
     assert panel.again().choices[0].task == "EXTEND"
 
 
-def test_what_the_prompt_lacks_is_said_and_one_that_may_be_empty_is_planned_as_it_is(panel, told, settings) -> None:
+def test_what_the_prompt_lacks_is_said_and_one_that_may_be_empty_is_planned_as_it_is(panel, stand_in, settings) -> None:
     settings.prompt = ""
     assert any("prompt is empty" in word for word in panel("A").words)
-    assert told.server.plan_query.planned.prompt == "any"
+    assert stand_in.server.plan_query.planned.prompt == "any"
     assert not any("prompt is empty" in word for word in panel("A", "B").words)
-    assert told.server.plan_query.planned.prompt == "", "or its plan would never be found again"
+    assert stand_in.server.plan_query.planned.prompt == "", "or its plan would never be found again"
 
 
 def test_what_it_is_made_from_is_said(panel, settings) -> None:
@@ -112,22 +112,22 @@ def test_what_it_is_made_from_is_said(panel, settings) -> None:
     assert "'Blocked' in the look of 'Still'" in panel("Blocked", "Still").words
     panel("Still")
     settings.task = "EXTEND"
-    assert "On from the end of 'Still'" in panel.again().words
+    assert "Continues from the end of 'Still'" in panel.again().words
     settings.extend_direction = "BACKWARD"
     assert "Up to the start of 'Still'" in panel.again().words
 
 
-def test_the_place_is_said_before_the_click(panel, told) -> None:
+def test_the_place_is_said_before_the_click(panel, stand_in) -> None:
     assert "Channel 1, frames 41 to 60" in panel("A", "B").words
-    assert told.server.plan_query.planned.task == "fill_gap"
-    assert [source.role.value for source in told.server.plan_query.planned.sources] == ["before", "after"]
+    assert stand_in.server.plan_query.planned.task == "fill_gap"
+    assert [source.role.value for source in stand_in.server.plan_query.planned.sources] == ["before", "after"]
 
 
 def test_a_held_part_is_said(panel, cut) -> None:
     cut.compat.set_handles(cut.strips["B"], 61, 113)
     cut.strips["B"].channel = 4
     cut.compat.set_handles(cut.strips["B"], 61, 113)
-    assert "The held part: 12 frames" in panel("B").words
+    assert "Extends the held part: 12 frames" in panel("B").words
 
 
 def test_what_is_rendered_first_is_said(panel, cut) -> None:
@@ -159,17 +159,17 @@ def test_the_choice_is_kept_in_the_file(panel, settings, tmp_path) -> None:
     assert bpy.context.scene.wan_vse.task == "EXTEND"
 
 
-def test_a_job_whose_source_is_rendered_says_so(told, addon) -> None:
+def test_a_job_whose_source_is_rendered_says_so(stand_in, addon) -> None:
     wording = addon("ui.wording")
-    job = told.add("a" * 32, "queued", sentence="Rendering the source.", progress=0.4)
+    job = stand_in.add("a" * 32, "queued", sentence="Rendering the source.", progress=0.4)
     assert wording.progress(job) == "Rendering the source"
     assert wording.short_progress(job) == "40%"
-    waiting = told.add("b" * 32, "queued", sentence="Waiting.")
+    waiting = stand_in.add("b" * 32, "queued", sentence="Waiting.")
     assert wording.progress(waiting) == "Waiting"
 
 
-def test_the_queue_says_which_task_a_job_is(told, addon) -> None:
-    told.add("a" * 32, "done")
+def test_the_queue_says_which_task_a_job_is(stand_in, addon) -> None:
+    stand_in.add("a" * 32, "done")
     addon("ui.refresh").refresh()
     layout = Recorder()
     addon("ui.sidebar").WAN_VSE_PT_queue.draw(SimpleNamespace(layout=layout), bpy.context)
@@ -177,12 +177,14 @@ def test_the_queue_says_which_task_a_job_is(told, addon) -> None:
     assert addon("ui.task_box").name_of("relight") == "relight"
 
 
-def test_a_strip_of_a_whole_film_is_refused_in_the_panel_and_nothing_is_asked(told, panel, cut, settings) -> None:
+def test_a_strip_of_a_whole_film_is_refused_in_the_panel_and_nothing_is_asked(stand_in, panel, cut, settings) -> None:
     cut.effect("Grade", "ADJUSTMENT", 1, 100_001)
     drawn = panel("Grade")
     assert "'Grade' covers 100,000 frames, and a take has at most 2,000" in " ".join(drawn.words)
-    assert not hasattr(told.server.plan_query, "planned"), "no plan is asked for, as its request would name every frame"
+    assert not hasattr(stand_in.server.plan_query, "planned"), (
+        "no plan is asked for, as its request would name every frame"
+    )
     assert not bpy.ops.wan_vse.restyle.poll()
     cut.compat.set_handles(cut.strips["Grade"], 1, 2001)
     panel.again()
-    assert told.server.plan_query.planned.length_frames == 2000 and bpy.ops.wan_vse.restyle.poll()
+    assert stand_in.server.plan_query.planned.length_frames == 2000 and bpy.ops.wan_vse.restyle.poll()

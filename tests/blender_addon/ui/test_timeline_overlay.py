@@ -18,14 +18,16 @@ JOB = "a" * 32
         ("cancelled", "Canceled"),
     ],
 )
-def test_captions(told, addon, state: str, words: str) -> None:
-    job = told.add(JOB, state, step=3, steps=8, eta_seconds=9.0)
+def test_captions(stand_in, addon, state: str, words: str) -> None:
+    job = stand_in.add(JOB, state, step=3, steps=8, eta_seconds=9.0)
     assert words in addon("ui.timeline_overlay").caption(job)
 
 
-def test_a_failure_is_said_on_the_strip(told, addon) -> None:
-    job = told.add(
-        JOB, "failed", problem=told.messages.Problem(told.messages.ProblemKind.INTERNAL, "The disk is full: make room.")
+def test_a_failure_is_said_on_the_strip(stand_in, addon) -> None:
+    job = stand_in.add(
+        JOB,
+        "failed",
+        problem=stand_in.messages.Problem(stand_in.messages.ProblemKind.INTERNAL, "The disk is full: make room."),
     )
     assert addon("ui.timeline_overlay").caption(job) == "Failed: The disk is full: make room."
 
@@ -37,8 +39,8 @@ def test_what_is_out_of_view_is_not_drawn(addon) -> None:
     assert not box(10, 120, 20, 140).within(100, 100)
 
 
-def test_the_outline_is_as_long_as_the_take_will_be(told, addon) -> None:
-    m, coming = told.messages, addon("ui.wording").coming_frames
+def test_the_outline_is_as_long_as_the_take_will_be(stand_in, addon) -> None:
+    m, coming = stand_in.messages, addon("ui.wording").coming_frames
     plan = m.Plan("embedded", 1, 1, 65, m.FrameRate(16), 97, 8, 1.0, 1.0, m.Sampler.UNIPC)
     assert coming(216, None) == 216
     assert coming(216, plan) == 97
@@ -65,9 +67,9 @@ def test_without_a_window_nothing_is_hung_in(addon, scene) -> None:
         ("done", {}),
     ],
 )
-def test_the_marks_of_a_placeholder(told, addon, state: str, drawn: dict) -> None:
+def test_the_marks_of_a_placeholder(stand_in, addon, state: str, drawn: dict) -> None:
     overlay = addon("ui.timeline_overlay")
-    job = told.add(JOB, state, progress=0.25)
+    job = stand_in.add(JOB, state, progress=0.25)
     box = overlay.Box(10, 10, 50, 30)
     names = {getattr(overlay, name): name for name in ("TRACK", "BAR", "FAILED")}
     assert {names[color]: bar.right - bar.left for color, bar in overlay.bars(job, box)} == drawn
@@ -83,23 +85,23 @@ class View:
         return SimpleNamespace(region_to_view=lambda x, y: (100 + x / 5, 1 + y / 50))
 
 
-def test_only_placeholders_in_view_are_looked_up(told, addon, scene) -> None:
+def test_only_placeholders_in_view_are_looked_up(stand_in, addon, scene) -> None:
     overlay, compat, identity = addon("ui.timeline_overlay"), addon("timeline.compat"), addon("timeline.identity")
     strips = compat.strips(scene.sequence_editor)
     compat.new_color(strips, "no placeholder", 1, 100, 10)
     for index in range(40):
-        job = told.add(f"{index:032x}", "queued")
+        job = stand_in.add(f"{index:032x}", "queued")
         strip = compat.new_color(strips, "P", 2, 1 + index * 50, 40)
         identity.mark_placeholder(strip, job.job_id, "{}")
     asked = []
-    told.jobs.get = lambda job_id, get=told.jobs.get: asked.append(job_id) or get(job_id)
+    stand_in.jobs.get = lambda job_id, get=stand_in.jobs.get: asked.append(job_id) or get(job_id)
     shown = list(overlay._placeholders_in_view(View(), scene))
     assert [round(box.left) for _, box in shown] == [5 * (start - 100) for start in (101, 151, 201, 251)]
     assert len(asked) == len(shown)
     assert [round(edge) for edge in (shown[0][1].bottom, shown[0][1].top)] == [52, 98]
 
 
-def test_marks_follow_the_strips(told, addon, scene) -> None:
+def test_marks_follow_the_strips(stand_in, addon, scene) -> None:
     marks, compat, identity = addon("ui.shown_marks").marks, addon("timeline.compat"), addon("timeline.identity")
     strip = compat.new_color(compat.strips(scene.sequence_editor), "P", 2, 10, 40)
     assert marks(scene).placeholders == ()
@@ -111,7 +113,7 @@ def test_marks_follow_the_strips(told, addon, scene) -> None:
     assert marks(scene).placeholders == () and marks(scene).taken == {JOB}
 
 
-def test_in_a_window_strips_that_stay_are_not_walked_over(told, addon, scene, monkeypatch) -> None:
+def test_in_a_window_strips_that_stay_are_not_walked_over(stand_in, addon, scene, monkeypatch) -> None:
     module, compat, identity = addon("ui.shown_marks"), addon("timeline.compat"), addon("timeline.identity")
     monkeypatch.setattr(module, "bpy", SimpleNamespace(app=SimpleNamespace(background=False)))
     monkeypatch.setattr(module, "KEPT_SECONDS", 600.0)

@@ -120,7 +120,7 @@ def test_a_draft_says_what_would_make_it_quicker_until_that_is_here(hub, tmp_pat
         ("Download 4-Step LoRA (631 MB)...", "download", TEXT.id),
         ("Download Tiny Autoencoder (23 MB)...", "download", TINY.id),
     ]
-    assert "4-step LoRA, which is not here" in made.notes[-2] and "tiny autoencoder" in made.notes[-1]
+    assert "4-step LoRA, which is not on this machine" in made.notes[-2] and "tiny autoencoder" in made.notes[-1]
     assert planner.plan(dataclasses.replace(draft("wan2.1-t2v-14b"), quality=Quality.BEST)).fixes == []
     fetch(TINY, [str(models)])
     made = planner.plan(draft("wan2.1-t2v-14b"))

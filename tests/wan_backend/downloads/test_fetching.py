@@ -258,7 +258,7 @@ def test_a_page_that_says_no_in_the_hubs_place_is_not_told_as_the_hubs_word(hub,
 
 
 @pytest.mark.parametrize(("instead", "words"), [
-    (lambda _: b"<html>please sign in</html>", "a network that wants a login"),
+    (lambda _: b"<html>please sign in</html>", "a network that needs a login"),
     (lambda content: content[:-1000], "not all of it"),
     (lambda content: content + bytes(1000), "something else"),
     (lambda _: b"", "not all of it"),

@@ -308,7 +308,7 @@ def test_jobs_elsewhere_go_on_past_those_whose_media_folder_does_not_answer(tmp_
     first.until(lambda: first.queue.next_queued() is not None)
     assert first.queue.next_queued().job_id == alive
     said = {status.job_id: status.sentence for status in every(first.queue)}
-    assert said[f"{0:032x}"] == f"{tmp_path / 'dead0'} does not answer; this job goes on as soon as it does."
+    assert said[f"{0:032x}"] == f"{tmp_path / 'dead0'} does not answer; this job continues as soon as it does."
     answers.set()
     first.until(lambda: first.queue.next_queued() is not None and first.queue.next_queued().job_id == f"{0:032x}")
     first.until(lambda: not any("does not answer" in status.sentence for status in every(first.queue)))

@@ -243,7 +243,7 @@ def test_a_fault_of_the_library_is_no_silent_half(transformer, tmp_path, monkeyp
         real(self, kept, **named)
 
     monkeypatch.setattr(type(transformer), "load_lora_adapter", forgetful)
-    with pytest.raises(Refusal, match="did not load whole"):
+    with pytest.raises(Refusal, match="did not load completely"):
         wear(transformer, (file, 1.0))
     assert torch.equal(answer(transformer), plain)
 
@@ -329,7 +329,7 @@ def test_a_gguf_whose_ends_are_packed_is_added_to_and_has_them_back(tmp_path):
     whole = file_forms.transformer("text", seed=4)
     weights = file_forms.published("transformer", file_forms.weights_of(whole))
     file = write_packed(tmp_path / "a.gguf", weights)
-    packed = single_files.load(inspect_file(file).components[0], torch.float32, quantised=True)
+    packed = single_files.load(inspect_file(file).components[0], torch.float32, quantized=True)
     lively = packed.proj_out.weight
     assert lively.quant_type is not None, "packed it is"
     added = {"diffusion_model.head.head.diff": torch.full(tuple(whole.proj_out.weight.shape), 0.1)}

@@ -31,7 +31,7 @@ from wan_backend.protocol.errors import Refusal
 from wan_backend.protocol.messages import LoraUse
 
 CPU, HALF, FULL = torch.device("cpu"), torch.bfloat16, torch.float32
-ON_A_CARD = Precision(HALF, HALF, FULL, quantised=True)
+ON_A_CARD = Precision(HALF, HALF, FULL, quantized=True)
 FP8 = {
     "plain": forms.plain_fp8,
     "one scale": forms.scaled_fp8,
@@ -69,7 +69,7 @@ class TestFiles:
     @pytest.mark.parametrize("form", FP8)
     def test_fp8_stays_and_computes_to_the_bit_as_if_it_were_loaded_whole(self, tmp_path, form, dtype):
         file = written(tmp_path, "control", form)
-        whole, kept = (load(file, "transformer", dtype, quantised) for quantised in (False, True))
+        whole, kept = (load(file, "transformer", dtype, quantized) for quantized in (False, True))
         layers = eight_bit_layers(kept)
         assert len(layers) == 2 * 10 + 2 * 10 + 3  # of two blocks and two that look at the control, with their ends
         for name, layer in layers.items():
@@ -96,7 +96,7 @@ class TestFiles:
         weights = forms.scaled_fp8(forms.published("transformer", forms.weights_of(forms.transformer("text"))))
         weights["blocks.0.ffn.0.scale_weight"] = torch.rand(1, 128) / 100
         file = forms.write(tmp_path / "t.safetensors", weights)
-        whole, kept = (load(file, "transformer", HALF, quantised) for quantised in (False, True))
+        whole, kept = (load(file, "transformer", HALF, quantized) for quantized in (False, True))
         assert type(kept.blocks[0].ffn.net[0].proj) is torch.nn.Linear
         assert torch.equal(run_transformer(kept), run_transformer(whole))
 
@@ -235,7 +235,7 @@ class TestLoras:
         state = {**differences(transformer), "diffusion_model.blocks.0.self_attn.q.diff": torch.ones(extent)}
         files = [written_loras.written(tmp_path / "low_rank.safetensors", shapes(transformer.config))] * beside
         files += [written_loras.save(tmp_path / "added.safetensors", state)]
-        with pytest.raises(Refusal, match=r"adds to blocks\.0\.attn1\.to_q\.weight itself, which can't be done where"):
+        with pytest.raises(Refusal, match=r"adds to blocks\.0\.attn1\.to_q\.weight itself, which can't be done"):
             applying_loras.wear(transformer, [LoraUse(str(file)) for file in files], FULL)
         assert torch.equal(self.answer(transformer), plain) and unchanged(transformer, before)
 

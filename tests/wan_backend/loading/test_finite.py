@@ -101,7 +101,7 @@ def test_a_folder_with_one_is_refused_by_its_files_name(t2v_folder, tmp_path, pa
 def test_a_file_with_one_is_refused_whether_it_stays_packed_or_not(tmp_path, form):
     make = {"plain": dict, "fp8": file_forms.plain_fp8, "fp8 scaled": file_forms.scaled_fp8}[form]
     parts = file_forms.files(tmp_path, "text", transformer=make)
-    whole = WanModel(tmp_path, CPU, Precision(*[torch.float32] * 3, quantised=True), parts)
+    whole = WanModel(tmp_path, CPU, Precision(*[torch.float32] * 3, quantized=True), parts)
     assert whole.transformer is not None
     weights = load_file(parts["transformer"])
     key = next((k for k in sorted(weights) if k.endswith("q.scale_weight")), "blocks.0.self_attn.q.weight")
@@ -111,8 +111,8 @@ def test_a_file_with_one_is_refused_whether_it_stays_packed_or_not(tmp_path, for
     else:
         weights[key].view(-1)[0] = float("inf")
     save_file(weights, parts["transformer"])
-    for quantised in (True, False):
-        model = WanModel(tmp_path, CPU, Precision(*[torch.float32] * 3, quantised=quantised), parts)
+    for quantized in (True, False):
+        model = WanModel(tmp_path, CPU, Precision(*[torch.float32] * 3, quantized=quantized), parts)
         with pytest.raises(Refusal, match=r"transformer\.safetensors is broken: its weight"):
             model.part("transformer")
 

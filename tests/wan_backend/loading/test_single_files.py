@@ -18,10 +18,10 @@ from wan_backend.storage.guarded_files import UnusableFile
 HALF = torch.bfloat16
 
 
-def load(file: Path, part: str, dtype: torch.dtype = torch.float32, quantised: bool = False) -> Any:
+def load(file: Path, part: str, dtype: torch.dtype = torch.float32, quantized: bool = False) -> Any:
     components = recognize.recognize_components(weights_head.read_head(file))
     (found,) = [found for found in components if found.component == part]
-    return single_files.load(found, dtype, quantised)
+    return single_files.load(found, dtype, quantized)
 
 
 @torch.no_grad()
@@ -132,12 +132,12 @@ def test_scaled_fp8_is_what_its_numbers_say(tmp_path):
 
 @pytest.mark.parametrize("quantised", [False, True])
 @pytest.mark.parametrize("form", ["quanto", "lightx2v", "blocks", "tiles"])
-def test_eight_bit_forms_are_what_their_numbers_say(tmp_path, form, quantised):
+def test_eight_bit_forms_are_what_their_numbers_say(tmp_path, form, quantized):
     made = forms.eight_bit(forms.published("transformer", forms.weights_of(forms.transformer("text"))), form)
-    module = load(forms.write(tmp_path / "t.safetensors", made), "transformer", quantised=quantised)
+    module = load(forms.write(tmp_path / "t.safetensors", made), "transformer", quantized=quantized)
     layer, wanted = module.blocks[1].ffn.net[2], forms.multiplied_out(made, "blocks.1.ffn.2", form)
     kept = type(layer).__name__ == "EightBitLinear"
-    assert kept == (quantised and form in ("quanto", "lightx2v"))
+    assert kept == (quantized and form in ("quanto", "lightx2v"))
     assert torch.equal(layer.weight_in(torch.float32) if kept else layer.weight, wanted)
 
 
@@ -169,20 +169,20 @@ def test_gguf_whose_biases_are_blocks_too(tmp_path):
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q5_1", "BF16", "F16"])
 @pytest.mark.parametrize("quantised", [False, True])
-def test_gguf_equals_its_source_within_its_rounding(tmp_path, kind, quantised):
+def test_gguf_equals_its_source_within_its_rounding(tmp_path, kind, quantized):
     source = forms.transformer("text")
     file = forms.write_gguf(tmp_path / "t.gguf", forms.published("transformer", forms.weights_of(source)), kind)
-    module = load(file, "transformer", quantised=quantised)
+    module = load(file, "transformer", quantized=quantized)
     most = {"Q8_0": 0.1, "Q4_0": 1.5, "Q5_1": 0.8}.get(kind, 0.05)
     assert 0 <= far(run_transformer(source), run_transformer(module)) < most
     kept = type(module.blocks[0].attn1.to_q).__name__ == "GGUFLinear"
-    assert kept == (quantised and kind.startswith("Q"))
+    assert kept == (quantized and kind.startswith("Q"))
 
 
 def test_gguf_kept_in_its_blocks_equals_gguf_taken_apart(tmp_path):
     source = forms.transformer("control")
     file = forms.write_gguf(tmp_path / "t.gguf", forms.published("transformer", forms.weights_of(source)), "Q4_0")
-    apart, kept = load(file, "transformer"), load(file, "transformer", quantised=True)
+    apart, kept = load(file, "transformer"), load(file, "transformer", quantized=True)
     assert far(run_transformer(apart), run_transformer(kept)) < 0.02
     kept_bytes = sum(weight.numel() * weight.element_size() for weight in kept.parameters())
     assert kept_bytes < 0.4 * sum(weight.numel() * weight.element_size() for weight in apart.parameters())
@@ -190,7 +190,7 @@ def test_gguf_kept_in_its_blocks_equals_gguf_taken_apart(tmp_path):
 
 def test_gguf_in_its_blocks_can_be_streamed(tmp_path):
     weights = forms.published("transformer", forms.weights_of(forms.transformer("text")))
-    kept = load(forms.write_gguf(tmp_path / "t.gguf", weights, "Q8_0"), "transformer", quantised=True)
+    kept = load(forms.write_gguf(tmp_path / "t.gguf", weights, "Q8_0"), "transformer", quantized=True)
     wanted = run_transformer(kept)
     kept.to("cpu")
     cpu = torch.device("cpu")
@@ -206,7 +206,7 @@ def test_the_blocks_of_most_gguf_files(tmp_path, kind):
     settings = {"num_attention_heads": 2, "ffn_dim": 256, "text_dim": 256, "freq_dim": 256}
     weights = forms.published("transformer", forms.weights_of(forms.transformer("text", **settings)))
     file = forms.write_random_blocks(tmp_path / "t.gguf", weights, kind)
-    apart, kept = load(file, "transformer"), load(file, "transformer", quantised=True)
+    apart, kept = load(file, "transformer"), load(file, "transformer", quantized=True)
     assert type(kept.blocks[0].attn1.to_q).__name__ == "GGUFLinear"
     assert all(torch.isfinite(weight).all() for weight in apart.parameters())
     latents, words = torch.randn(1, 16, 2, 4, 4), torch.randn(1, 6, 256)

@@ -126,7 +126,7 @@ def test_bfloat16_keeps_the_norms_in_float32(vace_folder):
 def test_a_card_gets_bfloat16_and_the_cpu_float32():
     assert Precision.for_device(CPU).transformer == torch.float32
     half = torch.bfloat16
-    assert Precision.for_device(torch.device("cuda")) == Precision(half, half, half, quantised=True)
+    assert Precision.for_device(torch.device("cuda")) == Precision(half, half, half, quantized=True)
 
 
 def test_parameters_are_counted_without_loading(vace_folder):

@@ -115,7 +115,7 @@ def test_whole_matrices_that_wan_has_not_are_refused():
     """As those of a pose embedding, which a LoRA beside them relies on."""
     strange = {"diffusion_model.dwpose_embedding.0.weight": StoredTensor("F16", (3, 3, 16, 16))}
     why = why_not({**lora(SMALL), **strange}, SMALL)
-    assert why == "would load in part: tensor diffusion_model.dwpose_embedding.0.weight can't be understood"
+    assert why == "would load only in part: tensor diffusion_model.dwpose_embedding.0.weight can't be understood"
 
 
 def test_numbers_that_lie_flat_or_in_more_sides_are_the_same_numbers():
@@ -175,7 +175,7 @@ def test_what_may_change_a_layer_of_wans_in_another_way_is_not_passed_over(layer
     key = f"{layer}.{ending}"
     for shape in ((1536,), (1,), ()):
         why = why_not({**lora(SMALL), key: StoredTensor("F32", shape)}, SMALL)
-        assert why == f"would load in part: tensor {key} can't be understood"
+        assert why == f"would load only in part: tensor {key} can't be understood"
     assert check_fit(LoraHead({**lora(SMALL), f"{layer}.lora_rank": StoredTensor("I64", ())}, {}), shapes(SMALL)).layers
 
 

@@ -124,7 +124,7 @@ def test_a_pair_goes_to_the_two_experts_by_its_names(two_experts, tmp_path):
 def test_which_expert_is_meant_is_said_or_asked(two_experts, tmp_path):
     plain = settled(two_experts, LoraUse(narrow(tmp_path / "plain.safetensors")))
     assert [use.expert for use in plain.loras] == [Expert.BOTH]
-    assert 'The LoRA "plain.safetensors" works on both experts, as nothing in its name speaks of one' in plain.notes[-1]
+    assert 'The LoRA "plain.safetensors" works on both experts, since its name mentions neither' in plain.notes[-1]
     open_name = narrow(tmp_path / "style_high.safetensors")
     asked = settled(two_experts, LoraUse(open_name)).problem
     assert "may be for one of the two experts or for both" in asked.sentence and "Expert" in asked.sentence
@@ -146,7 +146,7 @@ def test_a_file_for_both_experts_works_on_each_with_its_own_layers(two_experts, 
     assert plan.loras == [LoraUse(file, 0.5, Expert.HIGH), LoraUse(file, 0.5, Expert.LOW)]
     assert "holds layers for each of the two experts, and works on both" in plan.notes[-1]
     one = settled(two_experts, LoraUse(file, 0.5, Expert.LOW))
-    assert one.loras == [LoraUse(file, 0.5, Expert.LOW)] and "works with what it has for the low-noise" in one.notes[-1]
+    assert one.loras == [LoraUse(file, 0.5, Expert.LOW)] and "works on the low-noise expert only" in one.notes[-1]
     problem = settled(one_transformer, LoraUse(file)).problem
     assert "choose High Noise or Low Noise as its Expert" in problem.sentence
     assert [fix.setting for fix in problem.fixes] == ["lora_high", "lora_low", "without_lora"]

@@ -39,7 +39,7 @@ def settled(machine: Machine, entry=LARGE, others=(), **changes):
 
 @pytest.mark.parametrize(
     ("card_gb", "words"),
-    [(100, "All of it stays on the card."), (40, "Its components take turns"), (16, "streamed through")],
+    [(100, "All of it stays on the card."), (40, "Its components take turns"), (16, "visits it block by block")],
 )
 def test_what_fits_is_told_with_its_figure(card_gb, words):
     made, _ = settled(Machine("cuda", card_gb * GB, 64 * GB))
@@ -115,5 +115,5 @@ def test_a_model_that_can_not_do_the_task_is_not_offered():
 
 def test_without_a_card_the_machine_counts():
     made, _ = settled(Machine("cpu", 200 * GB, 200 * GB))
-    assert made.problem is None and made.memory == "All of it stays in the memory."
+    assert made.problem is None and made.memory == "All of it stays in memory."
     assert forecast.plan_for(LARGE, Machine("cpu", 60 * GB, 60 * GB)).peak_bytes > 60 * GB

@@ -199,7 +199,7 @@ def test_a_distilled_model_keeps_to_its_steps_and_says_so():
     for changes in ({"steps": 20}, {"flow_shift": 3.0}):
         other = plan(FAST, **changes)
         assert (other.steps, other.flow_shift, other.timesteps) == (made.steps, made.flow_shift, made.timesteps)
-        assert other.notes == [f"{FAST.label} was trained for 3 certain steps; steps and flow shift stay as they are."]
+        assert other.notes == [f"{FAST.label} was trained for 3 fixed steps; steps and flow shift can't be changed."]
     assert plan(FAST, steps=3).notes == []
     assert plan(FAST, guidance_scale=2.0).guidance_scale == 2.0
 
@@ -210,7 +210,7 @@ def test_a_draft_takes_the_settings_of_its_lora_where_that_is_here():
     made = plan_steps.plan(request, EXPERTS, here)
     assert (made.lora, made.steps, made.guidance_scale, made.sampler) == (EXPERTS.draft_lora, 4, 1.0, "distilled")
     assert made.low_noise_guidance_scale is None and made.timesteps[-1] == 625
-    assert made.notes == ["The draft is made in 4 steps, by a LoRA for that."]
+    assert made.notes == ["The draft is made in 4 steps, with a LoRA made for that."]
     for entry, quality, loras in ((EXPERTS, "draft", here[1:]), (EXPERTS, "best", here), (SMALL, "draft", here)):
         request = take_request("/tmp", width=832, height=480, quality=Quality(quality))
         without = plan_steps.plan(request, entry, loras)

@@ -16,7 +16,7 @@ from tests.wan_backend.worker.executors import asked, silent_executor
 from tests.wan_backend.worker.footage import source
 from wan_backend.library.survey import survey
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.protocol.messages import FrameRate, ModelPart, Plan, Role, RunParams, RunResult, TakeRequest, Task
+from wan_backend.protocol.messages import FrameRate, ComponentFile, Plan, Role, RunParams, RunResult, TakeRequest, Task
 from wan_backend.worker.executor import Executor
 from wan_backend.worker.server_connection import Run
 
@@ -37,7 +37,7 @@ def run(tmp_path) -> Callable[..., Run]:
         sources = [source(tmp_path / "sources", role, range(5, 6)) for role in roles]
         request = TakeRequest("fog", "any", 64, 64, 5, RATE, 1, str(tmp_path / "takes"), task=task, sources=sources)
         plan = Plan("any", 64, 64, 5, RATE, 5, 2, 3.0, 3.0, "unipc")
-        places = [ModelPart(part, str(place)) for part, place in (parts or {}).items()]
+        places = [ComponentFile(part, str(place)) for part, place in (parts or {}).items()]
         return asked(RunParams(job, request, plan, str(folder), device="cpu", model_parts=places))
 
     return make

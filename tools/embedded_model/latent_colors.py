@@ -1,8 +1,8 @@
-"""Fits the matrix from the embedded autoencoder's latents to colours, for previews: to be run after its training.
+"""Fits the matrix from the embedded autoencoder's latents to colors, for previews: to be run after its training.
 
-    python -m tools.embedded_model.latent_colours
+    python -m tools.embedded_model.latent_colors
 
-Least squares over drawn clips, a latent against the mean colour of the pixels that it stands for.
+Least squares over drawn clips, a latent against the mean color of the pixels that it stands for.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ NAME = "Wan VSE embedded"
 
 @torch.no_grad()
 def samples(vae: Any, seed: int, count: int = CLIPS) -> tuple[torch.Tensor, torch.Tensor]:
-    """Normalised latents (N, C) and the colours (N, 3), -1 to 1, that they stand for."""
+    """Normalised latents (N, C) and the colors (N, 3), -1 to 1, that they stand for."""
     clips = world.draw(sample_scenes(seed, count), frames=FRAMES, height=HEIGHT, width=WIDTH).frames * 2 - 1
-    latents, colours = [], []
+    latents, colors = [], []
     for clip in clips.split(1):
         latents.append(normalize(vae, vae.encode(clip).latent_dist.mode()))
         first, others = clip[:, :, :1], clip[:, :, 1:]
         size = latents[0].shape[3:]
         groups = F.adaptive_avg_pool3d(others, (others.shape[2] // 4, *size))
-        colours.append(torch.cat([F.adaptive_avg_pool3d(first, (1, *size)), groups], dim=2))
-    return _rows(torch.cat(latents)), _rows(torch.cat(colours))
+        colors.append(torch.cat([F.adaptive_avg_pool3d(first, (1, *size)), groups], dim=2))
+    return _rows(torch.cat(latents)), _rows(torch.cat(colors))
 
 
-def fit(latents: torch.Tensor, colours: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def fit(latents: torch.Tensor, colors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The weights (C, 3) and the bias (3,) with the least squared error."""
     ones = torch.ones(len(latents), 1)
-    solved = torch.linalg.lstsq(torch.cat([latents, ones], dim=1), colours).solution
+    solved = torch.linalg.lstsq(torch.cat([latents, ones], dim=1), colors).solution
     return solved[:-1], solved[-1]
 
 
