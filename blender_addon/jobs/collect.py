@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.media import MOVIE_FILES, PARTIAL_SUFFIX, SETTINGS_FILE
 from ...wan_backend.protocol.plain_names import is_id
@@ -98,7 +99,7 @@ class Collector:
                 self._step(self._todo[0])
         except OSError as error:
             self.stop()
-            self.sentence = f"The takes could not be copied ({error}): fix that, then collect again."
+            self.sentence = iface_("The takes could not be copied ({}): fix that, then collect again.").format(error)
             return True
         if not self._todo and placing.allowed():
             self._point_strips()
@@ -144,9 +145,11 @@ class Collector:
             target = self._moved.get(str(strip_media.media_folder(found.strip) or ""))
             if target is not None:
                 strip_media.set_media_folder(found.strip, placement.media_path(target))
-        self.sentence = f"{len(self._moved)} takes are beside the .blend now; save it to keep that."
+        self.sentence = iface_("{} takes are beside the .blend now; save it to keep that.").format(len(self._moved))
         if self._left_out:
-            self.sentence += f" {self._left_out} folders stay where they are: they are not takes as Wan VSE makes them."
+            self.sentence += iface_(
+                " {} folders stay where they are: they are not takes as Wan VSE makes them."
+            ).format(self._left_out)
         self._moved.clear()
         bpy.ops.ed.undo_push(message="Collect takes")
 

@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 
 from ...wan_backend.protocol.messages import (
-    TELLING_ROLES,
+    PROMPTLESS_ROLES,
     Conform,
     FrameRate,
     Guide,
@@ -145,7 +145,7 @@ def _prompt_at(place: Place, scene: bpy.types.Scene, settings: Any) -> request.P
         return request.read_prompt(scene, settings)
     if place.target.prompt:
         return request.check_prompt(place.target.prompt)
-    may_be_empty = any(wanted.role in TELLING_ROLES for wanted in place.target.wanted)
+    may_be_empty = any(wanted.role in PROMPTLESS_ROLES for wanted in place.target.wanted)
     return request.read_prompt(scene, settings, may_be_empty)
 
 

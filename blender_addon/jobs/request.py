@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import (
     MAX_PROMPT_CHARACTERS,
@@ -78,7 +79,7 @@ def find_slot(scene: bpy.types.Scene, settings: Any) -> Slot | str:
         return footage.too_long(frames)
     if start + frames - 1 > scene_format.LAST_FRAME:
         last = f"{scene_format.LAST_FRAME:,}"
-        return f"The take would reach past frame {last}, Blender's last: move the playhead to the left."
+        return iface_("The take would reach past frame {}, Blender's last: move the playhead to the left.").format(last)
     channel = free_space.first_free_channel(scene, start, start + frames)
     if channel is None:
         return "Every channel is taken, locked or muted at the playhead: make room there, or move the playhead."
@@ -169,7 +170,6 @@ def _refuse_length(text: str, what: str) -> str:
         return ""
     most = selection.MAX_TEXT_CHARACTERS
     count = f"{len(text):,}" if len(text) <= most else f"more than {most:,}"
-    return (
-        f"The {what} has {count} characters, and the model reads about "
-        f"{MAX_PROMPT_CHARACTERS // 10}: shorten it to at most {MAX_PROMPT_CHARACTERS:,}."
+    return iface_("The {} has {} characters, and the model reads about {}: shorten it to at most {:,}.").format(
+        what, count, MAX_PROMPT_CHARACTERS // 10, MAX_PROMPT_CHARACTERS
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol import name_runs
 from ...wan_backend.protocol.media import frame_file
@@ -81,10 +82,10 @@ def _refuse_range(wanted: FootageRange) -> str:
     if len(wanted.frames) > MAX_TAKE_FRAMES:
         return too_long(len(wanted.frames))
     if not scene_format.FIRST_FRAME <= wanted.start < wanted.end_exclusive <= scene_format.LAST_FRAME + 1:
-        return (
-            f"Blender shows the frames {scene_format.FIRST_FRAME:,} to {scene_format.LAST_FRAME:,}, and part of what "
-            "was chosen is beyond that: move the strips nearer to frame 1, or cut them (K) and choose a part."
-        )
+        return iface_(
+            "Blender shows the frames {:,} to {:,}, and part of what was chosen is beyond that: move "
+            "the strips nearer to frame 1, or cut them (K) and choose a part."
+        ).format(scene_format.FIRST_FRAME, scene_format.LAST_FRAME)
     return ""
 
 
@@ -95,8 +96,10 @@ def _named_strips(scene: bpy.types.Scene, names: Sequence[str]) -> list[compat.S
         if name in shown:
             continue
         if any(strip.name == name for strip, _ in compat.walk(scene)):
-            return f"“{name}” lies in a meta strip that isn't open: open it with Tab, or choose the meta strip itself."
-        return f"There is no strip “{name}” on the timeline any more: choose one that is there."
+            return iface_(
+                "“{}” lies in a meta strip that isn't open: open it with Tab, or choose the meta strip itself."
+            ).format(name)
+        return iface_("There is no strip “{}” on the timeline any more: choose one that is there.").format(name)
     return [shown[name] for name in names]
 
 
@@ -131,7 +134,9 @@ def seen_with(scene: bpy.types.Scene, wanted: FootageRange) -> Seen | str:
 
 def too_long(frames: int) -> str:
     """Why no take can be made from a range of so many frames."""
-    return f"A take can have at most {MAX_TAKE_FRAMES:,} frames; this would be {frames:,}: choose a shorter part."
+    return iface_("A take can have at most {:,} frames; this would be {:,}: choose a shorter part.").format(
+        MAX_TAKE_FRAMES, frames
+    )
 
 
 def _rendered(wanted: FootageRange, folder: str, lies: Framing | None) -> Source:
@@ -151,7 +156,7 @@ def _depth(
         return refusal
     size = strip_media.rendered_size(strip)
     if not strip_transform.can_be_framed(strip, size):
-        return f"“{strip.name}” is turned, mirrored by its scale or cropped away: clear its transform."
+        return iface_("“{}” is turned, mirrored by its scale or cropped away: clear its transform.").format(strip.name)
     return _rendered(wanted, folder, _framing(scene, strip, size)), True
 
 
@@ -197,13 +202,12 @@ def _refuse_strip(strip: compat.Strip, frames: range) -> str:
     """Why a strip has no pictures for those frames."""
     start, end = compat.start(strip), compat.end_exclusive(strip)
     if start >= end:
-        return f"“{strip.name}” has no frames: pull one of its ends."
+        return iface_("“{}” has no frames: pull one of its ends.").format(strip.name)
     if strip.type == "SOUND":
-        return f"“{strip.name}” is sound: choose a strip with a picture."
+        return iface_("“{}” is sound: choose a strip with a picture.").format(strip.name)
     if frames.start < start or frames.stop > end:
-        return (
-            f"“{strip.name}” covers the frames {start} to {end - 1}, and {frames.start} to {frames.stop - 1} were "
-            "asked for: move or lengthen it."
+        return iface_("“{}” covers the frames {} to {}, and {} to {} were asked for: move or lengthen it.").format(
+            strip.name, start, end - 1, frames.start, frames.stop - 1
         )
     return ""
 
@@ -218,7 +222,9 @@ def _strips_below(
     below = layers.below(scene, frames, chosen, look)
     seen = [*chosen, *below] if chosen else list(layers.seen(compat.shown_owner(scene), frames))
     if not seen:
-        return f"Nothing is seen from frame {frames.start} to {frames.stop - 1}: choose a range with strips in it."
+        return iface_("Nothing is seen from frame {} to {}: choose a range with strips in it.").format(
+            frames.start, frames.stop - 1
+        )
     return next(filter(None, (_refuse_media(scene, strip, frames, look) for strip in seen)), below)
 
 
@@ -229,16 +235,15 @@ def _refuse_effects(
     for strip in chosen:
         upper = layers.looks_up(strip)
         if upper is not None:
-            return (
-                f"“{strip.name}” is made from “{upper.name}”, which shows what lies below it and isn't below "
-                f"“{strip.name}” itself: move “{strip.name}” to a channel above {upper.channel}."
-            )
+            return iface_(
+                "“{}” is made from “{}”, which shows what lies below it and isn't below “{}” itself: move "
+                "“{}” to a channel above {}."
+            ).format(strip.name, upper.name, strip.name, strip.name, upper.channel)
         empty = layers.shows_nothing(scene, strip, frames)
         if empty:
-            return (
-                f"{empty} from frame {frames.start} to {frames.stop - 1}: put a strip with a picture there, or choose "
-                "one that has a picture of its own."
-            )
+            return iface_(
+                "{} from frame {} to {}: put a strip with a picture there, or choose one that has a picture of its own."
+            ).format(empty, frames.start, frames.stop - 1)
     for strip in layers.inputs(chosen):
         # An effect may show any of it, but no more of it than a take has frames.
         part = range(compat.start(strip), compat.end_exclusive(strip))[:MAX_TAKE_FRAMES]

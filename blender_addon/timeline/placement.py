@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import TakeRequest
 from . import compat, free_space, identity, path_rules, scene_format, strip_transform
@@ -94,7 +95,7 @@ def put_on_timeline(
     free = free_space.first_free_channel(scene, start, start + length, channel)
     free = free or free_space.first_free_channel(scene, start, start + length)
     if free is None:
-        return f"Every channel is taken at frame {start}: make room, then place the take again."
+        return iface_("Every channel is taken at frame {}: make room, then place the take again.").format(start)
     refusal = refuse_missing(take)
     if refusal:
         return refusal
@@ -130,7 +131,7 @@ def refuse_missing(take: TakeFiles) -> str:
         there = []
     missing = path_rules.missing(take.files, there)
     if missing:
-        return f"The take's {missing[0]} is missing from {take.folder}: make the take again."
+        return iface_("The take's {} is missing from {}: make the take again.").format(missing[0], take.folder)
     return ""
 
 

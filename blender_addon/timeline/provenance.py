@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.messages import Role, Task
@@ -171,7 +172,10 @@ def follow(found: identity.Marked) -> str:
     gone = [source.name for source, there in now if there is None]
     if gone:
         names = " and ".join(f"'{name}'" for name in gone)
-        return f"{names} {'is' if len(gone) == 1 else 'are'} gone: the take is placed where it was requested."
+        words = "{} is gone: the take is placed where it was requested."
+        if len(gone) > 1:
+            words = "{} are gone: the take is placed where it was requested."
+        return iface_(words).format(names)
     if compat.start(strip) != asked.start or compat.end_exclusive(strip) != asked.end_exclusive:
         return ""  # the person moved it
     by = shift(asked.sources[0], now[0][1]) or 0
@@ -181,7 +185,9 @@ def follow(found: identity.Marked) -> str:
         end = min(end, max(compat.end_exclusive(there) for _, there in now)) if len(now) == 1 else end
     if start >= end:
         name = asked.sources[0].name
-        return f"'{name}' was trimmed to frames that the take doesn't have: the take is placed where it was requested."
+        return iface_(
+            "'{}' was trimmed to frames that the take doesn't have: the take is placed where it was requested."
+        ).format(name)
     _move(found, asked, start, end, by, [there for _, there in now])
     return _misfit(found, asked, [there for _, there in now])
 
@@ -216,11 +222,13 @@ def _misfit(found: identity.Marked, asked: Provenance, now: list[compat.Strip]) 
         left, right = compat.end_exclusive(now[0]), compat.start(now[1])
         if (left, right) != (start, end):
             have, gap = end - start, max(0, right - left)
-            return f"The gap has {gap} frames now, but the take has {have}: fill the gap again."
+            return iface_("The gap has {} frames now, but the take has {}: fill the gap again.").format(gap, have)
     elif asked.task == Task.EXTEND.value:
         held = compat.held_frames(now[0])
         edges = (compat.end_exclusive(now[0]) - held[1], compat.start(now[0]) + held[0])
         touches = start == edges[0] or end == edges[1]
         if not touches:
-            return f"'{asked.sources[0].name}' was trimmed and the take no longer touches it: extend it again."
+            return iface_("'{}' was trimmed and the take no longer touches it: extend it again.").format(
+                asked.sources[0].name
+            )
     return ""

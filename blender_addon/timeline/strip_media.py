@@ -7,6 +7,7 @@ import time
 
 import bpy
 import imbuf
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Pictures
 from . import compat, movie_head, picture_files
@@ -131,17 +132,17 @@ def refuse_files(
     lost = look(folder, names, False).lost
     if lost:
         more = f" and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
-        return (
-            f"“{strip.name}” plays {', '.join(lost[:NAMES_SHOWN])}{more}, which can't be found in {folder}: put it "
-            "back there, or find it with File > External Data > Find Missing Files."
-        )
+        return iface_(
+            "“{}” plays {}{}, which can't be found in {}: put it back there, or find it with File > "
+            "External Data > Find Missing Files."
+        ).format(strip.name, ", ".join(lost[:NAMES_SHOWN]), more, folder)
     if strip.type == "IMAGE":
         return _refuse_unreadable(strip, folder, names)
     if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0):
-        return (
-            f"“{strip.name}” plays {names[0]}, which Blender can't read: convert it to H.264 in MP4, for example, "
-            "and use that in its place."
-        )
+        return iface_(
+            "“{}” plays {}, which Blender can't read: convert it to H.264 in MP4, for example, and use "
+            "that in its place."
+        ).format(strip.name, names[0])
     return ""
 
 
@@ -153,10 +154,10 @@ def _refuse_unreadable(strip: compat.Strip, folder: str, names: list[str]) -> st
     for name in {*names[:1], *names[-1:]}:
         path = os.path.join(folder, name)
         if not _is_known(path) and not _blender_reads(path):
-            return (
-                f"“{strip.name}” shows {name}, which Blender can't read: convert it to PNG or JPEG, for example, and "
-                "put that in its place."
-            )
+            return iface_(
+                "“{}” shows {}, which Blender can't read: convert it to PNG or JPEG, for example, and use "
+                "that in its place."
+            ).format(strip.name, name)
     return ""
 
 
@@ -234,32 +235,32 @@ def refuse_scene(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> 
     """Why a scene strip can't be rendered in those frames of the timeline."""
     shown = strip.scene
     if shown is None:
-        return f"“{strip.name}” shows no scene: choose one in the strip's properties."
+        return iface_("“{}” shows no scene: choose one in the strip's properties.").format(strip.name)
     if scene in _shown_by(strip, set()):
-        return f"“{strip.name}” shows the scene that it is in: choose another scene for it."
+        return iface_("“{}” shows the scene that it is in: choose another scene for it.").format(strip.name)
     # Either each of the frames has a camera or none: one marker with a camera serves those before it, too.
     if strip.scene_input == "CAMERA" and frames and camera_of(strip, frames_of_scene(strip, frames[:1])[0]) is None:
-        return (
-            f"“{strip.name}” shows the scene “{shown.name}”, which has no camera: add one there, or choose one "
-            "in the strip's properties."
-        )
+        return iface_(
+            "“{}” shows the scene “{}”, which has no camera: add one there, or choose one in the strip's properties."
+        ).format(strip.name, shown.name)
     return ""
 
 
 def refuse_depth(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
     """Why the depth of a strip can't be rendered."""
     if strip.type != "SCENE":
-        return f"“{strip.name}” is not a scene strip, so it has no depth: select a scene strip."
+        return iface_("“{}” is not a scene strip, so it has no depth: select a scene strip.").format(strip.name)
     refusal = refuse_scene(scene, strip, frames)
     if refusal:
         return refusal
     if strip.scene_input != "CAMERA":
-        return (
-            f"“{strip.name}” shows the timeline of “{strip.scene.name}”, which has no depth: set it to show the "
-            "camera, in the strip's properties."
-        )
+        return iface_(
+            "“{}” shows the timeline of “{}”, which has no depth: set it to show the camera, in the strip's properties."
+        ).format(strip.name, strip.scene.name)
     if is_retimed(scene, strip) or strip.strobe > 1.0:
-        return f"“{strip.name}” is retimed, and its depth can't be retimed: clear its retiming, or its strobe."
+        return iface_("“{}” is retimed, and its depth can't be retimed: clear its retiming, or its strobe.").format(
+            strip.name
+        )
     return ""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Role, Task
 from . import compat, free_space, scene_format
@@ -66,7 +67,7 @@ class Target:
 def find_targets(scene: bpy.types.Scene, selection: Selection, task: Task, wishes: Wishes) -> list[Target] | str:
     """A target for each take, at least one; or why there is none. Text strips get a take each."""
     if selection.count > MAX_STRIPS:
-        return f"{selection.count} strips are selected: select at most {MAX_STRIPS}."
+        return iface_("{} strips are selected: select at most {}.").format(selection.count, MAX_STRIPS)
     targets = _targets_of_task(scene, selection, task, wishes)
     if isinstance(targets, str):
         return targets
@@ -105,28 +106,34 @@ def _refuse_length(target: Target) -> str:
         what, instead = f"{_quote(target.sources)} covers", "cut the strip (K), and select a part of it"
     else:
         what, instead = "The selected strips cover", "select fewer, or shorter ones"
-    return f"{what} {target.length_frames:,} frames, and a take has at most {MAX_TAKE_FRAMES:,}: {instead}."
+    return iface_("{} {:,} frames, and a take has at most {:,}: {}.").format(
+        what, target.length_frames, MAX_TAKE_FRAMES, instead
+    )
 
 
 def _refuse_place(target: Target) -> str:
     """Why a take can't lie there: it would reach to where Blender has no frames."""
     if target.end_exclusive - 1 > scene_format.LAST_FRAME:
-        return (
-            f"The take would reach past frame {scene_format.LAST_FRAME:,}, Blender's last: ask for fewer frames, or "
-            "move the strips to the left."
-        )
+        return iface_(
+            "The take would reach past frame {:,}, Blender's last: ask for fewer frames, or move the "
+            "strips to the left."
+        ).format(scene_format.LAST_FRAME)
     if target.start < scene_format.FIRST_FRAME:
-        return (
-            f"The take would begin before frame {scene_format.FIRST_FRAME:,}, Blender's first: ask for fewer frames, "
-            "or move the strips to the right."
-        )
+        return iface_(
+            "The take would begin before frame {:,}, Blender's first: ask for fewer frames, or move the"
+            " strips to the right."
+        ).format(scene_format.FIRST_FRAME)
     return ""
 
 
 def _refuse_muted(strips: Iterable[Picked]) -> str:
     """Why a strip among them can't be used: the preview doesn't show it."""
     muted = next((strip for strip in strips if strip.muted), None)
-    return "" if muted is None else f"'{muted.name}' or its channel is muted: unmute it, or select another strip."
+    return (
+        ""
+        if muted is None
+        else iface_("'{}' or its channel is muted: unmute it, or select another strip.").format(muted.name)
+    )
 
 
 def _quote(strips: Iterable[Picked]) -> str:
@@ -143,9 +150,11 @@ def _free_channel(
     if channel is not None:
         return channel
     if above >= free_space.HIGHEST_CHANNEL:
-        return f"Every channel above channel {above} is beyond Blender's highest: move the strip to a lower channel."
+        return iface_(
+            "Every channel above channel {} is beyond Blender's highest: move the strip to a lower channel."
+        ).format(above)
     where = f"above channel {above} " if above else ""
-    return f"Every channel {where}is taken, locked or muted at frame {start}: make room there."
+    return iface_("Every channel {}is taken, locked or muted at frame {}: make room there.").format(where, start)
 
 
 def _own_channel(scene: bpy.types.Scene, start: int, end_exclusive: int, strips: Iterable[Picked]) -> int | str:
@@ -163,7 +172,7 @@ def _for_text_strips(scene: bpy.types.Scene, selection: Selection) -> list[Targe
         return "Select the text strips that hold the prompts: each gets a take."
     empty = next((strip for strip in selection.texts if not strip.text), None)
     if empty is not None:
-        return f"The text strip '{empty.name}' is empty: write what the take shows."
+        return iface_("The text strip '{}' is empty: write what the take shows.").format(empty.name)
     targets: list[Target] = []
     for strip in selection.texts:
         channel = _free_channel(scene, strip.start, strip.end_exclusive, 0, targets)
@@ -179,7 +188,9 @@ def _from_picture(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) 
     if not strips:
         return "Select the strip with the picture: an image, or a strip with the playhead on the frame you want."
     if len(strips) > 2:
-        return f"{len(strips)} strips are selected: select the first picture, and the last one where you want it."
+        return iface_("{} strips are selected: select the first picture, and the last one where you want it.").format(
+            len(strips)
+        )
     muted = _refuse_muted(strips)
     if muted:
         return muted
@@ -230,7 +241,9 @@ def _over_preview_range(scene: bpy.types.Scene) -> list[Target] | str:
     strips = compat.columns(compat.shown_strips(scene))
     there = strips.overlapping(start, end)
     if not there:
-        return f"There is no strip in the preview range, frames {start} to {end - 1}: move it over strips."
+        return iface_("There is no strip in the preview range, frames {} to {}: move it over strips.").format(
+            start, end - 1
+        )
     channel = _free_channel(scene, start, end, max(strips.channels[index] for index in there))
     if isinstance(channel, str):
         return channel
@@ -244,7 +257,9 @@ def _over_scene_strips(scene: bpy.types.Scene, selection: Selection) -> list[Tar
     if not shots:
         return "Select a scene strip: the take follows its depth and its camera move."
     if len(looks) > 1:
-        return f"{len(looks)} pictures are selected along with the scene strip: select one for the look, or none."
+        return iface_("{} pictures are selected along with the scene strip: select one for the look, or none.").format(
+            len(looks)
+        )
     muted = _refuse_muted(selection.footage)
     if muted:
         return muted
@@ -311,7 +326,7 @@ def _sides_of_gap(scene: bpy.types.Scene, selection: Selection) -> tuple[Picked,
         return "There is no gap under the playhead: move it into a gap, or select the strips on both sides."
     if left is None or right is None:
         side = "before" if left is None else "after"
-        return f"There is no strip {side} the gap: use Extend, or Text to fill it."
+        return iface_("There is no strip {} the gap: use Extend, or Text to fill it.").format(side)
     return left, right
 
 
@@ -322,14 +337,18 @@ def _refuse_sides(left: Picked, right: Picked) -> str:
         return muted
     for strip in (left, right):
         if strip.waits:
-            return f"'{strip.name}' is still being made: wait for its take, then fill the gap."
+            return iface_("'{}' is still being made: wait for its take, then fill the gap.").format(strip.name)
         if strip.type == "ADJUSTMENT":
-            return f"'{strip.name}' has no picture of its own: select the strips on both sides of the gap."
+            return iface_("'{}' has no picture of its own: select the strips on both sides of the gap.").format(
+                strip.name
+            )
     if left.end_exclusive > right.start:
-        overlap = f"{_quote((left, right))} overlap: there is no gap between them."
-        return f"{overlap} Move one of them away, or cut it shorter."
+        overlap = iface_("{} overlap: there is no gap between them.").format(_quote((left, right)))
+        return iface_("{} Move one of them away, or cut it shorter.").format(overlap)
     if left.end_exclusive == right.start:
-        return f"{_quote((left, right))} touch: there is no gap between them. Pull them apart, or use Extend."
+        return iface_("{} touch: there is no gap between them. Pull them apart, or use Extend.").format(
+            _quote((left, right))
+        )
     return ""
 
 
@@ -345,7 +364,7 @@ def _beside_strip(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) 
     if muted:
         return muted
     if strip.type == "ADJUSTMENT":
-        return f"'{strip.name}' has no picture of its own: select the strip to extend."
+        return iface_("'{}' has no picture of its own: select the strip to extend.").format(strip.name)
     backward = goes_backward(strip, wishes.backward)
     held = strip.held_before if backward else strip.held_after
     frames = held or wishes.extend_frames
@@ -375,7 +394,9 @@ def _no_room_before(start: int) -> str:
             "There are no frames before the strip, which starts at frame 0: move the strip to the right to make room."
         )
     lies = "Only 1 frame lies" if start == 1 else f"Only {start} frames lie"
-    return f"{lies} before the strip: extend it by {start} at most, or move the strip to the right to make room."
+    return iface_("{} before the strip: extend it by {} at most, or move the strip to the right to make room.").format(
+        lies, start
+    )
 
 
 def _before(strip: Picked, end: int, wishes: Wishes) -> FootageRange:

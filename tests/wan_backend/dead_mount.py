@@ -55,9 +55,9 @@ class DeadMount:
 @pytest.fixture
 def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeadMount]:
     """A share, mounted in the test's folder, that can die."""
-    from wan_backend.storage import unresponsive_places
+    from wan_backend.storage import unresponsive_folders
 
     made = DeadMount(tmp_path / "mount", monkeypatch)
     yield made
     made.come_back()
-    unresponsive_places.set_places(())
+    unresponsive_folders.set_unresponsive(())

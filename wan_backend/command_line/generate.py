@@ -30,8 +30,8 @@ from ..protocol.messages import (
     SubmitParams,
     TakeRequest,
 )
-from .output_place import OutputPlace, OutputRefused, choose
-from .serve_child import ServeChild, ServerGone
+from .serve_child import ServeChild
+from .take_output import TakeOutput, choose
 
 FAILED, REFUSED, NOT_STARTED, CANCELLED = 1, 2, 3, 130
 SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
@@ -42,22 +42,22 @@ def main(options: argparse.Namespace) -> int:
     job_id = uuid.uuid4().hex
     try:
         entry = entries.entry(options.model)
-        place = choose(options.output, job_id, options.overwrite)
-        request = build_request(options, entry, place)
-    except (entries.UnknownModel, OutputRefused, ValueError) as error:
-        return _say(str(error), REFUSED)
+        output = choose(options.output, job_id, options.overwrite)
+        request = build_request(options, entry, output)
+    except (entries.UnknownModel, ValueError) as error:
+        return _exit_with(str(error), REFUSED)
     state = Path(tempfile.mkdtemp(prefix="wan-backend-"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = _generate(options, state, job_id, request, place)
+        code = _generate(options, state, job_id, request, output)
     finally:
-        place.tidy()
+        output.remove_work_folder()
     if code != FAILED:  # else the logs are still wanted
         shutil.rmtree(state, ignore_errors=True)
     return code
 
 
-def build_request(options: argparse.Namespace, entry: ModelEntry, place: OutputPlace) -> TakeRequest:
+def build_request(options: argparse.Namespace, entry: ModelEntry, output: TakeOutput) -> TakeRequest:
     """The request that the flags mean; raises ValueError with a sentence."""
     width, height, resolution = _size(options.size or entry.default_size, entry)
     return TakeRequest(
@@ -74,8 +74,8 @@ def build_request(options: argparse.Namespace, entry: ModelEntry, place: OutputP
         steps=options.steps,
         guidance_scale=options.guidance,
         loras=[_lora(text) for text in options.lora],
-        media_folder=str(place.workshop),
-        media_format=place.media_format,
+        media_folder=str(output.work_folder),
+        media_format=output.media_format,
     )
 
 
@@ -102,7 +102,7 @@ def _size(wanted: str, entry: ModelEntry) -> tuple[int, int, str]:
     return named.width, named.height, named.name
 
 
-def _generate(options: argparse.Namespace, state: Path, job_id: str, request: TakeRequest, place: OutputPlace) -> int:
+def _generate(options: argparse.Namespace, state: Path, job_id: str, request: TakeRequest, output: TakeOutput) -> int:
     try:
         with ServeChild(state, options) as server:
             status = server.call("submit", SubmitParams(job_id, request))
@@ -111,12 +111,12 @@ def _generate(options: argparse.Namespace, state: Path, job_id: str, request: Ta
                 sys.stderr.write(note + "\n")
             status = _follow(server, status)
     except Refusal as refusal:
-        return _say(refusal.message + _how_to_fetch(refusal, request.model), REFUSED)
-    except (ServerGone, ProtocolError) as error:
-        return _say(str(error), NOT_STARTED)
+        return _exit_with(refusal.message + _how_to_fetch(refusal, request.model), REFUSED)
+    except ProtocolError as error:
+        return _exit_with(str(error), NOT_STARTED)
     except KeyboardInterrupt:
-        return _say("Canceled.", CANCELLED)
-    return _deliver(status, place)
+        return _exit_with("Canceled.", CANCELLED)
+    return _deliver(status, output)
 
 
 def _how_to_fetch(refusal: Refusal, model: str) -> str:
@@ -165,21 +165,23 @@ def _show(status: JobStatus, shown: str) -> str:
     return status.state.value
 
 
-def _deliver(status: JobStatus, place: OutputPlace) -> int:
+def _deliver(status: JobStatus, output: TakeOutput) -> int:
     if status.state is JobState.CANCELLED:
-        return _say("Canceled.", CANCELLED)
+        return _exit_with("Canceled.", CANCELLED)
     if status.take is None:
         problem = status.problem
         log = f" Its log: {problem.log}" if problem and problem.log else ""
-        return _say((problem.sentence if problem else "The take was not made.") + log, FAILED)
+        return _exit_with((problem.sentence if problem else "The take was not made.") + log, FAILED)
     try:
-        place.receive(status.take)
+        output.publish(status.take)
     except OSError as error:
-        return _say(f"{place.target} can't be written ({error.strerror or error}); choose another name.", REFUSED)
-    sys.stdout.write(f"{place.target}\n")
+        return _exit_with(
+            f"{output.target} can't be written ({error.strerror or error}); choose another name.", REFUSED
+        )
+    sys.stdout.write(f"{output.target}\n")
     return 0
 
 
-def _say(sentence: str, code: int) -> int:
+def _exit_with(sentence: str, code: int) -> int:
     sys.stderr.write(sentence.encode("utf-8", "replace").decode("utf-8") + "\n")
     return code

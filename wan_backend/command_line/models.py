@@ -42,10 +42,10 @@ def table(rows: list[ModelRow], extras: list[ExtraRow]) -> str:
         lines.append(
             f"    {sizes}; up to {row.max_frames} frames in one go at {row.frame_rate.fps} a second; {row.licence}"
         )
-        lines += [f"    {said}" for said in (row.notes, row.sentence) if said]
+        lines += [f"    {sentence}" for sentence in (row.notes, row.sentence) if sentence]
     for extra in extras:
         lines.append(f"{'*' if extra.here else ' '} {extra.model:<21} {extra.label}; {extra.licence}")
-        lines += [f"    {said}" for said in (extra.notes, extra.sentence) if said]
+        lines += [f"    {sentence}" for sentence in (extra.notes, extra.sentence) if sentence]
     fetched = f"Download one with {locate.download_command('ID')}"
     return "\n".join([*lines, "", "* is on this machine.", fetched, ""])
 
@@ -67,7 +67,7 @@ def fetch(model_id: str, yes: bool, folders: list[str], accept_changes: bool = F
         sys.stderr.write("Nothing was downloaded.\n")
         return 1
     try:
-        folder = fetching.fetch(entry, folders, _tell, accept_changes=accept_changes)
+        folder = fetching.fetch(entry, folders, _show_progress, accept_changes=accept_changes)
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped; run the same command to resume.\n")
         return 1
@@ -93,7 +93,7 @@ def _summary(planned: DownloadPlan, repo: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _tell(status: DownloadStatus) -> None:
+def _show_progress(status: DownloadStatus) -> None:
     """How far it is, over the line before."""
     words = f"{status.done_bytes / 1e9:.2f} of {status.total_bytes / 1e9:.2f} GB"
     if status.bytes_per_second:

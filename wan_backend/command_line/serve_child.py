@@ -1,4 +1,4 @@
-"""A server of one's own as a child process, spoken to over the protocol."""
+"""Starts a server as a child process and speaks the protocol with it."""
 
 from __future__ import annotations
 
@@ -22,22 +22,18 @@ from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS
 from ..server.worker_process import environment, own_group
 
 PING_SECONDS = 15.0
-"""So often a server that owes an answer is asked whether it lives."""
+"""Interval of the pings to a server that owes an answer."""
 DEAD_SECONDS = 90.0
-"""A server that has not answered a ping for so long is dead; it may take any time for anything else."""
+"""A server that answers no ping for this long is dead; every other answer may take any time."""
 LEAVE_SECONDS = 4.0
 ERRORS_FILE = "stderr.txt"
 
 
-class ServerGone(Exception):
-    """The server ended; the message is a sentence for a person."""
-
-
 class ServeChild:
-    """The child, greeted. As a context manager it ends with the block."""
+    """A server as a child process, greeted. It ends with the `with` block."""
 
     def __init__(self, state: Path, options: argparse.Namespace) -> None:
-        """Start it with the machine's flags in `options`. Raises ServerGone or ProtocolError."""
+        """Start it with the machine's flags in `options`. Raises ProtocolError."""
         self._errors = state / ERRORS_FILE
         command = [sys.executable, "-m", "wan_backend", "serve", "--state", str(state), *_flags(options)]
         with open(self._errors, "wb") as errors:
@@ -68,7 +64,7 @@ class ServeChild:
         self.close()
 
     def call(self, method: str, params: Any) -> Any:
-        """The method's result, waited for as long as the server lives. Raises Refusal, ProtocolError or ServerGone."""
+        """The method's result, waited for as long as the server lives. Raises ProtocolError: a Refusal, or GONE."""
         answers: list[Any] = []
         self._endpoint.call(method, params, answers.append, answers.append)
         pinged_at = alive_at = time.monotonic()
@@ -87,12 +83,12 @@ class ServeChild:
                 pinged_at = now
                 self._endpoint.call("ping", Nothing(), is_alive, is_alive)
         if isinstance(answers[0], ProtocolError):
-            raise _told(answers[0])
+            raise _as_refusal(answers[0])
         return answers[0]
 
     def event(self, *methods: str) -> Any:
-        """The message of the next event of one of those methods, waited for; others are passed over. Raises
-        ServerGone."""
+        """The message of the next event of one of those methods, waited for; others are skipped. Raises
+        ProtocolError (GONE)."""
         while True:
             while self._events:
                 method, message = self._events.pop(0)
@@ -112,20 +108,20 @@ class ServeChild:
             self._process.wait()
 
     def _take(self, timeout_seconds: float | None) -> bool:
-        """Hear what the server says next; False where it says nothing for so long. Raises ServerGone."""
+        """Handle the server's next line; False where none comes in time. Raises ProtocolError (GONE)."""
         try:
             line = self._lines.get(timeout=timeout_seconds)
         except queue.Empty:
             return False
         if line is None:
-            said = self._errors.read_text("utf-8", "replace").strip().split("\n")[-1]
-            raise ServerGone(f"The backend ended: {said or 'it did not say why'}")
+            last_line = self._errors.read_text("utf-8", "replace").strip().split("\n")[-1]
+            raise ProtocolError(GONE, f"The backend ended: {last_line or 'it did not say why'}")
         self._endpoint.take(line)
         return True
 
     def _send(self, line: bytes) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # that it is gone, the end of its stdout says
+        with contextlib.suppress(OSError):  # the end of its stdout shows that it is gone
             self._process.stdin.write(line)
             self._process.stdin.flush()
 
@@ -139,8 +135,8 @@ class ServeChild:
         self._lines.put(None)
 
 
-def _told(error: ProtocolError) -> ProtocolError:
-    """As a Refusal where it is one that can be read."""
+def _as_refusal(error: ProtocolError) -> ProtocolError:
+    """The error, turned into a Refusal where it holds a problem that can be read."""
     if error.code == REFUSED:
         with contextlib.suppress(ProtocolError):
             return Refusal(from_json(Problem, error.details, "data"))

@@ -38,13 +38,13 @@ class Adopter:
         adoption: Adoption,
         post: Post | None,
         known: Callable[[], Collection[str]],
-        take_in: Callable[[list[Found]], None],
-        take_left: Callable[[list[Found]], None],
+        on_found: Callable[[list[Found]], None],
+        on_media_checked: Callable[[list[Found]], None],
     ) -> None:
         """`take_in` is given jobs that this server has from now on, `take_left` what was left of them; without `post`,
         all is done before `look` returns."""
         self._adoption, self._post = adoption, post
-        self._known, self._take_in, self._take_left = known, take_in, take_left
+        self._known, self._on_found, self._on_media_checked = known, on_found, on_media_checked
         self._waiting: list[Callable[[], None]] = []
         self._looking = self._watching = False
         self._was_through = False
@@ -100,7 +100,7 @@ class Adopter:
         try:
             for batch in self._adoption.look(known):
                 at_media += [_in_turn(found.job) for found in batch if found.job.at_media]
-                post(functools.partial(self._take_in, batch))
+                post(functools.partial(self._on_found, batch))
         except Exception:  # the edge of the thread: what was found stands, and who waits is answered
             log.exception("The jobs of other servers could not be looked at")
         post(self._is_through)
@@ -120,7 +120,7 @@ class Adopter:
         with contextlib.suppress(queue.Empty):
             while True:
                 for group in _grouped(self._adoption.look_for_takes(left.get_nowait())):
-                    post(functools.partial(self._take_left, group))
+                    post(functools.partial(self._on_media_checked, group))
 
     def _is_through(self) -> None:
         self._looking, self._was_through = False, True

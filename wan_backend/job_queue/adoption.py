@@ -188,7 +188,7 @@ class Adoption:
 
     def _left(self, job: Job) -> Found:
         job_id = job.status.job_id
-        take = take_files.whole_take(job.media_folder, job_id)
+        take = take_files.find_take(job.media_folder, job_id)
         take_files.remove_partial(job.media_folder, job_id)
         return Found(job, take)
 

@@ -92,8 +92,8 @@ class JobQueue:
         self._owner, self._on_change = owner, on_change
         self._saving = Saving(self._store, post)
         self._adoption = Adoption(self._store, owner)
-        self._adopter = Adopter(self._adoption, post, self._known, self._take_in, self._take_left)
-        self._on_elsewhere, self._elsewhere_told = on_elsewhere, 0
+        self._adopter = Adopter(self._adoption, post, self._known, self._on_found, self._on_media_checked)
+        self._on_elsewhere, self._reported_elsewhere = on_elsewhere, 0
         self._jobs: dict[str, Job] = {}
         self._rows = Rows()
         self._turns = Turns(self._jobs)
@@ -102,7 +102,7 @@ class JobQueue:
         self._cleared: set[str] = set()
         self._retried: dict[str, list[Answer]] = {}
         """Jobs that were asked to be retried and are looked at for that."""
-        self._told = ""
+        self._waiting_for = ""
         """The queued job whose sentence says more than that it waits."""
 
     # What there is
@@ -121,14 +121,14 @@ class JobQueue:
 
     def page(self, params: ListParams) -> ListResult:
         """A page of the jobs; raises ProtocolError where `after` is no cursor."""
-        most = min(max(params.most, 1), MAX_PAGE_JOBS)
+        max_jobs = min(max(params.most, 1), MAX_PAGE_JOBS)
         statuses: list[JobStatus] = []
         room = MAX_PAGE_BYTES
         last = ""
         for job_id, cursor in self._rows.after(params.after):
             status = self._jobs[job_id].status
             room -= len(json.dumps(to_json(status)))
-            if len(statuses) == most or (statuses and room < 0):
+            if len(statuses) == max_jobs or (statuses and room < 0):
                 return ListResult(statuses, last, self._adoption.hidden)
             statuses.append(status)
             last = cursor
@@ -151,13 +151,13 @@ class JobQueue:
             if isinstance(known, ProtocolError):
                 hand_in(known)
             else:
-                self._saving.beside("details", read, hand_in)
+                self._saving.in_thread("details", read, hand_in)
 
         return Later(lambda hand_in: self.when_adopted(lambda: start(hand_in)))
 
     def request(self, job_id: str, then: Callable[[TakeRequest | ProtocolError], None]) -> None:
         """Read what a job was asked for; `then` may be given a Refusal that says that it is damaged."""
-        self._saving.beside("request", lambda: reading.request_of(self._store.folder(job_id)), then)
+        self._saving.in_thread("request", lambda: reading.request_of(self._store.folder(job_id)), then)
 
     def work_folder(self, job_id: str) -> Path:
         """Where a worker keeps the job's finished steps, so that a retry goes on from them."""
@@ -260,12 +260,12 @@ class JobQueue:
 
     def report_to_next(self, sentence: str) -> None:
         """Say something to who waits for the next queued job. (Those after it wait for that one.)"""
-        job, told = self._turns.first(), self._jobs.get(self._told)
-        if told is not None and told is not job and told.status.state is JobState.QUEUED:
-            self.set_sentence(told.status.job_id, WAITING)
-        self._told = ""
+        job, reported = self._turns.first(), self._jobs.get(self._waiting_for)
+        if reported is not None and reported is not job and reported.status.state is JobState.QUEUED:
+            self.set_sentence(reported.status.job_id, WAITING)
+        self._waiting_for = ""
         if job is not None:
-            self._told = job.status.job_id
+            self._waiting_for = job.status.job_id
             self.set_sentence(job.status.job_id, sentence)
 
     def set_sentence(self, job_id: str, sentence: str) -> None:
@@ -348,12 +348,12 @@ class JobQueue:
 
             def look() -> Take | None:
                 reading.request_of(folder)
-                take = take_files.whole_take(takes_folder, job_id)
+                take = take_files.find_take(takes_folder, job_id)
                 if take is None:
                     take_files.set_aside(takes_folder, job_id)
                 return take
 
-            self._saving.beside("retry", look, functools.partial(self._retry_with, job))
+            self._saving.in_thread("retry", look, functools.partial(self._retry_with, job))
 
     def _retry_with(self, job: Job, take: Take | ProtocolError | None) -> None:
         """`take`: what is whole on the disk already, or why the job can't be made again."""
@@ -370,11 +370,11 @@ class JobQueue:
                 self._finish(job, take, job.status.seconds)
         waiting = self._retried.pop(job_id)
 
-        def tell() -> None:
+        def answer_all() -> None:
             for hand_in in waiting:
                 hand_in(job.status if answer is None else answer)
 
-        self._saving.when_written(job_id, tell)
+        self._saving.when_written(job_id, answer_all)
 
     def _requeue(self, job: Job) -> None:
         job.order, job.queued_at = self._turns.new_order(), time.time()
@@ -396,9 +396,9 @@ class JobQueue:
         def answer() -> None:
             hand_in(JobIdsParams([job_id for job_id in ids if not self._saving.is_unsaved(job_id)]))
 
-        part = _countdown(len(ids), answer)
+        count_one = _after_calls(len(ids), answer)
         for job_id in ids:
-            self._saving.when_written(job_id, part)
+            self._saving.when_written(job_id, count_one)
 
     def _clear(self, job_ids: Iterable[str], hand_in: Answer) -> None:
         known = [job for job in map(self._jobs.get, dict.fromkeys(job_ids)) if job and job.status.state.ended]
@@ -406,25 +406,25 @@ class JobQueue:
         if known and not jobs:
             hand_in(_held_elsewhere())
             return
-        gone: list[str] = []
+        cleared: list[str] = []
         errors: list[OSError] = []
 
         def answer() -> None:
-            if errors and not gone:
+            if errors and not cleared:
                 hand_in(Refusal(media_folder.write_problem(errors[0], "The job could not be cleared")))
             else:
-                hand_in(JobIdsParams(gone))
+                hand_in(JobIdsParams(cleared))
 
-        part = _countdown(len(jobs), answer)
+        count_one = _after_calls(len(jobs), answer)
 
         def is_removed(job: Job, error: OSError | None) -> None:
             if error is None:
-                gone.append(job.status.job_id)
+                cleared.append(job.status.job_id)
             else:
                 errors.append(error)
                 self._cleared.discard(job.status.job_id)
                 self._add(job)
-            part()
+            count_one()
 
         for job in jobs:
             self._remove(job)
@@ -435,7 +435,7 @@ class JobQueue:
     def _known(self) -> list[str]:
         return [*(job_id for job_id, job in self._jobs.items() if not job.elsewhere), *self._new]
 
-    def _take_in(self, batch: list[Found]) -> None:
+    def _on_found(self, batch: list[Found]) -> None:
         changed = any(found.elsewhere for found in batch)
         for found in batch:
             job_id = found.job.status.job_id
@@ -450,14 +450,14 @@ class JobQueue:
                     self._adopt_one(found)
             except Exception:  # one bad job must not cost the others
                 log.exception("The job %s could not be taken over", job_id)
-        self._tell_elsewhere(changed)
+        self._report_elsewhere(changed)
 
-    def _tell_elsewhere(self, changed: bool) -> None:
+    def _report_elsewhere(self, changed: bool) -> None:
         """Once the client has its list: how many jobs others have, where that, or what is shown of them, changed."""
         count = self._adoption.hidden
-        if self._adopter.was_through and (changed or count != self._elsewhere_told):
+        if self._adopter.was_through and (changed or count != self._reported_elsewhere):
             self._on_elsewhere(count)
-        self._elsewhere_told = count
+        self._reported_elsewhere = count
 
     def _adopt_one(self, found: Found) -> None:
         job = found.job
@@ -473,7 +473,7 @@ class JobQueue:
         elif self._adopter.was_through:  # the client has its list, and doesn't know of this one
             self._on_change(job.status, True)
 
-    def _take_left(self, group: list[Found]) -> None:
+    def _on_media_checked(self, group: list[Found]) -> None:
         """It was looked whether there is a take of these jobs."""
         for found in group:
             job = found.job
@@ -501,7 +501,7 @@ class JobQueue:
         def done(_: object) -> None:
             self._leave_media(job)
 
-        self._saving.beside("tidying", lambda: take_files.remove_partial(takes_folder, job_id), done)
+        self._saving.in_thread("tidying", lambda: take_files.remove_partial(takes_folder, job_id), done)
 
     def _leave_media(self, job: Job) -> None:
         """One of those that were at the job's media folder is through."""
@@ -556,7 +556,7 @@ def _waits_too_long(job: Job) -> bool:
     return bool(job.at_media) and time.monotonic() >= job.at_media_since + MEDIA_PATIENCE_SECONDS
 
 
-def _countdown(count: int, then: Callable[[], None]) -> Callable[[], None]:
+def _after_calls(count: int, then: Callable[[], None]) -> Callable[[], None]:
     """Something to call `count` times, whereupon `then` is called; at once where that is 0."""
     left = count
 

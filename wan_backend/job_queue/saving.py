@@ -116,7 +116,7 @@ class Saving:
         else:
             writes.waiting.append(then)
 
-    def beside(self, name: str, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+    def in_thread(self, name: str, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Do what may take long on a thread of its own; `then` is given what came of it, or a ProtocolError."""
         what = f"Reading or changing files ({name})"
         post = self._post

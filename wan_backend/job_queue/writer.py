@@ -111,7 +111,7 @@ class WriterThread:
         with self._changed:
             waiting = self._states.pop(job_id, None)
         if waiting is not None:
-            self._post(functools.partial(_tell, waiting.thens, None))
+            self._post(functools.partial(_call_all, waiting.thens, None))
 
     def close(self, timeout_seconds: float) -> None:
         """Do all that waits, as far as the time allows."""
@@ -124,7 +124,7 @@ class WriterThread:
         while (taken := self._next()) is not None:
             work, thens = taken
             error = _error_of(work)
-            self._post(functools.partial(_tell, thens, error))
+            self._post(functools.partial(_call_all, thens, error))
 
     def _next(self) -> tuple[Callable[[], None], list[Done]] | None:
         """What to do now, waited for; None: nothing more will come."""
@@ -143,7 +143,7 @@ class WriterThread:
                     return functools.partial(self._save, item, waiting.state), waiting.thens
 
 
-def _tell(thens: list[Done], error: OSError | None) -> None:
+def _call_all(thens: list[Done], error: OSError | None) -> None:
     for then in thens:
         then(error)
 

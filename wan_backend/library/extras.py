@@ -17,7 +17,7 @@ from pathlib import Path
 from ..catalogue import entries
 from ..catalogue.entries import PACKAGE, LoraEntry, ModelEntry, TinyEntry
 from ..protocol.messages import Fix, FixAction, FixSetting, Guide, Plan, Problem, ProblemKind, Role, TakeRequest
-from ..storage import guarded_files, unresponsive_places
+from ..storage import guarded_files, unresponsive_folders
 from ..storage.guarded_files import UnusableFile
 from ..storage.media_folder import size_in_words
 from . import integrity
@@ -101,7 +101,7 @@ def _folders(package_folder: str, repo: str, models_folders: Iterable[str | Path
     if package_folder:
         yield PACKAGE / package_folder
     for folder in models_folders:
-        yield from (place for name in SUBFOLDERS if not unresponsive_places.place_of(place := Path(folder) / name))
+        yield from (place for name in SUBFOLDERS if not unresponsive_folders.containing(place := Path(folder) / name))
         if repo:
             yield from find_snapshots(Path(folder), repo)
     if repo:

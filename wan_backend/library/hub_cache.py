@@ -19,7 +19,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from ..storage import guarded_files, unresponsive_places, whole_file
+from ..storage import guarded_files, unresponsive_folders, whole_file
 
 PARTIAL_SUFFIX = ".incomplete"
 MAX_COMMIT_NAME_BYTES = 1000
@@ -80,7 +80,7 @@ def has_size(file: Path, size_bytes: int) -> bool:
 def find_snapshots(cache: Path, repo: str) -> list[Path]:
     """All snapshots of the repository that are here: first that of its main branch, then the newest."""
     home = repo_folder(cache, repo)
-    if unresponsive_places.place_of(home):
+    if unresponsive_folders.containing(home):
         return []
     try:
         with guarded_files.opened(home / "refs" / "main") as stream:

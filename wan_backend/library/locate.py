@@ -17,7 +17,7 @@ from ..catalogue import entries
 from ..catalogue.architecture import boundary_ratio, detect_architecture
 from ..catalogue.entries import PACKAGE, LoraEntry, ModelEntry
 from ..protocol.messages import Problem, ProblemKind
-from ..storage import guarded_files, unresponsive_places
+from ..storage import guarded_files, unresponsive_folders
 from ..storage.guarded_files import UnusableFile
 from ..storage.media_folder import reason, size_in_words
 from . import compose, integrity
@@ -105,7 +105,7 @@ def snapshots() -> list[Path]:
 
     There is one for each model, its newest whole snapshot; all snapshots of a model that has no whole one.
     """
-    if unresponsive_places.place_of(cache_folder()):
+    if unresponsive_folders.containing(cache_folder()):
         return []
     try:
         homes = sorted(home for home in cache_folder().iterdir() if home.name.startswith("models--"))
@@ -132,8 +132,8 @@ def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: li
     if entry.package_folder and (PACKAGE / entry.package_folder / "model_index.json").is_file():
         yield PACKAGE / entry.package_folder
     for folder in map(Path, folders):
-        if silent := unresponsive_places.place_of(folder):
-            complaints.append(f"{unresponsive_places.told(silent)}, so its contents are not known.")
+        if silent := unresponsive_folders.containing(folder):
+            complaints.append(f"{unresponsive_folders.describe(silent)}, so its contents are not known.")
             continue
         try:
             yield from _in_models_folder(entry, folder)
@@ -141,8 +141,8 @@ def _candidates(entry: ModelEntry, folders: Iterable[str | Path], complaints: li
             why = reason(error) if isinstance(error, OSError) else "not a path"
             complaints.append(f"The models folder {folder} can't be read ({why}); choose another in the preferences.")
     if entry.repo:
-        if silent := unresponsive_places.place_of(cache_folder()):
-            complaints.append(f"{unresponsive_places.told(silent)}, so its contents are not known.")
+        if silent := unresponsive_folders.containing(cache_folder()):
+            complaints.append(f"{unresponsive_folders.describe(silent)}, so its contents are not known.")
         yield from find_snapshots(cache_folder(), entry.repo)
 
 
@@ -156,7 +156,7 @@ def _in_models_folder(entry: ModelEntry, folder: Path) -> list[Path]:
 
 
 def _is_folder(place: Path) -> bool:
-    return not unresponsive_places.place_of(place) and place.is_dir()
+    return not unresponsive_folders.containing(place) and place.is_dir()
 
 
 def _looks_like(entry: ModelEntry, folder: Path) -> bool:

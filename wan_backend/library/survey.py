@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..storage import guarded_files, unresponsive_places
+from ..storage import guarded_files, unresponsive_folders
 from ..storage.guarded_files import Stamp, UnusableFile
 from . import a14b_experts, configs, integrity, weights_head
 from .recognize import Candidate, FileComponent, recognize_components
@@ -148,7 +148,7 @@ class _Surveyor:
 
     def walk(self, folder: Path) -> Iterator[Path]:
         """The files and folders to look at in a models folder; notes the folders in it that can't be read."""
-        if unresponsive_places.place_of(folder):
+        if unresponsive_folders.containing(folder):
             return  # as below
         try:
             with guarded_files.guard():
@@ -247,7 +247,7 @@ def _walk(root: str, refuse: Callable[[OSError], None]) -> Iterator[tuple[str, l
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if unresponsive_places.place_of(entry.path):
+                    if unresponsive_folders.containing(entry.path):
                         refuse(OSError(errno.ETIMEDOUT, "it does not answer", entry.path))
                     else:
                         (children if _is_folder(entry) else names).append(entry.name)

@@ -20,7 +20,7 @@ from ..memory.needs import calculate_from_catalogue
 from ..protocol.messages import (
     MAX_PROMPT_CHARACTERS,
     MAX_TAKE_FRAMES,
-    TELLING_ROLES,
+    PROMPTLESS_ROLES,
     Fix,
     FixSetting,
     FrameRate,
@@ -89,7 +89,7 @@ def _check_task(draft: Draft) -> Draft | Problem:
 
 def _check_prompts(draft: Draft) -> Draft | Problem:
     request = draft.request
-    shown = any(source.role in TELLING_ROLES for source in request.sources)
+    shown = any(source.role in PROMPTLESS_ROLES for source in request.sources)
     if not shown and not _readable(request.prompt).strip():
         return Problem(ProblemKind.BAD_PROMPT, "The prompt is empty; describe in a sentence what the take shows.")
     for name, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):

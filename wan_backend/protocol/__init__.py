@@ -1,17 +1,16 @@
-"""The one definition of what crosses between Blender, the server and a worker.
+"""The protocol between Blender, the server and a worker.
 
-Newline-delimited JSON-RPC 2.0 in UTF-8, on both hops. Standard library only: this package is imported by
-Blender's Python as well as by the backend's, and must never import bpy, torch or anything installed.
+Newline-delimited JSON-RPC 2.0 in UTF-8, on both hops. Blender's Python imports this package as well as the backend's,
+so it needs nothing that is installed.
 
 framing     bytes to lines and back, with a limit on a line's length
 envelope    lines to JSON-RPC requests, responses and notifications
-messages    the dataclasses that travel as params and results
-takes       those of them that say what a take is
-choices     the words that can be chosen in them
-work        those of them that a worker and the server exchange
-downloads   those of them that say how far a model is fetched
-loras       those of them that say which LoRAs it is made with
-methods     which method takes and gives which message, on which hop
+messages    the dataclasses that travel as params and results; the next four hold some of them
+takes       a take: its request, sources and LoRAs, its plan and its job
+choices     the enumerations
+work        the messages between the server and its worker
+downloads   the messages about downloads
+methods     the methods and events of each hop, with their messages
 conversion  dataclasses to JSON and back, checked
 errors      error codes and the exceptions that carry them
 """

@@ -1,7 +1,7 @@
-"""What of a request or a take is beyond anything that the add-on or a worker writes.
+"""Checks that the values of a request or a take are within the bounds of anything that the add-on or a worker writes.
 
-Whoever reads one from where strangers may have written it (a .blend, a take.json) asks here before it is used for
-anything: types are checked by `conversion`, this is about values. It does not say whether a take can be made.
+A .blend or a take.json may have been written by a stranger: its readers check it here before they use it. `conversion`
+checks types. Whether a take can be made is not decided here.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from .plain_names import MAX_PATH_CHARACTERS, is_encodable, is_folder, is_name
 from .takes import MAX_PROMPT_CHARACTERS, MAX_TAKE_FRAMES, FrameRate, Framing, Source, Take, TakeRequest
 
 MAX_JSON_CHARACTERS = 1 << 20
-"""As much as a line of the wire takes; nothing that was ever written is as long."""
+"""The limit of a line of the wire; nothing that was ever written is as long."""
 MAX_PIXELS_A_SIDE = 1 << 16
 MAX_NAME = 1024
 """Characters of a name that is shown and looked up, and no path: a model's, a scene's."""
 MAX_SOURCES = 16
-MAX_LORAS = 64
+MAX_KEPT_LORAS = 64
 MAX_NUMBER = 1e9
 """No setting is meant to be larger, on either side of 0."""
 LAST_FRAME = 1 << 22
@@ -60,7 +60,7 @@ def is_sane_request(request: TakeRequest) -> bool:
         and 0 <= origin.channel <= MAX_NAME
         and all(_is_number(value) for value in (request.steps, request.guidance_scale, request.flow_shift))
         and _is_number(request.strength)
-        and len(request.loras) <= MAX_LORAS
+        and len(request.loras) <= MAX_KEPT_LORAS
         and all(_is_number(use.strength) for use in request.loras)
         and len(request.sources) <= MAX_SOURCES
         and all(map(is_sane_source, request.sources))
@@ -98,9 +98,9 @@ def _is_sane_framing(framing: Framing) -> bool:
     return all(_is_number(value) for value in vars(framing).values() if isinstance(value, int | float))
 
 
-def _is_text(text: str, most: int) -> bool:
+def _is_text(text: str, max_characters: int) -> bool:
     """Not one with half a character in it either: Blender takes no such name."""
-    return len(text) <= most and "\0" not in text and is_encodable(text, "strict")
+    return len(text) <= max_characters and "\0" not in text and is_encodable(text, "strict")
 
 
 def _is_path(text: str) -> bool:

@@ -1,7 +1,4 @@
-"""What can be chosen, and what a job or a source can be: the words that messages are made with.
-
-They are to be imported from messages.py.
-"""
+"""The enumerations of the messages; other modules import them from messages.py."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job is. The last four are ends; a job that ended can be retried."""
+    """The state of a job. The last four are ends; a job that ended can be retried."""
 
     QUEUED = "queued"
     LOADING = "loading"
@@ -28,18 +25,18 @@ class JobState(StrEnum):
 
 
 class WorkerState(StrEnum):
-    """How the process is that has the model."""
+    """The state of the process that has the model."""
 
     NONE = "none"
     STARTING = "starting"
     READY = "ready"
     BUSY = "busy"
     BROKEN = "broken"
-    """It died again and again, and is not started again by itself."""
+    """It died several times in a row, and is not started again by itself."""
 
 
 class SetupState(StrEnum):
-    """How the set-up of the backend's environment is."""
+    """The state of the set-up of the backend's environment."""
 
     RUNNING = "running"
     DONE = "done"
@@ -47,7 +44,7 @@ class SetupState(StrEnum):
 
 
 class ProblemKind(StrEnum):
-    """What sort of thing went wrong: what a program decides by. A person reads the sentence beside it."""
+    """The sort of problem, for a program to decide by; a person reads the sentence beside it."""
 
     BAD_PROMPT = "bad_prompt"
     BAD_SIZE = "bad_size"
@@ -55,7 +52,7 @@ class ProblemKind(StrEnum):
     BAD_SETTING = "bad_setting"
     BAD_SOURCE = "bad_source"
     RENDER_FIRST = "render_first"
-    """A source's file isn't what was said of it: Blender, which shows it, has to render what its strip shows."""
+    """A source's file doesn't match its message: Blender, which can show it, has to render its strip."""
     BAD_LORA = "bad_lora"
     BAD_DEVICE = "bad_device"
     MODEL_MISSING = "model_missing"
@@ -82,7 +79,7 @@ class ProblemKind(StrEnum):
 
 
 class FixSetting(StrEnum):
-    """What of a request a fix may set; mostly the name of its field."""
+    """The setting of a request that a fix may change; mostly the name of its field."""
 
     SEED = "seed"
     LENGTH_FRAMES = "length_frames"
@@ -98,15 +95,15 @@ class FixSetting(StrEnum):
     GUIDANCE_SCALE = "guidance_scale"
     FLOW_SHIFT = "flow_shift"
     WITHOUT_LORA = "without_lora"
-    """The LoRA of that path is left out."""
+    """Leave out the LoRA with the path `value`."""
     LORA_BOTH = "lora_both"
-    """The LoRA of that path works on both experts; the next two say which one."""
+    """Apply the LoRA with the path `value` to both experts; the next two name one expert."""
     LORA_HIGH = "lora_high"
     LORA_LOW = "lora_low"
 
 
 class FixAction(StrEnum):
-    """What a fix may do."""
+    """An action that a fix may take."""
 
     DOWNLOAD = "download"
     OPEN_PREFERENCES = "open_preferences"
@@ -116,18 +113,18 @@ class FixAction(StrEnum):
 
 
 class Sampler(StrEnum):
-    """How the noise is taken away, step by step."""
+    """The method by which the noise is removed, step by step."""
 
     UNIPC = "unipc"
     EULER = "euler"
     DISTILLED = "distilled"
     """Straight steps at the times that the model was distilled to."""
     DMD = "dmd"
-    """The same with new noise after each."""
+    """The distilled steps, with new noise after each."""
 
 
 class Component(StrEnum):
-    """A part of a model that is stored by itself."""
+    """A component of a model, which is stored by itself."""
 
     TRANSFORMER = "transformer"
     TRANSFORMER_2 = "transformer_2"
@@ -138,7 +135,7 @@ class Component(StrEnum):
 
 
 class Task(StrEnum):
-    """What is asked for. A request's `task` is one of these."""
+    """The task of a request."""
 
     TEXT_TO_VIDEO = "text_to_video"
     IMAGE_TO_VIDEO = "image_to_video"
@@ -149,7 +146,7 @@ class Task(StrEnum):
 
 
 class Role(StrEnum):
-    """What a source is to the take that is made from it."""
+    """The role of a source in the take that is made from it."""
 
     FIRST = "first"
     """One picture, which the take begins on (image to video)."""
@@ -164,15 +161,15 @@ class Role(StrEnum):
     DEPTH = "depth"
     """As many frames as the take: depth as grey levels, near is bright (previs)."""
     LOOK = "look"
-    """One picture that says what the take looks like (previs)."""
+    """One picture whose look the take gets (previs)."""
 
 
-TELLING_ROLES = frozenset({Role.FIRST, Role.BEFORE, Role.AFTER, Role.LOOK})
-"""Sources that show by themselves what is to be seen: with one of them, a prompt may be empty."""
+PROMPTLESS_ROLES = frozenset({Role.FIRST, Role.BEFORE, Role.AFTER, Role.LOOK})
+"""With a source of one of these roles, a prompt may be empty: the pictures show what the take is about."""
 
 
 class Guide(StrEnum):
-    """What of the footage a restyled take keeps to. A previs keeps to its depth, or to the edges of that."""
+    """The quality of the footage that a restyled take follows. A previs follows its depth, or the edges of that."""
 
     NONE = "none"
     DEPTH = "depth"
@@ -181,7 +178,7 @@ class Guide(StrEnum):
 
 
 class Conform(StrEnum):
-    """How the model's frames become the scene's, where their rates differ."""
+    """The way in which the model's frames become the scene's, where their rates differ."""
 
     FLOW = "flow"
     """Frames between two are made by following the motion."""
@@ -190,7 +187,7 @@ class Conform(StrEnum):
 
 
 class Quality(StrEnum):
-    """How much work a take is worth; the catalogue says what it means for each model."""
+    """The amount of work for a take; the catalogue says what it means for each model."""
 
     DRAFT = "draft"
     STANDARD = "standard"
@@ -198,7 +195,7 @@ class Quality(StrEnum):
 
 
 class Decoder(StrEnum):
-    """What makes the pictures of the model's latents."""
+    """The decoder that makes pictures from the model's latents."""
 
     WHOLE = "whole"
     """The model's own autoencoder."""
@@ -207,7 +204,7 @@ class Decoder(StrEnum):
 
 
 class MediaFormat(StrEnum):
-    """How a take is kept: numbered PNG files, or one movie file."""
+    """The format of a take's files: numbered PNG files, or one movie file."""
 
     PNG = "png"
     FFV1 = "ffv1"

@@ -1,4 +1,4 @@
-"""Dataclasses to JSON values and back, checked by their own type hints.
+"""Converts dataclasses to JSON values and back, checked by their type hints.
 
 Reading is strict about types, lenient about unknown keys (a newer peer may send more). A field whose metadata hold a
 `Codec` under `CODEC` travels in another form than it has in memory.
@@ -56,16 +56,16 @@ def from_json(kind: type[T], value: Any, where: str = "params") -> T:
     read = _reader(typing.cast(Any, kind))
     try:
         return typing.cast(T, read(value))
-    except _Wrong as wrong:
+    except _InvalidValue as wrong:
         raise ProtocolError(INVALID_PARAMS, where + wrong.text) from None
 
 
 Reader = Callable[[Any], Any]
-"""Gives the value in its form in memory, or raises _Wrong."""
+"""Gives the value in its form in memory, or raises _InvalidValue."""
 
 
-class _Wrong(Exception):
-    """What is wrong with a value, said from where it stands: each reader above puts its part of the place before."""
+class _InvalidValue(Exception):
+    """A value is invalid; each reader above puts its own step of the path before the text."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -74,7 +74,7 @@ class _Wrong(Exception):
 
 @functools.cache
 def _reader(kind: Any) -> Reader:
-    """What reads a `kind`. Made once a kind: working it out anew for each value costs a window milliseconds."""
+    """The reader of a `kind`, built once: building it for each value would cost a redraw milliseconds."""
     if kind is Any:
         return lambda value: value
     origin, members = typing.get_origin(kind), typing.get_args(kind)
@@ -108,8 +108,8 @@ def _list_reader(kind: Any) -> Reader:
         try:
             for item in value:
                 items.append(read(item))
-        except _Wrong as wrong:
-            raise _Wrong(f"[{len(items)}]{wrong.text}") from None
+        except _InvalidValue as wrong:
+            raise _InvalidValue(f"[{len(items)}]{wrong.text}") from None
         return items
 
     return take
@@ -125,8 +125,8 @@ def _dict_reader(kind: Any) -> Reader:
         try:
             for key, item in value.items():
                 items[key] = read(item)
-        except _Wrong as wrong:
-            raise _Wrong(f".{key}{wrong.text}") from None
+        except _InvalidValue as wrong:
+            raise _InvalidValue(f".{key}{wrong.text}") from None
         return items
 
     return take
@@ -149,9 +149,9 @@ def _dataclass_reader(kind: type) -> Reader:
                 if name in value:
                     arguments[name] = read(value[name])
                 elif required:
-                    raise _Wrong(" is missing.")
-        except _Wrong as wrong:
-            raise _Wrong(f".{name}{wrong.text}") from None
+                    raise _InvalidValue(" is missing.")
+        except _InvalidValue as wrong:
+            raise _InvalidValue(f".{name}{wrong.text}") from None
         return kind(**arguments)
 
     return take
@@ -162,7 +162,7 @@ def _codec_reader(codec: Codec) -> Reader:
         try:
             return codec.unpack(value, "")
         except ProtocolError as error:
-            raise _Wrong(error.message) from None
+            raise _InvalidValue(error.message) from None
 
     return take
 
@@ -174,7 +174,7 @@ def _enum_reader(kind: type[Enum]) -> Reader:
     def take(value: Any) -> Enum:
         member = members.get(value) if isinstance(value, str) else None
         if member is None:
-            raise _Wrong(f" must be one of {choices}.")
+            raise _InvalidValue(f" must be one of {choices}.")
         return member
 
     return take
@@ -204,4 +204,4 @@ def _plain_reader(kind: type) -> Reader:
 
 def _expect(good: bool, wanted: str, value: Any) -> None:
     if not good:
-        raise _Wrong(f" must be {wanted}, not {type(value).__name__}.")
+        raise _InvalidValue(f" must be {wanted}, not {type(value).__name__}.")

@@ -17,12 +17,12 @@ from enum import Enum, EnumType
 from types import ModuleType
 from typing import Any
 
-from . import choices, downloads, errors, framing, loras, media, messages, methods, name_runs, takes, work
+from . import choices, downloads, errors, framing, media, messages, methods, name_runs, takes, work
 from .conversion import CODEC, Codec
 from .methods import Method
 
-MODULES = (choices, name_runs, takes, loras, messages, work, downloads)
-"""Where messages are defined, in the order in which they are described."""
+MODULES = (choices, name_runs, takes, messages, work, downloads)
+"""The modules of the messages, in the order in which they are described."""
 HOPS = [
     ("Client to server", methods.SERVER_METHODS, "The client calls these; the server answers each."),
     ("Server to client: events", methods.SERVER_EVENTS, "Notifications; they come between the answers."),
@@ -66,16 +66,18 @@ In the tables below, `T or null` may be null; a key with a default may be left o
 
 def document() -> str:
     """The whole of docs/protocol.md."""
-    parts = [INTRODUCTION]
+    sections = [INTRODUCTION]
     for title, table, sentence in HOPS:
-        parts.append(f"## {title}\n\n{sentence}\n\n{_method_table(table)}")
-    parts.append("## Messages\n")
-    parts += [_message(kind) for module in MODULES for kind in _kinds(module)]
-    parts.append("## Errors\n\n| code | name | meaning |\n|---|---|---|")
+        sections.append(f"## {title}\n\n{sentence}\n\n{_method_table(table)}")
+    sections.append("## Messages\n")
+    sections += [_message(kind) for module in MODULES for kind in _kinds(module)]
+    sections.append("## Errors\n\n| code | name | meaning |\n|---|---|---|")
     codes = {value: name for name, value in vars(errors).items() if type(value) is int}
-    parts.append("\n".join(f"| {code} | `{codes[code]}` | {text} |" for code, text in errors.MEANINGS.items()) + "\n")
-    parts.append(f"## A take on the disk\n\n```\n{inspect.cleandoc(media.__doc__ or '')}\n```\n")
-    return "\n".join(parts)
+    sections.append(
+        "\n".join(f"| {code} | `{codes[code]}` | {text} |" for code, text in errors.MEANINGS.items()) + "\n"
+    )
+    sections.append(f"## A take on the disk\n\n```\n{inspect.cleandoc(media.__doc__ or '')}\n```\n")
+    return "\n".join(sections)
 
 
 def main() -> int:
@@ -99,8 +101,8 @@ def _kinds(module: ModuleType) -> list[type]:
 
 
 def _message(kind: type) -> str:
-    said = inspect.cleandoc(kind.__doc__ or "")
-    text = f"### {kind.__name__}\n\n{said}\n"
+    docstring = inspect.cleandoc(kind.__doc__ or "")
+    text = f"### {kind.__name__}\n\n{docstring}\n"
     if isinstance(kind, EnumType):
         values = [str(member.value) for member in typing.cast(type[Enum], kind)]
         return text + "\n" + ", ".join(f"`{value}`" for value in values) + "\n"
@@ -114,10 +116,10 @@ def _field_rows(kind: type) -> Iterator[str]:
     hints = typing.get_type_hints(kind)
     docstrings = _attribute_docstrings(kind)
     for field in dataclasses.fields(kind):
-        said = docstrings.get(field.name, "")
+        docstring = docstrings.get(field.name, "")
         codec: Codec | None = field.metadata.get(CODEC)
         kind_words = codec.words if codec else _type(hints[field.name])
-        yield f"| `{field.name}` | {kind_words} | {_default(field)} | {said} |"
+        yield f"| `{field.name}` | {kind_words} | {_default(field)} | {docstring} |"
 
 
 def _attribute_docstrings(kind: type) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What is said of fetching a model or what goes with one: what it takes, how far it is."""
+"""The messages about downloads of models and of what goes with them: their plans and their progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .takes import Problem
 
 
 class DownloadState(StrEnum):
-    """Where a download is. `paused` and `failed` go on when asked for again; `cancelled` left nothing behind."""
+    """The state of a download. `paused` and `failed` resume when asked for again; `cancelled` left nothing behind."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -37,31 +37,31 @@ class DownloadFile:
     """One file of a model."""
 
     name: str
-    """As the model's folder has it: "vae/config.json"."""
+    """Path in the model's folder: "vae/config.json"."""
     size_bytes: int
     repo: str
-    """Where on the hub it comes from; a text encoder may come from another model's repository."""
+    """The repository on the hub that it comes from; a text encoder may come from another model's."""
     here: bool = False
-    """True where it need not be fetched: it is on this machine, perhaps as part of another model."""
+    """True where it need not be fetched: it is on this machine, perhaps in another model."""
     blob: str = ""
     """The file that is written while fetching; `cancel_download` removes it, unless a whole model needs it."""
 
 
 @dataclass(frozen=True)
 class DownloadPlan:
-    """What fetching a model would take; nothing was fetched yet but the list of its files."""
+    """The files and bytes that fetching a model would take; only the list of its files was fetched yet."""
 
     model: str
     label: str
     folder: str
-    """Where models are fetched into."""
+    """The folder that models are fetched into."""
     licence: str
     licence_url: str
     total_bytes: int
     fetch_bytes: int
-    """What is still to be fetched: without the parts that are here, whole or begun."""
+    """Bytes still to be fetched, without those that are here, be the file whole or begun."""
     disk_bytes: int
-    """What it takes of the free room."""
+    """Bytes of the free space that it takes."""
     free_bytes: int
     files: list[DownloadFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ class DownloadPlan:
 
 @dataclass(frozen=True)
 class DownloadStatus:
-    """How far a download is."""
+    """Progress of a download."""
 
     model: str
     state: DownloadState

@@ -1,6 +1,6 @@
-"""One end of a hop: lines in, calls out, each handled in one place.
+"""Handles one end of a hop: it takes lines in, sends calls and events, and matches answers to calls.
 
-Whatever speaks the protocol has one of these and differs only in how bytes reach it. What it keeps to:
+Every process that speaks the protocol has endpoints; they differ only in how bytes reach them. Each guarantees:
 
 - Every request gets exactly one answer, and every call ends in exactly one of its two callbacks.
 - Nothing in a line can make `take` raise. A line that is too long, or can't be understood, is answered where it was a
@@ -8,7 +8,7 @@ Whatever speaks the protocol has one of these and differs only in how bytes reac
 - What would be longer than a line may be is never sent: a call fails at once, an answer becomes an error, an event is
   left out.
 
-Not for several threads at once, but for `notify`: it only writes, so it is as safe as `send` is.
+For one thread at a time, except `notify`: it only writes, so it is as safe as `send` is.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ Answer = Callable[[Any], None]
 """Takes a result (a message) or a ProtocolError, once."""
 
 LOGGED_LINES = 20
-"""So many lines that can't be understood are logged; a peer gone mad must not fill a disk."""
+"""Only the first lines that can't be understood are logged; a broken peer must not fill a disk."""
 _HEAD_ID = re.compile(rb'^\s*\{"jsonrpc": ?"2\.0", ?"id": ?(?:(-?\d{1,18})|"([^"\\]{0,80})")(?=[,}\s])')
 _HEAD_REQUEST = re.compile(rb', ?"method":')
 
 
 class Later:
-    """What a handler returns that has its result, or a ProtocolError, later: `start` is given where to hand it in."""
+    """A result that comes later: `start` is given the function to call with the result, or with a ProtocolError."""
 
     def __init__(self, start: Callable[[Answer], None]) -> None:
         self.start = start
@@ -60,7 +60,7 @@ class _Waiting:
 
 
 class Endpoint:
-    """Serves some methods, hears some events, calls some methods of the other side."""
+    """Serves some methods, receives some events, calls some methods of the other side."""
 
     def __init__(
         self,
@@ -76,8 +76,8 @@ class Endpoint:
     ) -> None:
         """`send` writes one line and never waits.
 
-        `handler(method, params)` gives a result, a Later, or raises ProtocolError; `on_event(method, message)` hears
-        what the other side tells; `peer` names it in the log.
+        `handler(method, params)` gives a result, a Later, or raises ProtocolError; `on_event(method, message)`
+        receives events; `peer` names it in the log.
         """
         self._send = send
         self._serves, self._handler = serves or {}, handler
@@ -99,7 +99,7 @@ class Endpoint:
     def call(
         self, method: str, params: Any = None, answered: Answered | None = None, failed: Failed | None = None
     ) -> None:
-        """Ask. One of the two callbacks comes later, from `take` or `lost`; `failed` at once where it can't be sent."""
+        """Call a method. One callback is called later, by `take` or `lost`; `failed` at once where it can't be sent."""
         waiting = _Waiting(method, answered or (lambda _: None), failed or self._log_failure)
         request_id, self._next_id = self._next_id, self._next_id + 1
         try:
@@ -112,18 +112,18 @@ class Endpoint:
         self._send(line)
 
     def notify(self, method: str, message: Any) -> None:
-        """Tell an event; one that no line can hold is left out, and logged. Safe from any thread."""
+        """Send an event; one that no line can hold is left out, and logged. Safe from any thread."""
         line = self.event_line(method, message)
         if line is not None:
             self._send(line)
 
     def event_line(self, method: str, message: Any) -> bytes | None:
         """The event as a line; None where no line can hold it."""
-        assert method in self._sends, f"{method} is no event that {self._peer} hears"
+        assert method in self._sends, f"{method} is no event that {self._peer} receives"
         try:
             return _limited(Notification(method, to_json(message)).line())
         except (ProtocolError, ValueError) as error:
-            log.error("The event '%s' can't be told: %s", method, error)
+            log.error("The event '%s' can't be sent: %s", method, error)
             return None
 
     def lost(self, sentence: str) -> None:
@@ -160,7 +160,7 @@ class Endpoint:
             self._take_event(message)
 
     def _take_unreadable(self, head: bytes, error: ProtocolError) -> None:
-        """Of a line that is no message, its beginning tells whose it is, as every peer writes that alike."""
+        """Answer a line that is no message; its beginning has the id, for every peer writes that in one form."""
         found = _HEAD_ID.match(head)
         if found is None:
             self._not_understood(error)
@@ -175,15 +175,15 @@ class Endpoint:
             self._not_understood(error)
 
     def _not_understood(self, error: ProtocolError) -> None:
-        self._log_bad("%s said what can't be understood: %s", error.message)
+        self._log_bad("%s sent a line that can't be understood: %s", error.message)
         if self._serves:
             self._answer(Response.failure(None, error))
 
     def _take_response(self, response: Response) -> None:
         waiting = self._waiting.pop(response.id, None)
         if waiting is None:
-            said = response.error["message"] if response.error else "an answer"
-            self._log_bad("%s answered what nobody asked: %s", str(said)[:200])
+            answer = response.error["message"] if response.error else "a result"
+            self._log_bad("%s answered a call that nobody made: %s", str(answer)[:200])
             return
         try:
             if response.error is not None:
@@ -246,12 +246,12 @@ class Endpoint:
     def _take_event(self, event: Notification) -> None:
         method = self._receives.get(event.method)
         if method is None or self._on_event is None:
-            self._log_bad("%s told an event that nobody hears: %s", event.method[:80])
+            self._log_bad("%s sent an event that nobody receives: %s", event.method[:80])
             return
         try:
             message: Any = from_json(method.params, event.params, event.method)
         except ProtocolError as error:
-            self._log_bad("%s told an event that can't be read: %s", error.message)
+            self._log_bad("%s sent an event that can't be read: %s", error.message)
             return
         self._guarded(f"the event '{event.method}'", self._on_event, event.method, message)
 

@@ -1,4 +1,4 @@
-"""Lines to JSON-RPC 2.0 messages and back."""
+"""Parses lines into JSON-RPC 2.0 messages, and writes them."""
 
 from __future__ import annotations
 

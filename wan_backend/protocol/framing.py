@@ -1,4 +1,4 @@
-"""Bytes to lines and back."""
+"""Splits a stream of bytes into lines, and encodes messages as lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_LINE_BYTES = 1 << 20
 
 
 HEAD_BYTES = 512
-"""So much of a skipped line is kept: its id is in there, so that what it belongs to can be told."""
+"""The beginning of a skipped line that is kept: it holds the id of the call that the line belongs to."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class OverlongLine:
     """Stands in the stream of lines where a line of more than the limit was skipped."""
 
     head: bytes = b""
-    """How it began."""
+    """The beginning of the line."""
 
 
 def encode_line(message: Any) -> bytes:

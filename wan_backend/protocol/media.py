@@ -1,4 +1,4 @@
-"""How a take lies on the disk, so that both sides name its files alike.
+"""Names of the files of a take, which both sides use.
 
 <media_folder>/<job_id>.partial/    while it is written
 <media_folder>/<job_id>/            once it is whole (one rename)
@@ -8,8 +8,8 @@
 <state folder>/jobs/<job_id>/work/  until its take is whole
     steps.safetensors               the newest finished step, or the finished latents
     preview.jpg                     what the take looks like after that step
-    preview.rgba                    the same for who can read no JPEG: width and height (32 bits each, little-endian),
-                                    then rows of RGBA bytes, the lowest first
+    preview.rgba                    the same picture for readers without JPEG: width and height (32 bits each,
+                                    little-endian), then rows of RGBA bytes, the lowest first
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ PARTIAL_SUFFIX = ".partial"
 WORK_FOLDER, STEPS_FILE = "work", "steps.safetensors"
 PREVIEW_FILE, PREVIEW_PIXELS_FILE = "preview.jpg", "preview.rgba"
 PROMPTS_FOLDER, MEMORY_FILE = "prompts", "memory.json"
-"""In the state folder: prompts as text encoders read them, and which memory plans failed."""
+"""Names in the state folder: encoded prompts, and the out-of-memory history."""
 MOVIE_FILES = {MediaFormat.FFV1: "take.mkv", MediaFormat.H264: "take.mp4"}
 
 
 def job_folder(state_folder: str, job_id: str) -> Path:
-    """Where the servers that share a state folder keep a job, whichever of them has it."""
+    """The folder of a job, in which the servers that share a state folder keep it, whichever of them has it."""
     return Path(state_folder, "jobs", job_id)
 
 

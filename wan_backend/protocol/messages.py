@@ -1,7 +1,7 @@
-"""The messages: what travels as params and results on both hops.
+"""The messages that travel as params and results on both hops.
 
 Every class is a frozen dataclass of plain values; `conversion` writes and reads them. Ranges are `start` and
-`end_exclusive`; units are in the names. The docstrings here are what docs/protocol.md is written from.
+`end_exclusive`; units are in the names. docs/protocol.md is written from these docstrings.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .choices import (
-    TELLING_ROLES,
+    PROMPTLESS_ROLES,
     Component,
     Conform,
     Decoder,
@@ -26,16 +26,20 @@ from .choices import (
     Task,
     WorkerState,
 )
-from .loras import MAX_LORAS, MAX_STRENGTH, MIN_STRENGTH, Expert, LoraUse
 from .takes import (
+    MAX_LORAS,
     MAX_PROMPT_CHARACTERS,
+    MAX_STRENGTH,
     MAX_TAKE_FRAMES,
+    MIN_STRENGTH,
+    Expert,
     Fix,
     FrameRate,
     Framing,
     JobDetails,
     JobStatus,
     JobSummary,
+    LoraUse,
     Origin,
     PhaseSeconds,
     Pictures,
@@ -45,7 +49,7 @@ from .takes import (
     Take,
     TakeRequest,
 )
-from .work import AliveParams, ModelPart, ProgressParams, ReadingParams, ReadyParams, RunParams, RunResult
+from .work import AliveParams, ComponentFile, ProgressParams, ReadingParams, ReadyParams, RunParams, RunResult
 
 __all__ = [
     "MAX_LORAS",
@@ -53,10 +57,11 @@ __all__ = [
     "MAX_STRENGTH",
     "MAX_TAKE_FRAMES",
     "MIN_STRENGTH",
+    "PROMPTLESS_ROLES",
     "PROTOCOL_VERSION",
-    "TELLING_ROLES",
     "AliveParams",
     "Component",
+    "ComponentFile",
     "Conform",
     "Decoder",
     "DoctorResult",
@@ -81,7 +86,6 @@ __all__ = [
     "ListResult",
     "LoraUse",
     "MediaFormat",
-    "ModelPart",
     "ModelRow",
     "ModelsResult",
     "Nothing",
@@ -143,17 +147,17 @@ class ModelRow:
     """Where it was found, or what is missing and how to fix it."""
     frame_rate: FrameRate
     max_frames: int
-    """The most that it makes in one go."""
+    """The largest number of frames that it makes in one go."""
     sizes: list[SizeRow]
     licence: str
     download_bytes: int
     folder: str = ""
     notes: str = ""
-    """What an artist should know of it, in a sentence or two."""
+    """Advice for artists, in a sentence or two."""
     memory_bytes: int = 0
-    """About what its default size takes of a card's memory at the longest; 0: not known."""
+    """Estimated memory of the card for its default size and greatest length; 0: not known."""
     least_memory_bytes: int = 0
-    """The same where the card has less: slower, from the machine's memory."""
+    """Estimated memory of the card at the least, where weights stay in the machine's memory, which is slower."""
     broken: bool = False
     """True where it is here, but can't be used; `sentence` says why."""
 
@@ -166,10 +170,10 @@ class ExtraRow:
     """Its own id, by which it is downloaded as a model is."""
     label: str
     models: list[str]
-    """Those that it is for."""
+    """Ids of the models that it is for."""
     here: bool
     sentence: str
-    """Where it was found, or that it is not here."""
+    """The folder where it was found, or that it is not here."""
     licence: str
     download_bytes: int
     notes: str = ""
@@ -177,7 +181,7 @@ class ExtraRow:
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """The worker's life as the server sees it."""
+    """The state of the worker process, and the device that it has."""
 
     state: WorkerState
     device: str = ""
@@ -186,7 +190,7 @@ class WorkerStatus:
     device_bytes: int = 0
     """All the memory of the device; 0 where that isn't known."""
     host_bytes: int = 0
-    """What was free of the machine's memory when the worker came up."""
+    """Free memory of the machine when the worker came up."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +202,7 @@ class Finding:
     sentence: str
     mend: str = ""
     not_downloaded: bool = False
-    """True of what is not here and need not be: then it is neither good nor wrong."""
+    """True where something is not here and need not be: then it is neither good nor wrong."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,7 @@ class HelloParams:
 
 @dataclass(frozen=True)
 class HelloResult:
-    """Who answers."""
+    """The server's answer to the greeting."""
 
     protocol: int
     version: str
@@ -228,13 +232,13 @@ class HelloResult:
 
 @dataclass(frozen=True)
 class ModelsResult:
-    """The catalogue, and what of it is known to be here at this moment."""
+    """The catalogue's models and extras, each with whether it is known to be here at this moment."""
 
     models: list[ModelRow]
     extras: list[ExtraRow] = field(default_factory=list)
     looking: str = ""
-    """How far the first look through the models folders is, in a sentence; empty where it is over. Until then, what is
-    not here may yet be found; the event `models` tells."""
+    """Progress of the first search of the models folders, in a sentence; empty once it is over. Until then, what is
+    not here may yet be found; the event `models` reports that."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +250,7 @@ class PlanParams:
 
 @dataclass(frozen=True)
 class ThumbnailsParams:
-    """Sources to be shown small, as they lie in a scene's frame of that size, with what a guide makes of them."""
+    """Sources to be shown small, framed in a scene's frame of that size, with the control pictures of the guide."""
 
     sources: list[Source]
     width: int
@@ -294,43 +298,43 @@ class JobIdsParams:
 
 @dataclass(frozen=True)
 class ListParams:
-    """Which page of the jobs is wanted."""
+    """The page of the jobs that is asked for."""
 
     after: str = ""
     """`next` of the page before; empty: the first page."""
     most: int = 100
-    """At most so many jobs; a page may hold fewer."""
+    """Largest number of jobs; a page may hold fewer."""
 
 
 @dataclass(frozen=True)
 class ListResult:
     """A page of the jobs that this server has: first those that have not ended, then the others, newest first. Where a
-    server dies later on, its jobs are told by the event `job` as they become this server's."""
+    server dies later on, the event `job` reports its jobs as they become this server's."""
 
     jobs: list[JobStatus]
     next: str = ""
-    """What to ask for the page after this one with; empty: this is the last."""
+    """The `after` of the next page; empty: this is the last one."""
     held_elsewhere: int = 0
-    """How many jobs beside these other live servers on the same state folder have: they are in their lists."""
+    """Number of further jobs that other live servers on the same state folder have: they are in their lists."""
 
 
 @dataclass(frozen=True)
 class ElsewhereParams:
-    """What other live servers on the same state folder have."""
+    """The jobs that other live servers on the same state folder have."""
 
     jobs: int
-    """As `held_elsewhere` of a page of the jobs. Which of their jobs are shown here may have changed, too: ask for the
-    list anew where any are."""
+    """Their number, which is `held_elsewhere` of a page. Which of their jobs are shown here may have changed, too: ask
+    for the list anew where any are."""
 
 
 @dataclass(frozen=True)
 class PingResult:
-    """The server lives; how long it has been at what it does."""
+    """The server lives; what it is doing, and for how long."""
 
     busy_seconds: float = 0.0
     """0 where it waits for something to do."""
     busy_with: str = ""
-    """A method or another word for what it does."""
+    """A method, or another word for its activity."""
 
 
 @dataclass(frozen=True)
@@ -342,7 +346,7 @@ class DoctorResult:
 
 @dataclass(frozen=True)
 class SetupPlan:
-    """What setting up the backend's environment would do here; shown before gigabytes are fetched."""
+    """A plan for setting up the backend's environment; shown before gigabytes are fetched."""
 
     python: str
     """The Python of this machine that would do where the set-up can't fetch its own; empty where none would."""
@@ -356,7 +360,7 @@ class SetupPlan:
 
 @dataclass(frozen=True)
 class SetupProgress:
-    """How far the set-up is; its last line has `state` done or failed."""
+    """Progress of the set-up; its last line has `state` done or failed."""
 
     state: SetupState
     step: int = 0

@@ -1,6 +1,6 @@
-"""Which method takes and gives which message, on which hop.
+"""The methods and events of each hop, with the messages that they take and give.
 
-This table is what both sides dispatch from and what docs/protocol.md is written from.
+Both sides dispatch by these tables, and docs/protocol.md is written from them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,20 @@ def _table(*methods: Method) -> dict[str, Method]:
 
 SERVER_METHODS = _table(
     Method("hello", m.HelloParams, m.HelloResult, "Greet; refused where the protocol versions differ."),
-    Method("ping", m.Nothing, m.PingResult, "Answered at once, whatever else goes on: who does not answer is dead."),
+    Method(
+        "ping",
+        m.Nothing,
+        m.PingResult,
+        "Answered at once, whatever else goes on, by a live server.",
+    ),
     Method("models", m.Nothing, m.ModelsResult, "The catalogue and what of it is known to be here; never waits."),
-    Method("plan", m.PlanParams, m.Plan, "What would be done: snapped size and frames, memory, why not."),
-    Method("thumbnails", m.ThumbnailsParams, m.ThumbnailsResult, "What sources look like, as they would be sent."),
+    Method(
+        "plan",
+        m.PlanParams,
+        m.Plan,
+        "Plan a request: size, frames and memory, or why it can't be done.",
+    ),
+    Method("thumbnails", m.ThumbnailsParams, m.ThumbnailsResult, "Small pictures of sources, in their framing."),
     Method("submit", m.SubmitParams, m.JobStatus, "Put a job at the end of the queue; on disk when answered."),
     Method("cancel", m.JobParams, m.JobStatus, "End a job in any state within 2 s."),
     Method("retry", m.JobParams, m.JobStatus, "Queue a job that ended once more, as it was asked for."),
@@ -40,8 +50,13 @@ SERVER_METHODS = _table(
     Method("clear", m.JobIdsParams, m.JobIdsParams, "Forget jobs that ended; gives those forgotten. Media stays."),
     Method("release", m.Nothing, m.WorkerStatus, "Free the card: end the worker if no job runs."),
     Method("doctor", m.Nothing, m.DoctorResult, "What is here, what is missing, how to fix it."),
-    Method("download_plan", d.ModelParams, d.DownloadPlan, "What fetching a model would take; asks the hub."),
-    Method("download", d.ModelParams, d.DownloadStatus, "Fetch a model, or go on with it; one after another."),
+    Method(
+        "download_plan",
+        d.ModelParams,
+        d.DownloadPlan,
+        "The files and bytes of a model to fetch; asks the hub.",
+    ),
+    Method("download", d.ModelParams, d.DownloadStatus, "Fetch a model, or resume that; one after another."),
     Method("pause_download", d.ModelParams, d.DownloadStatus, "Stop for now; what was fetched stays."),
     Method("cancel_download", d.ModelParams, d.DownloadStatus, "Stop, and remove what was fetched for it."),
     Method("downloads", m.Nothing, d.DownloadsResult, "Every download, also those of servers that died."),
@@ -51,9 +66,9 @@ SERVER_METHODS = _table(
 
 SERVER_EVENTS = _table(
     Method("job", m.JobStatus, None, "A job's state changed."),
-    Method("progress", m.ProgressParams, None, "How far a job is."),
-    Method("models", m.ModelsResult, None, "What is known of the models changed, or how far the first look is."),
-    Method("worker", m.WorkerStatus, None, "The worker's life changed."),
+    Method("progress", m.ProgressParams, None, "Progress of a job."),
+    Method("models", m.ModelsResult, None, "The models known to be here changed, or the progress of the first search."),
+    Method("worker", m.WorkerStatus, None, "The state of the worker changed."),
     Method("download", d.DownloadStatus, None, "A download changed."),
     Method("elsewhere", m.ElsewhereParams, None, "How many jobs other live servers have changed."),
 )
@@ -68,20 +83,20 @@ WORKER_METHODS = _table(
 
 WORKER_EVENTS = _table(
     Method("ready", m.ReadyParams, None, "The worker can take a job."),
-    Method("progress", m.ProgressParams, None, "How far a job is."),
+    Method("progress", m.ProgressParams, None, "Progress of a job."),
     Method("alive", m.AliveParams, None, "A heartbeat, every two seconds."),
-    Method("reading", m.ReadingParams, None, "What is read into memory next, told before it is."),
+    Method("reading", m.ReadingParams, None, "The file that is read into memory next, sent before it is."),
 )
 """Worker to server, on the worker's stdout."""
 
 FETCH_EVENTS = _table(
-    Method("fetch_plan", d.DownloadPlan, None, "What the fetch would take, or takes."),
-    Method("fetch", d.DownloadStatus, None, "How far the fetch is; its last line has `state` done or failed."),
+    Method("fetch_plan", d.DownloadPlan, None, "The plan of the fetch."),
+    Method("fetch", d.DownloadStatus, None, "Progress of the fetch; its last line has `state` done or failed."),
 )
 """The process that fetches a model (`python -m wan_backend.downloads.fetching_process`) to the server, on stdout."""
 
 SETUP_EVENTS = _table(
-    Method("setup_plan", m.SetupPlan, None, "What the set-up would do."),
-    Method("setup", m.SetupProgress, None, "How far the set-up is."),
+    Method("setup_plan", m.SetupPlan, None, "The plan of the set-up."),
+    Method("setup", m.SetupProgress, None, "Progress of the set-up."),
 )
 """The set-up of the backend's environment (`python -m wan_backend.environment`) to the add-on, on stdout."""

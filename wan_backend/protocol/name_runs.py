@@ -1,4 +1,4 @@
-"""File names of a sequence as a pattern and a range, so that a long one is a short message.
+"""Packs the file names of a long sequence into a pattern and a range, so that its message is short.
 
 A `NameRun` stands for numbered files that follow one another, or for one picture that is held. On the wire a list of
 names is a list of strings (single names) and of objects (runs); in memory it is the plain list.

@@ -1,7 +1,7 @@
-"""Ids, file names and folders that may be believed whoever wrote them.
+"""Checks ids, file names and folders that may come from a stranger.
 
-A .blend, a take.json or a request may come from anybody. What is built of them must be one name, in one folder, on each
-system: so the rules of Windows are here beside those of the others, and can be asked for anywhere.
+A .blend, a take.json or a request may come from anybody. A path that is built from one must be one name in one folder
+on each system, so the rules of Windows are here beside those of the others, and can be applied anywhere.
 """
 
 from __future__ import annotations
@@ -48,24 +48,24 @@ def is_folder(value: object, windows: bool = ON_WINDOWS) -> bool:
     """Whether it is an absolute path, said plainly: without `..`, a device's name, or a way past the system's rules."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_PATH_CHARACTERS:
         return False
-    parts = _parts(value, windows)
-    return parts is not None and all(is_name(part, windows) for part in parts[1:])
+    components = _components(value, windows)
+    return components is not None and all(is_name(part, windows) for part in components[1:])
 
 
 def is_below(path: str, roots: Iterable[str], windows: bool = ON_WINDOWS) -> bool:
     """Whether the plain folder `path` is one of the folders `roots`, or lies in one. Links are not followed."""
     if not is_folder(path, windows):
         return False
-    parts = _folded(path, windows)
+    components = _folded(path, windows)
     for root in roots:
         if is_folder(root, windows):
             folded = _folded(root, windows)
-            if parts[: len(folded)] == folded:
+            if components[: len(folded)] == folded:
                 return True
     return False
 
 
-def _parts(path: str, windows: bool) -> list[str] | None:
+def _components(path: str, windows: bool) -> list[str] | None:
     """Where it begins (drive or share), then the names; None where it is no absolute path."""
     if not windows:
         return None if not path.startswith("/") or path.startswith("//") else ["/", *_names(path)]
@@ -85,8 +85,8 @@ def _names(path: str, separator: str = "/") -> list[str]:
 
 
 def _folded(path: str, windows: bool) -> list[str]:
-    parts = _parts(path, windows) or []
-    return ["".join(map(_fold, part)) for part in parts] if windows else parts
+    components = _components(path, windows) or []
+    return ["".join(map(_fold, part)) for part in components] if windows else components
 
 
 def _fold(character: str) -> str:

@@ -1,11 +1,12 @@
-"""What a take is: what is asked, planned, worked at and made.
+"""The messages that describe a take: its request, sources, LoRAs and plan, its job, and the take itself.
 
-The other messages, in messages.py, are built of these; they are to be imported from there.
+Other modules import them from messages.py, whose messages are built of these.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fractions import Fraction
 
 from . import name_runs
@@ -24,12 +25,14 @@ from .choices import (
     Task,
 )
 from .conversion import CODEC, Codec
-from .loras import LoraUse
 
 MAX_PROMPT_CHARACTERS = 5000
 """About ten times what the text encoder reads (512 tokens); a longer one is refused, not cut."""
 MAX_TAKE_FRAMES = 2000
-"""Of the scene; a longer take would be worked at for hours, and is refused before anything else is looked at."""
+"""In frames of the scene; a longer take would run for hours, and is refused before anything else is checked."""
+MAX_LORAS = 32
+"""Each LoRA costs memory and time; nobody means more."""
+MIN_STRENGTH, MAX_STRENGTH = -4.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,12 @@ class FrameRate:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where on whose timeline a take is meant to land. The backend only keeps it and hands it back."""
+    """The place on a project's timeline where a take is meant to land. The backend only keeps it and hands it back."""
 
     project: str = ""
     """The .blend file's absolute path; empty while it was never saved."""
     project_id: str = ""
-    """Told apart from other unsaved projects by this id, which the add-on makes."""
+    """The id that the add-on makes, to distinguish unsaved projects."""
     scene: str = ""
     channel: int = 1
     start: int = 1
@@ -61,9 +64,9 @@ class Origin:
 class Framing:
     """How a source's pictures lie in the scene's frame, as Blender shows them: cut, mirrored, scaled and moved.
 
-    The part of the picture `crop` leaves is stretched over the rectangle `x, y, width, height` of the frame
-    (from its upper left corner, in square pixels of a frame of `canvas_width` x `canvas_height`). What of the frame it
-    doesn't cover is black.
+    What `crop` leaves of the picture is stretched over the rectangle `x, y, width, height` of the frame
+    (from its upper left corner, in square pixels of a frame of `canvas_width` x `canvas_height`). The rest of the frame
+    is black.
     """
 
     canvas_width: int
@@ -73,7 +76,7 @@ class Framing:
     width: float
     height: float
     crop_left: float = 0.0
-    """In pixels of the picture, as the other three."""
+    """In pixels of the picture; so are the other three."""
     crop_top: float = 0.0
     crop_right: float = 0.0
     crop_bottom: float = 0.0
@@ -83,23 +86,47 @@ class Framing:
 
 @dataclass(frozen=True)
 class Pictures:
-    """What a source's pictures were when its framing was made; a reader refuses others."""
+    """The format of a source's pictures when its framing was made; a reader refuses others."""
 
     width: int
     height: int
-    """As they lie in the file."""
+    """In the file, before they are turned."""
     turn: int = 0
     """Degrees clockwise by which each is turned before it is framed: 0, 90, 180 or 270."""
     alpha_bits: int = 0
-    """Of a movie: how deep its transparency may be, 0 where it may have none."""
+    """The largest bit depth of a movie's transparency; 0 where it may have none."""
     rgb_bits: int = 16
-    """Of a movie: how deep its samples may be where they are of red, green and blue."""
+    """The largest bit depth of a movie's samples of red, green and blue."""
     grey_bits: int = 16
-    """The same where there is nothing but brightness."""
+    """The largest bit depth of a movie that has nothing but brightness."""
 
     def shown_size(self) -> tuple[int, int]:
         """Width and height once they are turned."""
         return (self.height, self.width) if self.turn in (90, 270) else (self.width, self.height)
+
+
+class Expert(StrEnum):
+    """Which transformer of a model that has two (Wan 2.2 A14B) a LoRA works on; others have one, and it is that."""
+
+    AUTO = "auto"
+    """As the file's layers, its name (high_noise, LOW, HN, ...) or a partner beside it say; both where nothing does.
+    Where the name leaves it open, the plan has a problem that asks for one of the others."""
+    BOTH = "both"
+    HIGH = "high"
+    """The one for the first, noisy steps."""
+    LOW = "low"
+    """The one for the last steps."""
+
+
+@dataclass(frozen=True)
+class LoraUse:
+    """A LoRA, and how strongly it works."""
+
+    path: str
+    """Absolute: a .safetensors file, or a folder that holds one (or a pair for two experts)."""
+    strength: float = 1.0
+    """1 is as it was trained, 0 is off, below 0 turns it round."""
+    expert: Expert = Expert.AUTO
 
 
 _NAMES = Codec(name_runs.pack, name_runs.unpack, "list of strings and name runs")
@@ -107,7 +134,7 @@ _NAMES = Codec(name_runs.pack, name_runs.unpack, "list of strings and name runs"
 
 @dataclass(frozen=True)
 class Source:
-    """Pictures that a take is made from, where they lie: one for each frame of the scene, in order."""
+    """The files of the pictures that a take is made from: one picture for each frame of the scene, in order."""
 
     role: Role
     folder: str
@@ -117,9 +144,9 @@ class Source:
     follow one another travel as one run."""
     is_movie: bool = False
     first_frame: int = 0
-    """Of a movie: the frame shown first, from 0; the others follow one by one."""
+    """The frame of a movie that is shown first, counted from 0; the others follow one by one."""
     frames: int = 1
-    """How many there are. Of pictures, as many as `files`."""
+    """Their number; for pictures, the number of `files`."""
     framing: Framing | None = None
     """None where a picture is the scene's whole frame already."""
     rendered: bool = False
@@ -156,7 +183,7 @@ class TakeRequest:
     media_format: MediaFormat = MediaFormat.PNG
     origin: Origin = field(default_factory=Origin)
     sources: list[Source] = field(default_factory=list)
-    """What it is made from; at most one of each role. Which ones, `task` says."""
+    """The sources that the take is made from, at most one of each role; `task` says which ones."""
     strength: float = 1.0
     """0 to 1: how far a restyled take may leave its footage, or a previs what was blocked out."""
     guide: Guide = Guide.NONE
@@ -191,7 +218,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be done for a request: every value that the worker needs, settled."""
+    """A plan for a request: every value that the worker needs, settled."""
 
     model: str
     width: int
@@ -206,21 +233,21 @@ class Plan:
     flow_shift: float
     sampler: Sampler
     low_noise_guidance_scale: float | None = None
-    """Of a model with two experts, the guidance of the second one; None: as the first one's."""
+    """Guidance of the low-noise expert, for a model with two; None: the guidance of the first one."""
     timesteps: list[float] = field(default_factory=list)
-    """The times of the steps (1000 is all noise), where the model was distilled to certain ones; else empty."""
+    """The times of the steps (1000 is all noise) of a model that was distilled to certain ones; else empty."""
     lora: str = ""
     """The catalogue's LoRA that these settings are for, which the worker applies; empty: none."""
     decoder: Decoder = Decoder.WHOLE
     kept_before: int = 0
-    """The first so many of the model's frames are the source before the take; the last of them touches it."""
+    """How many of the model's first frames are the source before the take; the last of them touches it."""
     kept_after: int = 0
-    """The last so many of the model's frames are the source after the take."""
+    """How many of the model's last frames are the source after the take."""
     window_frames: int = 0
-    """The most of the model's frames that one pass of its transformer holds; 0: one pass holds them all. A longer
-    take is worked at in windows that overlap."""
+    """The largest number of the model's frames in one pass of its transformer; 0: one pass holds them all. A longer
+    take is made in windows that overlap."""
     loras: list[LoraUse] = field(default_factory=list)
-    """Files, in order: the one that makes the quality possible in few steps, then the person's own."""
+    """LoRAs in order: the one that makes the quality possible in few steps, then the person's own."""
     memory_bytes: int = 0
     """Estimated peak of the device's memory."""
     memory: str = ""
@@ -230,9 +257,9 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     """Sentences: what was snapped, and why."""
     fixes: list[Fix] = field(default_factory=list)
-    """What would make it better, where it can be done as it is."""
+    """Fixes that would improve a plan that can be carried out."""
     problem: Problem | None = None
-    """Why it can't be done, where it can't."""
+    """The reason where it can't be done."""
 
 
 @dataclass(frozen=True)
@@ -266,7 +293,7 @@ MAX_TITLE_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class JobSummary:
-    """What a job was asked for, in short: enough for its row in the queue and its place on the timeline."""
+    """A job's request in short: enough for its row in the queue and its place on the timeline."""
 
     title: str
     """The beginning of the prompt, on one line."""
@@ -276,7 +303,7 @@ class JobSummary:
     length_frames: int
     origin: Origin = field(default_factory=Origin)
     loras: int = 0
-    """How many LoRAs were asked for."""
+    """Number of LoRAs in the request."""
 
     @classmethod
     def of(cls, request: TakeRequest) -> JobSummary:
@@ -288,7 +315,7 @@ class JobSummary:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """How a job is; small, whatever it was asked for. The request and the plan are asked for by `details`."""
+    """The state of a job; small, whatever its request. The method `details` gives the request and the plan."""
 
     job_id: str
     state: JobState
@@ -299,7 +326,7 @@ class JobStatus:
     """0 to 1 over the whole job; 1 only once the take is on the disk."""
     eta_seconds: float | None = None
     sentence: str = ""
-    """What is going on, in words."""
+    """The activity, in words."""
     problem: Problem | None = None
     take: Take | None = None
     seconds: PhaseSeconds = field(default_factory=PhaseSeconds)
@@ -316,7 +343,7 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class JobDetails:
-    """All that a job was asked for, and what is or was done for it."""
+    """A job's whole request, and the plan that is or was carried out for it."""
 
     job_id: str
     request: TakeRequest

@@ -1,4 +1,4 @@
-"""What the server and its worker say to each other. Standard library only; to be imported from messages.py."""
+"""The messages between the server and its worker; other modules import them from messages.py."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class ReadyParams:
     device_bytes: int = 0
     """All the memory of the device; 0 where that isn't known."""
     host_bytes: int = 0
-    """What is free of the machine's memory."""
+    """Free memory of the machine."""
 
 
 @dataclass(frozen=True)
-class ModelPart:
-    """Where one part of a model is."""
+class ComponentFile:
+    """The file or folder of one component of a model."""
 
     part: Component
     place: str
-    """A folder as diffusers saves a part, or one file."""
+    """A folder in which diffusers saved the component, or one file."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class RunParams:
     memory_budget_bytes: int | None = None
     tiny_decoder: str = ""
     """The file of the tiny autoencoder for this model's latents; empty where it is not here."""
-    model_parts: list[ModelPart] = field(default_factory=list)
-    """Empty where every part is in a subfolder of `model_folder`."""
+    model_parts: list[ComponentFile] = field(default_factory=list)
+    """Empty where every component is in a subfolder of `model_folder`."""
     copies_folder: str = ""
-    """Where 16 bit copies of weights may be kept; empty: nowhere."""
+    """Folder of the bf16 cache; empty: none is kept."""
     work_folder: str = ""
     """Absolute; where the job's finished steps and its preview are kept until its take is whole. Empty: nowhere."""
     state_folder: str = ""
@@ -56,7 +56,7 @@ class RunParams:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a worker made."""
+    """The take that a worker made."""
 
     take: Take
     seconds: PhaseSeconds
@@ -66,7 +66,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class ProgressParams:
-    """How far a worker is with a job."""
+    """Progress of a worker's job."""
 
     job_id: str
     state: JobState
@@ -81,17 +81,17 @@ class ProgressParams:
 
 @dataclass(frozen=True)
 class AliveParams:
-    """A worker's heartbeat: it tells that its interpreter runs, and how long what it does has been silent."""
+    """A worker's heartbeat: its interpreter runs."""
 
     busy_seconds: float = 0.0
-    """Since the job last said how far it is; 0 where there is none."""
+    """Time since the job last reported its progress; 0 where there is no job."""
     cpu_seconds: float = 0.0
-    """What the process has used of the processor so far."""
+    """Processor time that the process has used so far."""
 
 
 @dataclass(frozen=True)
 class ReadingParams:
-    """What a worker is about to read into memory: should it die of that, it can be said of what."""
+    """The file that a worker is about to read into memory, so that its death can be put down to that file."""
 
     file: str = ""
-    """Absolute path of a file or folder; empty: it is through."""
+    """Absolute path of a file or folder; empty: the reading is over."""

@@ -3,7 +3,7 @@
 serve               start, main loop, end
 standard_io         the threads at stdin and stdout, and what they put into the inbox
 handlers            one method for each method of the protocol
-planning_desk       plans and the models' state, made on threads of their own, so that a slow disk holds nothing else
+planning_queue       plans and the models' state, made on threads of their own, so that a slow disk holds nothing else
 planner             a request becomes a Plan, with the models that are here
 job_runner          the queue's jobs go to the worker and come back
 worker_life         start, cancel, kill, and the limit on restarts

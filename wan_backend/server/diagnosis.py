@@ -33,7 +33,7 @@ from .worker_process import WorkerProcess, environment
 WORKER_SECONDS = 120.0
 DISK_SECONDS = 10.0
 """How long a models folder may take to answer: a share that hangs is told of, and not waited for."""
-COPIES = "copies"
+BF16_CACHE_FOLDER = "copies"
 """The folder under the state folder where a worker keeps 16 bit copies of weights."""
 COMFORTABLE_BYTES = 20_000_000_000
 CHOOSE_ANOTHER = "Create it, fix its permissions, or choose another."
@@ -50,7 +50,7 @@ def examine(
 ) -> list[Finding]:
     """All findings; takes seconds where no worker is up to be asked. `survey`: what the models folders hold."""
     state = [] if state_folder is None else [_folder(state_folder), _kept(state_folder)]
-    copies = [] if state_folder is None else _copies(state_folder / COPIES)
+    copies = [] if state_folder is None else _copies(state_folder / BF16_CACHE_FOLDER)
     torch, found = _torch(worker)
     card = GraphicsCard.of(found, memory_budget_bytes)
     folders = [_models_folder(folder) for folder in models_folders]
@@ -215,7 +215,7 @@ def _models(rows: list[ModelRow], card: GraphicsCard) -> list[Finding]:
         Finding(
             "model " + row.model,
             row.here,
-            (f"{row.label}: " if row.here else "") + f"{row.sentence} {card.outlook(row.model)}",
+            (f"{row.label}: " if row.here else "") + f"{row.sentence} {card.forecast(row.model)}",
             "" if row.here or not row.download_bytes else locate.download_command(row.model),
             not_downloaded=not row.here and not row.broken and bool(row.download_bytes),
         )

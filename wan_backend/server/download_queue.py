@@ -59,7 +59,7 @@ class Downloads:
         self._known |= new
         for record in new.values():
             count = functools.partial(download_records.counted, record)
-            self._beside("count", count, functools.partial(self._counted, record))
+            self._in_thread("count", count, functools.partial(self._counted, record))
 
     def _counted(self, before: Record, now: Record | ProtocolError) -> None:
         model = before.status.model
@@ -67,7 +67,7 @@ class Downloads:
             self._known[model] = now
             self._on_change(now.status)
 
-    def _beside(self, name: str, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+    def _in_thread(self, name: str, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Have `work`, which looks at folders that may hang, done on a thread; `then` is given the outcome."""
 
         def do() -> None:
@@ -119,7 +119,7 @@ class Downloads:
                 else:
                     hand_in(result_or_error(lambda: self._cancel(model), "Canceling the download"))
 
-            self._beside("lock", lambda: _is_taken(entry, Path(folder)), looked)
+            self._in_thread("lock", lambda: _is_taken(entry, Path(folder)), looked)
 
         return Later(start)
 
@@ -149,7 +149,7 @@ class Downloads:
         if not waiting:
             return
         self._model = model = waiting[0]
-        self._say(model, state=DownloadState.RUNNING, sentence="Asking the hub for its files.")
+        self._set_state(model, state=DownloadState.RUNNING, sentence="Asking the hub for its files.")
         try:
             self._process = self._command.start("run", model, self._inbox, self._on_report, self._on_exit)
         except OSError as error:
@@ -205,7 +205,7 @@ class Downloads:
         others = {blob for other, record in self._known.items() if other != model for blob in record.blobs}
         blobs = [blob for blob in self._known[model].blobs + self._known[model].left_blobs if blob not in others]
 
-        self._beside("discard", lambda: hub_cache.remove_blobs(blobs), functools.partial(self._discarded, model))
+        self._in_thread("discard", lambda: hub_cache.remove_blobs(blobs), functools.partial(self._discarded, model))
 
     def _discarded(self, model: str, freed_bytes: int | ProtocolError) -> None:
         log.info("The download of %s was cancelled; bytes removed: %s", model, freed_bytes)
@@ -214,7 +214,7 @@ class Downloads:
         self._records.remove(model)
         self._on_change(DownloadStatus(model, DownloadState.CANCELLED, sentence="Canceled; nothing was kept."))
 
-    def _say(self, model: str, state: DownloadState, sentence: str) -> None:
+    def _set_state(self, model: str, state: DownloadState, sentence: str) -> None:
         record = self._known[model]
         status = dataclasses.replace(record.status, state=state, sentence=sentence)
         self._set(dataclasses.replace(record, status=status))

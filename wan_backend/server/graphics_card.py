@@ -81,7 +81,7 @@ class GraphicsCard:
         most = self.total_bytes if self.budget_bytes is None else min(self.total_bytes, self.budget_bytes)
         return Machine(self.device.partition(" ")[0], self.usable_bytes, host, most)
 
-    def outlook(self, model: str) -> str:
+    def forecast(self, model: str) -> str:
         """How a model of the catalogue would run here, in a sentence."""
         machine = self.machine
         if machine is None:

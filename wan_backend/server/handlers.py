@@ -23,7 +23,7 @@ from .download_queue import Downloads
 from .fetch_process import FetchCommand
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
-from .planning_desk import PlanningDesk
+from .planning_queue import PlanningQueue
 from .thumbnail_requests import Thumbnails
 from .worker_life import WorkerLife
 
@@ -39,7 +39,7 @@ class Handlers:
         log_file: Path,
         inbox: Inbox,
         queue: JobQueue,
-        desk: PlanningDesk,
+        planning: PlanningQueue,
         runner: JobRunner,
         life: WorkerLife,
         downloads: Downloads,
@@ -47,7 +47,7 @@ class Handlers:
         leave: Callable[[str], None],
     ) -> None:
         self._state_folder, self._log_file, self._inbox = state_folder, log_file, inbox
-        self._queue, self._desk, self._runner, self._life = queue, desk, runner, life
+        self._queue, self._planning, self._runner, self._life = queue, planning, runner, life
         self._downloads, self._fetch = downloads, fetch
         self._leave = leave
         self._thumbnails = Thumbnails(state_folder / "thumbnails")
@@ -74,16 +74,16 @@ class Handlers:
 
     def models(self, params: m.Nothing) -> m.ModelsResult:
         """What is known at once; the folders are looked through anew, and an event tells where that changed it."""
-        self._desk.look()
-        return self._desk.known
+        self._planning.look()
+        return self._planning.known
 
     def plan(self, params: m.PlanParams) -> Later:
         """What would be done."""
-        return Later(lambda hand_in: self._desk.plan(params.request, hand_in))
+        return Later(lambda hand_in: self._planning.plan(params.request, hand_in))
 
     def thumbnails(self, params: m.ThumbnailsParams) -> Later:
         """Small pictures of sources, made beside the other work."""
-        return self._beside("thumbnails", lambda: self._thumbnails.of(params))
+        return self._in_thread("thumbnails", lambda: self._thumbnails.of(params))
 
     def submit(self, params: m.SubmitParams) -> Later:
         """Take a job on; one that is on the disk already, as it was sent before, is not planned again."""
@@ -92,7 +92,7 @@ class Handlers:
             if self._queue.has(params.job_id):
                 hand_in(self._queue.status(params.job_id))
             else:
-                self._desk.plan(params.request, lambda plan: hand_in(self._submitted(params, plan)), is_job=True)
+                self._planning.plan(params.request, lambda plan: hand_in(self._submitted(params, plan)), is_job=True)
 
         return Later(lambda hand_in: self._queue.when_adopted(lambda: start(hand_in)))
 
@@ -143,9 +143,9 @@ class Handlers:
             if failed is not None:
                 hand_in(failed)
             else:
-                self._queue.when_written(params.job_id, lambda: tell(hand_in))
+                self._queue.when_written(params.job_id, lambda: answer(hand_in))
 
-        def tell(hand_in: Answer) -> None:
+        def answer(hand_in: Answer) -> None:
             hand_in(result_or_error(lambda: self._queue.status(params.job_id), "The change"))
 
         return Later(lambda hand_in: self._queue.when_adopted(lambda: begin(hand_in)))
@@ -158,16 +158,16 @@ class Handlers:
 
     def doctor(self, params: m.Nothing) -> Later:
         """Look at everything, on a thread of its own: it may take seconds."""
-        worker, desk = self._life.status, self._desk
+        worker, planning = self._life.status, self._planning
 
         def examine() -> m.DoctorResult:
-            known, survey = desk.looked_anew(diagnosis.DISK_SECONDS)
-            asked = (self._state_folder, known.models, worker, desk.models_folders, desk.memory_budget_bytes)
+            known, survey = planning.search_again(diagnosis.DISK_SECONDS)
+            asked = (self._state_folder, known.models, worker, planning.models_folders, planning.memory_budget_bytes)
             return m.DoctorResult(diagnosis.examine(*asked, survey=survey))
 
-        return self._beside("doctor", examine)
+        return self._in_thread("doctor", examine)
 
-    def _beside(self, name: str, work: Callable[[], Any]) -> Later:
+    def _in_thread(self, name: str, work: Callable[[], Any]) -> Later:
         """The result of `work`, done on a thread of its own; whatever goes wrong there, there is an answer."""
 
         def start(hand_in: Answer) -> None:

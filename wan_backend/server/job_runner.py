@@ -17,8 +17,8 @@ from ..protocol import ProtocolError, Refusal
 from ..protocol.endpoint import Later
 from ..protocol.messages import (
     Component,
+    ComponentFile,
     JobState,
-    ModelPart,
     Problem,
     ProblemKind,
     ProgressParams,
@@ -28,7 +28,7 @@ from ..protocol.messages import (
     WorkerState,
     WorkerStatus,
 )
-from .planning_desk import PlanningDesk, Prepared
+from .planning_queue import PlanningQueue, Prepared
 from .worker_life import WorkerLife
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class JobRunner:
         self,
         queue: JobQueue,
         life: WorkerLife,
-        desk: PlanningDesk,
+        planning: PlanningQueue,
         device: str,
         memory_budget_bytes: int | None,
         state_folder: Path,
@@ -54,7 +54,7 @@ class JobRunner:
         copies_folder: str = "",
     ) -> None:
         """`copies_folder`: where a worker may keep 16 bit copies of weights."""
-        self._queue, self._life, self._desk = queue, life, desk
+        self._queue, self._life, self._planning = queue, life, planning
         self._device, self._memory_budget_bytes = device, memory_budget_bytes
         self._state_folder, self._copies_folder, self._on_worker = state_folder, copies_folder, on_worker
         self._planned = ""
@@ -134,7 +134,7 @@ class JobRunner:
         else:
             made = functools.partial(self._on_prepared, job_id, request)
             aside = functools.partial(self._on_set_aside, job_id)
-            self._guarded(job_id, lambda: self._desk.start(request, made, aside))
+            self._guarded(job_id, lambda: self._planning.start(request, made, aside))
 
     def _on_set_aside(self, job_id: str, sentence: str) -> None:
         """A disk that the job needs doesn't answer; the next goes on."""
@@ -164,7 +164,7 @@ class JobRunner:
             self._device,
             self._memory_budget_bytes,
             tiny_decoder=made.tiny_decoder,
-            model_parts=[ModelPart(Component(part), str(place)) for part, place in made.parts.items()],
+            model_parts=[ComponentFile(Component(part), str(place)) for part, place in made.parts.items()],
             copies_folder=self._copies_folder,
             work_folder=str(self._queue.work_folder(job_id)),
             state_folder=str(self._state_folder),

@@ -28,7 +28,7 @@ from ..protocol.messages import ElsewhereParams, JobStatus, ModelsResult, Progre
 from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS, Method
 from ..storage import private_files
 from . import log_files, worker_process
-from .diagnosis import COPIES
+from .diagnosis import BF16_CACHE_FOLDER
 from .download_queue import Downloads
 from .fetch_process import FetchCommand
 from .graphics_card import GraphicsCardWatch
@@ -36,7 +36,7 @@ from .handlers import Handlers
 from .inbox import Call, ClientLine, Inbox, Leave, WorkerExit, WorkerLine
 from .job_runner import JobRunner
 from .planner import Planner
-from .planning_desk import PlanningDesk
+from .planning_queue import PlanningQueue
 from .standard_io import Busy, StandardInput, StandardOutput, exit_hard_after, leave_at_signals, private_stdout
 from .worker_life import WorkerLife
 
@@ -135,12 +135,12 @@ class Server:
         self._inbox: Inbox = queue.SimpleQueue()
         self._leaving = ""
         self._progress: dict[str, JobStatus] = {}
-        self._told_at = 0.0
+        self._sent_at = 0.0
         self._saves_at = 0.0
-        self._lay_the_hop()
-        self._put_together(options, log_file, FetchCommand(options.models_folders, logs / "downloads", offline))
+        self._connect_client()
+        self._make_components(options, log_file, FetchCommand(options.models_folders, logs / "downloads", offline))
 
-    def _lay_the_hop(self) -> None:
+    def _connect_client(self) -> None:
         """To the client: its lines in, ours out."""
         self._output = StandardOutput(self._inbox, private_stdout())
         self._methods = _HelloFirst(SERVER_METHODS)
@@ -158,7 +158,7 @@ class Server:
             self._inbox, sys.stdin.buffer, self._endpoint.lines, self._output.send, self._busy
         )  # fmt: skip
 
-    def _put_together(self, options: Options, log_file: Path, fetch: FetchCommand) -> None:
+    def _make_components(self, options: Options, log_file: Path, fetch: FetchCommand) -> None:
         """The queue, those who work for it, and those who answer for them."""
         owner, logs = self._owner, log_file.parent
         self._queue = JobQueue(
@@ -169,14 +169,14 @@ class Server:
         self._card_watch = GraphicsCardWatch(options.memory_budget_bytes, options.device)
         planner = Planner(options.models_folders, options.memory_budget_bytes, lambda: self._card_watch.machine)
         self._life = life
-        self._desk = PlanningDesk(planner, self._inbox, self._on_models)
+        self._planning = PlanningQueue(planner, self._inbox, self._on_models)
         self._runner = JobRunner(
-            *(self._queue, life, self._desk, options.device, options.memory_budget_bytes, options.state),
-            *(self._on_worker, str(options.state / COPIES)),
+            *(self._queue, life, self._planning, options.device, options.memory_budget_bytes, options.state),
+            *(self._on_worker, str(options.state / BF16_CACHE_FOLDER)),
         )
         self._downloads = Downloads(options.state, fetch, self._inbox, self._on_download)
         self._handlers = Handlers(
-            *(options.state, log_file, self._inbox, self._queue, self._desk, self._runner, life),
+            *(options.state, log_file, self._inbox, self._queue, self._planning, self._runner, life),
             *(self._downloads, fetch, self._leave),
         )
 
@@ -187,7 +187,7 @@ class Server:
         threading.Thread(target=private_files.tighten_all, args=[self._state], name="modes", daemon=True).start()
         self._output.start()
         self._input.start()
-        self._desk.begin()
+        self._planning.begin()
         self._queue.adopt()
         while not self._leaving:
             self._take_one()
@@ -195,17 +195,17 @@ class Server:
 
     def _take_one(self) -> None:
         try:
-            event = self._inbox.get(timeout=self._patience())
+            event = self._inbox.get(timeout=self._wait_seconds())
         except queue.Empty:
             event = None
         self._busy.begin(_WORDS.get(type(event), "the queue"))
         try:
             if event is not None:
                 self._handle(event)
-            self._busy.says("the queue")
+            self._busy.name_work("the queue")
             self._life.tick()
-            self._desk.tick()
-            self._tell_progress()
+            self._planning.tick()
+            self._send_progress()
             if self._methods.greeted:
                 self._runner.advance()
             if time.monotonic() >= self._saves_at:  # not when nothing comes: a worker's heartbeat always does
@@ -231,7 +231,7 @@ class Server:
                 self._leave(why)
 
     def _answer(self, method: str, params: Any) -> Any:
-        self._busy.says(method)
+        self._busy.name_work(method)
         result = getattr(self._handlers, method)(params)
         if method == "hello":
             self._methods.greeted = True
@@ -244,10 +244,10 @@ class Server:
             if isinstance(result, Later):
                 result.start(lambda _: None)
 
-    def _patience(self) -> float:
+    def _wait_seconds(self) -> float:
         waits = [IDLE_SECONDS]
         if self._progress:
-            waits.append(max(0.0, self._told_at + PROGRESS_SECONDS - time.monotonic()))
+            waits.append(max(0.0, self._sent_at + PROGRESS_SECONDS - time.monotonic()))
         deadline = self._life.seconds_to_deadline()
         if deadline is not None:
             waits.append(deadline)
@@ -256,32 +256,32 @@ class Server:
     def _on_job(self, status: JobStatus, state_changed: bool) -> None:
         if state_changed:
             self._progress.pop(status.job_id, None)
-            self._tell("job", status)
+            self._send_event("job", status)
         else:
             self._progress[status.job_id] = status
 
     def _on_elsewhere(self, jobs: int) -> None:
-        self._tell("elsewhere", ElsewhereParams(jobs))
+        self._send_event("elsewhere", ElsewhereParams(jobs))
 
     def _on_worker(self, status: WorkerStatus) -> None:
         self._card_watch.worker_changed(status)
-        self._tell("worker", status)
+        self._send_event("worker", status)
 
     def _on_models(self, known: ModelsResult) -> None:
-        self._tell("models", known)
+        self._send_event("models", known)
 
     def _on_download(self, status: DownloadStatus) -> None:
-        self._tell("download", status, droppable=status.state.active)
+        self._send_event("download", status, droppable=status.state.active)
 
-    def _tell_progress(self) -> None:
+    def _send_progress(self) -> None:
         now = time.monotonic()
-        if self._progress and now >= self._told_at + PROGRESS_SECONDS:
+        if self._progress and now >= self._sent_at + PROGRESS_SECONDS:
             for status in self._progress.values():
-                self._tell("progress", _progress_of(status), droppable=True)
+                self._send_event("progress", _progress_of(status), droppable=True)
             self._progress.clear()
-            self._told_at = now
+            self._sent_at = now
 
-    def _tell(
+    def _send_event(
         self,
         method: str,
         message: JobStatus | ProgressParams | WorkerStatus | ModelsResult | DownloadStatus | ElsewhereParams,

@@ -53,7 +53,7 @@ class Busy:
         """It has something to do now."""
         self._now = (time.monotonic(), what)
 
-    def says(self, what: str) -> None:
+    def name_work(self, what: str) -> None:
         """It turns out what that is."""
         self._now = (self._now[0] if self._now is not None else time.monotonic(), what)
 

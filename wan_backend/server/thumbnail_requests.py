@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 45.0
 MAX_FOLDERS = 200
 RESULT_FILE = "result.json"
-TOLD_FILE = "told"
+RESULTS_FILE = "told"
 """Of the child: a line for each source."""
 
 
@@ -46,41 +46,41 @@ class Thumbnails:
         """The pictures; none where they can't be made. Takes up to seconds."""
         if not all(map(is_sane_source, params.sources)):
             return ThumbnailsResult([])
-        place = self._folder / _key(params)
+        folder = self._folder / _key(params)
         if not self._one_at_a_time.acquire(timeout=PATIENCE_SECONDS):
             log.warning("No thumbnails: those before are still being made")
             return ThumbnailsResult([])
         try:
-            return _kept(place) or self._make(params, place)
+            return _kept(folder) or self._make(params, folder)
         except (OSError, ValueError, subprocess.SubprocessError, ProtocolError) as error:
             log.warning("No thumbnails: %s", error)
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
             return ThumbnailsResult([])
         finally:
             self._one_at_a_time.release()
 
-    def _make(self, params: ThumbnailsParams, place: Path) -> ThumbnailsResult:
+    def _make(self, params: ThumbnailsParams, folder: Path) -> ThumbnailsResult:
         """Source after source; one at which the child dies is left out, and another child goes on behind it."""
         self._make_room()
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         until = time.monotonic() + PATIENCE_SECONDS
         made: list[Thumbnail] = []
-        at, whole = 0, True
+        at, is_complete = 0, True
         while at < len(params.sources) and time.monotonic() < until:
             left = dataclasses.replace(params, sources=params.sources[at:])
-            _have_child_make(place, f"{at}-", json.dumps(to_json(left)).encode(), until)
-            told = _told(place)[at:]
-            made += [picture for each in told for picture in each.pictures]
-            at += len(told)
+            _have_child_make(folder, f"{at}-", json.dumps(to_json(left)).encode(), until)
+            results = _read_results(folder)[at:]
+            made += [picture for each in results for picture in each.pictures]
+            at += len(results)
             if at < len(params.sources):
                 log.warning("No thumbnail of %s: its reader died or took too long", params.sources[at].files[:1])
-                with open(place / TOLD_FILE, "ab") as stream:
+                with open(folder / RESULTS_FILE, "ab") as stream:
                     stream.write(json.dumps(to_json(ThumbnailsResult([]))).encode() + b"\n")
-                at, whole = at + 1, False
+                at, is_complete = at + 1, False
         result = ThumbnailsResult(made)
-        if whole:  # else it's tried again next time; a share may answer then
-            whole_file.write_json(place / RESULT_FILE, to_json(result))
+        if is_complete:  # else it's tried again next time; a share may answer then
+            whole_file.write_json(folder / RESULT_FILE, to_json(result))
         return result
 
     def _make_room(self) -> None:
@@ -90,11 +90,11 @@ class Thumbnails:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _have_child_make(place: Path, prefix: str, asked: bytes, until: float) -> None:
+def _have_child_make(folder: Path, prefix: str, request: bytes, until: float) -> None:
     """Have a child make them in `place`, as far as it comes. Raises OSError."""
     few = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
     child = subprocess.Popen(
-        [sys.executable, "-m", "wan_backend.frames.thumbnail_process", str(place), prefix],
+        [sys.executable, "-m", "wan_backend.frames.thumbnail_process", str(folder), prefix],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -102,7 +102,7 @@ def _have_child_make(place: Path, prefix: str, asked: bytes, until: float) -> No
         **own_group(),
     )
     try:
-        child.communicate(asked, max(0.1, until - time.monotonic()))
+        child.communicate(request, max(0.1, until - time.monotonic()))
     except subprocess.TimeoutExpired:
         child.kill()  # and not waited for here: one that hangs at a share ends when the share does
         threading.Thread(target=child.wait, name="thumbnails end", daemon=True).start()
@@ -111,19 +111,19 @@ def _have_child_make(place: Path, prefix: str, asked: bytes, until: float) -> No
                 child.stdin.close()
 
 
-def _told(place: Path) -> list[ThumbnailsResult]:
+def _read_results(folder: Path) -> list[ThumbnailsResult]:
     """What the children told of one source after another; a line that was cut off counts for nothing."""
     try:
-        lines = (place / TOLD_FILE).read_bytes().split(b"\n")[:-1]
+        lines = (folder / RESULTS_FILE).read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     return [from_json(ThumbnailsResult, json.loads(line), "result") for line in lines]
 
 
-def _kept(place: Path) -> ThumbnailsResult | None:
+def _kept(folder: Path) -> ThumbnailsResult | None:
     """What was made before, where all of it is still there."""
     try:
-        result = from_json(ThumbnailsResult, whole_file.read_json(place / RESULT_FILE), "result")
+        result = from_json(ThumbnailsResult, whole_file.read_json(folder / RESULT_FILE), "result")
     except (OSError, ValueError, ProtocolError):
         return None
     return result if all(os.path.isfile(picture.file) for picture in result.pictures) else None

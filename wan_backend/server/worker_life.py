@@ -33,7 +33,7 @@ from ..protocol.methods import WORKER_EVENTS, WORKER_METHODS
 from . import process_exit
 from .inbox import Call, Inbox, WorkerExit, WorkerLine
 from .worker_process import WorkerProcess
-from .worker_pulse import Patience, Pulse, Signs, read_signs
+from .worker_pulse import Pulse, Signs, Timeouts, read_signs
 
 log = logging.getLogger(__name__)
 
@@ -73,17 +73,17 @@ class WorkerLife:
         environment: dict[str, str],
         logs: Path,
         inbox: Inbox,
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
         read_signs: Callable[[int], Signs | None] = read_signs,
     ) -> None:
         """`read_signs` gives what a process does, seen from outside."""
         self._command, self._environment, self._logs, self._inbox = command, environment, logs, inbox
-        self._patience, self._read_signs = patience or Patience(), read_signs
+        self._timeouts, self._read_signs = timeouts or Timeouts(), read_signs
         self.listener: Listener
         self.status = WorkerStatus(WorkerState.NONE)
         self._process: WorkerProcess | None = None
         self._endpoint = self._new_endpoint()
-        self._pulse = Pulse(self._patience, lambda: None, time.monotonic())
+        self._pulse = Pulse(self._timeouts, lambda: None, time.monotonic())
         self._started = 0
         self._started_at = 0.0
         self._answered = False
@@ -125,10 +125,10 @@ class WorkerLife:
             return
         self._process = process
         self._endpoint = self._new_endpoint()
-        self._pulse = Pulse(self._patience, lambda: self._read_signs(process.pid), self._started_at)
+        self._pulse = Pulse(self._timeouts, lambda: self._read_signs(process.pid), self._started_at)
         log.info("Worker %d started: process %d", self._started, process.pid)
-        self._deadline = self._started_at + self._patience.start
-        self._looks_at = self._started_at + self._patience.look
+        self._deadline = self._started_at + self._timeouts.start
+        self._looks_at = self._started_at + self._timeouts.look
         self._set(WorkerStatus(WorkerState.STARTING, sentence="The worker is starting."))
 
     def run(self, params: RunParams) -> None:
@@ -192,7 +192,7 @@ class WorkerLife:
         slept, self._ticked_at = now - self._ticked_at, now
         if self._process is None:
             return
-        if slept > self._patience.gap:
+        if slept > self._timeouts.gap:
             log.info("Nothing was looked at for %.0f s; the worker gets new patience", slept)
             self._pulse.reset(now)
             if self._deadline is not None:
@@ -200,7 +200,7 @@ class WorkerLife:
         if self._deadline is not None and now >= self._deadline:
             self._time_is_up()
         elif now >= self._looks_at and not self._killed and not self._expected_end:
-            self._looks_at = now + self._patience.look
+            self._looks_at = now + self._timeouts.look
             if self._pulse.is_hung(self.status.state, self._message_at, now):
                 self._hangs()
 

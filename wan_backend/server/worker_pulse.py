@@ -36,7 +36,7 @@ class Signs:
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How many seconds a worker is given."""
 
     look: float = 5.0
@@ -81,9 +81,9 @@ DOING = {
 class Pulse:
     """Judges one worker process; all times are of one clock, given by the caller."""
 
-    def __init__(self, patience: Patience, read: Callable[[], Signs | None], now: float) -> None:
+    def __init__(self, timeouts: Timeouts, read: Callable[[], Signs | None], now: float) -> None:
         """`read` gives the process's signs."""
-        self._patience, self._read = patience, read
+        self._timeouts, self._read = timeouts, read
         self._signs: Signs | None = None
         self._looked_at = now
         self._cpu_at = self._moved_at = now
@@ -130,7 +130,7 @@ class Pulse:
 
     def is_fresh(self, message_at: float, now: float) -> bool:
         """Whether it sent a message just now, so that it can be given a job."""
-        return now - max(message_at, self._message_at) <= self._patience.fresh
+        return now - max(message_at, self._message_at) <= self._timeouts.fresh
 
     def is_hung(self, state: WorkerState, message_at: float, now: float) -> bool:
         """Look at the process and say whether it hangs. `message_at`: when its last message came."""
@@ -157,17 +157,17 @@ class Pulse:
             self._moved_at = now
 
     def _is_silent_too_long(self, state: WorkerState, now: float) -> bool:
-        patience = self._patience
+        timeouts = self._timeouts
         if self._signs is None:
-            limit = patience.unseen
+            limit = timeouts.unseen
         elif state is WorkerState.STARTING:
-            limit = patience.start_silent
+            limit = timeouts.start_silent
         elif self._signs.at_disk:
-            limit = patience.at_disk
+            limit = timeouts.at_disk
         elif state is WorkerState.BUSY and self._is_loading:
-            limit = patience.loading_silent
+            limit = timeouts.loading_silent
         else:
-            limit = patience.silent
+            limit = timeouts.silent
         silent = now - max(self._message_at, self._cpu_at, self._moved_at)
         if silent > limit:
             log.warning("No sign of life for %.1f s (at most %.1f): %s", silent, limit, self._signs)
@@ -179,19 +179,19 @@ class Pulse:
 
     def _is_job_too_long(self, now: float) -> bool:
         """The process lives, but its job does not get on."""
-        patience, state = self._patience, JobState.LOADING if self._report is None else self._report.state
+        timeouts, state = self._timeouts, JobState.LOADING if self._report is None else self._report.state
         got_on = [self._progress_at]
         if self._is_on_cpu:
             got_on.append(self._cpu_at)
         if state in (JobState.LOADING, JobState.ENCODING):
-            limit = patience.loading
+            limit = timeouts.loading
             got_on.append(self._moved_at)
         elif state is JobState.DECODING:
-            limit = patience.decoding
+            limit = timeouts.decoding
         elif self._longest_step:
-            limit = max(patience.step, patience.step_times * self._longest_step)
+            limit = max(timeouts.step, timeouts.step_times * self._longest_step)
         else:
-            limit = patience.first_step
+            limit = timeouts.first_step
         silent = now - max(got_on)
         if silent > limit:
             log.warning("The job said nothing for %.1f s (at most %.1f) while %s", silent, limit, self.doing)

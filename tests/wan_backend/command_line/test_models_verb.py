@@ -60,7 +60,7 @@ def test_fetching_says_size_and_licence_and_asks(fetched, monkeypatch, capsys, a
     assert arguments.run(["models", "--download", "wan2.1-t2v-1.3b"]) == code
     assert fetched == (["wan2.1-t2v-1.3b"] if code == 0 else [])
     err = capsys.readouterr().err
-    assert "16.5 GB to fetch, 1.0 GB are here" in err and "Apache-2.0 (https://huggingface.co/Wan-AI/" in err
+    assert "16.5 GB to download, 1.0 GB are here" in err and "Apache-2.0 (https://huggingface.co/Wan-AI/" in err
     assert "/models, where 1000.0 GB are free" in err
 
 

@@ -254,11 +254,11 @@ def test_a_take_finished_unheard_is_found_and_half_of_one_removed(tmp_path, serv
 
 def test_a_take_whose_frame_is_empty_or_gone_is_not_whole(tmp_path):
     write_take(tmp_path, A)
-    assert take_files.whole_take(str(tmp_path), A).frames == 1
+    assert take_files.find_take(str(tmp_path), A).frames == 1
     (tmp_path / A / "0001.png").write_bytes(b"")
-    assert take_files.whole_take(str(tmp_path), A) is None
+    assert take_files.find_take(str(tmp_path), A) is None
     (tmp_path / A / "0001.png").unlink()
-    assert take_files.whole_take(str(tmp_path), A) is None
+    assert take_files.find_take(str(tmp_path), A) is None
 
 
 def test_a_take_of_more_frames_than_any_is_none(tmp_path):
@@ -268,7 +268,7 @@ def test_a_take_of_more_frames_than_any_is_none(tmp_path):
         file.write_text(
             json.dumps({"take": {**json.loads(file.read_bytes())["take"], "frames": "@"}}).replace('"@"', number)
         )
-        assert take_files.whole_take(str(tmp_path), A) is None
+        assert take_files.find_take(str(tmp_path), A) is None
         file.write_text(
             json.dumps({"take": {**to_json(Take(str(tmp_path), "", MediaFormat.PNG, 1, 8, 8, FrameRate(24)))}})
         )
@@ -278,8 +278,8 @@ def test_a_media_folder_that_does_not_answer_holds_only_its_jobs(tmp_path, serve
     """The list is whole, new jobs get their turns."""
     write_jobs(tmp_path, ["queued", "failed", "decoding"])
     answers = threading.Event()
-    whole_take = take_files.whole_take
-    monkeypatch.setattr(take_files, "whole_take", lambda *given: (answers.wait(60), whole_take(*given))[1])
+    find_take = take_files.find_take
+    monkeypatch.setattr(take_files, "find_take", lambda *given: (answers.wait(60), find_take(*given))[1])
     first = server()
     first.adopt()
     assert len(every(first.queue)) == 3 and first.queue.next_queued() is None
@@ -294,13 +294,13 @@ def test_jobs_elsewhere_go_on_past_those_whose_media_folder_does_not_answer(tmp_
     alive = f"{3:032x}"
     write_job(tmp_path, alive, media=tmp_path / "alive")
     answers = threading.Event()
-    whole_take = take_files.whole_take
+    find_take = take_files.find_take
 
     def look(media, job_id):
         assert "dead" not in media or answers.wait(60)
-        return whole_take(media, job_id)
+        return find_take(media, job_id)
 
-    monkeypatch.setattr(take_files, "whole_take", look)
+    monkeypatch.setattr(take_files, "find_take", look)
     first = server()
     first.adopt()
     assert first.queue.next_queued() is None, "nothing is passed over that may only be slow"
@@ -317,14 +317,14 @@ def test_jobs_elsewhere_go_on_past_those_whose_media_folder_does_not_answer(tmp_
 @pytest.mark.parametrize("breaks", [0, 1, 2])
 def test_a_media_folder_that_breaks_the_look_costs_its_own_job(tmp_path, server, monkeypatch, breaks):
     ids = write_jobs(tmp_path, ["queued"] * 3)
-    whole_take = take_files.whole_take
+    find_take = take_files.find_take
 
     def look(media, job_id):
         if job_id == ids[breaks]:
             raise RecursionError
-        return whole_take(media, job_id)
+        return find_take(media, job_id)
 
-    monkeypatch.setattr(take_files, "whole_take", look)
+    monkeypatch.setattr(take_files, "find_take", look)
     monkeypatch.setattr("wan_backend.job_queue.adopter.GROUP_SECONDS", 0.0)
     first = server()
     first.adopt()

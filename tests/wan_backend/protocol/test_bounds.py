@@ -8,8 +8,8 @@ import math
 import pytest
 
 from wan_backend.protocol import bounds
-from wan_backend.protocol.loras import LoraUse
 from wan_backend.protocol.messages import FrameRate, Framing, MediaFormat, Origin, Role, Source, Take, TakeRequest
+from wan_backend.protocol.takes import LoraUse
 
 SOURCE = Source(Role.FOOTAGE, "/shots", ["a.png", "b.png"], frames=2, framing=Framing(64, 36, 0.0, 0.0, 64.0, 36.0))
 REQUEST = TakeRequest(

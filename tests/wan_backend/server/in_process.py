@@ -150,7 +150,7 @@ class InProcess:
     def __init__(self, state: Path, models: Path) -> None:
         options = serve.Options(state, [str(models)], "cpu", worker_command=["in", "process"])
         self.server = serve.Server(options)
-        self.server._desk.begin()
+        self.server._planning.begin()
         self.server._queue.adopt()
         self._ids, self._left = 0, False
         self.call("hello", protocol=PROTOCOL_VERSION)
@@ -228,7 +228,7 @@ def inside(tmp_path: Path, models_folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(serve, "StandardInput", Input)
     monkeypatch.setattr(serve, "private_stdout", lambda: None)
     monkeypatch.setattr(log_files, "start_logging", lambda file: None)
-    monkeypatch.setattr(serve.Server, "_patience", lambda self: TURN_SECONDS)
+    monkeypatch.setattr(serve.Server, "_wait_seconds", lambda self: TURN_SECONDS)
     monkeypatch.setattr(worker_life, "WorkerProcess", Worker)
     monkeypatch.setattr(Worker, "living", [])
     begun: list[InProcess] = []

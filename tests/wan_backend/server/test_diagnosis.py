@@ -108,7 +108,7 @@ def test_an_nvidia_program_that_hangs(monkeypatch):
     ],
 )
 def test_the_plan_of_a_model_follows_the_card(model, free, words):
-    told = GraphicsCard(H200, 150 * GB, free * GB, 128 * GB).outlook(model)
+    told = GraphicsCard(H200, 150 * GB, free * GB, 128 * GB).forecast(model)
     assert words in told and told.startswith("At 480p")
     assert told.endswith(".")
 
@@ -117,19 +117,19 @@ def test_the_budget_counts_as_the_card():
     entry = entries.entry("wan2.1-t2v-14b")
     plan = forecast.plan_for(entry, forecast.Machine("cuda", 140 * GB, 128 * GB))
     assert plan.transformer is plan.text_encoder is Residency.RESIDENT
-    assert "streamed" in GraphicsCard(H200, 150 * GB, 140 * GB, 128 * GB, 24 * GB).outlook(entry.id)
+    assert "block by block" in GraphicsCard(H200, 150 * GB, 140 * GB, 128 * GB, 24 * GB).forecast(entry.id)
 
 
 def test_on_the_processor():
-    assert "all of it stays in memory" in GraphicsCard("cpu", 256 * GB, 200 * GB, 200 * GB).outlook("wan2.1-t2v-1.3b")
-    assert "all of it stays in memory" in GraphicsCard("mps", 32 * GB, 30 * GB, 30 * GB).outlook("wan2.1-t2v-1.3b")
-    assert "read from the disk again" in GraphicsCard("cpu", 64 * GB, 30 * GB, 30 * GB).outlook("wan2.1-t2v-1.3b")
+    assert "all of it stays in memory" in GraphicsCard("cpu", 256 * GB, 200 * GB, 200 * GB).forecast("wan2.1-t2v-1.3b")
+    assert "all of it stays in memory" in GraphicsCard("mps", 32 * GB, 30 * GB, 30 * GB).forecast("wan2.1-t2v-1.3b")
+    assert "read from the disk again" in GraphicsCard("cpu", 64 * GB, 30 * GB, 30 * GB).forecast("wan2.1-t2v-1.3b")
 
 
 @pytest.mark.parametrize("worker", [None, WorkerStatus("none"), WorkerStatus("ready", "cpu", "2.11")])
 def test_nothing_is_made_up(worker):
     assert "unknown until a take is made" in GraphicsCard.of(worker).finding().sentence
-    assert GraphicsCard.of(worker).outlook("embedded") == graphics_card.UNKNOWN
+    assert GraphicsCard.of(worker).forecast("embedded") == graphics_card.UNKNOWN
 
 
 def test_every_model_says_where_it_is_and_how_it_runs():

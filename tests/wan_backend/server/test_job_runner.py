@@ -13,7 +13,7 @@ from wan_backend.protocol import ProtocolError, Refusal
 from wan_backend.protocol.errors import INTERNAL_ERROR
 from wan_backend.protocol.messages import JobState, Problem, ProblemKind, WorkerState, WorkerStatus
 from wan_backend.server.job_runner import JobRunner
-from wan_backend.server.planning_desk import Prepared
+from wan_backend.server.planning_queue import Prepared
 
 A, B = "a" * 32, "b" * 32
 PREPARED = Prepared(take_plan(), Path("/models/embedded"), {"vae": Path("/vae")}, "")
@@ -62,25 +62,25 @@ def parts(tmp_path):
     """(queue, life, desk, runner), with two jobs that wait."""
     owner = Owner(tmp_path)
     queue = JobQueue(tmp_path, owner, lambda *_: None)
-    life, desk = Life(), Desk()
-    runner = JobRunner(queue, life, desk, "cpu", None, tmp_path, lambda _: None)
+    life, planning = Life(), Desk()
+    runner = JobRunner(queue, life, planning, "cpu", None, tmp_path, lambda _: None)
     for job_id in (A, B):
         answered(queue.submit(job_id, take_request(tmp_path / "media", seed=int(job_id[0], 16)), take_plan()))
-    yield queue, life, desk, runner
+    yield queue, life, planning, runner
     owner.release()
 
 
 def test_a_job_is_planned_once_and_handed_over(parts):
-    queue, life, desk, runner = parts
+    queue, life, planning, runner = parts
     for _ in range(3):
         runner.advance()
-    ((request, then),) = desk.asked
+    ((request, then),) = planning.asked
     assert request.seed == 0xA and queue.status(A).state is JobState.QUEUED
     then(PREPARED)
     runner.advance()
     (run,) = life.runs
     assert run.job_id == A and run.plan == take_plan() and run.model_parts[0].place == "/vae"
-    assert queue.status(A).state is JobState.LOADING and len(desk.asked) == 1
+    assert queue.status(A).state is JobState.LOADING and len(planning.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -92,93 +92,93 @@ def test_a_job_is_planned_once_and_handed_over(parts):
     ],
 )
 def test_what_can_not_be_planned_fails_and_the_next_goes_on(parts, answer, words):
-    queue, life, desk, runner = parts
+    queue, life, planning, runner = parts
     runner.advance()
-    desk.asked[0][1](answer)
+    planning.asked[0][1](answer)
     assert queue.status(A).state is JobState.FAILED and words in queue.status(A).problem.sentence
     runner.advance()
-    desk.asked[1][1](PREPARED)
+    planning.asked[1][1](PREPARED)
     assert life.runs[0].job_id == B
 
 
 def test_a_desk_or_a_worker_that_raises_fails_one_job(parts, monkeypatch):
-    queue, life, desk, runner = parts
-    monkeypatch.setattr(desk, "start", lambda *_: 1 / 0)
+    queue, life, planning, runner = parts
+    monkeypatch.setattr(planning, "start", lambda *_: 1 / 0)
     runner.advance()
     assert queue.status(A).state is JobState.FAILED and "ZeroDivisionError" in queue.status(A).problem.sentence
     monkeypatch.undo()
     runner.advance()
     life.fails = OSError("a broken pipe")
-    desk.asked[0][1](PREPARED)
+    planning.asked[0][1](PREPARED)
     assert queue.status(B).state is JobState.FAILED and "a broken pipe" in queue.status(B).problem.sentence
 
 
 def test_a_request_that_was_damaged_meanwhile_fails_its_job(parts, tmp_path):
-    queue, _, desk, runner = parts
+    queue, _, planning, runner = parts
     (tmp_path / "jobs" / A / "request.json").write_text("[]")
     runner.advance()
     assert queue.status(A).state is JobState.FAILED and "is damaged" in queue.status(A).sentence
     runner.advance()
-    assert desk.asked[0][0].seed == 0xB
+    assert planning.asked[0][0].seed == 0xB
 
 
 def test_a_job_cancelled_while_it_is_planned_does_not_start(parts):
-    queue, life, desk, runner = parts
+    queue, life, planning, runner = parts
     runner.advance()
     runner.cancel(A)
     assert queue.status(A).state is JobState.CANCELLED
-    desk.asked[0][1](PREPARED)
+    planning.asked[0][1](PREPARED)
     assert life.runs == []
     runner.advance()
-    desk.asked[1][1](PREPARED)
+    planning.asked[1][1](PREPARED)
     assert [run.job_id for run in life.runs] == [B]
 
 
 def test_a_job_whose_worker_went_while_it_was_planned_waits_for_another(parts):
-    queue, life, desk, runner = parts
+    queue, life, planning, runner = parts
     runner.advance()
     life.status = WorkerStatus(WorkerState.NONE)
-    desk.asked[0][1](PREPARED)
+    planning.asked[0][1](PREPARED)
     assert queue.status(A).state is JobState.QUEUED and life.runs == []
     runner.advance()
     assert life.wanted == 1
     life.status = WorkerStatus(WorkerState.READY)
     runner.advance()
-    desk.asked[1][1](PREPARED)
+    planning.asked[1][1](PREPARED)
     assert life.runs[0].job_id == A
 
 
 def test_a_job_that_is_set_aside_lets_the_next_go_on_and_has_its_turn_again(parts):
-    queue, life, desk, runner = parts
+    queue, life, planning, runner = parts
     runner.advance()
     for _ in range(2):
-        desk.set_aside("The share does not answer; planning continues as soon as it does.")
+        planning.set_aside("The share does not answer; planning continues as soon as it does.")
     assert queue.status(A).state is JobState.QUEUED and "does not answer" in queue.status(A).sentence
     runner.advance()
-    desk.asked[1][1](PREPARED)
+    planning.asked[1][1](PREPARED)
     assert [run.job_id for run in life.runs] == [B]
-    desk.asked[0][1](PREPARED)
+    planning.asked[0][1](PREPARED)
     assert queue.status(A).sentence == WAITING and len(life.runs) == 1
     life.busy_with = ""
     runner.advance()
-    desk.asked[2][1](PREPARED)
+    planning.asked[2][1](PREPARED)
     assert [run.job_id for run in life.runs] == [B, A]
 
 
 def test_a_job_cancelled_and_retried_while_it_was_set_aside_runs_once(parts):
-    _, life, desk, runner = parts
+    _, life, planning, runner = parts
     runner.advance()
-    desk.set_aside("The share does not answer.")
+    planning.set_aside("The share does not answer.")
     runner.cancel(A)
     assert answered(runner.retry(A)).state is JobState.QUEUED
     life.status = WorkerStatus(WorkerState.READY)
-    desk.asked[0][1](PREPARED)
+    planning.asked[0][1](PREPARED)
     for number in (1, 2):
         runner.advance()
-        desk.asked[number][1](PREPARED)
+        planning.asked[number][1](PREPARED)
         life.busy_with = ""
     runner.advance()
-    assert [run.job_id for run in life.runs] == [B, A] and len(desk.asked) == 3
+    assert [run.job_id for run in life.runs] == [B, A] and len(planning.asked) == 3
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,9 @@ def test_a_job_cancelled_and_retried_while_it_was_set_aside_runs_once(parts):
     ],
 )
 def test_how_the_worker_ended_a_job_says_its_state(parts, kind, state):
-    queue, _, desk, runner = parts
+    queue, _, planning, runner = parts
     runner.advance()
-    desk.asked[0][1](PREPARED)
+    planning.asked[0][1](PREPARED)
     runner.job_failed(A, Problem(kind, GOES_ON))
     assert queue.status(A).state is state and queue.status(A).sentence == GOES_ON
     assert answered(runner.retry(A)).state is JobState.QUEUED

@@ -11,13 +11,13 @@ from tests.wan_backend.dead_mount import mount
 from tests.wan_backend.library import heads_only
 from tests.wan_backend.server.in_process import inside
 from tests.wan_backend.server.served import request
-from tests.wan_backend.server.test_planning_desk import SMALL, Main, row, wish
+from tests.wan_backend.server.test_planning_queue import SMALL, Main, row, wish
 from wan_backend.planning import needed_sources
 from wan_backend.protocol import Refusal
 from wan_backend.protocol.choices import Role, Task
 from wan_backend.protocol.messages import JobParams, Plan, Source
-from wan_backend.server import planning_desk
-from wan_backend.server.planning_desk import MAX_THREADS, Prepared
+from wan_backend.server import planning_queue
+from wan_backend.server.planning_queue import MAX_THREADS, Prepared
 
 __all__ = ["inside", "mount"]
 
@@ -25,8 +25,8 @@ __all__ = ["inside", "mount"]
 @pytest.fixture(autouse=True)
 def impatient(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(planning_desk, "HANGS_SECONDS", 0.3)
-    monkeypatch.setattr(planning_desk, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(planning_queue, "HANGS_SECONDS", 0.3)
+    monkeypatch.setattr(planning_queue, "SILENT_SECONDS", 0.1)
 
 
 class Ticking(Main):
@@ -36,11 +36,11 @@ class Ticking(Main):
         super().__init__(folders[0])
         self.planner._models_folders[:] = list(map(str, folders))
         self.planner.library._folders[:] = list(folders)
-        self.desk.begin()
+        self.planning.begin()
 
     def until(self, done):
         def ticked():
-            self.desk.tick()
+            self.planning.tick()
             return done()
 
         return super().until(ticked)
@@ -48,7 +48,7 @@ class Ticking(Main):
     def job(self, wished):
         """(what came of it, what was said of it), both filled in later."""
         came, said = [], []
-        self.desk.start(wished, came.append, said.append)
+        self.planning.start(wished, came.append, said.append)
         return came, said
 
 
@@ -81,7 +81,7 @@ def test_a_job_at_a_dead_share_is_set_aside_until_that_answers_and_others_go_on(
     mount.come_back()
     main.until(lambda: held)
     assert isinstance(held[0], Prepared | Refusal)
-    main.until(lambda: main.desk._threads == 1)
+    main.until(lambda: main.planning._threads == 1)
     assert len(held) == 1
 
 
@@ -92,7 +92,7 @@ def test_any_number_of_jobs_at_one_dead_share_takes_one_thread(mount, models, tm
     mount.die()
     jobs = [main.job(wish(mount.folder / str(number))) for number in range(12)]
     main.until(lambda: all(said for _, said in jobs))
-    assert isinstance(main.ask(main.desk.start, wish(tmp_path)), Prepared)
+    assert isinstance(main.ask(main.planning.start, wish(tmp_path)), Prepared)
     assert planning_threads() == before + 1 and not any(came for came, _ in jobs)
     mount.come_back()
     main.until(lambda: all(came for came, _ in jobs))
@@ -103,11 +103,11 @@ def test_the_panel_is_told_and_a_submit_waits(mount, models, tmp_path):
     main = Ticking(models)
     main.looked()
     mount.die()
-    refused = main.ask(main.desk.plan, wish(mount.folder))
-    assert isinstance(refused, Refusal) and f"{mount.folder} does not answer; see" in refused.problem.sentence
+    refused = main.ask(main.planning.plan, wish(mount.folder))
+    assert isinstance(refused, Refusal) and f"{mount.folder} does not answer; check" in refused.problem.sentence
     submitted = []
-    main.desk.plan(wish(mount.folder), submitted.append, True)
-    assert isinstance(main.ask(main.desk.plan, wish(tmp_path)), Plan) and not submitted
+    main.planning.plan(wish(mount.folder), submitted.append, True)
+    assert isinstance(main.ask(main.planning.plan, wish(tmp_path)), Plan) and not submitted
     mount.come_back()
     main.until(lambda: submitted)
     assert isinstance(submitted[0], Plan)
@@ -136,7 +136,7 @@ def test_a_dead_models_folder_holds_only_what_may_be_in_it(mount, models, tmp_pa
     mount.come_back()
     main.until(lambda: there)
     assert isinstance(there[0], Prepared)
-    main.until(lambda: not main.desk.known.looking and row(main.desk.known, SMALL).here)
+    main.until(lambda: not main.planning.known.looking and row(main.planning.known, SMALL).here)
 
 
 def test_a_file_that_hangs_where_its_folder_answers_holds_its_own_job(models, tmp_path, monkeypatch):
@@ -153,16 +153,16 @@ def test_a_file_that_hangs_where_its_folder_answers_holds_its_own_job(models, tm
     held, said = main.job(wish(tmp_path, seed=7))
     main.until(lambda: said)
     assert said == ["A disk that it needs does not answer; planning continues as soon as it does."]
-    assert isinstance(main.ask(main.desk.start, wish(tmp_path)), Prepared) and not held
+    assert isinstance(main.ask(main.planning.start, wish(tmp_path)), Prepared) and not held
     hanging = [main.job(wish(tmp_path, seed=7)) for _ in range(MAX_THREADS + 2)]
-    main.until(lambda: sum(turn.hangs for turn in main.desk._turns) == MAX_THREADS)
+    main.until(lambda: sum(turn.hangs for turn in main.planning._turns) == MAX_THREADS)
     until = time.monotonic() + 1.0
     main.until(lambda: time.monotonic() > until)
-    assert main.desk._threads == MAX_THREADS
+    assert main.planning._threads == MAX_THREADS
     go_on.set()
     main.until(lambda: held and all(came for came, _ in hanging))
-    assert isinstance(main.ask(main.desk.start, wish(tmp_path)), Prepared)
-    assert main.desk._threads >= 1
+    assert isinstance(main.ask(main.planning.start, wish(tmp_path)), Prepared)
+    assert main.planning._threads >= 1
 
 
 def test_the_queue_goes_on_past_a_job_whose_footage_is_on_a_dead_share(inside, mount, media):

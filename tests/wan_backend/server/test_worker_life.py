@@ -32,7 +32,7 @@ from wan_backend.protocol.messages import (
 from wan_backend.server import worker_life, worker_process
 from wan_backend.server.inbox import Call, Inbox, WorkerExit, WorkerLine
 from wan_backend.server.worker_life import WorkerLife
-from wan_backend.server.worker_pulse import Patience
+from wan_backend.server.worker_pulse import Timeouts
 
 pytestmark = [
     pytest.mark.ci,
@@ -40,7 +40,7 @@ pytestmark = [
 ]
 DEADLINE_SECONDS = 60.0
 NEVER = 1000.0
-QUICK = Patience(look=0.1, fresh=NEVER, silent=2.0, loading_silent=2.0, at_disk=NEVER, gap=NEVER)
+QUICK = Timeouts(look=0.1, fresh=NEVER, silent=2.0, loading_silent=2.0, at_disk=NEVER, gap=NEVER)
 RATE = FrameRate(16)
 
 
@@ -69,7 +69,7 @@ class Heard:
 class Living:
     """A worker's life with a loop as the server has one."""
 
-    def __init__(self, folder: Path, patience: Patience, beat: float = 0.1) -> None:
+    def __init__(self, folder: Path, patience: Timeouts, beat: float = 0.1) -> None:
         self.inbox: Inbox = queue.SimpleQueue()
         around = {**os.environ, "PYTHONPATH": str(ROOT), "FAKE_WORKER_BEAT": str(beat)}
         command = [sys.executable, str(FAKE_WORKER)]
@@ -119,7 +119,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Living]]:
     """live(patience) is a life; all that lives is ended at the end of the test."""
     lives: list[Living] = []
 
-    def begin(patience: Patience = QUICK, **more: float) -> Living:
+    def begin(patience: Timeouts = QUICK, **more: float) -> Living:
         lives.append(Living(tmp_path, patience, **more))
         return lives[-1]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from wan_backend.protocol.messages import AliveParams, JobState, ProgressParams, WorkerState
-from wan_backend.server.worker_pulse import Patience, Pulse, Signs
+from wan_backend.server.worker_pulse import Pulse, Signs, Timeouts
 
-PATIENCE = Patience()
+PATIENCE = Timeouts()
 BUSY, READY, STARTING = WorkerState.BUSY, WorkerState.READY, WorkerState.STARTING
 HOUR = 3600.0
 

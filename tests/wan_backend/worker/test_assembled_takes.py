@@ -16,7 +16,7 @@ from tests.wan_backend.worker.executors import asked, silent_executor
 from tests.wan_backend.worker.footage import source
 from wan_backend.library.survey import survey
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.protocol.messages import FrameRate, ComponentFile, Plan, Role, RunParams, RunResult, TakeRequest, Task
+from wan_backend.protocol.messages import ComponentFile, FrameRate, Plan, Role, RunParams, RunResult, TakeRequest, Task
 from wan_backend.worker.executor import Executor
 from wan_backend.worker.server_connection import Run
 

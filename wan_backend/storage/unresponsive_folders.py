@@ -19,13 +19,13 @@ MAX_CHILDREN = 1000
 _silent: tuple[str, ...] = ()
 
 
-def set_places(places: Iterable[str]) -> None:
+def set_unresponsive(places: Iterable[str]) -> None:
     """These don't answer, and all others do, as far as is known."""
     global _silent  # replaced as a whole, so that any thread may read it
     _silent = tuple(dict.fromkeys(places))
 
 
-def place_of(path: str | Path) -> str:
+def containing(path: str | Path) -> str:
     """The silent place that `path` is, or lies in; empty where there is none."""
     if not _silent:
         return ""
@@ -33,12 +33,12 @@ def place_of(path: str | Path) -> str:
     return next((place for place in _silent if folded == _folded(place) or folded.startswith(_inside(place))), "")
 
 
-def place_touching(folder: str | Path) -> str:
+def touching(folder: str | Path) -> str:
     """The silent place that all of `folder`, or a part of it, is or lies in; empty where there is none."""
-    return place_of(folder) or next((place for place in _silent if _folded(place).startswith(_inside(folder))), "")
+    return containing(folder) or next((place for place in _silent if _folded(place).startswith(_inside(folder))), "")
 
 
-def told(place: str) -> str:
+def describe(place: str) -> str:
     """What is said of a silent place."""
     return f"{place} does not answer"
 

@@ -21,13 +21,13 @@ from typing import Any
 from ..library.survey import Survey
 from ..protocol.errors import ProtocolError, Refusal, result_or_error
 from ..protocol.messages import ModelsResult, Plan, Problem, ProblemKind, TakeRequest
-from ..storage import unresponsive_places
+from ..storage import unresponsive_folders
 from .inbox import Call, Inbox
 from .planner import Planner
 
 log = logging.getLogger(__name__)
 
-TOLD_SECONDS = 1.0
+REPORT_SECONDS = 1.0
 """How far the first look is, is told at most this often."""
 MAX_WAITING_PLANS = 4
 """Of more, which a panel asks for while nobody answers, the oldest is given up."""
@@ -73,7 +73,7 @@ class _Task:
     @property
     def silent(self) -> str:
         """The first of its places that doesn't answer; else empty."""
-        return next(filter(None, map(unresponsive_places.place_of, self.places)), "")
+        return next(filter(None, map(unresponsive_folders.containing, self.places)), "")
 
 
 @dataclass(eq=False)
@@ -91,14 +91,14 @@ class _Turn:
 class _Doubt:
     """Something hangs, and it is looked what doesn't answer."""
 
-    probe: unresponsive_places.Probe
+    probe: unresponsive_folders.Probe
     task: _Task | None
     """None: a look through the models folders."""
     place: str = ""
     """What doesn't answer."""
 
 
-class PlanningDesk:
+class PlanningQueue:
     """Takes requests from the main thread, and hands in there."""
 
     def __init__(self, planner: Planner, inbox: Inbox, on_models: Callable[[ModelsResult], None]) -> None:
@@ -118,7 +118,7 @@ class PlanningDesk:
         self._seen_after = 0
         """So many looks."""
         self._doubted_at = 0.0
-        self._told_at = 0.0
+        self._sent_at = 0.0
         self._known = replace(planner.rows_before_search(), looking=_looking(0))
         planner.library.on_file, planner.library.on_refreshed = self._on_file, self._on_looked
 
@@ -150,7 +150,7 @@ class PlanningDesk:
     def plan(self, request: TakeRequest, then: Callable[[Plan | ProtocolError], None], is_job: bool = False) -> None:
         """What would be done for `request`; `is_job`: it is to be done, so it isn't given up for later ones, and waits
         for places that don't answer."""
-        task = _Task(lambda: self._planner.plan(request), then, _places_of(request), _wait if is_job else None)
+        task = _Task(lambda: self._planner.plan(request), then, _folders_of(request), _wait if is_job else None)
         stale = None
         if not is_job:
             with self._lock:
@@ -172,13 +172,13 @@ class PlanningDesk:
 
         `set_aside` is told, perhaps several times, why others come before it: something of it doesn't answer.
         """
-        self._tasks.put(_Task(lambda: self._prepare(request), then, _places_of(request), set_aside))
+        self._tasks.put(_Task(lambda: self._prepare(request), then, _folders_of(request), set_aside))
 
     def rows(self, then: Callable[[ModelsResult | ProtocolError], None]) -> None:
         """The catalogue, and what of it is here now, as far as the folders were looked through."""
         self._tasks.put(_Task(self._rows, then, after_look=False))
 
-    def looked_anew(self, seconds: float) -> tuple[ModelsResult, Survey | None]:
+    def search_again(self, seconds: float) -> tuple[ModelsResult, Survey | None]:
         """What is here now, where the disks say so within `seconds`; else what is known. Waits; for other threads."""
         until, library = time.monotonic() + seconds, self._planner.library
         library.wait(library.request_refresh(), seconds)
@@ -223,11 +223,11 @@ class PlanningDesk:
     def _on_file(self, files: int) -> None:
         """On the thread that looks."""
         now = time.monotonic()
-        if not self._planner.is_ready and now >= self._told_at + TOLD_SECONDS:
-            self._told_at = now
-            self._inbox.put(Call(functools.partial(self._tell_looking, files)))
+        if not self._planner.is_ready and now >= self._sent_at + REPORT_SECONDS:
+            self._sent_at = now
+            self._inbox.put(Call(functools.partial(self._report_search, files)))
 
-    def _tell_looking(self, files: int) -> None:
+    def _report_search(self, files: int) -> None:
         if self._known.looking:
             self._publish(replace(self._known, looking=_looking(files)))
 
@@ -256,10 +256,10 @@ class PlanningDesk:
                 self._inbox.put(Call(functools.partial(self._set_aside, task, silent)))
                 continue
             came = result_or_error(task.make, "The plan")
-            more = self._goes_on(turn)
+            more = self._should_go_on(turn)
             self._inbox.put(Call(functools.partial(self._came, turn, came)))
 
-    def _goes_on(self, turn: _Turn) -> bool:
+    def _should_go_on(self, turn: _Turn) -> bool:
         """Whether the thread whose turn is over takes the next; not where it hung and another does so in its place."""
         with self._lock:
             self._turns.remove(turn)
@@ -302,7 +302,7 @@ class PlanningDesk:
     def _doubt(self, task: _Task | None) -> None:
         log.warning("%s hangs", "A plan" if task is not None else "The look through the models folders")
         places = task.places if task is not None else ()
-        self._doubts.append(_Doubt(unresponsive_places.Probe(places, self._planner.searched_folders()), task))
+        self._doubts.append(_Doubt(unresponsive_folders.Probe(places, self._planner.searched_folders()), task))
 
     def _look_into(self, doubt: _Doubt) -> None:
         over, place = doubt.probe.over, doubt.probe.silent(SILENT_SECONDS)
@@ -328,9 +328,10 @@ class PlanningDesk:
         log.warning("What does not answer now: %s", ", ".join(places) or "nothing")
         library = self._planner.library
         with self._lock:  # a turn that can't see a place knows that
-            unresponsive_places.set_places(places)
+            unresponsive_folders.set_unresponsive(places)
             self._unseen = next(
-                filter(None, map(unresponsive_places.place_touching, self._planner.searched_folders())), self._unseen
+                filter(None, map(unresponsive_folders.touching, self._planner.searched_folders())),
+                self._unseen,
             )
         hangs = library.stalled_seconds() >= SILENT_SECONDS
         self._seen_after = library.abandon_refresh() if hangs else library.request_refresh()
@@ -339,10 +340,10 @@ class PlanningDesk:
     def _take_back(self) -> None:
         """Plan what waited for a place that answers now."""
         looked = self._planner.library.refreshes >= self._seen_after
-        if looked and not any(map(unresponsive_places.place_touching, self._planner.searched_folders())):
+        if looked and not any(map(unresponsive_folders.touching, self._planner.searched_folders())):
             self._unseen = ""
         for task, place in list(self._aside.items()):
-            if not unresponsive_places.place_of(place) and (looked or not task.needs_look):
+            if not unresponsive_folders.containing(place) and (looked or not task.needs_look):
                 del self._aside[task]
                 self._tasks.put(task)
 
@@ -350,7 +351,7 @@ class PlanningDesk:
         """Have it wait until `place` answers; where that is empty, until the thread that hangs with it comes back."""
         if task.over:
             return
-        said = f"{unresponsive_places.told(place) if place else 'A disk that it needs does not answer'}; "
+        said = f"{unresponsive_folders.describe(place) if place else 'A disk that it needs does not answer'}; "
         if task.set_aside is None:
             task.over = True
             task.then(Refusal(Problem(ProblemKind.FOLDER, f"{said}{TRY_AGAIN}")))
@@ -365,7 +366,7 @@ def _wait(_: str) -> None:
     """Who submits a job waits for the answer, and needs no word."""
 
 
-def _places_of(request: TakeRequest) -> tuple[str, ...]:
+def _folders_of(request: TakeRequest) -> tuple[str, ...]:
     sources = (source.folder for source in request.sources if not source.rendered)
     return tuple(dict.fromkeys([request.media_folder, *sources, *(os.path.dirname(use.path) for use in request.loras)]))
 

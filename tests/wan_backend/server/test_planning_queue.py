@@ -17,10 +17,10 @@ from wan_backend.library import library_index, locate, survey
 from wan_backend.protocol import ProtocolError, Refusal
 from wan_backend.protocol.errors import INTERNAL_ERROR
 from wan_backend.protocol.messages import ModelsResult, Plan
-from wan_backend.server import planning_desk
+from wan_backend.server import planning_queue
 from wan_backend.server.inbox import Call
 from wan_backend.server.planner import Planner
-from wan_backend.server.planning_desk import MAX_WAITING_PLANS, PlanningDesk, Prepared
+from wan_backend.server.planning_queue import MAX_WAITING_PLANS, PlanningQueue, Prepared
 from wan_backend.storage import guarded_files
 
 PATIENCE_SECONDS = 60.0
@@ -34,7 +34,7 @@ class Main:
         self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.told: list[ModelsResult] = []
         self.planner = Planner([str(folder)], None, **of_planner)
-        self.desk = PlanningDesk(self.planner, self.inbox, self.told.append)
+        self.planning = PlanningQueue(self.planner, self.inbox, self.told.append)
 
     def until(self, done: Any) -> Any:
         """Do what is handed in until `done` gives something."""
@@ -55,7 +55,7 @@ class Main:
 
     def looked(self) -> ModelsResult:
         """What is known once the first look is over."""
-        return self.until(lambda: not self.desk.known.looking and self.desk.known)
+        return self.until(lambda: not self.planning.known.looking and self.planning.known)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def gate(monkeypatch):
             assert made.wait(PATIENCE_SECONDS)
         return real(file)
 
-    monkeypatch.setattr(guarded_files, "stamp", stamp)
+    monkeypatch.setattr(guarded_files, "regular_stamp", stamp)
     yield made
     made.set()
 
@@ -99,25 +99,25 @@ def row(known: ModelsResult, model: str):
 
 
 def test_what_is_known_is_told_at_once_and_the_rest_when_the_look_is_over(models, gate, monkeypatch):
-    monkeypatch.setattr(planning_desk, "TOLD_SECONDS", 0.0)
+    monkeypatch.setattr(planning_queue, "REPORT_SECONDS", 0.0)
     main = Main(models)
-    known = main.desk.known
+    known = main.planning.known
     assert row(known, "embedded").here and not row(known, SMALL).here
-    assert known.looking == "Looking through the models folders: 0 files so far."
-    main.desk.begin()
-    main.until(lambda: "3 files so far" in main.desk.known.looking)
-    assert not row(main.desk.known, SMALL).here and main.told[-1] == main.desk.known
+    assert known.looking == "Searching the models folders: 0 files so far."
+    main.planning.begin()
+    main.until(lambda: "3 files so far" in main.planning.known.looking)
+    assert not row(main.planning.known, SMALL).here and main.told[-1] == main.planning.known
     gate.set()
     assert row(main.looked(), SMALL).here and main.told[-1].looking == ""
 
 
 def test_plans_and_jobs_wait_for_the_first_look_in_their_order(models, gate, tmp_path):
     main, answers = Main(models), []
-    main.desk.begin()
-    main.desk.plan(wish(tmp_path, model=SMALL, width=832, height=480), answers.append)
-    main.desk.start(wish(tmp_path, model=SMALL, width=832, height=480), answers.append)
-    main.desk.plan(wish(tmp_path, length_frames=0), answers.append)
-    main.until(lambda: row(main.desk.known, "embedded").here)
+    main.planning.begin()
+    main.planning.plan(wish(tmp_path, model=SMALL, width=832, height=480), answers.append)
+    main.planning.start(wish(tmp_path, model=SMALL, width=832, height=480), answers.append)
+    main.planning.plan(wish(tmp_path, length_frames=0), answers.append)
+    main.until(lambda: row(main.planning.known, "embedded").here)
     assert answers == []
     gate.set()
     main.until(lambda: len(answers) == 3)
@@ -129,15 +129,15 @@ def test_plans_and_jobs_wait_for_the_first_look_in_their_order(models, gate, tmp
 
 def test_a_job_that_cannot_be_done_is_refused_with_its_problem(tmp_path):
     main = Main(tmp_path)
-    main.desk.begin()
+    main.planning.begin()
     for changes, kind in (({"length_frames": 0}, "bad_length"), ({"model": SMALL}, "model_missing")):
-        refused = main.ask(main.desk.start, wish(tmp_path, **changes))
+        refused = main.ask(main.planning.start, wish(tmp_path, **changes))
         assert isinstance(refused, Refusal) and refused.problem.kind == kind
 
 
 def test_whatever_fails_while_it_is_planned_is_an_answer(tmp_path, monkeypatch):
     main = Main(tmp_path)
-    main.desk.begin()
+    main.planning.begin()
     main.looked()
     for error in (RuntimeError("loop"), MemoryError(), RecursionError(), UnicodeEncodeError("x", "y", 0, 1, "z")):
         with monkeypatch.context() as broken:
@@ -146,11 +146,11 @@ def test_whatever_fails_while_it_is_planned_is_an_answer(tmp_path, monkeypatch):
                 raise error
 
             broken.setattr(Planner, "plan", fail)
-            for ask in (main.desk.plan, main.desk.start):
+            for ask in (main.planning.plan, main.planning.start):
                 answer = main.ask(ask, wish(tmp_path))
                 assert isinstance(answer, ProtocolError) and answer.code == INTERNAL_ERROR
                 assert type(error).__name__ in answer.message
-    assert isinstance(main.ask(main.desk.plan, wish(tmp_path)), Plan)
+    assert isinstance(main.ask(main.planning.plan, wish(tmp_path)), Plan)
 
 
 def test_rows_that_cannot_be_made_end_the_look_all_the_same(tmp_path, monkeypatch):
@@ -159,17 +159,17 @@ def test_rows_that_cannot_be_made_end_the_look_all_the_same(tmp_path, monkeypatc
 
     monkeypatch.setattr(locate, "find", fail)
     main = Main(tmp_path)
-    main.desk.begin()
+    main.planning.begin()
     assert row(main.looked(), "embedded").here, "what was known stays known"
-    assert isinstance(main.ask(main.desk.rows), ProtocolError)
+    assert isinstance(main.ask(main.planning.rows), ProtocolError)
 
 
 def test_of_many_plans_that_wait_the_oldest_are_given_up_and_answered(models, gate, tmp_path):
     main, answers, jobs = Main(models), {}, []
-    main.desk.begin()
+    main.planning.begin()
     for number in range(MAX_WAITING_PLANS + 3):
-        main.desk.plan(wish(tmp_path, seed=number), lambda answer, number=number: answers.update({number: answer}))
-        main.desk.plan(wish(tmp_path), jobs.append, True)
+        main.planning.plan(wish(tmp_path, seed=number), lambda answer, number=number: answers.update({number: answer}))
+        main.planning.plan(wish(tmp_path), jobs.append, True)
     assert sorted(answers) == [0, 1, 2] and all(answer.problem.kind == "busy" for answer in answers.values())
     gate.set()
     main.until(lambda: len(answers) == MAX_WAITING_PLANS + 3 and len(jobs) == MAX_WAITING_PLANS + 3)
@@ -179,23 +179,23 @@ def test_of_many_plans_that_wait_the_oldest_are_given_up_and_answered(models, ga
 def test_another_look_is_told_only_where_it_found_something(models, gate):
     gate.set()
     main = Main(models)
-    main.desk.begin()
+    main.planning.begin()
     main.looked()
     told, looks = len(main.told), main.planner.library.refreshes
-    main.desk.look()
-    main.until(lambda: main.planner.library.refreshes > looks and main.ask(main.desk.rows))
+    main.planning.look()
+    main.until(lambda: main.planner.library.refreshes > looks and main.ask(main.planning.rows))
     assert len(main.told) == told
     (models / "a" / "vae.safetensors").unlink()
-    main.desk.look()
-    main.until(lambda: not row(main.desk.known, SMALL).here)
+    main.planning.look()
+    main.until(lambda: not row(main.planning.known, SMALL).here)
     assert len(main.told) == told + 1
 
 
 def test_a_look_that_is_asked_for_during_one_comes_after_it(models, gate, tmp_path):
     main = Main(models)
-    main.desk.begin()
-    main.desk.look()
-    main.desk.look()
+    main.planning.begin()
+    main.planning.look()
+    main.planning.look()
     gate.set()
     assert main.planner.library.wait(2, PATIENCE_SECONDS)
 
@@ -214,13 +214,13 @@ def test_a_listener_that_fails_is_not_the_end_of_all_looks(tmp_path):
 
 def test_what_the_doctor_asks_is_answered_though_a_disk_hangs(models, gate):
     main = Main(models)
-    main.desk.begin()
-    known, found = main.desk.looked_anew(0.2)
+    main.planning.begin()
+    known, found = main.planning.search_again(0.2)
     assert row(known, "embedded").here and found is None
     gate.set()
     main.looked()
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=lambda: answers.put(main.desk.looked_anew(PATIENCE_SECONDS))).start()
+    threading.Thread(target=lambda: answers.put(main.planning.search_again(PATIENCE_SECONDS))).start()
     known, found = main.until(lambda: not answers.empty() and answers.get())
     assert row(known, SMALL).here and isinstance(found, survey.Survey)
 
@@ -228,6 +228,6 @@ def test_what_the_doctor_asks_is_answered_though_a_disk_hangs(models, gate):
 def test_the_machine_is_that_of_the_time_of_planning(tmp_path):
     asked: list[str] = []
     main = Main(tmp_path, machine=lambda: asked.append(threading.current_thread().name))
-    main.desk.begin()
-    assert dataclasses.is_dataclass(main.ask(main.desk.plan, wish(tmp_path)))
+    main.planning.begin()
+    assert dataclasses.is_dataclass(main.ask(main.planning.plan, wish(tmp_path)))
     assert asked == ["planning"]

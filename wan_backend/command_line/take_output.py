@@ -1,0 +1,68 @@
+"""Puts a finished take where `generate -o` says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..protocol.media import SETTINGS_FILE
+from ..protocol.messages import MediaFormat, Take
+from ..storage import whole_file
+
+FORMATS = {".mp4": MediaFormat.H264, ".mkv": MediaFormat.FFV1, "": MediaFormat.PNG}
+
+
+@dataclass(frozen=True)
+class TakeOutput:
+    """The file or folder that a take becomes, and the hidden folder beside it in which it is made."""
+
+    target: Path
+    media_format: MediaFormat
+    work_folder: Path
+
+    def publish(self, take: Take) -> None:
+        """Move the finished take to the target. Raises OSError."""
+        folder = Path(take.folder)
+        if self.media_format is MediaFormat.PNG:
+            if self.target.is_dir():
+                shutil.rmtree(self.target)  # empty, or an earlier take that may be replaced: see `choose`
+            os.rename(folder, self.target)
+        else:
+            whole_file.replace(folder / take.first_file, self.target)
+            whole_file.replace(folder / SETTINGS_FILE, self.target.with_name(self.target.name + ".json"))
+        self.remove_work_folder()
+
+    def remove_work_folder(self) -> None:
+        """Remove the hidden folder."""
+        shutil.rmtree(self.work_folder, ignore_errors=True)
+
+
+def choose(path: Path, job_id: str, overwrite: bool) -> TakeOutput:
+    """The place for `wanted`; its format is told by its ending. Raises OutputRefused."""
+    target = path.absolute()
+    if target.suffix.lower() not in FORMATS:
+        raise ValueError(f"'{target.suffix}' is not known; name the output .mp4 or .mkv, or a folder for PNG.")
+    output = TakeOutput(target, FORMATS[target.suffix.lower()], target.with_name(f".{target.name}.{job_id[:8]}"))
+    if not target.parent.is_dir():
+        raise ValueError(f"There is no folder {target.parent}; make it, or choose another.")
+    if output.media_format is not MediaFormat.PNG:
+        if target.is_dir():
+            raise ValueError(f"{target} is a folder; choose another name.")
+        if target.exists() and not overwrite:
+            raise ValueError(f"{target} exists already; choose another name, or add --overwrite.")
+    elif target.exists():
+        _check_folder(target, overwrite)
+    return output
+
+
+def _check_folder(target: Path, overwrite: bool) -> None:
+    if not target.is_dir():
+        raise ValueError(f"{target} is a file; choose another name.")
+    if not any(target.iterdir()):
+        return
+    if not (target / SETTINGS_FILE).is_file():
+        raise ValueError(f"{target} has other files in it; choose another name.")
+    if not overwrite:
+        raise ValueError(f"{target} has a take in it already; choose another name, or add --overwrite.")
