@@ -144,7 +144,7 @@ class ModelRow:
     tasks: list[Task]
     here: bool
     sentence: str
-    """Where it was found, or what is missing and how to fix it."""
+    """The folder where it was found, or what is missing and how to fix it."""
     frame_rate: FrameRate
     max_frames: int
     """The largest number of frames that it makes in one go."""
@@ -339,7 +339,7 @@ class PingResult:
 
 @dataclass(frozen=True)
 class DoctorResult:
-    """What is here, what is missing, how to fix it."""
+    """Findings: what is here, what is missing, how to fix it."""
 
     findings: list[Finding]
 
