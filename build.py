@@ -38,6 +38,7 @@ sys.path.insert(0, str(ROOT))
 from wan_backend.environment import create, interpreters, lock, make, torch_build, uv_tool  # noqa: E402  (standard library only)
 from wan_backend.environment.causes import SetupFailed  # noqa: E402
 from wan_backend.environment.meter import Amount  # noqa: E402
+from wan_backend.storage import whole_file  # noqa: E402
 
 ENVIRONMENTS = ROOT / "build" / "environments"
 PLACES = make.Places(ROOT / "build" / "tools", ROOT / "build" / "python")
@@ -225,7 +226,7 @@ def build_extension(folder: Path = DIST) -> Path:
         _add(package, "__init__.py", EXTENSION_ENTRY.encode())
         for path in _extension_files():
             _add(package, path.relative_to(ROOT).as_posix(), path.read_bytes())
-    os.replace(partial, archive)
+    whole_file.replace(partial, archive)
     (folder / "index.json").write_text(json.dumps(_index(facts, archive), indent=2) + "\n", "utf-8")
     return archive
 
