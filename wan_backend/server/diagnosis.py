@@ -85,8 +85,8 @@ def _torch(worker: WorkerStatus | None) -> tuple[Finding, WorkerStatus | None]:
         finally:
             process.kill()
         if ready is None:
-            said = process_exit.last_line(process.log_file) or "it says nothing"
-            return Finding("torch", False, f"The worker does not start: {said}.", SET_UP), None
+            last_line = process_exit.last_line(process.log_file) or "it says nothing"
+            return Finding("torch", False, f"The worker does not start: {last_line}.", SET_UP), None
     status = WorkerStatus(WorkerState.NONE, ready.device, ready.torch, "", ready.device_bytes, ready.host_bytes)
     return _torch_found(ready.torch, ready.device), status
 
@@ -199,8 +199,8 @@ def _files(survey: Survey) -> list[Finding]:
             words = "; ".join(part.words for part in looked.components)
             findings.append(Finding("file", True, guarded_files.encodable(f"{looked.file}: {words}.")))
         elif looked.why:
-            said = ";" in looked.why  # what to do, for this very file
-            fix = f"{'Until then' if said else 'Get the file again, or use another; until then'} it isn't used."
+            has_advice = ";" in looked.why  # it says what to do with this very file
+            fix = f"{'Until then' if has_advice else 'Get the file again, or use another; until then'} it isn't used."
             sentence = guarded_files.encodable(f"{looked.file} can't be used because {looked.why}.")
             findings.append(Finding("file", True, sentence, fix))
     others = sum(not looked.components and not looked.why for looked in survey.files)

@@ -78,8 +78,8 @@ class GraphicsCard:
         if not self.device:
             return None
         host = self.host_bytes if self.is_card else self.usable_bytes
-        most = self.total_bytes if self.budget_bytes is None else min(self.total_bytes, self.budget_bytes)
-        return Machine(self.device.partition(" ")[0], self.usable_bytes, host, most)
+        max_bytes = self.total_bytes if self.budget_bytes is None else min(self.total_bytes, self.budget_bytes)
+        return Machine(self.device.partition(" ")[0], self.usable_bytes, host, max_bytes)
 
     def forecast(self, model: str) -> str:
         """A sentence on how a model of the catalogue would run here."""
@@ -96,10 +96,10 @@ class GraphicsCard:
 def free_of(device: str) -> int | None:
     """Free memory of the NVIDIA card that a worker calls "cuda (NAME)"; None where nvidia-smi doesn't say it."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        said = subprocess.run(
+        output = subprocess.run(
             ASK_NVIDIA, capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=True, **own_group()
         ).stdout
-        for line in said.splitlines():
+        for line in output.splitlines():
             name, _, free = line.rpartition(",")
             if name.strip() and f"({name.strip()})" in device and free.strip().isdigit():
                 return int(free) * MEBIBYTE
