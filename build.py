@@ -35,9 +35,15 @@ from typing import Any, BinaryIO
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from wan_backend.environment import create, interpreters, lock, torch_build  # noqa: E402  (standard library only)
+from wan_backend.environment import create, interpreters, lock, make, torch_build, uv_tool  # noqa: E402  (standard library only)
+from wan_backend.environment.causes import SetupFailed  # noqa: E402
+from wan_backend.environment.meter import Amount  # noqa: E402
+from wan_backend.storage import whole_file  # noqa: E402
 
 ENVIRONMENTS = ROOT / "build" / "environments"
+PLACES = make.Places(ROOT / "build" / "tools", ROOT / "build" / "python")
+SAY_SECONDS = 5.0
+NOTHING = Amount()
 DIST = ROOT / "dist"
 DEMO = ROOT / "out" / "demo"
 
@@ -65,8 +71,6 @@ from .blender_addon import register, unregister
 __all__ = ["register", "unregister"]
 '''
 LARGEST_FILE_BYTES = 40_000_000
-UV = "uv==0.13.9"
-"""Which lists the packages that are to be installed, with their checksums."""
 
 
 class BuildFailed(Exception):
@@ -91,23 +95,36 @@ def run(command: Sequence[object], variables: dict[str, str] | None = None, well
 # --- environments ---------------------------------------------------------------------------------------------------
 
 
+class ProgressPrinter:
+    """Says how far an environment is: each sentence once, and what is here of it now and then."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._sentence, self._said_at = name, "", 0.0
+
+    def __call__(self, step: int, count: int, sentence: str, amount: Amount = NOTHING, /) -> None:
+        """Say it."""
+        now = time.monotonic()
+        if sentence == self._sentence and now < self._said_at + SAY_SECONDS:
+            return
+        if sentence == self._sentence and not amount.total_bytes:
+            return
+        here, total = amount.done_bytes / 1e6, amount.total_bytes / 1e6
+        self._sentence, self._said_at = sentence, now
+        say(f"{self._name} {step}/{count}: {sentence}{f' ({here:.0f} of {total:.0f} MB)' if here else ''}")
+
+
 def environment(name: str, versions: tuple[str, ...], steps: list[create.Step]) -> Path:
     """The Python of the environment `name`, made if need be."""
     folder = ENVIRONMENTS / name
     if create.is_ready(folder, steps):
         return create.python_of(folder)
-    interpreter = interpreters.find(versions)
-    if interpreter is None or f"{interpreter.version[0]}.{interpreter.version[1]}" not in versions:
-        raise BuildFailed(f"The environment '{name}' needs Python {' or '.join(versions)} with venv; install one.")
     started = time.monotonic()
-
-    def report(step: int, count: int, sentence: str) -> None:
-        say(f"{name} {step}/{count}: {sentence}")
-
+    # A developer's settings of uv and pip hold: the packages of the tests aren't listed with checksums.
+    wanted = make.Wanted(steps, versions, isolated=False, own_python=False)
     try:
         with _log_file(name) as log, _stderr_to(log):
-            python = create.create(folder, interpreter, steps, report, isolated=False)
-    except create.SetupFailed as error:
+            python = make.make(folder, wanted, PLACES, ProgressPrinter(name))
+    except SetupFailed as error:
         raise BuildFailed(f"{error} Log: {ENVIRONMENTS / (name + '.log')}") from None
     say(f"{name}: ready after {time.monotonic() - started:.0f} s")
     return python
@@ -133,6 +150,24 @@ def test_packages(*groups: str) -> tuple[str, ...]:
     """The pinned packages of pyproject.toml's dependency groups."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     return tuple(package for group in groups for package in project["dependency-groups"][group])
+
+
+def _uv() -> Path:
+    """uv, of the version that is pinned. Raises BuildFailed where it can't be had."""
+    printer = ProgressPrinter("uv")
+    try:
+        return uv_tool.bring(
+            PLACES.tools,
+            make.way(isolated=False, hashed=True),
+            lambda sentence, amount: printer(1, 1, sentence, amount),
+        )
+    except (uv_tool.NoTool, SetupFailed) as error:
+        raise BuildFailed(f"uv can't be had: {error}") from None
+
+
+def _for_uv() -> dict[str, str]:
+    """The variables for uv, with which a developer's index is found."""
+    return {"UV_INDEX_STRATEGY": "unsafe-best-match", **make.way(isolated=False, hashed=False).variables}
 
 
 def _log_file(name: str) -> BinaryIO:
@@ -191,7 +226,7 @@ def build_extension(folder: Path = DIST) -> Path:
         _add(package, "__init__.py", EXTENSION_ENTRY.encode())
         for path in _extension_files():
             _add(package, path.relative_to(ROOT).as_posix(), path.read_bytes())
-    os.replace(partial, archive)
+    whole_file.replace(partial, archive)
     (folder / "index.json").write_text(json.dumps(_index(facts, archive), indent=2) + "\n", "utf-8")
     return archive
 
@@ -237,7 +272,7 @@ def do_extension(options: argparse.Namespace) -> None:
 def do_backend(options: argparse.Namespace) -> None:
     python = backend_environment(options.torch)
     DIST.mkdir(exist_ok=True)
-    run([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", DIST, ROOT])
+    run([_uv(), "build", "--wheel", "--quiet", "--python", python, "--out-dir", DIST, ROOT], _for_uv())
     (wheel,) = sorted(DIST.glob("wan_backend-*.whl"))[-1:]
     say(f"backend: {wheel}")
 
@@ -373,9 +408,7 @@ def _test_in_blenders(tier: list[str], options: argparse.Namespace, variables: d
 
 def do_lock(_options: argparse.Namespace) -> None:
     """Make lock.txt and lock_torch.txt anew, with the checksums that PyPI has."""
-    step = create.Step("Installing uv", (UV,))
-    python = environment("lock", interpreters.PREFERRED, [step])
-    command = [str(python), "-m", "uv", "pip", "compile", "--no-config", "--universal", "--python-version", "3.11"]
+    command = [str(_uv()), "pip", "compile", "--no-config", "--universal", "--python-version", "3.11"]
     made = subprocess.run(
         [*command, "--generate-hashes", "--no-annotate", "--no-header", "--default-index", "https://pypi.org/simple",
          "--constraint", str(create.CONSTRAINTS), str(create.REQUIREMENTS)], capture_output=True, text=True, check=True,

@@ -7,7 +7,6 @@ others takes the job over. A file that names none is an orphan once nobody has t
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import time
@@ -20,7 +19,7 @@ from ...wan_backend.protocol.conversion import from_json, to_json
 from ...wan_backend.protocol.errors import ProtocolError
 from ...wan_backend.protocol.messages import TakeRequest
 from ...wan_backend.protocol.plain_names import is_id
-from ...wan_backend.storage import private_files
+from ...wan_backend.storage import private_files, whole_file
 from .lease import Lease
 
 log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class Journal:
         try:
             private_files.make_folder(self._folder)
             self._write(job_id, entry)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             log.warning("Job %s is not in the journal: %s", job_id, error)
             return
         self.mine.add(job_id)
@@ -114,9 +113,7 @@ class Journal:
             return False
 
     def _write(self, job_id: str, entry: dict[str, Any]) -> None:
-        new = self._file(job_id).with_suffix(".new")
-        private_files.write_text(new, json.dumps({**entry, "owner": self._lease.id}))
-        new.replace(self._file(job_id))
+        whole_file.write_json(self._file(job_id), {**entry, "owner": self._lease.id}, flushed=False)
 
     def _file(self, job_id: str) -> Path:
         return self._folder / f"{job_id}.json"

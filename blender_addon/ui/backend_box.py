@@ -155,7 +155,8 @@ def _draw_progress(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     done = setup.progress
     box.label(text="Setting up the backend", icon="IMPORT")
     if done is not None:
-        text = iface_("Step {} of {}").format(done.step, done.steps) if done.steps else ""
+        steps = iface_("Step {} of {}").format(done.step, done.steps) if done.steps else ""
+        text = wording.setup_bytes(done) or steps
         box.progress(factor=done.progress, type="BAR", text=text)
     paragraph.draw(box, context, done.sentence if done and done.sentence else setup.sentence)
     row = box.row(align=True)

@@ -8,7 +8,7 @@ from typing import Any
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.downloads import DownloadPlan, DownloadStatus
-from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, Task
+from ...wan_backend.protocol.messages import FrameRate, JobState, JobStatus, LoraUse, Plan, SetupProgress, Task
 from ..jobs import lora_rows
 from ..jobs.sourcing import RENDERING
 
@@ -70,6 +70,18 @@ def download_bytes(status: DownloadStatus) -> str:
     unit, words, digits = (1e9, "GB", 2) if status.total_bytes >= 1e9 else (1e6, "MB", 1)
     done, total = (f"{count / unit:.{digits}f}" for count in (status.done_bytes, status.total_bytes))
     return iface_("{} of {} {}").format(done, total, words)
+
+
+def setup_bytes(progress: SetupProgress) -> str:
+    """ "310 of 590 MB, 2 min left"; empty where nothing is downloaded."""
+    if not progress.total_bytes:
+        return ""
+    unit, words, digits = (1e9, "GB", 2) if progress.total_bytes >= 1e9 else (1e6, "MB", 0)
+    done, total = (f"{count / unit:.{digits}f}" for count in (progress.done_bytes, progress.total_bytes))
+    parts = [iface_("{} of {} {}").format(done, total, words)]
+    if progress.seconds_left is not None:
+        parts.append(iface_("{} left").format(duration(progress.seconds_left)))
+    return ", ".join(parts)
 
 
 def download_rate(status: DownloadStatus) -> str:

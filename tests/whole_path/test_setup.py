@@ -11,7 +11,7 @@ LONGEST_SECONDS = 900
 
 
 @pytest.mark.long
-@pytest.mark.skipif(bpy.app.version[:2] != (5, 0), reason="fetches 600 MB; once, on Blender 5.0, is enough")
+@pytest.mark.skipif(bpy.app.version[:2] != (5, 0), reason="fetches 400 MB; once, on Blender 5.0, is enough")
 def test_the_button_makes_an_environment_that_answers(scene, addon, monkeypatch) -> None:
     monkeypatch.delenv("WAN_VSE_BACKEND_PYTHON", raising=False)
     monkeypatch.setattr(bpy.context.preferences.system, "use_online_access", True, raising=False)

@@ -1,10 +1,11 @@
-"""`python -m wan_backend ...`: the backend for a person at a terminal.
+"""The backend's command line, `python -m wan_backend ...`, for a person at a terminal.
 
 arguments    the verbs and their flags
-serve_child  a server of one's own, spoken to over the same protocol as Blender's
-generate     a prompt becomes a file
-models       what there is; fetching one
-doctor       what is missing, how to fix it
+generate     makes a take of a prompt
+take_output  puts the take where `-o` says
+serve_child  starts a server and speaks the protocol with it
+models       lists the models, and downloads one
+doctor       says what is missing and how to fix it
 
-What a verb is asked for goes to stdout; progress and logs go to stderr. May import server, models and protocol.
+Results go to stdout; progress and logs go to stderr.
 """

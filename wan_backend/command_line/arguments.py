@@ -1,4 +1,4 @@
-"""The verbs and their flags. Each verb's own module is imported only where it is asked for."""
+"""Defines the verbs and their flags; a verb's module is imported only when it is called."""
 
 from __future__ import annotations
 

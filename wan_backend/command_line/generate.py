@@ -1,4 +1,4 @@
-"""`generate`: a prompt becomes a file, through a server of its own.
+"""Runs `generate`: makes a take of a prompt, through a server of its own.
 
 Exit codes: 0 made, 1 failed, 2 refused as it was asked, 3 the backend did not start, 130 cancelled.
 """

@@ -1,4 +1,4 @@
-"""`models`: what there is and what is here; `--download` fetches one, the only thing here that uses the network."""
+"""Runs `models`: lists the models; `--download` fetches one, the only thing here that uses the network."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def fetch(model_id: str, yes: bool, folders: list[str], accept_changes: bool = F
 
 
 def _summary(planned: DownloadPlan, repo: str) -> str:
-    """What a person is to know before the first byte."""
+    """The summary that a person reads before the first byte is fetched."""
     here = planned.total_bytes - planned.fetch_bytes
     lines = [
         f"{planned.label} from huggingface.co/{repo}: {size_in_words(planned.fetch_bytes)} to download"
@@ -94,7 +94,7 @@ def _summary(planned: DownloadPlan, repo: str) -> str:
 
 
 def _show_progress(status: DownloadStatus) -> None:
-    """How far it is, over the line before."""
+    """Show the progress of the download, over the line before."""
     words = f"{status.done_bytes / 1e9:.2f} of {status.total_bytes / 1e9:.2f} GB"
     if status.bytes_per_second:
         words += f", {status.bytes_per_second / 1e6:.1f} MB/s"

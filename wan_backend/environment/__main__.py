@@ -1,6 +1,10 @@
-"""`python -m wan_backend.environment plan|create --folder F --torch auto`: events on stdout, pip's words on stderr.
+"""Sets the backend up: `python -m wan_backend.environment plan|create --folder F --torch auto`.
 
-Standard library, whole_file and the protocol only.
+Events go to stdout, what uv or pip says to stderr. In the folder lie:
+
+    environment-XXXXXXXX/   an environment, called by what is in it; backend.json says which one is used
+    tools/, python/         uv, and the Python that it brought
+    cache/                  what was downloaded: a set-up that was stopped resumes with it
 """
 
 from __future__ import annotations
@@ -9,30 +13,38 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import sys
 import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..protocol.conversion import to_json
 from ..protocol.envelope import Notification
 from ..protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, SetupState
 from ..storage import whole_file
-from . import create, interpreters, torch_build
+from . import create, interpreters, make, processes, torch_build
+from .causes import SetupFailed
+from .meter import Amount
+
+log = logging.getLogger(__name__)
 
 BACKEND_FILE = "backend.json"
 """Written beside the environment once it is whole: {"python": path}; the add-on looks for it."""
-
-NO_PYTHON = (
-    "No Python 3.11, 3.12 or 3.13 with its venv module was found. Install Python 3.12 (python.org, or "
-    "'sudo apt install python3.12-venv' on Debian and Ubuntu), then set up again."
-)
+NOTHING = Amount()
+TELL_SECONDS = 0.25
+SHARES = (0.0, 0.04, 0.08, 0.95, 1.0)
+"""How much of the bar each step of `make` has."""
+ROOM = 2.5
+"""How much room an environment takes, for each byte that is fetched, at the least."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Plan or make the environment; exit code 0 where it is or would be good."""
     parser = argparse.ArgumentParser(prog="wan_backend.environment", description=__doc__)
     parser.add_argument("verb", choices=["plan", "create"])
-    parser.add_argument("--folder", type=Path, required=True, help="the environment goes into FOLDER/environment")
+    parser.add_argument("--folder", type=Path, required=True, help="all of it goes in there")
     parser.add_argument("--torch", default="auto", help="auto, cpu, cuda, rocm or mps")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
@@ -47,44 +59,111 @@ def main(arguments: list[str] | None = None) -> int:
 def make_plan(folder: Path, wish: str) -> SetupPlan:
     """What `create` would do here."""
     folder = folder.absolute()
-    python = interpreters.find()
+    python = interpreters.find(bare=True)
+    path = python.path if python else ""
     try:
         build = torch_build.choose(wish)
     except ValueError as error:
         return SetupPlan("", wish, str(folder), 0, str(error), Problem(ProblemKind.SETUP, str(error)))
-    ready = create.is_ready(folder / "environment", create.backend_steps(build))
+    ready = _ready_one(folder, create.backend_steps(build))
     size = 0 if ready else build.download_bytes
     sentence = (
         f"About {size / 1e9:.1f} GB will be downloaded and installed into {folder} ({build.name} build of torch)."
         if size
         else f"The environment in {folder} is complete; there is nothing to download."
     )
-    problem = Problem(ProblemKind.NO_PYTHON, NO_PYTHON) if python is None else None
-    return SetupPlan(python.path if python else "", build.name, str(folder), size, sentence, problem)
+    return SetupPlan(path, build.name, str(folder), size, sentence, _no_room(folder, size))
+
+
+def _no_room(folder: Path, size: int) -> Problem | None:
+    """That it won't fit; what an earlier try fetched is there already."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    held = 0
+    try:
+        for path in (folder / "cache").rglob("*"):
+            held += path.lstat().st_size
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        log.warning("how much room there is can't be seen: %s", error)
+        return None
+    needed = size * ROOM - held
+    if not size or free >= needed:
+        return None
+    sentence = (
+        f"The environment takes about {size * ROOM / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on the disk of "
+        f"{folder}: free {(needed - free) / 1e9:.1f} GB more, then set up again."
+    )
+    return Problem(ProblemKind.DISK_FULL, sentence)
+
+
+def _ready_one(folder: Path, steps: Sequence[create.Step]) -> Path | None:
+    """The environment that has these packages; by the name of older versions, too."""
+    names = (create.folder_name(steps), "environment")
+    return next((folder / name for name in names if create.is_ready(folder / name, steps)), None)
 
 
 def _create(plan: SetupPlan, wish: str) -> int:
-    python = interpreters.find()
-    if plan.problem or python is None:
-        problem = plan.problem or Problem(ProblemKind.NO_PYTHON, NO_PYTHON)
-        _send("setup", SetupProgress(SetupState.FAILED, sentence=problem.sentence, problem=problem))
-        return 1
-    folder = Path(plan.folder)
-    steps = create.backend_steps(torch_build.choose(wish))
-
-    def report(step: int, count: int, sentence: str) -> None:
-        _send("setup", SetupProgress(SetupState.RUNNING, step, count, (step - 1) / count, sentence))
-
+    if plan.problem:
+        return _failed(plan.problem)
+    folder, build = Path(plan.folder), torch_build.choose(wish)
+    steps = create.backend_steps(build)
+    wanted = make.Wanted(steps, question=make.ANSWERS, about_bytes=build.download_bytes)
+    environment = _ready_one(folder, steps) or folder / create.folder_name(steps)
+    places = make.Places(folder / "tools", folder / "python", folder / "cache")
     try:
-        made = create.create(folder / "environment", python, steps, report)
-        create.link_package(folder / "environment")
+        _sweep(folder, environment)
+        made = make.make(environment, wanted, places, ProgressSender())
+        create.link_package(environment)
         whole_file.write(folder / BACKEND_FILE, json.dumps({"python": str(made)}).encode())
-    except (create.SetupFailed, OSError) as error:
-        problem = Problem(ProblemKind.SETUP, str(error))
-        _send("setup", SetupProgress(SetupState.FAILED, sentence=str(error), problem=problem))
-        return 1
-    _send("setup", SetupProgress(SetupState.DONE, len(steps) + 1, len(steps) + 1, 1.0, "The backend is set up."))
+    except SetupFailed as error:
+        return _failed(Problem(error.kind, str(error)))
+    except OSError as error:
+        return _failed(Problem(ProblemKind.SETUP, str(error)))
+    _send("setup", SetupProgress(SetupState.DONE, make.COUNT, make.COUNT, 1.0, "The backend is set up."))
     return 0
+
+
+def _failed(problem: Problem) -> int:
+    _send("setup", SetupProgress(SetupState.FAILED, sentence=problem.sentence, problem=problem))
+    return 1
+
+
+def _sweep(folder: Path, wanted: Path) -> None:
+    """Remove environments that are of no use: neither the one that is used until now, nor the one to be made.
+
+    The one before is kept until the next set-up, since a backend may still run out of it.
+    """
+    try:
+        used = Path(json.loads((folder / BACKEND_FILE).read_text("utf-8"))["python"])
+    except (OSError, ValueError, KeyError, TypeError):
+        used = wanted
+    for old in folder.glob("environment*"):
+        if old != wanted and old.is_dir() and old not in used.parents:
+            log.info("removing %s, which isn't used", old)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+class ProgressSender:
+    """Sends how far it is, at most four times a second where only bytes change."""
+
+    def __init__(self) -> None:
+        self._told_at, self._sentence = 0.0, ""
+
+    def __call__(self, step: int, count: int, sentence: str, amount: Amount = NOTHING, /) -> None:
+        """Send it."""
+        now = time.monotonic()
+        if sentence == self._sentence and now < self._told_at + TELL_SECONDS:
+            return
+        self._told_at, self._sentence = now, sentence
+        share = amount.done_bytes / amount.total_bytes if amount.total_bytes else 0.0
+        first, last = SHARES[step - 1], SHARES[step]
+        _send(
+            "setup",
+            SetupProgress(
+                SetupState.RUNNING, step, count, round(first + (last - first) * share, 4), sentence, None,
+                amount.done_bytes, amount.total_bytes, amount.seconds_left,
+            ),
+        )  # fmt: skip
 
 
 def _send(method: str, message: SetupPlan | SetupProgress) -> None:
@@ -93,12 +172,13 @@ def _send(method: str, message: SetupPlan | SetupProgress) -> None:
 
 
 def _leave_with_parent() -> None:
-    """End, with pip, when stdin ends: Blender was closed or the set-up cancelled."""
+    """End, with uv or pip, when stdin ends: Blender was closed or the set-up cancelled."""
 
     def watch() -> None:
         # Not sys.stdin: its lock, held by this thread as it waits, would make a normal exit a fatal error.
         while os.read(0, 4096):
             pass
+        processes.end_all()
         if hasattr(os, "killpg") and os.getpid() == os.getpgrp():
             os.killpg(os.getpgrp(), 15)
         os._exit(3)

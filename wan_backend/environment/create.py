@@ -1,4 +1,4 @@
-"""Makes a virtual environment in steps that can be taken up again. whole_file and standard library only.
+"""Says what an environment is made of, and makes it with pip, which is the way where uv can't be had (make.py).
 
 A folder is ready when its `environment.json` says so and names the same packages; that file is written last, so a
 half-made environment is never taken for a whole one. pip keeps what it has downloaded, so a second try after a
@@ -28,6 +28,7 @@ from pathlib import Path
 
 from ..storage import whole_file
 from . import first_files, torch_build
+from .causes import SetupFailed
 from .interpreters import Interpreter
 from .torch_build import TorchBuild
 
@@ -50,10 +51,6 @@ READY_FILE = "environment.json"
 
 Report = Callable[[int, int, str], None]
 """Called with the step's number (from 1), the number of steps, and a sentence."""
-
-
-class SetupFailed(Exception):
-    """A step failed; the message is a sentence for a person."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +114,13 @@ def create(
     """
     if is_ready(folder, steps):
         return python_of(folder)
+    install(folder, interpreter, steps, report, isolated)
+    mark_ready(folder, steps)
+    return python_of(folder)
+
+
+def install(folder: Path, interpreter: Interpreter, steps: Sequence[Step], report: Report, isolated: bool) -> None:
+    """Do so, without calling it ready."""
     count = len(steps) + 1
     (folder / READY_FILE).unlink(missing_ok=True)
     report(1, count, f"Creating the environment in {folder}")
@@ -129,8 +133,16 @@ def create(
             if not step.optional:
                 raise
             log.warning("an optional step failed, and set-up goes on without it: %s", error)
+
+
+def mark_ready(folder: Path, steps: Sequence[Step]) -> None:
+    """Call the environment ready: it's whole and answers."""
     whole_file.write(folder / READY_FILE, json.dumps(_description(steps)).encode())
-    return python_of(folder)
+
+
+def folder_name(steps: Sequence[Step]) -> str:
+    """What an environment of these packages is called, so that a new one never lies where the old one is."""
+    return f"environment-{hashlib.sha256(json.dumps(_description(steps)).encode()).hexdigest()[:8]}"
 
 
 def link_package(folder: Path) -> None:
@@ -165,9 +177,9 @@ def _make_venv(folder: Path, interpreter: Interpreter) -> None:
 def _pip(folder: Path, step: Step, python: tuple[int, int], isolated: bool) -> None:
     pip = [str(python_of(folder)), "-I", "-m", "pip"]  # nothing of the folder that Blender was started in
     command = [*pip, "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
-    variables = _without()
+    variables = without_python_variables()
     if isolated:
-        variables = {**_without(pip_too=True), **reach_of(_pip_settings(pip), step.hashed)}
+        variables = {**without_python_variables(pip_too=True), **reach_of(_pip_settings(pip), step.hashed)}
     note = first_files.note_of(folder)
     with tempfile.TemporaryDirectory() as scratch:
         words, report, listed = Path(scratch, "pip.log"), Path(scratch, "report.json"), Path(scratch, "first.txt")
@@ -243,7 +255,7 @@ def _pip_settings(pip: list[str]) -> str:
             text=True,
             stdin=subprocess.DEVNULL,
             timeout=60,
-            env=_without(),
+            env=without_python_variables(),
         )
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return ""
@@ -251,7 +263,7 @@ def _pip_settings(pip: list[str]) -> str:
     return "\n".join(sorted(lines, key=lambda line: line.startswith(":env:")))
 
 
-def _without(pip_too: bool = False) -> dict[str, str]:
+def without_python_variables(pip_too: bool = False) -> dict[str, str]:
     """The environment without what changes which packages Python sees, or how pip does its work."""
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "OCIO")}
     if not pip_too:
@@ -265,7 +277,7 @@ def _run(command: list[str], variables: dict[str, str] | None = None) -> int:
     log.info("running %s", " ".join(command))
     try:
         return subprocess.run(
-            command, stdout=2, stderr=2, stdin=subprocess.DEVNULL, env=variables or _without()
+            command, stdout=2, stderr=2, stdin=subprocess.DEVNULL, env=variables or without_python_variables()
         ).returncode
     except OSError as error:
         log.error("%s did not start: %s", command[0], error)

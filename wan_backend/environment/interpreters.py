@@ -18,27 +18,32 @@ PREFERRED = ("3.11", "3.12", "3.13")
 """In this order: the tests run the backend on 3.11."""
 
 _QUESTION = (
-    "import sys, venv, ensurepip, platform;"
+    "import sys, {needed};"
     "print(sys.version_info[0], sys.version_info[1], getattr(sys, '_base_executable', sys.executable))"
 )
+_FOR_PIP, _FOR_UV = "venv, ensurepip, platform", "platform"
+"""What an environment is made with; uv needs nothing of a Python, so Debian's and Blender's own do as well."""
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python that has venv and ensurepip."""
+    """A Python that an environment can be made with."""
 
     path: str
     version: tuple[int, int]
 
 
-def find(versions: tuple[str, ...] = PREFERRED) -> Interpreter | None:
-    """The first Python of one of `versions` (in their order) that can make an environment, or None."""
+def find(versions: tuple[str, ...] = PREFERRED, bare: bool = False) -> Interpreter | None:
+    """The first Python of one of `versions` (in their order) that can make an environment, or None.
+
+    `bare`: uv makes it, so the Python needs neither venv nor ensurepip.
+    """
     wanted = [tuple(int(part) for part in version.split(".")) for version in versions]
     seen: dict[str, Interpreter | None] = {}
     for version in versions:
         for path in _candidates(version):
             if path not in seen:
-                seen[path] = ask(path)
+                seen[path] = ask(path, bare)
             found = seen[path]
             if found and found.version == tuple(int(part) for part in version.split(".")):
                 return found
@@ -46,12 +51,12 @@ def find(versions: tuple[str, ...] = PREFERRED) -> Interpreter | None:
     return fitting[0] if fitting else None
 
 
-def ask(path: str) -> Interpreter | None:
-    """What the Python at `path` is; None where it does not start or can't make environments."""
+def ask(path: str, bare: bool = False) -> Interpreter | None:
+    """What the Python at `path` is; None where it does not start or can't make environments (see `find`)."""
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
     try:
         answer = subprocess.run(
-            [path, "-I", "-c", _QUESTION],
+            [path, "-I", "-c", _QUESTION.format(needed=_FOR_UV if bare else _FOR_PIP)],
             capture_output=True,
             text=True,
             timeout=20,

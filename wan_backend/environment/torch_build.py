@@ -34,11 +34,11 @@ class TorchBuild:
 
 
 BUILDS = {
-    "cpu": TorchBuild("cpu", ("--extra-index-url", _INDEX + "cpu"), 600_000_000, "lock_torch_cpu.txt"),
+    "cpu": TorchBuild("cpu", ("--extra-index-url", _INDEX + "cpu"), 400_000_000, "lock_torch_cpu.txt"),
     "mps": TorchBuild("mps", (), 450_000_000, "lock_torch.txt"),
     # PyTorch's index states no checksum of it; triton-rocm is on that index alone.
     "rocm": TorchBuild("rocm", ("--index-url", _INDEX + "rocm7.2"), 4_800_000_000, needs=("triton-rocm==3.7.1",)),
-    "cuda": TorchBuild("cuda", (), 3_400_000_000, "lock_torch.txt"),
+    "cuda": TorchBuild("cuda", (), 2_900_000_000, "lock_torch.txt"),
     "cuda-windows": TorchBuild(
         "cuda", ("--extra-index-url", _INDEX + "cu130"), 3_200_000_000, "lock_torch_windows.txt"
     ),

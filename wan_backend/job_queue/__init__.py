@@ -1,17 +1,14 @@
-"""The queue: which jobs there are, in which state, kept on disk so that no kill loses one.
+"""The queue of jobs, kept on disk so that no kill loses one.
 
-durable_file  JSON files that are whole or not there
-store         the job folders: request.json, plan.json and state.json
-reading       what those files say, whatever is wrong with them
-owners        which live server owns which jobs
-adoption      the jobs of servers that died, found on the disk
-adopter       has them looked for while the queue goes on
-writer        what goes to the disk, beside the main thread
-saving        what is on its way there
-outcome       what came of something, as an answer
-rows          the order in which jobs are listed, and its pages
-transitions   which state may follow which
 jobs          the queue itself, in memory and on disk
-
-May import the protocol and filelock; nothing of the server, no torch.
+job           a job in memory, and which state may follow which
+job_order     the orders in which jobs are listed and get their turns
+store         the job folders: request.json, plan.json and state.json
+reading       reads those files, whatever is wrong with them
+take_files    the files of a job's take in its media folder
+owners        locks that say which live server owns which jobs
+adoption      finds the jobs of servers that died
+adopter       runs adoption beside the queue
+saving        tracks the writes that are on their way to the disk
+writer        writes to the disk, on the caller's thread or its own
 """

@@ -1,7 +1,7 @@
-"""Has the jobs of dead servers looked for while the queue goes on.
+"""Runs the search for jobs of dead servers while the queue goes on.
 
-A look has two parts. The first reads the state folder; when it is through, the list of jobs is whole. The second looks
-through media folders, which may be on a slow share, for what the dead servers left; a job starts only after it.
+A search has two parts. The first reads the state folder; after it, the list of jobs is complete. The second searches
+media folders, which may be on a slow share, for what the dead servers left; a job starts only after it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ T = TypeVar("T")
 
 GROUP_SECONDS = 0.1
 GROUP = 50
-MAX_LOOKERS = 32
-"""So many media folders are looked at at once; those that hang hold none of the others as long as they are fewer."""
+MAX_SEARCH_THREADS = 32
+"""Number of media folders that are searched at once; as long as fewer hang, they hold up none of the others."""
 
 
 class Adopter:
-    """Single-threaded, but for the look itself."""
+    """Starts searches and gives what they find to the queue. All but the search itself is done on one thread."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Adopter:
         self._was_through = False
 
     def look(self, then: Callable[[], None] = lambda: None) -> None:
-        """Look once, or wait for the look that goes on; `then` is called when the list is whole."""
+        """Search once, or wait for the search that goes on; `then` is called when the list of jobs is complete."""
         self._waiting.append(then)
         if self._looking:
             return
@@ -63,7 +63,7 @@ class Adopter:
 
     @property
     def was_through(self) -> bool:
-        """Whether a look was through."""
+        """Whether a first search is over."""
         return self._was_through
 
     def when_through(self, then: Callable[[], None]) -> None:
@@ -74,7 +74,7 @@ class Adopter:
             self.look(then)
 
     def look_where_freed(self) -> None:
-        """Look again where a server died that had jobs of this folder, or the last look failed; else do nothing."""
+        """Search again where a server died that had jobs of this folder, or the last search failed; else do nothing."""
         post = self._post
         if self._looking or self._watching or not self._was_through or post is None:
             return
@@ -111,12 +111,12 @@ class Adopter:
         for jobs in folders.values():
             left.put(jobs)
         if self._post is not None:
-            for _ in range(min(len(folders), MAX_LOOKERS) - 1):
+            for _ in range(min(len(folders), MAX_SEARCH_THREADS) - 1):
                 threading.Thread(target=self._look_for_takes, args=[left, post], name="takes", daemon=True).start()
         self._look_for_takes(left, post)
 
     def _look_for_takes(self, left: queue.SimpleQueue[list[Job]], post: Post) -> None:
-        """In one media folder after the other, as long as there are any: one that hangs holds its own jobs."""
+        """Search one media folder after the other until none is left: one that hangs holds up its own jobs alone."""
         with contextlib.suppress(queue.Empty):
             while True:
                 for group in _grouped(self._adoption.look_for_takes(left.get_nowait())):
@@ -130,14 +130,14 @@ class Adopter:
 
 
 def _in_turn(job: Job) -> tuple[int, int, str, Job]:
-    """The job, after what says when it is looked at: what ran may have its take, what is queued waits for this."""
+    """The job with its rank in the search: one that ran may have its take, and one that is queued waits for this."""
     state = job.status.state
     rank = 0 if state in WORKING else 1 if state is JobState.QUEUED else 2
     return rank, job.order, job.status.job_id, job
 
 
 def _grouped(items: Iterable[T]) -> Iterator[list[T]]:
-    """The first alone, then as many as come in a moment: the queue goes on with the first at once."""
+    """Group the items: the first alone, so that the queue goes on at once, then as many as come in a moment."""
     group: list[T] = []
     begun = 0.0
     for item in items:

@@ -1,6 +1,6 @@
-"""The jobs of servers that died, found on the disk.
+"""Finds the jobs of servers that died on the disk.
 
-It may be done by a thread, while the queue goes on: with ten thousand jobs it takes seconds. Each job has one holder,
+A thread does this while the queue goes on: with ten thousand jobs it takes seconds. Each job has one holder,
 whatever its state: the server that made it, or after its death the one that took over. Of what another live server
 holds, jobs that nothing will be done for are shown by the others as well, and changed by none of them.
 """
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 50
 SHARED = (JobState.DONE, JobState.CANCELLED)
-"""Nothing will be done for these: every server shows them, once the one that made them is dead."""
+"""In these states nothing more will be done: every server shows such jobs once the one that made them is dead."""
 NOBODY = "nobody"
 """The owner of jobs whose files name none."""
 
@@ -38,7 +38,7 @@ class Found:
 
     job: Job
     take: Take | None = None
-    """Its take, where it is whole on the disk, though the job does not know it."""
+    """Its take, where that is complete on the disk though the job does not know it."""
     goes_on: bool = False
     """Its worker left finished steps."""
     elsewhere: bool = False
@@ -66,11 +66,11 @@ class Adoption:
         self._one_at_a_time = threading.Lock()
         self._failed = False
         self._holders: dict[str, str] = {}
-        """Which live server has what belonged to an owner; only while looking."""
+        """The live server that has the jobs of an owner, for each owner; only during a search."""
         self._alive: dict[str, bool] = {}
-        """Which other servers live; only while looking."""
+        """Whether each other server lives; only during a search."""
         self._looked_at: Stamp | None = None
-        """How the folder of the jobs was at the last look."""
+        """Stamp of the folder of the jobs at the last search."""
 
     def look(self, known: Collection[str]) -> Iterator[list[Found]]:
         """All jobs that are not `known` and that no other live server has, by and by; of those that one has, what is to
@@ -109,7 +109,7 @@ class Adoption:
 
     @property
     def hidden(self) -> int:
-        """How many jobs other live servers hold that aren't shown."""
+        """Number of jobs that other live servers hold and that aren't shown."""
         return sum(not each.shown for each in list(self._elsewhere.values()))
 
     def _look(self, known: set[str]) -> Iterator[list[Found]]:
@@ -173,7 +173,7 @@ class Adoption:
         return [Found(before.job, elsewhere=True, gone=True)] if before.shown else []
 
     def _stamp(self, job_id: str) -> Stamp | None:
-        """Of what changes with a job's state; None where there is nothing of it."""
+        """The stamp of the file that changes with a job's state; None where there is none."""
         try:
             return stamp_of(self._store.folder(job_id) / STATE_FILE)
         except OSError:

@@ -31,7 +31,7 @@ class Job:
     queued_at: float = 0.0
     """Seconds since 1970 (UTC); when it was last queued."""
     media_folder: str = ""
-    """Where its take's folder is made."""
+    """The folder in which its take's folder is made."""
     broken: bool = False
     """Its request can't be read any more."""
     removed: bool = False
@@ -39,7 +39,7 @@ class Job:
     elsewhere: bool = False
     """Another live server holds it: it is shown here, and not changed."""
     at_media: int = 0
-    """How many are at what earlier tries left of it in the media folder; it doesn't begin before they are done."""
+    """Number of threads that are cleaning up after earlier tries in its media folder; it begins after they are done."""
     at_media_since: float = field(default_factory=time.monotonic)
     aside: bool = False
     """It has no turn among the queued ones, until it is taken back."""

@@ -1,8 +1,8 @@
-"""The queue: every job this server has, in memory and on disk.
+"""Keeps the queue: every job of this server, in memory and on disk.
 
-What changes a state goes to the disk at once, by the writer; progress doesn't. A disk that is full stops no job: its
-newer state is kept in memory and written when there is room again. Only a new job is refused then, because it could be
-lost. What a person asked for is answered once it is on the disk. Nothing here takes longer the more jobs there are.
+A change of state goes to the disk at once, by the writer; progress doesn't. A full disk stops no job: its newer state
+is kept in memory and written when there is room again. Only a new job is refused then, because it could be lost. A
+client's call is answered once its effect is on the disk. Nothing here takes longer the more jobs there are.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ GOES_ON = "The backend ended while this job ran; retry it to resume from its las
 HELD_ELSEWHERE = "Another Blender window has this job; change it in that window, or close that window first."
 MEDIA_FOLDER_SILENT = "{} does not answer; this job continues as soon as it does."
 MEDIA_PATIENCE_SECONDS = 60.0
-"""So long a job waits for its media folder before others go on in its place."""
+"""Time that a job waits for its media folder before others go before it."""
 ALMOST_DONE = 0.999
 """Progress is 1 only once the take is on the disk."""
 MAX_PAGE_JOBS = 1000
 MAX_PAGE_BYTES = 1 << 19
-"""A page must go on one line, whatever its jobs have to say."""
+"""A page must fit on one line, however long the sentences of its jobs are."""
 MAX_STATUS_BYTES = 16_000
-"""Of a new job; what is told of it later is bounded, too."""
+"""Limit for a new job; sentences and fixes that come later have limits of their own."""
 MAX_SENTENCE = 2000
 MAX_FIXES = 20
 
@@ -72,7 +72,7 @@ OnChange = Callable[[JobStatus, bool], None]
 
 
 class JobQueue:
-    """First in, first out. One worker at a time has a job."""
+    """A queue of jobs, first in, first out. One worker at a time has a job."""
 
     def __init__(
         self,
@@ -85,8 +85,8 @@ class JobQueue:
         """Raises OSError where the folder can't be written.
 
         `post` has something done by this thread; what has to do with disks is then done by others. Without it, all is
-        done before a call returns. `on_elsewhere` is told how many jobs other live servers have, whenever a look found
-        that to be different.
+        done before a call returns. `on_elsewhere` is called with the number of jobs that other live servers have,
+        whenever a search finds another number.
         """
         self._store = JobStore(state_folder)
         self._owner, self._on_change = owner, on_change
@@ -98,14 +98,14 @@ class JobQueue:
         self._rows = Rows()
         self._turns = Turns(self._jobs)
         self._new: dict[str, list[Answer]] = {}
-        """Jobs that are being put on the disk, and who waits for that."""
+        """Jobs that are being written to the disk, and the answers that wait for that."""
         self._cleared: set[str] = set()
         self._retried: dict[str, list[Answer]] = {}
-        """Jobs that were asked to be retried and are looked at for that."""
+        """Jobs whose files are checked for a retry, and the answers that wait for that."""
         self._waiting_for = ""
         """The queued job whose sentence says more than that it waits."""
 
-    # What there is
+    # Reading
 
     def adopt(self, then: Callable[[], None] = lambda: None) -> None:
         """Take over every job on disk whose server is dead; say of running ones that they were interrupted."""
@@ -116,7 +116,7 @@ class JobQueue:
         self._adopter.when_through(then)
 
     def adopt_freed(self) -> None:
-        """Take over the jobs of servers that died since, and tell of them; to be called now and then."""
+        """Take over the jobs of servers that died since, and report them; to be called now and then."""
         self._adopter.look_where_freed()
 
     def page(self, params: ListParams) -> ListResult:
@@ -139,7 +139,7 @@ class JobQueue:
         return self._job(job_id).status
 
     def details(self, job_id: str) -> Later:
-        """What a job was asked for, and what is done for it."""
+        """A job's request, and the plan that is carried out for it."""
 
         def start(hand_in: Answer) -> None:
             folder = self._store.folder(job_id)
@@ -156,11 +156,11 @@ class JobQueue:
         return Later(lambda hand_in: self.when_adopted(lambda: start(hand_in)))
 
     def request(self, job_id: str, then: Callable[[TakeRequest | ProtocolError], None]) -> None:
-        """Read what a job was asked for; `then` may be given a Refusal that says that it is damaged."""
+        """Read a job's request; `then` may be given a Refusal that says that it is damaged."""
         self._saving.in_thread("request", lambda: reading.request_of(self._store.folder(job_id)), then)
 
     def work_folder(self, job_id: str) -> Path:
-        """Where a worker keeps the job's finished steps, so that a retry goes on from them."""
+        """The folder where a worker keeps the job's finished steps, so that a retry goes on from them."""
         return self._store.work_folder(job_id)
 
     def has(self, job_id: str) -> bool:
@@ -191,7 +191,7 @@ class JobQueue:
                 self._turns.add(job)
                 self.set_sentence(job_id, WAITING)
 
-    # What is asked for
+    # Calls of clients
 
     def submit(self, job_id: str, request: TakeRequest, plan: Plan) -> Later:
         """Queue a new job, on disk when this is answered: with its status, or a Refusal where the disk won't have it.
@@ -212,7 +212,7 @@ class JobQueue:
         over."""
         return Later(lambda hand_in: self.when_adopted(lambda: self._clear(job_ids, hand_in)))
 
-    # What happens to a job
+    # Events of the worker
 
     def start(self, job_id: str, plan: Plan) -> JobStatus:
         """A worker gets the job; `plan` is what will be done."""
@@ -222,7 +222,7 @@ class JobQueue:
         return self._move(job, JobState.LOADING, sentence="Loading the model.", seconds=waited, steps=plan.steps)
 
     def progress(self, report: ProgressParams) -> None:
-        """A worker says how far it is; what is said of a job that no worker has is passed over."""
+        """A worker reports its progress; a report on a job that no worker has is ignored."""
         job = self._jobs.get(report.job_id)
         if job is None or not is_working(job.status) or report.state not in WORKING:
             return
@@ -254,12 +254,12 @@ class JobQueue:
         self._end(job, state, problem)
 
     def damaged(self, job_id: str, problem: Problem) -> None:
-        """What the job was asked for can't be read any more."""
+        """The job's request can't be read any more."""
         self._job(job_id).broken = problem.kind is not ProblemKind.FOLDER  # that may be read by a retry
         self.end(job_id, JobState.FAILED, problem)
 
     def report_to_next(self, sentence: str) -> None:
-        """Say something to who waits for the next queued job. (Those after it wait for that one.)"""
+        """Show a sentence at the next queued job; those after it wait for that one."""
         job, reported = self._turns.first(), self._jobs.get(self._waiting_for)
         if reported is not None and reported is not job and reported.status.state is JobState.QUEUED:
             self.set_sentence(reported.status.job_id, WAITING)
@@ -269,13 +269,13 @@ class JobQueue:
             self.set_sentence(job.status.job_id, sentence)
 
     def set_sentence(self, job_id: str, sentence: str) -> None:
-        """Say what goes on with a job; not kept on disk."""
+        """Show a sentence at a job; it is not kept on disk."""
         job = self._job(job_id)
         if job.status.sentence != sentence:
             self._set(job, dataclasses.replace(job.status, sentence=sentence[:MAX_SENTENCE]))
             self._on_change(job.status, True)
 
-    # What goes to the disk
+    # Writing
 
     def when_written(self, job_id: str, then: Callable[[], None]) -> None:
         """Call `then` once what is known of the job is on the disk, or can't be put there."""
@@ -356,7 +356,7 @@ class JobQueue:
             self._saving.in_thread("retry", look, functools.partial(self._retry_with, job))
 
     def _retry_with(self, job: Job, take: Take | ProtocolError | None) -> None:
-        """`take`: what is whole on the disk already, or why the job can't be made again."""
+        """`take`: the complete take on the disk, or why the job can't be made again."""
         job_id = job.status.job_id
         answer: ProtocolError | None = None
         if isinstance(take, ProtocolError):
@@ -474,7 +474,7 @@ class JobQueue:
             self._on_change(job.status, True)
 
     def _on_media_checked(self, group: list[Found]) -> None:
-        """It was looked whether there is a take of these jobs."""
+        """Finish those of these jobs whose takes were found."""
         for found in group:
             job = found.job
             state = job.status.state
@@ -483,7 +483,7 @@ class JobQueue:
                 self._finish(job, found.take, job.status.seconds)
             self._leave_media(job)
 
-    # Parts
+    # State changes
 
     def _finish(self, job: Job, take: Take, seconds: PhaseSeconds, notes: Iterable[str] = ()) -> None:
         job_id = job.status.job_id
@@ -504,7 +504,7 @@ class JobQueue:
         self._saving.in_thread("tidying", lambda: take_files.remove_partial(takes_folder, job_id), done)
 
     def _leave_media(self, job: Job) -> None:
-        """One of those that were at the job's media folder is through."""
+        """One of the threads that were at the job's media folder is done."""
         job.at_media -= 1
         if not job.at_media and self._jobs.get(job.status.job_id) is job:
             self.take_back(job.status.job_id)
@@ -516,7 +516,7 @@ class JobQueue:
         self._move(job, state, problem=problem, sentence=problem.sentence, eta_seconds=None, preview="")
 
     def _move(self, job: Job, state: JobState, status: JobStatus | None = None, **changes: Any) -> JobStatus:
-        """Bring a job into `state`: in memory, on disk, told."""
+        """Bring a job into `state`, in memory and on disk, and report it."""
         check_transition(job.status.state, state)
         # Nobody waits for what a worker's job comes to, and the next server finds that out by itself.
         urgent = state in (JobState.QUEUED, JobState.INTERRUPTED) or not is_working(job.status)
@@ -557,7 +557,7 @@ def _waits_too_long(job: Job) -> bool:
 
 
 def _after_calls(count: int, then: Callable[[], None]) -> Callable[[], None]:
-    """Something to call `count` times, whereupon `then` is called; at once where that is 0."""
+    """A function that calls `then` when it is called the `count`th time; `then` is called now where `count` is 0."""
     left = count
 
     def one() -> None:

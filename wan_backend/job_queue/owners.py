@@ -1,9 +1,9 @@
-"""Which live server owns which jobs, by locks that the system gives up when a process dies, however it dies.
+"""Records which live server owns which jobs, by locks that the system gives up when a process dies, however it dies.
 
 Several servers may share a state folder (two windows of Blender). Each holds servers/<its id>.lock as long as it
 lives; a job names its owner, and is left alone while that owner lives. Who takes over from a dead one writes
 servers/<dead id>.heir with its own id, once for all the dead one's jobs: writing each job anew would take minutes on
-a slow disk. May import filelock; no torch.
+a slow disk.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Owner:
         return False
 
     def heir(self, owner_id: str) -> str:
-        """Who took over from that dead server; empty: nobody yet."""
+        """The id of the server that took over from that dead server; empty: nobody yet."""
         file = self._heir_file(owner_id)
         if not _ID.fullmatch(owner_id) or not file.is_file():
             return ""

@@ -1,6 +1,6 @@
-"""What a job's files say, whatever is wrong with them: a damaged one costs its own job, and that job says so.
+"""Reads a job's files, whatever is wrong with them: a damaged one costs its own job, and that job says so.
 
-Standard library and protocol only. Numbers are finite and of a size that everything after can do with.
+Numbers are finite and of a size that all later code can handle.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .store import FORMAT, PLAN_FILE, REQUEST_FILE, SETTLED_FILE, STATE_FILE
 log = logging.getLogger(__name__)
 
 MAX_STATE_BYTES = 1 << 17
-"""A larger state is damaged: what is told of a job has to go on one line."""
+"""A larger state is damaged: a job's status has to fit on one line."""
 LAST_SECOND = 1e11
-"""In the year 5138; what says that it is from later is damaged."""
+"""This is in the year 5138; a file with a later time is damaged."""
 LAST_ORDER = 1 << 62
 NO_SUMMARY = JobSummary("", Task.TEXT_TO_VIDEO, "", 0, 1)
 
 
 @dataclass
 class Kept:
-    """A job as its files have it."""
+    """A job that was read from its files."""
 
     job: Job
     format: int = FORMAT
@@ -40,7 +40,7 @@ class Kept:
 
 
 def request_of(folder: Path) -> TakeRequest:
-    """What the job in that folder was asked for. Raises Refusal where that can't be read, or can't be read now."""
+    """The request of the job in that folder. Raises Refusal where that can't be read, or can't be read now."""
     try:
         return from_json(TakeRequest, read_json(folder / REQUEST_FILE)["request"], REQUEST_FILE)
     except OSError as error:
@@ -55,7 +55,7 @@ def request_of(folder: Path) -> TakeRequest:
 
 
 def plan_of(folder: Path) -> Plan | None:
-    """What is or was done for the job in that folder; None where that is not known."""
+    """The plan of the job in that folder; None where it can't be read."""
     try:
         return from_json(Plan, read_json(folder / PLAN_FILE), PLAN_FILE)
     except Exception:  # as above; the plan is made again when the job's turn comes
@@ -118,7 +118,7 @@ def _state(file: Path) -> dict[str, Any]:
 
 
 def _status(job_id: str, state: dict[str, Any], summary: JobSummary | None) -> JobStatus | None:
-    """What state.json says; None where it can't be understood. A summary made of the request goes before its own."""
+    """The status in state.json; None where it can't be understood. A summary made of the request replaces its own."""
     written = state.get("status")
     if not isinstance(written, dict):
         return None

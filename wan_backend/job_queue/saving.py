@@ -1,6 +1,6 @@
-"""What of the jobs is on its way to the disk, and what could not be put there.
+"""Tracks what is on its way to the disk for each job, and what could not be written.
 
-Without `post`, all is done before a call returns; with it, by other threads, and what comes of it is heard here.
+Without `post`, all is done before a call returns; with it, other threads write, and results come through it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass
 class _Writes:
-    """What of a job is on its way."""
+    """Writes of a job that are on their way."""
 
     count: int = 0
     waiting: list[Callable[[], None]] = dataclasses.field(default_factory=list)
 
 
 class Saving:
-    """The queue's hand on the disk."""
+    """Writes for the queue."""
 
     def __init__(self, store: JobStore, post: Post | None) -> None:
         self._store, self._post = store, post
@@ -96,7 +96,7 @@ class Saving:
         self._writes.setdefault(job.status.job_id, _Writes()).count += 1
 
     def let_go(self, job: Job) -> None:
-        """It is there."""
+        """One write that `hold` began is done."""
         writes = self._writes[job.status.job_id]
         writes.count -= 1
         if writes.count == 0:

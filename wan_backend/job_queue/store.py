@@ -1,8 +1,8 @@
-"""The job folders on disk: jobs/<job_id>/{request.json,plan.json,state.json,work}.
+"""Stores the job folders: jobs/<job_id>/{request.json,plan.json,state.json,work}.
 
-A job's folder appears and goes by one rename, its state changes by one rename, so that a kill at any moment leaves
-each job whole. What may be called from any thread: all of it; the caller sees to it that nobody else is at the same
-job. `reading` says what the files mean.
+A job's folder appears and goes by one rename, and its state changes by one rename, so a kill at any moment leaves each
+job whole. Every function may be called from any thread; the caller sees to it that only one is at a job. `reading`
+parses the files.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from ..storage.whole_file import TEMPORARY_SUFFIX, write_json
 from .job import Job
 
 FORMAT = 2
-"""Of state.json. 1 (of version 0.1.0): `status` holds the plan and no summary."""
+"""Format of state.json. In format 1 (of version 0.1.0), `status` holds the plan and no summary."""
 REQUEST_FORMAT = 1
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 REQUEST_FILE, PLAN_FILE, STATE_FILE = "request.json", "plan.json", "state.json"
 SETTLED_FILE = "settled"
-"""Is there where a server that doesn't hold the job was told that a saved project knows how it ended."""
+"""This file is there where a server that doesn't hold the job learned that a saved project knows how it ended."""
 
 
 class JobStore:
@@ -46,7 +46,7 @@ class JobStore:
         return [name for name in os.listdir(self._folder) if JOB_ID.fullmatch(name)]
 
     def stamp(self) -> Stamp | None:
-        """What changes when a job comes or goes; None where the folder can't be looked at."""
+        """A stamp that changes when a job comes or goes; None where the folder can't be read."""
         try:
             return stamp_of(self._folder)
         except OSError:
@@ -96,8 +96,8 @@ class JobStore:
     def remove_leftovers(self, owner_is_alive: Callable[[str], bool]) -> None:
         """Remove what servers left that died while they made or removed a job. Raises OSError."""
         for name in os.listdir(self._folder):
-            parts = name.split(".")
-            if len(parts) == 4 and not parts[0] and not owner_is_alive(parts[2]):
+            pieces = name.split(".")
+            if len(pieces) == 4 and not pieces[0] and not owner_is_alive(pieces[2]):
                 _remove_whatever(self._folder / name)
 
     def mark_settled(self, job_id: str) -> None:
@@ -106,7 +106,7 @@ class JobStore:
             (self._folder / job_id / SETTLED_FILE).touch(exist_ok=False)
 
     def work_folder(self, job_id: str) -> Path:
-        """Where a worker keeps what it has of the job so far."""
+        """The folder where a worker keeps the job's finished steps."""
         return self._folder / job_id / WORK_FOLDER
 
     def remove_work(self, job_id: str) -> None:
@@ -122,7 +122,7 @@ class JobStore:
 
 
 def state_of(job: Job) -> dict[str, Any]:
-    """What state.json says of the job."""
+    """The contents of state.json for the job."""
     return {
         "format": FORMAT,
         "owner": job.owner,

@@ -1,4 +1,4 @@
-"""What lies in the media folder for a job: its take, or what a dead worker left."""
+"""Finds, removes and renames the files of a job's take in its media folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def folder_of(media_folder: str, job_id: str) -> Path:
-    """Where the take of the job is, once it is whole. Raises ValueError where no job has one there."""
+    """The folder of the job's take, once that is complete. Raises ValueError where no job has one there."""
     if not os.path.isabs(media_folder) or not is_id(job_id):
         raise ValueError("a media folder is absolute, and a take's folder is called as its job")
     return Path(media_folder) / job_id
@@ -36,10 +36,10 @@ def find_take(media_folder: str, job_id: str) -> Take | None:
         names: Iterable[str] = (frame_file(index) for index in range(take.frames))  # none made before `is_sane_take`
         if take.media_format is not MediaFormat.PNG:
             names = [MOVIE_FILES[take.media_format]]
-        whole = is_sane_take(take) and all((folder / name).stat().st_size > 0 for name in names)
+        is_complete = is_sane_take(take) and all((folder / name).stat().st_size > 0 for name in names)
     except (OSError, ValueError, KeyError, TypeError, ProtocolError):
         return None
-    return take if whole else None
+    return take if is_complete else None
 
 
 def remove_partial(media_folder: str, job_id: str) -> None:

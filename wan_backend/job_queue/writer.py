@@ -1,6 +1,6 @@
-"""What goes to the disk, beside the main thread: a disk that needs 0.15 s for each file must not hold the answers.
+"""Writes to the disk beside the main thread: a disk that needs 0.15 s for each file must not delay the answers.
 
-Both writers do the same; `AtOnce` in the caller's thread, `WriterThread` in its own. Standard library only.
+`AtOnce` writes in the caller's thread, `WriterThread` in its own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Writer(Protocol):
         """Do something else, in its turn; `work` may raise OSError."""
 
     def drop(self, job_id: str) -> None:
-        """Leave out a state of the job that waits to be written; who waits for it is told that all is well."""
+        """Leave out a state of the job that waits to be written; whoever waits for it gets no error."""
 
     def close(self, timeout_seconds: float) -> None:
         """Do all that waits, as far as the time allows."""
@@ -75,7 +75,7 @@ class _Work:
 
 
 class WriterThread:
-    """A thread that writes; what comes of it is told on the main thread."""
+    """A thread that writes; results come on the main thread."""
 
     def __init__(self, save: Save, post: Post) -> None:
         self._save, self._post = save, post
@@ -127,7 +127,7 @@ class WriterThread:
             self._post(functools.partial(_call_all, thens, error))
 
     def _next(self) -> tuple[Callable[[], None], list[Done]] | None:
-        """What to do now, waited for; None: nothing more will come."""
+        """Wait for the next work; None: nothing more will come."""
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._urgent or self._others or self._closing)

@@ -23,14 +23,14 @@ CODEC = "codec"
 
 @dataclasses.dataclass(frozen=True)
 class Codec:
-    """How a field's value travels."""
+    """Converts a field's value to another form for the wire."""
 
     pack: Callable[[Any], Any]
     """The value as JSON values."""
     unpack: Callable[[Any, str], Any]
     """The value of JSON values, given where they stand; raises ProtocolError."""
     words: str
-    """What travels, for docs/protocol.md."""
+    """The form on the wire, for docs/protocol.md."""
 
 
 def to_json(value: Any) -> Any:

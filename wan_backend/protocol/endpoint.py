@@ -267,10 +267,10 @@ class Endpoint:
     def _log_failure(self, error: ProtocolError) -> None:
         log.warning("%s refused: %s", self._peer, error.message)
 
-    def _log_bad(self, words: str, said: str) -> None:
+    def _log_bad(self, words: str, detail: str) -> None:
         self._bad_lines += 1
         if self._bad_lines <= LOGGED_LINES:
-            log.warning(words, self._peer, said)
+            log.warning(words, self._peer, detail)
 
 
 def _limited(line: bytes) -> bytes:

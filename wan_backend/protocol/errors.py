@@ -56,7 +56,7 @@ class ProtocolError(Exception):
 
 
 class Refusal(ProtocolError):
-    """What was asked can't be done; carries the Problem that a person is to read."""
+    """A call can't be carried out; holds the Problem that a person reads."""
 
     def __init__(self, problem: Problem) -> None:
         from .conversion import to_json  # here, because conversion raises this module's errors

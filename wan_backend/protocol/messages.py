@@ -144,7 +144,7 @@ class ModelRow:
     tasks: list[Task]
     here: bool
     sentence: str
-    """Where it was found, or what is missing and how to fix it."""
+    """The folder where it was found, or what is missing and how to fix it."""
     frame_rate: FrameRate
     max_frames: int
     """The largest number of frames that it makes in one go."""
@@ -339,7 +339,7 @@ class PingResult:
 
 @dataclass(frozen=True)
 class DoctorResult:
-    """What is here, what is missing, how to fix it."""
+    """Findings: what is here, what is missing, how to fix it."""
 
     findings: list[Finding]
 
@@ -349,7 +349,7 @@ class SetupPlan:
     """A plan for setting up the backend's environment; shown before gigabytes are fetched."""
 
     python: str
-    """The Python that the environment would be made with; empty where none fits."""
+    """The Python of this machine that would do where the set-up can't fetch its own; empty where none would."""
     torch_build: str
     """cuda, rocm, mps or cpu."""
     folder: str
@@ -368,3 +368,9 @@ class SetupProgress:
     progress: float = 0.0
     sentence: str = ""
     problem: Problem | None = None
+    done_bytes: int = 0
+    """Of what this step fetches, what is here; a file on its way is an estimate."""
+    total_bytes: int = 0
+    """0 where nobody knows, or nothing is fetched."""
+    seconds_left: float | None = None
+    """Of fetching; null while it isn't known."""

@@ -66,7 +66,7 @@ def is_below(path: str, roots: Iterable[str], windows: bool = ON_WINDOWS) -> boo
 
 
 def _components(path: str, windows: bool) -> list[str] | None:
-    """Where it begins (drive or share), then the names; None where it is no absolute path."""
+    """The drive or share, then the names; None where it is no absolute path."""
     if not windows:
         return None if not path.startswith("/") or path.startswith("//") else ["/", *_names(path)]
     path = path.replace("/", "\\")
@@ -90,7 +90,7 @@ def _folded(path: str, windows: bool) -> list[str]:
 
 
 def _fold(character: str) -> str:
-    """As NTFS compares names: one character with one; not those that only text takes for the same (K and Kelvin)."""
+    """Fold a character like NTFS does, one to one; other characters that text folds (Kelvin to K) stay as they are."""
     upper = character.upper()
     return upper if len(upper) == 1 and upper.lower() == character.lower() else character
 

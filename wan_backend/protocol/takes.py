@@ -62,7 +62,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Framing:
-    """How a source's pictures lie in the scene's frame, as Blender shows them: cut, mirrored, scaled and moved.
+    """Crop, mirroring, scale and position of a source's pictures in the scene's frame, as Blender shows them.
 
     What `crop` leaves of the picture is stretched over the rectangle `x, y, width, height` of the frame
     (from its upper left corner, in square pixels of a frame of `canvas_width` x `canvas_height`). The rest of the frame
@@ -106,10 +106,10 @@ class Pictures:
 
 
 class Expert(StrEnum):
-    """Which transformer of a model that has two (Wan 2.2 A14B) a LoRA works on; others have one, and it is that."""
+    """The expert of a model with two (Wan 2.2 A14B) to which a LoRA is applied; other models have one transformer."""
 
     AUTO = "auto"
-    """As the file's layers, its name (high_noise, LOW, HN, ...) or a partner beside it say; both where nothing does.
+    """Decided by the file's layers, its name (high_noise, LOW, HN, ...) or a partner beside it; both where none does.
     Where the name leaves it open, the plan has a problem that asks for one of the others."""
     BOTH = "both"
     HIGH = "high"
@@ -162,10 +162,10 @@ class TakeRequest:
     prompt: str
     model: str
     width: int
-    """Of the scene's frame, in square pixels, as the height."""
+    """Width of the scene's frame in square pixels; the height is in such pixels, too."""
     height: int
     length_frames: int
-    """How many frames of the scene the take is to cover."""
+    """Length of the take in frames of the scene."""
     frame_rate: FrameRate
     """The scene's rate."""
     seed: int
@@ -207,7 +207,7 @@ class Fix:
 
 @dataclass(frozen=True)
 class Problem:
-    """What went wrong or can't be done: one sentence for a person, which also says what to do."""
+    """A failure or a refusal: one sentence for a person, which also says what to do."""
 
     kind: ProblemKind
     sentence: str
@@ -240,9 +240,9 @@ class Plan:
     """The catalogue's LoRA that these settings are for, which the worker applies; empty: none."""
     decoder: Decoder = Decoder.WHOLE
     kept_before: int = 0
-    """How many of the model's first frames are the source before the take; the last of them touches it."""
+    """Number of the model's first frames that are the source before the take; the last of them touches it."""
     kept_after: int = 0
-    """How many of the model's last frames are the source after the take."""
+    """Number of the model's last frames that are the source after the take."""
     window_frames: int = 0
     """The largest number of the model's frames in one pass of its transformer; 0: one pass holds them all. A longer
     take is made in windows that overlap."""
@@ -251,7 +251,7 @@ class Plan:
     memory_bytes: int = 0
     """Estimated peak of the device's memory."""
     memory: str = ""
-    """How the model would sit in the memory, in a sentence; empty where the machine is not known yet."""
+    """The model's residency in memory, in a sentence; empty where the machine is not known yet."""
     disk_bytes: int = 0
     """Estimated size of the take's files."""
     notes: list[str] = field(default_factory=list)
@@ -279,7 +279,7 @@ class Take:
 
 @dataclass(frozen=True)
 class PhaseSeconds:
-    """How long each phase of a job took."""
+    """Seconds that each phase of a job took."""
 
     queue: float = 0.0
     load: float = 0.0

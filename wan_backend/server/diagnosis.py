@@ -1,6 +1,6 @@
-"""What is here, what is missing, how to fix it.
+"""Examines the installation: what is here, what is missing, how to fix it.
 
-The worker is asked because it is the very thing that has to work: it is started, and says its torch and its device.
+The worker is started and asked for its torch and its device, because that is the very process that has to work.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from .worker_process import WorkerProcess, environment
 
 WORKER_SECONDS = 120.0
 DISK_SECONDS = 10.0
-"""How long a models folder may take to answer: a share that hangs is told of, and not waited for."""
+"""Time that a models folder may take to answer: a share that hangs is reported, and not waited for."""
 BF16_CACHE_FOLDER = "copies"
-"""The folder under the state folder where a worker keeps 16 bit copies of weights."""
+"""The folder of the bf16 cache in the state folder."""
 COMFORTABLE_BYTES = 20_000_000_000
 CHOOSE_ANOTHER = "Create it, fix its permissions, or choose another."
 SET_UP = "Set up the backend again with the button in the add-on's preferences."
@@ -65,12 +65,12 @@ def examine(
 def _python() -> Finding:
     version = platform.python_version()
     good = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    mend = "" if good else "Use Python 3.11, 3.12 or 3.13."
-    return Finding("python", good, f"Python {version} at {sys.executable}.", mend)
+    fix = "" if good else "Use Python 3.11, 3.12 or 3.13."
+    return Finding("python", good, f"Python {version} at {sys.executable}.", fix)
 
 
 def _torch(worker: WorkerStatus | None) -> tuple[Finding, WorkerStatus | None]:
-    """What is known of torch, and what the worker said of the machine."""
+    """The finding on torch, and the status that the worker reported."""
     if worker is not None and worker.torch:
         return _torch_found(worker.torch, worker.device), worker
     inbox: Inbox = queue.SimpleQueue()
@@ -85,23 +85,23 @@ def _torch(worker: WorkerStatus | None) -> tuple[Finding, WorkerStatus | None]:
         finally:
             process.kill()
         if ready is None:
-            said = process_exit.last_line(process.log_file) or "it says nothing"
-            return Finding("torch", False, f"The worker does not start: {said}.", SET_UP), None
+            last_line = process_exit.last_line(process.log_file) or "it says nothing"
+            return Finding("torch", False, f"The worker does not start: {last_line}.", SET_UP), None
     status = WorkerStatus(WorkerState.NONE, ready.device, ready.torch, "", ready.device_bytes, ready.host_bytes)
     return _torch_found(ready.torch, ready.device), status
 
 
 def _first_ready(inbox: Inbox) -> ReadyParams | None:
-    """What the worker says of itself; None where it ends first, or takes too long."""
-    heard: list[ReadyParams] = []
+    """The worker's first report; None where it ends first, or takes too long."""
+    reports: list[ReadyParams] = []
 
     def on_event(_method: str, message: object) -> None:
         if isinstance(message, ReadyParams):
-            heard.append(message)
+            reports.append(message)
 
     endpoint = Endpoint(lambda _line: None, receives=WORKER_EVENTS, on_event=on_event, peer="the worker")
     until = time.monotonic() + WORKER_SECONDS
-    while not heard and (left := until - time.monotonic()) > 0:
+    while not reports and (left := until - time.monotonic()) > 0:
         try:
             event = inbox.get(timeout=left)
         except queue.Empty:
@@ -110,7 +110,7 @@ def _first_ready(inbox: Inbox) -> ReadyParams | None:
             return None
         if isinstance(event, WorkerLine):
             endpoint.take(event.line)
-    return heard[0] if heard else None
+    return reports[0] if reports else None
 
 
 def _torch_found(version: str, device: str) -> Finding:
@@ -153,8 +153,8 @@ def _disk(folder: Path) -> Finding:
     except OSError as error:
         return Finding("disk", False, f"The free space at {folder} can't be read ({reason(error)}).")
     good = free_bytes > COMFORTABLE_BYTES
-    mend = "" if good else "Make room: a large model with its takes needs tens of gigabytes."
-    return Finding("disk", good, f"{size_in_words(free_bytes)} free at {folder}.", mend)
+    fix = "" if good else "Make room: a large model with its takes needs tens of gigabytes."
+    return Finding("disk", good, f"{size_in_words(free_bytes)} free at {folder}.", fix)
 
 
 def _cache() -> Finding:
@@ -183,7 +183,7 @@ def _looked_into(folder: str) -> Finding:
 
 
 def _copies(folder: Path) -> list[Finding]:
-    """The 16 bit copies, which a person may want the room of."""
+    """The size of the bf16 cache, which a person may want to delete."""
     size_bytes = _size(folder.glob("*/*"))
     if not size_bytes:
         return []
@@ -192,17 +192,17 @@ def _copies(folder: Path) -> list[Finding]:
 
 
 def _files(survey: Survey) -> list[Finding]:
-    """What each file of the models folders is; of those that aren't Wan's, how many."""
+    """Each file of the models folders with its components; of other files, only the number."""
     findings = []
     for looked in survey.files:
         if looked.components:
             words = "; ".join(part.words for part in looked.components)
             findings.append(Finding("file", True, guarded_files.encodable(f"{looked.file}: {words}.")))
         elif looked.why:
-            said = ";" in looked.why  # what to do, for this very file
-            mend = f"{'Until then' if said else 'Get the file again, or use another; until then'} it isn't used."
+            has_advice = ";" in looked.why  # it says what to do with this very file
+            fix = f"{'Until then' if has_advice else 'Get the file again, or use another; until then'} it isn't used."
             sentence = guarded_files.encodable(f"{looked.file} can't be used because {looked.why}.")
-            findings.append(Finding("file", True, sentence, mend))
+            findings.append(Finding("file", True, sentence, fix))
     others = sum(not looked.components and not looked.why for looked in survey.files)
     if others:
         findings.append(Finding("files", True, f"{others} files in the models folders are not part of a Wan model."))
@@ -210,7 +210,7 @@ def _files(survey: Survey) -> list[Finding]:
 
 
 def _models(rows: list[ModelRow], card: GraphicsCard) -> list[Finding]:
-    """Where each is, and how it would run; one that isn't here and can be downloaded is neither good nor wrong."""
+    """A finding for each model: where it is, how it would run; one that can be downloaded is neither good nor wrong."""
     return [
         Finding(
             "model " + row.model,

@@ -1,7 +1,7 @@
-"""The downloads: asked for, one at a time at work in a process of its own, paused, cancelled, kept on the disk.
+"""Keeps the queue of downloads: one at a time runs in a process of its own; all are kept on the disk.
 
-Single-threaded: all methods are called by the main thread, and the fetching process is heard through the inbox.
-Models and protocol only; the network is spoken to by that process alone (`wan_backend.downloads.fetching_process`).
+The main thread calls all methods, and reports of the fetching process come through the inbox. That process alone uses
+the network (`wan_backend.downloads.fetching_process`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Downloads:
         self._known: dict[str, Record] = {}
         self._process: FetchProcess | None = None
         self._model = ""
-        """The one whose process runs, perhaps on its way out."""
+        """The model whose process runs, perhaps about to end."""
         self._stopping = False
         self._cancelled: set[str] = set()
         self._take_over()
@@ -54,7 +54,7 @@ class Downloads:
         return [record.status for record in self._known.values()]
 
     def _take_over(self) -> None:
-        """Know of the records on the disk, too; how much is there of each, another thread counts."""
+        """Add the records on the disk; another thread counts the bytes that each has fetched."""
         new = {model: record for model, record in self._records.read().items() if model not in self._known}
         self._known |= new
         for record in new.values():
@@ -220,7 +220,7 @@ class Downloads:
         self._set(dataclasses.replace(record, status=status))
 
     def _set(self, record: Record) -> None:
-        """Keep it on the disk too, and tell."""
+        """Keep it, on the disk too, and report it."""
         self._known[record.status.model] = record
         self._records.write(record)
         self._on_change(record.status)

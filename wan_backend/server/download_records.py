@@ -1,7 +1,4 @@
-"""The downloads on the disk, one file each, so that they are offered again after any kind of end.
-
-Models, job_queue's durable files and protocol only.
-"""
+"""Keeps a file for each download, so that downloads are offered again after any kind of end."""
 
 from __future__ import annotations
 
@@ -31,16 +28,16 @@ class Record:
 
     @property
     def blobs(self) -> list[Path]:
-        """What a cancelled download removes."""
+        """The files that a cancelled download removes."""
         return [Path(file.blob) for file in self.files if file.blob]
 
     @property
     def left_blobs(self) -> list[Path]:
-        """What is of no more use once it is done: until then, whole files there are shared."""
+        """Files that are of no more use once the download is done: until then, those that are complete are used."""
         return list(map(Path, self.left))
 
     def planned(self, plan: DownloadPlan) -> Record:
-        """The same download, as it was planned just now."""
+        """A record of this download with the plan that was made just now."""
         here_bytes = plan.total_bytes - plan.fetch_bytes
         status = dataclasses.replace(
             self.status, done_bytes=here_bytes, total_bytes=plan.total_bytes, folder=plan.folder
@@ -59,7 +56,7 @@ class DownloadRecords:
     def read(self) -> dict[str, Record]:
         """Every record, by the id of what is fetched; those that were at work when their server ended are paused.
 
-        Only the records themselves are looked at; see `counted` for what they tell of.
+        Only the records themselves are looked at; `counted` looks at their files.
         """
         found = {}
         for file in self._files():
@@ -97,7 +94,7 @@ class DownloadRecords:
 
 
 def counted(record: Record) -> Record:
-    """With the bytes that are on the disk: its server may have had no time to say the last ones.
+    """The record with the bytes that are on the disk: its server may have had no time to write the last number.
 
     Looks at the folder that is fetched into, which may take its time.
     """
@@ -110,7 +107,7 @@ def counted(record: Record) -> Record:
 
 
 def _at_rest(record: Record) -> Record:
-    """As it is offered: nothing of it goes on by itself."""
+    """The record in the state in which it is offered: paused where it was active."""
     status = record.status
     if status.state.active:
         sentence = "It was interrupted; press Resume to continue."

@@ -1,4 +1,4 @@
-"""The process that speaks to the hub, as a child of the server."""
+"""Starts the process that speaks to the hub, as a child of the server."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .worker_process import WorkerProcess, environment
 
 FetchProcess = WorkerProcess
 FetchReport = DownloadPlan | DownloadStatus
-"""What such a process tells."""
+"""The messages of such a process."""
 PLAN_SECONDS = 60.0
-"""How long the hub may take to say what a model is made of."""
+"""Time that the hub may take to list a model's files."""
 
 
 @dataclass(frozen=True)
 class FetchCommand:
-    """How to start one: where models are looked for, and where its log goes."""
+    """Starts such a process, with the models folders and the folder for its log."""
 
     models_folders: list[str]
     logs: Path
@@ -52,7 +52,7 @@ class FetchCommand:
         return WorkerProcess(next(self._numbers), arguments, around, self.logs, to_main, "download")
 
     def plan(self, entry: AnyEntry, inbox: Inbox) -> Later:
-        """What fetching the model would take, later."""
+        """The plan of fetching a model, later."""
 
         def start(hand_in: Answer) -> None:
             found: list[DownloadPlan] = []
@@ -88,7 +88,7 @@ class _ToMain:
     def __init__(self, inbox: Inbox, on_report: Callable[[FetchReport], None], on_exit: Callable[[int], None]) -> None:
         self._inbox, self._on_exit = inbox, on_exit
         self._endpoint = Endpoint(
-            lambda _line: None,  # it is told nothing
+            lambda _line: None,  # nothing is sent to it
             receives=FETCH_EVENTS,
             on_event=lambda _method, report: on_report(report),
             peer="The download process",

@@ -50,7 +50,7 @@ class GraphicsCard:
 
     @property
     def usable_bytes(self) -> int:
-        """What a job could have; all of it where it isn't known how much is free."""
+        """Memory that a job could have; all of it where it isn't known how much is free."""
         usable = self.total_bytes if self.free_bytes is None else self.free_bytes
         return usable if self.budget_bytes is None else min(usable, self.budget_bytes)
 
@@ -60,7 +60,7 @@ class GraphicsCard:
         return self.device.startswith("cuda")
 
     def finding(self) -> Finding:
-        """Which it is, in a sentence."""
+        """The doctor's finding on the card."""
         if not self.device:
             return Finding("card", True, "Which card makes takes is unknown until a take is made.")
         kind = "card" if self.is_card else "memory"
@@ -74,15 +74,15 @@ class GraphicsCard:
 
     @property
     def machine(self) -> Machine | None:
-        """What a plan can be made for; None where nothing is known."""
+        """The machine to plan for; None where nothing is known."""
         if not self.device:
             return None
         host = self.host_bytes if self.is_card else self.usable_bytes
-        most = self.total_bytes if self.budget_bytes is None else min(self.total_bytes, self.budget_bytes)
-        return Machine(self.device.partition(" ")[0], self.usable_bytes, host, most)
+        max_bytes = self.total_bytes if self.budget_bytes is None else min(self.total_bytes, self.budget_bytes)
+        return Machine(self.device.partition(" ")[0], self.usable_bytes, host, max_bytes)
 
     def forecast(self, model: str) -> str:
-        """How a model of the catalogue would run here, in a sentence."""
+        """A sentence on how a model of the catalogue would run here."""
         machine = self.machine
         if machine is None:
             return UNKNOWN
@@ -94,12 +94,12 @@ class GraphicsCard:
 
 
 def free_of(device: str) -> int | None:
-    """What is free on the NVIDIA card that a worker calls "cuda (NAME)"; None where it can't be told."""
+    """Free memory of the NVIDIA card that a worker calls "cuda (NAME)"; None where nvidia-smi doesn't say it."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        said = subprocess.run(
+        output = subprocess.run(
             ASK_NVIDIA, capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=True, **own_group()
         ).stdout
-        for line in said.splitlines():
+        for line in output.splitlines():
             name, _, free = line.rpartition(",")
             if name.strip() and f"({name.strip()})" in device and free.strip().isdigit():
                 return int(free) * MEBIBYTE

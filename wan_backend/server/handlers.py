@@ -1,4 +1,4 @@
-"""One method for each of the protocol's server methods, under its name. Single-threaded."""
+"""Handles each of the protocol's server methods in a method of its name, on the main thread."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Handlers:
-    """What each method does."""
+    """The handlers of the methods."""
 
     def __init__(
         self,
@@ -73,12 +73,12 @@ class Handlers:
         return m.PingResult()
 
     def models(self, params: m.Nothing) -> m.ModelsResult:
-        """What is known at once; the folders are looked through anew, and an event tells where that changed it."""
+        """The models that are known now; the folders are searched again, and an event reports changes."""
         self._planning.look()
         return self._planning.known
 
     def plan(self, params: m.PlanParams) -> Later:
-        """What would be done."""
+        """A plan for a request."""
         return Later(lambda hand_in: self._planning.plan(params.request, hand_in))
 
     def thumbnails(self, params: m.ThumbnailsParams) -> Later:
@@ -115,7 +115,7 @@ class Handlers:
         return self._runner.retry(params.job_id)
 
     def details(self, params: m.JobParams) -> Later:
-        """What a job was asked for."""
+        """A job's request and plan."""
         return self._queue.details(params.job_id)
 
     def list(self, params: m.ListParams) -> Later:
@@ -162,8 +162,14 @@ class Handlers:
 
         def examine() -> m.DoctorResult:
             known, survey = planning.search_again(diagnosis.DISK_SECONDS)
-            asked = (self._state_folder, known.models, worker, planning.models_folders, planning.memory_budget_bytes)
-            return m.DoctorResult(diagnosis.examine(*asked, survey=survey))
+            arguments = (
+                self._state_folder,
+                known.models,
+                worker,
+                planning.models_folders,
+                planning.memory_budget_bytes,
+            )
+            return m.DoctorResult(diagnosis.examine(*arguments, survey=survey))
 
         return self._in_thread("doctor", examine)
 
@@ -180,7 +186,7 @@ class Handlers:
         return Later(start)
 
     def download_plan(self, params: d.ModelParams) -> Later:
-        """What fetching it would take; the hub is asked by a process of its own."""
+        """A plan of a download; a process of its own asks the hub."""
         try:
             entry = entries.any_entry(params.model)
         except entries.UnknownModel as unknown:

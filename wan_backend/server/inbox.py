@@ -1,4 +1,4 @@
-"""What reaches the main loop from other threads."""
+"""Defines the events that other threads put into the main loop."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class WorkerExit:
 
 @dataclass(frozen=True)
 class Call:
-    """Something that another thread has got ready for the main one to do."""
+    """A function that another thread wants the main thread to call."""
 
     do: Callable[[], None]
 
@@ -53,7 +53,7 @@ Inbox = queue.SimpleQueue[Event]
 
 
 class Receiver(Protocol):
-    """What takes events: the inbox itself, or something before it that knows whose they are."""
+    """Takes events: the inbox itself, or an object that passes them on to it."""
 
     def put(self, event: Event, /) -> None:
         """Take it; from any thread."""

@@ -1,7 +1,7 @@
-"""The queue's jobs go to the worker and come back. Single-threaded; job queue, models and protocol only.
+"""Gives the queue's jobs to the worker, and brings its results back.
 
-A job is planned anew when its turn comes, because disks and models change while it waits. Whatever goes wrong in that
-fails this one job, in a sentence, and the queue goes on.
+A job is planned anew when its turn comes, because disks and models change while it waits. Whatever goes wrong then
+fails this one job, with a sentence, and the queue goes on.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ENDS = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobS
 
 
 class JobRunner:
-    """Hears the worker, feeds it, and keeps the queue's jobs true to what happens."""
+    """Gives jobs to the worker, and updates the queue by its reports."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class JobRunner:
         on_worker: Callable[[WorkerStatus], None],
         copies_folder: str = "",
     ) -> None:
-        """`copies_folder`: where a worker may keep 16 bit copies of weights."""
+        """`copies_folder`: where a worker may keep its bf16 cache."""
         self._queue, self._life, self._planning = queue, life, planning
         self._device, self._memory_budget_bytes = device, memory_budget_bytes
         self._state_folder, self._copies_folder, self._on_worker = state_folder, copies_folder, on_worker
@@ -164,7 +164,7 @@ class JobRunner:
             self._device,
             self._memory_budget_bytes,
             tiny_decoder=made.tiny_decoder,
-            model_parts=[ComponentFile(Component(part), str(place)) for part, place in made.parts.items()],
+            model_parts=[ComponentFile(Component(name), str(path)) for name, path in made.component_files.items()],
             copies_folder=self._copies_folder,
             work_folder=str(self._queue.work_folder(job_id)),
             state_folder=str(self._state_folder),
@@ -177,7 +177,7 @@ class JobRunner:
         return self._queue.has(job_id) and self._queue.status(job_id).state is JobState.QUEUED
 
     def _guarded(self, job_id: str, do: Callable[[], None]) -> None:
-        """Do it; where that fails in a way that nobody thought of, the job fails."""
+        """Call `do`; where it raises an error that nobody foresaw, the job fails."""
         try:
             do()
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Where the logs are, and that they don't grow for ever."""
+"""Opens the logs of the server and its children, and keeps them from growing forever."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import BinaryIO
 SERVER_LOG_BYTES = 1_000_000
 SERVER_LOGS_KEPT = 3
 LOGS_KEPT = 20
-"""Of each kind of child."""
+"""Number of logs that are kept for each kind of child."""
 
 
 def start_logging(file: Path) -> None:

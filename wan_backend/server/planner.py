@@ -1,4 +1,4 @@
-"""Plans takes with the models that are on this machine, and lists these with what of them is here."""
+"""Plans takes with the models that are on this machine, and lists the catalogue with what of it is here."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Planner:
 
     @property
     def models_folders(self) -> list[str]:
-        """Where models are looked for, besides the cache of Hugging Face."""
+        """Folders that are searched for models, besides the cache of Hugging Face."""
         return self._models_folders
 
     @property
     def memory_budget_bytes(self) -> int | None:
-        """What may be used of the device; None for all of it."""
+        """Memory of the device that may be used; None for all of it."""
         return self._memory_budget_bytes
 
     def searched_folders(self) -> list[str]:
@@ -61,14 +61,14 @@ class Planner:
         return [*self._models_folders, str(hub_cache.cache_folder())]
 
     def plan(self, request: TakeRequest) -> Plan:
-        """What would be done, or why it can't be; changes nothing."""
+        """Plan a request, or say why it can't be done; changes nothing."""
         return machine_steps.plan_on_machine(request, self._inventory())
 
     def _inventory(self) -> Inventory:
         return Inventory(self.find, self._models_folders, self._machine(), self._memory_budget_bytes)
 
     def find(self, entry: ModelEntry) -> locate.LocatedModel | locate.UnavailableModel:
-        """Where the model is, as far as the folders have been searched."""
+        """Find the model, as far as the folders have been searched."""
         return locate.find(entry, self._models_folders, self.library.known())
 
     def locate(self, model_id: str) -> locate.LocatedModel:

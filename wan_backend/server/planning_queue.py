@@ -1,8 +1,8 @@
-"""Plans, and what is known of the models, made on a thread of its own: a disk that is slow, or hangs, holds only that.
+"""Makes plans and lists models on threads of their own: a disk that is slow or hangs delays only that.
 
-Whoever asks is answered on the main thread, through the inbox, in the order of asking. Plans wait for the first look
-through the models folders. What hangs on a disk longer than anything takes keeps its thread, and the next goes on with
-the others; what asks for the same place is set aside until that answers, and nobody looks there meanwhile.
+Answers come on the main thread, through the inbox, in the order of the requests. Plans wait for the first search of the
+models folders. A task that hangs on a disk for longer than anything takes keeps its thread, and another thread goes on
+with the others; tasks that need the same folder are set aside until it answers, and nobody looks there meanwhile.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from .planner import Planner
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 1.0
-"""How far the first look is, is told at most this often."""
+"""Shortest time between two reports of the first search."""
 MAX_WAITING_PLANS = 4
-"""Of more, which a panel asks for while nobody answers, the oldest is given up."""
+"""A panel may ask for more before one is made; then the oldest is given up."""
 HANGS_SECONDS = 60.0
-"""What is being planned for so long hangs, and so does a look that gets on with no file."""
+"""A plan that takes this long hangs, and so does a search that finishes no file in this time."""
 SILENT_SECONDS = 5.0
-"""A place that lets who looks at it then wait for so long doesn't answer."""
+"""A folder that a probe waits for this long doesn't answer."""
 MAX_THREADS = 4
-"""More than these plan at no time, be it that all hang."""
+"""The largest number of threads, even where all of them hang."""
 PLANNED_THEN = "planning continues as soon as it does."
 TRY_AGAIN = "check that its drive or share is connected, then try again."
 GIVEN_UP = Problem(ProblemKind.BUSY, "Newer plans were asked for before this one was made.")
@@ -44,13 +44,13 @@ GIVEN_UP = Problem(ProblemKind.BUSY, "Newer plans were asked for before this one
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that a job which begins now needs."""
+    """Plan and files of a job that begins now."""
 
     plan: Plan
     folder: Path
-    """Of the model."""
-    parts: Mapping[str, Path]
-    """Where each part of it is; empty where all are in `folder`."""
+    """The folder of the model."""
+    component_files: Mapping[str, Path]
+    """The file or folder of each component; empty where all are in `folder`."""
     tiny_decoder: str
     """The file of the tiny autoencoder; empty where there is none."""
 
@@ -60,9 +60,9 @@ class _Task:
     make: Callable[[], Any]
     then: Callable[[Any], None]
     places: tuple[str, ...] = ()
-    """Folders that it is to look at, beside those of the models."""
+    """The folders that it needs, beside those of the models."""
     set_aside: Callable[[str], None] | None = None
-    """Told why it has to wait; without this it is refused then."""
+    """Called with the reason where it has to wait; without this it is refused then."""
     after_look: bool = True
     over: bool = False
     """It was answered, or given up."""
@@ -78,28 +78,28 @@ class _Task:
 
 @dataclass(eq=False)
 class _Turn:
-    """A task that a thread is at."""
+    """A task that a thread is working on."""
 
     task: _Task
     began: float
     unseen: str
-    """Where models may be that it could not see."""
+    """An unresponsive folder that may hold models and that it could not search."""
     hangs: bool = False
 
 
 @dataclass(eq=False)
-class _Doubt:
-    """Something hangs, and it is looked what doesn't answer."""
+class _Investigation:
+    """Something hangs, and a probe looks for the folder that doesn't answer."""
 
     probe: unresponsive_folders.Probe
     task: _Task | None
     """None: a look through the models folders."""
     place: str = ""
-    """What doesn't answer."""
+    """The folder that doesn't answer."""
 
 
 class PlanningQueue:
-    """Takes requests from the main thread, and hands in there."""
+    """Takes requests from the main thread, and answers on it."""
 
     def __init__(self, planner: Planner, inbox: Inbox, on_models: Callable[[ModelsResult], None]) -> None:
         """`on_models` is told, on the main thread, when what is known of the models changed."""
@@ -110,13 +110,13 @@ class PlanningQueue:
         """Guards the turns, the threads and the plans that wait."""
         self._turns: list[_Turn] = []
         self._threads = 0
-        self._doubts: list[_Doubt] = []
+        self._doubts: list[_Investigation] = []
         self._aside: dict[_Task, str] = {}
-        """What waits for a place to answer."""
+        """Tasks that wait for a folder to answer."""
         self._unseen = ""
         """A place that may hold models, and is silent, or was not looked through since."""
         self._seen_after = 0
-        """So many looks."""
+        """The number of searches after which `_unseen` may be cleared."""
         self._doubted_at = 0.0
         self._sent_at = 0.0
         self._known = replace(planner.rows_before_search(), looking=_looking(0))
@@ -124,17 +124,17 @@ class PlanningQueue:
 
     @property
     def known(self) -> ModelsResult:
-        """What is known of the models, at once. For the main thread."""
+        """The models, so far as they are known now. For the main thread."""
         return self._known
 
     @property
     def models_folders(self) -> list[str]:
-        """Where models are looked for, beside the cache of Hugging Face."""
+        """Folders that are searched for models, beside the cache of Hugging Face."""
         return self._planner.models_folders
 
     @property
     def memory_budget_bytes(self) -> int | None:
-        """What may be used of the device; None: all of it."""
+        """Memory of the device that may be used; None: all of it."""
         return self._planner.memory_budget_bytes
 
     def begin(self) -> None:
@@ -148,7 +148,7 @@ class PlanningQueue:
         self._planner.library.request_refresh()
 
     def plan(self, request: TakeRequest, then: Callable[[Plan | ProtocolError], None], is_job: bool = False) -> None:
-        """What would be done for `request`; `is_job`: it is to be done, so it isn't given up for later ones, and waits
+        """Plan `request`; `is_job`: it is to be done, so it isn't given up for later ones, and waits
         for places that don't answer."""
         task = _Task(lambda: self._planner.plan(request), then, _folders_of(request), _wait if is_job else None)
         stale = None
@@ -168,9 +168,9 @@ class PlanningQueue:
         then: Callable[[Prepared | ProtocolError], None],
         set_aside: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """All that the job needs; a Refusal with the problem where it can't be done.
+        """Prepare a job: plan it and find its files; a Refusal with the problem where it can't be done.
 
-        `set_aside` is told, perhaps several times, why others come before it: something of it doesn't answer.
+        `set_aside` is called, perhaps several times, with the reason why others go before it: a folder doesn't answer.
         """
         self._tasks.put(_Task(lambda: self._prepare(request), then, _folders_of(request), set_aside))
 
@@ -179,7 +179,7 @@ class PlanningQueue:
         self._tasks.put(_Task(self._rows, then, after_look=False))
 
     def search_again(self, seconds: float) -> tuple[ModelsResult, Survey | None]:
-        """What is here now, where the disks say so within `seconds`; else what is known. Waits; for other threads."""
+        """Search again for at most `seconds`: the models, or those known before. It waits, so other threads call it."""
         until, library = time.monotonic() + seconds, self._planner.library
         library.wait(library.request_refresh(), seconds)
         answers: queue.SimpleQueue[ModelsResult | ProtocolError] = queue.SimpleQueue()
@@ -302,9 +302,9 @@ class PlanningQueue:
     def _doubt(self, task: _Task | None) -> None:
         log.warning("%s hangs", "A plan" if task is not None else "The look through the models folders")
         places = task.places if task is not None else ()
-        self._doubts.append(_Doubt(unresponsive_folders.Probe(places, self._planner.searched_folders()), task))
+        self._doubts.append(_Investigation(unresponsive_folders.Probe(places, self._planner.searched_folders()), task))
 
-    def _look_into(self, doubt: _Doubt) -> None:
+    def _look_into(self, doubt: _Investigation) -> None:
         over, place = doubt.probe.over, doubt.probe.silent(SILENT_SECONDS)
         if over:
             self._doubts.remove(doubt)
@@ -351,19 +351,19 @@ class PlanningQueue:
         """Have it wait until `place` answers; where that is empty, until the thread that hangs with it comes back."""
         if task.over:
             return
-        said = f"{unresponsive_folders.describe(place) if place else 'A disk that it needs does not answer'}; "
+        reason = f"{unresponsive_folders.describe(place) if place else 'A disk that it needs does not answer'}; "
         if task.set_aside is None:
             task.over = True
-            task.then(Refusal(Problem(ProblemKind.FOLDER, f"{said}{TRY_AGAIN}")))
+            task.then(Refusal(Problem(ProblemKind.FOLDER, f"{reason}{TRY_AGAIN}")))
             return
         if place:
             self._aside[task] = place
-        task.set_aside(f"{said}{PLANNED_THEN}")
+        task.set_aside(f"{reason}{PLANNED_THEN}")
         self._take_back()  # it may have come back while this was on its way
 
 
 def _wait(_: str) -> None:
-    """Who submits a job waits for the answer, and needs no word."""
+    """Do nothing: a client that submits a job waits for the answer anyway."""
 
 
 def _folders_of(request: TakeRequest) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How a process ended, in words."""
+"""Describes in words how a process ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_QUOTE_CHARACTERS = 160
 
 
 def in_words(code: int, log_file: Path) -> str:
-    """How a process ended whose exit code was `code` (minus the signal's number, where there was one).
+    """Describe the end of a process with the exit code `code` (minus the signal's number, where there was one).
 
     A clause without its subject: "crashed inside a library (segmentation fault)".
     """
@@ -53,8 +53,8 @@ def last_line(log_file: Path) -> str:
             lines = stream.read().decode("utf-8", "replace").split("\n")
     except OSError:
         return ""
-    said = [line.strip() for line in lines if line.strip()]
-    if not said:
+    lines_with_text = [line.strip() for line in lines if line.strip()]
+    if not lines_with_text:
         return ""
-    shown = "".join(c if c.isprintable() else " " for c in said[-1])
+    shown = "".join(c if c.isprintable() else " " for c in lines_with_text[-1])
     return shown if len(shown) <= MAX_QUOTE_CHARACTERS else shown[:MAX_QUOTE_CHARACTERS] + "..."

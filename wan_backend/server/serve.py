@@ -1,4 +1,4 @@
-"""`python -m wan_backend serve`: the server's start, its main loop, its end.
+"""Runs `python -m wan_backend serve`: the server's start, its main loop, its end.
 
 One thread has all the state and takes one event after another from the inbox; see standard_io and worker_process for
 the others.
@@ -44,20 +44,20 @@ log = logging.getLogger(__name__)
 
 CANT_START = 3
 PROGRESS_SECONDS = 0.1
-"""Progress of a job is told at most this often."""
+"""Shortest time between two reports of a job's progress."""
 IDLE_SECONDS = 5.0
-"""How often the server looks whether something could not be written before."""
+"""Interval at which the server tries to write what could not be written before."""
 LEAVE_SECONDS = 1.8
 """A disk that stalls must not hold the server: what is not written by then, the next server finds out by itself."""
 
 
-_WORDS = {ClientLine: "a call", WorkerLine: "what the worker said", WorkerExit: "the worker's end", Call: "what came"}
-"""What the main thread is busy with, for the client that pings."""
+_WORDS = {ClientLine: "a call", WorkerLine: "a line of the worker", WorkerExit: "the worker's end", Call: "what came"}
+"""Names of the main thread's work, for the client that pings."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the server was started with."""
+    """The options of the server."""
 
     state: Path
     models_folders: list[str] = field(default_factory=list)
@@ -119,7 +119,7 @@ class _HelloFirst(dict[str, Method]):
 
 
 class Server:
-    """The parts, put together."""
+    """The server, with all its components."""
 
     def __init__(self, options: Options) -> None:
         """Take the state folder. Raises OSError."""
@@ -141,7 +141,7 @@ class Server:
         self._make_components(options, log_file, FetchCommand(options.models_folders, logs / "downloads", offline))
 
     def _connect_client(self) -> None:
-        """To the client: its lines in, ours out."""
+        """Make the endpoint to the client, on stdin and stdout."""
         self._output = StandardOutput(self._inbox, private_stdout())
         self._methods = _HelloFirst(SERVER_METHODS)
         self._endpoint = Endpoint(
@@ -159,7 +159,7 @@ class Server:
         )  # fmt: skip
 
     def _make_components(self, options: Options, log_file: Path, fetch: FetchCommand) -> None:
-        """The queue, those who work for it, and those who answer for them."""
+        """Make the queue, the worker's life, planning, downloads and the handlers."""
         owner, logs = self._owner, log_file.parent
         self._queue = JobQueue(
             options.state, owner, self._on_job, lambda do: self._inbox.put(Call(do)), self._on_elsewhere

@@ -1,8 +1,8 @@
-"""The threads at the server's stdin and stdout.
+"""Runs the threads at the server's stdin and stdout.
 
-stdin's thread also sees to it that the server ends when its client does, even if the main thread hangs, and it answers
-`ping`, so that a main thread that is long at something is never taken for a dead server. stdout's thread keeps a
-client that reads slowly from stopping the server; what waits for it is bounded.
+stdin's thread also ends the server when its client ends, even if the main thread hangs, and it answers `ping`, so that
+a busy main thread is never mistaken for a dead server. stdout's thread keeps a client that reads slowly from stopping
+the server; what waits for that client is bounded.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 16
 MAX_UNTAKEN_BYTES = 16 << 20
-"""What the client sent and the main thread hasn't taken yet; past this, the client has to wait, with its pings too."""
+"""Limit of lines that the main thread hasn't taken yet; past it, the client has to wait, with its pings too."""
 LINE_BYTES = 300
-"""About what a line takes of the memory, beside what it says."""
+"""Approximate memory for a line, besides its text."""
 MAX_PING_BYTES = 200
 """A ping has nothing to say, so that a longer line is none."""
 MAX_WAITING_BYTES = 32 << 20
-"""Bytes that the client hasn't read yet; past this, progress is not told, and then the server leaves."""
+"""Bytes that the client hasn't read yet; past half of this, progress is not sent; past this, the server leaves."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL_SECONDS = 0.5
 """From one try to the next where stdout is a file on a full disk."""
@@ -44,7 +44,7 @@ HARD_EXIT_SECONDS = 3.0
 
 
 class Busy:
-    """What the main thread is at; told by it, read by any thread."""
+    """The current work of the main thread, which sets it; any thread may read it."""
 
     def __init__(self) -> None:
         self._now: tuple[float, str] | None = None
@@ -54,7 +54,7 @@ class Busy:
         self._now = (time.monotonic(), what)
 
     def name_work(self, what: str) -> None:
-        """It turns out what that is."""
+        """Name the work that it is doing."""
         self._now = (self._now[0] if self._now is not None else time.monotonic(), what)
 
     def end(self) -> None:
@@ -62,7 +62,7 @@ class Busy:
         self._now = None
 
     def status(self) -> PingResult:
-        """How long it has been at what."""
+        """Its current work, and for how long it has been at it."""
         now = self._now
         return PingResult() if now is None else PingResult(max(0.0, time.monotonic() - now[0]), now[1])
 

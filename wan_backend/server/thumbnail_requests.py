@@ -1,4 +1,4 @@
-"""Small pictures of sources, made by a child process and kept for the next time.
+"""Makes small pictures of sources in a child process, and keeps them for the next time.
 
 The child is `wan_backend.frames.thumbnail_process`. One runs at a time, on a thread that waits for it; a source whose
 files are as they were is not looked at again, and one that ends the child takes no other's pictures with it.
@@ -32,7 +32,7 @@ PATIENCE_SECONDS = 45.0
 MAX_FOLDERS = 200
 RESULT_FILE = "result.json"
 RESULTS_FILE = "told"
-"""Of the child: a line for each source."""
+"""The file into which the child writes a line for each source."""
 
 
 class Thumbnails:
@@ -112,7 +112,7 @@ def _have_child_make(folder: Path, prefix: str, request: bytes, until: float) ->
 
 
 def _read_results(folder: Path) -> list[ThumbnailsResult]:
-    """What the children told of one source after another; a line that was cut off counts for nothing."""
+    """The results that the children wrote, one for each source; a line that was cut off is ignored."""
     try:
         lines = (folder / RESULTS_FILE).read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
@@ -121,7 +121,7 @@ def _read_results(folder: Path) -> list[ThumbnailsResult]:
 
 
 def _kept(folder: Path) -> ThumbnailsResult | None:
-    """What was made before, where all of it is still there."""
+    """The pictures that were made before, where all of them are still there."""
     try:
         result = from_json(ThumbnailsResult, whole_file.read_json(folder / RESULT_FILE), "result")
     except (OSError, ValueError, ProtocolError):
@@ -130,7 +130,7 @@ def _kept(folder: Path) -> ThumbnailsResult | None:
 
 
 def _key(params: ThumbnailsParams) -> str:
-    """Another one for other sources, and for files that were changed."""
+    """A hash of the sources and of the stamps of their files."""
     stamps = [_stamp(source) for source in params.sources]
     return hashlib.sha256(json.dumps([to_json(params), stamps]).encode()).hexdigest()[:32]
 

@@ -1,4 +1,4 @@
-"""The worker's life: started when wanted, cancelled or killed in time, not respawned without end.
+"""Manages the worker's life: it is started when needed, cancelled or killed in time, and not restarted without end.
 
 States: none, starting, ready, busy, broken. Single-threaded: all methods are called by the main thread.
 """
@@ -38,18 +38,18 @@ from .worker_pulse import Pulse, Signs, Timeouts, read_signs
 log = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 1.5
-"""How long a worker has to stop a job by itself."""
+"""Time that a worker has to stop a job by itself."""
 QUICK_SECONDS = 30.0
 QUICK_DEATHS = 3
 """A worker that dies within QUICK_SECONDS of its start, or hangs, without an answer dies quickly; so many in a row are
 enough."""
 RELEASE_SECONDS = 1.0
 KILL_SECONDS = 10.0
-"""What was killed and is still there then, held by a driver or a disk, is left to the system."""
+"""A killed worker that is still there then, held by a driver or a disk, is left to the system."""
 
 
 class Listener(Protocol):
-    """Who hears of what the worker does."""
+    """Receives what happens to the worker and its job."""
 
     def worker_changed(self, status: WorkerStatus) -> None:
         """The worker's life changed."""
@@ -76,7 +76,7 @@ class WorkerLife:
         timeouts: Timeouts | None = None,
         read_signs: Callable[[int], Signs | None] = read_signs,
     ) -> None:
-        """`read_signs` gives what a process does, seen from outside."""
+        """`read_signs` reads the signs of a process."""
         self._command, self._environment, self._logs, self._inbox = command, environment, logs, inbox
         self._timeouts, self._read_signs = timeouts or Timeouts(), read_signs
         self.listener: Listener
@@ -105,7 +105,7 @@ class WorkerLife:
 
     @property
     def can_take_a_job(self) -> bool:
-        """Whether `run` may be called: it is ready, and was heard of just now."""
+        """Whether `run` may be called: it is ready, and sent a message just now."""
         ready = self.status.state is WorkerState.READY and self._process is not None and not self._killed
         return ready and self._pulse.is_fresh(self._message_at, time.monotonic())
 
@@ -205,7 +205,7 @@ class WorkerLife:
                 self._hangs()
 
     def on_line(self, event: WorkerLine) -> None:
-        """The worker said something; what can't be understood is logged and passed over."""
+        """The worker sent a line; one that can't be understood is logged and ignored."""
         if self._process is not None and event.worker == self._process.number:
             self._endpoint.take(event.line)
 
@@ -254,7 +254,7 @@ class WorkerLife:
         self._kill("stopped responding")
 
     def _kill(self, because: str) -> None:
-        """End the worker, and hear of its end from `on_exit`, or not at all."""
+        """Kill the worker; `on_exit` follows, or never comes."""
         assert self._process is not None
         self._killed, self._killed_because = True, because
         log.warning("Worker %d %s and is killed", self._process.number, because)
@@ -337,8 +337,8 @@ class WorkerLife:
                 "Retry: a finished take is placed at once."
             )
             return Problem(ProblemKind.INTERNAL, sentence, log=log_file)
-        said = str(error.message or "it did not say why")[:300].rstrip(".")
-        return Problem(ProblemKind.INTERNAL, f"The worker failed ({said}); retry, or read its log.", log=log_file)
+        reason = str(error.message or "it did not say why")[:300].rstrip(".")
+        return Problem(ProblemKind.INTERNAL, f"The worker failed ({reason}); retry, or read its log.", log=log_file)
 
     def _died(self, how: str, log_file: Path | None) -> None:
         log.error("Worker %d %s", self._started, how)

@@ -1,4 +1,4 @@
-"""One worker, or what fetches models, as a child process: its start, lines and end.
+"""Runs a worker, or the process that fetches models, as a child: its start, lines and end.
 
 Three threads: one reads its stdout, one writes its stdin (a worker that doesn't read must not stop the server), one
 waits for its end. They share nothing with the main thread but the inbox.
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 16
 DRAIN_SECONDS = 1.0
-"""How long what a dead worker said last is waited for, should a child of its own hold the pipe."""
+"""Time to wait for a dead worker's last lines, should a child of its own hold the pipe."""
 
 
 class WorkerProcess:
@@ -44,7 +44,7 @@ class WorkerProcess:
         """Start it; `kind` is what its log and its threads are called. Raises OSError."""
         self.number = number
         self.message_at = time.monotonic()
-        """When it last said something, however long that waits in the inbox."""
+        """The time of its last message, however long that waits in the inbox."""
         self._inbox = inbox
         self.log_file, log_stream = log_files.new_log(logs, kind)
         with contextlib.ExitStack() as stack:

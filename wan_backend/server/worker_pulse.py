@@ -26,7 +26,7 @@ AT_A_DISK = "D"
 
 @dataclass(frozen=True)
 class Signs:
-    """What a process and its children have done since they began."""
+    """Use of processor and disks by a process and its children since they began."""
 
     cpu_seconds: float
     moved: int
@@ -37,7 +37,7 @@ class Signs:
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How many seconds a worker is given."""
+    """Seconds that a worker may take."""
 
     look: float = 5.0
     """Interval at which it is looked at."""
@@ -65,7 +65,7 @@ class Timeouts:
     decoding: float = 1800.0
     """The job says nothing while it makes the pictures."""
     gap: float = 20.0
-    """Where the server itself did not look for so long, it or the machine slept: all patience begins anew."""
+    """After such a gap between two looks, the server or the machine has slept: all times begin anew."""
 
 
 ALIVE_SHARE = 0.01

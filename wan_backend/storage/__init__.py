@@ -1,1 +1,1 @@
-"""Files written whole, told from one another, kept private, or looked at though strangers wrote them."""
+"""Writes files whole or private, and reads files that strangers may have written."""

@@ -1,7 +1,7 @@
-"""The guard behind which people's own files and folders are looked at.
+"""Reads people's own files and folders safely.
 
-What lies on a disk may be anything: unreadable, gone meanwhile, a pipe under a model's name, JSON with 1e999 in it.
-Whatever it is, it costs that one file, which is refused in words, and never the look at the others.
+Anything may lie on a disk: an unreadable file, one that has gone meanwhile, a pipe under a model's name, JSON with
+1e999 in it. It costs that one file, which is refused with a sentence, and never the reading of the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 log = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 25_000_000
-"""Of a configuration, an index of files or the head of a file; those of the largest models are a few megabytes."""
+"""Limit for a configuration, an index or the head of a file; those of the largest models are a few megabytes."""
 
 
 NO_MEMORY = {8, 14, 1450, 1455}
@@ -30,7 +30,7 @@ NO_MEMORY_ELSEWHERE = {1450, 1455, errno.ENOMEM}
 Stamp = tuple[int, int]
 """A file's bytes, and when it was changed, in nanoseconds: they tell it from another one under its name."""
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)|(?:WinError |error code: <)(\d+)")
-"""How Rust, Python and torch write a system's number into a message, whose words are in the system's language."""
+"""Finds the system's number in messages of Rust, Python and torch, whose words are in the system's language."""
 
 
 class UnusableFile(Exception):
@@ -62,7 +62,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def complaint(error: Exception) -> str:
-    """What is wrong with something that could not be looked at: "can't be read (Permission denied)"."""
+    """The clause for an error of reading: "can't be read (Permission denied)"."""
     if is_out_of_memory(error):
         return "can't be read now because this machine's memory is full"
     if isinstance(error, OSError):

@@ -1,6 +1,6 @@
-"""Whether a take can be written where it is to go.
+"""Checks whether a take can be written to its media folder.
 
-Looks, and changes nothing: a plan is asked for at every key press in the panel.
+It changes nothing: a plan is asked for at every key press in the panel.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def check(folder: str, needed_bytes: int) -> Problem | None:
     if not folder or not os.path.isabs(folder):
         return _refuse(not_a_path)
     try:
-        return _check_place(Path(folder), needed_bytes)
+        return _check_folder(Path(folder), needed_bytes)
     except ValueError:  # a zero in it, or half a character that no system has
         return _refuse(not_a_path)
     except OSError as error:
@@ -69,22 +69,23 @@ def size_in_words(size_bytes: int) -> str:
     return f"{max(1, round(size_bytes / 1e6))} MB"
 
 
-def _check_place(folder: Path, needed_bytes: int) -> Problem | None:
-    place = folder
-    while not _exists(place):
-        if place.parent == place:
-            return _refuse(f"There is no drive or folder {place}; choose another media folder in the preferences.")
-        place = place.parent
-    if not place.is_dir():
+def _check_folder(folder: Path, needed_bytes: int) -> Problem | None:
+    parent = folder
+    while not _exists(parent):
+        if parent.parent == parent:
+            return _refuse(f"There is no drive or folder {parent}; choose another media folder in the preferences.")
+        parent = parent.parent
+    if not parent.is_dir():
         return _refuse(
-            f"The media folder {folder} can't be created: {place} is a file; rename that file or choose another folder."
+            f"The media folder {folder} can't be created: {parent} is a file; "
+            "rename that file or choose another folder."
         )
-    if not os.access(place, os.W_OK | os.X_OK):
+    if not os.access(parent, os.W_OK | os.X_OK):
         return _refuse(
-            f"The folder {place} can't be written to; choose another media folder in the preferences "
+            f"The folder {parent} can't be written to; choose another media folder in the preferences "
             "or change the folder's permissions."
         )
-    free_bytes = shutil.disk_usage(place).free
+    free_bytes = shutil.disk_usage(parent).free
     if free_bytes < needed_bytes + RESERVE_BYTES:
         return Problem(
             ProblemKind.DISK_FULL,
@@ -94,9 +95,9 @@ def _check_place(folder: Path, needed_bytes: int) -> Problem | None:
     return None
 
 
-def _exists(place: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
-        place.lstat()
+        path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True

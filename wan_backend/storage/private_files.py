@@ -1,4 +1,4 @@
-"""Files and folders that nobody else on the machine may read.
+"""Makes files and folders that nobody else on the machine may read.
 
 The folder that the add-on and the server keep for themselves holds prompts, paths and pictures. What they make there is
 theirs alone, whatever the person's umask; takes and models are made as the person's umask says. (On Windows, where it
@@ -76,9 +76,9 @@ def tighten(folder: Path) -> None:
 
 def tighten_all(folder: Path) -> None:
     """Make all that lies in a folder private, however deep: seconds, where it holds ten thousand jobs. Never raises."""
-    for place, folders, files in os.walk(folder):
+    for path, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            _tighten(Path(place, name))
+            _tighten(Path(path, name))
 
 
 def opened(path: Path, mode: str = "wb", buffering: int = -1) -> BinaryIO:
@@ -95,7 +95,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _tighten(path: Path) -> bool:
-    """Whether it was open to others, and is no more."""
+    """Close it to others; whether it was open to them."""
     with contextlib.suppress(OSError):
         mode = path.lstat().st_mode
         if not stat.S_ISLNK(mode) and mode & _OTHERS and os.name != "nt":

@@ -57,12 +57,13 @@ def test_it_says_what_it_would_do(setup):
 
 def test_it_says_how_far_it_is_and_when_it_is_done(setup):
     one = setup(
-        "say('setup', state='running', step=1, steps=2, sentence='One')\ntime.sleep(0.3)\n"
+        "say('setup', state='running', step=1, steps=2, sentence='One', done_bytes=3, total_bytes=9)\ntime.sleep(0.3)\n"
         "say('setup', state='done', step=2, steps=2, progress=1.0, sentence='Done.')"
     )
     one.create(one.wanted)
     tick(one, lambda: one.progress)
     assert (one.state, one.sentence) == ("running", "One")
+    assert (one.progress.done_bytes, one.progress.total_bytes, one.progress.seconds_left) == (3, 9, None)
     tick(one, lambda: not one.busy)
     assert (one.state, one.sentence) == ("done", "Done.")
 

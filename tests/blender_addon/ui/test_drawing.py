@@ -124,6 +124,18 @@ def test_every_step_of_the_set_up_draws(stand_in, settings, addon, state: str) -
     assert expected in said(drawn)
 
 
+def test_the_set_up_tells_bytes_and_time_left(stand_in, settings, addon) -> None:
+    stand_in.server.status.state, stand_in.setup.state = "missing", "running"
+    stand_in.setup.progress = stand_in.messages.SetupProgress(
+        stand_in.messages.SetupState.RUNNING, 3, 4, 0.3, "Installing torch.", None, 310_000_000, 590_000_000, 130.0
+    )
+    assert "310 of 590 MB, 2 min 10 s left" in said(draw_all(addon))
+    stand_in.setup.progress = stand_in.messages.SetupProgress(
+        stand_in.messages.SetupState.RUNNING, 3, 4, 0.3, "Installing torch.", None, 310_000_000, 2_900_000_000
+    )
+    assert "0.31 of 2.90 GB" in said(draw_all(addon))
+
+
 def test_a_fresh_user_is_told_what_to_do_first(stand_in, settings, addon) -> None:
     stand_in.server.status.state = "missing"
     drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)

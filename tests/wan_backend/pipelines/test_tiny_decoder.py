@@ -128,5 +128,5 @@ def test_a_file_that_is_none_is_said(tmp_path, wrong):
     elif wrong == "shape":
         weights["decoder.14.weight"] = torch.zeros(5, 6, 3, 3)
         save_file(weights, file)
-    with pytest.raises(Refusal, match=r"a\.safetensors can't be loaded .*; fetch it again, or take it away\."):
+    with pytest.raises(Refusal, match=r"a\.safetensors can't be loaded .*; download it again, or remove it\."):
         load(file, 48 if wrong == "other latents" else 16, CPU, torch.float32)

@@ -20,4 +20,4 @@ def test_every_error_has_a_meaning():
 
 
 def test_attribute_docstrings_are_in_it():
-    assert "How many frames of the scene the take is to cover." in describe.document()
+    assert "Length of the take in frames of the scene." in describe.document()

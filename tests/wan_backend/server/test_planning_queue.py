@@ -123,7 +123,7 @@ def test_plans_and_jobs_wait_for_the_first_look_in_their_order(models, gate, tmp
     main.until(lambda: len(answers) == 3)
     plan, prepared, refused = answers
     assert isinstance(plan, Plan) and plan.problem is None and isinstance(prepared, Prepared)
-    assert prepared.plan.model == SMALL and prepared.parts["transformer"].name == "t2v.safetensors"
+    assert prepared.plan.model == SMALL and prepared.component_files["transformer"].name == "t2v.safetensors"
     assert refused.problem.kind == "bad_length"
 
 

@@ -145,7 +145,7 @@ def test_a_worker_that_is_stopped_is_ended_and_the_job_can_go_on(live):
     problem = living.heard.failed[job]
     assert problem.kind is ProblemKind.INTERRUPTED
     assert problem.sentence == (
-        "The worker stopped responding while it made step 2 of 4 and was ended; press Retry, and the take goes on from "
+        "The worker stopped responding while it made step 2 of 4 and was ended; press Retry, and the take resumes from "
         "its last step."
     )
     assert Path(problem.log).is_file()
