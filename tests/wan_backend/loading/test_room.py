@@ -25,7 +25,7 @@ class Model:
     device, precision, compressed = torch.device("cpu"), Precision.for_device(torch.device("cpu")), False
     parts = ("text_encoder", "transformer", "transformer_2", "vae")
     weights_in_8_bit = False
-    places = ComponentFiles(Path("/model"))
+    component_files = ComponentFiles(Path("/model"))
 
     def __init__(self):
         self.held = {}
