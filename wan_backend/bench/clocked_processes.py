@@ -108,7 +108,7 @@ class Client:
         self._endpoint = Endpoint(
             self._send,
             calls=SERVER_METHODS,
-            hears=SERVER_EVENTS,
+            receives=SERVER_EVENTS,
             on_event=self._hear,
             peer="the server",
         )

@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 SCHEDULER_CONFIG = "_internal_dict"
-"""The attribute of a scheduler that holds its configuration, which a step's checkpoint leaves out."""
+"""A scheduler's attribute with its configuration: left out of a step's checkpoint, since the job restores it."""
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     # What the encoder's and the decoder's convolutions keep of the latent frames before; with it, pictures are made a

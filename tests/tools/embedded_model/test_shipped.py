@@ -17,7 +17,7 @@ LORAS = WEIGHTS.with_name("loras")
 
 def test_the_checkpoint_is_small_and_has_its_parts():
     files = [file for file in WEIGHTS.rglob("*") if file.is_file()]
-    assert sum(file.stat().st_size for file in files) <= checkpoint.MOST_BYTES
+    assert sum(file.stat().st_size for file in files) <= checkpoint.MAX_BYTES
     assert {file.suffix for file in files} == {".json", ".safetensors", ".md"}
     for file in files:
         if file.suffix == ".safetensors":

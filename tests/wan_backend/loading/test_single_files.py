@@ -130,7 +130,7 @@ def test_scaled_fp8_is_what_its_numbers_say(tmp_path):
     assert torch.equal(module.blocks[1].ffn.net[2].weight, wanted)
 
 
-@pytest.mark.parametrize("quantised", [False, True])
+@pytest.mark.parametrize("quantized", [False, True])
 @pytest.mark.parametrize("form", ["quanto", "lightx2v", "blocks", "tiles"])
 def test_eight_bit_forms_are_what_their_numbers_say(tmp_path, form, quantized):
     made = forms.eight_bit(forms.published("transformer", forms.weights_of(forms.transformer("text"))), form)
@@ -168,7 +168,7 @@ def test_gguf_whose_biases_are_blocks_too(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q5_1", "BF16", "F16"])
-@pytest.mark.parametrize("quantised", [False, True])
+@pytest.mark.parametrize("quantized", [False, True])
 def test_gguf_equals_its_source_within_its_rounding(tmp_path, kind, quantized):
     source = forms.transformer("text")
     file = forms.write_gguf(tmp_path / "t.gguf", forms.published("transformer", forms.weights_of(source)), kind)
