@@ -72,7 +72,7 @@ def test_it_goes_on_from_the_last_step_and_says_so(run, monkeypatch, folder):
     assert failing.calls == 2 * STEPS + 2  # the step it failed in was begun again, and no other
     assert f"Resuming at step 4 of {STEPS}" in executor.sentences
     (note,) = result.notes
-    assert note.startswith("The machine ran out of memory; the take went on")
+    assert note.startswith("The machine ran out of memory; the take continued")
     settings = json.loads((Path(result.take.folder) / "take.json").read_text())
     assert settings["notes"] == [note]
 
