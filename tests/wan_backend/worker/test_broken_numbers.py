@@ -45,7 +45,7 @@ def test_of_a_lora_that_is_too_strong_the_step_is_told_and_nothing_is_kept_of_it
     for name in ("one", "one"):  # also when it's tried again: it doesn't go on from what is broken
         problem = take(name, LoraUse(file), work=work).problem
         assert problem.kind == "bad_lora"
-        assert problem.sentence.startswith("The take broke at step 1 of 2: its numbers ran over")
+        assert problem.sentence.startswith("The take failed at step 1 of 2: its numbers overflowed")
         assert 'Lower the strength of its LoRAs ("loud.safetensors"), or leave them out.' in problem.sentence
         assert [fix.value for fix in problem.fixes] == [file]
     assert no_takes(tmp_path)
@@ -85,4 +85,4 @@ def test_without_loras_the_models_file_is_named(take, vace_folder, monkeypatch):
     monkeypatch.setattr(last, "forward", lambda x: torch.full((*x.shape[:-1], last.out_features), float("inf")))
     problem = take("two").problem
     assert problem.kind == "model_broken"
-    assert problem.sentence.startswith("The take broke at step 1 of 2") and str(vace_folder) in problem.sentence
+    assert problem.sentence.startswith("The take failed at step 1 of 2") and str(vace_folder) in problem.sentence

@@ -250,7 +250,7 @@ def test_a_disk_that_fills_while_it_decodes_costs_the_decoding_alone(steady, par
         filler = disk / "filler"
         filler.write_bytes(bytes(shutil.disk_usage(disk).free - 40_000))  # a frame or two
         problem = problem_in(one.answer(number))
-        assert problem.kind == "disk_full" and "it resume from its last step" in problem.sentence
+        assert problem.kind == "disk_full" and "it resumes from its last step" in problem.sentence
         assert STEPS in steps_made(one)
         filler.unlink()
         one.run(params(vace_folder))
