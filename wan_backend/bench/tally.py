@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 
 from ..pipelines import channel_norm
 
-AS_ONE = ("settle", "enlarge")
+AS_ONE = ("add_and_normalize", "upsample")
 """Functions of `channel_norm` that are one kernel each with Triton."""
 _COPIES = ("cat", "clone", "constant_pad_nd", "copy_", "_to_copy", "contiguous", "repeat_interleave", "stack")
 _WAITS = ("_local_scalar_dense", "item", "nonzero", "is_nonzero")

@@ -72,7 +72,7 @@ def test_nothing_waits_for_the_device(form):
 )
 def test_each_convolution_is_one_kernel_and_what_stands_between_another(way, form, convolutions, passes):
     kernels = course(way, form, 4)[0].kernels
-    assert kernels["convolution"] <= convolutions and kernels["settle"] <= passes
+    assert kernels["convolution"] <= convolutions and kernels["add_and_normalize"] <= passes
     # Beside them: what convolutions remember, put in its place and kept, and what is joined of pieces.
     assert kernels["constant_pad_nd"] + kernels["cat"] < 60
 

@@ -141,8 +141,8 @@ def test_less_strength_stays_nearer_to_the_footage(t2v_folder):
     ("kind", "canvas", "change", "problem", "words"),
     [
         ("t2v", Canvas(), {}, "bad_source", "no footage to restyle"),
-        ("t2v", Canvas(footage=FOOTAGE), {"guide": Guide.EDGES}, "bad_setting", "can't keep to edges"),
-        ("t2v", Canvas(footage=FOOTAGE), {"guide": Guide.DEPTH}, "bad_setting", "can't keep to depth"),
+        ("t2v", Canvas(footage=FOOTAGE), {"guide": Guide.EDGES}, "bad_setting", "can't keep edges"),
+        ("t2v", Canvas(footage=FOOTAGE), {"guide": Guide.DEPTH}, "bad_setting", "can't keep depth"),
         ("pictures", Canvas(footage=FOOTAGE), {}, "bad_setting", "can't start from footage"),
     ],
 )
