@@ -113,7 +113,7 @@ def test_a_file_with_one_is_refused_whether_it_stays_packed_or_not(tmp_path, for
     save_file(weights, parts["transformer"])
     for quantized in (True, False):
         model = WanModel(tmp_path, CPU, Precision(*[torch.float32] * 3, quantized=quantized), parts)
-        with pytest.raises(Refusal, match=r"transformer\.safetensors is broken: its weight"):
+        with pytest.raises(Refusal, match=r"transformer\.safetensors is damaged: its weight"):
             model.part("transformer")
 
 
