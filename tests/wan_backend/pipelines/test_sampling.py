@@ -38,7 +38,7 @@ def test_the_folders_own_settings_are_kept():
 
 def test_an_unknown_sampler_lists_the_known():
     with pytest.raises(Refusal, match="unipc, euler"):
-        make_scheduler({}, "dpm", 3.0)
+        make_scheduler({}, "no_such_sampler", 3.0)
 
 
 TIMES = [1000.0, 757.0, 522.0]
