@@ -39,7 +39,7 @@ def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
     bpy.data.scenes[scene_name].frame_set(90)
     window.fill_window()
     module = importlib.import_module(PACKAGE)
-    style = Path(module.__file__).parent / "wan_backend" / "embedded" / "loras" / "style.safetensors"
+    style = Path(module.__file__).parent / "wan_backend" / "embedded_model" / "loras" / "style.safetensors"
     with window.in_timeline():
         bpy.ops.wan_vse.add_loras(directory=f"{style.parent}/", files=[{"name": style.name}])
         _write_other(work / "film_grain_14b.safetensors")

@@ -28,7 +28,7 @@ SCENE = replace(
     scenes.sample_scene(random.Random(4)),
     camera="static", look="flat", shape="circle", colour="yellow", background="sand", motion="left",
 )  # fmt: skip
-LORAS = entries.PACKAGE / "embedded" / "loras"
+LORAS = entries.PACKAGE / "embedded_model" / "loras"
 DRAFT = entries.load().loras["embedded-draft"].preset
 DRAFT_LORA, STYLE = (str(LORAS / name) for name in ("draft.safetensors", "style.safetensors"))
 
