@@ -21,7 +21,7 @@ import pytest
 from tests.wan_backend.server.served import ROOT, Served, request
 
 FOLDER = Path(__file__).with_name("failing_files")
-WEIGHTS = ROOT / "wan_backend" / "embedded" / "weights"
+WEIGHTS = ROOT / "wan_backend" / "embedded_model" / "weights"
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES, errno.EDQUOT, errno.EROFS)
 WHO = {"server": "wan_backend serve", "worker": "wan_backend.worker"}
 REAL = [sys.executable, "-m", "wan_backend.worker"]
