@@ -25,7 +25,7 @@ import imageio.v3 as imageio
 import numpy as np
 from PIL import Image
 
-from .unreadable_source import UnreadableSource
+from .unreadable_source import EXPORT_AGAIN, UnreadableSource
 
 BUDGET_BYTES = 1 << 30
 """For one picture while it's decoded: its file, its pixels, and what the decoder needs besides."""
@@ -105,7 +105,7 @@ def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> 
             if head.format == "PNG":
                 _check_png(content.data)
             if head.can_shrink and head.width * head.height > max(JPEG_PIXELS_PER_BYTE * size_bytes, JPEG_PIXELS):
-                raise UnreadableSource("it is damaged or incomplete")
+                raise UnreadableSource("it is damaged or incomplete", EXPORT_AGAIN)
             shrunk = _shrunk(head, wanted_side, budget_bytes - size_bytes)
             return _checked(*_decoded(file, content, shrunk), head, shrunk)
     except UnreadableSource:
@@ -169,7 +169,7 @@ def _check_png(content: memoryview) -> None:
         if kind == b"IEND":
             return
         place = end + 4
-    raise UnreadableSource("it is damaged or incomplete")
+    raise UnreadableSource("it is damaged or incomplete", EXPORT_AGAIN)
 
 
 def _shrunk(head: PictureHeader, wanted_side: int, budget_bytes: int) -> int:

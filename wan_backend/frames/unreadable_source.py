@@ -5,6 +5,10 @@ from __future__ import annotations
 from ..protocol.messages import ProblemKind
 
 
+EXPORT_AGAIN = "export or copy it again, or choose another strip"
+"""Advice for a file that is damaged: there is nothing left to convert."""
+
+
 class UnreadableSource(ValueError):
     """A file has no pictures that can be used; the message says why, as half a sentence.
 

@@ -123,10 +123,16 @@ def _torch_found(version: str, device: str) -> Finding:
 
 
 def _folder(state_folder: Path) -> Finding:
-    good = state_folder.is_dir() and os.access(state_folder, os.W_OK | os.X_OK)
-    if good:
-        return Finding("state", True, f"The queue and the logs are in {state_folder}.")
+    place = _nearest(state_folder)
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+        verb = "are" if place == state_folder else "will be"
+        return Finding("state", True, f"The queue and the logs {verb} in {state_folder}.")
     return Finding("state", False, f"The folder {state_folder} can't be written.", "Make it writable.")
+
+
+def _nearest(folder: Path) -> Path:
+    """`folder`, or what is there of the way to it: it is made when it is first needed."""
+    return next((place for place in (folder, *folder.parents) if place.exists()), folder)
 
 
 def _kept(state_folder: Path) -> Finding:
@@ -149,7 +155,7 @@ def _size(files: Iterable[Path]) -> int:
 
 def _disk(folder: Path) -> Finding:
     try:
-        free_bytes = shutil.disk_usage(folder).free
+        free_bytes = shutil.disk_usage(_nearest(folder)).free
     except OSError as error:
         return Finding("disk", False, f"The free space at {folder} can't be read ({reason(error)}).")
     good = free_bytes > COMFORTABLE_BYTES

@@ -147,3 +147,11 @@ def test_a_model_that_is_here_but_broken_is_wrong(tmp_path):
     (folder / "vae/diffusion_pytorch_model.safetensors").unlink()
     finding = examined([str(tmp_path)])["model wan2.1-t2v-1.3b"]
     assert not finding.good and not finding.not_downloaded and "can't be used because" in finding.sentence
+
+
+def test_a_state_folder_that_is_not_there_yet_is_nothing_wrong(tmp_path):
+    state = tmp_path / "not" / "yet"
+    worker = WorkerStatus("ready", "cpu", "2.13", "", 64 * GB, 48 * GB)
+    findings = {finding.topic: finding for finding in diagnosis.examine(state, [], worker)}
+    assert findings["state"].good and "will be in" in findings["state"].sentence
+    assert "can't be read" not in findings["disk"].sentence
