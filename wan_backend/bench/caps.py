@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ..loading import devices
-from ..loading.residency import Placement, room_for
+from ..loading.residency import PlacedModel, room_for
 from ..loading.wan_model import WanModel
 from ..memory import fallbacks
 from ..memory.residency_plan import MemoryPlan, Residency
@@ -140,7 +140,7 @@ def _within(model: WanModel, work: CapWork, cap_bytes: int) -> Course | None:
 def _course(model: WanModel, work: CapWork, plan: MemoryPlan, course: Course | None = None) -> Course:
     course = course or Course(plan)
     request, settings = _asked(work)
-    placement, device = Placement(model, plan), model.device
+    placement, device = PlacedModel(model, plan), model.device
     if plan.transformer is Residency.RESIDENT:
         for part in model.parts:
             with placement.use(part):

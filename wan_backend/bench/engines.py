@@ -15,7 +15,7 @@ import torch
 from diffusers import UniPCMultistepScheduler, WanPipeline, WanVACEPipeline
 
 from ..loading import chunked_forward, devices
-from ..loading.residency import Placement, room_for
+from ..loading.residency import PlacedModel, room_for
 from ..loading.wan_model import WanModel
 from ..memory.residency_plan import MemoryPlan, Residency
 from ..pipelines import channels_last_autoencoder, text_to_video
@@ -71,7 +71,7 @@ class Ours:
         plan = RESIDENT
         if model.device.type == "cuda":
             plan = room_for(model, work.width, work.height, work.frames).plan()
-        self.placement = Placement(model, plan, kernel_findings=kernel_findings)
+        self.placement = PlacedModel(model, plan, kernel_findings=kernel_findings)
 
     def encode(self) -> Conditions:
         return text_to_video.prepare(self.placement, *as_request(self._work), text_to_video.PreparationCache())

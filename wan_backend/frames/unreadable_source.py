@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..protocol.messages import ProblemKind
 
-
 EXPORT_AGAIN = "export or copy it again, or choose another strip"
 """Advice for a file that is damaged: there is nothing left to convert."""
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Worn:
+class AppliedLora:
     """One LoRA that is on a transformer."""
 
     path: str
@@ -46,13 +46,13 @@ class Worn:
         return self.path, self.changed, self.half
 
 
-def worn(transformer: Any) -> list[Worn]:
+def applied_loras(transformer: Any) -> list[AppliedLora]:
     """The LoRAs that are on the transformer, in order."""
     return list(getattr(transformer, "worn_loras", ()))
 
 
-def wanted(uses: Sequence[LoraUse]) -> list[Worn]:
-    """What `wear` would put on; raises Refusal where a file is gone."""
+def requested_loras(uses: Sequence[LoraUse]) -> list[AppliedLora]:
+    """The LoRAs that `apply` would apply; raises Refusal if a file is gone."""
     found = []
     for use in uses:
         try:
@@ -60,17 +60,17 @@ def wanted(uses: Sequence[LoraUse]) -> list[Worn]:
         except OSError as error:
             raise _refusal(use.path, "is not there any more") from error
         half = use.expert.value if use.expert in (Expert.HIGH, Expert.LOW) else ""
-        found.append(Worn(use.path, changed, use.strength, half))
+        found.append(AppliedLora(use.path, changed, use.strength, half))
     return found
 
 
 def file_bytes(uses: Sequence[LoraUse]) -> int:
     """The size of their files: about what they take beside the transformer. Raises Refusal where one is gone."""
-    return sum(one.changed[0] for one in wanted(uses))
+    return sum(one.changed[0] for one in requested_loras(uses))
 
 
 @torch.no_grad()
-def wear(
+def apply(
     transformer: Any, uses: Sequence[LoraUse], dtype: torch.dtype, on_read: Callable[[str], None] = lambda _file: None
 ) -> bool:
     """Have exactly these LoRAs on the transformer; True where layers or parameters came, went or were changed.
@@ -78,24 +78,24 @@ def wear(
     Those that are there already stay. `dtype` is the number format that the transformer computes in; `on_read(file)` is
     called before a file is read. Raises Refusal, with none of them on.
     """
-    asked, there = wanted(uses), worn(transformer)
+    asked, there = requested_loras(uses), applied_loras(transformer)
     if asked == there:
         return False
     same_files = [one.file for one in asked] == [one.file for one in there]
     if same_files and not getattr(transformer, "replaced_parameters", {}):
         _set_strengths(transformer, asked)
         return False
-    take_off(transformer)
+    remove(transformer)
     layers = shapes(transformer.config)
     try:
         for number, one in enumerate(asked):
             on_read(one.path)
-            _put_on(transformer, number, one, load(Path(one.path), layers, one.half), dtype)
+            _attach(transformer, number, one, load(Path(one.path), layers, one.half), dtype)
     except UnusableLora as why:
-        take_off(transformer)
+        remove(transformer)
         raise _refusal(one.path, str(why)) from why
     except BaseException:
-        take_off(transformer)
+        remove(transformer)
         raise
     _set_strengths(transformer, asked)
     log.info("%d LoRAs are on: %s", len(asked), ", ".join(f"{one.path} {one.strength:g}" for one in asked))
@@ -103,7 +103,7 @@ def wear(
 
 
 @torch.no_grad()
-def take_off(transformer: Any) -> None:
+def remove(transformer: Any) -> None:
     """Take every LoRA off; the transformer is as it was before, to the bit."""
     transformer.worn_loras = []
     if any(isinstance(module, LoraLayer) for module in transformer.modules()):  # also where loading broke off half way
@@ -118,7 +118,7 @@ def take_off(transformer: Any) -> None:
     transformer.replaced_parameters = {}
 
 
-def _put_on(transformer: Any, number: int, one: Worn, weights: Weights, dtype: torch.dtype) -> None:
+def _attach(transformer: Any, number: int, one: AppliedLora, weights: Weights, dtype: torch.dtype) -> None:
     _add_differences(transformer, weights, one.strength, dtype)
     if weights.layers:
         _add_adapter(transformer, _name(number), weights, dtype)
@@ -205,7 +205,7 @@ def _on(parameter: Any, device: torch.device) -> Any:
     )
 
 
-def _set_strengths(transformer: Any, asked: list[Worn]) -> None:
+def _set_strengths(transformer: Any, asked: list[AppliedLora]) -> None:
     names = getattr(transformer, "peft_config", None) or {}
     active = [(_name(number), one.strength) for number, one in enumerate(asked) if _name(number) in names]
     if active:

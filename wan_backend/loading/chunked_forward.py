@@ -27,7 +27,7 @@ TEXT_TOKENS = 512
 """Of the prompt; what stands before them in the context is of pictures."""
 
 
-def make_lean(transformer: Any, kernels: ForwardKernels = TORCH_KERNELS, chunk_bytes: int | None = None) -> None:
+def make_chunked(transformer: Any, kernels: ForwardKernels = TORCH_KERNELS, chunk_bytes: int | None = None) -> None:
     """Have a WanTransformer3DModel or a WanVACETransformer3DModel run in chunks from now on, its blocks too.
 
     `chunk_bytes` is the largest size of the widest tensor of a chunk; None for the size that the needs are calculated

@@ -87,7 +87,7 @@ def room_for(
     return Room(needs, free, host, model.device.type != "cuda")
 
 
-class Placement:
+class PlacedModel:
     """A model under a memory plan: `with placement.use("vae") as vae:` has it ready on its device."""
 
     def __init__(
@@ -152,7 +152,7 @@ class Placement:
             self._on_read(str(self.model.component_files.path(part)))
         module = self.model.part(part)
         if part in EXPERTS:
-            chunked_forward.make_lean(module, self.kernels, self.plan.token_chunk_bytes)
+            chunked_forward.make_chunked(module, self.kernels, self.plan.token_chunk_bytes)
         self._dress(part, module)
         self._on_read("")
         place = self.plan.residency_of(part)
@@ -174,7 +174,7 @@ class Placement:
         uses = [use for use in self._loras if part in resolve.transformers_of(use.expert, present)]
         if len(present) > 1:  # a file may hold layers for both
             uses = [replace(use, expert=resolve.EXPERTS[part]) for use in uses]
-        applying_loras.wear(module, uses, self.model.precision.transformer, self._on_read)
+        applying_loras.apply(module, uses, self.model.precision.transformer, self._on_read)
 
     def _make_way(self, part: str) -> None:
         """Take from the device what the plan does not leave there."""

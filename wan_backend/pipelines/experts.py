@@ -14,7 +14,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from ..loading.residency import Placement
+from ..loading.residency import PlacedModel
 from ..protocol.messages import Plan
 
 
@@ -38,7 +38,7 @@ class Turn:
     steps: range
 
 
-def experts_of(placement: Placement, plan: Plan, trained_timesteps: int) -> list[DenoisingExpert]:
+def experts_of(placement: PlacedModel, plan: Plan, trained_timesteps: int) -> list[DenoisingExpert]:
     """The model's transformer, or its high-noise and then its low-noise expert."""
     boundary = placement.model.boundary
     if boundary is None:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from ..catalogue.architecture import KNOWS_LAST, LAST_UNKNOWN, LAST_WANTED, Architecture
-from ..loading.residency import Placement
+from ..loading.residency import PlacedModel
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import text_to_video
@@ -25,7 +25,7 @@ from .text_to_video import PreparationCache
 
 
 def prepare(
-    placement: Placement,
+    placement: PlacedModel,
     request: TakeRequest,
     plan: Plan,
     canvas: Canvas,
@@ -72,7 +72,7 @@ def _check(architecture: Architecture, plan: Plan, canvas: Canvas) -> None:
 
 
 @torch.no_grad()
-def _seen(placement: Placement, pictures: Sequence[np.ndarray]) -> torch.Tensor:
+def _seen(placement: PlacedModel, pictures: Sequence[np.ndarray]) -> torch.Tensor:
     """(pictures, tokens, width): the image encoder's last hidden states but one, for the transformer."""
     model = placement.model
     images = [Image.fromarray(each) for each in pictures]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..catalogue.architecture import Architecture, guide_problem
-from ..loading.residency import Placement
+from ..loading.residency import PlacedModel
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import text_to_video
@@ -19,7 +19,7 @@ from .text_to_video import PreparationCache
 
 
 def prepare(
-    placement: Placement,
+    placement: PlacedModel,
     request: TakeRequest,
     plan: Plan,
     canvas: Canvas,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..catalogue.architecture import Architecture
-from ..loading.residency import Placement
+from ..loading.residency import PlacedModel
 from ..loading.wan_model import WanModel
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, Problem, ProblemKind, TakeRequest, Task
@@ -23,11 +23,11 @@ from .noised_footage import steps_left_out
 from .stopping import ShouldStop, check, never
 from .text_to_video import PreparationCache
 
-Prepare = Callable[[Placement, TakeRequest, Plan, Canvas, PreparationCache, ShouldStop], Conditions]
+Prepare = Callable[[PlacedModel, TakeRequest, Plan, Canvas, PreparationCache, ShouldStop], Conditions]
 
 
 def prepare(
-    placement: Placement,
+    placement: PlacedModel,
     request: TakeRequest,
     plan: Plan,
     canvas: Canvas,
@@ -49,7 +49,7 @@ def prepare(
 
 
 def prepare_continued(
-    placement: Placement,
+    placement: PlacedModel,
     request: TakeRequest,
     plan: Plan,
     canvas: Canvas,
@@ -63,7 +63,7 @@ def prepare_continued(
 
 
 def prepare_restyle(
-    placement: Placement,
+    placement: PlacedModel,
     request: TakeRequest,
     plan: Plan,
     canvas: Canvas,
@@ -85,7 +85,7 @@ def prepare_restyle(
 
 
 def prepare_previs(
-    placement: Placement,
+    placement: PlacedModel,
     request: TakeRequest,
     plan: Plan,
     canvas: Canvas,

@@ -10,7 +10,7 @@ import torch
 from ..catalogue import entries
 from ..catalogue.architecture import Architecture
 from ..loading import finite
-from ..loading.residency import Placement
+from ..loading.residency import PlacedModel
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import vace_control
@@ -45,7 +45,7 @@ class PreparationCache:
 
 
 def prepare(
-    placement: Placement, request: TakeRequest, plan: Plan, cache: PreparationCache, should_stop: ShouldStop = never
+    placement: PlacedModel, request: TakeRequest, plan: Plan, cache: PreparationCache, should_stop: ShouldStop = never
 ) -> Conditions:
     """The conditions of a text to video job; raises Refusal where the model can't do it, or Stopped."""
     if placement.model.architecture not in (Architecture.TEXT, Architecture.CONTROL, Architecture.FIRST_LATENT):
@@ -69,7 +69,7 @@ def _trunk_suffices(plan: Plan) -> bool:
 
 
 def start(
-    placement: Placement,
+    placement: PlacedModel,
     request: TakeRequest,
     plan: Plan,
     cache: PreparationCache,
@@ -116,7 +116,7 @@ def _check(transformer: dict[str, Any], vae: dict[str, Any], plan: Plan) -> None
 
 
 def _embeds(
-    placement: Placement, cache: PromptCache, prompts: list[str], should_stop: ShouldStop
+    placement: PlacedModel, cache: PromptCache, prompts: list[str], should_stop: ShouldStop
 ) -> list[torch.Tensor]:
     """(1, 512, width) for each prompt; the text encoder is not even loaded where all of them are known."""
     new = [prompt for prompt in prompts if cache.get(clean(prompt)) is None]
@@ -133,7 +133,7 @@ def _embeds(
     return [embeds for embeds in found if embeds is not None]
 
 
-def _no_embeddings(placement: Placement) -> str:
+def _no_embeddings(placement: PlacedModel) -> str:
     place = placement.model.component_files.path("text_encoder")
     return (
         f"The text encoder {place} can't read this prompt: its numbers overflowed. Get the file again, or use another."

@@ -24,7 +24,7 @@ from ..frames import source_frames
 from ..frames.take_writing import TakeFolder
 from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
 from ..loading import devices
-from ..loading.residency import EXPERTS, Placement
+from ..loading.residency import EXPERTS, PlacedModel
 from ..loading.wan_model import WanModel
 from ..memory.residency_plan import MemoryPlan
 from ..pipelines import channels_last_autoencoder, depth_guide, tasks, tiles, tiny_decoder
@@ -189,7 +189,7 @@ def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path
     findings = Path(job.params.state_folder, KERNELS_FILE) if job.params.state_folder else None
     _choose_decoder(job, state, memory.plan)
     try:
-        placement = Placement(
+        placement = PlacedModel(
             job.model,
             memory.plan,
             partial(_on_load, job, state),
@@ -214,7 +214,7 @@ def _choose_decoder(job: TakeJob, state: TakeState, memory: MemoryPlan) -> None:
         state.plan = replace(plan, decoder=Decoder.TINY, notes=[*plan.notes, TINY_FOR_MEMORY_NOTE])
 
 
-def _make_media(job: TakeJob, state: TakeState, placement: Placement, folder: Path) -> None:
+def _make_media(job: TakeJob, state: TakeState, placement: PlacedModel, folder: Path) -> None:
     """Go through the phases, from the sources or from the last step that an earlier try kept."""
     try:
         with _timed(state, "encode", placement):
@@ -233,7 +233,7 @@ def _make_media(job: TakeJob, state: TakeState, placement: Placement, folder: Pa
 
 
 @contextmanager
-def _timed(state: TakeState, phase: str, placement: Placement) -> Iterator[None]:
+def _timed(state: TakeState, phase: str, placement: PlacedModel) -> Iterator[None]:
     """Count the seconds of `phase`, without those that loading takes in it."""
     began, loaded = time.monotonic(), placement.load_seconds
     try:
@@ -294,13 +294,13 @@ def _resume(job: TakeJob, state: TakeState, canvas: Canvas) -> None:
     job.progress.preview = "" if resumed is None else job.preview.path
 
 
-def _prepare(job: TakeJob, state: TakeState, placement: Placement, canvas: Canvas) -> Conditions:
+def _prepare(job: TakeJob, state: TakeState, placement: PlacedModel, canvas: Canvas) -> Conditions:
     conditions = tasks.prepare(placement, job.request, state.plan, canvas, job.warm.cache, job.should_stop)
     check(job.should_stop)
     return conditions
 
 
-def _latents(job: TakeJob, state: TakeState, placement: Placement, conditions: Conditions | None) -> torch.Tensor:
+def _latents(job: TakeJob, state: TakeState, placement: PlacedModel, conditions: Conditions | None) -> torch.Tensor:
     """(1, C, T, H, W) clean latents: those that an earlier try had finished, or new ones."""
     if conditions is not None:
         return _denoise(job, state, placement, conditions)
@@ -309,7 +309,7 @@ def _latents(job: TakeJob, state: TakeState, placement: Placement, conditions: C
     return state.resumed.latents
 
 
-def _denoise(job: TakeJob, state: TakeState, placement: Placement, conditions: Conditions) -> torch.Tensor:
+def _denoise(job: TakeJob, state: TakeState, placement: PlacedModel, conditions: Conditions) -> torch.Tensor:
     """(1, C, T, H, W) clean latents, kept on disk for whatever may happen to the decoding."""
     plan = state.plan
     state.steps = plan.steps - conditions.first_step
@@ -355,7 +355,7 @@ def _after_step(job: TakeJob, state: TakeState, step: DenoisingStep) -> None:
 def _decode(
     job: TakeJob,
     state: TakeState,
-    placement: Placement,
+    placement: PlacedModel,
     latents: torch.Tensor,
     kept: dict[int, np.ndarray],
     folder: Path,
@@ -377,7 +377,7 @@ def _decode(
 
 @contextmanager
 def _decoded(
-    job: TakeJob, state: TakeState, placement: Placement, latents: torch.Tensor
+    job: TakeJob, state: TakeState, placement: PlacedModel, latents: torch.Tensor
 ) -> Iterator[Iterator[np.ndarray]]:
     """uint8 pictures (N, H, W, 3), some at a time: by the model's autoencoder, or by the tiny one that was planned."""
     tiny = _tiny_decoder(job, state, placement, latents.shape[1]) if state.plan.decoder is Decoder.TINY else None
@@ -395,7 +395,7 @@ def _on_tile(job: TakeJob, reached: tiles.Reached) -> None:
 
 
 def _tiny_decoder(
-    job: TakeJob, state: TakeState, placement: Placement, channels: int
+    job: TakeJob, state: TakeState, placement: PlacedModel, channels: int
 ) -> tiny_decoder.TinyDecoder | None:
     """The tiny autoencoder; None where it can't be loaded and the model's own fits, which is planned then."""
     file, model = job.params.tiny_decoder, job.model

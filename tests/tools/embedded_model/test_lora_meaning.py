@@ -11,7 +11,7 @@ import torch
 
 from tools.embedded_model import evaluate, judge, measures, prompts, scenes
 from wan_backend.catalogue import entries
-from wan_backend.loading.residency import Placement
+from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks
@@ -43,7 +43,7 @@ def paint():
         given = (preset.steps, preset.guidance_scale, preset.flow_shift, preset.sampler)
         plan = Plan("embedded", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, *given)
         places = MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0)
-        placement = Placement(model, places, loras=[LoraUse(name) for name in loras])
+        placement = PlacedModel(model, places, loras=[LoraUse(name) for name in loras])
         conditions = tasks.prepare(placement, request, plan, Canvas(), PreparationCache())
         scheduler = make_scheduler(model.config("scheduler"), plan.sampler, plan.flow_shift, preset.timesteps)
         with placement.use("transformer") as transformer:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tools.embedded_model import evaluate, judge, measures, prompts, scenes, world
-from wan_backend.loading.residency import Placement
+from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks
@@ -29,7 +29,7 @@ BASE = replace(scenes.sample_scene(random.Random(4)), camera="static", look="fla
 @pytest.fixture(scope="module")
 def paint():
     """Paints as the worker does: (prompt, seed, canvas, task) to a take CTHW in 0..1."""
-    placement = Placement(
+    placement = PlacedModel(
         WanModel(evaluate.WEIGHTS, torch.device("cpu")),
         MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0),
     )

@@ -16,7 +16,7 @@ from tests.wan_backend.lora import written_loras
 from wan_backend.catalogue.transformer_shapes import shapes
 from wan_backend.library.survey import inspect_file
 from wan_backend.loading import applying_loras, single_files
-from wan_backend.loading.residency import Placement, plan_memory
+from wan_backend.loading.residency import PlacedModel, plan_memory
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.protocol.errors import Refusal
@@ -37,7 +37,7 @@ def bare(transformer):
     """Each test finds the transformer without any, and leaves it as it found it, to the bit."""
     before = {name: weight.clone() for name, weight in transformer.state_dict().items()}
     yield
-    applying_loras.take_off(transformer)
+    applying_loras.remove(transformer)
     after = transformer.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], before[name]) for name in before)
@@ -57,8 +57,8 @@ def answer(transformer) -> torch.Tensor:
     return transformer(**inputs, return_dict=False)[0]
 
 
-def wear(transformer, *uses, **named) -> torch.Tensor:
-    applying_loras.wear(transformer, [LoraUse(str(file), strength) for file, strength in uses], torch.float32)
+def apply(transformer, *uses, **named) -> torch.Tensor:
+    applying_loras.apply(transformer, [LoraUse(str(file), strength) for file, strength in uses], torch.float32)
     return answer(transformer)
 
 
@@ -84,13 +84,13 @@ def test_every_spelling_gives_what_adding_the_product_to_the_weights_gives(trans
         made |= written_loras.factors(shapes(transformer.config), ("condition_embedder.", "proj_out"), seed=1)
     file = written_loras.save(tmp_path / "a.safetensors", written_loras.SPELLINGS[spelling](made))
     plain = answer(transformer)
-    changed = wear(transformer, (file, 0.7))
+    changed = apply(transformer, (file, 0.7))
     assert (changed - plain).abs().max() > 0.05
     torch.testing.assert_close(changed, merged_without(transformer, made, 0.7), atol=2e-5, rtol=1e-4)
 
 
 def merged_without(transformer, made, strength):
-    applying_loras.take_off(transformer)
+    applying_loras.remove(transformer)
     return merged(transformer, made, strength)
 
 
@@ -99,7 +99,7 @@ def test_layers_outside_the_blocks_and_those_of_the_control_take_part(transforme
     small = written_loras.factors(shapes(transformer.config), ("proj_out",), rank=5, seed=3)
     made |= small  # of another rank, and of a name that layers of the control blocks end in
     file = written_loras.save(tmp_path / "a.safetensors", written_loras.SPELLINGS["diffusers"](made))
-    changed = wear(transformer, (file, 1.0))
+    changed = apply(transformer, (file, 1.0))
     assert not any(weight.is_meta for weight in transformer.parameters())
     torch.testing.assert_close(changed, merged_without(transformer, made, 1.0), atol=2e-5, rtol=1e-4)
 
@@ -110,7 +110,7 @@ def test_a_trainers_settings_beside_the_file_scale_it(transformer, tmp_path):
     file = written_loras.save(tmp_path / "adapter_model.safetensors", state)
     settings = {"peft_type": "LORA", "r": 4, "lora_alpha": 2, "alpha_pattern": {"self_attn.q": 8}}
     (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
-    changed = wear(transformer, (file, 1.0))
+    changed = apply(transformer, (file, 1.0))
     scaled = {name: (down, up * (2.0 if name.endswith("attn1.to_q") else 0.5)) for name, (down, up) in made.items()}
     torch.testing.assert_close(changed, merged_without(transformer, scaled, 1.0), atol=2e-5, rtol=1e-4)
 
@@ -140,8 +140,8 @@ def test_biases_of_its_own_are_scaled_as_peft_does_it(transformer, tmp_path, of_
     save_file(state, tmp_path / "a.safetensors", metadata=notes)
     less = {key: number for key, number in state.items() if not key.endswith(".bias")}
     save_file(less, tmp_path / "less.safetensors", metadata=notes)
-    torch.testing.assert_close(wear(transformer, (tmp_path / "a.safetensors", 1.0)), wanted, atol=2e-5, rtol=1e-4)
-    assert (wear(transformer, (tmp_path / "less.safetensors", 1.0)) - wanted).abs().max() > 0.01
+    torch.testing.assert_close(apply(transformer, (tmp_path / "a.safetensors", 1.0)), wanted, atol=2e-5, rtol=1e-4)
+    assert (apply(transformer, (tmp_path / "less.safetensors", 1.0)) - wanted).abs().max() > 0.01
 
 
 def test_settings_in_the_head_as_diffusers_writes_them_scale_it(transformer, tmp_path):
@@ -149,7 +149,7 @@ def test_settings_in_the_head_as_diffusers_writes_them_scale_it(transformer, tmp
     state = {key: value.contiguous() for key, value in written_loras.SPELLINGS["diffusers"](made).items()}
     settings = {"transformer.r": 4, "transformer.lora_alpha": 16, "transformer.use_rslora": True}
     save_file(state, tmp_path / "a.safetensors", metadata={"lora_adapter_metadata": json.dumps(settings)})
-    changed = wear(transformer, (tmp_path / "a.safetensors", 1.0))
+    changed = apply(transformer, (tmp_path / "a.safetensors", 1.0))
     scaled = {name: (down, up * 8) for name, (down, up) in made.items()}  # alpha / sqrt(rank)
     torch.testing.assert_close(changed, merged_without(transformer, scaled, 1.0), atol=2e-5, rtol=1e-4)
 
@@ -161,15 +161,15 @@ def test_several_add_up_each_with_its_strength_and_are_changed_in_place(transfor
         for number, each in enumerate(made)
     ]
     plain = answer(transformer)
-    both = wear(transformer, (files[0], 1.0), (files[1], -0.5))
+    both = apply(transformer, (files[0], 1.0), (files[1], -0.5))
     layer = transformer.get_submodule("blocks.1.attn1.to_q")
-    other = wear(transformer, (files[0], 1.0), (files[1], 0.5))
+    other = apply(transformer, (files[0], 1.0), (files[1], 0.5))
     assert transformer.get_submodule("blocks.1.attn1.to_q") is layer, "only the strengths were set"
     assert not torch.equal(both, other)
-    assert torch.equal(wear(transformer, (files[0], 1.0), (files[1], -0.5)), both)
-    one = wear(transformer, (files[0], 1.0))
+    assert torch.equal(apply(transformer, (files[0], 1.0), (files[1], -0.5)), both)
+    one = apply(transformer, (files[0], 1.0))
     torch.testing.assert_close(one, merged_without(transformer, made[0], 1.0), atol=2e-5, rtol=1e-4)
-    assert torch.equal(wear(transformer), plain)
+    assert torch.equal(apply(transformer), plain)
 
 
 def differences(transformer, seed: int = 5) -> dict[str, torch.Tensor]:
@@ -198,27 +198,27 @@ def test_what_is_added_to_whole_parameters_comes_off_to_the_bit(transformer, tmp
     low_rank = written_loras.save(tmp_path / "low_rank.safetensors", made)
     alone = written_loras.save(tmp_path / "alone.safetensors", added)
     plain = answer(transformer)
-    whole = wear(transformer, (both, 1.0))
-    assert not torch.equal(whole, wear(transformer, (low_rank, 1.0)))
+    whole = apply(transformer, (both, 1.0))
+    assert not torch.equal(whole, apply(transformer, (low_rank, 1.0)))
     bias = transformer.get_submodule("proj_out").bias.clone()
-    wear(transformer, (low_rank, 1.0), (alone, 1.0))
+    apply(transformer, (low_rank, 1.0), (alone, 1.0))
     torch.testing.assert_close(answer(transformer), whole)
     torch.testing.assert_close(
         transformer.get_submodule("proj_out").bias, bias + added["diffusion_model.head.head.diff_b"]
     )
-    assert not torch.equal(wear(transformer, (alone, 0.5)), plain)
-    assert torch.equal(wear(transformer), plain)
+    assert not torch.equal(apply(transformer, (alone, 0.5)), plain)
+    assert torch.equal(apply(transformer), plain)
 
 
 def test_a_file_that_was_exchanged_is_read_again_and_one_that_is_gone_is_named(transformer, tmp_path):
     extents = shapes(transformer.config)
     file = written_loras.written(tmp_path / "a.safetensors", extents)
-    one = wear(transformer, (file, 1.0))
+    one = apply(transformer, (file, 1.0))
     written_loras.written(file, extents, rank=2, seed=9)
-    assert not torch.equal(wear(transformer, (file, 1.0)), one)
+    assert not torch.equal(apply(transformer, (file, 1.0)), one)
     file.unlink()
     with pytest.raises(Refusal, match=r'The LoRA "a\.safetensors" is not there any more\.'):
-        wear(transformer, (file, 1.0))
+        apply(transformer, (file, 1.0))
 
 
 def test_one_that_does_not_fit_leaves_none_on(transformer, tmp_path):
@@ -228,9 +228,9 @@ def test_one_that_does_not_fit_leaves_none_on(transformer, tmp_path):
     bad = written_loras.written(tmp_path / "bad.safetensors", wide)
     plain = answer(transformer)
     with pytest.raises(Refusal, match=r'"bad\.safetensors" was made for a model of 96 channels'):
-        wear(transformer, (good, 1.0), (bad, 1.0))
+        apply(transformer, (good, 1.0), (bad, 1.0))
     assert torch.equal(answer(transformer), plain)
-    assert applying_loras.worn(transformer) == []
+    assert applying_loras.applied_loras(transformer) == []
 
 
 def test_a_fault_of_the_library_is_no_silent_half(transformer, tmp_path, monkeypatch):
@@ -244,7 +244,7 @@ def test_a_fault_of_the_library_is_no_silent_half(transformer, tmp_path, monkeyp
 
     monkeypatch.setattr(type(transformer), "load_lora_adapter", forgetful)
     with pytest.raises(Refusal, match="did not load completely"):
-        wear(transformer, (file, 1.0))
+        apply(transformer, (file, 1.0))
     assert torch.equal(answer(transformer), plain)
 
 
@@ -263,7 +263,7 @@ class TestPlaced:
 
     @staticmethod
     def answer(model, place: Residency, loras=()) -> torch.Tensor:
-        placement = Placement(model, MemoryPlan(place, place, place, 0), loras=loras)
+        placement = PlacedModel(model, MemoryPlan(place, place, place, 0), loras=loras)
         with placement.use("transformer") as transformer:
             return answer(transformer)
 
@@ -289,7 +289,7 @@ class TestPlaced:
         )
 
     def test_their_size_counts_in_the_memory_plan(self, model, uses):
-        with Placement(model, plan_memory(model, 64, 64, 5), loras=uses).use("transformer"):
+        with PlacedModel(model, plan_memory(model, 64, 64, 5), loras=uses).use("transformer"):
             pass
         counted = model.parameter_count("transformer")
         model.drop("transformer")
@@ -302,15 +302,15 @@ def test_weights_in_eight_bits_take_loras_and_are_the_same_afterwards(transforme
     casted.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.float32)
     file = written_loras.written(tmp_path / "a.safetensors", shapes(transformer.config))
     plain = answer(casted)
-    changed = wear(casted, (file, 1.0))
+    changed = apply(casted, (file, 1.0))
     assert (changed - plain).abs().max() > 0.05
     assert torch.isfinite(changed).all()
-    assert (changed - wear(transformer, (file, 1.0))).abs().max() < 0.3 * (changed - plain).abs().max()
-    applying_loras.take_off(casted)
+    assert (changed - apply(transformer, (file, 1.0))).abs().max() < 0.3 * (changed - plain).abs().max()
+    applying_loras.remove(casted)
     assert torch.equal(answer(casted), plain)
     added = written_loras.save(tmp_path / "added.safetensors", differences(transformer))
-    assert not torch.equal(wear(casted, (added, 1.0)), plain)
-    applying_loras.take_off(casted)
+    assert not torch.equal(apply(casted, (added, 1.0)), plain)
+    applying_loras.remove(casted)
     assert torch.equal(answer(casted), plain)
 
 
@@ -320,8 +320,8 @@ def test_nothing_is_added_to_weights_that_are_no_numbers_to_compute_with(transfo
     packed.patch_embedding.weight = torch.nn.Parameter(packed.patch_embedding.weight.to(torch.uint8), False)
     added = written_loras.save(tmp_path / "added.safetensors", differences(transformer))
     with pytest.raises(Refusal, match="itself, which can't be done if the model's weights"):
-        applying_loras.wear(packed, [LoraUse(str(added))], torch.float32)
-    assert applying_loras.worn(packed) == []
+        applying_loras.apply(packed, [LoraUse(str(added))], torch.float32)
+    assert applying_loras.applied_loras(packed) == []
 
 
 def test_a_gguf_whose_ends_are_packed_is_added_to_and_has_them_back(tmp_path):
@@ -337,11 +337,11 @@ def test_a_gguf_whose_ends_are_packed_is_added_to_and_has_them_back(tmp_path):
     lora = written_loras.save(tmp_path / "lora.safetensors", state)
     x = torch.randn(3, whole.proj_out.in_features)
     plain = packed.proj_out(x)
-    applying_loras.wear(packed, [LoraUse(str(lora), 0.5)], torch.float32)
+    applying_loras.apply(packed, [LoraUse(str(lora), 0.5)], torch.float32)
     torch.testing.assert_close(packed.proj_out(x), plain + 0.05 * x.sum(-1, keepdim=True), atol=1e-4, rtol=1e-4)
-    applying_loras.wear(packed, [LoraUse(str(lora), 1.0)], torch.float32)
+    applying_loras.apply(packed, [LoraUse(str(lora), 1.0)], torch.float32)
     torch.testing.assert_close(packed.proj_out(x), plain + 0.1 * x.sum(-1, keepdim=True), atol=1e-4, rtol=1e-4)
-    applying_loras.take_off(packed)
+    applying_loras.remove(packed)
     assert torch.equal(packed.proj_out(x), plain) and packed.proj_out.weight is lively
 
 
@@ -368,7 +368,7 @@ def test_numbers_that_lie_flat_or_in_more_sides_mean_the_same(transformer, tmp_p
     for name in ("blocks.0.attn1.to_q", "blocks.0.attn1.to_k"):
         flat[name] = tuple(factor[..., None, None] for factor in flat[name])
     file = written_loras.save(tmp_path / "a.safetensors", written_loras.SPELLINGS["diffusers"](flat))
-    changed = wear(transformer, (file, 1.0))
+    changed = apply(transformer, (file, 1.0))
     torch.testing.assert_close(changed, merged_without(transformer, made, 1.0), atol=2e-5, rtol=1e-4)
 
 
@@ -385,15 +385,15 @@ def test_one_that_holds_what_is_no_number_is_named_and_leaves_none_on(transforme
     file = written_loras.save(tmp_path / "bad.safetensors", state)
     plain = answer(transformer)
     with pytest.raises(Refusal, match=r'"bad\.safetensors" contains NaN or infinite numbers'):
-        wear(transformer, (file, 1.0))
-    assert torch.equal(answer(transformer), plain) and applying_loras.worn(transformer) == []
+        apply(transformer, (file, 1.0))
+    assert torch.equal(answer(transformer), plain) and applying_loras.applied_loras(transformer) == []
 
 
 @pytest.mark.parametrize("spelling", ["musubi and kohya", "ComfyUI", "PEFT"])
 def test_the_layers_that_look_at_pictures_take_part(first_picture_folder, tmp_path, spelling):
     transformer = WanModel(first_picture_folder, CPU).transformer
     file = written_loras.written(tmp_path / "a.safetensors", shapes(transformer.config), spelling)
-    applying_loras.wear(transformer, [LoraUse(str(file), 0.5)], torch.float32)
+    applying_loras.apply(transformer, [LoraUse(str(file), 0.5)], torch.float32)
     layer = transformer.get_submodule("blocks.1.attn2.add_v_proj")
     made = written_loras.factors(shapes(transformer.config))["blocks.1.attn2.add_v_proj"]
     x = torch.randn(3, layer.in_features)
@@ -435,11 +435,11 @@ def test_of_a_pair_each_file_works_on_its_own_expert(t2v_folder, tmp_path):
         LoraUse(str(written_loras.written(tmp_path / f"{name}.safetensors", extents, seed=seed)), 1.0, Expert(name))
         for seed, name in enumerate(("high", "low", "both"))
     )
-    placement = Placement(model, AllResident(), loras=[high, both, low])
+    placement = PlacedModel(model, AllResident(), loras=[high, both, low])
     on = {}
     for part in model.parts:
         with placement.use(part) as transformer:
-            on[part] = [one.path for one in applying_loras.worn(transformer)]
+            on[part] = [one.path for one in applying_loras.applied_loras(transformer)]
     assert on == {"transformer": [high.path, both.path], "transformer_2": [both.path, low.path]}
 
 
@@ -454,8 +454,8 @@ def test_of_a_file_for_both_each_expert_wears_its_own_layers(t2v_folder, tmp_pat
     answers = {part: merged(model.part(part), factors) for part, factors in zip(model.parts, made, strict=True)}
     uses = [LoraUse(str(file), 1.0, expert) for expert in (Expert.HIGH, Expert.LOW)]
     for loras in (uses, [LoraUse(str(file))]):
-        placement = Placement(model, AllResident(), loras=loras)
+        placement = PlacedModel(model, AllResident(), loras=loras)
         for part in model.parts:
             with placement.use(part) as transformer:
                 torch.testing.assert_close(answer(transformer), answers[part], atol=2e-5, rtol=1e-4)
-                assert len(applying_loras.worn(transformer)) == 1
+                assert len(applying_loras.applied_loras(transformer)) == 1

@@ -61,7 +61,7 @@ def asked(kind: str, *, timed: bool = False) -> dict[str, Any]:
 def test_in_one_chunk_it_is_diffusers_own_to_the_bit(kind):
     own = made(kind)
     lean = copy.deepcopy(own)
-    chunked_forward.make_lean(lean)
+    chunked_forward.make_chunked(lean)
     assert torch.equal(lean(**asked(kind))[0], own(**asked(kind))[0])
 
 
@@ -72,7 +72,7 @@ def test_in_one_chunk_it_is_diffusers_own_to_the_bit(kind):
 def test_in_several_chunks_it_is_the_same_but_for_rounding(kind, timed):
     own = made(kind)
     lean = copy.deepcopy(own)
-    chunked_forward.make_lean(lean, chunk_bytes=SEVEN_TOKENS)
+    chunked_forward.make_chunked(lean, chunk_bytes=SEVEN_TOKENS)
     expected = own(**asked(kind, timed=timed))[0]
     assert (lean(**asked(kind, timed=timed))[0] - expected).abs().max() < 1e-6 * expected.abs().max()
 
@@ -85,7 +85,7 @@ def test_the_chunks_are_about_alike_and_none_is_larger_than_allowed():
 
 def test_the_feed_forward_sees_a_chunk_at_a_time():
     lean = made("text")
-    chunked_forward.make_lean(lean, chunk_bytes=SEVEN_TOKENS)
+    chunked_forward.make_chunked(lean, chunk_bytes=SEVEN_TOKENS)
     seen = []
     lean.blocks[0].ffn.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].shape[1]))
     lean(**asked("text"))
@@ -94,7 +94,7 @@ def test_the_feed_forward_sees_a_chunk_at_a_time():
 
 def test_the_hints_of_the_control_are_made_as_they_are_wanted():
     lean = made("control")
-    chunked_forward.make_lean(lean)
+    chunked_forward.make_chunked(lean)
     order = []
     for name, blocks in (("block", lean.blocks), ("control", lean.vace_blocks)):
         for number, block in enumerate(blocks):
@@ -106,7 +106,7 @@ def test_the_hints_of_the_control_are_made_as_they_are_wanted():
 
 def test_to_make_it_lean_twice_changes_nothing():
     lean = made("text")
-    chunked_forward.make_lean(lean)
+    chunked_forward.make_chunked(lean)
     first = lean(**asked("text"))[0]
-    chunked_forward.make_lean(lean)
+    chunked_forward.make_chunked(lean)
     assert torch.equal(lean(**asked("text"))[0], first)

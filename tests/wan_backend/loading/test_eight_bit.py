@@ -22,7 +22,7 @@ from wan_backend.catalogue.transformer_shapes import shapes
 from wan_backend.library import recognize, weights_head
 from wan_backend.loading import applying_loras, eight_bit, single_files
 from wan_backend.loading.eight_bit import EightBitLinear
-from wan_backend.loading.residency import Placement, room_for
+from wan_backend.loading.residency import PlacedModel, room_for
 from wan_backend.loading.wan_model import Precision, WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines.conditions import Conditions
@@ -208,23 +208,23 @@ class TestLoras:
         before, plain = in_eight(transformer), self.answer(transformer)
         uses = [LoraUse(str(file), 0.7)]
         for module in (transformer, whole):
-            applying_loras.wear(module, uses, FULL)
+            applying_loras.apply(module, uses, FULL)
         changed = self.answer(transformer)
         assert (changed - plain).abs().max() > 0.05
         torch.testing.assert_close(changed, self.answer(whole))
         assert {w.dtype for n, w in transformer.named_parameters() if ".lora_" in n} == {FULL}
-        applying_loras.wear(transformer, [LoraUse(str(file), 0.2)], FULL)
+        applying_loras.apply(transformer, [LoraUse(str(file), 0.2)], FULL)
         assert not torch.equal(self.answer(transformer), changed)
-        applying_loras.take_off(transformer)
+        applying_loras.remove(transformer)
         assert unchanged(transformer, before)
         assert torch.equal(self.answer(transformer), plain)
 
     def test_what_is_added_to_biases_and_norms_is_allowed(self, transformer, tmp_path):
         before, plain = in_eight(transformer), self.answer(transformer)
         added = written_loras.save(tmp_path / "added.safetensors", differences(transformer))
-        applying_loras.wear(transformer, [LoraUse(str(added))], FULL)
+        applying_loras.apply(transformer, [LoraUse(str(added))], FULL)
         assert not torch.equal(self.answer(transformer), plain)
-        applying_loras.take_off(transformer)
+        applying_loras.remove(transformer)
         assert torch.equal(self.answer(transformer), plain) and unchanged(transformer, before)
 
     @pytest.mark.parametrize("beside", [False, True])
@@ -236,7 +236,7 @@ class TestLoras:
         files = [written_loras.written(tmp_path / "low_rank.safetensors", shapes(transformer.config))] * beside
         files += [written_loras.save(tmp_path / "added.safetensors", state)]
         with pytest.raises(Refusal, match=r"adds to blocks\.0\.attn1\.to_q\.weight itself, which can't be done"):
-            applying_loras.wear(transformer, [LoraUse(str(file)) for file in files], FULL)
+            applying_loras.apply(transformer, [LoraUse(str(file)) for file in files], FULL)
         assert torch.equal(self.answer(transformer), plain) and unchanged(transformer, before)
 
 
@@ -246,7 +246,7 @@ def test_streamed_weights_in_8_bit_take_loras_that_come_and_go(vace_folder, tmp_
 
     def answer(place: Residency, *uses: LoraUse) -> torch.Tensor:
         plan = MemoryPlan(place, place, place, 0, eight_bit=True)
-        with Placement(model, plan, loras=uses).use("transformer") as transformer:
+        with PlacedModel(model, plan, loras=uses).use("transformer") as transformer:
             return TestLoras.answer(transformer)
 
     plain = answer(Residency.RESIDENT)
@@ -443,7 +443,7 @@ class TestModel:
         takes = []
         for eight in (False, True):
             model = WanModel(t2v_folder, CPU, Precision(FULL, HALF, FULL))
-            placement = Placement(model, MemoryPlan(place, place, place, 0, eight_bit=eight))
+            placement = PlacedModel(model, MemoryPlan(place, place, place, 0, eight_bit=eight))
             torch.manual_seed(0)
             given = Conditions(torch.randn(1, 12, 32).to(HALF), None, torch.randn(1, 16, 2, 8, 8))
             scheduler = diffusers.UniPCMultistepScheduler(

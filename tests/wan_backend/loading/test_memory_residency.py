@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from wan_backend.loading.residency import Placement, plan_memory
+from wan_backend.loading.residency import PlacedModel, plan_memory
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 
@@ -25,7 +25,7 @@ def model(vace_folder) -> WanModel:
 
 def test_a_resident_part_stays_and_its_loading_is_told_once(model):
     loads, readies = [], []
-    placement = Placement(model, everywhere(Residency.RESIDENT), loads.append, readies.append)
+    placement = PlacedModel(model, everywhere(Residency.RESIDENT), loads.append, readies.append)
     for _ in range(2):
         with placement.use("vae") as vae:
             assert vae is model.vae
@@ -34,7 +34,7 @@ def test_a_resident_part_stays_and_its_loading_is_told_once(model):
 
 
 def test_a_part_to_be_read_again_is_gone_after_its_phase_even_after_an_error(model):
-    placement = Placement(model, everywhere(Residency.RELOADED))
+    placement = PlacedModel(model, everywhere(Residency.RELOADED))
     with pytest.raises(ZeroDivisionError), placement.use("vae"):
         raise ZeroDivisionError
     assert not model.loaded("vae")
@@ -44,11 +44,11 @@ def test_a_job_that_is_stopped_when_a_part_is_ready_leaves_nothing_of_it(model):
     def stop(_part: str) -> None:
         raise InterruptedError
 
-    placement = Placement(model, everywhere(Residency.BLOCK_OFFLOADED), on_ready=stop)
+    placement = PlacedModel(model, everywhere(Residency.BLOCK_OFFLOADED), on_ready=stop)
     with pytest.raises(InterruptedError), placement.use("transformer"):
         pass
     assert not model.transformer.streamed._entered
-    placement = Placement(model, everywhere(Residency.RELOADED), on_ready=stop)
+    placement = PlacedModel(model, everywhere(Residency.RELOADED), on_ready=stop)
     with pytest.raises(InterruptedError), placement.use("vae"):
         pass
     assert not model.loaded("vae")
@@ -57,7 +57,7 @@ def test_a_job_that_is_stopped_when_a_part_is_ready_leaves_nothing_of_it(model):
 def test_a_streamed_text_encoder_is_forgotten_where_the_machine_is_short(model):
     for forgets in (False, True):
         plan = dataclasses.replace(everywhere(Residency.BLOCK_OFFLOADED), forget_encoder=forgets)
-        placement = Placement(model, plan)
+        placement = PlacedModel(model, plan)
         for part in ("text_encoder", "transformer"):
             with placement.use(part):
                 pass
@@ -65,9 +65,9 @@ def test_a_streamed_text_encoder_is_forgotten_where_the_machine_is_short(model):
 
 
 def test_a_new_plan_makes_way_at_once(model):
-    with Placement(model, everywhere(Residency.RESIDENT)).use("text_encoder"):
+    with PlacedModel(model, everywhere(Residency.RESIDENT)).use("text_encoder"):
         pass
-    Placement(model, everywhere(Residency.RELOADED))
+    PlacedModel(model, everywhere(Residency.RELOADED))
     assert not model.loaded("text_encoder")
 
 
@@ -81,14 +81,14 @@ def test_a_streamed_transformer_gives_the_same_numbers(model):
         "control_hidden_states": torch.randn(1, 96, 2, 8, 8, generator=generator),
         "return_dict": False,
     }
-    with Placement(model, everywhere(Residency.RESIDENT)).use("transformer") as transformer:
+    with PlacedModel(model, everywhere(Residency.RESIDENT)).use("transformer") as transformer:
         plain = transformer(**inputs)[0]
-    placement = Placement(model, everywhere(Residency.BLOCK_OFFLOADED))
+    placement = PlacedModel(model, everywhere(Residency.BLOCK_OFFLOADED))
     for _ in range(2):
         with placement.use("transformer") as transformer:
             assert torch.equal(transformer(**inputs)[0], plain)
     assert transformer.streamed
-    with Placement(model, everywhere(Residency.RESIDENT)).use("transformer") as transformer:
+    with PlacedModel(model, everywhere(Residency.RESIDENT)).use("transformer") as transformer:
         assert not hasattr(transformer, "streamed")
         assert torch.equal(transformer(**inputs)[0], plain)
 

@@ -9,7 +9,7 @@ import torch
 
 from wan_backend.library.component_files import ComponentFiles
 from wan_backend.loading import applying_loras, block_offload, chunked_forward, devices
-from wan_backend.loading.residency import Placement, Room, room_for
+from wan_backend.loading.residency import PlacedModel, Room, room_for
 from wan_backend.loading.wan_model import Precision
 from wan_backend.memory.needs import Needs
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
@@ -74,8 +74,8 @@ def model(monkeypatch):
         return module.streamed
 
     monkeypatch.setattr(block_offload, "streamed", streamed)
-    monkeypatch.setattr(chunked_forward, "make_lean", lambda *_: None)
-    monkeypatch.setattr(applying_loras, "wear", lambda *_: None)
+    monkeypatch.setattr(chunked_forward, "make_chunked", lambda *_: None)
+    monkeypatch.setattr(applying_loras, "apply", lambda *_: None)
     monkeypatch.setattr(devices, "release", lambda _device: None)  # collects garbage, of which tests have much
     return Model()
 
@@ -119,30 +119,30 @@ def test_the_decoding_fits_or_it_is_said_that_it_does_not(on_cpu):
 
 
 def test_an_expert_makes_way_for_the_other_where_the_machine_holds_one(model):
-    placement = Placement(model, everywhere(Residency.BLOCK_OFFLOADED, one_expert=True))
+    placement = PlacedModel(model, everywhere(Residency.BLOCK_OFFLOADED, one_expert=True))
     use(placement, "text_encoder", "transformer", "transformer_2")
     assert sorted(model.held) == ["text_encoder", "transformer_2"]
     use(placement, "transformer", "vae")
     assert sorted(model.held) == ["text_encoder", "transformer", "vae"]
-    use(Placement(model, everywhere(Residency.BLOCK_OFFLOADED)), "transformer_2")
+    use(PlacedModel(model, everywhere(Residency.BLOCK_OFFLOADED)), "transformer_2")
     assert {"transformer", "transformer_2"} <= set(model.held)
 
 
 def test_a_streamed_encoder_is_forgotten_where_the_plan_says_so_and_no_transformer_is(model):
-    use(Placement(model, everywhere(Residency.BLOCK_OFFLOADED, forget_encoder=True)), "text_encoder", "transformer")
+    use(PlacedModel(model, everywhere(Residency.BLOCK_OFFLOADED, forget_encoder=True)), "text_encoder", "transformer")
     assert sorted(model.held) == ["transformer"]
-    use(Placement(model, everywhere(Residency.BLOCK_OFFLOADED)), "text_encoder")
+    use(PlacedModel(model, everywhere(Residency.BLOCK_OFFLOADED)), "text_encoder")
     assert "text_encoder" in model.held
 
 
 def test_blocks_of_a_transformer_alone_stay_in_the_room_that_is_left(model):
-    use(Placement(model, everywhere(Residency.BLOCK_OFFLOADED, kept_bytes=7)), "text_encoder", "transformer")
+    use(PlacedModel(model, everywhere(Residency.BLOCK_OFFLOADED, kept_bytes=7)), "text_encoder", "transformer")
     assert [model.held[part].streamed.rooms for part in ("text_encoder", "transformer")] == [[0], [7]]
 
 
 @pytest.mark.parametrize("place", [Residency.RESIDENT, Residency.OFFLOADED, Residency.RELOADED, Residency.ON_CPU])
 def test_what_stays_and_what_goes_after_its_phase(model, place):
-    placement = Placement(model, everywhere(place, tile_pixels=256))
+    placement = PlacedModel(model, everywhere(place, tile_pixels=256))
     with placement.use("vae") as vae:
         assert vae.tile_pixels == 256
     assert model.loaded("vae") is (place is not Residency.RELOADED)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from wan_backend.catalogue.architecture import Architecture
-from wan_backend.loading.residency import Placement
+from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import image_conditioning, noised_footage, tasks, text_to_video
@@ -33,10 +33,10 @@ FOOTAGE = np.stack([np.full((HEIGHT, WIDTH, 3), 20 * frame, np.uint8) for frame 
 ONE, TWO = Canvas({0: PICTURE}), Canvas({0: PICTURE, FRAMES - 1: OTHER})
 
 
-def place(folder: Any, where: Residency = Residency.RESIDENT) -> tuple[Placement, list[str]]:
+def place(folder: Any, where: Residency = Residency.RESIDENT) -> tuple[PlacedModel, list[str]]:
     loads: list[str] = []
     model = WanModel(folder, torch.device("cpu"))
-    return Placement(model, MemoryPlan(where, where, where, 0), loads.append), loads
+    return PlacedModel(model, MemoryPlan(where, where, where, 0), loads.append), loads
 
 
 def from_pictures(folder: Any, canvas: Canvas, **more: Any) -> Conditions:

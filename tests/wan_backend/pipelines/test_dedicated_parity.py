@@ -17,7 +17,7 @@ from diffusers import (
 )
 from PIL import Image
 
-from wan_backend.loading.residency import Placement
+from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import image_conditioning, noised_footage, text_to_video
@@ -82,7 +82,7 @@ def ours(
 ) -> tuple[WanModel, torch.Tensor]:
     guidance, sampler, flow_shift = settings
     model = WanModel(folder, torch.device("cpu"))
-    placement = Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
+    placement = PlacedModel(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
     request = TakeRequest(
         PROMPT, "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", negative_prompt=NEGATIVE, strength=strength
     )

@@ -26,7 +26,7 @@ from tests.wan_backend.pipelines.test_dedicated_parity import (
     assert_equal,
     theirs,
 )
-from wan_backend.loading.residency import Placement
+from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks, text_to_video
@@ -41,8 +41,8 @@ SETTINGS = [(4.0, "unipc", 12.0, 3.0), (3.5, "unipc", 5.0, None), (3.5, "euler",
 """Guidance of the first expert, sampler, flow shift, guidance of the second; None: as the first one's."""
 
 
-def resident(model, **more) -> Placement:
-    return Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0), **more)
+def resident(model, **more) -> PlacedModel:
+    return PlacedModel(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0), **more)
 
 
 def ours(placement, settings, task, canvas=Canvas(), **more):  # noqa: B008 - frozen
@@ -132,7 +132,7 @@ def test_the_first_expert_leaves_before_the_second_comes(text_experts_folder, pl
             gc.collect()
             gone.append(not model.loaded("transformer") and first[0]() is None)
 
-    made = ours(Placement(model, plan, on_load=on_load, on_ready=on_ready), SETTINGS[0], "text_to_video")
+    made = ours(PlacedModel(model, plan, on_load=on_load, on_ready=on_ready), SETTINGS[0], "text_to_video")
     assert gone == [True]
     assert torch.equal(made, ours(resident(model), SETTINGS[0], "text_to_video"))
 

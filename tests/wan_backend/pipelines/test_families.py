@@ -11,7 +11,7 @@ import torch
 from tests.wan_backend.job_queue.written_jobs import take_request
 from wan_backend.catalogue import entries
 from wan_backend.catalogue.architecture import Architecture
-from wan_backend.loading.residency import Placement
+from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks, text_to_video
@@ -82,7 +82,7 @@ def test_every_task_of_every_model(request, entry, task):
     planned = plan_steps.plan(asked, entry)
     steps = planned.steps if planned.timesteps else 3  # the rest of the settings are the catalogue's
     plan = dataclasses.replace(planned, width=WIDTH, height=HEIGHT, model_frames=FRAMES, steps=steps)
-    placement = Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
+    placement = PlacedModel(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
     conditions = tasks.prepare(placement, asked, plan, canvas_of(entry, task), text_to_video.PreparationCache())
     scheduler = make_scheduler(model.config("scheduler"), plan.sampler, plan.flow_shift, plan.timesteps, asked.seed)
     experts = experts_of(placement, plan, scheduler.config.num_train_timesteps)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 
-from wan_backend.loading.residency import Placement
+from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import text_to_video
@@ -57,7 +57,7 @@ def theirs(folder: Path, guidance: float, sampler: str, flow_shift: float, outpu
 
 def ours(folder: Path, guidance: float, sampler: str, flow_shift: float) -> tuple[WanModel, torch.Tensor]:
     model = WanModel(folder, torch.device("cpu"))
-    placement = Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
+    placement = PlacedModel(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
     rate = FrameRate(16)
     request = TakeRequest(PROMPT, "any", WIDTH, HEIGHT, FRAMES, rate, SEED, "", negative_prompt=NEGATIVE)
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, rate, FRAMES, STEPS, guidance, flow_shift, sampler)

@@ -9,7 +9,7 @@ import torch
 
 from tests.wan_backend.pipelines.test_dedicated_parity import FOOTAGE, FRAMES, HEIGHT, PROMPT, RATE, WIDTH
 from wan_backend.catalogue import entries
-from wan_backend.loading.residency import Placement
+from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks, text_to_video
@@ -121,7 +121,7 @@ def test_other_counts_of_steps_and_missing_times_are_refused():
 
 def made(folder, task: str, seed: int = 7, strength: float = 1.0) -> torch.Tensor:
     preset = entries.entry("fastwan2.1-t2v-1.3b").standard
-    placement = Placement(
+    placement = PlacedModel(
         WanModel(folder, torch.device("cpu")), MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0)
     )
     request = TakeRequest(PROMPT, "any", WIDTH, HEIGHT, FRAMES, RATE, seed, "", task, strength=strength)

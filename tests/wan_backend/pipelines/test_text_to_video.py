@@ -9,7 +9,7 @@ import shutil
 import pytest
 import torch
 
-from wan_backend.loading.residency import Placement
+from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines.text_to_video import PreparationCache, prepare
@@ -24,7 +24,7 @@ PLAN = Plan("any", 64, 48, 9, RATE, 9, 2, 4.0, 3.0, "unipc")
 def place(folder, place=Residency.RESIDENT):
     loads = []
     model = WanModel(folder, torch.device("cpu"))
-    return Placement(model, MemoryPlan(place, place, place, 0), loads.append), loads
+    return PlacedModel(model, MemoryPlan(place, place, place, 0), loads.append), loads
 
 
 def test_shapes_with_control(vace_folder):

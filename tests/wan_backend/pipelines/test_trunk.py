@@ -9,7 +9,7 @@ import torch
 from diffusers import DiffusionPipeline, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
 
 from wan_backend.catalogue import entries
-from wan_backend.loading.residency import Placement
+from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks
@@ -42,7 +42,7 @@ def theirs(folder: Any) -> torch.Tensor:
 
 def ours(folder: Any, model_id: str) -> tuple[Conditions, torch.Tensor]:
     model = WanModel(folder, torch.device("cpu"))
-    placement = Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
+    placement = PlacedModel(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
     request = TakeRequest("fog", model_id, WIDTH, HEIGHT, FRAMES, RATE, SEED, "", negative_prompt="rain")
     plan = Plan(model_id, WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, 4.0, 3.0, "unipc")
     conditions = tasks.prepare(placement, request, plan, Canvas(), PreparationCache())

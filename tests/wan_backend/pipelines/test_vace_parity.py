@@ -10,7 +10,7 @@ import torch
 from diffusers import DiffusionPipeline, UniPCMultistepScheduler
 from PIL import Image
 
-from wan_backend.loading.residency import Placement
+from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks
@@ -78,7 +78,7 @@ def theirs(folder: Any, canvas: Canvas, seen: list[torch.Tensor]) -> torch.Tenso
 
 def ours(folder: Any, task: str, canvas: Canvas) -> tuple[Conditions, torch.Tensor]:
     model = WanModel(folder, torch.device("cpu"))
-    placement = Placement(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
+    placement = PlacedModel(model, MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, 0))
     request = TakeRequest(
         "fog", "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", task=task, negative_prompt="rain", strength=0.0
     )

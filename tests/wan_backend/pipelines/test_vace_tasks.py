@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from wan_backend.loading.residency import Placement
+from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
 from wan_backend.pipelines import tasks, vace_control
@@ -31,7 +31,7 @@ FOOTAGE = np.random.default_rng(0).integers(0, 256, (FRAMES, 48, 64, 3), np.uint
 def place(folder, place=Residency.RESIDENT):
     loads = []
     model = WanModel(folder, torch.device("cpu"))
-    return Placement(model, MemoryPlan(place, place, place, 0), loads.append), loads
+    return PlacedModel(model, MemoryPlan(place, place, place, 0), loads.append), loads
 
 
 @pytest.fixture

@@ -58,4 +58,4 @@ def test_one_that_went_missing_is_a_sentence_and_the_next_job_works(take, tmp_pa
     assert refusal.problem.kind == "bad_lora"
     assert refusal.problem.sentence == 'The LoRA "gone.safetensors" is not there any more.'
     assert pictures(take("two")).shape[0] == 5
-    assert applying_loras.worn(take.executor._warm.model.transformer) == []
+    assert applying_loras.applied_loras(take.executor._warm.model.transformer) == []
