@@ -87,6 +87,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
 
 
+_ended_with = 0
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    global _ended_with
+    _ended_with = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End a process that holds Blender without Blender's own end, in which threads of 4.5 may wait for ever."""
+    if "bpy" in sys.modules and not hasattr(config, "workerinput"):
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_ended_with)
+
+
 @pytest.fixture(autouse=True)
 def _its_tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test of the fast tier starts no process; this keeps the tier quick, and says which test to mark."""
