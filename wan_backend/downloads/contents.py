@@ -8,7 +8,6 @@ files.
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,7 +105,7 @@ class Contents:
         """What fetching it would take, in words and numbers."""
         files = [_row(each) for each in self.wanted]
         fetch_bytes = sum(each.file.size_bytes - each.fetched_bytes for each in self.wanted)
-        free_bytes = free_bytes_at(self.cache)
+        free_bytes = media_folder.free_bytes_at(self.cache)
         disk_bytes = fetch_bytes + self._copied_bytes()
         problem = None
         if disk_bytes and free_bytes < disk_bytes + media_folder.RESERVE_BYTES:
@@ -134,7 +133,7 @@ class Contents:
 
     def _copied_bytes(self) -> int:
         """Size of what lies on another disk, so that no hard link can be made of it."""
-        device = _existing_ancestor(self.cache).stat().st_dev
+        device = media_folder.existing_ancestor(self.cache).stat().st_dev
         shared = [(each.twin, each.file.size_bytes) for each in self.wanted if each.twin is not None]
         shared += [(each.source, each.size_bytes) for each in self.lent]
         return sum(size_bytes for file, size_bytes in shared if file is not None and file.stat().st_dev != device)
@@ -221,14 +220,3 @@ def _lent(folder: Path, snapshot: Path) -> list[LentFile]:
 def _row(wanted: WantedFile) -> DownloadFile:
     file = wanted.file
     return DownloadFile(file.name, file.size_bytes, file.repo, wanted.is_here, str(wanted.blob))
-
-
-def _existing_ancestor(folder: Path) -> Path:
-    while not folder.exists():
-        folder = folder.parent
-    return folder
-
-
-def free_bytes_at(folder: Path) -> int:
-    """Free space on the disk where `folder` is or would be."""
-    return shutil.disk_usage(_existing_ancestor(folder)).free

@@ -19,9 +19,9 @@ from ..library import hub_cache
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem
-from ..storage import whole_file
+from ..storage import media_folder, whole_file
 from . import cache_notes, hub_listing, problems
-from .contents import Contents, WantedFile, find_contents, free_bytes_at, target_cache
+from .contents import Contents, WantedFile, find_contents, target_cache
 from .hub_listing import HubFile
 from .problems import DownloadError, Failure
 
@@ -100,7 +100,7 @@ def plan(entry: AnyEntry, models_folders: list[str], accept_changes: bool = Fals
 def refused_plan(entry: AnyEntry, models_folders: list[str], problem: Problem) -> DownloadPlan:
     """A plan that says why nothing can be fetched."""
     cache = target_cache(models_folders)
-    free_bytes = free_bytes_at(cache)
+    free_bytes = media_folder.free_bytes_at(cache)
     page = LICENSE_PAGES + entry.repo
     return DownloadPlan(entry.id, entry.label, str(cache), entry.licence, page, 0, 0, 0, free_bytes, problem=problem)
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from ..protocol.conversion import to_json
 from ..protocol.envelope import Notification
 from ..protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, SetupState
-from ..storage import whole_file
+from ..storage import media_folder, whole_file
 from . import create, interpreters, make, processes, torch_build
 from .causes import SetupFailed
 from .meter import Amount
@@ -77,12 +77,11 @@ def make_plan(folder: Path, wish: str) -> SetupPlan:
 
 def _no_room(folder: Path, size: int) -> Problem | None:
     """That it won't fit; what an earlier try fetched is there already."""
-    there = next(place for place in (folder, *folder.parents) if place.exists())
     held = 0
     try:
         for path in (folder / "cache").rglob("*"):
             held += path.lstat().st_size
-        free = shutil.disk_usage(there).free
+        free = media_folder.free_bytes_at(folder)
     except OSError as error:
         log.warning("how much room there is can't be seen: %s", error)
         return None

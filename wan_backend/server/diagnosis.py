@@ -9,7 +9,6 @@ import contextlib
 import os
 import platform
 import queue
-import shutil
 import sys
 import tempfile
 import threading
@@ -24,7 +23,7 @@ from ..protocol.media import PROMPTS_FOLDER, WORK_FOLDER
 from ..protocol.messages import Finding, ModelRow, ReadyParams, WorkerState, WorkerStatus
 from ..protocol.methods import WORKER_EVENTS
 from ..storage import guarded_files
-from ..storage.media_folder import reason, size_in_words
+from ..storage.media_folder import existing_ancestor, free_bytes_at, reason, size_in_words
 from . import process_exit
 from .graphics_card import GraphicsCard
 from .inbox import Inbox, WorkerExit, WorkerLine
@@ -123,16 +122,11 @@ def _torch_found(version: str, device: str) -> Finding:
 
 
 def _folder(state_folder: Path) -> Finding:
-    place = _nearest(state_folder)
+    place = existing_ancestor(state_folder)
     if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
         verb = "are" if place == state_folder else "will be"
         return Finding("state", True, f"The queue and the logs {verb} in {state_folder}.")
     return Finding("state", False, f"The folder {state_folder} can't be written.", "Make it writable.")
-
-
-def _nearest(folder: Path) -> Path:
-    """`folder`, or what is there of the way to it: it is made when it is first needed."""
-    return next((place for place in (folder, *folder.parents) if place.exists()), folder)
 
 
 def _kept(state_folder: Path) -> Finding:
@@ -155,7 +149,7 @@ def _size(files: Iterable[Path]) -> int:
 
 def _disk(folder: Path) -> Finding:
     try:
-        free_bytes = shutil.disk_usage(_nearest(folder)).free
+        free_bytes = free_bytes_at(folder)
     except OSError as error:
         return Finding("disk", False, f"The free space at {folder} can't be read ({reason(error)}).")
     good = free_bytes > COMFORTABLE_BYTES

@@ -62,6 +62,16 @@ def write_problem(error: OSError, what: str) -> Problem:
     return _refuse(f"{what}: {path} can't be written ({reason(error)}); {advice}.")
 
 
+def existing_ancestor(folder: Path) -> Path:
+    """`folder`, or the nearest folder above it that is there; `folder` itself where none is, as on a missing drive."""
+    return next((place for place in (folder, *folder.parents) if place.exists()), folder)
+
+
+def free_bytes_at(folder: Path) -> int:
+    """Free space on the disk where `folder` is or would be. Raises OSError."""
+    return shutil.disk_usage(existing_ancestor(folder)).free
+
+
 def size_in_words(size_bytes: int) -> str:
     """A size for a person: "350 MB", "28.9 GB"."""
     if size_bytes >= 1e9:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +46,14 @@ def test_too_little_room_is_said_with_both_figures(tmp_path, monkeypatch):
 
 def test_a_name_that_is_no_unicode(tmp_path):
     assert media_folder.check(str(tmp_path / "\udcff"), 1000) is None
+
+
+def test_the_nearest_folder_that_is_there_is_asked_for_room(tmp_path):
+    assert media_folder.existing_ancestor(tmp_path) == tmp_path
+    assert media_folder.existing_ancestor(tmp_path / "not" / "yet") == tmp_path
+    assert media_folder.free_bytes_at(tmp_path / "not" / "yet") > 0
+
+
+def test_on_a_missing_drive_the_search_ends(monkeypatch):
+    monkeypatch.setattr(Path, "exists", lambda _path: False)
+    assert media_folder.existing_ancestor(Path("models") / "deeper") == Path("models") / "deeper"
