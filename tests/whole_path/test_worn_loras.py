@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LORAS = ROOT / "wan_backend" / "embedded" / "loras"
+LORAS = ROOT / "wan_backend" / "embedded_model" / "loras"
 
 
 def test_a_take_is_made_with_the_panels_lora_and_brings_it_back(studio):
