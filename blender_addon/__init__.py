@@ -1,7 +1,7 @@
 """Wan VSE's add-on: the part that runs inside Blender, without threads and without packages of its own.
 
 Panels (ui) call operators, these the jobs, and the jobs the timeline and the backend. `properties` and `preferences`
-hold all that a person sets.
+hold what a person sets.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measures how long calls of the add-on keep Blender's main thread.
 
-Every timer, handler, operator and draw is wrapped in `timed("name")`; `report()` gives what each took.
+Every timer, handler, operator and draw is wrapped in `timed("name")`; `report()` returns what each took.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def note(name: str, seconds: float) -> None:
 
 
 def report() -> dict[str, tuple[int, float, float]]:
-    """Give (count, median seconds of the last few thousand calls, worst seconds) by name."""
+    """The count, the median seconds of the last `_KEPT` calls and the worst seconds, by name."""
     return {
         name: (tally.count, statistics.median(tally.recent), tally.worst_seconds)
         for name, tally in sorted(_tallies.items())
@@ -87,5 +87,5 @@ def report() -> dict[str, tuple[int, float, float]]:
 
 
 def reset() -> None:
-    """Forget all times."""
+    """Start counting from zero."""
     _tallies.clear()

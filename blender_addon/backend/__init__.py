@@ -2,8 +2,8 @@
 
 launch_command  which Python runs, with which arguments and environment
 child_process   a child whose stdin is a pipe and whose stdout is a file that is read as it grows
-output_file     that file, which gives back to the disk what was read
+output_file     that file; what was read of it takes no more room on the disk
 client          the calls to a child, and its answers and events
-connection      the server's life: started, greeted, watched, lost, started again
-setup           the making of the backend's environment
+connection      the server's life: started, greeted, watched, lost, restarted
+setup           makes the backend's environment
 """

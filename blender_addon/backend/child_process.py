@@ -1,5 +1,5 @@
 """A child process that can never make Blender wait: stdin is a pipe that is never waited for, stdout and stderr are
-files (output_file), and its end comes in steps that later ticks take. No bpy, no threads.
+files (output_file), and ending it takes several ticks. No bpy, no threads.
 
 The child leaves by itself when its stdin ends, so it also goes when Blender is killed.
 """
@@ -26,14 +26,14 @@ from .output_file import OutputFile
 log = logging.getLogger(__name__)
 
 TERMINATE_AFTER_SECONDS = 4.0
-"""Counted from the end of its stdin; the server itself takes 3 s at most."""
+"""Counted from the end of its stdin; the server itself needs 3 s at most to end in order."""
 DEATH_SECONDS = 0.5
 """The longest wait for the end of a process that was killed."""
 KILL_AFTER_SECONDS = 5.0
 _PIECE_BYTES = 1024 if sys.platform == "win32" else 65536
-"""Written at once; small there, because a Windows pipe takes a piece whole or not at all."""
+"""Bytes of one write; few on Windows, where a pipe accepts a write as a whole or not at all."""
 _MAX_FLUSH_BYTES = 1 << 17
-"""At most this much is written in one go, however quickly the child reads."""
+"""Bytes of one `flush`, however quickly the child reads, so that no tick takes long."""
 _KEPT_LOGS = 8
 _OURS = re.compile(r"[a-z]+-[1-9][0-9]*-[0-9a-f]{8}\.(?:out|log)")
 """The names of a child's files: its kind, the process id of its Blender, and a random part. An id of 0 would mean a
@@ -41,7 +41,7 @@ group of processes."""
 
 
 class ChildProcess:
-    """One child process. Raises BackendMissing where it can't be started."""
+    """One child process. Raises BackendMissing if it can't be started."""
 
     def __init__(self, command: BackendCommand, run_folder: Path, name: str) -> None:
         private_files.make_folder(run_folder)
@@ -69,7 +69,7 @@ class ChildProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while the child lives; negative where a signal ended it."""
+        """None while the child lives; negative if a signal ended it."""
         return self._process.poll()
 
     def send(self, line: bytes) -> None:
@@ -98,15 +98,15 @@ class ChildProcess:
                 self._outbox.popleft()
 
     def read(self) -> bytes:
-        """A piece of the child's output since the last read; empty where there is no more for now."""
+        """A piece of the child's output since the last read; empty if there is no more for now."""
         return self._output.read()
 
     @property
-    def is_cramped(self) -> bool:
-        """True where the child can't write its output because the disk is full."""
-        return self._output.is_cramped
+    def is_disk_full(self) -> bool:
+        """True if the child can't write its output because the disk is full."""
+        return self._output.is_disk_full
 
-    def last_words(self) -> str:
+    def last_log_line(self) -> str:
         """The last line of its log, for a sentence."""
         try:
             with self.log_path.open("rb") as file:
@@ -119,15 +119,15 @@ class ChildProcess:
         return lines[-1][:300] if lines else ""
 
     def leave(self, by_force: bool = False) -> None:
-        """Ask the child to end by closing its stdin; `gone` takes the further steps. `by_force` kills it at once."""
+        """Ask the child to end by closing its stdin. Call `has_ended` in later ticks; `by_force` kills it at once."""
         if self._leaving_since is None:
             self._leaving_since = time.monotonic()
             _close(self._process.stdin)
         if by_force and self._process.poll() is None:
             self._signal(force=True)
 
-    def gone(self) -> bool:
-        """True once the child has ended after `leave`; when its time is over, it is killed. Never waits."""
+    def has_ended(self) -> bool:
+        """True once the child has ended after `leave`. Terminates, then kills one that takes too long; never waits."""
         if self._process.poll() is not None:
             self._tidy()
             return True
@@ -201,9 +201,9 @@ def _close(stream: IO[bytes] | None) -> None:
 
 
 def sweep_run_folder(run_folder: Path) -> None:
-    """Remove the files of Blenders that are gone; the newest logs stay for a person to read.
+    """Remove the files of Blenders that have ended, except for the newest logs, which a person may want to read.
 
-    Whatever else lies there, be it a folder or a link that is called as one of ours, stays as it is.
+    Everything else in the folder stays, even a folder or a link with a name like ours.
     """
     dead = [path for path in _ours_in(run_folder) if not _in_use(path)]
     logs = sorted((path for path in dead if path.suffix == ".log"), key=_changed, reverse=True)

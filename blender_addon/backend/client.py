@@ -29,7 +29,7 @@ class ChildClient:
         peer: str = "The backend",
     ) -> None:
         self.behind = False
-        """True where the last `tick` left something unread."""
+        """True if the last `tick` ran out of time before everything was read."""
         self._child, self._peer = child, peer
         self._endpoint = Endpoint(child.send, calls=calls, receives=receives, on_event=on_event, peer=peer)
         self._lines: Iterator[bytes | OverlongLine] = iter(())
@@ -41,7 +41,7 @@ class ChildClient:
         self._endpoint.call(method, params, answered, failed or self._log_refusal)
 
     def tick(self, deadline: float) -> bool:
-        """Send and read until `deadline` (of time.perf_counter); True where a message came."""
+        """Send and read until `deadline` (of time.perf_counter); True if a message arrived."""
         self._child.flush()
         came, self.behind = False, True
         while time.perf_counter() < deadline:

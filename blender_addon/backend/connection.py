@@ -1,4 +1,4 @@
-"""The life of the backend's server: it is started, greeted, watched, lost and started again.
+"""The life of the backend's server: it is started, greeted, watched, lost and restarted.
 
 No call has a deadline, because a server that reads a slow disk may take its time. A server is lost when its process has
 ended or when it answers no ping (Heartbeat). Then it is started again, unless that happened too often.
@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 LOSSES_ALLOWED = 3
 LOSSES_COUNT_SECONDS = 600.0
 """A server that is lost LOSSES_ALLOWED times within this time is not started again by itself."""
-AGAIN_AFTER_SECONDS = 0.5
+RESTART_AFTER_SECONDS = 0.5
+"""Times the number of losses so far: a server that dies at once is not restarted in a loop."""
 LEAVE_SECONDS = 10.0
 """A new server waits at most this long for the end of the one before, which owns the jobs until then. One that hangs is
 ended by force within this time; a process that is still there afterwards is stuck in the system."""
@@ -39,23 +40,23 @@ HUNG_SECONDS = 20.0
 BUSY_SECONDS = 60.0
 """The panel says what a server is busy with when one thing takes it longer than this."""
 _MAX_TICK_SECONDS = 1.0
-"""A longer time between two ticks is not counted as the server's silence: Blender itself was busy."""
+"""Of a longer time between two ticks, only this much counts as the server's silence: Blender itself was busy."""
 _STARTING = "The backend is starting."
 _ENDING = "The previous backend is still ending."
 
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """Whether there is a backend, and what the person should know of it."""
+    """Whether there is a backend, and what the person should know about it."""
 
     state: str = "off"
     """One of off, starting, ready, missing and failed."""
     sentence: str = ""
-    """Why it is so; while the backend is ready, what it has been busy with for long."""
+    """Why; while the backend is ready, what has kept it busy for a long time."""
     log: str = ""
     """Path of the log; empty before the first start."""
     asks: bool = False
-    """True where the start takes so long that Restart is offered."""
+    """True if the start takes so long that Restart is offered."""
 
 
 class Heartbeat:
@@ -63,7 +64,7 @@ class Heartbeat:
 
     def __init__(self, ping: Callable[[Callable[[PingResult], None]], None]) -> None:
         self.busy = ""
-        """A sentence about what the server has been busy with for long; empty where there is no such thing."""
+        """A sentence about what has kept the server busy for a long time; empty otherwise."""
         self._ping = ping
         self._waits = False
         self._silent = 0.0
@@ -71,7 +72,7 @@ class Heartbeat:
         self._last_tick: float | None = None
 
     def tick(self, now: float, behind: bool) -> bool:
-        """Ping when it is time; True where the server hangs. `behind`: some of its output is not read yet."""
+        """Ping when it is time; True if the server hangs. `now` is in seconds; `behind` if output is still unread."""
         passed = min(_MAX_TICK_SECONDS, now - (now if self._last_tick is None else self._last_tick))
         self._last_tick = now
         if not self._waits:
@@ -84,8 +85,8 @@ class Heartbeat:
             self._silent += passed
         return self._silent >= HUNG_SECONDS
 
-    def excuse(self, sentence: str) -> None:
-        """There is a known reason why no answer comes: start counting anew, and show it until one does."""
+    def reset_silence(self, sentence: str) -> None:
+        """Count the silence from zero, for the known reason `sentence`, which is shown until an answer comes."""
         self._silent, self.busy = 0.0, sentence
 
     def _answered(self, result: PingResult) -> None:
@@ -124,7 +125,7 @@ class Connection:
         self._start_at: float | None = None
 
     def start(self) -> None:
-        """Start the server, unless one is there, as soon as none before it is; forgets earlier losses."""
+        """Start the server, unless one runs, as soon as the previous one has ended. Forgets earlier losses."""
         self._losses.clear()
         if self._child is not None:
             return
@@ -147,7 +148,7 @@ class Connection:
         self._leaving.clear()
 
     def tick(self, deadline: float) -> bool:
-        """Read and write until `deadline` (of time.perf_counter); True where something changed."""
+        """Read and write until `deadline` (of time.perf_counter); True if something changed."""
         if self._spawn_when_due():
             return True
         if self._child is None or self.client is None:
@@ -167,18 +168,18 @@ class Connection:
         before = self.status
         if self._heartbeat is None:
             self._report_long_start()
-        elif self._heartbeat.tick(self._clock(), client.behind) and not self._is_cramped(self._heartbeat):
+        elif self._heartbeat.tick(self._clock(), client.behind) and not self._is_disk_full(self._heartbeat):
             self._lost(f"The backend has not answered for {HUNG_SECONDS:.0f} s and was ended.", by_force=True)
         elif self.status.state == "ready":
             self.status = replace(self.status, sentence=self._heartbeat.busy)
         return self.status != before
 
-    def _is_cramped(self, heartbeat: Heartbeat) -> bool:
-        """Whether a silent server can't write its output; it goes on by itself once the disk has room."""
-        if self._child is None or not self._child.is_cramped:
+    def _is_disk_full(self, heartbeat: Heartbeat) -> bool:
+        """Whether a silent server can't write its output; it continues by itself once the disk has room."""
+        if self._child is None or not self._child.is_disk_full:
             return False
         folder = self._child.log_path.parent
-        heartbeat.excuse(f"The backend can't answer because the disk of {folder} is full: make room there.")
+        heartbeat.reset_silence(f"The backend can't answer because the disk of {folder} is full: make room there.")
         return True
 
     def _report_long_start(self) -> None:
@@ -195,8 +196,8 @@ class Connection:
         self.status = replace(self.status, sentence=sentence, asks=seconds >= LONG_START_SECONDS)
 
     def _spawn_when_due(self) -> bool:
-        """Start the server if that is due; True where it was. One that is ending still owns the jobs."""
-        self._leaving = [child for child in self._leaving if not child.gone()]
+        """Start the server if that is due; True if it was. One that is ending still owns the jobs."""
+        self._leaving = [child for child in self._leaving if not child.has_ended()]
         if self._start_at is None or self._clock() < self._start_at + (LEAVE_SECONDS if self._leaving else 0.0):
             return False
         self._spawn()
@@ -232,7 +233,7 @@ class Connection:
 
     def _not_greeted(self, error: ProtocolError) -> None:
         if error.code == GONE:
-            return  # how it ended is told where its end is seen
+            return  # `tick` reports how it ended
         sentence = f"The backend refused the connection: {error.message}"
         if error.code == WRONG_VERSION:
             sentence = (
@@ -260,7 +261,7 @@ class Connection:
             )
             return
         self.status = BackendStatus("starting", f"{sentence} Starting it again.", self.status.log)
-        self._start_at = now + AGAIN_AFTER_SECONDS * len(self._losses)
+        self._start_at = now + RESTART_AFTER_SECONDS * len(self._losses)
         self._on_lost()
 
     def _drop(self, sentence: str, by_force: bool = False) -> None:
@@ -275,14 +276,14 @@ class Connection:
 
 def _unanswered(answered: Callable[[PingResult], None]) -> Callable[[ProtocolError], None]:
     def failed(error: ProtocolError) -> None:
-        if error.code != GONE:  # a refusal is a sign of life, too
+        if error.code != GONE:  # one that refuses is alive
             answered(PingResult())
 
     return failed
 
 
 def _death_sentence(child: ChildProcess, exit_code: int) -> str:
-    words = child.last_words()
+    words = child.last_log_line()
     if "No module named" in words:
         lacking = words.rpartition("No module named")[2].strip(" '\"")
         return f"The backend's Python lacks {lacking}: press Set Up Backend in the preferences."

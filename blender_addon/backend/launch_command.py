@@ -33,11 +33,13 @@ class BackendSettings:
     user_folder: Path
     """The extension's own folder, the only one that it may write in."""
     command: str = ""
-    """A Python or a whole command line; empty where one is to be found."""
+    """A Python or a whole command line; empty for the environment that was set up."""
     models_folder: str = ""
+    """An absolute path; empty for the Hugging Face cache alone."""
     device: str = "auto"
+    """As `wan_backend serve --device` takes it: auto, cuda, mps or cpu."""
     memory_budget_gib: float = 0.0
-    """0 where only the device limits it."""
+    """In GiB; 0 for all of the device's memory."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class BackendCommand:
 def find(settings: BackendSettings, environment: Mapping[str, str] | None = None) -> BackendCommand:
     """The command that starts the server. Raises BackendMissing.
 
-    Asked in turn: the preferences, the variable WAN_VSE_BACKEND_PYTHON, the environment that was set up.
+    Tried in this order: the preferences, the variable WAN_VSE_BACKEND_PYTHON, the environment that was set up.
     """
     around = os.environ if environment is None else environment
     python = _from_preferences(settings) or _from_variable(around) or _from_setup(settings)

@@ -1,10 +1,10 @@
 """The file that a child writes to and the add-on reads as it grows; what was read is given back to the disk.
 
-A pipe would do without a file, but a child fills one while Blender renders or a dialog is open, and then waits.
+A pipe would need no file, but its buffer is soon full while Blender renders or a dialog is open: the child would wait.
 
 What was read can't be cut off: between a look at the file's length and the cut, the child may write on, and that line
 would be lost. So the bytes stay counted and their room alone is given back, as a hole. Linux, macOS and Windows each
-have a call for that, on the file systems that people have; where one can't, the file grows until the child ends.
+have a call for that, on the usual file systems; on any other, the file grows until the child ends.
 """
 
 from __future__ import annotations
@@ -26,36 +26,37 @@ log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 65536
 HOLE_BYTES = 1 << 20
-"""Room is given back in pieces of this size: a whole number of any file system's blocks."""
+"""The file is made sparse in pieces of this size, a whole number of any file system's blocks."""
 MIN_FREE_BYTES = 1 << 16
+"""With less free space than this, the child is taken to be unable to write."""
 
 
 class OutputFile:
-    """The output of one child, which begins empty. Raises OSError where it can't be created."""
+    """The output of one child, which begins empty. Raises OSError if it can't be created."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.for_child: BinaryIO = private_files.opened(path, buffering=0)
         """The end that the child writes to; to be closed here once the child has it."""
         self._file = path.open("r+b", buffering=0)
-        self._read = self._given_back = 0
+        self._read = self._freed = 0
         self._punch: Callable[[BinaryIO, int, int], None] | None = _punch_hole
         with contextlib.suppress(OSError):
             _prepare(self._file)
 
     def read(self) -> bytes:
-        """The output since the last read, at most `CHUNK_BYTES`; empty where there is no more for now."""
+        """The output since the last read, at most `CHUNK_BYTES`; empty if there is no more for now."""
         if self._file.closed:
             return b""
         chunk = self._file.read(CHUNK_BYTES) or b""
         self._read += len(chunk)
-        if self._read - self._given_back >= 2 * HOLE_BYTES:  # the last piece stays: blocks are whole
-            self._give_back()
+        if self._read - self._freed >= 2 * HOLE_BYTES:  # the last piece stays, as only whole blocks are freed
+            self._free_read_part()
         return chunk
 
     @property
-    def is_cramped(self) -> bool:
-        """True where the disk is full, so that the child can't write."""
+    def is_disk_full(self) -> bool:
+        """True if the disk is full, so that the child can't write."""
         try:
             return shutil.disk_usage(self.path.parent).free < MIN_FREE_BYTES
         except OSError:
@@ -69,21 +70,21 @@ class OutputFile:
         with contextlib.suppress(OSError):
             self.path.unlink()
 
-    def _give_back(self) -> None:
+    def _free_read_part(self) -> None:
         until = self._read // HOLE_BYTES * HOLE_BYTES
         try:
             if self._punch is not None:
-                self._punch(self._file, self._given_back, until - self._given_back)
+                self._punch(self._file, self._freed, until - self._freed)
         except (OSError, AttributeError) as error:
             self._punch = None
             log.info("%s grows until its backend ends: %s", self.path, error)
-        self._given_back = until
+        self._freed = until
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    _SET_SPARSE, _SET_ZERO_DATA = 0x000900C4, 0x000980C8
+    _SET_SPARSE, _SET_ZERO_DATA = 0x000900C4, 0x000980C8  # FSCTL_SET_SPARSE and FSCTL_SET_ZERO_DATA of <winioctl.h>
 
     def _control(file: BinaryIO, code: int, values: bytes) -> None:
         handle = ctypes.c_void_p(msvcrt.get_osfhandle(file.fileno()))
@@ -102,7 +103,7 @@ if sys.platform == "win32":
 elif sys.platform == "darwin":
     import fcntl
 
-    _F_PUNCHHOLE = 99
+    _F_PUNCHHOLE = 99  # of <sys/fcntl.h>
 
     def _prepare(file: BinaryIO) -> None:
         pass
@@ -111,7 +112,7 @@ elif sys.platform == "darwin":
         fcntl.fcntl(file.fileno(), _F_PUNCHHOLE, struct.pack("=IIqq", 0, 0, start, length))
 
 else:
-    _KEEP_SIZE_AND_PUNCH = 3
+    _KEEP_SIZE_AND_PUNCH = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE of <linux/falloc.h>
 
     def _prepare(file: BinaryIO) -> None:
         pass

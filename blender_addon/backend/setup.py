@@ -1,6 +1,6 @@
 """Sets the backend's environment up in a child process that reports how far it is.
 
-`ask` says what would be done (gigabytes, which torch), `create` does it; both go on by `tick`.
+`ask` finds out what would be done (gigabytes, build of torch), `create` does it; `tick` reads the reports of both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .launch_command import BackendCommand, BackendMissing, BackendSettings, chi
 
 
 class Setup:
-    """The set-up of the backend's environment; one for the session (`session.current().setup`)."""
+    """The setup of the backend's environment; the session has one (`session.current().setup`)."""
 
     def __init__(self) -> None:
         self.state = "idle"
@@ -25,7 +25,7 @@ class Setup:
         self.plan: SetupPlan | None = None
         self.progress: SetupProgress | None = None
         self.sentence = ""
-        """What is going on or what went wrong."""
+        """A sentence about what is being done or what went wrong."""
         self.log = ""
         """Path of the log file; empty before the first start."""
         self._child: ChildProcess | None = None
@@ -43,12 +43,12 @@ class Setup:
         self._begin(settings, "plan", "planning", "Checking what this machine needs.")
 
     def create(self, settings: BackendSettings) -> None:
-        """Set it up, from where an earlier try stopped."""
+        """Make the environment, continuing where an earlier try stopped."""
         self.progress = None
         self._begin(settings, "create", "running", "Setting up the backend.")
 
     def cancel(self) -> None:
-        """Stop; the next try goes on from there."""
+        """Stop; the next try continues from there."""
         if self._child is not None:
             self._drop()
             self.state, self.sentence = "idle", "The set-up was stopped; the next one resumes from there."
@@ -61,8 +61,8 @@ class Setup:
         self._leaving.clear()
 
     def tick(self, deadline: float) -> bool:
-        """Read the child's reports until `deadline` (of time.perf_counter); True where something changed."""
-        self._leaving = [child for child in self._leaving if not child.gone()]
+        """Read the child's reports until `deadline` (of time.perf_counter); True if something changed."""
+        self._leaving = [child for child in self._leaving if not child.has_ended()]
         child, client = self._child, self._client
         if child is None or client is None:
             return False
@@ -101,7 +101,7 @@ class Setup:
     def _ended(self, child: ChildProcess, exit_code: int) -> None:
         self._drop()
         if self.state in ("planning", "running"):
-            words = child.last_words()
+            words = child.last_log_line()
             self.state = "failed"
             self.sentence = f"The set-up ended unexpectedly (exit code {exit_code}){': ' + words if words else ''}."
             self.progress = SetupProgress(

@@ -1,9 +1,9 @@
-"""Renders the depth of a scene as gray levels: near is bright, and where nothing is, it is black.
+"""Renders the depth of a scene as gray levels: near is bright, and the background is black.
 
 The order's entry has: `scene`; `camera` (the strip's own, or ""); `layer` (or ""); `shots` (the scene's frames of each
 shot, in order, together as many as `files`); `folder`; `files`.
 
-Cycles renders it on the CPU. One material for everything emits 1 / distance, where distance is measured along the
+Cycles renders it on the CPU. One material for everything emits 1 / distance, and distance is measured along the
 camera's axis. Levels are linear in 1 / distance, like the depth that control models were trained on: 0 is the shot's
 farthest point and 1 its nearest, the same through the whole shot. The file RANGES holds both for each shot.
 """
@@ -23,41 +23,41 @@ from .report import Report
 
 RANGES = "depth.json"
 MEASURED_PIXELS = 6000
-"""The range of a shot is measured on pictures of about so many pixels."""
+"""The range of a shot is measured on pictures of about this many pixels."""
 MEASURED_FRAMES = 24
-"""The range is measured on so many frames of a shot, evenly spread from the first to the last."""
+"""The range is measured on this many frames of a shot, evenly spread from the first to the last."""
 MARGIN = 1.02
-"""The range is widened by this factor, as it is measured on a part of the pixels."""
+"""The range is widened by this factor, because it is measured on only a part of the pixels."""
 
 
-def steps(asked: dict[str, Any]) -> int:
+def steps(entry: dict[str, Any]) -> int:
     """How many pictures are written for the order's entry."""
-    return sum(len(set(shot)) + len(_some(shot)) for shot in asked["shots"])
+    return sum(len(set(shot)) + len(_some(shot)) for shot in entry["shots"])
 
 
-def render(asked: dict[str, Any], report: Report) -> None:
+def render(entry: dict[str, Any], report: Report) -> None:
     """Render the order's entry. Raises RuntimeError."""
-    scene = bpy.data.scenes[asked["scene"]]
-    _set_camera(scene, asked["camera"])
-    layer = _only_layer(scene, asked["layer"])
+    scene = bpy.data.scenes[entry["scene"]]
+    _set_camera(scene, entry["camera"])
+    layer = _only_layer(scene, entry["layer"])
     _render_one_ray(scene)
     _hide_volumes(scene)
     levels = _emit_depth(layer)
-    partial = output.partial_folder(asked)
+    partial = output.partial_folder(entry)
     rendered: list[str] = []
     ranges = []
-    for number, shot in enumerate(asked["shots"]):
+    for number, shot in enumerate(entry["shots"]):
         near, far = _measure(scene, levels, shot, os.path.join(partial, f"measured_{number}"))
         ranges.append({"frames": len(shot), "near": near, "far": far})
         _set_levels(levels, 1 / far, 1 / near)
         output.set_file(scene, "PNG", "BW", "16")
         files = output.render_frames(scene, shot, os.path.join(partial, f"shot_{number}"))
         rendered += [files[frame] for frame in shot]
-    output.settle(asked, partial, rendered)
-    for number in range(len(asked["shots"])):
+    output.move_into_place(entry, partial, rendered)
+    for number in range(len(entry["shots"])):
         for name in ("measured", "shot"):
-            shutil.rmtree(os.path.join(asked["folder"], f"{name}_{number}"))
-    with open(os.path.join(asked["folder"], RANGES), "w", encoding="utf-8") as file:
+            shutil.rmtree(os.path.join(entry["folder"], f"{name}_{number}"))
+    with open(os.path.join(entry["folder"], RANGES), "w", encoding="utf-8") as file:
         json.dump(ranges, file)
 
 
@@ -66,7 +66,7 @@ def _set_camera(scene: bpy.types.Scene, camera: str) -> None:
         scene.camera = bpy.data.objects[camera]
         for marker in scene.timeline_markers:
             marker.camera = None
-    for each in bpy.data.cameras:
+    for each in bpy.data.cameras:  # one ray for each pixel would show noise in place of blur
         each.dof.use_dof = False
 
 
@@ -111,9 +111,9 @@ def _is_volume(material: bpy.types.Material) -> bool:
 
 
 def _emit_depth(layer: bpy.types.ViewLayer) -> bpy.types.Node:
-    """Give everything in the layer a material that emits 1 / distance; gives the node that maps it to levels."""
+    """Give everything in the layer a material that emits 1 / distance; returns the node that maps it to levels."""
     material = bpy.data.materials.new("Depth")
-    if material.node_tree is None:
+    if material.node_tree is None:  # since 5.0 every material has one, and setting `use_nodes` warns
         material.use_nodes = True
     nodes, links = material.node_tree.nodes, material.node_tree.links
     nodes.clear()

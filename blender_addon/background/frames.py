@@ -16,30 +16,30 @@ from . import output
 from .report import CannotRender, Report
 
 ROLE = "wan_vse_role"
-"""A copy of identity.ROLE: the add-on's timeline can't be imported here."""
+"""A copy of identity.ROLE: this process doesn't import the add-on."""
 NAMES_SHOWN = 3
 
 
-def steps(asked: dict[str, Any]) -> int:
+def steps(entry: dict[str, Any]) -> int:
     """How many pictures are written for the order's entry."""
-    return int(asked["end_exclusive"]) - int(asked["start"])
+    return int(entry["end_exclusive"]) - int(entry["start"])
 
 
-def render(asked: dict[str, Any], report: Report) -> None:
+def render(entry: dict[str, Any], report: Report) -> None:
     """Render the order's entry. Raises RuntimeError."""
-    scene = bpy.data.scenes[asked["scene"]]
-    for folder, names in asked["plays"]:
+    scene = bpy.data.scenes[entry["scene"]]
+    for folder, names in entry["plays"]:
         _check_there(folder, names)
-    _check_read(scene, asked["plays"])
-    mutes = show_only(scene, asked["strips"], asked["alone"])
+    _check_read(scene, entry["plays"])
+    mutes = show_only(scene, entry["strips"], entry["alone"])
     scene.render.use_sequencer = True
     scene.render.resolution_percentage = 100
     output.set_view(scene, "Standard")
     output.set_file(scene, "PNG", "RGB", "8")
-    numbers = range(asked["start"], asked["end_exclusive"])
-    partial = output.partial_folder(asked)
+    numbers = range(entry["start"], entry["end_exclusive"])
+    partial = output.partial_folder(entry)
     files = output.render_frames(scene, numbers, partial)
-    output.settle(asked, partial, [files[number] for number in numbers])
+    output.move_into_place(entry, partial, [files[number] for number in numbers])
     for muted, was in mutes:
         muted.mute = was
 
@@ -47,7 +47,7 @@ def render(asked: dict[str, Any], report: Report) -> None:
 def show_only(scene: bpy.types.Scene, names: list[str], alone: bool = False) -> list[tuple[Any, bool]]:
     """Mute all strips but the named ones and, unless `alone`, those below them; without names, mute none.
 
-    Gives everything whose mute changed, with its former value: strips, channels, and curves that would unmute a strip.
+    Returns all whose mute changed, with its former value: strips, channels, and curves that would unmute a strip.
     Placeholders are always muted: they have nothing to show yet.
     """
     editor = scene.sequence_editor

@@ -1,4 +1,4 @@
-"""Makes and removes the folders for rendered pictures, each with a mark that names its job.
+"""Makes and removes the folders for rendered pictures. A file in each, its mark, names the job that it was made for.
 
 Their paths come from a .blend, which may come from anybody. So a folder is removed only if its mark names the job that
 it was made for, and if it lies in that job's own folder. Anything else that is there stays, and a sentence says so.
@@ -21,7 +21,7 @@ class FolderInTheWay(OSError):
 
 
 def make(folder: str, job_id: str) -> None:
-    """Make the folder with nothing but its mark in it; one of an earlier attempt is removed first. Raises OSError."""
+    """Make the folder with only its mark in it, in place of one of an earlier attempt. Raises OSError."""
     clear(folder, job_id)
     for place in (os.path.dirname(folder), os.path.dirname(os.path.dirname(folder))):
         if _is_link(place):
@@ -34,7 +34,7 @@ def make(folder: str, job_id: str) -> None:
 
 
 def clear(folder: str, job_id: str) -> None:
-    """Remove the folder if it is there. Raises FolderInTheWay where it was not made for the job."""
+    """Remove the folder if it is there. Raises FolderInTheWay if it was not made for the job."""
     if not os.path.lexists(folder):
         return
     if not is_ours(folder, job_id):

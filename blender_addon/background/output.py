@@ -14,6 +14,7 @@ from .report import CannotRender
 
 PARTIAL_SUFFIX = ".partial"
 COMPRESSION = 10
+"""In percent: PNG files are written quickly rather than small."""
 
 
 def set_view(scene: bpy.types.Scene, view: str) -> None:
@@ -34,7 +35,7 @@ def set_view(scene: bpy.types.Scene, view: str) -> None:
 def set_file(scene: bpy.types.Scene, file_format: str, color_mode: str, color_depth: str) -> None:
     """Write single pictures, without stamps or a render border, and overwrite those that exist."""
     render, settings = scene.render, scene.render.image_settings
-    if hasattr(settings, "media_type"):
+    if hasattr(settings, "media_type"):  # since 5.0, which offers only the file formats of this type
         settings.media_type = "IMAGE"
     settings.file_format, settings.color_mode, settings.color_depth = file_format, color_mode, color_depth
     settings.compression = COMPRESSION
@@ -43,7 +44,7 @@ def set_file(scene: bpy.types.Scene, file_format: str, color_mode: str, color_de
 
 
 def render_frames(scene: bpy.types.Scene, numbers: Sequence[int], folder: str) -> dict[int, str]:
-    """Render those frames of the scene into `folder`; gives the file of each. Raises RuntimeError."""
+    """Render those frames of the scene into `folder`; returns the file of each. Raises RuntimeError."""
     os.makedirs(folder, exist_ok=True)
     scene.render.filepath = os.path.join(folder, "frame_######")
     scene.frame_step = 1
@@ -70,20 +71,20 @@ def _render_negative(scene: bpy.types.Scene, number: int, file: str) -> None:
         scene.render.filepath = kept
 
 
-def partial_folder(asked: dict[str, Any]) -> str:
-    """Make an empty folder beside the one that is to be made. Raises OSError and CannotRender."""
-    folder = str(asked["folder"]) + PARTIAL_SUFFIX
+def partial_folder(entry: dict[str, Any]) -> str:
+    """Make a folder beside the order's, which gets its name once it is complete. Raises OSError and CannotRender."""
+    folder = str(entry["folder"]) + PARTIAL_SUFFIX
     try:
-        made_folder.make(folder, asked["job"])
+        made_folder.make(folder, entry["job"])
     except made_folder.FolderInTheWay as in_the_way:
         raise CannotRender(str(in_the_way)) from None
     return folder
 
 
-def settle(asked: dict[str, Any], partial: str, rendered: Sequence[str]) -> None:
+def move_into_place(entry: dict[str, Any], partial: str, rendered: Sequence[str]) -> None:
     """Rename the rendered files and their folder as the order says. Raises OSError and CannotRender."""
     left = list(rendered)
-    for name, file in zip(asked["files"], rendered, strict=True):
+    for name, file in zip(entry["files"], rendered, strict=True):
         left.remove(file)
         target = os.path.join(partial, name)
         if file in left:
@@ -91,11 +92,11 @@ def settle(asked: dict[str, Any], partial: str, rendered: Sequence[str]) -> None
         else:
             os.replace(file, target)
     try:
-        made_folder.clear(asked["folder"], asked["job"])
+        made_folder.clear(entry["folder"], entry["job"])
     except made_folder.FolderInTheWay as in_the_way:
-        made_folder.remove(partial, asked["job"])
+        made_folder.remove(partial, entry["job"])
         raise CannotRender(str(in_the_way)) from None
-    os.replace(partial, asked["folder"])
+    os.replace(partial, entry["folder"])
 
 
 def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:

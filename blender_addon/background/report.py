@@ -9,7 +9,7 @@ import select
 import sys
 
 ABANDONED = 5
-"""The exit code of a process that nobody waits for any more."""
+"""The exit code of a process that nobody waits for anymore."""
 
 
 class CannotRender(RuntimeError):
@@ -19,7 +19,7 @@ class CannotRender(RuntimeError):
 class Report:
     """A file with one JSON object, which is always replaced whole: `done` and `of` count steps.
 
-    `failed` is the error after a failure; `refused` is set instead where there is a sentence for a person.
+    `failed` is the error after a failure; `refused` is set instead if there is a sentence for a person.
     """
 
     def __init__(self, path: str, steps: int) -> None:
@@ -27,7 +27,7 @@ class Report:
         self._write("")
 
     def step(self, *_: object) -> None:
-        """Count one more written picture. Ends this process where Blender is gone or has closed our stdin."""
+        """Count one more written picture. Ends this process if Blender has ended or closed our stdin."""
         self._done = min(self._done + 1, self._steps)
         if _is_abandoned():
             os._exit(ABANDONED)

@@ -30,12 +30,12 @@ _NOT_TRUSTED = (
 
 
 def main() -> None:
-    """Render the order; exits with another code than 0 where that fails."""
+    """Render the order; exits with another code than 0 if that fails."""
     with open(sys.argv[sys.argv.index("--") + 1], encoding="utf-8") as file:
         order = json.load(file)
     if hasattr(os, "nice"):
         os.nice(5)  # the artist's window goes first
-    report = Report(order["report"], sum(KINDS[asked["kind"]].steps(asked) for asked in order["pictures"]))
+    report = Report(order["report"], sum(KINDS[entry["kind"]].steps(entry) for entry in order["pictures"]))
     try:
         if not _is_same_file(bpy.data.filepath, order["blend"]):
             bpy.ops.wm.open_mainfile(filepath=order["blend"], load_ui=False, use_scripts=order["trusted"])
@@ -43,8 +43,8 @@ def main() -> None:
         keep_scripts_out(order["trusted"])
         _use_device(order["cycles_device"])
         bpy.app.handlers.render_write.append(report.step)
-        for asked in order["pictures"]:
-            KINDS[asked["kind"]].render(asked, report)
+        for entry in order["pictures"]:
+            KINDS[entry["kind"]].render(entry, report)
         check_scripts(order["scripts_refused"])
     except CannotRender as refused:
         report.refuse(str(refused))
@@ -80,7 +80,7 @@ def keep_from_writing() -> None:
 def keep_scripts_out(trusted: bool) -> None:
     """Remove the style modules of a file that isn't trusted: Freestyle of 4.2 runs them even when scripts may not run.
 
-    Raises CannotRender where one is in use, since the pictures would differ without it.
+    Raises CannotRender if one is in use, since the pictures would differ without it.
     """
     if trusted:
         return
@@ -98,7 +98,7 @@ def keep_scripts_out(trusted: bool) -> None:
 
 
 def check_scripts(were_refused: bool) -> None:
-    """Raise CannotRender where a script of the file was kept from running here, but not in the window.
+    """Raise CannotRender if a script of the file was kept from running here, but not in the window.
 
     With `were_refused`, one was kept from running there as well, and the pictures are those that the artist sees.
     """

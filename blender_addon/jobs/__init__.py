@@ -1,17 +1,17 @@
 """Jobs, from the click to the take on the timeline.
 
-session          the one Session of this Blender: server, jobs and open file, brought forward by one timer
+session          the one Session of this Blender: server, jobs and open file, driven by one timer
 blender_handlers Blender's events (load, save, undo, render), passed on to the session
 request, orders  what the panel's settings and the selection ask for: TakeRequests
 sourcing         jobs whose sources are rendered before the server gets them
-rendering        the Blender in the background that renders them
+rendering        renders those sources with a Blender in the background
 journal, lease   such jobs on the disk, and which Blender that lives owns them
-server_proxy     the server as far as it is known here, and its parts:
+server_proxy     the server as this side knows it, and its parts:
                  job_list, outbox, server_queries, known_downloads
 open_file        the open file's strips and jobs
-placing          which take goes where, and when that is allowed
-project          what the .blend itself says: which jobs are its own, and how which of them ended
-strangers        jobs that a .blend names and that nobody here knows
+placing          puts finished takes on the timeline when strips may be changed
+project          what the .blend itself records: which jobs are its own, and which of them ended
+unknown_jobs     jobs that a .blend names and that neither this session nor its server knows
 script_trust     whether the open file's own scripts may run
 collect          copies takes beside the .blend
 lora_rows        the panel's list of LoRAs

@@ -17,7 +17,7 @@ from . import script_trust
 Handler = Callable[..., None]
 
 _get: Callable[[], Any] | None = None
-"""Gives the session; set at registration, because the session's module imports this one."""
+"""Returns the session; set at registration, because the session's module imports this one."""
 
 
 def _stays(handler: Handler) -> Handler:
@@ -93,7 +93,7 @@ _HANDLERS = {
 
 
 def register(get: Callable[[], Any]) -> None:
-    """Add the handlers; `get` gives the session."""
+    """Add the handlers; `get` returns the session."""
     global _get
     _get = get
     for name, function in _HANDLERS.items():

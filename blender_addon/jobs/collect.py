@@ -1,4 +1,4 @@
-"""Copies takes that lie elsewhere beside the .blend, a slice in each tick, then points their strips there.
+"""Copies takes from elsewhere to beside the .blend, a slice in each tick, then points their strips to the copies.
 
 The originals stay: an undo, or another file, may still show them.
 """
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 PIECE_BYTES = 1 << 20
 _OF_TAKE = re.compile(r"[0-9]{4,6}\.png|" + "|".join(map(re.escape, (SETTINGS_FILE, *MOVIE_FILES.values()))))
 MAX_FOLDERS_ASKED = 8
-"""`any_far` asks the disk for no more than this."""
+"""`any_elsewhere` looks for at most this many folders on the disk."""
 
 
 @dataclass
@@ -72,8 +72,8 @@ class Collector:
         if self.busy:
             raise Refused("The takes are being copied already.")
         target = Path(project.path()).parent / MEDIA_FOLDER
-        far = far_folders()
-        sources = [folder for folder in far if is_takes(folder)]
+        far = folders_elsewhere()
+        sources = [folder for folder in far if is_take_folder(folder)]
         self._left_out = len(far) - len(sources)
         if far and not sources:
             raise Refused("The takes that are elsewhere are not in folders as Wan VSE makes them: copy them by hand.")
@@ -91,7 +91,7 @@ class Collector:
         self._moved.clear()
 
     def tick(self, deadline: float) -> bool:
-        """Copy until `deadline` (of time.perf_counter); True where something changed."""
+        """Copy until `deadline` (of time.perf_counter); True if something changed."""
         if not self.busy:
             return False
         try:
@@ -154,7 +154,7 @@ class Collector:
         bpy.ops.ed.undo_push(message="Collect takes")
 
 
-def is_takes(folder: Path) -> bool:
+def is_take_folder(folder: Path) -> bool:
     """Whether it is the folder of a take, with the name of a job and with its settings. A strip may name any folder."""
     settings = folder / SETTINGS_FILE
     return is_id(folder.name) and not folder.is_symlink() and settings.is_file() and not settings.is_symlink()
@@ -170,7 +170,7 @@ def _is_plain(file: Path) -> bool:
     return stat.S_ISREG(file.lstat().st_mode)
 
 
-def far_folders() -> list[Path]:
+def folders_elsewhere() -> list[Path]:
     """The folders of the open file's takes that do not lie beside the .blend, each once."""
     beside = os.path.dirname(project.path())
     if not beside:
@@ -180,8 +180,8 @@ def far_folders() -> list[Path]:
     return sorted(Path(folder) for folder in far if os.path.isdir(folder))
 
 
-def any_far() -> bool:
-    """True where some take may be far from the .blend. Cheap enough for a draw: few folders are looked for."""
+def any_elsewhere() -> bool:
+    """True if some take may not be beside the .blend. Cheap enough for a draw: few folders are looked for."""
     looked = set()
     beside = os.path.dirname(project.path())
     if not beside:

@@ -33,7 +33,7 @@ def user_folder() -> Path:
 
 
 def preferences() -> Any | None:
-    """The add-on's preferences; None where the add-on is not enabled by Blender (as in tests of a part)."""
+    """The add-on's preferences; None if the add-on is not enabled by Blender (as in tests of a part)."""
     addon: Any = bpy.context.preferences.addons.get(PACKAGE)
     return None if addon is None else addon.preferences
 

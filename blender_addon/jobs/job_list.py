@@ -25,11 +25,11 @@ _Key = tuple[bool, float, str]
 
 
 class JobList:
-    """What is known of every job, by id."""
+    """What is known of every job, by id. The server's word counts before this side's."""
 
     def __init__(self) -> None:
         self.done: set[str] = set()
-        """Jobs that have a take."""
+        """The ids of the jobs that have a take."""
         self._server: dict[str, JobStatus] = {}
         self._local: dict[str, JobStatus] = {}
         self._requests: dict[str, TakeRequest] = {}
@@ -43,17 +43,17 @@ class JobList:
         self._places: dict[str, int] = {}
         self._keys: dict[str, _Key] = {}
         self._without_key: dict[str, None] = {}
-        """In the order in which they came: that is mostly the order in which they are shown, and quickly sorted."""
+        """In the order of their arrival, which is mostly the order in which they are shown and so quickly sorted."""
         self._unsorted = True
         self._pass: set[str] | None = None
-        """The jobs that the pages so far have named; None where no list is on its way."""
+        """The jobs that the pages so far have named; None if no list is on its way."""
         self._reported_since: set[str] = set()
         """Jobs of which the server reported something else while the pages came."""
 
     # What is known
 
     def get(self, job_id: str) -> JobStatus | None:
-        """The job's status; None where nobody knows it."""
+        """The job's status; None if nobody knows it."""
         return self._server.get(job_id) or self._local.get(job_id)
 
     def all(self) -> list[JobStatus]:
@@ -64,8 +64,8 @@ class JobList:
         """What a job was asked for that the server doesn't know (yet)."""
         return self._requests.get(job_id)
 
-    def is_servers(self, job_id: str) -> bool:
-        """True where the server has the job."""
+    def is_on_server(self, job_id: str) -> bool:
+        """True if the server has the job."""
         return job_id in self._server
 
     @property
@@ -78,16 +78,16 @@ class JobList:
         return [status for job_id in self._unsettled if (status := self.get(job_id)) is not None]
 
     def done_unsettled(self) -> set[str]:
-        """Those of them that have a take."""
+        """The jobs with a take that no saved file is known to know of."""
         return self.done & self._unsettled
 
-    def take_done(self) -> set[str]:
-        """The jobs that were reported done since this was last asked."""
+    def pop_done(self) -> set[str]:
+        """The jobs that were reported done since the last call."""
         came, self._came_done = self._came_done, set()
         return came
 
-    def take_to_render(self) -> set[str]:
-        """The jobs that failed since this was last asked because their sources have to be rendered first."""
+    def pop_to_render(self) -> set[str]:
+        """The jobs that failed since the last call because their sources have to be rendered first."""
         came, self._to_render = self._to_render, set()
         return came
 
@@ -100,8 +100,8 @@ class JobList:
         self._handed_out = list(self._in_order)
         return self._handed_out
 
-    def order_anew(self) -> None:
-        """Which jobs belong to the open file may be another matter now."""
+    def reorder(self) -> None:
+        """Sort everything again, because other jobs may belong to the open file now."""
         self._keys.clear()
         self._without_key = dict.fromkeys((*self._places, *self._server, *self._local))
         self._changed_order()
@@ -134,7 +134,7 @@ class JobList:
         )
 
     def begin_pages(self) -> None:
-        """The server's list is asked for anew; its pages come one by one."""
+        """The server's list is asked for again; its pages arrive one by one."""
         self._pass = set()
         self._reported_since.clear()
 
@@ -235,7 +235,7 @@ class JobList:
         self._changed_order()
 
     def _sort(self, belongs_here: Callable[[JobStatus], bool]) -> None:
-        """Most are in order already, which is quickly seen; only of those that came anew it is asked where they go."""
+        """Only the position of new jobs is looked up: the others keep their keys, and are mostly in order already."""
         keys, server, local = self._keys, self._server, self._local
         ids = [job_id for job_id in self._places if job_id in keys]
         for job_id in self._without_key:

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 TOUCH_SECONDS = 5.0
 ORPHANED_SECONDS = 20.0
+"""An entry without an owner, whose disk has no locks, is an orphan if it was not touched for so long."""
 
 
 class Journal:
@@ -37,9 +38,9 @@ class Journal:
         self._lease = Lease(folder / "owners")
         self._next_touch = 0.0
 
-    def keep(self, job_id: str, request: TakeRequest, asked: str) -> None:
-        """`asked` is what the placeholder remembers (timeline.provenance)."""
-        entry = {"request": to_json(request), "asked": asked}
+    def keep(self, job_id: str, request: TakeRequest, provenance_text: str) -> None:
+        """Write the job to the disk; if that fails, a warning is logged. `provenance_text`: see timeline.provenance."""
+        entry = {"request": to_json(request), "asked": provenance_text}
         try:
             private_files.make_folder(self._folder)
             self._write(job_id, entry)
@@ -56,7 +57,7 @@ class Journal:
                 self._file(job_id).unlink()
 
     def touch(self) -> bool:
-        """Mark the files as used, if that is due; True where it was."""
+        """Mark the files as used, if that is due; True if it was."""
         now = time.monotonic()
         if now < self._next_touch:
             return False
@@ -67,7 +68,7 @@ class Journal:
         return True
 
     def orphans(self) -> Iterator[tuple[str, TakeRequest, str]]:
-        """Take over the jobs whose owner ended; gives job id, request and what the placeholder remembers."""
+        """Take over the jobs whose owner ended; yields job id, request and provenance text."""
         try:
             files = sorted(self._folder.glob("*.json"))
         except OSError:
@@ -88,7 +89,7 @@ class Journal:
         return not self._is_orphan(self._file(job_id))
 
     def release(self) -> None:
-        """Give the jobs of this Blender, which ends, to the others."""
+        """Leave the jobs to other Blenders, because this one ends."""
         self._lease.release()
 
     def _taken_over(self, file: Path) -> tuple[TakeRequest, str] | None:
@@ -96,12 +97,12 @@ class Journal:
             if not self._is_orphan(file):
                 return None
             entry = _read(file)
-            request, asked = from_json(TakeRequest, entry["request"], "request"), str(entry["asked"])
+            request, provenance_text = from_json(TakeRequest, entry["request"], "request"), str(entry["asked"])
             self._write(file.stem, entry)
         except (OSError, ValueError, KeyError, TypeError, ProtocolError):
             return None
         self.mine.add(file.stem)
-        return request, asked
+        return request, provenance_text
 
     def _is_orphan(self, file: Path) -> bool:
         try:

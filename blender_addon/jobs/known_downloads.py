@@ -23,7 +23,7 @@ ENDED = "The backend ended; press Resume to continue."
 
 
 class KnownDownloads:
-    """The downloads by model id. `client()` gives the server's client; `on_done()` is called when a model is here."""
+    """The downloads by model id. `client()` returns the server's client; `on_done()` is called once a model is here."""
 
     def __init__(
         self, client: Callable[[], ChildClient | None], on_change: Callable[[], None], on_done: Callable[[], None]
@@ -37,15 +37,15 @@ class KnownDownloads:
 
     @property
     def busy(self) -> bool:
-        """True while a download goes on or waits, or a plan is asked for."""
+        """True while a download runs or waits, or a plan is asked for."""
         return any(status.state.active for status in self._statuses.values()) or bool(self._asked)
 
     def status(self, model: str) -> DownloadStatus | None:
-        """How far the download is; None where there is none."""
+        """How far the download is; None if there is none."""
         return self._statuses.get(model)
 
     def unfinished(self) -> list[DownloadStatus]:
-        """The downloads that go on, wait, are paused or failed."""
+        """The downloads that run, wait, are paused or failed."""
         return [status for status in self._statuses.values() if status.state is not DownloadState.DONE]
 
     def is_asked(self, model: str) -> bool:
@@ -53,7 +53,7 @@ class KnownDownloads:
         return model in self._asked
 
     def is_begun(self, model: str) -> bool:
-        """True where its plan is asked for or known, or it goes on, is paused, failed or was refused."""
+        """True if its plan is asked for or known, or the download runs, waits, is paused, failed or was refused."""
         status = self._statuses.get(model)
         unfinished = status is not None and status.state is not DownloadState.DONE
         return unfinished or model in self._asked or model in self.plans or model in self.refused
@@ -78,7 +78,7 @@ class KnownDownloads:
         self._on_change()
 
     def forget(self, model: str) -> None:
-        """Not now: its plan and refusal are not shown any longer."""
+        """Drop the model's plan and refusal, because the person decided against it."""
         self.plans.pop(model, None)
         self.refused.pop(model, None)
         self._on_change()
@@ -112,7 +112,7 @@ class KnownDownloads:
         self._on_change()
 
     def server_gone(self) -> None:
-        """Show what went on as paused; the next server reports anew."""
+        """Show running downloads as paused until the next server reports them."""
         self._asked.clear()
         self.plans.clear()
         for model, status in self._statuses.items():

@@ -30,13 +30,13 @@ class Lease:
 
     @property
     def id(self) -> str:
-        """The id of this Blender's lock; empty where the disk can't keep one."""
+        """The id of this Blender's lock; empty if the disk can't keep one."""
         if not self._id:
             self._take()
         return self._id
 
     def is_alive(self, owner: str) -> bool | None:
-        """Whether the Blender of that id lives; None where that isn't known."""
+        """Whether the Blender of that id lives; None if that isn't known."""
         if owner == self._id and owner:
             return True
         if not is_id(owner):
@@ -56,7 +56,7 @@ class Lease:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[bool]:
-        """Hold the lock for decisions about ownership; False where another Blender holds it."""
+        """Hold the lock for decisions about ownership; False if another Blender holds it."""
         try:
             file = private_files.opened(self._folder / "deciding.lock", "ab")
         except OSError:
@@ -112,7 +112,7 @@ else:
     import fcntl
 
     def _lock(file: BinaryIO) -> bool:
-        """Lock the file; False where another process has. Raises OSError where the file system has no locks."""
+        """Lock the file; False if another process has. Raises OSError if the file system has no locks."""
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -20,7 +20,7 @@ MAX_FILES = 2000
 
 
 def uses(rows: Iterable[Any]) -> list[LoraUse]:
-    """Those of the list that are switched on, with absolute paths."""
+    """The rows that are switched on, with absolute paths and strengths within the protocol's limits."""
     return [_use(row) for row in rows if row.use]
 
 
@@ -35,7 +35,7 @@ def absolute(path: str) -> str:
 
 
 def add(settings: Any, path: str) -> Any:
-    """The row for that file, at the end; the one that is there already, switched on, where there is one."""
+    """Add a row for that file at the end; if it has one already, switch that on. Returns the row."""
     wanted = absolute(path)
     for number, row in enumerate(settings.loras):
         if absolute(row.path) == wanted:
@@ -48,7 +48,7 @@ def add(settings: Any, path: str) -> Any:
 
 
 def fill(settings: Any, made_with: Iterable[LoraUse]) -> None:
-    """Make the list say what a take was made with."""
+    """Replace the list by the LoRAs that a take was made with."""
     settings.loras.clear()
     for use in made_with:
         row = settings.loras.add()

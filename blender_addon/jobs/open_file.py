@@ -18,24 +18,25 @@ from ...wan_backend.protocol.conversion import to_json
 from ...wan_backend.protocol.messages import JobState, JobStatus, Origin, ProblemKind, TakeRequest
 from ..stopwatch import timed
 from ..timeline import compat, identity, placement, provenance, untrusted
-from . import placing, project, strangers
+from . import placing, project, unknown_jobs
 from .job_list import JobList
 
 log = logging.getLogger(__name__)
 
 RequestOf = Callable[[JobStatus], TakeRequest | None]
-"""Gives what a job was asked for; or None while the server is asked, after which `due_again` is called."""
+"""Returns what a job was asked for; or None while the server is asked, after which `due_again` is called."""
 
 
 ELSEWHERE_SECONDS = 2.0
 """How often it is checked whether another window has made what a placeholder waits for."""
 ELSEWHERE_AT_ONCE = 8
+"""At most this many placeholders are checked at a time, since each check asks the disk."""
 
 
 class FileHistory:
     """What this session has seen of the open file's jobs, as job ids. It decides about takes and touches no strip.
 
-    All but `removed` and `homes` begins anew when a file is loaded.
+    All but `removed` and `saved_as` starts empty when a file is loaded.
     """
 
     def __init__(self) -> None:
@@ -43,14 +44,14 @@ class FileHistory:
         """Jobs that had a strip in the open file or were asked for in it."""
         self.placed: set[str] = set()
         """Jobs that were placed; if an undo brings a placeholder back, the person wants it so."""
-        self.judged: set[str] = set()
-        """Jobs that are done and were either placed or left to the person."""
+        self.decided: set[str] = set()
+        """Done jobs for which it is decided: the take was placed, or is left to the person."""
         self.removed: set[str] = set()
         """Jobs with a strip that was removed, or whose making was undone, before another file was loaded."""
         self.known_ends: dict[str, None] = {}
         """Jobs of which the open file itself says that it knows their ends or wants none of their takes, and of which
         the server has not confirmed that yet."""
-        self.homes: dict[str, str] = {}
+        self.saved_as: dict[str, str] = {}
         """The path of the file that a job belongs to since it was saved under that name."""
 
     def see(self, present: Iterable[str]) -> None:
@@ -67,25 +68,25 @@ class FileHistory:
         """Another file was loaded, or the same one again as it was saved; it says how these jobs ended."""
         self.seen.clear()
         self.placed.clear()
-        self.judged.clear()
+        self.decided.clear()
         self.known_ends = dict.fromkeys(known_ends)
 
     def forget(self, job_id: str) -> None:
         """The job is asked for once more: its next take is a new one."""
         self.placed.discard(job_id)
-        self.judged.discard(job_id)
+        self.decided.discard(job_id)
         self.known_ends.pop(job_id, None)
 
     def waiting_strips(self, status: JobStatus, mine: Iterable[identity.Marked]) -> list[identity.Marked]:
-        """Which of the job's strips get its take by themselves: each placeholder, unless the person undid that."""
+        """Which of the job's strips get its take without a click: each placeholder, unless the person undid that."""
         if status.job_id in self.placed:
             return []
         return [found for found in mine if found.is_placeholder and not found.declined]
 
     def may_come_back(self, status: JobStatus, has_strips: bool, belongs_here: bool) -> bool:
-        """True where the take goes where it was asked for, without a placeholder, as the file never had one saved.
+        """True if the take is placed without a placeholder, because the file was never saved with one.
 
-        Blender ended, or the file was loaded again, before that.
+        That is so if Blender ended, or the file was loaded again, before it was saved.
         """
         job_id = status.job_id
         if has_strips or status.settled or not belongs_here:
@@ -107,9 +108,9 @@ class OpenFile:
         self.notes: dict[str, str] = {}
         """What a person has to know of how a take was placed: job id to sentence."""
         self.waits = False
-        """True where the file holds placeholders."""
-        self.belongings = 0
-        """Counts up whenever `has` may give another answer than before."""
+        """True if the file holds placeholders."""
+        self.ownership_version = 0
+        """Counts up whenever `has` may return another answer than before."""
         self._here: dict[str, bool] = {}
         self._origins: dict[tuple[str, str, str], bool] = {}
         self._due: set[str] = set()
@@ -127,22 +128,22 @@ class OpenFile:
         """The jobs that had a placeholder at the last look."""
 
     def has(self, status: JobStatus) -> bool:
-        """True where the job belongs to the open file."""
+        """True if the job belongs to the open file."""
         job_id = status.job_id
         if job_id not in self._here:
             history = self.history
-            origin, home = status.summary.origin, history.homes.get(job_id, "")
-            self._here[job_id] = job_id in history.seen or self._is_origin(origin, home)
+            origin, saved_as = status.summary.origin, history.saved_as.get(job_id, "")
+            self._here[job_id] = job_id in history.seen or self._is_origin(origin, saved_as)
         return self._here[job_id]
 
-    def _is_origin(self, origin: Origin, home: str) -> bool:
-        key = (origin.project, origin.project_id, home)  # ten thousand jobs come from a few files
+    def _is_origin(self, origin: Origin, saved_as: str) -> bool:
+        key = (origin.project, origin.project_id, saved_as)  # ten thousand jobs come from a few files
         if key not in self._origins:
-            self._origins[key] = project.is_origin(origin, home)
+            self._origins[key] = project.is_origin(origin, saved_as)
         return self._origins[key]
 
     def opened(self) -> list[str]:
-        """Another file was loaded, or the same one again; gives the jobs whose ends it knows."""
+        """Another file was loaded, or the same one again; returns the ids of the jobs whose ends it knows."""
         project.forget()
         unrecognized = identity.count_unrecognized()
         if unrecognized:
@@ -161,23 +162,23 @@ class OpenFile:
 
     def strips_changed(self) -> None:
         """The strips were replaced (load, undo, redo): look at all of them and at all done jobs again."""
-        marked = identity.sweep(anew=True)
+        marked = identity.sweep(replaced=True)
         self._saw(marked)
-        self.history.judged.clear()
+        self.history.decided.clear()
         self._unknown = None
         self._look_at_all_done = True
-        self.belongings_changed()
+        self.ownership_changed()
 
-    def belongings_changed(self) -> None:
+    def ownership_changed(self) -> None:
         """Which jobs belong to the open file may have changed."""
         self._here.clear()
         self._origins.clear()
-        self.belongings += 1
+        self.ownership_version += 1
 
-    def _belongs(self, job_id: str) -> None:
+    def _note_own(self, job_id: str) -> None:
         self.history.see([job_id])
         if self._here.pop(job_id, True) is False:
-            self.belongings += 1
+            self.ownership_version += 1
 
     def sweep_if_changed(self) -> None:
         """Follow placeholders that were moved, and give copies ids of their own."""
@@ -189,16 +190,16 @@ class OpenFile:
     def _saw(self, marked: list[identity.Marked]) -> None:
         self._placeholders = {found.job_id for found in marked if found.is_placeholder}
         self.waits = bool(self._placeholders)
-        self._due |= self._placeholders - self.history.judged
+        self._due |= self._placeholders - self.history.decided
         self._on_strips = {found.job_id for found in marked}
         if not self.history.seen.issuperset(self._on_strips):
             for job_id in self._on_strips - self.history.seen:
                 self._here.pop(job_id, None)
-            self.belongings += 1
+            self.ownership_version += 1
         self.history.see(self._on_strips)
 
     def request_on_strip(self, job_id: str) -> TakeRequest | None:
-        """What the job was asked for by a strip of the open file; None where no strip can be read."""
+        """What the job was asked for by a strip of the open file; None if no strip can be read."""
         if job_id not in self._on_strips:
             return None
         texts = (found.request_text for found in identity.all_marked() if found.job_id == job_id)
@@ -206,29 +207,29 @@ class OpenFile:
         if request is None:
             self._on_strips.discard(job_id)  # it isn't looked for at every draw
             return None
-        return strangers.brought_home(request, job_id)
+        return unknown_jobs.with_own_folders(request, job_id)
 
     def add_placeholder(
-        self, scene: bpy.types.Scene, job_id: str, request: TakeRequest, name: str, asked: str = ""
+        self, scene: bpy.types.Scene, job_id: str, request: TakeRequest, name: str, provenance_text: str = ""
     ) -> None:
-        """Show at once where the take will be. `asked` is what it is to remember of the strips that it is made from.
+        """Show at once if the take will be. `provenance_text` says which strips it is made from (timeline.provenance).
 
-        Where there are such, they stay active as well: one click more makes another take of them.
+        Those strips stay active, so that one more click makes another take of them.
         """
         origin = request.origin
         name = name or placement.strip_name(request)
         place = (origin.channel, origin.start, request.length_frames)
-        strip = placement.add_placeholder(scene, name, *place, activate=not asked)
+        strip = placement.add_placeholder(scene, name, *place, activate=not provenance_text)
         identity.mark_placeholder(strip, job_id, json.dumps(to_json(request)))
-        if asked:
-            strip[provenance.ASKED] = asked
-        self._belongs(job_id)
+        if provenance_text:
+            strip[provenance.PROPERTY] = provenance_text
+        self._note_own(job_id)
         self._on_strips.add(job_id)
         self._placeholders.add(job_id)
         self.waits = True
 
     def place(self, status: JobStatus, request: TakeRequest, scene: bpy.types.Scene) -> bool:
-        """Place a take because the person asked for it; False where `problems` says why not."""
+        """Place a take because the person asked for it; False if `problems` says why not."""
         placed = placing.place_by_hand(status, request, scene, self.has(status))
         return self._keep_outcome(status, placed)
 
@@ -237,7 +238,7 @@ class OpenFile:
         if self._look_at_all_done:
             self._look_at_all_done = False
             self._due |= jobs.done_unsettled()
-        self._due |= jobs.take_done()
+        self._due |= jobs.pop_done()
         due = [status for job_id in self._due if (status := jobs.get(job_id)) is not None and job_id in jobs.done]
         if not due:
             self._due.clear()  # what has a placeholder alone comes again when it is done
@@ -251,14 +252,14 @@ class OpenFile:
         for found in identity.sweep():
             strips[found.job_id].append(found)
         for status in sorted(due, key=lambda status: status.created):
-            if self._judge(status, strips.get(status.job_id, []), request_of):
+            if self._decide(status, strips.get(status.job_id, []), request_of):
                 return True
         return False
 
     def _concerning_strips(self, due: list[JobStatus], deadline: float) -> list[JobStatus]:
         """Those for which strips may change; the others, mostly of other files, are judged without a look at strips.
 
-        None where there is no time to go through all.
+        None at all if there is no time to go through them.
         """
         left = []
         for status in due:
@@ -269,18 +270,18 @@ class OpenFile:
                 left.append(status)
             else:
                 self._due.discard(status.job_id)
-                self.history.judged.add(status.job_id)
+                self.history.decided.add(status.job_id)
         return left
 
     def due_again(self, job_id: str) -> None:
-        """What was missing for a decision about the job is there."""
+        """Decide about the job again: the request that was missing is known now."""
         self._due.add(job_id)
 
-    def _judge(self, status: JobStatus, mine: list[identity.Marked], request_of: RequestOf) -> bool:
-        """True where the take was placed."""
+    def _decide(self, status: JobStatus, mine: list[identity.Marked], request_of: RequestOf) -> bool:
+        """True if the take was placed."""
         job_id = status.job_id
         self._due.discard(job_id)
-        if job_id in self.history.judged:
+        if job_id in self.history.decided:
             return False
         waiting = self.history.waiting_strips(status, mine)
         request = None
@@ -288,7 +289,7 @@ class OpenFile:
             request = request_of(status)
             if request is None:
                 return False  # it is asked for; `due_again` follows
-        self.history.judged.add(job_id)
+        self.history.decided.add(job_id)
         return (bool(waiting) or request is not None) and self._place_waiting(status, waiting, request)
 
     def _place_waiting(self, status: JobStatus, waiting: list[identity.Marked], request: TakeRequest | None) -> bool:
@@ -304,7 +305,7 @@ class OpenFile:
         return True
 
     def _keep_outcome(self, status: JobStatus, placed: placing.Placed) -> bool:
-        """Remember how placing the take ended; False where it was refused."""
+        """Remember how placing the take ended; False if it was refused."""
         self.problems.pop(status.job_id, None)
         if placed.refusal:
             log.warning("%s", placed.refusal)
@@ -321,11 +322,11 @@ class OpenFile:
         return {found.job_id for found in identity.all_marked() if found.is_placeholder}
 
     def is_dealt_with(self, job_id: str) -> bool:
-        """True where the job's result was placed or left to the person."""
-        return job_id in self.history.judged
+        """True if it is decided whether the job's take is placed."""
+        return job_id in self.history.decided
 
     def adopt_unknown(self, jobs: JobList, deadline: float, state_folder: str = "") -> bool:
-        """Bring placeholders whose job the server doesn't know into the list, done where their take is on disk."""
+        """Bring placeholders whose job the server doesn't know into the list, done if their take is on disk."""
         if self._unknown is None:
             waiting = [found for found in identity.all_marked() if found.is_placeholder]
             nobodys = [found for found in waiting if jobs.get(found.job_id) is None]
@@ -336,15 +337,15 @@ class OpenFile:
             if job_id not in self.cleared and jobs.get(job_id) is None:
                 request = untrusted.request(text)
                 if request is None:
-                    jobs.keep(*strangers.unreadable(job_id))
+                    jobs.keep(*unknown_jobs.unreadable(job_id))
                 else:
-                    jobs.keep(*strangers.unknown(job_id, request, state_folder))
+                    jobs.keep(*unknown_jobs.unknown(job_id, request, state_folder))
                     self._elsewhere[job_id] = request
                 changed = True
         return changed
 
     def look_elsewhere(self, jobs: JobList, deadline: float) -> bool:
-        """Look whether another window has made the take of a job of this file meanwhile: it is placed here too."""
+        """Check whether another window has made the take of a job of this file meanwhile; it is placed here, too."""
         if not self._elsewhere or time.monotonic() < self._next_look:
             return False
         self._next_look = time.monotonic() + ELSEWHERE_SECONDS
@@ -352,10 +353,10 @@ class OpenFile:
             job_id, request = next(iter(self._elsewhere.items()))
             del self._elsewhere[job_id]
             status = jobs.get(job_id)
-            if status is None or jobs.is_servers(job_id) or status.state is JobState.DONE:
+            if status is None or jobs.is_on_server(job_id) or status.state is JobState.DONE:
                 continue
             held = status.state.ended and status.problem is not None and status.problem.kind is ProblemKind.BUSY
-            made = strangers.done(job_id, request) if held else None  # else no disk is asked for nothing
+            made = unknown_jobs.done(job_id, request) if held else None  # else no disk is asked for nothing
             if made is not None:
                 jobs.keep(*made)
                 return True
@@ -377,8 +378,8 @@ class OpenFile:
 
     def settled(self, jobs: JobList) -> list[str]:
         """The jobs whose end the file knows, now that it is saved under its own name."""
-        self.history.homes.update(dict.fromkeys(self._ours, project.path()))
-        self.belongings_changed()
+        self.history.saved_as.update(dict.fromkeys(self._ours, project.path()))
+        self.ownership_changed()
         return self._known_ends(jobs)
 
     def _unconfirmed_ends(self, jobs: JobList, listed: bool) -> Iterator[str]:
@@ -409,8 +410,8 @@ class OpenFile:
 
     def _was_placed(self, status: JobStatus) -> None:
         self.history.placed.add(status.job_id)
-        self.history.judged.add(status.job_id)
-        self._belongs(status.job_id)
+        self.history.decided.add(status.job_id)
+        self._note_own(status.job_id)
         self._on_strips.add(status.job_id)
 
 

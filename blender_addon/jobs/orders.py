@@ -1,6 +1,6 @@
-"""Which takes one click asks for: where they go, their requests, and what they are made from. Nothing is changed.
+"""The takes that one click asks for: where they go, their requests, and what they are made from. Nothing is changed.
 
-Where a click can't ask for any, a sentence is returned in their place that says why and what to do.
+If a click can't ask for any, a sentence is returned in their place that says why and what to do.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from ...wan_backend.protocol.messages import (
 )
 from ...wan_backend.protocol.plain_names import is_name
 from ..timeline import footage, picture_files, scene_format, selection, targets, untrusted
-from ..timeline.targets import Target, Wishes
+from ..timeline.targets import Target, TargetSettings
 from . import request
 
 SOURCES_FOLDER = "sources"
 """A folder in the media folder, with a folder for each job whose sources are rendered."""
 _USUAL_RATE = FrameRate(16)
+"""Of most Wan models, for as long as the chosen one is not known."""
 _STRENGTHS = {Task.RESTYLE: "strength", Task.PREVIS: "freedom"}
 
 
@@ -38,8 +39,9 @@ class TakeOrder:
 
     request: TakeRequest
     target: Target | None = None
-    asked: str = ""
-    """What the placeholder is to remember, where that is not of `target`: the sources are those of an earlier take."""
+    provenance_text: str = ""
+    """What the placeholder keeps of the strips (timeline.provenance), for a take with the sources of an earlier one.
+    Any other take gets it from `target`."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def find_places(
     if _is_of_prompt_alone(settings, task):
         slot = request.find_slot(scene, settings)
         return slot if isinstance(slot, str) else [Place(slot)]
-    found = targets.find_targets(scene, selected, task, _wishes(scene, settings, model))
+    found = targets.find_targets(scene, selected, task, _target_settings(scene, settings, model))
     if isinstance(found, str):
         return found
     return [Place(request.Slot(target.channel, target.start, target.length_frames), target) for target in found]
@@ -121,11 +123,11 @@ def _guide(settings: Any, task: Task) -> Guide:
     return untrusted.choice(Guide, settings.guide, Guide.EDGES) if task is Task.RESTYLE else Guide.NONE
 
 
-def _wishes(scene: bpy.types.Scene, settings: Any, model: ModelRow | None) -> Wishes:
+def _target_settings(scene: bpy.types.Scene, settings: Any, model: ModelRow | None) -> TargetSettings:
     rate = scene_format.rate_of(scene)
     seconds = settings.length_mode == "SECONDS"
     frames = max(1, scene_format.frames_of(settings.length_seconds, rate) if seconds else settings.length_frames)
-    return Wishes(
+    return TargetSettings(
         length_frames=frames,
         as_long_as_strip=settings.as_long_as_strip,
         extend_frames=max(1, settings.extend_frames),

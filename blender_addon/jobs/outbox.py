@@ -38,6 +38,7 @@ HELD_SECONDS = 10.0
 """A message that isn't answered in this time waits for something of its own, such as a share that is gone, and no
 longer counts."""
 MAX_IDS = 1000
+"""Of one settle or clear, so that its line stays far below the wire's limit."""
 _FORGOTTEN = Problem(
     ProblemKind.NOT_FOUND, "The backend no longer has this job: make the take again, then clear this job."
 )
@@ -72,8 +73,8 @@ class Outbox:
         self._jobs.add_queued(job_id, request, "Waiting for the backend.")
         self._enqueue(job_id, _Message("submit", request))
 
-    def submit_anew(self, job_id: str, request: TakeRequest) -> None:
-        """Ask for a take with another request than the one with which the server has the job: it forgets that first."""
+    def resubmit(self, job_id: str, request: TakeRequest) -> None:
+        """Ask for a take with another request than the server has for the job; it forgets that one first."""
         self._jobs.add_queued(job_id, request, "Waiting for the backend.")
         self._enqueue(job_id, _Message("clear"))
         self._enqueue(job_id, _Message("submit", request))
@@ -88,10 +89,10 @@ class Outbox:
             self._enqueue(job_id, _Message("cancel"))
 
     def retry(self, job_id: str, request: TakeRequest | None) -> None:
-        """Ask once more for a job that ended; anew where the server doesn't have it, or turns out not to."""
+        """Ask once more for a job that ended; it is submitted if the server doesn't have it, or turns out not to."""
         for ids in self._ids.values():
             ids.pop(job_id, None)  # what was known of its end is over
-        if self._jobs.is_servers(job_id):
+        if self._jobs.is_on_server(job_id):
             self.retry_at_server(job_id, request)
         elif request is not None:
             self.submit(job_id, request)
@@ -99,7 +100,7 @@ class Outbox:
             self._jobs.end(job_id, JobState.FAILED, _FORGOTTEN)
 
     def retry_at_server(self, job_id: str, request: TakeRequest | None) -> None:
-        """Ask once more for a job that the server has; where it turns out not to, the job is submitted anew."""
+        """Ask once more for a job that the server has; if it turns out not to, the job is submitted again."""
         self._enqueue(job_id, _Message("retry", request))
 
     def clear(self, job_ids: Iterable[str]) -> None:
@@ -117,7 +118,7 @@ class Outbox:
         self._ids_under_way.clear()
 
     def give_up(self, sentence: str) -> None:
-        """There will be no server for now: the waiting jobs end with the reason."""
+        """End the waiting jobs with the reason `sentence`, because there will be no server for now."""
         for job_id, messages in list(self._messages.items()):
             if any(message.method == "submit" for message in messages):
                 self._forget(job_id)
@@ -239,7 +240,7 @@ class Outbox:
 
 
 def problem_of(error: ProtocolError) -> Problem:
-    """The Problem that a refusal carries; one made of its sentence where it carries none."""
+    """The Problem that a refusal carries; one made of its sentence if it carries none."""
     try:
         return from_json(Problem, error.details, "data")
     except ProtocolError:

@@ -1,4 +1,4 @@
-"""Where a finished take goes on the timeline, and when strips may be changed."""
+"""Puts finished takes on the timeline, and knows when strips may be changed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODAL_PREFIXES = ("TRANSFORM_OT_", "SEQUENCER_OT_", "RENDER_OT_")
 
 
 def allowed(rendering: bool = False) -> bool:
-    """True where strips may be changed now: no render runs, and nobody drags one.
+    """True if strips may be changed now: no render runs, and nobody drags one.
 
     `rendering` is what the handlers reported. With a window, Blender itself knows better: there a render that
     could be reported is one of its jobs, even when it ends without a report.
@@ -42,7 +42,7 @@ def allowed(rendering: bool = False) -> bool:
 
 
 def is_whole(status: JobStatus) -> bool:
-    """True where the job's take is on the disk."""
+    """True if the job's take is on the disk."""
     take = status.take
     return (
         status.state is JobState.DONE
@@ -52,7 +52,7 @@ def is_whole(status: JobStatus) -> bool:
 
 
 def take_on_disk(job_id: str, places: Iterable[str]) -> Take | None:
-    """The take of a job that no backend knows any more, from its own folder in one of `places`; None where none is."""
+    """The take of a job that no backend knows anymore, from its own folder in one of `places`; None if none is."""
     for parent in dict.fromkeys(places):
         folder = Path(parent) / job_id
         take = _settings(folder, "take", Take)
@@ -74,13 +74,13 @@ class Placed:
     """How placing a take ended."""
 
     refusal: str = ""
-    """Why the take was not placed; empty where it was."""
+    """Why the take was not placed; empty if it was."""
     note: str = ""
     """What the person should know of where it was placed."""
 
 
 def place_by_hand(status: JobStatus, request: TakeRequest, scene: bpy.types.Scene, belongs_here: bool) -> Placed:
-    """Place a done take because the person asked for it: in its placeholders, else where it was asked for.
+    """Place a done take because the person asked for it: in its placeholders, or else at its recorded place.
 
     In a file that the job doesn't belong to, it is placed at the playhead.
     """
@@ -91,30 +91,30 @@ def place_by_hand(status: JobStatus, request: TakeRequest, scene: bpy.types.Scen
 
 
 def replace_placeholders(status: JobStatus, waiting: list[identity.Marked]) -> Placed:
-    """Give each placeholder the take, where its sources are now; nothing is changed where the take is refused."""
+    """Give each placeholder the take, where its sources are now; nothing is changed if the take is refused."""
     assert status.take is not None
     files = files_of(status.take)
-    refusal = placement.refuse_missing(files)
+    refusal = placement.missing_refusal(files)
     if refusal:
         return Placed(refusal)
     strip_ids = [found.strip_id for found in waiting]
-    said = ""
+    note = ""
     for strip_id in strip_ids:
         found = identity.find(strip_id)  # again: replacing one can move the others in memory
         if found is not None:
-            said = (provenance.follow(found) if len(strip_ids) == 1 else "") or said
-            asked, asked_for = untrusted.text_in(found.strip, provenance.ASKED), found.request_text
+            note = (provenance.follow(found) if len(strip_ids) == 1 else "") or note
+            provenance_text, asked_for = untrusted.text_in(found.strip, provenance.PROPERTY), found.request_text
             made = placement.put_in_place(found, files, status.summary.length_frames)
             _mark(made, status, asked_for)
-            if asked:
-                made[provenance.ASKED] = asked
-    return Placed(note=said)
+            if provenance_text:
+                made[provenance.PROPERTY] = provenance_text
+    return Placed(note=note)
 
 
 def add_at_recorded_place(
     status: JobStatus, request: TakeRequest, scene: bpy.types.Scene, start: int | None = None
 ) -> Placed:
-    """Put the take where it was asked for, or at `start`."""
+    """Put the take on the recorded channel, or a free one, at the recorded frame or `start` (of the scene)."""
     assert status.take is not None
     origin = status.summary.origin
     place = origin.start if start is None else start
@@ -129,7 +129,7 @@ def add_at_recorded_place(
 
 
 def recorded_scene(status: JobStatus) -> bpy.types.Scene:
-    """The scene that the take was asked for in; the one that is shown where that is gone."""
+    """The scene that the take was asked for in; if it is gone, the one that is shown."""
     scene: Any = compat.own_scene(status.summary.origin.scene)
     if scene is None and bpy.context.scene.library is not None:  # what is put into a linked one is in no file
         scene = next((each for each in bpy.data.scenes if each.library is None), None)
@@ -137,13 +137,13 @@ def recorded_scene(status: JobStatus) -> bpy.types.Scene:
 
 
 def request_on_disk(status: JobStatus) -> TakeRequest | None:
-    """What a finished take was asked for by the settings file in its folder; None where that can't be read."""
+    """What a finished take was asked for by the settings file in its folder; None if that can't be read."""
     request = None if status.take is None else _settings(Path(status.take.folder), "request", TakeRequest)
     return request if request is not None and bounds.is_sane_request(request) else None
 
 
 def _settings(folder: Path, name: str, kind: type[T]) -> T | None:
-    """What the take's settings file holds under `name`; None where that can't be read. The folder may be anybody's."""
+    """What the take's settings file holds under `name`; None if that can't be read. The folder may be anybody's."""
     file = folder / SETTINGS_FILE
     try:
         if not file.is_file() or file.stat().st_size > bounds.MAX_JSON_CHARACTERS:  # a named pipe would be waited for

@@ -1,8 +1,8 @@
-"""What the .blend itself says of jobs: which of them are its own, and how which of them ended.
+"""What the .blend itself records of jobs: which of them are its own, and which of them ended.
 
 A job belongs to the file by the .blend's path, and by an id in the file for as long as it has no path. The ends are in
-the file because the server may not hear of them: no tick comes after Save and Quit. When the file is opened again, its
-own word is passed on, so that a take that was deleted before that save, or whose placeholder was while its job went on,
+the file because the server may not be told: no tick comes after Save and Quit. When the file is opened again, they are
+passed on, so that a take that was deleted before that save, or whose placeholder was while its job went on,
 is settled and doesn't come back.
 """
 
@@ -41,7 +41,7 @@ def ids() -> set[str]:
 
 
 def id_to_be() -> str:
-    """The open file's id, or the one that `ensure` will give it. Changes nothing."""
+    """The open file's id, or the one that `ensure` will write. Changes nothing."""
     return min(ids(), default=_next_id)
 
 
@@ -55,15 +55,15 @@ def ensure() -> str:
     return project_id
 
 
-def at_home(request: TakeRequest, scene: bpy.types.Scene) -> TakeRequest:
-    """The request with the open file as its origin; the file gets its id."""
+def with_own_origin(request: TakeRequest, scene: bpy.types.Scene) -> TakeRequest:
+    """The request with the open file as its origin. Writes the file's id into its scenes."""
     planned, real = id_to_be(), ensure()
     origin = replace(request.origin, project=path(), project_id=real, scene=scene.name_full)
     return replace(request, origin=origin, media_folder=request.media_folder.replace(planned, real))
 
 
 def forget() -> None:
-    """Start anew for another file: its ids are those that it has now."""
+    """Read the ids again, because another file was loaded."""
     global _next_id
     _next_id = uuid.uuid4().hex
     _ours.clear()
@@ -81,13 +81,13 @@ def path() -> str:
     return os.path.abspath(bpy.data.filepath) if bpy.data.filepath else ""
 
 
-def is_origin(origin: Origin, home: str = "") -> bool:
-    """True where a job of this origin belongs to the open file.
+def is_origin(origin: Origin, saved_as: str = "") -> bool:
+    """True if a job of this origin belongs to the open file.
 
-    The path decides: the origin's, or `home`, the one that its file was saved under since. The id decides where the
+    The path decides: the origin's, or `saved_as`, the one that its file was saved under since. The id decides where the
     job's file was never saved, or is no longer there (it was renamed or moved).
     """
-    theirs, ours = home or origin.project, path()
+    theirs, ours = saved_as or origin.project, path()
     if path_rules.are_same(theirs, ours):
         return True
     if not origin.project_id or origin.project_id not in ids():

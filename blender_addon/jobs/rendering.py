@@ -35,29 +35,32 @@ log = logging.getLogger(__name__)
 
 LEFT_BEHIND_SECONDS = 86_400.0
 """A copy that is older was left by a Blender that ended before its rendering did."""
-FOLDER = "copy-of-"
+COPY_PREFIX = "copy-of-"
+"""Of the names of the folders in the run folder that hold copies of the open file."""
 OUR_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH", "CYCLES"})
 """The engines that Blender brings along; any other needs the artist's add-ons as well."""
 SCRUBBED = ("PYTHONHOME", "PYTHONPATH")
+"""Variables that Blender sets for its own Python, and another Blender must not inherit."""
 BACKGROUND = Path(__file__).resolve().parents[1]
 """The folder that holds the package `background`."""
 
 
 @dataclass
-class _Asked:
+class _RenderJob:
     """What is to be rendered for one job."""
 
     job_id: str
     folder: Path
-    """Holds the copy, the order and the report; goes when it's done."""
+    """Holds the copy, the order and the report; removed at the end."""
     targets: list[Path] = field(default_factory=list)
+    """The folders that the pictures are rendered into."""
     order: Path | None = None
     problem: str = ""
     done: float = 0.0
 
 
 class Renderer:
-    """Owned by the session and ticked by it.
+    """The queue of what is to be rendered, which the session's timer drives.
 
     `on_ready(job_id)` is called when all that was asked for a job is on the disk, `on_failed(job_id, sentence)` when
     it can't be; one of them once for each job that wasn't cancelled, always from `tick`.
@@ -72,10 +75,10 @@ class Renderer:
         self._run_folder = run_folder
         self._on_ready = on_ready
         self._on_failed = on_failed
-        self._queue: deque[_Asked] = deque()
+        self._queue: deque[_RenderJob] = deque()
         self._child: ChildProcess | None = None
         """Renders the first of the queue."""
-        self._leaving: list[tuple[ChildProcess, _Asked]] = []
+        self._leaving: list[tuple[ChildProcess, _RenderJob]] = []
 
     @property
     def busy(self) -> bool:
@@ -85,116 +88,116 @@ class Renderer:
     def ask(self, job_id: str, scene: bpy.types.Scene, wanted: list[tuple[FootageRange, Source]]) -> None:
         """Save a copy of the open file as it is now; it's rendered from in later ticks.
 
-        `wanted` are the ranges that have to be rendered, with the Sources that `source_or_render` gave for them.
+        `wanted` are the ranges that have to be rendered, with the Sources that `source_or_render` returned for them.
         """
         run = self._run_folder()
-        asked = _Asked(job_id, run / f"{FOLDER}{job_id}", [Path(source.folder) for _, source in wanted])
-        self._queue.append(asked)
+        job = _RenderJob(job_id, run / f"{COPY_PREFIX}{job_id}", [Path(source.folder) for _, source in wanted])
+        self._queue.append(job)
         try:
             private_files.make_folder(run)
             _remove_left_behind(run)
-            private_files.make_folder(asked.folder)
-            order = write_order(asked.folder, scene, wanted, job_id)
+            private_files.make_folder(job.folder)
+            order = write_order(job.folder, scene, wanted, job_id)
             if isinstance(order, str):
-                asked.problem = order
+                job.problem = order
             else:
-                asked.order = order
+                job.order = order
         except (OSError, RuntimeError) as error:
             log.warning("No copy of the file for job %s: %s", job_id, error)
-            asked.problem = (
+            job.problem = (
                 f"A copy of the file for rendering could not be saved in {run} ({_plain(error)}): make room "
                 "or allow writing there, then try again."
             )
 
     def tick(self, deadline: float) -> bool:
-        """Look after the child until `deadline` (of time.perf_counter); True where something changed."""
+        """Look after the child until `deadline` (of time.perf_counter); True if something changed."""
         self._leaving = [left for left in self._leaving if not self._has_left(*left)]
         if not self._queue or time.perf_counter() > deadline:
             return False
-        asked = self._queue[0]
-        if asked.problem:
-            self._end(asked)
+        job = self._queue[0]
+        if job.problem:
+            self._end(job)
             return True
         if self._child is None:
-            self._start(asked)
+            self._start(job)
             return True
         exit_code = self._child.exit_code
-        report = _read_report(asked.folder)
+        report = _read_report(job.folder)
         done = report.get("done", 0) / max(1, report.get("of", 1))
-        changed = bool(done != asked.done)
-        asked.done = done
+        changed = bool(done != job.done)
+        job.done = done
         if exit_code is None:
             return changed
-        if exit_code != 0 or not all(target.is_dir() for target in asked.targets):
+        if exit_code != 0 or not all(target.is_dir() for target in job.targets):
             refused = str(report.get("refused", ""))
-            asked.problem = refused or self._why(self._child, exit_code, str(report.get("failed", "")))
-        self._end(asked)
+            job.problem = refused or self._why(self._child, exit_code, str(report.get("failed", "")))
+        self._end(job)
         return True
 
     def cancel(self, job_id: str) -> None:
         """Don't render for that job; what was rendered for it is removed."""
-        for asked in [asked for asked in self._queue if asked.job_id == job_id]:
-            child = self._let_go(asked)
+        for job in [job for job in self._queue if job.job_id == job_id]:
+            child = self._let_go(job)
             if child is not None:
                 child.leave()
-                self._leaving.append((child, asked))
+                self._leaving.append((child, job))
             else:
-                _remove(asked)
+                _remove(job)
 
     @property
     def at_work(self) -> str:
-        """The job that is rendered for; empty where none is."""
+        """The job that is rendered for; empty if none is."""
         return self._queue[0].job_id if self._queue else ""
 
     def progress(self, job_id: str) -> float | None:
-        """0 to 1; None where nothing is rendered for that job."""
-        return next((asked.done for asked in self._queue if asked.job_id == job_id), None)
+        """How much is rendered for that job, from 0 to 1; None if it isn't in the queue."""
+        return next((job.done for job in self._queue if job.job_id == job_id), None)
 
     def close(self, patience_seconds: float) -> None:
-        """Blender or the add-on ends: no child is left behind."""
-        for asked in list(self._queue):
-            self.cancel(asked.job_id)
-        for child, asked in self._leaving:
+        """End every child, by force after `patience_seconds`, because Blender or the add-on ends."""
+        for job in list(self._queue):
+            self.cancel(job.job_id)
+        for child, job in self._leaving:
             child.end_now(patience_seconds)
-            _remove(asked)
+            _remove(job)
         self._leaving.clear()
 
-    def _start(self, asked: _Asked) -> None:
-        assert asked.order is not None
+    def _start(self, job: _RenderJob) -> None:
+        assert job.order is not None
         try:
-            self._child = ChildProcess(command(asked.order), self._run_folder(), "render")
+            self._child = ChildProcess(command(job.order), self._run_folder(), "render")
         except (BackendMissing, OSError) as error:
-            asked.problem = f"Blender could not be started to render the strips: {error}"
+            job.problem = f"Blender could not be started to render the strips: {error}"
 
-    def _end(self, asked: _Asked) -> None:
-        child = self._let_go(asked)
+    def _end(self, job: _RenderJob) -> None:
+        child = self._let_go(job)
         if child is not None:
             child.leave()
-            child.gone()
-        if asked.problem:
-            _remove(asked)
-            self._on_failed(asked.job_id, asked.problem)
+            child.has_ended()
+        if job.problem:
+            _remove(job)
+            self._on_failed(job.job_id, job.problem)
         else:
-            shutil.rmtree(asked.folder, ignore_errors=True)
-            self._on_ready(asked.job_id)
+            shutil.rmtree(job.folder, ignore_errors=True)
+            self._on_ready(job.job_id)
 
-    def _let_go(self, asked: _Asked) -> ChildProcess | None:
-        """Take it out of the queue; gives the child where one renders it."""
+    def _let_go(self, job: _RenderJob) -> ChildProcess | None:
+        """Take the job out of the queue; returns its child if it is being rendered."""
         child = None
-        if self._queue[0] is asked:
+        if self._queue[0] is job:
             child, self._child = self._child, None
-        self._queue.remove(asked)
+        self._queue.remove(job)
         return child
 
-    def _has_left(self, child: ChildProcess, asked: _Asked) -> bool:
-        if not child.gone():
+    def _has_left(self, child: ChildProcess, job: _RenderJob) -> bool:
+        if not child.has_ended():
             return False
-        _remove(asked)
+        _remove(job)
         return True
 
     def _why(self, child: ChildProcess, exit_code: int, reported: str) -> str:
         log.error("Rendering ended with %d: %s; see %s", exit_code, reported, child.log_path)
-        why = reported or child.last_words() or f"exit code {exit_code}"
+        why = reported or child.last_log_line() or f"exit code {exit_code}"
         return (
             f"Blender could not render the strips ({_plain(why)}): render them once with Render > Render Animation, "
             f"fix what it reports, then try again. The log is {child.log_path}."
@@ -209,16 +212,16 @@ def _read_report(folder: Path) -> dict[str, Any]:
     return report if isinstance(report, dict) else {}
 
 
-def _remove(asked: _Asked) -> None:
-    for target in asked.targets:
-        made_folder.remove(str(target), asked.job_id)
-        made_folder.remove(f"{target}{PARTIAL_SUFFIX}", asked.job_id)
-    shutil.rmtree(asked.folder, ignore_errors=True)
+def _remove(job: _RenderJob) -> None:
+    for target in job.targets:
+        made_folder.remove(str(target), job.job_id)
+        made_folder.remove(f"{target}{PARTIAL_SUFFIX}", job.job_id)
+    shutil.rmtree(job.folder, ignore_errors=True)
 
 
 def _remove_left_behind(run: Path) -> None:
     oldest = time.time() - LEFT_BEHIND_SECONDS
-    for folder in run.glob(f"{FOLDER}*"):
+    for folder in run.glob(f"{COPY_PREFIX}*"):
         if os.path.getmtime(folder) < oldest:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -230,7 +233,7 @@ def _plain(error: object) -> str:
 def write_order(
     folder: Path, scene: bpy.types.Scene, wanted: list[tuple[FootageRange, Source]], job_id: str
 ) -> Path | str:
-    """Save the copy of the open file and the order into `folder`; gives the order's file, or why there is none.
+    """Save the copy of the open file and the order into `folder`; returns the order's file, or why there is none.
 
     Raises OSError and RuntimeError. Nothing of the open file changes; Blender remaps relative paths in the copy.
     """
@@ -257,7 +260,7 @@ def write_order(
 
 
 def command(order: Path) -> BackendCommand:
-    """What to start; where Blender is a Python module, Python with that module."""
+    """The command that starts a Blender in the background; Python with bpy if this Blender is a Python module."""
     script = f"import sys; sys.path.insert(0, {str(BACKGROUND)!r}); from background import run; run.main()"
     environment = {name: value for name, value in os.environ.items() if name not in SCRUBBED}
     if not bpy.app.binary_path:
@@ -272,11 +275,11 @@ def command(order: Path) -> BackendCommand:
 
 
 def _picture(scene: bpy.types.Scene, wanted: FootageRange, source: Source) -> dict[str, Any] | str:
-    """What the Blender in the background is told of one source; or why it can't be rendered."""
+    """The order's entry for one source; or why it can't be rendered."""
     place = {"folder": source.folder, "files": source.files}
     if not wanted.depth:
         span = {"start": wanted.start, "end_exclusive": wanted.end_exclusive}
-        seen = footage.seen_with(scene, wanted)
+        seen = footage.render_inputs(scene, wanted)
         if isinstance(seen, str):
             return seen
         shown = {"strips": list(wanted.strip_names), "alone": seen.alone, "plays": seen.files}

@@ -1,6 +1,6 @@
 """Makes a TakeRequest of the panel's settings. Nothing is changed.
 
-Where that can't be done, a sentence is returned in its place that says why and what to do.
+If that can't be done, a sentence is returned in its place that says why and what to do.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Slot:
-    """Where on the timeline a take goes: frames [start, end_exclusive) of `channel`."""
+    """Where on the timeline a take goes: frames [start, end_exclusive) of the scene, on `channel`."""
 
     channel: int
     start: int
@@ -64,7 +64,7 @@ class Prompt:
 def find_slot(scene: bpy.types.Scene, settings: Any) -> Slot | str:
     """The slot at the playhead, or of the gap around it, as long as the settings say; or why there is none."""
     start = scene.frame_current
-    if settings.length_mode == "HOLE":
+    if settings.length_mode == "GAP":
         gap = free_space.gap_at(scene, start)
         if gap is None:
             return "There is no gap under the playhead: move it into a gap, or set a length."
@@ -101,15 +101,15 @@ def read_prompt(scene: bpy.types.Scene, settings: Any, may_be_empty: bool = Fals
 
 
 def check_prompt(text: str, may_be_empty: bool = False) -> Prompt:
-    """The text as a prompt."""
+    """The text without the spaces around it; or why it can't be a prompt."""
     prompt = text.strip()
     if not prompt and not may_be_empty:
         return Prompt("", "The prompt is empty: describe what the take shows.")
-    return Prompt(prompt, _refuse_length(prompt, "prompt"))
+    return Prompt(prompt, _length_refusal(prompt, "prompt"))
 
 
 def within_plan(asked: TakeRequest, plan: Plan | None) -> TakeRequest:
-    """The request, no longer than what its plan says will come: a placeholder then covers just that."""
+    """The request, shortened to the take that its plan promises, so that the placeholder is as long as the take."""
     if plan is None or plan.problem is not None or asked.task not in MAY_BE_SHORTER:
         return asked
     return replace(asked, length_frames=min(asked.length_frames, plan.take_frames))
@@ -127,10 +127,10 @@ def build(scene: bpy.types.Scene, settings: Any, preferences: Any) -> TakeReques
 def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str, slot: Slot) -> TakeRequest | str:
     """A take of `prompt` at `slot`, with the settings that every task has; or why there can be none.
 
-    A seed is drawn where none is locked.
+    The seed is random unless it is locked.
     """
     negative_prompt = settings.negative_prompt.strip()
-    refusal = _refuse_length(negative_prompt, "negative prompt")
+    refusal = _length_refusal(negative_prompt, "negative prompt")
     if refusal:
         return refusal
     if not settings.model:
@@ -165,7 +165,7 @@ def media_folder(preferences: Any) -> str:
     return str(folders.user_folder() / "media" / project.id_to_be())
 
 
-def _refuse_length(text: str, what: str) -> str:
+def _length_refusal(text: str, what: str) -> str:
     if len(text) <= MAX_PROMPT_CHARACTERS:
         return ""
     most = selection.MAX_TEXT_CHARACTERS

@@ -13,7 +13,7 @@ import bpy
 _CANARY = "wan_vse_may_run"
 
 _ran_text = False
-"""A text of the file was run when it was loaded, as only a trusted file's is."""
+"""True if a text of the file was run when it was loaded, which Blender does only with trusted files."""
 
 
 def file_loaded() -> None:
@@ -25,7 +25,7 @@ def file_loaded() -> None:
 
 
 def may_run_scripts() -> bool:
-    """Whether a Blender that renders a copy of the open file may run its drivers and texts. Where in doubt, not.
+    """Whether a Blender that renders a copy of the open file may run its drivers and texts. If in doubt, not.
 
     Not for a draw or a timer: what is asked of Blender changes its data for a moment.
     """
@@ -33,7 +33,7 @@ def may_run_scripts() -> bool:
         return False
     if _ran_text:
         return True
-    # Where the preference is off, asking would bring up Blender's warning that scripts were refused.
+    # If the preference is off, asking would bring up Blender's warning that scripts were refused.
     return bpy.context.preferences.filepaths.use_scripts_auto_execute and _drivers_run()
 
 

@@ -1,6 +1,6 @@
-"""The backend's server as far as this side knows it: what it reported, what is asked of it, what it still has to get.
+"""The backend's server as this side knows it: what it reported, what it is asked, what is still to be sent to it.
 
-No strip and no scene is known here.
+It knows no strips and no scenes.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class ServerProxy:
         self.models: list[ModelRow] = []
         self.extras: list[ExtraRow] = []
         self.looking = ""
-        """How far the server's first look through the models folders is, in a sentence; empty where it is over."""
+        """A sentence on how far the server's first search of the models folders is; empty once it has ended."""
         self.state_folder = ""
-        """Where it keeps its jobs, and other windows' servers theirs; empty until it is known."""
+        """The folder in which the servers of all windows keep their jobs; empty until it is known."""
         self.held_elsewhere = 0
-        """How many jobs other windows have that are in no list here."""
+        """How many jobs of other windows are in no list here."""
         self.worker = WorkerStatus(WorkerState.NONE)
         self.listed = False
-        """True while the list of jobs is the server's own, and whole."""
+        """True while `jobs` has the server's whole list."""
         self.details = DetailsQuery(on_change)
         self.plan_query = PlanQuery(on_change)
         self.thumbnail_query = ThumbnailQuery(on_change)
@@ -71,20 +71,20 @@ class ServerProxy:
 
     @property
     def is_out_of_reach(self) -> bool:
-        """True where there will be no server until the person does something."""
+        """True if there will be no server until the person does something."""
         return self.status.state in ("missing", "failed")
 
     def model(self, model_id: str) -> ModelRow | None:
-        """A model of the catalogue; None where it isn't known (yet)."""
+        """A model of the catalogue; None if it isn't known (yet)."""
         return next((row for row in self.models if row.model == model_id), None)
 
     def fetchable(self, known_id: str) -> ModelRow | ExtraRow | None:
-        """The model, LoRA or tiny autoencoder of that id; None where it isn't known (yet)."""
+        """The model, LoRA or tiny autoencoder of that id; None if it isn't known (yet)."""
         rows: list[ModelRow | ExtraRow] = [*self.models, *self.extras]
         return next((row for row in rows if row.model == known_id), None)
 
     def want(self) -> None:
-        """Somebody looks: the next tick starts the server, if it was never started. Safe in a draw."""
+        """Have the next tick start the server, unless it was started before. Safe in a draw."""
         self._wanted = True
 
     def start(self) -> None:
@@ -114,7 +114,7 @@ class ServerProxy:
             self.details.give_up()
 
     def free_card(self) -> None:
-        """Let go of the loaded model and its memory, unless a job runs."""
+        """Have the server unload the model and free its memory, unless a job runs."""
         if self.connection.client is not None:
             self.connection.client.call("release", answered=self._receive_worker)
 
@@ -136,7 +136,7 @@ class ServerProxy:
 
     def want_details(self, job_id: str) -> None:
         """Ask, once, for the job's request and plan; the answer comes into `details`. Safe in a draw."""
-        if self._jobs.is_servers(job_id):
+        if self._jobs.is_on_server(job_id):
             self.details.want(job_id)
 
     def _on_event(self, name: str, message: Any) -> None:
@@ -169,7 +169,7 @@ class ServerProxy:
         self._on_change()
 
     def _models_changed(self) -> None:
-        """A model came: what the server knows of the models, and would do with them, is another."""
+        """A model was downloaded: ask for the list of models and for the plan again."""
         if self.connection.client is not None:
             self.connection.client.call("models", answered=self._receive_models)
             self.plan_query.forget()
@@ -207,7 +207,7 @@ class ServerProxy:
 
     def _receive_models(self, result: ModelsResult) -> None:
         if (result.models, result.extras) != (self.models, self.extras):
-            self.plan_query.forget()  # what can be planned with them is another matter now
+            self.plan_query.forget()  # a plan depends on the models
         self.models, self.extras, self.looking = result.models, result.extras, result.looking
         self._on_change()
 

@@ -41,7 +41,7 @@ MAX_DETAILS = 200
 MAX_DETAILS_UNDER_WAY = 4
 
 OnRequest = Callable[[TakeRequest | None], None]
-"""Called with what a job was asked for, or with None where nobody knows it."""
+"""Called with what a job was asked for, or with None if nobody knows it."""
 
 
 class PlanQuery:
@@ -51,7 +51,7 @@ class PlanQuery:
         self.plan: Plan | None = None
         """The newest answer; it may be that of an earlier request."""
         self.sentence = ""
-        """Why there is no plan, where the server refused."""
+        """Why there is no plan, if the server refused."""
         self._on_change = on_change
         self._wanted: TakeRequest | None = None
         self._wanted_since = 0.0
@@ -64,7 +64,7 @@ class PlanQuery:
         return self.plan if self._planned == _plan_key(request) else None
 
     def want(self, request: TakeRequest) -> None:
-        """The panel shows `request` now. A new seed or another place asks nothing new. Safe in a draw."""
+        """Have a later tick ask for the plan of `request`; its seed and place make no difference. Safe in a draw."""
         key = _plan_key(request)
         if key != self._wanted:
             self._wanted, self._wanted_since = key, time.monotonic()
@@ -154,7 +154,7 @@ class ThumbnailQuery:
         return self._asking or self._wanted is not None
 
     def forget(self) -> None:
-        """The server is gone, and its answer with it; by the time of the next one the files may be other ones."""
+        """Drop all answers, because the server is gone; before the next one starts, the files may change."""
         self._asking = False
         self._known.clear()
 
@@ -171,12 +171,12 @@ class DetailsQuery:
         self._under_way: set[str] = set()
 
     def request_of(self, job_id: str) -> TakeRequest | None:
-        """What the job was asked for, by the server's word or a strip's; None until it is known."""
+        """What the job was asked for, as reported by the server or kept by a strip; None until it is known."""
         known = self._known.get(job_id)
         return known.request if known is not None else self._learned.get(job_id)
 
     def reported_request(self, job_id: str) -> TakeRequest | None:
-        """What the job was asked for by the server's own word; a strip of some file may say something else."""
+        """What the job was asked for as the server has it, which may differ from what a strip keeps."""
         known = self._known.get(job_id)
         return known.request if known is not None else None
 
@@ -186,7 +186,7 @@ class DetailsQuery:
         return known.plan if known is not None else None
 
     def learn(self, job_id: str, request: TakeRequest) -> None:
-        """Keep a request that was found elsewhere, as on a strip."""
+        """Keep a request that was found somewhere else, such as on a strip."""
         _keep(self._learned, job_id, request)
 
     def want(self, job_id: str, then: OnRequest | None = None) -> None:
@@ -216,12 +216,12 @@ class DetailsQuery:
                 client.call("details", JobParams(job_id), self._answered, self._failed(job_id))
 
     def server_gone(self) -> None:
-        """What waited for an answer is asked of the next server."""
+        """Ask the next server for what this one has not answered."""
         self._under_way.clear()
         self._refused.clear()
 
     def give_up(self) -> None:
-        """No server will come for now: whoever waits gets None."""
+        """Call all callbacks with None, because there will be no server for now."""
         for job_id in list(self._wanted):
             self._answer(job_id, None)
 

@@ -1,4 +1,4 @@
-"""The add-on's one Session in this Blender: the server, the jobs and the open file, brought forward by one timer.
+"""The add-on's one Session in this Blender: the server, the jobs and the open file, driven by one timer.
 
 `Session.tick` does all work in slices. No strip and no scene is held from one tick to the next.
 """
@@ -34,7 +34,7 @@ BUSY_SECONDS = 0.05
 """The time from one tick to the next while something is going on."""
 IDLE_SECONDS = 0.5
 SWEEP_SECONDS = 1.0
-"""How often it is looked whether placeholders were moved or copied."""
+"""The time from one look for moved and copied placeholders to the next."""
 MAX_LATE_TICKS = 5
 """A change is shown after this many ticks, even if each of them has used up its slice."""
 EXIT_PATIENCE_SECONDS = 0.3
@@ -43,11 +43,11 @@ _LOST_REQUEST = "The request of this take is no longer known: add its files to t
 
 
 class Session:
-    """What the panel shows and the operators ask for. No call of it blocks.
+    """What the panel shows and the operators ask for. No call blocks.
 
-    `server` is the backend as far as it is known here, `jobs` every job's status, `file` the open file's strips,
-    `sourcing` the jobs whose sources are still rendered, `setup` the making of the backend's environment and
-    `collector` the copying of takes. `on_change` is called from `tick` after anything of these changed.
+    `server` is the backend as this side knows it, `jobs` every job's status, `file` the open file's strips,
+    `sourcing` the jobs whose sources are still rendered, `setup` makes the backend's environment and
+    `collector` copies takes. `on_change` is called from `tick` after anything of these changed.
     """
 
     def __init__(self) -> None:
@@ -70,13 +70,13 @@ class Session:
 
         The same list is returned until something changes.
         """
-        if self._ordered_for != self.file.belongings:
-            self._ordered_for = self.file.belongings
-            self.jobs.order_anew()
+        if self._ordered_for != self.file.ownership_version:
+            self._ordered_for = self.file.ownership_version
+            self.jobs.reorder()
         return self.jobs.in_order(self.file.has)
 
     def request_of(self, job_id: str) -> TakeRequest | None:
-        """What the job was asked for; None where only the server knows: `server.want_details` asks. Safe in a draw."""
+        """What the job was asked for; None if only the server knows: `server.want_details` asks. Safe in a draw."""
         known = self.jobs.request_of(job_id) or self.server.details.request_of(job_id)
         if known is None:
             known = self.file.request_on_strip(job_id)
@@ -85,12 +85,12 @@ class Session:
         return known
 
     def belongs_here(self, job_id: str) -> bool:
-        """True where the job was asked for in the open file."""
+        """True if the job was asked for in the open file."""
         status = self.jobs.get(job_id)
         return status is not None and self.file.has(status)
 
     def can_place(self, job_id: str) -> bool:
-        """True where `place` would work: the take is on the disk."""
+        """True if `place` would work: the take is on the disk."""
         status = self.jobs.get(job_id)
         return status is not None and placing.is_whole(status)
 
@@ -102,18 +102,18 @@ class Session:
         self.server.start()
 
     def generate(self, scene: bpy.types.Scene, order: TakeOrder, name: str = "") -> str:
-        """Put a placeholder where the request's origin says and ask for the take; gives the job's id.
+        """Put a placeholder where the request's origin says and ask for the take; returns the job's id.
 
         `name` is the strip's; without one, the prompt's first words. The caller pushes the undo step. Raises Refused.
         """
         if self.server.is_out_of_reach:
             raise Refused(self.server.status.sentence)
         job_id = uuid.uuid4().hex
-        order = replace(order, request=project.at_home(order.request, scene))
-        asked = self.sourcing.send(job_id, scene, order)
+        order = replace(order, request=project.with_own_origin(order.request, scene))
+        provenance_text = self.sourcing.send(job_id, scene, order)
         sent = self.jobs.request_of(job_id)
         assert sent is not None
-        self.file.add_placeholder(scene, job_id, sent, name, asked)
+        self.file.add_placeholder(scene, job_id, sent, name, provenance_text)
         self.server.want()
         self._note_change()
         return job_id
@@ -130,7 +130,7 @@ class Session:
         if status is None or not status.state.ended:
             return
         self.server.want()
-        if not self.jobs.is_servers(job_id):
+        if not self.jobs.is_on_server(job_id):
             self._retry(job_id, self.request_of(job_id))
         elif (reported := self.server.details.reported_request(job_id)) is not None:
             self._retry(job_id, reported)
@@ -154,15 +154,15 @@ class Session:
         """Forget the jobs that ended; their media and their strips stay, and so do results that no file has yet."""
         waiting = self.file.waiting_jobs()
         ended = [status.job_id for status in self.jobs.all() if self._may_be_forgotten(status, waiting)]
-        self.server.outbox.clear([job_id for job_id in ended if self.jobs.is_servers(job_id)])
+        self.server.outbox.clear([job_id for job_id in ended if self.jobs.is_on_server(job_id)])
         self.jobs.forget(ended)
         self.file.cleared.update(ended)
         self._note_change()
 
     def place(self, job_id: str, scene: bpy.types.Scene) -> bool:
-        """Put a take on the timeline now: in place of its placeholder, else where it was asked for.
+        """Put a take on the timeline now: in place of its placeholder, or else at its recorded place.
 
-        The caller pushes the undo step. False where it can't be; `file.problems` then says why.
+        The caller pushes the undo step. False if it can't be placed; `file.problems` then says why.
         """
         status = self.jobs.get(job_id)
         if status is None or status.take is None:
@@ -182,7 +182,7 @@ class Session:
     # The timer
 
     def tick(self) -> float:
-        """One slice of the work, about 8 ms at most; gives the seconds to the next."""
+        """One slice of the work, about 8 ms at most; returns the seconds to the next."""
         with timed("timer: tick"):
             deadline = time.perf_counter() + SLICE_SECONDS
             if self._shown_late < MAX_LATE_TICKS:
@@ -192,7 +192,7 @@ class Session:
         return BUSY_SECONDS if self._is_busy() or self._shown_late else IDLE_SECONDS
 
     def _show_change(self, deadline: float) -> None:
-        """To whoever shows anything; where the slice is used up, in one of the next ticks."""
+        """Call `on_change`; if the slice is used up, in one of the next ticks."""
         if not self._changed:
             return
         if time.perf_counter() > deadline and self._shown_late < MAX_LATE_TICKS:
@@ -203,7 +203,7 @@ class Session:
             callback()
 
     def close(self, patience_seconds: float = EXIT_PATIENCE_SECONDS) -> None:
-        """Blender or the add-on ends: no child is left behind."""
+        """End every child, by force after `patience_seconds`, because Blender or the add-on ends."""
         self.server.connection.close(patience_seconds)
         self.sourcing.close(patience_seconds)
         self.setup.close(patience_seconds)
@@ -217,7 +217,7 @@ class Session:
         self._note_change()
 
     def about_to_save(self) -> None:
-        """The open file is about to be written: it is to tell what it knows."""
+        """Write what the file knows of its jobs into it, because it is about to be saved."""
         self.file.before_save(self.jobs, self.server.listed)
 
     def file_saved(self) -> None:
@@ -252,7 +252,7 @@ class Session:
             self._changed = True
         if time.perf_counter() < deadline and self.file.look_elsewhere(self.jobs, deadline):
             self._changed = True
-        for job_id in self.sourcing.take_to_render():
+        for job_id in self.sourcing.pop_to_render():
             if self.belongs_here(job_id):
                 self.retry(job_id)
         if time.monotonic() >= self._next_sweep and time.perf_counter() < deadline:
@@ -262,7 +262,7 @@ class Session:
             self._changed = True
 
     def _request_to_place(self, status: JobStatus) -> TakeRequest | None:
-        """For a take without a placeholder; None while the backend is asked, or where nobody knows."""
+        """The request of a take without a placeholder; None while the backend is asked, or if nobody knows it."""
         job_id = status.job_id
         request = self.request_of(job_id)
         if request is None:
@@ -273,7 +273,7 @@ class Session:
         request = answer or placing.request_on_disk(status)
         if request is None:
             self.file.problems[status.job_id] = _LOST_REQUEST
-            self.file.history.judged.add(status.job_id)
+            self.file.history.decided.add(status.job_id)
         else:
             self.server.details.learn(status.job_id, request)
             self.file.due_again(status.job_id)

@@ -40,7 +40,7 @@ Rendered = list[tuple[footage.FootageRange, Source]]
 
 
 class Sourcing:
-    """Owns the Renderer; gives what it has rendered to the outbox."""
+    """Has sources rendered (jobs.rendering), and puts jobs whose sources are complete into the outbox."""
 
     def __init__(self, jobs: JobList, outbox: Outbox, user_folder: Callable[[], Path], on_change: Callable[[], None]):
         self._jobs = jobs
@@ -50,12 +50,12 @@ class Sourcing:
         self._renderer = Renderer(lambda: user_folder() / "run", self._ready, self._failed)
         self._waiting: dict[str, TakeRequest] = {}
         self._at_server: set[str] = set()
-        """Jobs that wait for sources and that the server has from an earlier try."""
-        self._anew: set[str] = set()
-        """Those of them whose request isn't the one any more that the server has."""
+        """Jobs that wait for sources and that the server has already, from an earlier try."""
+        self._changed: set[str] = set()
+        """Those of them whose request differs from the one that the server has."""
         self._rendered_unasked: set[str] = set()
-        self._asked: dict[str, str] = {}
-        """What the placeholder of a job remembers; kept here, too, as the placeholder may be undone."""
+        self._provenance_texts: dict[str, str] = {}
+        """The provenance texts by job; kept here, too, because an undo may remove the placeholder."""
         self._journal: Journal | None = None
 
     @property
@@ -64,48 +64,50 @@ class Sourcing:
         return bool(self._waiting)
 
     def send(self, job_id: str, scene: bpy.types.Scene, order: orders.TakeOrder) -> str:
-        """Give the job to the server, once what is to be rendered for it is; gives what its placeholder remembers.
+        """Send the job to the server once its sources are rendered; returns the provenance text for its placeholder.
 
-        To be called before there is a placeholder: it's no part of what is rendered. Raises Refused.
+        Call it before the placeholder is added, which would be in the copy that is rendered. Raises Refused.
         """
         if order.target is None:  # of a prompt alone, or once more with the sources of an earlier take
-            self._send(job_id, scene, order.request, order.asked, [])
-            return order.asked
+            self._send(job_id, scene, order.request, order.provenance_text, [])
+            return order.provenance_text
         made = orders.sources_of(scene, order, job_id, picture_files.look_at_many)
         if isinstance(made, str):
             raise Refused(made)
         request = replace(order.request, sources=[source for _, source, _ in made])
-        asked = provenance.write(provenance.remember(scene, order.target)) if made else ""
+        provenance_text = provenance.write(provenance.remember(scene, order.target)) if made else ""
         to_render = [(wanted, source) for wanted, source, render in made if render]
-        self._send(job_id, scene, request, asked, to_render)
-        return asked
+        self._send(job_id, scene, request, provenance_text, to_render)
+        return provenance_text
 
-    def _send(self, job_id: str, scene: bpy.types.Scene, request: TakeRequest, asked: str, to_render: Rendered) -> None:
-        if asked:
-            self._asked[job_id] = asked
+    def _send(
+        self, job_id: str, scene: bpy.types.Scene, request: TakeRequest, provenance_text: str, to_render: Rendered
+    ) -> None:
+        if provenance_text:
+            self._provenance_texts[job_id] = provenance_text
         if not to_render:
             self._hand_on(job_id, request)
             return
         with timed("operator: of which the copy to render from"):
             self._renderer.ask(job_id, scene, to_render)
         self._waiting[job_id] = request
-        self._open_journal().keep(job_id, request, asked)
+        self._open_journal().keep(job_id, request, provenance_text)
         self._jobs.add_queued(job_id, request, RENDERING)
 
     def cancel(self, job_id: str) -> bool:
-        """End a job that the server hasn't got; False where it has."""
+        """End a job that the server hasn't got; False if it has."""
         if job_id not in self._waiting:
             return False
         del self._waiting[job_id]
         self._at_server.discard(job_id)
-        self._anew.discard(job_id)
+        self._changed.discard(job_id)
         self._renderer.cancel(job_id)
         self._open_journal().drop(job_id)
         self._jobs.end(job_id, JobState.CANCELLED)
         return True
 
     def retry(self, job_id: str, request: TakeRequest, belongs_here: bool) -> bool:
-        """Render once more what is not on the disk; False where all is there and the server may try at once."""
+        """Render again what is not on the disk; False if everything is there and the server may retry at once."""
         if self._open_journal().held_elsewhere(job_id):
             self._jobs.add_queued(job_id, request, "")
             self._jobs.end(job_id, JobState.INTERRUPTED, HELD)
@@ -124,15 +126,15 @@ class Sourcing:
             self._jobs.end(job_id, JobState.FAILED, Problem(ProblemKind.BAD_SOURCE, refused.sentence))
         return True
 
-    def take_to_render(self) -> list[str]:
-        """The jobs that failed as their sources have to be rendered first: each once, where it's known what of."""
-        came = self._jobs.take_to_render() - self._rendered_unasked
+    def pop_to_render(self) -> list[str]:
+        """The jobs that failed as their sources have to be rendered first, each once, if their strips are known."""
+        came = self._jobs.pop_to_render() - self._rendered_unasked
         found = [job_id for job_id in came if self._remembered(job_id) is not None]
         self._rendered_unasked.update(found)
         return found
 
     def tick(self, deadline: float) -> bool:
-        """Look after the renderer until `deadline`; True where something changed."""
+        """Look after the renderer until `deadline`; True if something changed."""
         changed = self._renderer.tick(deadline)
         job_id = self._renderer.at_work
         status = self._jobs.get(job_id) if job_id in self._waiting else None
@@ -153,14 +155,14 @@ class Sourcing:
 
     def _render_again(self, job_id: str, asked_before: TakeRequest, render_all: bool) -> None:
         """Raises Refused."""
-        asked = self._remembered(job_id)
+        made_from = self._remembered(job_id)
         scene = compat.own_scene(asked_before.origin.scene)
-        if asked is None or scene is None:
+        if made_from is None or scene is None:
             raise Refused(
                 "The strips that this take was made from are no longer known: select them, and make the take again."
             )
         folder = orders.sources_folder(asked_before, job_id)
-        wanted_now = provenance.wanted_now(scene, asked)
+        wanted_now = provenance.wanted_now(scene, made_from)
         look = picture_files.look_at_many
         straight = set() if render_all else {source.role for source in asked_before.sources if not source.rendered}
         made = []
@@ -171,16 +173,16 @@ class Sourcing:
             made.append((wanted, *source))
         request = replace(asked_before, sources=[source for _, source, _ in made])
         to_render = [(wanted, source) for wanted, source, render in made if render]
-        if self._jobs.is_servers(job_id):
+        if self._jobs.is_on_server(job_id):
             self._at_server.add(job_id)
             if request.sources != asked_before.sources:
-                self._anew.add(job_id)
-        self._send(job_id, scene, request, provenance.write(asked), to_render)
+                self._changed.add(job_id)
+        self._send(job_id, scene, request, provenance.write(made_from), to_render)
 
     def _remembered(self, job_id: str) -> provenance.Provenance | None:
         strips = (found.strip for found in identity.all_marked() if found.job_id == job_id)
-        kept = next((asked for strip in strips if (asked := provenance.of(strip)) is not None), None)
-        return kept or provenance.read(self._asked.get(job_id, ""))
+        kept = next((found for strip in strips if (found := provenance.of(strip)) is not None), None)
+        return kept or provenance.read(self._provenance_texts.get(job_id, ""))
 
     def _ready(self, job_id: str) -> None:
         request = self._waiting.pop(job_id, None)
@@ -194,24 +196,24 @@ class Sourcing:
             self._on_change()
 
     def _hand_on(self, job_id: str, request: TakeRequest) -> None:
-        at_server, anew = job_id in self._at_server, job_id in self._anew
+        at_server, changed = job_id in self._at_server, job_id in self._changed
         self._at_server.discard(job_id)
-        self._anew.discard(job_id)
-        if anew:
-            self._outbox.submit_anew(job_id, request)
+        self._changed.discard(job_id)
+        if changed:
+            self._outbox.resubmit(job_id, request)
         elif at_server:
             self._outbox.retry_at_server(job_id, request)
         else:
             self._outbox.submit(job_id, request)
 
     def _look_after_journal(self) -> bool:
-        """Forget what the server has; take over what a Blender left that ended."""
+        """Drop the jobs that the server has; take over those of a Blender that ended."""
         for job_id in list(self._open_journal().mine):
-            if self._jobs.is_servers(job_id) or self._jobs.get(job_id) is None:
+            if self._jobs.is_on_server(job_id) or self._jobs.get(job_id) is None:
                 self._open_journal().drop(job_id)
         changed = False
-        for job_id, request, asked in self._open_journal().orphans():
-            self._asked[job_id] = asked
+        for job_id, request, provenance_text in self._open_journal().orphans():
+            self._provenance_texts[job_id] = provenance_text
             if self._jobs.get(job_id) is None:
                 summary = JobSummary.of(request)
                 self._jobs.keep(
@@ -227,7 +229,7 @@ class Sourcing:
 
 
 def is_there(source: Source) -> bool:
-    """True where what the server would read is on the disk. Of many pictures, the first and the last are looked at."""
+    """True if what the server would read is on the disk. Of many pictures, the first and the last are looked at."""
     if not source.rendered:
-        return True  # the artist's own media: the server says what is wrong with it
+        return True  # the artist's own media: the server reports what is wrong with it
     return all(os.path.isfile(os.path.join(source.folder, name)) for name in {source.files[0], source.files[-1]})

@@ -1,4 +1,4 @@
-"""What a person can do, as operators of Blender; each refuses with a sentence where it can't be used."""
+"""What a person can do, as operators of Blender; each refuses with a sentence if it can't be used."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
             if request is None:
                 return {"CANCELLED"}
         else:
-            request = request_of(compat.active_strip(compat.sequencer_scene(context)))
+            request = request_of_strip(compat.active_strip(compat.sequencer_scene(context)))
         if request is None:
             self.report({"WARNING"}, "There are no settings to load: the active strip was not made by Wan VSE.")
             return {"CANCELLED"}
@@ -50,17 +50,17 @@ class WAN_VSE_OT_load_settings(Refusing, bpy.types.Operator):
 
 
 def made_refusal(context: bpy.types.Context) -> str:
-    """Why the active strip doesn't tell how it was made; empty where it does."""
+    """Why the settings of the active strip are not known; empty if they are."""
     sentence = timeline_refusal(context)
     if sentence:
         return sentence
-    if request_of(compat.active_strip(compat.sequencer_scene(context))) is None:
+    if request_of_strip(compat.active_strip(compat.sequencer_scene(context))) is None:
         return "The active strip was not made by Wan VSE: select a take"
     return ""
 
 
-def request_of(strip: compat.Strip | None) -> TakeRequest | None:
-    """The request that `strip` was made for; None where the strip is not ours or its request is not valid."""
+def request_of_strip(strip: compat.Strip | None) -> TakeRequest | None:
+    """The request that `strip` was made for; None if the strip is not ours or its request is not valid."""
     text = untrusted.text_in(strip, identity.REQUEST) if strip is not None else ""
     return untrusted.request(text) if text else None
 
@@ -125,7 +125,7 @@ class WAN_VSE_OT_apply_fix(Refusing, bpy.types.Operator):
         return {"FINISHED"}
 
     def _show(self, settings: WanSettings, job: JobStatus) -> bool:
-        """Fill the panel with the job's request; where that isn't known yet, report it and return False."""
+        """Fill the panel with the job's request; if that isn't known yet, report it and return False."""
         request = request_of_job(self, job)
         if request is None:
             return False

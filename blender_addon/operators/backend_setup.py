@@ -52,7 +52,7 @@ class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
         return {"FINISHED"}
 
     def execute(self, context: bpy.types.Context) -> Result:
-        """Begin at once: without a window, the script that calls this has decided."""
+        """Begin at once, for a script: with a window, Blender calls `invoke`."""
         session.current().setup.create(folders.backend_settings())
         return {"FINISHED"}
 

@@ -234,7 +234,7 @@ class WAN_VSE_OT_use_standard_view(Refusing, bpy.types.Operator):
 
 
 def changes_colors(scene: bpy.types.Scene) -> bool:
-    """True where the scene's view shows footage in other colors than its files have."""
+    """True if the scene's view shows footage in other colors than its files have."""
     view = scene.view_settings
     return view.view_transform not in ("Standard", "Raw") or view.look not in ("None", "")
 

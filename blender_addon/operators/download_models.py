@@ -16,12 +16,12 @@ OFFLINE = "Blender is offline: allow online access in its preferences, under Sys
 
 
 def fetch_refusal() -> str:
-    """Why nothing can be downloaded; empty where it can."""
+    """Why nothing can be downloaded; empty if it can."""
     return backend_refusal() or ("" if bpy.app.online_access else OFFLINE)
 
 
-def size(size_bytes: int) -> str:
-    """A size for people: "12.00 GB", or in MB where it is less than one GB."""
+def exact_size(size_bytes: int) -> str:
+    """Bytes with more digits than `wording.size`, for a decision: "12.00 GB", or in MB below one GB."""
     return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
 
 
@@ -31,11 +31,11 @@ class OnModel(Refusing):
     model: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})
 
     def model_refusal(self) -> str:
-        """Why the operator can't be used on this model; empty where it can. A poll doesn't know the model."""
+        """Why the operator can't be used on this model; empty if it can. A poll doesn't know the model."""
         return "" if session.current().server.fetchable(self.model) else "No model is named"
 
     def refused(self) -> bool:
-        """Report why the operator can't be used on the model; True where it can't."""
+        """Report why the operator can't be used on the model; True if it can't."""
         sentence = self.model_refusal()
         if sentence:
             self.report({"WARNING"}, f"{rpt_(sentence)}.")  # type: ignore[attr-defined]
@@ -76,7 +76,7 @@ class WAN_VSE_OT_download_model(OnModel, bpy.types.Operator):
         return {"FINISHED"}
 
     def execute(self, context: bpy.types.Context) -> Result:
-        """Begin at once: without a window, the script that calls this has decided."""
+        """Begin at once, for a script: with a window, Blender calls `invoke`."""
         if self.refused():
             return {"CANCELLED"}
         session.current().server.downloads.start(self.model)
@@ -113,10 +113,10 @@ class WAN_VSE_OT_confirm_download(OnModel, bpy.types.Operator):
         if plan is None:
             return
         facts = self.layout.column(align=True)
-        facts.label(text=iface_("To download: {}").format(size(plan.fetch_bytes)), icon="IMPORT")
+        facts.label(text=iface_("To download: {}").format(exact_size(plan.fetch_bytes)), icon="IMPORT")
         here = plan.total_bytes - plan.fetch_bytes
         if here:
-            facts.label(text=iface_("Already here: {}").format(size(here)), icon="BLANK1")
+            facts.label(text=iface_("Already here: {}").format(exact_size(here)), icon="BLANK1")
         facts.label(text=iface_("Free on the disk: {:.1f} GB").format(plan.free_bytes / 1e9), icon="DISK_DRIVE")
         facts.label(text=iface_("License: {}").format(plan.licence), icon="TEXT")
         facts.operator("wm.url_open", text="Read the License", icon="URL").url = plan.licence_url
@@ -202,7 +202,7 @@ class WAN_VSE_OT_cancel_download(OnModel, bpy.types.Operator):
             return {"CANCELLED"}
         if status is None or not status.done_bytes:
             return self.execute(context)
-        message = f"{size(status.done_bytes)} of downloaded files will be removed. Pause keeps them."
+        message = f"{exact_size(status.done_bytes)} of downloaded files will be removed. Pause keeps them."
         return context.window_manager.invoke_confirm(
             self, event, title="Cancel the download?", message=message, confirm_text="Cancel Download"
         )

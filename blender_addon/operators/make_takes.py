@@ -12,19 +12,19 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ...wan_backend.protocol.messages import Origin, Plan, ProblemKind, Source, TakeRequest, Task
 from .. import preferences
-from ..jobs import orders, project, request, session, sourcing, strangers
-from ..properties import MAX_SEED, WanSettings, WithSettings, settings_in, settings_of
+from ..jobs import orders, project, request, session, sourcing, unknown_jobs
+from ..properties import MAX_SEED, OverriddenSettings, WanSettings, settings_in, settings_of
 from ..stopwatch import timed
 from ..timeline import compat, free_space, identity, picture_files, provenance, scene_format, untrusted
 from . import snapshot
-from .apply_settings import made_refusal, request_of
+from .apply_settings import made_refusal, request_of_strip
 from .refusing import Refusing, Result, backend_refusal, timeline_refusal
 
 PLANNED = "planned"
-"""Stands for the job's id while a take is only planned."""
+"""In place of a job's id while a take is only planned."""
 LOOK_SECONDS = 0.5
-"""What was found of an order's sources is used for so long by redraws."""
-Settings = WithSettings | WanSettings
+"""For this long, redraws use what was found of an order's sources."""
+Settings = OverriddenSettings | WanSettings
 
 
 class TaskOperator(Refusing):
@@ -35,7 +35,7 @@ class TaskOperator(Refusing):
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        """Why no take of the task can be asked for now; empty where one can."""
+        """Why no take of the task can be asked for now; empty if one can."""
         sentence = timeline_refusal(context) or backend_refusal()
         if sentence:
             return sentence
@@ -57,7 +57,7 @@ class TaskOperator(Refusing):
     @classmethod
     def _settings(cls, context: bpy.types.Context) -> Settings:
         settings = settings_of(context)
-        return WithSettings(settings, **cls.changed) if cls.changed else settings
+        return OverriddenSettings(settings, **cls.changed) if cls.changed else settings
 
 
 def request_with_sources(scene: bpy.types.Scene, order: orders.TakeOrder) -> TakeRequest | str:
@@ -99,13 +99,13 @@ def _find_sources(scene: bpy.types.Scene, order: orders.TakeOrder, key: tuple[An
 
 
 def may_yet_be_found(plan: Plan) -> bool:
-    """True where the model was not found, but the first search of the models folders still goes on."""
+    """True if the model was not found, but the first search of the models folders still goes on."""
     missing = plan.problem is not None and plan.problem.kind is ProblemKind.MODEL_MISSING
     return missing and bool(session.current().server.looking)
 
 
 def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: Task) -> Result:
-    """Ask for the takes, and report; gives the operator's result."""
+    """Ask for the takes, and report; returns the operator's result."""
     scene, current = compat.sequencer_scene(context), session.current()
     asked: list[TakeRequest] = []
     try:
@@ -156,14 +156,14 @@ class WAN_VSE_OT_generate(TaskOperator, bpy.types.Operator):
     task = Task.TEXT_TO_VIDEO
 
 
-class WAN_VSE_OT_generate_into_hole(TaskOperator, bpy.types.Operator):
+class WAN_VSE_OT_generate_into_gap(TaskOperator, bpy.types.Operator):
     """Make a take from the prompt that is as long as the gap under the playhead, from strip to strip"""
 
-    bl_idname = "wan_vse.generate_into_hole"
+    bl_idname = "wan_vse.generate_into_gap"
     bl_label = "Wan: Generate into Gap"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
     task = Task.TEXT_TO_VIDEO
-    changed: ClassVar = {"length_mode": "HOLE"}
+    changed: ClassVar = {"length_mode": "GAP"}
 
 
 class WAN_VSE_OT_animate_picture(TaskOperator, bpy.types.Operator):
@@ -216,7 +216,9 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
 
     bl_idname = "wan_vse.regenerate"
     bl_label = "Wan: Regenerate Take"
-    bl_options: ClassVar = {"UNDO"}  # no REGISTER: adjusting it would undo a take that has landed, and ask anew
+    bl_options: ClassVar = {
+        "UNDO"
+    }  # no REGISTER: adjusting it would undo a take that was placed meanwhile, and ask for another
 
     seed: bpy.props.EnumProperty(
         name="Seed",
@@ -235,7 +237,7 @@ class WAN_VSE_OT_regenerate(Refusing, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> Result:
         scene = compat.sequencer_scene(context)
         strip = compat.active_strip(scene)
-        made = request_of(strip)
+        made = request_of_strip(strip)
         if made is None:
             self.report({"WARNING"}, f"{rpt_(made_refusal(context))}.")
             return {"CANCELLED"}
@@ -270,20 +272,22 @@ def _request_again(scene: bpy.types.Scene, strip: compat.Strip, made: TakeReques
 
 
 def _order(scene: bpy.types.Scene, strip: compat.Strip, again: TakeRequest) -> orders.TakeOrder:
-    """The order for `again`: with its sources' files where they are on the disk, else of their strips.
+    """The order for `again`: with the files of its sources if they are on the disk, else from their strips.
 
     Raises Refused.
     """
-    if all(strangers.may_be_read(source) and sourcing.is_there(source) for source in again.sources):
-        return orders.TakeOrder(again, asked=untrusted.text_in(strip, provenance.ASKED) if again.sources else "")
-    asked = provenance.of(strip)
-    if asked is None:
+    if all(unknown_jobs.may_be_read(source) and sourcing.is_there(source) for source in again.sources):
+        return orders.TakeOrder(
+            again, provenance_text=untrusted.text_in(strip, provenance.PROPERTY) if again.sources else ""
+        )
+    made_from = provenance.of(strip)
+    if made_from is None:
         raise request.Refused(
             "The strips that this take was made from are no longer known: select them, and make the take again."
         )
     start = again.origin.start
     return orders.TakeOrder(
-        again, provenance.target_again(scene, asked, start, start + again.length_frames, again.origin.channel)
+        again, provenance.target_again(scene, made_from, start, start + again.length_frames, again.origin.channel)
     )
 
 
@@ -296,7 +300,7 @@ def _left_out(strip: compat.Strip) -> int:
 
 CLASSES = (
     WAN_VSE_OT_generate,
-    WAN_VSE_OT_generate_into_hole,
+    WAN_VSE_OT_generate_into_gap,
     WAN_VSE_OT_animate_picture,
     WAN_VSE_OT_restyle,
     WAN_VSE_OT_fill_gap,

@@ -20,7 +20,7 @@ HELD_ELSEWHERE = "Another Blender window has this job: retry it there, or close 
 NO_JOB = "No job is chosen in the queue"
 EMPTY_QUEUE = "The queue is empty"
 SAMPLE = 20
-"""So many jobs of each state are asked whether an operator could be used on any."""
+"""This many jobs of each state are asked whether an operator can be used on them."""
 _ENDED = tuple(state for state in JobState if state.ended)
 
 
@@ -68,7 +68,7 @@ class OnJob(Refusing):
 
     @classmethod
     def job_refusal(cls, job: JobStatus) -> str:
-        """Why this can't be done with `job`; empty where it can."""
+        """Why this can't be done with `job`; empty if it can."""
         return ""
 
     @classmethod
@@ -103,7 +103,7 @@ class OnJob(Refusing):
             return self.run(context, job)
 
     def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
-        """Do with `job` what the operator is for."""
+        """Do it; `job_refusal` was asked before."""
         raise NotImplementedError
 
 

@@ -12,7 +12,7 @@ from ..jobs import session
 from ..timeline import compat
 
 Result = set[Literal["RUNNING_MODAL", "CANCELLED", "FINISHED", "PASS_THROUGH", "INTERFACE"]]
-"""What Blender wants to be returned by an operator."""
+"""What an operator returns to Blender."""
 NO_TIMELINE = "The sequencer shows no scene: choose one in its header"
 LINKED = "This scene is linked from another file, which can't be changed here: make it local, or choose another"
 ROW_POINTER = "wan_vse_row"
@@ -31,7 +31,7 @@ class Refusing:
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
-        """Why the operator can't be used; empty where it can."""
+        """Why the operator can't be used; empty if it can."""
         return ""
 
     @classmethod
@@ -44,12 +44,12 @@ class Refusing:
 
 
 def job_of(job_id: str) -> JobStatus | None:
-    """The job with that id; None where the queue has none."""
+    """The job with that id; None if the queue has none."""
     return session.current().jobs.get(job_id)
 
 
 def request_of_job(operator: bpy.types.Operator, job: JobStatus) -> TakeRequest | None:
-    """The job's request. Where it isn't known yet, the backend is asked for it, which is reported; gives None then."""
+    """The job's request. None if it isn't known yet: the backend is then asked for it, which is reported."""
     request = session.current().request_of(job.job_id)
     if request is None:
         session.current().server.want_details(job.job_id)
@@ -59,7 +59,7 @@ def request_of_job(operator: bpy.types.Operator, job: JobStatus) -> TakeRequest 
 
 
 def timeline_refusal(context: bpy.types.Context) -> str:
-    """Why nothing can be put on a timeline; empty where it can."""
+    """Why nothing can be put on a timeline; empty if it can."""
     scene = compat.sequencer_scene(context)
     if scene is None:
         return NO_TIMELINE
@@ -67,5 +67,5 @@ def timeline_refusal(context: bpy.types.Context) -> str:
 
 
 def backend_refusal() -> str:
-    """Why the backend can't be asked for a take; empty where it can."""
+    """Why the backend can't be asked for a take; empty if it can."""
     return _BACKEND_SENTENCES.get(session.current().server.status.state, "")

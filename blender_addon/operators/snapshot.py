@@ -1,4 +1,4 @@
-"""Which takes the panel, the overlay and the polls show: worked out once, and again only when something changed.
+"""The takes that the panel, the overlay and the polls show: worked out once, and again only when something changed.
 
 A redraw asks three times and more: the panel, its button's poll and the overlay. What all of it depends on is read from
 Blender as columns and plain values, which is quick; channels, gaps, targets and requests are found only where these are
@@ -16,12 +16,12 @@ import bpy
 from ...wan_backend.protocol.messages import Task
 from .. import preferences
 from ..jobs import orders, project, request, session
-from ..properties import WanSettings, WithSettings
+from ..properties import OverriddenSettings, WanSettings
 from ..properties.task import TaskSettings, chosen_or
 from ..timeline import compat, scene_format, selection
 
 ANY_PROMPT = "any"
-"""Stands for the prompt while there is none: what would be made does not depend on it."""
+"""In place of the prompt while there is none: what would be made does not depend on it."""
 _SETTINGS = tuple(
     name
     for kind in (WanSettings, TaskSettings)
@@ -36,13 +36,13 @@ class ShownTakes:
     """The takes that one click would ask for."""
 
     orders: tuple[orders.TakeOrder, ...] = ()
-    """Where the prompt alone is lacking, those of any other prompt."""
+    """If only the prompt is missing, those of any other prompt."""
     slots: tuple[request.Slot, ...] = ()
-    """Where they would go, also where something else than the place is lacking."""
+    """Where they would go, even if something other than the place is missing."""
     refusal: str = ""
     """Why a click would be refused."""
     blocked: str = ""
-    """Why there are no orders; the prompt is none of the reasons, unless nothing else is lacking."""
+    """Why there are no orders; never a missing prompt, which `orders` does without."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ def takes_of(scene: bpy.types.Scene, settings: WanSettings, task: Task, changed:
         return now.takes
     key = (task, *changed.items())
     if key not in now.others:
-        now.others[key] = _find_takes(scene, WithSettings(settings, **changed), now.selected, task)
+        now.others[key] = _find_takes(scene, OverriddenSettings(settings, **changed), now.selected, task)
     return now.others[key]
 
 
 def _find_takes(
-    scene: bpy.types.Scene, settings: WanSettings | WithSettings, selected: selection.Selection, task: Task
+    scene: bpy.types.Scene, settings: WanSettings | OverriddenSettings, selected: selection.Selection, task: Task
 ) -> ShownTakes:
     wanted = preferences.get()
     model = session.current().server.model(settings.model)
@@ -93,7 +93,7 @@ def _find_takes(
     made = orders.make_orders(scene, settings, wanted, task, places)
     if not isinstance(made, str):
         return ShownTakes(tuple(made), slots)
-    of_any_prompt = WithSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
+    of_any_prompt = OverriddenSettings(settings, prompt_source="FIELD", prompt=ANY_PROMPT)
     if settings.prompt_source == "TEXT_STRIP":  # the text strips may have given the places
         places = orders.find_places(scene, of_any_prompt, selected, task, model)
     made_of_any = orders.make_orders(scene, of_any_prompt, wanted, task, places)

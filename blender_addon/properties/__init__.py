@@ -26,10 +26,10 @@ __all__ = [
     "EMBEDDED",
     "EXACT",
     "MAX_SEED",
+    "OverriddenSettings",
     "WanLora",
     "WanPanelState",
     "WanSettings",
-    "WithSettings",
     "active_job_id",
     "settings_of",
     "task_of",
@@ -239,7 +239,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
         items=[
             ("FRAMES", "Frames", "Set the length in frames of the scene"),
             ("SECONDS", "Seconds", "Set the length in seconds"),
-            ("HOLE", "Gap", "As long as the gap under the playhead, from strip to strip"),
+            ("GAP", "Gap", "As long as the gap under the playhead, from strip to strip"),
         ],
     )
     length_frames: IntProperty(
@@ -300,10 +300,10 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
     active_lora: IntProperty(name="LoRA", description="The LoRA whose file is shown below the list")
 
 
-class WithSettings:
+class OverriddenSettings:
     """A view of `settings` in which those of `changed` have other values."""
 
-    def __init__(self, settings: WanSettings | WithSettings, **changed: Any) -> None:
+    def __init__(self, settings: WanSettings | OverriddenSettings, **changed: Any) -> None:
         self._settings = settings
         self.__dict__.update(changed)
 
@@ -338,11 +338,11 @@ class WanPanelState(bpy.types.PropertyGroup):
     left_out: IntProperty(options={"HIDDEN", "SKIP_SAVE"})
     """How many jobs, or found jobs, have no row."""
     restart_needed: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})
-    """True where preferences were changed that the running backend has not read."""
+    """True if preferences were changed that the running backend has not read."""
 
 
 def settings_of(context: bpy.types.Context) -> WanSettings | None:
-    """The settings of the scene that the sequencer shows; None where it shows no scene."""
+    """The settings of the scene that the sequencer shows; None if it shows no scene."""
     scene = compat.sequencer_scene(context)
     return None if scene is None else settings_in(scene)
 
@@ -369,7 +369,7 @@ def panel_state_of(context: bpy.types.Context) -> WanPanelState:
 
 
 def active_job_id(context: bpy.types.Context) -> str:
-    """The id of the job whose row is chosen in the queue; empty where none is."""
+    """The id of the job whose row is chosen in the queue; empty if none is."""
     panel_state = panel_state_of(context)
     if 0 <= panel_state.active_row < len(panel_state.rows):
         return str(panel_state.rows[panel_state.active_row].name)

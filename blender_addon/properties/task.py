@@ -51,7 +51,7 @@ def task_of(settings: Any) -> Task:
 
 
 def chosen_or(settings: Any, picked: selection.Selection, implied: Task) -> Task:
-    """The task that was chosen for this selection; `implied` where none was."""
+    """The task that was chosen for this selection; `implied` if none was."""
     return _chosen(settings, picked) or implied
 
 

@@ -3,7 +3,7 @@
 compat           every difference between the versions of Blender
 identity         the custom properties that tie a strip to its job
 untrusted        what a .blend holds, read as untrusted input
-scene_format     the scene's frame size, frame rate and first and last frame
+scene_format     the scene's frame size and frame rate, and the frames that Blender can show
 selection        what is selected, the task that it implies, and the prompts that texts hold
 free_space       free channels, and gaps between strips
 targets          which takes a task makes: their frames, their channel and the footage that they need
@@ -12,9 +12,9 @@ layers           what the preview shows together with a strip
 strip_media      the files and scenes that strips play
 strip_transform  where a strip's pictures lie in the frame
 picture_files    whether picture files are there, and what their first bytes say
-movie_head       what a movie's file says of its pictures
-movie_codecs     how deep a movie's samples are
+movie_head       what the head of a movie file tells about its pictures
+movie_codecs     how many bits a movie's samples have
 provenance       what a placeholder remembers of the strips that its take is made from, and how it follows them
-placement        placeholders onto the timeline, and takes in their place
+placement        puts placeholders onto the timeline, and takes in their place
 path_rules       which path lies in which folder
 """

@@ -1,7 +1,7 @@
 """Covers every difference between Blender 4.2 and 5.2 in the sequencer; nothing else asks for the version.
 
-It probes with hasattr, so that no name is touched that a version warns about. Frames are whole numbers, and ends are
-exclusive.
+It probes with hasattr, so that no name is touched that a version warns about. Frames are whole numbers, of the scene
+unless a docstring says of the media, and ends are exclusive.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import bpy
 
-from .movie_codecs import Depth
+from .movie_codecs import BitDepth
 
 _BASE = bpy.types.Strip if hasattr(bpy.types, "Strip") else bpy.types.Sequence
 _HANDLES = (
@@ -24,16 +24,18 @@ _HANDLES = (
 )
 
 _FEW = 60
-"""Up to so many strips are fetched by index, for which Blender walks from the first strip; more in one walk."""
+"""Up to this many strips are fetched by index, for which Blender walks from the first strip; more, in one walk."""
 RELATIVE_PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 """Options of a property that may hold a path relative to the .blend (//): 4.5 and later warn without them."""
 
-DEEP_SAMPLES_SHOWN = Depth(alpha=16, rgb=8, gray=16) if bpy.app.version < (4, 3, 0) else Depth(alpha=8, rgb=16, gray=8)
-"""How deep a movie's samples may be for Blender to show them correctly. 4.2 shows RGB of more than 8 bits pale; 4.5 and
-later show transparent parts through, and grayscale too dark."""
+MAX_BIT_DEPTH_SHOWN = (
+    BitDepth(alpha=16, rgb=8, gray=16) if bpy.app.version < (4, 3, 0) else BitDepth(alpha=8, rgb=16, gray=8)
+)
+"""How many bits a movie's samples may have for Blender to show them correctly. Of deeper ones, 4.2 shows RGB pale; 4.5
+and later show what transparent parts hide, and grayscale too dark."""
 
-LOOKS_OUT_OF_OPEN_METAS = bpy.app.version < (5, 2, 0)
-"""True where an adjustment strip with nothing below it in the open meta strip shows what lies below the meta strip."""
+SHOWS_BELOW_OPEN_METAS = bpy.app.version < (5, 2, 0)
+"""True if an adjustment strip with nothing below it in the open meta strip shows what lies below the meta strip."""
 
 Strip = Any
 """bpy.types.Sequence up to 4.3, bpy.types.Strip since 4.4."""
@@ -74,7 +76,7 @@ def top_strips(scene: bpy.types.Scene) -> Collection | tuple[()]:
 
 
 def strip_named(scene: bpy.types.Scene, name: str) -> Strip | None:
-    """The strip of that name, also inside a meta strip; None where there is none."""
+    """The strip of that name, also inside a meta strip; None if there is none."""
     found: Any = all_strips(scene)
     return found.get(name) if len(found) else None
 
@@ -92,7 +94,7 @@ def walk(scene: bpy.types.Scene) -> Iterator[tuple[Strip, Collection]]:
 
 
 def shown_owner(scene: bpy.types.Scene) -> Any:
-    """The sequence editor, or the meta strip that is open in it; None where the scene has no editor yet."""
+    """The sequence editor, or the meta strip that is open in it; None if the scene has no editor yet."""
     editor = scene.sequence_editor
     if editor is not None and len(editor.meta_stack):
         return editor.meta_stack[-1]
@@ -128,7 +130,7 @@ class Columns:
 
 
 def columns(collection: Collection | tuple[()]) -> Columns:
-    """Place and kind of every strip in the collection."""
+    """Start, end, channel, mute and type of every strip in the collection; each is read in one call (foreach_get)."""
     mutes = [False] * len(collection)
     if mutes:
         collection.foreach_get("mute", mutes)
@@ -148,7 +150,7 @@ def _column(collection: Collection | tuple[()], name: str) -> array[int]:
 
 
 def active_strip(scene: bpy.types.Scene) -> Strip | None:
-    """The strip that was clicked last."""
+    """The strip that was clicked last, selected or not."""
     editor = scene.sequence_editor
     return None if editor is None else editor.active_strip
 
@@ -164,7 +166,7 @@ def end_exclusive(strip: Strip) -> int:
 
 
 def length_frames(strip: Strip) -> int:
-    """How many frames the strip covers."""
+    """How many frames of the scene the strip covers."""
     return end_exclusive(strip) - start(strip)
 
 
@@ -184,14 +186,14 @@ def trim_start(strip: Strip) -> int:
 
 
 def is_on_whole_frames(strip: Strip) -> bool:
-    """True where the media begins on a frame and not between two."""
+    """True if the media begins on a frame and not between two."""
     return float(strip.content_start if hasattr(strip, "content_start") else strip.frame_start).is_integer()
 
 
 def set_handles(strip: Strip, start: int, end_exclusive: int) -> None:
     """Let the strip cover [start, end_exclusive) without moving its media.
 
-    Where that overlaps another strip, Blender may bump this one to another channel.
+    If that overlaps another strip, Blender may bump this one to another channel.
     """
     wanted = [(_HANDLES[0], start), (_HANDLES[1], end_exclusive)]
     if start >= getattr(strip, _HANDLES[1]):
@@ -246,7 +248,7 @@ def hand_over(scene: bpy.types.Scene, collection: Collection, old: Strip, new: S
 
 
 def is_animated(scene: bpy.types.Scene, strip: Strip) -> bool:
-    """True where curves, drivers or tracks may change anything of the strip over time."""
+    """True if curves, drivers or tracks may change anything of the strip over time."""
     animation = scene.animation_data
     if animation is None:
         return False
@@ -277,7 +279,7 @@ def _curves(scene: bpy.types.Scene) -> list[Any]:
 
 
 def turn_shown(turn: int | None) -> int | None:
-    """By how many degrees Blender turns a movie whose file asks for `turn`; None where that isn't known.
+    """By how many degrees clockwise Blender turns a movie whose file asks for `turn`; None if that isn't known.
 
     Up to 4.2 it ignores what files ask for, and since 4.5 it turns them; the versions between were not examined.
     """

@@ -21,7 +21,7 @@ from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Framing, Role, Sou
 from . import compat, layers, picture_files, scene_format, strip_media, strip_transform
 
 MAX_NAMES_BYTES = 200_000
-"""Pictures whose names would take more of a message than this are rendered under new names."""
+"""If the names of the pictures take more bytes of a message than this, they are rendered under short names."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,20 @@ def source_or_render(
     wanted: FootageRange,
     folder: str,
     look: picture_files.FileLook = picture_files.look_at_all,
-    may_be_straight: bool = True,
+    may_read_directly: bool = True,
 ) -> tuple[Source, bool] | str:
     """The Source as it will be, and whether it must be rendered first; or why the range can't be a source.
 
     `folder` is the job's own: what is rendered goes into a folder in it that is named after the role. `look` decides
-    how many of the strips' files are looked at. Without `may_be_straight` everything is rendered.
+    how many of the strips' files are looked at. Without `may_read_directly`, everything is rendered.
     """
-    refusal = _refuse_range(wanted)
+    refusal = _range_refusal(wanted)
     if refusal:
         return refusal
     chosen = _named_strips(scene, wanted.strip_names)
     if isinstance(chosen, str):
         return chosen
-    refusal = next(filter(None, (_refuse_strip(strip, wanted.frames) for strip in chosen)), "")
+    refusal = next(filter(None, (_strip_refusal(strip, wanted.frames) for strip in chosen)), "")
     if refusal:
         return refusal
     if wanted.depth:
@@ -68,15 +68,15 @@ def source_or_render(
     below = _strips_below(scene, wanted.frames, chosen, look)
     if isinstance(below, str):
         return below
-    straight = may_be_straight and len(chosen) == 1 and not below
-    source = _read_straight(scene, wanted, chosen[0], look) if straight else None
+    direct = may_read_directly and len(chosen) == 1 and not below
+    source = _read_directly(scene, wanted, chosen[0], look) if direct else None
     if source is not None:
         return source, False
     return _rendered(wanted, folder, None), True
 
 
-def _refuse_range(wanted: FootageRange) -> str:
-    """Why no take can be made from such a range; known before any strip or file is looked at."""
+def _range_refusal(wanted: FootageRange) -> str:
+    """Why no take can be made from such a range, whatever its strips and files are."""
     if not wanted.frames:
         return "What was chosen has no frames: choose a strip or a range of at least one frame."
     if len(wanted.frames) > MAX_TAKE_FRAMES:
@@ -104,17 +104,17 @@ def _named_strips(scene: bpy.types.Scene, names: Sequence[str]) -> list[compat.S
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the preview shows in a range that is to be rendered."""
+class RenderInputs:
+    """What has to be shown and read to render a range."""
 
     alone: bool
-    """True where nothing below the strips that are named is shown."""
+    """True if nothing below the named strips is shown."""
     files: list[tuple[str, list[str]]]
     """The folders of the files that are played, and their names."""
 
 
-def seen_with(scene: bpy.types.Scene, wanted: FootageRange) -> Seen | str:
-    """What the preview shows with the strips that are named; or why it can't be rendered."""
+def render_inputs(scene: bpy.types.Scene, wanted: FootageRange) -> RenderInputs | str:
+    """What is shown together with the named strips, and the files that are read; or why it can't be rendered."""
     files: list[tuple[str, list[str]]] = []
 
     def note(folder: str, names: Sequence[str], sizes: bool) -> picture_files.FilesFound:
@@ -129,7 +129,7 @@ def seen_with(scene: bpy.types.Scene, wanted: FootageRange) -> Seen | str:
     below = _strips_below(scene, wanted.frames, chosen, note)
     if isinstance(below, str):
         return below
-    return Seen(bool(chosen) and not below, files)
+    return RenderInputs(bool(chosen) and not below, files)
 
 
 def too_long(frames: int) -> str:
@@ -139,10 +139,10 @@ def too_long(frames: int) -> str:
     )
 
 
-def _rendered(wanted: FootageRange, folder: str, lies: Framing | None) -> Source:
+def _rendered(wanted: FootageRange, folder: str, framing: Framing | None) -> Source:
     files = [frame_file(index) for index in range(len(wanted.frames))]
     target = os.path.join(os.path.abspath(folder), wanted.role.value)
-    return Source(wanted.role, target, files, frames=len(files), framing=lies, rendered=True)
+    return Source(wanted.role, target, files, frames=len(files), framing=framing, rendered=True)
 
 
 def _depth(
@@ -151,7 +151,7 @@ def _depth(
     if len(chosen) != 1:
         return "Depth is rendered from one scene strip: select one."
     (strip,) = chosen
-    refusal = strip_media.refuse_depth(scene, strip, wanted.frames)
+    refusal = strip_media.depth_refusal(scene, strip, wanted.frames)
     if refusal:
         return refusal
     size = strip_media.rendered_size(strip)
@@ -160,10 +160,10 @@ def _depth(
     return _rendered(wanted, folder, _framing(scene, strip, size)), True
 
 
-def _read_straight(
+def _read_directly(
     scene: bpy.types.Scene, wanted: FootageRange, strip: compat.Strip, look: picture_files.FileLook
 ) -> Source | None:
-    """The Source of a plain strip; None where Blender has to render it."""
+    """The Source of a plain strip; None if Blender has to render it."""
     if strip.type not in ("MOVIE", "IMAGE") or not strip_transform.is_plain(scene, strip):
         return None
     names = strip_media.names_of(strip, wanted.frames)
@@ -194,11 +194,11 @@ def _fit_in_a_message(names: list[str]) -> bool:
 
 
 def _framing(scene: bpy.types.Scene, strip: compat.Strip, size: tuple[int, int]) -> Framing | None:
-    lies = strip_transform.framing_of(scene, strip, size)
-    return None if strip_transform.is_whole_frame(scene, lies, size) else lies
+    framing = strip_transform.framing_of(scene, strip, size)
+    return None if strip_transform.is_whole_frame(scene, framing, size) else framing
 
 
-def _refuse_strip(strip: compat.Strip, frames: range) -> str:
+def _strip_refusal(strip: compat.Strip, frames: range) -> str:
     """Why a strip has no pictures for those frames."""
     start, end = compat.start(strip), compat.end_exclusive(strip)
     if start >= end:
@@ -216,7 +216,7 @@ def _strips_below(
     scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: picture_files.FileLook
 ) -> list[compat.Strip] | str:
     """The strips below the chosen ones that are seen in those frames; or why one that is seen can't be shown."""
-    effects = _refuse_effects(scene, frames, chosen, look)
+    effects = _effects_refusal(scene, frames, chosen, look)
     if effects:
         return effects
     below = layers.below(scene, frames, chosen, look)
@@ -225,15 +225,15 @@ def _strips_below(
         return iface_("Nothing is seen from frame {} to {}: choose a range with strips in it.").format(
             frames.start, frames.stop - 1
         )
-    return next(filter(None, (_refuse_media(scene, strip, frames, look) for strip in seen)), below)
+    return next(filter(None, (_media_refusal(scene, strip, frames, look) for strip in seen)), below)
 
 
-def _refuse_effects(
+def _effects_refusal(
     scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: picture_files.FileLook
 ) -> str:
     """Why a chosen strip that is made from other strips can't be shown."""
     for strip in chosen:
-        upper = layers.looks_up(strip)
+        upper = layers.input_from_above(strip)
         if upper is not None:
             return iface_(
                 "“{}” is made from “{}”, which shows what lies below it and isn't below “{}” itself: move "
@@ -247,26 +247,26 @@ def _refuse_effects(
     for strip in layers.inputs(chosen):
         # An effect may show any of it, but no more of it than a take has frames.
         part = range(compat.start(strip), compat.end_exclusive(strip))[:MAX_TAKE_FRAMES]
-        refusal = _refuse_media(scene, strip, part, look)
+        refusal = _media_refusal(scene, strip, part, look)
         if refusal:
             return refusal
     return ""
 
 
-def _refuse_media(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: picture_files.FileLook) -> str:
+def _media_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: picture_files.FileLook) -> str:
     """Why what a strip plays in those frames can't be shown."""
     part = _overlap(strip, frames)
     if not part:
         return ""
     if strip.type == "SCENE":
-        return strip_media.refuse_scene(scene, strip, part)
+        return strip_media.scene_refusal(scene, strip, part)
     if strip.type in ("MOVIE", "IMAGE"):
-        # Where the speed changes it's not known here which of the files are seen, so all of them must be there.
+        # If the speed changes, it isn't known which of the files are shown, so all of them must be there.
         whole = strip_transform.is_retimed(scene, strip) and strip.type == "IMAGE"
         names = strip_media.all_names(strip) if whole else strip_media.names_of(strip, part)
-        return strip_media.refuse_files(scene, strip, names, look)
+        return strip_media.files_refusal(scene, strip, names, look)
     if strip.type == "META":
-        refusals = (_refuse_media(scene, inner, part, look) for inner in layers.seen(strip, part))
+        refusals = (_media_refusal(scene, inner, part, look) for inner in layers.seen(strip, part))
         return next(filter(None, refusals), "")
     return ""
 

@@ -13,17 +13,17 @@ from . import compat
 HIGHEST_CHANNEL = 128
 """Blender has no channel above this one."""
 
-Place = tuple[int, int, int]
-"""Channel, start and end_exclusive."""
+ChannelSpan = tuple[int, int, int]
+"""Channel, first frame, and the first frame after it."""
 
 
 def first_free_channel(
-    scene: bpy.types.Scene, start: int, end_exclusive: int, lowest: int = 1, also: Iterable[Place] = ()
+    scene: bpy.types.Scene, start: int, end_exclusive: int, lowest: int = 1, also: Iterable[ChannelSpan] = ()
 ) -> int | None:
-    """The lowest channel from `lowest` where nothing lies in [start, end_exclusive); None where all are taken.
+    """The lowest channel from `lowest` with nothing in [start, end_exclusive); None if all are taken.
 
-    Channels that are locked or muted are skipped: a take must not land where nobody may touch or see it. `also` are
-    places that are about to be taken.
+    Channels that are locked or muted are skipped: nobody could touch or see the take there. `also` are spans that are
+    about to be taken.
     """
     taken = taken_channels(compat.shown_strips(scene), start, end_exclusive)
     taken |= {channel for channel, first, end in also if first < end_exclusive and end > start}
@@ -35,7 +35,7 @@ def first_free_channel(
 
 
 def taken_channels(collection: compat.Collection, start: int, end_exclusive: int) -> set[int]:
-    """The channels where something lies in [start, end_exclusive)."""
+    """The channels with a strip in [start, end_exclusive)."""
     strips = compat.columns(collection)
     return {strips.channels[index] for index in strips.overlapping(start, end_exclusive)}
 
@@ -61,11 +61,11 @@ class Gap:
 
 
 def gap_at(scene: bpy.types.Scene, frame: int, strips: compat.Columns | None = None) -> Gap | None:
-    """The gap around `frame`; None where a strip covers it, or where nothing bounds it on either side.
+    """The gap around `frame`; None if a strip covers it, or if nothing bounds it on either side.
 
-    Strips that are muted or lie on a muted channel don't count, nor do sound, text and adjustment strips. Where no
-    strip bounds the gap on one side, the scene's frame range does. `strips` are the shown ones, where the caller has
-    read them already.
+    Strips that are muted or lie on a muted channel don't count, nor do sound, text and adjustment strips. If no
+    strip bounds the gap on one side, the scene's frame range does. `strips` are the shown ones, if the caller has read
+    them already.
     """
     strips = strips or compat.columns(compat.shown_strips(scene))
     muted = muted_channels(scene)

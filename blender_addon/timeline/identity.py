@@ -23,9 +23,10 @@ REQUEST = "wan_vse_request"
 TAKE = "wan_vse_take"
 """The finished take's settings (Take) as JSON."""
 FIRST = "wan_vse_first"
-"""The scene frame on which the take's first frame falls; before the strip's start where it was trimmed."""
+"""The scene frame on which the take's first frame falls; before the strip's start if it was trimmed."""
 WAS_START = "wan_vse_was_start"
 WAS_LENGTH = "wan_vse_was_length"
+"""Start and length of a placeholder, in frames of the scene, when it was last looked at."""
 DECLINED = "wan_vse_declined"
 """Set on a placeholder whose take was placed and undone: the take is not placed again by itself."""
 
@@ -34,7 +35,7 @@ TAKE_ROLE = "take"
 
 
 class Marked(NamedTuple):
-    """A strip with a job; valid during one tick."""
+    """A strip with a job; valid only during one tick, since Blender may move strips in memory."""
 
     scene: bpy.types.Scene
     strip: compat.Strip
@@ -42,16 +43,16 @@ class Marked(NamedTuple):
     job_id: str
     """The job that the strip waits for or shows."""
     is_placeholder: bool
-    """True where the strip waits for its take."""
+    """True if the strip waits for its take."""
 
     @property
     def declined(self) -> bool:
-        """True where the take was placed and undone before the file was saved."""
+        """True if the take was placed and undone before the file was saved."""
         return untrusted.flag_in(self.strip, DECLINED)
 
     @property
     def strip_id(self) -> str:
-        """The strip's own id; empty where it has none."""
+        """The strip's own id; empty if it has none."""
         return untrusted.id_in(self.strip, STRIP)
 
     @property
@@ -88,7 +89,7 @@ def marked(scene: bpy.types.Scene) -> Iterator[Marked]:
 
 
 def role_of(strip: compat.Strip) -> str:
-    """PLACEHOLDER_ROLE or TAKE_ROLE; empty where the strip is not one of ours."""
+    """PLACEHOLDER_ROLE or TAKE_ROLE; empty if the strip is not one of ours."""
     role = untrusted.text_in(strip, ROLE)
     return role if role in (PLACEHOLDER_ROLE, TAKE_ROLE) else ""
 
@@ -111,19 +112,19 @@ def find(strip_id: str) -> Marked | None:
 
 
 _swept: tuple[object, ...] = ()
-"""How all strips lay when they were last swept."""
+"""The places of all strips at the last sweep."""
 
 
-def sweep(anew: bool = False) -> list[Marked]:
-    """Give each strip with a job an id of its own, and update where each placeholder's take begins; gives the strips.
+def sweep(replaced: bool = False) -> list[Marked]:
+    """Give each strip with a job an id of its own, and update where each placeholder's take begins; returns the strips.
 
     Copies, parts of a split and copied scenes come with the id of their original: all but the first get a new one.
-    Nothing is done while no strip was added, removed or moved, unless `anew` says that the strips are others.
+    Nothing is done while no strip was added, removed or moved, unless the strips were `replaced`, as by an undo.
     """
     global _swept
     found = all_marked()
     places = _places()
-    if places == _swept and not anew:
+    if places == _swept and not replaced:
         return found
     ids: set[str] = set()
     for each in found:

@@ -11,20 +11,20 @@ import bpy
 from . import compat, free_space, picture_files, scene_format, strip_media, strip_transform
 
 HIDING_BLENDS = frozenset({"REPLACE", "CROSS"})
-"""At full opacity, these blend types show the strip alone, and black where it is transparent."""
+"""At full opacity, these blend types show the strip alone, and black in its transparent parts."""
 
 
 def below(
     scene: bpy.types.Scene, frames: range, chosen: list[compat.Strip], look: picture_files.FileLook
 ) -> list[compat.Strip]:
-    """The strips below the chosen ones that the preview may show in those frames; empty where they are hidden."""
+    """The strips below the chosen ones that the preview may show in those frames; empty if they are hidden."""
     if not chosen:
         return []
     highest = max(strip.channel for strip in chosen)
-    if len(chosen) == 1 and _stands_alone(scene, chosen[0]):
+    if len(chosen) == 1 and _hides_below(scene, chosen[0]):
         return []
     found = [strip for strip in seen(compat.shown_owner(scene), frames, highest) if strip not in chosen]
-    if any(_looks_out(strip) for strip in chosen):
+    if any(_shows_outside(strip) for strip in chosen):
         found += _around_metas(scene, frames)
     if found and len(chosen) == 1 and _covers(scene, chosen[0], frames, look):
         return []
@@ -67,12 +67,12 @@ def inputs(strips: list[compat.Strip]) -> Iterator[compat.Strip]:
                 yield below
 
 
-def looks_up(strip: compat.Strip) -> compat.Strip | None:
+def input_from_above(strip: compat.Strip) -> compat.Strip | None:
     """An input of an effect strip that shows what lies below it, but isn't itself below the effect; None without one.
 
     What such an input shows can't be rendered without the strips between, which lie over the effect.
     """
-    return next((s for s in inputs([strip]) if _looks_down(s) and s.channel >= strip.channel), None)
+    return next((s for s in inputs([strip]) if _shows_below(s) and s.channel >= strip.channel), None)
 
 
 def shows_nothing(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
@@ -88,36 +88,36 @@ def shows_nothing(scene: bpy.types.Scene, strip: compat.Strip, frames: range) ->
     return ""
 
 
-def _stands_alone(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
-    """True where the strip hides everything below it in all of its frames."""
+def _hides_below(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
+    """True if the strip hides everything below it in all of its frames."""
     if _needs_below(strip) or compat.is_animated(scene, strip):
         return False
     return strip.blend_type == "REPLACE" or (strip.blend_type in HIDING_BLENDS and strip.blend_alpha == 1.0)
 
 
 def _needs_below(strip: compat.Strip) -> bool:
-    """True where the strip's own picture is made of what lies below it, or below one of its inputs."""
-    return any(_looks_down(s) for s in (strip, *inputs([strip])))
+    """True if the strip's own picture is made of what lies below it, or below one of its inputs."""
+    return any(_shows_below(s) for s in (strip, *inputs([strip])))
 
 
-def _looks_down(strip: compat.Strip) -> bool:
-    return strip.type in ("ADJUSTMENT", "MULTICAM") or _looks_out(strip)
+def _shows_below(strip: compat.Strip) -> bool:
+    return strip.type in ("ADJUSTMENT", "MULTICAM") or _shows_outside(strip)
 
 
-def _looks_out(strip: compat.Strip) -> bool:
-    """True where the strip may show what lies below the meta strip that it is in.
+def _shows_outside(strip: compat.Strip) -> bool:
+    """True if the strip may show what lies below the meta strip that it is in.
 
-    An adjustment strip does where nothing lies below it there, also from a meta strip inside.
+    An adjustment strip does if nothing lies below it there, also from a meta strip inside.
     """
     if strip.type == "ADJUSTMENT":
         return True
-    return strip.type == "META" and any(_looks_out(inner) for inner in compat.strips(strip) if not inner.mute)
+    return strip.type == "META" and any(_shows_outside(inner) for inner in compat.strips(strip) if not inner.mute)
 
 
 def _around_metas(scene: bpy.types.Scene, frames: range) -> list[compat.Strip]:
-    """The strips below the meta strips that are open, where this version of Blender shows them there."""
+    """The strips below the meta strips that are open, if this version of Blender shows them there."""
     editor = scene.sequence_editor
-    if editor is None or not compat.LOOKS_OUT_OF_OPEN_METAS:
+    if editor is None or not compat.SHOWS_BELOW_OPEN_METAS:
         return []
     stack = list(editor.meta_stack)
     owners = [editor, *stack[:-1]] if stack else []
@@ -125,7 +125,7 @@ def _around_metas(scene: bpy.types.Scene, frames: range) -> list[compat.Strip]:
 
 
 def _covers(scene: bpy.types.Scene, strip: compat.Strip, frames: range, look: picture_files.FileLook) -> bool:
-    """True where the strip is certainly opaque and fills the frame."""
+    """True if the strip is certainly opaque and fills the frame."""
     plain = strip.blend_type == "ALPHA_OVER" and strip.blend_alpha == 1.0 and strip.color_multiply == 1.0
     if not plain or len(strip.modifiers) or compat.is_animated(scene, strip):
         return False

@@ -1,7 +1,7 @@
-"""How deep a movie's samples are, by what its head says of the codec; and the bytes that heads are read from.
+"""How many bits a movie's samples have, by what its head says about the codec; and the bytes that heads are read from.
 
 The codecs named here are those that the backend decodes as Blender does. A movie in any other is rendered by Blender.
-A head may be made by an attacker: only so many bytes are read of it in so many steps, whatever it says.
+A head may be made by an attacker: at most MAX_BYTES are read of it in MAX_STEPS steps, whatever it says.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MAX_BYTES = 1 << 20
 MAX_STEPS = 3000
 MAX_PIXELS_A_SIDE = 1 << 16
 DEEP = 16
-"""Stands for any depth of more than eight bits: how many more makes no difference."""
+"""In place of any depth of more than eight bits: how many more makes no difference."""
 
 
 class UnusualMovie(Exception):
@@ -23,16 +23,16 @@ class UnusualMovie(Exception):
 
 
 @dataclass(frozen=True)
-class Depth:
+class BitDepth:
     """How many bits samples may have: 8 or DEEP. YUV samples have no entry: all depths are decoded alike."""
 
     alpha: int = 0
-    """0 where no pixel is transparent."""
+    """0 if no pixel is transparent."""
     rgb: int = 8
     gray: int = 8
 
-    def is_within(self, other: Depth) -> bool:
-        """True where no kind of sample is deeper than `other` allows."""
+    def is_within(self, other: BitDepth) -> bool:
+        """True if no kind of sample is deeper than `other` allows."""
         return self.alpha <= other.alpha and self.rgb <= other.rgb and self.gray <= other.gray
 
 
@@ -49,18 +49,18 @@ class MovieHead:
     seconds: float
     """The duration."""
     frames: int = 0
-    """The number of pictures; 0 where the head doesn't give it."""
+    """The number of pictures; 0 if the head doesn't give it."""
     turn: int | None = 0
-    """Degrees clockwise by which the file asks for its pictures to be turned: 0, 90, 180 or 270; None where it asks for
+    """Degrees clockwise by which the file asks for its pictures to be turned: 0, 90, 180 or 270; None if it asks for
     another transform, such as a mirrored picture."""
-    depth: Depth = Depth()
+    depth: BitDepth = BitDepth()
 
     def has(self, frames: int, rate: float) -> bool:
-        """True where the movie has so many pictures at that frame rate."""
+        """True if the movie has so many pictures at that frame rate."""
         return frames <= (self.frames or self.seconds * rate + 0.5)
 
 
-class Bytes:
+class LimitedFile:
     """A file of which at most MAX_BYTES are read, in at most MAX_STEPS."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -69,7 +69,7 @@ class Bytes:
         self.size = file.seek(0, os.SEEK_END)
 
     def at(self, offset: int, count: int) -> bytes:
-        """Read `count` bytes from `offset`. Raises UnusualMovie where they aren't there, or too much was read."""
+        """Read `count` bytes from `offset`. Raises UnusualMovie if they aren't there, or too much was read."""
         self._left -= count
         self._steps -= 1
         if offset < 0 or count < 0 or offset + count > self.size or self._left < 0 or self._steps < 0:
@@ -107,10 +107,10 @@ GRAY, FULL_COLOR = 0, 3
 PNG_GRAY, PNG_ALPHA = (0, 4), (4, 6)
 
 
-def depth_in_mp4(codec: str, bits: int, configurations: dict[bytes, bytes], sample: Sample) -> Depth:
+def bit_depth_in_mp4(codec: str, bits: int, configurations: dict[bytes, bytes], sample: Sample) -> BitDepth:
     """How deep the samples may be; `bits` is the depth that the sample entry gives.
 
-    Raises UnusualMovie where the codec isn't known, or is configured unusually.
+    Raises UnusualMovie if the codec isn't known, or is configured unusually.
     """
     if codec in ("avc1", "avc3"):
         return _avc(configurations.get(b"avcC", b""))
@@ -121,26 +121,26 @@ def depth_in_mp4(codec: str, bits: int, configurations: dict[bytes, bytes], samp
     if codec == "vp09":
         return _vp9(configurations.get(b"vpcC", b""))
     if codec in OPAQUE_IN_MP4:
-        return Depth()
+        return BitDepth()
     if codec in PRORES_4444:
         head = sample(26)
         if head[4:8] != b"icpf":
             raise UnusualMovie
-        return Depth(alpha=DEEP if head[25] & 0x0F else 0)
+        return BitDepth(alpha=DEEP if head[25] & 0x0F else 0)
     if codec == "png ":
         return _png(sample(26))
     if codec == "rle " and bits in (16, 24, 32):
-        return Depth(alpha=8 if bits == 32 else 0)
+        return BitDepth(alpha=8 if bits == 32 else 0)
     raise UnusualMovie
 
 
-def depth_in_matroska(codec: str, private: bytes, is_rgb: bool, sample: Sample) -> Depth:
+def bit_depth_in_matroska(codec: str, private: bytes, is_rgb: bool, sample: Sample) -> BitDepth:
     """How deep the samples may be, by Matroska's name of the codec; `is_rgb` is what the track's color matrix says.
 
-    Raises UnusualMovie where the codec isn't known, or is configured unusually.
+    Raises UnusualMovie if the codec isn't known, or is configured unusually.
     """
     if codec == AS_IN_AVI and private[16:20] == b"FFV1":  # as Blender itself writes it
-        return ffv1_depth(private[BITMAP_HEAD_BYTES:], sample)
+        return ffv1_bit_depth(private[BITMAP_HEAD_BYTES:], sample)
     if codec not in IN_MATROSKA:
         raise UnusualMovie
     if codec == "V_MPEG4/ISO/AVC":
@@ -150,28 +150,28 @@ def depth_in_matroska(codec: str, private: bytes, is_rgb: bool, sample: Sample) 
     if codec == "V_AV1":
         return _av1(private)
     if codec == "V_FFV1":
-        return ffv1_depth(private, sample)
-    return Depth(rgb=DEEP if is_rgb else 8)
+        return ffv1_bit_depth(private, sample)
+    return BitDepth(rgb=DEEP if is_rgb else 8)
 
 
-def _of_chroma(kind: int, deep: bool) -> Depth:
-    return Depth(rgb=DEEP if deep and kind == FULL_COLOR else 8, gray=DEEP if deep and kind == GRAY else 8)
+def _of_chroma(kind: int, deep: bool) -> BitDepth:
+    return BitDepth(rgb=DEEP if deep and kind == FULL_COLOR else 8, gray=DEEP if deep and kind == GRAY else 8)
 
 
-def _png(head: bytes) -> Depth:
+def _png(head: bytes) -> BitDepth:
     if head[12:16] != b"IHDR":
         raise UnusualMovie
     bits, kind = head[24], head[25]
     if bits <= 8:
-        return Depth(alpha=8)
-    return Depth(
+        return BitDepth(alpha=8)
+    return BitDepth(
         alpha=DEEP if kind in PNG_ALPHA else 0,
         rgb=8 if kind in PNG_GRAY else DEEP,
         gray=DEEP if kind in PNG_GRAY else 8,
     )
 
 
-def _avc(configuration: bytes) -> Depth:
+def _avc(configuration: bytes) -> BitDepth:
     """By an AVCDecoderConfigurationRecord. Raises UnusualMovie unless all pictures use one sequence parameter set."""
     if len(configuration) < 7 or configuration[5] & 0x1F != 1:
         raise UnusualMovie
@@ -183,10 +183,10 @@ def _avc(configuration: bytes) -> Depth:
         at += 2 + int.from_bytes(configuration[at : at + 2], "big")
     if len(configuration) >= at + 3:  # later profiles give chroma format and depth
         return _of_chroma(configuration[at] & 3, configuration[at + 1] & 7 > 0)
-    return Depth()
+    return BitDepth()
 
 
-def _hevc(configuration: bytes) -> Depth:
+def _hevc(configuration: bytes) -> BitDepth:
     """By an HEVCDecoderConfigurationRecord. Raises UnusualMovie unless all pictures use one sequence parameter set.
 
     Several layers, transparency and a turned display raise it as well.
@@ -220,7 +220,7 @@ def _check_unit(kind: int, unit: bytes) -> None:
         raise UnusualMovie
 
 
-def _av1(configuration: bytes) -> Depth:
+def _av1(configuration: bytes) -> BitDepth:
     if len(configuration) < 4 or configuration[0] != 0x81:
         raise UnusualMovie
     flags = configuration[2]
@@ -228,7 +228,7 @@ def _av1(configuration: bytes) -> Depth:
     return _of_chroma(kind, bool(flags & 0x40))
 
 
-def _vp9(configuration: bytes) -> Depth:
+def _vp9(configuration: bytes) -> BitDepth:
     if len(configuration) < 10:
         raise UnusualMovie
     depth_and_chroma = configuration[6]
@@ -246,10 +246,10 @@ FIRST_BYTES = 1024
 """Of a first picture; no head is longer."""
 
 
-def ffv1_depth(record: bytes, sample: Sample) -> Depth:
+def ffv1_bit_depth(record: bytes, sample: Sample) -> BitDepth:
     """How deep an FFV1 movie's samples are, by its configuration record (RFC 9043, 4.3).
 
-    Up to version 1 there is no record, and the first picture holds the same values (4.2). Raises UnusualMovie where
+    Up to version 1 there is no record, and the first picture holds the same values (4.2). Raises UnusualMovie if
     they can't be read, or chroma is coarser than half of luma's resolution.
     """
     if record:
@@ -261,14 +261,14 @@ def ffv1_depth(record: bytes, sample: Sample) -> Depth:
     coder = _RangeDecoder(sample(FIRST_BYTES))
     if not coder.bit(0):  # whether it is a key frame
         raise UnusualMovie
-    coder.begin_anew()
+    coder.reset()
     version = coder.symbol()
     if version > 1:
         raise UnusualMovie
     return _ffv1_head(coder, has_bits=version == 1)
 
 
-def _ffv1_head(coder: _RangeDecoder, has_bits: bool) -> Depth:
+def _ffv1_head(coder: _RangeDecoder, has_bits: bool) -> BitDepth:
     if coder.symbol() == CUSTOM_TABLE:
         for _ in range(255):
             coder.symbol(signed=True)
@@ -278,7 +278,7 @@ def _ffv1_head(coder: _RangeDecoder, has_bits: bool) -> Depth:
     if max(coder.symbol(), coder.symbol()) > 1 and not is_rgb:
         raise UnusualMovie
     alpha = bits if coder.bit(0) else 0
-    return Depth(alpha, bits if is_rgb else 8, 8 if has_color else bits)
+    return BitDepth(alpha, bits if is_rgb else 8, 8 if has_color else bits)
 
 
 class _RangeDecoder:
@@ -292,9 +292,9 @@ class _RangeDecoder:
         if self._low >= 0xFF00:
             raise UnusualMovie
         self._ones = _next_states()
-        self.begin_anew()
+        self.reset()
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Reset all states: forget what was learned of the bits before."""
         self._states = [128] * 32
 
@@ -319,7 +319,7 @@ class _RangeDecoder:
         return found
 
     def symbol(self, signed: bool = False) -> int:
-        """Decode one number. Raises UnusualMovie where it is far too long."""
+        """Decode one number. Raises UnusualMovie if it is far too long."""
         if self.bit(0):
             return 0
         length = 0

@@ -1,4 +1,4 @@
-"""Reads from a movie's head what its pictures are, where the backend certainly decodes them as Blender does.
+"""Reads from a movie's head what its pictures are, if the backend certainly decodes them as Blender does.
 
 MP4, QuickTime, Matroska and WebM are understood. Nothing is known of other files, of damaged ones, and of those whose
 head holds anything unusual: Blender renders such a strip.
@@ -13,7 +13,16 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .movie_codecs import Bytes, Depth, MovieHead, Sample, UnusualMovie, checked_size, depth_in_matroska, depth_in_mp4
+from .movie_codecs import (
+    BitDepth,
+    LimitedFile,
+    MovieHead,
+    Sample,
+    UnusualMovie,
+    bit_depth_in_matroska,
+    bit_depth_in_mp4,
+    checked_size,
+)
 
 _EBML = b"\x1a\x45\xdf\xa3"
 
@@ -22,7 +31,7 @@ _MAX_KNOWN_HEADS = 2_000
 
 
 def head_of(path: str) -> MovieHead | None:
-    """Read a file's head, once for each version of the file; None where it isn't known what the movie holds."""
+    """Read a file's head, once for each version of the file; None if it isn't known what the movie holds."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -41,7 +50,7 @@ def head_of(path: str) -> MovieHead | None:
 def _read(path: str) -> MovieHead | None:
     try:
         with open(path, "rb") as stream:
-            file = Bytes(stream)
+            file = LimitedFile(stream)
             return read_matroska(file) if file.at(0, 4) == _EBML else read_mp4(file)
     except (UnusualMovie, struct.error, ValueError, ArithmeticError, LookupError, StopIteration):
         return None
@@ -75,10 +84,10 @@ class _Box:
         return self.end - self.begin
 
 
-def read_mp4(file: Bytes) -> MovieHead:
+def read_mp4(file: LimitedFile) -> MovieHead:
     """Read the head of an MP4 or QuickTime file.
 
-    Raises UnusualMovie, struct.error, ValueError or OSError where it isn't known what the movie holds.
+    Raises UnusualMovie, struct.error, ValueError or OSError if it isn't known what the movie holds.
     """
     first = file.at(4, 4)
     if first not in FIRST_BOXES:
@@ -103,7 +112,7 @@ def read_mp4(file: Bytes) -> MovieHead:
     return shown[0]
 
 
-def _boxes(file: Bytes, begin: int, end: int) -> Iterator[_Box]:
+def _boxes(file: LimitedFile, begin: int, end: int) -> Iterator[_Box]:
     at = begin
     while at + 8 <= end:
         size, kind = struct.unpack(">I4s", file.at(at, 8))
@@ -126,13 +135,13 @@ def _only(boxes: list[_Box], kind: bytes) -> _Box:
     return found[0]
 
 
-def _inside(file: Bytes, box: _Box, *kinds: bytes) -> _Box:
+def _inside(file: LimitedFile, box: _Box, *kinds: bytes) -> _Box:
     for kind in kinds:
         box = _only(list(_boxes(file, box.begin, box.end)), kind)
     return box
 
 
-def _matrix(file: Bytes, box: _Box, short: int, long: int) -> tuple[int, ...]:
+def _matrix(file: LimitedFile, box: _Box, short: int, long: int) -> tuple[int, ...]:
     version = file.at(box.begin, 1)[0]
     return struct.unpack(">9i", file.at(box.begin + (long if version == 1 else short), 36))
 
@@ -144,7 +153,7 @@ def _turn(matrix: tuple[int, ...]) -> int | None:
     return TURNS.get(corner)  # a move (the last row) is heeded by nobody
 
 
-def _picture_track(file: Bytes, box: _Box) -> MovieHead | None:
+def _picture_track(file: LimitedFile, box: _Box) -> MovieHead | None:
     """The head of a track with pictures; None for any other box."""
     if box.kind != b"trak":
         return None
@@ -171,7 +180,7 @@ def _span(box: _Box) -> tuple[int, int]:
     return box.begin, box.end
 
 
-def _time_scale(file: Bytes, media: _Box) -> int:
+def _time_scale(file: LimitedFile, media: _Box) -> int:
     head = _inside(file, media, b"mdhd")
     version = file.at(head.begin, 1)[0]
     (scale,) = struct.unpack(">I", file.at(head.begin + (20 if version == 1 else 12), 4))
@@ -180,7 +189,7 @@ def _time_scale(file: Bytes, media: _Box) -> int:
     return int(scale)
 
 
-def _check_edits(file: Bytes, parts: list[_Box]) -> None:
+def _check_edits(file: LimitedFile, parts: list[_Box]) -> None:
     """Raise UnusualMovie unless the track is shown in one piece, perhaps after a pause."""
     for edits in (box for box in parts if box.kind == b"edts"):
         box = _inside(file, edits, b"elst")
@@ -199,10 +208,10 @@ def _check_edits(file: Bytes, parts: list[_Box]) -> None:
             raise UnusualMovie
 
 
-def _length(file: Bytes, box: _Box, scale: int) -> tuple[int, float]:
+def _length(file: LimitedFile, box: _Box, scale: int) -> tuple[int, float]:
     """The number of pictures and their duration in seconds.
 
-    Raises UnusualMovie where a picture other than the last is shown longer than others.
+    Raises UnusualMovie if a picture other than the last is shown longer than others.
     """
     (count,) = struct.unpack(">I", file.at(box.begin + 4, 4))
     if not 1 <= count <= 2 or box.size < 8 + 8 * count:
@@ -213,7 +222,7 @@ def _length(file: Bytes, box: _Box, scale: int) -> tuple[int, float]:
     return sum(many for many, _ in runs), sum(many * ticks for many, ticks in runs) / scale
 
 
-def _first_bytes(file: Bytes, table: list[_Box], count: int) -> bytes:
+def _first_bytes(file: LimitedFile, table: list[_Box], count: int) -> bytes:
     for box in table:
         if box.kind in (b"stco", b"co64"):
             form = ">I" if box.kind == b"stco" else ">Q"
@@ -222,7 +231,7 @@ def _first_bytes(file: Bytes, table: list[_Box], count: int) -> bytes:
     raise UnusualMovie
 
 
-def _entry(file: Bytes, box: _Box, sample: Sample) -> tuple[str, tuple[int, int], Depth]:
+def _entry(file: LimitedFile, box: _Box, sample: Sample) -> tuple[str, tuple[int, int], BitDepth]:
     """Codec, size and depth, from the one description that all samples share."""
     (count,) = struct.unpack(">I", file.at(box.begin + 4, 4))
     entries = list(_boxes(file, box.begin + 8, box.end))
@@ -237,7 +246,7 @@ def _entry(file: Bytes, box: _Box, sample: Sample) -> tuple[str, tuple[int, int]
         raise UnusualMovie
     configurations = {part.kind: file.at(part.begin, part.size) for part in inside if part.size < 1 << 16}
     codec = entry.kind.decode("latin-1")
-    depth = depth_in_mp4(codec, bits, configurations, sample)
+    depth = bit_depth_in_mp4(codec, bits, configurations, sample)
     return codec, checked_size(width, height), depth
 
 
@@ -282,10 +291,10 @@ class _Start:
     """The first block of each track, by the track's number."""
 
 
-def read_matroska(file: Bytes) -> MovieHead:
+def read_matroska(file: LimitedFile) -> MovieHead:
     """Read the head of a Matroska or WebM file.
 
-    Raises UnusualMovie, StopIteration, struct.error, ValueError or OSError where it isn't known what the movie holds.
+    Raises UnusualMovie, StopIteration, struct.error, ValueError or OSError if it isn't known what the movie holds.
     """
     segment = _segment(file)
     scale, duration, start, tracks = DEFAULT_SCALE, 0.0, None, None
@@ -313,7 +322,7 @@ def read_matroska(file: Bytes) -> MovieHead:
     return pictures[0]
 
 
-def _segment(file: Bytes) -> _Element:
+def _segment(file: LimitedFile) -> _Element:
     """The segment, which holds everything after the EBML header."""
     start = next(_elements(file, 0, file.size))
     if start.number != EBML:
@@ -327,8 +336,8 @@ def _segment(file: Bytes) -> _Element:
     return segment
 
 
-def _start(file: Bytes, cluster: _Element) -> _Start:
-    """Read the beginning of the first cluster. Raises UnusualMovie where a block has a time before zero."""
+def _start(file: LimitedFile, cluster: _Element) -> _Start:
+    """Read the beginning of the first cluster. Raises UnusualMovie if a block has a time before zero."""
     parts = _elements(file, cluster.begin, cluster.end)
     start = _Start(next(_integer(file, part) for part in parts if part.number == TIMESTAMP))
     for part in itertools.islice(parts, LOOKED_AT_BLOCKS):
@@ -343,7 +352,7 @@ def _start(file: Bytes, cluster: _Element) -> _Start:
     return start
 
 
-def _elements(file: Bytes, begin: int, end: int) -> Iterator[_Element]:
+def _elements(file: LimitedFile, begin: int, end: int) -> Iterator[_Element]:
     at = begin
     while at < end:
         number, at = _number(file, at, end, keep_mark=True)
@@ -361,7 +370,7 @@ def _elements(file: Bytes, begin: int, end: int) -> Iterator[_Element]:
         at += length
 
 
-def _number(file: Bytes, at: int, end: int, keep_mark: bool) -> tuple[int | None, int]:
+def _number(file: LimitedFile, at: int, end: int, keep_mark: bool) -> tuple[int | None, int]:
     """A number of variable length, and where it ends; None for the length that means "unknown"."""
     first = file.at(at, 1)[0]
     count = 9 - first.bit_length()
@@ -375,21 +384,21 @@ def _number(file: Bytes, at: int, end: int, keep_mark: bool) -> tuple[int | None
     return value, at + count
 
 
-def _content(file: Bytes, element: _Element, most: int) -> bytes:
+def _content(file: LimitedFile, element: _Element, most: int) -> bytes:
     if element.end - element.begin > most:
         raise UnusualMovie
     return file.at(element.begin, element.end - element.begin)
 
 
-def _integer(file: Bytes, element: _Element) -> int:
+def _integer(file: LimitedFile, element: _Element) -> int:
     return int.from_bytes(_content(file, element, 8), "big")
 
 
-def _string(file: Bytes, element: _Element) -> str:
+def _string(file: LimitedFile, element: _Element) -> str:
     return _content(file, element, 64).rstrip(b"\0").decode("ascii")
 
 
-def _scale_and_duration(file: Bytes, info: _Element) -> tuple[int, float]:
+def _scale_and_duration(file: LimitedFile, info: _Element) -> tuple[int, float]:
     """Nanoseconds per tick, and the time in ticks at which the last picture ends."""
     scale, duration = DEFAULT_SCALE, 0.0
     for element in _elements(file, info.begin, info.end):
@@ -401,7 +410,7 @@ def _scale_and_duration(file: Bytes, info: _Element) -> tuple[int, float]:
     return scale, duration
 
 
-def _matroska_track(file: Bytes, track: _Element, seconds: float, start: _Start) -> MovieHead | None:
+def _matroska_track(file: LimitedFile, track: _Element, seconds: float, start: _Start) -> MovieHead | None:
     """The head of a track with pictures; None for a track without."""
     parts = {element.number: element for element in _elements(file, track.begin, track.end)}
     kind = _integer(file, parts[TRACK_TYPE]) if TRACK_TYPE in parts else 0
@@ -424,5 +433,5 @@ def _matroska_track(file: Bytes, track: _Element, seconds: float, start: _Start)
         first = start.firsts[_integer(file, parts[TRACK_NUMBER])]
         return file.at(first.begin, min(count, first.end - first.begin))
 
-    depth = depth_in_matroska(codec, private, is_rgb, sample)
+    depth = bit_depth_in_matroska(codec, private, is_rgb, sample)
     return MovieHead("matroska", codec, *size, seconds, depth=depth)

@@ -23,12 +23,12 @@ def plain(path: str, rules: ModuleType = os.path) -> str:
 
 
 def are_same(one: str, other: str, rules: ModuleType = os.path) -> bool:
-    """True where both absolute paths name the same place."""
+    """True if both absolute paths name the same place."""
     return bool(one) and bool(other) and _key(one, rules) == _key(other, rules)
 
 
 def lies_in(path: str, folder: str, rules: ModuleType = os.path) -> bool:
-    """True where the absolute `path` lies in `folder`, however deep."""
+    """True if the absolute `path` lies in `folder`, however deep."""
     if not path or not folder:
         return False
     inner, outer = _key(path, rules), _key(folder, rules)

@@ -44,12 +44,12 @@ class PictureHead(NamedTuple):
     """What a picture's first bytes tell."""
 
     size: Size | None
-    """Width and height; None where the file is neither PNG nor JPEG, is damaged, or may not be read as Blender reads
+    """Width and height; None if the file is neither PNG nor JPEG, is damaged, or may not be read as Blender reads
     it: CMYK JPEG, JPEG of more than eight bits, and grayscale PNG with a transparent level."""
     is_opaque: bool = False
-    """True where no pixel can be transparent."""
+    """True if no pixel can be transparent."""
     is_known: bool = True
-    """False where the first bytes are of no format that Blender is known to read."""
+    """False if the first bytes are of no format that Blender is known to read."""
 
 
 _known_heads: dict[str, tuple[tuple[int, int], PictureHead]] = {}
@@ -57,9 +57,9 @@ _MAX_KNOWN_HEADS = 20_000
 
 
 def head_of(path: str, status: os.stat_result | None = None) -> PictureHead:
-    """Read a picture's first bytes, once for each version of the file. Raises OSError where it can't be read.
+    """Read a picture's first bytes, once for each version of the file. Raises OSError if it can't be read.
 
-    `status` is the file's, where the caller has just asked for it.
+    `status` is the file's, if the caller has just asked for it.
     """
     status = status or os.stat(path)
     stamp = (status.st_mtime_ns, status.st_size)
@@ -98,7 +98,7 @@ def _may_be_tga(start: bytes) -> bool:
 
 
 def _may_be_transparent(file: BinaryIO) -> bool:
-    """True where a chunk of the PNG makes a color transparent, or where that isn't known."""
+    """True if a chunk of the PNG makes a color transparent, or if that isn't known."""
     file.seek(len(_PNG))
     for _ in range(_MAX_CHUNKS):
         length, name = struct.unpack(">I4s", file.read(8))
@@ -136,14 +136,14 @@ def _byte(file: BinaryIO) -> int:
 
 SLICE_FILES = 100
 SLICE_SECONDS = 0.003
-"""A glance looks at so many further files, but no longer than so many seconds."""
+"""A glance looks at this many further files, for this many seconds at most."""
 AGAIN_SECONDS = 4.0
-"""Glances start over when so many seconds have passed since all files of a list were looked at."""
+"""Glances start over this long after all files of a list were looked at."""
 MOMENT_FILES = 100
 MOMENT_SECONDS = 0.1
-"""An order looks at so many files however long that takes, and at more for so many seconds."""
+"""An order looks at this many files however long that takes, and at more until this much time has passed."""
 MAX_KEPT_LISTS = 32
-"""Of so many lists, what was found is remembered."""
+"""For this many lists, what was found is remembered."""
 
 
 @dataclass
@@ -155,9 +155,9 @@ class FilesFound:
     sizes: set[Size | None] = field(default_factory=set)
     """The sizes of the pictures. None stands for a file whose size can't be told."""
     opaque: bool = True
-    """False where a pixel of one of them may be transparent."""
+    """False if a pixel of one of them may be transparent."""
     complete: bool = False
-    """True where every file was looked at."""
+    """True if every file was looked at."""
 
 
 FileLook = Callable[[str, Sequence[str], bool], FilesFound]

@@ -34,7 +34,7 @@ class TakeFiles:
 
 
 def strip_name(request: TakeRequest) -> str:
-    """The prompt's first words, short enough for a strip's name; the task's name where there is no prompt."""
+    """The prompt's first words, short enough for a strip's name; the task's name if there is no prompt."""
     words = " ".join(request.prompt.split()) or request.task.replace("_", " ").capitalize()
     if len(words) <= NAME_CHARACTERS:
         return words or "Take"
@@ -61,13 +61,13 @@ def add_placeholder(
 def put_in_place(found: identity.Marked, take: TakeFiles, asked_frames: int) -> compat.Strip:
     """Let the take replace its placeholder and keep its channel, start, length, name, mute, lock, tag and effects.
 
-    The take's files must be there, see `refuse_missing`. `asked_frames` is the length that was asked for.
+    The take's files must be there, see `missing_refusal`. `asked_frames` is the length that was asked for.
     """
     old = found.strip
     start, length = compat.start(old), compat.length_frames(old)
     offset = min(identity.offset_frames(old), take.frames - 1)
     if take.frames < asked_frames:
-        length = min(length, take.frames - offset)  # no model could make more; a gap is better than a still
+        length = min(length, take.frames - offset)  # no model could make more; a gap is better than a held frame
     channel, begins = old.channel, start - offset
     aside = _channel_aside(found.collection, min(begins, start), max(begins + take.frames, start + length))
     new = _new_strip(found.scene, found.collection, old.name, take, aside, begins)
@@ -96,7 +96,7 @@ def put_on_timeline(
     free = free or free_space.first_free_channel(scene, start, start + length)
     if free is None:
         return iface_("Every channel is taken at frame {}: make room, then place the take again.").format(start)
-    refusal = refuse_missing(take)
+    refusal = missing_refusal(take)
     if refusal:
         return refusal
     collection = compat.strips(compat.shown_owner(scene))
@@ -117,13 +117,13 @@ def media_path(folder: str) -> str:
 
 
 def _channel_aside(collection: compat.Collection, start: int, end_exclusive: int) -> int:
-    """A channel where a strip can be cut to length before it goes to its own, where Blender would bump it."""
+    """A free channel to trim a strip on: on its own channel, Blender would bump it to another while it is too long."""
     taken = free_space.taken_channels(collection, start, end_exclusive)
     free = (channel for channel in range(free_space.HIGHEST_CHANNEL, 0, -1) if channel not in taken)
     return next(free, free_space.HIGHEST_CHANNEL)
 
 
-def refuse_missing(take: TakeFiles) -> str:
+def missing_refusal(take: TakeFiles) -> str:
     """Why the take can't be placed: one of its files is missing, which can crash Blender when it renders."""
     try:
         there = os.listdir(take.folder)

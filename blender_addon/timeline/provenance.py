@@ -1,4 +1,4 @@
-"""What a placeholder remembers of the strips that its take is made from, and where these strips are now.
+"""What a placeholder keeps of the strips that its take is made from, and where these strips are now.
 
 Strips are found by their names, which nobody but the person changes; no Python reference is kept. Before a take is put
 in place of its placeholder, the placeholder follows these strips, unless the person moved it.
@@ -17,14 +17,14 @@ from ...wan_backend.protocol import bounds
 from ...wan_backend.protocol.messages import Role, Task
 from . import compat, free_space, identity, untrusted
 from .footage import FootageRange
-from .selection import pick
+from .selection import summarize
 from .targets import Target
 
-ASKED = "wan_vse_asked"
+PROPERTY = "wan_vse_asked"
 """The custom property of a placeholder and its take that holds their Provenance as JSON."""
 
 MAX_REMEMBERED = 1000
-"""At most so many strips are read; a selection of more is refused long before."""
+"""At most this many strips are read, far more than a selection may have."""
 
 _OVER_SOURCES = {Task.RESTYLE.value, Task.PREVIS.value}
 """Takes of these tasks cover their first source."""
@@ -65,13 +65,13 @@ def remember(scene: bpy.types.Scene, target: Target) -> Provenance:
     return Provenance(target.task.value, target.start, target.end_exclusive, sources, target.wanted)
 
 
-def write(asked: Provenance) -> str:
-    """Convert to the JSON that a placeholder keeps."""
-    return json.dumps(asdict(asked))
+def write(made_from: Provenance) -> str:
+    """The JSON that a placeholder keeps (the provenance text)."""
+    return json.dumps(asdict(made_from))
 
 
 def read(text: str) -> Provenance | None:
-    """Parse the JSON that a strip keeps, which anybody may have written; None where it is not valid."""
+    """Parse the JSON that a strip keeps, which anybody may have written; None if it is not valid."""
     try:
         values = bounds.parsed(text)
         sources = tuple(_source(each) for each in _few(values["sources"]))
@@ -84,30 +84,32 @@ def read(text: str) -> Provenance | None:
 
 def of(strip: compat.Strip) -> Provenance | None:
     """The Provenance that `strip` keeps; None for a take of a prompt alone."""
-    return read(untrusted.text_in(strip, ASKED))
+    return read(untrusted.text_in(strip, PROPERTY))
 
 
-def wanted_now(scene: bpy.types.Scene, asked: Provenance) -> list[FootageRange]:
+def wanted_now(scene: bpy.types.Scene, made_from: Provenance) -> list[FootageRange]:
     """The ranges that the take needs, where the source strips are now."""
-    moves = ((source, shift(source, strip_of(scene, source))) for source in asked.sources)
+    moves = ((source, shift(source, strip_of(scene, source))) for source in made_from.sources)
     shifts = {source.name: by for source, by in moves if by is not None}
     moved = []
-    for wanted in asked.wanted:
+    for wanted in made_from.wanted:
         all_by = {shifts[name] for name in wanted.strip_names if name in shifts}
         by = all_by.pop() if len(all_by) == 1 else 0
         moved.append(replace(wanted, start=wanted.start + by, end_exclusive=wanted.end_exclusive + by))
     return moved
 
 
-def target_again(scene: bpy.types.Scene, asked: Provenance, start: int, end_exclusive: int, channel: int) -> Target:
+def target_again(scene: bpy.types.Scene, made_from: Provenance, start: int, end_exclusive: int, channel: int) -> Target:
     """The target of another take that is made from these strips, at another place."""
-    there = [strip for source in asked.sources if (strip := strip_of(scene, source)) is not None]
-    picked = tuple(pick(strip, set()) for strip in there)
-    return Target(Task(asked.task), start, end_exclusive, channel, tuple(wanted_now(scene, asked)), sources=picked)
+    there = [strip for source in made_from.sources if (strip := strip_of(scene, source)) is not None]
+    picked = tuple(summarize(strip, set()) for strip in there)
+    return Target(
+        Task(made_from.task), start, end_exclusive, channel, tuple(wanted_now(scene, made_from)), sources=picked
+    )
 
 
 def shift(source: SourceStrip, strip: compat.Strip | None) -> int | None:
-    """By how many frames the strip was moved since, whether it was also trimmed or not; None where it is gone."""
+    """By how many frames the strip was moved since, whether it was also trimmed or not; None if it is gone."""
     if strip is None:
         return None
     by = compat.start(strip) - source.start
@@ -117,15 +119,15 @@ def shift(source: SourceStrip, strip: compat.Strip | None) -> int | None:
 
 
 def strip_of(scene: bpy.types.Scene, source: SourceStrip) -> compat.Strip | None:
-    """The strip as it is now; None where it is gone."""
+    """The strip as it is now; None if it is gone."""
     return compat.strip_named(scene, source.name)
 
 
 def select(scene: bpy.types.Scene, job_id: str) -> bool:
-    """Select only the strips that the job's take is made from; False, without a change, where none is shown."""
+    """Select only the strips that the job's take is made from; False, without a change, if none is shown."""
     marked = (found.strip for found in identity.marked(scene) if found.job_id == job_id)
-    asked = next((kept for strip in marked if (kept := of(strip)) is not None), None)
-    names = {source.name for source in asked.sources} if asked is not None else set()
+    made_from = next((kept for strip in marked if (kept := of(strip)) is not None), None)
+    names = {source.name for source in made_from.sources} if made_from is not None else set()
     shown = compat.shown_strips(scene)
     if not any(strip.name in names for strip in shown):
         return False
@@ -164,11 +166,11 @@ def _frame(value: Any) -> int:
 
 
 def follow(found: identity.Marked) -> str:
-    """Move and trim a placeholder as its source strips were; gives a sentence where the take no longer fits them."""
-    asked, strip = of(found.strip), found.strip
-    if asked is None or not asked.sources:
+    """Move and trim a placeholder as its source strips were; returns a sentence if the take no longer fits them."""
+    made_from, strip = of(found.strip), found.strip
+    if made_from is None or not made_from.sources:
         return ""
-    now = [(source, strip_of(found.scene, source)) for source in asked.sources]
+    now = [(source, strip_of(found.scene, source)) for source in made_from.sources]
     gone = [source.name for source, there in now if there is None]
     if gone:
         names = " and ".join(f"'{name}'" for name in gone)
@@ -176,28 +178,30 @@ def follow(found: identity.Marked) -> str:
         if len(gone) > 1:
             words = "{} are gone: the take is placed where it was requested."
         return iface_(words).format(names)
-    if compat.start(strip) != asked.start or compat.end_exclusive(strip) != asked.end_exclusive:
+    if compat.start(strip) != made_from.start or compat.end_exclusive(strip) != made_from.end_exclusive:
         return ""  # the person moved it
-    by = shift(asked.sources[0], now[0][1]) or 0
-    start, end = asked.start + by, asked.end_exclusive + by
-    if asked.task in _OVER_SOURCES:
+    by = shift(made_from.sources[0], now[0][1]) or 0
+    start, end = made_from.start + by, made_from.end_exclusive + by
+    if made_from.task in _OVER_SOURCES:
         start = max(start, min(compat.start(there) for _, there in now[:1]))
         end = min(end, max(compat.end_exclusive(there) for _, there in now)) if len(now) == 1 else end
     if start >= end:
-        name = asked.sources[0].name
+        name = made_from.sources[0].name
         return iface_(
             "'{}' was trimmed to frames that the take doesn't have: the take is placed where it was requested."
         ).format(name)
-    _move(found, asked, start, end, by, [there for _, there in now])
-    return _misfit(found, asked, [there for _, there in now])
+    _move(found, made_from, start, end, by, [there for _, there in now])
+    return _misfit(found, made_from, [there for _, there in now])
 
 
-def _move(found: identity.Marked, asked: Provenance, start: int, end: int, by: int, now: list[compat.Strip]) -> None:
+def _move(
+    found: identity.Marked, made_from: Provenance, start: int, end: int, by: int, now: list[compat.Strip]
+) -> None:
     strip = found.strip
     lowest = strip.channel
-    if asked.task in _ABOVE_SOURCES:
+    if made_from.task in _ABOVE_SOURCES:
         lowest = max(lowest, 1 + max(each.channel for each in now[:1]))
-    if (start, end, lowest) == (asked.start, asked.end_exclusive, strip.channel):
+    if (start, end, lowest) == (made_from.start, made_from.end_exclusive, strip.channel):
         return
     others = [
         (each.channel, compat.start(each), compat.end_exclusive(each)) for each in found.collection if each != strip
@@ -210,25 +214,25 @@ def _move(found: identity.Marked, asked: Provenance, start: int, end: int, by: i
         (number for number in range(free_space.HIGHEST_CHANNEL, 0, -1) if number not in taken),
         free_space.HIGHEST_CHANNEL,
     )
-    strip.channel = aside  # where Blender finds nothing to bump it over
+    strip.channel = aside  # which is free: Blender bumps no strip there
     compat.set_handles(strip, start, end)
     strip.channel = channel
-    strip[identity.FIRST] = asked.start + by
+    strip[identity.FIRST] = made_from.start + by
 
 
-def _misfit(found: identity.Marked, asked: Provenance, now: list[compat.Strip]) -> str:
+def _misfit(found: identity.Marked, made_from: Provenance, now: list[compat.Strip]) -> str:
     start, end = compat.start(found.strip), compat.end_exclusive(found.strip)
-    if asked.task == Task.FILL_GAP.value:
+    if made_from.task == Task.FILL_GAP.value:
         left, right = compat.end_exclusive(now[0]), compat.start(now[1])
         if (left, right) != (start, end):
             have, gap = end - start, max(0, right - left)
             return iface_("The gap has {} frames now, but the take has {}: fill the gap again.").format(gap, have)
-    elif asked.task == Task.EXTEND.value:
+    elif made_from.task == Task.EXTEND.value:
         held = compat.held_frames(now[0])
         edges = (compat.end_exclusive(now[0]) - held[1], compat.start(now[0]) + held[0])
         touches = start == edges[0] or end == edges[1]
         if not touches:
             return iface_("'{}' was trimmed and the take no longer touches it: extend it again.").format(
-                asked.sources[0].name
+                made_from.sources[0].name
             )
     return ""

@@ -12,7 +12,7 @@ from ...wan_backend.protocol.messages import FrameRate
 LAST_FRAME = 1_048_574
 """Blender's last frame. Strips may reach past it, but nobody gets there to see them."""
 FIRST_FRAME = -LAST_FRAME
-LONGEST_FRAMES = LAST_FRAME
+MAX_FRAMES = LAST_FRAME
 
 
 def rate_of(scene: bpy.types.Scene) -> FrameRate:
@@ -23,7 +23,7 @@ def rate_of(scene: bpy.types.Scene) -> FrameRate:
 def frames_of(seconds: float, rate: FrameRate) -> int:
     """How many frames at `rate` come nearest to `seconds`; at least one."""
     frames = Fraction(seconds if math.isfinite(seconds) else 0).limit_denominator(1_000_000) * rate.exact()
-    return min(LONGEST_FRAMES, max(1, int(frames + Fraction(1, 2))))
+    return min(MAX_FRAMES, max(1, int(frames + Fraction(1, 2))))
 
 
 def seconds_of(frames: int, rate: FrameRate) -> float:

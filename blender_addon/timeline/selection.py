@@ -14,18 +14,18 @@ from ...wan_backend.protocol.messages import MAX_PROMPT_CHARACTERS, Task
 from . import compat, free_space, identity
 
 MAX_STRIPS = 64
-"""A task is asked for at most so many strips at once."""
+"""A task takes at most this many strips at once."""
 _WITH_MEDIA = {"MOVIE", "IMAGE", "SCENE", "META", "MOVIECLIP", "MASK"}
 _UNSEEN = {"SOUND", "TEXT"}
 
 
 MAX_TEXT_CHARACTERS = 2 * MAX_PROMPT_CHARACTERS
-"""A text block is read up to so many characters, which is more than any prompt may have."""
+"""A text block is read up to this many characters, which is more than any prompt may have."""
 
 
 @dataclass(frozen=True)
-class Picked:
-    """A strip's place and kind, as they were when it was read. The strip is found again by its name."""
+class StripSummary:
+    """A strip's place and type when it was read, in frames of the scene. The strip is found again by its name."""
 
     name: str
     type: str
@@ -33,11 +33,11 @@ class Picked:
     start: int
     end_exclusive: int
     muted: bool = False
-    """True where the strip or its channel is muted: the preview doesn't show it."""
+    """True if the strip or its channel is muted: the preview doesn't show it."""
     held_before: int = 0
-    """So many of its first frames only hold the media's first picture."""
+    """How many of its first frames only hold the media's first picture."""
     held_after: int = 0
-    """So many of its last frames only hold the media's last picture."""
+    """How many of its last frames only hold the media's last picture."""
     is_still: bool = False
     """True for an image strip of a single picture."""
     waits: bool = False
@@ -66,15 +66,15 @@ class Selection:
     """The selected strips in the order of their starts, and the playhead's frame."""
 
     frame: int
-    footage: tuple[Picked, ...] = ()
+    footage: tuple[StripSummary, ...] = ()
     """The strips with a picture, without text strips and placeholders."""
-    texts: tuple[Picked, ...] = ()
+    texts: tuple[StripSummary, ...] = ()
     count: int = 0
     """How many strips are selected. Only the first `MAX_STRIPS` are read."""
 
     @property
     def key(self) -> str:
-        """Tells selections apart: it is equal for the same strips."""
+        """Equal for selections of the same strips, and kept in the .blend with the task chosen for them."""
         return "\n".join(strip.name for strip in (*self.footage, *self.texts))
 
 
@@ -83,7 +83,7 @@ def read(scene: bpy.types.Scene) -> Selection:
     collection = compat.shown_strips(scene)
     indices = compat.selected(collection)
     muted = free_space.muted_channels(scene) if indices else set()
-    picked = (pick(strip, muted) for strip in compat.selected_strips(scene, MAX_STRIPS))
+    picked = (summarize(strip, muted) for strip in compat.selected_strips(scene, MAX_STRIPS))
     strips = sorted(picked, key=lambda strip: (strip.start, strip.channel))
     return Selection(
         frame=scene.frame_current,
@@ -93,14 +93,14 @@ def read(scene: bpy.types.Scene) -> Selection:
     )
 
 
-def pick(strip: compat.Strip, muted_channels: set[int]) -> Picked:
-    """Read what a task needs to know of `strip`."""
+def summarize(strip: compat.Strip, muted_channels: set[int]) -> StripSummary:
+    """Read what a task needs to know about `strip`."""
     kind = strip.type
     held = compat.held_frames(strip) if kind in _WITH_MEDIA else (0, 0)
     is_still = kind == "IMAGE" and len(strip.elements) <= 1
     if is_still:
         held = (0, 0)  # all of it holds the one picture
-    return Picked(
+    return StripSummary(
         name=strip.name,
         type=kind,
         channel=strip.channel,
@@ -115,10 +115,12 @@ def pick(strip: compat.Strip, muted_channels: set[int]) -> Picked:
     )
 
 
-def around(scene: bpy.types.Scene, frame: int) -> tuple[free_space.Gap | None, Picked | None, Picked | None]:
+def around(
+    scene: bpy.types.Scene, frame: int
+) -> tuple[free_space.Gap | None, StripSummary | None, StripSummary | None]:
     """The gap around `frame`, and the strips that touch it on the left and the right.
 
-    Where several touch it, the one on the highest channel counts. Placeholders count, too.
+    If several touch it, the one on the highest channel counts. Placeholders count, too.
     """
     collection = compat.shown_strips(scene)
     strips = compat.columns(collection)
@@ -126,7 +128,7 @@ def around(scene: bpy.types.Scene, frame: int) -> tuple[free_space.Gap | None, P
     if gap is None:
         return None, None, None
     muted = free_space.muted_channels(scene)
-    found: list[Picked | None] = []
+    found: list[StripSummary | None] = []
     for column, edge in ((strips.ends_exclusive, gap.start), (strips.starts, gap.end_exclusive)):
         touching = [
             index
@@ -134,7 +136,7 @@ def around(scene: bpy.types.Scene, frame: int) -> tuple[free_space.Gap | None, P
             if frame == edge and not (strips.mutes[index] or strips.overlays[index] or strips.channels[index] in muted)
         ]
         top = max(touching, key=lambda index: strips.channels[index], default=None)
-        found.append(None if top is None else pick(collection[top], muted))
+        found.append(None if top is None else summarize(collection[top], muted))
     return gap, found[0], found[1]
 
 
@@ -156,7 +158,7 @@ def implied(scene: bpy.types.Scene, selection: Selection) -> Task:
     return Task.RESTYLE
 
 
-def _implied_by(strip: Picked) -> Task:
+def _implied_by(strip: StripSummary) -> Task:
     if strip.is_still:
         return Task.IMAGE_TO_VIDEO
     if strip.held_before or strip.held_after:
@@ -173,7 +175,7 @@ def _implied_by_playhead(scene: bpy.types.Scene, selection: Selection) -> Task:
 
 
 def prompt_of_text_block(text: bpy.types.Text) -> str:
-    """The text with its lines joined by spaces; only the beginning where it is far too long for a prompt."""
+    """The text with its lines joined by spaces; only the beginning if it is far too long for a prompt."""
     lines: list[str] = []
     room = MAX_TEXT_CHARACTERS
     for line in text.lines:  # a panel asks at every redraw, and the text may be a book
@@ -194,6 +196,6 @@ def prompt_strip(scene: bpy.types.Scene) -> compat.Strip | None:
 
 
 def prompt_of_text_strip(scene: bpy.types.Scene) -> str | None:
-    """The selected text strip's text, its lines joined by spaces; None where no text strip is selected."""
+    """The selected text strip's text, its lines joined by spaces; None if no text strip is selected."""
     strip = prompt_strip(scene)
     return None if strip is None else " ".join(strip.text.split())

@@ -14,8 +14,8 @@ from . import compat, movie_head, picture_files
 from .strip_transform import is_retimed
 
 NAMES_SHOWN = 3
-KEPT_SECONDS = 2.0
-"""For so long, the list of which strips play from which folder is used again."""
+PLAYERS_KEPT_SECONDS = 2.0
+"""For this long, the list of which strips play from which folder is used again."""
 
 
 def folder_of(scene: bpy.types.Scene, strip: compat.Strip) -> str:
@@ -78,7 +78,7 @@ def is_played(folder: str, names: list[str], is_movie: bool) -> bool:
         scene = compat.own_scene(scene_name)
         strip = compat.strip_named(scene, strip_name) if scene is not None else None
         if strip is None or strip.type != ("MOVIE" if is_movie else "IMAGE") or folder_of(scene, strip) != folder:
-            continue  # another one by now
+            continue  # the list is older than the strip
         played = {bpy.path.basename(strip.filepath)} if is_movie else {each.filename for each in strip.elements}
         if wanted <= played:
             return True
@@ -99,7 +99,7 @@ def _players() -> dict[tuple[bool, str], list[tuple[str, str]]]:
             if strip.type in ("MOVIE", "IMAGE"):
                 place = (strip.type == "MOVIE", folder_of(scene, strip))
                 players.setdefault(place, []).append((scene.name, strip.name))
-    _last_players = key, time.monotonic() + KEPT_SECONDS, players
+    _last_players = key, time.monotonic() + PLAYERS_KEPT_SECONDS, players
     return players
 
 
@@ -121,7 +121,7 @@ def media_indices(strip: compat.Strip, frames: range) -> list[int]:
     return [min(max(index, 0), last) for index in indices]
 
 
-def refuse_files(
+def files_refusal(
     scene: bpy.types.Scene,
     strip: compat.Strip,
     names: list[str],
@@ -137,7 +137,7 @@ def refuse_files(
             "External Data > Find Missing Files."
         ).format(strip.name, ", ".join(lost[:NAMES_SHOWN]), more, folder)
     if strip.type == "IMAGE":
-        return _refuse_unreadable(strip, folder, names)
+        return _unreadable_refusal(strip, folder, names)
     if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0):
         return iface_(
             "“{}” plays {}, which Blender can't read: convert it to H.264 in MP4, for example, and use "
@@ -146,7 +146,7 @@ def refuse_files(
     return ""
 
 
-def _refuse_unreadable(strip: compat.Strip, folder: str, names: list[str]) -> str:
+def _unreadable_refusal(strip: compat.Strip, folder: str, names: list[str]) -> str:
     """Why the first or the last picture can't be a source: Blender can't read it, and would show black.
 
     A Blender in the background tries the others before it renders them.
@@ -180,7 +180,7 @@ def _blender_reads(path: str) -> bool:
 def pictures(
     scene: bpy.types.Scene, strip: compat.Strip, names: list[str], indices: list[int], look: picture_files.FileLook
 ) -> Pictures | None:
-    """The size and depth of the strip's pictures; None where the backend may not read them as Blender does.
+    """The size and depth of the strip's pictures; None if the backend may not read them as Blender does.
 
     `names` and `indices` are the file and the media's frame that is shown in each frame. `look` decides how many of
     the files are looked at.
@@ -193,18 +193,18 @@ def pictures(
 
 
 def _movie_pictures(scene: bpy.types.Scene, strip: compat.Strip, name: str, frames: int) -> Pictures | None:
-    """The size and depth of a movie's pictures; None as well where it has fewer than `frames` frames."""
+    """The size and depth of a movie's pictures; None as well if it has fewer than `frames` frames."""
     head = movie_head.head_of(os.path.join(folder_of(scene, strip), name))
     if head is None or strip.stream_index != 0 or not head.has(frames, strip.fps):
         return None
     turn = compat.turn_shown(head.turn)
-    if turn is None or not head.depth.is_within(compat.DEEP_SAMPLES_SHOWN):
+    if turn is None or not head.depth.is_within(compat.MAX_BIT_DEPTH_SHOWN):
         return None
-    most = compat.DEEP_SAMPLES_SHOWN
+    most = compat.MAX_BIT_DEPTH_SHOWN
     found = Pictures(head.width, head.height, turn, head.depth.alpha, most.rgb, most.gray)
     element = strip.elements[0] if len(strip.elements) else None
     remembered = element is not None and (element.orig_width, element.orig_height)
-    return found if remembered == found.shown_size() else None  # else the file isn't the one that was laid there
+    return found if remembered == found.shown_size() else None  # else the file was replaced since the strip was added
 
 
 def camera_of(strip: compat.Strip, frame: int) -> bpy.types.Object | None:
@@ -231,7 +231,7 @@ def frames_of_scene(strip: compat.Strip, frames: range) -> list[int]:
     return [first + index for index in media_indices(strip, frames)]
 
 
-def refuse_scene(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
+def scene_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
     """Why a scene strip can't be rendered in those frames of the timeline."""
     shown = strip.scene
     if shown is None:
@@ -246,11 +246,11 @@ def refuse_scene(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> 
     return ""
 
 
-def refuse_depth(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
+def depth_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
     """Why the depth of a strip can't be rendered."""
     if strip.type != "SCENE":
         return iface_("“{}” is not a scene strip, so it has no depth: select a scene strip.").format(strip.name)
-    refusal = refuse_scene(scene, strip, frames)
+    refusal = scene_refusal(scene, strip, frames)
     if refusal:
         return refusal
     if strip.scene_input != "CAMERA":

@@ -14,10 +14,11 @@ from . import compat, scene_format
 PLAIN_BLENDS = frozenset({"REPLACE", "CROSS", "ALPHA_OVER"})
 """These blend types show an opaque strip as it is."""
 PLAIN_SPACE = "sRGB"
+"""The color space in which the backend reads pictures and movies."""
 AVERAGED_BELOW = 0.5
-"""Where both scales are smaller than this, Blender's automatic filter is the box filter."""
+"""If both scales are smaller than this, Blender's automatic filter is the box filter."""
 NEAR = 1e-4
-"""Differences of so many pixels don't count: Blender keeps a transform as 32-bit floats."""
+"""Differences of this many pixels don't count: Blender keeps a transform as 32-bit floats."""
 
 
 def framing_of(scene: bpy.types.Scene, strip: compat.Strip, picture: tuple[int, int]) -> Framing:
@@ -69,22 +70,22 @@ def filling_scale(scene: bpy.types.Scene, picture: tuple[int, int]) -> tuple[flo
     return scale * frame[0] / square[0], scale * frame[1] / square[1]
 
 
-def is_whole_frame(scene: bpy.types.Scene, lies: Framing, picture: tuple[int, int]) -> bool:
-    """True where the pictures have the frame's size and fill it exactly."""
-    size = lies.canvas_width, lies.canvas_height
-    lies = replace(lies, width=round(lies.width, 6), height=round(lies.height, 6))
-    return picture == scene_format.frame_size(scene) and lies == Framing(*size, 0, 0, *size)
+def is_whole_frame(scene: bpy.types.Scene, framing: Framing, picture: tuple[int, int]) -> bool:
+    """True if the pictures have the frame's size and fill it exactly."""
+    size = framing.canvas_width, framing.canvas_height
+    framing = replace(framing, width=round(framing.width, 6), height=round(framing.height, 6))
+    return picture == scene_format.frame_size(scene) and framing == Framing(*size, 0, 0, *size)
 
 
 def fills_frame(scene: bpy.types.Scene, strip: compat.Strip, picture: tuple[int, int]) -> bool:
-    """True where a strip that can be framed, with pictures of that size, covers the whole frame."""
-    lies = framing_of(scene, strip, picture)
-    ends = lies.x + lies.width - lies.canvas_width, lies.y + lies.height - lies.canvas_height
-    return max(lies.x, lies.y) <= NEAR and min(ends) >= -NEAR
+    """True if a strip that can be framed, with pictures of that size, covers the whole frame."""
+    framing = framing_of(scene, strip, picture)
+    ends = framing.x + framing.width - framing.canvas_width, framing.y + framing.height - framing.canvas_height
+    return max(framing.x, framing.y) <= NEAR and min(ends) >= -NEAR
 
 
 def can_be_framed(strip: compat.Strip, picture: tuple[int, int]) -> bool:
-    """True where a Framing can describe how the strip lies in the frame: upright, and not cropped away."""
+    """True if a Framing can describe how the strip lies in the frame: upright, and not cropped away."""
     transform, crop = strip.transform, strip.crop
     upright = transform.rotation == 0 and transform.scale_x > 0 and transform.scale_y > 0
     left = crop.min_x + crop.max_x < picture[0] and crop.min_y + crop.max_y < picture[1]
@@ -92,7 +93,7 @@ def can_be_framed(strip: compat.Strip, picture: tuple[int, int]) -> bool:
 
 
 def is_plain(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
-    """True where a movie or image strip shows its media's pictures, one in each frame, with nothing done to them."""
+    """True if a movie or image strip shows its media's pictures, one in each frame, with nothing done to them."""
     return (
         strip.blend_type in PLAIN_BLENDS
         and strip.blend_alpha == 1.0
@@ -107,7 +108,7 @@ def is_plain(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
 
 
 def is_retimed(scene: bpy.types.Scene, strip: compat.Strip) -> bool:
-    """True where the strip may show its media at another speed than one frame in each of the scene's frames.
+    """True if the strip may show its media at another speed than one frame in each of the scene's frames.
 
     A movie with another frame rate may have been added so that it plays at its own speed; Blender doesn't tell.
     """
@@ -133,7 +134,7 @@ def _placed(picture: int, frame: int, scale: float, offset: float, origin: float
 
 
 def _is_averaged(transform: Any) -> bool:
-    """True where Blender scales down by averaging samples (its box filter)."""
+    """True if Blender scales down by averaging samples (its box filter)."""
     small = transform.scale_x < AVERAGED_BELOW and transform.scale_y < AVERAGED_BELOW
     return bool(transform.filter == "BOX" or (transform.filter == "AUTO" and small))
 
@@ -141,7 +142,7 @@ def _is_averaged(transform: Any) -> bool:
 def _cut(side: _Side, low: float, high: float, frame: int, averaged: bool) -> _Side:
     """Crop the picture, with its edges where a reader of the Framing gets pixels as bright as Blender's.
 
-    Blender samples a pixel at its center, or, where it averages, at as many points as the pixel has of the media's
+    Blender samples a pixel at its center, or, if it averages, at as many points as the pixel has of the media's
     pixels. For a pixel covered by the share c, it shows c * c of the picture, times the share of its samples that are
     covered (an edge exactly on a sample doesn't cover it). A reader of the Framing shows the share c.
     """

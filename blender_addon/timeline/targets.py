@@ -1,6 +1,6 @@
-"""Which takes a task makes of what is selected: their frames, their channel and the footage that they need.
+"""The takes that a task makes of what is selected: their frames, their channel and the footage that they need.
 
-Where a task can't be done, a sentence is returned that says why and what to do. Nothing is changed.
+If a task can't be done, a sentence is returned that says why and what to do. Nothing is changed.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from bpy.app.translations import pgettext_iface as iface_
 from ...wan_backend.protocol.messages import MAX_TAKE_FRAMES, Role, Task
 from . import compat, free_space, scene_format
 from .footage import FootageRange
-from .selection import MAX_STRIPS, Picked, Selection, around
+from .selection import MAX_STRIPS, Selection, StripSummary, around
 
 MAX_NEIGHBOR_FRAMES = 17
-"""At most so many of the model's frames are kept of a neighbor: enough to show its motion."""
+"""At most this many frames, at the model's rate, are kept of a neighbor: enough to show its motion."""
 
 MAY_BE_SHORTER = frozenset({Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO})
 """A take of any other task is as long as what it is made from, or as the gap that it fills."""
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """The panel's settings that a target depends on."""
+class TargetSettings:
+    """The panel's settings that a target depends on; rates are in frames per second."""
 
     length_frames: int = 72
-    """For takes whose length nothing on the timeline gives."""
+    """In frames of the scene, for takes whose length nothing on the timeline sets."""
     as_long_as_strip: bool = True
     """Image to video: to the end of the picture's strip."""
     extend_frames: int = 24
@@ -46,7 +46,7 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Target:
-    """One take: frames [start, end_exclusive) on `channel`."""
+    """One take: frames [start, end_exclusive) of the scene, on `channel`."""
 
     task: Task
     start: int
@@ -54,8 +54,8 @@ class Target:
     channel: int
     wanted: tuple[FootageRange, ...] = ()
     prompt: str = ""
-    """Of the text strip that the take is made for; empty where the panel's prompt holds."""
-    sources: tuple[Picked, ...] = field(default=(), compare=False)
+    """That of the text strip that the take is made for; empty for the panel's prompt."""
+    sources: tuple[StripSummary, ...] = field(default=(), compare=False)
     """The strips that the take is made from, as they were."""
 
     @property
@@ -64,32 +64,36 @@ class Target:
         return self.end_exclusive - self.start
 
 
-def find_targets(scene: bpy.types.Scene, selection: Selection, task: Task, wishes: Wishes) -> list[Target] | str:
+def find_targets(
+    scene: bpy.types.Scene, selection: Selection, task: Task, settings: TargetSettings
+) -> list[Target] | str:
     """A target for each take, at least one; or why there is none. Text strips get a take each."""
     if selection.count > MAX_STRIPS:
         return iface_("{} strips are selected: select at most {}.").format(selection.count, MAX_STRIPS)
-    targets = _targets_of_task(scene, selection, task, wishes)
+    targets = _targets_of_task(scene, selection, task, settings)
     if isinstance(targets, str):
         return targets
-    refusals = (_refuse_length(target) or _refuse_place(target) for target in targets)
+    refusals = (_length_refusal(target) or _place_refusal(target) for target in targets)
     return next(filter(None, refusals), targets)
 
 
-def _targets_of_task(scene: bpy.types.Scene, selection: Selection, task: Task, wishes: Wishes) -> list[Target] | str:
+def _targets_of_task(
+    scene: bpy.types.Scene, selection: Selection, task: Task, settings: TargetSettings
+) -> list[Target] | str:
     if task is Task.IMAGE_TO_VIDEO:
-        return _from_picture(scene, selection, wishes)
+        return _from_picture(scene, selection, settings)
     if task is Task.RESTYLE:
         return _over_footage(scene, selection)
     if task is Task.PREVIS:
         return _over_scene_strips(scene, selection)
     if task is Task.FILL_GAP:
-        return _into_gap(scene, selection, wishes)
+        return _into_gap(scene, selection, settings)
     if task is Task.EXTEND:
-        return _beside_strip(scene, selection, wishes)
+        return _beside_strip(scene, selection, settings)
     return _for_text_strips(scene, selection)
 
 
-def _refuse_length(target: Target) -> str:
+def _length_refusal(target: Target) -> str:
     """Why a take is too long to be made; known before anything is read, rendered or sent for it.
 
     A take that may be shorter than what it covers is left to its plan, which has a button for that.
@@ -111,7 +115,7 @@ def _refuse_length(target: Target) -> str:
     )
 
 
-def _refuse_place(target: Target) -> str:
+def _place_refusal(target: Target) -> str:
     """Why a take can't lie there: it would reach to where Blender has no frames."""
     if target.end_exclusive - 1 > scene_format.LAST_FRAME:
         return iface_(
@@ -126,7 +130,7 @@ def _refuse_place(target: Target) -> str:
     return ""
 
 
-def _refuse_muted(strips: Iterable[Picked]) -> str:
+def _muted_refusal(strips: Iterable[StripSummary]) -> str:
     """Why a strip among them can't be used: the preview doesn't show it."""
     muted = next((strip for strip in strips if strip.muted), None)
     return (
@@ -136,7 +140,7 @@ def _refuse_muted(strips: Iterable[Picked]) -> str:
     )
 
 
-def _quote(strips: Iterable[Picked]) -> str:
+def _quote(strips: Iterable[StripSummary]) -> str:
     """The strips' names, for a sentence."""
     return " and ".join(f"'{strip.name}'" for strip in strips)
 
@@ -157,7 +161,7 @@ def _free_channel(
     return iface_("Every channel {}is taken, locked or muted at frame {}: make room there.").format(where, start)
 
 
-def _own_channel(scene: bpy.types.Scene, start: int, end_exclusive: int, strips: Iterable[Picked]) -> int | str:
+def _own_channel(scene: bpy.types.Scene, start: int, end_exclusive: int, strips: Iterable[StripSummary]) -> int | str:
     """The channel of one of the strips if it is free there, else the first free one above; or why there is none."""
     numbers = [strip.channel for strip in strips]
     for number in numbers:
@@ -182,8 +186,8 @@ def _for_text_strips(scene: bpy.types.Scene, selection: Selection) -> list[Targe
     return targets
 
 
-def _from_picture(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Target] | str:
-    """A take that starts on the selected picture, and ends on the second one where two are selected."""
+def _from_picture(scene: bpy.types.Scene, selection: Selection, settings: TargetSettings) -> list[Target] | str:
+    """A take that starts on the selected picture, and ends on the second one if two are selected."""
     strips = selection.footage
     if not strips:
         return "Select the strip with the picture: an image, or a strip with the playhead on the frame you want."
@@ -191,19 +195,19 @@ def _from_picture(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) 
         return iface_("{} strips are selected: select the first picture, and the last one where you want it.").format(
             len(strips)
         )
-    muted = _refuse_muted(strips)
+    muted = _muted_refusal(strips)
     if muted:
         return muted
     first = strips[0]
     frame = _picture_frame(first, selection.frame)
     wanted = [FootageRange(Role.FIRST, frame, frame + 1, (first.name,))]
-    end = first.end_exclusive if wishes.as_long_as_strip and first.end_exclusive - frame > 1 else None
+    end = first.end_exclusive if settings.as_long_as_strip and first.end_exclusive - frame > 1 else None
     if len(strips) == 2:
         last = strips[1]
         at = last.end_exclusive - 1 if last.is_still else last.start
         wanted.append(FootageRange(Role.LAST, at, at + 1, (last.name,)))
         end = at + 1 if at > frame else end
-    end = end or frame + wishes.length_frames
+    end = end or frame + settings.length_frames
     channel = _free_channel(scene, frame, end, max(strip.channel for strip in strips))
     if isinstance(channel, str):
         return channel
@@ -218,7 +222,7 @@ def _over_footage(scene: bpy.types.Scene, selection: Selection) -> list[Target] 
     """
     if not selection.footage:
         return _over_preview_range(scene)
-    muted = _refuse_muted(selection.footage)
+    muted = _muted_refusal(selection.footage)
     if muted:
         return muted
     targets: list[Target] = []
@@ -260,7 +264,7 @@ def _over_scene_strips(scene: bpy.types.Scene, selection: Selection) -> list[Tar
         return iface_("{} pictures are selected along with the scene strip: select one for the look, or none.").format(
             len(looks)
         )
-    muted = _refuse_muted(selection.footage)
+    muted = _muted_refusal(selection.footage)
     if muted:
         return muted
     targets: list[Target] = []
@@ -277,16 +281,16 @@ def _over_scene_strips(scene: bpy.types.Scene, selection: Selection) -> list[Tar
     return targets
 
 
-def _picture_frame(strip: Picked, playhead: int) -> int:
-    """The frame that is meant: that of the playhead where it stands on the strip, else the first."""
+def _picture_frame(strip: StripSummary, playhead: int) -> int:
+    """The frame that is meant: the playhead's if it is on the strip, else the first."""
     if strip.is_still or not strip.start <= playhead < strip.end_exclusive:
         return strip.start
     return playhead
 
 
-def _groups(strips: tuple[Picked, ...]) -> list[tuple[Picked, ...]]:
+def _groups(strips: tuple[StripSummary, ...]) -> list[tuple[StripSummary, ...]]:
     """Strips, in the order of their starts, by whether they overlap in time."""
-    groups: list[list[Picked]] = []
+    groups: list[list[StripSummary]] = []
     end = None
     for strip in strips:
         if end is None or strip.start >= end:
@@ -297,12 +301,12 @@ def _groups(strips: tuple[Picked, ...]) -> list[tuple[Picked, ...]]:
     return [tuple(group) for group in groups]
 
 
-def _into_gap(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Target] | str:
+def _into_gap(scene: bpy.types.Scene, selection: Selection, settings: TargetSettings) -> list[Target] | str:
     """A take that is exactly the gap between two selected strips, or around the playhead."""
     sides = _sides_of_gap(scene, selection)
     if isinstance(sides, str):
         return sides
-    refusal = _refuse_sides(*sides)
+    refusal = _sides_refusal(*sides)
     if refusal:
         return refusal
     left, right = sides
@@ -310,11 +314,11 @@ def _into_gap(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> l
     channel = _own_channel(scene, start, end, sides)
     if isinstance(channel, str):
         return channel
-    wanted = (_before(left, start, wishes), _after(right, end, wishes))
+    wanted = (_before(left, start, settings), _after(right, end, settings))
     return [Target(Task.FILL_GAP, start, end, channel, wanted, sources=sides)]
 
 
-def _sides_of_gap(scene: bpy.types.Scene, selection: Selection) -> tuple[Picked, Picked] | str:
+def _sides_of_gap(scene: bpy.types.Scene, selection: Selection) -> tuple[StripSummary, StripSummary] | str:
     """The strips at both sides of the gap that is meant; or why there are none."""
     strips = selection.footage
     if len(strips) == 2:
@@ -330,9 +334,9 @@ def _sides_of_gap(scene: bpy.types.Scene, selection: Selection) -> tuple[Picked,
     return left, right
 
 
-def _refuse_sides(left: Picked, right: Picked) -> str:
+def _sides_refusal(left: StripSummary, right: StripSummary) -> str:
     """Why the gap between two strips can't be filled."""
-    muted = _refuse_muted((left, right))
+    muted = _muted_refusal((left, right))
     if muted:
         return muted
     for strip in (left, right):
@@ -352,22 +356,22 @@ def _refuse_sides(left: Picked, right: Picked) -> str:
     return ""
 
 
-def _beside_strip(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) -> list[Target] | str:
+def _beside_strip(scene: bpy.types.Scene, selection: Selection, settings: TargetSettings) -> list[Target] | str:
     """A take that goes on from the strip's end, or leads up to its start.
 
-    Where a handle was pulled past the media, so that Blender holds a picture, the held part is what is made.
+    If a handle was pulled past the media, so that Blender holds a picture, the take covers the held part.
     """
     if len(selection.footage) != 1:
         return "Select only one strip, the one to extend." if selection.footage else "Select the strip to extend."
     strip = selection.footage[0]
-    muted = _refuse_muted((strip,))
+    muted = _muted_refusal((strip,))
     if muted:
         return muted
     if strip.type == "ADJUSTMENT":
         return iface_("'{}' has no picture of its own: select the strip to extend.").format(strip.name)
-    backward = goes_backward(strip, wishes.backward)
+    backward = goes_backward(strip, settings.backward)
     held = strip.held_before if backward else strip.held_after
-    frames = held or wishes.extend_frames
+    frames = held or settings.extend_frames
     start, end = (
         (strip.shown_start - frames, strip.shown_start) if backward else (strip.shown_end, strip.shown_end + frames)
     )
@@ -376,12 +380,12 @@ def _beside_strip(scene: bpy.types.Scene, selection: Selection, wishes: Wishes) 
     channel = _free_channel(scene, start, end, strip.channel) if held else _own_channel(scene, start, end, (strip,))
     if isinstance(channel, str):
         return channel
-    wanted = _after(strip, end, wishes) if backward else _before(strip, start, wishes)
+    wanted = _after(strip, end, settings) if backward else _before(strip, start, settings)
     return [Target(Task.EXTEND, start, end, channel, (wanted,), sources=(strip,))]
 
 
-def goes_backward(strip: Picked, wished: bool) -> bool:
-    """Whether a strip is extended at its start: where Blender holds a picture; at both or none, as the panel says."""
+def goes_backward(strip: StripSummary, wished: bool) -> bool:
+    """Whether a strip is extended at its start: the side with a held picture counts, else `wished`, the panel's."""
     if bool(strip.held_before) != bool(strip.held_after):
         return bool(strip.held_before)
     return wished
@@ -399,10 +403,10 @@ def _no_room_before(start: int) -> str:
     )
 
 
-def _before(strip: Picked, end: int, wishes: Wishes) -> FootageRange:
+def _before(strip: StripSummary, end: int, settings: TargetSettings) -> FootageRange:
     """As much of `strip` before `end` as the model needs; a held picture too, as the preview shows it."""
-    return FootageRange(Role.BEFORE, max(strip.start, end - wishes.neighbor_frames), end, (strip.name,))
+    return FootageRange(Role.BEFORE, max(strip.start, end - settings.neighbor_frames), end, (strip.name,))
 
 
-def _after(strip: Picked, start: int, wishes: Wishes) -> FootageRange:
-    return FootageRange(Role.AFTER, start, min(strip.end_exclusive, start + wishes.neighbor_frames), (strip.name,))
+def _after(strip: StripSummary, start: int, settings: TargetSettings) -> FootageRange:
+    return FootageRange(Role.AFTER, start, min(strip.end_exclusive, start + settings.neighbor_frames), (strip.name,))

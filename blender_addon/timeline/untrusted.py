@@ -22,19 +22,19 @@ Owner = Any
 
 
 def id_in(owner: Owner, key: str) -> str:
-    """The id under that key; empty where there is none."""
+    """The id under that key; empty if there is none."""
     value = owner.get(key)
     return value if isinstance(value, str) and is_id(value) else ""
 
 
 def text_in(owner: Owner, key: str) -> str:
-    """The text under that key; empty where there is none, or where it is longer than any text that is written."""
+    """The text under that key; empty if there is none, or if it is longer than any text that is written."""
     value = owner.get(key)
     return value if isinstance(value, str) and len(value) <= bounds.MAX_JSON_CHARACTERS else ""
 
 
 def frame_in(owner: Owner, key: str, default: int) -> int:
-    """The frame (or number of frames) under that key; `default` where there is none."""
+    """The frame (or number of frames) under that key; `default` if there is none."""
     value = owner.get(key)
     return value if is_frame(value) else default
 
@@ -75,7 +75,7 @@ def drop_unreadable(settings: Any) -> None:
 
 @lru_cache(maxsize=16)
 def request(text: str) -> TakeRequest | None:
-    """Parse the request that a strip keeps; None where it is not valid.
+    """Parse the request that a strip keeps; None if it is not valid.
 
     The results are cached, since the panel asks for the active strip's request at every redraw.
     """

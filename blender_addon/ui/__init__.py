@@ -1,6 +1,6 @@
 """What a person sees: the sidebar, the preferences' page, the menus and the timeline's overlay.
 
-No draw changes anything. What a draw wants to know, it asks for; the session's timer finds it out.
+No draw changes anything. A draw notes what it would like to know, and the session's timer asks for it.
 """
 
 from __future__ import annotations

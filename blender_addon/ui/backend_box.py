@@ -24,7 +24,7 @@ FIRST_STEPS = (
 
 
 def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """What stands in the way of generating; nothing where all is well."""
+    """Why no take can be made now, with a way out; nothing if one can."""
     current = session.current()
     if current.setup.state in ("planning", "planned", "running", "failed"):
         draw_setup(layout.box(), context)
@@ -124,7 +124,7 @@ def draw_setup(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def draw_setup_button(layout: bpy.types.UILayout) -> None:
-    """The button that sets the backend up, and why it is gray where Blender is offline."""
+    """The button that sets the backend up, and why it is gray while Blender is offline."""
     row = layout.row()
     row.scale_y = 1.4
     row.operator("wan_vse.setup_backend", text="Set Up Backend", icon="IMPORT")

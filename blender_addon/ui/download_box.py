@@ -23,7 +23,7 @@ _FIXES: dict[FixAction, Any] = {FixAction.DOWNLOAD: "FILE_REFRESH", FixAction.OP
 
 
 def draw_for(layout: bpy.types.UILayout, context: bpy.types.Context, chosen: str, task: str) -> None:
-    """Under the choice of the model: the chosen one where it isn't here, and what else is asked for or comes.
+    """Below the choice of the model: the chosen one if it isn't here, and what else is asked for or downloaded.
 
     A model that can't do `task` is not offered.
     """
@@ -42,7 +42,7 @@ def draw_for(layout: bpy.types.UILayout, context: bpy.types.Context, chosen: str
 
 
 def draw_fetchable(layout: bpy.types.UILayout, context: bpy.types.Context, row: ModelRow | ExtraRow) -> None:
-    """The box of one model, LoRA or tiny autoencoder; nothing where it is here and nothing goes on with it."""
+    """The box of one model, LoRA or tiny autoencoder; nothing if it is here and not being downloaded."""
     downloads = session.current().server.downloads
     status = downloads.status(row.model)
     if status is not None and status.state is not DownloadState.DONE:
@@ -114,7 +114,7 @@ def _draw_status(
 def _draw_problem(
     box: bpy.types.UILayout, context: bpy.types.Context, model: str, sentence: str, fixes: list[Fix]
 ) -> None:
-    """What is wrong and what would help; without a timeline too, where `apply_fix` can't be used."""
+    """What is wrong and what would help; not by `apply_fix`, which needs a timeline: the preferences have none."""
     column = box.column(align=True)
     column.alert = True
     paragraph.draw(column, context, sentence, "ERROR")

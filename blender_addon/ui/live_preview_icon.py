@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 MAX_SIDE = 1024
 _HEAD = struct.Struct("<II")
+"""Width and height, before the pixels."""
 _SCALE = 7.0
 
 _kept: Any = None
@@ -40,7 +41,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Remove it, with all pictures."""
+    """Remove the collection, with all pictures."""
     global _kept
     if bpy.app.timers.is_registered(_read):
         bpy.app.timers.unregister(_read)
@@ -61,7 +62,7 @@ def draw(layout: bpy.types.UILayout, job: JobStatus) -> None:
 
 
 def want(path: str, step: int) -> None:
-    """Have the timer read the picture of that step, unless it's here. Safe in a draw."""
+    """Have the timer read the picture of that step, unless it is shown. Safe in a draw."""
     if _kept is None or _steps.get(path) == step:
         return
     _asked[path] = step
@@ -88,7 +89,7 @@ def _read() -> None:
 
 
 def _picture(file: str) -> tuple[int, int, memoryview] | None:
-    """Width, height and packed pixels; None where there are none, as when the take has just been finished."""
+    """Width, height and packed pixels; None if there are none, as when the take has just been finished."""
     try:
         with open(file, "rb") as stream:
             content = stream.read(_HEAD.size + 4 * MAX_SIDE * MAX_SIDE)

@@ -40,7 +40,7 @@ class WAN_VSE_UL_loras(bpy.types.UIList):
 
 
 class WAN_VSE_PT_loras(bpy.types.Panel):
-    """Which LoRAs takes are made with."""
+    """The LoRAs that takes are made with."""
 
     bl_idname = "WAN_VSE_PT_loras"
     bl_label = "LoRAs"
@@ -79,7 +79,7 @@ class WAN_VSE_PT_loras(bpy.types.Panel):
 
 
 def draw_chosen(layout: bpy.types.UILayout, chosen: bpy.types.PropertyGroup) -> None:
-    """Where the chosen one lies, and what of the model it works on."""
+    """The file of the chosen LoRA, and the expert of the model that it applies to."""
     column = layout.column(align=True)
     column.prop(chosen, "path", text="")
     row = column.row(align=True)

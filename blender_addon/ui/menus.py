@@ -1,4 +1,4 @@
-"""The operators in the sequencer's own menus, where Blender's search (F3) finds them."""
+"""The operators in the sequencer's own menus, through which Blender's search (F3) finds them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WAN_VSE_MT_wan(bpy.types.Menu):
 _GROUPS: tuple[tuple[tuple[str, str, Any], ...], ...] = (
     (
         ("generate", "Generate Take", "RENDER_ANIMATION"),
-        ("generate_into_hole", "Generate into Gap", "SNAP_MIDPOINT"),
+        ("generate_into_gap", "Generate into Gap", "SNAP_MIDPOINT"),
         ("animate_picture", "Animate Picture", "IMAGE_DATA"),
         ("restyle", "Restyle Footage", "BRUSH_DATA"),
         ("fill_gap", "Fill Gap", "ARROW_LEFTRIGHT"),
@@ -74,7 +74,7 @@ def _in_strip_menu(self: Any, context: bpy.types.Context) -> None:
 def _in_add_menu(self: Any, context: bpy.types.Context) -> None:
     self.layout.separator()
     self.layout.operator("wan_vse.generate", text="Wan Take", icon="RENDER_ANIMATION")
-    self.layout.operator("wan_vse.generate_into_hole", text="Wan Take into Gap", icon="SNAP_MIDPOINT")
+    self.layout.operator("wan_vse.generate_into_gap", text="Wan Take into Gap", icon="SNAP_MIDPOINT")
 
 
 CLASSES = (WAN_VSE_MT_wan,)

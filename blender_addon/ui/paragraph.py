@@ -1,4 +1,4 @@
-"""Text in several lines, broken where the region ends: Blender's labels have one line and are cut off."""
+"""Text in several lines that fit the region: Blender's labels have one line and are cut off."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def draw(
 
 
 def fits(context: bpy.types.Context, text: str) -> bool:
-    """True where a field as wide as the region shows all of `text`."""
+    """True if a field as wide as the region shows all of `text`."""
     room, points = _room(context, False, None)
     return len(broken(text, room + int(_FIELD_PIXELS * context.preferences.system.ui_scale), points)) <= 1
 
@@ -81,7 +81,7 @@ def broken(text: str, width_pixels: int, points: float) -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def shortened(text: str, width_pixels: int, points: float) -> str:
-    """As many whole words of `text` as fit into one line, at least one, with three dots where it goes on."""
+    """As many whole words of `text` as fit into one line, at least one; three dots follow if it goes on."""
     whole = " ".join(text.split())
     blf.size(_FONT, points)
     if _width(whole) <= width_pixels:

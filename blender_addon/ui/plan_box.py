@@ -1,4 +1,4 @@
-"""The plan: what would be made and where it would go, before the click; or what stands in the way."""
+"""The plan: what would be made and where it would go, before the click; or why it can't be made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from . import paragraph, thumbnail_icons, wording
 def draw_outcome(
     layout: bpy.types.UILayout, context: bpy.types.Context, scene: bpy.types.Scene, seen: Snapshot
 ) -> None:
-    """What would be made and where it would go, as the backend plans it; or what stands in the way."""
+    """What would be made and where it would go, as the backend plans it; or why it can't be made."""
     takes, server = seen.takes, session.current().server
     asked = takes.blocked or make_takes.request_with_sources(scene, takes.orders[0])
     if isinstance(asked, str):
@@ -70,7 +70,7 @@ def draw_plan(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan) -
 
 
 def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan, problem: Problem) -> None:
-    """What makes it impossible, with what would help; or that the model is on its way."""
+    """Why the take can't be made, with what would help; or that the model is being downloaded."""
     if _is_coming(plan):
         paragraph.draw(box, context, "The model is being downloaded; you can keep working.", "IMPORT")
         return
@@ -86,7 +86,7 @@ def draw_problem(box: bpy.types.UILayout, context: bpy.types.Context, plan: Plan
 
 
 def _is_coming(plan: Plan) -> bool:
-    """True where the only problem is that the model is still being downloaded."""
+    """True if the only problem is that the model is still being downloaded."""
     status = session.current().server.downloads.status(plan.model)
     return plan.problem.kind is ProblemKind.MODEL_MISSING and status is not None and status.state.active
 

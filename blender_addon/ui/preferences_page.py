@@ -25,7 +25,7 @@ def draw(preferences: WanPreferences, context: bpy.types.Context) -> None:
 
 
 def draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:
-    """How the backend is, its set-up, and where it is."""
+    """The backend's state, its setup, and the field for another one."""
     box = layout.box()
     box.label(text="Backend")
     current = session.current()
@@ -42,7 +42,7 @@ def draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, prefere
 
 
 def draw_models(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:
-    """Where the models are, what they run on, and the download of those that are not here."""
+    """The folders and the device, then each model, with its download if it isn't here."""
     box = layout.box()
     box.label(text="Models")
     fields = _fields(box)
@@ -93,7 +93,7 @@ def _model_line(model: ModelRow) -> tuple[str, str]:
 
 
 def draw_takes(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: WanPreferences) -> None:
-    """Where takes are kept."""
+    """The folder that takes are kept in."""
     box = layout.box()
     box.label(text="Takes")
     _fields(box).prop(preferences, "media_folder", placeholder="wan/ beside the .blend file")

@@ -152,7 +152,7 @@ def draw_job(box: bpy.types.UILayout, context: bpy.types.Context, job: JobStatus
 
 
 def _details(job: JobStatus) -> TakeRequest | None:
-    """What the job was asked for; the backend is asked where that isn't known yet."""
+    """What the job was asked for; None, after asking the backend, if that isn't known yet."""
     request = session.current().request_of(job.job_id)
     if request is None:
         session.current().server.want_details(job.job_id)

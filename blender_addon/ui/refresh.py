@@ -96,7 +96,7 @@ def _shown(now: QueueState, search: str) -> tuple[list[str], int]:
 
 
 def _are(rows: Any, ids: list[str]) -> bool:
-    """True where the rows have these ids; a file that was opened may have brought other rows with it."""
+    """True if the rows have these ids; a file that was opened may have brought other rows with it."""
     ends = (0, -1) if ids else ()
     return len(rows) == len(ids) and all(rows[end].name == ids[end] for end in ends)
 

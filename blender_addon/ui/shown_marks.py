@@ -1,4 +1,4 @@
-"""The placeholders and takes among the strips that the timeline shows, read anew only where something may have changed.
+"""The placeholders and takes among the strips that the timeline shows, read again only if something may have changed.
 
 Draws ask at every redraw, and a walk over thousands of strips costs milliseconds; whether any was moved costs little.
 No strip is kept, only numbers and words.
@@ -15,11 +15,11 @@ import bpy
 from ..timeline import compat, identity, untrusted
 
 KEPT_SECONDS = 0.7
-"""While no strip comes, goes or moves, the jobs of the strips are read anew only after this time."""
+"""While no strip comes, goes or moves, the jobs of the strips are read again only after this time."""
 
 
 class Placeholder(NamedTuple):
-    """Where one lies, and for which job."""
+    """Frames [start, end_exclusive) and channel of one, and its job."""
 
     start: int
     end_exclusive: int

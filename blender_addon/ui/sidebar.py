@@ -12,7 +12,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from .. import preferences
 from ..jobs import collect, project, request, session
 from ..operators import snapshot
-from ..operators.apply_settings import request_of
+from ..operators.apply_settings import request_of_strip
 from ..operators.choose_inputs import changes_colors
 from ..operators.refusing import timeline_refusal
 from ..properties import WanSettings, settings_in
@@ -30,9 +30,9 @@ from . import (
 )
 
 PROMPT_LINES = 6
-FAR_SECONDS = 3.0
-_far = (False, 0.0)
-"""Whether takes lie far from their file, and until when this holds."""
+ELSEWHERE_SECONDS = 3.0
+_elsewhere = (False, 0.0)
+"""Whether takes lie elsewhere than beside the file, and until which time.monotonic() this is used."""
 
 
 class _InSequencer:
@@ -127,12 +127,12 @@ class WAN_VSE_PT_take(_InSequencer, bpy.types.Panel):
     def poll(cls, context: bpy.types.Context) -> bool:
         """Only for strips that were made here."""
         scene = compat.sequencer_scene(context)
-        return scene is not None and request_of(compat.active_strip(scene)) is not None
+        return scene is not None and request_of_strip(compat.active_strip(scene)) is not None
 
     @timed("draw: take")
     def draw(self, context: bpy.types.Context) -> None:
         """Blender calls this to show the panel."""
-        made = request_of(compat.active_strip(compat.sequencer_scene(context)))
+        made = request_of_strip(compat.active_strip(compat.sequencer_scene(context)))
         layout = self.layout
         paragraph.draw(
             layout, context, wording.title(made.prompt, made.task), "FONT_DATA", PROMPT_LINES, translate=False
@@ -186,7 +186,7 @@ def draw_prompt(
 
 
 def _draw_long_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, prompt: str) -> None:
-    """A field shows the beginning only: the whole is written below it where it does not fit."""
+    """A field shows the beginning only: if it does not fit, the whole is written below."""
     if not paragraph.fits(context, prompt):
         column = layout.column()
         column.active = False
@@ -235,7 +235,7 @@ def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
     current = session.current()
     if current.collector.busy:
         layout.progress(factor=current.collector.progress, type="BAR", text="Copying takes")
-    elif project.path() and _any_far():
+    elif project.path() and _any_elsewhere():
         box = layout.box()
         paragraph.draw(box, context, "Some takes are not beside the .blend file.", "FILE_FOLDER")
         box.operator("wan_vse.collect_takes", text="Collect Takes")
@@ -243,16 +243,16 @@ def draw_collecting(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
         paragraph.draw(layout, context, current.collector.sentence, "INFO")
 
 
-def _any_far() -> bool:
+def _any_elsewhere() -> bool:
     """Whether takes lie elsewhere; looked up every few seconds, because it takes a walk over all strips."""
-    global _far
-    if bpy.app.background or time.monotonic() > _far[1]:
-        _far = (collect.any_far(), time.monotonic() + FAR_SECONDS)
-    return _far[0]
+    global _elsewhere
+    if bpy.app.background or time.monotonic() > _elsewhere[1]:
+        _elsewhere = (collect.any_elsewhere(), time.monotonic() + ELSEWHERE_SECONDS)
+    return _elsewhere[0]
 
 
 def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Where takes go."""
+    """The folder that the next takes go into."""
     if project.path() or preferences.get().media_folder:
         text = iface_("Takes go to {}").format(f"{request.media_folder(preferences.get())}{os.sep}")
     else:

@@ -35,7 +35,7 @@ _ICONS: dict[Task, Any] = {Task[item[0]]: item[3] for item in TASK_ITEMS}
 
 
 def name_of(asked: str) -> str:
-    """The name of a request's task; its own word where a newer version has made the request."""
+    """The name of a request's task; its own word if a newer version has made the request."""
     return next((name for one, name in _NAMES.items() if one.value == asked), asked)
 
 
@@ -57,7 +57,7 @@ def _draw_one(row: bpy.types.UILayout, seen: Snapshot, one: Task, text: str) -> 
 
 
 def draw_made_from(layout: bpy.types.UILayout, context: bpy.types.Context, seen: Snapshot) -> None:
-    """Which strips the task is about, in a line or two; nothing where it's about none, or can't be done."""
+    """The strips that the task is about, in at most two lines; nothing if there are none, or it can't be done."""
     made = [order.target for order in seen.takes.orders if order.target is not None]
     if made and seen.task is not Task.TEXT_TO_VIDEO:
         paragraph.draw(layout, context, made_from(made), _ICONS[seen.task], max_lines=2)
@@ -114,7 +114,7 @@ def draw_length(
 ) -> None:
     """The length in the unit that is given, with the other beside it; that of the gap if `in_gap` has the take."""
     row = layout.row(align=True)
-    for mode in ("FRAMES", "SECONDS") if in_gap is None else ("FRAMES", "SECONDS", "HOLE"):
+    for mode in ("FRAMES", "SECONDS") if in_gap is None else ("FRAMES", "SECONDS", "GAP"):
         row.prop_enum(settings, "length_mode", mode)
     rate = scene_format.rate_of(scene)
     row = layout.row(align=True)
@@ -141,7 +141,7 @@ def draw_button(layout: bpy.types.UILayout, settings: WanSettings, seen: Snapsho
     operator, text = BUTTONS[task]
     if task is Task.TEXT_TO_VIDEO and settings.prompt_source == "TEXT_STRIP" and len(selected.texts) > 1:
         text = iface_("Generate {} Takes").format(len(selected.texts))
-    elif task is Task.TEXT_TO_VIDEO and settings.length_mode == "HOLE":
+    elif task is Task.TEXT_TO_VIDEO and settings.length_mode == "GAP":
         text = "Generate into Gap"
     row = layout.row()
     row.scale_y = 1.8

@@ -1,6 +1,6 @@
 """Thumbnails of what a take is made from, as the backend reads it. A draw only asks for them.
 
-The backend makes the files, and Blender reads them in threads of its own; a timer gives them to Blender.
+The backend makes the files, and Blender reads them in threads of its own; a timer hands them to Blender.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Remove it, with all pictures."""
+    """Remove the collection, with all pictures."""
     global _kept
     if bpy.app.timers.is_registered(_load):
         bpy.app.timers.unregister(_load)

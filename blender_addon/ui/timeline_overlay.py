@@ -53,7 +53,7 @@ class Box(NamedTuple):
     top: float
 
     def within(self, width: int, height: int) -> bool:
-        """True where any of it is in view."""
+        """True if any of it is in view."""
         return self.right > 0 and self.left < width and self.top > 0 and self.bottom < height
 
 
@@ -86,7 +86,7 @@ def _draw() -> None:
 
 
 def tab_in_view(area: bpy.types.Area) -> bool:
-    """True where the sidebar is open at the tab "Wan"."""
+    """True if the sidebar is open at the tab "Wan"."""
     for region in area.regions:
         if region.type == "UI":
             return region.width > 1 and getattr(region, "active_panel_category", "Wan") == "Wan"
@@ -94,7 +94,7 @@ def tab_in_view(area: bpy.types.Area) -> bool:
 
 
 def _draw_placeholders(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
-    """Bars and marks in a few calls, however many there are; then words, where there is room for them."""
+    """Bars and marks in a few calls, however many there are; then words, if there is room for them."""
     shown = list(_placeholders_in_view(context.region, scene))
     marks: dict[Color, list[Box]] = {TRACK: [], BAR: [], FAILED: []}
     for job, box in shown:
@@ -162,7 +162,7 @@ class _Scale:
         self._across, self._up = region.width / (right - self._frame), region.height / (top - self._channel)
 
     def box(self, start: int, end_exclusive: int, channel: int) -> Box:
-        """Where a strip lies."""
+        """The rectangle of a strip."""
         above = channel - self._channel
         return Box(
             (start - self._frame) * self._across,

@@ -37,7 +37,7 @@ STATE_ICONS: dict[JobState, Any] = {
 
 
 def title(prompt: str, task: Task) -> str:
-    """The prompt; where there is none, the task."""
+    """The prompt; if there is none, the task."""
     return prompt.strip() or iface_("{}, without a prompt").format(iface_(task.replace("_", " ").capitalize()))
 
 
@@ -73,7 +73,7 @@ def download_bytes(status: DownloadStatus) -> str:
 
 
 def setup_bytes(progress: SetupProgress) -> str:
-    """ "310 of 590 MB, 2 min left"; empty where nothing is downloaded."""
+    """ "310 of 590 MB, 2 min left"; empty if nothing is downloaded."""
     if not progress.total_bytes:
         return ""
     unit, words, digits = (1e9, "GB", 2) if progress.total_bytes >= 1e9 else (1e6, "MB", 0)
@@ -161,7 +161,7 @@ def short_progress(job: JobStatus) -> str:
 
 
 def one_line(text: str, max_characters: int) -> str:
-    """Any text as one line of at most `max_characters` characters, cut between words where it has any."""
+    """Any text as one line of at most `max_characters` characters, cut between words if it has any."""
     whole = " ".join(text.split())
     return (
         textwrap.shorten(whole, max_characters, placeholder=" ...")

@@ -33,7 +33,7 @@ def story(work: Path, out: Path) -> Iterator[Callable[[], Any] | None]:
     settings.prompt, settings.model_id, settings.length_mode = (
         "a blue circle on sand, as a blueprint",
         "embedded",
-        "HOLE",
+        "GAP",
     )
     settings.task = "TEXT_TO_VIDEO"
     bpy.data.scenes[scene_name].frame_set(90)

@@ -56,7 +56,7 @@ def workplace(work: Path, out: Path) -> Iterator[Wait | None]:
     scene = bpy.data.scenes[scene_name]
     scene.frame_set(90)
     settings = scene.wan_vse
-    settings.prompt, settings.model_id, settings.length_mode = PROMPT, "embedded", "HOLE"
+    settings.prompt, settings.model_id, settings.length_mode = PROMPT, "embedded", "GAP"
     settings.quality, settings.seed, settings.seed_locked = "BEST", 7, True
     settings.task = "TEXT_TO_VIDEO"
     window.view_all()

@@ -93,7 +93,7 @@ def test_a_hole_is_filled_exactly_at_true_speed(studio, fps, fps_base):
     studio.compat.new_color(strips, "left", 1, 1, 30)
     studio.compat.new_color(strips, "right", 2, 53, 20)
     scene.frame_set(40)
-    job_id = studio.ask("fog", length_mode="HOLE")
+    job_id = studio.ask("fog", length_mode="GAP")
     studio.until(studio.takes)
     (take,) = studio.takes()
     assert studio.range(take) == (31, 53)

@@ -43,7 +43,7 @@ def lines(child, count: int, seconds: float = 30.0) -> list[bytes]:
 
 def wait_until_gone(child, seconds: float) -> float:
     began = time.monotonic()
-    while not child.gone():
+    while not child.has_ended():
         assert time.monotonic() - began < seconds
         time.sleep(0.01)
     return time.monotonic() - began
@@ -143,7 +143,7 @@ def test_its_last_words_are_kept(start):
     child = start("import sys; sys.exit('the disk is full')")
     while child.exit_code is None:
         time.sleep(0.01)
-    assert child.last_words() == "the disk is full"
+    assert child.last_log_line() == "the disk is full"
 
 
 def test_a_program_that_is_not_there_is_a_sentence(addon, tmp_path):

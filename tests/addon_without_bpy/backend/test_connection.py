@@ -18,7 +18,7 @@ class Child:
         self.sent: list[dict] = []
         self.said: list[bytes] = []
         self.exit_code: int | None = None
-        self.left, self.forced, self.is_gone, self.is_cramped = False, False, True, False
+        self.left, self.forced, self.is_gone, self.is_disk_full = False, False, True, False
         self.pid, self.log_path = next(PIDS), run_folder / "server.log"
 
     def send(self, line) -> None:
@@ -39,13 +39,13 @@ class Child:
     def greets(self) -> None:
         self.answers("hello", protocol=3, version="0", tasks=[], pid=self.pid, state_folder="/s", log="")
 
-    def last_words(self) -> str:
+    def last_log_line(self) -> str:
         return ""
 
     def leave(self, by_force: bool = False) -> None:
         self.left, self.forced = True, by_force
 
-    def gone(self) -> bool:
+    def has_ended(self) -> bool:
         return self.is_gone
 
     def end_now(self, patience_seconds: float) -> None:
@@ -148,14 +148,14 @@ def test_a_server_that_answers_no_ping_is_ended_and_another_started(life) -> Non
 
 def test_one_that_has_no_room_to_answer_is_left_alone_and_the_disk_is_named(life) -> None:
     life.begin()
-    life.child.is_cramped = True
+    life.child.is_disk_full = True
     life.tick(100)
     assert len(life.children) == 1 and life.status.state == "ready"
     assert "is full: make room" in life.status.sentence and str(life.child.log_path.parent) in life.status.sentence
     life.child.answers("ping")
     life.tick(1)
     assert (life.status.state, life.status.sentence) == ("ready", "")
-    life.child.is_cramped = False
+    life.child.is_disk_full = False
     life.tick(40)
     assert len(life.children) == 2
 

@@ -98,7 +98,7 @@ def test_progress_does_not_sort_anew(jobs, messages, make_status) -> None:
     jobs.receive(make_status("new", created=200.0))
     assert jobs.in_order(belongs)[0].job_id == "new"
     assert len(asked) == 101
-    jobs.order_anew()
+    jobs.reorder()
     jobs.in_order(belongs)
     assert len(asked) == 202
 
@@ -107,7 +107,7 @@ def test_settled_jobs_and_done_ones_are_counted_as_they_change(jobs, make_status
     jobs.receive(make_status("a", "done"))
     jobs.receive(make_status("b", "failed"))
     jobs.receive(make_status("c", "done", settled=True))
-    assert jobs.take_done() == {"a", "c"} and jobs.take_done() == set()
+    assert jobs.pop_done() == {"a", "c"} and jobs.pop_done() == set()
     assert jobs.done_unsettled() == {"a"}
     assert {status.job_id for status in jobs.ended_unsettled()} == {"a", "b"}
     jobs.receive_settled(["a", "nobody's"])
@@ -115,16 +115,16 @@ def test_settled_jobs_and_done_ones_are_counted_as_they_change(jobs, make_status
     jobs.receive(make_status("a", "queued"))
     assert jobs.busy and jobs.done == {"c"}
     jobs.receive(make_status("a", "done"))
-    assert jobs.take_done() == {"a"} and not jobs.busy
+    assert jobs.pop_done() == {"a"} and not jobs.busy
 
 
 def test_this_sides_job_has_its_request_until_the_server_has_it(jobs, make_status, make_request) -> None:
     request = make_request("rain")
     jobs.add_queued("a", request, "Waiting.")
     assert jobs.request_of("a") is request and jobs.get("a").summary.title == "rain"
-    assert not jobs.is_servers("a")
+    assert not jobs.is_on_server("a")
     jobs.receive(make_status("a"))
-    assert jobs.request_of("a") is None and jobs.is_servers("a")
+    assert jobs.request_of("a") is None and jobs.is_on_server("a")
 
 
 HAPPENS = {
@@ -137,7 +137,7 @@ HAPPENS = {
     "page": lambda jobs, status, progress, request: jobs.receive_page([status], last=False),
     "last": lambda jobs, status, progress, request: jobs.receive_page([status], last=True),
     "begin": lambda jobs, *_: jobs.begin_pages(),
-    "order": lambda jobs, *_: jobs.order_anew(),
+    "order": lambda jobs, *_: jobs.reorder(),
 }
 EVENTS = st.lists(
     st.tuples(

@@ -43,13 +43,13 @@ class Child:
     def flush(self) -> None:
         pass
 
-    def last_words(self) -> str:
+    def last_log_line(self) -> str:
         return ""
 
     def leave(self, by_force: bool = False) -> None:
         pass
 
-    def gone(self) -> bool:
+    def has_ended(self) -> bool:
         return True
 
 

@@ -192,10 +192,10 @@ def test_ffv1_as_in_avi_is_known_and_nothing_else_is(addon, tmp_path):
     for name, known in ((b"FFV1", True), (b"H264", False)):
         private = bytes(16) + name + bytes(20) + record
         if known:
-            assert codecs.depth_in_matroska("V_MS/VFW/FOURCC", private, False, None).alpha == 8
+            assert codecs.bit_depth_in_matroska("V_MS/VFW/FOURCC", private, False, None).alpha == 8
         else:
             with pytest.raises(odd):
-                codecs.depth_in_matroska("V_MS/VFW/FOURCC", private, False, None)
+                codecs.bit_depth_in_matroska("V_MS/VFW/FOURCC", private, False, None)
 
 
 @pytest.mark.parametrize("where", ["layer", "layers", "alpha", "turn", "two"])
@@ -207,7 +207,7 @@ def test_h265_with_a_layer_of_transparency_is_not_known(addon, where):
         arrays = b"".join(bytes([kind]) + struct.pack(">HH", 1, len(unit)) + unit for kind, unit in [*units, *more])
         return bytes(22) + bytes([len(units) + len(more)]) + arrays
 
-    codecs.depth_in_mp4("hvc1", 24, {b"hvcC": configuration()}, None)
+    codecs.bit_depth_in_mp4("hvc1", 24, {b"hvcC": configuration()}, None)
     more = {
         "layer": (34, b"\x44\x09\xc0\x73"),
         "layers": (32, b"\x40\x01\x0c\x11"),
@@ -216,7 +216,7 @@ def test_h265_with_a_layer_of_transparency_is_not_known(addon, where):
         "two": (33, b"\x42\x01\x01\x02"),
     }[where]
     with pytest.raises(odd):
-        codecs.depth_in_mp4("hvc1", 24, {b"hvcC": configuration([more])}, None)
+        codecs.bit_depth_in_mp4("hvc1", 24, {b"hvcC": configuration([more])}, None)
 
 
 def test_vp9_says_whether_it_may_be_rgb(addon):
@@ -224,8 +224,8 @@ def test_vp9_says_whether_it_may_be_rgb(addon):
     codecs = addon("timeline.movie_codecs")
     for bits, chroma, rgb in ((8, 3, 8), (10, 1, 8), (10, 3, 16)):
         configuration = bytes([1, 0, 0, 0, 1, 20, bits << 4 | chroma << 1, 1, 1, 0, 0, 0])
-        assert codecs.depth_in_mp4("vp09", 24, {b"vpcC": configuration}, None).rgb == rgb
-    assert [codecs.depth_in_matroska("V_VP9", b"", said, None).rgb for said in (False, True)] == [8, 16]
+        assert codecs.bit_depth_in_mp4("vp09", 24, {b"vpcC": configuration}, None).rgb == rgb
+    assert [codecs.bit_depth_in_matroska("V_VP9", b"", said, None).rgb for said in (False, True)] == [8, 16]
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -248,7 +248,7 @@ def test_no_more_is_read_than_a_little(tmp_path, addon, start):
     codecs, mp4 = addon("timeline.movie_codecs"), addon("timeline.movie_head")
     (tmp_path / "a.mp4").write_bytes(start * 200_000)
     with open(tmp_path / "a.mp4", "rb") as stream:
-        file = codecs.Bytes(stream)
+        file = codecs.LimitedFile(stream)
         with pytest.raises(codecs.UnusualMovie):
             mp4.read_mp4(file)
         assert file._steps == -1, "it stopped by its steps"

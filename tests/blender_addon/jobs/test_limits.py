@@ -64,5 +64,5 @@ def test_a_length_is_refused_and_a_long_gap_is_begun(scene, addon, monkeypatch) 
     for start in (1, 100_000):
         addon("timeline.compat").new_color(strips, "black", 1, start, 10)
     bpy.context.scene.frame_set(50)
-    settings.length_mode = "HOLE"
+    settings.length_mode = "GAP"
     assert request.find_slot(scene, settings).length_frames == 2000

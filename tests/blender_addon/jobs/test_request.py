@@ -85,10 +85,10 @@ def test_a_gap_gives_start_and_length(scene, build, addon):
     compat.new_color(collection, "a", 2, 1, 20)
     compat.new_color(collection, "b", 1, 50, 20)
     scene.frame_set(30)
-    request = build(length_mode="HOLE")
+    request = build(length_mode="GAP")
     assert (request.origin.start, request.length_frames, request.origin.channel) == (21, 29, 1)
     scene.frame_set(5)
-    assert "no gap" in refusal(build, length_mode="HOLE")
+    assert "no gap" in refusal(build, length_mode="GAP")
 
 
 def test_prompts_from_elsewhere(build, addon):

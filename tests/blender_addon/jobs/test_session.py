@@ -296,7 +296,7 @@ def test_more_jobs_than_a_page_holds_come_back_in_the_next_session(pumped, scene
     wanted = []
     for channel in range(1, 9):
         wanted.append(pumped.ask(scene, "hang", channel=channel))
-        pumped.until(lambda: pumped.session.jobs.is_servers(wanted[-1]))
+        pumped.until(lambda: pumped.session.jobs.is_on_server(wanted[-1]))
     for job_id in wanted:
         pumped.session.cancel(job_id)
     pumped.until(lambda: all(film.job(job_id).state.ended for job_id in wanted))

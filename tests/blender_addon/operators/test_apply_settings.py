@@ -11,7 +11,7 @@ FINISHED, CANCELLED = {"FINISHED"}, {"CANCELLED"}
 
 
 def test_settings_come_back_from_a_strip(stand_in, take, settings) -> None:
-    settings.prompt, settings.length_mode = "something else", "HOLE"
+    settings.prompt, settings.length_mode = "something else", "GAP"
     assert bpy.ops.wan_vse.load_settings() == FINISHED
     assert (settings.prompt, settings.model, settings.resolution) == ("fog over pines", "big", "360p")
     assert (settings.quality, settings.length_mode, settings.length_frames) == ("BEST", "FRAMES", 81)
@@ -39,13 +39,13 @@ def test_settings_that_can_not_be_read_are_refused(stand_in, take, addon) -> Non
     ],
 )
 def test_a_fix_sets_the_panel(stand_in, settings, setting: str, value: str, name: str, expected: object) -> None:
-    settings.length_mode = "HOLE"
+    settings.length_mode = "GAP"
     assert bpy.ops.wan_vse.apply_fix(setting=setting, value=value) == FINISHED
     assert getattr(settings, name) == expected
 
 
 def test_a_fix_of_a_length_leaves_the_gap(stand_in, settings) -> None:
-    settings.length_mode = "HOLE"
+    settings.length_mode = "GAP"
     bpy.ops.wan_vse.apply_fix(setting="length_frames", value="24")
     assert settings.length_mode == "FRAMES"
 

@@ -205,7 +205,7 @@ def test_another_take_of_the_same_sources(stand_in, film, addon, found) -> None:
     order = stand_in.orders.pop()
     m = stand_in.messages
     files = ["0001.png", "0002.png"]
-    folder = Path(addon("jobs.strangers").own_folder()) / "footage"
+    folder = Path(addon("jobs.unknown_jobs").own_folder()) / "footage"
     if found:
         folder.mkdir(parents=True)
         for name in files:
@@ -216,7 +216,7 @@ def test_another_take_of_the_same_sources(stand_in, film, addon, found) -> None:
     conversion = importlib.import_module(stand_in.messages.__name__.replace("messages", "conversion"))
     addon("timeline.identity").mark_placeholder(strip, "a" * 32, json.dumps(conversion.to_json(request)))
     provenance = addon("timeline.provenance")
-    strip[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.target))
+    strip[provenance.PROPERTY] = provenance.write(provenance.remember(film.scene, order.target))
     film.compat.set_handles(strip, 5, 30)
     assert bpy.ops.wan_vse.regenerate(seed="NEW") == FINISHED
     (again,) = stand_in.orders
@@ -251,7 +251,7 @@ def test_a_fix_under_a_failed_job_selects_what_its_take_is_made_from(stand_in, f
     job = stand_in.add("f" * 32, "failed", request=dataclasses.replace(order.request, sources=[]))
     waits = film.effect("Waits", "COLOR", 200, 220)
     waits[identity.JOB], waits[identity.ROLE] = job.job_id, identity.PLACEHOLDER_ROLE
-    waits[provenance.ASKED] = provenance.write(provenance.remember(film.scene, order.target))
+    waits[provenance.PROPERTY] = provenance.write(provenance.remember(film.scene, order.target))
     film.select("Still", "Waits")
     assert bpy.ops.wan_vse.apply_fix(setting="quality", value="draft", job_id=job.job_id) == FINISHED
     assert {strip.name for strip in film.strips if strip.select} == set(selected)
@@ -282,12 +282,12 @@ def test_the_seed_that_was_drawn_is_shown(stand_in, settings) -> None:
     assert not settings.seed_locked
 
 
-def test_generate_into_hole_fills_it_and_leaves_the_panel(stand_in, settings, scene, addon) -> None:
+def test_generate_into_gap_fills_it_and_leaves_the_panel(stand_in, settings, scene, addon) -> None:
     compat = addon("timeline.compat")
     compat.new_color(compat.strips(scene.sequence_editor), "Left", 1, 1, 40)
     compat.new_color(compat.strips(scene.sequence_editor), "Right", 1, 101, 40)
     scene.frame_set(60)
-    assert bpy.ops.wan_vse.generate_into_hole() == FINISHED
+    assert bpy.ops.wan_vse.generate_into_gap() == FINISHED
     ((_, request, _),) = stand_in.asked
     assert (request.origin.start, request.length_frames) == (41, 60)
     assert settings.length_mode == "FRAMES"

@@ -59,11 +59,11 @@ def test_generate_refuses_what_the_plan_refuses(stand_in, settings) -> None:
     assert why_not("generate") == "The model is not here: fetch it"
 
 
-def test_generate_into_hole_needs_a_gap(stand_in, settings, scene, addon) -> None:
-    assert why_not("generate_into_hole") == ""
+def test_generate_into_gap_needs_a_gap(stand_in, settings, scene, addon) -> None:
+    assert why_not("generate_into_gap") == ""
     strips = addon("timeline.compat").strips(scene.sequence_editor)
     addon("timeline.compat").new_color(strips, "Wall", 1, 1, 400)
-    assert "no gap under the playhead" in why_not("generate_into_hole")
+    assert "no gap under the playhead" in why_not("generate_into_gap")
 
 
 @pytest.mark.parametrize("name", ["cancel_job", "retry_job", "place_take", "show_take"])
@@ -150,5 +150,5 @@ def test_without_a_scene_nothing_is_asked_for(stand_in, settings) -> None:
     if not hasattr(workspace, "sequencer_scene"):
         pytest.skip("this Blender's sequencer always shows the context's scene")
     workspace.sequencer_scene = None
-    for name in ("generate", "generate_into_hole", "new_seed", "write_prompt_text", "use_standard_view"):
+    for name in ("generate", "generate_into_gap", "new_seed", "write_prompt_text", "use_standard_view"):
         assert "shows no scene" in why_not(name), name

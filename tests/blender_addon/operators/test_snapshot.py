@@ -116,9 +116,9 @@ def test_another_task_and_changed_settings_have_takes_of_their_own(look, cut, se
     module, task = addon("operators.snapshot"), addon("operators.snapshot").Task
     assert look().task is task.FILL_GAP
     of = lambda changed: module.takes_of(cut.scene, settings, task.TEXT_TO_VIDEO, changed)  # noqa: E731
-    in_gap = of({"length_mode": "HOLE"})
+    in_gap = of({"length_mode": "GAP"})
     assert [(slot.start, slot.length_frames) for slot in in_gap.slots] == [(41, 20)]
-    assert of({"length_mode": "HOLE"}) is in_gap and of({}) is not in_gap
+    assert of({"length_mode": "GAP"}) is in_gap and of({}) is not in_gap
     assert of({}).slots[0].start == 50
 
 

@@ -33,7 +33,7 @@ def test_every_operator_can_be_read(addon, scene) -> None:
 
 def test_what_changes_the_timeline_can_be_undone(addon) -> None:
     undoable = {operator.__name__ for operator in operators(addon) if "UNDO" in operator.bl_options}
-    names = ("generate", "generate_into_hole", "regenerate", "place_take", "load_settings", "use_standard_view")
+    names = ("generate", "generate_into_gap", "regenerate", "place_take", "load_settings", "use_standard_view")
     assert {f"WAN_VSE_OT_{name}" for name in names} <= undoable
 
 

@@ -15,12 +15,12 @@ def swept(cut, addon, monkeypatch):
     real = identity._follow
     monkeypatch.setattr(identity, "_follow", lambda strip: followed.append(strip[identity.STRIP]) or real(strip))
 
-    def sweep(anew: bool = False) -> list[str]:
+    def sweep(replaced: bool = False) -> list[str]:
         followed.clear()
-        identity.sweep(anew)
+        identity.sweep(replaced)
         return list(followed)
 
-    sweep(anew=True)
+    sweep(replaced=True)
     return sweep
 
 
@@ -34,7 +34,7 @@ def test_strips_that_stay_are_not_followed(cut, addon, swept) -> None:
     identity = addon("timeline.identity")
     strip = placeholder(cut, identity)
     ids = [strip[identity.STRIP]]
-    assert (swept(), swept(), swept(anew=True)) == (ids, [], ids)
+    assert (swept(), swept(), swept(replaced=True)) == (ids, [], ids)
     strip.channel = 4
     assert swept() == ids
     cut.compat.set_handles(strip, 5, 21)

@@ -221,7 +221,7 @@ def asked(scene, addon, tmp_path) -> SimpleNamespace:
 
     def sent() -> list[np.ndarray]:
         """The frames as the background's Blender makes them."""
-        seen = footage.seen_with(scene, wanted)
+        seen = footage.render_inputs(scene, wanted)
         changed = frames.show_only(scene, ["chosen"], seen.alone)
         try:
             return pictures.render_range(scene, FRAMES, tmp_path / "sent")
@@ -236,7 +236,7 @@ def asked(scene, addon, tmp_path) -> SimpleNamespace:
 
     return SimpleNamespace(
         sent=sent,
-        seen=lambda: footage.seen_with(scene, wanted),
+        seen=lambda: footage.render_inputs(scene, wanted),
         source=lambda: footage.source_or_render(scene, wanted, str(tmp_path / "job")),
         refused=refused,
     )

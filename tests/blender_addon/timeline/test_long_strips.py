@@ -42,7 +42,7 @@ def test_a_strip_that_is_too_long_is_refused_unlooked_at(cut, addon, looks, name
     looks.clear()
     targets, task = addon("timeline.targets"), m.Task
     picked = cut.select(name)
-    refused = targets.find_targets(cut.scene, picked, task.RESTYLE, targets.Wishes())
+    refused = targets.find_targets(cut.scene, picked, task.RESTYLE, targets.TargetSettings())
     assert "40,000 frames, and a take has at most 2,000: cut the strip" in refused
     footage = addon("timeline.footage")
     wanted = footage.FootageRange(footage.Role.FOOTAGE, 1, 1 + LONG, (name,))
@@ -55,7 +55,7 @@ def test_each_task_says_what_is_too_long(cut, addon) -> None:
     targets, task = addon("timeline.targets"), addon("timeline.targets").Task
 
     def why(asked, *names: str, **wishes) -> str:
-        return targets.find_targets(cut.scene, cut.select(*names), asked, targets.Wishes(**wishes))
+        return targets.find_targets(cut.scene, cut.select(*names), asked, targets.TargetSettings(**wishes))
 
     cut.shot("A", 1, 20)
     cut.shot("B", 5000, 5020)
@@ -69,14 +69,14 @@ def test_each_task_says_what_is_too_long(cut, addon) -> None:
     cut.scene.use_preview_range, cut.scene.frame_preview_start, cut.scene.frame_preview_end = True, 1, 2001
     assert why(task.RESTYLE).startswith("The preview range has 2,001 frames")
     cut.scene.frame_preview_end = 2000
-    (target,) = targets.find_targets(cut.scene, cut.select(), task.RESTYLE, targets.Wishes())
+    (target,) = targets.find_targets(cut.scene, cut.select(), task.RESTYLE, targets.TargetSettings())
     assert target.length_frames == 2000
 
 
 def test_a_take_of_a_still_is_left_to_its_plan(cut, addon) -> None:
     targets, task = addon("timeline.targets"), addon("timeline.targets").Task
     cut.still("still", 1, 1 + LONG, 1)
-    (target,) = targets.find_targets(cut.scene, cut.select("still"), task.IMAGE_TO_VIDEO, targets.Wishes())
+    (target,) = targets.find_targets(cut.scene, cut.select("still"), task.IMAGE_TO_VIDEO, targets.TargetSettings())
     assert target.length_frames == LONG and [len(wanted.frames) for wanted in target.wanted] == [1]
 
 

@@ -188,7 +188,7 @@ def test_a_fade_of_the_placeholder_goes_on_with_the_take(timeline, take):
 def test_a_missing_frame_is_said_and_nothing_is_changed(timeline, take, tmp_path):
     timeline.placeholder(10, 50)
     (tmp_path / "0023.png").unlink()
-    assert "0023.png is missing" in timeline.placement.refuse_missing(take)
+    assert "0023.png is missing" in timeline.placement.missing_refusal(take)
     assert "0023.png is missing" in timeline.placement.put_on_timeline(timeline.scene, "T", take, 3, 10, 40)
     (strip,) = timeline.compat.all_strips(timeline.scene)
     assert (strip.type, timeline.place_of(strip)) == ("COLOR", (10, 50, 3))

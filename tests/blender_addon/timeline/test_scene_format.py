@@ -23,6 +23,6 @@ def test_seconds_and_frames(scene, addon):
     assert scene_format.frames_of(1.0, rate) == 24
     assert scene_format.frames_of(1000.0, rate) == 23976
     assert scene_format.frames_of(0.0, rate) == 1
-    assert scene_format.frames_of(1e9, rate) == scene_format.LONGEST_FRAMES
+    assert scene_format.frames_of(1e9, rate) == scene_format.MAX_FRAMES
     for frames in (1, 7, 81, 250, 5000):
         assert scene_format.frames_of(scene_format.seconds_of(frames, rate), rate) == frames

@@ -89,7 +89,9 @@ def test_of_two_thousand_selected_strips_few_are_touched(cut, monkeypatch) -> No
         strip.select = True
     picked = []
     monkeypatch.setattr(
-        cut.selection, "pick", lambda strip, muted, pick=cut.selection.pick: picked.append(strip) or pick(strip, muted)
+        cut.selection,
+        "summarize",
+        lambda strip, muted, summarize=cut.selection.summarize: picked.append(strip) or summarize(strip, muted),
     )
     selection = cut.read()
     assert selection.count == 2000

@@ -17,7 +17,7 @@ def find(cut, addon, extension):
 
     def find(task: str, *names: str, frame: int = 1, **wishes: object):
         cut.scene.frame_set(frame)
-        wish = dataclasses.replace(module.Wishes(), **wishes)
+        wish = dataclasses.replace(module.TargetSettings(), **wishes)
         return module.find_targets(cut.scene, cut.select(*names), task_of(task), wish)
 
     return find

@@ -80,7 +80,7 @@ def test_every_backend_state_draws(stand_in, settings, addon, state: str, source
     assert draw_all(addon).orders
 
 
-@pytest.mark.parametrize("mode", ["FRAMES", "SECONDS", "HOLE"])
+@pytest.mark.parametrize("mode", ["FRAMES", "SECONDS", "GAP"])
 def test_every_length_draws(stand_in, settings, addon, mode: str) -> None:
     settings.length_mode = mode
     assert "generate" in draw_all(addon).orders

@@ -62,7 +62,7 @@ def test_a_gap_is_looked_for_once(redraw, settings, cut) -> None:
 
 def test_the_playhead_is_looked_at_once(redraw, settings, cut) -> None:
     cut.scene.frame_set(5)
-    settings.length_mode = "HOLE"
+    settings.length_mode = "GAP"
     assert redraw() == {"find_slot": 1, "implied": 1, "compose": 1, "outlines": 1}
     assert redraw() == {"outlines": 1}
 

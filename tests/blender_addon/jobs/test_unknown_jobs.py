@@ -185,7 +185,7 @@ def test_what_a_stranger_wrote(name, renderer, pumped, scene, addon, tmp_path, v
 
 
 def test_an_appended_scene_does_not_say_where_takes_go(pumped, scene, addon) -> None:
-    project, folder = addon("jobs.project"), addon("jobs.strangers").own_folder
+    project, folder = addon("jobs.project"), addon("jobs.unknown_jobs").own_folder
     project.forget()
     planned = folder()
     other = bpy.data.scenes.new("A")
@@ -211,12 +211,12 @@ def test_a_linked_scene_says_nothing_of_this_film(pumped, scene, addon, tmp_path
     assert [each.name for each in bpy.data.scenes if each.library is not None] == ["Theirs"]
     compat, landing = addon("timeline.compat"), addon("jobs.placing")
     assert compat.own_scene("Theirs") is None
-    status = addon("jobs.strangers").unreadable(JOB)[0]
+    status = addon("jobs.unknown_jobs").unreadable(JOB)[0]
     assert landing.recorded_scene(status).library is None
 
 
 def test_a_take_is_looked_for_where_this_films_may_lie(pumped, scene, addon, tmp_path, user_folder) -> None:
-    strangers, read = addon("jobs.strangers"), addon("timeline.untrusted").request
+    unknown_jobs, read = addon("jobs.unknown_jobs"), addon("timeline.untrusted").request
     (tmp_path / "film").mkdir()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film" / "a.blend"))
     take = {"folder": "/", "first_file": "0001.png", "media_format": "png", "frames": 1, "width": 64, "height": 36}
@@ -227,14 +227,14 @@ def test_a_take_is_looked_for_where_this_films_may_lie(pumped, scene, addon, tmp
         settings = {"take": {**take, "frame_rate": {"fps": 24}}}
         (folder / "take.json").write_text(json.dumps(settings))
         text = request(media_folder=str(tmp_path / place), sources=[source(folder=str(tmp_path / "gone"))])
-        status, own = strangers.unknown(JOB, read(text))
+        status, own = unknown_jobs.unknown(JOB, read(text))
         assert status.state.value == state, place
         assert own.media_folder == str(tmp_path / "film" / "wan")
         assert own.origin.project == str(tmp_path / "film" / "a.blend")
         assert own.sources[0].folder == os.path.join(own.media_folder, "sources", JOB, "footage")
         for broken in ({"frames": 10**9}, {"first_file": "../../x.png"}, {"frames": "9"}):
             (folder / "take.json").write_text(json.dumps({"take": {**settings["take"], **broken}}))
-            status, _ = strangers.unknown(JOB, read(text))
+            status, _ = unknown_jobs.unknown(JOB, read(text))
             assert status.state.value == "interrupted"
         (folder / "take.json").unlink()
 
@@ -257,7 +257,7 @@ def test_collect_takes_copies_takes_alone(pumped, scene, addon, tmp_path, user_f
     pumped.until(lambda: not pumped.session.collector.busy)
     assert sorted(all_below(tmp_path / "film" / "wan")) == [f"{JOB}/0001.png", f"{JOB}/take.json"]
     assert "1 takes" in pumped.session.collector.sentence and "stay where they are" in pumped.session.collector.sentence
-    assert collect.far_folders() == [secret]
+    assert collect.folders_elsewhere() == [secret]
 
 
 def test_what_another_window_makes_is_said_and_lands_here_too(pumped, scene, addon, tmp_path, user_folder) -> None:
@@ -272,7 +272,7 @@ def test_what_another_window_makes_is_said_and_lands_here_too(pumped, scene, add
     kept.mkdir(parents=True)
     session.strips_changed()
     pumped.until(lambda: session.jobs.get(JOB))
-    assert session.jobs.get(JOB).sentence == addon("jobs.strangers").HELD.sentence
+    assert session.jobs.get(JOB).sentence == addon("jobs.unknown_jobs").HELD.sentence
     folder = tmp_path / "film" / "wan" / JOB
     folder.mkdir(parents=True)
     for index in range(24):
@@ -283,7 +283,11 @@ def test_what_another_window_makes_is_said_and_lands_here_too(pumped, scene, add
 
 
 def test_what_a_take_was_made_from_is_read_where_the_film_plays_it(pumped, scene, addon, tmp_path, user_folder) -> None:
-    strangers, compat, read = addon("jobs.strangers"), addon("timeline.compat"), addon("timeline.untrusted").request
+    unknown_jobs, compat, read = (
+        addon("jobs.unknown_jobs"),
+        addon("timeline.compat"),
+        addon("timeline.untrusted").request,
+    )
     (tmp_path / "film" / "wan").mkdir(parents=True)
     (tmp_path / "secret").mkdir()
     for name in ("0001.png", "0002.png"):
@@ -292,7 +296,7 @@ def test_what_a_take_was_made_from_is_read_where_the_film_plays_it(pumped, scene
 
     def sources(folder: Path, **more) -> list[tuple[str, bool]]:
         said = source(folder=str(folder), files=["0001.png"], frames=1, rendered=False, **more)
-        own = strangers.brought_home(read(request(sources=[said])), JOB)
+        own = unknown_jobs.with_own_folders(read(request(sources=[said])), JOB)
         return [(each.folder, each.rendered) for each in own.sources]
 
     anew = [(str(tmp_path / "film" / "wan" / "sources" / JOB / "footage"), True)]

@@ -1,8 +1,7 @@
-"""Jobs that a .blend names and that nobody here knows: a stranger may have written them.
+"""Jobs that a .blend names and that neither this session nor its server knows: anybody may have written them.
 
-What such a job was asked for is taken over, but this project alone decides where its files go and whose it is. For its
-sources, only pictures are read that were rendered for this film or that its strips play; a stranger may have chosen
-any other path.
+The request of such a job is used, but with this project's own folders and origin. Of its sources, only pictures are
+read that were rendered for this film or that its strips play: any other path may lead to private files.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ UNREADABLE = Problem(
 )
 
 
-def brought_home(asked: TakeRequest, job_id: str) -> TakeRequest:
+def with_own_folders(asked: TakeRequest, job_id: str) -> TakeRequest:
     """The request with this project's folders, for its take and for what is rendered for it."""
-    own = _at_home(asked)
+    own = _with_own_origin(asked)
     folder = orders.sources_folder(own, job_id)
     sources = [
         source if not source.rendered and may_be_read(source) else _to_be_rendered(source, folder)
@@ -45,16 +44,16 @@ def brought_home(asked: TakeRequest, job_id: str) -> TakeRequest:
     return replace(own, sources=sources)
 
 
-def _at_home(asked: TakeRequest) -> TakeRequest:
+def _with_own_origin(asked: TakeRequest) -> TakeRequest:
     """The request with this project's media folder and origin, and its sources unchanged."""
     origin = replace(asked.origin, project=project.path(), project_id=project.id_to_be())
     return replace(asked, media_folder=own_folder(), origin=origin)
 
 
 def may_be_read(source: Source) -> bool:
-    """Whether its files are the film's: where its takes go, or played by a strip of the open file.
+    """Whether its files are the film's: in a folder of its takes, or played by a strip of the open file.
 
-    Beside the .blend alone is not enough: one that was downloaded lies among all that was.
+    Files beside the .blend are not enough: one in the downloads folder has all other downloads beside it.
     """
     beside = [os.path.join(os.path.dirname(project.path()), request.MEDIA_FOLDER)] if project.path() else []
     if is_below(source.folder, [own_folder(), str(folders.user_folder() / "media"), *beside]):
@@ -63,30 +62,30 @@ def may_be_read(source: Source) -> bool:
 
 
 def _to_be_rendered(source: Source, folder: str) -> Source:
-    """Looked for where it is rendered to; where it isn't there, it is made anew from the strips."""
+    """The source in the folder that it is rendered into; if it isn't there, it is rendered again from the strips."""
     place = os.path.join(folder, source.role.value)
     return source if source.folder == place else replace(source, folder=place, rendered=True, is_movie=False)
 
 
 def unknown(job_id: str, asked: TakeRequest, state_folder: str = "") -> tuple[JobStatus, TakeRequest]:
-    """The job as it is shown: done where its take lies where takes of this film can lie, else to be made.
+    """The job as it is shown: done if its take is in a folder of this film's takes, else interrupted.
 
-    One that is kept in the server's `state_folder`, and isn't the server's, is another window's.
+    A job in the server's `state_folder` that the server doesn't know is another window's.
     """
     made = done(job_id, asked)
     if made is not None:
         return made
-    own = brought_home(asked, job_id)
+    own = with_own_folders(asked, job_id)
     why = HELD if state_folder and job_folder(state_folder, job_id).is_dir() else UNKNOWN
     return JobStatus(job_id, JobState.INTERRUPTED, JobSummary.of(own), sentence=why.sentence, problem=why), own
 
 
 def done(job_id: str, asked: TakeRequest) -> tuple[JobStatus, TakeRequest] | None:
-    """The job with its take, where that lies where takes of this film can lie; None where it doesn't (yet)."""
-    take = placing.take_on_disk(job_id, _places(asked, _at_home(asked)))
+    """The job with its take, if that is in a folder of this film's takes; None if it isn't (yet)."""
+    take = placing.take_on_disk(job_id, _places(asked, _with_own_origin(asked)))
     if take is None:
         return None
-    own = brought_home(asked, job_id)
+    own = with_own_folders(asked, job_id)
     return JobStatus(job_id, JobState.DONE, JobSummary.of(own), progress=1.0, take=take), own
 
 
@@ -102,8 +101,8 @@ def own_folder() -> str:
 
 
 def _places(asked: TakeRequest, own: TakeRequest) -> list[str]:
-    """Where a take of this film may lie: here, beside the .blend, or, below these and the person's own, as was said."""
+    """The folders that a take of this film may be in; the request's own counts only if it is below one of ours."""
     beside = bpy.path.abspath("//wan") if bpy.data.filepath else own.media_folder
     roots = [own.media_folder, beside, str(folders.user_folder() / "media"), os.path.dirname(beside)]
-    said = [asked.media_folder] if is_below(asked.media_folder, roots) else []
-    return [own.media_folder, os.path.abspath(beside), *said]
+    named = [asked.media_folder] if is_below(asked.media_folder, roots) else []
+    return [own.media_folder, os.path.abspath(beside), *named]
