@@ -22,6 +22,7 @@ from typing import IO, Any
 from ...wan_backend.storage import private_files
 from .launch_command import BackendCommand, BackendMissing
 from .output_file import OutputFile
+from .translation import translated
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +180,8 @@ def _spawn(command: BackendCommand, folder: Path, out: IO[bytes], log_file: IO[b
         )
     except (OSError, ValueError) as error:
         program = command.arguments[0]
-        raise BackendMissing(f"The backend could not be started with {program} ({error}).") from None
+        sentence = translated("The backend could not be started with {} ({}).").format(program, error)
+        raise BackendMissing(sentence) from None
 
 
 def _never_wait(descriptor: int) -> None:

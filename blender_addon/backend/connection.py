@@ -19,6 +19,7 @@ from ...wan_backend.protocol.messages import HelloParams, HelloResult, PingResul
 from .child_process import ChildProcess
 from .client import ChildClient
 from .launch_command import BackendMissing, BackendSettings, find
+from .translation import translated
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +94,14 @@ class Heartbeat:
         self._waits, self._since_answer = False, 0.0
         self.busy = ""
         if result.busy_seconds >= BUSY_SECONDS:
-            doing = f" with {result.busy_with}" if result.busy_with else ""
-            self.busy = f"The backend has been busy{doing} for {result.busy_seconds:.0f} s."
+            self.busy = _busy_sentence(result)
+
+
+def _busy_sentence(result: PingResult) -> str:
+    if result.busy_with:
+        words = translated("The backend has been busy with {} for {:.0f} s.")
+        return words.format(result.busy_with, result.busy_seconds)
+    return translated("The backend has been busy for {:.0f} s.").format(result.busy_seconds)
 
 
 class Connection:
@@ -169,7 +176,8 @@ class Connection:
         if self._heartbeat is None:
             self._report_long_start()
         elif self._heartbeat.tick(self._clock(), client.behind) and not self._is_disk_full(self._heartbeat):
-            self._lost(f"The backend has not answered for {HUNG_SECONDS:.0f} s and was ended.", by_force=True)
+            words = translated("The backend has not answered for {:.0f} s and was ended.")
+            self._lost(words.format(HUNG_SECONDS), by_force=True)
         elif self.status.state == "ready":
             self.status = replace(self.status, sentence=self._heartbeat.busy)
         return self.status != before
@@ -179,7 +187,8 @@ class Connection:
         if self._child is None or not self._child.is_disk_full:
             return False
         folder = self._child.log_path.parent
-        heartbeat.reset_silence(f"The backend can't answer because the disk of {folder} is full: make room there.")
+        words = translated("The backend can't answer because the disk of {} is full: make room there.")
+        heartbeat.reset_silence(words.format(folder))
         return True
 
     def _report_long_start(self) -> None:
@@ -187,12 +196,12 @@ class Connection:
         if self.status.state != "starting" or seconds == 0:
             return
         if seconds < LONG_START_SECONDS:
-            sentence = f"The backend is starting ({seconds} s so far)."
+            sentence = translated("The backend is starting ({} s so far).").format(seconds)
         else:
-            sentence = (
-                f"The backend has been starting for {seconds // 60} minutes and has not answered yet: wait if its "
-                "disk is slow, or press Restart. The log says more."
-            )
+            sentence = translated(
+                "The backend has been starting for {} minutes and has not answered yet: wait if its disk is slow, or "
+                "press Restart. The log says more."
+            ).format(seconds // 60)
         self.status = replace(self.status, sentence=sentence, asks=seconds >= LONG_START_SECONDS)
 
     def _spawn_when_due(self) -> bool:
@@ -212,8 +221,10 @@ class Connection:
             self.status = BackendStatus("missing", missing.sentence, self.status.log)
             return
         except OSError as error:
-            sentence = f"The extension's folder can't be written to ({error}): free some space, or fix its permissions."
-            self.status = BackendStatus("failed", sentence, self.status.log)
+            words = translated(
+                "The extension's folder can't be written to ({}): free some space, or fix its permissions."
+            )
+            self.status = BackendStatus("failed", words.format(error), self.status.log)
             return
         self._started = self._clock()
         self.client = ChildClient(self._child, self._on_event)
@@ -223,7 +234,7 @@ class Connection:
 
     def _greeted(self, hello: HelloResult) -> None:
         if hello.protocol != PROTOCOL_VERSION:
-            self._not_greeted(ProtocolError(WRONG_VERSION, f"it speaks version {hello.protocol}"))
+            self._not_greeted(ProtocolError(WRONG_VERSION, str(hello.protocol)))
             return
         assert self.client is not None
         client = self.client
@@ -234,9 +245,9 @@ class Connection:
     def _not_greeted(self, error: ProtocolError) -> None:
         if error.code == GONE:
             return  # `tick` reports how it ended
-        sentence = f"The backend refused the connection: {error.message}"
+        sentence = translated("The backend refused the connection: {}").format(error.message)
         if error.code == WRONG_VERSION:
-            sentence = (
+            sentence = translated(
                 "The backend and this extension are of different versions: press Set Up Backend in the "
                 "preferences, or correct the backend that is chosen there."
             )
@@ -255,12 +266,10 @@ class Connection:
             self._losses.popleft()
         self._drop(sentence, by_force)
         if len(self._losses) >= LOSSES_ALLOWED:
-            self._fail(
-                f"{sentence} It was started {LOSSES_ALLOWED} times within {LOSSES_COUNT_SECONDS / 60:.0f} minutes: "
-                "read its log, then press Restart."
-            )
+            words = translated("{} It was started {} times within {:.0f} minutes: read its log, then press Restart.")
+            self._fail(words.format(sentence, LOSSES_ALLOWED, LOSSES_COUNT_SECONDS / 60))
             return
-        self.status = BackendStatus("starting", f"{sentence} Starting it again.", self.status.log)
+        self.status = BackendStatus("starting", translated("{} Restarting it.").format(sentence), self.status.log)
         self._start_at = now + RESTART_AFTER_SECONDS * len(self._losses)
         self._on_lost()
 
@@ -286,6 +295,8 @@ def _death_sentence(child: ChildProcess, exit_code: int) -> str:
     words = child.last_log_line()
     if "No module named" in words:
         lacking = words.rpartition("No module named")[2].strip(" '\"")
-        return f"The backend's Python lacks {lacking}: press Set Up Backend in the preferences."
-    manner = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
-    return f"The backend ended unexpectedly ({manner}){': ' + words.rstrip('.') if words else ''}."
+        return translated("The backend's Python lacks {}: press Set Up Backend in the preferences.").format(lacking)
+    manner = translated("signal {}" if exit_code < 0 else "exit code {}").format(abs(exit_code))
+    if words:
+        return translated("The backend ended unexpectedly ({}): {}.").format(manner, words.rstrip("."))
+    return translated("The backend ended unexpectedly ({}).").format(manner)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .translation import translated
+
 PYTHON_VARIABLE = "WAN_VSE_BACKEND_PYTHON"
 """An environment variable that names a Python with the backend's packages, for developers."""
 
@@ -84,9 +86,8 @@ def _from_preferences(settings: BackendSettings) -> list[str] | None:
         return None
     words = split_command(settings.command)
     if not Path(words[0]).is_file():
-        raise BackendMissing(
-            f"The backend set in the preferences, {words[0]}, is not there: correct it, or clear the field."
-        )
+        sentence = translated("The backend set in the preferences, {}, is not there: correct it, or clear the field.")
+        raise BackendMissing(sentence.format(words[0]))
     return [os.path.abspath(words[0]), *words[1:]]
 
 
@@ -107,7 +108,8 @@ def _from_variable(environment: Mapping[str, str]) -> list[str] | None:
     if not python:
         return None
     if not Path(python).is_file():
-        raise BackendMissing(f"{PYTHON_VARIABLE} names {python}, which is not there: correct or unset it.")
+        sentence = translated("{} names {}, which is not there: correct or unset it.")
+        raise BackendMissing(sentence.format(PYTHON_VARIABLE, python))
     return [os.path.abspath(python)]
 
 
@@ -118,9 +120,8 @@ def _from_setup(settings: BackendSettings) -> list[str]:
     except FileNotFoundError:
         raise BackendMissing("The backend is not set up yet: open the preferences and press Set Up Backend.") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise BackendMissing(
-            f"{note} can't be read: press Set Up Backend in the preferences to make it again."
-        ) from None
+        sentence = translated("{} can't be read: press Set Up Backend in the preferences to make it again.")
+        raise BackendMissing(sentence.format(note)) from None
     if not isinstance(python, str) or not Path(python).is_file():
         raise BackendMissing("The backend's Python is gone: press Set Up Backend in the preferences to make it again.")
     return [python]

@@ -14,6 +14,7 @@ from ...wan_backend.protocol.methods import SETUP_EVENTS
 from .child_process import ChildProcess
 from .client import ChildClient
 from .launch_command import BackendCommand, BackendMissing, BackendSettings, child_environment
+from .translation import translated
 
 
 class Setup:
@@ -51,7 +52,7 @@ class Setup:
         """Stop; the next try continues from there."""
         if self._child is not None:
             self._drop()
-            self.state, self.sentence = "idle", "The set-up was stopped; the next one resumes from there."
+            self.state, self.sentence = "idle", "The setup was stopped; the next one resumes from there."
 
     def close(self, patience_seconds: float) -> None:
         """End the children, by force after `patience_seconds`, because Blender or the add-on ends."""
@@ -82,9 +83,10 @@ class Setup:
         try:
             self._child = ChildProcess(command, settings.user_folder / "run", "setup")
         except (BackendMissing, OSError) as error:
-            self.state, self.sentence = "failed", f"The set-up could not be started: {error}"
+            self.state = "failed"
+            self.sentence = translated("The setup could not be started: {}").format(error)
             return
-        self._client = ChildClient(self._child, self._receive, calls={}, receives=SETUP_EVENTS, peer="The set-up")
+        self._client = ChildClient(self._child, self._receive, calls={}, receives=SETUP_EVENTS, peer="The setup")
         self.log = str(self._child.log_path)
         self.state, self.sentence = state, sentence
 
@@ -101,9 +103,8 @@ class Setup:
     def _ended(self, child: ChildProcess, exit_code: int) -> None:
         self._drop()
         if self.state in ("planning", "running"):
-            words = child.last_log_line()
             self.state = "failed"
-            self.sentence = f"The set-up ended unexpectedly (exit code {exit_code}){': ' + words if words else ''}."
+            self.sentence = _death_sentence(exit_code, child.last_log_line())
             self.progress = SetupProgress(
                 SetupState.FAILED,
                 sentence=self.sentence,
@@ -115,3 +116,9 @@ class Setup:
             self._child.leave()
             self._leaving.append(self._child)
             self._child = self._client = None
+
+
+def _death_sentence(exit_code: int, words: str) -> str:
+    if words:
+        return translated("The setup ended unexpectedly (exit code {}): {}.").format(exit_code, words)
+    return translated("The setup ended unexpectedly (exit code {}).").format(exit_code)

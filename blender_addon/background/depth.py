@@ -156,7 +156,7 @@ def _measure(scene: bpy.types.Scene, levels: bpy.types.Node, shot: list[int], fo
         levels.clamp = True
     values = [value for file in set(files.values()) for value in _values(file) if value > 0]
     if not values:
-        raise RuntimeError(f"there is nothing to see in “{scene.name}” from frame {min(shot)} to {max(shot)}")
+        raise RuntimeError(f"there is nothing to see in '{scene.name}' from frame {min(shot)} to {max(shot)}")
     return 1 / (max(values) * MARGIN), MARGIN / min(values)
 
 

@@ -84,10 +84,17 @@ def _check_there(folder: str, names: list[str]) -> None:
     """Refuse missing files: Blender shows a missing picture in violet, or crashes."""
     lost = [name for name in names if not _is_file(os.path.join(folder, name))]
     if lost:
-        more = f" and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
+        more = len(lost) - NAMES_SHOWN
+        names = ", ".join(lost[:NAMES_SHOWN])
+        if more > 0:
+            raise CannotRender(
+                "{} and {} more can't be found in {}: put them back there, or find them with File > External Data > "
+                "Find Missing Files.",
+                *(names, more, folder),
+            )
         raise CannotRender(
-            f"{', '.join(lost[:NAMES_SHOWN])}{more} can't be found in {folder}: put it back there, or find it with "
-            "File > External Data > Find Missing Files."
+            "{} can't be found in {}: put it back there, or find it with File > External Data > Find Missing Files.",
+            *(names, folder),
         )
 
 
@@ -99,8 +106,9 @@ def _check_read(scene: Any, plays: list[tuple[str, list[str]]]) -> None:
             path = os.path.join(folder, name)
             if os.path.normcase(path) in pictures and not _can_be_read(path):
                 raise CannotRender(
-                    f"{name} in {folder} can't be read by Blender, or is damaged: open it in another program, save it "
-                    "as PNG or JPEG, and use that in its place."
+                    "{} in {} can't be read by Blender, or is damaged: open it in another program, save it as PNG or "
+                    "JPEG, and use that in its place.",
+                    *(name, folder),
                 )
 
 

@@ -19,6 +19,10 @@ _MAX_BYTES = 4096
 class FolderInTheWay(OSError):
     """Something is in the way that was not made for this job; the message is a sentence for a person."""
 
+    def __init__(self, template: str, path: str) -> None:
+        super().__init__(template.format(path))
+        self.template, self.path = template, path
+
 
 def make(folder: str, job_id: str) -> None:
     """Make the folder with only its mark in it, in place of one of an earlier attempt. Raises OSError."""
@@ -26,7 +30,7 @@ def make(folder: str, job_id: str) -> None:
     for place in (os.path.dirname(folder), os.path.dirname(os.path.dirname(folder))):
         if _is_link(place):
             raise FolderInTheWay(
-                f"{place} is a link to another place, where nothing is written: remove it, then press Retry."
+                "{} is a link to another place, where nothing is written: remove it, then press Retry.", place
             )
     os.makedirs(folder)
     with open(os.path.join(folder, MARK), "x", encoding="utf-8") as file:
@@ -42,7 +46,7 @@ def clear(folder: str, job_id: str) -> None:
             os.rmdir(folder)  # nothing is lost with an empty one
             return
         raise FolderInTheWay(
-            f"{folder} is there already and was not made for this take: move it away, then press Retry."
+            "{} is there already and was not made for this take: move it away, then press Retry.", folder
         )
     shutil.rmtree(folder)
 

@@ -56,7 +56,7 @@ def render_frames(scene: bpy.types.Scene, numbers: Sequence[int], folder: str) -
         _render_negative(scene, number, files[number])
     for number, file in files.items():
         if not os.path.isfile(file):
-            raise RuntimeError(f"frame {number} of “{scene.name}” was not written to {folder}")
+            raise RuntimeError(f"frame {number} of '{scene.name}' was not written to {folder}")
     return files
 
 
@@ -77,7 +77,7 @@ def partial_folder(entry: dict[str, Any]) -> str:
     try:
         made_folder.make(folder, entry["job"])
     except made_folder.FolderInTheWay as in_the_way:
-        raise CannotRender(str(in_the_way)) from None
+        raise CannotRender(in_the_way.template, in_the_way.path) from None
     return folder
 
 
@@ -95,7 +95,7 @@ def move_into_place(entry: dict[str, Any], partial: str, rendered: Sequence[str]
         made_folder.clear(entry["folder"], entry["job"])
     except made_folder.FolderInTheWay as in_the_way:
         made_folder.remove(partial, entry["job"])
-        raise CannotRender(str(in_the_way)) from None
+        raise CannotRender(in_the_way.template, in_the_way.path) from None
     os.replace(partial, entry["folder"])
 
 

@@ -13,13 +13,21 @@ ABANDONED = 5
 
 
 class CannotRender(RuntimeError):
-    """It can't be rendered; the message is a sentence for a person."""
+    """It can't be rendered; the message is a sentence for a person.
+
+    Its template and values are reported singly: the artist's Blender translates, this one has factory settings.
+    """
+
+    def __init__(self, template: str, *values: str | int) -> None:
+        super().__init__(template.format(*values))
+        self.template, self.values = template, values
 
 
 class Report:
     """A file with one JSON object, which is always replaced whole: `done` and `of` count steps.
 
-    `failed` is the error after a failure; `refused` is set instead if there is a sentence for a person.
+    `failed` is the error after a failure. `refused` is set instead if there is a sentence for a person, with `values`
+    for its placeholders.
     """
 
     def __init__(self, path: str, steps: int) -> None:
@@ -37,14 +45,15 @@ class Report:
         """Report an error."""
         self._write(reason)
 
-    def refuse(self, sentence: str) -> None:
+    def refuse(self, reason: CannotRender) -> None:
         """Report a reason that the person can fix."""
-        self._write("", sentence)
+        self._write("", reason.template, reason.values)
 
-    def _write(self, failed: str, refused: str = "") -> None:
+    def _write(self, failed: str, refused: str = "", values: tuple[str | int, ...] = ()) -> None:
         partial = self._path + ".partial"
         with open(partial, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            json.dump({"done": self._done, "of": self._steps, "failed": failed, "refused": refused}, file)
+            steps = {"done": self._done, "of": self._steps}
+            json.dump({**steps, "failed": failed, "refused": refused, "values": values}, file)
         with contextlib.suppress(PermissionError):  # on Windows, while it is read; the next step reports again
             os.replace(partial, self._path)
 

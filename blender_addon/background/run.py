@@ -47,7 +47,7 @@ def main() -> None:
             KINDS[entry["kind"]].render(entry, report)
         check_scripts(order["scripts_refused"])
     except CannotRender as refused:
-        report.refuse(str(refused))
+        report.refuse(refused)
         sys.exit(1)
     except (RuntimeError, OSError, LookupError) as error:
         logging.exception("The order could not be done")
@@ -94,7 +94,7 @@ def keep_scripts_out(trusted: bool) -> None:
             for module in scripted:
                 module.script = None
     if in_use:
-        raise CannotRender(_NOT_TRUSTED.format("a Freestyle style module"))
+        raise CannotRender(_NOT_TRUSTED, "a Freestyle style module")
 
 
 def check_scripts(were_refused: bool) -> None:
@@ -103,7 +103,7 @@ def check_scripts(were_refused: bool) -> None:
     With `were_refused`, one was kept from running there as well, and the pictures are those that the artist sees.
     """
     if bpy.app.autoexec_fail and not were_refused:
-        raise CannotRender(_NOT_TRUSTED.format(bpy.app.autoexec_fail_message[:100]))
+        raise CannotRender(_NOT_TRUSTED, bpy.app.autoexec_fail_message[:100])
 
 
 def _trees() -> Iterator[Any]:

@@ -68,17 +68,17 @@ class Collector:
     def begin(self) -> None:
         """Find what is to be copied. Raises Refused with the reason why nothing is."""
         if not bpy.data.filepath:
-            raise Refused("Save the .blend first: the takes are copied beside it.")
+            raise Refused("Save the .blend file first: the takes are copied beside it.")
         if self.busy:
-            raise Refused("The takes are being copied already.")
+            raise Refused("The takes are already being copied.")
         target = Path(project.path()).parent / MEDIA_FOLDER
         far = folders_elsewhere()
         sources = [folder for folder in far if is_take_folder(folder)]
         self._left_out = len(far) - len(sources)
         if far and not sources:
-            raise Refused("The takes that are elsewhere are not in folders as Wan VSE makes them: copy them by hand.")
+            raise Refused("The takes that are elsewhere are not in folders as Wan VSE makes them: copy them yourself.")
         if not sources:
-            raise Refused("Every take is beside the .blend already.")
+            raise Refused("All takes are already beside the .blend file.")
         self._todo = deque(_Folder(source, target / source.name) for source in sources)
         self._count, self.progress, self.sentence = len(sources), 0.0, "Copying takes."
 
@@ -145,13 +145,23 @@ class Collector:
             target = self._moved.get(str(strip_media.media_folder(found.strip) or ""))
             if target is not None:
                 strip_media.set_media_folder(found.strip, placement.media_path(target))
-        self.sentence = iface_("{} takes are beside the .blend now; save it to keep that.").format(len(self._moved))
-        if self._left_out:
-            self.sentence += iface_(
-                " {} folders stay where they are: they are not takes as Wan VSE makes them."
-            ).format(self._left_out)
+        self.sentence = _outcome(len(self._moved), self._left_out)
         self._moved.clear()
         bpy.ops.ed.undo_push(message="Collect takes")
+
+
+def _outcome(moved: int, left_out: int) -> str:
+    """How many takes were copied, and how many folders were not."""
+    words = "{} takes are beside the .blend file now. Save the file to keep that."
+    if moved == 1:
+        words = "1 take is beside the .blend file now. Save the file to keep that."
+    copied = iface_(words).format(moved)
+    if not left_out:
+        return copied
+    words = "{} {} folders stay where they are: they are not takes as Wan VSE makes them."
+    if left_out == 1:
+        words = "{} 1 folder stays where it is: it is not a take as Wan VSE makes them."
+    return iface_(words).format(copied, left_out)
 
 
 def is_take_folder(folder: Path) -> bool:

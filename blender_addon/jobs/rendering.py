@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...wan_backend.protocol.media import PARTIAL_SUFFIX
 from ...wan_backend.protocol.messages import Source
@@ -104,10 +105,10 @@ class Renderer:
                 job.order = order
         except (OSError, RuntimeError) as error:
             log.warning("No copy of the file for job %s: %s", job_id, error)
-            job.problem = (
-                f"A copy of the file for rendering could not be saved in {run} ({_plain(error)}): make room "
-                "or allow writing there, then try again."
-            )
+            job.problem = iface_(
+                "A copy of the file for rendering could not be saved in {} ({}): make room or allow writing there, "
+                "then try again."
+            ).format(run, _plain(error))
 
     def tick(self, deadline: float) -> bool:
         """Look after the child until `deadline` (of time.perf_counter); True if something changed."""
@@ -129,8 +130,7 @@ class Renderer:
         if exit_code is None:
             return changed
         if exit_code != 0 or not all(target.is_dir() for target in job.targets):
-            refused = str(report.get("refused", ""))
-            job.problem = refused or self._why(self._child, exit_code, str(report.get("failed", "")))
+            job.problem = _refusal(report) or self._why(self._child, exit_code, str(report.get("failed", "")))
         self._end(job)
         return True
 
@@ -167,7 +167,7 @@ class Renderer:
         try:
             self._child = ChildProcess(command(job.order), self._run_folder(), "render")
         except (BackendMissing, OSError) as error:
-            job.problem = f"Blender could not be started to render the strips: {error}"
+            job.problem = iface_("Blender could not be started to render the strips: {}").format(error)
 
     def _end(self, job: _RenderJob) -> None:
         child = self._let_go(job)
@@ -197,11 +197,11 @@ class Renderer:
 
     def _why(self, child: ChildProcess, exit_code: int, reported: str) -> str:
         log.error("Rendering ended with %d: %s; see %s", exit_code, reported, child.log_path)
-        why = reported or child.last_log_line() or f"exit code {exit_code}"
-        return (
-            f"Blender could not render the strips ({_plain(why)}): render them once with Render > Render Animation, "
-            f"fix what it reports, then try again. The log is {child.log_path}."
-        )
+        why = reported or child.last_log_line() or iface_("exit code {}").format(exit_code)
+        return iface_(
+            "Blender could not render the strips ({}): render them once with Render > Render Animation, fix what it "
+            "reports, then try again. The log is {}."
+        ).format(_plain(why), child.log_path)
 
 
 def _read_report(folder: Path) -> dict[str, Any]:
@@ -210,6 +210,12 @@ def _read_report(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return report if isinstance(report, dict) else {}
+
+
+def _refusal(report: dict[str, Any]) -> str:
+    """The sentence with which the Blender in the background refused, in this Blender's language; empty if it didn't."""
+    template = str(report.get("refused", ""))
+    return iface_(template).format(*report.get("values", ())) if template else ""
 
 
 def _remove(job: _RenderJob) -> None:

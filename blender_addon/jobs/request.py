@@ -29,6 +29,8 @@ from . import folders, lora_rows, project
 MAX_SEED = 2**31 - 1
 MEDIA_FOLDER = "wan"
 """The folder beside the .blend that takes go into."""
+TOO_LONG = "The prompt has {} characters, and the model reads about {}: shorten it to at most {:,}."
+NEGATIVE_TOO_LONG = "The negative prompt has {} characters, and the model reads about {}: shorten it to at most {:,}."
 
 
 class Refused(Exception):
@@ -105,7 +107,7 @@ def check_prompt(text: str, may_be_empty: bool = False) -> Prompt:
     prompt = text.strip()
     if not prompt and not may_be_empty:
         return Prompt("", "The prompt is empty: describe what the take shows.")
-    return Prompt(prompt, _length_refusal(prompt, "prompt"))
+    return Prompt(prompt, _length_refusal(prompt, TOO_LONG))
 
 
 def within_plan(asked: TakeRequest, plan: Plan | None) -> TakeRequest:
@@ -130,7 +132,7 @@ def compose(scene: bpy.types.Scene, settings: Any, preferences: Any, prompt: str
     The seed is random unless it is locked.
     """
     negative_prompt = settings.negative_prompt.strip()
-    refusal = _length_refusal(negative_prompt, "negative prompt")
+    refusal = _length_refusal(negative_prompt, NEGATIVE_TOO_LONG)
     if refusal:
         return refusal
     if not settings.model:
@@ -165,11 +167,10 @@ def media_folder(preferences: Any) -> str:
     return str(folders.user_folder() / "media" / project.id_to_be())
 
 
-def _length_refusal(text: str, what: str) -> str:
+def _length_refusal(text: str, words: str) -> str:
+    """Why a prompt is too long, in `words`; empty if it isn't."""
     if len(text) <= MAX_PROMPT_CHARACTERS:
         return ""
     most = selection.MAX_TEXT_CHARACTERS
-    count = f"{len(text):,}" if len(text) <= most else f"more than {most:,}"
-    return iface_("The {} has {} characters, and the model reads about {}: shorten it to at most {:,}.").format(
-        what, count, MAX_PROMPT_CHARACTERS // 10, MAX_PROMPT_CHARACTERS
-    )
+    count = iface_("more than {:,}").format(most) if len(text) > most else f"{len(text):,}"
+    return iface_(words).format(count, MAX_PROMPT_CHARACTERS // 10, MAX_PROMPT_CHARACTERS)

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import bpy
+from bpy.app.translations import pgettext_iface
 
 from ...wan_backend.protocol.messages import JobState, JobStatus, TakeRequest
+from ..backend import translation
 from ..backend.setup import Setup
 from ..stopwatch import timed
 from . import blender_handlers, folders, placing, project
@@ -310,6 +312,7 @@ def current() -> Session:
 
 def register() -> None:
     """Start the timer and the handlers."""
+    translation.use(pgettext_iface)
     blender_handlers.register(current)
     if not bpy.app.timers.is_registered(_on_timer):
         bpy.app.timers.register(_on_timer, first_interval=IDLE_SECONDS, persistent=True)

@@ -32,7 +32,7 @@ class WAN_VSE_OT_setup_backend(Refusing, bpy.types.Operator):
     def refusal(cls, context: bpy.types.Context) -> str:
         if not bpy.app.online_access:
             return "Blender is offline: allow online access in its preferences, under System, then press again"
-        return "The backend is being set up already" if session.current().setup.state == "running" else ""
+        return "The backend is already being set up" if session.current().setup.state == "running" else ""
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         """Ask what would be done, and wait for the answer without blocking the window."""
@@ -97,7 +97,7 @@ class WAN_VSE_OT_cancel_setup(Refusing, bpy.types.Operator):
     """Stop setting up the backend. What was downloaded is kept for the next try"""
 
     bl_idname = "wan_vse.cancel_setup"
-    bl_label = "Wan: Cancel Set-Up"
+    bl_label = "Wan: Cancel Setup"
     bl_options: ClassVar = {"REGISTER"}
 
     @classmethod

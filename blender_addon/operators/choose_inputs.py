@@ -7,7 +7,9 @@ import secrets
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 from bpy.app.translations import pgettext_rpt as rpt_
+from bpy.app.translations import pgettext_tip as tip_
 
 from .. import preferences
 from ..jobs import lora_rows
@@ -30,7 +32,7 @@ class WAN_VSE_OT_choose_task(Refusing, bpy.types.Operator):
     @classmethod
     def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
         """The tooltip of the button: the task's name, and what it does."""
-        return next(f"{item[1]}: {item[2]}" for item in TASK_ITEMS if item[0] == properties.task)
+        return next(f"{iface_(item[1])}: {tip_(item[2])}" for item in TASK_ITEMS if item[0] == properties.task)
 
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
@@ -223,7 +225,7 @@ class WAN_VSE_OT_use_standard_view(Refusing, bpy.types.Operator):
         sentence = timeline_refusal(context)
         if sentence:
             return sentence
-        return "" if changes_colors(compat.sequencer_scene(context)) else "The scene uses the Standard view already"
+        return "" if changes_colors(compat.sequencer_scene(context)) else "The scene already uses the Standard view"
 
     @timed("operator use_standard_view")
     def execute(self, context: bpy.types.Context) -> Result:

@@ -22,7 +22,9 @@ def fetch_refusal() -> str:
 
 def exact_size(size_bytes: int) -> str:
     """Bytes with more digits than `wording.size`, for a decision: "12.00 GB", or in MB below one GB."""
-    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
+    if size_bytes >= 1e9:
+        return iface_("{:.2f} GB").format(size_bytes / 1e9)
+    return iface_("{:.1f} MB").format(size_bytes / 1e6)
 
 
 class OnModel(Refusing):
@@ -202,7 +204,9 @@ class WAN_VSE_OT_cancel_download(OnModel, bpy.types.Operator):
             return {"CANCELLED"}
         if status is None or not status.done_bytes:
             return self.execute(context)
-        message = f"{exact_size(status.done_bytes)} of downloaded files will be removed. Pause keeps them."
+        message = iface_("{} of downloaded files will be removed. Pause keeps them.").format(
+            exact_size(status.done_bytes)
+        )
         return context.window_manager.invoke_confirm(
             self, event, title="Cancel the download?", message=message, confirm_text="Cancel Download"
         )

@@ -116,7 +116,7 @@ class WAN_VSE_OT_cancel_job(OnJob, bpy.types.Operator):
 
     @classmethod
     def job_refusal(cls, job: JobStatus) -> str:
-        return "The job has ended already" if job.state.ended else ""
+        return "The job has already ended" if job.state.ended else ""
 
     def run(self, context: bpy.types.Context, job: JobStatus) -> Result:
         session.current().cancel(job.job_id)
@@ -269,8 +269,8 @@ class WAN_VSE_OT_collect_takes(Refusing, bpy.types.Operator):
     @classmethod
     def refusal(cls, context: bpy.types.Context) -> str:
         if not project.path():
-            return "Save the .blend first: the takes are copied beside it"
-        return "The takes are being copied already" if session.current().collector.busy else ""
+            return "Save the .blend file first: the takes are copied beside it"
+        return "The takes are already being copied" if session.current().collector.busy else ""
 
     @timed("operator collect_takes")
     def execute(self, context: bpy.types.Context) -> Result:

@@ -6,6 +6,8 @@ import zlib
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
+from bpy.app.translations import pgettext_tip as tip_
 from bpy.props import (
     BoolProperty,
     CollectionProperty,
@@ -74,20 +76,27 @@ def _label(row: ModelRow, looking: str) -> str:
     """A model's label, and whether the model is here, as far as that is known."""
     if row.here:
         return row.label
-    return f"{row.label} (looking)" if looking else f"{row.label} (not here)"
+    return iface_("{} (looking)" if looking else "{} (not here)").format(row.label)
 
 
 def _about(row: ModelRow, looking: str) -> str:
     """A model's tooltip, from the catalogue. The last sentence has no period, since Blender adds one."""
     facts = [row.licence]
     if row.memory_bytes >= 1e9:
-        least = f", {row.least_memory_bytes / 1e9:.0f} GB at least" if row.least_memory_bytes else ""
-        facts.insert(0, f"about {row.memory_bytes / 1e9:.0f} GB of a card's memory at {row.max_frames} frames{least}")
+        facts.insert(0, _memory(row))
     if row.download_bytes:
-        facts.insert(0, f"{row.download_bytes / 1e9:.0f} GB to download")
+        facts.insert(0, tip_("{:.0f} GB to download").format(row.download_bytes / 1e9))
     sentence = "; ".join(facts)
     where = looking if looking and not row.here else row.sentence
-    return f"{row.notes} {sentence[:1].upper()}{sentence[1:]}. {where}".strip().removesuffix(".")
+    return f"{tip_(row.notes)} {sentence[:1].upper()}{sentence[1:]}. {tip_(where)}".strip().removesuffix(".")
+
+
+def _memory(row: ModelRow) -> str:
+    memory = row.memory_bytes / 1e9
+    if row.least_memory_bytes:
+        words = tip_("about {:.0f} GB of a card's memory at {} frames, {:.0f} GB at least")
+        return words.format(memory, row.max_frames, row.least_memory_bytes / 1e9)
+    return tip_("about {:.0f} GB of a card's memory at {} frames").format(memory, row.max_frames)
 
 
 def _model_items(settings: Any, context: Any) -> list[tuple[str, str, str, int]]:
@@ -114,7 +123,7 @@ def _resolution_rows(settings: Any) -> list[tuple[str, str, str]]:
     row: ModelRow | None = session.current().server.model(_chosen_model(settings))
     sizes = row.sizes if row else []
     rows = [
-        (size.name, size.name, f"As many pixels as {size.width} x {size.height}, in the scene's aspect")
+        (size.name, size.name, tip_("As many pixels as {} x {}, in the scene's aspect").format(size.width, size.height))
         for size in sizes
     ]
     if not row and settings.resolution_name not in ("", EXACT):
@@ -156,8 +165,8 @@ class WanLora(bpy.types.PropertyGroup):
 
     path: StringProperty(
         name="File",
-        description="A .safetensors file, or a folder that holds one or a pair for two experts. It may be relative "
-        "to the .blend (//)",
+        description="A .safetensors file, or a folder with one, or with a pair for two experts. The path may be "
+        "relative to the .blend file (//)",
         subtype="FILE_PATH",
         options=compat.RELATIVE_PATH,
     )
@@ -179,9 +188,13 @@ class WanLora(bpy.types.PropertyGroup):
     )
     expert: EnumProperty(
         name="Expert",
-        description="Which part of a model with two (Wan 2.2 A14B) it works on. Other models have one, and it is that",
+        description="The expert that the LoRA applies to, in models with two (Wan 2.2 A14B). Others have only one",
         items=[
-            ("AUTO", "By Its Name", "As given by the file, its name or its partner file; both if none of them does"),
+            (
+                "AUTO",
+                "Automatic",
+                "Read from the file, its name or its partner file, if one of them says",
+            ),
             ("BOTH", "Both", "Both experts"),
             ("HIGH", "High Noise", "The expert for the first steps: composition and motion"),
             ("LOW", "Low Noise", "The expert for the last steps: detail and look"),
@@ -225,7 +238,7 @@ class WanSettings(TaskSettings, bpy.types.PropertyGroup):
     """The model's id, kept in place of `model`: the backend's list of models may not be known yet."""
     quality: EnumProperty(
         name="Quality",
-        description="Trades speed for detail",
+        description="Trade speed for detail",
         items=[
             ("DRAFT", "Draft", "Fewest steps, to see whether the idea works"),
             ("STANDARD", "Standard", "The model's usual number of steps"),

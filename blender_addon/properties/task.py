@@ -91,7 +91,7 @@ class TaskSettings:
     )
     strength: FloatProperty(
         name="Strength",
-        description="How much the take may differ from its footage: at 0 little changes, at 1 everything is made anew",
+        description="How much the take may differ from its footage: 0 changes little, 1 makes everything new",
         default=0.7,
         min=0.0,
         max=1.0,

@@ -97,9 +97,9 @@ def _named_strips(scene: bpy.types.Scene, names: Sequence[str]) -> list[compat.S
             continue
         if any(strip.name == name for strip, _ in compat.walk(scene)):
             return iface_(
-                "“{}” lies in a meta strip that isn't open: open it with Tab, or choose the meta strip itself."
+                "'{}' lies in a meta strip that isn't open: open it with Tab, or choose the meta strip itself."
             ).format(name)
-        return iface_("There is no strip “{}” on the timeline any more: choose one that is there.").format(name)
+        return iface_("There is no strip '{}' on the timeline anymore: choose one that is there.").format(name)
     return [shown[name] for name in names]
 
 
@@ -156,7 +156,7 @@ def _depth(
         return refusal
     size = strip_media.rendered_size(strip)
     if not strip_transform.can_be_framed(strip, size):
-        return iface_("“{}” is turned, mirrored by its scale or cropped away: clear its transform.").format(strip.name)
+        return iface_("'{}' is turned, mirrored by its scale or cropped away: clear its transform.").format(strip.name)
     return _rendered(wanted, folder, _framing(scene, strip, size)), True
 
 
@@ -202,11 +202,11 @@ def _strip_refusal(strip: compat.Strip, frames: range) -> str:
     """Why a strip has no pictures for those frames."""
     start, end = compat.start(strip), compat.end_exclusive(strip)
     if start >= end:
-        return iface_("“{}” has no frames: pull one of its ends.").format(strip.name)
+        return iface_("'{}' has no frames: pull one of its ends.").format(strip.name)
     if strip.type == "SOUND":
-        return iface_("“{}” is sound: choose a strip with a picture.").format(strip.name)
+        return iface_("'{}' is sound: choose a strip with a picture.").format(strip.name)
     if frames.start < start or frames.stop > end:
-        return iface_("“{}” covers the frames {} to {}, and {} to {} were asked for: move or lengthen it.").format(
+        return iface_("'{}' covers the frames {} to {}, and {} to {} were asked for: move or lengthen it.").format(
             strip.name, start, end - 1, frames.start, frames.stop - 1
         )
     return ""
@@ -236,14 +236,12 @@ def _effects_refusal(
         upper = layers.input_from_above(strip)
         if upper is not None:
             return iface_(
-                "“{}” is made from “{}”, which shows what lies below it and isn't below “{}” itself: move "
-                "“{}” to a channel above {}."
+                "'{}' is made from '{}', which shows what lies below it and isn't below '{}' itself: move "
+                "'{}' to a channel above {}."
             ).format(strip.name, upper.name, strip.name, strip.name, upper.channel)
         empty = layers.shows_nothing(scene, strip, frames)
         if empty:
-            return iface_(
-                "{} from frame {} to {}: put a strip with a picture there, or choose one that has a picture of its own."
-            ).format(empty, frames.start, frames.stop - 1)
+            return empty
     for strip in layers.inputs(chosen):
         # An effect may show any of it, but no more of it than a take has frames.
         part = range(compat.start(strip), compat.end_exclusive(strip))[:MAX_TAKE_FRAMES]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from . import compat, free_space, picture_files, scene_format, strip_media, strip_transform
 
@@ -79,13 +80,23 @@ def shows_nothing(scene: bpy.types.Scene, strip: compat.Strip, frames: range) ->
     """Why a strip that only shows other strips shows nothing in those frames; empty for any other strip."""
     if strip.type == "ADJUSTMENT":
         there = any(seen(compat.shown_owner(scene), frames, strip.channel)) or _around_metas(scene, frames)
-        return "" if there else f"Nothing lies below “{strip.name}”"
+        return "" if there else _nothing_below(strip, frames)
     if strip.type == "MULTICAM":
         source = strip.multicam_source
         if 0 < source < strip.channel and any(seen(compat.shown_owner(scene), frames, source + 1)):
             return ""
-        return f"“{strip.name}” shows channel {source}, where nothing is seen"
+        return iface_(
+            "'{}' shows channel {}, where nothing is seen from frame {} to {}: put a strip with a picture there, or "
+            "choose one that has a picture of its own."
+        ).format(strip.name, source, frames.start, frames.stop - 1)
     return ""
+
+
+def _nothing_below(strip: compat.Strip, frames: range) -> str:
+    return iface_(
+        "Nothing lies below '{}' from frame {} to {}: put a strip with a picture there, or choose one that has a "
+        "picture of its own."
+    ).format(strip.name, frames.start, frames.stop - 1)
 
 
 def _hides_below(scene: bpy.types.Scene, strip: compat.Strip) -> bool:

@@ -173,7 +173,7 @@ def follow(found: identity.Marked) -> str:
     now = [(source, strip_of(found.scene, source)) for source in made_from.sources]
     gone = [source.name for source, there in now if there is None]
     if gone:
-        names = " and ".join(f"'{name}'" for name in gone)
+        names = iface_(" and ").join(f"'{name}'" for name in gone)
         words = "{} is gone: the take is placed where it was requested."
         if len(gone) > 1:
             words = "{} are gone: the take is placed where it was requested."

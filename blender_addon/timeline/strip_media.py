@@ -131,16 +131,22 @@ def files_refusal(
     folder = folder_of(scene, strip)
     lost = look(folder, names, False).lost
     if lost:
-        more = f" and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
+        more = len(lost) - NAMES_SHOWN
+        names = ", ".join(lost[:NAMES_SHOWN])
+        if more > 0:
+            return iface_(
+                "'{}' plays {} and {} more, which can't be found in {}: put them back there, or find them with File > "
+                "External Data > Find Missing Files."
+            ).format(strip.name, names, more, folder)
         return iface_(
-            "“{}” plays {}{}, which can't be found in {}: put it back there, or find it with File > "
-            "External Data > Find Missing Files."
-        ).format(strip.name, ", ".join(lost[:NAMES_SHOWN]), more, folder)
+            "'{}' plays {}, which can't be found in {}: put it back there, or find it with File > External Data > "
+            "Find Missing Files."
+        ).format(strip.name, names, folder)
     if strip.type == "IMAGE":
         return _unreadable_refusal(strip, folder, names)
     if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0):
         return iface_(
-            "“{}” plays {}, which Blender can't read: convert it to H.264 in MP4, for example, and use "
+            "'{}' plays {}, which Blender can't read: convert it to H.264 in MP4, for example, and use "
             "that in its place."
         ).format(strip.name, names[0])
     return ""
@@ -155,7 +161,7 @@ def _unreadable_refusal(strip: compat.Strip, folder: str, names: list[str]) -> s
         path = os.path.join(folder, name)
         if not _is_known(path) and not _blender_reads(path):
             return iface_(
-                "“{}” shows {}, which Blender can't read: convert it to PNG or JPEG, for example, and use "
+                "'{}' shows {}, which Blender can't read: convert it to PNG or JPEG, for example, and use "
                 "that in its place."
             ).format(strip.name, name)
     return ""
@@ -235,13 +241,13 @@ def scene_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) ->
     """Why a scene strip can't be rendered in those frames of the timeline."""
     shown = strip.scene
     if shown is None:
-        return iface_("“{}” shows no scene: choose one in the strip's properties.").format(strip.name)
+        return iface_("'{}' shows no scene: choose one in the strip's properties.").format(strip.name)
     if scene in _shown_by(strip, set()):
-        return iface_("“{}” shows the scene that it is in: choose another scene for it.").format(strip.name)
+        return iface_("'{}' shows the scene that it is in: choose another scene for it.").format(strip.name)
     # Either each of the frames has a camera or none: one marker with a camera serves those before it, too.
     if strip.scene_input == "CAMERA" and frames and camera_of(strip, frames_of_scene(strip, frames[:1])[0]) is None:
         return iface_(
-            "“{}” shows the scene “{}”, which has no camera: add one there, or choose one in the strip's properties."
+            "'{}' shows the scene '{}', which has no camera: add one there, or choose one in the strip's properties."
         ).format(strip.name, shown.name)
     return ""
 
@@ -249,16 +255,16 @@ def scene_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) ->
 def depth_refusal(scene: bpy.types.Scene, strip: compat.Strip, frames: range) -> str:
     """Why the depth of a strip can't be rendered."""
     if strip.type != "SCENE":
-        return iface_("“{}” is not a scene strip, so it has no depth: select a scene strip.").format(strip.name)
+        return iface_("'{}' is not a scene strip, so it has no depth: select a scene strip.").format(strip.name)
     refusal = scene_refusal(scene, strip, frames)
     if refusal:
         return refusal
     if strip.scene_input != "CAMERA":
         return iface_(
-            "“{}” shows the timeline of “{}”, which has no depth: set it to show the camera, in the strip's properties."
+            "'{}' shows the timeline of '{}', which has no depth: set it to show the camera, in the strip's properties."
         ).format(strip.name, strip.scene.name)
     if is_retimed(scene, strip) or strip.strobe > 1.0:
-        return iface_("“{}” is retimed, and its depth can't be retimed: clear its retiming, or its strobe.").format(
+        return iface_("'{}' is retimed, and its depth can't be retimed: clear its retiming, or its strobe.").format(
             strip.name
         )
     return ""

@@ -100,19 +100,23 @@ def _length_refusal(target: Target) -> str:
     """
     if target.task in MAY_BE_SHORTER or target.length_frames <= MAX_TAKE_FRAMES:
         return ""
+    lengths = target.length_frames, MAX_TAKE_FRAMES
+    if len(target.sources) == 1 and target.task is not Task.EXTEND:
+        words = "{} covers {:,} frames, and a take has at most {:,}: cut the strip (K), and select a part of it."
+        return iface_(words).format(_quote(target.sources), *lengths)
     if target.task is Task.FILL_GAP:
-        what, instead = "The gap has", "make it shorter"
+        words = "The gap has {:,} frames, and a take has at most {:,}: make it shorter."
     elif target.task is Task.EXTEND:
-        what, instead = "The new part has", "ask for fewer, or pull the strip's handle back"
+        words = (
+            "The new part has {:,} frames, and a take has at most {:,}: ask for fewer, or pull the strip's handle back."
+        )
     elif not target.sources:
-        what, instead = "The preview range has", "make it shorter"
-    elif len(target.sources) == 1:
-        what, instead = f"{_quote(target.sources)} covers", "cut the strip (K), and select a part of it"
+        words = "The preview range has {:,} frames, and a take has at most {:,}: make it shorter."
     else:
-        what, instead = "The selected strips cover", "select fewer, or shorter ones"
-    return iface_("{} {:,} frames, and a take has at most {:,}: {}.").format(
-        what, target.length_frames, MAX_TAKE_FRAMES, instead
-    )
+        words = (
+            "The selected strips cover {:,} frames, and a take has at most {:,}: select fewer strips, or shorter ones."
+        )
+    return iface_(words).format(*lengths)
 
 
 def _place_refusal(target: Target) -> str:
@@ -142,7 +146,7 @@ def _muted_refusal(strips: Iterable[StripSummary]) -> str:
 
 def _quote(strips: Iterable[StripSummary]) -> str:
     """The strips' names, for a sentence."""
-    return " and ".join(f"'{strip.name}'" for strip in strips)
+    return iface_(" and ").join(f"'{strip.name}'" for strip in strips)
 
 
 def _free_channel(
@@ -157,8 +161,10 @@ def _free_channel(
         return iface_(
             "Every channel above channel {} is beyond Blender's highest: move the strip to a lower channel."
         ).format(above)
-    where = f"above channel {above} " if above else ""
-    return iface_("Every channel {}is taken, locked or muted at frame {}: make room there.").format(where, start)
+    if above:
+        words = "Every channel above channel {} is taken, locked or muted at frame {}: make room there."
+        return iface_(words).format(above, start)
+    return iface_("Every channel is taken, locked or muted at frame {}: make room there.").format(start)
 
 
 def _own_channel(scene: bpy.types.Scene, start: int, end_exclusive: int, strips: Iterable[StripSummary]) -> int | str:
@@ -329,8 +335,9 @@ def _sides_of_gap(scene: bpy.types.Scene, selection: Selection) -> tuple[StripSu
     if gap is None:
         return "There is no gap under the playhead: move it into a gap, or select the strips on both sides."
     if left is None or right is None:
-        side = "before" if left is None else "after"
-        return iface_("There is no strip {} the gap: use Extend, or Text to fill it.").format(side)
+        if left is None:
+            return "There is no strip before the gap: use Extend, or Text to fill it."
+        return "There is no strip after the gap: use Extend, or Text to fill it."
     return left, right
 
 
@@ -397,10 +404,13 @@ def _no_room_before(start: int) -> str:
         return (
             "There are no frames before the strip, which starts at frame 0: move the strip to the right to make room."
         )
-    lies = "Only 1 frame lies" if start == 1 else f"Only {start} frames lie"
-    return iface_("{} before the strip: extend it by {} at most, or move the strip to the right to make room.").format(
-        lies, start
-    )
+    if start == 1:
+        return (
+            "Only 1 frame lies before the strip: extend it by 1 at most, or move the strip to the right to make room."
+        )
+    return iface_(
+        "Only {} frames lie before the strip: extend it by {} at most, or move the strip to the right to make room."
+    ).format(start, start)
 
 
 def _before(strip: StripSummary, end: int, settings: TargetSettings) -> FootageRange:

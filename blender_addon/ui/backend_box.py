@@ -102,7 +102,7 @@ def draw_worker(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def draw_setup(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """How far the set-up is: planning, waiting for a yes, running, failed or done."""
+    """How far the setup is: planning, waiting for a yes, running, failed or done."""
     setup = session.current().setup
     if setup.state == "planning":
         paragraph.draw(box, context, "Checking what this machine needs...", "SORTTIME")

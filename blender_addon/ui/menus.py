@@ -57,7 +57,7 @@ _GROUPS: tuple[tuple[tuple[str, str, Any], ...], ...] = (
     ),
     (
         ("setup_backend", "Set Up Backend", "IMPORT"),
-        ("cancel_setup", "Cancel Set-Up", "X"),
+        ("cancel_setup", "Cancel Setup", "X"),
         ("restart_backend", "Restart Backend", "FILE_REFRESH"),
         ("free_card", "Free Card Memory", "MEMORY"),
         ("open_log", "Open Log of Backend", "TEXT"),

@@ -93,7 +93,7 @@ def draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if panel_state.search or panel_state.left_out:
         layout.prop(panel_state, "search", text="", icon="VIEWZOOM", placeholder=SEARCHES)
     if not panel_state.rows:
-        layout.label(text="No job was found." if panel_state.search else "No jobs yet.", icon="INFO")
+        layout.label(text="No jobs found." if panel_state.search else "No jobs yet.", icon="INFO")
         draw_elsewhere(layout, context)
         return
     layout.template_list(
@@ -117,8 +117,8 @@ def draw_elsewhere(layout: bpy.types.UILayout, context: bpy.types.Context) -> No
     """What another window of Blender has on the same machine, of which nothing is in this list."""
     count = session.current().server.held_elsewhere
     if count:
-        one = "Another Blender window has 1 more job: it is in its queue, and comes here when it is closed."
-        many = "Another Blender window has {:,} more jobs: they are in its queue, and come here when it is closed."
+        one = "Another Blender window has 1 more job in its queue. The job moves here when that window is closed."
+        many = "Another Blender window has {:,} more jobs in its queue. The jobs move here when that window is closed."
         text = iface_(one) if count == 1 else iface_(many).format(count)
         paragraph.draw(layout, context, text, "WINDOW")
 

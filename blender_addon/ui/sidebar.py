@@ -254,9 +254,9 @@ def _any_elsewhere() -> bool:
 def draw_media_folder(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The folder that the next takes go into."""
     if project.path() or preferences.get().media_folder:
-        text = iface_("Takes go to {}").format(f"{request.media_folder(preferences.get())}{os.sep}")
+        text = iface_("Takes are saved to {}").format(f"{request.media_folder(preferences.get())}{os.sep}")
     else:
-        text = "Takes go to the extension's folder until the .blend is saved, then to wan/ beside it."
+        text = "Takes are saved to the extension's folder until the .blend file is saved, then to wan/ beside it."
     paragraph.draw(layout, context, text, "FILE_FOLDER")
 
 

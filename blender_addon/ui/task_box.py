@@ -123,13 +123,15 @@ def draw_length(
         other = wording.frames(scene_format.frames_of(settings.length_seconds, rate))
     elif settings.length_mode == "FRAMES" or in_gap is None:
         row.prop(settings, "length_frames", text="Frames")
-        other = f"{scene_format.seconds_of(settings.length_frames, rate):.2f} s"
+        other = wording.seconds(scene_format.seconds_of(settings.length_frames, rate))
     else:
         if not in_gap.slots:  # the outcome says why
             return
         slot = in_gap.slots[0]
         row.label(text=iface_("Frames {} to {}").format(slot.start, slot.end_exclusive - 1), icon="SNAP_MIDPOINT")
-        other = f"{wording.frames(slot.length_frames)}, {scene_format.seconds_of(slot.length_frames, rate):.2f} s"
+        other = ", ".join(
+            (wording.frames(slot.length_frames), wording.seconds(scene_format.seconds_of(slot.length_frames, rate)))
+        )
     right = row.row()
     right.alignment = "RIGHT"
     right.label(text=other)
@@ -178,4 +180,4 @@ def _draw_extend(
         row.prop(settings, "extend_frames")
     right = row.row()
     right.alignment = "RIGHT"
-    right.label(text=f"{scene_format.seconds_of(frames, rate):.2f} s")
+    right.label(text=wording.seconds(scene_format.seconds_of(frames, rate)))

@@ -57,7 +57,9 @@ def duration(seconds: float) -> str:
 
 def size(size_bytes: int) -> str:
     """Bytes as "640 MB" or "2.4 GB"."""
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{max(1, round(size_bytes / 1e6))} MB"
+    if size_bytes >= 1e9:
+        return iface_("{:.1f} GB").format(size_bytes / 1e9)
+    return iface_("{} MB").format(max(1, round(size_bytes / 1e6)))
 
 
 def share(status: DownloadStatus) -> float:
@@ -86,7 +88,9 @@ def setup_bytes(progress: SetupProgress) -> str:
 
 def download_rate(status: DownloadStatus) -> str:
     """ "45.2 MB/s, 5 min left"; empty while neither is known."""
-    parts = [f"{status.bytes_per_second / 1e6:.1f} MB/s"] if status.bytes_per_second > 0 else []
+    parts = []
+    if status.bytes_per_second > 0:
+        parts.append(iface_("{:.1f} MB/s").format(status.bytes_per_second / 1e6))
     if status.seconds_left is not None:
         parts.append(iface_("{} left").format(duration(status.seconds_left)))
     return ", ".join(parts)
@@ -105,6 +109,11 @@ def download_plan(made: DownloadPlan) -> list[str]:
 def frames(count: int) -> str:
     """ "1 frame" or "81 frames"."""
     return iface_("{} frame" if count == 1 else "{} frames").format(count)
+
+
+def seconds(length: float) -> str:
+    """A length on the timeline: "3.00 s"."""
+    return iface_("{:.2f} s").format(length)
 
 
 def rate(frame_rate: FrameRate) -> str:

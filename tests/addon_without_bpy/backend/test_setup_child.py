@@ -1,4 +1,4 @@
-"""The set-up's life, with a script in the place of the environment's maker."""
+"""The life of the setup's process, with a script in place of `wan_backend.environment`."""
 
 from __future__ import annotations
 

@@ -360,7 +360,7 @@ def test_what_goes_wrong_in_the_child_is_told(scene, strips, rendering, tmp_path
     bpy.data.objects["Cube"].hide_render = True
     rendering.begin(rendering.wanted("street", frames=(1, 3), role="DEPTH", depth=True))
     rendering.until()
-    assert "there is nothing to see in “Street”" in rendering.told.failed["job"]
+    assert "there is nothing to see in 'Street'" in rendering.told.failed["job"]
 
 
 def test_the_child_goes_with_blender(strips, rendering, tmp_path):

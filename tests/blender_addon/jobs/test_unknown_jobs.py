@@ -256,7 +256,8 @@ def test_collect_takes_copies_takes_alone(pumped, scene, addon, tmp_path, user_f
     pumped.session.collect()
     pumped.until(lambda: not pumped.session.collector.busy)
     assert sorted(all_below(tmp_path / "film" / "wan")) == [f"{JOB}/0001.png", f"{JOB}/take.json"]
-    assert "1 takes" in pumped.session.collector.sentence and "stay where they are" in pumped.session.collector.sentence
+    sentence = pumped.session.collector.sentence
+    assert sentence.startswith("1 take is beside the .blend file") and "1 folder stays where it is" in sentence
     assert collect.folders_elsewhere() == [secret]
 
 

@@ -74,7 +74,7 @@ def test_an_empty_queue_is_said(stand_in, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "state", "words"),
     [
-        ("cancel_job", "done", "has ended already"),
+        ("cancel_job", "done", "has already ended"),
         ("retry_job", "denoising", "has not ended yet"),
         ("place_take", "decoding", "still being made"),
         ("place_take", "failed", "no take to place"),

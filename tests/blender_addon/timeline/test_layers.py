@@ -280,7 +280,7 @@ def test_what_is_hidden_is_not_looked_at(layers, asked, kind) -> None:
 
 def test_what_only_shows_others_and_has_none_to_show_is_a_sentence(layers, asked) -> None:
     adjust = layers.effect("chosen", "ADJUSTMENT", 2)
-    assert "Nothing lies below “chosen” from frame 3 to 4" in asked.refused()
+    assert "Nothing lies below 'chosen' from frame 3 to 4" in asked.refused()
     layers.color("below", 1).mute = True
     assert "Nothing lies below" in asked.refused(), "a muted strip isn't seen"
     layers.strips["below"].mute = False
@@ -302,7 +302,7 @@ def test_an_adjustment_in_an_open_meta_shows_what_this_blender_shows(layers, ask
     scene.sequence_editor.display_stack(meta)
     shown = pictures.render_range(scene, FRAMES, tmp_path / "shown")
     if shown[0].std() == 0:  # since 5.2 an open meta strip is a world of its own
-        assert "Nothing lies below “chosen”" in asked.refused()
+        assert "Nothing lies below 'chosen'" in asked.refused()
     else:
         assert asked.source()[1]
         assert all(np.array_equal(own, sent) for own, sent in zip(shown, asked.sent(), strict=True))
@@ -322,4 +322,4 @@ def test_an_effect_below_what_looks_down_is_a_sentence(layers, asked) -> None:
     layers.effect("chosen", "SPEED", 4, cam)
     assert asked.source()[1]
     layers.strips["chosen"].channel = 2
-    assert "move “chosen” to a channel above 3" in asked.refused()
+    assert "move 'chosen' to a channel above 3" in asked.refused()

@@ -65,7 +65,7 @@ def test_the_search_finds_older_jobs(stand_in, queue, addon) -> None:
     assert queue() == []
     layout = Recorder()
     addon("ui.queue_list").draw_queue(layout, bpy.context)
-    assert "No job was found." in layout.words
+    assert "No jobs found." in layout.words
     panel_state.search = ""
     assert len(queue()) == 200
 
@@ -144,9 +144,9 @@ def test_what_another_window_has_is_said(stand_in, queue, addon) -> None:
 
     assert "nother Blender window" not in drawn()
     stand_in.server.held_elsewhere = 1
-    assert "Another Blender window has 1 more job: it is in its queue, and comes here when it is closed." in drawn()
+    assert "1 more job in its queue. The job moves here when that window is closed." in drawn()
     stand_in.server.held_elsewhere = 1200
-    assert "1,200 more jobs: they are in its queue, and come here" in drawn()
+    assert "1,200 more jobs in its queue. The jobs move here" in drawn()
     stand_in.server.held_elsewhere = 0
     job = stand_in.add(JOB, "cancelled", held_elsewhere=True)
     words = drawn()
