@@ -40,14 +40,16 @@ LONG: tuple[str, ...] = ()
 COMPAT = (
     "blender_addon/background",
     "blender_addon/operators",
+    "blender_addon/properties",
     "blender_addon/timeline",
     "blender_addon/ui",
-    "blender_addon/jobs/test_depth.py",
-    "blender_addon/jobs/test_files.py",
+    "blender_addon/jobs/test_rendering_depth.py",
+    "blender_addon/jobs/test_open_file.py",
     "blender_addon/jobs/test_rendering.py",
     "blender_addon/jobs/test_request.py",
     "blender_addon/jobs/test_script_trust.py",
     "blender_addon/test_packaging.py",
+    "blender_addon/test_registering.py",
     "world/test_in_blender.py",
 )
 """Those that ask what a version of Blender does; whole takes that do have the marker `compat` themselves."""

@@ -1,6 +1,6 @@
 """The add-on's parts that need no Blender, under plain Python.
 
-The package's own face registers itself with Blender and is passed by: `blender_addon` is put there as a bare package.
+The package's own `__init__` imports bpy and is not run: `blender_addon` is put there as a bare package.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The add-on's own client against a real server that has much to say: nothing of it may lock anyone out."""
+"""The add-on's own client against a real server with long lists and slow folders: neither may block the other."""
 
 from __future__ import annotations
 

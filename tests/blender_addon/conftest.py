@@ -53,7 +53,7 @@ def pumped(fake_backend, addon) -> Iterator[SimpleNamespace]:
 
 
 def pump(session, condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Tick until `condition()` holds; fails with what the session says otherwise."""
+    """Tick until `condition()` holds; otherwise fails with the state of the session."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, f"{session.server.status} {[(j.state, j.sentence) for j in session.queue()]}"

@@ -1,4 +1,4 @@
-"""A cut for the tests of the six tasks: real pictures, and strips of every kind, in short words."""
+"""A cut for the tests of the six tasks: real pictures, and strips of every kind, with short methods."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Cut:
 
     @property
     def strips(self):
-        """Of the timeline that is shown."""
+        """The strips of the timeline that is shown."""
         return self.compat.shown_strips(self.scene)
 
     def shot(self, name: str, start: int, end: int, channel: int = 1):
@@ -40,7 +40,7 @@ class Cut:
         return self._left(strip)
 
     def effect(self, name: str, kind: str, start: int, end: int, channel: int = 3):
-        """A text, colour or adjustment strip."""
+        """A text, color or adjustment strip."""
         parameters = self.strips.bl_rna.functions["new_effect"].parameters
         length = {"length": end - start} if "length" in parameters else {"frame_end": end}
         strip = self.strips.new_effect(name=name, type=kind, channel=channel, frame_start=start, **length)
@@ -66,13 +66,13 @@ class Cut:
         return self._left(strip)
 
     def select(self, *names: str):
-        """Select these alone; gives what the add-on reads of it."""
+        """Select only these strips; returns the add-on's Selection."""
         for strip in self.strips:
             strip.select = strip.name in names
         return self.read()
 
     def read(self):
-        """What the add-on reads of the selection."""
+        """The add-on's Selection."""
         return self.selection.read(self.scene)
 
     def places(self) -> list[tuple[str, int, int, int]]:

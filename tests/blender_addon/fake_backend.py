@@ -31,7 +31,7 @@ ENDED = ("done", "failed", "cancelled", "interrupted")
 
 
 def write_take(job_id: str, request: dict) -> dict:
-    """A whole take on the disk, as a worker leaves it; gives the Take."""
+    """A whole take on the disk, as a worker leaves it; returns the Take."""
     folder = Path(request["media_folder"]) / job_id
     partial = folder.with_name(job_id + ".partial")
     partial.mkdir(parents=True, exist_ok=True)

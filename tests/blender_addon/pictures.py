@@ -97,7 +97,7 @@ def laid(picture: np.ndarray, framing, around: int = 3) -> np.ndarray:
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    """Decibels; infinite where they are equal."""
+    """Decibels; infinite if they are equal."""
     error = np.square(one.astype(float) - other.astype(float)).mean()
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 

@@ -48,7 +48,7 @@ class StandInRenderer:
         self.asked.append((job_id, wanted))
 
     def tick(self, deadline: float) -> bool:
-        """All at once, in the manner that the test set."""
+        """End all waiting jobs, in the manner that the test set."""
         if type(self).manner == "wait" or not self.jobs:
             return False
         jobs, self.jobs = self.jobs, {}

@@ -1,4 +1,4 @@
-"""A session that stands still: tests of the face say what it knows, and read what was asked of it."""
+"""A session without a backend: tests of panels and operators set what it knows, and read what was asked of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 class StandInDownloads:
-    """Downloads that stand still."""
+    """Takes the place of KnownDownloads: nothing is downloaded."""
 
     def __init__(self, asked: list[tuple[Any, ...]]) -> None:
         self.plans: dict[str, Any] = {}
@@ -31,7 +31,7 @@ class StandInDownloads:
         return [status for status in self.all.values() if status.state != "done"]
 
     def is_begun(self, model: str) -> bool:
-        """True where there is anything to show of it."""
+        """True if there is anything to show of it."""
         unfinished = model in {status.model for status in self.unfinished()}
         return unfinished or model in self.asking or model in self.plans or model in self.refused
 

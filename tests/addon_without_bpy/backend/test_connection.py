@@ -1,4 +1,4 @@
-"""The life of a backend, with a child that only says what the test lets it say."""
+"""The life of a backend, with a child whose answers the test decides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Child:
 
     def __init__(self, command, run_folder, name) -> None:
         self.sent: list[dict] = []
-        self.said: list[bytes] = []
+        self.output: list[bytes] = []
         self.exit_code: int | None = None
         self.left, self.forced, self.is_gone, self.is_disk_full = False, False, True, False
         self.pid, self.log_path = next(PIDS), run_folder / "server.log"
@@ -28,13 +28,13 @@ class Child:
         pass
 
     def read(self) -> bytes:
-        said, self.said = b"".join(self.said), []
-        return said
+        output, self.output = b"".join(self.output), []
+        return output
 
     def answers(self, method: str, **result) -> None:
         """The last call of that method."""
         asked = next(message for message in reversed(self.sent) if message["method"] == method)
-        self.said.append(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}).encode() + b"\n")
+        self.output.append(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}).encode() + b"\n")
 
     def greets(self) -> None:
         self.answers("hello", protocol=3, version="0", tasks=[], pid=self.pid, state_folder="/s", log="")

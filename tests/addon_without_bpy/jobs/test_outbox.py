@@ -1,4 +1,4 @@
-"""What is to be told is kept until it is answered, is told again to the next server, and never floods one."""
+"""Messages are kept until they are answered, are sent again to the next server, and never flood one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 
 class Client:
-    """Remembers what it is asked; answers when told."""
+    """Remembers what it is asked; answers when the test says so."""
 
     def __init__(self) -> None:
         self.calls: list = []
@@ -209,7 +209,7 @@ def test_without_a_server_the_waiting_jobs_say_why(outbox, jobs, make_request, m
 
 
 class Server:
-    """Takes what it is told, and may end before or after it did."""
+    """Receives messages, and may end before or after it acted on them."""
 
     def __init__(self, messages, make_status) -> None:
         self.jobs: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What a server says in pages and events, as the jobs see it."""
+"""What a server reports in pages and events, as the list of jobs has it."""
 
 from __future__ import annotations
 

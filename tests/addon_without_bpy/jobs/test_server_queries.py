@@ -8,7 +8,7 @@ import pytest
 
 
 class Client:
-    """Remembers what it is asked; answers when told."""
+    """Remembers what it is asked; answers when the test says so."""
 
     def __init__(self) -> None:
         self.calls: list = []

@@ -29,25 +29,25 @@ KNOWN = {
     "png.mov": ("png", "rgba", {}, 8),
     "deep png.mov": ("png", "rgba64be", {}, 16, 16),
     "deep opaque png.mov": ("png", "rgb48be", {}, 0, 16),
-    "deep grey png.mov": ("png", "gray16be", {}, 0, 8, 16),
+    "deep gray png.mov": ("png", "gray16be", {}, 0, 8, 16),
     "deep RGB h265.mp4": ("libx265", "gbrp10le", {"preset": "ultrafast", "x265-params": "log-level=none"}, 0, 16),
-    "deep grey h265.mp4": ("libx265", "gray10le", {"preset": "ultrafast", "x265-params": "log-level=none"}, 0, 8, 16),
-    "deep grey h264.mp4": ("libx264", "gray10le", {"preset": "ultrafast"}, 0, 8, 16),
+    "deep gray h265.mp4": ("libx265", "gray10le", {"preset": "ultrafast", "x265-params": "log-level=none"}, 0, 8, 16),
+    "deep gray h264.mp4": ("libx264", "gray10le", {"preset": "ultrafast"}, 0, 8, 16),
     "ffv1.mkv": ("ffv1", "bgr0", {"level": "3"}, 0),
     "transparent ffv1.mkv": ("ffv1", "bgra", {"level": "3"}, 8),
     "deep RGB ffv1.mkv": ("ffv1", "gbrp16le", {"level": "3"}, 0, 16),
-    "deep grey ffv1.mkv": ("ffv1", "gray10le", {"level": "3"}, 0, 8, 16),
+    "deep gray ffv1.mkv": ("ffv1", "gray10le", {"level": "3"}, 0, 8, 16),
     "ffv1 as Blender writes it.mkv": ("ffv1", "bgr0", {}, 0),
     "old ffv1.mkv": ("ffv1", "yuv420p", {"level": "0"}, 0),
     "transparent old ffv1.mkv": ("ffv1", "bgra", {"level": "1"}, 8),
     "deep old ffv1.mkv": ("ffv1", "yuv420p10le", {"level": "1", "coder": "range_tab"}, 0),
-    "deep grey old ffv1.mkv": ("ffv1", "gray10le", {"level": "1", "coder": "range_def"}, 0, 8, 16),
-    "grey ffv1.mkv": ("ffv1", "gray", {"level": "3"}, 0),
+    "deep gray old ffv1.mkv": ("ffv1", "gray10le", {"level": "1", "coder": "range_def"}, 0, 8, 16),
+    "gray ffv1.mkv": ("ffv1", "gray", {"level": "3"}, 0),
     "deep ffv1.mkv": ("ffv1", "yuv444p16le", {"level": "3"}, 0),
     "deep transparent ffv1.mkv": ("ffv1", "yuva444p10le", {"level": "3"}, 16),
     "deep transparent ffv1 with contexts.mkv": ("ffv1", "yuva444p10le", {"level": "3", "coder": "range_tab"}, 16),
 }
-"""Codec, pixel format, options; how deep the transparency may be, RGB and grey."""
+"""Codec, pixel format, options; how deep the transparency may be, RGB and gray."""
 UNKNOWN = {
     "vp8.webm": ("libvpx", "yuv420p", {"deadline": "realtime"}),
     "h264.avi": ("libx264", "yuv420p", {"preset": "ultrafast"}),
@@ -57,7 +57,7 @@ UNKNOWN = {
     "mpeg2.mxf": ("mpeg2video", "yuv420p", {}),
     "wmv2.wmv": ("wmv2", "yuv420p", {}),
     "cineform.mov": ("cfhd", "gbrap12le", {}),
-    "grey qtrle.mov": ("qtrle", "gray", {}),
+    "gray qtrle.mov": ("qtrle", "gray", {}),
     "coarse ffv1.mkv": ("ffv1", "yuv410p", {"level": "3"}),
     "in fragments.mp4": ("libx264", "yuv420p", {"preset": "ultrafast"}),
 }
@@ -109,7 +109,7 @@ def test_nothing_is_known_of_the_rest(tmp_path, head_of, name):
 def remuxed(
     file: Path, to: Path, options: dict[str, str] | None = None, tracks: int = 1, said: dict[str, str] | None = None
 ) -> Path:
-    """The same pictures in another file; `said` is what is noted of their track."""
+    """Another file with equal pictures; `said` is put into the head of their track."""
     with av.open(str(file)) as source, av.open(str(to), "w", options=options or {}) as target:
         streams = [target.add_stream_from_template(source.streams.video[0]) for _ in range(tracks)]
         for stream in streams:
@@ -220,7 +220,7 @@ def test_h265_with_a_layer_of_transparency_is_not_known(addon, where):
 
 
 def test_vp9_says_whether_it_may_be_rgb(addon):
-    """Four times four, and deeper than eight bits; in WebM it says that of its colours."""
+    """Four times four, and deeper than eight bits; in WebM it says that of its colors."""
     codecs = addon("timeline.movie_codecs")
     for bits, chroma, rgb in ((8, 3, 8), (10, 1, 8), (10, 3, 16)):
         configuration = bytes([1, 0, 0, 0, 1, 20, bits << 4 | chroma << 1, 1, 1, 0, 0, 0])

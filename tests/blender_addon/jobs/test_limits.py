@@ -1,4 +1,4 @@
-"""No selection is too much: what would make too long a take, or too long a message, is refused or rendered."""
+"""What would make too long a take is refused, and what would make too long a message is rendered."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ import pytest
 
 @pytest.fixture
 def film(pumped, addon):
-    """The open file's timeline, always looked at anew."""
+    """The open file's timeline, read again at each access."""
     return Film(pumped, addon)
 
 
 class Film:
-    """Short words for these tests."""
+    """Short methods for these tests."""
 
     def __init__(self, pumped, addon):
         self.pumped, self.addon, self.compat = pumped, addon, addon("timeline.compat")

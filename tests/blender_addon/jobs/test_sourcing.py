@@ -1,4 +1,4 @@
-"""Jobs that are made from strips: from the click over the rendering to the take, and whatever comes between."""
+"""Jobs that are made from strips: from the click through the rendering to the take, and whatever happens meanwhile."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from types import SimpleNamespace
 import bpy
 import pytest
 
-COLOUR = "Colour"
+COLOR = "Color"
 
 
 @pytest.fixture
 def desk(renderer, pumped, scene, addon, cut, tmp_path):
-    """A colour strip at 10 to 40 on channel 1, which has to be rendered, and short words."""
+    """A color strip at 10 to 40 on channel 1, which has to be rendered, with short methods."""
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
-    cut.compat.new_color(cut.strips, COLOUR, 1, 10, 30)
+    cut.compat.new_color(cut.strips, COLOR, 1, 10, 30)
     cut.compat.new_color(cut.strips, "Next", 1, 60, 30)
     bpy.ops.ed.undo_push(message="A cut")
     return Desk(renderer, pumped, addon, cut)
@@ -40,9 +40,9 @@ class Desk:
         return self.cut.compat.all_strips(self.scene)
 
     def ask(self, task="RESTYLE", *names, prompt="slow fog", **settings):
-        """What the operator of the task does; gives the job's id."""
+        """What the operator of the task does; returns the job's id."""
         self.cut.scene = self.scene
-        self.cut.select(*(names or (COLOUR,)))
+        self.cut.select(*(names or (COLOR,)))
         panel = self.scene.wan_vse
         panel.prompt, panel.model_id = prompt, "embedded"
         for name, value in settings.items():
@@ -72,7 +72,7 @@ class Desk:
         self.pumped.until(lambda: time.monotonic() > end)
 
     def restart(self):
-        """As if this Blender had been killed and another begun."""
+        """Act as if this Blender was killed and another one started."""
         self.addon("jobs.session").unregister()
         self.addon("jobs.session").register()
         self.pumped.session = self.session = self.addon("jobs.session").current()
@@ -125,7 +125,7 @@ def test_a_gap_of_one_frame_is_filled(desk) -> None:
 
 def test_in_an_open_meta_strip_the_take_lands_in_it(desk) -> None:
     meta = desk.cut.strips.new_meta(name="Meta", channel=8, frame_start=1)
-    desk.strips[COLOUR].move_to_meta(meta)
+    desk.strips[COLOR].move_to_meta(meta)
     desk.cut.compat.set_handles(meta, 10, 40)
     desk.scene.sequence_editor.display_stack(meta)
     desk.ask()
@@ -143,7 +143,7 @@ def test_a_plain_picture_needs_no_rendering(desk) -> None:
 
 def test_the_selection_stays_for_another_take(desk) -> None:
     desk.ask()
-    assert [strip.name for strip in desk.cut.read().footage] == [COLOUR]
+    assert [strip.name for strip in desk.cut.read().footage] == [COLOR]
     desk.ask()
     channels = sorted(s.channel for s in desk.strips if s.get("wan_vse_role") == "placeholder")
     assert channels == [2, 3]
@@ -214,7 +214,7 @@ def test_retry_renders_the_strip_where_it_is_now(desk) -> None:
     desk.renderer.manner = "Blender ended: press Retry."
     job_id = desk.ask()
     desk.until(job_id, "failed")
-    desk.cut.compat.set_handles(desk.strips[COLOUR], 15, 45)
+    desk.cut.compat.set_handles(desk.strips[COLOR], 15, 45)
     desk.renderer.manner = "ready"
     desk.session.retry(job_id)
     wanted, _ = desk.renderer.made.asked[-1][1][0]
@@ -226,11 +226,11 @@ def test_retry_without_the_strip_is_a_sentence(desk) -> None:
     desk.renderer.manner = "Blender ended: press Retry."
     job_id = desk.ask()
     desk.until(job_id, "failed")
-    desk.cut.strips.remove(desk.strips[COLOUR])
+    desk.cut.strips.remove(desk.strips[COLOR])
     desk.session.retry(job_id)
     problem = desk.job(job_id).problem
     assert problem.kind == "bad_source"
-    assert COLOUR in problem.sentence
+    assert COLOR in problem.sentence
 
 
 def test_a_blender_that_was_killed_while_rendering_loses_nothing(desk, tmp_path, monkeypatch) -> None:
@@ -244,7 +244,7 @@ def test_a_blender_that_was_killed_while_rendering_loses_nothing(desk, tmp_path,
     assert job.state.value == "interrupted"
     assert "Blender ended while the source was being rendered" in job.sentence
     assert desk.session.belongs_here(job_id)
-    desk.cut.compat.new_color(desk.cut.compat.strips(desk.scene.sequence_editor), COLOUR, 1, 10, 30)
+    desk.cut.compat.new_color(desk.cut.compat.strips(desk.scene.sequence_editor), COLOR, 1, 10, 30)
     desk.renderer.manner = "ready"
     desk.session.retry(job_id)
     assert desk.until_landed() == [(10, 40, 2)]
@@ -307,7 +307,7 @@ class TestWhereTheTakeGoes:
 
     @pytest.fixture
     def made(self, desk):
-        """made(task, change) asks, changes the cut, lets the take land; gives its place and what is said of it."""
+        """made(task, change) asks, changes the cut, waits for the take; returns its place and the note on it."""
 
         def make(change, task="RESTYLE", *names, **settings):
             desk.renderer.manner = "wait"
@@ -328,17 +328,17 @@ class TestWhereTheTakeGoes:
             strip.channel = channel
 
     def test_it_goes_along_with_a_strip_that_was_moved(self, desk, made) -> None:
-        assert made(lambda: self.move(desk, 100, COLOUR)) == ((110, 140, 2), "")
+        assert made(lambda: self.move(desk, 100, COLOR)) == ((110, 140, 2), "")
 
     def test_and_up_with_it(self, desk, made) -> None:
         def change():
-            desk.strips[COLOUR].channel = 6
+            desk.strips[COLOR].channel = 6
 
         assert made(change) == ((10, 40, 7), "")
 
     def test_not_where_something_lies_already(self, desk, made) -> None:
         desk.cut.compat.new_color(desk.cut.strips, "In the way", 2, 110, 10)
-        assert made(lambda: self.move(desk, 100, COLOUR)) == ((110, 140, 3), "")
+        assert made(lambda: self.move(desk, 100, COLOR)) == ((110, 140, 3), "")
 
     def test_a_trimmed_strips_take_is_trimmed(self, desk, made) -> None:
         desk.cut.shot("Shot", 200, 240)
@@ -356,25 +356,25 @@ class TestWhereTheTakeGoes:
         assert desk.cut.compat.content_start(take) == 200, "frame for frame over its source"
 
     def test_a_deleted_strip_is_said(self, desk, made) -> None:
-        place, note = made(lambda: desk.cut.strips.remove(desk.strips[COLOUR]))
+        place, note = made(lambda: desk.cut.strips.remove(desk.strips[COLOR]))
         assert place == (10, 40, 2)
-        assert f"'{COLOUR}' is gone" in note
+        assert f"'{COLOR}' is gone" in note
 
     def test_the_persons_own_place_counts_more(self, desk, made) -> None:
         def change():
             (strip,) = [s for s in desk.strips if s.get("wan_vse_role") == "placeholder"]
             desk.cut.compat.set_handles(strip, 300, 330)
-            self.move(desk, 100, COLOUR)
+            self.move(desk, 100, COLOR)
 
         assert made(change) == ((300, 330, 2), "")
 
     def test_a_gap_that_moved_with_both_sides(self, desk, made) -> None:
         desk.cut.shot("Right", 60, 100, 3)
-        change = lambda: self.move(desk, 200, COLOUR, "Next")  # noqa: E731
-        assert made(change, "FILL_GAP", COLOUR, "Next") == ((240, 260, 1), "")
+        change = lambda: self.move(desk, 200, COLOR, "Next")  # noqa: E731
+        assert made(change, "FILL_GAP", COLOR, "Next") == ((240, 260, 1), "")
 
     def test_a_gap_that_changed_is_said(self, desk, made) -> None:
-        place, note = made(lambda: self.move(desk, 5, "Next"), "FILL_GAP", COLOUR, "Next")
+        place, note = made(lambda: self.move(desk, 5, "Next"), "FILL_GAP", COLOR, "Next")
         assert place == (40, 60, 1)
         assert "The gap has 25 frames now, but the take has 20" in note
 
@@ -394,16 +394,16 @@ class TestWhereTheTakeGoes:
     def test_a_strip_that_is_in_a_meta_now(self, desk, made) -> None:
         def change():
             meta = desk.cut.strips.new_meta(name="Meta", channel=8, frame_start=1)
-            desk.strips[COLOUR].move_to_meta(meta)
+            desk.strips[COLOR].move_to_meta(meta)
 
         place, _ = made(change)
         assert place[:2] == (10, 40)
 
 
 def test_a_blender_in_the_background_renders_it(pumped, scene, addon, cut, tmp_path) -> None:
-    """Without a stand-in: what the server gets is the colour strip, and the open file is as it was."""
+    """Without a stand-in: what the server gets is the color strip, and the open file is as it was."""
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
-    cut.compat.new_color(cut.strips, COLOUR, 1, 10, 3).color = (1.0, 0.0, 0.0)
+    cut.compat.new_color(cut.strips, COLOR, 1, 10, 3).color = (1.0, 0.0, 0.0)
     desk = Desk(None, pumped, addon, cut)
     job_id = desk.ask()
     pumped.until(desk.takes, 60.0)
@@ -419,6 +419,6 @@ def test_what_a_placeholder_remembers_can_be_read_again(desk, addon) -> None:
     (strip,) = [s for s in desk.strips if s.get("wan_vse_role") == "placeholder"]
     asked = addon("timeline.provenance").of(strip)
     assert (asked.task, asked.start, asked.end_exclusive) == ("restyle", 10, 40)
-    assert (asked.sources[0].name, asked.wanted[0].strip_names) == (COLOUR, (COLOUR,))
+    assert (asked.sources[0].name, asked.wanted[0].strip_names) == (COLOR, (COLOR,))
     assert addon("timeline.provenance").read("{") is None
     assert addon("timeline.provenance").read(json.dumps({"task": 1})) is None

@@ -1,4 +1,4 @@
-"""A .blend from a stranger: whatever it says, nothing outside is written, removed or overwritten; others land."""
+"""A .blend from anybody: whatever it holds, nothing outside is written or removed; honest takes are placed."""
 
 from __future__ import annotations
 

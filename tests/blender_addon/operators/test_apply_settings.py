@@ -62,7 +62,7 @@ def test_a_fix_of_a_job_shows_its_task(stand_in, settings) -> None:
     assert (settings.task, settings.guide) == ("RESTYLE", "EDGES")
 
 
-@pytest.mark.parametrize(("setting", "value"), [("colour", "red"), ("length_frames", "many"), ("model", "nobody's")])
+@pytest.mark.parametrize(("setting", "value"), [("color", "red"), ("length_frames", "many"), ("model", "nobody's")])
 def test_a_fix_that_is_not_understood_changes_nothing(stand_in, settings, setting: str, value: str) -> None:
     before = settings.length_frames, settings.model
     assert bpy.ops.wan_vse.apply_fix(setting=setting, value=value) == CANCELLED

@@ -12,7 +12,7 @@ OTHER = "b" * 32
 
 
 def why_not(name: str, **values: object) -> str:
-    """The words with which Blender refuses the operator; empty where it would run."""
+    """The words with which Blender refuses the operator; empty if it would run."""
     operator = getattr(bpy.ops.wan_vse, name)
     if operator.poll():
         return ""

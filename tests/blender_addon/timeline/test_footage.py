@@ -1,4 +1,4 @@
-"""What a take is made from: read straight where that shows the same, else rendered, else a sentence."""
+"""What a take is made from: read directly if that shows the same, else rendered, or refused in a sentence."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def film(path: Path, frames: int, rate: int) -> Path:
         scene.sequence_editor.strips if hasattr(scene.sequence_editor, "strips") else scene.sequence_editor.sequences
     )
     names = strips.bl_rna.functions["new_effect"].parameters.keys()
-    strips.new_effect("grey", "COLOR", 1, 1, **({"length": frames} if "length" in names else {"frame_end": frames + 1}))
+    strips.new_effect("gray", "COLOR", 1, 1, **({"length": frames} if "length" in names else {"frame_end": frames + 1}))
     if hasattr(scene.render.image_settings, "media_type"):
         scene.render.image_settings.media_type = "VIDEO"
     scene.render.image_settings.file_format = "FFMPEG"
@@ -126,7 +126,7 @@ CHANGES = {
     "held by strobe": lambda strip: setattr(strip, "strobe", 2),
     "pale": lambda strip: setattr(strip, "color_saturation", 0.5),
     "added": lambda strip: setattr(strip, "blend_type", "ADD"),
-    "of other colours": lambda strip: setattr(strip.colorspace_settings, "name", "Linear Rec.709"),
+    "of other colors": lambda strip: setattr(strip.colorspace_settings, "name", "Linear Rec.709"),
     "enlarged without smoothing": lambda strip: setattr(strip.transform, "filter", "NEAREST"),
 }
 

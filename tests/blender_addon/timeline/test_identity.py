@@ -9,7 +9,7 @@ JOB = "a" * 32
 
 @pytest.fixture
 def swept(cut, addon, monkeypatch):
-    """swept() sweeps and gives the ids of the strips that were followed."""
+    """swept() sweeps and returns the ids of the strips that were followed."""
     identity = addon("timeline.identity")
     followed: list[str] = []
     real = identity._follow

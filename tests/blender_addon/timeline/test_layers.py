@@ -1,4 +1,4 @@
-"""What lies below a strip is rendered with it where the preview shows it, whatever the strip is and how it lies."""
+"""What lies below a strip is rendered with it if the preview shows it, whatever the strip is and how it lies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strips that no take can cover are refused unlooked at; of others a draw looks at a few files only."""
+"""Strips that no take can cover are refused before a file is looked at; of others, a draw looks at only a few files."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def shape(scene, name: str) -> None:
 
 
 def disc(width: int, height: int) -> np.ndarray:
-    """White on grey, round where the pixels are square."""
+    """White on gray, round where the pixels are square."""
     y, x = np.mgrid[0:height, 0:width] + 0.5
     inside = np.hypot(x - width / 2, y - height / 2) < 0.35 * min(width, height)
     return np.repeat(np.where(inside, 255, 90).astype(np.uint8)[..., None], 3, 2)

@@ -88,7 +88,7 @@ def test_everything_of_the_placeholder_stays(timeline, take):
     assert len(timeline.compat.all_strips(timeline.scene)) == 3
 
 
-def test_a_trimmed_placeholder_between_neighbours_shows_its_own_frames(timeline, take):
+def test_a_trimmed_placeholder_between_neighbors_shows_its_own_frames(timeline, take):
     strip = timeline.placeholder(10, 50)
     timeline.compat.set_handles(strip, 17, 40)
     before, after = timeline.color(1, 17, 3), timeline.color(40, 60, 3, "after")

@@ -170,7 +170,7 @@ class TestFillGap:
         (target,) = find("fill_gap", "A", "B", scene_rate=Fraction(24000, 1001))
         assert [wanted.end_exclusive - wanted.start for wanted in target.wanted] == [25, 25]
 
-    def test_short_neighbours_are_shown_wgap(self, cut, find) -> None:
+    def test_short_neighbors_are_shown_wgap(self, cut, find) -> None:
         cut.shot("A", 1, 4)
         cut.shot("B", 10, 11)
         (target,) = find("fill_gap", "A", "B")
@@ -211,7 +211,7 @@ class TestFillGap:
         cut.shot("Muted", 120, 130, 3)
         assert "'Muted' or its channel is muted" in no(find, "fill_gap", "A", "Muted")
 
-    def test_a_neighbour_that_is_still_made_is_said(self, cut, find, addon) -> None:
+    def test_a_neighbor_that_is_still_made_is_said(self, cut, find, addon) -> None:
         cut.shot("A", 1, 41)
         strip = addon("timeline.placement").add_placeholder(cut.scene, "P", 1, 61, 20)
         addon("timeline.identity").mark_placeholder(strip, "job", "{}")

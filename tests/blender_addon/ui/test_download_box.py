@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 import pytest
-from test_drawing import Recorder, draw_all, said
+from test_drawing import Recorder, draw_all, visible_text
 
 GB = 1_000_000_000
 
@@ -52,19 +52,21 @@ def test_a_model_that_is_here_has_no_box(stand_in, settings, addon) -> None:
 def test_the_offer(stand_in, box) -> None:
     drawn = box()
     assert drawn.orders == ["download_model"]
-    assert "Far is not on this machine" in said(drawn) and "At most 19.0 GB, license: Apache-2.0" in said(drawn)
+    assert "Far is not on this machine" in visible_text(
+        drawn
+    ) and "At most 19.0 GB, license: Apache-2.0" in visible_text(drawn)
 
 
 def test_asking(stand_in, box) -> None:
     stand_in.server.downloads.asking.add("far")
-    assert "Asking Hugging Face" in said(box())
+    assert "Asking Hugging Face" in visible_text(box())
 
 
 def test_the_plan_says_everything_before(stand_in, box, d) -> None:
     stand_in.server.downloads.plans["far"] = plan(d, notes=["A note."])
     drawn = box()
     for words in ("12.0 GB", "7.0 GB are already here", "80.0 GB", "/models", "License: Apache-2.0", "A note."):
-        assert words in said(drawn)
+        assert words in visible_text(drawn)
     assert drawn.orders == ["url_open", "confirm_download", "cancel_download"]
 
 
@@ -78,7 +80,7 @@ def test_a_plan_that_can_not_be(stand_in, box, d) -> None:
         d, problem=m.Problem(m.ProblemKind.DISK_FULL, "Too little room.", fixes)
     )
     drawn = box()
-    assert "Too little room." in said(drawn) and drawn.orders == ["download_model", "open_preferences"]
+    assert "Too little room." in visible_text(drawn) and drawn.orders == ["download_model", "open_preferences"]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +97,8 @@ def test_how_far_it_is(stand_in, box, d, state, orders, words) -> None:
         "far", d.DownloadState(state), 3_210_000_000, 19 * GB, 45_200_000, 350.0, "/models", "Fetching vae/x."
     )
     drawn = box()
-    assert drawn.orders == orders and words in said(drawn)
-    assert "45.2 MB/s, 5 min 50 s left" in said(drawn)
+    assert drawn.orders == orders and words in visible_text(drawn)
+    assert "45.2 MB/s, 5 min 50 s left" in visible_text(drawn)
 
 
 def test_a_failed_one(stand_in, box, d) -> None:
@@ -110,27 +112,27 @@ def test_a_failed_one(stand_in, box, d) -> None:
     stand_in.server.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.FAILED, 5, 10, problem=problem)
     drawn = box()
     assert drawn.orders == ["resume_download", "open_log", "cancel_download"]
-    assert said(drawn).count("can't be reached") == 1
+    assert visible_text(drawn).count("can't be reached") == 1
 
 
 def test_downloads_of_other_models_are_seen_too(stand_in, settings, addon, d) -> None:
     stand_in.server.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5 * GB, 10 * GB)
     layout = Recorder()
     addon("ui.download_box").draw_for(layout, bpy.context, "embedded", "text_to_video")
-    assert "Far: Downloading" in said(layout)
-    assert "5.00 of 10.00 GB" in said(draw_all(addon))
+    assert "Far: Downloading" in visible_text(layout)
+    assert "5.00 of 10.00 GB" in visible_text(draw_all(addon))
 
 
 def test_a_refusal_is_shown(stand_in, box) -> None:
     stand_in.server.downloads.refused["far"] = "Another Blender is at it."
-    assert "Another Blender" in said(box())
+    assert "Another Blender" in visible_text(box())
 
 
 def test_offline_is_said_with_the_switch(stand_in, box) -> None:
     bpy.context.preferences.system.use_online_access = False
     if bpy.app.online_access:
         pytest.skip("this Blender is online whatever is set")
-    assert "Blender is offline." in said(box())
+    assert "Blender is offline." in visible_text(box())
     with pytest.raises(RuntimeError, match="allow online access"):
         bpy.ops.wan_vse.download_model(model="far")
 
@@ -164,7 +166,7 @@ def test_a_job_without_its_model_has_the_button(stand_in, settings, addon) -> No
         [m.Fix("Download...", action=m.FixAction.DOWNLOAD, value="far")],
     )
     stand_in.add("a" * 32, "failed", problem=problem)
-    assert "Download..." in said(draw_all(addon))
+    assert "Download..." in visible_text(draw_all(addon))
 
 
 def test_while_it_comes_the_outcome_is_no_alarm(stand_in, settings, addon, d) -> None:
@@ -178,10 +180,10 @@ def test_while_it_comes_the_outcome_is_no_alarm(stand_in, settings, addon, d) ->
         "far", 832, 480, 81, m.FrameRate(16), 81, 8, 3.0, 3.0, m.Sampler.UNIPC, problem=problem
     )
     settings.model_id = "far"
-    assert "Far is not here." in said(draw_all(addon))
+    assert "Far is not here." in visible_text(draw_all(addon))
     stand_in.server.downloads.all["far"] = d.DownloadStatus("far", d.DownloadState.RUNNING, 5, 10)
     drawn = draw_all(addon)
-    assert "Far is not here." not in said(drawn) and "being downloaded" in said(drawn)
+    assert "Far is not here." not in visible_text(drawn) and "being downloaded" in visible_text(drawn)
 
 
 def quick_fix(m) -> Any:
@@ -195,9 +197,11 @@ def test_what_a_draft_lacks_is_said_with_a_button_until_it_comes(stand_in, setti
     )
     stand_in.server.plan_query.plan = replace(stand_in.server.plan_query.plan, fixes=[quick_fix(m)])
     settings.model_id = "big"
-    assert "With its LoRA." in said(draw_all(addon)) and "Download 4-Step LoRA (631 MB)..." in said(draw_all(addon))
+    assert "With its LoRA." in visible_text(draw_all(addon)) and "Download 4-Step LoRA (631 MB)..." in visible_text(
+        draw_all(addon)
+    )
     stand_in.server.downloads.all["quick"] = d.DownloadStatus("quick", d.DownloadState.RUNNING, 5, 10)
-    drawn = said(draw_all(addon))
+    drawn = visible_text(draw_all(addon))
     assert "Download 4-Step LoRA" not in drawn and "4-step LoRA for Big: Downloading" in drawn
 
 
@@ -209,7 +213,7 @@ def test_a_lora_is_asked_for_told_of_and_fetched_as_a_model_is(stand_in, setting
     stand_in.server.downloads.plans["quick"] = replace(plan(d), model="quick", licence="MIT")
     layout = Recorder()
     addon("ui.download_box").draw_for(layout, bpy.context, "embedded", "text_to_video")
-    assert "License: MIT" in said(layout) and "confirm_download" in layout.orders
+    assert "License: MIT" in visible_text(layout) and "confirm_download" in layout.orders
     assert ops.confirm_download(model="quick") == {"FINISHED"}
     assert stand_in.asked == [("start download", "quick")] * 2
 
@@ -218,7 +222,7 @@ def test_the_preferences_list_what_makes_drafts_quicker(stand_in, settings, addo
     page, layout = addon("ui.preferences_page"), Recorder()
     page.draw_extras(layout, bpy.context)
     for words in ("For Faster Drafts", "4-step LoRA for Big", "Four steps.", "At most 631 MB, license: MIT"):
-        assert words in said(layout)
+        assert words in visible_text(layout)
     assert layout.orders == ["download_model"]
 
 
@@ -231,4 +235,4 @@ def test_a_model_that_can_not_do_the_task_is_not_offered(stand_in, settings, add
     if state:
         assert layout.orders == ["resume_download", "cancel_download"]
     else:
-        assert layout.orders == [] and "Far is not on this machine, and is only for Text." in said(layout)
+        assert layout.orders == [] and "Far is not on this machine, and is only for Text." in visible_text(layout)

@@ -46,7 +46,7 @@ class Recorder:
 
 
 def draw(panel: Any, **more: Any) -> Recorder:
-    """Draw a panel and give what it drew."""
+    """Draw a panel; returns the Recorder."""
     layout = Recorder()
     panel.draw(SimpleNamespace(layout=layout, **more), bpy.context)
     return layout
@@ -68,7 +68,7 @@ def draw_all(addon) -> Recorder:
     return layout
 
 
-def said(layout: Recorder) -> str:
+def visible_text(layout: Recorder) -> str:
     return " ".join(layout.words)
 
 
@@ -97,9 +97,9 @@ def test_every_job_draws(stand_in, settings, addon, state: str) -> None:
     stand_in.add("a" * 32, state, problem=problem, progress=0.4, step=3, steps=8, eta_seconds=72.0)
     drawn = draw_all(addon)
     if state == "denoising":
-        assert "Step 3 of 8, 1 min 12 s left" in said(drawn)
+        assert "Step 3 of 8, 1 min 12 s left" in visible_text(drawn)
     if problem:
-        assert "It went wrong: do this." in said(drawn)
+        assert "It went wrong: do this." in visible_text(drawn)
         assert {"apply_fix", "open_log", "retry_job"} <= set(drawn.orders)
 
 
@@ -121,7 +121,7 @@ def test_every_step_of_the_set_up_draws(stand_in, settings, addon, state: str) -
         "failed": "Try Again",
         "done": "Set Up Backend",
     }[state]
-    assert expected in said(drawn)
+    assert expected in visible_text(drawn)
 
 
 def test_the_set_up_tells_bytes_and_time_left(stand_in, settings, addon) -> None:
@@ -129,18 +129,18 @@ def test_the_set_up_tells_bytes_and_time_left(stand_in, settings, addon) -> None
     stand_in.setup.progress = stand_in.messages.SetupProgress(
         stand_in.messages.SetupState.RUNNING, 3, 4, 0.3, "Installing torch.", None, 310_000_000, 590_000_000, 130.0
     )
-    assert "310 of 590 MB, 2 min 10 s left" in said(draw_all(addon))
+    assert "310 of 590 MB, 2 min 10 s left" in visible_text(draw_all(addon))
     stand_in.setup.progress = stand_in.messages.SetupProgress(
         stand_in.messages.SetupState.RUNNING, 3, 4, 0.3, "Installing torch.", None, 310_000_000, 2_900_000_000
     )
-    assert "0.31 of 2.90 GB" in said(draw_all(addon))
+    assert "0.31 of 2.90 GB" in visible_text(draw_all(addon))
 
 
 def test_a_fresh_user_is_told_what_to_do_first(stand_in, settings, addon) -> None:
     stand_in.server.status.state = "missing"
     drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
     assert drawn.orders[0] == "setup_backend"
-    assert "set up once" in said(drawn)
+    assert "set up once" in visible_text(drawn)
 
 
 def test_the_plan_is_told_before_the_click(stand_in, settings, addon) -> None:
@@ -149,7 +149,7 @@ def test_the_plan_is_told_before_the_click(stand_in, settings, addon) -> None:
         "embedded", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, m.Sampler.UNIPC,
             memory_bytes=9_000_000_000, disk_bytes=50_000_000, notes=["Height 468 became 464."],
     )  # fmt: skip
-    text = said(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
+    text = visible_text(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
     assert "832 x 464, 81 frames at 16 fps" in text
     assert "121 frames on the timeline" in text
     assert "Height 468 became 464." in text
@@ -166,7 +166,7 @@ def test_a_plan_that_can_not_be_done_has_buttons(stand_in, settings, addon) -> N
     )
     drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
     assert "apply_fix" in drawn.orders
-    assert "Too long: use 97 frames." in said(drawn)
+    assert "Too long: use 97 frames." in visible_text(drawn)
 
 
 def test_a_plan_is_asked_for_without_a_prompt_too(stand_in, settings, addon) -> None:
@@ -215,13 +215,13 @@ def test_a_wrong_backend_in_the_preferences_is_said_and_not_set_up_again(stand_i
         drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
     finally:
         preferences.backend_command = ""
-    assert "/nope/python is not there" in said(drawn)
+    assert "/nope/python is not there" in visible_text(drawn)
     assert "setup_backend" not in drawn.orders
 
 
 def test_what_became_of_collecting_is_said(stand_in, settings, addon) -> None:
     stand_in.collector.sentence = "2 takes lie beside the .blend now."
-    assert "2 takes lie beside" in said(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
+    assert "2 takes lie beside" in visible_text(draw(addon("ui.sidebar").WAN_VSE_PT_generate))
 
 
 def test_the_list_of_loras_says_what_it_is_and_what_a_take_was_made_with(stand_in, settings, addon) -> None:
@@ -242,7 +242,7 @@ def test_the_list_of_loras_says_what_it_is_and_what_a_take_was_made_with(stand_i
 
 def test_what_was_unusual_about_a_take_is_told_with_it(stand_in, settings, addon) -> None:
     stand_in.add("a" * 32, "done", sentence="Done. Memory ran out.")
-    assert "Memory ran out." in said(draw_all(addon))
+    assert "Memory ran out." in visible_text(draw_all(addon))
     stand_in.all.clear()
     stand_in.add("b" * 32, "done", sentence="Done.")
     assert "Done." not in draw_all(addon).words
@@ -252,7 +252,7 @@ def test_what_stands_between_a_person_and_a_ready_backend_is_said(stand_in, sett
     stand_in.server.status.sentence = "The backend has been busy with a plan for 70 s."
     stand_in.server.looking = "Looking through the models folder: 812 files so far."
     for panel in ("WAN_VSE_PT_generate", "WAN_VSE_PT_backend"):
-        text = said(draw(getattr(addon("ui.sidebar"), panel)))
+        text = visible_text(draw(getattr(addon("ui.sidebar"), panel)))
         assert "busy with a plan for 70 s" in text and "812 files so far" in text, panel
 
 
@@ -262,7 +262,7 @@ def test_a_backend_that_failed_can_be_restarted_and_its_log_read(stand_in, setti
         "The backend ended three times; press Restart to try again.",
     )
     drawn = draw(addon("ui.sidebar").WAN_VSE_PT_generate)
-    assert "ended three times" in said(drawn) and {"restart_backend", "open_log"} <= set(drawn.orders)
+    assert "ended three times" in visible_text(drawn) and {"restart_backend", "open_log"} <= set(drawn.orders)
 
 
 def test_a_model_that_may_yet_be_found_is_not_called_missing(stand_in, settings, addon) -> None:
@@ -274,12 +274,12 @@ def test_a_model_that_may_yet_be_found_is_not_called_missing(stand_in, settings,
     )
     drawn = draw_all(addon)
     rows = {row[0]: row for row in addon("properties")._model_rows(settings)}
-    assert "not here" not in said(drawn) and "download_model" not in drawn.orders
-    assert "Far: not found so far" in said(drawn)
+    assert "not here" not in visible_text(drawn) and "download_model" not in drawn.orders
+    assert "Far: not found so far" in visible_text(drawn)
     assert rows["far"][1] == "Far (looking)" and "812 files" in rows["far"][2]
     stand_in.server.looking = ""
     drawn = draw_all(addon)
-    assert "Far is not here: fetch it." in said(drawn) and "download_model" in drawn.orders
+    assert "Far is not here: fetch it." in visible_text(drawn) and "download_model" in drawn.orders
 
 
 def test_a_start_that_takes_very_long_offers_another(stand_in, settings, addon) -> None:
@@ -289,6 +289,6 @@ def test_a_start_that_takes_very_long_offers_another(stand_in, settings, addon) 
     )
     panel = addon("ui.sidebar").WAN_VSE_PT_generate
     drawn = draw(panel)
-    assert "starting for 200 s" in said(drawn) and "restart_backend" not in drawn.orders
+    assert "starting for 200 s" in visible_text(drawn) and "restart_backend" not in drawn.orders
     stand_in.server.status.asks = True
     assert "restart_backend" in draw(panel).orders

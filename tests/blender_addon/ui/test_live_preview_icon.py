@@ -18,7 +18,7 @@ def live(addon, scene):
 
 @pytest.fixture
 def path(tmp_path):
-    """Writes a step's picture as the worker does; gives the path that the status has."""
+    """Writes a step's picture as the worker does; returns the path that the status has."""
 
     def write(level: int, width: int = 384, height: int = 216) -> str:
         rows = [bytes([level, 0, 255, 255]) * width] * (height - 1) + [bytes([255]) * 4 * width]

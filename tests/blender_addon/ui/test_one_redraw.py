@@ -29,7 +29,7 @@ class View:
 
 @pytest.fixture
 def redraw(stand_in, settings, cut, addon, monkeypatch):
-    """redraw() draws panel, button and overlay, as Blender does; gives what was worked out, by name."""
+    """redraw() draws panel, button and overlay, as Blender does; returns what was worked out, by name."""
     counts: Counter[str] = Counter()
 
     def count(module: str, name: str) -> None:

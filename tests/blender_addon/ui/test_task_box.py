@@ -27,7 +27,7 @@ class Buttons(Recorder):
 
 @pytest.fixture
 def panel(stand_in, settings, cut, addon):
-    """panel("A") selects and draws; gives what can be read and pressed."""
+    """panel("A") selects and draws; returns what can be read and pressed."""
 
     def draw(*names: str, frame: int = 1) -> Buttons:
         cut.scene.frame_set(frame)
@@ -131,8 +131,8 @@ def test_a_held_part_is_said(panel, cut) -> None:
 
 
 def test_what_is_rendered_first_is_said(panel, cut) -> None:
-    cut.compat.new_color(cut.strips, "Colour", 1, 300, 20)
-    assert any("rendered first" in word for word in panel("Colour").words)
+    cut.compat.new_color(cut.strips, "Color", 1, 300, 20)
+    assert any("rendered first" in word for word in panel("Color").words)
     assert not any("rendered first" in word for word in panel("A").words)
 
 

@@ -81,7 +81,7 @@ def distances(source, shot: int = 0) -> list[np.ndarray]:
 
 
 def span(depth: np.ndarray) -> np.ndarray:
-    """How much it differs among each pixel's neighbours: beside an edge, a ray may hit what is on its other side."""
+    """How much it differs among each pixel's neighbors: beside an edge, a ray may hit what is on its other side."""
     wide = np.pad(depth, 1, mode="edge")
     around = np.lib.stride_tricks.sliding_window_view(wide, (3, 3))
     return around.max((2, 3)) - around.min((2, 3))

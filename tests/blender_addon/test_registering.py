@@ -1,4 +1,4 @@
-"""The add-on comes and goes without a trace, as often as one likes."""
+"""The add-on can be enabled and disabled any number of times, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import bpy
 
 
 def traces() -> set[str]:
-    """What of us Blender knows."""
+    """The names of the add-on that Blender knows."""
     found = {name for name in dir(bpy.types) if "wan_vse" in name.lower() or "wanvse" in name.lower()}
     if hasattr(bpy.types.Scene, "wan_vse"):
         found.add("scene.wan_vse")

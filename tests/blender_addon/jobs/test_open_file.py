@@ -1,4 +1,4 @@
-"""Saving, loading and reloading while jobs run: each take lands where it is waited for, and in no other file."""
+"""Saving, loading and reloading while jobs run: each take is placed where it is expected, and in no other file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def desk(pumped, addon):
 
 
 class Desk:
-    """Files and the open one's strips, in short words."""
+    """Files and the open one's strips, with short methods."""
 
     def __init__(self, pumped, addon):
         self.pumped, self.session, self.compat = pumped, pumped.session, addon("timeline.compat")

@@ -1,4 +1,4 @@
-"""Who is dead: one that answers no ping while we listen, and nobody else."""
+"""When a server counts as dead: when it answers no ping while its output is read, and in no other case."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Heart:
         self.pulse = module.Heartbeat(self.pings.append)
 
     def run(self, seconds: float, behind: bool = False, step: float = 0.5) -> bool:
-        """True where it was called hung."""
+        """True if it was called hung."""
         end = self.now + seconds
         while self.now < end:
             if self.pulse.tick(self.now, behind):

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import bpy
 import pytest
-from test_drawing import Recorder, draw_all, said
+from test_drawing import Recorder, draw_all, visible_text
 
 JOB = "a" * 32
 
 
 @pytest.fixture
 def queue(stand_in, addon):
-    """queue() brings the rows up to date; gives the session, with `ids()` of its rows."""
+    """queue() brings the rows up to date; returns the session, with `ids()` of its rows."""
     panel_state = bpy.context.window_manager.wan_vse
 
     def shown() -> list[str]:
@@ -123,11 +123,11 @@ def test_before_its_details_came_a_job_is_shown_by_its_summary(stand_in, setting
     job = stand_in.add(JOB, "done")
     stand_in.requests.clear()
     drawn = draw_all(addon)
-    assert job.summary.title in said(drawn) and "Text: Big, seed 7" in said(drawn)
+    assert job.summary.title in visible_text(drawn) and "Text: Big, seed 7" in visible_text(drawn)
     assert set(stand_in.server.wished) == {JOB}
     m = stand_in.messages
     stand_in.server.plans[JOB] = m.Plan("big", 832, 464, 81, m.FrameRate(16), 121, 30, 5.0, 3.0, m.Sampler.UNIPC)
-    assert "832 x 464, 81 frames at 16 fps" in said(draw_all(addon))
+    assert "832 x 464, 81 frames at 16 fps" in visible_text(draw_all(addon))
 
 
 def test_how_many_loras_is_known_before_which(stand_in, settings, addon) -> None:
@@ -135,12 +135,12 @@ def test_how_many_loras_is_known_before_which(stand_in, settings, addon) -> None
     stand_in.all.append(
         m.JobStatus(JOB, m.JobState.DONE, m.JobSummary("fog", m.Task.RESTYLE, "big", 7, 81, loras=2), created=1.0)
     )
-    assert "LoRAs: 2" in said(draw_all(addon))
+    assert "LoRAs: 2" in visible_text(draw_all(addon))
 
 
 def test_what_another_window_has_is_said(stand_in, queue, addon) -> None:
     def drawn() -> str:
-        return said(draw_all(addon))
+        return visible_text(draw_all(addon))
 
     assert "nother Blender window" not in drawn()
     stand_in.server.held_elsewhere = 1

@@ -1,4 +1,4 @@
-"""A take that is asked for before frame 0 lands there."""
+"""A take that is asked for before frame 0 is placed there."""
 
 from __future__ import annotations
 
