@@ -20,6 +20,7 @@ from PIL import Image
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
+from wan_backend.pipelines import denoise as denoising
 from wan_backend.pipelines import image_conditioning, noised_footage, text_to_video
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.decode import decode
@@ -92,10 +93,10 @@ def ours(
     return model, denoise(model.transformer, scheduler, conditions, steps=STEPS, guidance_scale=guidance)
 
 
-def assert_equal(latents: torch.Tensor, expected: torch.Tensor) -> None:
+def assert_equal(latents: torch.Tensor, expected: torch.Tensor, most: float = 1e-4) -> None:
     assert latents.std() > 0.1
     assert latents.shape == expected.shape
-    assert torch.allclose(latents, expected, rtol=0, atol=1e-4), (latents - expected).abs().max()
+    assert torch.allclose(latents, expected, rtol=0, atol=most), (latents - expected).abs().max()
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
@@ -133,14 +134,24 @@ def test_the_pictures_matter(request, kind):
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_text_to_video_of_a_model_with_token_times_equals_diffusers(first_latent_folder, settings):
+@pytest.mark.parametrize("times", ["one", "each token's"])
+def test_text_to_video_of_a_model_with_token_times_equals_diffusers(first_latent_folder, settings, times, monkeypatch):
     pipe = DiffusionPipeline.from_pretrained(first_latent_folder, local_files_only=True)
     expected = theirs(pipe, settings, num_frames=FRAMES)
 
     def prepare(placement, request, plan, _canvas, kept):
         return text_to_video.prepare(placement, request, plan, kept)
 
-    assert_equal(ours(first_latent_folder, settings, Canvas(), prepare)[1], expected)
+    one = denoising._times
+    if times == "one":
+        # The same sums in matrices of another shape, which a processor adds up in an order of its own: what is left
+        # is the rounding of fp32 over six guided steps, so it goes with how large the latents are.
+        most = 1e-4 * float(expected.std())
+    else:
+        tokens = (WIDTH // 32) * (HEIGHT // 32) * ((FRAMES - 1) // 4 + 1)
+        monkeypatch.setattr(denoising, "_times", lambda *given: one(*given)[:, None].expand(-1, tokens))
+        most = 1e-4
+    assert_equal(ours(first_latent_folder, settings, Canvas(), prepare)[1], expected, most)
 
 
 def test_the_patched_autoencoders_frames_equal_diffusers(first_latent_folder):
