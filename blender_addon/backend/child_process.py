@@ -164,6 +164,7 @@ class ChildProcess:
 
 
 def _spawn(command: BackendCommand, folder: Path, out: IO[bytes], log_file: IO[bytes]) -> subprocess.Popen[bytes]:
+    # In a group of its own: a signal then reaches the child's own children, and Ctrl+C in Blender's terminal neither.
     apart: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         apart = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}

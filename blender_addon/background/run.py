@@ -23,9 +23,9 @@ from .report import CannotRender, Report
 
 KINDS = {"frames": frames, "depth": depth}
 _NOT_TRUSTED = (
-    "The strips are shown by scripts of the file ({}), which may not run in the background: if you trust it, "
-    "check Preferences > Save & Load > Auto Run Python Scripts, and open it again; or render these strips yourself, "
-    "and use that in their place."
+    "The strips are shown by scripts of the file ({}), which may not run in the background: if you trust the file, "
+    "check Preferences > Save & Load > Auto Run Python Scripts, and open the file again; or render these strips "
+    "yourself, and use the result in their place."
 )
 
 
@@ -45,7 +45,7 @@ def main() -> None:
         bpy.app.handlers.render_write.append(report.step)
         for entry in order["pictures"]:
             KINDS[entry["kind"]].render(entry, report)
-        check_scripts(order["scripts_refused"])
+        check_scripts(order["scripts_refused"])  # at the end: some scripts run only when a frame is shown
     except CannotRender as refused:
         report.refuse(refused)
         sys.exit(1)

@@ -249,7 +249,7 @@ class OpenFile:
         if not due or time.perf_counter() > deadline:
             return False
         strips: dict[str, list[identity.Marked]] = defaultdict(list)
-        for found in identity.sweep():
+        for found in identity.sweep():  # so that each copy has an id of its own and is found again by it
             strips[found.job_id].append(found)
         for status in sorted(due, key=lambda status: status.created):
             if self._decide(status, strips.get(status.job_id, []), request_of):

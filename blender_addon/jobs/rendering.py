@@ -275,6 +275,7 @@ def command(order: Path) -> BackendCommand:
     arguments = [bpy.app.binary_path, "--background", "-noaudio"]
     if all(scene.render.engine in OUR_ENGINES for scene in bpy.data.scenes):
         arguments.append("--factory-startup")
+    # Blender handles its arguments in this order: behind the file, the one about scripts would come too late.
     arguments += ["--enable-autoexec" if trusted is True else "--disable-autoexec", str(order.with_name("copy.blend"))]
     arguments += ["--python-exit-code", "7", "--python-expr", script, "--", str(order)]
     return BackendCommand(arguments, environment)

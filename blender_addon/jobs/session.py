@@ -157,7 +157,7 @@ class Session:
         waiting = self.file.waiting_jobs()
         ended = [status.job_id for status in self.jobs.all() if self._may_be_forgotten(status, waiting)]
         self.server.outbox.clear([job_id for job_id in ended if self.jobs.is_on_server(job_id)])
-        self.jobs.forget(ended)
+        self.jobs.forget(ended)  # after the line above, which asks where they are
         self.file.cleared.update(ended)
         self._note_change()
 
@@ -315,6 +315,7 @@ def register() -> None:
     translation.use(pgettext_iface)
     blender_handlers.register(current)
     if not bpy.app.timers.is_registered(_on_timer):
+        # Without `persistent`, the timer would end when another file is loaded.
         bpy.app.timers.register(_on_timer, first_interval=IDLE_SECONDS, persistent=True)
     atexit.register(_close)
 
@@ -333,7 +334,7 @@ def unregister() -> None:
 def _on_timer() -> float:
     try:
         return current().tick()
-    except Exception:
+    except Exception:  # Blender would never call a timer again that raised
         log.exception("A tick failed")
         return IDLE_SECONDS
 

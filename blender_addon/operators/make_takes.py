@@ -109,7 +109,7 @@ def submit(operator: Any, context: bpy.types.Context, settings: Settings, task: 
     scene, current = compat.sequencer_scene(context), session.current()
     asked: list[TakeRequest] = []
     try:
-        for order in _orders_now(scene, settings, task):
+        for order in _orders_now(scene, settings, task):  # a list: all places are found before a placeholder takes one
             order = replace(order, request=_within_its_plan(scene, order))
             current.generate(scene, order)
             asked.append(order.request)

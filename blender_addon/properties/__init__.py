@@ -193,7 +193,7 @@ class WanLora(bpy.types.PropertyGroup):
             (
                 "AUTO",
                 "Automatic",
-                "Read from the file, its name or its partner file, if one of them says",
+                "Read from the file, its name or its partner file; both experts if unknown",
             ),
             ("BOTH", "Both", "Both experts"),
             ("HIGH", "High Noise", "The expert for the first steps: composition and motion"),

@@ -78,7 +78,7 @@ def top_strips(scene: bpy.types.Scene) -> Collection | tuple[()]:
 def strip_named(scene: bpy.types.Scene, name: str) -> Strip | None:
     """The strip of that name, also inside a meta strip; None if there is none."""
     found: Any = all_strips(scene)
-    return found.get(name) if len(found) else None
+    return found.get(name) if len(found) else None  # without an editor it is a tuple, which has no `get`
 
 
 def walk(scene: bpy.types.Scene) -> Iterator[tuple[Strip, Collection]]:
@@ -212,6 +212,7 @@ def new_color(collection: Collection, name: str, channel: int, start: int, lengt
 
 
 def _effects_take_length(collection: Collection) -> bool:
+    """Whether `new_effect` takes a length, as in later versions, or the frame at which the effect ends."""
     return "length" in collection.bl_rna.functions["new_effect"].parameters
 
 
@@ -272,7 +273,7 @@ def _curves(scene: bpy.types.Scene) -> list[Any]:
     action = None if animation is None else animation.action
     if action is None:
         return []
-    if not hasattr(action, "layers"):
+    if not hasattr(action, "layers"):  # since 4.4, curves are in the layers of an action
         return list(action.fcurves)
     bags = (bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags)
     return [curve for bag in bags for curve in bag.fcurves]

@@ -354,8 +354,8 @@ def _sides_refusal(left: StripSummary, right: StripSummary) -> str:
                 strip.name
             )
     if left.end_exclusive > right.start:
-        overlap = iface_("{} overlap: there is no gap between them.").format(_quote((left, right)))
-        return iface_("{} Move one of them away, or cut it shorter.").format(overlap)
+        words = "{} overlap: there is no gap between them. Move one of them away, or cut it shorter."
+        return iface_(words).format(_quote((left, right)))
     if left.end_exclusive == right.start:
         return iface_("{} touch: there is no gap between them. Pull them apart, or use Extend.").format(
             _quote((left, right))
@@ -406,10 +406,11 @@ def _no_room_before(start: int) -> str:
         )
     if start == 1:
         return (
-            "Only 1 frame lies before the strip: extend it by 1 at most, or move the strip to the right to make room."
+            "Only 1 frame lies before the strip: extend it by at most 1 frame, or move the strip to the right to make "
+            "room."
         )
     return iface_(
-        "Only {} frames lie before the strip: extend it by {} at most, or move the strip to the right to make room."
+        "Only {} frames lie before the strip: extend it by at most {}, or move the strip to the right to make room."
     ).format(start, start)
 
 

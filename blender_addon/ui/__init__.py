@@ -28,7 +28,7 @@ def register() -> None:
     """Register the panels, menus, previews and the overlay."""
     for one in CLASSES:
         bpy.utils.register_class(one)
-    preferences.draw_page = preferences_page.draw
+    preferences.draw_page = preferences_page.draw  # the preferences can't import ui, which imports them
     menus.register()
     thumbnail_icons.register()
     live_preview_icon.register()

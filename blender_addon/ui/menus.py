@@ -53,14 +53,14 @@ _GROUPS: tuple[tuple[tuple[str, str, Any], ...], ...] = (
     ),
     (
         ("use_standard_view", "Use Standard View", "COLOR"),
-        ("collect_takes", "Collect Takes beside the File", "FILE_FOLDER"),
+        ("collect_takes", "Collect Takes", "FILE_FOLDER"),
     ),
     (
         ("setup_backend", "Set Up Backend", "IMPORT"),
         ("cancel_setup", "Cancel Setup", "X"),
         ("restart_backend", "Restart Backend", "FILE_REFRESH"),
         ("free_card", "Free Card Memory", "MEMORY"),
-        ("open_log", "Open Log of Backend", "TEXT"),
+        ("open_log", "Open Backend Log", "TEXT"),
         ("open_preferences", "Open Preferences", "PREFERENCES"),
     ),
 )

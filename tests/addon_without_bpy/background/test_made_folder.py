@@ -81,8 +81,9 @@ def test_a_file_in_the_way_stays(made, tmp_path) -> None:
 def _stays(made, folder) -> None:
     made.remove(str(folder), JOB)
     for change in (made.make, made.clear):
-        with pytest.raises(made.FolderInTheWay, match="move it away"):
+        with pytest.raises(made.FolderInTheWay, match="move it away") as raised:
             change(str(folder), JOB)
+        assert raised.value.template.format(raised.value.path) == str(raised.value), "it is translated elsewhere"
     assert (folder / "rushes.mov").read_bytes() == b"years of work"
 
 

@@ -215,6 +215,14 @@ def test_a_picture_that_is_gone_when_it_is_rendered_is_a_sentence(scene, strips,
     assert sentence.startswith("shot_03.png can't be found in ") and "put it back there" in sentence
 
 
+def test_a_refusal_from_the_background_is_translated_here(addon, monkeypatch):
+    rendering = addon("jobs.rendering")
+    monkeypatch.setattr(rendering, "iface_", {"{} can't be found in {}.": "{1}: {0} fehlt."}.get)
+    report = {"refused": "{} can't be found in {}.", "values": ["a {b}.png", "/rushes"]}
+    assert rendering._refusal(report) == "/rushes: a {b}.png fehlt."
+    assert rendering._refusal({"failed": "out of memory"}) == ""
+
+
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(2000)
 
 

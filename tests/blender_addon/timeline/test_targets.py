@@ -259,8 +259,8 @@ class TestExtend:
         ("start", "words"),
         [
             (0, "There are no frames before the strip, which starts at frame 0: move the strip to the right"),
-            (1, "Only 1 frame lies before the strip: extend it by 1 at most, or move the strip to the right"),
-            (11, "Only 11 frames lie before the strip: extend it by 11 at most"),
+            (1, "Only 1 frame lies before the strip: extend it by at most 1 frame, or move the strip to the right"),
+            (11, "Only 11 frames lie before the strip: extend it by at most 11"),
         ],
     )
     def test_what_has_no_room_before_frame_0_says_how_much_there_is(self, cut, find, start, words) -> None:
