@@ -142,9 +142,9 @@ class Collector:
 
     def _point_strips(self) -> None:
         for found in identity.all_marked():
-            target = self._moved.get(str(strip_media.media_folder(found.strip) or ""))
+            target = self._moved.get(str(strip_media.played_folder(found.strip) or ""))
             if target is not None:
-                strip_media.set_media_folder(found.strip, placement.media_path(target))
+                strip_media.set_played_folder(found.strip, placement.path_in_strip(target))
         self.sentence = _outcome(len(self._moved), self._left_out)
         self._moved.clear()
         bpy.ops.ed.undo_push(message="Collect takes")
@@ -185,7 +185,7 @@ def folders_elsewhere() -> list[Path]:
     beside = os.path.dirname(project.path())
     if not beside:
         return []
-    folders = (strip_media.media_folder(found.strip) for found in identity.all_marked() if not found.is_placeholder)
+    folders = (strip_media.played_folder(found.strip) for found in identity.all_marked() if not found.is_placeholder)
     far = {folder for folder in folders if folder and not path_rules.lies_in(str(folder), beside)}
     return sorted(Path(folder) for folder in far if os.path.isdir(folder))
 
@@ -197,10 +197,10 @@ def any_elsewhere() -> bool:
     if not beside:
         return False
     for strip in _media_strips():
-        path = strip_media.media_path(strip) or ""
+        path = strip_media.stored_path(strip) or ""
         if (path.startswith("//") and ".." not in path) or identity.role_of(strip) != identity.TAKE_ROLE:
             continue
-        folder = strip_media.media_folder(strip) or ""
+        folder = strip_media.played_folder(strip) or ""
         if os.name == "nt" and folder.startswith("\\\\"):
             return True  # a share that doesn't answer would hold the window up at every draw
         if folder in looked or path_rules.lies_in(folder, beside):

@@ -107,7 +107,7 @@ def put_on_timeline(
     return strip
 
 
-def media_path(folder: str) -> str:
+def path_in_strip(folder: str) -> str:
     """The path that a strip keeps for `folder`: relative beside the .blend, so that both can be moved together."""
     blend = bpy.data.filepath
     if not blend:
@@ -138,7 +138,7 @@ def missing_refusal(take: TakeFiles) -> str:
 def _new_strip(
     scene: bpy.types.Scene, collection: compat.Collection, name: str, take: TakeFiles, channel: int, start: int
 ) -> compat.Strip:
-    path = os.path.join(media_path(take.folder), take.files[0])
+    path = os.path.join(path_in_strip(take.folder), take.files[0])
     if take.is_movie:
         strip = compat.new_movie(collection, name, path, channel, start)
         _fill_frame(scene, strip)

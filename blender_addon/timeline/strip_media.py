@@ -24,7 +24,7 @@ def folder_of(scene: bpy.types.Scene, strip: compat.Strip) -> str:
     return os.path.abspath(bpy.path.abspath(path or "//", library=scene.library))
 
 
-def media_folder(strip: compat.Strip) -> str | None:
+def played_folder(strip: compat.Strip) -> str | None:
     """The absolute folder that an image or movie strip plays from; None for other strips."""
     if strip.type == "IMAGE":
         return os.path.normpath(bpy.path.abspath(strip.directory))
@@ -33,13 +33,13 @@ def media_folder(strip: compat.Strip) -> str | None:
     return None
 
 
-def media_path(strip: compat.Strip) -> str | None:
+def stored_path(strip: compat.Strip) -> str | None:
     """The path that an image or movie strip plays from, as the strip keeps it; None for other strips."""
     paths = {"IMAGE": "directory", "MOVIE": "filepath"}
     return str(getattr(strip, paths[strip.type])) if strip.type in paths else None
 
 
-def set_media_folder(strip: compat.Strip, folder: str) -> None:
+def set_played_folder(strip: compat.Strip, folder: str) -> None:
     """Make an image or movie strip play files of the same names from another folder."""
     if strip.type == "IMAGE":
         strip.directory = folder
