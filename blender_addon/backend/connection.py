@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 
 LOSSES_ALLOWED = 3
 LOSSES_COUNT_SECONDS = 600.0
-"""A server that is lost LOSSES_ALLOWED times within this time is not started again by itself."""
+"""A server that is lost LOSSES_ALLOWED times within this time is not restarted automatically."""
 RESTART_AFTER_SECONDS = 0.5
 """Times the number of losses so far: a server that dies at once is not restarted in a loop."""
 LEAVE_SECONDS = 10.0
 """A new server waits at most this long for the end of the one before, which owns the jobs until then. One that hangs is
 ended by force within this time; a process that is still there afterwards is stuck in the system."""
 LONG_START_SECONDS = 120.0
-"""The person is offered Restart when a start takes longer than this; the start goes on all the same."""
+"""The person is offered Restart when a start takes longer than this; the start continues all the same."""
 _START_REPORT_SECONDS = 5
 PING_SECONDS = 3.0
 """The time from an answer to the next ping."""

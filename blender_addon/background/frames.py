@@ -85,16 +85,16 @@ def _check_there(folder: str, names: list[str]) -> None:
     lost = [name for name in names if not _is_file(os.path.join(folder, name))]
     if lost:
         more = len(lost) - NAMES_SHOWN
-        names = ", ".join(lost[:NAMES_SHOWN])
+        first = ", ".join(lost[:NAMES_SHOWN])
         if more > 0:
             raise CannotRender(
                 "{} and {} more can't be found in {}: put them back there, or find them with File > External Data > "
                 "Find Missing Files.",
-                *(names, more, folder),
+                *(first, more, folder),
             )
         raise CannotRender(
             "{} can't be found in {}: put it back there, or find it with File > External Data > Find Missing Files.",
-            *(names, folder),
+            *(first, folder),
         )
 
 

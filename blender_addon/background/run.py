@@ -30,7 +30,7 @@ _NOT_TRUSTED = (
 
 
 def main() -> None:
-    """Render the order; exits with another code than 0 if that fails."""
+    """Render the order; exits with a code other than 0 if that fails."""
     with open(sys.argv[sys.argv.index("--") + 1], encoding="utf-8") as file:
         order = json.load(file)
     if hasattr(os, "nice"):

@@ -33,7 +33,7 @@ class JobList:
         self._server: dict[str, JobStatus] = {}
         self._local: dict[str, JobStatus] = {}
         self._requests: dict[str, TakeRequest] = {}
-        """What the jobs were asked for that the server hasn't got yet; nobody else knows it."""
+        """The requests of jobs that the server doesn't have yet, so that they are known only here."""
         self._running: set[str] = set()
         self._unsettled: set[str] = set()
         self._came_done: set[str] = set()
@@ -48,7 +48,7 @@ class JobList:
         self._pass: set[str] | None = None
         """The jobs that the pages so far have named; None if no list is on its way."""
         self._reported_since: set[str] = set()
-        """Jobs of which the server reported something else while the pages came."""
+        """Jobs that the server reported singly while the pages came: their pages are older."""
 
     # What is known
 
@@ -61,7 +61,7 @@ class JobList:
         return [*self._server.values(), *self._local.values()]
 
     def request_of(self, job_id: str) -> TakeRequest | None:
-        """What a job was asked for that the server doesn't know (yet)."""
+        """The request of a job that the server doesn't have (yet)."""
         return self._requests.get(job_id)
 
     def is_on_server(self, job_id: str) -> bool:
@@ -109,13 +109,13 @@ class JobList:
     # What the server reports
 
     def receive(self, status: JobStatus) -> None:
-        """The server says how a job is."""
+        """Take over a job's status from the server."""
         if self._pass is not None:
             self._reported_since.add(status.job_id)
         self._receive(status)
 
     def receive_progress(self, progress: ProgressParams) -> None:
-        """The server says how far a job is; of one that has ended, or isn't known, it comes too late or too early."""
+        """Take over how far a job is. For a job that has ended or isn't known, the event is late or early: ignored."""
         status = self._server.get(progress.job_id)
         if status is None or status.state.ended or progress.state.ended:
             return
@@ -164,7 +164,7 @@ class JobList:
     # What this side knows first
 
     def keep(self, status: JobStatus, request: TakeRequest | None) -> None:
-        """This side says how a job is that the server doesn't know (yet); None: nobody can tell what was asked for."""
+        """Add a job that the server doesn't know (yet); `request` is None if nobody knows what was asked for."""
         if request is not None:
             self._requests[status.job_id] = request
         self._put(self._local, status)

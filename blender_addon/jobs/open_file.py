@@ -212,7 +212,7 @@ class OpenFile:
     def add_placeholder(
         self, scene: bpy.types.Scene, job_id: str, request: TakeRequest, name: str, provenance_text: str = ""
     ) -> None:
-        """Show at once if the take will be. `provenance_text` says which strips it is made from (timeline.provenance).
+        """Show where the take will be. `provenance_text` says which strips it is made from (timeline.provenance).
 
         Those strips stay active, so that one more click makes another take of them.
         """
@@ -326,7 +326,7 @@ class OpenFile:
         return job_id in self.history.decided
 
     def adopt_unknown(self, jobs: JobList, deadline: float, state_folder: str = "") -> bool:
-        """Bring placeholders whose job the server doesn't know into the list, done if their take is on disk."""
+        """Bring placeholders whose job the server doesn't know into the list; as done if their take is on the disk."""
         if self._unknown is None:
             waiting = [found for found in identity.all_marked() if found.is_placeholder]
             nobodys = [found for found in waiting if jobs.get(found.job_id) is None]

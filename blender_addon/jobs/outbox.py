@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 MAX_UNDER_WAY = 8
 """At most this many messages of each kind wait for an answer."""
 HELD_SECONDS = 10.0
-"""A message that isn't answered in this time waits for something of its own, such as a share that is gone, and no
-longer counts."""
+"""A message that isn't answered in this time waits for something special, such as a share that is gone, and no longer
+counts for MAX_UNDER_WAY."""
 MAX_IDS = 1000
 """Of one settle or clear, so that its line stays far below the wire's limit."""
 _FORGOTTEN = Problem(

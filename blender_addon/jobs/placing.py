@@ -137,7 +137,7 @@ def recorded_scene(status: JobStatus) -> bpy.types.Scene:
 
 
 def request_on_disk(status: JobStatus) -> TakeRequest | None:
-    """What a finished take was asked for by the settings file in its folder; None if that can't be read."""
+    """The request of a finished take, from the settings file in its folder; None if that can't be read."""
     request = None if status.take is None else _settings(Path(status.take.folder), "request", TakeRequest)
     return request if request is not None and bounds.is_sane_request(request) else None
 

@@ -32,7 +32,7 @@ _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 _next_id = uuid.uuid4().hex
 _ours: set[str] = set()
-"""The ids that the file came with or got since. A scene that is appended later has the id of another film."""
+"""The ids that the file had when it was loaded, or got since. A scene that is appended later has another film's id."""
 
 
 def ids() -> set[str]:

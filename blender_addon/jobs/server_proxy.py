@@ -199,7 +199,7 @@ class ServerProxy:
         self._pages += 1
 
     def _no_page(self, error: ProtocolError) -> None:
-        """What came so far stays; what the server has of other jobs is not known, so none of them is called gone."""
+        """Keep what came so far; which other jobs the server has is not known, so that none is dropped."""
         if error.code != GONE:
             log.warning("The backend's list of jobs is not whole: %s", error.message)
             self.listed = True

@@ -40,7 +40,7 @@ SWEEP_SECONDS = 1.0
 MAX_LATE_TICKS = 5
 """A change is shown after this many ticks, even if each of them has used up its slice."""
 EXIT_PATIENCE_SECONDS = 0.3
-"""How long Blender's own end waits for the backend's, which leaves by itself in any case."""
+"""How long Blender waits, when it ends, for the backend, which would end by itself as well."""
 _LOST_REQUEST = "The request of this take is no longer known: add its files to the timeline by hand."
 
 

@@ -46,7 +46,7 @@ _TASKS = [Task[item[0]] for item in TASK_ITEMS]
 
 
 def task_of(settings: Any) -> Task:
-    """The task that the panel shows: the chosen one while the selection stays, else the one that it implies."""
+    """The task that the panel shows: the chosen one while the selection stays, else that implied by the selection."""
     return _TASKS[_get_task(settings)]
 
 

@@ -119,7 +119,7 @@ class Columns:
     channels: array[int]
     mutes: list[bool]
     overlays: list[bool]
-    """True for sound, text and adjustment strips, which lie over or under footage but are none."""
+    """True for sound, text and adjustment strips, which accompany footage but are none."""
     kinds: array[int]
     """Blender's own numbers of the strips' types."""
 

@@ -133,7 +133,7 @@ def render_inputs(scene: bpy.types.Scene, wanted: FootageRange) -> RenderInputs 
 
 
 def too_long(frames: int) -> str:
-    """Why no take can be made from a range of so many frames."""
+    """Why no take can be made from a range of that many frames of the scene."""
     return iface_("A take can have at most {:,} frames; this would be {:,}: choose a shorter part.").format(
         MAX_TAKE_FRAMES, frames
     )

@@ -174,7 +174,7 @@ def _follow(strip: compat.Strip) -> None:
 
 
 def _near(frame: int) -> int:
-    """The nearest frame that a property can hold, however large the numbers of a stranger's file are."""
+    """The nearest frame that a property can hold, however large the numbers in an untrusted file are."""
     return max(1 - bounds.LAST_FRAME, min(frame, bounds.LAST_FRAME - 1))
 
 

@@ -56,7 +56,7 @@ class MovieHead:
     depth: BitDepth = BitDepth()
 
     def has(self, frames: int, rate: float) -> bool:
-        """True if the movie has so many pictures at that frame rate."""
+        """True if the movie has at least `frames` pictures, by its duration and `rate` (per second) if need be."""
         return frames <= (self.frames or self.seconds * rate + 0.5)
 
 

@@ -86,7 +86,7 @@ def is_played(folder: str, names: list[str], is_movie: bool) -> bool:
 
 
 def _players() -> dict[tuple[bool, str], list[tuple[str, str]]]:
-    """The scenes and strips that play from each folder, by kind; kept, as a thousand questions come at once."""
+    """The scenes and strips that play from each folder, by kind; kept for a moment, as a thousand jobs ask at once."""
     global _last_players
     scenes = [scene for scene in bpy.data.scenes if scene.library is None]
     key = (bpy.data.filepath, tuple((scene.as_pointer(), len(compat.all_strips(scene))) for scene in scenes))
@@ -132,16 +132,16 @@ def files_refusal(
     lost = look(folder, names, False).lost
     if lost:
         more = len(lost) - NAMES_SHOWN
-        names = ", ".join(lost[:NAMES_SHOWN])
+        first = ", ".join(lost[:NAMES_SHOWN])
         if more > 0:
             return iface_(
                 "'{}' plays {} and {} more, which can't be found in {}: put them back there, or find them with File > "
                 "External Data > Find Missing Files."
-            ).format(strip.name, names, more, folder)
+            ).format(strip.name, first, more, folder)
         return iface_(
             "'{}' plays {}, which can't be found in {}: put it back there, or find it with File > External Data > "
             "Find Missing Files."
-        ).format(strip.name, names, folder)
+        ).format(strip.name, first, folder)
     if strip.type == "IMAGE":
         return _unreadable_refusal(strip, folder, names)
     if strip.type == "MOVIE" and not (strip.fps > 0 and compat.content_frames(strip) > 0):

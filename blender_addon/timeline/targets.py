@@ -120,7 +120,7 @@ def _length_refusal(target: Target) -> str:
 
 
 def _place_refusal(target: Target) -> str:
-    """Why a take can't lie there: it would reach to where Blender has no frames."""
+    """Why a take can't be there: it would reach beyond Blender's first or last frame."""
     if target.end_exclusive - 1 > scene_format.LAST_FRAME:
         return iface_(
             "The take would reach past frame {:,}, Blender's last: ask for fewer frames, or move the "
@@ -364,7 +364,7 @@ def _sides_refusal(left: StripSummary, right: StripSummary) -> str:
 
 
 def _beside_strip(scene: bpy.types.Scene, selection: Selection, settings: TargetSettings) -> list[Target] | str:
-    """A take that goes on from the strip's end, or leads up to its start.
+    """A take that continues from the strip's end, or leads up to its start.
 
     If a handle was pulled past the media, so that Blender holds a picture, the take covers the held part.
     """

@@ -24,7 +24,7 @@ FIRST_STEPS = (
 
 
 def draw_notice(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Why no take can be made now, with a way out; nothing if one can."""
+    """What stands in the way of making takes, with its buttons; nothing if all is well."""
     current = session.current()
     if current.setup.state in ("planning", "planned", "running", "failed"):
         draw_setup(layout.box(), context)

@@ -15,7 +15,7 @@ import bpy
 from ..timeline import compat, identity, untrusted
 
 KEPT_SECONDS = 0.7
-"""While no strip comes, goes or moves, the jobs of the strips are read again only after this time."""
+"""While no strip is added, removed or moved, the jobs of the strips are read again only after this time."""
 
 
 class Placeholder(NamedTuple):

@@ -118,7 +118,7 @@ def _placeholders_in_view(region: bpy.types.Region, scene: bpy.types.Scene) -> I
 
 
 def bars(job: JobStatus, box: Box) -> list[tuple[Color, Box]]:
-    """What lies on a placeholder, in which color: how far its take is, or that there will be none."""
+    """The rectangles on a placeholder, with their colors: how far its take is, or that there will be none."""
     left, bottom, right, top = box
     if job.state in _STOPPED:
         return [(FAILED, Box(left, bottom, right, bottom + (top - bottom) * _BODY_HIGH))]

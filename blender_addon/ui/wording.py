@@ -135,7 +135,7 @@ def loras(made_with: list[LoraUse]) -> str:
 
 
 def coming_frames(asked_frames: int, made: Plan | None) -> int:
-    """How many frames will come: what was asked for, unless no model can make so many."""
+    """How many frames of the scene the take will have: as many as asked for, unless the model makes fewer."""
     return asked_frames if made is None or made.problem is not None else min(asked_frames, made.take_frames)
 
 
@@ -145,7 +145,7 @@ def is_rendering(job: JobStatus) -> bool:
 
 
 def state(job: JobStatus) -> str:
-    """What goes on with a job, or how it ended."""
+    """What a job is doing, or how it ended."""
     return iface_(RENDERING).removesuffix(".") if is_rendering(job) else iface_(STATE_WORDS[job.state])
 
 
