@@ -223,7 +223,7 @@ def test_another_take_of_the_same_sources(stand_in, film, addon, found) -> None:
     assert (again.request.origin.start, again.request.length_frames) == (1, 40), "as long as its footage"
     if found:
         assert (again.request.sources, again.target) == ([source], None)
-        assert provenance.read(again.asked).sources[0].name == "A"
+        assert provenance.read(again.provenance_text).sources[0].name == "A"
     else:
         (wanted,) = again.target.wanted
         assert (wanted.start, wanted.end_exclusive, wanted.strip_names) == (1, 41, ("A",))

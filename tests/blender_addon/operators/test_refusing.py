@@ -132,7 +132,7 @@ def test_free_card(stand_in, state: str, words: str) -> None:
 
 
 def test_takes_are_collected_beside_a_saved_file_only(stand_in) -> None:
-    assert "Save the .blend first" in why_not("collect_takes")
+    assert "Save the .blend file first" in why_not("collect_takes")
 
 
 def test_the_view_is_standard_already(stand_in, scene) -> None:
