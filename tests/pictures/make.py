@@ -95,7 +95,8 @@ def _done(session: Any, scene_name: str, out: Path) -> Iterator[Wait | None]:
     with window.in_timeline():
         bpy.ops.wan_vse.show_take(job_id=session.queue()[1].job_id)
     scene.frame_set(100)
-    yield None
+    yield _are_thumbnails_there
+    yield None  # the panel grows when they come, and Blender moves what lies below for a moment
     window.shoot_sidebar(out / "sidebar_done.png")
     window.fill_window()
     yield None
@@ -123,6 +124,12 @@ def _failed(session: Any, scene_name: str, work: Path, out: Path) -> Iterator[Wa
     yield lambda: session.queue()[0].take is not None
     window.fill_window()
     yield None
+
+
+def _are_thumbnails_there() -> bool:
+    """True once Blender has read the pictures of the source, and of what guides the take."""
+    kept = importlib.import_module(f"{PACKAGE}.blender_addon.ui.thumbnail_icons")._kept
+    return len(kept) >= 3 and all(preview.image_size[0] for preview in kept.values())
 
 
 def _worker_of(work: Path) -> int:
