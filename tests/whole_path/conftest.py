@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-SECONDS_FOR_A_TAKE = 180.0
+SECONDS_FOR_A_TAKE = 600.0
 
 collect_ignore_glob = [] if os.environ.get("WAN_VSE_BACKEND_PYTHON") else ["test_*.py"]
 
