@@ -21,7 +21,7 @@ from ..library import locate
 from ..loading import devices
 from ..loading.wan_model import PARTS, Precision, WanModel
 from ..protocol.errors import Refusal
-from . import caps, clocks, report, speed_table
+from . import caps, report, speed_table
 from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
 from .meter import Measured, Meter
 from .random_weights import TRANSFORMERS, RandomModel
@@ -32,8 +32,6 @@ FAILED = 2
 def run(arguments: list[str]) -> int:
     """Do what the command line says; the exit code."""
     options = _parser().parse_args(arguments)
-    if options.clocks is not None:
-        return clocks.run(options.clocks)
     if options.caps:
         try:
             return caps.run(options.caps, options.gib)
@@ -94,9 +92,6 @@ def _parser() -> argparse.ArgumentParser:
         "--caps", nargs="+", choices=list(caps.WORKS), help="instead: full-size takes under caps of a card's memory"
     )
     parser.add_argument("--gib", type=float, nargs="+", default=[], help="with --caps: other caps than the takes' own")
-    parser.add_argument(
-        "--clocks", nargs="*", choices=list(clocks.CLAIMS), help="instead: what is claimed of the product's own speed"
-    )
     parser.add_argument(
         "--table",
         nargs="*",

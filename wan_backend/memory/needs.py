@@ -42,9 +42,9 @@ CHANNELS_LAST_TENSORS, CHANNELS_LAST_PATCHED_TENSORS = (15.0, 6.0), (21.0, 8.0)
 """The same numbers where the autoencoder runs channels last, on a graphics card: for one latent frame, and for each
 further one that is decoded with it.
 
-12.3 and 5.5 such tensors are alive at once, and 16.5 and 7 of Wan 2.2's (bench/tally.py counts them). The smallest caps
-under which one latent frame ran on an H100 were 12.7 and 19, since torch's allocator can't use all that it has; what
-is lost so grows less with more frames at once.
+12.3 and 5.5 such tensors are alive at once, and 16.5 and 7 of Wan 2.2's (tools/benchmarks/tally.py counts them). The
+smallest caps under which one latent frame ran on an H100 were 12.7 and 19, since torch's allocator can't use all that
+it has; what is lost so grows less with more frames at once.
 """
 MAX_CHUNK_LATENTS = 4
 """Latent frames that the autoencoder decodes at once where memory is free: on an H100 two take 4% less time than one

@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
 
-from ..catalogue import entries
-from ..frames.schedule import Conformer, Schedule
-from ..library.survey import survey
-from ..pipelines.preview import LatentColors
-from ..pipelines.sampling import make_scheduler
-from ..pipelines.step_checkpoint import Checkpoint
-from ..planning import plan_steps
-from ..protocol.choices import Conform
-from ..protocol.takes import FrameRate, TakeRequest
-from ..worker.kept_steps import KeptSteps
+from wan_backend.catalogue import entries
+from wan_backend.frames.schedule import Conformer, Schedule
+from wan_backend.library.survey import survey
+from wan_backend.pipelines.preview import LatentColors
+from wan_backend.pipelines.sampling import make_scheduler
+from wan_backend.pipelines.step_checkpoint import Checkpoint
+from wan_backend.planning import plan_steps
+from wan_backend.protocol.choices import Conform
+from wan_backend.protocol.takes import FrameRate, TakeRequest
+from wan_backend.worker.kept_steps import KeptSteps
 
 
 def preview(_folder: Path) -> float:

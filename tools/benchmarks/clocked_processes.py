@@ -13,12 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..protocol import PROTOCOL_VERSION
-from ..protocol.endpoint import Endpoint
-from ..protocol.errors import ProtocolError
-from ..protocol.messages import HelloParams, JobParams, JobState, ListParams, SubmitParams
-from ..protocol.methods import SERVER_EVENTS, SERVER_METHODS
-from ..protocol.takes import FrameRate, TakeRequest
+from wan_backend.protocol import PROTOCOL_VERSION
+from wan_backend.protocol.endpoint import Endpoint
+from wan_backend.protocol.errors import ProtocolError
+from wan_backend.protocol.messages import HelloParams, JobParams, JobState, ListParams, SubmitParams
+from wan_backend.protocol.methods import SERVER_EVENTS, SERVER_METHODS
+from wan_backend.protocol.takes import FrameRate, TakeRequest
 
 PYTHON = [sys.executable, "-m", "wan_backend"]
 LONG_TAKE_STEPS = 60
