@@ -28,8 +28,8 @@ from ..pipelines.experts import experts_of
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
 from .engines import PROMPT, RESIDENT, StepTimes
-from .meter import synchronise
 from .random_weights import RandomModel
+from .time_and_memory import synchronise
 
 GIB = 1 << 30
 

@@ -21,10 +21,10 @@ from ..library import locate
 from ..loading import devices
 from ..loading.wan_model import PARTS, Precision, WanModel
 from ..protocol.errors import Refusal
-from . import caps, report, speed_table
+from . import caps, comparison, speed_table
 from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
-from .meter import Measured, Meter
 from .random_weights import TRANSFORMERS, RandomModel
+from .time_and_memory import Measured, Meter
 
 FAILED = 2
 
@@ -65,10 +65,10 @@ def run(arguments: list[str]) -> int:
     }
     size = f"{work.width}x{work.height}, {work.frames} frames, {work.steps} steps, guidance {work.guidance_scale:g}"
     sys.stdout.write(f"{model.folder.name} on {about['device']}, torch {torch.__version__}: {size}\n")
-    sys.stdout.write(report.table(rows) + "\n")
+    sys.stdout.write(comparison.table(rows) + "\n")
     sys.stdout.write(f"largest difference of the frames: {difference} of 255\n")
     if options.json is not None:
-        options.json.write_text(json.dumps(report.to_json(rows, about), indent=2) + "\n")
+        options.json.write_text(json.dumps(comparison.to_json(rows, about), indent=2) + "\n")
     return 0
 
 
@@ -116,10 +116,10 @@ def _work(options: argparse.Namespace) -> Work:
     return Work(width, height, options.frames, options.steps, options.guidance, options.flow_shift)
 
 
-def _load(options: argparse.Namespace, device: torch.device) -> tuple[WanModel, report.Row]:
+def _load(options: argparse.Namespace, device: torch.device) -> tuple[WanModel, comparison.Row]:
     """The model with all its parts on the device, and how long that took each engine."""
     if options.random_weights:
-        return RandomModel(options.random_weights, device), report.Row("load", None, None, None, None)
+        return RandomModel(options.random_weights, device), comparison.Row("load", None, None, None, None)
     folder = options.folder or _find(options.model, options.models_folder)
     WanModel(folder, device)  # says what is wrong with the folder, where something is
     stock, ours = Measured(), Measured()
@@ -127,7 +127,7 @@ def _load(options: argparse.Namespace, device: torch.device) -> tuple[WanModel, 
     for _ in range(2):
         _load_stock(folder, device, stock)
         model = _load_ours(folder, device, ours)
-    row = report.Row("load", min(stock.seconds), min(ours.seconds), stock.peak_bytes, ours.peak_bytes)
+    row = comparison.Row("load", min(stock.seconds), min(ours.seconds), stock.peak_bytes, ours.peak_bytes)
     return model, row
 
 
@@ -159,7 +159,7 @@ def _find(model_id: str, models_folders: list[str]) -> Path:
     return found.folder
 
 
-def _measure(model: WanModel, work: Work, repeat: int, load: report.Row) -> tuple[list[report.Row], int]:
+def _measure(model: WanModel, work: Work, repeat: int, load: comparison.Row) -> tuple[list[comparison.Row], int]:
     """The table's rows, and the largest difference between the engines' frames."""
     engines: list[Engine] = [Stock(model, work), Ours(model, work)]
     for engine in engines:  # unmeasured: whoever comes first warms things up for both
@@ -174,8 +174,8 @@ def _measure(model: WanModel, work: Work, repeat: int, load: report.Row) -> tupl
     rows = [load]
     for phase in ("encode", "decode"):
         theirs, own = getattr(stock, phase), getattr(ours, phase)
-        rows.append(report.Row(phase, theirs.median_seconds, own.median_seconds, theirs.peak_bytes, own.peak_bytes))
-    step = report.Row(
+        rows.append(comparison.Row(phase, theirs.median_seconds, own.median_seconds, theirs.peak_bytes, own.peak_bytes))
+    step = comparison.Row(
         "step",
         float(np.median(stock.steps)),
         float(np.median(ours.steps)),

@@ -24,7 +24,7 @@ from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
-from .meter import Measured, Meter, synchronise
+from .time_and_memory import Measured, Meter, synchronise
 
 PROMPT = "Fog rolls over a pine forest at dawn, slow dolly forward."
 NEGATIVE_PROMPT = "blurry, overexposed, static, worst quality"

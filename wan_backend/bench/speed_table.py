@@ -32,8 +32,8 @@ from ..protocol.media import KERNELS_FILE, PROMPTS_FOLDER
 from ..protocol.messages import RunParams
 from ..worker.take_job import WarmModel, make_take
 from .engines import Engine, EngineRun, Ours, Stock, Work, as_request, run_once
-from .meter import synchronise
 from .random_weights import RandomModel
+from .time_and_memory import synchronise
 
 SHORT_FRAMES = 17
 """Length of the clip whose error is measured: in float32 a full one takes minutes."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..protocol.messages import ProblemKind
 from ..storage import whole_file
-from . import causes, fetch, processes
+from . import causes, index_file, processes
 from .interpreters import Interpreter, ask
 from .meter import Amount, Meter
 from .reach import Reach
@@ -118,11 +118,20 @@ def _fetch(program: Path, wheel: Wheel, reach: Reach, report: Report) -> None:
     report(what, meter.amount(0, wheel.size_bytes))
     try:
         program.parent.mkdir(parents=True, exist_ok=True)
-        address = fetch.find(reach, "uv", wheel.name)
+        address = index_file.find(reach, "uv", wheel.name)
         log.info("fetching %s", address.rpartition("@")[2])
-        fetch.fetch(reach, address, file, wheel.sha256, lambda here: report(what, meter.amount(here, wheel.size_bytes)))
+        index_file.fetch(
+            reach, address, file, wheel.sha256, lambda here: report(what, meter.amount(here, wheel.size_bytes))
+        )
         _unpack(file, program)
-    except (OSError, HTTPException, ValueError, fetch.OtherFile, fetch.NoSuchFile, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        HTTPException,
+        ValueError,
+        index_file.OtherFile,
+        index_file.NoSuchFile,
+        zipfile.BadZipFile,
+    ) as error:
         log.warning("uv can't be fetched: %r", error)
         failure = causes.of_error(what, error, reach, program.parent)
         if _stops_pip_too(error, failure):
@@ -132,7 +141,7 @@ def _fetch(program: Path, wheel: Wheel, reach: Reach, report: Report) -> None:
 
 def _stops_pip_too(error: BaseException, failure: causes.SetupFailed) -> bool:
     """True where pip would only fail later. pip has certificates of its own, and other files may be unhurt."""
-    if isinstance(error, (fetch.OtherFile, fetch.NoSuchFile, zipfile.BadZipFile, ValueError)):
+    if isinstance(error, (index_file.OtherFile, index_file.NoSuchFile, zipfile.BadZipFile, ValueError)):
         return False
     return failure.kind is not ProblemKind.SETUP and not causes.is_of_certificates(str(error))
 

@@ -17,7 +17,7 @@ import torch
 from ..loading import finite
 from ..loading.diffusers_internals import WanResample, WanResidualBlock, unpatchify
 from . import channels_last_autoencoder, channels_last_film, tiles
-from .autoencoder import GROUP, spatial_factor
+from .encode import GROUP, spatial_factor
 from .stopping import ShouldStop, check, checked, never
 from .transfers import NoPictures
 

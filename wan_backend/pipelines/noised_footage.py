@@ -12,8 +12,8 @@ from ..loading.residency import PlacedModel
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import text_to_video
-from .autoencoder import Film, encode
 from .conditions import Canvas, Conditions
+from .encode import Film, encode
 from .stopping import ShouldStop, check, never
 from .text_to_video import PreparationCache
 

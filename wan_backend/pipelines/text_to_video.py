@@ -14,8 +14,8 @@ from ..loading.residency import PlacedModel
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind, TakeRequest
 from . import vace_control
-from .autoencoder import latent_frames, spatial_factor
 from .conditions import Conditions
+from .encode import latent_frames, spatial_factor
 from .prompt_encoding import PromptCache, clean, encode
 from .stopping import ShouldStop, check, never
 

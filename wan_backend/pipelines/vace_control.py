@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .autoencoder import Film, encode, latent_frames, spatial_factor
 from .conditions import Canvas
+from .encode import Film, encode, latent_frames, spatial_factor
 from .stopping import ShouldStop, never
 
 

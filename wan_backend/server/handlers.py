@@ -19,8 +19,8 @@ from ..protocol import messages as m
 from ..protocol.endpoint import Answer, Later
 from ..protocol.errors import WRONG_VERSION, result_or_error
 from . import diagnosis
+from .download_process import DownloadCommand
 from .download_queue import Downloads
-from .fetch_process import FetchCommand
 from .inbox import Call, Inbox
 from .job_runner import JobRunner
 from .planning_queue import PlanningQueue
@@ -43,7 +43,7 @@ class Handlers:
         runner: JobRunner,
         life: WorkerLife,
         downloads: Downloads,
-        fetch: FetchCommand,
+        fetch: DownloadCommand,
         leave: Callable[[str], None],
     ) -> None:
         self._state_folder, self._log_file, self._inbox = state_folder, log_file, inbox

@@ -27,11 +27,11 @@ from ..loading import devices
 from ..loading.residency import EXPERTS, PlacedModel
 from ..loading.wan_model import WanModel
 from ..memory.residency_plan import MemoryPlan
-from ..pipelines import channels_last_autoencoder, depth_guide, tasks, tiles, tiny_decoder
-from ..pipelines.autoencoder import latent_frames
+from ..pipelines import channels_last_autoencoder, depth_guide, task_conditions, tiles, tiny_decoder
 from ..pipelines.conditions import Canvas, Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import DenoisingStep, denoise_in_turn
+from ..pipelines.encode import latent_frames
 from ..pipelines.experts import experts_of
 from ..pipelines.preview import LatentColors
 from ..pipelines.prompt_encoding import PromptFiles
@@ -295,7 +295,7 @@ def _resume(job: TakeJob, state: TakeState, canvas: Canvas) -> None:
 
 
 def _prepare(job: TakeJob, state: TakeState, placement: PlacedModel, canvas: Canvas) -> Conditions:
-    conditions = tasks.prepare(placement, job.request, state.plan, canvas, job.warm.cache, job.should_stop)
+    conditions = task_conditions.prepare(placement, job.request, state.plan, canvas, job.warm.cache, job.should_stop)
     check(job.should_stop)
     return conditions
 

@@ -13,7 +13,7 @@ from tools.embedded_model import evaluate, judge, measures, prompts, scenes, wor
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines import tasks
+from wan_backend.pipelines import task_conditions
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.decode import decode
 from wan_backend.pipelines.denoise import denoise
@@ -37,7 +37,7 @@ def paint():
     def paint(prompt, seed=1, canvas=None, task="text_to_video", steps=8, frames=FRAMES):
         request = TakeRequest(prompt, "embedded", WIDTH, HEIGHT, frames, RATE, seed, "", task=task, strength=0.0)
         plan = Plan("embedded", WIDTH, HEIGHT, frames, RATE, frames, steps, 3.0, 3.0, "unipc")
-        conditions = tasks.prepare(placement, request, plan, canvas or Canvas(), PreparationCache())
+        conditions = task_conditions.prepare(placement, request, plan, canvas or Canvas(), PreparationCache())
         scheduler = make_scheduler(placement.model.config("scheduler"), "unipc", 3.0)
         latents = denoise(placement.model.transformer, scheduler, conditions, steps=steps, guidance_scale=3.0)
         pictures = np.concatenate(list(decode(placement.model.vae, latents)))

@@ -11,8 +11,8 @@ import torch
 
 from wan_backend import bench
 from wan_backend.bench import random_weights
-from wan_backend.bench.meter import Measured, Meter
-from wan_backend.bench.report import Row, table
+from wan_backend.bench.comparison import Row, table
+from wan_backend.bench.time_and_memory import Measured, Meter
 from wan_backend.loading.wan_model import WanModel
 
 SMALL = ["--size", "64x48", "--frames", "5", "--steps", "3", "--repeat", "1", "--device", "cpu"]

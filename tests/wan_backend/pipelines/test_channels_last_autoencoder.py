@@ -18,9 +18,9 @@ from wan_backend.pipelines import (
     channels_last_convolutions,
     channels_last_film,
 )
-from wan_backend.pipelines.autoencoder import Film, encode
 from wan_backend.pipelines.channels_last_autoencoder import FilmPass
 from wan_backend.pipelines.decode import decode, denormalize
+from wan_backend.pipelines.encode import Film, encode
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.pipelines.transfers import NoPictures, ahead
 

@@ -13,7 +13,7 @@ from wan_backend.catalogue.architecture import Architecture
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines import image_conditioning, noised_footage, tasks, text_to_video
+from wan_backend.pipelines import image_conditioning, noised_footage, task_conditions, text_to_video
 from wan_backend.pipelines.conditions import Canvas, Conditions
 from wan_backend.pipelines.denoise import denoise
 from wan_backend.pipelines.noised_footage import steps_left_out
@@ -166,9 +166,9 @@ def test_footage_of_another_length_is_a_fault(t2v_folder):
 
 
 def test_every_architecture_has_its_tasks_beside_text():
-    assert set(tasks.PREPARE) == set(Architecture)
-    assert set(tasks.PREPARE[Architecture.CONTROL]) == set(Task) - {Task.TEXT_TO_VIDEO}
-    assert set(tasks.PREPARE[Architecture.FIRST_LATENT]) == {Task.IMAGE_TO_VIDEO, Task.RESTYLE}
+    assert set(task_conditions.PREPARE) == set(Architecture)
+    assert set(task_conditions.PREPARE[Architecture.CONTROL]) == set(Task) - {Task.TEXT_TO_VIDEO}
+    assert set(task_conditions.PREPARE[Architecture.FIRST_LATENT]) == {Task.IMAGE_TO_VIDEO, Task.RESTYLE}
 
 
 def test_windows_see_their_own_part_of_what_is_joined_and_given():

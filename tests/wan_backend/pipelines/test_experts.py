@@ -29,7 +29,7 @@ from tests.wan_backend.pipelines.test_dedicated_parity import (
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines import tasks, text_to_video
+from wan_backend.pipelines import task_conditions, text_to_video
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.denoise import denoise_in_turn
 from wan_backend.pipelines.experts import DenoisingExpert, experts_of, turns
@@ -49,7 +49,7 @@ def ours(placement, settings, task, canvas=Canvas(), **more):  # noqa: B008 - fr
     guidance, sampler, flow_shift, low = settings
     request = TakeRequest(PROMPT, "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", task, negative_prompt=NEGATIVE)
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, guidance, flow_shift, sampler, low)
-    conditions = tasks.prepare(placement, request, plan, canvas, text_to_video.PreparationCache())
+    conditions = task_conditions.prepare(placement, request, plan, canvas, text_to_video.PreparationCache())
     scheduler = make_scheduler(placement.model.config("scheduler"), sampler, flow_shift)
     return denoise_in_turn(experts_of(placement, plan, 1000), scheduler, conditions, steps=STEPS, **more)
 
@@ -92,7 +92,9 @@ def test_footage_is_restyled_by_the_expert_that_its_noise_asks_for(text_experts_
     placement = resident(model, on_load=loads.append)
     request = TakeRequest(PROMPT, "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", "restyle", strength=0.2)
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, 1.0, 3.0, "euler")
-    conditions = tasks.prepare(placement, request, plan, Canvas(footage=FOOTAGE), text_to_video.PreparationCache())
+    conditions = task_conditions.prepare(
+        placement, request, plan, Canvas(footage=FOOTAGE), text_to_video.PreparationCache()
+    )
     scheduler = make_scheduler({}, "euler", 3.0)
     denoise_in_turn(experts_of(placement, plan, 1000), scheduler, conditions, steps=STEPS)
     assert "transformer_2" in loads and "transformer" not in loads

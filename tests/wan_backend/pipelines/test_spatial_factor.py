@@ -10,8 +10,8 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from wan_backend.loading.wan_model import WanModel
-from wan_backend.pipelines.autoencoder import Film, encode, latent_frames, spatial_factor
 from wan_backend.pipelines.decode import decode, denormalize
+from wan_backend.pipelines.encode import Film, encode, latent_frames, spatial_factor
 from wan_backend.pipelines.stopping import Stopped
 
 PATCHED = {

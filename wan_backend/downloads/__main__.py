@@ -1,4 +1,4 @@
-"""`python -m wan_backend.downloads.fetching_process plan|run --model ID`: fetches a model for the server.
+"""`python -m wan_backend.downloads plan|run --model ID`: fetches a model for the server.
 
 It reports in the protocol's lines on stdout, logs on stderr, and ends when its stdin does, or at a kill: what was
 fetched stays, and the next one goes on from there.
@@ -17,7 +17,7 @@ from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.endpoint import Endpoint
 from ..protocol.methods import FETCH_EVENTS
 from ..storage import private_files
-from . import fetching
+from . import model_download
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ FAILED = 1
 def main() -> int:
     """Plan, or fetch. Returns 0 where that went well."""
     private_files.end()  # models are the person's
-    parser = argparse.ArgumentParser(prog="wan_backend.downloads.fetching_process")
+    parser = argparse.ArgumentParser(prog="wan_backend.downloads")
     parser.add_argument("verb", choices=["plan", "run"])
     parser.add_argument("--model", required=True)
     parser.add_argument("--models-folder", action="append", default=[])
@@ -40,7 +40,7 @@ def main() -> int:
     threading.Thread(target=_exit_with_stdin, daemon=True).start()
     entry = entries.any_entry(options.model)
     if options.verb == "plan":
-        server.notify("fetch_plan", fetching.plan(entry, options.models_folder))
+        server.notify("fetch_plan", model_download.plan(entry, options.models_folder))
         return 0
     return _run(entry, options.models_folder, server)
 
@@ -53,10 +53,10 @@ def _run(entry: entries.AnyEntry, models_folders: list[str], server: Endpoint) -
         server.notify("fetch_plan", plan)
 
     try:
-        folder = fetching.fetch(entry, models_folders, lambda status: server.notify("fetch", status), on_plan)
+        folder = model_download.fetch(entry, models_folders, lambda status: server.notify("fetch", status), on_plan)
     except Exception as error:  # the edge of the process: whatever went wrong becomes a sentence
         log.warning("%s was not fetched", entry.id, exc_info=error)
-        problem = fetching.problem_for(error, entry, models_folders)
+        problem = model_download.problem_for(error, entry, models_folders)
         server.notify("fetch", DownloadStatus(entry.id, DownloadState.FAILED, problem=problem))
         return FAILED
     total = planned[0].total_bytes

@@ -17,8 +17,8 @@ from ..loading.wan_model import WanModel
 from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, Problem, ProblemKind, TakeRequest, Task
 from . import image_conditioning, noised_footage, text_to_video, vace_control
-from .autoencoder import Film, encode
 from .conditions import Canvas, Conditions
+from .encode import Film, encode
 from .noised_footage import steps_left_out
 from .stopping import ShouldStop, check, never
 from .text_to_video import PreparationCache
