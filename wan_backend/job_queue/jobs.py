@@ -39,8 +39,7 @@ from ..protocol.messages import (
 )
 from ..storage import media_folder
 from . import reading, take_files
-from .adopter import Adopter
-from .adoption import Adoption, Found
+from .adoption import AbandonedJobSearch, Adopter, Found
 from .job import WORKING, Job, check_transition, is_working
 from .job_order import Rows, Turns
 from .owners import Owner
@@ -91,8 +90,8 @@ class JobQueue:
         self._store = JobStore(state_folder)
         self._owner, self._on_change = owner, on_change
         self._saving = Saving(self._store, post)
-        self._adoption = Adoption(self._store, owner)
-        self._adopter = Adopter(self._adoption, post, self._known, self._on_found, self._on_media_checked)
+        self._search = AbandonedJobSearch(self._store, owner)
+        self._adopter = Adopter(self._search, post, self._known, self._on_found, self._on_media_checked)
         self._on_elsewhere, self._reported_elsewhere = on_elsewhere, 0
         self._jobs: dict[str, Job] = {}
         self._rows = Rows()
@@ -129,10 +128,10 @@ class JobQueue:
             status = self._jobs[job_id].status
             room -= len(json.dumps(to_json(status)))
             if len(statuses) == max_jobs or (statuses and room < 0):
-                return ListResult(statuses, last, self._adoption.hidden)
+                return ListResult(statuses, last, self._search.hidden)
             statuses.append(status)
             last = cursor
-        return ListResult(statuses, held_elsewhere=self._adoption.hidden)
+        return ListResult(statuses, held_elsewhere=self._search.hidden)
 
     def status(self, job_id: str) -> JobStatus:
         """One job; raises ProtocolError (NO_SUCH_JOB)."""
@@ -294,7 +293,7 @@ class JobQueue:
             hand_in(self._jobs[job_id].status)
         elif job_id in self._new:
             self._new[job_id].append(hand_in)
-        elif self._adoption.holds_elsewhere(job_id):
+        elif self._search.holds_elsewhere(job_id):
             hand_in(_held_elsewhere())
         else:
             made = result_or_error(lambda: self._made(job_id, request, plan), "The new job")
@@ -333,7 +332,7 @@ class JobQueue:
     def _retry(self, job_id: str, hand_in: Answer) -> None:
         job = result_or_error(lambda: self._job(job_id), "The job")
         if isinstance(job, ProtocolError):
-            hand_in(_held_elsewhere() if self._adoption.holds_elsewhere(job_id) else job)
+            hand_in(_held_elsewhere() if self._search.holds_elsewhere(job_id) else job)
         elif job.elsewhere:
             hand_in(_held_elsewhere())
         elif job.broken and job.status.problem is not None:
@@ -454,7 +453,7 @@ class JobQueue:
 
     def _report_elsewhere(self, changed: bool) -> None:
         """Once the client has its list: how many jobs others have, where that, or what is shown of them, changed."""
-        count = self._adoption.hidden
+        count = self._search.hidden
         if self._adopter.was_through and (changed or count != self._reported_elsewhere):
             self._on_elsewhere(count)
         self._reported_elsewhere = count
