@@ -12,7 +12,7 @@ import urllib.error
 from pathlib import Path
 
 from ..protocol.messages import ProblemKind
-from .fetch import NoSuchFile, OtherFile
+from .index_file import NoSuchFile, OtherFile
 from .reach import Reach, proxy_of, without_password
 
 AGAIN = "then set up again: it resumes from there."
