@@ -36,8 +36,8 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
 from wan_backend.environment import create, interpreters, lock, make, torch_build, uv_tool  # noqa: E402  (standard library only)
+from wan_backend.environment.amount import Amount  # noqa: E402
 from wan_backend.environment.causes import SetupFailed  # noqa: E402
-from wan_backend.environment.meter import Amount  # noqa: E402
 from wan_backend.storage import whole_file  # noqa: E402
 
 ENVIRONMENTS = ROOT / "build" / "environments"

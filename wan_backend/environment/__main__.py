@@ -25,8 +25,8 @@ from ..protocol.envelope import Notification
 from ..protocol.messages import Problem, ProblemKind, SetupPlan, SetupProgress, SetupState
 from ..storage import media_folder, whole_file
 from . import create, interpreters, make, processes, torch_build
+from .amount import Amount
 from .causes import SetupFailed
-from .meter import Amount
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from typing import Protocol
 
 from ..protocol.messages import ProblemKind
 from . import create, interpreters, processes, reach, uv_install, uv_tool
+from .amount import Amount
 from .causes import SetupFailed
 from .interpreters import Interpreter
-from .meter import Amount
 from .reach import Reach
 
 log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from . import causes, processes
+from .amount import Amount, GrowingAmount
 from .create import Step, python_of
-from .meter import Amount, Meter
 from .reach import Reach
 
 log = logging.getLogger(__name__)
@@ -135,11 +135,11 @@ def install(
     report("Checking how much to download", Amount())
     where = cache or _usual_cache(uv, plain)
     plans = [_plan(uv, folder, step, reach_of(step), here, where) for step in steps]
-    coming, meter = Coming(where, [plan.files for plan in plans], about_bytes), Meter()
+    coming, so_far = Coming(where, [plan.files for plan in plans], about_bytes), GrowingAmount()
     for number, (step, plan) in enumerate(zip(steps, plans, strict=True)):
 
         def tell(sentence: str = step.sentence) -> None:
-            report(sentence, meter.amount(*coming.bytes_now()))
+            report(sentence, so_far.at(*coming.bytes_now()))
 
         def receive(line: str, tell: Callable[[], None] = tell) -> None:
             coming.receive(line)

@@ -19,8 +19,8 @@ from pathlib import Path
 from ..protocol.messages import ProblemKind
 from ..storage import whole_file
 from . import causes, index_file, processes
+from .amount import Amount, GrowingAmount
 from .interpreters import Interpreter, ask
-from .meter import Amount, Meter
 from .reach import Reach
 
 log = logging.getLogger(__name__)
@@ -113,15 +113,15 @@ def _is_whole(program: Path) -> bool:
 
 
 def _fetch(program: Path, wheel: Wheel, reach: Reach, report: Report) -> None:
-    what, meter = f"Downloading uv {VERSION}", Meter()
+    what, so_far = f"Downloading uv {VERSION}", GrowingAmount()
     file = program.with_name(wheel.name)
-    report(what, meter.amount(0, wheel.size_bytes))
+    report(what, so_far.at(0, wheel.size_bytes))
     try:
         program.parent.mkdir(parents=True, exist_ok=True)
         address = index_file.find(reach, "uv", wheel.name)
         log.info("fetching %s", address.rpartition("@")[2])
         index_file.fetch(
-            reach, address, file, wheel.sha256, lambda here: report(what, meter.amount(here, wheel.size_bytes))
+            reach, address, file, wheel.sha256, lambda here: report(what, so_far.at(here, wheel.size_bytes))
         )
         _unpack(file, program)
     except (

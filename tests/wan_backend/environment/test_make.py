@@ -11,8 +11,8 @@ import pytest
 from tests.wan_backend.environment.local_index import wheel
 from wan_backend.environment import __main__ as program
 from wan_backend.environment import create, interpreters, make, torch_build, uv_install, uv_tool
+from wan_backend.environment.amount import Amount
 from wan_backend.environment.causes import SetupFailed
-from wan_backend.environment.meter import Amount
 from wan_backend.protocol.messages import ProblemKind
 
 pytestmark = pytest.mark.usefixtures("plain")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.wan_backend.environment.local_index import Server, checksum, index_of, reach_to, wheel
-from wan_backend.environment import create, meter, reach, uv_install, uv_tool
+from wan_backend.environment import amount, create, reach, uv_install, uv_tool
 from wan_backend.environment.causes import SetupFailed
 from wan_backend.protocol.messages import ProblemKind
 
@@ -202,13 +202,13 @@ def test_a_file_in_the_cache_leaves_nothing_unknown(tmp_path: Path) -> None:
 
 def test_the_time_left_is_that_of_what_came_lately() -> None:
     now = [0.0]
-    counting = meter.Meter(lambda: now[0])
-    assert counting.amount(0, 1000).seconds_left is None
+    counting = amount.GrowingAmount(lambda: now[0])
+    assert counting.at(0, 1000).seconds_left is None
     now[0] = 10.0
-    assert counting.amount(100, 1000) == meter.Amount(100, 1000, 90.0)
-    assert counting.amount(50, 1000).done_bytes == 100  # a guess that was too high isn't taken back
+    assert counting.at(100, 1000) == amount.Amount(100, 1000, 90.0)
+    assert counting.at(50, 1000).done_bytes == 100  # a guess that was too high isn't taken back
     now[0] = 100.0
-    assert counting.amount(100, 1000).seconds_left is None
+    assert counting.at(100, 1000).seconds_left is None
 
 
 def standalone_python(folder: Path) -> Path:
