@@ -9,10 +9,9 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
-import threading
 
 from ..catalogue import entries
+from ..protocol import process_setup
 from ..protocol.downloads import DownloadPlan, DownloadState, DownloadStatus
 from ..protocol.endpoint import Endpoint
 from ..protocol.methods import FETCH_EVENTS
@@ -32,12 +31,12 @@ def main() -> int:
     parser.add_argument("--model", required=True)
     parser.add_argument("--models-folder", action="append", default=[])
     options = parser.parse_args()
-    sink = _private_stdout()
+    source, sink = process_setup.guard_standard_streams()
     server = Endpoint(lambda line: _write(sink, line), sends=FETCH_EVENTS, peer="the server")
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    process_setup.log_to_stderr()
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs each address, with the keys that a hub puts into it
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    threading.Thread(target=_exit_with_stdin, daemon=True).start()
+    process_setup.exit_with(source)
     entry = entries.any_entry(options.model)
     if options.verb == "plan":
         server.notify("fetch_plan", model_download.plan(entry, options.models_folder))
@@ -63,20 +62,6 @@ def _run(entry: entries.AnyEntry, models_folders: list[str], server: Endpoint) -
     done = DownloadStatus(entry.id, DownloadState.DONE, total, total, sentence=f"In {folder}.")
     server.notify("fetch", done)
     return 0
-
-
-def _private_stdout() -> int:
-    """A descriptor of the real stdout; whatever else is printed goes to stderr from now on."""
-    sink = os.dup(1)
-    os.dup2(2, 1)
-    return sink
-
-
-def _exit_with_stdin() -> None:
-    """The server holds stdin open as long as it lives and wants this process."""
-    while os.read(0, 1 << 10):
-        pass
-    os._exit(0)
 
 
 def _write(sink: int, line: bytes) -> None:

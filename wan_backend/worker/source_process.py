@@ -18,10 +18,10 @@ from typing import BinaryIO
 import numpy as np
 
 from ..frames import process_limits, source_frames
+from ..protocol import process_setup
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import Refusal
 from ..protocol.messages import Source
-from . import process_setup
 
 PICTURE_BYTES = 3 << 30
 """Address space for a picture, beyond what the process has already: its own budget, and as much for what it becomes."""
