@@ -25,6 +25,7 @@ from ..pipelines import text_to_video
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise_in_turn
 from ..pipelines.experts import experts_of
+from ..pipelines.preparation import Preparation
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
 from .engines import PROMPT, RESIDENT, StepTimes
@@ -148,7 +149,7 @@ def _course(model: WanModel, work: CapWork, plan: MemoryPlan, course: Course | N
         placement.load_seconds = 0.0
     torch.cuda.reset_peak_memory_stats(device)
     with _phase(course, "encode", device) as began:
-        conditions = text_to_video.prepare(placement, request, settings, text_to_video.PreparationCache())
+        conditions = text_to_video.prepare(Preparation(placement, request, settings))
     course.encode = time.perf_counter() - began - placement.load_seconds
     with _phase(course, "denoise", device):
         scheduler = make_scheduler(model.config("scheduler"), Sampler.UNIPC, settings.flow_shift)

@@ -22,6 +22,7 @@ from ..pipelines import channels_last_autoencoder, text_to_video
 from ..pipelines.conditions import Conditions
 from ..pipelines.decode import decode
 from ..pipelines.denoise import denoise
+from ..pipelines.preparation import Preparation
 from ..pipelines.sampling import make_scheduler
 from ..protocol.messages import FrameRate, Plan, Sampler, TakeRequest
 from .time_and_memory import Measured, Meter, synchronise
@@ -74,7 +75,7 @@ class Ours:
         self.placement = PlacedModel(model, plan, kernel_findings=kernel_findings)
 
     def encode(self) -> Conditions:
-        return text_to_video.prepare(self.placement, *as_request(self._work), text_to_video.PreparationCache())
+        return text_to_video.prepare(Preparation(self.placement, *as_request(self._work)))
 
     def denoise(self, conditions: Conditions) -> tuple[torch.Tensor, list[float]]:
         work, steps = self._work, StepTimes(self._model.device)

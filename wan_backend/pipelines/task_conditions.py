@@ -1,7 +1,7 @@
 """Which `prepare` makes a task's conditions on which architecture: the table PREPARE, and the tasks of VACE models.
 
-A prepare takes the request, its plan and its canvas, and gives the Conditions that `denoise` works from; all of them
-begin as text to video does (`text_to_video.start`). On a VACE model they differ in what the control shows and in what
+A prepare makes the Conditions that `denoise` works from out of a Preparation (request, plan, canvas); all of them begin
+as text to video does (`text_to_video.start`). On a VACE model they differ in what the control shows and in what
 the first step starts from.
 """
 
@@ -12,35 +12,27 @@ from dataclasses import replace
 from typing import Any
 
 from ..catalogue.architecture import Architecture
-from ..loading.residency import PlacedModel
-from ..loading.wan_model import WanModel
 from ..protocol.errors import Refusal
-from ..protocol.messages import Plan, Problem, ProblemKind, TakeRequest, Task
+from ..protocol.messages import Problem, ProblemKind, Task
 from . import image_conditioning, noised_footage, text_to_video, vace_control
-from .conditions import Canvas, Conditions
+from .conditions import Conditions
 from .encode import Film, encode
 from .noised_footage import steps_left_out
-from .stopping import ShouldStop, check, never
-from .text_to_video import PreparationCache
+from .preparation import Preparation
+from .stopping import check
 
-Prepare = Callable[[PlacedModel, TakeRequest, Plan, Canvas, PreparationCache, ShouldStop], Conditions]
+Prepare = Callable[[Preparation], Conditions]
 
 
-def prepare(
-    placement: PlacedModel,
-    request: TakeRequest,
-    plan: Plan,
-    canvas: Canvas,
-    cache: PreparationCache,
-    should_stop: ShouldStop = never,
-) -> Conditions:
+def prepare(job: Preparation) -> Conditions:
     """The conditions of a job; raises Refusal where the model can't do its task, or Stopped."""
+    request = job.request
     if request.task == Task.TEXT_TO_VIDEO:
-        return text_to_video.prepare(placement, request, plan, cache, should_stop)
+        return text_to_video.prepare(job)
     known = request.task in tuple(Task)
-    found = PREPARE[placement.model.architecture].get(Task(request.task)) if known else None
+    found = PREPARE[job.placement.model.architecture].get(Task(request.task)) if known else None
     if found is not None:
-        return found(placement, request, plan, canvas, cache, should_stop)
+        return found(job)
     words = request.task[:40].replace("_", " ")
     sentence = f"This model can't do {words}; choose a control model (VACE)."
     if not known:
@@ -48,60 +40,40 @@ def prepare(
     raise Refusal(Problem(ProblemKind.BAD_SETTING, sentence))
 
 
-def prepare_continued(
-    placement: PlacedModel,
-    request: TakeRequest,
-    plan: Plan,
-    canvas: Canvas,
-    cache: PreparationCache,
-    should_stop: ShouldStop = never,
-) -> Conditions:
+def prepare_continued(job: Preparation) -> Conditions:
     """The conditions where frames at the ends are given, and those beside or between them are made (VACE)."""
-    conditions = text_to_video.start(placement, request, plan, cache, should_stop)
-    with placement.use("vae") as vae:
-        return _controlled(conditions, placement.model, vae, plan, canvas, cache, should_stop)
+    conditions = text_to_video.start(job)
+    with job.placement.use("vae") as vae:
+        return _controlled(job, conditions, vae)
 
 
-def prepare_restyle(
-    placement: PlacedModel,
-    request: TakeRequest,
-    plan: Plan,
-    canvas: Canvas,
-    cache: PreparationCache,
-    should_stop: ShouldStop = never,
-) -> Conditions:
+def prepare_restyle(job: Preparation) -> Conditions:
     """The conditions of footage made anew: the guide holds its structure (VACE).
 
     At a strength of less than 1 the first step starts from the footage itself.
     """
-    conditions = text_to_video.start(placement, request, plan, cache, should_stop)
-    with placement.use("vae") as vae:
-        conditions = _controlled(conditions, placement.model, vae, plan, canvas, cache, should_stop)
-        if canvas.footage is None or request.strength >= 1:
+    conditions = text_to_video.start(job)
+    with job.placement.use("vae") as vae:
+        conditions = _controlled(job, conditions, vae)
+        footage, plan = job.canvas.footage, job.plan
+        if footage is None or job.request.strength >= 1:
             return conditions
-        film = Film(plan.model_frames, plan.width, plan.height, dict(enumerate(canvas.footage)))
-        source = encode(vae, film, should_stop).to(conditions.latents)
-    return replace(conditions, source=source, first_step=steps_left_out(plan.steps, request.strength))
+        film = Film(plan.model_frames, plan.width, plan.height, dict(enumerate(footage)))
+        source = encode(vae, film, job.should_stop).to(conditions.latents)
+    return replace(conditions, source=source, first_step=steps_left_out(plan.steps, job.request.strength))
 
 
-def prepare_previs(
-    placement: PlacedModel,
-    request: TakeRequest,
-    plan: Plan,
-    canvas: Canvas,
-    cache: PreparationCache,
-    should_stop: ShouldStop = never,
-) -> Conditions:
+def prepare_previs(job: Preparation) -> Conditions:
     """The conditions where the scene's depth guides the take and a picture shows its look (VACE).
 
     `strength` is how early the depth lets go: at 0 it holds in every step, at 1 in none. The first steps settle where
     things are, so what is let go of late differs in detail only.
     """
-    references = 0 if canvas.look is None else 1
-    conditions = text_to_video.start(placement, request, plan, cache, should_stop, references)
-    held_steps = min(1.0, max(0.0, 1 - request.strength)) * plan.steps
-    with placement.use("vae") as vae:
-        return _controlled(conditions, placement.model, vae, plan, canvas, cache, should_stop, held_steps)
+    references = 0 if job.canvas.look is None else 1
+    conditions = text_to_video.start(job, references)
+    held_steps = min(1.0, max(0.0, 1 - job.request.strength)) * job.plan.steps
+    with job.placement.use("vae") as vae:
+        return _controlled(job, conditions, vae, held_steps)
 
 
 _FROM_PICTURES: dict[Task, Prepare] = {Task.IMAGE_TO_VIDEO: image_conditioning.prepare}
@@ -124,20 +96,12 @@ PREPARE: dict[Architecture, dict[Task, Prepare]] = {
 """Text to video isn't here: `text_to_video.prepare` serves every architecture that can do it."""
 
 
-def _controlled(
-    conditions: Conditions,
-    model: WanModel,
-    vae: Any,
-    plan: Plan,
-    canvas: Canvas,
-    cache: PreparationCache,
-    should_stop: ShouldStop,
-    held_steps: float | None = None,
-) -> Conditions:
-    """`conditions` with the control for `canvas`; its guide holds for `held_steps`, or for all where that is None."""
-    check(should_stop)
-    gray = cache.make_blank(vae, plan, should_stop)[:, : vae.config.z_dim]
-    guided, released = vace_control.build(vae, canvas, plan.model_frames, gray, should_stop)
+def _controlled(job: Preparation, conditions: Conditions, vae: Any, held_steps: float | None = None) -> Conditions:
+    """`conditions` with the control for the job's canvas; its guide holds for `held_steps` (None: for all)."""
+    plan, model = job.plan, job.placement.model
+    check(job.should_stop)
+    gray = job.cache.make_blank(vae, plan, job.should_stop)[:, : vae.config.z_dim]
+    guided, released = vace_control.build(vae, job.canvas, plan.model_frames, gray, job.should_stop)
     held = plan.steps if held_steps is None else held_steps
     control = (guided if held > 0 else released).to(model.device, model.precision.transformer)
     if guided is released or held <= 0 or held >= plan.steps:

@@ -33,12 +33,12 @@ from ..pipelines.decode import decode
 from ..pipelines.denoise import DenoisingStep, denoise_in_turn
 from ..pipelines.encode import latent_frames
 from ..pipelines.experts import experts_of
+from ..pipelines.preparation import Preparation, PreparationCache
 from ..pipelines.preview import LatentColors
 from ..pipelines.prompt_encoding import PromptFiles
 from ..pipelines.sampling import make_scheduler
 from ..pipelines.step_checkpoint import Checkpoint
 from ..pipelines.stopping import ShouldStop, check
-from ..pipelines.text_to_video import PreparationCache
 from ..pipelines.transfers import NoPictures
 from ..protocol.conversion import to_json
 from ..protocol.errors import Refusal
@@ -295,7 +295,9 @@ def _resume(job: TakeJob, state: TakeState, canvas: Canvas) -> None:
 
 
 def _prepare(job: TakeJob, state: TakeState, placement: PlacedModel, canvas: Canvas) -> Conditions:
-    conditions = task_conditions.prepare(placement, job.request, state.plan, canvas, job.warm.cache, job.should_stop)
+    conditions = task_conditions.prepare(
+        Preparation(placement, job.request, state.plan, canvas, job.warm.cache, job.should_stop)
+    )
     check(job.should_stop)
     return conditions
 

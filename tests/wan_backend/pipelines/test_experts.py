@@ -29,10 +29,11 @@ from tests.wan_backend.pipelines.test_dedicated_parity import (
 from wan_backend.loading.residency import PlacedModel
 from wan_backend.loading.wan_model import WanModel
 from wan_backend.memory.residency_plan import MemoryPlan, Residency
-from wan_backend.pipelines import task_conditions, text_to_video
+from wan_backend.pipelines import task_conditions
 from wan_backend.pipelines.conditions import Canvas
 from wan_backend.pipelines.denoise import denoise_in_turn
 from wan_backend.pipelines.experts import DenoisingExpert, experts_of, turns
+from wan_backend.pipelines.preparation import Preparation
 from wan_backend.pipelines.sampling import make_scheduler
 from wan_backend.pipelines.stopping import Stopped
 from wan_backend.protocol.messages import Plan, TakeRequest
@@ -49,7 +50,7 @@ def ours(placement, settings, task, canvas=Canvas(), **more):  # noqa: B008 - fr
     guidance, sampler, flow_shift, low = settings
     request = TakeRequest(PROMPT, "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", task, negative_prompt=NEGATIVE)
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, guidance, flow_shift, sampler, low)
-    conditions = task_conditions.prepare(placement, request, plan, canvas, text_to_video.PreparationCache())
+    conditions = task_conditions.prepare(Preparation(placement, request, plan, canvas))
     scheduler = make_scheduler(placement.model.config("scheduler"), sampler, flow_shift)
     return denoise_in_turn(experts_of(placement, plan, 1000), scheduler, conditions, steps=STEPS, **more)
 
@@ -92,9 +93,7 @@ def test_footage_is_restyled_by_the_expert_that_its_noise_asks_for(text_experts_
     placement = resident(model, on_load=loads.append)
     request = TakeRequest(PROMPT, "any", WIDTH, HEIGHT, FRAMES, RATE, SEED, "", "restyle", strength=0.2)
     plan = Plan("any", WIDTH, HEIGHT, FRAMES, RATE, FRAMES, STEPS, 1.0, 3.0, "euler")
-    conditions = task_conditions.prepare(
-        placement, request, plan, Canvas(footage=FOOTAGE), text_to_video.PreparationCache()
-    )
+    conditions = task_conditions.prepare(Preparation(placement, request, plan, Canvas(footage=FOOTAGE)))
     scheduler = make_scheduler({}, "euler", 3.0)
     denoise_in_turn(experts_of(placement, plan, 1000), scheduler, conditions, steps=STEPS)
     assert "transformer_2" in loads and "transformer" not in loads
