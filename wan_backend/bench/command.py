@@ -19,7 +19,7 @@ import transformers
 from ..catalogue import entries
 from ..library import locate
 from ..loading import devices
-from ..loading.wan_model import PARTS, Precision, WanModel
+from ..loading.wan_model import BASE_COMPONENTS, Precision, WanModel
 from ..protocol.errors import Refusal
 from . import caps, comparison, speed_table
 from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
@@ -117,7 +117,7 @@ def _work(options: argparse.Namespace) -> Work:
 
 
 def _load(options: argparse.Namespace, device: torch.device) -> tuple[WanModel, comparison.Row]:
-    """The model with all its parts on the device, and how long that took each engine."""
+    """The model with all its components on the device, and how long that took each engine."""
     if options.random_weights:
         return RandomModel(options.random_weights, device), comparison.Row("load", None, None, None, None)
     folder = options.folder or _find(options.model, options.models_folder)
@@ -133,7 +133,7 @@ def _load(options: argparse.Namespace, device: torch.device) -> tuple[WanModel, 
 
 def _load_stock(folder: Path, device: torch.device, measured: Measured) -> None:
     precision = Precision.for_device(device)
-    dtypes = {part: getattr(precision, part) for part in PARTS}
+    dtypes = {component: getattr(precision, component) for component in BASE_COMPONENTS}
     with Meter(device, measured):
         pipe = diffusers.DiffusionPipeline.from_pretrained(
             folder, dtype={**dtypes, "default": torch.float32}, local_files_only=True
@@ -146,8 +146,8 @@ def _load_ours(folder: Path, device: torch.device, measured: Measured) -> WanMod
     devices.release(device)
     with Meter(device, measured):
         model = WanModel(folder, device)
-        for part in PARTS:
-            model.part(part).to(device)
+        for component in BASE_COMPONENTS:
+            model.component(component).to(device)
         _ = model.tokenizer
     return model
 

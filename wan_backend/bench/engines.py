@@ -129,8 +129,8 @@ class Stock:
 
     def restore(self) -> None:
         """Undo what our pipeline changes in the modules."""
-        for part in (self._model.text_encoder, self._model.transformer, self._model.vae):
-            part.to(self._model.device)
+        for module in (self._model.text_encoder, self._model.transformer, self._model.vae):
+            module.to(self._model.device)
         chunked_forward.undo(self._model.transformer)
         channels_last_autoencoder.restore_layout(self._model.vae)
 

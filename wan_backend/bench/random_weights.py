@@ -66,7 +66,7 @@ UMT5_XXL: dict[str, Any] = {
 
 
 class RandomModel(WanModel):
-    """A Wan model that is in no folder; a part that was dropped can't be read again."""
+    """A Wan model that is in no folder; a component that was dropped can't be read again."""
 
     def __init__(self, size: str, device: torch.device) -> None:
         self.folder = Path("random weights") / size
@@ -81,26 +81,26 @@ class RandomModel(WanModel):
             text_encoder: Any = UMT5EncoderModel(UMT5Config(**UMT5_XXL))
         with _made_on(device, self.precision.vae):
             vae: Any = AutoencoderKLWan(**VAES.get(size, {}))
-        self._parts = {"tokenizer": make_tokenizer(), "text_encoder": text_encoder, "vae": vae}
+        self._components = {"tokenizer": make_tokenizer(), "text_encoder": text_encoder, "vae": vae}
         kind = "WanVACETransformer3DModel" if self.controlled else "WanTransformer3DModel"
         for name in ("transformer", "transformer_2") if self.boundary is not None else ("transformer",):
             with _made_on(device, self.precision.transformer):
                 made: Any = TRANSFORMER_CLASSES[kind]
-                self._parts[name] = made(text_dim=UMT5_XXL["d_model"], **TRANSFORMERS[size])
-            _restore_fp32(self._parts[name])
+                self._components[name] = made(text_dim=UMT5_XXL["d_model"], **TRANSFORMERS[size])
+            _restore_fp32(self._components[name])
             self.classes[name] = kind
-        for part in self.parts:
-            self._parts[part].eval().requires_grad_(False)
+        for component in self.components:
+            self._components[component].eval().requires_grad_(False)
 
-    def drop(self, part: str) -> None:
+    def drop(self, component: str) -> None:
         """There is no folder to read it from again: it goes to the machine's memory."""
-        self._parts[part].to("cpu")
+        self._components[component].to("cpu")
 
-    def config(self, part: str) -> dict[str, Any]:
-        """The part's configuration."""
-        if part == "scheduler":
+    def config(self, component: str) -> dict[str, Any]:
+        """The component's configuration, or that of the scheduler."""
+        if component == "scheduler":
             return {**self._scheduler.config, "_class_name": type(self._scheduler).__name__}
-        return dict(self._parts[part].config)
+        return dict(self._components[component].config)
 
     @property
     def weights_in_8_bit(self) -> bool:
@@ -114,16 +114,16 @@ class RandomModel(WanModel):
             raise ValueError("what was rounded to 8 bit has no other numbers any more; make the model again")
         if wanted and not self._weights_in_8_bit:
             for name in ("transformer", "transformer_2"):
-                if name in self._parts:
-                    eight_bit.quantise(self._parts[name])
+                if name in self._components:
+                    eight_bit.quantise(self._components[name])
         self._weights_in_8_bit = wanted
 
-    def _form(self, part: str, in_8_bit: bool) -> Form:
+    def _form(self, component: str, in_8_bit: bool) -> Form:
         return Form.WHOLE
 
-    def fingerprint(self, part: str = "", as_held: bool = True) -> str:
+    def fingerprint(self, component: str = "", as_held: bool = True) -> str:
         """Of no files: of the model's name."""
-        return hashlib.sha256(f"{self.folder}, {part}, {as_held and self.weights_in_8_bit}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.folder}, {component}, {as_held and self.weights_in_8_bit}".encode()).hexdigest()
 
     def unchanged(self) -> bool:
         """There are no files that could change."""

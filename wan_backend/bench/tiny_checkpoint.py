@@ -2,7 +2,7 @@
 
     python -m wan_backend.bench.tiny_checkpoint FOLDER [--seed 0] [--kind vace|t2v]
 
-Every part is of the true class, a few hundred kilobytes in all, so that the same code loads and runs it as a
+Every component is of the true class, a few hundred kilobytes in all, so that the same code loads and runs it as a
 real model. It paints coloured noise that its prompt and seed change; it knows nothing. Writing it again with
 the same seed gives the same bytes of weights. May import torch, diffusers and transformers; nothing of ours.
 """
@@ -53,17 +53,17 @@ def make_pipeline(seed: int = 0, kind: str = "vace") -> Any:
     """The checkpoint as a pipeline of diffusers, float32 on the CPU; leaves torch's random state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        parts: dict[str, Any] = {
+        components: dict[str, Any] = {
             "tokenizer": make_tokenizer(),
             "text_encoder": _text_encoder(),
             "vae": _vae(),
             "scheduler": make_scheduler(),
         }
         if kind == "vace":
-            parts["transformer"] = _lively(WanVACETransformer3DModel(**TRANSFORMER, **VACE))
-            return WanVACEPipeline(**parts)
-        parts["transformer"] = _lively(WanTransformer3DModel(**TRANSFORMER))
-        return WanPipeline(**parts)
+            components["transformer"] = _lively(WanVACETransformer3DModel(**TRANSFORMER, **VACE))
+            return WanVACEPipeline(**components)
+        components["transformer"] = _lively(WanTransformer3DModel(**TRANSFORMER))
+        return WanPipeline(**components)
 
 
 def make_tokenizer() -> T5Tokenizer:

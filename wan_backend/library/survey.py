@@ -41,7 +41,7 @@ PUBLISHED = ("blocks.0.self_attn.q.weight", "decoder.middle.0.residual.0.gamma")
 """Names in Wan's own files of a transformer and of an autoencoder end in these."""
 TOKENIZER_TENSOR = "spiece_model"
 """The tensor of a text encoder's file that carries its tokenizer."""
-COMPONENTS = {
+COMPONENT_OF_CLASS = {
     "WanTransformer3DModel": "transformer",
     "WanVACETransformer3DModel": "transformer",
     "AutoencoderKLWan": "vae",
@@ -288,7 +288,9 @@ def _is_published(file: Path) -> bool:
 
 def _kind_of(config: Any) -> str:
     kinds = [config.get("_class_name"), *_list(config.get("architectures"))] if isinstance(config, dict) else []
-    return next((COMPONENTS[kind] for kind in kinds if isinstance(kind, str) and kind in COMPONENTS), "")
+    return next(
+        (COMPONENT_OF_CLASS[kind] for kind in kinds if isinstance(kind, str) and kind in COMPONENT_OF_CLASS), ""
+    )
 
 
 def _folder_components(folder: Path) -> list[Candidate]:

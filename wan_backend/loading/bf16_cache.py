@@ -1,7 +1,7 @@
 """Copies in 16 bit of weights that are kept in 32, so that the next load reads half as much.
 
-A copy is a folder as diffusers saves a part, with the same names, so that it loads as its source does. It is made in
-a folder beside, shard by shard, and renamed when it is whole and on the disk; it is believed as long as its source's
+A copy is a folder as diffusers saves a component, with the names of its source, and loads as that does. It is made in a
+folder beside, shard by shard, and renamed when it is whole and on the disk; it is believed as long as its source's
 files are the same. The first time that it's used after the machine was started again, its files are compared with
 their checksums: what a power cut left of one would make other frames, and nobody would see why. All of them may be
 deleted at any time.

@@ -68,7 +68,7 @@ def _chunks(hidden: Tensor, widest: int, chunk_bytes: int) -> Iterator[slice]:
 
 
 Pieces = tuple[Tensor | None, ...]
-"""The results of a chunk, or the places that they may be written to; None where there is no place for one."""
+"""The results of a chunk, or the tensors that they may be written to; None if there is none for one of them."""
 
 
 def _over_tokens(
@@ -86,10 +86,10 @@ def _over_tokens(
         return [piece for piece in function(chunks[0], (None,) * len(shapes)) if piece is not None]
     joined = [hidden.new_empty(1, hidden.shape[1], *shape) for shape in shapes]
     for tokens in chunks:
-        places = tuple(whole[:, tokens] for whole in joined)
-        for place, piece in zip(places, function(tokens, places), strict=True):
-            if piece is not None and piece is not place:
-                place.copy_(piece)
+        outputs = tuple(whole[:, tokens] for whole in joined)
+        for output, piece in zip(outputs, function(tokens, outputs), strict=True):
+            if piece is not None and piece is not output:
+                output.copy_(piece)
     return joined
 
 
@@ -140,7 +140,7 @@ def _hints(
     times: TimeModulation,
     rotary: Any,
 ) -> Iterator[Tensor]:
-    """What VACE's blocks have to say, each when it is wanted: all at once they are the largest thing there is."""
+    """The hints of VACE's blocks, each made when it is wanted: all at once they are the largest thing there is."""
     stream = _tokens(transformer.vace_patch_embedding(control))
     for block in transformer.vace_blocks:
         hint, stream = block(beginning, context, stream, times, rotary)
@@ -151,18 +151,18 @@ def _hints(
 def _pictures(
     transformer: Any, settings: ForwardSettings, hidden: Tensor, times: TimeModulation, grid: list[int]
 ) -> Tensor:
-    """The last norm and projection, and the tokens (1, S, C) put back in their places."""
+    """The last norm and projection, and the tokens (1, S, C) put back in their positions."""
     ends = TimeModulation(transformer.scale_shift_table.to(hidden.device).unsqueeze(1) + times.rows, times.which)
     numbers = transformer.proj_out.out_features
 
-    def projected(tokens: slice, places: Pieces) -> Pieces:
-        del places
+    def projected(tokens: slice, outputs: Pieces) -> Pieces:
+        del outputs
         normed = settings.pointwise.normed(transformer.norm_out, hidden[:, tokens], ScaleAndShift(ends, tokens, 1, 0))
         return (transformer.proj_out(normed),)
 
     (flat,) = _over_tokens(hidden, _chunks(hidden, 4 * hidden.shape[2], settings.chunk_bytes), ((numbers,),), projected)
-    places = flat.reshape(1, *grid, *transformer.config.patch_size, -1).permute(0, 7, 1, 4, 2, 5, 3, 6)
-    return places.flatten(6, 7).flatten(4, 5).flatten(2, 3)
+    grids = flat.reshape(1, *grid, *transformer.config.patch_size, -1).permute(0, 7, 1, 4, 2, 5, 3, 6)
+    return grids.flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
 
 def _control_block(
@@ -191,13 +191,13 @@ def _block(
     texts, pictures = _keys(block.attn2, context)
     middle = block.ffn.net[0].proj.out_features
 
-    def rest(tokens: slice, places: Pieces) -> Pieces:
+    def rest(tokens: slice, outputs: Pieces) -> Pieces:
         worked = _out(block.attn1, attended[:, tokens])
         chunk, normed = between.gated_normed(block.norm2, hidden[:, tokens], worked, TokenGate(shifts, tokens, 2))
         worked = _cross_attention(block.attn2, settings, normed, texts, pictures)
         chunk, normed = between.added_normed(block.norm3, chunk, worked, ScaleAndShift(shifts, tokens, 4, 3))
         worked = between.run_feed_forward(block.ffn, normed)
-        return (between.gated(chunk, worked, TokenGate(shifts, tokens, 5), places[0]),)
+        return (between.gated(chunk, worked, TokenGate(shifts, tokens, 5), outputs[0]),)
 
     (done,) = _over_tokens(hidden, _chunks(hidden, middle, settings.chunk_bytes), (hidden.shape[2:],), rest)
     return done
@@ -210,10 +210,10 @@ def _self_attention(
     attn, between = block.attn1, settings.pointwise
     by_head = (attn.heads, attn.inner_dim // attn.heads)
 
-    def projected(tokens: slice, places: Pieces) -> Pieces:
+    def projected(tokens: slice, outputs: Pieces) -> Pieces:
         normed = between.normed(block.norm1, hidden[:, tokens], ScaleAndShift(shifts, tokens, 1, 0))
-        query = between.rotated(attn.norm_q, attn.to_q(normed), rotary, tokens, attn.heads, places[0])
-        key = between.rotated(attn.norm_k, attn.to_k(normed), rotary, tokens, attn.heads, places[1])
+        query = between.rotated(attn.norm_q, attn.to_q(normed), rotary, tokens, attn.heads, outputs[0])
+        key = between.rotated(attn.norm_k, attn.to_k(normed), rotary, tokens, attn.heads, outputs[1])
         return query, key, _by_head(attn, attn.to_v(normed))
 
     query, key, value = _over_tokens(
@@ -260,15 +260,15 @@ def _out(attn: Any, attended: Tensor) -> Tensor:
 
 def _keys(attn: Any, context: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]:
     """Keys and values (1, N, heads, D) of the prompt, and of the pictures where there are some."""
-    seen, said = None, context
+    pictures, words = None, context
     if attn.add_k_proj is not None:
         before = context.shape[1] - TEXT_TOKENS
-        seen, said = context[:, :before], context[:, before:]
-    texts = _by_head(attn, attn.norm_k(attn.to_k(said))), _by_head(attn, attn.to_v(said))
-    if seen is None:
+        pictures, words = context[:, :before], context[:, before:]
+    texts = _by_head(attn, attn.norm_k(attn.to_k(words))), _by_head(attn, attn.to_v(words))
+    if pictures is None:
         return texts, None
-    key = _by_head(attn, attn.norm_added_k(attn.add_k_proj(seen)))
-    return texts, (key, _by_head(attn, attn.add_v_proj(seen)))
+    key = _by_head(attn, attn.norm_added_k(attn.add_k_proj(pictures)))
+    return texts, (key, _by_head(attn, attn.add_v_proj(pictures)))
 
 
 def _cross_attention(

@@ -1,4 +1,4 @@
-"""A part of a model out of a folder as diffusers saves it: with all its weights, or with those of its blocks in 8 bit.
+"""Loads a component out of a folder as diffusers saves it: with all its weights, or with those of its blocks in 8 bit.
 
 May import torch and diffusers. Nothing is asked of the hub.
 """
@@ -51,7 +51,7 @@ def count(folder: Path) -> int:
 
 
 def file_of(place: Path, tensor: str) -> Path:
-    """The file of a part that has that tensor; `place` itself where it is a file, or that can't be told."""
+    """The file of a component that has that tensor; `place` itself if it is a file, or no file is known to have it."""
     for file in sorted(place.glob("*.safetensors")) if place.is_dir() else ():
         try:
             with safe_open(file, framework="pt") as tensors:

@@ -1,4 +1,4 @@
-"""In which form a part's weights are kept in memory, and how many bytes that is."""
+"""In which form a component's weights are kept in memory, and how many bytes that is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .tensors import is_fp8
 
 
 class Form(Enum):
-    """How the weights of a part are kept in memory."""
+    """How the weights of a component are kept in memory."""
 
     WHOLE = "in the number format that it computes in"
     AS_IN_FILE = "quantised as its file is"

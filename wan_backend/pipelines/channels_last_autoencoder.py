@@ -62,11 +62,11 @@ def restore_layout(vae: Any) -> None:
 
 
 def _set_layout(vae: Any, in_five: torch.memory_format, in_four: torch.memory_format) -> None:
-    for part in vae.modules():
-        if isinstance(part, nn.Conv2d | nn.Conv3d):
-            form = in_five if isinstance(part, nn.Conv3d) else in_four
-            if not part.weight.is_contiguous(memory_format=form):
-                part.weight.data = part.weight.data.contiguous(memory_format=form)
+    for module in vae.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            form = in_five if isinstance(module, nn.Conv3d) else in_four
+            if not module.weight.is_contiguous(memory_format=form):
+                module.weight.data = module.weight.data.contiguous(memory_format=form)
 
 
 def compile_ahead(device: torch.device, config: Mapping[str, Any]) -> None:
@@ -436,10 +436,10 @@ class FilmPass:
             raise TypeError("a norm of the autoencoder has a bias")
         return self._once(norm, lambda: norm.gamma.flatten().float() * norm.scale)
 
-    def _once(self, part: nn.Module, make: Callable[[], Tensor]) -> Tensor:
-        if part not in self._derived:
-            self._derived[part] = make()
-        return self._derived[part]
+    def _once(self, module: nn.Module, make: Callable[[], Tensor]) -> Tensor:
+        if module not in self._derived:
+            self._derived[module] = make()
+        return self._derived[module]
 
 
 def _behind(place: slice) -> slice:

@@ -56,8 +56,8 @@ def _film(
 ) -> Iterator[torch.Tensor]:
     """(N, H, W, 3) uint8 on the CPU for each latent frame."""
     factor = spatial_factor(vae.config)
-    parts = tiles.cut(hidden.shape[3], hidden.shape[4], factor, tiles.tile_pixels(vae))
-    if len(parts) == 1:
+    cuts = tiles.cut(hidden.shape[3], hidden.shape[4], factor, tiles.tile_pixels(vae))
+    if len(cuts) == 1:
         if channels_last:
             return channels_last_film.decode_film(vae, hidden, should_stop)
         return (levels.round().to(torch.uint8).cpu() for levels in _levels(vae, hidden, should_stop))
@@ -66,7 +66,7 @@ def _film(
         decoded = channels_last_film.tile_decoder(vae, hidden, should_stop)
     else:
         decoded = partial(_levels_of_tile, vae, hidden, should_stop)
-    return tiles.join_film(parts, factor, counts, decoded, on_tile)
+    return tiles.join_film(cuts, factor, counts, decoded, on_tile)
 
 
 def _levels_of_tile(
@@ -77,7 +77,7 @@ def _levels_of_tile(
 
 def _levels(vae: Any, hidden: torch.Tensor, should_stop: ShouldStop) -> Iterator[torch.Tensor]:
     """Levels (N, H, W, 3) from 0 to 255, not rounded, for each latent frame."""
-    blocks = [part for part in vae.decoder.modules() if isinstance(part, WanResidualBlock | WanResample)]
+    blocks = [module for module in vae.decoder.modules() if isinstance(module, WanResidualBlock | WanResample)]
     vae.clear_cache()
     for index in range(hidden.shape[2]):
         check(should_stop)

@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from ..loading import finite
+from ..loading import block_offload, finite
 from ..storage import whole_file
 from ..storage.guarded_files import stamp
 from .stopping import ShouldStop, checked, never
@@ -61,8 +61,8 @@ def encode(tokenizer: Any, text_encoder: Any, prompt: str, should_stop: ShouldSt
     if length == MAX_TOKENS:
         log.warning("the prompt fills all %d tokens; what is past them is not read", MAX_TOKENS)
     words = text_encoder.shared  # which stays in the machine's memory where the encoder's blocks are offloaded
-    streamed = getattr(text_encoder, "streamed", None)
-    device = text_encoder.device if streamed is None else streamed.device
+    offload = block_offload.offload_of(text_encoder)
+    device = text_encoder.device if offload is None else offload.device
     looked_up = words(tokens.input_ids.to(words.weight.device)).to(device)
     with checked(text_encoder.encoder.block, should_stop):
         embeds = text_encoder(inputs_embeds=looked_up, attention_mask=mask.to(device)).last_hidden_state

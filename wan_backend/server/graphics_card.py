@@ -56,7 +56,7 @@ class GraphicsCard:
 
     @property
     def is_card(self) -> bool:
-        """True where the parts have to be brought to memory of its own."""
+        """True if the components have to be brought to memory of its own."""
         return self.device.startswith("cuda")
 
     def finding(self) -> Finding:

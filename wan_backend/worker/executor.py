@@ -67,16 +67,16 @@ class Executor:
         """The model of the job; where another one is warm, it leaves memory first."""
         device = devices.choose(params.device)
         folder = Path(params.model_folder)
-        places: dict[str, Path] = {part.part: Path(part.place) for part in params.model_parts}
+        components: dict[str, Path] = {each.part: Path(each.place) for each in params.model_parts}
         copies = Path(params.copies_folder) if params.copies_folder else None
         if self._warm is not None:
             model = self._warm.model
-            same = model.component_files.is_at(folder, places) and model.device == device
+            same = model.component_files.is_at(folder, components) and model.device == device
             if same and model.unchanged():
                 return self._warm
             del model
         # A model that can't be loaded is refused here, before the old one has to go.
-        new = WarmModel(WanModel(folder, device, components=places, copies=copies))
+        new = WarmModel(WanModel(folder, device, components=components, copies=copies))
         if self._warm is not None:
             new.model.take_over(self._warm.model)
         self._warm = None

@@ -74,7 +74,7 @@ def test_the_image_encoder_leaves_after_its_phase(first_picture_folder):
     placement, loads = place(first_picture_folder, Residency.RELOADED)
     image_conditioning.prepare(Preparation(placement, REQUEST, PLAN, ONE))
     assert loads == ["text_encoder", "image_encoder", "vae"]
-    assert not any(placement.model.loaded(part) for part in placement.model.parts)
+    assert not any(placement.model.loaded(component) for component in placement.model.components)
 
 
 REFUSED = [

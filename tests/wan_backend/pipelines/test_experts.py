@@ -81,9 +81,9 @@ def test_each_expert_and_each_guidance_matters(text_experts_folder):
     settings = (4.0, "unipc", 5.0, 3.0)
     made = ours(resident(model), settings, "text_to_video")
     assert (ours(resident(model), (4.0, "unipc", 5.0, 4.0), "text_to_video") - made).abs().max() > 1e-3
-    for part in ("transformer", "transformer_2"):
+    for component in ("transformer", "transformer_2"):
         broken = WanModel(text_experts_folder, torch.device("cpu"))
-        broken.part(part).proj_out.weight.mul_(0.5)
+        broken.component(component).proj_out.weight.mul_(0.5)
         assert (ours(resident(broken), settings, "text_to_video") - made).abs().max() > 1e-2
 
 
@@ -124,12 +124,12 @@ def test_the_first_expert_leaves_before_the_second_comes(text_experts_folder, pl
     first: list[weakref.ref] = []
     gone: list[bool] = []
 
-    def on_ready(part: str) -> None:
-        if part == "transformer":
+    def on_ready(component: str) -> None:
+        if component == "transformer":
             first.append(weakref.ref(model.transformer))
 
-    def on_load(part: str) -> None:
-        if part == "transformer_2":
+    def on_load(component: str) -> None:
+        if component == "transformer_2":
             gc.collect()
             gone.append(not model.loaded("transformer") and first[0]() is None)
 
@@ -155,5 +155,5 @@ def test_steps_are_counted_through_and_a_stop_is_heeded_in_both(text_experts_fol
             )
         assert len(done) == last
     assert not any(
-        block._forward_pre_hooks for part in (model.transformer, model.transformer_2) for block in part.blocks
+        block._forward_pre_hooks for component in (model.transformer, model.transformer_2) for block in component.blocks
     )

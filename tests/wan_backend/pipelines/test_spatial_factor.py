@@ -66,7 +66,7 @@ def test_it_stops_within_a_latent_frame_and_leaves_no_trace(vae):
     with pytest.raises(Stopped):
         encode(vae, Film(9, 64, 48, {}), should_stop)
     assert len(checks) == 5
-    assert not any(part._forward_pre_hooks for part in vae.modules())
+    assert not any(module._forward_pre_hooks for module in vae.modules())
     assert vae._enc_feat_map == [None] * len(vae._enc_feat_map)
 
 
