@@ -23,7 +23,7 @@ from ..loading.wan_model import BASE_COMPONENTS, Precision, WanModel
 from ..protocol.errors import Refusal
 from . import caps, comparison, speed_table
 from .engines import Engine, EngineRun, Ours, Stock, Work, run_once
-from .random_weights import TRANSFORMERS, RandomModel
+from .random_weights import TRANSFORMER_CONFIGS, RandomModel
 from .time_and_memory import Measured, Meter
 
 FAILED = 2
@@ -79,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", default="embedded", help="an id that `models` lists")
     which.add_argument("--folder", type=Path, help="a folder with a model in it")
-    which.add_argument("--random-weights", choices=list(TRANSFORMERS), help="a full-size model, made on the spot")
+    which.add_argument(
+        "--random-weights", choices=list(TRANSFORMER_CONFIGS), help="a full-size model, made on the spot"
+    )
     parser.add_argument("--models-folder", action="append", default=[], help="where models are looked for")
     parser.add_argument("--size", default="256x144", help="width x height, multiples of 16")
     parser.add_argument("--frames", type=int, default=33, help="4k + 1")

@@ -22,7 +22,7 @@ from ..loading.wan_model import TRANSFORMER_CLASSES, Precision, WanModel
 from ..loading.weight_forms import Form
 from .tiny_checkpoint import make_scheduler, make_tokenizer
 
-TRANSFORMERS: dict[str, dict[str, Any]] = {
+TRANSFORMER_CONFIGS: dict[str, dict[str, Any]] = {
     "1.3B": {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30},
     "14B": {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
     "5B": {"num_attention_heads": 24, "ffn_dim": 14336, "num_layers": 30, "in_channels": 48, "out_channels": 48},
@@ -86,7 +86,7 @@ class RandomModel(WanModel):
         for name in ("transformer", "transformer_2") if self.boundary is not None else ("transformer",):
             with _made_on(device, self.precision.transformer):
                 made: Any = TRANSFORMER_CLASSES[kind]
-                self._components[name] = made(text_dim=UMT5_XXL["d_model"], **TRANSFORMERS[size])
+                self._components[name] = made(text_dim=UMT5_XXL["d_model"], **TRANSFORMER_CONFIGS[size])
             _restore_fp32(self._components[name])
             self.classes[name] = kind
         for component in self.components:

@@ -45,7 +45,7 @@ class TableWork:
     """The take of a row; `work` has the steps that are measured, `steps` are those of a real take."""
 
     random: str
-    """The name in TRANSFORMERS of a random model of its size."""
+    """The name in TRANSFORMER_CONFIGS of a random model of its size."""
     model_id: str
     work: Work
     steps: int
@@ -85,7 +85,7 @@ class Side:
 
 
 @dataclass
-class Result:
+class TableResult:
     """A row of the table."""
 
     name: str
@@ -110,7 +110,7 @@ def run(names: Sequence[str], models_folders: Sequence[str], file: Path | None) 
         "date": time.strftime("%Y-%m-%d"),
     }
     _say(f"{about['card']}, torch {about['torch']}, diffusers {about['diffusers']}, {about['date']}")
-    results: list[Result] = []
+    results: list[TableResult] = []
     model: WanModel | None = None
     held = ""
     with tempfile.TemporaryDirectory() as state:
@@ -134,10 +134,10 @@ def _model(row: TableWork, models_folders: Sequence[str], device: torch.device) 
     return WanModel(found.folder, device)
 
 
-def measured(name: str, row: TableWork, model: WanModel, state: Path) -> Result:
+def measured(name: str, row: TableWork, model: WanModel, state: Path) -> TableResult:
     """The row of both engines, which run in turn; `state` stands for the state folder of a server."""
     work = replace(row.work, model_id=row.model_id if row.trunk else "")
-    result = Result(name, str(model.folder), work.steps)
+    result = TableResult(name, str(model.folder), work.steps)
     began = time.perf_counter()
     stock, ours = Stock(model, work), Ours(model, work, state / KERNELS_FILE)
     result.kernels = ours.placement.kernels.description
@@ -163,7 +163,7 @@ def measured(name: str, row: TableWork, model: WanModel, state: Path) -> Result:
     return result
 
 
-def _our_whole(model: WanModel, work: Work, folder: Path, state: Path, result: Result) -> float:
+def _our_whole(model: WanModel, work: Work, folder: Path, state: Path, result: TableResult) -> float:
     """Seconds of the worker's own job; its phases are written to `result`."""
     folder.mkdir()
     request, plan = as_request(work, str(folder / "media"))
@@ -231,7 +231,7 @@ def _flow(transformer: Any, conditions: Conditions) -> torch.Tensor:
     return flow.float()
 
 
-def table(results: Sequence[Result]) -> str:
+def table(results: Sequence[TableResult]) -> str:
     """The table as Markdown: the phases of each row for both engines, and how many times faster ours is."""
     lines = ["| take | phase | stock s | ours s | times faster | stock GiB | ours GiB |", "|---" * 7 + "|"]
     for result in results:

@@ -95,7 +95,7 @@ def _no_room(folder: Path, size: int) -> Problem | None:
     return Problem(ProblemKind.DISK_FULL, sentence)
 
 
-def _ready_one(folder: Path, steps: Sequence[create.Step]) -> Path | None:
+def _ready_one(folder: Path, steps: Sequence[create.InstallStep]) -> Path | None:
     """The environment that has these packages; by the name of older versions, too."""
     names = (create.folder_name(steps), "environment")
     return next((folder / name for name in names if create.is_ready(folder / name, steps)), None)

@@ -21,6 +21,10 @@ class Amount:
     seconds_left: float | None = None
 
 
+ReportAmount = Callable[[str, Amount], None]
+"""Called with a sentence on what goes on, and how much of it is here."""
+
+
 class GrowingAmount:
     """Counts the bytes that are here and estimates the time left. What it has counted is never taken back."""
 

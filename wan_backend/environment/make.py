@@ -52,7 +52,7 @@ class Places:
 class Wanted:
     """The environment that is wanted."""
 
-    steps: Sequence[create.Step]
+    steps: Sequence[create.InstallStep]
     versions: tuple[str, ...] = interpreters.PREFERRED
     """Of Python, the best first."""
     question: str = ""

@@ -20,8 +20,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from . import causes, processes
-from .amount import Amount, GrowingAmount
-from .create import Step, python_of
+from .amount import Amount, GrowingAmount, ReportAmount
+from .create import InstallStep, python_of
 from .reach import Reach
 
 log = logging.getLogger(__name__)
@@ -37,8 +37,7 @@ _STARTED = re.compile(r"\s*Downloading (\S+?)(?:==\S+)? \(([\d.]+)([KMG]?)i?B\)$
 _FINISHED = re.compile(r"\s*Downloaded (\S+?)(?:==\S+)?$")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
-Report = Callable[[str, Amount], None]
-ReachOf = Callable[[Step], Reach]
+ReachOf = Callable[[InstallStep], Reach]
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Plan:
+class InstallPlan:
     """How a step is done: with which words, and which files it takes."""
 
     arguments: tuple[str, ...]
@@ -119,8 +118,8 @@ class Coming:
 
 
 def install(
-    uv: Path, python: str, folder: Path, steps: Sequence[Step], reach_of: ReachOf, cache: Path | None, report: Report,
-    about_bytes: int = 0,
+    uv: Path, python: str, folder: Path, steps: Sequence[InstallStep], reach_of: ReachOf, cache: Path | None,
+    report: ReportAmount, about_bytes: int = 0,
 ) -> None:  # fmt: skip
     """Make the environment in `folder` anew with the Python at `python`; nothing of a half-made one is used.
 
@@ -130,7 +129,7 @@ def install(
     for left_over in cache.glob(UNPACKING) if cache else ():
         shutil.rmtree(left_over, ignore_errors=True)
     report(f"Making the environment in {folder}", Amount())
-    plain = reach_of(Step("", ()))
+    plain = reach_of(InstallStep("", ()))
     _make_venv([str(uv), "venv", "--no-project", *here, "--python", python, str(folder)], folder, plain)
     report("Checking how much to download", Amount())
     where = cache or _usual_cache(uv, plain)
@@ -198,14 +197,14 @@ def _usual_cache(uv: Path, reach: Reach) -> Path:
     return Path(processes.run([str(uv), "cache", "dir"], reach.variables).answer.strip() or tempfile.gettempdir())
 
 
-def _plan(uv: Path, folder: Path, step: Step, reach: Reach, here: list[str], cache: Path) -> Plan:
+def _plan(uv: Path, folder: Path, step: InstallStep, reach: Reach, here: list[str], cache: Path) -> InstallPlan:
     """Where a step's packages are found, and their files; of packages that aren't listed, nothing is asked.
 
     Where a person says where packages lie, it's tried there first: uv stops at an index that can't be reached, and
     PyTorch's own may be out of reach of who has a mirror.
     """
     if not step.hashed:
-        return Plan(step.pip_arguments)
+        return InstallPlan(step.pip_arguments)
     ways = [_without_index(step.pip_arguments)] if reach.has_places else []
     for arguments in (*ways, step.pip_arguments):
         words = [word for word in arguments if word not in ("-r", "--require-hashes")]
@@ -214,8 +213,8 @@ def _plan(uv: Path, folder: Path, step: Step, reach: Reach, here: list[str], cac
             reach.variables,
         )
         if ended.code == 0:
-            return Plan(arguments, _files(ended.answer, cache))
-    return Plan(step.pip_arguments)
+            return InstallPlan(arguments, _files(ended.answer, cache))
+    return InstallPlan(step.pip_arguments)
 
 
 def _without_index(arguments: tuple[str, ...]) -> tuple[str, ...]:

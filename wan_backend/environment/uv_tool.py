@@ -11,7 +11,6 @@ import platform
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 from ..protocol.messages import ProblemKind
 from ..storage import whole_file
 from . import causes, index_file, processes
-from .amount import Amount, GrowingAmount
+from .amount import GrowingAmount, ReportAmount
 from .interpreters import Interpreter, ask
 from .reach import Reach
 
@@ -70,8 +69,6 @@ WHEELS = {
 }
 """By system and processor, with the checksums that PyPI states."""
 
-Report = Callable[[str, Amount], None]
-
 
 class NoTool(Exception):
     """uv can't be had, though the network may be well: pip has to do it. The message says why, for a person."""
@@ -89,7 +86,7 @@ def program_in(tools: Path) -> Path:
     return tools / f"uv-{VERSION}" / ("uv.exe" if sys.platform == "win32" else "uv")
 
 
-def bring(tools: Path, reach: Reach, report: Report, wheel: Wheel | None = None) -> Path:
+def bring(tools: Path, reach: Reach, report: ReportAmount, wheel: Wheel | None = None) -> Path:
     """uv's program, fetched where it isn't in `tools` yet.
 
     Raises NoTool, and SetupFailed where the cause would stop pip as well: no network, no room, a folder that can't be
@@ -112,7 +109,7 @@ def _is_whole(program: Path) -> bool:
     return ended.code == 0 and VERSION in ended.answer
 
 
-def _fetch(program: Path, wheel: Wheel, reach: Reach, report: Report) -> None:
+def _fetch(program: Path, wheel: Wheel, reach: Reach, report: ReportAmount) -> None:
     what, so_far = f"Downloading uv {VERSION}", GrowingAmount()
     file = program.with_name(wheel.name)
     report(what, so_far.at(0, wheel.size_bytes))

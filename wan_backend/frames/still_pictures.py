@@ -39,7 +39,7 @@ PROGRESSIVE = 6
 JPEG_PIXELS_PER_BYTE, JPEG_PIXELS = 1024, 10_000_000
 """A block of 64 pixels takes at least a bit. A JPEG of more than JPEG_PIXELS with fewer bytes than that has little more
 than its header, and would cost minutes."""
-FORMATS = (
+PILLOW_FORMATS = (
     "PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "TGA", "JPEG2000", "GIF", "PPM", "DDS", "PSD", "AVIF", "SGI",
     "SUN", "PCX",
 )  # fmt: skip
@@ -152,9 +152,9 @@ def read_header(content: np.ndarray) -> PictureHeader:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Those of FORMATS that this pillow was built with; it raises on the others."""
+    """Those of PILLOW_FORMATS that this pillow was built with; it raises on the others."""
     Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
+    return tuple(name for name in PILLOW_FORMATS if name in Image.OPEN)
 
 
 def _check_png(content: memoryview) -> None:

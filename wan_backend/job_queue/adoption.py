@@ -28,7 +28,7 @@ from ..storage.guarded_files import Stamp
 from ..storage.guarded_files import stamp as stamp_of
 from . import reading, take_files
 from .job import WORKING, Job
-from .owners import Owner, is_id
+from .owners import Owner, is_owner_id
 from .store import STATE_FILE, JobStore, state_of
 from .writer import Post
 
@@ -331,7 +331,7 @@ class Adopter:
 
 
 def _owner_of(job: Job) -> str:
-    return job.owner if is_id(job.owner) else NOBODY
+    return job.owner if is_owner_id(job.owner) else NOBODY
 
 
 def _is_shared(job: Job) -> bool:

@@ -120,7 +120,7 @@ class Owner:
         return self._folder / f"{owner_id}.heir"
 
 
-def is_id(text: str) -> bool:
+def is_owner_id(text: str) -> bool:
     """Whether that may be the id of a server."""
     return _ID.fullmatch(text) is not None
 

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 
 from ..storage import guarded_files, unresponsive_folders, whole_file
 
-PARTIAL_SUFFIX = ".incomplete"
+INCOMPLETE_SUFFIX = ".incomplete"
 MAX_COMMIT_NAME_BYTES = 1000
 _CHECKSUM = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -56,7 +56,7 @@ def blob_path(cache: Path, repo: str, checksum: str) -> Path:
 
 def partial_path(blob: Path) -> Path:
     """Where the blob is while it is being downloaded."""
-    return blob.with_name(blob.name + PARTIAL_SUFFIX)
+    return blob.with_name(blob.name + INCOMPLETE_SUFFIX)
 
 
 def fetched_bytes(blob: Path, size_bytes: int) -> int:

@@ -55,7 +55,7 @@ OWN_ANCHORS = (
     "decoder.mid_block.resnets.0.norm1.gamma",
 )
 """A file that has one of these has the names of diffusers and transformers already."""
-TITLES = (
+TITLE_KEYS = (
     "general.name", "general.basename", "modelspec.title", "title", "name", "general.base_model.0.name",
     "general.base_model.0.repo_url", "general.source.url", "modelspec.architecture", "ss_base_model_version",
 )  # fmt: skip
@@ -219,7 +219,7 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
     if component == "transformer":
         _check_shapes(config, shapes)
     marks = (source.rpartition(KIND_MARK)[2] for source in head.tensors if KIND_MARK in source)
-    titles = (*(head.metadata[title] for title in TITLES if title in head.metadata), *marks)
+    titles = (*(head.metadata[title] for title in TITLE_KEYS if title in head.metadata), *marks)
     yield FileComponent(head.file, component, number_format, config, slices, architecture, "", titles)
 
 
@@ -282,7 +282,7 @@ def _targets(component: str, under: Mapping[str, str]) -> Callable[[str], tuple[
     return lambda name: () if (target := one(name)) is None else (target,)
 
 
-CONFIGS: dict[str, Callable[[configs.Shapes], dict[str, Any]]] = {
+CONFIGS: dict[str, Callable[[configs.FileShapes], dict[str, Any]]] = {
     "transformer": configs.transformer,
     "text_encoder": configs.text_encoder,
     "vae": configs.vae,

@@ -27,7 +27,6 @@ MAX_DEPTH = 4
 MAX_FILES = 5000
 SKIPPED_FOLDERS = {"loras", "blobs", "node_modules", "site-packages", "__pycache__", "custom_nodes", "output", "input"}
 """Folders that hold no components of models, however many files they have."""
-PICKLED = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
 SAFE_FORMS = {
     "clip_vision_h.safetensors": re.compile(r"xlm[-_]?roberta|clip[-_.]?vision|open[-_]?clip"),
     "umt5_xxl_fp16.safetensors or umt5_xxl_fp8_e4m3fn_scaled.safetensors": re.compile(r"umt5"),
@@ -180,7 +179,10 @@ class _Surveyor:
             for name in sorted(names):
                 if own and own.fullmatch(name):
                     continue
-                if name.lower().endswith((*weights_head.SUFFIXES, *PICKLED)) and count < MAX_FILES:
+                if (
+                    name.lower().endswith((*weights_head.SUFFIXES, *weights_head.PICKLED_SUFFIXES))
+                    and count < MAX_FILES
+                ):
                     count += 1
                     yield Path(folder) / name
 
@@ -212,7 +214,7 @@ def inspect_file(file: Path) -> SurveyedFile:
 
 def _inspect(file: Path) -> SurveyedFile:
     """What one file is. Raises UnusableFile."""
-    if file.suffix.lower() in PICKLED:
+    if file.suffix.lower() in weights_head.PICKLED_SUFFIXES:
         instead = next((get for get, name in SAFE_FORMS.items() if name.search(file.name.lower())), "")
         why = f"it is pickled, which could run any code; get {instead} instead" if instead else ""
         return SurveyedFile(file, why=why)

@@ -20,12 +20,14 @@ from ..storage import guarded_files
 from ..storage.guarded_files import UnusableFile
 
 SUFFIXES = (".safetensors", ".sft", ".gguf")
+PICKLED_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
+"""Of pickles, which could run any program on opening, so that none is ever opened."""
 CACHED_HEADS = 64
 """This is more than the files of all models that are in use at one time; `survey` caches what each file of a models
 folder is, in far less memory."""
 MAX_SAFETENSORS_HEAD_BYTES = guarded_files.MAX_JSON_BYTES
 """The format allows four times as much, which takes gigabytes to parse; the heads of the largest models are 1 MB."""
-MAX_NUMBER = 1 << 62
+MAX_OFFSET = 1 << 62
 """No side of a tensor and no file is larger."""
 
 _GGUF_MAGIC = b"GGUF"
@@ -150,7 +152,7 @@ def _safetensors_row(row: Mapping[str, Any], start: int) -> StoredTensor:
 
 def _whole_number(value: Any) -> int:
     """`value` where it is a count; raises ValueError for anything else that may stand in its place."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_NUMBER:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_OFFSET:
         raise ValueError(f"{type(value).__name__} in place of a whole number")
     return value
 
@@ -246,7 +248,7 @@ def _parse_gguf(file: Path, reader: _GgufReader) -> WeightsHead | BrokenHead:
         dtype, block, block_bytes = _GGUF_TYPES.get(kind, (f"type {kind}", 1, 0))
         shape = values.get(_SHAPE_KEY + name) or sides
         size_bytes = math.prod(sides) // block * block_bytes
-        end = min(start + offset + size_bytes, MAX_NUMBER)
+        end = min(start + offset + size_bytes, MAX_OFFSET)
         tensors[name] = StoredTensor(dtype, tuple(map(_whole_number, shape)), start + offset, end)
     texts = {name: value for name, value in values.items() if isinstance(value, str)}
     expected_bytes = max((tensor.end_exclusive for tensor in tensors.values()), default=0)

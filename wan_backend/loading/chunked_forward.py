@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..memory.needs import CHUNK_BYTES
+from ..memory.needs import TOKEN_CHUNK_BYTES
 from .attention import Attention
 from .diffusers_internals import WanAttnProcessor, dispatch_attention_fn
 from .forward_kernels import TORCH_KERNELS, ForwardKernels
@@ -34,7 +34,7 @@ def make_chunked(transformer: Any, kernels: ForwardKernels = TORCH_KERNELS, chun
     with. A WanVACETransformer3DModel that gets no control runs without its control's blocks.
     """
     settings = ForwardSettings(
-        kernels.pointwise, kernels.attention, CHUNK_BYTES if chunk_bytes is None else chunk_bytes
+        kernels.pointwise, kernels.attention, TOKEN_CHUNK_BYTES if chunk_bytes is None else chunk_bytes
     )
     for block in transformer.blocks:
         block.forward = partial(_block, block, settings)

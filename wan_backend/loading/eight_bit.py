@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-FORMATS = (torch.float8_e4m3fn, torch.float8_e5m2, torch.int8)
+EIGHT_BIT_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2, torch.int8)
 STACKS = ("blocks", "vace_blocks")
 """What of a transformer is in 8 bit: nearly all of its weights. The ends see more of the noise and of the time."""
 LEVELS = 127
@@ -31,7 +31,7 @@ class EightBitLinear(nn.Linear):
     def __init__(self, weight: torch.Tensor, scale: torch.Tensor, bias: nn.Parameter | None) -> None:
         """Raises ValueError where these are not such a layer's."""
         rows, columns = weight.shape
-        if weight.dtype not in FORMATS or tuple(scale.shape) not in {(1, 1), (rows, 1)}:
+        if weight.dtype not in EIGHT_BIT_DTYPES or tuple(scale.shape) not in {(1, 1), (rows, 1)}:
             raise ValueError(f"{weight.dtype} {tuple(weight.shape)} scaled by {tuple(scale.shape)} is no 8 bit weight")
         super().__init__(columns, rows, bias=False, device="meta")
         self.weight = nn.Parameter(weight, requires_grad=False)

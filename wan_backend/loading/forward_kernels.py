@@ -17,7 +17,7 @@ import torch
 
 from . import attention, devices
 from .attention import Attention, AttentionShape
-from .kernel_trials import Finding, KernelTrials, TrialPostponed
+from .kernel_trials import KernelFinding, KernelTrials, TrialPostponed
 from .pointwise import Pointwise, ScaleAndShift, TimeModulation, TokenGate, TorchPointwise
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def _fused(device: torch.device, width: TransformerWidth, trials: KernelTrials) 
     name = torch.cuda.get_device_name(device)
     key = f"fused, {name}, torch {torch.__version__}, Triton {triton}, {width}"
 
-    def trial() -> Finding:
+    def trial() -> KernelFinding:
         try:
             fused = fused_pointwise.make_checked(device, width.dtype, width.channels, width.heads)
             found = {

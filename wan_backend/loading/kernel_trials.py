@@ -23,7 +23,7 @@ FORMAT = 1
 MAX_CRASHES = 2
 """No trial follows this many that ended with their process; a person may have ended one of them."""
 TRYING, FAILED = "trying", "failed"
-Finding = dict[str, Any]
+KernelFinding = dict[str, Any]
 
 
 class KernelUnavailable(Exception):
@@ -39,9 +39,9 @@ class KernelTrials:
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._findings: dict[str, Finding] = {}
+        self._findings: dict[str, KernelFinding] = {}
 
-    def find_or_try(self, key: str, trial: Callable[[], Finding]) -> Finding | None:
+    def find_or_try(self, key: str, trial: Callable[[], KernelFinding]) -> KernelFinding | None:
         """What is known under `key`, or what `trial()` finds now; None where it failed, now or before.
 
         Any exception of a trial but TrialPostponed and interrupts is a failure, and so is its second crash.
@@ -78,7 +78,7 @@ class KernelTrials:
         """Note that the kernel of `key` failed in use, so that it isn't tried again."""
         self._write(key, {FAILED: why[:300]})
 
-    def _write(self, key: str, finding: Finding) -> None:
+    def _write(self, key: str, finding: KernelFinding) -> None:
         if TRYING not in finding:
             self._findings[key] = finding
         self._save({**self._read(), key: finding})
@@ -88,7 +88,7 @@ class KernelTrials:
         rest.pop(key, None)
         self._save(rest)
 
-    def _read(self) -> dict[str, Finding]:
+    def _read(self) -> dict[str, KernelFinding]:
         if self._file is None:
             return {}
         try:
@@ -98,7 +98,7 @@ class KernelTrials:
             return {}
         return {key: found for key, found in findings.items() if isinstance(found, dict)}
 
-    def _save(self, findings: dict[str, Finding]) -> None:
+    def _save(self, findings: dict[str, KernelFinding]) -> None:
         if self._file is None:
             return
         try:

@@ -23,8 +23,6 @@ from .wan_model import WanModel
 
 log = logging.getLogger(__name__)
 
-EXPERTS = ("transformer", "transformer_2")
-
 
 def plan_memory(
     model: WanModel,
@@ -143,7 +141,7 @@ class PlacedModel:
 
     def _bring(self, component: str) -> Any:
         started = time.monotonic()
-        for other in EXPERTS if component in EXPERTS and self.plan.one_expert else ():
+        for other in resolve.EXPERTS if component in resolve.EXPERTS and self.plan.one_expert else ():
             if other != component and self.model.loaded(other):
                 self.model.drop(other)
                 devices.release(self.model.device)
@@ -151,13 +149,13 @@ class PlacedModel:
             self._on_load(component)
             self._on_read(str(self.model.component_files.path(component)))
         module = self.model.component(component)
-        if component in EXPERTS:
+        if component in resolve.EXPERTS:
             chunked_forward.make_chunked(module, self.kernels, self.plan.token_chunk_bytes)
         self._apply_loras(component, module)
         self._on_read("")
         place = self.plan.residency_of(component)
         if place is Residency.BLOCK_OFFLOADED:
-            room = self.plan.kept_bytes if component in EXPERTS else 0
+            room = self.plan.kept_bytes if component in resolve.EXPERTS else 0
             block_offload.offloaded(component, module, self.model.device).enter(room)
         else:
             module.to(self.model.device if place is not Residency.ON_CPU else "cpu")
@@ -183,7 +181,7 @@ class PlacedModel:
             return
         module = self.model.component(component)
         offload = block_offload.offload_of(module)
-        forgotten = offload is not None and self.plan.forget_encoder and component not in EXPERTS
+        forgotten = offload is not None and self.plan.forget_encoder and component not in resolve.EXPERTS
         if offload is not None:
             offload.leave()
             if place is not Residency.BLOCK_OFFLOADED or forgotten:

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from ..catalogue.architecture import Architecture, boundary_ratio
 from ..library import integrity
-from ..library.component_files import ComponentFiles, Stamp, classes
+from ..library.component_files import ComponentFiles, FilesStamp, classes
 from ..protocol.errors import Refusal
 from ..protocol.messages import Problem, ProblemKind
 from ..storage import guarded_files
@@ -39,7 +39,7 @@ TRANSFORMER_CLASSES = {
 }
 BASE_COMPONENTS = ("text_encoder", "transformer", "vae")
 """Of every model; one that looks at pictures has an image encoder, too, and one with two experts `transformer_2`."""
-_LOOKED_AT: set[Stamp] = set()
+_LOOKED_AT: set[FilesStamp] = set()
 """Files whose weights were seen to be numbers, by this process."""
 # ValueError: also JSON's; RuntimeError: also NotImplementedError, for tensors left without content.
 _LOAD_ERRORS = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .needs import CHUNK_BYTES, MAX_TILE_PIXELS, MIN_TILE_PIXELS, TILE_STEP_PIXELS, Needs
+from .needs import MAX_TILE_PIXELS, MIN_TILE_PIXELS, TILE_STEP_PIXELS, TOKEN_CHUNK_BYTES, Needs
 from .residency_plan import MemoryPlan, Residency
 
 PLANNED = ("text_encoder", "transformer", "vae")
@@ -47,7 +47,7 @@ Fallback = Callable[[MemoryPlan, Limits], MemoryPlan | None]
 
 
 def _chunk_tokens_smaller(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:
-    return replace(plan, token_chunk_bytes=CHUNK_BYTES) if plan.token_chunk_bytes > CHUNK_BYTES else None
+    return replace(plan, token_chunk_bytes=TOKEN_CHUNK_BYTES) if plan.token_chunk_bytes > TOKEN_CHUNK_BYTES else None
 
 
 def _decode_one_latent_frame_at_once(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:

@@ -22,7 +22,7 @@ ATTENTION_TENSORS, CHUNKED_TENSORS = 5, 3
 rest of a block, the output of attention and that of the block. See `loading.chunked_forward`."""
 SLACK = 1.1
 """Factor over what was measured: memory that is freed isn't always where it is wanted next."""
-CHUNK_BYTES = 128_000_000
+TOKEN_CHUNK_BYTES = 128_000_000
 """Size of the widest tensor that the transformer makes of one chunk of the tokens."""
 CHUNK_TENSORS = 5
 """Tensors of that size that are alive at once."""
@@ -254,17 +254,17 @@ def calculate_from_catalogue(
 def larger_chunk(free_bytes: int) -> int:
     """The size of chunk that the transformer may work in where so many bytes of the device are left over."""
     more = max(0, free_bytes) * MAX_CHUNK_SHARE / (SLACK * CHUNK_TENSORS)
-    return int(min(MAX_CHUNK_BYTES, CHUNK_BYTES + more))
+    return int(min(MAX_CHUNK_BYTES, TOKEN_CHUNK_BYTES + more))
 
 
 def bytes_of_larger_chunk(chunk_bytes: int) -> int:
     """What chunks of that size take more of the device than those that `Needs.denoise` counts with."""
-    return int(SLACK * CHUNK_TENSORS * max(0, chunk_bytes - CHUNK_BYTES))
+    return int(SLACK * CHUNK_TENSORS * max(0, chunk_bytes - TOKEN_CHUNK_BYTES))
 
 
 def _denoise_bytes(tokens: int, hidden_states: HiddenStates) -> int:
     states = tokens * hidden_states.transformer_channels * hidden_states.number_bytes
-    chunk = min(CHUNK_BYTES, MAX_WIDENING * states)
+    chunk = min(TOKEN_CHUNK_BYTES, MAX_WIDENING * states)
     return int(SLACK * max(ATTENTION_TENSORS * states, CHUNKED_TENSORS * states + CHUNK_TENSORS * chunk))
 
 

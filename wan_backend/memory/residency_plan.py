@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from .needs import BLOCK_OFFLOADED_SHARE, CHUNK_BYTES, Needs, bytes_of_larger_chunk
+from .needs import BLOCK_OFFLOADED_SHARE, TOKEN_CHUNK_BYTES, Needs, bytes_of_larger_chunk
 
 COMPONENTS = ("text_encoder", "transformer", "vae", "image_encoder", "transformer_2")
 """What a model may consist of; a component that it doesn't have needs no bytes."""
@@ -59,7 +59,7 @@ class MemoryPlan:
     """True where the machine's memory is short and a block-offloaded text encoder is dropped after each prompt."""
     chunk_latents: int = 1
     """Latent frames that the autoencoder decodes at once."""
-    token_chunk_bytes: int = CHUNK_BYTES
+    token_chunk_bytes: int = TOKEN_CHUNK_BYTES
     """Size of the widest tensor that the transformer makes of one chunk of the tokens."""
 
     def residency_of(self, component: str) -> Residency:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from .windows import Window, cut
+from .windows import Window, section
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class Conditions:
     def cut(self, window: Window) -> Conditions:
         """The conditions of the latent frames in `window`."""
 
-        def section(whole: torch.Tensor | None) -> torch.Tensor | None:
-            return None if whole is None else cut(whole, self.references, window)
+        def own(whole: torch.Tensor | None) -> torch.Tensor | None:
+            return None if whole is None else section(whole, self.references, window)
 
         return replace(
             self,
-            control=section(self.control),
-            released=section(self.released),
-            joined=section(self.joined),
+            control=own(self.control),
+            released=own(self.released),
+            joined=own(self.joined),
             given=self.given if window.start == 0 else None,
         )

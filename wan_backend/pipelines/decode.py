@@ -17,7 +17,7 @@ import torch
 from ..loading import finite
 from ..loading.diffusers_internals import WanResample, WanResidualBlock, unpatchify
 from . import channels_last_autoencoder, channels_last_film, tiles
-from .encode import GROUP, spatial_factor
+from .encode import PICTURES_A_LATENT, spatial_factor
 from .stopping import ShouldStop, check, checked, never
 from .transfers import NoPictures
 
@@ -61,7 +61,7 @@ def _film(
         if channels_last:
             return channels_last_film.decode_film(vae, hidden, should_stop)
         return (levels.round().to(torch.uint8).cpu() for levels in _levels(vae, hidden, should_stop))
-    counts = [1] + (hidden.shape[2] - 1) * [GROUP]
+    counts = [1] + (hidden.shape[2] - 1) * [PICTURES_A_LATENT]
     if channels_last:
         decoded = channels_last_film.tile_decoder(vae, hidden, should_stop)
     else:

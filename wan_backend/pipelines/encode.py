@@ -18,7 +18,7 @@ from ..loading.diffusers_internals import WanResample, WanResidualBlock, patchif
 from . import channels_last_autoencoder, channels_last_film, tiles
 from .stopping import ShouldStop, check, checked, never
 
-GROUP = channels_last_autoencoder.PICTURES_A_LATENT
+PICTURES_A_LATENT = channels_last_autoencoder.PICTURES_A_LATENT
 """Pictures in a latent frame; the first latent frame is one picture alone."""
 
 
@@ -33,7 +33,7 @@ def spatial_factor(config: Mapping[str, Any]) -> int:
 
 def latent_frames(frames: int) -> int:
     """How many latent frames `frames` pictures (4k + 1) become."""
-    return (frames - 1) // GROUP + 1
+    return (frames - 1) // PICTURES_A_LATENT + 1
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def _encode(vae: Any, film: Film, should_stop: ShouldStop) -> torch.Tensor:
         with torch.no_grad(), checked(blocks, should_stop):
             for index in range(latent_frames(film.frames)):
                 check(should_stop)
-                start = max(0, GROUP * (index - 1) + 1)
-                pixels = film.pixels(start, GROUP * index + 1)
+                start = max(0, PICTURES_A_LATENT * (index - 1) + 1)
+                pixels = film.pixels(start, PICTURES_A_LATENT * index + 1)
                 pieces.append(_encode_one(vae, pixels.to(vae.device, vae.dtype)))
     finally:
         vae.clear_cache()

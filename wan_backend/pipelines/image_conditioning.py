@@ -19,7 +19,7 @@ from ..protocol.errors import Refusal
 from ..protocol.messages import Plan, ProblemKind
 from . import text_to_video
 from .conditions import Canvas, Conditions
-from .encode import GROUP, Film, encode
+from .encode import PICTURES_A_LATENT, Film, encode
 from .preparation import Preparation
 from .stopping import check
 
@@ -79,7 +79,7 @@ def _seen(placement: PlacedModel, pictures: Sequence[np.ndarray]) -> torch.Tenso
 
 def _given_mask(film: Film, latents: torch.Tensor) -> torch.Tensor:
     """(1, 4, T, h, w) like `latents`: 1 where one of a latent's four frames is given; the first stands four times."""
-    frames = [0] * (GROUP - 1) + list(range(film.frames))
+    frames = [0] * (PICTURES_A_LATENT - 1) + list(range(film.frames))
     given = torch.tensor([float(frame in film.pictures) for frame in frames])
-    given = given.view(1, -1, GROUP, 1, 1).transpose(1, 2)
+    given = given.view(1, -1, PICTURES_A_LATENT, 1, 1).transpose(1, 2)
     return given.to(latents).expand(-1, -1, -1, *latents.shape[3:])

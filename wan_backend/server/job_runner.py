@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 CANCELLED = Problem(ProblemKind.CANCELLED, "Canceled.")
 LEFT = "The backend ended while this job ran; retry it."
-ENDS = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
+STATE_OF_PROBLEM = {ProblemKind.CANCELLED: JobState.CANCELLED, ProblemKind.INTERRUPTED: JobState.INTERRUPTED}
 """The state of a job whose worker ended it so; else it failed."""
 
 
@@ -116,7 +116,7 @@ class JobRunner:
 
     def job_failed(self, job_id: str, problem: Problem) -> None:
         """The worker could not, or died, or hung."""
-        self._queue.end(job_id, ENDS.get(problem.kind, JobState.FAILED), problem)
+        self._queue.end(job_id, STATE_OF_PROBLEM.get(problem.kind, JobState.FAILED), problem)
 
     def _plan(self, job_id: str) -> None:
         self._planned = job_id

@@ -19,7 +19,7 @@ UNFINISHED_SUFFIX = ".part"
 TEMPORARY_SUFFIX = ".tmp"
 """The endings of files that are being written: in one place, or in one of its own for each writer. Those that a kill
 left are worth nothing."""
-MAX_JSON_BYTES = 64 << 20
+MAX_OWN_JSON_BYTES = 64 << 20
 """No file of the queue or of a take comes near it; a larger one is none of them, and must not fill the memory."""
 SEAL_BYTES = 32
 REPLACE_TRIES = 5
@@ -71,7 +71,7 @@ def write_json(file: Path, value: Any, flushed: bool = True) -> None:
         sync_folder(file.parent)
 
 
-def read_json(file: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
+def read_json(file: Path, max_bytes: int = MAX_OWN_JSON_BYTES) -> Any:
     """The value in `file`, whose numbers are all finite; raises OSError or ValueError."""
     handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:  # O_NONBLOCK: a named pipe in the place of a file would be waited for, for ever

@@ -28,7 +28,7 @@ from ..pipelines.stopping import ShouldStop, check
 from ..protocol.conversion import from_json, to_json
 from ..protocol.errors import ProtocolError, Refusal
 from ..protocol.messages import Problem, ProblemKind, Source
-from .source_process import LENGTH_BYTES, Answer, ReadRequest
+from .source_process import LENGTH_BYTES, AnswerKind, ReadRequest
 
 log = logging.getLogger(__name__)
 
@@ -181,15 +181,15 @@ class Conversation:
         shape = (self._request.height, self._request.width, 3)
         shown = np.empty(shape, np.uint8)
         while True:
-            kind = Answer(bytes(_exactly(stream, 1)))
-            if kind is Answer.END:
+            kind = AnswerKind(bytes(_exactly(stream, 1)))
+            if kind is AnswerKind.END:
                 yield None
                 return
-            if kind is Answer.REFUSED:
+            if kind is AnswerKind.REFUSED:
                 length = int.from_bytes(_exactly(stream, LENGTH_BYTES), "little")
                 yield from_json(Problem, json.loads(_exactly(stream, length)), "problem")
                 return
-            if kind is Answer.FRAME:
+            if kind is AnswerKind.FRAME:
                 shown = np.frombuffer(_exactly(stream, shown.nbytes), np.uint8).reshape(shape)
             yield shown
 

@@ -63,7 +63,7 @@ def test_the_table_divides_the_right_way_round():
 
 def test_random_weights_are_made_as_a_checkpoint_would_be_loaded(monkeypatch, t2v_folder):
     small = {"num_attention_heads": 2, "ffn_dim": 16, "num_layers": 1}
-    monkeypatch.setitem(random_weights.TRANSFORMERS, "1.3B", small)
+    monkeypatch.setitem(random_weights.TRANSFORMER_CONFIGS, "1.3B", small)
     monkeypatch.setattr(random_weights, "UMT5_XXL", {"vocab_size": 128, "d_model": 4096, "num_layers": 1, "d_ff": 8})
     half = torch.bfloat16
     monkeypatch.setattr(random_weights.Precision, "for_device", lambda _d: random_weights.Precision(half, half, half))

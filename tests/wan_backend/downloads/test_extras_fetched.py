@@ -86,7 +86,7 @@ def test_a_begun_one_goes_on_and_a_damaged_one_is_not_kept(hub, cache):
         fetch(PAIR)
     found = model_download.problem_for(raised.value, PAIR, [])
     assert found.kind == "checksum" and [fix.value for fix in found.fixes] == [PAIR.id]
-    assert extras.find(PAIR) == [] and not list(cache.rglob("*" + hub_cache.PARTIAL_SUFFIX))
+    assert extras.find(PAIR) == [] and not list(cache.rglob("*" + hub_cache.INCOMPLETE_SUFFIX))
     fetch(PAIR)
     assert hub.names().count(PAIR.files[0]) == 1 and len(extras.find(PAIR)) == 2
 

@@ -70,7 +70,7 @@ def problem(entry=CONTROL, folders=()):
 
 
 def partials(cache: Path) -> list[Path]:
-    return list(cache.rglob("*" + hub_cache.PARTIAL_SUFFIX))
+    return list(cache.rglob("*" + hub_cache.INCOMPLETE_SUFFIX))
 
 
 def test_a_model_is_fetched_and_found(hub, cache):

@@ -146,7 +146,7 @@ class TestLayer:
         shape = transformer.blocks[0].attn1.to_q.weight.shape
         layer = transformer.to("meta").blocks[0].attn1.to_q
         assert {layer.weight.device.type, layer.weight_scale.device.type, layer.bias.device.type} == {"meta"}
-        assert layer.weight.dtype in eight_bit.FORMATS and layer.weight.shape == shape
+        assert layer.weight.dtype in eight_bit.EIGHT_BIT_DTYPES and layer.weight.shape == shape
 
     def test_its_state_goes_out_and_comes_back(self, transformer):
         other = copy.deepcopy(transformer)
