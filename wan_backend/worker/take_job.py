@@ -24,8 +24,9 @@ from ..frames import source_frames
 from ..frames.take_writing import TakeFolder
 from ..library.extras import TINY_FOR_MEMORY_NOTE, TINY_UNUSABLE_NOTE
 from ..loading import devices
-from ..loading.residency import EXPERTS, PlacedModel
+from ..loading.residency import PlacedModel
 from ..loading.wan_model import WanModel
+from ..lora.resolve import EXPERTS
 from ..memory.residency_plan import MemoryPlan
 from ..pipelines import channels_last_autoencoder, depth_guide, task_conditions, tiles, tiny_decoder
 from ..pipelines.conditions import Canvas, Conditions
