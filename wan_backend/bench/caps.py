@@ -117,7 +117,7 @@ def _capped(device: torch.device, gib: float) -> Iterator[None]:
 
 
 def _within(model: WanModel, work: CapWork, cap_bytes: int) -> Course | None:
-    """The take by the plan for that much, or by a smaller one; None where none does it."""
+    """The take by the plan for that much, or by a smaller one; None if none does it."""
     for component in model.components:
         model.component(component).to("cpu")
     devices.release(model.device)

@@ -104,7 +104,7 @@ class RandomModel(WanModel):
 
     @property
     def weights_in_8_bit(self) -> bool:
-        """True where the transformer has its blocks in 8 bit."""
+        """True if the transformer has its blocks in 8 bit."""
         return self._weights_in_8_bit
 
     @weights_in_8_bit.setter

@@ -50,7 +50,7 @@ class TableWork:
     work: Work
     steps: int
     trunk: bool = True
-    """False where a control model is to run with its control, as it does for every task but text to video."""
+    """False if a control model is to run with its control, as it does for every task but text to video."""
 
 
 def _work(width: int, height: int, frames: int = 81, guidance: float = 5.0, shift: float = 5.0) -> Work:
@@ -81,7 +81,7 @@ class Side:
     denoise_bytes: int = 0
     decode_bytes: int = 0
     error: float | None = None
-    """The relative difference of a forward to float32; None where memory is too small for that."""
+    """The relative difference of a forward to float32; None if memory is too small for that."""
 
 
 @dataclass
@@ -101,7 +101,7 @@ class TableResult:
 
 
 def run(names: Sequence[str], models_folders: Sequence[str], file: Path | None) -> int:
-    """Measure the rows, print the table and return the exit code; raises Refusal where there is no card."""
+    """Measure the rows, print the table and return the exit code; raises Refusal if there is no card."""
     device = devices.choose("cuda")
     about = {
         "card": devices.name(device),
@@ -194,7 +194,7 @@ def _stock_whole(stock: Stock, model: WanModel, folder: Path) -> float:
 
 @torch.no_grad()
 def errors(model: WanModel, row: TableWork) -> tuple[float | None, float | None]:
-    """The relative differences to float32 of diffusers' forward and of ours; None where memory runs out."""
+    """The relative differences to float32 of diffusers' forward and of ours; None if memory runs out."""
     work = replace(row.work, frames=SHORT_FRAMES, model_id="")
     ours, stock = Ours(model, work), Stock(model, work)
     conditions, transformer = ours.encode(), model.transformer

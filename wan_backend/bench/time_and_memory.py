@@ -24,7 +24,7 @@ class Measured:
 
     @property
     def median_seconds(self) -> float:
-        """The middle one; 0 where nothing was measured."""
+        """The middle one; 0 if nothing was measured."""
         return median(self.seconds) if self.seconds else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Runs `doctor`: what is here, what is missing, how to fix it. Exit code 0 where nothing is wrong."""
+"""Runs `doctor`: what is here, what is missing, how to fix it. Exit code 0 if nothing is wrong."""
 
 from __future__ import annotations
 

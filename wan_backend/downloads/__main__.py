@@ -24,7 +24,7 @@ FAILED = 1
 
 
 def main() -> int:
-    """Plan, or fetch. Returns 0 where that went well."""
+    """Plan, or fetch. Returns 0 if that went well."""
     private_files.end()  # models are the person's
     parser = argparse.ArgumentParser(prog="wan_backend.downloads")
     parser.add_argument("verb", choices=["plan", "run"])

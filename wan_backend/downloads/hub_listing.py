@@ -63,7 +63,7 @@ class Listing:
         return [file for file in held if _WANTED.fullmatch(file.name) and not _VARIANT.search(file.name)]
 
     def named(self, names: Iterable[str]) -> list[HubFile]:
-        """The files of those names. Raises UnusableFile where one is not there."""
+        """The files of those names. Raises UnusableFile if one is not there."""
         held = {file.name: file for file in self.files}
         for name in names:
             if name not in held:
@@ -117,7 +117,7 @@ def _without_login(url: str) -> str:
 
 
 def read_components(listing: Listing) -> list[str]:
-    """The folders that the model's index names. Raises as `read_listing` does; UnusableFile where it has no index."""
+    """The folders that the model's index names. Raises as `read_listing` does; UnusableFile if it has no index."""
     index = next((file for file in listing.files if file.name == INDEX), None)
     if index is None:
         raise UnusableFile(f"the hub's {listing.repo} has no {INDEX}")

@@ -139,7 +139,7 @@ def fetch(
 
 
 def _check_lent(contents: Contents, progress: DownloadProgress) -> None:
-    """Raise DownloadError where another model's file isn't what the cache says that it is; it is set aside then."""
+    """Raise DownloadError if another model's file isn't what the cache says that it is; it is set aside then."""
     for each in contents.lent:
         name = each.pointer.relative_to(contents.snapshot).as_posix()
         first = cache_notes.first_checksum(contents.cache, contents.lent_repo, name)

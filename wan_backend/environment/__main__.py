@@ -41,7 +41,7 @@ ROOM = 2.5
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Plan or make the environment; exit code 0 where it is or would be good."""
+    """Plan or make the environment; exit code 0 if it is or would be good."""
     parser = argparse.ArgumentParser(prog="wan_backend.environment", description=__doc__)
     parser.add_argument("verb", choices=["plan", "create"])
     parser.add_argument("--folder", type=Path, required=True, help="all of it goes in there")

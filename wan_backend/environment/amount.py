@@ -14,7 +14,7 @@ WINDOW_SECONDS, MIN_SECONDS = 20.0, 3.0
 
 @dataclass(frozen=True)
 class Amount:
-    """Bytes that are here and bytes in all; 0 where nobody knows."""
+    """Bytes that are here and bytes in all; 0 if nobody knows."""
 
     done_bytes: int = 0
     total_bytes: int = 0

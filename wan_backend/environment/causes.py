@@ -66,7 +66,7 @@ def of_error(what: str, error: BaseException, reach: Reach, folder: Path) -> Set
 
 
 def is_of_certificates(words: str) -> bool:
-    """True where a host's certificate isn't trusted, or the file of certificates is none."""
+    """True if a host's certificate isn't trusted, or the file of certificates is none."""
     return bool(_CERTIFICATE.search(words)) or "No such file" in words
 
 

@@ -62,11 +62,11 @@ class InstallStep:
     unlisted: tuple[str, ...] = ()
     """Packages whose checksums nobody states: noted at the first time, compared after."""
     optional: bool = False
-    """True where the environment is complete even if the step fails."""
+    """True if the environment is complete even if the step fails."""
 
     @property
     def hashed(self) -> bool:
-        """True where every file is compared with a checksum, so that it may come from wherever."""
+        """True if every file is compared with a checksum, so that it may come from wherever."""
         return "--require-hashes" in self.pip_arguments
 
 
@@ -98,7 +98,7 @@ def pins() -> list[str]:
 
 
 def is_ready(folder: Path, steps: Sequence[InstallStep]) -> bool:
-    """True where the environment in `folder` was made whole, with the same packages, and its Python is there."""
+    """True if the environment in `folder` was made whole, with the same packages, and its Python is there."""
     try:
         known = json.loads((folder / READY_FILE).read_text("utf-8"))
     except (OSError, ValueError):
@@ -109,7 +109,7 @@ def is_ready(folder: Path, steps: Sequence[InstallStep]) -> bool:
 def create(
     folder: Path, interpreter: Interpreter, steps: Sequence[InstallStep], report: ReportStep, isolated: bool = True
 ) -> Path:
-    """Make or complete the environment in `folder` and return its Python; does nothing where it is ready.
+    """Make or complete the environment in `folder` and return its Python; does nothing if it is ready.
 
     `isolated`: whatever a person set for pip, in files or variables, doesn't change what is installed.
     Raises SetupFailed with a sentence; what pip said goes to stderr.
@@ -251,7 +251,7 @@ def reach_of(settings: str, hashed: bool) -> dict[str, str]:
 
 
 def _pip_settings(pip: list[str]) -> str:
-    """What a person set for pip, variables last, as they count most; nothing where it can't say."""
+    """What a person set for pip, variables last, as they count most; nothing if it can't say."""
     try:
         answer = subprocess.run(
             [*pip, "config", "list"],

@@ -66,7 +66,7 @@ class Wanted:
 
 
 def make(folder: Path, wanted: Wanted, places: Places, report: Report) -> Path:
-    """Make the environment in `folder` and return its Python; does nothing where it's ready. Raises SetupFailed."""
+    """Make the environment in `folder` and return its Python; does nothing if it's ready. Raises SetupFailed."""
     if create.is_ready(folder, wanted.steps):
         return create.python_of(folder)
     (folder / create.READY_FILE).unlink(missing_ok=True)

@@ -49,7 +49,7 @@ class Reach:
 
     @property
     def has_places(self) -> bool:
-        """True where a person says where packages lie, so that PyTorch's own index may be out of reach."""
+        """True if a person says where packages lie, so that PyTorch's own index may be out of reach."""
         return self.no_index or any(self.variables.get(name) for name in KEPT_OF_UV[:3])
 
     @property
@@ -119,7 +119,7 @@ def proxy_of(reach: Reach, url: str) -> str:
 
 
 def without_password(proxy: str) -> str:
-    """A proxy as it may be shown; empty where there is none."""
+    """A proxy as it may be shown; empty if there is none."""
     if not proxy:
         return ""
     scheme, _, rest = proxy.partition("://")
@@ -127,7 +127,7 @@ def without_password(proxy: str) -> str:
 
 
 def tls(reach: Reach) -> ssl.SSLContext:
-    """Whom to trust: the file that was named, or the system. Raises OSError where it can't be read."""
+    """Whom to trust: the file that was named, or the system. Raises OSError if it can't be read."""
     if reach.certificates:
         return ssl.create_default_context(cafile=reach.certificates)
     context = ssl.create_default_context()

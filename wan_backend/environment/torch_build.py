@@ -59,7 +59,7 @@ def choose(wish: str = "auto") -> TorchBuild:
 
 
 def has_hopper() -> bool:
-    """True where the driver reports an NVIDIA card of Hopper's compute capability (H100, H200) in this machine."""
+    """True if the driver reports an NVIDIA card of Hopper's compute capability (H100, H200) in this machine."""
     if sys.platform != "linux" or platform.machine() != "x86_64" or not shutil.which("nvidia-smi"):
         return False
     command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]

@@ -46,9 +46,9 @@ class File:
 
     package: str
     size_bytes: int
-    """0 where its index doesn't say."""
+    """0 if its index doesn't say."""
     is_here: bool
-    """True where uv's cache has it."""
+    """True if uv's cache has it."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def _files(listed: str, cache: Path) -> Sequence[File]:
 
 
 def _file(package: dict[str, Any], here: set[tuple[str, str]]) -> File | None:
-    """What is fetched of a package; None where its file lies on this machine."""
+    """What is fetched of a package; None if its file lies on this machine."""
     wheel, name = package["wheels"][0], package["name"].lower()
     address = urlsplit(str(wheel.get("url", "")))
     if address.scheme not in ("http", "https"):

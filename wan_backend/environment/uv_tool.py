@@ -75,7 +75,7 @@ class NoTool(Exception):
 
 
 def wheel_of_this_machine() -> Wheel | None:
-    """The one for this system and processor; None where there is none."""
+    """The one for this system and processor; None if there is none."""
     machine = platform.machine().lower()
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
     return WHEELS.get((sys.platform, machine))
@@ -89,7 +89,7 @@ def program_in(tools: Path) -> Path:
 def bring(tools: Path, reach: Reach, report: ReportAmount, wheel: Wheel | None = None) -> Path:
     """uv's program, fetched where it isn't in `tools` yet.
 
-    Raises NoTool, and SetupFailed where the cause would stop pip as well: no network, no room, a folder that can't be
+    Raises NoTool, and SetupFailed if the cause would stop pip as well: no network, no room, a folder that can't be
     written.
     """
     program = program_in(tools)
@@ -137,7 +137,7 @@ def _fetch(program: Path, wheel: Wheel, reach: Reach, report: ReportAmount) -> N
 
 
 def _stops_pip_too(error: BaseException, failure: causes.SetupFailed) -> bool:
-    """True where pip would only fail later. pip has certificates of its own, and other files may be unhurt."""
+    """True if pip would only fail later. pip has certificates of its own, and other files may be unhurt."""
     if isinstance(error, (index_file.OtherFile, index_file.NoSuchFile, zipfile.BadZipFile, ValueError)):
         return False
     return failure.kind is not ProblemKind.SETUP and not causes.is_of_certificates(str(error))

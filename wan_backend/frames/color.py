@@ -135,7 +135,7 @@ def depths(frame: Any) -> tuple[int, int, int]:
 
 
 def is_full_range(frame: Any) -> bool:
-    """True where black is 0 and white the highest level."""
+    """True if black is 0 and white the highest level."""
     name = frame.format.name
     if name.startswith(("yuvj", "gray")):
         return True

@@ -67,7 +67,7 @@ class Motion:
 
     @cached_property
     def is_cut(self) -> bool:
-        """True where the two pictures are of different shots."""
+        """True if the two pictures are of different shots."""
         apart = float(cv2.mean(cv2.absdiff(self._first, self._second))[0])
         if apart < CUT_LEVELS:
             return False

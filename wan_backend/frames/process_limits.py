@@ -26,7 +26,7 @@ def memory(max_bytes: int) -> Iterator[None]:
 
 
 def limit_memory(max_bytes: int) -> tuple[int, int] | None:
-    """Limit the process as `memory` does, to its end; returns the limits of before, or None where none can be set."""
+    """Limit the process as `memory` does, to its end; returns the limits of before, or None if none can be set."""
     with contextlib.suppress(ImportError, OSError, ValueError, IndexError):
         resource: Any = importlib.import_module("resource")
         pages = int(Path("/proc/self/statm").read_text().split()[0])

@@ -114,7 +114,7 @@ class Resampler:
 
     @property
     def even(self) -> bool:
-        """True where whole pixels of the media are shrunk evenly, which OpenCV does faster by itself."""
+        """True if whole pixels of the media are shrunk evenly, which OpenCV does faster by itself."""
         return self._span is not None
 
     def rows(self, plane: np.ndarray) -> np.ndarray:
@@ -150,7 +150,7 @@ class PlaneResampler:
             self.coverage = None
 
     def __call__(self, plane: np.ndarray, zero: float = 0.0) -> np.ndarray:
-        """The plane (any number type) as float32 of the model's size, minus `zero`; 0 where nothing covers it."""
+        """The plane (any number type) as float32 of the model's size, minus `zero`; 0 if nothing covers it."""
         out = self.second([self.first(plane if plane.dtype == np.float32 else plane.astype(np.float32))])
         if zero:
             out -= zero if self.coverage is None else zero * self.coverage

@@ -78,7 +78,7 @@ class Picture:
 
 
 def check_plain(file: Path) -> None:
-    """Raise OSError where there is no file, UnreadableSource where reading it might never end (a pipe, a device)."""
+    """Raise OSError if there is no file, UnreadableSource if reading it might never end (a pipe, a device)."""
     kind = os.stat(file).st_mode
     if stat.S_ISDIR(kind):
         raise UnreadableSource("it is a folder")
@@ -87,7 +87,7 @@ def check_plain(file: Path) -> None:
 
 
 def load(file: Path, wanted_side: int = 0, budget_bytes: int = BUDGET_BYTES) -> Picture:
-    """Decode the picture in `file`. Raises OSError where it can't be opened, else UnreadableSource, whatever is wrong.
+    """Decode the picture in `file`. Raises OSError if it can't be opened, else UnreadableSource, whatever is wrong.
 
     `wanted_side` is the longer side of the picture that will be made of it: a JPEG that is too large for the budget is
     decoded smaller, as long as it stays larger than that.
@@ -158,7 +158,7 @@ def _formats() -> tuple[str, ...]:
 
 
 def _check_png(content: memoryview) -> None:
-    """Raise UnreadableSource where a PNG is cut off or damaged: OpenCV would decode the top, the rest black."""
+    """Raise UnreadableSource if a PNG is cut off or damaged: OpenCV would decode the top, the rest black."""
     place = 8
     while place + 12 <= len(content):
         length, kind = int.from_bytes(content[place : place + 4], "big"), bytes(content[place + 4 : place + 8])
@@ -173,7 +173,7 @@ def _check_png(content: memoryview) -> None:
 
 
 def _shrunk(head: PictureHeader, wanted_side: int, budget_bytes: int) -> int:
-    """The divisor of the sides by which the picture must be decoded to fit. Raises UnreadableSource where none does."""
+    """The divisor of the sides by which the picture must be decoded to fit. Raises UnreadableSource if none does."""
     if min(head.width, head.height) < 1:
         raise UnreadableSource("it has no valid picture size")
     pixels, longer = head.width * head.height, max(head.width, head.height)

@@ -188,7 +188,7 @@ class AbandonedJobSearch:
         return [Found(before.job, elsewhere=True, gone=True)] if before.shown else []
 
     def _stamp(self, job_id: str) -> Stamp | None:
-        """The stamp of the file that changes with a job's state; None where there is none."""
+        """The stamp of the file that changes with a job's state; None if there is none."""
         try:
             return stamp_of(self._store.folder(job_id) / STATE_FILE)
         except OSError:

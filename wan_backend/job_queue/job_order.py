@@ -14,7 +14,7 @@ from ..protocol.messages import JobState, JobStatus
 from .job import Job
 
 _RowKey = tuple[int, float, str]
-"""0 where the job has not ended, else 1; seconds before 1970, so that the newest is first; the id."""
+"""0 if the job has not ended, else 1; seconds before 1970, so that the newest is first; the id."""
 
 
 class Rows:

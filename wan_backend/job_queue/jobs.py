@@ -81,7 +81,7 @@ class JobQueue:
         post: Post | None = None,
         on_elsewhere: Callable[[int], None] = lambda count: None,
     ) -> None:
-        """Raises OSError where the folder can't be written.
+        """Raises OSError if the folder can't be written.
 
         `post` has something done by this thread; what has to do with disks is then done by others. Without it, all is
         done before a call returns. `on_elsewhere` is called with the number of jobs that other live servers have,
@@ -119,7 +119,7 @@ class JobQueue:
         self._adopter.look_where_freed()
 
     def page(self, params: ListParams) -> ListResult:
-        """A page of the jobs; raises ProtocolError where `after` is no cursor."""
+        """A page of the jobs; raises ProtocolError if `after` is no cursor."""
         max_jobs = min(max(params.most, 1), MAX_PAGE_JOBS)
         statuses: list[JobStatus] = []
         room = MAX_PAGE_BYTES
@@ -182,7 +182,7 @@ class JobQueue:
             self.set_sentence(job_id, sentence)
 
     def take_back(self, job_id: str) -> None:
-        """Give a job that was set aside its turn again; nothing where it wasn't."""
+        """Give a job that was set aside its turn again; nothing if it wasn't."""
         job = self._jobs.get(job_id)
         if job is not None and job.aside:
             job.aside = False
@@ -193,7 +193,7 @@ class JobQueue:
     # Calls of clients
 
     def submit(self, job_id: str, request: TakeRequest, plan: Plan) -> Later:
-        """Queue a new job, on disk when this is answered: with its status, or a Refusal where the disk won't have it.
+        """Queue a new job, on disk when this is answered: with its status, or a Refusal if the disk won't have it.
         A job that is there already stays as it is."""
         return Later(lambda hand_in: self.when_adopted(lambda: self._submit(job_id, request, plan, hand_in)))
 

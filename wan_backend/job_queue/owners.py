@@ -33,7 +33,7 @@ class Owner:
     """This server's own mark in the state folder."""
 
     def __init__(self, state_folder: Path) -> None:
-        """Take the lock. Raises OSError where the folder can't be written."""
+        """Take the lock. Raises OSError if the folder can't be written."""
         self.id = uuid.uuid4().hex
         self._folder = state_folder / "servers"
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -46,7 +46,7 @@ class JobStore:
         return [name for name in os.listdir(self._folder) if JOB_ID.fullmatch(name)]
 
     def stamp(self) -> Stamp | None:
-        """A stamp that changes when a job comes or goes; None where the folder can't be read."""
+        """A stamp that changes when a job comes or goes; None if the folder can't be read."""
         try:
             return stamp_of(self._folder)
         except OSError:

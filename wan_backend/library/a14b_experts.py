@@ -88,7 +88,7 @@ def normalize(name: str) -> str:
 
 
 def is_wan_22(names: Iterable[str]) -> bool | None:
-    """Whether the first of `names` that has a version says Wan 2.2 (True) or 2.1 (False); None where none has."""
+    """Whether the first of `names` that has a version says Wan 2.2 (True) or 2.1 (False); None if none has."""
     texts = [normalize(name) for name in names]
     for text in texts:
         found = {is_22 for is_22, pattern in _BY_NAME.items() if pattern.search(text)}
@@ -99,12 +99,12 @@ def is_wan_22(names: Iterable[str]) -> bool | None:
 
 
 def is_merged(names: Iterable[str]) -> bool:
-    """True where a name says that both experts are merged in one file."""
+    """True if a name says that both experts are merged in one file."""
     return any(_MERGED.search(normalize(name)) for name in names)
 
 
 def certain_expert(names: Iterable[str]) -> str:
-    """The expert that the first of `names` to do so says beyond doubt; empty where none does."""
+    """The expert that the first of `names` to do so says beyond doubt; empty if none does."""
     return _first(names, _CERTAIN)
 
 
@@ -155,12 +155,12 @@ def assign_experts(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def are_partners(high: Candidate, low: Candidate) -> bool:
-    """True where the names differ in the expert alone."""
+    """True if the names differ in the expert alone."""
     return expert_beside(_folder_and_name(high), _folder_and_name(low)) == HIGH
 
 
 def why_unusable(expert: str) -> str:
-    """Why a transformer can't be used that is that expert, as a clause; empty where it can."""
+    """Why a transformer can't be used that is that expert, as a clause; empty if it can."""
     if expert == UNKNOWN_EXPERT:
         return (
             "it is one of the two experts of a Wan 2.2 A14B, and nothing says which; put 'high_noise' or 'low_noise' "

@@ -36,11 +36,11 @@ class ComponentFiles:
         return bool(self._components)
 
     def is_at(self, folder: Path, components: Mapping[str, Path]) -> bool:
-        """True where these are the same files and folders."""
+        """True if these are the same files and folders."""
         return self.folder == folder and self._components == dict(components)
 
     def path(self, component: str) -> Path:
-        """The folder or the file of a component. Raises Refusal where there is none."""
+        """The folder or the file of a component. Raises Refusal if there is none."""
         if not self.is_composed:
             return self.folder / component
         if component not in self._components:
@@ -48,11 +48,11 @@ class ComponentFiles:
         return self._components[component]
 
     def has(self, component: str) -> bool:
-        """True where the model has such a component."""
+        """True if the model has such a component."""
         return component in self._components if self.is_composed else (self.folder / component).is_dir()
 
     def file(self, component: str) -> FileComponent | None:
-        """The component in its file; None where it is in a folder. Raises Refusal where the file no longer holds it."""
+        """The component in its file; None if it is in a folder. Raises Refusal if the file no longer holds it."""
         place = self.path(component)
         if place.is_dir() or not self.is_composed:
             return None
@@ -73,7 +73,7 @@ class ComponentFiles:
         )
 
     def index(self) -> dict[str, Any]:
-        """model_index.json, or what it would say of a composed model. Raises Refusal where it is no Wan model's."""
+        """model_index.json, or what it would say of a composed model. Raises Refusal if it is no Wan model's."""
         if not self.is_composed:
             return _read_index(self.folder)
         return compose.index_of(
@@ -81,7 +81,7 @@ class ComponentFiles:
         )
 
     def architecture(self, index: Mapping[str, Any]) -> Architecture:
-        """What the model is conditioned by. Raises Refusal where its components don't go together."""
+        """What the model is conditioned by. Raises Refusal if its components don't go together."""
         transformer, vae = self.config("transformer"), self.config("vae")
         image_encoder = self.config("image_encoder") if self.has("image_encoder") else None
         try:

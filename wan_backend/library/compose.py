@@ -70,7 +70,7 @@ class IncompleteModel:
 def compose_model(
     entry: ModelEntry, survey: Survey, entries: Iterable[ModelEntry]
 ) -> ComposedModel | IncompleteModel | None:
-    """The model of components that were found; None where its transformer isn't here. `entries` are all models."""
+    """The model of components that were found; None if its transformer isn't here. `entries` are all models."""
     fitting = [found for found in survey.of("transformer") if _fits(entry, found, list(entries))]
     transformers = _choose_transformers(entry, fitting)
     if transformers is None:
@@ -173,7 +173,7 @@ def _words(name: str) -> set[str]:
 def _choose_transformers(
     entry: ModelEntry, fitting: list[Candidate]
 ) -> Mapping[str, Candidate] | IncompleteModel | None:
-    """The model's transformer, or its two experts; None where none is here."""
+    """The model's transformer, or its two experts; None if none is here."""
     if not fitting:
         return None
     if not has_two_experts(entry):

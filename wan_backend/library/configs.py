@@ -78,7 +78,7 @@ def _control(shapes: FileShapes, layers: int) -> dict[str, Any]:
 
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:
-    """What a transformer of that configuration is conditioned by. Raises UnusableFile where it is no known one."""
+    """What a transformer of that configuration is conditioned by. Raises UnusableFile if it is no known one."""
     channels, made = config["in_channels"], config["out_channels"]
     if "vace_layers" in config and channels == made:
         return Architecture.CONTROL

@@ -48,7 +48,7 @@ def repo_folder(cache: Path, repo: str) -> Path:
 
 
 def blob_path(cache: Path, repo: str, checksum: str) -> Path:
-    """Where the cache keeps a file with that checksum. Raises ValueError where it isn't a checksum."""
+    """Where the cache keeps a file with that checksum. Raises ValueError if it isn't a checksum."""
     if not _CHECKSUM.fullmatch(checksum):
         raise ValueError(f"'{checksum[:80]}' is not a checksum")
     return repo_folder(cache, repo) / "blobs" / checksum
@@ -109,7 +109,7 @@ def find_equal_blobs(caches: Iterable[Path], checksum: str, size_bytes: int) -> 
 
 
 def checksum_of(file: Path) -> str:
-    """The checksum that a file of a snapshot has by the name of its blob; empty where it is no such file."""
+    """The checksum that a file of a snapshot has by the name of its blob; empty if it is no such file."""
     blob = Path(os.path.realpath(file))
     return blob.name if blob.parent.name == "blobs" and _CHECKSUM.fullmatch(blob.name) else ""
 
@@ -130,7 +130,7 @@ def link_or_copy(source: Path, place: Path) -> None:
 
 
 def snapshot_path(cache: Path, repo: str, commit: str, name: str) -> Path:
-    """Where a snapshot has the file `name`. Raises ValueError where that would be outside of it."""
+    """Where a snapshot has the file `name`. Raises ValueError if that would be outside of it."""
     pieces = PurePosixPath(name).parts
     if not _CHECKSUM.fullmatch(commit) or not pieces or name.startswith("/") or ".." in pieces or "\\" in name:
         raise ValueError(f"'{name[:80]}' is not the name of a file in a repository")

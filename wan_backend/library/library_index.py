@@ -85,7 +85,7 @@ class LibraryIndex:
         return after
 
     def stalled_seconds(self) -> float:
-        """Seconds since the refresh that goes on last finished a file; 0 where none goes on."""
+        """Seconds since the refresh that goes on last finished a file; 0 if none goes on."""
         with self._changed:
             return time.monotonic() - self._progress_at if self._is_refreshing else 0.0
 
@@ -102,7 +102,7 @@ class LibraryIndex:
         return self.request_refresh() + self._abandoned
 
     def wait(self, refreshes: int = 1, seconds: float | None = None) -> bool:
-        """Wait until so many refreshes are over; False where they were not within `seconds`."""
+        """Wait until so many refreshes are over; False if they were not within `seconds`."""
         with self._changed:
             return self._changed.wait_for(lambda: self._refreshes >= refreshes, seconds)
 

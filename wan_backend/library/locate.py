@@ -32,9 +32,9 @@ class LocatedModel:
     folder: Path
     """The model's folder; where it is composed, that of its transformer."""
     components: dict[str, Path] = field(default_factory=dict)
-    """The file or folder of each component; empty where all are in `folder`."""
+    """The file or folder of each component; empty if all are in `folder`."""
     words: str = ""
-    """Where it was found, in a sentence; empty where `folder` says it."""
+    """Where it was found, in a sentence; empty if `folder` says it."""
 
     @property
     def sentence(self) -> str:
@@ -89,7 +89,7 @@ def packaged(entry: ModelEntry) -> LocatedModel | None:
 
 
 def _composed(entry: ModelEntry, survey: Survey) -> LocatedModel | UnavailableModel | None:
-    """The model composed of single components; None where its transformer isn't here."""
+    """The model composed of single components; None if its transformer isn't here."""
     made = compose.compose_model(entry, survey, entries.load().models.values())
     if isinstance(made, compose.IncompleteModel):
         return UnavailableModel(Problem(ProblemKind.MODEL_MISSING, made.sentence))
@@ -173,7 +173,7 @@ def _looks_like(entry: ModelEntry, folder: Path) -> bool:
 
 
 def _check_kind(entry: ModelEntry, folder: Path) -> None:
-    """Raise UnusableFile where the folder holds another model."""
+    """Raise UnusableFile if the folder holds another model."""
     index = integrity.read_index(folder)
     found = index.get("_class_name")
     if found not in entry.pipelines:

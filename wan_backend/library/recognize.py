@@ -128,7 +128,7 @@ class Candidate:
     size_bytes: int = 0
     """The length of a file; 0 for a folder."""
     one_of_many: bool = False
-    """True where the file holds other components beside: such a checkpoint is a whole model."""
+    """True if the file holds other components beside: such a checkpoint is a whole model."""
 
     @classmethod
     def of_file(cls, found: FileComponent, size_bytes: int, one_of_many: bool) -> Candidate:
@@ -152,7 +152,7 @@ SPOKEN = {"text_encoder": "text encoder (UMT5)", "vae": "autoencoder", "image_en
 def recognize_components(head: WeightsHead) -> list[FileComponent]:
     """The components that a file holds: mostly one, several in a checkpoint of a whole model, none in others' files.
 
-    Raises UnusableFile where the file holds a component that can't be used.
+    Raises UnusableFile if the file holds a component that can't be used.
     """
     names = _names(head)
     found: list[FileComponent] = []
@@ -175,7 +175,7 @@ def _names(head: WeightsHead) -> dict[str, str]:
 
 
 def _prefix(component: str, names: Mapping[str, str]) -> str | None:
-    """What stands before every name of the component; None where the file has none such. Raises UnusableFile."""
+    """What stands before every name of the component; None if the file has none such. Raises UnusableFile."""
     known = next((p for p in PREFIXES[component] if any(p + anchor in names for anchor in ANCHORS[component])), None)
     if known is not None:
         return known
@@ -224,7 +224,7 @@ def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> I
 
 
 def _check_shapes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise UnusableFile where a tensor has another shape than the transformer has a place for."""
+    """Raise UnusableFile if a tensor has another shape than the transformer has a place for."""
     for name, wanted in transformer_shapes.shapes(config).items():
         if not tensor_formats.is_same_shape(shapes[name], wanted):
             raise UnusableFile(f"its tensor {name} has the shape {shapes[name]}, where {wanted} belongs")
@@ -298,7 +298,7 @@ def _is_left_behind(name: str, tensor: StoredTensor) -> bool:
 def _check_whole(
     component: str, config: Mapping[str, Any], here: set[str], unknown: list[str], head: WeightsHead
 ) -> None:
-    """Raise UnusableFile where tensors are missing, or the component has no place for some."""
+    """Raise UnusableFile if tensors are missing, or the component has no place for some."""
     expected = here
     if component == "transformer":
         expected = tensor_names.expected_transformer_names(config)

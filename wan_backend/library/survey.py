@@ -281,7 +281,7 @@ def _component_kind(folder: Path, names: Iterable[str]) -> str:
 
 
 def _is_published(file: Path) -> bool:
-    """True where its tensors have Wan's own names: then the file is a component by itself, whatever lies beside."""
+    """True if its tensors have Wan's own names: then the file is a component by itself, whatever lies beside."""
     try:
         return any(name.endswith(PUBLISHED) for name in weights_head.read_head(file).tensors)
     except UnusableFile:  # whoever looks at the folder says what is wrong with it

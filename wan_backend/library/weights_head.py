@@ -81,7 +81,7 @@ class WeightsHead:
     """What its maker noted; values that aren't text, which the formats forbid or nobody here needs, are left out."""
     is_gguf: bool = False
     size_bytes: int = 0
-    """The file's length on the disk; 0 where only its head was parsed."""
+    """The file's length on the disk; 0 if only its head was parsed."""
     expected_bytes: int = 0
     """How long the file must be by its head."""
 
@@ -99,7 +99,7 @@ class BrokenHead:
 def read_head(file: Path) -> WeightsHead:
     """The head of a whole file; the same object as long as the file is unchanged.
 
-    Raises UnusableFile where the file is cut off, isn't what its suffix says, or can't be read.
+    Raises UnusableFile if the file is cut off, isn't what its suffix says, or can't be read.
     """
     with guarded_files.guard():
         head = _read_head(str(file), *guarded_files.regular_stamp(file))

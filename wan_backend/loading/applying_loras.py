@@ -65,7 +65,7 @@ def requested_loras(uses: Sequence[LoraUse]) -> list[AppliedLora]:
 
 
 def file_bytes(uses: Sequence[LoraUse]) -> int:
-    """The size of their files: about what they take beside the transformer. Raises Refusal where one is gone."""
+    """The size of their files: about what they take beside the transformer. Raises Refusal if one is gone."""
     return sum(one.changed[0] for one in requested_loras(uses))
 
 
@@ -73,7 +73,7 @@ def file_bytes(uses: Sequence[LoraUse]) -> int:
 def apply(
     transformer: Any, uses: Sequence[LoraUse], dtype: torch.dtype, on_read: Callable[[str], None] = lambda _file: None
 ) -> bool:
-    """Have exactly these LoRAs on the transformer; True where layers or parameters came, went or were changed.
+    """Have exactly these LoRAs on the transformer; True if layers or parameters came, went or were changed.
 
     Those that are there already stay. `dtype` is the number format that the transformer computes in; `on_read(file)` is
     called before a file is read. Raises Refusal, with none of them on.
@@ -174,7 +174,7 @@ def _add_differences(transformer: Any, weights: Weights, strength: float, dtype:
 def _owner(transformer: Any, name: str) -> tuple[Any, str]:
     """The module that has the parameter of that name, and what it calls it; under an adapter it lies a level deeper.
 
-    Raises UnusableLora where it is none to add to.
+    Raises UnusableLora if it is none to add to.
     """
     owner, _, last = name.rpartition(".")
     module = transformer.get_submodule(owner)

@@ -114,7 +114,7 @@ class _Probe:
     def measure(self, kernel: AttentionKernel) -> KernelFinding:
         """The milliseconds that the kernel takes, and its relative difference to float32.
 
-        Raises ValueError where the difference is too large, and TrialPostponed where memory is short.
+        Raises ValueError if the difference is too large, and TrialPostponed if memory is short.
         """
         try:
             return self._measured(kernel)

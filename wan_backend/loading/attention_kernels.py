@@ -41,7 +41,7 @@ class AttentionKernel:
     below_capability: tuple[int, int] = (99, 0)
     """The first capability that it doesn't run on any more."""
     only_long_keys: bool = False
-    """True where it is for self-attention only, since its overhead is too large for the keys of a prompt."""
+    """True if it is for self-attention only, since its overhead is too large for the keys of a prompt."""
 
     def version(self) -> str:
         """The versions of those of its packages that are installed; empty for torch's own."""

@@ -24,7 +24,7 @@ from .diffusers_internals import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NA
 def load(kind: Any, folder: Path, dtype: torch.dtype, copies: Path | None, in_8_bit: bool) -> Any:
     """The module with its weights in `dtype`, on the CPU; `copies` is where 16 bit copies may be kept.
 
-    Raises UnusableFile where tensors are missing, and what the libraries raise.
+    Raises UnusableFile if tensors are missing, and what the libraries raise.
     """
     if dtype == torch.bfloat16:
         folder = bf16_cache.place(copies, folder, _kept(kind))

@@ -29,7 +29,7 @@ class EightBitLinear(nn.Linear):
     """float32, (1, 1) or (out, 1): what the numbers of the weight are multiplied by."""
 
     def __init__(self, weight: torch.Tensor, scale: torch.Tensor, bias: nn.Parameter | None) -> None:
-        """Raises ValueError where these are not such a layer's."""
+        """Raises ValueError if these are not such a layer's."""
         rows, columns = weight.shape
         if weight.dtype not in EIGHT_BIT_DTYPES or tuple(scale.shape) not in {(1, 1), (rows, 1)}:
             raise ValueError(f"{weight.dtype} {tuple(weight.shape)} scaled by {tuple(scale.shape)} is no 8 bit weight")
@@ -106,7 +106,7 @@ def fill(
     """Give a transformer without content its weights, one after another, so that they never are all there in 16 bit.
 
     `read(name)` is a parameter in the format it computes in; `in_8_bit(name)` is the weight of a layer and its scale,
-    or None where it stays as `read` gives it.
+    or None if it stays as `read` gives it.
     """
     weights = {f"{name}.weight" for name in layers(transformer)}
     state: dict[str, Any] = {}

@@ -23,7 +23,7 @@ _SCALES: dict[str, tuple[int, tuple[int, ...]]] = {
 
 
 def are_numbers(tensor: torch.Tensor) -> bool:
-    """False where one of the tensor's numbers is NaN or infinite."""
+    """False if one of the tensor's numbers is NaN or infinite."""
     if not tensor.numel() or tensor.is_meta:
         return True
     kind = getattr(getattr(tensor, "quant_type", None), "name", "")
@@ -45,7 +45,7 @@ def are_numbers(tensor: torch.Tensor) -> bool:
 
 
 def first_that_is_none(named: Iterable[tuple[str, torch.Tensor]]) -> str | None:
-    """The name of the first tensor that holds NaN or infinity; None where all are numbers."""
+    """The name of the first tensor that holds NaN or infinity; None if all are numbers."""
     return next((name for name, tensor in named if not are_numbers(tensor)), None)
 
 

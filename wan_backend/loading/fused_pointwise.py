@@ -57,7 +57,7 @@ def make_checked(
 def make_unchecked(
     config: FusedSettings | None = None, on_failure: Callable[[str], None] = lambda _why: None
 ) -> Pointwise:
-    """The kernels without a check, for when an earlier one passed. Raises ImportError where there is no Triton.
+    """The kernels without a check, for when an earlier one passed. Raises ImportError if there is no Triton.
 
     `on_failure` is called once, with the reason, if one of them fails in use.
     """
@@ -202,7 +202,7 @@ class _Modulation:
 
     @property
     def which(self) -> Tensor | None:
-        """The row of each token of the chunk, (n); None where there is one row."""
+        """The row of each token of the chunk, (n); None if there is one row."""
         return None if self.times.which is None else self.times.which[self.tokens].contiguous()
 
 
@@ -212,7 +212,7 @@ def _has_no_weights(norm: Any) -> bool:
 
 
 def _check(found: FusedPointwise, device: torch.device, dtype: torch.dtype, channels: int, heads: int) -> None:
-    """Run and so compile each kernel; raises KernelUnavailable where one differs more from float32 than torch's own."""
+    """Run and so compile each kernel; raises KernelUnavailable if one differs more from float32 than torch's own."""
     for name, run in _cases(device, dtype, channels, heads).items():
         exact = run(TorchPointwise(), torch.float32)
         usual, ours = run(TorchPointwise(), dtype), run(found, dtype)

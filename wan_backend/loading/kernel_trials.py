@@ -42,7 +42,7 @@ class KernelTrials:
         self._findings: dict[str, KernelFinding] = {}
 
     def find_or_try(self, key: str, trial: Callable[[], KernelFinding]) -> KernelFinding | None:
-        """What is known under `key`, or what `trial()` finds now; None where it failed, now or before.
+        """What is known under `key`, or what `trial()` finds now; None if it failed, now or before.
 
         Any exception of a trial but TrialPostponed and interrupts is a failure, and so is its second crash.
         """
@@ -109,5 +109,5 @@ class KernelTrials:
 
 
 def _is_running(pid: Any) -> bool:
-    """True where `pid` is that of another process that is running."""
+    """True if `pid` is that of another process that is running."""
     return isinstance(pid, int) and pid != os.getpid() and psutil.pid_exists(pid)

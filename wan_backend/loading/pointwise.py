@@ -20,7 +20,7 @@ Rotary = tuple[Tensor, Tensor]
 class TimeModulation:
     """Shifts, scales and gates that follow from the time of a step: `rows` (1, K, N, C) for K different times.
 
-    `which` (S) is the row of each token; None where there is one row for all.
+    `which` (S) is the row of each token; None if there is one row for all.
     """
 
     rows: Tensor

@@ -75,7 +75,7 @@ def _empty(config: Any) -> Any:
 
 
 def _check(module: Any, component: FileComponent, tensors: FileTensors) -> None:
-    """Raise UnusableFile where the file's tensors are not exactly the module's."""
+    """Raise UnusableFile if the file's tensors are not exactly the module's."""
     wanted = {name: tuple(weight.shape) for name, weight in module.state_dict().items() if name not in TIED}
     missing, surplus = sorted(set(wanted) - set(component.slices)), sorted(set(component.slices) - set(wanted))
     for names, what in ((missing, "missing"), (surplus, "of another kind of model")):

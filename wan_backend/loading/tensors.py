@@ -60,7 +60,7 @@ class FileTensors:
     def fp8(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
         """A matrix (rows, columns) as it lies in the file, and its scale, float32 (1, 1) or (rows, 1).
 
-        None where `is_fp8` says no. Raises UnusableFile.
+        None if `is_fp8` says no. Raises UnusableFile.
         """
         if not is_fp8(self._component, name):
             return None
@@ -79,7 +79,7 @@ class FileTensors:
         return weight if scale is None else weight.float() * scale
 
     def _scale(self, piece: TensorSlice, weight: torch.Tensor) -> torch.Tensor | None:
-        """What the weight is multiplied by, float32, in a shape that does; None where nothing is said."""
+        """What the weight is multiplied by, float32, in a shape that does; None if nothing is said."""
         name = scale_of(self._header, piece.source)
         if name is None:
             return None
@@ -126,7 +126,7 @@ def tokenizer_model(file: Path) -> bytes:
 
 
 def is_fp8(component: FileComponent, name: str) -> bool:
-    """True where the file has that weight as a matrix in fp8 or int8, with one scale, one a row, or (fp8) none."""
+    """True if the file has that weight as a matrix in fp8 or int8, with one scale, one a row, or (fp8) none."""
     header = weights_head.read_head(component.file)
     source = component.slices[name].source
     tensor, scale = header.tensors[source], scale_of(header, source)

@@ -57,7 +57,7 @@ class Precision:
     image_encoder: torch.dtype = torch.float32
     """It runs once a take; Wan's own pipelines keep it in 32 bit."""
     quantized: bool = False
-    """True where a GGUF or fp8 transformer stays as it lies in its file: in less memory, with more time a step."""
+    """True if a GGUF or fp8 transformer stays as it lies in its file: in less memory, with more time a step."""
 
     @property
     def transformer_2(self) -> torch.dtype:
@@ -105,7 +105,7 @@ class WanModel:
 
     @property
     def weights_in_8_bit(self) -> bool:
-        """True where transformers have their blocks in 8 bit: half the memory. Files that are smaller stay so."""
+        """True if transformers have their blocks in 8 bit: half the memory. Files that are smaller stay so."""
         return self._weights_in_8_bit
 
     @weights_in_8_bit.setter
@@ -181,7 +181,7 @@ class WanModel:
         self._components.clear()
 
     def unchanged(self) -> bool:
-        """False where the files are others than those that were there at first."""
+        """False if the files are others than those that were there at first."""
         return self._stamp == self.component_files.stamp()
 
     def take_over(self, other: WanModel) -> None:
@@ -226,7 +226,7 @@ class WanModel:
 
     @property
     def compressed(self) -> bool:
-        """True where transformers are in 8 bit or less by themselves."""
+        """True if transformers are in 8 bit or less by themselves."""
         return self._form("transformer", False) is not Form.WHOLE
 
     def weight_bytes(self, component: str, in_8_bit: bool | None = None) -> int:
@@ -247,7 +247,7 @@ class WanModel:
         )
 
     def _is_changed(self, component: str) -> bool:
-        """True where `weights_in_8_bit` changes the component's weights."""
+        """True if `weights_in_8_bit` changes the component's weights."""
         return self.weights_in_8_bit and self._form(component, True) is not self._form(component, False)
 
     def _kept(self, name: str, load: Callable[[], Any]) -> Any:
@@ -312,7 +312,7 @@ class WanModel:
         return module.eval().requires_grad_(False)
 
     def _look_at_numbers(self, component: str, module: Any) -> None:
-        """Raise Refusal where a weight is no number; one that is read again from the same files isn't looked at."""
+        """Raise Refusal if a weight is no number; one that is read again from the same files isn't looked at."""
         stamp = self._component_stamps.get(component, ())
         if stamp and stamp in _LOOKED_AT:
             return

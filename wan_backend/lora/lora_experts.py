@@ -32,7 +32,7 @@ _MAX_NEIGHBORS = 20_000
 
 
 def detect_expert(file: Path, titles: Sequence[str] = ()) -> str:
-    """ "high", "low", empty where nothing speaks of either, or UNSURE.
+    """ "high", "low", empty if nothing speaks of either, or UNSURE.
 
     `titles` are what the file's maker called it, in its metadata: it may have been renamed since.
     """

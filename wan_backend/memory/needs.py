@@ -87,7 +87,7 @@ class HiddenStates:
     """In the transformer."""
     vae_number_bytes: int
     vae_channels_last: bool = False
-    """True where the autoencoder runs as `pipelines.channels_last_vae` does it: on a graphics card."""
+    """True if the autoencoder runs as `pipelines.channels_last_vae` does it: on a graphics card."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Needs:
     denoise: int = 0
     decode: int = 0
     decode_another: int = 0
-    """What each further latent frame adds that is decoded at once with the first; 0 where that isn't done."""
+    """What each further latent frame adds that is decoded at once with the first; 0 if that isn't done."""
     frame_pixels: int = 0
     """Pixels of one whole frame, of which a tile is a share."""
     compressed: bool = False
@@ -133,7 +133,7 @@ class Needs:
         return next(fitting, 1)
 
     def tile_for(self, device_bytes: int) -> int:
-        """The side of the largest tiles that the autoencoder can work in; 0 where the whole frame fits."""
+        """The side of the largest tiles that the autoencoder can work in; 0 if the whole frame fits."""
         if self.vae + self.decode <= device_bytes or not self.frame_pixels:
             return 0
         a_pixel = (self.decode - FIXED_BYTES) / self.frame_pixels
@@ -234,7 +234,7 @@ def calculate_from_catalogue(
 ) -> Needs:
     """The needs of a take of `frames` frames at once, before the model's files are looked at.
 
-    `packed_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 where it is in 16 bit.
+    `packed_bytes` is the size of a transformer whose file has it in 8 bit or less; 0 if it is in 16 bit.
     `vae_channels_last` says that the autoencoder runs as on a graphics card.
     """
     sizes = entry.weights

@@ -46,17 +46,17 @@ class MemoryPlan:
     vae: Residency
     peak_bytes: int
     one_expert: bool = False
-    """True where the machine's memory doesn't hold two experts: one is dropped before the other is read."""
+    """True if the machine's memory doesn't hold two experts: one is dropped before the other is read."""
     decode_fits: bool = True
-    """False where the autoencoder alone, even in tiles, is more than the device can hold."""
+    """False if the autoencoder alone, even in tiles, is more than the device can hold."""
     kept_bytes: int = 0
     """Room on the device for blocks of a block-offloaded transformer that stay there while it runs."""
     tile_pixels: int = 0
     """The side of the autoencoder's tiles; 0 for whole frames."""
     eight_bit: bool = False
-    """True where the weights of the transformer's blocks are kept in 8 bit."""
+    """True if the weights of the transformer's blocks are kept in 8 bit."""
     forget_encoder: bool = False
-    """True where the machine's memory is short and a block-offloaded text encoder is dropped after each prompt."""
+    """True if the machine's memory is short and a block-offloaded text encoder is dropped after each prompt."""
     chunk_latents: int = 1
     """Latent frames that the autoencoder decodes at once."""
     token_chunk_bytes: int = TOKEN_CHUNK_BYTES

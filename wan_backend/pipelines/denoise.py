@@ -41,7 +41,7 @@ class DenoisingStep:
         return before - self.noise.to(before) * velocity
 
     def checkpoint(self) -> Checkpoint | None:
-        """A copy of all that the next step needs; None where the sampler has a state that can't be kept."""
+        """A copy of all that the next step needs; None if the sampler has a state that can't be kept."""
         return Checkpoint.after(self.done, self.latents, self.sampler)
 
 

@@ -27,7 +27,7 @@ from .stopping import check
 def prepare(job: Preparation) -> Conditions:
     """The conditions of a take that begins on `canvas.kept[0]` and, where that is kept too, ends on the last frame.
 
-    The last picture may be held: kept at the frames right before the last as well. Raises Refusal where the model
+    The last picture may be held: kept at the frames right before the last as well. Raises Refusal if the model
     can't do it, or Stopped.
     """
     placement, plan, canvas = job.placement, job.plan, job.canvas
@@ -50,7 +50,7 @@ def prepare(job: Preparation) -> Conditions:
 
 
 def _check(architecture: Architecture, plan: Plan, canvas: Canvas) -> None:
-    """Raise Refusal where the pictures don't suit the model."""
+    """Raise Refusal if the pictures don't suit the model."""
     if architecture in (Architecture.TEXT, Architecture.CONTROL):
         raise Refusal.of(ProblemKind.BAD_SETTING, "This model is not made for image to video; choose one that is.")
     last = plan.model_frames - 1

@@ -18,7 +18,7 @@ from .stopping import check
 
 
 def prepare(job: Preparation) -> Conditions:
-    """The conditions of a take made from `canvas.footage`; raises Refusal where the model can't do it, or Stopped.
+    """The conditions of a take made from `canvas.footage`; raises Refusal if the model can't do it, or Stopped.
 
     At a strength of 1 the footage is all but gone in the noise, and may be missing.
     """
@@ -42,7 +42,7 @@ def steps_left_out(steps: int, strength: float) -> int:
 
 
 def _check(architecture: Architecture, request: TakeRequest, plan: Plan, canvas: Canvas) -> None:
-    """Raise Refusal where the model can't start from footage, or the footage is missing."""
+    """Raise Refusal if the model can't start from footage, or the footage is missing."""
     if architecture not in (Architecture.TEXT, Architecture.FIRST_LATENT):
         raise Refusal.of(
             ProblemKind.BAD_SETTING, "This model can't start from footage; choose one for text to video or control."

@@ -120,7 +120,7 @@ class PromptFiles:
         self._folder, self._encoder, self._limit = folder, encoder, limit_bytes
 
     def get(self, prompt: str, tokens: int) -> torch.Tensor | None:
-        """(1, tokens, width) embeddings of `prompt` on the CPU, bit for bit as they were put; None where none are."""
+        """(1, tokens, width) embeddings of `prompt` on the CPU, bit for bit as they were put; None if none are."""
         file = self._file(prompt)
         try:
             embeds = load(whole_file.unsealed(file.read_bytes()))["embeds"]

@@ -41,12 +41,12 @@ class Checkpoint:
 
     @property
     def broken(self) -> bool:
-        """True where its latents are not all finite numbers, from which only black frames can come."""
+        """True if its latents are not all finite numbers, from which only black frames can come."""
         return not finite.are_numbers(self.latents)
 
     @classmethod
     def after(cls, done: int, latents: torch.Tensor, sampler: Any) -> Checkpoint | None:
-        """Copies of everything that the next step needs; None where the sampler has a state that can't be kept."""
+        """Copies of everything that the next step needs; None if the sampler has a state that can't be kept."""
         state = SamplerState.of(sampler)
         return None if state is None else cls(done, _copy(latents), False, state)
 

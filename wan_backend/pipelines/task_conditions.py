@@ -25,7 +25,7 @@ Prepare = Callable[[Preparation], Conditions]
 
 
 def prepare(job: Preparation) -> Conditions:
-    """The conditions of a job; raises Refusal where the model can't do its task, or Stopped."""
+    """The conditions of a job; raises Refusal if the model can't do its task, or Stopped."""
     request = job.request
     if request.task == Task.TEXT_TO_VIDEO:
         return text_to_video.prepare(job)

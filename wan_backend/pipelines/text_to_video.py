@@ -37,7 +37,7 @@ def prepare(job: Preparation) -> Conditions:
 
 
 def _trunk_suffices(plan: Plan) -> bool:
-    """True where the model's transformer is the text to video model itself if it gets no control."""
+    """True if the model's transformer is the text to video model itself if it gets no control."""
     known = entries.load().models.get(plan.model)
     return known is not None and known.trunk_makes_text
 

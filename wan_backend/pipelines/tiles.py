@@ -96,7 +96,7 @@ def quiet(_reached: Reached) -> None:
 
 
 def tile_pixels(vae: object) -> int:
-    """The side of the largest square that `vae` takes at once, by its `tile_pixels`; 0 where it takes any size."""
+    """The side of the largest square that `vae` takes at once, by its `tile_pixels`; 0 if it takes any size."""
     return int(getattr(vae, "tile_pixels", 0))
 
 
@@ -105,7 +105,7 @@ def cut(height: int, width: int, factor: int, square_pixels: int) -> list[Tile]:
 
     None has more pixels than a square of `square_pixels` a side, where a latent covers `factor` of them; 0 sets no
     bound. They are cut so that as little as possible is computed twice, and their sides differ by a latent at most.
-    Raises ValueError where such a square would be under three latents a side.
+    Raises ValueError if such a square would be under three latents a side.
     """
     side = square_pixels // factor
     if square_pixels <= 0 or height * width <= side * side:

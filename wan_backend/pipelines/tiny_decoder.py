@@ -116,7 +116,7 @@ class TinyDecoder(nn.Module):
 
 
 def load(file: Path, latents: int, device: torch.device, dtype: torch.dtype) -> TinyDecoder:
-    """The decoder in that file, for latents of that many channels; raises Refusal where there is none."""
+    """The decoder in that file, for latents of that many channels; raises Refusal if there is none."""
     try:
         weights = load_file(file)
         broken = finite.first_that_is_none(weights.items())

@@ -27,7 +27,7 @@ class Inventory:
     models_folders: Sequence[str] = ()
     """Where LoRAs and tiny autoencoders are looked for, besides the cache of Hugging Face."""
     machine: Machine | None = None
-    """None where it isn't known yet."""
+    """None if it isn't known yet."""
     memory_budget_bytes: int | None = None
     """What may be used of the device; None for all of it."""
 

@@ -20,7 +20,7 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """True where the job will not go on by itself."""
+        """True if the job will not go on by itself."""
         return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED)
 
 

@@ -118,7 +118,7 @@ class Endpoint:
             self._send(line)
 
     def event_line(self, method: str, message: Any) -> bytes | None:
-        """The event as a line; None where no line can hold it."""
+        """The event as a line; None if no line can hold it."""
         assert method in self._sends, f"{method} is no event that {self._peer} receives"
         try:
             return _limited(Notification(method, to_json(message)).line())

@@ -68,7 +68,7 @@ def unpack(value: Any, where: str) -> list[str]:
 
 
 def _run_at(names: list[str], at: int) -> NameRun | None:
-    """The longest run that begins there; None where it would be of one name."""
+    """The longest run that begins there; None if it would be of one name."""
     if at + 1 == len(names):
         return None
     if names[at] == names[at + 1]:

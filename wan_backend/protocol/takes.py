@@ -94,7 +94,7 @@ class Pictures:
     turn: int = 0
     """Degrees clockwise by which each is turned before it is framed: 0, 90, 180 or 270."""
     alpha_bits: int = 0
-    """The largest bit depth of a movie's transparency; 0 where it may have none."""
+    """The largest bit depth of a movie's transparency; 0 if it may have none."""
     rgb_bits: int = 16
     """The largest bit depth of a movie's samples of red, green and blue."""
     grey_bits: int = 16
@@ -148,11 +148,11 @@ class Source:
     frames: int = 1
     """Their number; for pictures, the number of `files`."""
     framing: Framing | None = None
-    """None where a picture is the scene's whole frame already."""
+    """None if a picture is the scene's whole frame already."""
     rendered: bool = False
-    """True where the files were rendered for this take."""
+    """True if the files were rendered for this take."""
     pictures: Pictures | None = None
-    """None where they may be of any size, and are not to be turned."""
+    """None if they may be of any size, and are not to be turned."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ class Plan:
     memory_bytes: int = 0
     """Estimated peak of the device's memory."""
     memory: str = ""
-    """The model's residency in memory, in a sentence; empty where the machine is not known yet."""
+    """The model's residency in memory, in a sentence; empty if the machine is not known yet."""
     disk_bytes: int = 0
     """Estimated size of the take's files."""
     notes: list[str] = field(default_factory=list)
@@ -336,9 +336,9 @@ class JobStatus:
     """True once the client has saved a project that knows how this job ended."""
     preview: str = ""
     """Absolute path of a small JPEG file of what the take looks like after `step`, while it is made; a later step's
-    is another picture in the same file. Empty where there is none."""
+    is another picture in the same file. Empty if there is none."""
     held_elsewhere: bool = False
-    """True where another live server holds the job: it is shown here, and `retry` and `clear` are refused."""
+    """True if another live server holds the job: it is shown here, and `retry` and `clear` are refused."""
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def _torch(worker: WorkerStatus | None) -> tuple[Finding, WorkerStatus | None]:
 
 
 def _first_ready(inbox: Inbox) -> ReadyParams | None:
-    """The worker's first report; None where it ends first, or takes too long."""
+    """The worker's first report; None if it ends first, or takes too long."""
     reports: list[ReadyParams] = []
 
     def on_event(_method: str, message: object) -> None:

@@ -92,7 +92,7 @@ class Downloads:
         return self._known[model].status
 
     def pause(self, model: str) -> DownloadStatus:
-        """Stop for now. Raises Refusal where it is not going on."""
+        """Stop for now. Raises Refusal if it is not going on."""
         record = self._record(model)
         if not record.status.state.active:
             return record.status

@@ -36,7 +36,7 @@ class GraphicsCard:
     device: str = ""
     total_bytes: int = 0
     free_bytes: int | None = None
-    """None where nothing here tells."""
+    """None if nothing here tells."""
     host_bytes: int = 0
     budget_bytes: int | None = None
 
@@ -74,7 +74,7 @@ class GraphicsCard:
 
     @property
     def machine(self) -> Machine | None:
-        """The machine to plan for; None where nothing is known."""
+        """The machine to plan for; None if nothing is known."""
         if not self.device:
             return None
         host = self.host_bytes if self.is_card else self.usable_bytes
@@ -94,7 +94,7 @@ class GraphicsCard:
 
 
 def free_of(device: str) -> int | None:
-    """Free memory of the NVIDIA card that a worker calls "cuda (NAME)"; None where nvidia-smi doesn't say it."""
+    """Free memory of the NVIDIA card that a worker calls "cuda (NAME)"; None if nvidia-smi doesn't say it."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         output = subprocess.run(
             ASK_NVIDIA, capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=True, **own_group()

@@ -173,7 +173,7 @@ class JobRunner:
         self._life.run(params)
 
     def _still_waits(self, job_id: str) -> bool:
-        """False where it was cancelled while it was planned."""
+        """False if it was cancelled while it was planned."""
         return self._queue.has(job_id) and self._queue.status(job_id).state is JobState.QUEUED
 
     def _guarded(self, job_id: str, do: Callable[[], None]) -> None:

@@ -50,9 +50,9 @@ class Prepared:
     folder: Path
     """The folder of the model."""
     component_files: Mapping[str, Path]
-    """The file or folder of each component; empty where all are in `folder`."""
+    """The file or folder of each component; empty if all are in `folder`."""
     tiny_decoder: str
-    """The file of the tiny autoencoder; empty where there is none."""
+    """The file of the tiny autoencoder; empty if there is none."""
 
 
 @dataclass(eq=False)

@@ -46,7 +46,7 @@ def in_words(code: int, log_file: Path) -> str:
 
 
 def last_line(log_file: Path) -> str:
-    """The last line of a log that says anything, shortened; empty where there is none."""
+    """The last line of a log that says anything, shortened; empty if there is none."""
     try:
         with open(log_file, "rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))

@@ -112,7 +112,7 @@ class _HelloFirst(dict[str, Method]):
     greeted = False
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The method of that name; raises ProtocolError where it can't be called yet."""
+        """The method of that name; raises ProtocolError if it can't be called yet."""
         if not self.greeted and name in self and name not in ("hello", "ping"):
             raise ProtocolError(INVALID_REQUEST, "Call 'hello' first.")
         return super().get(name, default)

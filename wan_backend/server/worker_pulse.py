@@ -203,7 +203,7 @@ def _is_working(used_seconds: float, since_seconds: float) -> bool:
 
 
 def read_signs(pid: int) -> Signs | None:
-    """The signs of a process; None where it is gone, or where this system doesn't show them."""
+    """The signs of a process; None if it is gone, or where this system doesn't show them."""
     return _from_proc(pid) if sys.platform == "linux" else _from_psutil(pid)
 
 

@@ -51,7 +51,7 @@ def guard(kind: type[UnusableFile] = UnusableFile, subject: str = "it ") -> Iter
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """True where a system, or a library in a system's words, says that the machine's memory is spent."""
+    """True if a system, or a library in a system's words, says that the machine's memory is spent."""
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, OSError) and (error.errno == errno.ENOMEM or getattr(error, "winerror", None) in NO_MEMORY):

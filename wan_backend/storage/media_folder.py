@@ -40,12 +40,12 @@ def reason(error: OSError) -> str:
 
 
 def is_full(error: OSError) -> bool:
-    """True where `error` says that there is no room left on the disk, or none for this user."""
+    """True if `error` says that there is no room left on the disk, or none for this user."""
     return error.errno == errno.ENOSPC or is_quota(error)
 
 
 def is_quota(error: OSError) -> bool:
-    """True where the disk may have room, but not for this user."""
+    """True if the disk may have room, but not for this user."""
     return error.errno == getattr(errno, "EDQUOT", None) or getattr(error, "winerror", None) == QUOTA_ON_WINDOWS
 
 

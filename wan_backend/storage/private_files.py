@@ -56,7 +56,7 @@ def make_open_folder(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a private folder; one that is there is made private. Raises OSError where there is none then."""
+    """Make a private folder; one that is there is made private. Raises OSError if there is none then."""
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     _tighten(path)
 
@@ -109,7 +109,7 @@ def _is_private(folder: Path) -> bool:
 
 
 def _persons_umask() -> int | None:
-    """None where this is no child of a private process: then nothing has to be undone."""
+    """None if this is no child of a private process: then nothing has to be undone."""
     try:
         return int(os.environ[_VARIABLE], 8) & 0o777
     except (KeyError, ValueError):

@@ -92,7 +92,7 @@ def sealed(content: bytes) -> bytes:
 
 
 def unsealed(content: bytes) -> bytes:
-    """The content that was sealed. Raises ValueError where it is not unchanged."""
+    """The content that was sealed. Raises ValueError if it is not unchanged."""
     kept, digest = content[:-SEAL_BYTES], content[-SEAL_BYTES:]
     if hashlib.sha256(kept).digest() != digest:
         raise ValueError("it is not as it was written: its checksum is another one")

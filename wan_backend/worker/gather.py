@@ -96,7 +96,7 @@ class Gatherer:
         return None
 
     def _film(self, role: Role) -> np.ndarray | None:
-        """(model frames, H, W, 3) from the source of that role, or None where there is none."""
+        """(model frames, H, W, 3) from the source of that role, or None if there is none."""
         source = self._request.source(role)
         if source is None:
             return None

@@ -72,7 +72,7 @@ class KeptSteps:
             self._changed.notify_all()
 
     def find(self, fingerprint: str) -> Checkpoint | None:
-        """The last step that this or an earlier try kept under `fingerprint`; None where the job is to begin anew."""
+        """The last step that this or an earlier try kept under `fingerprint`; None if the job is to begin anew."""
         if self._fingerprint != fingerprint:
             self._fingerprint = fingerprint
             self._newest = self._read()
@@ -162,7 +162,7 @@ def fingerprint(params: RunParams, canvas: Canvas, model: WanModel) -> str:
 
 
 def _stamp(file: Path) -> list[int]:
-    """Distinguishes a file from another one of its name; empty where it's gone, which loading will report."""
+    """Distinguishes a file from another one of its name; empty if it's gone, which loading will report."""
     try:
         return list(stamp(file))
     except OSError:

@@ -80,7 +80,7 @@ class Progress:
         self.preview = ""
         """The path of the picture of what the take looks like so far."""
         self._tiled = 0
-        """How many pieces the tiles of the pictures had; 0 where they came whole."""
+        """How many pieces the tiles of the pictures had; 0 if they came whole."""
         self._shown = 0.0
         self._bar_seconds: float | None = None
         """Seconds of the whole bar, estimated from the last phase that was measured; None before."""

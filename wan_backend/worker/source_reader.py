@@ -98,7 +98,7 @@ class SourceReader:
         _end_all(self._idle)
 
     def _idle_or_new(self) -> subprocess.Popen[bytes] | None:
-        """The idle process, or a new one; None where none can be started."""
+        """The idle process, or a new one; None if none can be started."""
         process = self._idle.pop() if self._idle else None
         if process is not None and process.poll() is None:
             return process
@@ -194,7 +194,7 @@ class Conversation:
             yield shown
 
     def _put(self, answer: np.ndarray | Problem | _Ended | None) -> bool:
-        """Queue an answer; False where nobody takes it any more."""
+        """Queue an answer; False if nobody takes it any more."""
         while not self._given_up.is_set():
             with contextlib.suppress(queue.Full):
                 self._received.put(answer, timeout=LOOK_SECONDS)

@@ -185,7 +185,7 @@ def make_take(
 
 
 def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path) -> bool:
-    """Make the media in `folder`; False where memory ran out and `memory` has a smaller plan now."""
+    """Make the media in `folder`; False if memory ran out and `memory` has a smaller plan now."""
     state.component, state.denoised = "", False
     findings = Path(job.params.state_folder, KERNELS_FILE) if job.params.state_folder else None
     _choose_decoder(job, state, memory.plan)
@@ -400,7 +400,7 @@ def _on_tile(job: TakeJob, reached: tiles.Reached) -> None:
 def _tiny_decoder(
     job: TakeJob, state: TakeState, placement: PlacedModel, channels: int
 ) -> tiny_decoder.TinyDecoder | None:
-    """The tiny autoencoder; None where it can't be loaded and the model's own fits, which is planned then."""
+    """The tiny autoencoder; None if it can't be loaded and the model's own fits, which is planned then."""
     file, model = job.params.tiny_decoder, job.model
     job.on_read(file)
     try:
