@@ -1,4 +1,4 @@
-"""Real processes whose seconds are claimed. Each function is given an empty folder and gives its seconds."""
+"""Real processes whose seconds are claimed. Each function gets an empty folder and returns seconds."""
 
 from __future__ import annotations
 

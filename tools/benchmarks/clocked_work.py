@@ -1,4 +1,4 @@
-"""Work of one process whose seconds are claimed. Each function is given an empty folder and gives its seconds."""
+"""Work of one process whose seconds are claimed. Each function gets an empty folder and returns seconds."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from wan_backend.worker.kept_steps import KeptSteps
 def preview(_folder: Path) -> float:
     """The middle of five pictures of a latent frame of 1280x720."""
     vae: Any = AutoencoderKLWan()
-    colours = LatentColors.of(vae.config)
-    assert colours is not None
+    colors = LatentColors.of(vae.config)
+    assert colors is not None
     latents = torch.randn(16, 90, 160)
-    colours.picture(latents)
-    return sorted(_seconds(lambda: colours.picture(latents)) for _ in range(5))[2]
+    colors.picture(latents)
+    return sorted(_seconds(lambda: colors.picture(latents)) for _ in range(5))[2]
 
 
 def kept_step(folder: Path) -> float:

@@ -1,7 +1,4 @@
-"""The two that are compared, with one face: stock diffusers, and ours. Both run the very same modules.
-
-May import torch, diffusers, models, pipelines and protocol.
-"""
+"""The two that are compared, with one face: stock diffusers, and ours. Both run the very same modules."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Full-size models of random weights, made in place: for speed and memory, where no checkpoint is to be had.
-
-May import torch, diffusers, transformers and models.
-"""
+"""Full-size models of random weights, made in place: for speed and memory, where no checkpoint is to be had."""
 
 from __future__ import annotations
 
@@ -35,8 +32,8 @@ TRANSFORMER_CONFIGS: dict[str, dict[str, Any]] = {
     },
     "VACE-14B": {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
 }
-"""As the configurations of Wan-AI/Wan2.1-T2V-1.3B-Diffusers, -14B-Diffusers, Wan2.2-TI2V-5B-Diffusers,
-Wan2.2-T2V-A14B-Diffusers and Wan2.1-VACE-1.3B-diffusers, -14B-diffusers say; all have text_dim 4096, and the rest is
+"""From the configurations of Wan-AI/Wan2.1-T2V-1.3B-Diffusers, -14B-Diffusers, Wan2.2-TI2V-5B-Diffusers,
+Wan2.2-T2V-A14B-Diffusers and Wan2.1-VACE-1.3B-diffusers, -14B-diffusers; all have text_dim 4096, and the rest is
 the class's own."""
 LAYOUTS = {"5B": Architecture.FIRST_LATENT, "VACE-1.3B": Architecture.CONTROL, "VACE-14B": Architecture.CONTROL}
 BOUNDARIES = {"A14B": 0.875}
@@ -115,7 +112,7 @@ class RandomModel(WanModel):
         if wanted and not self._weights_in_8_bit:
             for name in ("transformer", "transformer_2"):
                 if name in self._components:
-                    eight_bit.quantise(self._components[name])
+                    eight_bit.quantize(self._components[name])
         self._weights_in_8_bit = wanted
 
     def _form(self, component: str, in_8_bit: bool) -> Form:

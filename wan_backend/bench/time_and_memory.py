@@ -1,4 +1,4 @@
-"""Seconds and memory of a piece of work. May import torch, psutil and models.devices."""
+"""Seconds and memory of a piece of work."""
 
 from __future__ import annotations
 

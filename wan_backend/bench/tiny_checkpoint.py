@@ -3,8 +3,8 @@
     python -m wan_backend.bench.tiny_checkpoint FOLDER [--seed 0] [--kind vace|t2v]
 
 Every component is of the true class, a few hundred kilobytes in all, so that the same code loads and runs it as a
-real model. It paints coloured noise that its prompt and seed change; it knows nothing. Writing it again with
-the same seed gives the same bytes of weights. May import torch, diffusers and transformers; nothing of ours.
+real model. It paints colored noise that its prompt and seed change; it knows nothing. Writing it again with
+the same seed makes the same bytes of weights. It imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -80,14 +80,14 @@ def _text_encoder() -> UMT5EncoderModel:
 def _vae() -> Any:
     vae: Any = AutoencoderKLWan(base_dim=2, z_dim=16, num_res_blocks=1)
     vae.eval()
-    with torch.no_grad():  # random weights paint a flat grey; louder ones paint colours
+    with torch.no_grad():  # random weights paint a flat gray; louder ones paint colors
         vae.decoder.conv_out.weight.mul_(2.0)
         vae.decoder.conv_out.bias.zero_()
     return vae
 
 
 def make_scheduler() -> UniPCMultistepScheduler:
-    """As Wan's own checkpoints have it."""
+    """UniPC, with the configuration of Wan's own checkpoints."""
     return UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0, num_train_timesteps=1000
     )

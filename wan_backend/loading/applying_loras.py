@@ -1,7 +1,7 @@
 """Puts LoRAs on a transformer and takes them off again, to the bit.
 
 Low-rank changes are PEFT's adapters beside the weights, which are never touched: so they work on weights of any
-number format, quantised ones too, and taking them off leaves what was there. Changes of whole parameters (biases,
+number format, quantized ones too, and taking them off leaves what was there. Changes of whole parameters (biases,
 norms, in LoRAs that shorten the sampling) are added, and what was there is kept.
 """
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AppliedLora:
-    """One LoRA that is on a transformer."""
+    """A LoRA as it lies on a transformer now."""
 
     path: str
     changed: Stamp
@@ -42,7 +42,7 @@ class AppliedLora:
 
     @property
     def file(self) -> tuple[str, Stamp, str]:
-        """Which file it is, or which half of it."""
+        """Path, stamp and expert: equal for two that would load the same weights."""
         return self.path, self.changed, self.half
 
 
@@ -144,7 +144,7 @@ def _add_adapter(transformer: Any, name: str, weights: Weights, dtype: torch.dty
     if set(landed) != set(weights.layers):
         raise UnusableLora("did not load completely because of a bug in Wan VSE; remove it from the list")
     for layer, module in landed.items():
-        # PEFT makes the factors in the number format of the weight, which of a quantised one is none to compute in.
+        # PEFT makes the factors in the number format of the weight, which of a quantized one is none to compute in.
         device = module.lora_A[name].weight.device
         module.lora_A[name].weight.data = state[f"transformer.{layer}.lora_A.weight"].to(device)
         module.lora_B[name].weight.data = state[f"transformer.{layer}.lora_B.weight"].to(device)

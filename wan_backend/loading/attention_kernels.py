@@ -1,8 +1,8 @@
 """The kernels that may compute attention: torch's own, and those of packages that a person has installed.
 
-Each is a function of queries, keys and values (1, S, heads, D) that gives (1, S, heads, D). `attention.choose` measures
-and checks those that fit the card. To add one, write a function that imports its package and gives such a function, or
-raises KernelUnavailable, and name it in ATTENTION_KERNELS.
+Each is a function of queries, keys and values (1, S, heads, D) that returns (1, S, heads, D). `attention.choose`
+measures and checks those that fit the card. To add one, write a function that imports its package and returns such a
+function, or raises KernelUnavailable, and name it in ATTENTION_KERNELS.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from .kernel_trials import KernelUnavailable
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""A function of queries, keys and values."""
+"""From queries, keys and values (1, S, heads, D) to (1, S, heads, D)."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ LEFT_FREE_BYTES = 20_000_000_000
 SOURCE_NOTE = "source.json"
 BEGUN = ".begun"
 CHECKED = "checked"
-"""Is there once the checksums were compared, after a start of the machine later than the one that made the copy."""
+"""Written once the checksums were compared, after the machine was started anew since the copy was made."""
 
 
 def place(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
@@ -110,7 +110,7 @@ def _digest(file: Path) -> str:
 
 
 def _boot() -> str:
-    """Another text for each start of the machine."""
+    """A text that is another one after each start of the machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
@@ -154,7 +154,7 @@ def _make(source: Path, files: list[Path], stamp: list[list[object]], copy: Path
 
 
 def _flush(file: Path) -> None:
-    """See it onto the disk. Raises OSError."""
+    """Return once the file is on the disk. Raises OSError."""
     with open(file, "rb+") as stream:
         os.fsync(stream.fileno())
 

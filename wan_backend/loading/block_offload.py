@@ -59,11 +59,11 @@ class _Block:
 
     @property
     def size_bytes(self) -> int:
-        """Of the pack."""
+        """Bytes of the pack."""
         return self.pack.numel()
 
     def pack_again(self) -> None:
-        """Pack the tensors, where they are others than those that are packed. Their data is on the CPU then."""
+        """Pack the tensors, unless they are those that are packed already. Their data is on the CPU then."""
         tensors = list(_tensors(self.module))
         if [id(tensor) for tensor in tensors] == [id(slot.tensor) for slot in self.slots]:
             return
@@ -255,7 +255,7 @@ class BlockOffload:
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    """Its parameters and buffers, each once."""
+    """The parameters and buffers of a module, each once."""
     seen: set[int] = set()
     for tensor in (*module.parameters(), *module.buffers()):
         if id(tensor) not in seen:
@@ -266,7 +266,7 @@ def _tensors(module: nn.Module) -> Iterator[Tensor]:
 def _pin(pack: Tensor) -> bool:
     """Keep the pack's pages in their place, which makes copies fast and lets them run beside other work.
 
-    torch's own pinned memory comes in powers of two, up to twice of what is wanted.
+    torch's own pinned memory comes in powers of two, which may be twice what is wanted.
     """
     if not pack.numel():
         return False

@@ -103,7 +103,7 @@ def _forward(
     control_hidden_states: Tensor | None = None,
     return_dict: bool = False,
 ) -> tuple[Tensor]:
-    """(1, C, T, H, W) latents to the flow of the same shape. `timestep` is (1) or, one for each token, (1, S)."""
+    """The flow of (1, C, T, H, W) latents, in their shape. `timestep` is (1) or, one for each token, (1, S)."""
     del return_dict  # a tuple, always
     grid = [side // patch for side, patch in zip(hidden_states.shape[2:], transformer.config.patch_size, strict=True)]
     rotary = settings.pointwise.prepare(transformer.rope(hidden_states))
@@ -128,7 +128,7 @@ def _forward(
 
 
 def _tokens(embedded: Tensor) -> Tensor:
-    """(1, C, T, H, W) to (1, S, C)."""
+    """Tokens (1, S, C) of embedded patches (1, C, T, H, W)."""
     return embedded.flatten(2).transpose(1, 2).contiguous()
 
 
@@ -230,7 +230,7 @@ def _by_head(attn: Any, states: Tensor) -> Tensor:
 def _attend(
     attn: Any, settings: ForwardSettings, query: Tensor, key: Tensor, value: Tensor, *, whole: bool = False
 ) -> Tensor:
-    """Attention, (1, S, C), as the model is set to compute it, or else by the card's fastest kernel.
+    """Attention, (1, S, C): by the processor that was set on the model, or else by the card's fastest kernel.
 
     `whole` says that it is self-attention, which several cards may share.
     """

@@ -1,6 +1,6 @@
 """Loads a component out of a folder as diffusers saves it: with all its weights, or with those of its blocks in 8 bit.
 
-May import torch and diffusers. Nothing is asked of the hub.
+Nothing is asked of the hub.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def file_of(place: Path, tensor: str) -> Path:
 
 
 def dtype_of(kind: Any, name: str, dtype: torch.dtype) -> torch.dtype:
-    """What diffusers keeps in float32 when it loads a folder is so; `kind` is a class or a module of it."""
+    """float32 for what diffusers keeps so when it loads a folder, else `dtype`; `kind` is a class or a module of it."""
     return torch.float32 if set(_kept(kind)) & set(name.split(".")) else dtype
 
 
@@ -78,7 +78,10 @@ def _check(missing: set[str]) -> None:
 
 
 def _load_in_8_bit(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
-    """Tensor by tensor. Each is rounded to `dtype` first, so that it's the same whether there is a copy or not."""
+    """The module, read tensor by tensor.
+
+    Each is rounded to `dtype` first, so that it's the same whether there is a copy or not.
+    """
     with init_empty_weights(include_buffers=False):
         module = kind.from_config(kind.load_config(folder, local_files_only=True))
     with ExitStack() as stack:
@@ -98,7 +101,7 @@ def _load_in_8_bit(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
 
 
 def _reader(folder: Path, stack: ExitStack) -> dict[str, Callable[[str], torch.Tensor]]:
-    """Tensor -> what reads it out of its file, as long as the stack is open."""
+    """A function from a tensor's name to the tensor in its file, as long as the stack is open."""
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     names = [SAFETENSORS_WEIGHTS_NAME]
     if index.is_file():

@@ -85,7 +85,7 @@ def rounded(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def quantise(transformer: nn.Module) -> None:
+def quantize(transformer: nn.Module) -> None:
     """Have the linear layers of the transformer's blocks in 8 bit, one after another, so that memory only falls."""
     for name in list(layers(transformer)):
         put(transformer, name, *rounded(transformer.get_submodule(name).weight))  # type: ignore[arg-type]
@@ -106,7 +106,7 @@ def fill(
     """Give a transformer without content its weights, one after another, so that they never are all there in 16 bit.
 
     `read(name)` is a parameter in the format it computes in; `in_8_bit(name)` is the weight of a layer and its scale,
-    or None if it stays as `read` gives it.
+    or None if it stays as `read` returns it.
     """
     weights = {f"{name}.weight" for name in layers(transformer)}
     state: dict[str, Any] = {}

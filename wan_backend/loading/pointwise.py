@@ -75,7 +75,7 @@ class Pointwise(Protocol):
         """The chunk with the gated `work` added."""
 
     def gated_normed(self, norm: Any, hidden: Tensor, work: Tensor, gate: TokenGate) -> tuple[Tensor, Tensor]:
-        """What `gated` gives, and that normalized."""
+        """What `gated` returns, and that normalized."""
 
     def added_normed(self, norm: Any, hidden: Tensor, work: Tensor, by: ScaleAndShift) -> tuple[Tensor, Tensor]:
         """The chunk with `work` added, and what `normed` makes of that."""

@@ -41,7 +41,7 @@ def plan_memory(
 
 @dataclass(frozen=True)
 class Room:
-    """What a take needs, and what there is for it at this moment."""
+    """What a take needs, and the memory that is free for it at this moment, in bytes."""
 
     needs: Needs
     device_bytes: int
@@ -75,7 +75,7 @@ def room_for(
     budget_bytes: int | None = None,
     loras: Sequence[LoraUse] = (),
 ) -> Room:
-    """The room for a take, as `plan_memory` has it."""
+    """What a take of `model` needs, and the memory that is free for it now, for the arguments of `plan_memory`."""
     needs = _needs(model, width, height, frames)
     needs = replace(needs, transformer=needs.transformer + applying_loras.file_bytes(loras))
     free = devices.free_bytes(model.device) + _held_bytes(model, model.device.type)

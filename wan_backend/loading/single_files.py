@@ -1,7 +1,7 @@
 """A component of a model out of one file, as a module of diffusers or transformers.
 
 Everything is checked by name and shape before the first tensor is read, so that nothing is left without content. The
-configuration is ours, from the shapes (files/configs.py); nothing is asked of the hub.
+configuration is ours, from the shapes (library/configs.py); nothing is asked of the hub.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ KEPT_FP8 = {"fp8", "fp8 scaled", "int8"}
 def load(component: FileComponent, dtype: torch.dtype, quantized: bool = False, in_8_bit: bool = False) -> Any:
     """The module with its weights in `dtype` on the CPU, diffusers' own exceptions in float32.
 
-    Where `quantised`, the weights of a GGUF or fp8 transformer stay as they lie in the file, and are made numbers to
-    compute with as they are needed. Where `in_8_bit`, a transformer's weights that don't are rounded to 8 bit.
+    With `quantized`, the weights of a GGUF or fp8 transformer stay as they lie in the file, and are made numbers to
+    compute with as they are needed. With `in_8_bit`, a transformer's weights that don't are rounded to 8 bit.
     Raises UnusableFile, and what the libraries raise.
     """
     module = _empty(component.config)
     with opened(component) as tensors:
         _check(module, component, tensors)
-        if not (quantized and stays_quantised(component)):
+        if not (quantized and stays_quantized(component)):
             _fill(module, tensors, dtype, in_8_bit)
         elif component.number_format in KEPT_FORMS:
-            module = _quantised(module, component, tensors, dtype)
+            module = _quantized(module, component, tensors, dtype)
         else:
             eight_bit.fill(module, lambda name: tensors.get(name, dtype_of(module, name, dtype)), tensors.fp8)
     left = [name for name, weight in module.named_parameters() if weight.is_meta]
@@ -56,7 +56,7 @@ def load(component: FileComponent, dtype: torch.dtype, quantized: bool = False, 
     return module.eval().requires_grad_(False)
 
 
-def stays_quantised(component: FileComponent) -> bool:
+def stays_quantized(component: FileComponent) -> bool:
     """True for a component whose weights can stay as they lie in its file."""
     forms = KEPT_FORMS if component.file.suffix.lower() == ".gguf" else KEPT_FP8
     return component.component.startswith("transformer") and component.number_format in forms
@@ -103,8 +103,8 @@ def _fill(module: Any, tensors: FileTensors, dtype: torch.dtype, in_8_bit: bool 
         module.tie_weights()
 
 
-def _quantised(module: Any, component: FileComponent, tensors: FileTensors, dtype: torch.dtype) -> Any:
-    """By diffusers' own way for GGUF, with our names and our configuration."""
+def _quantized(module: Any, component: FileComponent, tensors: FileTensors, dtype: torch.dtype) -> Any:
+    """The module, its GGUF blocks kept, loaded by diffusers' own way with our names and our configuration."""
     import gguf
 
     linear = {f"{name}.weight" for name, layer in module.named_modules() if isinstance(layer, torch.nn.Linear)}

@@ -61,7 +61,7 @@ class Precision:
 
     @property
     def transformer_2(self) -> torch.dtype:
-        """Of the second expert, where there is one."""
+        """That of `transformer`: the two experts are alike."""
         return self.transformer
 
     @classmethod
@@ -86,7 +86,7 @@ class WanModel:
         components: Mapping[str, Path] | None = None,
         copies: Path | None = None,
     ) -> None:
-        """`components`: the file or folder of each, where not all are in `folder`; `copies`: the bf16 caches."""
+        """`components`: the file or folder of each, if not all are in `folder`; `copies`: the bf16 cache's folder."""
         self.folder = folder
         self.component_files = ComponentFiles(folder, components)
         self._copies = copies
@@ -110,7 +110,7 @@ class WanModel:
 
     @weights_in_8_bit.setter
     def weights_in_8_bit(self, wanted: bool) -> None:
-        """Drops the transformers that are in memory in another form."""
+        """Setting it drops the transformers that are in memory in another form."""
         before, self._weights_in_8_bit = self._weights_in_8_bit, wanted
         others = [name for name in self._components if self._form(name, wanted) is not self._form(name, before)]
         for name in others:
@@ -131,12 +131,12 @@ class WanModel:
 
     @property
     def tokenizer(self) -> Any:
-        """The text encoder's tokenizer."""
+        """The text encoder's tokenizer, of transformers or, for a single file, SentencePieceTokenizer."""
         return self._kept("tokenizer", self._load_tokenizer)
 
     @property
     def text_encoder(self) -> Any:
-        """The UMT5 encoder."""
+        """The UMT5 encoder of prompts. Raises Refusal, as every component does that has to be read."""
         return self._kept("text_encoder", self._load_text_encoder)
 
     @property
@@ -151,7 +151,7 @@ class WanModel:
 
     @property
     def vae(self) -> Any:
-        """The video autoencoder."""
+        """The video autoencoder, diffusers' AutoencoderKLWan."""
         return self._kept("vae", lambda: self._load("vae", diffusers.AutoencoderKLWan, self.precision.vae))
 
     @property
@@ -161,7 +161,7 @@ class WanModel:
 
     @property
     def image_processor(self) -> Any:
-        """What brings a picture to the size and the colours that the image encoder knows."""
+        """What brings a picture to the size and the colors that the image encoder knows."""
         return self._kept("image_processor", self._load_image_processor)
 
     def component(self, name: str) -> Any:
@@ -181,7 +181,7 @@ class WanModel:
         self._components.clear()
 
     def unchanged(self) -> bool:
-        """False if the files are others than those that were there at first."""
+        """False once the files on the disk are others than when this model was made."""
         return self._stamp == self.component_files.stamp()
 
     def take_over(self, other: WanModel) -> None:
@@ -272,7 +272,7 @@ class WanModel:
         return self._load("image_encoder", transformers.CLIPVisionModel, self.precision.image_encoder)
 
     def _load_image_processor(self) -> Any:
-        # By its own name, for the general one takes another arithmetic where torchvision is installed; and whatever
+        # By its own name, since the general one takes another arithmetic where torchvision is installed; and whatever
         # the index says, for there it may be a whole CLIPProcessor, of which only this is wanted.
         try:
             if self.component_files.is_composed:

@@ -108,7 +108,7 @@ class TestFiles:
             written(tmp_path),
         ]
         found = [recognize.recognize_components(weights_head.read_head(file))[0] for file in files]
-        assert [single_files.stays_quantised(component) for component in found] == [False, False, True]
+        assert [single_files.stays_quantized(component) for component in found] == [False, False, True]
         assert eight_bit_layers(single_files.load(found[0], HALF, True)) == {}
 
 
@@ -120,7 +120,7 @@ class TestLayer:
         if request.param == "fp8":
             return load(written(tmp_path), "transformer", HALF, True)
         module = forms.transformer("text").to(HALF)
-        eight_bit.quantise(module)
+        eight_bit.quantize(module)
         return module
 
     @pytest.mark.parametrize("change", [
@@ -177,7 +177,7 @@ class TestLoras:
     def transformer(self, request, vace_folder) -> Any:
         made = WanModel(vace_folder, CPU).transformer
         if request.param == "int8":
-            eight_bit.quantise(made)
+            eight_bit.quantize(made)
             return made
         for name in list(eight_bit.layers(made)):
             weight = made.get_submodule(name).weight
@@ -283,7 +283,7 @@ class TestRounding:
     def test_the_blocks_alone_are_rounded_and_the_output_is_near(self, architecture):
         whole = forms.transformer(architecture)
         made = copy.deepcopy(whole)
-        eight_bit.quantise(made)
+        eight_bit.quantize(made)
         plain = {name for name, layer in made.named_modules() if type(layer) is torch.nn.Linear}
         assert {name.split(".")[0] for name in plain} == {"condition_embedder", "proj_out"}
         assert {name.split(".")[0] for name in eight_bit_layers(made)} <= {"blocks", "vace_blocks"}
@@ -292,7 +292,7 @@ class TestRounding:
         )
         assert 0 < far(run_transformer(whole), run_transformer(made)) < 0.1
         again = in_eight(made)
-        eight_bit.quantise(made)
+        eight_bit.quantize(made)
         assert unchanged(made, again)
 
     def test_the_embedded_models_weights_err_by_about_a_hundredth_at_most(self):
@@ -322,7 +322,7 @@ class TestModel:
         half.weights_in_8_bit = True
         assert not half.loaded("transformer") and not half.loaded("transformer_2")
         for component, whole in wholes.items():
-            eight_bit.quantise(whole)
+            eight_bit.quantize(whole)
             made = half.component(component)
             assert type(made) is type(whole) and not made.training
             found, wanted = made.state_dict(), whole.state_dict()
@@ -396,7 +396,7 @@ class TestModel:
             components["transformer"] = forms.write_gguf(tmp_path / "t.gguf", weights, "BF16")
         model = WanModel(tmp_path, CPU, ON_A_CARD, components)
         whole = model.transformer
-        eight_bit.quantise(whole)
+        eight_bit.quantize(whole)
         model.weights_in_8_bit = True
         told = model.weight_bytes("transformer")
         assert torch.equal(run_transformer(model.transformer), run_transformer(whole))
@@ -418,7 +418,7 @@ class TestModel:
         assert len(list((folder / "transformer").glob("*.safetensors"))) > 1
         model = WanModel(folder, CPU)
         model.weights_in_8_bit = True
-        eight_bit.quantise(whole)
+        eight_bit.quantize(whole)
         assert unchanged(model.transformer, in_eight(whole))
         index = json.loads((folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json").read_text())
         file = folder / "transformer" / index["weight_map"]["blocks.1.ffn.net.2.bias"]
