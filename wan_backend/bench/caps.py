@@ -2,7 +2,7 @@
 
 Full-size models with random weights, on an NVIDIA card. What is capped is torch's allocator
 (`torch.cuda.set_per_process_memory_fraction`); CUDA's own context, about half a gigabyte, comes on top. Each take goes
-the product's own way: memory plan, placement, prompts, steps, pictures; where a plan runs out of memory, the next
+the product's own way: memory plan, placement, prompts, steps, pictures; if a plan runs out of memory, the next
 smaller one is tried, and the row says so.
 """
 

@@ -123,7 +123,7 @@ def _load(options: argparse.Namespace, device: torch.device) -> tuple[WanModel, 
     if options.random_weights:
         return RandomModel(options.random_weights, device), comparison.Row("load", None, None, None, None)
     folder = options.folder or _find(options.model, options.models_folder)
-    WanModel(folder, device)  # says what is wrong with the folder, where something is
+    WanModel(folder, device)  # says what is wrong with the folder, if something is
     stock, ours = Measured(), Measured()
     # Twice, and the better counts: the first to read finds nothing in the system's cache.
     for _ in range(2):

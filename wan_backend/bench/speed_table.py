@@ -1,6 +1,6 @@
 """`python -m wan_backend bench --table [NAME...]`: diffusers and our pipeline, phase by phase and in all, on one card.
 
-Both run the same modules, in turn, in one process: with real weights where they are on this machine, else with random
+Both run the same modules, in turn, in one process: with real weights if they are on this machine, else with random
 ones of full size. Ours has the memory plan that a job would have, and its whole take is made by the worker's own
 `make_take`, from the request to the pictures in a folder. The errors are the differences of one forward of a short clip
 to the same weights in float32.

@@ -20,7 +20,7 @@ class Measured:
 
     seconds: list[float] = field(default_factory=list)
     peak_bytes: int = 0
-    """The most memory over what was held at the start: of the card, or of the process where there is none."""
+    """The most memory over what was held at the start: of the card, or of the process if there is none."""
 
     @property
     def median_seconds(self) -> float:

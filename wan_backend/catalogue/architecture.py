@@ -38,7 +38,7 @@ class Architecture(StrEnum):
     FIRST_AND_LAST = "first_and_last"
     """The first picture and the last, both in that way (Wan 2.1 FLF2V)."""
     PICTURES = "pictures"
-    """The first picture and, where wanted, the last, joined to the input alone (Wan 2.2 I2V)."""
+    """The first picture and, if wanted, the last, joined to the input alone (Wan 2.2 I2V)."""
     FIRST_LATENT = "first_latent"
     """The first latent frame, or nothing: the transformer gets the timestep of each token (Wan 2.2 TI2V)."""
 
@@ -144,7 +144,7 @@ def _number(config: Mapping[str, Any], key: str, default: int) -> int:
 def architecture_problem(request: TakeRequest, architecture: Architecture | None) -> Problem | None:
     """Why a model of that architecture can't do what `request` asks of its task.
 
-    None if it can, or where the architecture isn't known.
+    None if it can, or if the architecture isn't known.
     """
     if architecture is None:
         return None

@@ -101,7 +101,7 @@ class ModelEntry:
     references: bool = True
     """True for a control model that takes reference pictures; for others, the picture of a look is the first frame."""
     trunk_makes_text: bool = False
-    """True for a control model whose transformer is the text to video model where it gets no control, because only the
+    """True for a control model whose transformer is the text to video model if it gets no control, because only the
     control was trained: text to video then goes without one."""
     notes: str = ""
     """What an artist should know of it, in a sentence or two."""
@@ -110,7 +110,7 @@ class ModelEntry:
     tiny_decoder: str = ""
     """The tiny autoencoder that can show its latents; may be empty."""
     usual_frames: int = 0
-    """How many frames are made where nothing says how many; 0 stands for as many as it can make in one go."""
+    """How many frames are made if nothing says how many; 0 stands for as many as it can make in one go."""
     twin: bool = False
     """True if another entry is alike in all that a folder's files say, so that only the folder's name tells."""
     sha256: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Puts a finished take where `generate -o` says."""
+"""Puts a finished take if `generate -o` says."""
 
 from __future__ import annotations
 

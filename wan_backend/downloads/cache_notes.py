@@ -82,7 +82,7 @@ def _notes_lock(cache: Path) -> Iterator[None]:
 
 
 def checksum(file: Path, like: str, on_read: Callable[[], None] = lambda: None) -> str:
-    """SHA-256 of the file, or git's SHA-1 where `like` is one. Raises OSError; `on_read` is called again and again."""
+    """SHA-256 of the file, or git's SHA-1 if `like` is one. Raises OSError; `on_read` is called again and again."""
     if len(like) == 64:
         digest = hashlib.sha256()
     else:
@@ -142,7 +142,7 @@ def check_unchanged(cache: Path, repo: str, files: Iterable[HubFile], known: Map
 
 
 def note_first(cache: Path, files: Iterable[HubFile], accepted: bool = False) -> None:
-    """Note what was fetched now, where nothing is known of it yet; with `accepted`, in place of what is known."""
+    """Note what was fetched now, if nothing is known of it yet; with `accepted`, in place of what is known."""
     with _notes_lock(cache):
         notes = _read(cache, FIRST)
         for file in files:

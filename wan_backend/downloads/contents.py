@@ -182,7 +182,7 @@ def _check_unchanged(cache: Path, files: list[HubFile]) -> None:
 def _model_files(
     entry: ModelEntry, listing: Listing, has_lender: bool, cache: Path, accept_changes: bool
 ) -> list[HubFile]:
-    """The files of a model's components, without its text encoder where another model lends it."""
+    """The files of a model's components, without its text encoder if another model lends it."""
     components = hub_listing.read_components(listing)
     if not has_lender and entry.text_encoder_repo in ("", entry.repo):
         return listing.in_folders(components)

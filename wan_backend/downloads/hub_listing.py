@@ -32,7 +32,7 @@ _DOCUMENT = re.compile(r"(licen[cs]e(\.\w+)?|readme\.md)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file of a repository. `checksum` is its SHA-256 where it is kept in LFS, else git's SHA-1."""
+    """One file of a repository. `checksum` is its SHA-256 if it is kept in LFS, else git's SHA-1."""
 
     repo: str
     commit: str
@@ -76,7 +76,7 @@ class Listing:
 
 
 def read_listing(repo: str, commit: str = "") -> Listing:
-    """What `repo` has at `commit`; on its main branch where that is empty or the hub no longer has that commit.
+    """What `repo` has at `commit`; on its main branch if that is empty or the hub no longer has that commit.
 
     Raises what huggingface_hub and its HTTP library raise, DownloadError and ValueError.
     """

@@ -143,7 +143,7 @@ def _sweep(folder: Path, wanted: Path) -> None:
 
 
 class ProgressSender:
-    """Sends how far it is, at most four times a second where only bytes change."""
+    """Sends how far it is, at most four times a second if only bytes change."""
 
     def __init__(self) -> None:
         self._told_at, self._sentence = 0.0, ""

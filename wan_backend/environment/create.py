@@ -1,4 +1,4 @@
-"""Says what an environment is made of, and makes it with pip, which is the way where uv can't be had (make.py).
+"""Says what an environment is made of, and makes it with pip, which is the way if uv can't be had (make.py).
 
 A folder is ready when its `environment.json` says so and names the same packages; that file is written last, so a
 half-made environment is never taken for a whole one. pip keeps what it has downloaded, so a second try after a
@@ -201,7 +201,7 @@ def _pip(folder: Path, step: InstallStep, python: tuple[int, int], isolated: boo
 
 
 def _known(note: Path, step: InstallStep, python: tuple[int, int]) -> dict[str, str]:
-    """The checksums of what the step installs, where all of them were noted. Raises SetupFailed."""
+    """The checksums of what the step installs, if all of them were noted. Raises SetupFailed."""
     try:
         known = first_files.known(note, step.unlisted, python)
     except ValueError:

@@ -70,7 +70,7 @@ def _shown(address: str) -> str:
 def fetch(reach: Reach, address: str, file: Path, sha256: str, received: Received, pause_seconds: float = 2.0) -> None:
     """Put what `address` has into `file`; goes on where an earlier try stopped.
 
-    Raises OtherFile if its checksum isn't `sha256`; OSError or HTTPException where it doesn't come after some tries.
+    Raises OtherFile if its checksum isn't `sha256`; OSError or HTTPException if it doesn't come after some tries.
     """
     part = file.with_name(file.name + whole_file.UNFINISHED_SUFFIX)
     for attempt in range(TRIES):

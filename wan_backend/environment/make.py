@@ -1,6 +1,6 @@
 """Makes an environment from nothing: uv, a Python, the packages, and the question whether it answers.
 
-uv does it where it can be had, with a Python of its own, else one of the system or Blender's; where uv can't be had,
+uv does it if it can be had, with a Python of its own, else one of the system or Blender's; if uv can't be had,
 pip does it (create.py). An environment is ready when its note says so, which is written last.
 """
 
@@ -32,7 +32,7 @@ NO_PYTHON = (
 
 
 class Report(Protocol):
-    """Is told how far it is: the step (from 1), how many there are, a sentence, and bytes where they are known."""
+    """Is told how far it is: the step (from 1), how many there are, a sentence, and bytes if they are known."""
 
     def __call__(self, step: int, count: int, sentence: str, amount: Amount = ..., /) -> None:
         """Report it."""
@@ -40,7 +40,7 @@ class Report(Protocol):
 
 @dataclass(frozen=True)
 class Places:
-    """Where things lie that are fetched once for all environments."""
+    """The folders of what is fetched once for all environments."""
 
     tools: Path
     pythons: Path
@@ -62,7 +62,7 @@ class Wanted:
     """A person's settings of pip and uv change nothing but how and where things are fetched. Otherwise they hold, as
     for the tests, whose packages aren't all listed."""
     own_python: bool = True
-    """uv's own Python goes first; otherwise it's fetched where the system has none."""
+    """uv's own Python goes first; otherwise it's fetched if the system has none."""
 
 
 def make(folder: Path, wanted: Wanted, places: Places, report: Report) -> Path:

@@ -38,7 +38,7 @@ def run(
 ) -> Ended:
     """Run `command`; `received` gets each line of its stderr, `tick` is called twice a second while it says none.
 
-    It's killed where they raise. Where it can't be started, the code is -1.
+    It's killed if they raise. If it can't be started, the code is -1.
     """
     log.info("running %s", " ".join(command))
     try:

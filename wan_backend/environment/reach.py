@@ -1,7 +1,7 @@
 """How a person reaches the network and the packages, in the terms of uv and of Python's own library.
 
 Taken from variables, from the system's settings, and from pip's files, which is where many companies say it. Of pip's
-settings only what can't change what is installed is taken: proxies, certificates, and, where every file is compared
+settings only what can't change what is installed is taken: proxies, certificates, and, if every file is compared
 with a checksum, the places of packages. uv's own files of settings are not read at all.
 """
 
@@ -97,7 +97,7 @@ def _is_kept(name: str, isolated: bool) -> bool:
 
 
 def _proxies(around: Mapping[str, str], of_pip: str) -> dict[str, str]:
-    """Proxies as variables: those of the system, where no variable says one, and that of pip's settings at last."""
+    """Proxies as variables: those of the system, if no variable says one, and that of pip's settings at last."""
     has = {name.lower() for name, value in around.items() if value}
     found = {}
     for kind, address in urllib.request.getproxies().items():

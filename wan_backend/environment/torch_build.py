@@ -25,12 +25,12 @@ class TorchBuild:
 
     name: str
     pip_arguments: tuple[str, ...]
-    """Where it is looked for."""
+    """What tells pip, and uv, where to look for it."""
     download_bytes: int
     listed: str = ""
     """The list beside this file that has its version and the checksums of its files; empty: nobody states them."""
     needs: tuple[str, ...] = ()
-    """Where it isn't listed, further packages of the same place without which it doesn't work."""
+    """If it isn't listed, further packages of the same place without which it doesn't work."""
 
 
 BUILDS = {

@@ -67,7 +67,7 @@ class Coming:
     files: list[Sequence[File]]
     """Of each step."""
     about_bytes: int
-    """How much it is in all, where an index says nothing of its files."""
+    """How much it is in all, if an index says nothing of its files."""
     _sizes: dict[str, int] = field(default_factory=dict)
     _begun: set[str] = field(default_factory=set)
     _whole: set[str] = field(default_factory=set)
@@ -178,7 +178,7 @@ def _pip(uv: Path, verb: str, folder: Path, reach: Reach) -> list[str]:
 
 
 def _link_mode(cache: Path, folder: Path) -> dict[str, str]:
-    """Files are linked out of the cache where the disk can, which takes no room; told beforehand, uv doesn't warn."""
+    """Files are linked out of the cache if the disk can, which takes no room; told beforehand, uv doesn't warn."""
     name = f".link-{os.getpid()}"
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -225,7 +225,7 @@ def _without_index(arguments: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _files(listed: str, cache: Path) -> Sequence[File]:
-    """The files of uv's list; none where it can't be read."""
+    """The files of uv's list; none if it can't be read."""
     try:
         here = _whole_files(cache)
         found = [_file(package, here) for package in tomllib.loads(listed)["packages"] if "wheels" in package]

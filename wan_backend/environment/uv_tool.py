@@ -82,12 +82,12 @@ def wheel_of_this_machine() -> Wheel | None:
 
 
 def program_in(tools: Path) -> Path:
-    """Where it lies."""
+    """The path of uv's program in `tools`, whether it is there or not."""
     return tools / f"uv-{VERSION}" / ("uv.exe" if sys.platform == "win32" else "uv")
 
 
 def bring(tools: Path, reach: Reach, report: ReportAmount, wheel: Wheel | None = None) -> Path:
-    """uv's program, fetched where it isn't in `tools` yet.
+    """uv's program, fetched if it isn't in `tools` yet.
 
     Raises NoTool, and SetupFailed if the cause would stop pip as well: no network, no room, a folder that can't be
     written.
@@ -156,7 +156,7 @@ def _unpack(file: Path, program: Path) -> None:
 
 
 def bring_python(uv: Path, folder: Path, reach: Reach, version: str = PYTHON) -> Interpreter:
-    """A Python of uv's in `folder`, fetched where it isn't there. Raises SetupFailed with the cause."""
+    """A Python of uv's in `folder`, fetched if it isn't there. Raises SetupFailed with the cause."""
     variables = {**reach.variables, "UV_PYTHON_INSTALL_DIR": str(folder)}
     asked = [str(uv), "python", "find", "--managed-python", "--no-python-downloads", "--no-project", version]
     found = processes.run(asked, variables)

@@ -160,7 +160,7 @@ class MovieFrames:
             return  # a file that breaks off shows what it has
 
     def _stamped(self, frames: Iterator[Any]) -> Iterator[Any]:
-        """The frames, with a count where they have no time stamp, which is right if decoding began at the start."""
+        """The frames, with a count if they have no time stamp, which is right if decoding began at the start."""
         for count, frame in enumerate(frames):
             if frame.pts is None:
                 frame.pts = self._due(count)

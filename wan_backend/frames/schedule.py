@@ -61,7 +61,7 @@ class Schedule:
     def first_position(self) -> Fraction:
         """Where the take's first frame lies among the model's.
 
-        The last kept frame before the take is the scene's frame before it; where only frames after it are kept,
+        The last kept frame before the take is the scene's frame before it; if only frames after it are kept,
         the first of them is the scene's frame after its last.
         """
         if self.kept_before:

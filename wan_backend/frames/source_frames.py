@@ -142,7 +142,7 @@ def _refused(kind: str, file: Path, error: Exception) -> Refusal:
 
 
 def _reason(error: Exception) -> tuple[str] | tuple[str, str]:
-    """Why what a decoder or the system raises makes a source unreadable; and the advice, where it's not the usual."""
+    """Why what a decoder or the system raises makes a source unreadable; and the advice, if it's not the usual."""
     if isinstance(error, MemoryError):
         return ("there is too little memory to decode it",)
     if isinstance(error, OSError) and error.strerror:

@@ -1,6 +1,6 @@
 """Still pictures, decoded within a budget of memory.
 
-A picture's header is read first: what would take more memory than the budget is refused, or decoded smaller where the
+A picture's header is read first: what would take more memory than the budget is refused, or decoded smaller if the
 format allows it (JPEG). The levels stay as they are in the file; `color.FrameReader` turns them into the model's
 picture, band by band.
 """
@@ -69,7 +69,7 @@ class Picture:
     pixels: np.ndarray
     """uint8 or uint16 (H, W, 1 to 4), as the decoder returned them: what may be large is not copied."""
     order: tuple[int, ...]
-    """Which of the channels are red, green, blue and, where there is one, alpha."""
+    """Which of the channels are red, green, blue and, if there is one, alpha."""
     width: int
     """Width of the file's picture; `pixels` may have fewer columns."""
     height: int

@@ -42,7 +42,7 @@ def make(params: ThumbnailsParams, folder: Path) -> ThumbnailsResult:
 
 
 def make_each(params: ThumbnailsParams, folder: Path, prefix: str = "") -> Iterator[list[Thumbnail]]:
-    """The thumbnails of each source, none where it can't be read. Raises OSError."""
+    """The thumbnails of each source, none if it can't be read. Raises OSError."""
     size = small_size(params.width, params.height)
     count = 0
     for source in params.sources:
@@ -76,7 +76,7 @@ def shown(source: Source) -> list[int]:
 
 
 def pictures(source: Source, read: list[np.ndarray], guide: Guide) -> Iterator[tuple[np.ndarray, bool]]:
-    """Each picture, and whether it's a control: the edges of the first frame, where they guide the take."""
+    """Each picture, and whether it's a control: the edges of the first frame, if they guide the take."""
     for picture in read:
         yield picture, False
     if source.role in (Role.FOOTAGE, Role.DEPTH) and guide is Guide.EDGES and read:

@@ -53,7 +53,7 @@ class Found:
 
     job: Job
     take: Take | None = None
-    """Its take, where that is complete on the disk though the job does not know it."""
+    """Its take, if that is complete on the disk though the job does not know it."""
     goes_on: bool = False
     """Its worker left finished steps."""
     elsewhere: bool = False
@@ -89,7 +89,7 @@ class AbandonedJobSearch:
 
     def look(self, known: Collection[str]) -> Iterator[list[Found]]:
         """All jobs that are not `known` and that no other live server has, by and by; of those that one has, what is to
-        be shown of them, where that changed."""
+        be shown of them, if that changed."""
         with self._one_at_a_time:
             self._holders.clear()
             self._alive.clear()
@@ -275,7 +275,7 @@ class Adopter:
             self.look(then)
 
     def look_where_freed(self) -> None:
-        """Search again where a server died that had jobs of this folder, or the last search failed; else do nothing."""
+        """Search again if a server died that had jobs of this folder, or the last search failed; else do nothing."""
         post = self._post
         if self._looking or self._watching or not self._was_through or post is None:
             return

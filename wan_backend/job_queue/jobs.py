@@ -452,7 +452,7 @@ class JobQueue:
         self._report_elsewhere(changed)
 
     def _report_elsewhere(self, changed: bool) -> None:
-        """Once the client has its list: how many jobs others have, where that, or what is shown of them, changed."""
+        """Once the client has its list: how many jobs others have, if that, or what is shown of them, changed."""
         count = self._search.hidden
         if self._adopter.was_through and (changed or count != self._reported_elsewhere):
             self._on_elsewhere(count)
@@ -556,7 +556,7 @@ def _waits_too_long(job: Job) -> bool:
 
 
 def _after_calls(count: int, then: Callable[[], None]) -> Callable[[], None]:
-    """A function that calls `then` when it is called the `count`th time; `then` is called now where `count` is 0."""
+    """A function that calls `then` when it is called the `count`th time; `then` is called now if `count` is 0."""
     left = count
 
     def one() -> None:

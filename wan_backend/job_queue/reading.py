@@ -64,7 +64,7 @@ def plan_of(folder: Path) -> Plan | None:
 
 
 def job_of(job_id: str, folder: Path) -> Kept:
-    """The job in that folder, marked as broken where it can't be made again. Never raises."""
+    """The job in that folder, marked as broken if it can't be made again. Never raises."""
     try:
         return _read(job_id, folder)
     except Exception:  # whatever is wrong with one job, the others stand

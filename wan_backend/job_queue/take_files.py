@@ -28,7 +28,7 @@ def folder_of(media_folder: str, job_id: str) -> Path:
 
 
 def find_take(media_folder: str, job_id: str) -> Take | None:
-    """The job's take where it is on the disk with all its files; a worker may have finished it unheard."""
+    """The job's take if it is on the disk with all its files; a worker may have finished it unheard."""
     try:
         folder = folder_of(media_folder, job_id)
         written = read_json(folder / SETTINGS_FILE)

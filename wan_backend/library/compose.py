@@ -127,7 +127,7 @@ def _fits(entry: ModelEntry, found: Candidate, entries: list[ModelEntry]) -> boo
     if not _has_same_shape(entry, found):
         return False
     alike = [other for other in entries if _has_same_shape(other, found)]
-    # A merger of both experts is run as the model of one transformer that has this shape, where there is one.
+    # A merger of both experts is run as the model of one transformer that has this shape, if there is one.
     is_expert = bool(found.expert) or all(has_two_experts(other) for other in alike)
     alike = [other for other in alike if has_two_experts(other) == is_expert]
     if len(alike) < 2:
@@ -138,7 +138,7 @@ def _fits(entry: ModelEntry, found: Candidate, entries: list[ModelEntry]) -> boo
 
 
 def _unusable(entry: ModelEntry, alike: list[Candidate]) -> IncompleteModel | None:
-    """Why none of the transformers of the model's shape can be used, where that is worth a sentence.
+    """Why none of the transformers of the model's shape can be used, if that is worth a sentence.
 
     They are experts of a Wan 2.2, or may be.
     """

@@ -61,7 +61,7 @@ def find(entry: LoraEntry | TinyEntry, models_folders: Iterable[str | Path] = ()
 
 
 def packaged(entry: LoraEntry | TinyEntry) -> list[Path]:
-    """The files where they come with the package; no other place is looked at."""
+    """The files if they come with the package; no other place is looked at."""
     package_folder = entry.package_folder if isinstance(entry, LoraEntry) else ""
     return _find(names_of(entry), package_folder, "", ())
 

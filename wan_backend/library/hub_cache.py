@@ -138,7 +138,7 @@ def snapshot_path(cache: Path, repo: str, commit: str, name: str) -> Path:
 
 
 def link_to_blob(pointer: Path, blob: Path, needed_again: bool = False) -> None:
-    """Make the snapshot's file the blob: by a link where the disk has links, else by moving the blob. Raises OSError.
+    """Make the snapshot's file the blob: by a link if the disk has links, else by moving the blob. Raises OSError.
 
     `needed_again`: another file of the snapshot has the same content, so the blob must stay.
     """

@@ -79,7 +79,7 @@ def _weight_files(folder: Path, component: str) -> list[Path]:
 
 
 def check_safetensors(file: Path, name: str) -> None:
-    """Raise UnusableFile, with `name` in its message, where the file is missing, no safetensors file, or cut off."""
+    """Raise UnusableFile, with `name` in its message, if the file is missing, no safetensors file, or cut off."""
     with guarded_files.guard(subject=f"'{name}' "):
         try:
             size_bytes, modified_ns = guarded_files.regular_stamp(file)

@@ -71,7 +71,7 @@ class LibraryIndex:
         return found
 
     def request_refresh(self) -> int:
-        """Have the folders surveyed on a thread; once more where that goes on already.
+        """Have the folders surveyed on a thread; once more if that goes on already.
 
         Returns how many refreshes will be over when that one is.
         """

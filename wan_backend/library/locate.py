@@ -1,7 +1,7 @@
 """Locates a model's files on this machine.
 
 These are looked at in order: the folder that comes with the package; every models folder (itself, its subfolder named
-by the model's id, its subfolder named as the repository, and as a cache of Hugging Face); the Hugging Face cache. Where
+by the model's id, its subfolder named as the repository, and as a cache of Hugging Face); the Hugging Face cache. If
 none of them has the whole model, it is composed of components that lie in files and folders of their own (`compose`).
 """
 
@@ -30,7 +30,7 @@ class LocatedModel:
     """A model that is here and whole."""
 
     folder: Path
-    """The model's folder; where it is composed, that of its transformer."""
+    """The model's folder; if it is composed, that of its transformer."""
     components: dict[str, Path] = field(default_factory=dict)
     """The file or folder of each component; empty if all are in `folder`."""
     words: str = ""
@@ -52,7 +52,7 @@ class UnavailableModel:
 def find(
     entry: ModelEntry, models_folders: Iterable[str | Path] = (), survey: Survey | None = None
 ) -> LocatedModel | UnavailableModel:
-    """The first whole folder of the model, else its components; where it isn't here, the reason and what to do.
+    """The first whole folder of the model, else its components; if it isn't here, the reason and what to do.
 
     `survey` is what is known of single files.
     """
@@ -77,7 +77,7 @@ def accepts_lora(found: LocatedModel | UnavailableModel, lora: LoraEntry) -> boo
 
 
 def packaged(entry: ModelEntry) -> LocatedModel | None:
-    """The model where it comes with the package; no other place is looked at."""
+    """The model if it comes with the package; no other place is looked at."""
     if not entry.package_folder:
         return None
     try:

@@ -45,7 +45,7 @@ CLIP's scale (which ComfyUI saves with every text encoder), counters of a traini
 MAX_LEFT_BEHIND = 1024
 """Such a tensor has no more numbers than this."""
 WRAPS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""Torch puts these into names where a model was compiled, or trained on several cards, when it was saved."""
+"""Torch puts these into names if a model was compiled, or trained on several cards, when it was saved."""
 PREFIX = re.compile(r"(?:[A-Za-z_]+[A-Za-z0-9_]*\.)+")
 PIECE_OF_MANY = re.compile(r"-\d{5}-of-0*(\d+)$")
 """This ends the name of a file that is one of several."""
@@ -191,7 +191,7 @@ def _prefix(component: str, names: Mapping[str, str]) -> str | None:
 
 
 def _component(head: WeightsHead, component: str, under: Mapping[str, str]) -> Iterator[FileComponent]:
-    """The component that is meant, or none where it is another model's. Raises UnusableFile.
+    """The component that is meant, or none if it is another model's. Raises UnusableFile.
 
     `under` has the file's own name by the name without the prefix.
     """

@@ -228,7 +228,7 @@ def _inspect(file: Path) -> SurveyedFile:
 
 
 def _models_of(folder: Path) -> Path:
-    """The models folder of a ComfyUI, where a person chose the folder of the program."""
+    """The models folder of a ComfyUI, if a person chose the folder of the program."""
     inner = folder / "models"
     return inner if (inner / "diffusion_models").is_dir() or (inner / "unet").is_dir() else folder
 

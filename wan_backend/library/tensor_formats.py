@@ -208,7 +208,7 @@ def _size_bytes(tensor: StoredTensor) -> int:
 def is_same_shape(found: Shape, wanted: Shape) -> bool:
     """True if `found` is `wanted` but for sides of one, and for neighboring sides that were merged.
 
-    Some formats can't hold all shapes: GGUF has four sides at most, where the first layer of a transformer has five,
+    Some formats can't hold all shapes: GGUF has four sides at most, while the first layer of a transformer has five,
     so converters merge neighboring sides, or leave out those of one. The two sides of a matrix are never taken as
     merged, for a transposed matrix has as many numbers.
     """

@@ -43,7 +43,7 @@ _MAX_GGUF_HEAD_BYTES = 100_000_000
 _CHUNK_BYTES = 1 << 20
 _ALIGNMENT_BYTES = 32
 _SHAPE_KEY = "comfy.gguf.orig_shape."
-"""Stands before a tensor's name in the key of its true shape, where the file had to store it in another."""
+"""Stands before a tensor's name in the key of its true shape, if the file had to store it in another."""
 _GGUF_TYPES = {
     0: ("F32", 1, 4), 1: ("F16", 1, 2), 30: ("BF16", 1, 2), 28: ("F64", 1, 8),
     2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34),
@@ -93,7 +93,7 @@ class BrokenHead:
     why: str
     """A clause, to follow "because"."""
     min_bytes: int = 0
-    """How long the file must be at least, where it ends within its head; else 0."""
+    """How long the file must be at least, if it ends within its head; else 0."""
 
 
 def read_head(file: Path) -> WeightsHead:
@@ -151,7 +151,7 @@ def _safetensors_row(row: Mapping[str, Any], start: int) -> StoredTensor:
 
 
 def _whole_number(value: Any) -> int:
-    """`value` where it is a count; raises ValueError for anything else that may stand in its place."""
+    """`value` if it is a count; raises ValueError for anything else that may stand in its place."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_OFFSET:
         raise ValueError(f"{type(value).__name__} in place of a whole number")
     return value
@@ -177,7 +177,7 @@ class _GgufReader:
         self._stream = stream
 
     def need(self, size_bytes: int) -> None:
-        """Have so many bytes from `position` on in `content`. Raises struct.error where there are not so many."""
+        """Have so many bytes from `position` on in `content`. Raises struct.error if there are not so many."""
         until = self.position + size_bytes
         if until > _MAX_GGUF_HEAD_BYTES:
             raise struct.error

@@ -38,7 +38,7 @@ class AppliedLora:
     """The file's length and time: tells whether it was exchanged."""
     strength: float
     half: str = ""
-    """ "high" or "low" where the transformer is one of two: of a file for both, it is that half."""
+    """ "high" or "low" if the transformer is one of two: of a file for both, it is that half."""
 
     @property
     def file(self) -> tuple[str, Stamp, str]:
@@ -106,7 +106,7 @@ def apply(
 def remove(transformer: Any) -> None:
     """Take every LoRA off; the transformer is as it was before, to the bit."""
     transformer.worn_loras = []
-    if any(isinstance(module, LoraLayer) for module in transformer.modules()):  # also where loading broke off half way
+    if any(isinstance(module, LoraLayer) for module in transformer.modules()):  # also if loading broke off half way
         transformer.unload_lora()
     for name, kept in getattr(transformer, "replaced_parameters", {}).items():
         parameter = transformer.get_parameter(name)
@@ -199,7 +199,7 @@ def _unpacked(parameter: Any) -> torch.Tensor:
 
 
 def _on(parameter: Any, device: torch.device) -> Any:
-    """Packed blocks that were kept, where the transformer is by now."""
+    """Packed blocks that were kept, brought to the device where the transformer is by now."""
     return (
         parameter if parameter.device == device else type(parameter)(parameter.to(device), False, parameter.quant_type)
     )

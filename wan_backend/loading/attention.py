@@ -73,7 +73,7 @@ def choose(
     trials: KernelTrials,
     kernels: tuple[AttentionKernel, ...] = ATTENTION_KERNELS,
 ) -> Attention:
-    """The fastest of the kernels that compute `device`'s attention correctly; torch's own where none is faster."""
+    """The fastest of the kernels that compute `device`'s attention correctly; torch's own if none is faster."""
     if device.type != "cuda":
         return Attention(SDPA, SDPA.make(), "", trials)
     capability = torch.cuda.get_device_capability(device)

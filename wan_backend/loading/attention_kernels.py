@@ -140,7 +140,7 @@ ATTENTION_KERNELS = (
         "FlashAttention 3", _flash_3, ("fa3-fwd", "flash-attn-3"), min_capability=(9, 0), below_capability=(10, 0)
     ),
     AttentionKernel("FlashAttention 4", _flash_4, ("flash-attn-4",), min_capability=(9, 0)),
-    # It rounds to 8 bit, so it is used only where a person has installed it.
+    # It rounds to 8 bit, so it is used only if a person has installed it.
     AttentionKernel(
         "SageAttention 2", _sage_2, ("sageattention",), max_error=5e-2, min_capability=(8, 0), only_long_keys=True
     ),

@@ -40,7 +40,7 @@ CHECKED = "checked"
 
 
 def place(copies: Path | None, source: Path, kept: tuple[str, ...]) -> Path:
-    """The folder to load from: the copy of `source`, made now where it's not there yet, or `source` itself.
+    """The folder to load from: the copy of `source`, made now if it's not there yet, or `source` itself.
 
     `kept` are the names of modules that stay in 32 bit. Never raises: without a copy the source is as good.
     """

@@ -259,7 +259,7 @@ def _out(attn: Any, attended: Tensor) -> Tensor:
 
 
 def _keys(attn: Any, context: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]:
-    """Keys and values (1, N, heads, D) of the prompt, and of the pictures where there are some."""
+    """Keys and values (1, N, heads, D) of the prompt, and of the pictures if there are some."""
     pictures, words = None, context
     if attn.add_k_proj is not None:
         before = context.shape[1] - TEXT_TOKENS

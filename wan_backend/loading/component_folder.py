@@ -22,7 +22,7 @@ from .diffusers_internals import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NA
 
 
 def load(kind: Any, folder: Path, dtype: torch.dtype, copies: Path | None, in_8_bit: bool) -> Any:
-    """The module with its weights in `dtype`, on the CPU; `copies` is where 16 bit copies may be kept.
+    """The module with its weights in `dtype`, on the CPU; `copies` is the folder of the bf16 cache.
 
     Raises UnusableFile if tensors are missing, and what the libraries raise.
     """

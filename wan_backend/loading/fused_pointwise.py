@@ -1,7 +1,7 @@
 """What a transformer computes between its matrix products, each operation in one pass over memory: Triton kernels.
 
 A card waits for its memory here, not for its arithmetic: torch's own operations (`pointwise.TorchPointwise`) go over a
-chunk of the tokens 3 to 8 times, these go over it once. All arithmetic is in float32 and is rounded once, where the
+chunk of the tokens 3 to 8 times, these go over it once. All arithmetic is in float32 and is rounded once, if the
 result is stored. The kernels are compiled in a second or two, once for all sizes, and Triton caches them on the disk.
 The matrix products stay the model's own layers, so LoRAs, quantized weights and block offloading work as before.
 """
@@ -35,7 +35,7 @@ class FusedSettings:
     """Settings of the fused operations."""
 
     gelu_in_matrix: bool = True
-    """True to have the matrix product of the feed-forward apply its GELU as well, where the layer is a plain one."""
+    """True to have the matrix product of the feed-forward apply its GELU as well, if the layer is a plain one."""
 
 
 def make_checked(
@@ -74,11 +74,11 @@ def version() -> str:
 class FusedPointwise:
     """The operations of `pointwise.Pointwise` by Triton.
 
-    Torch's own take over where a layer isn't one that a kernel knows, and everywhere once a kernel has failed.
+    Torch's own take over if a layer isn't one that a kernel knows, and everywhere once a kernel has failed.
     """
 
     def __init__(self, config: FusedSettings, on_failure: Callable[[str], None] = lambda _why: None) -> None:
-        from . import triton_kernels  # can be imported only where Triton is
+        from . import triton_kernels  # can be imported only if Triton is installed
 
         self._add_and_norm, self._norm_and_rotate = triton_kernels.add_and_norm, triton_kernels.norm_and_rotate
         self._config, self._plain, self._on_failure = config, TorchPointwise(), on_failure

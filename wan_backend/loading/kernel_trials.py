@@ -1,7 +1,7 @@
 """The results of trying kernels on this machine, kept on the disk: how fast each is, and which of them fail.
 
 Each result has a key that names the card and the versions, so that another card or a new torch is tried anew. A trial
-is noted before it begins: where it takes the process down, the next process knows.
+is noted before it begins: if it takes the process down, the next process knows.
 """
 
 from __future__ import annotations

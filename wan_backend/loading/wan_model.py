@@ -272,7 +272,7 @@ class WanModel:
         return self._load("image_encoder", transformers.CLIPVisionModel, self.precision.image_encoder)
 
     def _load_image_processor(self) -> Any:
-        # By its own name, since the general one takes another arithmetic where torchvision is installed; and whatever
+        # By its own name, since the general one takes another arithmetic if torchvision is installed; and whatever
         # the index says, for there it may be a whole CLIPProcessor, of which only this is wanted.
         try:
             if self.component_files.is_composed:
@@ -326,9 +326,9 @@ class WanModel:
         _LOOKED_AT.add(stamp)
 
     def _broken(self, component: str, error: Exception) -> Refusal:
-        """The sentence for a component that would not load: the damaged file by name where there is one.
+        """The sentence for a component that would not load: the damaged file by name if there is one.
 
-        Raises `error` itself where memory was spent, for which the component is not to blame.
+        Raises `error` itself if memory was spent, for which the component is not to blame.
         """
         if devices.is_out_of_memory(error):
             raise error

@@ -28,7 +28,7 @@ class Form(Enum):
 def form_of(file: FileComponent | None, device: torch.device, quantized: bool, in_8_bit: bool) -> Form:
     """The form of a transformer, of `file` if it's not in a folder.
 
-    `quantized`: it stays as it lies in its file where it can; `in_8_bit`: it is wanted in half the memory.
+    `quantized`: it stays as it lies in its file if it can; `in_8_bit`: it is wanted in half the memory.
     """
     as_in_file = quantized or (in_8_bit and device.type != "mps")  # Apple's cards have no fp8
     if file is not None and as_in_file and single_files.stays_quantized(file):

@@ -1,14 +1,14 @@
 """Checks from its head whether a LoRA file fits a transformer.
 
 What the transformer has no layer for is skipped, as it would compute nothing there: a LoRA for image to video has
-layers for an image encoder that most models lack. The plan says so. The file is refused where what remains isn't what
+layers for an image encoder that most models lack. The plan says so. The file is refused if what remains isn't what
 it was made for:
 
 - nothing remains, or less than half of its layers;
 - a block of the transformer is missing: the file is for a deeper one;
 - it holds whole matrices of components that no Wan model has, on whose work the LoRA relies;
 - it holds something of a layer of Wan's that can't be understood, and so may change what that computes;
-- a layer is there, but of another size (other than where latents come in and pictures' sides are counted).
+- a layer is there, but of another size (other than if latents come in and pictures' sides are counted).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class LoraLayer:
     up_bias: str = ""
     alpha: str = ""
     config_alpha: float | None = None
-    """Alpha by the trainer's settings, where the file has no tensor for it."""
+    """Alpha by the trainer's settings, if the file has no tensor for it."""
     spelled: str = ""
     """The layer as the file has it."""
 
@@ -197,7 +197,7 @@ def _keys_of(head: LoraHead, expert: str) -> Iterable[str]:
 def _keys_by_expert(tensors: Iterable[str]) -> dict[str, list[str]]:
     """The keys for each expert; "" has those that name none.
 
-    Where keys name the low-noise expert alone, those that name none are the high-noise one's; where they name both,
+    If keys name the low-noise expert alone, those that name none are the high-noise one's; if they name both,
     these are for both.
     """
     found: dict[str, list[str]] = {}

@@ -2,7 +2,7 @@
 
 `a14b_experts` knows the words; here is how much they count for a LoRA, whose name speaks of pictures too ("high heels",
 "low angle", a size "L"). "high_noise" says it for certain; so does a partner's file beside it. The bare word counts in
-capitals, or in a name that says Wan 2.2. Where an expert may be meant and nothing more says so, the answer is UNSURE,
+capitals, or in a name that says Wan 2.2. If an expert may be meant and nothing more says so, the answer is UNSURE,
 and a person is asked.
 """
 
@@ -68,7 +68,7 @@ def _by_folder(folder: Path) -> str:
 
 
 def _by_partner(place: Path) -> str:
-    """The expert where the other one's file, or folder, lies beside; UNSURE where that may be chance; else empty."""
+    """The expert if the other one's file, or folder, lies beside; UNSURE if that may be chance; else empty."""
     name = _bare(_stem(place.name))
     own = _numberless(name)
     meant = a14b_experts.possible_expert([own])

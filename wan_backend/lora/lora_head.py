@@ -33,7 +33,7 @@ _BITS |= {"F32": 32, "I32": 32, "U32": 32, "F64": 64, "I64": 64, "U64": 64, "C64
 class UnusableLora(UnusableFile):
     """A LoRA can't be used; the message is a clause that follows the file's name: "is not there any more".
 
-    `choices` are the experts of which a person may name one, where nothing else is missing.
+    `choices` are the experts of which a person may name one, if nothing else is missing.
     """
 
     def __init__(self, why: str, choices: Sequence[Expert] = ()) -> None:
@@ -49,7 +49,7 @@ class LoraHead:
     config: dict[str, Any]
     """What the trainer left beside the weights (PEFT's `lora_alpha`, `r`, `alpha_pattern`, ...); may be empty."""
     low_config: dict[str, Any] = field(default_factory=dict)
-    """The settings for the second of two transformers, where it has its own."""
+    """The settings for the second of two transformers, if it has its own."""
     titles: tuple[str, ...] = ()
     """What its maker called it."""
 
@@ -59,7 +59,7 @@ class LoraHead:
 
 
 def files_of(path: str) -> list[Path]:
-    """The file that `path` means; two where it is a folder with one for each of two experts. Raises UnusableLora."""
+    """The file that `path` means; two if it is a folder with one for each of two experts. Raises UnusableLora."""
     place = Path(path)
     with guarded_files.guard(UnusableLora, ""):
         if not place.is_dir():

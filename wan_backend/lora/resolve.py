@@ -84,7 +84,7 @@ def resolve_loras(
 ) -> Plan:
     """The plan with its LoRAs, for the model in `folder`; with a problem if one of them can't be used.
 
-    `components` has the file or folder of each, where not all are in `folder`. `stays_packed`: on the device, weights
+    `components` has the file or folder of each, if not all are in `folder`. `stays_packed`: on the device, weights
     in fp8 or GGUF stay as they are, so that nothing can be added to them. `basis` are the LoRAs of a quality that has
     few steps (see `trained_uses`). They come first, as they were trained, and what a person adds leaves the steps and
     the guidance alone.

@@ -1,6 +1,6 @@
 """The next smaller memory plan, for when a plan ran out of memory all the same.
 
-Each fallback makes one thing smaller, where it isn't yet. To add one, add its function to FALLBACKS; carrying it out is
+Each fallback makes one thing smaller, if it isn't yet. To add one, add its function to FALLBACKS; carrying it out is
 up to `loading.residency`.
 """
 

@@ -16,7 +16,7 @@ from .residency_plan import MemoryPlan, Residency
 
 @dataclass(frozen=True)
 class Machine:
-    """Where takes are made, and what a job could have there."""
+    """The device that takes are made on, and the bytes that a job could have there."""
 
     kind: str
     """cuda, mps or cpu."""

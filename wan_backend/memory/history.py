@@ -87,7 +87,7 @@ class OutOfMemoryHistory:
 
 
 def _read(file: Path) -> list[tuple[Attempt, MemoryPlan]]:
-    """The file's entries; none where it is damaged or of another version."""
+    """The file's entries; none if it is damaged or of another version."""
     try:
         value = json.loads(file.read_bytes())
         if value["format"] != FORMAT:

@@ -168,12 +168,12 @@ def _choose_transformer(needs: Needs, plan: MemoryPlan, device_bytes: int, host_
 
 
 def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:
-    """The plan where the CPU is the device: what doesn't fit together is reloaded for each job."""
+    """The plan if the CPU is the device: what doesn't fit together is reloaded for each job."""
     if needs.together <= host_bytes:
         return MemoryPlan(Residency.RESIDENT, Residency.RESIDENT, Residency.RESIDENT, needs.together)
     encode_peak, both = needs.encoder_alone, needs.transformer_and_vae
     if both <= host_bytes:
-        # A new prompt for a warm model: the encoder comes second, so the others make way where both don't fit.
+        # A new prompt for a warm model: the encoder comes second, so the others make way if both don't fit.
         stays = both + needs.encoders <= host_bytes
         residency = Residency.RESIDENT if stays else Residency.RELOADED
         return MemoryPlan(Residency.RELOADED, residency, residency, max(both, encode_peak))
@@ -183,7 +183,7 @@ def choose_on_cpu(needs: Needs, host_bytes: int) -> MemoryPlan:
 
 
 def _choose_encoder(needs: Needs, device_bytes: int, host_bytes: int) -> tuple[Residency, int]:
-    """The text encoder's residency where not all fits together, and its peak on the device."""
+    """The text encoder's residency if not all fits together, and its peak on the device."""
     alone = needs.encoder_alone
     if alone > device_bytes:
         return Residency.BLOCK_OFFLOADED, needs.encoder_block_offloaded

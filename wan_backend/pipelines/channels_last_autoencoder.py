@@ -32,7 +32,7 @@ from .channels_last_convolutions import CACHED_FRAMES, KERNEL_FRAMES, MAX_FOLDED
 PICTURES_A_LATENT = 4
 """Pictures in a latent frame; the first latent frame is one picture alone."""
 ALIGNED = 64
-"""Tensors begin at multiples of this many numbers where they share memory."""
+"""Tensors begin at multiples of this many numbers if they share memory."""
 MIN_CAPABILITY = (8, 0)
 """The lowest compute capability of an NVIDIA card with arithmetic in bfloat16."""
 
@@ -83,9 +83,9 @@ def compile_ahead(device: torch.device, config: Mapping[str, Any]) -> None:
 
 
 class _Stream:
-    """What goes from block to block: (T, H, W, C) frames, and the next convolution's input where it is made already.
+    """What goes from block to block: (T, H, W, C) frames, and the next convolution's input if it is made already.
 
-    `bias`, where there is one, is still to be added to `value`. Where `shared` is true, something else holds `value`,
+    `bias`, if there is one, is still to be added to `value`. If `shared` is true, something else holds `value`,
     and it must not be changed.
     """
 
@@ -399,7 +399,7 @@ class FilmPass:
         """Yield which frames of the input they are and the convolution's output, without bias, for each latent frame.
 
         The last two frames are cached. What `holder` holds is freed before the last output is given. `weight` is that
-        of the convolution in another form, folded where it has four dimensions.
+        of the convolution in another form, folded if it has four dimensions.
         """
         inputs = holder.pop()
         frames = len(inputs) - CACHED_FRAMES

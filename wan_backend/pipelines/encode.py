@@ -77,7 +77,7 @@ class Film:
 def encode(vae: Any, film: Film, should_stop: ShouldStop = never) -> torch.Tensor:
     """(1, C, T, h, w) latents of `film`, normalized for the transformer, in the autoencoder's dtype.
 
-    Equals `vae.encode` of the whole film; where it is larger than `vae.tile_pixels`, nearly so. Raises Stopped between
+    Equals `vae.encode` of the whole film; if it is larger than `vae.tile_pixels`, nearly so. Raises Stopped between
     the encoder's blocks; its cache is empty afterwards, whatever happened.
     """
     factor = spatial_factor(vae.config)

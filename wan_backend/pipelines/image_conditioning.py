@@ -25,7 +25,7 @@ from .stopping import check
 
 
 def prepare(job: Preparation) -> Conditions:
-    """The conditions of a take that begins on `canvas.kept[0]` and, where that is kept too, ends on the last frame.
+    """The conditions of a take that begins on `canvas.kept[0]` and, if that is kept too, ends on the last frame.
 
     The last picture may be held: kept at the frames right before the last as well. Raises Refusal if the model
     can't do it, or Stopped.
@@ -78,7 +78,7 @@ def _seen(placement: PlacedModel, pictures: Sequence[np.ndarray]) -> torch.Tenso
 
 
 def _given_mask(film: Film, latents: torch.Tensor) -> torch.Tensor:
-    """(1, 4, T, h, w) like `latents`: 1 where one of a latent's four frames is given; the first stands four times."""
+    """(1, 4, T, h, w) like `latents`: 1 if one of a latent's four frames is given; the first stands four times."""
     frames = [0] * (PICTURES_A_LATENT - 1) + list(range(film.frames))
     given = torch.tensor([float(frame in film.pictures) for frame in frames])
     given = given.view(1, -1, PICTURES_A_LATENT, 1, 1).transpose(1, 2)

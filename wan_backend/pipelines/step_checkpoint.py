@@ -69,7 +69,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, file: Path, fingerprint: str) -> Checkpoint | None:
-        """What `write` put there under the same fingerprint; None, with the reason in the log, where it's of no use."""
+        """What `write` put there under the same fingerprint; None, with the reason in the log, if it's of no use."""
         try:
             content = whole_file.unsealed(file.read_bytes())
             length = int.from_bytes(content[:8], "little")
@@ -100,7 +100,7 @@ class SamplerState:
 
     @classmethod
     def of(cls, sampler: Any) -> SamplerState | None:
-        """The state of `sampler` at this moment; None, with the reason in the log, where it can't be kept."""
+        """The state of `sampler` at this moment; None, with the reason in the log, if it can't be kept."""
         packer = _Packer()
         try:
             tree = {name: packer.pack(value) for name, value in vars(sampler).items() if name != SCHEDULER_CONFIG}

@@ -41,7 +41,7 @@ def prepare(job: Preparation) -> Conditions:
 
 
 def prepare_continued(job: Preparation) -> Conditions:
-    """The conditions where frames at the ends are given, and those beside or between them are made (VACE)."""
+    """The conditions of a take whose ends are given frames; those beside or between them are made (VACE)."""
     conditions = text_to_video.start(job)
     with job.placement.use("vae") as vae:
         return _controlled(job, conditions, vae)
@@ -64,7 +64,7 @@ def prepare_restyle(job: Preparation) -> Conditions:
 
 
 def prepare_previs(job: Preparation) -> Conditions:
-    """The conditions where the scene's depth guides the take and a picture shows its look (VACE).
+    """The conditions of a take that the scene's depth guides and whose look a picture shows (VACE).
 
     `strength` is how early the depth lets go: at 0 it holds in every step, at 1 in none. The first steps settle where
     things are, so what is let go of late differs in detail only.

@@ -1,6 +1,6 @@
 """Pictures in tiles, for an autoencoder that is too large for the whole picture: cutting them and joining them.
 
-Each tile is decoded through all its frames before the next one; where two overlap, one fades into the other. Sizes are
+Each tile is decoded through all its frames before the next one; if two overlap, one fades into the other. Sizes are
 in latents, except where a name or a docstring says pixels.
 """
 
@@ -101,7 +101,7 @@ def tile_pixels(vae: object) -> int:
 
 
 def cut(height: int, width: int, factor: int, square_pixels: int) -> list[Tile]:
-    """The tiles of a picture of `height` by `width` latents, row by row; one where it may go whole.
+    """The tiles of a picture of `height` by `width` latents, row by row; one if it may go whole.
 
     None has more pixels than a square of `square_pixels` a side, where a latent covers `factor` of them; 0 sets no
     bound. They are cut so that as little as possible is computed twice, and their sides differ by a latent at most.
@@ -208,7 +208,7 @@ class _Film:
 
 
 def join_latents(tiles: Sequence[Tile], encoded: Callable[[Tile], torch.Tensor]) -> torch.Tensor:
-    """(1, C, T, height, width) float32 latents, where `encoded(tile)` gives those of one tile."""
+    """(1, C, T, height, width) float32 latents, joined of those that `encoded(tile)` returns for each tile."""
     whole: torch.Tensor | None = None
     for tile in tiles:
         latents = encoded(tile).float()

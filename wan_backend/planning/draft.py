@@ -66,7 +66,7 @@ def run_steps(draft: Draft, steps: Iterable[Step]) -> Draft:
 
 
 def unless_refused(step: Step) -> Step:
-    """The step, left out where the draft has a problem already: nothing is looked for on a disk in vain."""
+    """The step, left out if the draft has a problem already: nothing is looked for on a disk in vain."""
     return lambda draft: draft if draft.plan.problem is not None else step(draft)
 
 

@@ -1,7 +1,7 @@
 """A plan on the machine that is there: its memory, the model's files, LoRAs and what would make a draft quicker.
 
 The memory is forecast from the catalogue's numbers, before anything is loaded; the worker plans again with the model's
-own files and what is free then. So a take is refused only where it wouldn't fit with nothing else on the device either.
+own files and what is free then. So a take is refused only if it wouldn't fit with nothing else on the device either.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ class ModelRow:
     memory_bytes: int = 0
     """Estimated memory of the card for its default size and greatest length; 0: not known."""
     least_memory_bytes: int = 0
-    """Estimated memory of the card at the least, where weights stay in the machine's memory, which is slower."""
+    """Estimated memory of the card at the least, if weights stay in the machine's memory, which is slower."""
     broken: bool = False
     """True if it is here, but can't be used; `sentence` says why."""
 
@@ -308,7 +308,7 @@ class ListParams:
 
 @dataclass(frozen=True)
 class ListResult:
-    """A page of the jobs that this server has: first those that have not ended, then the others, newest first. Where a
+    """A page of the jobs that this server has: first those that have not ended, then the others, newest first. If a
     server dies later on, the event `job` reports its jobs as they become this server's."""
 
     jobs: list[JobStatus]
@@ -324,7 +324,7 @@ class ElsewhereParams:
 
     jobs: int
     """Their number, which is `held_elsewhere` of a page. Which of their jobs are shown here may have changed, too: ask
-    for the list anew where any are."""
+    for the list anew if any are."""
 
 
 @dataclass(frozen=True)
@@ -349,7 +349,7 @@ class SetupPlan:
     """A plan for setting up the backend's environment; shown before gigabytes are fetched."""
 
     python: str
-    """The Python of this machine that would do where the set-up can't fetch its own; empty if none would."""
+    """The Python of this machine that would do if the set-up can't fetch its own; empty if none would."""
     torch_build: str
     """cuda, rocm, mps or cpu."""
     folder: str

@@ -109,7 +109,7 @@ class Expert(StrEnum):
     """The expert of a model with two (Wan 2.2 A14B) to which a LoRA is applied; other models have one transformer."""
 
     AUTO = "auto"
-    """Decided by the file's layers, its name (high_noise, LOW, HN, ...) or a partner beside it; both where none does.
+    """Decided by the file's layers, its name (high_noise, LOW, HN, ...) or a partner beside it; both if none does.
     Where the name leaves it open, the plan has a problem that asks for one of the others."""
     BOTH = "both"
     HIGH = "high"
@@ -140,7 +140,7 @@ class Source:
     folder: str
     """Absolute."""
     files: list[str] = field(metadata={CODEC: _NAMES})
-    """Names in `folder`: one movie, or pictures. A name may come again where a picture is held. Numbered names that
+    """Names in `folder`: one movie, or pictures. A name may come again if a picture is held. Numbered names that
     follow one another travel as one run."""
     is_movie: bool = False
     first_frame: int = 0
@@ -213,7 +213,7 @@ class Problem:
     sentence: str
     fixes: list[Fix] = field(default_factory=list)
     log: str = ""
-    """Path of a log file with the details, where there is one."""
+    """Path of a log file with the details, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ class Plan:
     fixes: list[Fix] = field(default_factory=list)
     """Fixes that would improve a plan that can be carried out."""
     problem: Problem | None = None
-    """The reason where it can't be done."""
+    """The reason if it can't be done."""
 
 
 @dataclass(frozen=True)

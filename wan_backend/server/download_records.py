@@ -107,7 +107,7 @@ def counted(record: Record) -> Record:
 
 
 def _at_rest(record: Record) -> Record:
-    """The record in the state in which it is offered: paused where it was active."""
+    """The record in the state in which it is offered: paused if it was active."""
     status = record.status
     if status.state.active:
         sentence = "It was interrupted; press Resume to continue."

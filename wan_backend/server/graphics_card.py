@@ -1,6 +1,6 @@
 """The graphics card that takes are made on, as far as the server can know it without torch.
 
-Its name and size come from the worker. How much of it is free comes from NVIDIA's own program where that is installed;
+Its name and size come from the worker. How much of it is free comes from NVIDIA's own program if that is installed;
 the program takes a moment, so a thread asks it when a worker has come up and has loaded nothing yet. What our own
 models take later therefore counts as free, because the next job may have it.
 """
@@ -50,7 +50,7 @@ class GraphicsCard:
 
     @property
     def usable_bytes(self) -> int:
-        """Memory that a job could have; all of it where it isn't known how much is free."""
+        """Memory that a job could have; all of it if it isn't known how much is free."""
         usable = self.total_bytes if self.free_bytes is None else self.free_bytes
         return usable if self.budget_bytes is None else min(usable, self.budget_bytes)
 

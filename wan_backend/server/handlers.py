@@ -69,7 +69,7 @@ class Handlers:
         )
 
     def ping(self, params: m.Nothing) -> m.PingResult:
-        """Only where stdin's thread did not see by itself that this is what the line asks."""
+        """Only if stdin's thread did not see by itself that this is what the line asks."""
         return m.PingResult()
 
     def models(self, params: m.Nothing) -> m.ModelsResult:

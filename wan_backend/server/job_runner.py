@@ -62,7 +62,7 @@ class JobRunner:
         life.listener = self
 
     def advance(self) -> None:
-        """Give the worker the next job, or have a worker where one waits."""
+        """Give the worker the next job, or have a worker if one waits."""
         if self._life.busy_with or self._planned:
             return
         job = self._queue.next_queued()
@@ -177,7 +177,7 @@ class JobRunner:
         return self._queue.has(job_id) and self._queue.status(job_id).state is JobState.QUEUED
 
     def _guarded(self, job_id: str, do: Callable[[], None]) -> None:
-        """Call `do`; where it raises an error that nobody foresaw, the job fails."""
+        """Call `do`; if it raises an error that nobody foresaw, the job fails."""
         try:
             do()
         except Exception as error:

@@ -17,7 +17,7 @@ LOGS_KEPT = 20
 
 
 def start_logging(file: Path) -> None:
-    """Log to `file` and to stderr; where the file can't be written, to stderr alone."""
+    """Log to `file` and to stderr; if the file can't be written, to stderr alone."""
     logging.raiseExceptions = False  # a log that can't be written, as on a full disk, must not stop the work
     shape = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]

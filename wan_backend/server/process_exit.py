@@ -28,7 +28,7 @@ MAX_QUOTE_CHARACTERS = 160
 
 
 def in_words(code: int, log_file: Path) -> str:
-    """Describe the end of a process with the exit code `code` (minus the signal's number, where there was one).
+    """Describe the end of a process with the exit code `code` (minus the signal's number, if there was one).
 
     A clause without its subject: "crashed inside a library (segmentation fault)".
     """

@@ -42,7 +42,7 @@ class Thumbnails:
         self._one_at_a_time = threading.Lock()
 
     def of(self, params: ThumbnailsParams) -> ThumbnailsResult:
-        """The pictures; none where they can't be made. Takes up to seconds."""
+        """The pictures; none if they can't be made. Takes up to seconds."""
         if not all(map(is_sane_source, params.sources)):
             return ThumbnailsResult([])
         folder = self._folder / _key(params)
@@ -120,7 +120,7 @@ def _read_results(folder: Path) -> list[ThumbnailsResult]:
 
 
 def _kept(folder: Path) -> ThumbnailsResult | None:
-    """The pictures that were made before, where all of them are still there."""
+    """The pictures that were made before, if all of them are still there."""
     try:
         result = from_json(ThumbnailsResult, whole_file.read_json(folder / RESULT_FILE), "result")
     except (OSError, ValueError, ProtocolError):

@@ -77,7 +77,7 @@ def stamp(path: Path) -> Stamp:
 
 
 def regular_stamp(file: str | Path) -> Stamp:
-    """The stamp of a regular file. Raises OSError, also where it's a pipe, a device or a folder."""
+    """The stamp of a regular file. Raises OSError, also if it's a pipe, a device or a folder."""
     found = os.stat(file)
     _check_regular(found, file)
     return found.st_size, found.st_mtime_ns

@@ -63,12 +63,12 @@ def write_problem(error: OSError, what: str) -> Problem:
 
 
 def existing_ancestor(folder: Path) -> Path:
-    """`folder`, or the nearest folder above it that is there; `folder` itself where none is, as on a missing drive."""
+    """`folder`, or the nearest folder above it that is there; `folder` itself if none is, as on a missing drive."""
     return next((place for place in (folder, *folder.parents) if place.exists()), folder)
 
 
 def free_bytes_at(folder: Path) -> int:
-    """Free space on the disk where `folder` is or would be. Raises OSError."""
+    """Free bytes on the disk where `folder` is or would be. Raises OSError."""
     return shutil.disk_usage(existing_ancestor(folder)).free
 
 

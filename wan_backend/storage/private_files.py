@@ -1,7 +1,7 @@
 """Makes files and folders that nobody else on the machine may read.
 
 The folder that the add-on and the server keep for themselves holds prompts, paths and pictures. What they make there is
-theirs alone, whatever the person's umask; takes and models are made as the person's umask says. (On Windows, where it
+theirs alone, whatever the person's umask; takes and models are made as the person's umask says. (On Windows, if it
 lies in the person's own folders, the system sees to that.)
 """
 
@@ -67,7 +67,7 @@ def make_private(path: Path) -> None:
 
 
 def tighten(folder: Path) -> None:
-    """Make a folder private and, where it was open to others, what lies right in it. Never raises."""
+    """Make a folder private and, if it was open to others, what lies right in it. Never raises."""
     if _tighten(folder):
         with contextlib.suppress(OSError):
             for path in folder.iterdir():
@@ -75,7 +75,7 @@ def tighten(folder: Path) -> None:
 
 
 def tighten_all(folder: Path) -> None:
-    """Make all that lies in a folder private, however deep: seconds, where it holds ten thousand jobs. Never raises."""
+    """Make all that lies in a folder private, however deep: seconds, if it holds ten thousand jobs. Never raises."""
     for path, folders, files in os.walk(folder):
         for name in (*folders, *files):
             _tighten(Path(path, name))

@@ -30,7 +30,7 @@ class TransferRate:
 
     @property
     def bytes_per_second(self) -> float:
-        """0 while it isn't known, or where nothing came."""
+        """0 while it isn't known, or if nothing came."""
         if not self._points:
             return 0.0
         (first, first_bytes), (last, last_bytes) = self._points[0], self._points[-1]

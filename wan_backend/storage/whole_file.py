@@ -47,7 +47,7 @@ def write(file: Path, content: bytes | memoryview, flushed: bool = False, unfini
 
 
 def replace(source: Path, file: Path) -> None:
-    """Rename `source` to `file`, in place of what is there; on Windows again where that is held. Raises OSError."""
+    """Rename `source` to `file`, in place of what is there; on Windows again if that is held. Raises OSError."""
     for attempt in range(REPLACE_TRIES):
         try:
             os.replace(source, file)
@@ -100,7 +100,7 @@ def unsealed(content: bytes) -> bytes:
 
 
 def sync_folder(folder: Path) -> None:
-    """See the names in `folder` onto the disk, where the system can: a rename then outlasts a power cut."""
+    """See the names in `folder` onto the disk, if the system can: a rename then outlasts a power cut."""
     with contextlib.suppress(OSError):  # Windows opens no folders; some network disks sync none
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -42,7 +42,7 @@ class Executor:
         self._warm: WarmModel | None = None
 
     def ready(self) -> ReadyParams:
-        """The worker's versions and memory, and the device that a job gets where it names none."""
+        """The worker's versions and memory, and the device that a job gets if it names none."""
         device = devices.choose("auto")
         total, host = devices.total_bytes(device), devices.free_bytes(torch.device("cpu"))
         return ReadyParams(PROTOCOL_VERSION, devices.name(device), torch.__version__, os.getpid(), total, host)
@@ -64,7 +64,7 @@ class Executor:
         return make_take(run.params, warm, self._report, stop, self._reader.for_job(stop), self._on_read)
 
     def _warm_model(self, params: RunParams) -> WarmModel:
-        """The model of the job; where another one is warm, it leaves memory first."""
+        """The model of the job; if another one is warm, it leaves memory first."""
         device = devices.choose(params.device)
         folder = Path(params.model_folder)
         components: dict[str, Path] = {each.part: Path(each.place) for each in params.model_parts}

@@ -157,7 +157,7 @@ def _shorter(params: RunParams) -> Fix | None:
 
 
 def _log_file() -> str:
-    """The file that stderr goes to; "" where that can't be found out."""
+    """The file that stderr goes to; "" if that can't be found out."""
     if sys.platform != "linux":
         return ""
     try:

@@ -28,7 +28,7 @@ def gather(
 ) -> Canvas:
     """The pictures that `request` names, at the plan's size and rate. Raises Refusal (bad_source), or Stopped.
 
-    `depth_of` is called only where the depth of footage is the guide and no source gives it; `read` reads the sources.
+    `depth_of` is called only if the depth of footage is the guide and no source gives it; `read` reads the sources.
     """
     gatherer = Gatherer(request, plan, depth_of, should_stop, read)
     if request.task == Task.IMAGE_TO_VIDEO:

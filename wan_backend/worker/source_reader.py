@@ -1,7 +1,7 @@
 """Reads sources in another process (`source_process`), so that a damaged file can't end the worker.
 
-The process is started by the first source and kept for the next. Where it dies, takes too long or the job is stopped,
-it is ended, and the next source gets another. Where a network share doesn't answer, the take can be cancelled.
+The process is started by the first source and kept for the next. If it dies, takes too long or the job is stopped,
+it is ended, and the next source gets another. If a network share doesn't answer, the take can be cancelled.
 """
 
 from __future__ import annotations

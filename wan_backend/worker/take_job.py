@@ -139,7 +139,7 @@ class TakeState:
     )
     """Time spent in each phase, of all tries."""
     kernels: str = ""
-    """The kernels that the transformer ran on; "" where an earlier try had made all steps."""
+    """The kernels that the transformer ran on; "" if an earlier try had made all steps."""
 
 
 def make_take(
@@ -209,7 +209,7 @@ def _try_to_make(job: TakeJob, state: TakeState, memory: JobMemory, folder: Path
 
 
 def _choose_decoder(job: TakeJob, state: TakeState, memory: MemoryPlan) -> None:
-    """Have the tiny autoencoder make the pictures where the model's own is too large for the device."""
+    """Have the tiny autoencoder make the pictures if the model's own is too large for the device."""
     plan = state.plan
     if not memory.decode_fits and job.params.tiny_decoder and plan.decoder is Decoder.WHOLE:
         state.plan = replace(plan, decoder=Decoder.TINY, notes=[*plan.notes, TINY_FOR_MEMORY_NOTE])
