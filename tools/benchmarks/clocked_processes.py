@@ -46,7 +46,7 @@ def answers_meanwhile(folder: Path) -> float:
 
 
 def cancel(folder: Path) -> float:
-    """Until the job is told to be cancelled."""
+    """Until the job is reported as canceled."""
     with Client(folder) as client:
         job_id = client.begin_take()
         began = time.monotonic()

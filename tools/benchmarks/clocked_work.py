@@ -89,7 +89,7 @@ def many_heads(folder: Path) -> float:
 
 
 def many_files(folder: Path) -> float:
-    """As many as a look takes at most; small ones."""
+    """Seconds of a second look at as many files as a look takes at most; small ones."""
     for number in range(5000):
         place = folder / str(number // 500)
         place.mkdir(exist_ok=True)

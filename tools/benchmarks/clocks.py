@@ -1,7 +1,7 @@
 """`python -m tools.benchmarks.clocks [NAME...]`: what the product says of its own speed, measured on this machine.
 
 They are rows here and no asserts of tests, since how long a thing takes says as much of what else the machine does.
-Run it if nothing else runs.
+Run it where nothing else runs.
 """
 
 from __future__ import annotations

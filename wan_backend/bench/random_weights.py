@@ -1,4 +1,4 @@
-"""Full-size models of random weights, made in place: for speed and memory, if no checkpoint is to be had."""
+"""Full-size models of random weights, made in place: for speed and memory where no checkpoint is to be had."""
 
 from __future__ import annotations
 

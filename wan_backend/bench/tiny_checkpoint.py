@@ -94,7 +94,7 @@ def make_scheduler() -> UniPCMultistepScheduler:
 
 
 def _lively(transformer: Any) -> Any:
-    """The same transformer with louder weights, so that the prompt and the steps show in the pixels."""
+    """The transformer with louder weights, so that the prompt and the steps show in the pixels."""
     with torch.no_grad():
         for name, weight in transformer.named_parameters():
             if "attn2" in name and weight.ndim == 2:

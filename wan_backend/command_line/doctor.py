@@ -14,7 +14,7 @@ from ..server.planner import Planner
 
 
 def main(options: argparse.Namespace) -> int:
-    """Examine and say; the exit code."""
+    """Examine the backend and print the findings; the exit code is 1 if one is wrong."""
     folders = [os.path.abspath(folder) for folder in options.models_folder]
     planner = Planner(folders, None)
     survey = planner.library.refresh()

@@ -1,4 +1,4 @@
-"""Puts a finished take if `generate -o` says."""
+"""Puts a finished take where `generate -o` says."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TakeOutput:
 
 
 def choose(path: Path, job_id: str, overwrite: bool) -> TakeOutput:
-    """The place for `wanted`; its format is told by its ending. Raises OutputRefused."""
+    """The place for `wanted`; its format follows from its ending. Raises OutputRefused."""
     target = path.absolute()
     if target.suffix.lower() not in FORMAT_OF_SUFFIX:
         raise ValueError(f"'{target.suffix}' is not known; name the output .mp4 or .mkv, or a folder for PNG.")

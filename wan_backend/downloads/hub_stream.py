@@ -1,6 +1,6 @@
 """Streams a file from the hub: it resumes in the middle, and a wrong answer costs nothing of what came before.
 
-huggingface_hub's own download isn't used: if a portal or a proxy answers a request for the rest with a page, it
+huggingface_hub's own download isn't used: when a portal or a proxy answers a request for the rest with a page, it
 throws away all that came before; it writes an answer without end until the disk is full; it waits as long as a server
 says. Its client is used, so the login, proxies and certificates are the library's own; the login goes to the hub alone.
 """

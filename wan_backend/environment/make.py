@@ -32,7 +32,7 @@ NO_PYTHON = (
 
 
 class Report(Protocol):
-    """Is told how far it is: the step (from 1), how many there are, a sentence, and bytes if they are known."""
+    """Receives how far it is: the step (from 1), how many there are, a sentence, and bytes if they are known."""
 
     def __call__(self, step: int, count: int, sentence: str, amount: Amount = ..., /) -> None:
         """Report it."""

@@ -1,4 +1,4 @@
-"""Makes an environment with uv: each file compared with a checksum, resumed out of uv's cache, with bytes told.
+"""Makes an environment with uv: each file compared with a checksum, resumed out of uv's cache, with its bytes reported.
 
 uv doesn't say how many bytes it has of a file; what it has written of the files that are on their way is seen in its
 cache and made an estimate of. Whole files count as what they are.
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 UNPACKED = 2.5
 """How much larger packages are once unpacked, as uv does while they come; torch is more, NVIDIA's less."""
 MOST_OF_A_FILE = 0.97
-"""A file that is on its way is never told to be whole."""
+"""The share of a file that is reported at most while it is on its way."""
 UNPACKING = ".tmp*"
 """In its cache, where uv unpacks what is on its way."""
 COPIES_INSTEAD = {"UV_LINK_MODE": "copy"}

@@ -23,7 +23,7 @@ class LibraryIndex:
     """The last survey of the folders. Its methods may be called from any thread."""
 
     def __init__(self, folders: Iterable[str], snapshots: Callable[[], Iterable[Path]] = tuple) -> None:
-        """`snapshots` gives the folders of fetched models, anew at each refresh."""
+        """`snapshots` returns the folders of fetched models, anew at each refresh."""
         self._folders, self._snapshots = [Path(folder) for folder in folders], snapshots
         self._known: Survey | None = None
         self._fresh_until = 0.0

@@ -267,7 +267,7 @@ def _slices(component: str, under: Mapping[str, str], head: WeightsHead) -> tupl
 
 
 def _targets(component: str, under: Mapping[str, str]) -> Callable[[str], tuple[str, ...]]:
-    """A function that gives diffusers' or transformers' names of a tensor; a file that has them already keeps them."""
+    """A function that returns diffusers' or transformers' name of a tensor; a file that has them already keeps them."""
     if component == "image_encoder":
         if "embeddings.class_embedding" in under:
             return lambda name: () if name.endswith(tensor_names.UNUSED_IMAGE_NAMES) else (name,)

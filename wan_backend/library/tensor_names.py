@@ -231,7 +231,7 @@ def _is_nested(names: Iterable[str]) -> bool:
 
 
 def vae_namer(names: Iterable[str]) -> Callable[[str], str | None]:
-    """A function that gives diffusers' name of a published one, or None, for the autoencoder that has `names`."""
+    """A function that returns diffusers' name of a published one, or None, for the autoencoder that has `names`."""
     names = list(names)
     if _is_nested(names):
         return lambda name: _vae_outside_name(name) or _vae_nested_name(name)

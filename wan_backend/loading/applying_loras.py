@@ -35,7 +35,7 @@ class AppliedLora:
 
     path: str
     changed: Stamp
-    """The file's length and time: tells whether it was exchanged."""
+    """The file's length and time, which show whether it was exchanged."""
     strength: float
     half: str = ""
     """ "high" or "low" if the transformer is one of two: of a file for both, it is that half."""

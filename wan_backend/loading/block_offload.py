@@ -21,7 +21,7 @@ from torch import Tensor, nn
 log = logging.getLogger(__name__)
 
 ALIGNMENT = 256
-"""Bytes: if a tensor may begin, so that every kernel takes it."""
+"""Bytes: where a tensor may begin, in multiples of this, so that every kernel takes it."""
 BUFFERS = 2
 """On the device for blocks that visit: one works, one comes."""
 

@@ -72,7 +72,7 @@ def layers(transformer: nn.Module) -> Iterator[str]:
 
 
 def is_layers_weight(name: str, shape: tuple[int, ...]) -> bool:
-    """True for the parameters that are the weights of `layers`, told without the transformer."""
+    """True for the parameters that are the weights of `layers`, known without the transformer."""
     return len(shape) == 2 and name.endswith(".weight") and name.split(".")[0] in STACKS
 
 

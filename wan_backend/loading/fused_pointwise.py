@@ -1,7 +1,7 @@
 """What a transformer computes between its matrix products, each operation in one pass over memory: Triton kernels.
 
 A card waits for its memory here, not for its arithmetic: torch's own operations (`pointwise.TorchPointwise`) go over a
-chunk of the tokens 3 to 8 times, these go over it once. All arithmetic is in float32 and is rounded once, if the
+chunk of the tokens 3 to 8 times, these go over it once. All arithmetic is in float32 and is rounded once, where the
 result is stored. The kernels are compiled in a second or two, once for all sizes, and Triton caches them on the disk.
 The matrix products stay the model's own layers, so LoRAs, quantized weights and block offloading work as before.
 """

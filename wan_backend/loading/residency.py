@@ -1,4 +1,4 @@
-"""Puts a model's components if the memory plan says, phase by phase."""
+"""Puts a model's components where the memory plan says, phase by phase."""
 
 from __future__ import annotations
 

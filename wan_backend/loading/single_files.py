@@ -31,7 +31,7 @@ KEPT_FORMS = {
 }  # fmt: skip
 """Blocks of GGUF that diffusers takes apart while it runs."""
 KEPT_FP8 = {"fp8", "fp8 scaled", "int8"}
-"""As most of the numbers of a safetensors file are; `eight_bit` keeps them so."""
+"""The number formats of safetensors in which `eight_bit` can keep a matrix."""
 
 
 def load(component: FileComponent, dtype: torch.dtype, quantized: bool = False, in_8_bit: bool = False) -> Any:

@@ -79,7 +79,7 @@ class FileTensors:
         return weight if scale is None else weight.float() * scale
 
     def _scale(self, piece: TensorSlice, weight: torch.Tensor) -> torch.Tensor | None:
-        """What the weight is multiplied by, float32, in a shape that does; None if nothing is said."""
+        """What the weight is multiplied by, float32, in a shape that does; None if the file has no scale."""
         name = scale_of(self._header, piece.source)
         if name is None:
             return None

@@ -101,7 +101,7 @@ class WanModel:
         self._stamp = self.component_files.stamp()
         held = (name for name in (*self.components, "tokenizer") if self.component_files.has(name))
         self._component_stamps = {name: self.component_files.component_stamp(name) for name in held}
-        """As the files were at first: what is in memory is of those, whatever is put in their place later."""
+        """The stamps of the files at first: what is in memory is of those, whatever is put in their place later."""
 
     @property
     def weights_in_8_bit(self) -> bool:

@@ -8,7 +8,7 @@ it was made for:
 - a block of the transformer is missing: the file is for a deeper one;
 - it holds whole matrices of components that no Wan model has, on whose work the LoRA relies;
 - it holds something of a layer of Wan's that can't be understood, and so may change what that computes;
-- a layer is there, but of another size (other than if latents come in and pictures' sides are counted).
+- a layer is there, but of another size (other than where latents come in and pictures' sides are counted).
 """
 
 from __future__ import annotations

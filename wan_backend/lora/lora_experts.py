@@ -50,7 +50,7 @@ def are_a_pair(files: Sequence[Path]) -> bool:
 
 
 def _named(name: str) -> str:
-    """The expert that a name alone says, or UNSURE, or empty."""
+    """The expert by a name alone, UNSURE, or empty."""
     sure, word = a14b_experts.certain_expert([name]), a14b_experts.probable_expert([name])
     is_22 = a14b_experts.is_wan_22([name])
     if sure or (word and (is_22 or word.upper() in re.findall(r"[A-Z]+", name))):

@@ -43,7 +43,7 @@ class Limits:
 
 
 Fallback = Callable[[MemoryPlan, Limits], MemoryPlan | None]
-"""A function that gives a smaller plan, or None if it changes nothing."""
+"""A function that returns a smaller plan, or None if it changes nothing."""
 
 
 def _chunk_tokens_smaller(plan: MemoryPlan, limits: Limits) -> MemoryPlan | None:

@@ -39,7 +39,7 @@ FULL_SIZE_TENSORS, PATCHED_TENSORS = 15, 23.5
 """Tensors of four full-size frames that decoding one latent frame keeps alive: what its convolutions cache of the
 frames before, and what they make. The second is for Wan 2.2's autoencoder for TI2V, of which a token is 32 pixels."""
 CHANNELS_LAST_TENSORS, CHANNELS_LAST_PATCHED_TENSORS = (15.0, 6.0), (21.0, 8.0)
-"""The same numbers if the autoencoder runs channels last, on a graphics card: for one latent frame, and for each
+"""Those numbers for an autoencoder that runs channels last, on a graphics card: for one latent frame, and for each
 further one that is decoded with it.
 
 12.3 and 5.5 such tensors are alive at once, and 16.5 and 7 of Wan 2.2's (tools/benchmarks/tally.py counts them). The
@@ -87,7 +87,7 @@ class HiddenStates:
     """In the transformer."""
     vae_number_bytes: int
     vae_channels_last: bool = False
-    """True if the autoencoder runs as `pipelines.channels_last_vae` does it: on a graphics card."""
+    """True if the autoencoder runs as `pipelines.channels_last_autoencoder` does it: on a graphics card."""
 
 
 @dataclass(frozen=True)

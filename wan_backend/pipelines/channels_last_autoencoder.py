@@ -131,7 +131,7 @@ class FilmPass:
     def decode(self, hidden: Tensor) -> Tensor:
         """Pictures (F, H, W, colors), float32 from about -1 to 1, of (1, C, T, h, w) latents after `post_quant_conv`.
 
-        The first call must be for the first latent frame alone, which is one picture; later ones give 4 T pictures.
+        The first call must be for the first latent frame alone, which is one picture; later ones return 4 T pictures.
         """
         decoder, self._latents = self._vae.decoder, hidden.shape[2]
         stream = _Stream(

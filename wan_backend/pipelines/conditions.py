@@ -1,4 +1,4 @@
-"""What a task's `prepare` takes and gives: a Canvas of pictures becomes the Conditions that `denoise` works from."""
+"""What a task's `prepare` takes and returns: a Canvas of pictures becomes the Conditions that `denoise` works from."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def decode(
 ) -> Iterator[np.ndarray]:
     """Yield uint8 arrays (N, H, W, 3): first one frame, then four for each further latent frame.
 
-    `latents` is (1, C, T, H, W) as `denoise` gives it. Equals `vae.decode` of the denormalized latents; if the
+    `latents` is (1, C, T, H, W) as `denoise` returns it. Equals `vae.decode` of the denormalized latents; if the
     picture is larger than `vae.tile_pixels`, nearly so, and `on_tile` is called for each latent frame of each tile.
     Raises Stopped between the decoder's blocks, and NoPictures; its cache is empty afterwards, whatever happened.
     """

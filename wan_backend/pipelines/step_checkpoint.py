@@ -35,7 +35,7 @@ class Checkpoint:
 
     done: int
     latents: torch.Tensor
-    """(1, C, references + T, h, w), noisy; of a finished one (1, C, T, h, w), clean, as `denoise` gives them."""
+    """(1, C, references + T, h, w), noisy; of a finished one (1, C, T, h, w), clean, as `denoise` returns them."""
     finished: bool = False
     sampler: SamplerState = field(default_factory=lambda: SamplerState())
 

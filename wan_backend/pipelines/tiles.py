@@ -1,6 +1,6 @@
 """Pictures in tiles, for an autoencoder that is too large for the whole picture: cutting them and joining them.
 
-Each tile is decoded through all its frames before the next one; if two overlap, one fades into the other. Sizes are
+Each tile is decoded through all its frames before the next one; where two overlap, one fades into the other. Sizes are
 in latents, except where a name or a docstring says pixels.
 """
 

@@ -1,6 +1,6 @@
 """Takes that are longer than the transformer's window: overlapping windows whose velocities are blended.
 
-The latents of the whole take are one tensor. At each step the transformer runs on one window after another; if two
+The latents of the whole take are one tensor. At each step the transformer runs on one window after another; where two
 overlap, their velocities are blended by linear weights, so all windows take the same step and nothing drifts.
 """
 

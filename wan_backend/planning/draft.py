@@ -1,7 +1,7 @@
 """A plan in the making: what it is made from, what is settled so far, and how steps go on with it.
 
-A step is a function that gets the draft and gives the next one, or the problem that it found. The first problem is the
-plan's; the steps after it go on all the same, so that a refused plan still says its size, length and memory.
+A step is a function that takes the draft and returns the next one, or the problem that it found. The first problem is
+the plan's; the steps after it go on all the same, so that a refused plan still says its size, length and memory.
 """
 
 from __future__ import annotations

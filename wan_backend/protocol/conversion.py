@@ -61,7 +61,7 @@ def from_json(kind: type[T], value: Any, where: str = "params") -> T:
 
 
 Reader = Callable[[Any], Any]
-"""Gives the value in its form in memory, or raises _InvalidValue."""
+"""Returns the value in its form in memory, or raises _InvalidValue."""
 
 
 class _InvalidValue(Exception):

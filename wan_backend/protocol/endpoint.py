@@ -76,7 +76,7 @@ class Endpoint:
     ) -> None:
         """`send` writes one line and never waits.
 
-        `handler(method, params)` gives a result, a Later, or raises ProtocolError; `on_event(method, message)`
+        `handler(method, params)` returns a result, a Later, or raises ProtocolError; `on_event(method, message)`
         receives events; `peer` names it in the log.
         """
         self._send = send

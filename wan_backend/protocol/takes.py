@@ -315,7 +315,7 @@ class JobSummary:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """The state of a job; small, whatever its request. The method `details` gives the request and the plan."""
+    """The state of a job; small, whatever its request. The method `details` returns the request and the plan."""
 
     job_id: str
     state: JobState

@@ -35,7 +35,7 @@ class Planner:
         memory_budget_bytes: int | None,
         machine: Callable[[], Machine | None] = lambda: None,
     ) -> None:
-        """`machine` gives the machine that takes are made on, with the memory that is free now."""
+        """`machine` returns the machine that takes are made on, with the memory that is free now."""
         self._models_folders = models_folders
         self._memory_budget_bytes = memory_budget_bytes
         self._machine = machine

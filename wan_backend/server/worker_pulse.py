@@ -82,7 +82,7 @@ class Pulse:
     """Judges one worker process; all times are of one clock, given by the caller."""
 
     def __init__(self, timeouts: Timeouts, read: Callable[[], Signs | None], now: float) -> None:
-        """`read` gives the process's signs."""
+        """`read` returns the process's signs."""
         self._timeouts, self._read = timeouts, read
         self._signs: Signs | None = None
         self._looked_at = now
