@@ -124,7 +124,7 @@ def create(
 def install(
     folder: Path, interpreter: Interpreter, steps: Sequence[InstallStep], report: ReportStep, isolated: bool
 ) -> None:
-    """Do so, without calling it ready."""
+    """Install `steps` with pip into the environment in `folder`, without calling it ready. Raises SetupFailed."""
     count = len(steps) + 1
     (folder / READY_FILE).unlink(missing_ok=True)
     report(1, count, f"Creating the environment in {folder}")

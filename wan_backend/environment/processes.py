@@ -83,7 +83,7 @@ def run(
 
 
 def end_all() -> None:
-    """End what runs: we end."""
+    """End every program that `run` has started: this process ends."""
     for child in list(_running):
         with contextlib.suppress(OSError):
             child.kill()

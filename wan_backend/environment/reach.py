@@ -127,7 +127,10 @@ def without_password(proxy: str) -> str:
 
 
 def tls(reach: Reach) -> ssl.SSLContext:
-    """Whom to trust: the file that was named, or the system. Raises OSError if it can't be read."""
+    """The certificates to trust: those of the file that was named, or the system.
+
+    Raises OSError if it can't be read.
+    """
     if reach.certificates:
         return ssl.create_default_context(cafile=reach.certificates)
     context = ssl.create_default_context()

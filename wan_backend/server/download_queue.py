@@ -1,6 +1,6 @@
 """Keeps the queue of downloads: one at a time runs in a process of its own; all are kept on the disk.
 
-The main thread calls all methods, and reports of the fetching process come through the inbox. That process alone uses
+The main thread calls all methods, and reports of the download process come through the inbox. That process alone uses
 the network (`wan_backend.downloads`).
 """
 

@@ -77,7 +77,7 @@ class DownloadRecords:
             return []
 
     def write(self, record: Record) -> None:
-        """Keep it."""
+        """Write the record to its file. Never raises."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             whole_file.write_json(self._file(record.status.model), to_json(record))
@@ -85,7 +85,7 @@ class DownloadRecords:
             log.error("The download of %s can't be noted: %s", record.status.model, error)
 
     def remove(self, model: str) -> None:
-        """Forget it."""
+        """Remove the record's file. Never raises."""
         with contextlib.suppress(OSError):
             self._file(model).unlink()
 

@@ -103,7 +103,7 @@ class JobRunner:
             self._queue.end(job_id, JobState.INTERRUPTED, Problem(ProblemKind.INTERRUPTED, LEFT))
 
     def worker_changed(self, status: WorkerStatus) -> None:
-        """The worker's life changed."""
+        """Follow the worker: one came up, ended, or may not be started any more."""
         self._on_worker(status)
 
     def job_progressed(self, report: ProgressParams) -> None:

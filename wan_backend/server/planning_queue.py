@@ -216,7 +216,7 @@ class PlanningQueue:
             self._on_models(answer)
 
     def _on_looked(self) -> None:
-        """On the same thread."""
+        """Called on the thread that looked."""
         self._ask_for_rows()
         self._inbox.put(Call(self._take_back))
 
